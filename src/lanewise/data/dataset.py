@@ -1,0 +1,32 @@
+"""A table whose columns are typed, and what was noticed on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from lanewise.data.findings import Finding
+
+ColumnKind = Literal["number", "category", "text", "date"]
+COLUMN_KINDS: tuple[ColumnKind, ...] = ("number", "category", "text", "date")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Rows of typed columns.
+
+    ``frame`` holds per kind: number ``Float64`` or ``Int64``, category and text ``String``,
+    date ``Datetime("us")`` without time zone. A missing cell is null, never NaN and never a
+    marker. ``kinds`` names the kind of every column of the frame, in order. ``source`` says
+    where the rows came from, in words fit for a message.
+    """
+
+    frame: pl.DataFrame
+    kinds: Mapping[str, ColumnKind]
+    source: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return self.frame.height

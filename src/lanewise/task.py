@@ -1,0 +1,37 @@
+"""What is to be predicted, and how a prediction is judged."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+TaskKind = Literal["regression", "count", "binary", "multiclass"]
+TASK_KINDS: tuple[TaskKind, ...] = ("regression", "count", "binary", "multiclass")
+
+DEFAULT_METRIC: dict[TaskKind, str] = {
+    "regression": "rmse",
+    "count": "poisson_deviance",
+    "binary": "log_loss",
+    "multiclass": "log_loss",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The target, its kind, its classes and the metric that decides the race.
+
+    ``classes`` holds the labels as text, in sorted order; it is empty for numbers. For binary
+    tasks the second class is the positive one.
+    """
+
+    target: str
+    kind: TaskKind
+    metric: str
+    classes: tuple[str, ...] = ()
+
+    @property
+    def is_classification(self) -> bool:
+        return self.kind in ("binary", "multiclass")
+
+    @property
+    def outputs(self) -> int:
+        """Width C of a model's output: one logit for binary tasks, one per class for more."""
+        return len(self.classes) if self.kind == "multiclass" else 1
