@@ -1,0 +1,115 @@
+"""Losses per lane and row: what the training of a lane makes small.
+
+Every loss maps ``outputs [L, B, C]`` and ``targets`` (``[L, B]`` or ``[1, B]``, class indices for
+classes) to ``[L, B]``. The mean over rows is the caller's, for it knows the weights of the rows;
+lanes are never averaged, so the gradient of a lane does not depend on how many there are.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # the name that every PyTorch reader knows
+from torch import Tensor
+
+from lanewise.task import TaskKind
+
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""``(outputs [L, B, C], targets [L or 1, B], smoothing [L] or None) -> [L, B]``"""
+
+
+def _single(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    score = outputs.squeeze(-1)
+    return score, targets.to(score.dtype).expand_as(score)
+
+
+def squared(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Half the squared error, ``(f - y)^2 / 2``."""
+    score, y = _single(outputs, targets)
+    return (score - y).square() * 0.5
+
+
+def huber(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Huber's loss with its bend at 1: half the square near zero, linear beyond (Huber 1964)."""
+    score, y = _single(outputs, targets)
+    return F.huber_loss(score, y, reduction="none", delta=1.0)
+
+
+def poisson(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Poisson loss of a count with log-mean f: ``exp(f) - y f``."""
+    score, y = _single(outputs, targets)
+    return score.exp() - y * score
+
+
+def logistic(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Logistic loss of one logit for classes 0 and 1; ``smoothing`` pulls the target towards 1/2."""
+    score, y = _single(outputs, targets)
+    if smoothing is not None:
+        y = y + smoothing[:, None] * (0.5 - y)
+    return F.softplus(score) - y * score
+
+
+def softmax(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Cross-entropy of C logits; ``smoothing`` pulls the target towards the uniform distribution."""
+    lanes, rows, classes = outputs.shape
+    y = targets.expand(lanes, rows)
+    loss = F.cross_entropy(outputs.reshape(-1, classes), y.reshape(-1), reduction="none").view(lanes, rows)
+    if smoothing is None:
+        return loss
+    uniform = torch.logsumexp(outputs, -1) - outputs.mean(-1)
+    return loss + smoothing[:, None] * (uniform - loss)
+
+
+def hinge(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Hinge loss of the linear support vector machine, ``max(0, 1 - m)``; see :func:`_margins`."""
+    return _margins(outputs, targets).clamp_min(0).sum(-1)
+
+
+def squared_hinge(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Squared hinge loss, ``max(0, 1 - m)^2``; once differentiable, so L-BFGS can minimize it."""
+    return _margins(outputs, targets).clamp_min(0).square().sum(-1)
+
+
+def _margins(outputs: Tensor, targets: Tensor) -> Tensor:
+    """``1 - m [L, B, C]``, the margin m being ``y f`` with y = -1 or +1, for each class against the rest."""
+    lanes, rows, classes = outputs.shape
+    y = targets.expand(lanes, rows)
+    signs = y[..., None] if classes == 1 else F.one_hot(y.long(), classes)
+    return 1 - outputs * (2 * signs.to(outputs.dtype) - 1)
+
+
+LOSSES: dict[str, Loss] = {
+    "squared": squared,
+    "huber": huber,
+    "poisson": poisson,
+    "logistic": logistic,
+    "softmax": softmax,
+    "hinge": hinge,
+    "squared_hinge": squared_hinge,
+}
+
+LOSSES_OF: dict[TaskKind, tuple[str, ...]] = {
+    "regression": ("squared", "huber"),
+    "count": ("poisson",),
+    "binary": ("logistic", "hinge", "squared_hinge"),
+    "multiclass": ("softmax", "hinge", "squared_hinge"),
+}
+"""The losses that fit each kind of task; the first is the default."""
+
+SMOOTH = frozenset({"squared", "huber", "poisson", "logistic", "softmax", "squared_hinge"})
+"""Losses with a continuous gradient: those that a full-batch solver may minimize."""
+
+
+def response(loss: str, outputs: Tensor) -> Tensor:
+    """Predictions from raw ``outputs [..., B, C]``: means ``[..., B, 1]`` or class probabilities ``[..., B, K]``.
+
+    Hinge outputs are margins, not log-odds; their logistic transform orders rows rightly but is
+    not calibrated, which is left to the caller.
+    """
+    if loss in ("squared", "huber"):
+        return outputs
+    if loss == "poisson":
+        return outputs.exp()
+    if outputs.shape[-1] == 1:
+        positive = outputs.sigmoid()
+        return torch.cat([1 - positive, positive], -1)
+    return outputs.softmax(-1)

@@ -1,0 +1,125 @@
+"""The lane buffer: all parameters of every lane, one lane per row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """Name and shape ``[*shape]`` of one weight of a lane.
+
+    ``penalised`` says whether L1, L2 and weight decay apply: to weights, not to biases and not to
+    the scales of a normalization. ``fan_in`` is the width that its initial draw is scaled by.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    fan_in: int
+    penalised: bool = True
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class BufferLayout:
+    """Where each parameter lies in a row; the penalised ones come first, end to end."""
+
+    parameters: tuple[Parameter, ...]
+
+    @classmethod
+    def of(cls, parameters: Sequence[Parameter]) -> "BufferLayout":
+        return cls(tuple(sorted(parameters, key=lambda parameter: not parameter.penalised)))
+
+    @property
+    def width(self) -> int:
+        """P, the number of parameters of a lane."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    @property
+    def penalised(self) -> int:
+        """How many entries at the start of a row are penalised."""
+        return sum(parameter.size for parameter in self.parameters if parameter.penalised)
+
+    def views(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Each parameter as a view ``[L, *shape]`` of ``buffer [L, P]``."""
+        result, start = {}, 0
+        for parameter in self.parameters:
+            piece = buffer[:, start : start + parameter.size]
+            result[parameter.name] = piece.unflatten(1, parameter.shape) if parameter.shape else piece.squeeze(1)
+            start += parameter.size
+        return result
+
+
+class Weight:
+    """One parameter of every lane, as a model's forward reads it.
+
+    ``value [L, *shape]`` is an autograd leaf over the lane buffer whose ``grad`` is a view of the
+    gradient buffer. ``compute`` is what matrix products read: the value itself, or its bfloat16
+    shadow. Gradients are *written*, not accumulated, so no pass over the buffer zeroes them.
+    """
+
+    __slots__ = ("compute", "value")
+
+    def __init__(self, value: Tensor, compute: Tensor) -> None:
+        self.value = value
+        self.compute = compute
+
+    def read(self) -> Tensor:
+        """The value inside the autograd graph; all its uses together give one gradient."""
+        return _Read.apply(self.value)  # pyright: ignore[reportReturnType]  # autograd.Function.apply is untyped
+
+
+class _Read(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:
+        ctx.leaf = value
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> None:
+        ctx.leaf.grad.copy_(grads[0])
+
+
+def frozen_weights(layout: BufferLayout, values: Tensor, *, shadow: torch.dtype | None = None) -> dict[str, Weight]:
+    """Weights for prediction only, over ``values [L, P]``: no gradients are allocated."""
+    views = layout.views(values.to(shadow) if shadow else values)
+    return {name: Weight(view, view) for name, view in views.items()}
+
+
+class LaneBuffer:
+    """Values and gradients ``[L, P]`` of a stack, with their views per parameter."""
+
+    def __init__(self, layout: BufferLayout, values: Tensor, *, shadow: torch.dtype | None = None) -> None:
+        self.layout = layout
+        self._shadow_dtype = shadow
+        self._adopt(values)
+
+    def _adopt(self, values: Tensor) -> None:
+        self.values = values
+        self.gradients = torch.zeros_like(values)
+        self.shadow = values.to(self._shadow_dtype) if self._shadow_dtype else values
+        gradients = self.layout.views(self.gradients)
+        shadows = self.layout.views(self.shadow)
+        self.weights: dict[str, Weight] = {}
+        for name, view in self.layout.views(values).items():
+            leaf = view.detach().requires_grad_()
+            leaf.grad = gradients[name]
+            self.weights[name] = Weight(leaf, shadows[name])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def refresh(self) -> None:
+        """Bring the low-precision shadow up to date; call after the values changed."""
+        if self.shadow is not self.values:
+            self.shadow.copy_(self.values)
+
+    def keep(self, rows: Tensor) -> None:
+        """Compact the buffer to ``rows [R]``, in that order."""
+        self._adopt(self.values[rows])

@@ -1,0 +1,61 @@
+"""A candidate: one complete answer to the question how the model should be trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+Value = float | int | str | bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A repair during training that a refit must repeat to be the same candidate.
+
+    At ``fraction`` of the full length the lane went back to the weights that it had at
+    ``restored``, and every later rate was multiplied by ``rate_factor``.
+    """
+
+    fraction: float
+    restored: float
+    rate_factor: float
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model family with an optimizer and every hyper-parameter of both.
+
+    ``settings`` is flat: a name means the same in every candidate, whichever part reads it
+    (``lr`` the rule, ``width`` the model, ``batch_size`` the loop). ``id`` is unique in a race.
+    """
+
+    id: str
+    model: str
+    optimizer: str
+    settings: Mapping[str, Value]
+    is_default: bool = False
+    events: tuple[Event, ...] = field(default=())
+
+    @property
+    def label(self) -> str:
+        """Short name for people, e.g. ``mlp 128x2, adamw, lr 0.003``."""
+        parts = [self.model]
+        if "width" in self.settings and "depth" in self.settings:
+            parts[0] += f" {self.settings['width']}x{self.settings['depth']}"
+        if self.optimizer not in ("boosting", "splitting"):
+            parts.append(self.optimizer)
+        rate = self.settings.get("lr", self.settings.get("learning_rate"))
+        if rate is not None:
+            parts.append(f"lr {float(rate):.2g}")
+        return ", ".join(parts)
+
+    def number(self, name: str, default: float = 0.0) -> float:
+        """A numeric setting, or ``default`` where the candidate has none."""
+        return float(self.settings.get(name, default))
+
+    def text(self, name: str, default: str = "") -> str:
+        """A textual setting, or ``default`` where the candidate has none."""
+        return str(self.settings.get(name, default))
+
+    def repaired(self, event: Event, *, id: str) -> "Candidate":
+        """The new candidate that a repaired lane stands for."""
+        return replace(self, id=id, is_default=False, events=(*self.events, event))

@@ -1,0 +1,67 @@
+"""Operations whose weights carry a lane axis, with backward passes that write into the lane buffer."""
+
+import torch
+from torch import Tensor
+
+from lanewise.lanes.buffer import Weight
+
+
+def stacked_linear(inputs: Tensor, weight: Weight, bias: Weight | None, *, relu: bool = False) -> Tensor:
+    """``inputs [L, B, D]`` times ``weight [L, H, D]`` plus ``bias [L, H]``, rectified if asked: ``[L, B, H]``.
+
+    The layout of ``torch.nn.Linear`` with a lane axis in front. ``inputs`` may be an expanded view
+    (stride 0 over lanes): the batched product reads it without a copy. The gradients of both weights
+    go straight to their places in the gradient buffer.
+    """
+    parameters = (weight.value, bias.value if bias is not None else None)
+    return _StackedLinear.apply(inputs, *parameters, weight.compute, relu)  # pyright: ignore[reportReturnType]
+
+
+class _StackedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *operands) -> Tensor:
+        inputs, weight, bias, compute, relu = operands
+        inputs = inputs.to(compute.dtype)
+        if bias is None:
+            outputs = torch.bmm(inputs, compute.transpose(1, 2))
+        else:
+            outputs = torch.baddbmm(bias.to(compute.dtype).unsqueeze(1), inputs, compute.transpose(1, 2))
+        if relu:
+            outputs.relu_()
+        ctx.weight, ctx.bias, ctx.relu = weight, bias, relu
+        ctx.save_for_backward(inputs, compute, outputs if relu else None)
+        return outputs
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, compute, outputs = ctx.saved_tensors
+        grad = grads[0].to(compute.dtype)
+        if ctx.relu:
+            grad = torch.ops.aten.threshold_backward(grad, outputs, 0)
+        _write_product(grad.transpose(1, 2), inputs, ctx.weight.grad)
+        if ctx.bias is not None:
+            torch.sum(grad, 1, dtype=ctx.bias.dtype, out=ctx.bias.grad)
+        into_inputs = torch.bmm(grad, compute) if ctx.needs_input_grad[0] else None
+        return into_inputs, None, None, None, None
+
+
+def _write_product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    if a.dtype == out.dtype:
+        torch.bmm(a, b, out=out)
+    else:
+        out.copy_(torch.bmm(a, b))
+
+
+def stacked_embedding(codes: Tensor, table: Weight, sizes: tuple[int, ...]) -> Tensor:
+    """Rows of ``table [L, V, E]`` picked by ``codes [G, B]``, shared within each group: ``[L, B, E]``."""
+    values = table.read()
+    if len(sizes) == 1:
+        return values.index_select(1, codes[0])
+    blocks = values.split(sizes)
+    return torch.cat([block.index_select(1, picked) for block, picked in zip(blocks, codes, strict=True)])
+
+
+def stacked_layer_norm(inputs: Tensor, scale: Weight, shift: Weight, eps: float = 1e-5) -> Tensor:
+    """Layer norm over the last dim of ``inputs [L, B, H]`` with per-lane ``scale`` and ``shift [L, H]``."""
+    normal = torch.nn.functional.layer_norm(inputs, inputs.shape[-1:], eps=eps)
+    return torch.addcmul(shift.read().unsqueeze(1), normal, scale.read().unsqueeze(1))

@@ -1,0 +1,83 @@
+"""The solver contract: a method that decides itself where the objective is evaluated.
+
+A *rule* (``lanewise.optim``) is handed a gradient per step and never asks for another. A *solver*
+calls the objective: a line search, a trust region, a population. Both work on rows: row *l* of
+``points [L, P]`` is one problem (a start, a penalty, a fold), and no row ever looks at another.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+
+State = TypeVar("State")
+
+
+class Objective(Protocol):
+    """A smooth function of every row, with its gradient."""
+
+    def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Values ``[R]`` and gradients ``[R, P]`` at ``points [R, P]``.
+
+        ``rows [R]`` (int64) names which of the L problems each point belongs to, for a solver
+        evaluates only the rows that still need it; a problem keeps its number when others are
+        dropped. A row's result depends on its own point only. Values and gradients that are not
+        finite are allowed: the solver shortens its step.
+        """
+        ...
+
+
+class Status(Enum):
+    """Why a row stopped; the value is the sentence shown to the user."""
+
+    RUNNING = "still running"
+    CONVERGED = "the gradient is smaller than the tolerance"
+    FLAT = "the last step lowered the objective by less than the relative tolerance on values"
+    STALLED = "rounding hides any further decrease: neither value nor gradient gets smaller"
+    UNBOUNDED = "the objective falls without end along the search direction"
+    ITERATIONS = "the limit on iterations was reached"
+    EVALUATIONS = "the limit on evaluations was reached"
+    NOT_FINITE = "the objective was not finite at the start or stayed so along every step"
+
+
+@dataclass
+class Progress:
+    """Where every row stands: the whole state that a caller may read between steps.
+
+    ``points [L, P]``, ``values [L]`` (penalty included), ``gradient_norms [L]`` (largest absolute
+    entry of the, for L1 pseudo-, gradient), ``iterations [L]``, ``evaluations [L]``, ``status``.
+    """
+
+    points: Tensor
+    values: Tensor
+    gradient_norms: Tensor
+    iterations: Tensor
+    evaluations: Tensor
+    status: list[Status]
+
+    @property
+    def finished(self) -> bool:
+        return all(status is not Status.RUNNING for status in self.status)
+
+
+class Solver(ABC, Generic[State]):
+    """Many problems solved side by side; rows that have finished cost nothing."""
+
+    @abstractmethod
+    def init(self, points: Tensor, objective: Objective) -> State:
+        """Evaluate the start points ``[L, P]`` and allocate the state."""
+
+    @abstractmethod
+    def step(self, state: State, objective: Objective) -> None:
+        """One round of every row that is still running, in place: at most one iteration of each.
+
+        In a round a row may also only refine its step length, so that no row ever waits for
+        another. Without a running row it does nothing.
+        """
+
+    @abstractmethod
+    def progress(self, state: State) -> Progress:
+        """Where every row stands now."""

@@ -1,0 +1,184 @@
+"""A stack: gradient-trained lanes of one structure and batch size, and the loop that trains them."""
+
+from collections.abc import Callable, Collection
+from typing import final
+
+import torch
+from torch import Tensor
+
+from lanewise.errors import Interrupted
+from lanewise.lanes.buffer import LaneBuffer, frozen_weights
+from lanewise.lanes.candidate import Event
+from lanewise.lanes.draws import RowStream
+from lanewise.lanes.roster import Lane, Roster
+from lanewise.losses import LOSSES_OF, response
+from lanewise.models.base import Inputs, Weights
+from lanewise.models.registry import build
+from lanewise.optim.execution import LaneOptimizer
+from lanewise.optim.registry import rule
+from lanewise.training.data import TrainingData
+from lanewise.training.guard import CHECK_EVERY, Guard
+from lanewise.training.step import Batch, KeyedNoise, step
+from lanewise.training.team import Evidence, Team
+
+PREDICTION_ELEMENTS = 4_000_000
+"""Hidden activations that a prediction block may hold at once, so that it stays in cache and memory."""
+
+AVERAGING = 0.2
+"""Share of the training so far over which the averaged weights look back."""
+
+
+def never() -> bool:
+    return False
+
+
+@final
+class Stack(Team):
+    """Lanes that share a structure, a loss and a batch size, trained as one model.
+
+    ``length`` is the number of steps of a full training; ``stop`` is asked between steps whether
+    to leave; what was trained until then is kept.
+    """
+
+    def __init__(
+        self,
+        lanes: Collection[Lane],
+        data: TrainingData,
+        *,
+        length: int,
+        batch_size: int,
+        dtype: torch.dtype = torch.float32,
+        compute: torch.dtype | None = None,
+        stop: Callable[[], bool] = never,
+    ) -> None:
+        self.roster = Roster.of(list(lanes))
+        self.lanes = self.roster.lanes
+        self.data = data
+        self.length = length
+        self.stop = stop
+        self._compute = compute if compute != dtype else None
+        first = self.lanes[0].candidate
+        self.loss = first.text("loss", LOSSES_OF[data.task.kind][0])
+        self._full_batch = rule(first.optimizer).full_batch
+        shortest = min(len(data.folds[fold].train) for fold, _ in self.roster.groups)
+        self.batch_size = min(batch_size, shortest)
+        self.model = build([lane.candidate for lane in self.lanes], data.width)
+        values = self.model.init([lane.seed for lane in self.lanes], dtype)
+        self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
+        self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length)
+        self.average = values.clone()
+        self.guard = Guard()
+        self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64)
+        self._loss_steps = 0
+        self._every = max(1, length // 200)
+        self._group()
+
+    def _group(self) -> None:
+        """What depends on which lanes are left."""
+        groups = self.roster.groups
+        folds = self.data.folds
+        self._streams = [RowStream(seed, folds[fold].train, self.data.rows) for fold, seed in groups]
+        smoothing = torch.tensor([lane.candidate.number("label_smoothing") for lane in self.lanes])
+        self._smoothing = smoothing if bool((smoothing > 0).any()) else None
+
+    @property
+    def fraction(self) -> float:
+        return self.optimizer.taken / self.length
+
+    def advance(self, fraction: float) -> None:
+        """Train all lanes up to ``fraction`` of the full length: the one training loop."""
+        until = round(fraction * self.length)
+        self.guard.remember(self.buffer, self.optimizer, self.average)
+        while self.optimizer.taken < until:
+            if self.stop():
+                message = "stopped on request"
+                raise Interrupted(message)
+            at = self.optimizer.taken
+            noise = KeyedNoise([seed for _, seed in self.roster.groups], at)
+            losses = step(
+                self.model,
+                self.buffer,
+                self.optimizer,
+                self._batch(at),
+                loss=self.loss,
+                smoothing=self._smoothing,
+                noise=noise,
+            )
+            self._loss_sum += losses
+            self._loss_steps += 1
+            if (at + 1) % self._every == 0:
+                self.average.lerp_(self.buffer.values, self._every / (AVERAGING * (at + 1) + self._every))
+            if (at + 1) % CHECK_EVERY == 0 or at + 1 == until:
+                self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average)
+
+    def _batch(self, at: int) -> Batch:
+        """The batch of step ``at`` for every group."""
+        dense, codes, targets, weights = [], [], [], []
+        for (fold, _), stream in zip(self.roster.groups, self._streams, strict=True):
+            part = self.data.folds[fold]
+            rows = part.train if self._full_batch else stream.take(at * self.batch_size, self.batch_size)
+            dense.append(part.dense[rows])
+            codes.append(part.codes[rows])
+            targets.append(self.data.target[rows])
+            if self.data.weight is not None:
+                weights.append(self.data.weight[rows])
+        inputs = Inputs(dense=self._low(torch.stack(dense)), codes=torch.stack(codes), sizes=self.roster.group_sizes)
+        return Batch(inputs=inputs, targets=torch.stack(targets), weights=torch.stack(weights) if weights else None)
+
+    def _low(self, dense: Tensor) -> Tensor:
+        return dense.to(self._compute) if self._compute else dense
+
+    @torch.no_grad()
+    def outputs(self, rows_of: Callable[[int], Tensor], *, averaged: bool = False) -> list[Tensor]:
+        """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names."""
+        values = self.average if averaged and self.optimizer.taken >= self._every else self.buffer.values
+        result: list[Tensor] = []
+        start = 0
+        for (fold, _), size in zip(self.roster.groups, self.roster.group_sizes, strict=True):
+            lanes = slice(start, start + size)
+            start += size
+            weights = frozen_weights(self.model.layout, values[lanes], shadow=self._compute)
+            result += list(self._group_outputs(weights, fold, rows_of(fold), size).unbind(0))
+        return result
+
+    def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int) -> Tensor:
+        data = self.data.folds[fold]
+        block = max(64, PREDICTION_ELEMENTS // max(1, size * 256))
+        pieces = []
+        for piece in rows.split(block):
+            inputs = Inputs(dense=self._low(data.dense[piece][None]), codes=data.codes[piece][None], sizes=(size,))
+            pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
+        return torch.cat(pieces, 1)
+
+    def evidence(self, *, averaged: bool = False) -> list[Evidence]:
+        outputs = self.outputs(lambda fold: self.data.folds[fold].valid, averaged=averaged)
+        means = (self._loss_sum / max(self._loss_steps, 1)).tolist()
+        self._loss_sum.zero_()
+        self._loss_steps = 0
+        return [
+            Evidence(lane=lane, fraction=self.fraction, valid=response(self.loss, raw).numpy(), train_loss=mean)
+            for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
+            if row not in self.guard.retired
+        ]
+
+    def repairs(self) -> dict[str, Event]:
+        found = {self.lanes[row].id: event for row, event in self.guard.repairs.items()}
+        self.guard.repairs = {}
+        return found
+
+    def keep(self, lanes: Collection[str]) -> None:
+        rows = [row for row, lane in enumerate(self.lanes) if lane.id in lanes]
+        if len(rows) == len(self.lanes):
+            return
+        index = torch.tensor(rows, dtype=torch.int64)
+        self.roster = self.roster.keep(rows)
+        self.lanes = self.roster.lanes
+        if not rows:
+            return
+        self.model = build([lane.candidate for lane in self.lanes], self.data.width)
+        self.buffer.keep(index)
+        self.optimizer.keep(rows, self.roster, self.buffer)
+        self.average = self.average[index]
+        self._loss_sum = self._loss_sum[index]
+        self.guard.keep(rows)
+        self._group()

@@ -1,0 +1,67 @@
+"""The one training step: every gradient-trained lane of Lanewise goes through it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lanewise.lanes.buffer import LaneBuffer
+from lanewise.lanes.draws import generator
+from lanewise.losses import LOSSES
+from lanewise.models.base import Inputs, Noise, StackedModel
+from lanewise.optim.execution import LaneOptimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Inputs with their ``targets [G, B]`` and ``weights [G, B]`` (None: all 1)."""
+
+    inputs: Inputs
+    targets: Tensor
+    weights: Tensor | None
+
+
+class KeyedNoise(Noise):
+    """Dropout draws keyed by seed, layer and step; ``seeds`` names the seed of each group."""
+
+    def __init__(self, seeds: Sequence[int], step: int) -> None:
+        self._seeds = seeds
+        self._step = step
+
+    def uniform(self, layer: str, shape: Sequence[int]) -> Tensor:
+        draws = {
+            seed: torch.rand(tuple(shape), generator=generator(seed, "dropout", layer, self._step))
+            for seed in dict.fromkeys(self._seeds)
+        }
+        return torch.stack([draws[seed] for seed in self._seeds])
+
+
+def mean_loss(loss: str, outputs: Tensor, batch: Batch, smoothing: Tensor | None) -> Tensor:
+    """Weighted mean over the batch of each lane's loss, ``[L]``."""
+    outputs = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+    losses = LOSSES[loss](outputs, batch.inputs.per_lane(batch.targets), smoothing)
+    if batch.weights is not None:
+        losses = losses * batch.inputs.per_lane(batch.weights)
+    return losses.mean(-1)
+
+
+def step(
+    model: StackedModel,
+    buffer: LaneBuffer,
+    optimizer: LaneOptimizer,
+    batch: Batch,
+    *,
+    loss: str,
+    smoothing: Tensor | None,
+    noise: Noise,
+) -> Tensor:
+    """Forward, backward, update of all lanes on one batch; returns the losses ``[L]`` before it.
+
+    The losses are summed over lanes and averaged over rows, so each lane's gradient is its own.
+    """
+    losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
+    losses.sum().backward()
+    with torch.no_grad():
+        optimizer.step()
+    return losses.detach()

@@ -1,0 +1,51 @@
+"""The team contract: lanes that train together, whatever trains them. Documented here only.
+
+A race holds a few teams: stacks of gradient-trained lanes, full-batch solver lanes, tree workers.
+It advances all of them to the same fraction of each lane's own full length, looks at predictions
+on the validation rows, drops losers, goes on.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.lanes.candidate import Event
+from lanewise.lanes.roster import Lane
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is known of one lane at one point of its training.
+
+    ``valid [n, K]`` are predictions (means or class probabilities) for the fold's validation rows,
+    in their order; ``train_loss`` is the mean training loss since the evidence before.
+    """
+
+    lane: Lane
+    fraction: float
+    valid: np.ndarray
+    train_loss: float
+
+
+class Team(ABC):
+    """Lanes that train together; each method runs to its end before it returns."""
+
+    lanes: tuple[Lane, ...]
+
+    @abstractmethod
+    def advance(self, fraction: float) -> None:
+        """Train every lane up to ``fraction`` of its full length (0 to 1); raises Interrupted when stopped."""
+
+    @abstractmethod
+    def evidence(self) -> list[Evidence]:
+        """Predictions of every lane that is alive, at the weights of now."""
+
+    @abstractmethod
+    def keep(self, lanes: Collection[str]) -> None:
+        """Drop all lanes whose id is not in ``lanes`` and free what they held."""
+
+    @abstractmethod
+    def repairs(self) -> dict[str, Event]:
+        """What was repaired, by lane id, since the last call; a retired lane is missing from the evidence."""
