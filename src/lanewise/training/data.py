@@ -16,29 +16,25 @@ ALL_ROWS = -1
 class FoldData:
     """Rows prepared with the statistics of one fold's training rows.
 
-    ``dense [N, D]``, ``codes [N, K]`` hold all rows; ``train`` and ``valid`` are row indices.
+    ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are
+    row indices. A regression target is standardized: ``target = (y - center) / scale``.
     """
 
     dense: Tensor
     codes: Tensor
+    target: Tensor
     train: Tensor
     valid: Tensor
+    center: float = 0.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Everything that gradient lanes read.
-
-    ``target [N]`` is in the units of training (regression targets standardized by the caller),
-    ``weight [N]`` averages 1 over the training rows or is None.
-    """
+    """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1."""
 
     task: Task
     width: Width
     folds: Mapping[int, FoldData]
-    target: Tensor
+    rows: int
     weight: Tensor | None = None
-
-    @property
-    def rows(self) -> int:
-        return len(self.target)

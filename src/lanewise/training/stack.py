@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -119,7 +120,7 @@ class Stack(Team):
             rows = part.train if self._full_batch else stream.take(at * self.batch_size, self.batch_size)
             dense.append(part.dense[rows])
             codes.append(part.codes[rows])
-            targets.append(self.data.target[rows])
+            targets.append(part.target[rows])
             if self.data.weight is not None:
                 weights.append(self.data.weight[rows])
         inputs = Inputs(dense=self._low(torch.stack(dense)), codes=torch.stack(codes), sizes=self.roster.group_sizes)
@@ -156,10 +157,15 @@ class Stack(Team):
         self._loss_sum.zero_()
         self._loss_steps = 0
         return [
-            Evidence(lane=lane, fraction=self.fraction, valid=response(self.loss, raw).numpy(), train_loss=mean)
+            Evidence(lane=lane, fraction=self.fraction, valid=self._response(lane.fold, raw), train_loss=mean)
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
             if row not in self.guard.retired
         ]
+
+    def _response(self, fold: int, raw: Tensor) -> np.ndarray:
+        data = self.data.folds[fold]
+        predicted = response(self.loss, raw.double())
+        return (predicted * data.scale + data.center).numpy() if data.scale != 1.0 or data.center else predicted.numpy()
 
     def repairs(self) -> dict[str, Event]:
         found = {self.lanes[row].id: event for row, event in self.guard.repairs.items()}

@@ -1,0 +1,202 @@
+"""Which candidates enter a race: the default of every family first, then points that cover its ranges."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.errors import UsageError
+from lanewise.lanes.candidate import Candidate, Value
+from lanewise.lanes.hyper import Hyper
+from lanewise.losses import LOSSES_OF, SMOOTH
+from lanewise.models.trees import tree_space
+from lanewise.optim.registry import RULES
+from lanewise.search.sampling import Sampling, unit_points
+from lanewise.task import Task
+
+MODELS = ("lightgbm", "mlp", "linear", "tree")
+"""Model families, in the order in which one of them is taken as the default of a race."""
+
+SOLVER = "lbfgs"
+
+OPTIMIZER_SHARES: dict[str, dict[str, float]] = {
+    "mlp": {"adamw": 8, "nesterov": 3, "adam": 2, "momentum": 1, "rmsprop": 1, "sgd": 1},
+    "linear": {"lbfgs": 8, "adam": 2, "nesterov": 2, "sgd": 1},
+}
+"""How many of a family's candidates each optimizer gets, relative to each other, when the user names none."""
+
+STRUCTURES: tuple[tuple[int, int, str, bool, float], ...] = (
+    (128, 2, "relu", False, 1.0),
+    (256, 2, "silu", True, 1.0),
+    (64, 2, "relu", False, 0.5),
+    (256, 3, "relu", True, 2.0),
+    (32, 1, "relu", False, 1.0),
+    (256, 1, "silu", False, 0.5),
+)
+"""Network shapes in the order they enter: width, depth, activation, layer norm, share of the usual batch.
+
+A race stacks the lanes of one shape, so it tries few shapes with many settings of the rest.
+"""
+
+LANES_PER_STRUCTURE = 12
+
+SCHEDULE = Hyper(name="schedule", default="linear", scale="choice", choices=("linear", "linear", "cosine", "constant"))
+WARMUP = Hyper(name="warmup", default=0.0, scale="choice", choices=(0.0, 0.05))
+CLIP = Hyper(name="clip_norm", default=0.0, scale="choice", choices=(0.0, 0.0, 1.0))
+LABEL_SMOOTHING = Hyper(name="label_smoothing", default=0.0, scale="choice", choices=(0.0, 0.0, 0.05))
+NETWORK_DECAY = Hyper(name="weight_decay", default=0.01, low=1e-4, high=0.3, scale="log")
+DROPOUT = Hyper(name="dropout", default=0.1, scale="choice", choices=(0.0, 0.1, 0.2, 0.35, 0.5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """What is known before the race: the task, how many rows a fold trains on, and what the user asked for."""
+
+    task: Task
+    rows: int
+    seed: int
+    sampling: Sampling = "sobol"
+    optimizers: tuple[str, ...] = ()
+
+
+def usual_batch(rows: int) -> int:
+    """A batch size that leaves some 40 batches in an epoch: a power of two from 32 to 256.
+
+    >>> usual_batch(500), usual_batch(30_000)
+    (32, 256)
+    """
+    return int(min(256, max(32, 2 ** round(np.log2(max(rows, 1) / 40)))))
+
+
+def propose(model: str, count: int, field: Field) -> list[Candidate]:
+    """``count`` candidates of one family, its default first; fewer where the family has not so many.
+
+    Asking for more keeps those that a smaller count would have given, for a family without structures.
+    """
+    if model not in MODELS:
+        message = f"there is no model {model!r}; there are {', '.join(MODELS)}"
+        raise UsageError(message)
+    makers = {"lightgbm": _boosted, "tree": _single_trees, "mlp": _networks, "linear": _linear}
+    found: dict[tuple[object, ...], Candidate] = {}
+    for place, (optimizer, settings) in enumerate(makers[model](count, field)):
+        key = (optimizer, *sorted(settings.items()))
+        if key not in found:
+            id = f"{model}-{place:03d}"
+            found[key] = Candidate(id=id, model=model, optimizer=optimizer, settings=settings)
+    return list(found.values())[:count]
+
+
+Proposal = tuple[str, dict[str, Value]]
+
+
+def _boosted(count: int, field: Field) -> Iterator[Proposal]:
+    space = [hyper for hyper in tree_space("lightgbm", task_kind=field.task.kind) if hyper.name != "rounds"]
+    yield "boosting", {hyper.name: hyper.default for hyper in space} | {"rounds": 100}
+    for settings in _points(space, count - 1, field, "boosting"):
+        # With half the shrinkage a sum of trees needs twice as many of them (Friedman 2001).
+        rate = float(settings["learning_rate"])
+        yield "boosting", settings | {"rounds": int(np.clip(round(25 / rate), 150, 1500))}
+
+
+def _single_trees(count: int, field: Field) -> Iterator[Proposal]:
+    space = tree_space("tree", task_kind=field.task.kind)
+    yield "splitting", {hyper.name: hyper.default for hyper in space}
+    for settings in _points(space, count - 1, field, "splitting"):
+        yield "splitting", settings
+
+
+def _linear(count: int, field: Field) -> Iterator[Proposal]:
+    losses = LOSSES_OF[field.task.kind]
+    batch = usual_batch(field.rows)
+    shares = _shares("linear", field, (SOLVER,))
+    first = next(iter(shares))
+    default: dict[str, Value] = {"loss": losses[0], "l2": 1e-4, "l1": 0.0}
+    yield first, default if first == SOLVER else default | {"batch_size": batch} | _defaults(first)
+    for optimizer, amount in _allot(count - 1, shares).items():
+        if optimizer == SOLVER:
+            yield from ((SOLVER, settings) for settings in _penalties(amount, losses))
+            continue
+        space = [
+            *_rule_space(optimizer),
+            SCHEDULE,
+            WARMUP,
+            Hyper(name="l2", default=0, low=1e-7, high=1e-2, scale="log"),
+        ]
+        for settings in _points(space, amount, field, "linear", optimizer):
+            yield optimizer, {**_defaults(optimizer), **settings, "loss": losses[0], "batch_size": batch}
+
+
+def _penalties(count: int, losses: Sequence[str]) -> Iterator[dict[str, Value]]:
+    """A path of penalties for each smooth loss: L2 alone, then L1, strongest last."""
+    smooth = [loss for loss in losses if loss in SMOOTH]
+    path = [1e-6, 1e-3, 1e-5, 1e-2, 1e-1, 3e-4, 3e-3, 3e-2]
+    plain = [{"loss": loss, "l2": l2, "l1": 0.0} for l2 in path for loss in smooth]
+    sparse = [{"loss": smooth[0], "l2": 1e-6, "l1": l1} for l1 in (1e-3, 1e-2, 3e-4, 3e-3, 1e-4, 3e-2)]
+    mixed = [settings for pair in zip(plain, sparse, strict=False) for settings in pair] + plain[len(sparse) :]
+    yield from mixed[:count]
+
+
+def _networks(count: int, field: Field) -> Iterator[Proposal]:
+    shares = _shares("mlp", field, ())
+    first = next(iter(shares))
+    batch = usual_batch(field.rows)
+    yield first, _structure(0, field, batch) | {"dropout": 0.1, "schedule": "linear"} | _defaults(first)
+    structures = int(np.clip(count // LANES_PER_STRUCTURE, 1, len(STRUCTURES)))
+    for place in range(structures):
+        amount = (count - 1) // structures + (place < (count - 1) % structures)
+        for optimizer, share in _allot(amount, shares).items():
+            space = [*_rule_space(optimizer), SCHEDULE, WARMUP, CLIP, DROPOUT, NETWORK_DECAY]
+            if field.task.is_classification:
+                space.append(LABEL_SMOOTHING)
+            for settings in _points(space, share, field, "mlp", optimizer, place):
+                yield optimizer, {**_defaults(optimizer), **settings, **_structure(place, field, batch)}
+
+
+def _structure(place: int, field: Field, batch: int) -> dict[str, Value]:
+    width, depth, activation, layer_norm, share = STRUCTURES[place]
+    return {
+        "width": width,
+        "depth": depth,
+        "activation": activation,
+        "layer_norm": layer_norm,
+        "batch_size": max(16, int(batch * share)),
+        "loss": LOSSES_OF[field.task.kind][0],
+    }
+
+
+def _shares(model: str, field: Field, solvers: tuple[str, ...]) -> dict[str, float]:
+    """The optimizers of a family with their shares, best known first."""
+    if not field.optimizers:
+        return OPTIMIZER_SHARES[model]
+    known = (*RULES, *solvers)
+    chosen = [name for name in field.optimizers if name in known]
+    return dict.fromkeys(chosen, 1.0) or OPTIMIZER_SHARES[model]
+
+
+def _allot(count: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """``count`` split in proportion, largest remainders first."""
+    total = sum(shares.values())
+    exact = {name: count * share / total for name, share in shares.items()}
+    result = {name: int(amount) for name, amount in exact.items()}
+    rest = sorted(exact, key=lambda name: result[name] - exact[name])
+    for name in rest[: count - sum(result.values())]:
+        result[name] += 1
+    return result
+
+
+def _defaults(optimizer: str) -> dict[str, Value]:
+    if optimizer not in RULES:
+        return {}
+    return {hyper.name: hyper.default for hyper in RULES[optimizer].hypers if hyper.name != "eps"}
+
+
+def _rule_space(optimizer: str) -> list[Hyper]:
+    """The hyper-parameters of a rule that a race varies: those with a range, decay apart."""
+    return [hyper for hyper in RULES[optimizer].hypers if hyper.low is not None and hyper.name != "weight_decay"]
+
+
+def _points(space: Sequence[Hyper], count: int, field: Field, *key: str | int) -> Iterator[dict[str, Value]]:
+    """``count`` settings that cover the space; each ``key`` has a sequence of its own."""
+    seed = int.from_bytes("/".join(map(str, (field.seed, *key))).encode()[-6:], "little")
+    for point in unit_points(max(count, 0), len(space), sampling=field.sampling, seed=seed):
+        yield {hyper.name: hyper.at(float(u)) for hyper, u in zip(space, point, strict=True)}
