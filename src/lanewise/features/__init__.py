@@ -1,0 +1,1 @@
+"""Columns to features: a layout fixed once, statistics per fold, selection of columns."""

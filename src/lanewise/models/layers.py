@@ -22,13 +22,11 @@ class _StackedLinear(torch.autograd.Function):
     def forward(ctx, *operands) -> Tensor:
         inputs, weight, bias, compute, relu = operands
         inputs = inputs.to(compute.dtype)
-        if bias is None:
-            outputs = torch.bmm(inputs, compute.transpose(1, 2))
-        else:
-            outputs = torch.baddbmm(bias.to(compute.dtype).unsqueeze(1), inputs, compute.transpose(1, 2))
+        joint = inputs.stride(0) == 0 and len(inputs) > 1
+        outputs = _joint_forward(inputs[0], compute, bias) if joint else _batched_forward(inputs, compute, bias)
         if relu:
             outputs.relu_()
-        ctx.weight, ctx.bias, ctx.relu = weight, bias, relu
+        ctx.weight, ctx.bias, ctx.relu, ctx.joint = weight, bias, relu, joint
         ctx.save_for_backward(inputs, compute, outputs if relu else None)
         return outputs
 
@@ -38,11 +36,35 @@ class _StackedLinear(torch.autograd.Function):
         grad = grads[0].to(compute.dtype)
         if ctx.relu:
             grad = torch.ops.aten.threshold_backward(grad, outputs, 0)
-        _write_product(grad.transpose(1, 2), inputs, ctx.weight.grad)
         if ctx.bias is not None:
             torch.sum(grad, 1, dtype=ctx.bias.dtype, out=ctx.bias.grad)
+        if ctx.joint:
+            flat = grad.transpose(0, 1).reshape(grad.shape[1], -1)
+            ctx.weight.grad.copy_((flat.t() @ inputs[0]).view(ctx.weight.shape))
+        else:
+            _write_product(grad.transpose(1, 2), inputs, ctx.weight.grad)
         into_inputs = torch.bmm(grad, compute) if ctx.needs_input_grad[0] else None
         return into_inputs, None, None, None, None
+
+
+def _batched_forward(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if bias is None:
+        return torch.bmm(inputs, weight.transpose(1, 2))
+    return torch.baddbmm(bias.to(weight.dtype).unsqueeze(1), inputs, weight.transpose(1, 2))
+
+
+def _joint_forward(shared: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """All lanes read the same rows ``shared [B, D]``: one product with the weights end to end.
+
+    ``[B, D] x [D, L H]`` runs at full speed where L products with few columns each would not.
+    """
+    lanes, outputs, columns = weight.shape
+    flat = weight.reshape(lanes * outputs, columns).t()
+    if bias is None:
+        product = shared @ flat
+    else:
+        product = torch.addmm(bias.to(weight.dtype).reshape(-1), shared, flat)
+    return product.view(len(shared), lanes, outputs).transpose(0, 1)
 
 
 def _write_product(a: Tensor, b: Tensor, out: Tensor) -> None:

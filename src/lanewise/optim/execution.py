@@ -138,11 +138,11 @@ class LaneOptimizer:
 
     def state(self) -> dict[str, Tensor]:
         """All per-lane state ``[L, ...]`` by name, slots of absent rules as zeros."""
-        values = self._buffer.values
         result = {"rate_factor": self._rate_factor.clone()}
         for block in self._blocks:
             for name, slot in block.slots.items():
-                result.setdefault(name, torch.zeros_like(values))[block.rows] = slot
+                whole = result.setdefault(name, slot.new_zeros(len(self._rate_factor), slot.shape[1]))
+                whole[block.rows] = slot
         return result
 
     def restore(self, state: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,1 @@
+"""What users look at: the HTML report and the summary in the terminal, both made from the run document."""

@@ -12,7 +12,6 @@ from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-
 State = TypeVar("State")
 
 

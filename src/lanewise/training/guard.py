@@ -1,6 +1,8 @@
 """Watches every lane for divergence, rewinds it, and lets no other lane notice."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +13,9 @@ from lanewise.optim.execution import LaneOptimizer
 
 CHECK_EVERY = 25
 """Steps between two looks at the losses; a non-finite value stays visible in their sum."""
+
+SNAPSHOTS = 20
+"""Snapshots over a full training; a rewound lane loses at most the steps since the last."""
 
 RATE_FACTOR = 0.3
 """What the rate of a rewound lane is multiplied by: about half a decade."""
@@ -49,9 +54,10 @@ class Guard:
         sick = (~(losses.isfinite() & buffer.values.isfinite().all(1))).nonzero().flatten().tolist()
         for row in sick:
             losses[row] = 0.0
-            self._rewind(row, buffer, optimizer, average)
+            self.rewind(row, buffer, optimizer, average)
 
-    def _rewind(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
+    def rewind(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
+        """Put one lane back to its snapshot, at a lower rate; the third time it is retired."""
         buffer.values[row] = self.snapshot["values"][row]
         average[row] = self.snapshot["average"][row]
         state = optimizer.state()
@@ -71,6 +77,24 @@ class Guard:
             cause=f"diverged by step {optimizer.taken}",
         )
         buffer.refresh()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What :meth:`restore` needs."""
+        rest = {
+            "taken": self.taken,
+            "repairs": {str(row): asdict(event) for row, event in self.repairs.items()},
+            "counts": {str(row): count for row, count in self.counts.items()},
+            "retired": sorted(self.retired),
+        }
+        return self.snapshot, rest
+
+    def restore(self, snapshot: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.snapshot = dict(snapshot)
+        self.taken = rest["taken"]
+        self.repairs = {int(row): Event(**event) for row, event in rest["repairs"].items()}
+        self.counts = {int(row): count for row, count in rest["counts"].items()}
+        self.retired = set(rest["retired"])
 
     def keep(self, rows: list[int]) -> None:
         """Compact what is known to ``rows``."""

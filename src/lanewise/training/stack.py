@@ -1,7 +1,7 @@
 """A stack: gradient-trained lanes of one structure and batch size, and the loop that trains them."""
 
-from collections.abc import Callable, Collection
-from typing import final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from lanewise.models.registry import build
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
 from lanewise.training.data import TrainingData
-from lanewise.training.guard import CHECK_EVERY, Guard
+from lanewise.training.fitted import Fitted
+from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
 from lanewise.training.step import Batch, KeyedNoise, step
 from lanewise.training.team import Evidence, Team
 
@@ -72,6 +73,7 @@ class Stack(Team):
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64)
         self._loss_steps = 0
         self._every = max(1, length // 200)
+        self._snapshot_every = max(1, length // SNAPSHOTS)
         self._group()
 
     def _group(self) -> None:
@@ -89,12 +91,14 @@ class Stack(Team):
     def advance(self, fraction: float) -> None:
         """Train all lanes up to ``fraction`` of the full length: the one training loop."""
         until = round(fraction * self.length)
-        self.guard.remember(self.buffer, self.optimizer, self.average)
         while self.optimizer.taken < until:
             if self.stop():
                 message = "stopped on request"
                 raise Interrupted(message)
             at = self.optimizer.taken
+            self._repair_as_before(at)
+            if at % self._snapshot_every == 0:
+                self.guard.remember(self.buffer, self.optimizer, self.average)
             noise = KeyedNoise([seed for _, seed in self.roster.groups], at)
             losses = step(
                 self.model,
@@ -111,6 +115,13 @@ class Stack(Team):
                 self.average.lerp_(self.buffer.values, self._every / (AVERAGING * (at + 1) + self._every))
             if (at + 1) % CHECK_EVERY == 0 or at + 1 == until:
                 self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average)
+
+    def _repair_as_before(self, at: int) -> None:
+        """Replay the repairs that a candidate came with, at the steps at which they were made."""
+        for row, lane in enumerate(self.lanes):
+            if any(round(event.fraction * self.length) == at for event in lane.candidate.events):
+                self.guard.rewind(row, self.buffer, self.optimizer, self.average)
+                del self.guard.repairs[row]
 
     def _batch(self, at: int) -> Batch:
         """The batch of step ``at`` for every group."""
@@ -130,9 +141,13 @@ class Stack(Team):
         return dense.to(self._compute) if self._compute else dense
 
     @torch.no_grad()
-    def outputs(self, rows_of: Callable[[int], Tensor], *, averaged: bool = False) -> list[Tensor]:
-        """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names."""
-        values = self.average if averaged and self.optimizer.taken >= self._every else self.buffer.values
+    def outputs(self, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
+        """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names.
+
+        Before the end of its schedule a lane is judged by its averaged weights, for the weights of
+        the moment jump about; one whose rate never decays is so at the end too.
+        """
+        values = self._judged()
         result: list[Tensor] = []
         start = 0
         for (fold, _), size in zip(self.roster.groups, self.roster.group_sizes, strict=True):
@@ -141,6 +156,28 @@ class Stack(Team):
             weights = frozen_weights(self.model.layout, values[lanes], shadow=self._compute)
             result += list(self._group_outputs(weights, fold, rows_of(fold), size).unbind(0))
         return result
+
+    def _judged(self) -> Tensor:
+        """The weights ``[L, P]`` that predictions are made with."""
+        if self.optimizer.taken < self._every:
+            return self.buffer.values
+        unsettled = self.optimizer.taken < self.length
+        averaged = [unsettled or lane.candidate.text("schedule") == "constant" for lane in self.lanes]
+        return torch.where(torch.tensor(averaged)[:, None], self.average, self.buffer.values)
+
+    def export(self, lane: str) -> Fitted:
+        row = next(row for row, own in enumerate(self.lanes) if own.id == lane)
+        data = self.data.folds[self.lanes[row].fold]
+        views = self.model.layout.views(self._judged()[row][None])
+        return Fitted(
+            candidate=self.lanes[row].candidate,
+            seed=self.lanes[row].seed,
+            stop=self.fraction,
+            loss=self.loss,
+            center=data.center,
+            scale=data.scale,
+            tensors={name: view[0].detach().clone() for name, view in views.items()},
+        )
 
     def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int) -> Tensor:
         data = self.data.folds[fold]
@@ -151,8 +188,8 @@ class Stack(Team):
             pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
         return torch.cat(pieces, 1)
 
-    def evidence(self, *, averaged: bool = False) -> list[Evidence]:
-        outputs = self.outputs(lambda fold: self.data.folds[fold].valid, averaged=averaged)
+    def evidence(self) -> list[Evidence]:
+        outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
         means = (self._loss_sum / max(self._loss_steps, 1)).tolist()
         self._loss_sum.zero_()
         self._loss_steps = 0
@@ -172,6 +209,24 @@ class Stack(Team):
         self.guard.repairs = {}
         return found
 
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        snapshot, guard = self.guard.state()
+        tensors = {"values": self.buffer.values, "average": self.average, "loss_sum": self._loss_sum}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
+        tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
+        rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard}
+        return tensors, rest
+
+    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        self.buffer.values.copy_(tensors["values"])
+        self.buffer.refresh()
+        self.average = tensors["average"].clone()
+        self._loss_sum = tensors["loss_sum"].clone()
+        self._loss_steps = rest["loss_steps"]
+        self.optimizer.restore(_part(tensors, "optimizer/"))
+        self.optimizer.taken = rest["taken"]
+        self.guard.restore(_part(tensors, "snapshot/"), rest["guard"])
+
     def keep(self, lanes: Collection[str]) -> None:
         rows = [row for row, lane in enumerate(self.lanes) if lane.id in lanes]
         if len(rows) == len(self.lanes):
@@ -188,3 +243,7 @@ class Stack(Team):
         self._loss_sum = self._loss_sum[index]
         self.guard.keep(rows)
         self._group()
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -6,13 +6,16 @@ on the validation rows, drops losers, goes on.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane
+from lanewise.training.fitted import Fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class Team(ABC):
     """Lanes that train together; each method runs to its end before it returns."""
 
     lanes: tuple[Lane, ...]
+    length: int
+    """Full length in the team's own unit: steps, iterations, boosting rounds of its longest lane."""
 
     @abstractmethod
     def advance(self, fraction: float) -> None:
@@ -43,8 +48,20 @@ class Team(ABC):
         """Predictions of every lane that is alive, at the weights of now."""
 
     @abstractmethod
+    def export(self, lane: str) -> Fitted:
+        """The lane of that id as it is now, ready to predict."""
+
+    @abstractmethod
     def keep(self, lanes: Collection[str]) -> None:
         """Drop all lanes whose id is not in ``lanes`` and free what they held."""
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-able rest from which :meth:`restore` goes on to the same bits."""
+
+    @abstractmethod
+    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` of the same lanes gave."""
 
     @abstractmethod
     def repairs(self) -> dict[str, Event]:

@@ -1,0 +1,284 @@
+"""Which columns and rows of a table can be learnt from, and what else should be known before training.
+
+A column is set aside, unless ``keep`` names it, when it
+
+- has no value at all, or the same value in every row (``keep`` cannot help: there is nothing to learn from);
+- counts the rows: whole numbers from 0 or 1 up without gap or repetition, in any order;
+- identifies the rows: at least 95% of its values differ, and it is a category, or text of one word per cell, or whole
+  numbers under a name such as ``id`` or ``key``. Text of several words is kept, for its words can tell something.
+
+A row is set aside when its target or its weight is missing. At least 10 rows must remain.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.duplicates import duplicate_groups
+from lanewise.data.findings import Finding
+from lanewise.data.leakage import leakage
+from lanewise.data.target import guess_kind, labelled_rows, name_hint
+from lanewise.data.wording import counted
+from lanewise.errors import DataError, UsageError
+from lanewise.task import TaskKind
+
+MINIMUM_ROWS = 10
+MINIMUM_ROWS_OF_IDENTIFIER = 20
+IDENTIFIER_SHARE = 0.95
+NEARLY_EMPTY = 0.9
+
+_IDENTIFYING_WORDS = {"id", "ids", "key", "uuid", "guid", "index", "idx", "rowid", "rownames"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audit:
+    """Columns to learn from, columns set aside with the reason, row numbers (int64) to learn from, and findings."""
+
+    features: tuple[str, ...]
+    set_aside: Mapping[str, str]
+    rows: np.ndarray
+    findings: tuple[Finding, ...]
+
+
+def audit(
+    dataset: Dataset,
+    *,
+    target: str,
+    kind: TaskKind | None = None,
+    drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    weight: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+) -> Audit:
+    """Features and rows to learn ``target`` from, by the rules at the top of this module.
+
+    ``kind`` is the task's (default: the one that ``guess_kind`` finds); ``drop`` and ``keep`` name columns; ``weight``
+    and ``group`` name columns that are used otherwise and so are no features. Findings warn of columns that tell the
+    target, of nearly empty columns, duplicates, rare classes and odd repeated extremes.
+
+    Raises ``UsageError`` for an unknown name or one with two roles, ``DataError`` for unusable weights, and where no
+    feature or fewer than 10 rows are left.
+    """
+    labelled = labelled_rows(dataset, target)
+    _check_names(dataset, target=target, drop=drop, keep=keep, roles={"weight": weight, "group": group, "time": time})
+    rows, findings = _usable_rows(dataset, labelled, target=target, weight=weight)
+    used = dataset.frame[rows]
+    _check_complete(used, {"group": group, "time": time})
+    set_aside = {name: "dropped as asked" for name in drop}
+    set_aside |= {weight: "weight of the rows"} if weight else {}
+    set_aside |= {group: "group of the rows"} if group else {}
+    for name in dataset.frame.columns:
+        if name == target or name in set_aside:
+            continue
+        unusable = _unusable(used[name], dataset.kinds[name], asked=name in keep)
+        if unusable:
+            code, reason = unusable
+            set_aside[name] = reason
+            findings.append(Finding(code=code, message=f"{name!r} is set aside: {reason}", column=name))
+    features = tuple(name for name in dataset.frame.columns if name != target and name not in set_aside)
+    if not features:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(set_aside.items())[:5])
+        message = f"{dataset.source} has no column left to learn {target!r} from ({reasons or 'it is the only column'})"
+        raise DataError(message)
+    found = kind or guess_kind(used[target], dataset.kinds[target]).kind
+    for name in features:
+        findings += _column_findings(used[name], dataset.kinds[name])
+    findings += _imbalance(used[target], found)
+    findings += _duplicates(dataset, (*features, target), rows)
+    findings += leakage(dataset, target=target, kind=found, features=features, rows=rows)
+    return Audit(features=features, set_aside=set_aside, rows=rows, findings=tuple(findings))
+
+
+def _check_names(
+    dataset: Dataset, *, target: str, drop: Sequence[str], keep: Sequence[str], roles: Mapping[str, str | None]
+) -> None:
+    """Every name exists, and none has two roles that contradict each other."""
+    given = [("drop", name) for name in drop] + [("keep", name) for name in keep]
+    given += [(role, name) for role, name in roles.items() if name is not None]
+    for role, name in given:
+        if name not in dataset.frame.columns:
+            message = f"{role} names {name!r}, no column of {dataset.source}: {name_hint(name, dataset.frame.columns)}"
+            raise UsageError(message)
+    taken = {target: "target"}
+    for role, name in given:
+        # Time may order the rows and be dropped or kept as a feature; no other role goes with a second one.
+        if role == "time" and taken.get(name) in ("drop", "keep"):
+            continue
+        if taken.get(name, role) != role:
+            message = f"column {name!r} cannot be both {taken[name]} and {role}; name it once"
+            raise UsageError(message)
+        taken[name] = role
+
+
+def _check_complete(used: pl.DataFrame, roles: Mapping[str, str | None]) -> None:
+    """A split needs the group or the time of every row."""
+    for role, name in roles.items():
+        missing = used[name].null_count() if name else 0
+        if missing:
+            message = (
+                f"{role} column {name!r} is missing in {counted(missing, 'row')}; fill it in or leave those rows out"
+            )
+            raise DataError(message)
+
+
+def _usable_rows(
+    dataset: Dataset, labelled: np.ndarray, *, target: str, weight: str | None
+) -> tuple[np.ndarray, list[Finding]]:
+    """Rows with a target and a weight, and how many lack them."""
+    findings = []
+    lacking = dataset.rows - len(labelled)
+    if lacking:
+        message = f"{lacking} of {dataset.rows} rows have no {target!r} and are set aside"
+        findings.append(
+            Finding(code="target_missing", message=message, severity="warning", column=target, count=lacking)
+        )
+    rows = labelled
+    if weight is not None:
+        present = _valid_weights(dataset, weight)[labelled]
+        rows = labelled[present]
+        lacking = int(np.sum(~present))
+        if lacking:
+            message = f"{lacking} rows have no weight in {weight!r} and are set aside"
+            findings.append(
+                Finding(code="weight_missing", message=message, severity="warning", column=weight, count=lacking)
+            )
+        if dataset.frame[weight][rows].sum() == 0:
+            message = f"the weights in {weight!r} add up to zero; at least one row needs a weight above zero"
+            raise DataError(message)
+    if len(rows) < MINIMUM_ROWS:
+        known = counted(len(rows), "row")
+        message = f"{dataset.source} has {known} with a known {target!r}; at least {MINIMUM_ROWS} are needed"
+        raise DataError(message)
+    return rows, findings
+
+
+def _valid_weights(dataset: Dataset, weight: str) -> np.ndarray:
+    """Whether each row has a weight; all present ones are finite and not negative."""
+    if dataset.kinds[weight] != "number":
+        message = f"weight column {weight!r} is {dataset.kinds[weight]}; weights must be numbers"
+        raise DataError(message)
+    values = dataset.frame[weight].cast(pl.Float64)
+    wrong = int((~values.is_finite() | (values < 0)).sum())
+    if wrong:
+        message = (
+            f"{weight!r} has {counted(wrong, 'weight')} below zero or not finite; weights must be numbers from zero up"
+        )
+        raise DataError(message)
+    return values.is_not_null().to_numpy()
+
+
+def _unusable(values: pl.Series, kind: ColumnKind, *, asked: bool) -> tuple[str, str] | None:
+    """Code and reason for setting a column aside, if there is one."""
+    if values.null_count() == len(values):
+        return "empty_column", "it has no value in any row"
+    if values.n_unique() == 1:
+        return "constant_column", f"it is {values[0]!r} in every row"
+    present = values.drop_nulls()
+    distinct = present.n_unique()
+    few = len(present) < MINIMUM_ROWS_OF_IDENTIFIER or distinct < IDENTIFIER_SHARE * len(present)
+    if asked or few or kind == "date":
+        return None
+    if kind == "number" and _counts_rows(values):
+        return "row_counter", f"it numbers the rows from {values.min():.0f} to {values.max():.0f}"
+    if kind == "number":
+        identifies = _named_identifier(values.name) and _whole(present)
+    else:
+        identifies = kind == "category" or present.str.strip_chars().str.contains(r"\s").sum() < 0.1 * len(present)
+    reason = f"its {distinct} different values in {len(present)} rows identify a row rather than describe it"
+    return ("identifier_column", reason) if identifies else None
+
+
+def _whole(numbers: pl.Series) -> bool:
+    return bool((numbers == numbers.floor()).all())
+
+
+def _counts_rows(values: pl.Series) -> bool:
+    """Whether the cells are 0 to N - 1 or 1 to N, each once."""
+    if values.null_count() or not _whole(values):
+        return False
+    ordered = values.sort().to_numpy()
+    return bool(ordered[0] in (0, 1) and np.all(np.diff(ordered) == 1))
+
+
+def _named_identifier(name: str) -> bool:
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    return bool(words) and bool({words[0], words[-1]} & _IDENTIFYING_WORDS)
+
+
+def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
+    findings = []
+    missing = values.null_count()
+    if missing >= NEARLY_EMPTY * len(values):
+        message = f"{values.name!r} is missing in {missing} of {len(values)} rows ({missing / len(values):.1%})"
+        findings.append(
+            Finding(code="nearly_empty", message=message, severity="warning", column=values.name, count=missing)
+        )
+    if kind == "number":
+        infinite = values.is_infinite()
+        if infinite.any():
+            count = int(infinite.sum())
+            message = f"{values.name!r} is infinite in {counted(count, 'row')}; they are best declared as missing"
+            findings.append(
+                Finding(code="infinite_values", message=message, severity="warning", column=values.name, count=count)
+            )
+        findings += _sentinels(values.filter(~infinite))
+    return findings
+
+
+def _sentinels(values: pl.Series) -> list[Finding]:
+    """An extreme value that repeats far away from all others, as markers of missing cells do (``-200``, ``999``).
+
+    It is a whole number and fills 0.2% of the rows, 10 at the least; its distance from the nearest other value is at
+    least half of the range of the others, of which there are ten or more different ones.
+    """
+    counts = values.drop_nulls().value_counts(name="rows").sort(values.name)
+    if counts.height < 11:
+        return []
+    levels, rows = counts[values.name].cast(pl.Float64).to_numpy(), counts["rows"].to_numpy()
+    findings = []
+    for extreme, gap, spread in (
+        (0, levels[1] - levels[0], levels[-1] - levels[1]),
+        (-1, levels[-1] - levels[-2], levels[-2] - levels[0]),
+    ):
+        count = int(rows[extreme])
+        whole = levels[extreme] == np.floor(levels[extreme])
+        if whole and count >= max(10, 0.002 * len(values)) and gap >= 0.5 * spread:
+            others = (levels[1], levels[-1]) if extreme == 0 else (levels[0], levels[-2])
+            message = (
+                f"{values.name!r} is {levels[extreme]:g} in {count} rows and otherwise {others[0]:g} to {others[1]:g}; "
+                "if that stands for a missing value, declare it as one"
+            )
+            findings.append(Finding(code="sentinel_value", message=message, column=values.name, count=count))
+    return findings
+
+
+def _imbalance(target: pl.Series, kind: TaskKind) -> list[Finding]:
+    """Rarest class with less than a fifth of an equal share (10% of two classes)."""
+    if kind not in ("binary", "multiclass"):
+        return []
+    counts = target.value_counts(name="rows").sort(["rows", target.name])
+    label, count = counts.row(0)
+    share = count / len(target)
+    if share * counts.height >= 0.2:
+        return []
+    message = (
+        f"classes of {target.name!r} are unequal: {label!r} has {count} of {len(target)} rows ({share:.1%}); "
+        "accuracy says little here"
+    )
+    return [Finding(code="class_imbalance", message=message, column=target.name, count=count, figure=share)]
+
+
+def _duplicates(dataset: Dataset, columns: tuple[str, ...], rows: np.ndarray) -> list[Finding]:
+    groups = duplicate_groups(dataset, columns)[rows]
+    count = len(rows) - len(np.unique(groups))
+    if not count:
+        return []
+    share = count / len(rows)
+    message = f"{count} of {len(rows)} rows ({share:.1%}) repeat an earlier row in every column that is used"
+    severity = "warning" if share >= 0.1 else "info"
+    return [Finding(code="duplicate_rows", message=message, severity=severity, count=count, figure=share)]

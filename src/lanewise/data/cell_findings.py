@@ -1,0 +1,42 @@
+"""Findings about cells of one column: which, how many, and the first of them with their rows."""
+
+import polars as pl
+
+from lanewise.data.findings import Finding, Severity
+from lanewise.data.wording import counted
+
+_SHOWN = 3
+_LONGEST = 40
+
+
+def count_true(mask: pl.Series) -> int:
+    """Number of marked cells; a null marks nothing.
+
+    >>> count_true(pl.Series([True, None, False]))
+    1
+    """
+    return mask.fill_null(value=False).arg_true().len()
+
+
+def column_finding(code: str, name: str, what: str, *, severity: Severity = "info") -> Finding:
+    """A finding about a column as a whole; ``what`` goes on after its name."""
+    return Finding(code=code, severity=severity, column=name, message=f"column {name!r} {what}")
+
+
+def cells_finding(
+    code: str, cells: pl.Series, mask: pl.Series, what: str, *, severity: Severity = "info", after: str = ""
+) -> Finding:
+    """A finding about the marked cells; ``what`` goes on after the column's name, up to their number.
+
+    >>> cells = pl.Series("age", ["31", "old"])
+    >>> cells_finding("odd", cells, cells == "old", "stays words for", after=" without a number").message
+    "column 'age' stays words for 1 cell without a number: 'old' in row 2"
+    """
+    rows = mask.fill_null(value=False).arg_true()
+    shown = ", ".join(f"{_short(cells[row])} in row {row + 1}" for row in rows.head(_SHOWN).to_list())
+    message = f"column {cells.name!r} {what} {counted(rows.len(), 'cell')}{after}: {shown}"
+    return Finding(code=code, severity=severity, column=cells.name, count=rows.len(), message=message)
+
+
+def _short(cell: str) -> str:
+    return repr(cell if len(cell) <= _LONGEST else f"{cell[: _LONGEST - 3]}...")

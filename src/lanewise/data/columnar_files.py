@@ -1,0 +1,66 @@
+"""Parquet and Arrow files: typed tables, whose size is checked before their rows are read."""
+
+import io
+from collections.abc import Callable
+from typing import TypeVar
+
+import polars as pl
+
+from lanewise.data.sources import Payload
+from lanewise.errors import DataError
+
+T = TypeVar("T")
+
+_PARQUET = b"PAR1"
+_ARROW_FILE = b"ARROW1"
+_ARROW_STREAM = b"\xff\xff\xff\xff"
+_BYTES_PER_CELL = 8
+
+
+def is_columnar(payload: Payload) -> bool:
+    """Whether the bytes are Parquet or Arrow; raises ``DataError`` if only the name says so."""
+    if payload.content.startswith((_PARQUET, _ARROW_FILE, _ARROW_STREAM)):
+        return True
+    if payload.suffix in (".parquet", ".arrow", ".feather", ".ipc"):
+        message = f"{payload.name} is no {payload.suffix[1:]} file, whatever its name says: it lacks the format's mark"
+        raise DataError(message)
+    return False
+
+
+def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> pl.DataFrame:
+    """The table of a Parquet file, an Arrow file or an Arrow stream.
+
+    Raises ``DataError`` if it is damaged, empty, or its rows times columns need more than ``max_bytes``.
+    """
+    name, content = payload.name, payload.content
+    if content.startswith(_PARQUET):
+        lazy = _guarded(name, lambda: pl.scan_parquet(io.BytesIO(content)))
+    elif content.startswith(_ARROW_FILE):
+        lazy = _guarded(name, lambda: pl.scan_ipc(io.BytesIO(content)))
+    else:
+        lazy = _guarded(name, lambda: pl.read_ipc_stream(io.BytesIO(content))).lazy()
+    columns = len(_guarded(name, lazy.collect_schema))
+    rows = int(_guarded(name, lambda: lazy.select(pl.len()).collect()).item())
+    if rows == 0 or columns == 0:
+        message = f"{name} is empty: it has {rows} rows and {columns} columns"
+        raise DataError(message)
+    if columns > max_columns:
+        message = f"{name} has {columns:,} columns, more than the allowed {max_columns:,} (max_columns)"
+        raise DataError(message)
+    if rows * columns * _BYTES_PER_CELL > max_bytes:
+        message = (
+            f"{name} unpacks to {rows:,} rows of {columns:,} columns, more than the allowed {max_bytes:,} bytes: "
+            f"take a sample of its rows, or allow more (max_bytes)"
+        )
+        raise DataError(message)
+    return _guarded(name, lazy.collect)
+
+
+def _guarded(name: str, act: Callable[[], T]) -> T:
+    """What ``act`` returns; every complaint of the reader, a panic too, as a ``DataError``."""
+    try:
+        return act()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        message = f"{name} is damaged or of an unknown version: {reason}"
+        raise DataError(message) from None

@@ -1,0 +1,213 @@
+"""What the training table promised about its columns, to hold new rows against before predicting.
+
+No row is kept: per column its kind, its share of missing cells, the range of its numbers and dates, and the levels of
+its categories (the 1,000 most frequent; text keeps none).
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.findings import Finding
+from lanewise.data.wording import counted
+from lanewise.errors import DataError, StoreError
+from lanewise.task import Task, TaskKind
+
+MAXIMUM_LEVELS = 1000
+_STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+_DTYPES: dict[ColumnKind, pl.DataType] = {
+    "number": pl.Float64(),
+    "category": pl.String(),
+    "text": pl.String(),
+    "date": pl.Datetime("us"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnContract:
+    """One feature column as training saw it.
+
+    ``low`` and ``high`` bound a number, or a date in microseconds since 1970; they are ``None`` for other kinds and for
+    columns without a value. ``levels`` are a category's levels in sorted order, ``more_levels`` counts those beyond the
+    1,000 most frequent ones.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    name: str
+    kind: ColumnKind
+    missing_rate: float
+    low: float | None = None
+    high: float | None = None
+    levels: tuple[str, ...] = ()
+    more_levels: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataContract:
+    """The target, and the feature columns in the order that a model expects them."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    target: str
+    kind: TaskKind
+    classes: tuple[str, ...]
+    rows: int
+    columns: tuple[ColumnContract, ...]
+    format: Literal[1] = 1
+
+    @classmethod
+    def of(cls, dataset: Dataset, *, task: Task, features: tuple[str, ...], rows: np.ndarray) -> "DataContract":
+        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on."""
+        frame = dataset.frame.select(features)[rows]
+        columns = tuple(_column_contract(frame[name], dataset.kinds[name]) for name in features)
+        return cls(target=task.target, kind=task.kind, classes=task.classes, rows=len(rows), columns=columns)
+
+    def to_json(self) -> str:
+        """The contract as JSON text, which ``from_json`` reads back."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "DataContract":
+        """Contract from the text of ``to_json``.
+
+        Raises ``StoreError`` for anything else: unknown, double or missing fields, wrong types, NaN.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            json.loads(text, object_pairs_hook=_without_doubles)
+            return TypeAdapter(cls).validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = f"the data contract is damaged: {place or 'text'}: {first['msg']}"
+        except ValueError as error:
+            message = f"the data contract is damaged: {error}"
+        raise StoreError(message)
+
+    def conform(self, dataset: Dataset) -> Dataset:
+        """The feature columns alone, in the contract's order and kinds.
+
+        Category and text stand for each other, and a column without any value for every kind.
+
+        Raises ``DataError`` that names all absent columns, or all columns of another kind.
+        """
+        names = [column.name for column in self.columns]
+        absent = [name for name in names if name not in dataset.frame.columns]
+        if absent:
+            message = f"{dataset.source} lacks {_quoted(absent)}; the model needs {len(names)} columns"
+            raise DataError(message)
+        wrong = [
+            f"{column.name!r} must be {column.kind} and is {dataset.kinds[column.name]}"
+            for column in self.columns
+            if not _compatible(dataset, column)
+        ]
+        if wrong:
+            message = f"{dataset.source} has columns of another kind than in training: {'; '.join(wrong)}"
+            raise DataError(message)
+        frame = dataset.frame.select(
+            pl.col(column.name).cast(_DTYPES[column.kind], strict=False)
+            if dataset.frame[column.name].null_count() == dataset.rows
+            else pl.col(column.name)
+            for column in self.columns
+        )
+        kinds: dict[str, ColumnKind] = {column.name: column.kind for column in self.columns}
+        return Dataset(frame=frame, kinds=kinds, source=dataset.source, findings=dataset.findings)
+
+    def check(self, dataset: Dataset) -> tuple[Finding, ...]:
+        """What is different in new rows: values out of range, unseen levels, more missing cells, columns not needed.
+
+        Raises ``DataError`` as ``conform`` does.
+        """
+        conformed = self.conform(dataset)
+        findings = [
+            finding for column in self.columns for finding in _differences(column, conformed.frame[column.name])
+        ]
+        extra = [name for name in dataset.frame.columns if name not in conformed.kinds and name != self.target]
+        if extra:
+            message = f"columns that the model does not use are left out: {_quoted(extra)}"
+            findings.append(Finding(code="extra_columns", message=message, count=len(extra)))
+        return tuple(findings)
+
+
+def _column_contract(values: pl.Series, kind: ColumnKind) -> ColumnContract:
+    missing_rate = values.null_count() / max(len(values), 1)
+    if kind in ("number", "date"):
+        numbers = _as_numbers(values).drop_nulls()
+        numbers = numbers.filter(numbers.is_finite())
+        if numbers.is_empty():
+            return ColumnContract(name=values.name, kind=kind, missing_rate=missing_rate)
+        low, high = float(numbers.to_numpy().min()), float(numbers.to_numpy().max())
+        return ColumnContract(name=values.name, kind=kind, missing_rate=missing_rate, low=low, high=high)
+    if kind == "text":
+        return ColumnContract(name=values.name, kind=kind, missing_rate=missing_rate)
+    counts = values.drop_nulls().value_counts(name="rows").sort(["rows", values.name], descending=[True, False])
+    levels = counts[values.name].head(MAXIMUM_LEVELS).sort().to_list()
+    return ColumnContract(
+        name=values.name,
+        kind=kind,
+        missing_rate=missing_rate,
+        levels=tuple(levels),
+        more_levels=counts.height - len(levels),
+    )
+
+
+def _differences(column: ColumnContract, values: pl.Series) -> list[Finding]:
+    findings = []
+    if column.low is not None and column.high is not None:
+        numbers = _as_numbers(values)
+        outside = int(((numbers < column.low) | (numbers > column.high)).sum())
+        if outside:
+            message = f"{column.name!r} has {counted(outside, 'value')} outside the range of training"
+            if column.kind == "number":
+                message += f" ({column.low:g} to {column.high:g})"
+            findings.append(_warning("out_of_range", message, column, outside))
+    if column.kind == "category" and not column.more_levels:
+        unseen = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.levels)))
+        if len(unseen):
+            names = _quoted(unseen.unique().sort().to_list())
+            message = f"{column.name!r} has {counted(len(unseen), 'value')} that training never saw: {names}"
+            findings.append(_warning("unseen_levels", message, column, len(unseen)))
+    missing, rows = values.null_count(), len(values)
+    spread = 3 * math.sqrt(rows * column.missing_rate * (1 - column.missing_rate))
+    if missing > rows * (column.missing_rate + 0.05) and missing > rows * column.missing_rate + spread:
+        message = (
+            f"{column.name!r} lacks {missing} of {rows} cells; in training it lacked {column.missing_rate:.1%} of them"
+        )
+        findings.append(_warning("missing_more", message, column, missing))
+    return findings
+
+
+def _warning(code: str, message: str, column: ColumnContract, count: int) -> Finding:
+    return Finding(code=code, message=message, severity="warning", column=column.name, count=count)
+
+
+def _as_numbers(values: pl.Series) -> pl.Series:
+    return (values.to_physical() if values.dtype == pl.Datetime else values).cast(pl.Float64)
+
+
+def _compatible(dataset: Dataset, column: ColumnContract) -> bool:
+    given = dataset.kinds[column.name]
+    words = ("category", "text")
+    alike = given == column.kind or (given in words and column.kind in words)
+    return alike or dataset.frame[column.name].null_count() == dataset.rows
+
+
+def _quoted(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:10])
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        message = f"field {next(name for name in names if names.count(name) > 1)!r} is there twice"
+        raise ValueError(message)
+    return fields

@@ -1,0 +1,109 @@
+"""Read columns of text as dates, all cells or none.
+
+Forms: ``2024-01-31`` (also with ``/`` or ``.``), and day and month before the year with ``/``, ``-`` or ``.``;
+a time of day, AM or PM, and an offset to UTC may follow. A year of two digits lies in 1969 to 2068, as in POSIX.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from lanewise.data.missing import share_matching
+
+_TIME = (
+    r"(?:[T ]\s*(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<part>[0-9]{1,9}))?)?"
+    r"(?:\s*(?P<half>[AaPp][Mm]))?(?:\s*(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2}))?)?$"
+)
+_FORMS = (
+    *(rf"^(?P<year>[0-9]{{4}}){mark}(?P<b>[0-9]{{1,2}}){mark}(?P<a>[0-9]{{1,2}}){_TIME}" for mark in ("-", "/", r"\.")),
+    *(rf"^(?P<a>[0-9]{{1,2}}){mark}(?P<b>[0-9]{{1,2}}){mark}(?P<year>[0-9]{{4}}|[0-9]{{2}}){_TIME}" for mark in "-/"),
+    rf"^(?P<a>[0-9]{{1,2}})\.(?P<b>[0-9]{{1,2}})\.(?P<year>[0-9]{{4}}){_TIME}",
+)
+_PROBE = 1000
+_PROBE_SHARE = 0.5
+_NEAR = 0.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class DateFit:
+    """The readings of a column whose cells all have one form; a cell that is no date is null.
+
+    ``day_first`` is the reading ``day/month/year``, ``month_first`` the other; for dates that begin
+    with the year only ``day_first`` is there.
+    """
+
+    cells: pl.Series
+    day_first: pl.Series
+    month_first: pl.Series | None = None
+    short_years: bool = False
+    zoned: bool = False
+
+    def reads_all(self, reading: pl.Series | None) -> bool:
+        return reading is not None and reading.null_count() == self.cells.null_count()
+
+    @property
+    def is_ambiguous(self) -> bool:
+        return (
+            self.month_first is not None
+            and self.reads_all(self.day_first)
+            and self.reads_all(self.month_first)
+            and bool((self.day_first != self.month_first).any())
+        )
+
+
+def fit_dates(cells: pl.Series, *, all_cells: bool = True) -> DateFit | None:
+    """The readings of the cells (stripped, missing ones null) as dates; None if they are of no form.
+
+    With ``all_cells`` false, cells of another form become null instead of turning the column down.
+    """
+    probe = cells.drop_nulls().head(_PROBE)
+    if probe.is_empty():
+        return None
+    shares = [share_matching(probe, form) for form in _FORMS]
+    best = max(range(len(_FORMS)), key=shares.__getitem__)
+    if shares[best] < (_PROBE_SHARE if all_cells else 1e-9):
+        return None
+    form = _FORMS[best]
+    if all_cells and share_matching(cells, form) < _NEAR:
+        return None
+    parts = cells.str.extract_groups(form).struct.unnest()
+    zones = parts["zone"].null_count() < parts.height
+    if zones and parts["zone"].null_count() != cells.null_count():
+        return None
+    year_first = best < 3
+    day_first = _assemble(parts, day="a", month="b")
+    month_first = None if year_first else _assemble(parts, day="b", month="a")
+    short = bool((parts["year"].str.len_chars() == 2).any())
+    return DateFit(cells=cells, day_first=day_first, month_first=month_first, short_years=short, zoned=zones)
+
+
+def _assemble(parts: pl.DataFrame, *, day: str, month: str) -> pl.Series:
+    year = pl.col("year").cast(pl.Int64)
+    full_year = (
+        pl.when(pl.col("year").str.len_chars() == 2)
+        .then(year + pl.when(year >= 69).then(1900).otherwise(2000))
+        .otherwise(year)
+    )
+    number = {name: pl.col(name).cast(pl.Int64).fill_null(0) for name in ("hour", "minute", "second")}
+    half = pl.col("half").str.to_lowercase()
+    hour = number["hour"]
+    clock_hour = pl.when(half.is_null()).then(hour).otherwise(hour % 12 + pl.when(half == "pm").then(12).otherwise(0))
+    hour_fits = pl.when(half.is_null()).then(hour < 24).otherwise(hour.is_between(1, 12))
+    fits = hour_fits & (number["minute"] < 60) & (number["second"] < 60)
+    offset = pl.when(pl.col("zone").is_null() | (pl.col("zone") == "Z")).then(0).otherwise(
+        (pl.col("zone").str.slice(1, 2).cast(pl.Int64, strict=False) * 60)
+        + pl.col("zone").str.slice(-2).cast(pl.Int64, strict=False)
+    ) * pl.when(pl.col("zone").str.starts_with("-")).then(-1).otherwise(1)
+    fraction = pl.col("part").str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64).fill_null(0)
+    text = pl.concat_str(
+        full_year.cast(pl.String).str.zfill(4),
+        pl.lit("-"),
+        pl.col(month).str.zfill(2),
+        pl.lit("-"),
+        pl.col(day).str.zfill(2),
+    )
+    date = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+    moment = date + pl.duration(
+        microseconds=((clock_hour * 60 + number["minute"] - offset) * 60 + number["second"]) * 1_000_000 + fraction
+    )
+    return parts.select(pl.when(fits).then(moment).otherwise(None).alias("date")).to_series()

@@ -1,0 +1,257 @@
+"""Delimited text as a table of text: header, rows of one width, and what was set aside.
+
+Rows of another width than the header are not guessed at. They are set aside and counted, and the file
+is refused if they are more than one in twenty. Two deviations carry no doubt and are mended: empty fields
+beyond the last column, and absent fields of last columns that are empty in every complete row.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lanewise.data.findings import Finding
+from lanewise.data.headers import column_names, looks_like_header
+from lanewise.data.loose_records import LooseRecords
+from lanewise.data.read_options import ReadOptions
+from lanewise.data.records import LF
+from lanewise.data.sniffing import Records, find_records, skip_preface
+from lanewise.data.wording import counted
+from lanewise.errors import DataError
+
+_MAX_RAGGED_SHARE = 0.05
+_SAMPLE_RECORDS = 400
+_MAX_TITLES = 20
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """Columns of text, the delimiter that was found, and findings."""
+
+    frame: pl.DataFrame
+    delimiter: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Which records are rows, and the header (None if there is none) of ``width`` names."""
+
+    header: list[str] | None
+    width: int
+    rows: NDArray[np.bool_]
+    findings: tuple[Finding, ...] = ()
+
+
+def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
+    """Cut UTF-8 text into columns of text.
+
+    Columns that ``options.kinds`` names help to tell whether there is a header.
+
+    Raises ``DataError`` if there are no rows, too many ragged rows or columns, or a line too long.
+    """
+    _check_lines(text, name, options)
+    preface = skip_preface(text)
+    if not preface.text.strip():
+        message = f"{name} has no table: it holds only blank lines and comments"
+        raise DataError(message)
+    delimiter = options.delimiter or preface.delimiter
+    records, dialect, findings = find_records(preface.text, delimiter, first_line=preface.first_line)
+    _check_records(records, name, options)
+    layout = _lay_out(records, options)
+    frame, ragged_findings = _rows(records, layout, name)
+    frame, header_findings = _named(frame, layout)
+    if frame.height == 0 or frame.width == 0:
+        message = f"{name} has a header but no rows: give a file with data"
+        raise DataError(message)
+    comments = preface.comments
+    if comments:
+        message = f"{counted(comments, 'comment line')} before the table skipped"
+        findings.append(Finding(code="comment_lines", count=comments, message=message))
+    findings += [*layout.findings, *ragged_findings, *header_findings]
+    return TextTable(frame=frame, delimiter=dialect.delimiter, findings=tuple(findings))
+
+
+def _check_lines(text: bytes, name: str, options: ReadOptions) -> None:
+    if len(text) <= options.max_line_bytes:
+        return
+    mark = LF if b"\n" in text else 13
+    ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == mark)
+    lengths = np.diff(ends, prepend=-1, append=len(text)) - 1
+    longest = int(lengths.argmax())
+    if lengths[longest] > options.max_line_bytes:
+        _refuse_line(name, longest + 1, int(lengths[longest]), options)
+
+
+def _check_records(records: Records, name: str, options: ReadOptions) -> None:
+    length, record = records.longest()
+    if length > options.max_line_bytes:
+        _refuse_line(name, records.line(record), length, options)
+    widest = int(records.fields.argmax())
+    if records.fields[widest] > options.max_columns:
+        message = (
+            f"{name} has {records.fields[widest]:,} fields in line {records.line(widest)}, "
+            f"more than the allowed {options.max_columns:,} columns (max_columns)"
+        )
+        raise DataError(message)
+
+
+def _refuse_line(name: str, line: int, length: int, options: ReadOptions) -> None:
+    message = (
+        f"{name} has a row of {length:,} bytes at line {line}, more than the allowed {options.max_line_bytes:,}: "
+        f"check its line ends and quote marks, or allow more (max_line_bytes)"
+    )
+    raise DataError(message)
+
+
+def _lay_out(records: Records, options: ReadOptions) -> _Layout:
+    present = np.flatnonzero(~records.blank)
+    rows = ~records.blank
+    if present.size == 0:
+        return _Layout(header=None, width=1, rows=rows)
+    findings: list[Finding] = []
+    usual = int(np.bincount(records.fields[present]).argmax())
+    sample = [records.cells(int(record)) for record in present[:_SAMPLE_RECORDS]]
+    titles = _count_titles(sample, usual)
+    if titles:
+        rows[present[:titles]] = False
+        sample, present = sample[titles:], present[titles:]
+        message = f"{counted(titles, 'title line')} before the header skipped"
+        findings.append(Finding(code="title_lines", severity="warning", count=titles, message=message))
+    if not _has_header(sample, options):
+        if options.header is None:
+            message = "no header was found; columns are called by their place: column_1, column_2, ..."
+            findings.append(Finding(code="no_header", message=message))
+        return _Layout(header=None, width=usual, rows=rows, findings=tuple(findings))
+    rows[present[0]] = False
+    body = records.fields[present[1:]]
+    usual = int(np.bincount(body).argmax()) if body.size else len(sample[0])
+    names, finding = _fit_header(sample[0], usual, sample[1:])
+    if finding is not None:
+        findings.append(finding)
+    return _Layout(header=names, width=len(names), rows=rows, findings=tuple(findings))
+
+
+def _has_header(sample: list[list[str]], options: ReadOptions) -> bool:
+    if options.header is not None:
+        return options.header
+    if any(name in options.kinds for name in column_names(sample[0])[0]):
+        return True
+    if options.kinds and all(re.fullmatch(r"column_\d+", name) for name in options.kinds):
+        return False
+    return looks_like_header(sample[0], sample[1:])
+
+
+def _count_titles(sample: list[list[str]], usual: int) -> int:
+    """Leading records with one cell filled in a table of three columns or more."""
+    if usual <= 2:
+        return 0
+    filled = [sum(1 for cell in cells if cell.strip()) for cells in sample[: _MAX_TITLES + 1]]
+    titles = next((place for place, count in enumerate(filled) if count > 1), 0)
+    return titles if titles < len(sample) else 0
+
+
+def _fit_header(header: list[str], usual: int, sample: list[list[str]]) -> tuple[list[str], Finding | None]:
+    """The header with names for the columns of row names and of trailing delimiters, if rows have them."""
+    if len(header) > usual and not any(name.strip() for name in header[usual:]):
+        return header[:usual], None
+    if usual <= len(header):
+        return header, None
+    rows = [cells for cells in sample if len(cells) == usual]
+    if rows and not any(cell.strip() for cells in rows for cell in cells[len(header) :]):
+        return [*header, *[""] * (usual - len(header))], None
+    if usual == len(header) + 1 and len(rows) == len(sample):
+        message = "the header has one name less than the rows have fields; the first column was taken for row names"
+        return ["", *header], Finding(code="row_names", severity="warning", message=message)
+    return header, None
+
+
+def _rows(records: Records, layout: _Layout, name: str) -> tuple[pl.DataFrame, list[Finding]]:
+    """Rows of the layout's width; the others mended where there is no doubt, else set aside."""
+    complete = layout.rows & (records.fields == layout.width)
+    frame = records.frame(complete, layout.width)
+    others = np.flatnonzero(layout.rows & ~complete)
+    blank = int(records.blank.sum())
+    if others.size:
+        needed = layout.width - _empty_last_columns(frame)
+        mended: dict[int, list[str]] = {}
+        ragged: list[int] = []
+        comments = 0
+        for record in others.tolist():
+            cells = records.cells(record)
+            if not any(cell.strip() for cell in cells):
+                blank += 1
+            elif (len(cells) < layout.width and frame.height and 1 < len(cells) >= needed) or (
+                len(cells) > layout.width and not any(cell.strip() for cell in cells[layout.width :])
+            ):
+                mended[record] = (cells + [""] * layout.width)[: layout.width]
+            elif cells[0].startswith("#"):
+                comments += 1
+            else:
+                ragged.append(record)
+        findings = _set_aside(records, ragged, layout, name, kept=frame.height + len(mended))
+        if comments:
+            message = f"{counted(comments, 'comment line')} inside the table skipped"
+            findings.append(Finding(code="comment_lines", count=comments, message=message))
+        frame = _merge(frame, np.flatnonzero(complete), mended)
+    else:
+        findings = []
+    filled = frame.filter(pl.any_horizontal(pl.all().str.strip_chars() != ""))
+    blank += frame.height - filled.height
+    if blank:
+        findings.append(Finding(code="blank_lines", count=blank, message=f"{counted(blank, 'blank row')} skipped"))
+    return filled, findings
+
+
+def _empty_last_columns(frame: pl.DataFrame) -> int:
+    empty = 0
+    for column in reversed(frame.get_columns()):
+        if column.str.strip_chars().ne("").any():
+            break
+        empty += 1
+    return empty
+
+
+def _set_aside(records: Records, ragged: list[int], layout: _Layout, name: str, *, kept: int) -> list[Finding]:
+    if not ragged:
+        return []
+    total = kept + len(ragged)
+    first = records.line(ragged[0])
+    expected = counted(layout.width, "field")
+    if len(ragged) > _MAX_RAGGED_SHARE * total:
+        message = (
+            f"{name} has {len(ragged):,} of {total:,} rows without the expected {expected}, first line {first} "
+            f"with {records.fields[ragged[0]]}: mend them, or name the delimiter of the file"
+        )
+        raise DataError(message)
+    shown = ", ".join(f"line {records.line(record)} has {records.fields[record]}" for record in ragged[:_SHOWN])
+    message = f"{counted(len(ragged), 'row')} of {total:,} set aside for want of {expected}: {shown}"
+    return [Finding(code="ragged_rows", severity="warning", count=len(ragged), message=message)]
+
+
+def _merge(frame: pl.DataFrame, places: NDArray[np.int64], mended: dict[int, list[str]]) -> pl.DataFrame:
+    if not mended:
+        return frame
+    extra = LooseRecords.of_rows(list(mended.values()), frame.width).with_columns(place=pl.Series(list(mended)))
+    both = pl.concat([frame.with_columns(place=pl.Series(places, dtype=pl.Int64)), extra])
+    return both.sort("place").drop("place")
+
+
+def _named(frame: pl.DataFrame, layout: _Layout) -> tuple[pl.DataFrame, list[Finding]]:
+    """Give columns their names, and drop empty columns that have none."""
+    header = layout.header or [""] * layout.width
+    names, findings = column_names(header)
+    if layout.header is None:
+        findings = []
+    frame.columns = names
+    unnamed = [name for name, given in zip(names, header, strict=True) if not given.strip()]
+    empty = [name for name in unnamed if not frame[name].str.strip_chars().ne("").any()]
+    if empty:
+        message = f"{counted(len(empty), 'empty column')} without a name dropped"
+        findings = [finding for finding in findings if finding.code != "blank_header" or len(unnamed) > len(empty)]
+        findings.append(Finding(code="empty_columns", count=len(empty), message=message))
+        frame = frame.drop(empty)
+    return frame, findings

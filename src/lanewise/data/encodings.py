@@ -1,0 +1,113 @@
+"""From bytes to text: the encoding is found, and what could not be decoded is counted.
+
+Text is handed on as UTF-8 bytes, because the readers scan it as an array of bytes.
+"""
+
+import codecs
+import re
+
+import numpy as np
+
+from lanewise.data.findings import Finding
+from lanewise.data.wording import counted
+from lanewise.errors import DataError
+
+_BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SAMPLE = 2**16
+_UTF16_NUL_SHARE = 0.2  # of the high bytes: at least a fifth of the characters are ASCII
+_FEW_BYTES = 64
+_MAX_CONTROL_SHARE = 0.02
+_REPLACEMENT = "\ufffd".encode()
+_CONTROLS = bytes(sorted(set(range(32)) - {9, 10, 11, 12, 13, 26, 27, 28, 29, 30, 31}))
+_MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+
+
+def decode(content: bytes, *, name: str, encoding: str | None = None) -> tuple[bytes, list[Finding]]:
+    """The text as UTF-8 bytes without byte-order mark, and findings about its encoding.
+
+    The order: the ``encoding`` given; a byte-order mark; UTF-16 by the pattern of its NUL bytes; UTF-8;
+    UTF-8 with damaged places; else Windows-1252, and latin-1 for bytes that it leaves undefined.
+
+    Raises ``DataError`` for binary data and for NUL bytes in text.
+    """
+    marked = next(((mark, codec) for mark, codec in _BOMS if content.startswith(mark)), None)
+    if encoding is not None:
+        utf8, findings = _decode_as(content, encoding)
+    elif marked is not None:
+        utf8, findings = _decode_as(content[len(marked[0]) :], marked[1])
+    elif (wide := _utf16_by_nuls(content)) is not None:
+        utf8, findings = _decode_as(content, wide)
+    else:
+        utf8, findings = _decode_bytewise(content)
+    utf8 = utf8.removeprefix(codecs.BOM_UTF8)
+    _refuse_binary(utf8, name)
+    return utf8, findings
+
+
+def _decode_as(content: bytes, encoding: str) -> tuple[bytes, list[Finding]]:
+    try:
+        return content.decode(encoding).encode(), []
+    except UnicodeError:
+        text = content.decode(encoding, errors="replace").encode(errors="replace")
+    return text, [_repaired(encoding, max(1, text.count(_REPLACEMENT)))]
+
+
+def _repaired(encoding: str, count: int) -> Finding:
+    return Finding(
+        code="repaired_encoding",
+        severity="warning",
+        count=count,
+        message=f"{counted(count, 'place')} not valid in {encoding}, read as the replacement character U+FFFD",
+    )
+
+
+def _utf16_by_nuls(content: bytes) -> str | None:
+    sample = np.frombuffer(content[: min(_SAMPLE, len(content) // 2 * 2)], dtype=np.uint8)
+    if len(content) % 2 or sample.size == 0:
+        return None
+    even, odd = (float((sample[start::2] == 0).mean()) for start in (0, 1))
+    needed = _UTF16_NUL_SHARE if sample.size >= _FEW_BYTES else 0.5
+    if odd >= needed and odd > 8 * even:
+        return "utf-16-le"
+    if even >= needed and even > 8 * odd:
+        return "utf-16-be"
+    return None
+
+
+def _decode_bytewise(content: bytes) -> tuple[bytes, list[Finding]]:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        return content, []
+    damaged = content.decode(errors="replace").encode()
+    bad = damaged.count(_REPLACEMENT) - content.count(_REPLACEMENT)
+    good = sum(1 for _ in _MULTIBYTE.finditer(content))
+    if good > bad:
+        return damaged, [_repaired("utf-8", bad)]
+    try:
+        text, used = content.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        text, used = content.decode("latin-1"), "latin-1"
+    message = f"the text is not UTF-8 and was read as {used}; if letters look wrong, name its encoding"
+    return text.encode(), [Finding(code="guessed_encoding", message=message)]
+
+
+def _refuse_binary(utf8: bytes, name: str) -> None:
+    head = utf8[:_SAMPLE]
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if controls > max(1, _MAX_CONTROL_SHARE * len(head)):
+        message = f"{name} is binary data, not a table: give CSV, TSV, Parquet, Arrow, JSON lines or svmlight text"
+        raise DataError(message)
+    nul = utf8.find(b"\0")
+    if nul >= 0:
+        line = utf8.count(b"\n", 0, nul) + 1
+        message = f"{name} has a NUL byte in line {line}: the file is damaged or not text; write it again"
+        raise DataError(message)

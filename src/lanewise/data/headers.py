@@ -1,0 +1,109 @@
+"""Is the first record a header, and what do its columns get called?"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from lanewise.data.findings import Finding
+from lanewise.data.wording import counted
+
+_NUMBER = re.compile(r"[-+]?[$€£]?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*%?", re.ASCII)
+_NUMBERLIKE = re.compile(r"[-+]?[\d][\d\s.,:/eETZ+-]*%?", re.ASCII)
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\u200b]+")
+_MISSING = frozenset({"", "NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?", "-"})
+_FEW_LEVELS = 20
+_ENOUGH_CELLS = 3
+_WORDS_OF_PROSE = 4
+
+
+def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether the first record names the columns, by one vote of each column.
+
+    A column votes for a header if its other cells are numbers or dates and the first is not, or if
+    its few levels never include the first cell; against, if the first cell is one of the others or
+    of their kind. Without votes a first record of short distinct words is a header.
+    """
+    if not rest:
+        return all(not _is_numberlike(cell.strip()) for cell in first)
+    counts_up = _is_counting([cell.strip() for cell in first]) and not _is_counting([cell.strip() for cell in rest[0]])
+    votes = 0
+    for column, cell in enumerate(first):
+        others = [row[column].strip() for row in rest if column < len(row)]
+        votes += _vote(cell.strip(), [other for other in others if other not in _MISSING], counts_up=counts_up)
+    if votes:
+        return votes > 0
+    names = [cell.strip() for cell in first if cell.strip()]
+    return bool(names) and all(not _is_numberlike(name) and len(name.split()) <= 2 * _WORDS_OF_PROSE for name in names)
+
+
+def _vote(cell: str, others: list[str], *, counts_up: bool) -> int:
+    if not cell or not others:
+        return 0
+    numbers = sum(map(_is_numberlike, others))
+    if _is_numberlike(cell):
+        if numbers:
+            return 0 if counts_up else -1
+        return 1 if not counts_up and len(set(others)) <= _FEW_LEVELS else 0
+    return 1 if numbers >= max(1, 0.9 * len(others)) else _vote_on_words(cell, others)
+
+
+def _vote_on_words(cell: str, others: list[str]) -> int:
+    levels = Counter(others)
+    if cell in levels:
+        return -1 if len(others) >= _ENOUGH_CELLS else 0
+    if len(others) >= 2 * len(levels) and len(levels) <= _FEW_LEVELS:
+        return 1
+    words = sum(len(other.split()) for other in others) / len(others)
+    if words >= _WORDS_OF_PROSE:
+        return -1 if len(cell.split()) >= _WORDS_OF_PROSE else 1
+    return 0
+
+
+def _is_numberlike(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None or _NUMBERLIKE.fullmatch(cell) is not None
+
+
+def _is_counting(cells: list[str]) -> bool:
+    """Whether the numbers among the cells count up by one, as the names of pixels or years do."""
+    numbers = [int(cell) for cell in cells if cell.isascii() and cell.isdigit() and len(cell) < 10]
+    return len(numbers) > 2 and all(b == a + 1 for a, b in pairwise(numbers))
+
+
+def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
+    """Distinct names without control characters or outer blanks.
+
+    A blank name becomes ``column_3`` by its place; a repeated one gets ``_2``, ``_3``, ...
+
+    >>> column_names(["id", "", "id"])[0]
+    ['id', 'column_2', 'id_2']
+    """
+    cleaned = [_BLANKS.sub(" ", cell).strip() for cell in header]
+    blank = [place for place, name in enumerate(cleaned, 1) if not name]
+    named = [name or f"column_{place}" for place, name in enumerate(cleaned, 1)]
+    taken = set(named)
+    seen: set[str] = set()
+    numbers: dict[str, int] = {}
+    names: list[str] = []
+    repeated: list[str] = []
+    for name in named:
+        unique = name
+        if name in seen:
+            repeated.append(name)
+            number = numbers.get(name, 2)
+            while (unique := f"{name}_{number}") in taken:
+                number += 1
+            numbers[name] = number + 1
+            taken.add(unique)
+        seen.add(unique)
+        names.append(unique)
+    findings: list[Finding] = []
+    if blank:
+        places = ", ".join(f"column_{place}" for place in blank[:5])
+        message = f"{counted(len(blank), 'column')} without a name got one by place: {places}"
+        findings.append(Finding(code="blank_header", count=len(blank), message=message))
+    if repeated:
+        shown = ", ".join(repr(name) for name in list(dict.fromkeys(repeated))[:5])
+        message = f"{counted(len(repeated), 'repeated column name')} got a number: {shown}"
+        findings.append(Finding(code="duplicate_header", severity="warning", count=len(repeated), message=message))
+    return names, findings

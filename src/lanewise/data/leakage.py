@@ -1,0 +1,195 @@
+"""Columns that tell the target: values that are known only once the target is known make any score worthless.
+
+Each feature alone predicts the target, by a rule learnt on one half of the rows and judged on the other:
+
+- a class: the shares of the classes in each level, or in each of up to 64 quantile bins of a number; judged by the area
+  under the ROC curve for two classes and by accuracy for more;
+- a number: the mean in each level or bin, or a straight line, whichever does better; judged by R². Where a feature
+  puts the rows in nearly the target's order, its squared rank correlation counts as well, for a long tail spoils R².
+
+A warning is due from an area of 0.98, from an R² of 0.9, and from an accuracy that takes away 97% of the errors that
+the most frequent class makes. A strong feature can be honest: the finding gives the figure and drops nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.findings import Finding
+from lanewise.task import TaskKind
+
+MAXIMUM_ROWS = 20_000
+MINIMUM_ROWS = 40
+MINIMUM_OF_A_CLASS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figure:
+    """How well a column alone tells the target: the measure's value, and its distance from useless (0) to exact (1)."""
+
+    column: str
+    measure: str
+    value: float
+    strength: float
+
+
+_LEAKS_FROM = {"AUC": 0.96, "R²": 0.9, "accuracy": 0.97}
+_STRONG_FROM = {"AUC": 0.6, "R²": 0.5, "accuracy": 0.7}
+
+
+def leakage(
+    dataset: Dataset, *, target: str, kind: TaskKind, features: tuple[str, ...], rows: np.ndarray
+) -> tuple[Finding, ...]:
+    """Warnings of columns that nearly tell the target alone and of pairs that add up to it; else the strongest column.
+
+    ``rows`` have a target; at most 20,000 of them are looked at, always the same ones. Fewer than 40 rows, or than 20
+    of the smaller of two classes, say nothing.
+    """
+    chosen = np.random.default_rng(0).permutation(rows)[:MAXIMUM_ROWS]
+    if len(chosen) < MINIMUM_ROWS:
+        return ()
+    frame = dataset.frame[chosen]
+    is_class = kind in ("binary", "multiclass")
+    y = frame[target].rank("dense").to_numpy().astype(np.int64) - 1 if is_class else _numbers(frame[target])
+    if kind == "binary" and np.bincount(y).min() < MINIMUM_OF_A_CLASS:
+        return ()
+    figures = [_alone(frame[name], dataset.kinds[name], y, kind) for name in features]
+    leaks = [figure for figure in figures if figure.strength >= _LEAKS_FROM[figure.measure]]
+    findings = [_leak(figure, target) for figure in leaks]
+    if not is_class:
+        findings += _sums(frame, y, target, [name for name in features if dataset.kinds[name] == "number"])
+    strongest = max(figures, key=lambda figure: figure.strength, default=None)
+    if not findings and strongest is not None and strongest.strength >= _STRONG_FROM[strongest.measure]:
+        message = (
+            f"{strongest.column!r} is the strongest column alone ({_words(strongest)}); "
+            f"make sure that it is known before {target!r} is"
+        )
+        findings.append(
+            Finding(code="strongest_column", message=message, column=strongest.column, figure=strongest.value)
+        )
+    return tuple(findings)
+
+
+def _leak(figure: _Figure, target: str) -> Finding:
+    message = (
+        f"{figure.column!r} alone nearly tells {target!r} ({_words(figure)} on rows held out); "
+        f"if it is known only after {target!r}, say --drop {figure.column!r}"
+    )
+    return Finding(code="leaks_target", message=message, severity="warning", column=figure.column, figure=figure.value)
+
+
+def _words(figure: _Figure) -> str:
+    return f"{figure.measure} {figure.value:.3f}"
+
+
+def _alone(values: pl.Series, kind: ColumnKind, y: np.ndarray, task_kind: TaskKind) -> _Figure:
+    """Figure of one column, learnt on the first half of the rows and judged on the second."""
+    half = len(y) // 2
+    cells = _cells(values, kind, half)
+    name = values.name
+    if task_kind == "binary":
+        rates = _means(cells[:half], y[:half].astype(np.float64), cells.max() + 1)
+        area = _auc(rates[cells[half:]], y[half:])
+        return _Figure(column=name, measure="AUC", value=area, strength=2 * area - 1)
+    if task_kind == "multiclass":
+        table = np.zeros((cells.max() + 1, y.max() + 1))
+        np.add.at(table, (cells[:half], y[:half]), 1)
+        most = int(np.argmax(table.sum(axis=0)))
+        told = np.where(table.any(axis=1), table.argmax(axis=1), most)
+        accuracy, plain = float(np.mean(told[cells[half:]] == y[half:])), float(np.mean(y[half:] == most))
+        strength = (accuracy - plain) / (1 - plain) if plain < 1 else 0.0
+        return _Figure(column=name, measure="accuracy", value=accuracy, strength=strength)
+    fit = _r_squared(_means(cells[:half], y[:half], cells.max() + 1)[cells[half:]], y[half:])
+    if kind == "number":
+        fit = max(fit, _by_line(_numbers(values), y, half))
+    return _Figure(column=name, measure="R²", value=fit, strength=fit)
+
+
+def _cells(values: pl.Series, kind: ColumnKind, half: int) -> np.ndarray:
+    """Level or quantile bin of each row, from 0; missing cells have their own."""
+    if kind in ("category", "text"):
+        return values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    numbers = _numbers(values.to_physical() if kind == "date" else values)
+    missing = np.isnan(numbers)
+    present = numbers[:half][~missing[:half]]
+    if not len(present):
+        return missing.astype(np.int64)
+    bins = int(np.clip(np.sqrt(len(present)), 2, 64))
+    edges = np.unique(np.quantile(present, np.arange(1, bins) / bins, method="inverted_cdf"))
+    return np.where(missing, 0, 1 + np.searchsorted(edges, numbers, side="left"))
+
+
+def _means(cells: np.ndarray, y: np.ndarray, count: int) -> np.ndarray:
+    """Mean of ``y`` in each of ``count`` cells; of all of it in a cell without rows."""
+    rows = np.bincount(cells, minlength=count)
+    sums = np.bincount(cells, weights=y, minlength=count)
+    return np.where(rows > 0, sums / np.maximum(rows, 1), y.mean())
+
+
+def _auc(scores: np.ndarray, y: np.ndarray) -> float:
+    """Area under the ROC curve, ties counting one half (Mann and Whitney 1947)."""
+    levels, place = np.unique(scores, return_inverse=True)
+    positive = np.bincount(place, weights=y, minlength=len(levels))
+    negative = np.bincount(place, weights=1 - y, minlength=len(levels))
+    if not positive.sum() or not negative.sum():
+        return 0.5
+    below = np.cumsum(negative) - negative / 2
+    return float(positive @ below / (positive.sum() * negative.sum()))
+
+
+def _r_squared(told: np.ndarray, y: np.ndarray) -> float:
+    spread = np.sum((y - y.mean()) ** 2)
+    return float(1 - np.sum((y - told) ** 2) / spread) if spread > 0 else 0.0
+
+
+def _by_line(x: np.ndarray, y: np.ndarray, half: int) -> float:
+    """R² of a straight line on the second half, or the squared rank correlation there if that is nearly exact."""
+    present = np.isfinite(x)
+    first, second = np.flatnonzero(present[:half]), half + np.flatnonzero(present[half:])
+    # A line through few rows says little about the whole column.
+    if len(first) < 0.9 * half or len(second) < 0.9 * (len(x) - half) or np.ptp(x[first]) == 0:
+        return 0.0
+    centre, scale = x[first].mean(), np.abs(x[first]).max()
+    near = (x - centre) / scale
+    slope = near[first] @ (y[first] - y[first].mean()) / (near[first] @ near[first])
+    line = _r_squared(y[first].mean() + slope * near[second], y[second])
+    order = _rank_correlation(x[second], y[second]) ** 2
+    return max(line, order) if order >= 0.99 else line
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rank correlation."""
+    first, second = pl.Series(x).rank().to_numpy(), pl.Series(y).rank().to_numpy()
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _sums(frame: pl.DataFrame, y: np.ndarray, target: str, names: list[str]) -> list[Finding]:
+    """Pairs of columns whose sum or difference is the target in every row looked at."""
+    columns = {name: _numbers(frame[name]) for name in names}
+    columns = {name: values for name, values in columns.items() if not np.isnan(values).any()}
+    by_values = {_key(values): name for name, values in columns.items()}
+    findings = []
+    for name, values in columns.items():
+        for rest, sign in ((y - values, "+"), (y + values, "-")):
+            other = by_values.get(_key(rest))
+            if other is None or np.ptp(values) == 0 or (sign == "+" and other <= name):
+                continue
+            pair = f"{name!r} + {other!r}" if sign == "+" else f"{other!r} - {name!r}"
+            message = f"{pair} is {target!r} in every row; say --drop for what is known only after {target!r}"
+            findings.append(Finding(code="sums_to_target", message=message, severity="warning", column=name))
+    return findings
+
+
+def _numbers(values: pl.Series) -> np.ndarray:
+    """Cells as numbers; NaN where one is missing or infinite."""
+    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _key(values: np.ndarray) -> bytes:
+    scale = max(float(np.abs(values).max()), 1e-300)
+    return (np.round(values / scale, 9) + 0.0).tobytes() + np.float64(f"{scale:.9g}").tobytes()

@@ -1,0 +1,65 @@
+"""Which cells count as missing.
+
+An empty or blank cell, and every marker that the user names, is missing in every column. So are the usual
+markers where the other cells are numbers or dates. Among words three of them may be real levels:
+
+- ``None`` and ``-`` stay levels where at most 20 other levels exist (``None, Partial, Full``; ``+, -``);
+- ``NA`` stays a level where every other level is a code of two capitals (``AF, EU, NA``).
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+CERTAIN_MARKERS = ("N/A", "n/a", "#N/A", "null", "NULL", "NaN", "nan", "?")
+DOUBTFUL_MARKERS = ("NA", "None", "-")
+MARKERS = (*CERTAIN_MARKERS, *DOUBTFUL_MARKERS)
+_FEW_LEVELS = 20
+_CODE = r"^[A-Z]{2}$"
+
+
+def strip_frame(frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
+    """Columns of text without outer blanks; blank cells and the markers named by the user are null."""
+    return blank_out_frame(frame.select(pl.all().str.strip_chars()), ("", *(marker.strip() for marker in named)))
+
+
+def blank_out_frame(frame: pl.DataFrame, markers: Sequence[str]) -> pl.DataFrame:
+    """Columns of text with cells equal to a marker as null."""
+    hit = frame.select(pl.all().is_in(list(markers)).any()).row(0)
+    found = [name for name, some in zip(frame.columns, hit, strict=True) if some]
+    return frame.with_columns(
+        pl.when(pl.col(name).is_in(list(markers))).then(None).otherwise(pl.col(name)).alias(name) for name in found
+    )
+
+
+def strip_cells(cells: pl.Series, named: Sequence[str]) -> pl.Series:
+    """One column as ``strip_frame`` gives it."""
+    return strip_frame(cells.to_frame(), named).to_series()
+
+
+def blank_out(cells: pl.Series, markers: Sequence[str]) -> pl.Series:
+    """Cells with those equal to a marker as null."""
+    hit = cells.is_in(list(markers)).fill_null(value=False)
+    return cells.set(hit, None) if hit.any() else cells
+
+
+def without_word_markers(cells: pl.Series) -> pl.Series:
+    """Cells of a column of words, with the markers that are missing among words as null."""
+    cells = blank_out(cells, CERTAIN_MARKERS)
+    if not cells.is_in(list(DOUBTFUL_MARKERS)).any():
+        return cells
+    levels = cells.drop_nulls().unique()
+    others = levels.filter(~levels.is_in(list(DOUBTFUL_MARKERS)))
+    doubtful = {"NA", "None", "-"}
+    if 1 <= others.len() <= _FEW_LEVELS:
+        doubtful -= {"None", "-"}
+    if others.len() and others.str.contains(_CODE).all():
+        doubtful -= {"NA"}
+    return blank_out(cells, sorted(doubtful))
+
+
+def share_matching(cells: pl.Series, pattern: str) -> float:
+    """Share of the cells that are not missing in which a pattern is found; 0 if all are missing."""
+    present = cells.len() - cells.null_count()
+    hits = cells.str.contains(pattern).fill_null(value=False)
+    return hits.filter(hits).len() / present if present else 0.0

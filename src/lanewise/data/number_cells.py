@@ -1,0 +1,187 @@
+"""Read columns of text as numbers, all cells or none.
+
+A number is ASCII: an optional sign, digits without leading zeros, an optional decimal mark with digits, an
+optional exponent. ``007``, ``1_0``, ``0x1F``, ``inf`` and digits of other scripts are text. A column may
+share one thousands mark (in groups of three) and one currency or percent sign.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from lanewise.data.missing import share_matching
+
+Decimal = Literal[".", ","]
+
+_EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
+_WHOLE = r"^[+-]?[0-9]+$"
+_PROBE = 2000
+_PROBE_SHARE = 0.3
+LEADING_ZERO = r"^[+-]?0[0-9]"
+_GROUPED_POINT = r"^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})?|0)$"
+_SIGNED = (
+    r"^([+-]?)(?:([$€£¥₹])\s*)?([+-]?[0-9.,][0-9.,' \u00a0\u202f\u2009\u2019]*(?:[eE][+-]?[0-9]+)?)\s*([$€£¥₹%])?$"
+)
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """How a column writes numbers: decimal mark, and thousands mark (empty if none)."""
+
+    decimal: Decimal = "."
+    thousands: str = ""
+
+    @property
+    def pattern(self) -> str:
+        mark = "\\" + self.decimal
+        whole = "(?:0|[1-9][0-9]*)"
+        if self.thousands:
+            whole = rf"(?:0|[1-9][0-9]{{0,2}}(?:\{self.thousands}[0-9]{{3}})+|[1-9][0-9]*)"
+        if self.thousands == " ":
+            whole = whole.replace("\\ ", "[ ]")
+        return rf"^[+-]?(?:{whole}(?:{mark}[0-9]*)?|{mark}[0-9]+){_EXPONENT}$"
+
+    def plain(self, cells: pl.Series) -> pl.Series:
+        """Cells written without thousands mark and with a decimal point."""
+        if self.thousands:
+            cells = cells.str.replace_all(self.thousands, "", literal=True)
+        return cells.str.replace(",", ".", literal=True) if self.decimal == "," else cells
+
+
+PLAIN = Grammar()
+_OTHERS = (
+    Grammar(".", ","),
+    Grammar(",", ""),
+    Grammar(",", "."),
+    Grammar(".", "'"),
+    Grammar(",", "'"),
+    Grammar(".", " "),
+    Grammar(",", " "),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberFit:
+    """Grammars that read every cell; if there are none, the one that reads the largest ``share``.
+
+    ``cells`` are the cells without currency or percent sign (``unit``, empty if none was there).
+    """
+
+    cells: pl.Series
+    grammars: tuple[Grammar, ...]
+    nearest: Grammar = PLAIN
+    share: float = 1.0
+    unit: str = ""
+
+    @property
+    def needs_decimal_comma(self) -> bool:
+        return bool(self.grammars) and all(grammar.decimal == "," for grammar in self.grammars)
+
+    @property
+    def shows_decimal_point(self) -> bool:
+        """Whether some cell can only be read with a decimal point."""
+        if not self.grammars or any(grammar.decimal == "," for grammar in self.grammars):
+            return False
+        texts = self.cells.drop_nulls()
+        return bool((texts.str.contains(r"\.") & ~texts.str.contains(_GROUPED_POINT)).any())
+
+    def could_be_grouped(self) -> bool:
+        """Whether every point may as well be a thousands mark, and there is one."""
+        texts = self.cells.drop_nulls()
+        return bool(texts.str.contains(r"\.").any()) and bool(texts.str.contains(_GROUPED_POINT).all())
+
+
+def fit_numbers(cells: pl.Series) -> NumberFit:
+    """How the cells (stripped, missing ones null) can be read as numbers."""
+    share = share_matching(cells, PLAIN.pattern)
+    if share == 1.0:
+        return NumberFit(cells=cells, grammars=(PLAIN,))
+    texts, unit = _without_unit(cells)
+    probe = texts.drop_nulls().head(_PROBE)
+    hopeful = [grammar for grammar in _OTHERS if share_matching(probe, grammar.pattern) >= _PROBE_SHARE]
+    if unit:
+        hopeful.insert(0, PLAIN)
+    nearest, fitting = PLAIN, []
+    for grammar in hopeful:
+        reached = share_matching(texts, grammar.pattern)
+        if reached == 1.0:
+            fitting.append(grammar)
+        elif reached > share:
+            nearest, share = grammar, reached
+    if fitting:
+        simplest = fitting[:1] if fitting[0] == PLAIN else fitting
+        return NumberFit(cells=texts, grammars=tuple(simplest), unit=unit)
+    return NumberFit(cells=texts, grammars=(), nearest=nearest, share=share, unit=unit)
+
+
+def _without_unit(cells: pl.Series) -> tuple[pl.Series, str]:
+    """Cells without the one currency or percent sign that they share, and blanks of all kinds as a space."""
+    present = cells.drop_nulls()
+    signs = "[$€£¥₹%]"
+    with_sign = present.str.contains(signs)
+    unit = ""
+    if with_sign.any():
+        found = present.filter(with_sign).str.extract(f"({signs})").unique().to_list()
+        whole_column = bool(with_sign.all()) or found != ["%"]
+        if len(found) == 1 and found[0] is not None and whole_column:
+            unit = found[0]
+            cells = cells.str.replace(_SIGNED, "${1}${3}").str.strip_chars()
+    cells = cells.str.replace_all("[\u00a0\u202f\u2009]", " ").str.replace_all("\u2019", "'", literal=True)
+    return cells, unit
+
+
+def choose(fit: NumberFit, decimal: Decimal | None) -> tuple[Grammar, bool]:
+    """The grammar to read with, and whether that was in doubt, given the file's decimal mark if known."""
+    grammars = fit.grammars
+    if PLAIN in grammars:
+        if decimal == "," and fit.could_be_grouped():
+            return Grammar(",", "."), True
+        return PLAIN, False
+    points = [grammar for grammar in grammars if grammar.decimal == "."]
+    commas = [grammar for grammar in grammars if grammar.decimal == ","]
+    if points and commas:
+        in_doubt = bool(fit.cells.str.contains(",", literal=True).any())
+        return (commas[0] if decimal == "," else points[0]), in_doubt and decimal is None
+    return grammars[0], False
+
+
+def convert_plain_columns(frame: pl.DataFrame) -> dict[str, pl.Series]:
+    """Numbers of those columns whose every cell is plainly written and held exactly by 64 bits.
+
+    The same as ``convert`` gives, for all columns at once: a table may have tens of thousands.
+    """
+    present = [name for name in frame.columns if frame[name].null_count() < frame.height]
+    for rows in (frame.head(_PROBE), frame):
+        plain = rows.select(pl.col(present).str.contains(PLAIN.pattern).all()).row(0) if present else ()
+        present = [name for name, fits in zip(present, plain, strict=True) if fits]
+    if not present:
+        return {}
+    texts = frame.select(pl.col(present).str.strip_prefix("+"))
+    whole = dict(zip(present, texts.select(pl.all().str.contains(_WHOLE).all()).row(0), strict=True))
+    numbers = texts.select(pl.col(name).cast(pl.Int64 if whole[name] else pl.Float64, strict=False) for name in present)
+    lost = texts.select(_is_lost(pl.col(name), numbers[name], whole=whole[name]).any() for name in present).row(0)
+    return {name: numbers[name] for name, some in zip(present, lost, strict=True) if not some}
+
+
+def _is_lost(texts: pl.Expr, numbers: pl.Series, *, whole: bool) -> pl.Expr:
+    """Which cells are not held exactly: beyond 64 bits, infinite, vanished to zero, or a rounded whole number."""
+    value = pl.lit(numbers)
+    unreadable = texts.is_not_null() & value.is_null()
+    if whole:
+        return unreadable
+    vanished = (value == 0) & texts.str.contains(r"^-?[0-9.]*[1-9]")
+    rounded = (value.abs() >= 2.0**53) & texts.str.contains(_WHOLE)
+    return (unreadable | value.is_infinite() | vanished | rounded).fill_null(value=False)
+
+
+def convert(cells: pl.Series, grammar: Grammar) -> tuple[pl.Series, pl.Series]:
+    """Numbers of cells that all fit the grammar, and which cells no 64-bit number holds.
+
+    ``Int64`` if every cell is a whole number without decimal mark or exponent, else ``Float64``.
+    """
+    texts = grammar.plain(cells).str.strip_prefix("+")
+    whole = texts.str.contains(_WHOLE).all()
+    numbers = texts.cast(pl.Int64 if whole else pl.Float64, strict=False)
+    lost = texts.to_frame("text").select(_is_lost(pl.col("text"), numbers, whole=whole)).to_series()
+    return numbers, lost

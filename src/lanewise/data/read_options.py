@@ -1,0 +1,94 @@
+"""What a caller may fix about the reading of a table; everything left out is found."""
+
+import codecs
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
+from lanewise.errors import UsageError
+
+_MEMORY_SHARE = 8
+_FALLBACK_MEMORY = 8 * 2**30
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read a table; ``None`` (or empty) means: find out.
+
+    ``missing`` adds markers to the recognised ones; they hold in every column. ``kinds`` fixes the
+    kind of columns by name. ``max_bytes`` bounds the bytes of the unpacked table (default: an
+    eighth of the memory of this machine or container).
+
+    Raises ``UsageError`` for a value that can't be used.
+
+    >>> ReadOptions(delimiter=";", decimal=",").decimal
+    ','
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    missing: tuple[str, ...] = ()
+    header: bool | None = None
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict[str, ColumnKind])
+    max_bytes: int | None = None
+    max_line_bytes: int = 16 * 2**20
+    max_columns: int = 100_000
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None and not _is_delimiter(self.delimiter):
+            message = (
+                f"delimiter must be one ASCII character that is no letter, digit, quote or line end, "
+                f"such as ',' or ';', got {self.delimiter!r}"
+            )
+            raise UsageError(message)
+        if self.decimal not in (None, ".", ","):
+            message = f"decimal must be '.' or ',', got {self.decimal!r}"
+            raise UsageError(message)
+        if self.encoding is not None:
+            _check_encoding(self.encoding)
+        for column, kind in self.kinds.items():
+            if kind not in COLUMN_KINDS:
+                message = f"kind of column {column!r} must be one of {', '.join(COLUMN_KINDS)}, got {kind!r}"
+                raise UsageError(message)
+        for name in ("max_bytes", "max_line_bytes", "max_columns"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                message = f"{name} must be at least 1, got {value}"
+                raise UsageError(message)
+
+    @property
+    def byte_limit(self) -> int:
+        """Most bytes that the unpacked table may have."""
+        return self.max_bytes if self.max_bytes is not None else memory_bytes() // _MEMORY_SHARE
+
+
+def memory_bytes() -> int:
+    """Memory of this machine, or of the container that it runs in if that is less, in bytes."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        total = _FALLBACK_MEMORY
+    try:
+        limit = float(_CONTAINER_LIMIT.read_text().replace("max", "inf"))
+    except (OSError, ValueError):
+        limit = math.inf
+    return int(min(total, limit))
+
+
+def _is_delimiter(text: str) -> bool:
+    return len(text) == 1 and text.isascii() and not text.isalnum() and text not in "\"'\r\n\0.+-"
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        is_text = codecs.lookup(encoding)._is_text_encoding  # pyright: ignore[reportAttributeAccessIssue]  # no public form
+    except LookupError:
+        is_text = False
+    if not is_text:
+        message = f"encoding {encoding!r} is unknown: name one such as utf-8, cp1252, latin-1 or utf-16"
+        raise UsageError(message)

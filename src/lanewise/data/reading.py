@@ -1,0 +1,134 @@
+"""Read a table of any supported kind into a ``Dataset``.
+
+Formats are told by their content, and by the name of the file only where the content leaves it open: Parquet,
+Arrow, JSON lines, svmlight, and delimited text; the text formats also packed with gzip or zstd.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from lanewise.data.columnar_files import is_columnar, read_columnar
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.delimited import parse
+from lanewise.data.encodings import decode
+from lanewise.data.findings import Finding
+from lanewise.data.in_memory import from_columns, from_memory
+from lanewise.data.json_lines import is_json_lines, parse_json_lines
+from lanewise.data.read_options import ReadOptions
+from lanewise.data.sources import Payload, load
+from lanewise.data.svmlight import is_svmlight, parse_svmlight
+from lanewise.data.typed_columns import type_typed_columns
+from lanewise.data.typing_columns import type_text_columns
+from lanewise.errors import DataError, UsageError
+
+__all__ = ["ReadOptions", "read", "read_like"]
+
+
+def read(source: object, *, options: ReadOptions | None = None) -> Dataset:
+    """Read a table and find the kind of each column on all of its rows.
+
+    ``source`` is a path, ``"-"`` for standard input, a polars or pandas table, a NumPy array ``[N, D]`` (columns
+    ``x0``, ``x1``, ...) or structured array, or a dict of columns.
+
+    Raises ``DataError`` if there is no usable table, ``UsageError`` if ``options.kinds`` names an unknown column.
+
+    >>> read({"age": [31, 45], "city": ["Rome", None]}).kinds
+    {'age': 'number', 'city': 'category'}
+    """
+    options = options or ReadOptions()
+    dataset = _read(source, options)
+    unknown = [name for name in options.kinds if name not in dataset.kinds]
+    if unknown:
+        shown = ", ".join(list(dataset.kinds)[:20])
+        message = (
+            f"kinds names the column {unknown[0]!r}, which {dataset.source} does not have; its columns are: {shown}"
+        )
+        raise UsageError(message)
+    return dataset
+
+
+def read_like(source: object, kinds: Mapping[str, ColumnKind], *, options: ReadOptions | None = None) -> Dataset:
+    """Read a table with the kinds of columns that a stored model expects.
+
+    A cell that can't be of the expected kind becomes missing, and a finding counts such cells. Columns beyond
+    those of ``kinds`` get the kind found for them; expected columns that the table lacks are left out, save
+    that svmlight text may leave out its last features, which are zero.
+
+    Raises ``DataError`` as ``read`` does.
+    """
+    options = options or ReadOptions()
+    return _read(source, replace(options, kinds=dict(kinds)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Raw:
+    """A table before its columns have kinds."""
+
+    frame: pl.DataFrame
+    source: str
+    findings: list[Finding]
+    delimiter: str | None = None  # of columns of text; None for typed columns
+
+
+def _read(source: object, options: ReadOptions) -> Dataset:
+    raw = _read_raw(source, options)
+    aside: list[Finding] = []
+    if raw.delimiter is not None:
+        columns = type_text_columns(
+            raw.frame,
+            missing=options.missing,
+            decimal=options.decimal,
+            usual_decimal="." if raw.delimiter == "," else None,
+            kinds=options.kinds,
+        )
+    else:
+        columns, aside = type_typed_columns(raw.frame, missing=options.missing, kinds=options.kinds)
+        if not columns:
+            message = f"{raw.source} has no column that can be used: {aside[0].message}"
+            raise DataError(message)
+    return Dataset(
+        frame=pl.DataFrame([column.cells.alias(name) for name, column in columns.items()]),
+        kinds={name: column.kind for name, column in columns.items()},
+        source=raw.source,
+        findings=(*raw.findings, *aside, *(finding for column in columns.values() for finding in column.findings)),
+    )
+
+
+def _read_raw(source: object, options: ReadOptions) -> _Raw:
+    if not isinstance(source, (str, Path)):
+        frame, name, findings = from_memory(source)
+        return _Raw(frame=frame, source=name, findings=findings)
+    payload = load(source, max_bytes=options.byte_limit)
+    if is_columnar(payload):
+        frame = read_columnar(payload, max_bytes=options.byte_limit, max_columns=options.max_columns)
+        return _Raw(frame=frame, source=payload.name, findings=[])
+    return _read_text(payload, options)
+
+
+def _read_text(payload: Payload, options: ReadOptions) -> _Raw:
+    text, findings = decode(payload.content, name=payload.name, encoding=options.encoding)
+    if options.delimiter is None and is_json_lines(text, payload.suffix):
+        values, noticed = parse_json_lines(text, name=payload.name)
+        frame, _, more = from_columns(payload.name, list(values), list(values.values()))
+        return _Raw(frame=frame, source=payload.name, findings=[*findings, *noticed, *more])
+    if options.delimiter is None and is_svmlight(text, payload.suffix):
+        frame, noticed = parse_svmlight(
+            text,
+            name=payload.name,
+            max_bytes=options.byte_limit,
+            max_columns=options.max_columns,
+            at_least=_highest_feature(options.kinds),
+        )
+        return _Raw(frame=frame, source=payload.name, findings=[*findings, *noticed])
+    table = parse(text, name=payload.name, options=options)
+    return _Raw(
+        frame=table.frame, source=payload.name, findings=[*findings, *table.findings], delimiter=table.delimiter
+    )
+
+
+def _highest_feature(kinds: Mapping[str, ColumnKind]) -> int:
+    numbers = [int(name[1:]) for name in kinds if name[:1] == "f" and name[1:].isascii() and name[1:].isdigit()]
+    return max(numbers, default=0)

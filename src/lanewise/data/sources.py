@@ -1,0 +1,141 @@
+"""From a path or standard input to bytes: bounded, unpacked, and refused with a reason."""
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from lanewise.errors import DataError
+
+STANDARD_INPUT = "-"
+_CHUNK = 4 * 2**20
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_PACKED_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
+
+_FOREIGN = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook: unpack it, or save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save the sheet as CSV"),
+    (b"BZh", "packed with bzip2: unpack it, or pack it with gzip or zstd"),
+    (b"\xfd7zXZ\x00", "packed with xz: unpack it, or pack it with gzip or zstd"),
+    (_GZIP, "packed twice: unpack it once"),
+    (_ZSTD, "packed twice: unpack it once"),
+    (b"%PDF", "a PDF document, not a table"),
+    (b"\x89PNG", "a PNG image, not a table"),
+    (b"\xff\xd8\xff", "a JPEG image, not a table"),
+    (b"GIF8", "a GIF image, not a table"),
+    (b"SQLite format 3", "an SQLite database: export the table as CSV or Parquet"),
+    (b"\x93NUMPY", "a NumPy file: load it and give the array"),
+    (b"\x89HDF", "an HDF5 file: export the table as CSV or Parquet"),
+    (b"ORC", "an ORC file: export the table as CSV or Parquet"),
+    (b"Obj\x01", "an Avro file: export the table as CSV or Parquet"),
+    (b"\x7fELF", "a program, not a table"),
+    (b"{\\rtf", "an RTF document, not a table"),
+)
+_TAR_MAGIC_AT = 257
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """Unpacked bytes, the name to use in messages, and the lower-case suffix of the file's name."""
+
+    content: bytes
+    name: str
+    suffix: str = ""
+
+
+def load(source: str | Path, *, max_bytes: int) -> Payload:
+    """Bytes of a file or of standard input (``-``), unpacked if gzip or zstd.
+
+    Raises ``DataError`` if there is no such file, it is a folder, unreadable, empty, damaged, of a
+    format that is no table, or has more than ``max_bytes`` bytes once unpacked.
+    """
+    if str(source) == STANDARD_INPUT:
+        name, packed = "standard input", _bounded(sys.stdin.buffer.read, "standard input", max_bytes)
+    else:
+        name, packed = str(source), _read_file(Path(source), max_bytes)
+    content = _unpack(packed, name, max_bytes)
+    if not content:
+        message = f"{name} is empty: it has no bytes"
+        raise DataError(message)
+    _refuse_foreign(content, name)
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    while suffixes and suffixes[-1] in _PACKED_SUFFIXES:
+        suffixes.pop()
+    return Payload(content=content, name=name, suffix=suffixes[-1] if suffixes else "")
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
+        if path.is_dir():
+            message = f"{path} is a folder: name one file in it"
+            raise DataError(message)
+        with path.open("rb") as stream:
+            return _bounded(stream.read, str(path), max_bytes)
+    except FileNotFoundError:
+        message = f"no file {path}: check the path"
+    except PermissionError:
+        message = f"{path} can't be read: permission denied"
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        message = f"{str(path)!r} is not a usable path: {error}"
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror or error}"
+    raise DataError(message)
+
+
+def _bounded(read: Callable[[int], bytes], name: str, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    total = 0
+    while chunk := read(_CHUNK):
+        chunks.append(chunk)
+        total += len(chunk)
+        if total > max_bytes:
+            message = f"{name} has more than the allowed {max_bytes:,} bytes: take a sample, or allow more (max_bytes)"
+            raise DataError(message)
+    return b"".join(chunks)
+
+
+def _unpack(packed: bytes, name: str, max_bytes: int) -> bytes:
+    if packed.startswith(_GZIP):
+        unpacked = f"{name}, unpacked,"
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
+                return _bounded(stream.read, unpacked, max_bytes)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            message = f"{name} is a damaged gzip file ({error}): copy it again"
+            raise DataError(message) from None
+    if packed.startswith(_ZSTD):
+        return _unpack_zstd(packed, name, max_bytes)
+    return packed
+
+
+def _unpack_zstd(packed: bytes, name: str, max_bytes: int) -> bytes:
+    try:
+        from backports import zstd  # pyright: ignore[reportMissingImports]  # an extra of the package
+    except ImportError:
+        message = f"{name} is packed with zstd, which needs the package backports.zstd: install it, or unpack the file"
+        raise DataError(message) from None
+    try:
+        stream: IO[bytes] = zstd.open(io.BytesIO(packed))
+        with stream:
+            return _bounded(stream.read, f"{name}, unpacked,", max_bytes)
+    except (EOFError, zstd.ZstdError) as error:
+        message = f"{name} is a damaged zstd file ({error}): copy it again"
+        raise DataError(message) from None
+
+
+def _refuse_foreign(content: bytes, name: str) -> None:
+    reason = next((words for magic, words in _FOREIGN if content.startswith(magic)), None)
+    if content[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
+        reason = "a tar archive: unpack it and name one file in it"
+    if content[:256].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
+        reason = "a web page or XML document, not a table: download the data file itself"
+    if reason is not None:
+        message = f"{name} is {reason}"
+        raise DataError(message)

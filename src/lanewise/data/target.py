@@ -1,0 +1,362 @@
+"""The target column: which kind of task it sets, and its values as numbers.
+
+How the kind is found, when the user does not state it (first rule that fits):
+
+1. two distinct values, text or number: **binary**;
+2. text with more values: **multiclass**;
+3. a number with a fraction somewhere: **regression**;
+4. whole numbers whose name says that they count (``cnt``, ``n_visits``), none negative: **count**;
+5. whole numbers that look like class codes: 3 to 10 values without a gap that start at 0 or 1 (or are -1, 0, 1), at
+   least 10 rows per value on average: **multiclass**;
+6. whole numbers from zero up with a long right tail (skewness of at least 1): **count**;
+7. other whole numbers (ages, prices, grades 3 to 8): **regression**.
+
+Rules 4 to 7 can be wrong, so the finding that announces the choice then is a warning, except for rule 7 with more than
+20 distinct values.
+
+A class with one row stays a class, because a new row may belong to it, but it can only be learnt from: splits keep its
+row for training and a finding says so.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.findings import Finding
+from lanewise.data.wording import counted
+from lanewise.errors import DataError, UsageError
+from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
+
+MAXIMUM_CLASSES = 1000
+MAXIMUM_CODES = 10
+MAXIMUM_GRADES = 20
+ROWS_PER_CODE = 10
+COUNT_SKEWNESS = 1.0
+
+_COUNTING_WORDS = {"count", "counts", "cnt"}
+_COUNTING_PREFIXES = {"n", "num", "number"}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindGuess:
+    """What kind of task a target column sets, why, whether that is sure, and which other kinds it could be."""
+
+    kind: TaskKind
+    why: str
+    sure: bool
+    others: tuple[TaskKind, ...] = ()
+
+
+def name_hint(name: str, names: Iterable[str]) -> str:
+    """Help for a mistyped name: the names that are close, or else the first few that exist.
+
+    >>> name_hint("Survive", ["Age", "Survived"])
+    "did you mean 'Survived'?"
+    """
+    known = list(names)
+    by_lower = {known_name.lower(): known_name for known_name in reversed(known)}
+    close = [by_lower[match] for match in difflib.get_close_matches(name.strip().lower(), by_lower, n=3, cutoff=0.6)]
+    if close:
+        return f"did you mean {' or '.join(repr(match) for match in close)}?"
+    shown = ", ".join(repr(known_name) for known_name in known[:8])
+    return f"the columns are {shown}" + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+
+
+def labelled_rows(dataset: Dataset, target: str) -> np.ndarray:
+    """Row numbers, int64 and ascending, of the rows whose target is present.
+
+    Raises ``DataError`` where the column does not exist.
+    """
+    return np.flatnonzero(_column(dataset, target).is_not_null().to_numpy()).astype(np.int64)
+
+
+def guess_kind(values: pl.Series, kind: ColumnKind) -> KindGuess:
+    """Kind of task that a target sets, by the rules at the top of this module.
+
+    ``values`` are the target's cells, ``kind`` the kind of their column.
+
+    >>> guess_kind(pl.Series("grade", [3.0, 4.5, 5.0]), "number").kind
+    'regression'
+    """
+    present = values.drop_nulls()
+    levels = present.n_unique()
+    if kind != "number":
+        found: TaskKind = "binary" if levels == 2 else "multiclass"
+        return KindGuess(kind=found, why=f"has {levels} classes", sure=True)
+    numbers = present.cast(pl.Float64).to_numpy()
+    if levels == 2:
+        return KindGuess(kind="binary", why="has two values", sure=True, others=("regression",))
+    if np.any(numbers != np.floor(numbers)):
+        return KindGuess(kind="regression", why="holds numbers with fractions", sure=True)
+    return _guess_whole(values.name, numbers, levels)
+
+
+def resolve_task(
+    dataset: Dataset, target: str, *, kind: TaskKind | None = None, metric: str | None = None, folds: int = 5
+) -> tuple[Task, tuple[Finding, ...]]:
+    """Task that a target column sets, and what was noticed about it.
+
+    ``kind`` is checked where it is stated and found by the rules of this module where not; ``metric`` defaults to the
+    one of the kind. Classes with fewer rows than ``folds`` are warned of.
+
+    Raises ``DataError`` where the column is absent, holds dates, has no value or only one, does not fit the stated
+    kind, or has more than 1,000 classes; ``UsageError`` for a kind that does not exist.
+
+    >>> frame = pl.DataFrame({"size": [1.0, 2.0, 3.0, 4.0], "churn": ["yes", "no", "no", "yes"]})
+    >>> dataset = Dataset(frame=frame, kinds={"size": "number", "churn": "category"}, source="example")
+    >>> task, findings = resolve_task(dataset, "churn")
+    >>> task.kind, task.classes, task.metric
+    ('binary', ('no', 'yes'), 'log_loss')
+    """
+    if kind is not None and kind not in TASK_KINDS:
+        message = f"task must be one of {', '.join(TASK_KINDS)}, got {kind!r}"
+        raise UsageError(message)
+    column = _column(dataset, target)
+    _check_target(column, dataset.kinds[target])
+    guess = guess_kind(column, dataset.kinds[target])
+    chosen = kind or guess.kind
+    classes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    if chosen in ("binary", "multiclass"):
+        labels = _labels(column.drop_nulls())
+        classes = _classes(labels, target=target, kind=chosen)
+        findings = _rare_classes(labels, target=target, folds=folds)
+    else:
+        _check_numbers(column, dataset.kinds[target], task_kind=chosen)
+    task = Task(target=target, kind=chosen, metric=metric or DEFAULT_METRIC[chosen], classes=classes)
+    announced = () if kind is not None else (_announcement(target, guess),)
+    return task, announced + findings
+
+
+def encode_target(dataset: Dataset, task: Task) -> np.ndarray:
+    """Target as numbers ``[N]``: float64 for regression and count, the class index as int64 for classes.
+
+    A missing target is NaN for numbers and -1 for classes. Labels that match a class but for blanks around them or a
+    trailing dot are taken as that class; ``label_findings`` counts them.
+
+    Raises ``DataError`` where the column is absent, is not a number, or has a label that is no class of the task.
+    """
+    column = _column(dataset, task.target)
+    if not task.is_classification:
+        _check_numbers(column, dataset.kinds[task.target], task_kind=task.kind)
+        return column.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+    labels = _labels(column)
+    mapping, _ = _match(labels, task, source=dataset.source)
+    codes = labels.replace_strict(mapping, default=None, return_dtype=pl.Int64)
+    return codes.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def label_findings(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
+    """What ``encode_target`` repairs: labels that match a class but for blanks or a trailing dot, counted.
+
+    Raises ``DataError`` where a label is no class of the task.
+    """
+    if not task.is_classification:
+        return ()
+    labels = _labels(_column(dataset, task.target))
+    _, repaired = _match(labels, task, source=dataset.source)
+    if not repaired:
+        return ()
+    count = int(labels.is_in(list(repaired)).sum())
+    pairs = ", ".join(f"{given!r} as {label!r}" for given, label in list(repaired.items())[:3])
+    message = f"{count} labels of {task.target!r} were read without their blanks or trailing dot: {pairs}"
+    return (Finding(code="labels_repaired", message=message, severity="warning", column=task.target, count=count),)
+
+
+def _column(dataset: Dataset, target: str) -> pl.Series:
+    if target not in dataset.frame.columns:
+        message = f"no column {target!r} in {dataset.source}: {name_hint(target, dataset.frame.columns)}"
+        raise DataError(message)
+    return dataset.frame[target]
+
+
+def _check_target(column: pl.Series, kind: ColumnKind) -> None:
+    if kind == "date":
+        message = f"target {column.name!r} holds dates; a target must be a number or a class"
+        raise DataError(message)
+    present = column.drop_nulls()
+    if present.is_empty():
+        message = f"target {column.name!r} has no value in {counted(len(column), 'row')}; give another target"
+        raise DataError(message)
+    if present.n_unique() == 1:
+        message = f"target {column.name!r} is {present[0]!r} in every row; a target needs at least two different values"
+        raise DataError(message)
+    if kind == "number":
+        _check_finite(column)
+
+
+def _check_finite(column: pl.Series) -> None:
+    infinite = int((~column.drop_nulls().is_finite()).sum())
+    if infinite:
+        message = f"target {column.name!r} has {counted(infinite, 'value')} of infinity; leave such rows out"
+        raise DataError(message)
+
+
+def _guess_whole(name: str, numbers: np.ndarray, levels: int) -> KindGuess:
+    """Rules 4 to 7 for whole numbers."""
+    low, high = float(numbers.min()), float(numbers.max())
+    holds = f"holds whole numbers from {low:.0f} to {high:.0f}"
+
+    def guess(kind: TaskKind, why: str) -> KindGuess:
+        possible: dict[TaskKind, bool] = {
+            "regression": True,
+            "count": low >= 0,
+            "multiclass": levels <= MAXIMUM_GRADES,
+        }
+        others: list[TaskKind] = [other for other, fits in possible.items() if fits and other != kind]
+        sure = kind == "regression" and levels > MAXIMUM_GRADES
+        return KindGuess(kind=kind, why=f"{holds}{why}", sure=sure, others=tuple(others))
+
+    if low >= 0 and _names_a_count(name):
+        return guess("count", ", and its name says that they count")
+    gapless = high - low + 1 == levels
+    coded = low in (0, 1) or (low, high) == (-1, 1)
+    if gapless and coded and levels <= MAXIMUM_CODES and len(numbers) >= ROWS_PER_CODE * levels:
+        return guess("multiclass", " without a gap, as class codes do")
+    centred = (numbers - numbers.mean()) / (high - low)
+    skewness = np.mean(centred**3) / np.mean(centred**2) ** 1.5
+    if low == 0 and skewness >= COUNT_SKEWNESS:
+        return guess("count", " with a long right tail, as counts do")
+    return guess("regression", "")
+
+
+def _names_a_count(name: str) -> bool:
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    return bool(_COUNTING_WORDS & set(words)) or (len(words) > 1 and words[0] in _COUNTING_PREFIXES)
+
+
+def _announcement(target: str, guess: KindGuess) -> Finding:
+    message = f"{target!r} {guess.why}, so the task is {guess.kind}"
+    if guess.others:
+        message += f"; if that is wrong, say {' or '.join(f'--task {other}' for other in guess.others)}"
+    return Finding(
+        code="task_found" if guess.sure else "task_guessed",
+        message=message,
+        severity="info" if guess.sure else "warning",
+        column=target,
+    )
+
+
+def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) -> None:
+    if kind != "number":
+        message = (
+            f"{task_kind} needs a target of numbers, and {column.name!r} is {kind}; say --task multiclass or binary"
+        )
+        raise DataError(message)
+    _check_finite(column)
+    present = column.drop_nulls()
+    if task_kind == "count":
+        wrong = int(((present < 0) | (present != present.floor())).sum())
+        if wrong:
+            message = (
+                f"count needs whole numbers from zero up, and {column.name!r} has {counted(wrong, 'other value')}; "
+                "say --task regression"
+            )
+            raise DataError(message)
+
+
+def _labels(values: pl.Series) -> pl.Series:
+    """Cells of the target as class labels: text as it is, numbers as they are written (``1``, not ``1.0``)."""
+    if not values.dtype.is_numeric():
+        return values.cast(pl.String)
+    distinct = values.drop_nulls().unique().to_list()
+    return values.replace_strict(
+        {value: _number_label(value) for value in distinct}, default=None, return_dtype=pl.String
+    )
+
+
+def _number_label(value: float) -> str:
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
+
+
+def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Sorted labels: by value where all of them are numbers, as text otherwise."""
+    distinct = sorted(set(labels))
+    if all(_NUMBER.fullmatch(label) for label in distinct):
+        distinct.sort(key=float)
+    return tuple(distinct)
+
+
+def _classes(labels: pl.Series, *, target: str, kind: TaskKind) -> tuple[str, ...]:
+    """Classes of the present ``labels``, checked against the stated or found kind."""
+    classes = _in_order(labels.unique().to_list())
+    if kind == "binary" and len(classes) != 2:
+        message = f"binary needs exactly two classes, and {target!r} has {len(classes)}; say --task multiclass"
+        raise DataError(message)
+    if kind == "multiclass" and len(classes) == 2:
+        message = f"multiclass needs three or more classes, and {target!r} has two; say --task binary"
+        raise DataError(message)
+    if len(classes) > MAXIMUM_CLASSES:
+        message = (
+            f"target {target!r} has {len(classes)} classes, and at most {MAXIMUM_CLASSES} are allowed; "
+            "give another target, or group its rare classes"
+        )
+        raise DataError(message)
+    repeated = int(labels.is_duplicated().sum())
+    if 2 * repeated < len(labels):
+        message = (
+            f"target {target!r} has {len(classes)} classes in {len(labels)} rows, most of them in a single row; "
+            "give a target whose classes repeat"
+        )
+        raise DataError(message)
+    return classes
+
+
+def _rare_classes(labels: pl.Series, *, target: str, folds: int) -> tuple[Finding, ...]:
+    """Warn of classes with one row, and of classes with fewer rows than folds."""
+    counts = dict(labels.value_counts().iter_rows())
+    single = _in_order(label for label, count in counts.items() if count == 1)
+    rare = _in_order(label for label, count in counts.items() if 1 < count < folds)
+    findings = []
+    if single:
+        message = (
+            f"{_some(single)} of {target!r} has a single row each, kept for training: "
+            "how well it is predicted cannot be measured"
+        )
+        findings.append(
+            Finding(code="single_row_class", message=message, severity="warning", column=target, count=len(single))
+        )
+    if rare:
+        message = f"{_some(rare)} of {target!r} has fewer than {folds} rows each, so its scores are hardly reliable"
+        findings.append(Finding(code="rare_class", message=message, severity="warning", column=target, count=len(rare)))
+    return tuple(findings)
+
+
+def _some(labels: tuple[str, ...]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:5])
+    rest = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return f"class {shown}{rest}"
+
+
+def _match(labels: pl.Series, task: Task, *, source: str) -> tuple[dict[str, int], dict[str, str]]:
+    """Class index of each label met, and the labels that had to be repaired with the class they stand for."""
+    index = {label: position for position, label in enumerate(task.classes)}
+    bare = {_bare(label): label for label in task.classes}
+    mapping, repaired, unknown = {}, {}, []
+    for label in labels.drop_nulls().unique().sort().to_list():
+        meant = label if label in index else bare.get(_bare(label))
+        if meant is None:
+            unknown.append(label)
+            continue
+        mapping[label] = index[meant]
+        if meant != label:
+            repaired[label] = meant
+    if unknown:
+        allowed = ", ".join(repr(label) for label in task.classes[:8]) + (" ..." if len(task.classes) > 8 else "")
+        message = (
+            f"target {task.target!r} in {source} has {_some(tuple(unknown))}, unknown to the task; "
+            f"its classes are {allowed}"
+        )
+        raise DataError(message)
+    return mapping, repaired
+
+
+def _bare(label: str) -> str:
+    return label.strip().removesuffix(".").rstrip()

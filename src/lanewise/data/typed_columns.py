@@ -1,0 +1,129 @@
+"""Give kinds to columns that already have a type: of Parquet, Arrow, JSON, polars, pandas, NumPy.
+
+Types are believed: words that look like numbers stay words, with a finding. What no kind can hold (lists, structs,
+bytes, Python objects) is set aside with a finding.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from lanewise.data.cell_findings import column_finding
+from lanewise.data.dataset import ColumnKind
+from lanewise.data.findings import Finding
+from lanewise.data.missing import strip_cells, without_word_markers
+from lanewise.data.number_cells import fit_numbers
+from lanewise.data.typing_columns import TypedColumn, read_as
+from lanewise.data.word_cells import kind_of_words
+from lanewise.data.wording import counted
+
+
+def type_typed_columns(
+    frame: pl.DataFrame,
+    *,
+    missing: Sequence[str] = (),
+    kinds: Mapping[str, ColumnKind] | None = None,
+) -> tuple[dict[str, TypedColumn], list[Finding]]:
+    """Kinds and values of typed columns, and findings about columns that were set aside."""
+    typed: dict[str, TypedColumn] = {}
+    aside: list[Finding] = []
+    for column in frame.get_columns():
+        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+            what = f"of type {column.dtype} is not one value a cell and was set aside"
+            aside.append(column_finding("nested_column", column.name, what, severity="warning"))
+            continue
+        kind = (kinds or {}).get(column.name)
+        found = _type_column(column, missing)
+        typed[column.name] = found if kind in (None, found.kind) else _turn_into(found, kind)
+    return typed, aside
+
+
+def _type_column(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
+    dtype = column.dtype
+    if dtype.is_integer():
+        return _integers(column, missing)
+    if dtype.is_float() or dtype.is_decimal():
+        return _floats(column, missing)
+    if dtype in (pl.Date, pl.Datetime):
+        return _dates(column)
+    if dtype == pl.Duration:
+        return _durations(column)
+    if dtype in (pl.Boolean, pl.Categorical, pl.Enum, pl.Time):
+        return TypedColumn(cells=strip_cells(column.cast(pl.String), missing), kind="category")
+    return _words(column.cast(pl.String), missing)
+
+
+def _integers(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
+    numbers = column.cast(pl.Int64, strict=False)
+    if numbers.null_count() > column.null_count():
+        what = "holds whole numbers beyond 64 bits and was kept as words"
+        finding = column_finding("beyond_64_bit", column.name, what, severity="warning")
+        return TypedColumn(cells=column.cast(pl.String), kind="category", findings=(finding,))
+    return TypedColumn(cells=_without_named(numbers, missing), kind="number")
+
+
+def _floats(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
+    numbers = column.cast(pl.Float64)
+    endless = numbers.is_infinite().fill_null(value=False)
+    findings: tuple[Finding, ...] = ()
+    if endless.any():
+        count = numbers.filter(endless).len()
+        message = f"column {column.name!r} has {counted(count, 'infinite cell')}, read as missing"
+        findings = (
+            Finding(code="infinite_values", severity="warning", column=column.name, count=count, message=message),
+        )
+    finite = _without_named(numbers.fill_nan(None).set(endless, None), missing)
+    return TypedColumn(cells=finite, kind="number", findings=findings)
+
+
+def _without_named(numbers: pl.Series, missing: Sequence[str]) -> pl.Series:
+    """Numbers with those equal to a marker of the user as null."""
+    for marker in missing:
+        try:
+            value = float(marker)
+        except ValueError:
+            continue
+        numbers = numbers.set((numbers == value).fill_null(value=False), None)
+    return numbers
+
+
+def _dates(column: pl.Series) -> TypedColumn:
+    findings: tuple[Finding, ...] = ()
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        findings = (column_finding("time_zone", column.name, "has a time zone; times were turned into UTC"),)
+    return TypedColumn(cells=column.cast(pl.Datetime("us")), kind="date", findings=findings)
+
+
+def _durations(column: pl.Series) -> TypedColumn:
+    finding = column_finding("duration_seconds", column.name, "holds spans of time; they were turned into seconds")
+    return TypedColumn(cells=column.dt.total_microseconds() / 1e6, kind="number", findings=(finding,))
+
+
+def _words(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
+    words = without_word_markers(strip_cells(column, missing))
+    findings: tuple[Finding, ...] = ()
+    if words.null_count() < words.len() and fit_numbers(words).grammars:
+        what = "holds only numbers, but as words, and was kept so; name its kind to change that"
+        findings = (column_finding("numbers_as_words", column.name, what, severity="warning"),)
+    return TypedColumn(cells=words, kind=kind_of_words(words), findings=findings)
+
+
+def _turn_into(column: TypedColumn, kind: ColumnKind | None) -> TypedColumn:
+    """A typed column as another kind, through its text."""
+    if kind is None:
+        return column
+    if column.cells.dtype == pl.String:
+        turned = read_as(column.cells, kind)
+    elif column.kind == "number":
+        turned = read_as(_number_texts(column.cells), kind)
+    else:
+        turned = read_as(column.cells.dt.strftime("%Y-%m-%dT%H:%M:%S"), kind)
+    return TypedColumn(cells=turned.cells, kind=turned.kind, findings=(*column.findings, *turned.findings))
+
+
+def _number_texts(numbers: pl.Series) -> pl.Series:
+    """Numbers as text; whole ones without a decimal point, because levels are compared as text."""
+    if numbers.dtype.is_float() and (numbers == numbers.floor()).all() and (numbers.abs() < 2.0**53).all():
+        numbers = numbers.cast(pl.Int64)
+    return numbers.cast(pl.String)

@@ -1,0 +1,249 @@
+"""Give columns of text their kinds, each decided on all of its rows and never by coercion.
+
+A column is a number or a date only if every cell that is not missing is one. What the cells of one column leave
+open (``1,234``; ``03/04/2024``) is settled by the file's other columns, and reported if nothing settles it.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+import polars as pl
+
+from lanewise.data.cell_findings import cells_finding, column_finding
+from lanewise.data.dataset import ColumnKind
+from lanewise.data.date_cells import DateFit, fit_dates
+from lanewise.data.findings import Finding
+from lanewise.data.missing import (
+    MARKERS,
+    blank_out,
+    blank_out_frame,
+    share_matching,
+    strip_frame,
+    without_word_markers,
+)
+from lanewise.data.number_cells import (
+    LEADING_ZERO,
+    PLAIN,
+    Decimal,
+    NumberFit,
+    choose,
+    convert,
+    convert_plain_columns,
+    fit_numbers,
+)
+from lanewise.data.word_cells import kind_of_words
+
+_THREADS = 4
+_MOSTLY = 0.5
+_NEARLY_ALL = 0.99
+_ALMOST_NUMBER = r"^[+-]?(?:\d[\d_]*|0[xXoObB][0-9a-fA-F]+|[iI]nf(?:inity|inite)?|INF|\d*\.?\d+[eE][+-]?\d+)$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypedColumn:
+    """A column in the storage of its kind (see ``Dataset``), and findings about it."""
+
+    cells: pl.Series
+    kind: ColumnKind
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """What the cells of one column allow, before the other columns are asked."""
+
+    cells: pl.Series  # stripped; blanks and the user's markers null
+    bare: pl.Series  # the usual markers null too
+    numbers: NumberFit | None = None
+    dates: DateFit | None = None
+
+
+def type_text_columns(
+    frame: pl.DataFrame,
+    *,
+    missing: Sequence[str] = (),
+    decimal: str | None = None,
+    usual_decimal: Decimal | None = None,
+    kinds: Mapping[str, ColumnKind] | None = None,
+) -> dict[str, TypedColumn]:
+    """Kinds and values of columns of text; those that ``kinds`` names are read as it says.
+
+    A cell that can't be of the named kind becomes missing and is counted in a finding. ``decimal`` is
+    the decimal mark where a column leaves it open; failing that and proof in other columns, ``usual_decimal``.
+    """
+    wanted = kinds or {}
+    cells = strip_frame(frame, missing)
+    bare = blank_out_frame(cells, MARKERS)
+    plain = convert_plain_columns(bare)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        rest = [name for name in frame.columns if name not in plain]
+        readings = dict(zip(rest, pool.map(lambda name: _read_column(cells[name], bare[name]), rest), strict=True))
+        proved = _decimal_of_file([reading.numbers for reading in readings.values()], bare.select(list(plain)))
+        mark = cast("Decimal | None", decimal) or proved or usual_decimal
+        day_first = _day_first_of_file([reading.dates for reading in readings.values()])
+
+        def settle(name: str) -> TypedColumn:
+            if wanted.get(name, "number") != "number" or (name in wanted and name not in plain):
+                return read_as(cells[name], wanted[name], decimal=mark, day_first=day_first)
+            if name in plain and (mark != "," or not plain[name].dtype.is_float()):
+                return TypedColumn(cells=plain[name], kind="number")
+            reading = readings[name] if name in readings else _read_column(cells[name], bare[name])
+            return _settle(reading, mark, day_first=day_first)
+
+        return dict(zip(frame.columns, pool.map(settle, frame.columns), strict=True))
+
+
+def _read_column(cells: pl.Series, bare: pl.Series) -> _Reading:
+    if bare.null_count() == bare.len():
+        return _Reading(cells=cells, bare=bare)
+    numbers = fit_numbers(bare)
+    if numbers.grammars:
+        return _Reading(cells=cells, bare=bare, numbers=numbers)
+    return _Reading(cells=cells, bare=bare, numbers=numbers, dates=fit_dates(bare))
+
+
+def _decimal_of_file(fits: Sequence[NumberFit | None], plain: pl.DataFrame) -> Decimal | None:
+    """The decimal mark that some column proves, if it matters for another; a proof of the comma counts more."""
+    marked = [fit for fit in fits if fit is not None and fit.grammars]
+    if any(fit.needs_decimal_comma for fit in marked):
+        return ","
+    others = (NumberFit(cells=column, grammars=(PLAIN,)) for column in plain.get_columns())
+    return "." if marked and any(fit.shows_decimal_point for fit in (*marked, *others)) else None
+
+
+def _day_first_of_file(fits: Sequence[DateFit | None]) -> bool | None:
+    """Whether days come before months in the columns that leave no doubt; None if none of them, or both."""
+    two_way = [fit for fit in fits if fit is not None and fit.month_first is not None]
+    day_first = any(fit.reads_all(fit.day_first) and not fit.reads_all(fit.month_first) for fit in two_way)
+    month_first = any(fit.reads_all(fit.month_first) and not fit.reads_all(fit.day_first) for fit in two_way)
+    return day_first if day_first != month_first else None
+
+
+def _settle(reading: _Reading, decimal: Decimal | None, *, day_first: bool | None) -> TypedColumn:
+    if reading.numbers is not None and reading.numbers.grammars:
+        return _as_numbers(reading, reading.numbers, decimal)
+    if reading.dates is not None and (dated := _as_dates(reading.dates, day_first=day_first)) is not None:
+        return dated
+    return _as_words(reading, _near_misses(reading))
+
+
+def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> TypedColumn:
+    cells, name = reading.cells, reading.cells.name
+    grammar, in_doubt = choose(fit, decimal)
+    numbers, lost = convert(fit.cells, grammar)
+    if lost.any():
+        what = "was kept as words, because 64 bits can't exactly hold the numbers of"
+        return _as_words(reading, [cells_finding("beyond_64_bit", cells, lost, what, severity="warning")])
+    findings: list[Finding] = []
+    if grammar.decimal == ",":
+        findings.append(column_finding("decimal_comma", name, "is written with decimal commas"))
+    if grammar.thousands:
+        marked = fit.cells.str.contains(grammar.thousands, literal=True)
+        what = f"has {grammar.thousands!r} as thousands mark in"
+        doubt = ", by a guess, as it may be the decimal mark" if in_doubt else ""
+        severity = "warning" if in_doubt else "info"
+        findings.append(cells_finding("thousands_mark", cells, marked, what, severity=severity, after=doubt))
+    if fit.unit:
+        signed = cells.str.contains(fit.unit, literal=True)
+        what = f"is read without the sign {fit.unit} of"
+        findings.append(cells_finding("unit_sign", cells, signed, what))
+    return TypedColumn(cells=numbers.alias(name), kind="number", findings=tuple(findings))
+
+
+def _as_dates(fit: DateFit, *, day_first: bool | None) -> TypedColumn | None:
+    name = fit.cells.name
+    findings: list[Finding] = []
+    if fit.is_ambiguous:
+        chosen = fit.month_first if day_first is False else fit.day_first
+        if day_first is None:
+            what = "may be day/month or month/day; every row fits both, and it was read as day/month"
+            findings.append(column_finding("ambiguous_dates", name, what, severity="warning"))
+    else:
+        chosen = fit.day_first if fit.reads_all(fit.day_first) else fit.month_first
+    if chosen is None or not fit.reads_all(chosen):
+        return None
+    if fit.short_years:
+        findings.append(column_finding("short_years", name, "has years of two digits, read as 1969 to 2068"))
+    if fit.zoned:
+        findings.append(column_finding("time_zone", name, "has offsets to UTC; times were turned into UTC"))
+    return TypedColumn(cells=chosen.alias(name), kind="date", findings=tuple(findings))
+
+
+def _as_words(reading: _Reading, findings: Sequence[Finding] = ()) -> TypedColumn:
+    words = without_word_markers(reading.cells)
+    return TypedColumn(cells=words, kind=kind_of_words(words), findings=tuple(findings))
+
+
+def _near_misses(reading: _Reading) -> list[Finding]:
+    """What kept a column of words from being numbers or dates, if most of its cells are."""
+    bare = reading.bare
+    if reading.numbers is None:
+        return []
+    if reading.dates is not None:
+        readings = [found for found in (reading.dates.day_first, reading.dates.month_first) if found is not None]
+        best = max(readings, key=_present)
+        if _present(best) >= _MOSTLY * _present(bare):
+            odd = best.is_null() & bare.is_not_null()
+            severity = "warning" if _present(best) >= _NEARLY_ALL * _present(bare) else "info"
+            what = "was kept as words, because no date can be read from"
+            return [cells_finding("non_date_cells", bare, odd, what, severity=severity)]
+    zeros = bare.str.contains(LEADING_ZERO)
+    if zeros.any() and share_matching(bare, r"^[+-]?[0-9]+(?:\.[0-9]*)?$") == 1.0:
+        return [cells_finding("leading_zeros", bare, zeros, "was kept as words, because of leading zeros in")]
+    numbers = reading.numbers
+    odd = numbers.cells.is_not_null() & ~numbers.cells.str.contains(numbers.nearest.pattern)
+    is_special = share_matching(bare.filter(odd), _ALMOST_NUMBER) == 1.0
+    if numbers.share < _MOSTLY and not is_special:
+        return []
+    severity = "warning" if is_special or numbers.share >= _NEARLY_ALL else "info"
+    what = "was kept as words, because no plain number can be read from"
+    return [cells_finding("non_number_cells", bare, odd, what, severity=severity)]
+
+
+def read_as(
+    cells: pl.Series, kind: ColumnKind, *, decimal: Decimal | None = None, day_first: bool | None = None
+) -> TypedColumn:
+    """Text cells as a given kind; those that can't be of that kind become missing, and are counted."""
+    if kind in ("category", "text"):
+        return TypedColumn(cells=without_word_markers(cells), kind=kind)
+    bare = blank_out(cells, MARKERS)
+    if kind == "number":
+        typed = _numbers_where_possible(bare, decimal)
+    else:
+        typed = _dates_where_possible(bare, day_first=day_first)
+    odd = typed.is_null() & bare.is_not_null()
+    findings: tuple[Finding, ...] = ()
+    if odd.any():
+        what = f"can't be read as {kind} and counts as missing in"
+        findings = (cells_finding("unreadable_cells", bare, odd, what, severity="warning"),)
+    return TypedColumn(cells=typed.alias(cells.name), kind=kind, findings=findings)
+
+
+def _numbers_where_possible(bare: pl.Series, decimal: Decimal | None) -> pl.Series:
+    without_zeros = bare.str.replace(r"^([+-]?)0+([0-9])", "${1}${2}")
+    fit = fit_numbers(without_zeros)
+    grammar = choose(fit, decimal)[0] if fit.grammars else fit.nearest
+    fitting = fit.cells.str.contains(grammar.pattern).fill_null(value=False)
+    readable = fit.cells.set(~fitting, None)
+    numbers, lost = convert(readable, grammar)
+    if not lost.any():
+        return numbers
+    rounded = grammar.plain(readable).str.strip_prefix("+").cast(pl.Float64, strict=False)
+    return rounded.set(rounded.is_infinite().fill_null(value=False), None)
+
+
+def _dates_where_possible(bare: pl.Series, *, day_first: bool | None) -> pl.Series:
+    fit = fit_dates(bare, all_cells=False)
+    if fit is None:
+        return pl.Series(bare.name, [None] * bare.len(), dtype=pl.Datetime("us"))
+    if fit.month_first is None:
+        return fit.day_first
+    more_by_month = _present(fit.month_first) > _present(fit.day_first)
+    tie = _present(fit.month_first) == _present(fit.day_first)
+    return fit.month_first if more_by_month or (tie and day_first is False) else fit.day_first
+
+
+def _present(cells: pl.Series) -> int:
+    return cells.len() - cells.null_count()

@@ -1,0 +1,154 @@
+"""A table as arrays: raw numbers, codes of levels, counts of words. Nothing here is fitted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from lanewise.errors import DataError
+from lanewise.features.columns import (
+    CYCLES,
+    FIRST_LEVEL_CODE,
+    MISSING_CODE,
+    OTHER_CODE,
+    CategoryColumn,
+    Column,
+    DateColumn,
+    NumberColumn,
+    TextColumn,
+)
+from lanewise.features.hashing import count_buckets
+from lanewise.features.table import Table
+
+_MICROSECONDS_A_DAY = 86_400e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """Rows as arrays, in the order of the table.
+
+    ``numbers [N, Dn]`` float64, NaN where missing; ``codes [N, Kc]`` int64; ``tokens [N, H]`` float32 counts in
+    CSR, or None where there is no text.
+    """
+
+    numbers: np.ndarray
+    codes: np.ndarray
+    tokens: sp.csr_array | None
+
+    @property
+    def rows(self) -> int:
+        return len(self.numbers)
+
+
+def require_columns(table: Table, names: Iterable[str]) -> None:
+    """`DataError` that names every column of ``names`` that ``table`` lacks."""
+    present = set(table.frame.columns)
+    absent = [name for name in names if name not in present]
+    if absent:
+        message = (
+            f"{table.source} has no column {', '.join(repr(name) for name in absent)}; the model reads them: "
+            "add them, or rename the columns that hold them"
+        )
+        raise DataError(message)
+
+
+def encode(columns: Sequence[Column], table: Table) -> Encoded:
+    """All rows of ``table`` as arrays; ``columns`` give their order.
+
+    Integers beyond 2^53 are rounded to the nearest float64. `DataError` where a column is absent or holds cells
+    of another type than the model was trained on.
+    """
+    require_columns(table, (column.name for column in columns))
+    numbers: list[np.ndarray] = []
+    codes: list[np.ndarray] = []
+    tokens: list[sp.csr_array] = []
+    for column in columns:
+        cells = table.frame[column.name]
+        _require_type(cells, column, table.source)
+        if isinstance(column, NumberColumn):
+            numbers.append(_floats(cells))
+        elif isinstance(column, DateColumn):
+            numbers.extend(_encode_date(cells, column))
+        elif isinstance(column, CategoryColumn):
+            codes.append(_encode_category(cells, column))
+        else:
+            tokens.append(count_buckets(cells, buckets=column.buckets, character_ngrams=column.character_ngrams))
+    rows = table.frame.height
+    return Encoded(
+        numbers=_side_by_side(numbers, rows, np.dtype(np.float64)),
+        codes=_side_by_side(codes, rows, np.dtype(np.int64)),
+        tokens=sp.csr_array(sp.hstack(tokens, format="csr")) if tokens else None,
+    )
+
+
+def date_parts(cells: pl.Series) -> pl.DataFrame:
+    """The parts of each point in time: days since 1970 with their fraction, year, month, weekday, day, hour.
+
+    >>> import datetime
+    >>> date_parts(pl.Series([datetime.datetime(1969, 12, 31, 18, 30)])).row(0)
+    (-0.229..., 1969, 12, 3, 31, 18.5)
+    """
+    stamp = pl.col("stamp")
+    frame = pl.DataFrame({"stamp": cells.cast(pl.Datetime("us"))})
+    return frame.select(
+        days=stamp.to_physical() / _MICROSECONDS_A_DAY,
+        year=stamp.dt.year(),
+        month=stamp.dt.month(),
+        weekday=stamp.dt.weekday(),
+        day=stamp.dt.day(),
+        hour=stamp.dt.hour() + stamp.dt.minute() / 60,
+    )
+
+
+def _encode_date(cells: pl.Series, column: DateColumn) -> Iterable[np.ndarray]:
+    parts = date_parts(cells)
+    for part in column.parts:
+        values = _floats(parts[part])
+        if part in CYCLES:
+            length, first = CYCLES[part]
+            angle = (values - first) * (2 * np.pi / length)
+            yield np.sin(angle)
+            yield np.cos(angle)
+        else:
+            yield values
+
+
+def _encode_category(cells: pl.Series, column: CategoryColumn) -> np.ndarray:
+    cells = cells.cast(pl.String)
+    places = cells.cast(pl.Enum(column.levels), strict=False).to_physical().cast(pl.Int64)
+    codes = (places + FIRST_LEVEL_CODE).fill_null(OTHER_CODE).to_numpy()
+    return np.where(cells.is_null().to_numpy(), MISSING_CODE, codes)
+
+
+def _floats(cells: pl.Series) -> np.ndarray:
+    return cells.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _side_by_side(arrays: Sequence[np.ndarray], rows: int, dtype: np.dtype) -> np.ndarray:
+    table = np.empty((rows, len(arrays)), dtype=dtype)
+    for place, values in enumerate(arrays):
+        table[:, place] = values
+    return table
+
+
+def _require_type(cells: pl.Series, column: Column, source: str) -> None:
+    """A column may come in another type than at training; an empty one has none, and is merely missing."""
+    if cells.null_count() == len(cells):
+        return
+    if isinstance(column, NumberColumn):
+        fits = cells.dtype.is_numeric()
+    elif isinstance(column, DateColumn):
+        fits = cells.dtype in (pl.Datetime, pl.Date)
+    elif isinstance(column, TextColumn):
+        fits = cells.dtype == pl.String
+    else:
+        # Levels such as 1 and 2 may look like whole numbers in a small file.
+        fits = cells.dtype == pl.String or cells.dtype.is_integer()
+    if not fits:
+        message = (
+            f"column {column.name!r} of {source} holds {cells.dtype}, but was a {column.kind} when the model was "
+            f"trained; give it as {column.kind}"
+        )
+        raise DataError(message)

@@ -1,0 +1,162 @@
+"""Statistics of training rows, one set per fold: what a preparation knows of the data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import ndtri
+
+from lanewise.errors import UsageError
+
+# Values beyond this, and infinities, are left out of every statistic: their sums and slopes would overflow.
+LARGEST_USABLE = 1e200
+
+Scaling = Literal["standard", "robust", "quantile"]
+Imputation = Literal["median", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberStatistics:
+    """What each fold knows of each number.
+
+    ``centre``, ``scale`` (0 where constant) and ``impute`` (in place of a missing value) are ``[G, Dn]``;
+    ``knots`` and ``scores`` ``[G, Dq, Q]`` are the piecewise linear maps to normal scores of the columns that are
+    scaled by quantiles.
+    """
+
+    centre: np.ndarray
+    scale: np.ndarray
+    impute: np.ndarray
+    knots: np.ndarray
+    scores: np.ndarray
+
+
+def fold_weights(folds: Sequence[np.ndarray], rows: int, weight: np.ndarray | None) -> np.ndarray:
+    """Row weights ``[G, N]`` of the folds' training rows: 0 outside, mean 1 inside; a row given twice counts twice.
+
+    Only ratios of ``weight [N]`` matter. `UsageError` where a fold has no row of positive weight.
+    """
+    if not folds:
+        message = "no fold was given; give the training rows of at least one fold"
+        raise UsageError(message)
+    if weight is not None and (weight.shape != (rows,) or not np.isfinite(weight).all() or (weight < 0).any()):
+        message = f"weight must hold {rows} finite numbers of 0 or more, one a row, got shape {weight.shape}"
+        raise UsageError(message)
+    weights = np.zeros((len(folds), rows))
+    for place, fold in enumerate(folds):
+        if not np.issubdtype(fold.dtype, np.integer) or (fold.size and (fold.min() < 0 or fold.max() >= rows)):
+            message = f"the training rows of fold {place} must be row numbers in 0 to {rows - 1}, got {fold.dtype}"
+            raise UsageError(message)
+        times = np.bincount(fold, minlength=rows).astype(np.float64)
+        inside = times if weight is None else times * weight
+        if not inside.any():
+            message = f"fold {place} has no training row of positive weight; use fewer folds or other weights"
+            raise UsageError(message)
+        weights[place] = inside if weight is None else inside * (times.sum() / inside.sum())
+    return weights
+
+
+def number_statistics(
+    numbers: np.ndarray,
+    weights: np.ndarray,
+    *,
+    scalings: Sequence[Scaling | None],
+    imputation: Imputation,
+    knots: int,
+) -> NumberStatistics:
+    """Statistics of each column of ``numbers [N, Dn]`` over the rows of each fold of ``weights [G, N]``.
+
+    A column without scaling keeps centre 0, scale 1 and imputation 0. A fold in which a column has no usable
+    cell gets 0 for everything.
+    """
+    quantile = [place for place, scaling in enumerate(scalings) if scaling == "quantile"]
+    moments = np.zeros((3, len(weights), len(scalings)))
+    maps = np.zeros((2, len(weights), len(quantile), knots))
+    for place, scaling in enumerate(scalings):
+        if scaling is None:
+            moments[1, :, place] = 1.0
+            continue
+        # Sorted once; a fold's rows, taken in this order, are sorted too.
+        order = np.argsort(numbers[:, place], kind="stable")
+        order = order[np.abs(numbers[order, place]) <= LARGEST_USABLE]
+        column = numbers[order, place]
+        for fold, fold_weight in enumerate(weights):
+            inside = fold_weight[order]
+            values, inside = column[inside > 0], inside[inside > 0]
+            if not values.size:
+                continue
+            moments[:, fold, place] = _centre_scale_impute(values, inside, scaling, imputation)
+            if scaling == "quantile":
+                maps[:, fold, quantile.index(place)] = _normal_scores(values, inside, knots)
+    return NumberStatistics(centre=moments[0], scale=moments[1], impute=moments[2], knots=maps[0], scores=maps[1])
+
+
+def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Quantiles of ascending ``values [n]`` with positive ``weights [n]``, by linear interpolation.
+
+    Each value stands at the middle of its share of the weight, stretched so that the first is at 0 and the last
+    at 1. With equal weights this is numpy's default (type 7 of Hyndman and Fan, 1996).
+
+    >>> weighted_quantiles(np.array([1.0, 2.0, 4.0]), np.ones(3), np.array([0.5, 0.75]))
+    array([2., 3.])
+    """
+    middles = np.cumsum(weights) - weights / 2
+    length = middles[-1] - middles[0]
+    if length == 0:
+        return np.full(len(probabilities), values[0])
+    return np.interp(probabilities, (middles - middles[0]) / length, values)
+
+
+def inverse_document_frequencies(tokens: sp.csr_array, weights: np.ndarray) -> np.ndarray:
+    """``ln((1 + n) / (1 + df)) + 1`` of each bucket in each fold ``[G, H]``; 0 for a bucket the fold never saw."""
+    present = sp.csr_array((np.ones(tokens.nnz), tokens.indices, tokens.indptr), shape=tokens.shape)
+    rows = weights.sum(axis=1, keepdims=True)
+    frequency = np.asarray((present.T @ weights.T).T)
+    return np.where(frequency > 0, np.log((1 + rows) / (1 + frequency)) + 1, 0.0)
+
+
+def levels_present(codes: np.ndarray, weights: np.ndarray, width: int) -> np.ndarray:
+    """Whether each of ``width`` codes occurs among the training rows of each fold: bool ``[G, width]``."""
+    return np.stack([np.bincount(codes, weights=weight, minlength=width)[:width] > 0 for weight in weights])
+
+
+def _centre_scale_impute(
+    values: np.ndarray, weights: np.ndarray, scaling: Scaling, imputation: Imputation
+) -> tuple[float, float, float]:
+    quarter, median, three_quarters = weighted_quantiles(values, weights, np.array([0.25, 0.5, 0.75]))
+    mean, deviation = _mean_and_deviation(values, weights)
+    impute = median if imputation == "median" else mean
+    if scaling == "robust" and three_quarters > quarter:
+        return float(median), float(three_quarters - quarter), float(impute)
+    return mean, deviation, float(impute)
+
+
+def _mean_and_deviation(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Weighted mean and population standard deviation in two passes, free of overflow; 0 for equal values."""
+    first, last = float(values[0]), float(values[-1])
+    if first == last:
+        return first, 0.0
+    total = weights.sum()
+    mean = float(weights @ (values / total))
+    offsets = values - mean
+    mean += float(weights @ (offsets / total))
+    offsets = values - mean
+    largest = float(np.abs(offsets).max())
+    return mean, largest * float(np.sqrt(weights @ (offsets / largest) ** 2 / total))
+
+
+def _normal_scores(values: np.ndarray, weights: np.ndarray, knots: int) -> np.ndarray:
+    """Knots at evenly spaced probabilities and their normal scores ``[2, Q]``.
+
+    Equal knots are merged, at the mean of their probabilities. The ends are scored as half a row from the end, so
+    that the largest of n rows gets the score of ``1 - 1 / (2 n)`` and not infinity. The last knot fills the rest.
+    """
+    probabilities = np.linspace(0.0, 1.0, min(knots, values.size))
+    quantiles = weighted_quantiles(values, weights, probabilities)
+    knot, place, times = np.unique(quantiles, return_inverse=True, return_counts=True)
+    probability = np.bincount(place, weights=probabilities) / times
+    half_row = 0.5 * float((weights**2).sum() / weights.sum() ** 2)
+    score = ndtri(np.clip(probability, half_row, 1 - half_row))
+    return np.pad(np.stack([knot, score]), ((0, 0), (0, knots - knot.size)), mode="edge")

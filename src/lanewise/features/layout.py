@@ -1,0 +1,272 @@
+"""Which features a table has: widths and vocabularies, fixed once and before any fold."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+import polars as pl
+
+from lanewise.errors import DataError, StoreError, UsageError
+from lanewise.features.columns import (
+    CYCLES,
+    DATE_PARTS,
+    CategoryColumn,
+    Column,
+    DateColumn,
+    NumberColumn,
+    TextColumn,
+    column_from_dict,
+    column_to_dict,
+)
+from lanewise.features.encoding import Encoded, date_parts, encode, require_columns
+from lanewise.features.table import Table
+from lanewise.features.tails import is_heavy_tailed
+
+FORMAT = 1
+Tail = Literal["light", "heavy", "cycle"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutSettings:
+    """How columns become features.
+
+    A category of at most ``one_hot_levels`` levels becomes one feature per level, any other a code for an embedding
+    table; its ``max_levels`` most frequent levels are kept and the others share one code. Text is hashed into
+    ``text_buckets`` (a power of two) buckets, by words and by n-grams of the sizes ``character_ngrams``.
+    """
+
+    one_hot_levels: int = 32
+    max_levels: int = 255
+    text_buckets: int = 1024
+    character_ngrams: tuple[int, ...] = (3,)
+
+    def __post_init__(self) -> None:
+        if self.one_hot_levels < 0:
+            message = f"one_hot_levels must be 0 or more, got {self.one_hot_levels}"
+            raise UsageError(message)
+        if self.max_levels < 1:
+            message = f"max_levels must be 1 or more, got {self.max_levels}"
+            raise UsageError(message)
+        if self.text_buckets < 1 or self.text_buckets.bit_count() != 1:
+            message = f"text_buckets must be a power of two, such as 1024, got {self.text_buckets}"
+            raise UsageError(message)
+        if any(size < 1 for size in self.character_ngrams):
+            message = f"character_ngrams must be sizes of 1 or more, got {self.character_ngrams}"
+            raise UsageError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One raw number of an encoded row; ``tail`` is ``cycle`` for the sine and cosine of a date."""
+
+    name: str
+    column: str
+    tail: Tail
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneHot:
+    """One dense feature that is 1 where ``category`` (its place among the codes) has ``code``."""
+
+    name: str
+    column: str
+    category: int
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The columns that a model reads, in order, and the features they become.
+
+    Fitted without looking at any target, on rows outside the test set, so that all folds share the same widths.
+    The dense features stand in this order: numbers (with the parts of dates), missing indicators, levels of
+    one-hot categories, buckets of texts.
+
+    >>> from types import SimpleNamespace
+    >>> frame = pl.DataFrame({"age": [30.0, None, 50.0], "colour": ["red", "blue", "red"]})
+    >>> table = SimpleNamespace(frame=frame, kinds={"age": "number", "colour": "category"}, source="a table")
+    >>> layout = Layout.fit(table, ["age", "colour"], np.arange(3), settings=LayoutSettings())
+    >>> layout.feature_names
+    ('age', 'age missing', 'colour=red', 'colour=blue')
+    >>> Layout.from_json(layout.to_json()) == layout
+    True
+    """
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def fit(cls, dataset: Table, columns: Sequence[str], rows: np.ndarray, *, settings: LayoutSettings) -> Self:
+        """The layout of ``columns`` from the cells of ``rows`` (row numbers ``[n]``, none of them test rows).
+
+        `DataError` where a column is absent, `UsageError` where nothing is to be read.
+        """
+        _check_selection(columns, rows, dataset.frame.height)
+        require_columns(dataset, columns)
+        frame = dataset.frame.select(columns)[rows]
+        return cls(columns=tuple(_fit_column(frame[name], dataset.kinds[name], settings) for name in columns))
+
+    def encode(self, dataset: Table) -> Encoded:
+        """All rows of ``dataset`` as arrays, in order; its columns may stand in any order, among others."""
+        return encode(self.columns, dataset)
+
+    @cached_property
+    def numbers(self) -> tuple[Number, ...]:
+        """The raw numbers of a row (axis ``Dn``)."""
+        return tuple(number for column in self.columns for number in _numbers(column))
+
+    @cached_property
+    def indicators(self) -> tuple[int, ...]:
+        """Places among `numbers` whose absence becomes a feature of its own; one per column."""
+        wanted = {c.name for c in self.columns if isinstance(c, NumberColumn | DateColumn) and c.missing}
+        first = {number.column: place for place, number in reversed(list(enumerate(self.numbers)))}
+        return tuple(first[column.name] for column in self.columns if column.name in wanted)
+
+    @cached_property
+    def categories(self) -> tuple[CategoryColumn, ...]:
+        """The columns of codes (axis ``Kc``)."""
+        return tuple(column for column in self.columns if isinstance(column, CategoryColumn))
+
+    @cached_property
+    def texts(self) -> tuple[TextColumn, ...]:
+        """The columns of text, whose buckets stand side by side in the tokens."""
+        return tuple(column for column in self.columns if isinstance(column, TextColumn))
+
+    @cached_property
+    def one_hots(self) -> tuple[OneHot, ...]:
+        """The dense features of the categories with few levels."""
+        return tuple(
+            OneHot(name=name, column=column.name, category=place, code=code)
+            for place, column in enumerate(self.categories)
+            for code, name in column.one_hot_features()
+        )
+
+    @cached_property
+    def embedded(self) -> tuple[int, ...]:
+        """Places among `categories` of those with many levels (axis ``Ke``): they stay codes."""
+        return tuple(place for place, column in enumerate(self.categories) if not column.one_hot)
+
+    @property
+    def embedded_codes(self) -> tuple[int, ...]:
+        """Height of the embedding table of each embedded category. Row 0, for unseen levels, should start at zero."""
+        return tuple(self.categories[place].codes for place in self.embedded)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return tuple(number.name for number in self.numbers)
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.categories)
+
+    @property
+    def embedded_names(self) -> tuple[str, ...]:
+        return tuple(self.categories[place].name for place in self.embedded)
+
+    @property
+    def tokens_width(self) -> int:
+        return sum(column.buckets for column in self.texts)
+
+    @property
+    def dense_width(self) -> int:
+        """Width D of the dense features after preparation."""
+        return len(self.numbers) + len(self.indicators) + len(self.one_hots) + self.tokens_width
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """A name for each dense feature, as a person would say it: ``[D]``."""
+        return tuple(name for name, _ in self._dense_features())
+
+    @cached_property
+    def feature_columns(self) -> tuple[str, ...]:
+        """The source column of each dense feature: ``[D]``."""
+        return tuple(column for _, column in self._dense_features())
+
+    def _dense_features(self) -> Iterable[tuple[str, str]]:
+        yield from ((number.name, number.column) for number in self.numbers)
+        yield from ((f"{self.numbers[i].column} missing", self.numbers[i].column) for i in self.indicators)
+        yield from ((feature.name, feature.column) for feature in self.one_hots)
+        for column in self.texts:
+            yield from ((f"text:{column.name}#{bucket}", column.name) for bucket in range(column.buckets))
+
+    def to_json(self) -> str:
+        """The layout as JSON, for the model file; the same layout always gives the same bytes."""
+        content = {"format": FORMAT, "columns": [column_to_dict(column) for column in self.columns]}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The layout that `to_json` wrote; `StoreError` where ``text`` is not one."""
+        try:
+            content: dict[str, Any] = json.loads(text)
+            found = content["format"]
+            columns = tuple(column_from_dict(fields) for fields in content["columns"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = f"the layout of the features is damaged ({type(error).__name__}: {error}); save the model again"
+            raise StoreError(message) from error
+        if found != FORMAT:
+            message = f"the layout of the features has format {found}, this version reads {FORMAT}; update lanewise"
+            raise StoreError(message)
+        return cls(columns=columns)
+
+
+def _check_selection(columns: Sequence[str], rows: np.ndarray, height: int) -> None:
+    if not columns:
+        message = "no feature column was given; name at least one column besides the target"
+        raise UsageError(message)
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        message = f"feature columns must be named once, got {', '.join(repeated)} twice"
+        raise UsageError(message)
+    if not np.issubdtype(rows.dtype, np.integer) or rows.ndim != 1 or rows.size == 0:
+        message = f"rows must be a list of at least one row number, got {rows.dtype} of shape {rows.shape}"
+        raise UsageError(message)
+    if rows.min() < 0 or rows.max() >= height:
+        message = f"rows must lie in 0 to {height - 1}, got {rows.min()} to {rows.max()}"
+        raise UsageError(message)
+
+
+def _numbers(column: Column) -> Iterable[Number]:
+    if isinstance(column, NumberColumn):
+        yield Number(name=column.name, column=column.name, tail="heavy" if column.heavy_tailed else "light")
+    elif isinstance(column, DateColumn):
+        for part in column.parts:
+            if part in CYCLES:
+                yield Number(name=f"{column.name} {part} sin", column=column.name, tail="cycle")
+                yield Number(name=f"{column.name} {part} cos", column=column.name, tail="cycle")
+            else:
+                yield Number(name=f"{column.name} {part}", column=column.name, tail="light")
+
+
+def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings) -> Column:
+    name = cells.name
+    missing = cells.null_count() > 0
+    if kind == "number":
+        values = cells.cast(pl.Float64).fill_nan(None)
+        heavy = is_heavy_tailed(values.drop_nulls().to_numpy())
+        return NumberColumn(name=name, missing=values.null_count() > 0, heavy_tailed=heavy)
+    if kind == "date":
+        varying = date_parts(cells).select(pl.all().drop_nulls().n_unique() > 1).row(0, named=True)
+        return DateColumn(name=name, missing=missing, parts=tuple(p for p in DATE_PARTS if p == "days" or varying[p]))
+    if kind == "category":
+        return _fit_category(cells, settings)
+    if kind == "text":
+        return TextColumn(name=name, buckets=settings.text_buckets, character_ngrams=settings.character_ngrams)
+    message = f"column {name!r} has kind {kind!r}; a feature must be a number, a category, text or a date"
+    raise DataError(message)
+
+
+def _fit_category(cells: pl.Series, settings: LayoutSettings) -> CategoryColumn:
+    counts = cells.cast(pl.String).drop_nulls().rename("level").value_counts(name="rows")
+    counts = counts.sort(["rows", "level"], descending=[True, False])
+    kept = counts.head(settings.max_levels)
+    return CategoryColumn(
+        name=cells.name,
+        levels=tuple(kept.get_column("level").to_list()),
+        missing=cells.null_count() > 0,
+        other_rows=int(counts.get_column("rows").sum()) - int(kept.get_column("rows").sum()),
+        one_hot=counts.height <= settings.one_hot_levels,
+    )

@@ -1,0 +1,88 @@
+"""The metrics by name."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from numpy.typing import ArrayLike
+
+from lanewise.errors import UsageError
+from lanewise.metrics.classification import CLASSIFICATION_METRICS
+from lanewise.metrics.metric import Metric
+from lanewise.metrics.ranking import RANKING_METRICS
+from lanewise.metrics.regression import REGRESSION_METRICS
+from lanewise.task import Task, TaskKind
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {m.name: m for m in (*CLASSIFICATION_METRICS, *RANKING_METRICS, *REGRESSION_METRICS)}
+)
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "acc": "accuracy",
+        "auc": "roc_auc",
+        "auroc": "roc_auc",
+        "rocauc": "roc_auc",
+        "auprc": "pr_auc",
+        "prauc": "pr_auc",
+        "ap": "pr_auc",
+        "average_precision": "pr_auc",
+        "logloss": "log_loss",
+        "cross_entropy": "log_loss",
+        "nll": "log_loss",
+        "brier_score": "brier",
+        "macro_f1": "f1_macro",
+        "weighted_f1": "f1_weighted",
+        "balanced_acc": "balanced_accuracy",
+        "sensitivity": "recall",
+        "root_mean_squared_error": "rmse",
+        "mean_absolute_error": "mae",
+        "median_absolute_error": "median_ae",
+        "r_squared": "r2",
+        "mean_absolute_percentage_error": "mape",
+        "poisson": "poisson_deviance",
+        "deviance": "poisson_deviance",
+    }
+)
+
+
+def metric_names(kind: TaskKind) -> tuple[str, ...]:
+    """Names of the metrics that can score a kind of task."""
+    return tuple(name for name, metric in METRICS.items() if kind in metric.kinds)
+
+
+def resolve_metric(name: str, kind: TaskKind) -> Metric:
+    """The metric of that name for a kind of task; case, dashes and common aliases are understood.
+
+    Raises:
+        UsageError: no such metric, or one that cannot score this kind; names the allowed ones.
+
+    >>> resolve_metric("F1-macro", "multiclass").name, resolve_metric("auc", "binary").name
+    ('f1_macro', 'roc_auc')
+    """
+    plain = "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
+    plain = ALIASES.get(plain, plain)
+    metric = METRICS.get(plain)
+    allowed = metric_names(kind)
+    if metric is not None and kind in metric.kinds:
+        return metric
+    listed = ", ".join(allowed)
+    if metric is not None:
+        message = f"metric {name} does not fit a {kind} target; choose one of {listed}"
+        raise UsageError(message)
+    near = get_close_matches(plain, allowed, n=1)
+    hint = f"did you mean {near[0]}? Allowed" if near else "allowed"
+    message = f"no metric is called {name!r}; {hint} for a {kind} target: {listed}"
+    raise UsageError(message)
+
+
+def score_all(
+    task: Task, y: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None = None, threshold: float = 0.5
+) -> dict[str, float]:
+    """Every metric that fits the task, the deciding one first; NaN where one is not defined.
+
+    Arguments as in :meth:`Metric.score`.
+    """
+    deciding = resolve_metric(task.metric, task.kind).name
+    names = (deciding, *(name for name in metric_names(task.kind) if name != deciding))
+    return {name: METRICS[name].score(y, prediction, weight, threshold=threshold) for name in names}

@@ -1,0 +1,261 @@
+"""Boosted trees and single trees: what a candidate may set, and what that means to the libraries.
+
+Boosting is LightGBM (Ke et al. 2017), the single tree is scikit-learn's CART (Breiman et al. 1984).
+Both are trained in worker processes (``lanewise.training.tree_pool``); this file only declares them
+and loads neither library. Three settings are measured in units of the training rows, so that one
+search range fits every table: ``lambda_l1`` and the bend of Huber's loss in standard deviations of
+the target, ``ccp_alpha`` in impurities of the whole table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from lanewise.errors import UsageError
+from lanewise.lanes.hyper import Hyper
+from lanewise.models.saved_trees import SavedTrees, TreePredictor, load_trees
+from lanewise.task import TaskKind
+
+__all__ = [
+    "SavedTrees",
+    "TreeKind",
+    "TreePredictor",
+    "TreeSpec",
+    "boosting_parameters",
+    "load_trees",
+    "splitting_parameters",
+    "tree_space",
+    "tree_spec",
+]
+
+TreeKind = Literal["lightgbm", "tree"]
+TreeLoss = Literal["squared", "absolute", "huber"]
+Value = float | int | str | bool
+
+_BOOSTING = (
+    Hyper(name="learning_rate", default=0.1, low=0.01, high=0.3, scale="log", words="shrinkage of each tree"),
+    Hyper(name="num_leaves", default=31, low=4, high=255, scale="log_integer", words="leaves of a tree"),
+    Hyper(name="max_depth", default=0, scale="choice", choices=(0, 3, 5, 8, 12), words="deepest level; 0: no limit"),
+    Hyper(name="min_child_samples", default=20, low=1, high=200, scale="log_integer", words="fewest rows in a leaf"),
+    Hyper(name="feature_fraction", default=1.0, low=0.4, high=1.0, words="share of the columns each tree sees"),
+    Hyper(name="bagging_fraction", default=1.0, low=0.5, high=1.0, words="share of the rows each tree sees"),
+    Hyper(name="lambda_l1", default=0.0, low=1e-3, high=10.0, scale="log", words="L1 penalty of a leaf's value"),
+    Hyper(name="lambda_l2", default=0.0, low=1e-3, high=100.0, scale="log", words="L2 penalty of a leaf's value"),
+    Hyper(name="max_bin", default=255, scale="choice", choices=(255, 63, 127, 511), words="histogram bins of a column"),
+    Hyper(name="cat_smooth", default=10.0, low=1.0, high=100.0, scale="log", words="smoothing of rare categories"),
+    Hyper(name="extra_trees", default=False, scale="choice", choices=(False, True), words="thresholds drawn at random"),
+    Hyper(name="rounds", default=100, low=100, high=2000, scale="log_integer", words="trees per output: full length"),
+)
+_SPLITTING = (
+    Hyper(name="max_depth", default=12, low=2, high=20, scale="integer", words="deepest level; 0: no limit"),
+    Hyper(name="min_samples_leaf", default=10, low=1, high=200, scale="log_integer", words="fewest rows in a leaf"),
+    Hyper(name="ccp_alpha", default=1e-4, low=1e-5, high=0.03, scale="log", words="price of a leaf when pruning"),
+    Hyper(name="leaf_smoothing", default=1.0, low=0.1, high=30.0, scale="log", words="rows' worth of the overall mean"),
+)
+_LOSS = Hyper(
+    name="tree_loss",
+    default="squared",
+    scale="choice",
+    choices=("squared", "huber", "absolute"),
+    words="what is fitted",
+)
+# Smallest and largest value that a person may state, whatever a search draws from.
+_ALLOWED: dict[str, tuple[float, float]] = {
+    "rounds": (1, 100_000),
+    "learning_rate": (1e-6, 1.0),
+    "num_leaves": (2, 131_072),
+    "max_depth": (0, 1_000),
+    "min_child_samples": (1, 1_000_000_000),
+    "feature_fraction": (1e-6, 1.0),
+    "bagging_fraction": (1e-6, 1.0),
+    "lambda_l1": (0.0, 1e12),
+    "lambda_l2": (0.0, 1e12),
+    "max_bin": (2, 65_535),
+    "cat_smooth": (0.0, 1e12),
+    "min_samples_leaf": (1, 1_000_000_000),
+    "ccp_alpha": (0.0, 1.0),
+    "leaf_smoothing": (0.0, 1e12),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeSpec:
+    """One setting of boosted trees (``kind="lightgbm"``) or of a single tree (``kind="tree"``).
+
+    The defaults are LightGBM's own. ``rounds`` is the full length of the lane; a single tree has
+    length 1. ``tree_loss`` matters for regression only. Settings of the other kind are ignored.
+
+    Raises ``UsageError`` for a value outside of what the libraries accept.
+
+    >>> TreeSpec(learning_rate=0.05).full_length, TreeSpec(kind="tree").full_length
+    (100, 1)
+    """
+
+    kind: TreeKind = "lightgbm"
+    tree_loss: TreeLoss = "squared"
+    rounds: int = 100
+    learning_rate: float = 0.1
+    num_leaves: int = 31
+    max_depth: int = 0
+    min_child_samples: int = 20
+    feature_fraction: float = 1.0
+    bagging_fraction: float = 1.0
+    lambda_l1: float = 0.0
+    lambda_l2: float = 0.0
+    max_bin: int = 255
+    cat_smooth: float = 10.0
+    extra_trees: bool = False
+    min_samples_leaf: int = 10
+    ccp_alpha: float = 1e-4
+    leaf_smoothing: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, choices in (("kind", ("lightgbm", "tree")), ("tree_loss", _LOSS.choices)):
+            if getattr(self, name) not in choices:
+                message = f"{name} must be one of {', '.join(map(str, choices))}, got {getattr(self, name)!r}"
+                raise UsageError(message)
+        for name, (low, high) in _ALLOWED.items():
+            _check_number(name, getattr(self, name), low, high, whole=isinstance(low, int))
+        if not isinstance(self.extra_trees, bool):
+            message = f"extra_trees must be true or false, got {self.extra_trees!r}"
+            raise UsageError(message)
+
+    @property
+    def full_length(self) -> int:
+        """Boosting rounds of the whole training; 1 for a single tree, which has no rungs."""
+        return self.rounds if self.kind == "lightgbm" else 1
+
+    def as_settings(self) -> dict[str, Value]:
+        """All settings by name, fit for JSON."""
+        return asdict(self)
+
+    def expected_cost(self, *, rows: int, columns: int, outputs: int) -> float:
+        """Relative work of the full training, for placing lanes; no unit."""
+        if self.kind == "tree":
+            return float(rows * max(columns, 1) * np.log2(rows + 2.0) / 8.0)
+        share = self.bagging_fraction * self.feature_fraction
+        depth = np.log2(self.num_leaves + 1.0)
+        return float(self.rounds * max(outputs, 1) * (rows * (max(columns, 1) * share * depth / 4.0 + 8.0)))
+
+
+def tree_space(kind: TreeKind = "lightgbm", *, task_kind: TaskKind | None = None) -> tuple[Hyper, ...]:
+    """The hyper-parameters of a kind of trees, each with default and search range.
+
+    >>> [hyper.name for hyper in tree_space("tree")]
+    ['max_depth', 'min_samples_leaf', 'ccp_alpha', 'leaf_smoothing']
+    """
+    if kind == "tree":
+        return _SPLITTING
+    return (*_BOOSTING, _LOSS) if task_kind == "regression" else _BOOSTING
+
+
+def tree_spec(kind: TreeKind, settings: Mapping[str, Value]) -> TreeSpec:
+    """The spec of a candidate's flat settings; names that belong to other parts are skipped.
+
+    Without ``rounds`` the length follows the learning rate, ``rounds = 10 / learning_rate``, for a
+    sum of trees shrunk twice as much needs twice as many of them (Friedman 2001).
+
+    >>> tree_spec("lightgbm", {"learning_rate": 0.02, "width": 64}).rounds
+    500
+    """
+    names = {field.name for field in fields(TreeSpec)} - {"kind"}
+    defaults: dict[str, Any] = {hyper.name: hyper.default for hyper in tree_space(kind)}
+    chosen: dict[str, Any] = defaults | {name: _whole(name, settings[name]) for name in names & settings.keys()}
+    if kind == "lightgbm" and "rounds" not in settings:
+        rate = chosen["learning_rate"]
+        _check_number("learning_rate", rate, *_ALLOWED["learning_rate"], whole=False)
+        chosen["rounds"] = max(1, min(round(10.0 / rate), 10_000))
+    return TreeSpec(kind=kind, **chosen)
+
+
+def boosting_parameters(
+    spec: TreeSpec, *, task_kind: TaskKind, classes: int, rows: int, deviation: float, seed: int, threads: int
+) -> dict[str, Any]:
+    """LightGBM's parameters of a lane.
+
+    ``rows`` is the number of training rows: limits on rows per leaf and per category are lowered
+    to a tenth of it, without which a small table (30 rows) cannot be split at all. ``deviation``
+    is the standard deviation of the training target, ``classes`` the number of classes.
+    """
+    tenth = max(1, rows // 10)
+    objective = _objective(spec, task_kind)
+    in_target_units = objective in ("regression", "huber")
+    parameters: dict[str, Any] = {
+        "objective": objective,
+        "learning_rate": spec.learning_rate,
+        "num_leaves": spec.num_leaves,
+        "max_depth": spec.max_depth or -1,
+        "min_data_in_leaf": min(spec.min_child_samples, tenth),
+        "feature_fraction": spec.feature_fraction,
+        "bagging_fraction": spec.bagging_fraction,
+        "bagging_freq": 1 if spec.bagging_fraction < 1.0 else 0,
+        "lambda_l1": spec.lambda_l1 * (deviation if in_target_units else 1.0),
+        "lambda_l2": spec.lambda_l2,
+        "cat_smooth": spec.cat_smooth,
+        "min_data_per_group": min(100, tenth),
+        "extra_trees": spec.extra_trees,
+        "metric": "None",
+        "deterministic": True,
+        "force_row_wise": True,
+        **binning_parameters(spec, threads=threads),
+        **_seeds(seed),
+    }
+    if objective == "multiclass":
+        parameters["num_class"] = classes
+    if objective == "huber":
+        parameters["alpha"] = deviation if deviation > 0.0 else 1.0
+    return parameters
+
+
+def binning_parameters(spec: TreeSpec, *, threads: int) -> dict[str, Any]:
+    """The part of LightGBM's parameters that shapes the binned table, the same for many lanes."""
+    return {
+        "max_bin": spec.max_bin,
+        "feature_pre_filter": False,  # lanes of other leaf sizes share the table
+        "data_random_seed": 1,
+        "num_threads": threads,
+        "verbosity": -1,
+    }
+
+
+def splitting_parameters(
+    spec: TreeSpec, *, task_kind: TaskKind, rows: int, impurity: float, seed: int
+) -> dict[str, Any]:
+    """scikit-learn's parameters of a single tree; ``impurity`` is that of all training rows."""
+    criterion = {"regression": "squared_error", "count": "poisson", "binary": "gini", "multiclass": "gini"}
+    return {
+        "criterion": criterion[task_kind],
+        "max_depth": spec.max_depth or None,
+        "min_samples_leaf": min(spec.min_samples_leaf, max(1, rows // 10)),
+        "ccp_alpha": spec.ccp_alpha * impurity,
+        "random_state": _seeds(seed)["seed"],
+    }
+
+
+def _objective(spec: TreeSpec, task_kind: TaskKind) -> str:
+    if task_kind == "regression":
+        return {"squared": "regression", "absolute": "regression_l1", "huber": "huber"}[spec.tree_loss]
+    return {"count": "poisson", "binary": "binary", "multiclass": "multiclass"}[task_kind]
+
+
+def _seeds(seed: int) -> dict[str, int]:
+    """Every seed LightGBM knows, drawn from the lane's; 31 bits, for the library keeps them signed."""
+    names = ("seed", "bagging_seed", "feature_fraction_seed", "extra_seed", "drop_seed", "objective_seed")
+    words = np.random.SeedSequence(seed).generate_state(len(names), np.uint32) >> 1
+    return {name: int(word) for name, word in zip(names, words, strict=True)}
+
+
+def _whole(name: str, value: Value) -> Value:
+    """Settings that were computed or read from JSON may write 31 as 31.0."""
+    whole = name in _ALLOWED and isinstance(_ALLOWED[name][0], int)
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
+
+
+def _check_number(name: str, value: object, low: float, high: float, *, whole: bool) -> None:
+    wanted = "a whole number" if whole else "a number"
+    right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not right_type or not low <= value <= high:  # pyright: ignore[reportOperatorIssue] the type was just checked
+        message = f"{name} must be {wanted} from {low:g} to {high:g}, got {value!r}"
+        raise UsageError(message)

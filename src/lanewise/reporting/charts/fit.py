@@ -1,0 +1,69 @@
+"""Training against validation of the winner, averaged over its lanes: the gap between the two is shaded."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from lanewise.reporting.charts.frame import Axis, beside, plot
+from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
+from lanewise.reporting.charts.svg import band, curve
+from lanewise.reporting.words import axis_words, finite, percent
+
+HEIGHT = 260
+_GRID = 80
+Points = list[tuple[float, float]]
+
+
+def mean_curves(curves: Sequence[Mapping[str, Any]]) -> tuple[Points, Points]:
+    """Mean training and validation curves of lanes, each interpolated to the same grid; empty where unknown."""
+    return _mean([_known(one, "train") for one in curves]), _mean([_known(one, "valid") for one in curves])
+
+
+def fit(*, train: Points, valid: Points, metric: str, metric_label: str, minimise: bool) -> Markup:
+    """Both curves against the fraction of the full length."""
+    x = Scale(low=0.0, high=1.0)
+    values = [value for points in (train, valid) for _, value in points]
+    keep = (train[-1][1], valid[-1][1])
+    y = scale_of(without_outliers(values, keep=keep, worse_is_high=minimise), pad=0.06)
+    there, back = _placed(train, x, y), _placed(valid, x, y)
+    gap = [(at, *sorted((one, other))) for (at, one), (_, other) in zip(there, back, strict=False)]
+    return plot(
+        label=f"Mean training and validation {metric_label} of the winner, ending at {keep[0]:.4g} and {keep[1]:.4g}.",
+        x=Axis(scale=x, label="Fraction of the full training length", written=percent),
+        y=Axis(scale=y, label=metric_label.capitalize(), written=axis_words(metric)),
+        curves=[
+            band([(at, low, high) for at, low, high in gap], class_="band"),
+            curve(there, class_="lane training"),
+            curve(back, class_="lane winner"),
+        ],
+        marks=[beside([(there[-1][1], "Training", "training"), (back[-1][1], "Validation", "winner")], height=HEIGHT)],
+        height=HEIGHT,
+        right=88,
+    )
+
+
+def _known(one: Mapping[str, Any], key: str) -> Points:
+    pairs = [(finite(x), finite(y)) for x, y in zip(one.get("x") or (), one.get(key) or (), strict=False)]
+    return sorted((x, y) for x, y in pairs if x is not None and y is not None)
+
+
+def _mean(lines: Sequence[Points]) -> Points:
+    known = [line for line in lines if len(line) > 1]
+    if not known:
+        return []
+    start, end = max(line[0][0] for line in known), min(line[-1][0] for line in known)
+    grid = [start + (end - start) * place / (_GRID - 1) for place in range(_GRID)]
+    return [(x, sum(_at(line, x) / len(known) for line in known)) for x in grid] if end > start else []
+
+
+def _at(line: Points, x: float) -> float:
+    place = min(max(1, bisect_right(line, x, key=lambda point: point[0])), len(line) - 1)
+    (x0, y0), (x1, y1) = line[place - 1], line[place]
+    share = 0.0 if x1 == x0 else (x - x0) / (x1 - x0)
+    return y0 * (1 - share) + y1 * share
+
+
+def _placed(points: Points, x: Scale, y: Scale) -> Points:
+    return [(x.at(at), y.at(value)) for at, value in points]

@@ -1,0 +1,74 @@
+"""The frame that all plots share: horizontal hairlines, ticks outside, the axis named at its end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lanewise.reporting.charts.scale import Scale
+from lanewise.reporting.charts.svg import element, join, percent, picture, stretched, text
+from lanewise.reporting.words import number
+
+CHARACTER = 7  # width of a digit of a tick, in pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A scale with its name and the way its ticks are written."""
+
+    scale: Scale
+    label: str = ""
+    written: Callable[[float], str] = number
+    count: int = 5
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Place (as a fraction) and words of each tick; two ticks never read the same."""
+        ticks = self.scale.ticks(self.count)
+        words = [self.written(tick) for tick in ticks]
+        if len(set(words)) < len(words):
+            words = [number(tick, 8) for tick in ticks]
+        return [(self.scale.at(tick), word) for tick, word in zip(ticks, words, strict=True)]
+
+
+def plot(
+    *,
+    label: str,
+    x: Axis,
+    y: Axis,
+    curves: Sequence[Markup],
+    marks: Sequence[Markup] = (),
+    height: int = 260,
+    right: int = 18,
+    class_: str = "plot",
+) -> Markup:
+    """A plot in its frame; the padding around the SVG is where ticks and names of the axes stand."""
+    across, up = x.ticks(), y.ticks()
+    left = max((len(words) for _, words in up), default=1) * CHARACTER + 14
+    top = 30 if y.label else 10
+    bottom = (24 if across else 6) + (20 if x.label else 0)
+    lines = [element("line", x1=0, x2="100%", y1=percent(1 - at), y2=percent(1 - at), class_="grid") for at, _ in up]
+    ticks = [text(words, x=-8, y=percent(1 - at), dy=".32em", class_="tick", text_anchor="end") for at, words in up] + [
+        text(words, x=percent(at), y="100%", dy=18, class_="tick", text_anchor="middle") for at, words in across
+    ]
+    names = [
+        text(y.label, x=-left, y=-14, class_="axis") if y.label else Markup(""),
+        text(x.label, x="100%", y="100%", dy=38, class_="axis", text_anchor="end") if x.label else Markup(""),
+    ]
+    base = element("line", x1=0, x2="100%", y1="100%", y2="100%", class_="base")
+    drawing = picture(
+        *lines, base, stretched(*curves), *marks, *ticks, *names, label=label, height=height, class_=class_
+    )
+    return element("div", drawing, class_="frame", style=f"padding:{top}px {right}px {bottom}px {left}px")
+
+
+def beside(labels: Sequence[tuple[float, str, str]], *, height: int, gap: int = 16) -> Markup:
+    """Names right of a plot at the ends of their curves, pushed apart; each is (fraction from below, words, class)."""
+    placed: list[tuple[float, str, str]] = []
+    for at, words, class_ in sorted(labels, reverse=True):
+        wanted = (1 - min(1.0, max(0.0, at))) * height
+        placed.append((max(wanted, placed[-1][0] + gap) if placed else wanted, words, class_))
+    overflow = max(0.0, placed[-1][0] - height) if placed else 0.0
+    return join(
+        text(words, x="100%", dx=10, y=round(y - overflow, 1), dy=".32em", class_=f"name {class_}")
+        for y, words, class_ in placed
+    )

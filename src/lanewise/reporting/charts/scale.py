@@ -1,0 +1,108 @@
+"""Scales: from values to a fraction of an axis, and the ticks that a person can read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil, copysign, floor, log10
+from statistics import quantiles
+from typing import Any
+
+from lanewise.reporting.words import finite
+
+# Beyond these a span overflows, or loses its digits: such values stand at the end of the axis.
+_LARGE, _SMALL = 1e300, 1e-280
+
+
+def _within(value: float) -> float:
+    """The value, less far from zero than ``_LARGE`` and, unless it is zero, farther than ``_SMALL``."""
+    return copysign(min(_LARGE, max(_SMALL, abs(value))), value) if value else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """An axis from ``low`` to ``high``; ``at`` gives 0 at the low end and 1 at the high end."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """The place of a value as a fraction of the axis, pinned to just outside it where it lies beyond."""
+        if self.log:
+            if value <= 0:
+                return -0.1
+            low, high, here = log10(self.low), log10(self.high), log10(_within(value))
+        else:
+            low, high, here = self.low, self.high, _within(value)
+        return min(1.1, max(-0.1, (here - low) / (high - low)))
+
+    def covers(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def ticks(self, count: int = 5) -> tuple[float, ...]:
+        """About ``count`` round values inside the axis, in order."""
+        return (_log_ticks(self.low, self.high, count) if self.log else ()) or _ticks(self.low, self.high, count)
+
+
+def scale_of(values: Iterable[Any], *, pad: float = 0.06, log: bool = False, whole: Sequence[float] = ()) -> Scale:
+    """The scale that holds all finite values (and those of ``whole``) with a little air at both ends.
+
+    Equal values get room on both sides, no values at all give 0 to 1.
+    """
+    known = [_within(value) for value in map(finite, [*values, *whole]) if value is not None and (not log or value > 0)]
+    if not known:
+        return Scale(low=0.1 if log else 0.0, high=1.0, log=log)
+    low, high = min(known), max(known)
+    if log:
+        ratio = max(10 ** min(3.0, pad * (log10(high) - log10(low))), 1.2 if high > low else 2.0)
+        return Scale(low=low / ratio, high=high * ratio, log=True)
+    if high - low < max(_SMALL, abs(high) * 1e-9):
+        room = max(abs(high) * 0.05, _SMALL) if high else 1.0
+        return Scale(low=low - room, high=high + room)
+    room = (high - low) * pad
+    return Scale(low=low - room, high=high + room)
+
+
+def without_outliers(
+    values: Iterable[Any], *, keep: Iterable[Any], worse_is_high: bool, deciles: int = 9
+) -> list[float]:
+    """The finite values, less those so bad that they would flatten the rest of a chart.
+
+    Values of ``keep`` (the winner, the default) always stay. A value goes when it is worse than so many deciles of
+    all by more than a quarter of the spread up to there.
+    """
+    known = sorted(value for value in map(finite, values) if value is not None)
+    kept = [value for value in map(finite, keep) if value is not None]
+    if len(known) < 5:
+        return [*known, *kept]
+    edges = quantiles(known, n=10)
+    if worse_is_high:
+        edge = edges[deciles - 1]
+        return [value for value in known if value <= edge + (edge - known[0]) * 0.25] + kept
+    edge = edges[9 - deciles]
+    limit = edge - (known[-1] - edge) * 0.25
+    return [value for value in known if value >= limit] + kept
+
+
+def _ticks(low: float, high: float, count: int) -> tuple[float, ...]:
+    step = _round_step((high - low) / count)
+    first = ceil(low / step - 1e-9)
+    found = [round(place * step, 12 - floor(log10(step))) for place in range(first, first + 3 * count)]
+    return tuple(dict.fromkeys(tick for tick in found if low <= tick <= high)) or (low,)
+
+
+def _round_step(raw: float) -> float:
+    power = 10.0 ** floor(log10(raw))
+    return next((factor * power for factor in (1, 2, 2.5, 5) if raw <= factor * power * 1.0001), 10 * power)
+
+
+def _log_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
+    first, last = ceil(log10(low) - 1e-9), floor(log10(high) + 1e-9)
+    powers = list(range(first, last + 1))
+    if len(powers) >= 3:
+        return tuple(10.0**power for power in powers[:: max(1, ceil(len(powers) / count))])
+    for factors in ((1, 3), (1, 2, 5)):
+        candidates = (factor * 10.0**power for power in range(first - 1, last + 1) for factor in factors)
+        found = tuple(tick for tick in candidates if low <= tick <= high)
+        if 3 <= len(found) <= count + 2:
+            return found
+    return ()

@@ -1,0 +1,97 @@
+"""Learning-rate sensitivity: one small panel for each optimizer, the others in grey behind it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lanewise.reporting.charts.frame import Axis, plot
+from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
+from lanewise.reporting.charts.svg import band, curve, dots, element, percent, text
+from lanewise.reporting.words import axis_words, finite, number
+
+HEIGHT = 132
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Scores against learning rate: points are (rate, score, low, high), ``lost`` the rates that diverged."""
+
+    optimizer: str
+    model: str
+    points: tuple[tuple[float, float, float, float], ...]
+    lost: tuple[float, ...]
+
+    def best(self, *, minimise: bool) -> tuple[float, float, float, float]:
+        return min(self.points, key=lambda point: point[1] if minimise else -point[1])
+
+
+def series_of(items: Sequence[Mapping[str, Any]]) -> list[Series]:
+    """The series that have at least one score at a positive learning rate."""
+    found = []
+    for item in items:
+        points, lost = [], []
+        for point in item.get("points") or ():
+            rate, value = finite(point.get("lr")), finite(point.get("score"))
+            low, high = finite(point.get("low")), finite(point.get("high"))
+            if rate is None or rate <= 0:
+                continue
+            if value is None:
+                lost.append(rate)
+            else:
+                points.append((rate, value, value if low is None else low, value if high is None else high))
+        if points:
+            names = {key: str(item.get(key) or "") for key in ("optimizer", "model")}
+            found.append(Series(**names, points=tuple(sorted(points)), lost=tuple(sorted(lost))))
+    return found
+
+
+def panels(series: Sequence[Series], *, metric: str, metric_label: str, minimise: bool) -> list[Markup]:
+    """One panel for each series; all share both axes, so that they can be compared at a glance."""
+    rates = [rate for one in series for rate in (*(point[0] for point in one.points), *one.lost)]
+    x = scale_of(rates, log=True, pad=0.03)
+    best = [one.best(minimise=minimise)[1] for one in series]
+    values = [point[1] for one in series for point in one.points]
+    y = scale_of(without_outliers(values, keep=best, worse_is_high=minimise, deciles=7), pad=0.08)
+    return [
+        _panel(series, place, x, y, metric=metric, metric_label=metric_label, minimise=minimise)
+        for place in range(len(series))
+    ]
+
+
+def _panel(
+    series: Sequence[Series], here: int, x: Scale, y: Scale, *, metric: str, metric_label: str, minimise: bool
+) -> Markup:
+    one = series[here]
+    best = one.best(minimise=minimise)
+    behind = [curve(_line(other, x, y), class_="behind") for other in series if other is not one]
+    area = [(x.at(rate), y.at(low), y.at(high)) for rate, _, low, high in one.points]
+    edge = 0.97 if minimise else 0.03
+    written = axis_words(metric)
+    chart = [
+        *behind[:12],
+        band(area, class_="band"),
+        curve(_line(one, x, y), class_="front"),
+        dots([(x.at(point[0]), y.at(point[1])) for point in one.points], class_="front dots"),
+    ]
+    place = percent(x.at(best[0])), percent(1 - min(1.0, max(0.0, y.at(best[1]))))
+    marks = [element("circle", cx=place[0], cy=place[1], r=5, class_="best")]
+    marks += [
+        text("\N{MULTIPLICATION SIGN}", x=percent(x.at(rate)), y=percent(1 - edge), dy=".32em", class_="lost")
+        for rate in one.lost
+    ]
+    return plot(
+        label=f"{one.optimizer}, {one.model}: {metric_label} against learning rate; best {written(best[1])} at "
+        f"{number(best[0])}, {len(one.lost)} rates diverged.",
+        x=Axis(scale=x, count=4),
+        y=Axis(scale=y, written=written, count=3),
+        curves=chart,
+        marks=marks,
+        height=HEIGHT,
+        class_="plot small",
+    )
+
+
+def _line(one: Series, x: Scale, y: Scale) -> list[tuple[float, float]]:
+    return [(x.at(point[0]), y.at(point[1])) for point in one.points]

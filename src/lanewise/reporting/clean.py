@@ -1,0 +1,50 @@
+"""Text that came from outside, made safe to show: no control characters, no hidden change of direction."""
+
+import re
+import unicodedata
+
+_ANSI = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|$)"  # OSC and other strings: titles, links
+    r"|\x1b[ -/]*[0-~]",  # two-character escapes
+    re.DOTALL,
+)
+# Marks, embeddings, overrides and isolates of the bidirectional algorithm, and the byte-order mark.
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_UNSAFE = {"Cc", "Cs", "Zl", "Zp"}
+ELLIPSIS = "…"
+
+
+def clean(text: object) -> str:
+    """The text on one line, without terminal escapes, control characters, bidi overrides or lone surrogates.
+
+    >>> clean("a\\x1b[31mred\\x1b[0m\\tb\\u202ec")
+    'ared bc'
+    """
+    kept = _BIDI.sub("", _ANSI.sub("", str(text)))
+    if kept.isprintable():
+        return kept
+    spaced = "".join(_plain(char) for char in kept)
+    return re.sub(r" {2,}", " ", spaced).strip()
+
+
+def _plain(char: str) -> str:
+    if char in "\t\n\r\v\f\x85\u2028\u2029":
+        return " "
+    category = unicodedata.category(char)
+    if category == "Cs":
+        return "\ufffd"
+    return "" if category in _UNSAFE else char
+
+
+def shorten(text: object, limit: int = 40) -> str:
+    """The cleaned text, cut in the middle to at most ``limit`` characters: the ends of long names tell them apart.
+
+    >>> shorten("a_very_long_column_name_2024", 15)
+    'a_very_…me_2024'
+    """
+    kept = clean(text)
+    if len(kept) <= limit:
+        return kept
+    head = limit // 2
+    return f"{kept[:head]}{ELLIPSIS}{kept[len(kept) - (limit - head - 1) :]}"

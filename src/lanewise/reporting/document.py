@@ -1,0 +1,359 @@
+"""The run document: the one JSON document that ``fit --json``, ``show --json`` and the report share.
+
+Only ``RunHeader`` is required. Every other part may be missing or empty, and a reader leaves out what has no
+data. All numbers are finite or null. ``low`` and ``high`` bound a 95% interval. Text that came from the data
+(column names, classes, paths) is stored as it was read: whoever shows it must escape it.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Literal, TypedDict
+
+from lanewise.task import TaskKind
+
+SCHEMA_VERSION = 1
+
+Status = Literal["winner", "default", "confirmed", "pruned", "diverged"]
+Number = float | int | None
+
+
+class Metric(TypedDict):
+    """The metric that decided the race, and what it means in a phrase."""
+
+    name: str
+    direction: Literal["min", "max"]
+    words: str
+
+
+class Estimate(TypedDict):
+    """A score with its 95% interval."""
+
+    value: Number
+    low: Number
+    high: Number
+
+
+class CandidateCard(TypedDict):
+    """A candidate: what is needed to name it and to train it again."""
+
+    id: str
+    label: str
+    model: str
+    optimizer: str | None
+    hyperparameters: Mapping[str, Any]
+
+
+class Rows(TypedDict, total=False):
+    """How many rows trained, tested and were set aside (no target, duplicates of test rows, ...)."""
+
+    train: int
+    test: int
+    set_aside: int
+
+
+class Phase(TypedDict):
+    """One phase of the race: screen, confirm or refit."""
+
+    name: str
+    lanes: int
+    candidates: int
+    seconds: Number
+
+
+class Curve(TypedDict):
+    """The way of one lane: ``x`` is the fraction of the full length, the others the metric there."""
+
+    lane: int
+    candidate: str
+    label: str
+    model: str
+    optimizer: str | None
+    fold: int | None
+    seed: int | None
+    status: Status
+    x: list[float]
+    valid: list[Number]
+    train: list[Number]
+
+
+class SensitivityPoint(Estimate):
+    """The ``score`` reached with one learning rate; ``value`` is unused and may repeat the score."""
+
+    lr: float
+    score: Number
+
+
+class Sensitivity(TypedDict):
+    """Score against learning rate for one optimizer on one model; a null score means that it diverged."""
+
+    optimizer: str
+    model: str
+    points: list[SensitivityPoint]
+
+
+class LeaderboardRow(TypedDict):
+    """One candidate of the leaderboard.
+
+    ``difference`` is its score minus the winner's (paired, out of fold) and ``standard_error`` belongs to it;
+    ``tie`` says that the evidence cannot tell the two apart.
+    """
+
+    rank: int
+    id: str
+    label: str
+    model: str
+    optimizer: str | None
+    hyperparameters: Mapping[str, Any]
+    score: Number
+    low: Number
+    high: Number
+    difference: Number
+    standard_error: Number
+    tie: bool
+    status: Status
+    seconds: Number
+
+
+class Decision(TypedDict):
+    """One choice: ``difference`` is by how much the chosen one is better, also counted in standard errors."""
+
+    question: str
+    chosen: str
+    over: str
+    difference: Number
+    standard_errors: Number
+    verdict: str
+
+
+class Race(TypedDict, total=False):
+    """Everything about the race itself."""
+
+    phases: list[Phase]
+    curves: list[Curve]
+    sensitivity: list[Sensitivity]
+    leaderboard: list[LeaderboardRow]
+    decisions: list[Decision]
+
+
+class EffectValue(TypedDict):
+    """The score that one value of a hyper-parameter reached, others averaged out."""
+
+    value: Any
+    score: Number
+    low: Number
+    high: Number
+
+
+class Effect(TypedDict):
+    """How a hyper-parameter moved the score; ``gain`` is its best value's lead over its worst."""
+
+    hyperparameter: str
+    values: list[EffectValue]
+    gain: Number
+
+
+class EnsembleMember(TypedDict):
+    """A candidate in the ensemble, and its weight in the average."""
+
+    id: str
+    label: str
+    weight: float
+
+
+class Ensemble(TypedDict):
+    """The ensemble that was tried; ``difference`` is by how much it beats the best single candidate."""
+
+    members: list[EnsembleMember]
+    score: Number
+    difference: Number
+    standard_error: Number
+    taken: bool
+
+
+class Diagnosis(TypedDict):
+    """Whether the winner fits too little, well or too much, and what to do about it."""
+
+    verdict: Literal["underfit", "good", "overfit"]
+    words: str
+    train: Number
+    valid: Number
+    advice: list[str]
+
+
+class Importance(TypedDict):
+    """How much worse the score gets when a column is shuffled."""
+
+    column: str
+    value: Number
+    low: Number
+    high: Number
+
+
+class FindingCard(TypedDict, total=False):
+    """One thing noticed about the data (see :class:`lanewise.data.findings.Finding`)."""
+
+    code: str
+    message: str
+    severity: Literal["info", "warning"]
+    column: str | None
+    count: int | None
+    figure: Number
+
+
+class Column(TypedDict, total=False):
+    """One column of the table; ``missing`` counts cells without a value."""
+
+    name: str
+    kind: str
+    missing: int
+    role: str
+    reason: str | None
+
+
+class ThresholdPoint(TypedDict):
+    """What the metric would be at one threshold."""
+
+    threshold: float
+    value: Number
+
+
+class Threshold(TypedDict, total=False):
+    """The probability from which the answer is yes, and the metric it was chosen for."""
+
+    value: float
+    metric: str
+    words: str
+    curve: list[ThresholdPoint]
+
+
+class Confusion(TypedDict):
+    """Counts of test rows: rows are the true classes, columns the predicted ones."""
+
+    classes: list[str]
+    matrix: list[list[int]]
+
+
+# ``class`` is a keyword, so this one needs the functional form. One class as the model sees it on the test rows.
+PerClass = TypedDict(
+    "PerClass", {"class": str, "precision": Number, "recall": Number, "f1": Number, "support": int | None}
+)
+
+
+class CalibrationBin(TypedDict):
+    """Mean predicted probability, observed frequency and rows of one bin."""
+
+    predicted: Number
+    observed: Number
+    count: int
+
+
+class Point(TypedDict):
+    """A point of a curve; ROC: false and true positive rate; PR: recall and precision."""
+
+    x: Number
+    y: Number
+
+
+class Residuals(TypedDict):
+    """Test rows, thinned: the actual and the predicted values."""
+
+    actual: list[float]
+    predicted: list[float]
+
+
+class Chunk(TypedDict, total=False):
+    """How one kind of model was trained: lanes in one stack, rows in a batch, and the measured speed."""
+
+    model: str
+    lanes: int
+    batch_size: int
+    rows_per_second: Number
+    mode: str
+
+
+class Hardware(TypedDict, total=False):
+    """What ran where, and what it cost; ``one_at_a_time_seconds`` is the same trainings in an ordinary loop."""
+
+    device: str
+    threads: int
+    precision: str
+    chunks: list[Chunk]
+    seconds: Number
+    cpu_seconds: Number
+    peak_memory_bytes: Number
+    predicted_memory_bytes: Number
+    energy_wh: Number
+    one_at_a_time_seconds: Number
+
+
+class Event(TypedDict):
+    """Something that happened to a lane: dropped, diverged and rewound, copied."""
+
+    step: int
+    lane: int
+    label: str
+    words: str
+
+
+class RunHeader(TypedDict):
+    """What every run document has."""
+
+    schema_version: int
+    run: str
+    created: str
+    version: str
+    command: str
+    source: str
+    target: str
+    task: TaskKind
+    metric: Metric
+
+
+class RunDocument(RunHeader, total=False):
+    """A whole run. The keys after the header follow the order of the report."""
+
+    classes: list[str]
+    seed: int
+    seconds: float
+    candidates: int
+    lanes: int
+    model_sha256: str
+    warnings: list[str]
+    winner: CandidateCard
+    default: CandidateCard
+    summary: list[str]
+    cross_validation: Mapping[str, Estimate]
+    test: Mapping[str, Estimate]
+    baselines: Mapping[str, Mapping[str, Estimate]]
+    rows: Rows
+    race: Race
+    effects: list[Effect]
+    ensemble: Ensemble | None
+    diagnosis: Diagnosis
+    importance: list[Importance]
+    findings: list[FindingCard]
+    columns: list[Column]
+    threshold: Threshold | None
+    confusion: Confusion
+    per_class: list[PerClass]
+    calibration: list[CalibrationBin]
+    roc: list[Point]
+    pr: list[Point]
+    residuals: Residuals
+    hardware: Hardware
+    events: list[Event]
+
+
+def finite_or_null(value: Any) -> Any:
+    """The same document with every NaN and infinity turned to null, as JSON demands.
+
+    >>> finite_or_null({"score": float("nan"), "points": (1.0, float("inf"))})
+    {'score': None, 'points': [1.0, None]}
+    """
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite_or_null(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_null(item) for item in value]
+    return value

@@ -1,0 +1,109 @@
+"""Reading the run document, in which any part may be missing, empty or null."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lanewise.reporting import words
+from lanewise.reporting.words import finite
+
+
+def part(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """The mapping at the end of a path of keys; an empty one where there is none."""
+    for key in keys:
+        found = document.get(key)
+        document = found if isinstance(found, Mapping) else {}
+    return document
+
+
+def items(holder: Mapping[str, Any], key: str) -> Sequence[Any]:
+    """The list under a key; an empty one where there is none."""
+    found = holder.get(key)
+    return found if isinstance(found, list | tuple) else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """The metric of the run: its name, whether lower is better, and what it means in a phrase."""
+
+    name: str
+    minimise: bool
+    words: str = ""
+
+    @property
+    def label(self) -> str:
+        return words.metric_label(self.name)
+
+    @property
+    def better(self) -> str:
+        return "lower is better" if self.minimise else "higher is better"
+
+    def digits(self, rows: Iterable[Mapping[str, Any]], *, key: str = "value") -> int | None:
+        """Decimals that suit most of these estimates, so that a column of them lines up."""
+        kept = sorted(words.places(self.name, row.get("low"), row.get("high"), fallback=row.get(key)) for row in rows)
+        return kept[len(kept) // 2] if kept else None
+
+    def estimate(self, value: Any, low: Any = None, high: Any = None, *, digits: int | None = None) -> dict[str, Any]:
+        """A score ready to be shown: its numbers, its words, its interval in words."""
+        return {
+            "value": finite(value),
+            "low": finite(low),
+            "high": finite(high),
+            "words": words.score(self.name, value, low, high, digits=digits),
+            "interval": words.interval(self.name, low, high, digits=digits),
+        }
+
+
+def measure_of(document: Mapping[str, Any]) -> Measure:
+    """The metric that decided the race."""
+    metric = part(document, "metric")
+    return Measure(
+        name=str(metric.get("name") or "score"),
+        minimise=metric.get("direction") != "max",
+        words=str(metric.get("words") or ""),
+    )
+
+
+def estimate_of(measure: Measure, scores: Mapping[str, Any], *, digits: int | None = None) -> dict[str, Any] | None:
+    """The measure's estimate among several, or None where it is unknown."""
+    found = part(scores, measure.name)
+    shown = measure.estimate(found.get("value"), found.get("low"), found.get("high"), digits=digits)
+    return shown if shown["value"] is not None else None
+
+
+def default_won(document: Mapping[str, Any]) -> bool:
+    winner = part(document, "winner").get("id")
+    return winner is not None and winner == part(document, "default").get("id")
+
+
+def verdict_of(document: Mapping[str, Any]) -> str:
+    """The result in one sentence."""
+    summary = [str(line) for line in items(document, "summary") if line]
+    if summary:
+        return summary[0]
+    winner = part(document, "winner").get("label")
+    if winner:
+        return f"{winner} predicts {document.get('target', 'the target')} best."
+    return f"No model was chosen for {document.get('target', 'the target')}."
+
+
+def settings_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Hyper-parameters as pairs of words."""
+    return [(str(name), setting(value)) for name, value in part(card, "hyperparameters").items()]
+
+
+def setting(value: Any) -> str:
+    """The value of a hyper-parameter in words.
+
+    >>> setting(0.00300), setting(True), setting(None), setting((64, 64))
+    ('0.003', 'yes', 'none', '64, 64')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return str(value) if isinstance(value, int) else words.number(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(setting(one) for one in value)
+    return str(value)

@@ -1,0 +1,50 @@
+"""Training against validation: does the winner fit too little, well, or too much."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lanewise.reporting.charts.fit import fit, mean_curves
+from lanewise.reporting.reading import items, measure_of, part
+from lanewise.reporting.words import difference, finite, score
+
+ENDS = ("training", "validation")
+HEADINGS = {
+    "good": "It learned the pattern, not the rows",
+    "overfit": "It knows its training rows too well",
+    "underfit": "There is more in the data than it learned",
+}
+
+
+def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The winner's two curves with the verdict and the advice."""
+    measure = measure_of(document)
+    found = part(document, "diagnosis")
+    curves = [one for one in items(part(document, "race"), "curves") if one.get("status") == "winner"]
+    train, valid = mean_curves(curves)
+    if not found and not (train and valid):
+        return None
+    chart = None
+    if train and valid:
+        names = {"metric": measure.name, "metric_label": measure.label, "minimise": measure.minimise}
+        chart = fit(train=train, valid=valid, **names)
+    ends = finite(found.get("train")), finite(found.get("valid"))
+    gap = None if ends[0] is None or ends[1] is None else ends[1] - ends[0]
+    return {
+        "heading": HEADINGS.get(str(found.get("verdict")), "Training and validation of the winner"),
+        "verdict": found.get("verdict"),
+        "words": found.get("words"),
+        "advice": [str(line) for line in items(found, "advice")],
+        "chart": chart,
+        "ends": _ends(measure.name, ends, gap),
+        "gap": difference(measure.name, gap),
+        "measure": measure,
+    }
+
+
+def _ends(metric: str, ends: tuple[float | None, float | None], gap: float | None) -> list[tuple[str, str]]:
+    """Where both curves end, to the digits in which the gap shows; nothing without a gap."""
+    if gap is None:
+        return []
+    room = abs(gap) / 10
+    known = [(name, end) for name, end in zip(ENDS, ends, strict=True) if end is not None]
+    return [(name, score(metric, end, end - room, end + room)) for name, end in known]

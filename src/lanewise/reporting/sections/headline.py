@@ -1,0 +1,132 @@
+"""What won, and how its score on the test rows compares with the default's and a guess."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from lanewise.reporting.charts.frame import Axis
+from lanewise.reporting.charts.scale import scale_of
+from lanewise.reporting.charts.whisker import ruler, whisker
+from lanewise.reporting.reading import (
+    Measure,
+    default_won,
+    estimate_of,
+    items,
+    measure_of,
+    part,
+    settings_of,
+    verdict_of,
+)
+from lanewise.reporting.words import axis_words, count, duration, listing, metric_label, number
+
+CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
+
+
+def build(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The head of the report; the only section that every document has."""
+    measure = measure_of(document)
+    summary = [str(line) for line in items(document, "summary")]
+    return {
+        "heading": verdict_of(document),
+        "standfirst": summary[1:],
+        "made": written_date(str(document.get("created") or "")),
+        "facts": _facts(document),
+        "measure": measure,
+        "test_rows": number(part(document, "rows").get("test"), 12) if part(document, "rows").get("test") else "",
+        "contest": _contest(document, measure),
+        "other": _other_metrics(document, measure),
+        "winner": part(document, "winner"),
+        "settings": settings_of(part(document, "winner")),
+        "default": part(document, "default"),
+        "default_won": default_won(document),
+        "warnings": [str(line) for line in items(document, "warnings")],
+    }
+
+
+def written_date(stamp: str) -> str:
+    """An ISO time as people write it, or the stamp itself where it is not one.
+
+    >>> written_date("2026-11-21T14:03:09Z")
+    '21 November 2026, 14:03 UTC'
+    """
+    try:
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
+        return stamp
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M}{'' if moment.tzinfo is None else ' UTC'}"
+
+
+def contenders(document: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Who was judged on the test rows: key, name and scores."""
+    baselines = part(document, "baselines")
+    scores = {
+        "winner": part(document, "test"),
+        "default": {} if default_won(document) else part(baselines, "default"),
+        "dummy": part(baselines, "dummy"),
+    }
+    return [(key, name, scores[key]) for key, name in CONTENDERS if scores[key]]
+
+
+def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
+    judged = contenders(document)
+    digits = measure.digits(part(scores, measure.name) for _, _, scores in judged)
+    known = [(key, name, estimate_of(measure, scores, digits=digits)) for key, name, scores in judged]
+    found = [(key, name, shown) for key, name, shown in known if shown]
+    if not found:
+        return None
+    scale = scale_of([shown[end] for _, _, shown in found for end in ("value", "low", "high")], pad=0.08)
+    details = {
+        "winner": part(document, "winner").get("label"),
+        "default": part(document, "default").get("label"),
+        "dummy": "no model: the same answer for every row",
+    }
+    rows = [
+        {
+            "tone": key,
+            "name": name,
+            "detail": details[key],
+            "shown": shown,
+            "chart": whisker(
+                scale=scale,
+                value=shown["value"],
+                low=shown["low"],
+                high=shown["high"],
+                tone=key,
+                label=f"{name}: {shown['words']}, {shown['interval']}",
+            ),
+        }
+        for key, name, shown in found
+    ]
+    return {"rows": rows, "axis": ruler(Axis(scale=scale, written=axis_words(measure.name)))}
+
+
+def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
+    judged = contenders(document)
+    names = [name for name in part(document, "test") if name != measure.name]
+    if not names:
+        return None
+    rows = []
+    for name in names:
+        other = Measure(name=name, minimise=False)
+        digits = other.digits([part(judged[0][2], name)])
+        cells = [(key, estimate_of(other, scores, digits=digits)) for key, _, scores in judged]
+        rows.append({"label": metric_label(name), "cells": cells})
+    return {"columns": [(key, name) for key, name, _ in judged], "rows": rows}
+
+
+def _facts(document: Mapping[str, Any]) -> list[str]:
+    facts = []
+    for key, noun in (("candidates", "candidate"), ("lanes", "lane")):
+        if document.get(key):
+            facts.append(count(document[key], noun))
+    rows = part(document, "rows")
+    known = [
+        f"{int(rows[key]):,} {words}" for key, words in (("train", "to train"), ("test", "to test")) if rows.get(key)
+    ]
+    if known:
+        facts.append(f"rows: {listing(known)}")
+    if document.get("seconds") is not None:
+        facts.append(duration(document["seconds"]))
+    return facts

@@ -1,0 +1,31 @@
+"""How to repeat the run: the exact command, the seed, the version, the model's hash."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lanewise.reporting.reading import part
+from lanewise.reporting.words import finite
+
+
+def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The command and the facts that identify the run."""
+    rows = part(document, "rows")
+    known = [
+        (words, finite(rows.get(key)))
+        for key, words in (("train", "train"), ("test", "test"), ("set_aside", "set aside"))
+    ]
+    facts = [
+        ("Run", document.get("run")),
+        ("Lanewise", document.get("version")),
+        ("Seed", document.get("seed")),
+        ("Made", document.get("created")),
+        ("Source", document.get("source")),
+        ("Target", document.get("target")),
+        ("Rows", ", ".join(f"{value:,.0f} {words}" for words, value in known if value is not None)),
+        ("Model, SHA-256", document.get("model_sha256")),
+    ]
+    shown = [(name, str(value)) for name, value in facts if value not in (None, "")]
+    command = document.get("command")
+    if not (command or shown):
+        return None
+    return {"heading": "Repeat this run", "command": command, "facts": shown}

@@ -1,0 +1,129 @@
+"""The test rows in detail: where the winner errs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lanewise.reporting.charts.calibration import calibration
+from lanewise.reporting.charts.heat import heat
+from lanewise.reporting.charts.scatter import against_actual, residuals
+from lanewise.reporting.charts.tradeoff import tradeoff
+from lanewise.reporting.clean import clean, shorten
+from lanewise.reporting.reading import items, part
+from lanewise.reporting.words import MISSING, decimals, finite, percent, rounded
+
+TABLE_CLASSES = 12  # more classes do not fit a table of counts
+PAIRS = 12
+SHOWN_CLASSES = 12
+
+
+def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Confusion, scores per class, calibration and trade-offs; for numbers the scatter and the residuals."""
+    confusion = _confusion(part(document, "confusion"))
+    classes = _per_class(items(document, "per_class"))
+    plots = {
+        "calibration": calibration(items(document, "calibration")),
+        "roc": tradeoff(items(document, "roc"), "roc"),
+        "pr": tradeoff(items(document, "pr"), "pr"),
+    }
+    pairs = _pairs(part(document, "residuals"))
+    if not (confusion or classes or pairs or any(plots.values())):
+        return None
+    return {
+        "heading": _heading(confusion, pairs),
+        "confusion": confusion,
+        "classes": classes[:SHOWN_CLASSES],
+        "more_classes": classes[SHOWN_CLASSES:],
+        "plots": plots,
+        "scatter": against_actual(pairs) if pairs else None,
+        "residuals": residuals(pairs) if pairs else None,
+    }
+
+
+def _heading(confusion: dict[str, Any] | None, pairs: Sequence[tuple[float, float]]) -> str:
+    if confusion and confusion["pairs"]:
+        worst = confusion["pairs"][0]
+        share = percent(confusion["right"])
+        actual, said = (shorten(worst[key], 30) for key in ("actual", "said"))
+        return f"{share} right; most often {quoted(actual)} is taken for {quoted(said)}"
+    if confusion:
+        return "Every test row is right"
+    if pairs:
+        error = _typical_error(pairs)
+        return f"Half of its predictions are within {rounded(error, decimals(error / 30))} of the truth"
+    return "The test rows in detail"
+
+
+def quoted(name: str) -> str:
+    return f"“{name}”"
+
+
+def _typical_error(pairs: Sequence[tuple[float, float]]) -> float:
+    errors = sorted(abs(actual - said) for actual, said in pairs)
+    return errors[len(errors) // 2]
+
+
+def _pairs(found: Mapping[str, Any]) -> list[tuple[float, float]]:
+    both = zip(map(finite, items(found, "actual")), map(finite, items(found, "predicted")), strict=False)
+    return [(actual, said) for actual, said in both if actual is not None and said is not None]
+
+
+def _confusion(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    classes = [clean(name) for name in items(found, "classes")]
+    n = len(classes)
+    matrix = [[finite(cell) or 0.0 for cell in row] for row in items(found, "matrix")]
+    total = sum(map(sum, matrix))
+    if not n or len(matrix) != n or any(len(row) != n for row in matrix) or not total:
+        return None
+    pairs = [
+        {
+            "actual": classes[true],
+            "said": classes[said],
+            "count": int(matrix[true][said]),
+            "share": _share(matrix[true][said] / sum(matrix[true])),
+        }
+        for true in range(n)
+        for said in range(n)
+        if true != said and matrix[true][said] > 0
+    ]
+    pairs.sort(key=lambda pair: -pair["count"])
+    small = n <= TABLE_CLASSES
+    return {
+        "classes": classes,
+        "pairs": pairs[:PAIRS],
+        "right": sum(matrix[place][place] for place in range(n)) / total,
+        "cells": [_cells(row, place) for place, row in enumerate(matrix)] if small else None,
+        "heat": None if small else heat(matrix, [shorten(name, 16) for name in classes]),
+    }
+
+
+def _cells(row: Sequence[float], here: int) -> list[dict[str, Any]]:
+    total = sum(row) or 1.0
+    return [
+        {
+            "count": f"{int(amount):,}",
+            "share": percent(amount / total, 0) if amount else "",
+            "shade": round(100 * (amount / total) ** (1.0 if place == here else 0.6)) if amount else 0,
+            "right": place == here,
+        }
+        for place, amount in enumerate(row)
+    ]
+
+
+def _share(value: Any) -> str:
+    known = finite(value)
+    return MISSING if known is None else f"{rounded(100 * known, 1)}%"
+
+
+def _per_class(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "name": one.get("class"),
+            "scores": [_share(one.get(key)) for key in ("precision", "recall", "f1")],
+            "f1": finite(one.get("f1")),
+            "support": one.get("support"),
+        }
+        for one in found
+    ]
+    if len(rows) > SHOWN_CLASSES:  # the weakest classes are the ones to look at
+        rows.sort(key=lambda row: 0.0 if row["f1"] is None else row["f1"])
+    return rows

@@ -1,0 +1,28 @@
+"""The probability from which the answer is yes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lanewise.reporting.charts import threshold as chart
+from lanewise.reporting.clean import shorten
+from lanewise.reporting.reading import items, part
+from lanewise.reporting.words import finite, metric_label, number
+
+
+def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The threshold with what was weighed to choose it."""
+    found = part(document, "threshold")
+    value = finite(found.get("value"))
+    if value is None:
+        return None
+    metric = str(found.get("metric") or "")
+    pairs = [(finite(one.get("threshold")), finite(one.get("value"))) for one in items(found, "curve")]
+    points = [(place, height) for place, height in pairs if place is not None and height is not None]
+    classes = items(document, "classes")
+    answer = f"“{shorten(classes[-1], 30)}”" if classes else "yes"
+    return {
+        "heading": f"The answer is {answer} from a probability of {number(value)}",
+        "words": found.get("words"),
+        "metric": metric_label(metric),
+        "chart": chart.threshold(sorted(points), chosen=value, metric=metric) if len(points) > 1 else None,
+    }

@@ -1,0 +1,222 @@
+"""What the command line prints at the end of a run, and the list of runs."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from lanewise.reporting.clean import clean, shorten
+from lanewise.reporting.reading import (
+    Measure,
+    default_won,
+    estimate_of,
+    items,
+    measure_of,
+    part,
+    settings_of,
+    verdict_of,
+)
+from lanewise.reporting.words import count, difference, finite, number, score
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+CLEAR = 1.0  # standard errors that a choice needs, as in the rule of the race
+STYLES = {"winner": "bold blue", "default": "yellow", "dummy": "dim"}
+
+
+def summary(
+    document: Mapping[str, Any],
+    *,
+    width: int,
+    color: bool,
+    report: str | None = None,
+    commands: Sequence[tuple[str, str]] | None = None,
+) -> str:
+    """The result of a run for a terminal of ``width`` columns.
+
+    ``report`` is where the report lies; ``commands`` are pairs of a purpose and a command to go on with, by default
+    to predict with the run's model and to export it. Text of the document is cleaned: nothing in it can steer the
+    terminal.
+    """
+    from rich.console import Console
+
+    out = StringIO()
+    console = Console(
+        file=out,
+        width=max(40, width),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    _verdict(console, document)
+    _contest(console, document, measure_of(document))
+    _decisions(console, document, measure_of(document))
+    _warnings(console, document)
+    _next(console, report, _commands(document) if commands is None else commands)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]], *, width: int = 100) -> str:
+    """The list of runs as aligned plain text; rows are run documents, or as much of them as is at hand.
+
+    Imports nothing of weight, so that ``lanewise runs`` starts at once.
+    """
+    if not rows:
+        return "No runs yet.\n"
+    lines = [("run", "made", "target", "metric", "score", "winner"), *map(_run, rows)]
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(columns_of, column)) for column in columns]
+    room = max(8, width - sum(widths[:-1]) - 2 * (len(widths) - 1))
+    text = ("  ".join(_fill(cell, wide) for cell, wide in zip(line[:-1], widths, strict=False)) for line in lines)
+    return "".join(f"{head}  {shorten(line[-1], room)}".rstrip() + "\n" for head, line in zip(text, lines, strict=True))
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: wide signs take two, combining ones none.
+
+    >>> columns_of("abc"), columns_of("日本"), columns_of("e\\u0301")
+    (3, 4, 1)
+    """
+    return sum(_sign_columns(sign) for sign in text)
+
+
+def _sign_columns(sign: str) -> int:
+    if unicodedata.combining(sign) or unicodedata.category(sign) == "Cf":
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+
+
+def _fill(text: str, wide: int) -> str:
+    return text + " " * (wide - columns_of(text))
+
+
+def _run(row: Mapping[str, Any]) -> tuple[str, ...]:
+    measure = measure_of(row)
+    shown = estimate_of(measure, part(row, "test"))
+    made = clean(row.get("created") or "")[:16].replace("T", " ")
+    winner = part(row, "winner")
+    return (
+        shorten(row.get("run") or "", 24),
+        made,
+        shorten(row.get("target") or "", 20),
+        shorten(measure.label, 18),
+        shown["words"] if shown else "",
+        clean(winner.get("label") or winner.get("id") or ""),
+    )
+
+
+def _verdict(console: "Console", document: Mapping[str, Any]) -> None:
+    lines = [clean(line) for line in items(document, "summary")]
+    console.print(clean(verdict_of(document)), style="bold")
+    for line in lines[1:]:
+        console.print(line)
+    winner = part(document, "winner")
+    settings = [f"{shorten(name, 28)} {shorten(value, 28)}" for name, value in settings_of(winner)]
+    if winner:
+        name = clean(winner.get("label") or winner.get("id"))
+        tag = " (the default)" if default_won(document) else ""
+        console.print(_indented(f"{name}{tag}{': ' if settings else ''}{', '.join(settings)}", style="dim"))
+
+
+def _indented(text: str, *, style: str = "", by: int = 2) -> Any:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(text, style=style), (0, 0, 0, by))
+
+
+def _table() -> "Table":
+    from rich.table import Table
+
+    return Table.grid(padding=(0, 2), pad_edge=False)
+
+
+def _styled(text: str, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:
+    baselines = part(document, "baselines")
+    lines = [("winner", part(document, "test"))]
+    if not default_won(document):
+        lines.append(("default", part(baselines, "default")))
+    lines.append(("dummy", part(baselines, "dummy")))
+    digits = measure.digits(part(scores, measure.name) for _, scores in lines if scores)
+    table = _table()
+    for name, scores in lines:
+        shown = estimate_of(measure, scores, digits=digits)
+        if shown:
+            words = {"dummy": "guessing"}.get(name, name)
+            cells = (f"  {words}", shown["words"], shown["interval"])
+            table.add_row(*(_styled(cell, STYLES[name]) for cell in cells))
+    if table.row_count:
+        test = finite(part(document, "rows").get("test"))
+        where = f" on {count(test, 'test row')}" if test else ""
+        console.print()
+        console.print(_styled(f"{clean(measure.label).capitalize()}{where} ({measure.better}, 95% interval)"))
+        console.print(table)
+
+
+def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:
+    race = part(document, "race")
+    table = _table()
+    for one in items(race, "decisions"):
+        steps = finite(one.get("standard_errors"))
+        tie = steps is not None and steps <= CLEAR
+        words = f"{number(steps, 2)} SE, {'tie' if tie else 'clear'}" if steps is not None else ""
+        table.add_row(
+            _styled(f"  {shorten(one.get('chosen'), 32)}", "bold"),
+            _styled(f"over {shorten(one.get('over'), 32)}"),
+            _styled(words, "dim" if tie else ""),
+        )
+    if table.row_count:
+        console.print()
+        console.print("What made the difference (in standard errors)")
+        console.print(table)
+    ties = [one for one in items(race, "leaderboard") if one.get("tie") and one.get("status") != "winner"]
+    if ties:
+        console.print()
+        console.print(_styled(f"As good as the winner, as far as the evidence tells: {len(ties)}"))
+        for one in ties[:3]:
+            gap = difference(measure.name, one.get("difference"), one.get("standard_error"))
+            words = f"{shorten(one.get('label') or one.get('id'), 48)}, {score(measure.name, one.get('score'))}"
+            console.print(_indented(f"{words} ({gap} apart)", style="dim"))
+
+
+def _warnings(console: "Console", document: Mapping[str, Any]) -> None:
+    warnings = [clean(line) for line in items(document, "warnings")]
+    if warnings:
+        console.print()
+    for line in warnings:
+        text = _styled("")
+        text.append("warning: ", style="bold yellow")
+        console.print(text.append(line))
+
+
+def _commands(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not document.get("run") or not part(document, "winner"):
+        return []
+    run = quote(clean(document["run"]))
+    return [("predict", f"lanewise predict {run} new_rows.csv"), ("export", f"lanewise export {run}")]
+
+
+def _next(console: "Console", report: str | None, commands: Sequence[tuple[str, str]]) -> None:
+    lines = [*([("report", report)] if report else []), *commands]
+    if not lines:
+        return
+    console.print()
+    widest = max(len(purpose) for purpose, _ in lines)
+    for purpose, command in lines:  # never wrapped or cut: they are there to be copied
+        text = _styled(f"  {clean(purpose):<{widest}}  ", "dim")
+        text.append(clean(command))
+        console.print(text, soft_wrap=True)

@@ -1,0 +1,238 @@
+"""Numbers in words: as many digits as the evidence carries, durations, sizes, shares."""
+
+import re
+from collections.abc import Callable
+from math import floor, isfinite, log10
+from typing import Any
+
+_LABELS = {
+    "rmse": "RMSE",
+    "mse": "MSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "roc_auc": "ROC AUC",
+    "auc": "AUC",
+    "pr_auc": "PR AUC",
+    "mape": "MAPE",
+    "rmsle": "RMSLE",
+    "ece": "calibration error (ECE)",
+    "brier": "Brier score",
+    "mcc": "Matthews correlation",
+}
+_SHARES = frozenset({"accuracy", "balanced_accuracy", "error_rate", "top_5_accuracy"})
+MISSING = "\N{EN DASH}"
+
+
+def finite(value: Any) -> float | None:
+    """The value as a float, or None where it is missing, not a number or infinite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
+
+
+def metric_label(name: str) -> str:
+    """A metric's name as people write it.
+
+    >>> metric_label("log_loss"), metric_label("r2")
+    ('log loss', 'R²')
+    """
+    return _LABELS.get(name, name.replace("_", " "))
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number to so many significant digits, without a tail of zeros.
+
+    >>> number(0.0123456), number(1234567.8), number(2.0), number(1.5e-7), number(None)
+    ('0.0123', '1,234,568', '2', '1.5e-7', '–')
+    """
+    known = finite(value)
+    if known is None:
+        return MISSING
+    if known == 0:
+        return "0"
+    size = floor(log10(abs(known)))
+    if size >= 15 or size < -4:
+        mantissa, exponent = f"{known:.{digits - 1}e}".split("e")
+        return f"{_trim(mantissa)}e{int(exponent)}"
+    return _trim(f"{known:,.{max(0, digits - 1 - size)}f}")
+
+
+def _trim(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def decimals(half_width: Any, *, fallback: Any = None) -> int:
+    """Decimals that an interval of this half width justifies (negative: round to tens).
+
+    Half the interval keeps two significant digits up to 3.5, one above, as the Particle Data Group rounds.
+    """
+    width = finite(half_width)
+    if width is None or width <= 0:
+        size = finite(fallback)
+        return 3 if not size else min(12, max(0, 3 - floor(log10(abs(size)))))
+    power = floor(log10(width))
+    return min(12, (1 if width / 10.0**power < 3.55 else 0) - power)
+
+
+def rounded(value: Any, digits: int) -> str:
+    """A number with so many decimals, kept even where they are zeros, so that columns line up.
+
+    >>> rounded(0.3, 3), rounded(48231.4, -2)
+    ('0.300', '48,200')
+    """
+    known = finite(value)
+    if known is None:
+        return MISSING
+    if abs(known) >= 1e15 or 0 < abs(known) < 10.0**-9:
+        return number(known)
+    text = f"{round(known, digits):,.{max(0, digits)}f}"
+    return text.lstrip("-") if not text.strip("-0.,") else text
+
+
+def places(metric: str, low: Any, high: Any, *, fallback: Any = None) -> int:
+    """Decimals for a score with this interval, counted in percent for shares."""
+    bottom, top = finite(low), finite(high)
+    half = None if bottom is None or top is None else top / 2 - bottom / 2
+    if metric in _SHARES:
+        return 1 if half is None else max(1, min(3, decimals(100 * half)))
+    return decimals(half, fallback=fallback)
+
+
+def score(metric: str, value: Any, low: Any = None, high: Any = None, *, digits: int | None = None) -> str:
+    """A score with the digits that its interval justifies, or with so many decimals; shares as a percentage.
+
+    >>> score("log_loss", 0.31237, 0.29811, 0.32702), score("accuracy", 0.8731, 0.86, 0.88)
+    ('0.312', '87.3%')
+    """
+    known = finite(value)
+    if known is None:
+        return MISSING
+    kept = places(metric, low, high, fallback=known) if digits is None else digits
+    return f"{rounded(100 * known, kept)}%" if metric in _SHARES else rounded(known, kept)
+
+
+def axis_words(metric: str) -> Callable[[Any], str]:
+    """How a tick of the metric's axis is written.
+
+    >>> axis_words("accuracy")(0.85), axis_words("rmse")(0.85)
+    ('85%', '0.85')
+    """
+    return percent if metric in _SHARES else number
+
+
+def interval(metric: str, low: Any, high: Any, *, digits: int | None = None) -> str:
+    """The bounds of an interval, or an empty text where there are none.
+
+    >>> interval("rmse", 3.1, 3.9)
+    '3.1 to 3.9'
+    """
+    bottom, top = finite(low), finite(high)
+    if bottom is None or top is None:
+        return ""
+    kept = places(metric, bottom, top, fallback=bottom) if digits is None else digits
+    return f"{score(metric, bottom, digits=kept)} to {score(metric, top, digits=kept)}"
+
+
+def difference(metric: str, value: Any, standard_error: Any = None) -> str:
+    """The size of a difference between two scores; shares in percentage points.
+
+    >>> difference("accuracy", 0.0123), difference("rmse", -0.5)
+    ('1.2 points', '0.5')
+    """
+    known = finite(value)
+    if known is None:
+        return MISSING
+    size = abs(known)
+    if metric in _SHARES:
+        return f"{rounded(100 * size, 1)} points"
+    error = finite(standard_error)
+    return rounded(size, decimals(error)) if error else number(size, 2)
+
+
+def percent(share: Any, digits: int = 1) -> str:
+    """A share between 0 and 1 as a percentage, never rounded to an untrue 0% or 100%.
+
+    >>> percent(0.5), percent(0.00001), percent(0.99999)
+    ('50%', '<0.1%', '>99.9%')
+    """
+    known = finite(share)
+    if known is None:
+        return MISSING
+    step = 10.0**-digits
+    if 0 < 100 * known < step / 2:
+        return f"<{step:.{digits}f}%"
+    if 100 - step / 2 < 100 * known < 100:
+        return f">{100 - step:.{digits}f}%"
+    return f"{_trim(rounded(100 * known, digits))}%"
+
+
+def duration(seconds: Any) -> str:
+    """A time span in at most two units.
+
+    >>> duration(0.42), duration(9.44), duration(72), duration(7500), duration(200000)
+    ('0.42 s', '9.4 s', '1 min 12 s', '2 h 5 min', '2 d 8 h')
+    """
+    known = finite(seconds)
+    if known is None or known < 0:
+        return MISSING
+    if known < 10:
+        return f"{number(known, 2)} s"
+    for unit, small, size in (("min", "s", 60), ("h", "min", 3600), ("d", "h", 86400)):
+        part = size // {"min": 60, "h": 60, "d": 24}[unit]
+        ticks = round(known / part)
+        if unit == "min" and ticks < 60:
+            return f"{ticks} s"
+        if unit == "d" or ticks * part < size * {"min": 60, "h": 24}[unit]:
+            whole, rest = divmod(ticks, size // part)
+            return f"{whole:,} {unit} {rest} {small}" if rest else f"{whole:,} {unit}"
+    raise AssertionError
+
+
+def size(amount: Any) -> str:
+    """A number of bytes.
+
+    >>> size(999), size(412_345_678), size(1.5e9)
+    ('999 B', '412 MB', '1.5 GB')
+    """
+    known = finite(amount)
+    if known is None or known < 0:
+        return MISSING
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if known < 999.5 or unit == "TB":
+            return f"{number(known)} {unit}"
+        known /= 1000
+    raise AssertionError
+
+
+def count(amount: Any, noun: str, plural: str | None = None) -> str:
+    """A count with its noun.
+
+    >>> count(1, "lane"), count(1200, "lane"), count(2, "class", "classes")
+    ('1 lane', '1,200 lanes', '2 classes')
+    """
+    known = int(finite(amount) or 0)
+    return f"{known:,} {noun if known == 1 else plural or noun + 's'}"
+
+
+def typeset(text: str) -> str:
+    """The text with real minus signs before its numbers.
+
+    >>> typeset("-0.5 (1e-7)")
+    '−0.5 (1e−7)'
+    """
+    return re.sub(r"(?<![\w.)])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
+
+
+def listing(names: list[str]) -> str:
+    """Names as a phrase.
+
+    >>> listing(["a"]), listing(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -1,0 +1,232 @@
+"""The run store: every run that was started in a project, with its events, in one SQLite file.
+
+::
+
+    .lanewise/
+    |-- runs.db                       runs and events; WAL, synchronous=FULL
+    `-- runs/20261121-2145-k3f9/      what belongs to one run
+        |-- plan.json  report.html
+        `-- model/  checkpoints/
+
+Order is by sequence numbers and durations by the monotonic clock, so a clock that jumps alters neither.
+This module loads neither torch nor numpy: ``lanewise runs`` starts in a moment.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+from lanewise.errors import StoreError, UsageError
+from lanewise.runs.database import Database
+from lanewise.runs.run import Event, Run, RunStatus
+from lanewise.storage.durable import dump_json, make_folders, remove_tree
+from lanewise.storage.filesystem import DISK, explained
+
+FOLDER_NAME = ".lanewise"
+HOME_VARIABLE = "LANEWISE_HOME"
+
+_COLUMNS = "sequence, id, created, status, command, config, document, error, seconds"
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as a digit
+_SUFFIX = 4
+
+
+@final
+class RunStore:
+    """The runs of one project. Any number of threads and processes may use a store at once.
+
+    Use it as a context manager, or call :meth:`close`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, RunStore(Path(folder) / ".lanewise") as store:
+    ...     run = store.create(command="fit", config={"target": "price"})
+    ...     store.finish(run.id, {"rmse": 0.25})
+    ...     store.get("last").status
+    'done'
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use or create the store in ``folder``; prefer :meth:`open`, which finds it."""
+        self.folder = folder
+        self._database = Database(folder / "runs.db")
+        self._clocks: dict[str, float] = {}
+
+    @classmethod
+    def open(cls, start: Path | None = None, *, create: bool = True) -> Self:
+        """Open the store of ``LANEWISE_HOME``, or the nearest ``.lanewise`` folder at or above ``start``.
+
+        ``start`` is the working directory by default; a store is created in it if there is none above.
+
+        Raises:
+            UsageError: there is none and ``create`` is false.
+            StoreError: the folder belongs to another user, or cannot be used.
+        """
+        with explained("use", start or Path()):  # the working directory may be gone
+            start = (start or Path.cwd()).resolve()
+        home = os.environ.get(HOME_VARIABLE)
+        folder = Path(home).expanduser().absolute() if home else _find(start)
+        if folder is None or not (folder / "runs.db").exists():
+            if not create:
+                msg = f"no runs in {folder or start}; start one with `lanewise fit`, or set {HOME_VARIABLE}"
+                raise UsageError(msg)
+            folder = folder or start / FOLDER_NAME
+        return cls(folder)
+
+    def create(self, *, command: str, config: Mapping[str, Any]) -> Run:
+        """Record a run that starts now, and make its folder."""
+        text = dump_json(config).decode()
+        created = datetime.now(UTC)
+        name, folder = self._new_folder(created)
+        try:
+            with self._database.transaction() as database:
+                database.execute(
+                    "INSERT INTO runs(id, created, status, command, config) VALUES (?, ?, 'running', ?, ?)",
+                    (name, created.isoformat(timespec="milliseconds"), command, text),
+                )
+        except BaseException:
+            with suppress(OSError):
+                remove_tree(folder)
+            raise
+        self._clocks[name] = time.monotonic()
+        return self._one("id = ?", name)
+
+    def resume(self, reference: str) -> Run:
+        """Mark an earlier run as running again; its seconds go on from where they stood."""
+        run = self.get(reference)
+        self._clocks[run.id] = time.monotonic()
+        self._set(run.id, "status = 'running', error = NULL")
+        return self._one("id = ?", run.id)
+
+    def finish(self, run: str, document: Mapping[str, Any]) -> None:
+        """Record that a run is done, with the document that describes its result."""
+        self._end(run, "done", document=dump_json(document).decode())
+
+    def fail(self, run: str, error: str) -> None:
+        """Record that a run failed, with the one line that says why."""
+        self._end(run, "failed", error=error)
+
+    def interrupt(self, run: str, document: Mapping[str, Any] | None = None) -> None:
+        """Record that a run was stopped, with what it had by then."""
+        self._end(run, "interrupted", document=None if document is None else dump_json(document).decode())
+
+    def record_event(self, run: str, kind: str, payload: Mapping[str, Any]) -> int:
+        """Append an event durably; returns its number within the run, counted from 1 without gaps."""
+        text = dump_json(payload).decode()
+        with self._database.transaction() as database:
+            if database.execute("SELECT 1 FROM runs WHERE id = ?", (run,)).fetchone() is None:
+                raise self._unknown(run)
+            (last,) = database.execute("SELECT MAX(sequence) FROM events WHERE run = ?", (run,)).fetchone()
+            number = (last or 0) + 1
+            database.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (run, number, kind, text))
+        return number
+
+    def events(self, run: str) -> tuple[Event, ...]:
+        """Return the events of a run in the order of their numbers."""
+        with self._database.reading() as database:
+            rows = database.execute("SELECT sequence, kind, json FROM events WHERE run = ? ORDER BY sequence", (run,))
+            return tuple(Event(sequence=sequence, kind=kind, text=text) for sequence, kind, text in rows)
+
+    def list(self, *, limit: int = 50) -> tuple[Run, ...]:
+        """Return at most ``limit`` runs, the newest first."""
+        return self._select("1 ORDER BY sequence DESC LIMIT ?", limit)
+
+    def get(self, reference: str) -> Run:
+        """Return the run with this id, a unique beginning of it, its last four letters, or ``last``.
+
+        Raises:
+            UsageError: no run is meant, or several are.
+        """
+        if reference == "last":
+            found = self.list(limit=1)
+        else:
+            found = self._select("id = ?", reference) or self._select(
+                "substr(id, 1, length(?1)) = ?1 OR substr(id, ?2) = ?1 ORDER BY sequence DESC LIMIT 6",
+                reference,
+                -_SUFFIX,
+            )
+        if len(found) == 1 and reference:
+            return found[0]
+        if not found or not reference:
+            raise self._unknown(reference)
+        msg = f"{reference!r} is the beginning of several runs: {', '.join(run.id for run in found)}; give more of it"
+        raise UsageError(msg)
+
+    def close(self) -> None:
+        """Close the database; everything acknowledged is already durable."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _new_folder(self, created: datetime) -> tuple[str, Path]:
+        """Make a run folder under a name that no process has taken."""
+        runs = self.folder / "runs"
+        make_folders(runs)
+        while True:
+            name = f"{created:%Y%m%d-%H%M}-{''.join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX))}"
+            with explained("create", runs / name):
+                try:
+                    DISK.make_folder(runs / name)
+                except FileExistsError:
+                    continue
+                DISK.fsync_folder(runs)
+            return name, runs / name
+
+    def _end(self, run: str, status: RunStatus, *, document: str | None = None, error: str | None = None) -> None:
+        started = self._clocks.get(run)
+        seconds = None if started is None else time.monotonic() - started
+        self._set(
+            run,
+            "status = ?1, document = COALESCE(?2, document), error = ?3, "
+            "seconds = CASE WHEN ?4 IS NULL THEN seconds ELSE COALESCE(seconds, 0) + ?4 END",
+            status,
+            document,
+            error,
+            seconds,
+        )
+        self._clocks.pop(run, None)
+
+    def _set(self, run: str, assignments: str, *values: object) -> None:
+        with self._database.transaction() as database:
+            changed = database.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*values, run)).rowcount
+        if changed != 1:
+            raise self._unknown(run)
+
+    def _one(self, condition: str, *values: object) -> Run:
+        return self._select(condition, *values)[0]
+
+    def _select(self, condition: str, *values: object) -> tuple[Run, ...]:
+        with self._database.reading() as database:
+            rows = database.execute(f"SELECT {_COLUMNS} FROM runs WHERE {condition}", values).fetchall()
+        return tuple(Run.from_row(row, folder=self.folder / "runs" / row[1]) for row in rows)
+
+    def _unknown(self, reference: str) -> UsageError:
+        return UsageError(f"no run {reference!r} in {self.folder}; `lanewise runs` lists them, `last` is the newest")
+
+
+def _find(start: Path) -> Path | None:
+    """Return the nearest store folder at or above ``start``."""
+    for folder in (start / FOLDER_NAME, *(above / FOLDER_NAME for above in start.parents)):
+        if folder.is_dir():
+            _refuse_foreign(folder)
+            return folder
+    return None
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A store that someone else left above the working directory must be meant, not met."""
+    user = os.geteuid() if hasattr(os, "geteuid") else 0
+    owner = folder.stat().st_uid
+    if user not in (0, owner):
+        msg = f"{folder} belongs to another user (uid {owner}); set {HOME_VARIABLE}={folder} to use it on purpose"
+        raise StoreError(msg)

@@ -1,0 +1,215 @@
+"""Who wins a race, who ties, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lanewise.metrics import Metric
+from lanewise.selection.contender import Array, Contender, default_index, stacked_predictions
+from lanewise.selection.rule import ROUNDING, selection_rule
+from lanewise.statistics import (
+    CorrectedScore,
+    Difference,
+    affordable_draws,
+    bias_corrected_interval,
+    bootstrap_counts,
+    paired_errors,
+    resampled_scores,
+    sample_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a contender ends.
+
+    Differences are in the unit of the metric: ``behind_winner`` is positive where the winner is
+    better, ``ahead_of_default`` positive where the contender is better than the default (None
+    without a default). ``tied``: within one paired standard error of the best score.
+    """
+
+    id: str
+    rank: int
+    score: float
+    cost: float
+    behind_winner: Difference
+    ahead_of_default: Difference | None
+    tied: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The outcome of a race: the winner, all contenders by score, and the reasons in words."""
+
+    winner: str
+    metric: str
+    standings: tuple[Standing, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        """Ids by score, the best first; the winner need not be the first."""
+        return tuple(standing.id for standing in self.standings)
+
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """Ids within one paired standard error of the best score."""
+        return tuple(standing.id for standing in self.standings if standing.tied)
+
+    def standing(self, contender: str) -> Standing:
+        return next(standing for standing in self.standings if standing.id == contender)
+
+
+def select(
+    contenders: Sequence[Contender],
+    *,
+    y: ArrayLike,
+    metric: Metric,
+    seed: int,
+    weight: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+    draws: int = 1000,
+) -> Selection:
+    """Who wins the race, by out-of-fold predictions; see :func:`pick` for the rule.
+
+    Standard errors are paired: the spread, over bootstrap draws of the rows, of the difference of
+    two scores on the same draw.
+
+    Args:
+        contenders: at most one of them the default.
+        y: ``[N]``.
+        metric: decides the race.
+        seed: key of the draws.
+        weight: ``[N]`` or None.
+        clusters: ``[N]`` labels of rows that are drawn together, or None.
+        draws: bootstrap draws.
+
+    Raises:
+        UsageError: no contender, several defaults, or an id given twice.
+        DataError: the rows of the contenders differ.
+    """
+    default = default_index(contenders)
+    sample = sample_of(y, stacked_predictions(contenders), weight, clusters, seed=seed)
+    scores = resampled_scores(metric, sample, np.ones((1, sample.units.count)))
+    counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, draws), seed=seed)
+    errors = paired_errors(resampled_scores(metric, sample, counts))
+    losses = metric.sign * scores
+    winner = int(selection_rule(contenders)(losses, errors)[0])
+    standings = _standings(contenders, scores[0], losses[0], errors, winner=winner, default=default)
+    return Selection(
+        winner=contenders[winner].id,
+        metric=metric.name,
+        standings=standings,
+        reasons=_reasons(standings, contenders[winner].id, None if default is None else contenders[default].id),
+    )
+
+
+def corrected_score(
+    contenders: Sequence[Contender],
+    *,
+    y: ArrayLike,
+    metric: Metric,
+    seed: int,
+    weight: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+    draws: int = 1000,
+    level: float = 0.95,
+) -> CorrectedScore:
+    """The score to expect of the winner of :func:`select`, corrected for having been picked.
+
+    Arguments as in :func:`select`; see :func:`lanewise.statistics.bias_corrected_interval`.
+    """
+    return bias_corrected_interval(
+        y,
+        stacked_predictions(contenders),
+        metric,
+        selection_rule(contenders),
+        weight=weight,
+        clusters=clusters,
+        draws=draws,
+        level=level,
+        seed=seed,
+    )
+
+
+def _difference(mean: float, error: float) -> Difference:
+    if not np.isfinite(mean):
+        return Difference(mean=np.nan, standard_error=np.nan, low=np.nan, high=np.nan)
+    half = NormalDist().inv_cdf(0.975) * error
+    return Difference(mean=mean, standard_error=error, low=mean - half, high=mean + half)
+
+
+def _standings(
+    contenders: Sequence[Contender],
+    scores: Array,
+    losses: Array,
+    errors: Array,
+    *,
+    winner: int,
+    default: int | None,
+) -> tuple[Standing, ...]:
+    order = sorted(range(len(contenders)), key=lambda m: (not np.isfinite(losses[m]), losses[m], contenders[m].cost))
+    best = order[0]
+    slack = ROUNDING * abs(losses[best])
+    return tuple(
+        Standing(
+            id=contenders[m].id,
+            rank=rank,
+            score=float(scores[m]),
+            cost=contenders[m].cost,
+            behind_winner=_difference(float(losses[m] - losses[winner]), float(errors[m, winner])),
+            ahead_of_default=None
+            if default is None
+            else _difference(float(losses[default] - losses[m]), float(errors[default, m])),
+            tied=m == best or bool(losses[m] - losses[best] <= errors[best, m] + slack),
+        )
+        for rank, m in enumerate(order, start=1)
+    )
+
+
+def _reasons(standings: tuple[Standing, ...], selection_winner: str, default: str | None) -> tuple[str, ...]:
+    by_id = {standing.id: standing for standing in standings}
+    winner, best = by_id[selection_winner], standings[0]
+    reasons = [_verdict(winner, best, None if default is None else by_id[default])]
+    if winner is not best and winner.id != default:
+        reasons.append(
+            f"{best.id} scores best ({best.score:.6g}), but within one paired standard error of {winner.id}, "
+            f"which costs less ({winner.cost:.4g} against {best.cost:.4g})."
+        )
+    others = [standing.id for standing in standings if standing.tied and standing not in (winner, best)]
+    if others:
+        reasons.append(f"Also within one paired standard error of the best score: {', '.join(others)}.")
+    lost = [standing.id for standing in standings if not np.isfinite(standing.score)]
+    if lost:
+        reasons.append(f"Without a score, so they could not win: {', '.join(lost)}.")
+    return tuple(reasons)
+
+
+def _verdict(winner: Standing, best: Standing, default: Standing | None) -> str:
+    if not np.isfinite(winner.score):
+        return f"{winner.id} is kept, because no contender has a score."
+    if default is None or winner.ahead_of_default is None:
+        return f"{winner.id} wins with a score of {winner.score:.6g}; no default took part."
+    if winner is not default:
+        if not np.isfinite(default.score):
+            return f"{winner.id} wins with a score of {winner.score:.6g}; the default, {default.id}, has none."
+        return (
+            f"{winner.id} wins with a score of {winner.score:.6g}: better than the default, {default.id} "
+            f"({default.score:.6g}), by {_in_errors(winner.ahead_of_default)}."
+        )
+    if best is default:
+        return f"{default.id}, the default, wins: it has the best score, {default.score:.6g}."
+    assert best.ahead_of_default is not None
+    return (
+        f"{default.id}, the default, wins with a score of {default.score:.6g}: {best.id} ({best.score:.6g}) is "
+        f"ahead by {_in_errors(best.ahead_of_default)}, and more than one is needed."
+    )
+
+
+def _in_errors(difference: Difference) -> str:
+    if not difference.standard_error > 0:
+        return f"{difference.mean:.4g} in every draw of the rows"
+    return f"{difference.mean:.4g}, {difference.mean / difference.standard_error:.2g} paired standard errors"

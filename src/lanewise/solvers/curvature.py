@@ -1,0 +1,108 @@
+"""The memory of L-BFGS: the latest pairs of step and gradient change of every row.
+
+Method: Nocedal and Wright, *Numerical Optimization* (2006), algorithm 7.4. A pair enters the
+update of the inverse Hessian only through its direction, so each is stored scaled to
+``s'y = 1``; the usual factors rho are then all one and an empty slot, being zero, changes nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def dot(left: Tensor, right: Tensor) -> Tensor:
+    """Inner product of each row: ``[..., P], [..., P] -> [...]``.
+
+    A reduction per row, not a batched matrix product, whose last bits change with the batch.
+    """
+    return (left * right).sum(-1)
+
+
+@dataclass(kw_only=True)
+class CurvatureMemory:
+    """A ring of ``m`` pairs per row, and the scale of the initial inverse Hessian.
+
+    ``pairs [L, m, 2, P]`` (step, gradient change), ``pushed [L]`` (pairs ever stored; the next
+    goes to slot ``pushed % m``), ``scale [L]`` (``s'y / y'y`` of the latest pair).
+    """
+
+    pairs: Tensor
+    pushed: Tensor
+    scale: Tensor
+
+    @classmethod
+    def empty(cls, points: Tensor, *, memory: int) -> "CurvatureMemory":
+        """No pair yet, for rows like ``points [L, P]``."""
+        lanes, parameters = points.shape
+        return cls(
+            pairs=points.new_zeros(lanes, memory, 2, parameters),
+            pushed=torch.zeros(lanes, dtype=torch.int64, device=points.device),
+            scale=points.new_ones(lanes),
+        )
+
+    def push(self, rows: Tensor, steps: Tensor, changes: Tensor) -> None:
+        """Store one pair ``steps, changes [R, P]`` for each of ``rows [R]``, in place.
+
+        A pair whose curvature ``s'y`` cannot be told from zero or less is left out: it would make
+        the inverse Hessian indefinite.
+        """
+        sound, curvature, square = _sound(steps, changes)
+        kept = sound.nonzero().squeeze(1)
+        if len(kept) < len(rows):
+            rows, steps, changes = rows[kept], steps[kept], changes[kept]
+            curvature, square = curvature[kept], square[kept]
+        pushed = self.pushed[rows]
+        pair = torch.stack((steps, changes), dim=1) / curvature.sqrt()[:, None, None]
+        self.pairs[rows, pushed % self.pairs.shape[1]] = pair
+        self.pushed[rows] = pushed + 1
+        self.scale[rows] = curvature / square
+
+    def forget(self, rows: Tensor) -> None:
+        """Empty the memory of ``rows [R]``, in place."""
+        self.pairs[rows] = 0.0
+        self.pushed[rows] = 0
+        self.scale[rows] = 1.0
+
+    def apply(self, rows: Tensor, vectors: Tensor, *, free: Tensor | None = None) -> Tensor:
+        """Inverse Hessian times ``vectors [R, P]``, for ``rows [R]``: the two-loop recursion.
+
+        With ``free [R, P]`` it is the inverse of the Hessian's block of the free coordinates, which
+        takes the others as fixed; ``vectors`` must be zero there.
+        """
+        pushed = self.pushed[rows]
+        depth = min(self.pairs.shape[1], int(pushed.max()))
+        ages = torch.arange(1, depth + 1, device=pushed.device)
+        pairs = self.pairs[rows, (pushed - ages[:, None]) % self.pairs.shape[1]]
+        scale = self.scale[rows]
+        bound = [] if free is None else (~free.all(1)).nonzero().squeeze(1)
+        if free is not None and depth and len(bound):
+            pairs[:, bound], scale[bound] = _restrict(pairs[:, bound], scale[bound], free[bound])
+        latest_first = [pair.unbind(1) for pair in pairs.unbind(0)]
+        result = vectors.clone()
+        weights: list[Tensor] = []
+        for step, change in latest_first:
+            weight = dot(step, result)[:, None]
+            result -= weight * change
+            weights.append(weight)
+        result *= scale[:, None]
+        for (step, change), weight in zip(reversed(latest_first), reversed(weights), strict=True):
+            result += (weight - dot(change, result)[:, None]) * step
+        return result
+
+
+def _sound(steps: Tensor, changes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which pairs ``[..., P]`` have a curvature that is surely positive, with ``s'y`` and ``y'y``."""
+    curvature, square = dot(steps, changes), dot(changes, changes)
+    floor = torch.finfo(steps.dtype).eps * (dot(steps, steps).sqrt() * square.sqrt())
+    return curvature > floor, curvature, square
+
+
+def _restrict(pairs: Tensor, scale: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs ``[m, R, 2, P]``, latest first, and scales ``[R]``, seen in the free coordinates only."""
+    pairs = pairs * free[:, None]
+    sound, curvature, square = _sound(*pairs.unbind(2))
+    factor = torch.where(sound, curvature, 1.0).rsqrt() * sound
+    latest = sound.to(torch.int8).argmax(0, keepdim=True)
+    latest_scale = (curvature / square).gather(0, latest).squeeze(0)
+    return pairs * factor[..., None, None], torch.where(sound.any(0), latest_scale, scale)

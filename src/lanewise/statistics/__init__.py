@@ -1,0 +1,37 @@
+"""How sure a score or a difference is: bootstrap intervals, paired errors, selection bias."""
+
+from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
+from lanewise.statistics.intervals import Interval, bootstrap_interval
+from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
+from lanewise.statistics.resampling import (
+    Measure,
+    Sample,
+    Units,
+    affordable_draws,
+    bootstrap_counts,
+    keyed_generator,
+    resampled_scores,
+    sample_of,
+    units_of,
+)
+
+__all__ = [
+    "CorrectedScore",
+    "Difference",
+    "Interval",
+    "Measure",
+    "Sample",
+    "SelectRule",
+    "Units",
+    "affordable_draws",
+    "bias_corrected_interval",
+    "bootstrap_counts",
+    "bootstrap_interval",
+    "fold_difference",
+    "keyed_generator",
+    "paired_difference",
+    "paired_errors",
+    "resampled_scores",
+    "sample_of",
+    "units_of",
+]

@@ -1,0 +1,153 @@
+"""Intervals of a score, by drawing its rows again."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lanewise.errors import UsageError
+from lanewise.statistics.resampling import (
+    Array,
+    Measure,
+    Sample,
+    affordable_draws,
+    bootstrap_counts,
+    keyed_generator,
+    resampled_scores,
+    sample_of,
+)
+
+JACKKNIFE_GROUPS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A score with its interval.
+
+    ``draws`` is the number of draws used; those in which the score is not defined (a draw with
+    one class only has no AUC) are left out and counted in ``undefined``. The bounds are NaN
+    with fewer than two units, or when more than half of the draws are undefined.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    standard_error: float
+    draws: int
+    undefined: int = 0
+
+
+def bootstrap_interval(
+    metric: Measure,
+    y: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    seed: int,
+    weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    draws: int = 1000,
+    level: float = 0.95,
+) -> Interval:
+    """Bias-corrected and accelerated (BCa) bootstrap interval of a metric over rows.
+
+    The bound at probability ``a`` is the quantile of the draws at
+    ``Φ(z0 + (z0 + z_a) / (1 - k (z0 + z_a)))``, where ``z0`` comes from the share of draws below the
+    score and the acceleration ``k`` from a delete-a-group jackknife. It speaks of new rows for
+    this one model, not of training it again. Draws are not stratified. When every row is hit (or
+    every row missed) all draws are equal, and the exact binomial bound is given instead.
+
+    Args:
+        metric: see :class:`lanewise.metrics.Metric`.
+        y: ``[N]``.
+        prediction: ``[N]`` or ``[N, C]``.
+        seed: key of the draws.
+        weight: ``[N]`` or None.
+        groups: ``[N]`` labels; rows of one group are drawn together.
+        draws: fewer, but at least 100, for a large N and a metric that depends on order.
+        level: coverage, within (0, 1).
+
+    Raises:
+        UsageError: ``level`` or ``draws`` out of range.
+        DataError: lengths do not match.
+
+    Source: Efron (1987), Better bootstrap confidence intervals, JASA 82.
+    """
+    check_settings(draws, level)
+    sample = sample_of(y, np.asarray(prediction)[None], weight, groups, seed=seed)
+    units = sample.units.count
+    value = float(resampled_scores(metric, sample, np.ones((1, units)))[0, 0])
+    if units < 2 or not np.isfinite(value):
+        return Interval(value=value, low=np.nan, high=np.nan, level=level, standard_error=np.nan, draws=0)
+    wanted = affordable_draws(metric, sample, draws)
+    drawn = resampled_scores(metric, sample, bootstrap_counts(units, wanted, seed=seed))[:, 0]
+    defined = drawn[np.isfinite(drawn)]
+    low = high = error = np.nan
+    if len(defined) * 2 > wanted:
+        error = float(defined.std(ddof=1))
+        low, high = certain_bounds(metric, sample, 0, level) or _bca(
+            defined, value, _acceleration(metric, sample, seed), level
+        )
+    return Interval(
+        value=value,
+        low=low,
+        high=high,
+        level=level,
+        standard_error=error,
+        draws=len(defined),
+        undefined=wanted - len(defined),
+    )
+
+
+def check_settings(draws: int, level: float) -> None:
+    """Raises UsageError unless there are at least 2 draws and the level lies within (0, 1)."""
+    if draws < 2:
+        message = f"draws must be at least 2, got {draws}"
+        raise UsageError(message)
+    if not 0 < level < 1:
+        message = f"level must lie between 0 and 1, such as 0.95, got {level}"
+        raise UsageError(message)
+
+
+def _bca(draws: Array, value: float, acceleration: float, level: float) -> tuple[float, float]:
+    normal = NormalDist()
+    below = (np.count_nonzero(draws < value) + np.count_nonzero(draws == value) / 2) / len(draws)
+    z0 = normal.inv_cdf(float(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws))))
+    places = []
+    for tail in ((1 - level) / 2, (1 + level) / 2):
+        z = z0 + normal.inv_cdf(tail)
+        places.append(normal.cdf(z0 + z / max(1 - acceleration * z, 1e-3)))
+    low, high = np.quantile(draws, places)
+    return float(low), float(high)
+
+
+def _acceleration(metric: Measure, sample: Sample, seed: int) -> float:
+    """Skewness / 6 of the scores with one group of units left out; at most 200 random groups."""
+    units = sample.units.count
+    groups = min(units, JACKKNIFE_GROUPS)
+    place = keyed_generator(seed, "jackknife").permutation(units) % groups
+    kept = (place[None] != np.arange(groups)[:, None]).astype(np.float64)
+    scores = resampled_scores(metric, sample, kept)[:, 0]
+    scores = scores[np.isfinite(scores)]
+    if len(scores) < 2:
+        return 0.0
+    gaps = scores.mean() - scores
+    spread = float((gaps**2).sum())
+    return float((gaps**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+
+
+def certain_bounds(metric: Measure, sample: Sample, candidate: int, level: float) -> tuple[float, float] | None:
+    """Exact (Clopper-Pearson) bounds of a share where all rows are hit or all are missed, else None.
+
+    With U units the bound on the open side is ``((1 - level) / 2)^(1 / U)``.
+    """
+    if not metric.averages or metric.values is None:
+        return None
+    values = metric.values(sample.y, sample.predictions[candidate], 0.5)[sample.weight > 0, 0]
+    hit, missed = bool((values == 1).all()), bool((values == 0).all())
+    # Only a share of hits is a binomial count: a loss that is 0 everywhere is not.
+    if metric.sign < 0 and (hit or missed):
+        open_side = ((1 - level) / 2) ** (1 / sample.units.count)
+        return (open_side, 1.0) if hit else (0.0, 1 - open_side)
+    return None

@@ -1,0 +1,135 @@
+"""JSON that means one thing: no duplicate keys, no NaN or Infinity, no endless files."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lanewise.errors import StoreError
+from lanewise.storage.filesystem import DISK, FileSystem, explained
+
+MAX_BYTES = 64 * 2**20
+
+
+def dump_json(value: object, *, sort_keys: bool = False) -> bytes:
+    """Write ``value`` as indented UTF-8 JSON that ends in a newline.
+
+    Mappings need text keys; tuples become lists. With ``sort_keys`` equal values give equal bytes.
+
+    Raises:
+        StoreError: NaN, an infinity, a key that is not text, or a type that JSON has not; names the place.
+
+    >>> dump_json({"score": 0.25}).decode()
+    '{\\n  "score": 0.25\\n}\\n'
+    >>> dump_json({"scores": [1.0, float("nan")]})
+    Traceback (most recent call last):
+    lanewise.errors.StoreError: cannot write scores[1] as JSON: it is nan; give a finite number or None
+    """
+    try:
+        text = json.dumps(_plain(value, ""), sort_keys=sort_keys, indent=2, ensure_ascii=False, allow_nan=False)
+        data = (text + "\n").encode()
+    except RecursionError:
+        msg = "cannot write JSON: it is nested too deeply or contains itself; flatten it"
+        raise StoreError(msg) from None
+    except ValueError as error:  # a lone surrogate, or an integer of more than 4,300 digits
+        msg = f"cannot write JSON: {error}; correct the value"
+        raise StoreError(msg) from None
+    if len(data) > MAX_BYTES:
+        msg = f"cannot write JSON of {len(data):,} bytes: at most {MAX_BYTES:,} are read back; keep less in it"
+        raise StoreError(msg)
+    return data
+
+
+def parse_json(data: bytes | bytearray, *, source: str, limit: int = MAX_BYTES) -> Any:
+    """Read UTF-8 JSON of at most ``limit`` bytes; ``source`` names it in messages.
+
+    Raises:
+        StoreError: too large, not UTF-8, not JSON, a duplicate key, or a number that is not finite.
+
+    >>> parse_json(b'{"lr": 1, "lr": 2}', source="plan.json")
+    Traceback (most recent call last):
+    lanewise.errors.StoreError: plan.json is not valid: the key 'lr' occurs twice; restore it from a backup
+    """
+    if len(data) > limit:
+        raise _too_large(source, len(data), limit)
+    try:
+        return json.loads(
+            data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start} is not UTF-8"
+    except ValueError as error:
+        reason = str(error)
+    msg = f"{source} is not valid: {reason}; restore it from a backup"
+    raise StoreError(msg) from None
+
+
+def load_json(path: Path, *, limit: int = MAX_BYTES, fs: FileSystem = DISK) -> Any:
+    """Read a JSON file as :func:`parse_json` does; its size is checked before anything is read."""
+    return parse_json(read_bounded(path, limit=limit, fs=fs), source=str(path), limit=limit)
+
+
+def read_bounded(path: Path, *, limit: int = MAX_BYTES, fs: FileSystem = DISK) -> bytes:
+    """Read a whole file of at most ``limit`` bytes."""
+    with explained("read", path), fs.open(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > limit:
+            raise _too_large(str(path), size, limit)
+        file.seek(0)
+        return file.read(size)
+
+
+def _too_large(source: str, size: int, limit: int) -> StoreError:
+    return StoreError(f"{source} has {size:,} bytes, at most {limit:,} are read; restore it from a backup")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        keys = [key for key, _ in pairs]
+        msg = f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice"
+        raise ValueError(msg)
+    return result
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    msg = f"{text} is not a JSON number"
+    raise ValueError(msg)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # 1e999
+        msg = f"{text} is not a finite number"
+        raise ValueError(msg)
+    return number
+
+
+def _plain(value: object, place: str) -> object:
+    """Copy ``value`` to dicts and lists, or say at which place it is not JSON."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        msg = f"cannot write {place or 'a value'} as JSON: it is {value}; give a finite number or None"
+        raise StoreError(msg)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        result = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                msg = f"cannot write {place or 'a mapping'} as JSON: the key {key!r} is not text; use text keys"
+                raise StoreError(msg)
+            result[key] = _plain(item, f"{place}.{key}" if place else key)
+        return result
+    msg = (
+        f"cannot write {place or 'a value'} as JSON: {type(value).__name__} is not a JSON type; "
+        "give text, a number, a list or a mapping"
+    )
+    raise StoreError(msg)

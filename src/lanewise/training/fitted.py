@@ -1,0 +1,91 @@
+"""A trained lane, taken out of its team: all that is needed to predict with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.features.encoding import Encoded
+from lanewise.features.preparation import Preparation
+from lanewise.features.prepared import prepare_rows
+from lanewise.lanes.candidate import Candidate
+from lanewise.losses import response
+from lanewise.models.base import Width
+from lanewise.models.registry import build
+from lanewise.models.saved_trees import SavedTrees
+from lanewise.models.tree_matrix import TokenCounts
+from lanewise.models.trees import load_trees
+from lanewise.training.problem import token_counts, tree_codes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitted:
+    """One member of a model.
+
+    A network or linear model has ``tensors`` (its weights by name) and the loss, center and scale of its
+    outputs; trees have ``trees`` instead. ``seed`` and ``stop`` say how it was trained.
+    """
+
+    candidate: Candidate
+    seed: int
+    stop: float
+    loss: str = ""
+    center: float = 0.0
+    scale: float = 1.0
+    tensors: Mapping[str, Tensor] | None = None
+    trees: SavedTrees | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """Rows as the members read them: dense and codes for stacked models, raw arrays for trees."""
+
+    dense: Tensor
+    codes: Tensor
+    encoded: Encoded
+    tokens: TokenCounts | None
+
+
+def features_of(preparation: Preparation, encoded: Encoded) -> Features:
+    """Prepared rows for prediction; the preparation is that of a refit (one fold)."""
+    dense, codes = prepare_rows(preparation, encoded, np.arange(encoded.rows), torch.float32)
+    tokens = token_counts(encoded, preparation.layout.tokens_width)
+    return Features(dense=dense[0], codes=codes[0], encoded=encoded, tokens=tokens)
+
+
+def predict(member: Fitted, features: Features, width: Width) -> np.ndarray:
+    """Means ``[N, 1]`` or class probabilities ``[N, K]`` of one member."""
+    if member.trees is not None:
+        numbers, codes = features.encoded.numbers, tree_codes(features.encoded.codes)
+        predicted = load_trees(member.trees).predict(numbers, codes, features.tokens)
+        return predicted if predicted.ndim > 1 else predicted[:, None]
+    assert member.tensors is not None
+    module = build([member.candidate], width).solo(member.tensors).eval()
+    dtype = next(iter(member.tensors.values())).dtype
+    with torch.no_grad():
+        outputs = [
+            module(dense.to(dtype), codes)
+            for dense, codes in zip(features.dense.split(65_536), features.codes.split(65_536), strict=True)
+        ]
+    raw = response(member.loss, torch.cat(outputs).double())
+    return (raw * member.scale + member.center if member.scale != 1.0 or member.center else raw).numpy()
+
+
+def describe(member: Fitted) -> dict[str, Any]:
+    """The JSON-able part of a member; tensors and tree text are kept beside it."""
+    candidate = member.candidate
+    return {
+        "id": candidate.id,
+        "model": candidate.model,
+        "optimizer": candidate.optimizer,
+        "settings": dict(candidate.settings),
+        "seed": member.seed,
+        "stop": member.stop,
+        "loss": member.loss,
+        "center": member.center,
+        "scale": member.scale,
+        "trees": None if member.trees is None else {"kind": member.trees.kind, "meta": dict(member.trees.meta)},
+    }

@@ -1,0 +1,283 @@
+"""Makes the plan: measures what a lane of each kind costs, and fits the race into the budget."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.models.registry import STACKED
+from lanewise.search.policy import Policy
+from lanewise.search.sampling import Sampling
+from lanewise.training.plan import GRID, Lengths, Plan
+from lanewise.training.problem import Problem
+from lanewise.training.proposals import MODELS, SOLVER, Field, propose, usual_batch
+from lanewise.training.teams import TeamBuilder
+from lanewise.training.tree_team import race_spec
+
+ALLOTTED = 0.7
+"""Share of the budget that a plan uses: measurements are short, machines are shared."""
+
+FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
+"""How the processor time is split between the families before anything is known of this table."""
+
+MOST = {"lightgbm": 40, "mlp": 64, "linear": 24, "tree": 12}
+"""Candidates of a family beyond which a search of this kind gains little."""
+
+FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "tree": 2}
+
+MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "tree": 1}
+
+FIXED = {"lightgbm": 12, "mlp": 24, "linear": 14, "tree": 6}
+"""Candidates of a family when the budget is given in steps, so that no clock has a say."""
+
+SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
+"""Of a family's time; what is left is for the refit."""
+
+SHORTEST = 0.15
+"""Share of the usual full length below which a training says little; a family that does not fit is left out."""
+
+TRIAL_STEPS = 6
+TRIAL_ROUNDS = 5
+TRIAL_ITERATIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a race may cost: seconds of wall time, or steps of a full-length network lane."""
+
+    seconds: float | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user asked for about the race."""
+
+    models: tuple[str, ...] = MODELS
+    optimizers: tuple[str, ...] = ()
+    sampling: Sampling = "sobol"
+    seeds: int | None = None
+    seed: int = 0
+    candidates: int | None = None
+
+
+def usual_length(rows: int) -> Lengths:
+    """Rows that a mini-batch lane sees in a full training: 40 epochs, within 150,000 to 1.5 million rows."""
+    return Lengths(rows_seen=int(np.clip(40 * rows, 150_000, 1_500_000)))
+
+
+def make_plan(
+    problem: Problem, builder: TeamBuilder, policy: Policy, *, budget: Budget, wishes: Wishes, spent: float = 0.0
+) -> Plan:
+    """A plan that fits ``budget``; ``spent`` seconds of it are gone already.
+
+    The measurements take a fraction of a second. With a budget in steps nothing is measured.
+    """
+    rows = min(len(fold.train) for fold in problem.folds)
+    field = Field(
+        task=problem.task, rows=rows, seed=wishes.seed, sampling=wishes.sampling, optimizers=wishes.optimizers
+    )
+    if budget.steps is not None:
+        return _by_steps(
+            problem=problem, policy=policy, field=field, builder=builder, steps=budget.steps, wishes=wishes
+        )
+    assert budget.seconds is not None
+    available = max(ALLOTTED * budget.seconds - spent, 0.1 * budget.seconds) * builder.workers
+    pools = {model: propose(model, wishes.candidates or MOST[model], field) for model in wishes.models}
+    costs = {model: _measured(model, pool, builder) for model, pool in pools.items()}
+    return _fitted(
+        problem=problem,
+        policy=policy,
+        pools=pools,
+        costs=costs,
+        available=available,
+        builder=builder,
+        wishes=wishes,
+    )
+
+
+def _fitted(
+    *,
+    problem: Problem,
+    policy: Policy,
+    pools: Mapping[str, list[Candidate]],
+    costs: Mapping[str, dict[str, float]],
+    available: float,
+    builder: TeamBuilder,
+    wishes: Wishes,
+) -> Plan:
+    folds = len(problem.folds)
+    pools = _affordable(pools, costs, available / folds)
+    total = sum(FAMILY_SHARES[model] for model in pools)
+    shares = {model: available * FAMILY_SHARES[model] / total for model in pools}
+    typical = {model: float(np.mean(list(costs[model].values()))) for model in pools}
+    seeds = _seeds(problem, wishes)
+    while (
+        len(seeds) > 1
+        and not wishes.seeds
+        and any(CONFIRM_SHARE * shares[model] < 2 * typical[model] * folds * len(seeds) for model in pools)
+    ):
+        seeds = seeds[:-1]
+    runs = folds * len(seeds)
+    chosen: list[Candidate] = []
+    confirm: dict[str, int] = {}
+    shrink = 1.0
+    screened = _screen_cost(policy)
+    for model, pool in pools.items():
+        if sum(costs[model].values()) * (runs + 1) <= 0.9 * shares[model]:
+            confirm[model] = len(pool)
+            chosen += pool
+            continue
+        affordable = CONFIRM_SHARE * shares[model] / (typical[model] * runs)
+        short = float(np.clip(affordable, SHORTEST, 1.0))
+        shrink = min(shrink, short)
+        confirm[model] = int(np.clip(affordable, 1, MOST_CONFIRMED[model]))
+        wide = int(SCREEN_SHARE * shares[model] / (typical[model] * screened * short))
+        chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))]
+    screen = any(confirm[model] < sum(c.model == model for c in chosen) for model in pools)
+    chosen = _with_default(chosen, pools)
+    lengths = replace(
+        builder.lengths, rows_seen=max(20_000, round(builder.lengths.rows_seen * shrink)), rounds_share=max(shrink, 0.3)
+    )
+    per_lane = {id: cost * shrink for family in costs.values() for id, cost in family.items()}
+    plan = Plan(
+        candidates=tuple(chosen),
+        rungs=policy.rungs(len(chosen)) if screen else (),
+        confirm=confirm,
+        folds=folds,
+        seeds=seeds,
+        lengths=lengths,
+        workers=builder.workers,
+        costs={candidate.id: per_lane[candidate.id] for candidate in chosen},
+        grid=GRID,
+    )
+    return replace(plan, predicted_seconds=_predicted(plan, screened))
+
+
+def _affordable(
+    pools: Mapping[str, list[Candidate]], costs: Mapping[str, dict[str, float]], available: float
+) -> dict[str, list[Candidate]]:
+    """The families of which one candidate at least can be confirmed at the shortest length.
+
+    ``available`` are processor seconds per fold. The cheapest family stays, whatever the budget.
+    """
+    default_cost = {model: costs[model][pool[0].id] for model, pool in pools.items()}
+    kept = {model: pool for model, pool in pools.items() if SHORTEST * default_cost[model] < 0.5 * available}
+    cheapest = min(pools, key=lambda model: default_cost[model])
+    return kept or {cheapest: pools[cheapest]}
+
+
+def _by_steps(
+    *, problem: Problem, policy: Policy, field: Field, builder: TeamBuilder, steps: int, wishes: Wishes
+) -> Plan:
+    """A plan that depends on no clock: fixed numbers of candidates, lengths in proportion to ``steps``."""
+    pools = {model: propose(model, wishes.candidates or FIXED[model], field) for model in wishes.models}
+    chosen = _with_default([candidate for pool in pools.values() for candidate in pool], pools)
+    share = steps / 2000
+    return Plan(
+        candidates=tuple(chosen),
+        rungs=policy.rungs(len(chosen)),
+        confirm={model: min(3, MOST_CONFIRMED[model]) for model in pools},
+        folds=len(problem.folds),
+        seeds=_seeds(problem, wishes),
+        lengths=Lengths(
+            rows_seen=steps * usual_batch(field.rows),
+            iterations=max(10, round(200 * min(share, 1.0))),
+            rounds_share=float(np.clip(share, 0.05, 1.0)),
+        ),
+        workers=builder.workers,
+        # Not seconds here, but their order: what a lane of each family usually costs relative to others.
+        costs={candidate.id: _relative_cost(candidate) for candidate in chosen},
+    )
+
+
+def _relative_cost(candidate: Candidate) -> float:
+    ranks = {"tree": 0.1, "linear": 0.2, "mlp": 1.0, "lightgbm": 1.0}
+    size = candidate.number("rounds", 100) / 100 * candidate.number("num_leaves", 31) / 31
+    width = candidate.number("width", 128) ** 2 * candidate.number("depth", 2) / 32768
+    return ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
+
+
+def _with_default(chosen: Sequence[Candidate], pools: Mapping[str, list[Candidate]]) -> list[Candidate]:
+    """Mark the default of the race: the first candidate of the first family, in the documented order."""
+    family = next(model for model in MODELS if model in pools)
+    default = pools[family][0].id
+    return [replace(candidate, is_default=candidate.id == default) for candidate in chosen]
+
+
+def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:
+    """Seeds of the confirmation: several where rows are few and a lane costs little."""
+    rows = len(problem.train)
+    count = wishes.seeds or (3 if rows < 1000 else 2 if rows < 5000 else 1)
+    return tuple(range(wishes.seed, wishes.seed + count))
+
+
+def _screen_cost(policy: Policy) -> float:
+    """Full-length trainings that a screen spends per candidate."""
+    rungs = policy.rungs(1000)
+    if not rungs:
+        return 1.0
+    left, cost, before = 1.0, 0.0, 0.0
+    for rung in rungs:
+        cost += left * (rung - before)
+        left, before = left / 3, rung
+    return cost
+
+
+def _predicted(plan: Plan, screened: float) -> float:
+    """Wall seconds that the plan should take on its workers."""
+    runs = plan.folds * len(plan.seeds)
+    total = 0.0
+    for model, count in plan.confirm.items():
+        own = [plan.costs[candidate.id] for candidate in plan.candidates if candidate.model == model]
+        typical = float(np.mean(own)) if own else 0.0
+        screen = sum(own) * screened if plan.rungs else 0.0
+        total += screen + typical * min(count, len(own)) * runs
+    return total / plan.workers
+
+
+def _measured(model: str, pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
+    """Processor seconds of one full-length lane of each candidate, from short trials under its real load."""
+    if model in STACKED:
+        return _measured_stacks(pool, builder)
+    return _measured_trees(pool, builder)
+
+
+def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
+    """One team of each structure is timed; the others of that structure cost the same per lane."""
+    costs: dict[str, float] = {}
+    timed: dict[tuple[object, ...], float] = {}
+    for team in builder.form([Lane(candidate=candidate, fold=0, seed=0) for candidate in pool], "trial"):
+        key = builder.key(team.lanes[0])
+        if key not in timed:
+            solved = team.lanes[0].candidate.optimizer == SOLVER
+            trial = TRIAL_ITERATIONS if solved else TRIAL_STEPS
+            team.advance(2 / team.length)
+            started = time.perf_counter()
+            team.advance((2 + trial) / team.length)
+            timed[key] = (time.perf_counter() - started) / trial / len(team.lanes) * team.length
+        costs |= {lane.candidate.id: timed[key] for lane in team.lanes}
+    return costs
+
+
+def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
+    data, first = builder.data, pool[0]
+    rows, columns = len(data.folds[0].train), data.width.dense
+    outputs = data.width.outputs
+
+    def work(candidate: Candidate) -> float:
+        spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
+        return spec.expected_cost(rows=rows, columns=columns, outputs=outputs)
+
+    team = builder.form([Lane(candidate=first, fold=0, seed=0)], "trial")[0]
+    length = race_spec(team.lanes[0], 1.0).full_length
+    team.advance(1 / length)
+    started = time.perf_counter()
+    trial = min(length, 1 + TRIAL_ROUNDS)
+    team.advance(trial / length)
+    spent = (time.perf_counter() - started) / max(trial - 1, 1) * length
+    team.keep(())
+    return {candidate.id: spent * work(candidate) / work(first) for candidate in pool}

@@ -1,0 +1,253 @@
+"""A problem: a table made ready for a race, with nothing of the held-out rows in any statistic."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.data.auditing import audit
+from lanewise.data.contract import DataContract
+from lanewise.data.dataset import Dataset
+from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together
+from lanewise.data.findings import Finding
+from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
+from lanewise.data.target import encode_target, label_findings, resolve_task
+from lanewise.errors import DataError, UsageError
+from lanewise.features.columns import FIRST_LEVEL_CODE
+from lanewise.features.encoding import Encoded
+from lanewise.features.layout import Layout, LayoutSettings
+from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.prepared import prepare_rows
+from lanewise.metrics import Metric, resolve_metric
+from lanewise.models.base import Width
+from lanewise.models.tree_matrix import TokenCounts
+from lanewise.task import Task, TaskKind
+from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
+from lanewise.training.tree_data import TreeData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for about the data."""
+
+    target: str
+    kind: TaskKind | None = None
+    metric: str | None = None
+    drop: tuple[str, ...] = ()
+    weight: str | None = None
+    class_weights: str | Mapping[str, float] | None = None
+    group: str | None = None
+    time: str | None = None
+    folds: int | None = None
+    test_fraction: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """Rows, target, folds and features of a race.
+
+    ``y [N]`` in its own units (class indices for classes), ``weight [N]`` averaging 1 over the training
+    rows or None, ``train`` and ``test`` row numbers, ``folds`` of the training rows.
+    """
+
+    dataset: Dataset
+    task: Task
+    metric: Metric
+    contract: DataContract
+    features: tuple[str, ...]
+    set_aside: Mapping[str, str]
+    findings: tuple[Finding, ...]
+    y: np.ndarray
+    weight: np.ndarray | None
+    train: np.ndarray
+    test: np.ndarray
+    folds: tuple[Fold, ...]
+    layout: Layout
+    encoded: Encoded
+    clusters: np.ndarray | None
+
+    @property
+    def width(self) -> Width:
+        embedded = self.layout.embedded_codes
+        return Width(dense=self.layout.dense_width, levels=tuple(embedded), outputs=self.task.outputs)
+
+
+def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> Problem:
+    """Read the question out of a table: task, usable rows and columns, splits, widths.
+
+    ``test`` is a test set of the user's own; without one, rows are held out.
+    """
+    task, findings = resolve_task(dataset, request.target, kind=request.kind, metric=request.metric)
+    metric = resolve_metric(task.metric, task.kind)
+    task = replace(task, metric=metric.name)
+    audited = audit(
+        dataset,
+        target=request.target,
+        kind=task.kind,
+        drop=request.drop,
+        weight=request.weight,
+        group=request.group,
+        time=request.time,
+    )
+    rows = audited.rows
+    noticed = [*dataset.findings, *findings, *label_findings(dataset, task), *audited.findings]
+    group = row_groups(dataset, request.group) if request.group else None
+    time = row_times(dataset, request.time) if request.time else None
+    if group is None and time is None:
+        group = kept_together(duplicate_groups(dataset, audited.features), rows)
+    y = encode_target(dataset, task)
+    if test is None:
+        train, held = holdout(
+            y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=time
+        )
+        whole = dataset
+        if group is None:
+            noticed += duplicates_across_split(train, held, duplicate_groups(dataset, audited.features))
+    else:
+        train = rows
+        whole, held = _joined(dataset, test, audited.features, request, task)
+        noticed += label_findings(test, task)
+        y = encode_target(whole, task)
+    wanted = request.folds or default_folds(len(train))
+    count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)
+    parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
+    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings())
+    return Problem(
+        dataset=whole,
+        task=task,
+        metric=metric,
+        contract=DataContract.of(whole, task=task, features=audited.features, rows=train),
+        features=audited.features,
+        set_aside=audited.set_aside,
+        findings=(*noticed, *fewer),
+        y=y,
+        weight=_weights(whole, request, task, y, train),
+        train=train,
+        test=held,
+        folds=parts,
+        layout=layout,
+        encoded=layout.encode(whole),
+        clusters=group,
+    )
+
+
+def _joined(
+    dataset: Dataset, test: Dataset, features: Sequence[str], request: Request, task: Task
+) -> tuple[Dataset, np.ndarray]:
+    """The training table with the user's test rows below it, and where those are."""
+    import polars as pl
+
+    columns = [request.target, *features, *([request.weight] if request.weight else [])]
+    missing = [name for name in columns if name not in test.frame.columns]
+    if missing:
+        message = f"the test set {test.source} lacks the columns {', '.join(map(repr, missing))}"
+        raise DataError(message)
+    frame = pl.concat([dataset.frame.select(columns), test.frame.select(columns)], how="vertical_relaxed")
+    labelled = test.frame[request.target].is_not_null().to_numpy()
+    held = dataset.rows + np.flatnonzero(labelled)
+    if not len(held):
+        message = f"the test set {test.source} has no row with a value of {task.target!r}"
+        raise DataError(message)
+    return Dataset(frame=frame, kinds={name: dataset.kinds[name] for name in columns}, source=dataset.source), held
+
+
+def _weights(dataset: Dataset, request: Request, task: Task, y: np.ndarray, train: np.ndarray) -> np.ndarray | None:
+    """Row weights ``[N]`` that average 1 over the training rows: the weight column times the class weights."""
+    weight = np.ones(len(y))
+    if request.weight:
+        weight = dataset.frame[request.weight].cast(float).fill_null(0.0).to_numpy().astype(np.float64)
+    elif request.class_weights is None:
+        return None
+    if request.class_weights is not None:
+        weight = weight * _class_weights(request.class_weights, task, y, train)[np.maximum(y.astype(np.int64), 0)]
+    return weight / weight[train].mean()
+
+
+def _class_weights(asked: str | Mapping[str, float], task: Task, y: np.ndarray, train: np.ndarray) -> np.ndarray:
+    if not task.is_classification:
+        message = f"class weights need classes, and {task.target!r} is a {task.kind} target"
+        raise UsageError(message)
+    if asked == "balanced":
+        counts = np.bincount(y[train].astype(np.int64), minlength=len(task.classes))
+        return len(train) / (len(task.classes) * np.maximum(counts, 1))
+    if isinstance(asked, str):
+        message = f"class weights must be 'balanced' or a weight per class, got {asked!r}"
+        raise UsageError(message)
+    unknown = [name for name in asked if name not in task.classes]
+    if unknown:
+        message = f"class weights name {unknown[0]!r}; the classes are {', '.join(task.classes[:20])}"
+        raise UsageError(message)
+    return np.array([float(asked.get(name, 1.0)) for name in task.classes])
+
+
+def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32) -> tuple[TrainingData, Preparation]:
+    """Rows prepared with the statistics of each fold's training rows; of all training rows for a refit."""
+    parts = [problem.train] if refit else [fold.train for fold in problem.folds]
+    preparation = Preparation.fit(
+        problem.layout, problem.encoded, parts, settings=PreparationSettings(), weight=problem.weight
+    )
+    everything = np.arange(len(problem.y))
+    dense, codes = prepare_rows(preparation, problem.encoded, everything, dtype)
+    weight = None if problem.weight is None else torch.from_numpy(problem.weight).to(dtype)
+    data: dict[int, FoldData] = {}
+    for place, rows in enumerate(parts):
+        target, center, scale = _target(problem, rows, dtype)
+        data[ALL_ROWS if refit else place] = FoldData(
+            dense=dense[place],
+            codes=codes[place],
+            target=target,
+            train=torch.from_numpy(rows),
+            valid=torch.from_numpy(problem.test if refit else problem.folds[place].valid),
+            center=center,
+            scale=scale,
+        )
+    width, task = problem.width, problem.task
+    return TrainingData(task=task, width=width, folds=data, rows=len(problem.y), weight=weight), preparation
+
+
+def _target(problem: Problem, rows: np.ndarray, dtype: torch.dtype) -> tuple[Tensor, float, float]:
+    """The target in the units of training, with its center and scale from the fold's training rows."""
+    if problem.task.is_classification:
+        return torch.from_numpy(problem.y.astype(np.int64)), 0.0, 1.0
+    values, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
+    mean = float(np.average(values, weights=weight))
+    if problem.task.kind == "count":
+        center, scale = 0.0, mean or 1.0
+    else:
+        center, scale = mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weight))) or 1.0
+    return torch.from_numpy((problem.y - center) / scale).to(dtype), center, scale
+
+
+def tree_data(problem: Problem) -> TreeData:
+    """The same rows as trees read them: raw numbers, and codes with 0 for missing and -1 for other levels."""
+    encoded = problem.encoded
+    target = np.nan_to_num(problem.y.astype(np.float64))
+    if problem.task.is_classification:
+        target = np.maximum(target, 0).astype(np.int64)
+    return TreeData(
+        numbers=encoded.numbers,
+        codes=tree_codes(encoded.codes),
+        target=target,
+        tokens=token_counts(encoded, problem.layout.tokens_width),
+        weight=problem.weight,
+    )
+
+
+def token_counts(encoded: Encoded, width: int) -> TokenCounts | None:
+    """Hashed text of ``width`` buckets as trees read it."""
+    tokens = encoded.tokens
+    if tokens is None:
+        return None
+    return TokenCounts(data=tokens.data, indices=tokens.indices, indptr=tokens.indptr, width=width)
+
+
+def tree_codes(codes: np.ndarray) -> np.ndarray:
+    """Codes of the features as trees want them: other -> -1, missing -> 0, levels from 1.
+
+    >>> tree_codes(np.array([[0, 1, 2, 3]])).tolist()
+    [[-1, 0, 1, 2]]
+    """
+    return codes - (FIRST_LEVEL_CODE - 1)

@@ -1,0 +1,388 @@
+"""A race: screen, then confirm. What happens is decided by the plan and the evidence, never by the clock."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.errors import TrainingError
+from lanewise.lanes.candidate import Candidate, Event
+from lanewise.lanes.roster import Lane
+from lanewise.metrics import Metric
+from lanewise.search.policy import Policy, Standing
+from lanewise.training.journal import Journal, NoJournal
+from lanewise.training.plan import Plan
+from lanewise.training.team import Evidence, Team
+from lanewise.training.teams import TeamBuilder
+
+Fate = Literal["running", "pruned", "diverged", "confirmed"]
+
+SAVE_EVERY_SECONDS = 5.0
+"""Between two checkpoints of a team; it decides what a kill costs, never what comes out."""
+
+
+@dataclass(kw_only=True)
+class Trace:
+    """What was seen of one lane: a point per look at it."""
+
+    lane: Lane
+    phase: str
+    fractions: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    train_losses: list[float] = field(default_factory=list)
+    fate: Fate = "running"
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """A candidate that ran its full length on all folds and seeds.
+
+    ``predictions [N, K]`` are out of fold, averaged over seeds, each fold stopped at the fraction that
+    was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the fraction that was
+    best over all folds: where a refit stops.
+    """
+
+    candidate: Candidate
+    predictions: np.ndarray
+    stop: float
+    curve: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a race has shown."""
+
+    confirmed: tuple[Confirmed, ...]
+    traces: tuple[Trace, ...]
+    rungs: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """A sign of life for whoever watches: how far the race is and who leads."""
+
+    phase: str
+    done: float
+    lanes: int
+    candidates: int
+    leader: str = ""
+    score: float = float("nan")
+    spread: float = float("nan")
+
+
+@dataclass(kw_only=True)
+class Race:
+    """Runs a plan over one problem.
+
+    ``y [N]`` is the target in its own units, ``weight [N]`` or None. ``watch`` is called with a
+    :class:`Pulse` after every stretch of training, from any thread but never from two at once.
+    """
+
+    plan: Plan
+    builder: TeamBuilder
+    policy: Policy
+    metric: Metric
+    y: np.ndarray
+    weight: np.ndarray | None
+    watch: Callable[[Pulse], None]
+    journal: Journal = field(default_factory=NoJournal)
+
+    def __post_init__(self) -> None:
+        self._traces: dict[tuple[str, str], Trace] = {}
+        self._lock = threading.Lock()
+        self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
+        self._cost: dict[str, float] = {}
+        self._best: dict[str, tuple[float, str]] = {}
+        self._done = 0.0
+
+    def run(self) -> Result:
+        """Screen if the plan has rungs, then confirm."""
+        threads = torch.get_num_threads()
+        # One thread inside each product and teams side by side: measured better than the reverse.
+        torch.set_num_threads(1)
+        try:
+            started = time.monotonic()
+            survivors, words = self._screen() if self.plan.rungs else (list(self.plan.candidates), [])
+            screened = time.monotonic()
+            confirmed = self._confirm(survivors)
+        finally:
+            torch.set_num_threads(threads)
+        seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
+        if not confirmed:
+            message = (
+                "every candidate diverged on some fold; lower the learning rates or check the data for huge values"
+            )
+            raise TrainingError(message)
+        traces = tuple(self._traces.values())
+        return Result(confirmed=tuple(confirmed), traces=traces, rungs=tuple(words), seconds=seconds)
+
+    # -- screen -----------------------------------------------------------------------------------
+
+    def _screen(self) -> tuple[list[Candidate], list[str]]:
+        lanes = [Lane(candidate=candidate, fold=0, seed=self.plan.seeds[0]) for candidate in self.plan.candidates]
+        teams = self.builder.form(lanes, "screen")
+        left = {lane.id: lane for lane in lanes}
+        best: dict[str, float] = {}
+        words: list[str] = []
+        for rung, fraction in enumerate(self.plan.rungs):
+            found = self.stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
+            evidence = {item.lane.id: item for items in found for item in items}
+            self._retire("screen", [lane for lane in left.values() if lane.id not in evidence])
+            left = {name: lane for name, lane in left.items() if name in evidence}
+            if not left:
+                break
+            for name, item in evidence.items():
+                best[name] = _better(best.get(name), self._loss_score(item.valid, item.lane.fold))
+            names = list(left)
+            decision = self.policy.decide(self._standing(rung, names, best, evidence))
+            words.append(f"after {fraction:.0%} of the full length {decision.words}")
+            kept = {names[place] for place in decision.keep}
+            self._retire("screen", [left[name] for name in names if name not in kept], fate="pruned")
+            left = {name: left[name] for name in names if name in kept}
+            for team in teams:
+                team.keep(kept)
+            teams = [team for team in teams if team.lanes]
+        order = sorted(left, key=lambda name: np.nan_to_num(best[name], nan=np.inf))
+        for team in teams:
+            team.keep(())
+        return self._survivors([self._candidates[left[name].candidate.id] for name in order]), words
+
+    def _standing(
+        self, rung: int, names: Sequence[str], best: Mapping[str, float], evidence: Mapping[str, Evidence]
+    ) -> Standing:
+        families = list(dict.fromkeys(evidence[name].lane.candidate.model for name in names))
+        candidates = [evidence[name].lane.candidate for name in names]
+        return Standing(
+            rung=rung,
+            scores=np.array([best[name] for name in names]),
+            losses=None,
+            families=np.array([families.index(candidate.model) for candidate in candidates]),
+            protected=np.array([candidate.is_default for candidate in candidates]),
+        )
+
+    def _survivors(self, ordered: Sequence[Candidate]) -> list[Candidate]:
+        """The best of each family, as many as the plan confirms, and the default."""
+        taken: dict[str, int] = {}
+        result = []
+        for candidate in ordered:
+            if candidate.is_default:
+                result.append(candidate)
+            elif taken.get(candidate.model, 0) < self.plan.confirm.get(candidate.model, 0):
+                taken[candidate.model] = taken.get(candidate.model, 0) + 1
+                result.append(candidate)
+        return result
+
+    # -- confirm ----------------------------------------------------------------------------------
+
+    def _confirm(self, candidates: Sequence[Candidate]) -> list[Confirmed]:
+        lanes = [
+            Lane(candidate=candidate, fold=fold, seed=seed)
+            for candidate in candidates
+            for fold in range(self.plan.folds)
+            for seed in self.plan.seeds
+        ]
+        with self._lock:
+            self._done, self._best = 0.0, {}
+        teams = self.builder.form(lanes, "confirm")
+        found = self.stretch("confirm", teams, self.plan.grid, share=1.0)
+        for team in teams:
+            team.keep(())
+        looks: dict[str, dict[tuple[int, int], list[Evidence]]] = {}
+        for items in found:
+            for item in items:
+                by_group = looks.setdefault(item.lane.candidate.id, {})
+                by_group.setdefault(item.lane.group, []).append(item)
+        whole = self.plan.folds * len(self.plan.seeds)
+        confirmed = []
+        for candidate in candidates:
+            groups = looks.get(candidate.id, {})
+            complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
+            own = [lane for lane in lanes if lane.candidate.id == candidate.id]
+            self._retire("confirm", own, fate="confirmed" if complete else "diverged")
+            if complete:
+                confirmed.append(self._confirmed(candidate, groups))
+        return confirmed
+
+    def _confirmed(self, candidate: Candidate, groups: Mapping[tuple[int, int], list[Evidence]]) -> Confirmed:
+        folds = range(self.plan.folds)
+        # means over seeds: [fold][look] -> [n, K]
+        means = [
+            [
+                np.mean([groups[fold, seed][look].valid for seed in self.plan.seeds], axis=0)
+                for look in range(len(self.plan.grid))
+            ]
+            for fold in folds
+        ]
+        scores = np.array([[self._loss_score(valid, fold) for valid in means[fold]] for fold in folds])
+        predictions = np.full((len(self.y), means[0][0].shape[1]), np.nan)
+        for fold in folds:
+            others = [other for other in folds if other != fold]
+            look = _best_look(scores[others].mean(0))
+            predictions[self.builder.data.folds[fold].valid.numpy()] = means[fold][look]
+        overall = scores.mean(0)
+        return Confirmed(
+            candidate=candidate,
+            predictions=predictions,
+            stop=self.plan.grid[_best_look(overall)],
+            curve=tuple(float(value) * self.metric.sign for value in overall),
+            seconds=self._cost.get(candidate.id, 0.0),
+        )
+
+    # -- shared -----------------------------------------------------------------------------------
+
+    def stretch(
+        self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float
+    ) -> list[list[Evidence]]:
+        """Advance all teams through ``fractions``, side by side; evidence per team, in the order of the teams."""
+        lanes = sum(len(team.lanes) for team in teams)
+        unit = share / (len(fractions) * max(lanes, 1))
+        with ThreadPoolExecutor(self.plan.workers) as threads:
+            futures = [
+                threads.submit(self._run_team, f"{phase}-{fractions[0]:.4f}-{place}", phase, team, fractions, unit)
+                for place, team in enumerate(teams)
+            ]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def _run_team(self, key: str, phase: str, team: Team, fractions: Sequence[float], unit: float) -> list[Evidence]:
+        by_id = {lane.id: lane for lane in team.lanes}
+        found = self._resumed(key, team, by_id)
+        saved = time.monotonic()
+        looked = len({item.fraction for item in found})
+        for item in found:
+            self._record(phase, item)
+        for place, fraction in enumerate(fractions):
+            if place < looked:
+                continue
+            started = time.monotonic()
+            try:
+                team.advance(fraction)
+            except BaseException:
+                self._save(key, team, found)
+                raise
+            fresh = [replace(item, fraction=fraction) for item in team.evidence()]
+            self._note_repairs(phase, team)
+            found += fresh
+            self._account(team, time.monotonic() - started)
+            for item in fresh:
+                self._record(phase, item)
+            self._tell(phase, len(team.lanes) * unit)
+            if place == len(fractions) - 1 or time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                self._save(key, team, found)
+                saved = time.monotonic()
+        return found
+
+    def _save(self, key: str, team: Team, found: Sequence[Evidence]) -> None:
+        tensors, rest = team.state()
+        looks: list[dict[str, Any]] = []
+        for place, item in enumerate(found):
+            tensors[f"look/{place}"] = torch.from_numpy(np.ascontiguousarray(item.valid))
+            looks.append({"lane": item.lane.id, "fraction": item.fraction, "train_loss": _json_float(item.train_loss)})
+        self.journal.save(key, tensors, {"team": rest, "looks": looks})
+
+    def _resumed(self, key: str, team: Team, by_id: Mapping[str, Lane]) -> list[Evidence]:
+        kept = self.journal.load(key)
+        if kept is None:
+            return []
+        tensors, state = kept
+        looks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("look/")}
+        team.restore(tensors, state["team"])
+        return [
+            Evidence(
+                lane=by_id[look["lane"]],
+                fraction=look["fraction"],
+                valid=_array(looks[f"look/{place}"]),
+                train_loss=float("nan") if look["train_loss"] is None else look["train_loss"],
+            )
+            for place, look in enumerate(state["looks"])
+        ]
+
+    def _record(self, phase: str, item: Evidence) -> None:
+        score = self._loss_score(item.valid, item.lane.fold) * self.metric.sign
+        with self._lock:
+            trace = self._trace(phase, item.lane)
+            trace.fractions.append(item.fraction)
+            trace.scores.append(score)
+            trace.train_losses.append(item.train_loss)
+            oriented = score * self.metric.sign
+            known = self._best.get(item.lane.candidate.id)
+            if not np.isnan(oriented) and (known is None or oriented < known[0]):
+                self._best[item.lane.candidate.id] = (oriented, item.lane.candidate.label)
+
+    def _note_repairs(self, phase: str, team: Team) -> None:
+        """A repaired lane is a new candidate from now on; the original counts as diverged."""
+        lanes = {lane.id: lane for lane in team.lanes}
+        for name, event in team.repairs().items():
+            lane = lanes[name]
+            with self._lock:
+                self._trace(phase, lane).events.append(event)
+                before = self._candidates[lane.candidate.id]
+                again = f"{lane.candidate.id}-slower{len(before.events) + 1}"
+                self._candidates[lane.candidate.id] = before.repaired(event, id=again)
+
+    def _trace(self, phase: str, lane: Lane) -> Trace:
+        return self._traces.setdefault((phase, lane.id), Trace(lane=lane, phase=phase))
+
+    def _retire(self, phase: str, lanes: Sequence[Lane], *, fate: Fate = "diverged") -> None:
+        with self._lock:
+            for lane in lanes:
+                self._trace(phase, lane).fate = fate
+
+    def _account(self, team: Team, seconds: float) -> None:
+        with self._lock:
+            for lane in team.lanes:
+                cost = self._cost.get(lane.candidate.id, 0.0)
+                self._cost[lane.candidate.id] = cost + seconds / len(team.lanes)
+
+    def _tell(self, phase: str, done: float) -> None:
+        with self._lock:
+            self._done += done
+            alive = [trace for trace in self._traces.values() if trace.phase == phase and trace.fate == "running"]
+            best = sorted(self._best.values())
+            pulse = Pulse(
+                phase=phase,
+                done=min(self._done, 1.0),
+                lanes=len(alive),
+                candidates=len({trace.lane.candidate.id for trace in alive}),
+                leader=best[0][1] if best else "",
+                score=best[0][0] * self.metric.sign if best else float("nan"),
+            )
+            self.watch(pulse)
+
+    def _loss_score(self, valid: np.ndarray, fold: int) -> float:
+        """The metric on a fold's validation rows, oriented so that smaller is better."""
+        rows = self.builder.data.folds[fold].valid.numpy()
+        predicted = valid if self.builder.data.task.is_classification else valid[:, 0]
+        weight = None if self.weight is None else self.weight[rows]
+        return self.metric.sign * self.metric.score(self.y[rows], predicted, weight)
+
+
+def _best_look(scores: np.ndarray) -> int:
+    """The last look unless an earlier one is better: a full training is the simpler story."""
+    best = int(np.nanargmin(scores)) if not np.isnan(scores).all() else len(scores) - 1
+    return best if scores[best] < scores[-1] or np.isnan(scores[-1]) else len(scores) - 1
+
+
+def _better(known: float | None, score: float) -> float:
+    return score if known is None or np.isnan(known) else float(np.fmin(known, score))
+
+
+def _json_float(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.numpy()

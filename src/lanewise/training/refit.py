@@ -1,0 +1,65 @@
+"""Trains the chosen candidates once more, on every training row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.errors import TrainingError
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.training.data import ALL_ROWS
+from lanewise.training.fitted import Fitted
+from lanewise.training.race import Confirmed, Race
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Refitted:
+    """The final trainings of one candidate: a member per seed, and predictions averaged over them.
+
+    ``test [n, K]`` are predictions for the test rows, ``train [m, K]`` for the training rows.
+    """
+
+    candidate: Candidate
+    members: tuple[Fitted, ...]
+    test: np.ndarray
+
+
+def refit(race: Race, chosen: Sequence[Confirmed]) -> dict[str, Refitted]:
+    """Train each chosen candidate on all rows of the fold that holds nothing out, up to where it stopped best.
+
+    ``race.builder`` must be built over the data of the refit. Raises ``TrainingError`` if a lane fails that
+    did not fail on any fold.
+    """
+    by_stop: dict[float, list[Candidate]] = {}
+    for item in chosen:
+        by_stop.setdefault(item.stop, []).append(item.candidate)
+    result: dict[str, Refitted] = {}
+    for stop, candidates in sorted(by_stop.items()):
+        lanes = [
+            Lane(candidate=candidate, fold=ALL_ROWS, seed=seed) for candidate in candidates for seed in race.plan.seeds
+        ]
+        teams = race.builder.form(lanes, f"refit{stop}")
+        evidence = race.stretch(f"refit{stop}", teams, (stop,), share=len(lanes) / sum(map(len, by_stop.values())))
+        looks = {item.lane.id: item.valid for items in evidence for item in items}
+        members = {lane.id: team.export(lane.id) for team in teams for lane in team.lanes}
+        for candidate in candidates:
+            own = [lane for lane in lanes if lane.candidate.id == candidate.id]
+            result[candidate.id] = _refitted(candidate, own, members, looks)
+        for team in teams:
+            team.keep(())
+    return result
+
+
+def _refitted(
+    candidate: Candidate, lanes: Sequence[Lane], members: Mapping[str, Fitted], looks: Mapping[str, np.ndarray]
+) -> Refitted:
+    lost = [lane.id for lane in lanes if lane.id not in looks or not np.isfinite(looks[lane.id]).all()]
+    if lost:
+        message = f"{candidate.label} trained on every fold but diverged on all rows; lower its learning rate"
+        raise TrainingError(message)
+    return Refitted(
+        candidate=candidate,
+        members=tuple(members[lane.id] for lane in lanes),
+        test=np.mean([looks[lane.id] for lane in lanes], axis=0),
+    )

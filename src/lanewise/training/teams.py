@@ -1,0 +1,91 @@
+"""Forms teams: which lanes train together, in stacks of which width."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lanewise.lanes.roster import Lane
+from lanewise.losses import LOSSES_OF
+from lanewise.models.base import structure_key
+from lanewise.models.registry import STACKED, build
+from lanewise.optim.registry import rule
+from lanewise.training.data import TrainingData
+from lanewise.training.plan import Lengths, chunk_width
+from lanewise.training.proposals import SOLVER
+from lanewise.training.solver_team import SolverTeam
+from lanewise.training.stack import Stack
+from lanewise.training.team import Team
+from lanewise.training.tree_pool import TreePool
+from lanewise.training.tree_team import TreeTeam
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamBuilder:
+    """Turns lanes into teams. The same lanes always give the same teams, in the same order."""
+
+    data: TrainingData
+    lengths: Lengths
+    workers: int
+    stop: Callable[[], bool]
+    pool: TreePool | None = None
+    dtype: torch.dtype = torch.float32
+    compute: torch.dtype | None = None
+
+    def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
+        """Teams of all lanes; a stack shares structure, loss and batch size, and fits the cache."""
+        teams: list[Team] = []
+        groups: dict[tuple[object, ...], list[Lane]] = {}
+        for lane in lanes:
+            if lane.candidate.model in STACKED:
+                groups.setdefault(self.key(lane), []).append(lane)
+            else:
+                teams.append(self._trees([lane], phase))
+        for group in groups.values():
+            teams += [self._stack(chunk) for chunk in self._chunks(group)]
+        return teams
+
+    def key(self, lane: Lane) -> tuple[object, ...]:
+        """What lanes must have in common to share a stack."""
+        candidate = lane.candidate
+        loss = candidate.text("loss", LOSSES_OF[self.data.task.kind][0])
+        shape = structure_key(candidate, STACKED[candidate.model].structure)
+        solved = candidate.optimizer == SOLVER
+        full = not solved and rule(candidate.optimizer).full_batch
+        return (candidate.model, loss, shape, solved, full, 0 if solved or full else candidate.number("batch_size"))
+
+    def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
+        """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""
+        ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
+        parameters = build([lanes[0].candidate], self.data.width).layout.width
+        count = max(-(-len(ordered) // chunk_width(parameters)), min(self.workers, len(ordered)))
+        bounds = [len(ordered) * place // count for place in range(count + 1)]
+        return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
+
+    def _stack(self, lanes: Sequence[Lane]) -> Team:
+        candidate = lanes[0].candidate
+        if candidate.optimizer == SOLVER:
+            return SolverTeam(lanes, self.data, iterations=self.lengths.iterations, stop=self.stop)
+        if rule(candidate.optimizer).full_batch:
+            batch, length = self.data.rows, self.lengths.iterations
+        else:
+            batch = int(candidate.number("batch_size", 128))
+            length = self.lengths.steps(batch)
+        return Stack(
+            lanes,
+            self.data,
+            length=length,
+            batch_size=batch,
+            dtype=self.dtype,
+            compute=self.compute if candidate.model == "mlp" else None,
+            stop=self.stop,
+        )
+
+    def _trees(self, lanes: Sequence[Lane], phase: str) -> Team:
+        assert self.pool is not None, "tree lanes need a pool of workers"
+        return TreeTeam(
+            lanes, self.data, self.pool, phase=phase, rounds_share=self.lengths.rounds_share, stop=self.stop
+        )

@@ -1,0 +1,157 @@
+"""The worker process of boosted and single trees: ``python -m lanewise.training.tree_worker FOLDER``.
+
+It answers one request at a time over its standard streams (``tree_frames``), holds its lanes alive
+between rungs, and loads numpy, LightGBM and scikit-learn but never torch, whose OpenMP runtime
+must not share a process with theirs. It ends at once when its parent closes the pipe or dies.
+
+========== ======================================= =========================================
+request    header and arrays                       answer
+========== ======================================= =========================================
+start      task, classes, threads                  ready
+open       lane, fold, seed, spec; train, valid    (the arrays only for a fold not yet known)
+advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
+predict    lane, rounds; rows                      predictions
+train      lane                                    predictions of the training rows
+export     lane, rounds                            kind, meta; text
+drop       lane                                    whether its fold is gone too
+========== ======================================= =========================================
+
+A request that fails is answered with ``error``, one line.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from lanewise.models.trees import TreeSpec
+from lanewise.training.tree_data import TreeData
+from lanewise.training.tree_frames import Arrays, FrameError, Header, read_frame, write_frame
+from lanewise.training.tree_lanes import Fold, TreeLane, TreeTask, open_lane
+
+FOLDER_PREFIX = "lanewise-trees-"
+Answer = tuple[dict[str, Any], Arrays]
+
+
+class Worker:
+    """The lanes of this process and the answers to requests about them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folds: dict[str, Fold] = {}
+        self._lanes: dict[str, tuple[TreeLane, str]] = {}
+        self._requests: dict[str, Callable[[Header, Arrays], Answer]] = {
+            "start": self._start,
+            "open": self._open,
+            "advance": self._advance,
+            "predict": self._predict,
+            "train": self._train,
+            "export": self._export,
+            "drop": self._drop,
+        }
+
+    def answer(self, header: Header, arrays: Arrays) -> Answer:
+        """The answer to one request; whatever goes wrong becomes one line."""
+        try:
+            return self._requests[header["op"]](header, arrays)
+        except MemoryError:
+            return {"error": "the worker ran out of memory: train fewer lanes at once or use fewer rows"}, {}
+        except Exception as error:
+            line = " ".join(str(error).split()) or type(error).__name__
+            return {"error": line[:2000]}, {}
+
+    def _start(self, header: Header, _: Arrays) -> Answer:
+        self._task = TreeTask(kind=header["task"], classes=int(header["classes"]))
+        self._threads = int(header["threads"])
+        self._data = TreeData.read(self._folder)
+        return {"ready": True}, {}
+
+    def _open(self, header: Header, arrays: Arrays) -> Answer:
+        key = header["fold"]
+        if key not in self._folds:
+            self._folds[key] = Fold(self._data, self._task, arrays["train"], arrays["valid"], threads=self._threads)
+        lane = open_lane(self._folds[key], TreeSpec(**header["spec"]), header["seed"])
+        self._lanes[header["lane"]] = lane, key
+        return {}, {}
+
+    def _advance(self, header: Header, _: Arrays) -> Answer:
+        predictions = self._lane(header).advance(header["rounds"], header["predict_at"])
+        return {}, {"predictions": np.stack(predictions)} if predictions else {}
+
+    def _predict(self, header: Header, arrays: Arrays) -> Answer:
+        return {}, {"predictions": self._lane(header).predict(arrays["rows"], header["rounds"])}
+
+    def _train(self, header: Header, _: Arrays) -> Answer:
+        return {}, {"predictions": self._lane(header).train_predictions()}
+
+    def _export(self, header: Header, _: Arrays) -> Answer:
+        saved = self._lane(header).saved(header["rounds"])
+        text = np.frombuffer(saved.text.encode(), dtype=np.uint8)
+        return {"kind": saved.kind, "meta": dict(saved.meta)}, {"text": text}
+
+    def _drop(self, header: Header, _: Arrays) -> Answer:
+        key = self._lanes[header["lane"]][1]
+        del self._lanes[header["lane"]]
+        gone = all(used != key for _, used in self._lanes.values())
+        if gone:
+            del self._folds[key]
+        return {"fold_gone": gone}, {}
+
+    def _lane(self, header: Header) -> TreeLane:
+        return self._lanes[header["lane"]][0]
+
+
+def main(folder: Path) -> None:
+    """Answer requests until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business; it ends us
+    answers = _take_over_stdout()
+    requests: SimpleQueue[tuple[Header, Arrays]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, folder), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(os.getppid(), folder), daemon=True).start()
+    import_module("lightgbm")  # takes a second or two, best spent while the parent is busy elsewhere
+    worker = Worker(folder)
+    while True:
+        write_frame(answers, *worker.answer(*requests.get()))
+
+
+def _take_over_stdout() -> BinaryIO:
+    """The stream of answers. Whatever a library prints goes to the log instead."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _watch_parent(parent: int, folder: Path) -> None:
+    """Leave when the parent dies although others, forked from it, keep our pipe open."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    _leave(folder)
+
+
+def _listen(stream: BinaryIO, requests: "SimpleQueue[tuple[Header, Arrays]]", folder: Path) -> None:
+    """Hand on requests; leave at once when the parent is gone, even in the middle of a round."""
+    try:
+        while True:
+            requests.put(read_frame(stream))
+    except (EOFError, FrameError, OSError):
+        _leave(folder)
+
+
+def _leave(folder: Path) -> NoReturn:
+    """End now. A parent that was killed could not remove the folder, so we do."""
+    if folder.name.startswith(FOLDER_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

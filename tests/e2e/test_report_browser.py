@@ -1,0 +1,154 @@
+"""The report in a real browser: silent, without requests, and never wider than the screen."""
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lanewise.reporting.report import render
+
+SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium; skips with a reason where it or playwright is absent."""
+    api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def documents() -> dict[str, Any]:
+    """The sample documents of the unit tests."""
+    path = Path(__file__).resolve().parents[1] / "unit" / "reporting" / "sample_documents.py"
+    spec = importlib.util.spec_from_file_location("sample_documents", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SAMPLES
+
+
+class Visit:
+    """A page that is open, with everything that it said, asked for, or failed at."""
+
+    def __init__(self, browser: Any, file: Path, **settings: Any) -> None:
+        self.context = browser.new_context(**settings)
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(file.as_uri())
+
+    def __enter__(self) -> "Visit":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def background(self) -> str:
+        return self.page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+@pytest.fixture
+def written(documents, tmp_path):
+    def write(name: str) -> Path:
+        file = tmp_path / f"{name}.html"
+        file.write_text(render(documents[name]()), encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_silent_offline_and_within_the_screen(browser, written, name, width, scheme):
+    file = written(name)
+    with Visit(browser, file, viewport={"width": width, "height": 800}, color_scheme=scheme) as visit:
+        visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert visit.page.evaluate("[...document.querySelectorAll('svg')].every((one) => one.clientHeight >= 0)")
+        assert visit.said == []
+        assert visit.asked == [file.as_uri()]
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(browser, written):
+    file = written("binary")
+    with Visit(browser, file, color_scheme="dark") as dark, Visit(browser, file, color_scheme="light") as light:
+        night, day = dark.background(), light.background()
+        assert night != day
+        dark.page.click("#theme")
+        assert dark.background() == day
+        dark.page.click("#theme")
+        assert dark.background() == night
+
+
+def test_lanes_can_be_hidden_and_are_named_under_the_pointer(browser, written):
+    with Visit(browser, written("binary"), viewport={"width": 1280, "height": 800}) as visit:
+        page = visit.page
+        pruned = page.locator("path.lane.pruned").first
+        assert pruned.is_visible()
+        page.uncheck("input[data-status=pruned]")
+        assert not pruned.is_visible()
+        page.check("input[data-status=pruned]")
+        page.select_option("#optimizer", "adamw")
+        lanes = "[...document.querySelectorAll('.lane:not(.off)[data-optimizer]')]"
+        shown = page.evaluate(f"{lanes}.map((one) => one.dataset.optimizer)")
+        assert set(shown) == {"adamw"}
+        page.locator("svg.race").scroll_into_view_if_needed()
+        box = page.locator("svg.race").bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 0.999, box["y"] + box["height"] * 0.93)
+        assert "adamw" in page.text_content("#race-words")
+        assert page.locator(".lane.lit").count() == 1
+        assert visit.said == []
+
+
+def test_without_scripts_everything_is_there(browser, written):
+    with Visit(browser, written("binary"), java_script_enabled=False) as visit:
+        assert visit.page.locator("section").count() == 12
+        assert not visit.page.locator("#theme").is_visible()
+        assert not visit.page.locator("input[data-status=pruned]").is_visible()
+
+
+def test_paper_shows_what_waits_behind_clicks(browser, written):
+    with Visit(browser, written("binary")) as visit:
+        assert visit.page.pdf(format="A4").startswith(b"%PDF")
+        visit.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert visit.page.locator("details:not([open])").count() == 0
+
+
+CONTRAST = """() => {
+  const light = (rgb) => rgb.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const ground = light(getComputedStyle(document.body).backgroundColor);
+  const seen = {};
+  for (const one of document.querySelectorAll("h1, h2, p, th, td, dt, dd, small, text, a, .tag, .value, summary")) {
+    if (one.closest(".confusion") || !one.textContent.trim()) continue;
+    const style = getComputedStyle(one);
+    const ink = light(one.tagName === "text" ? style.fill : style.color);
+    const ratio = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+    if (ratio < 4.5) seen[one.tagName + "." + (one.className.baseVal ?? one.className)] = ratio;
+  }
+  return seen;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_the_page(browser, written, scheme):
+    with Visit(browser, written("binary"), color_scheme=scheme) as visit:
+        assert visit.page.evaluate(CONTRAST) == {}

@@ -1,0 +1,219 @@
+"""Trees when processes die: workers, parents, and the folder they share."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lanewise.errors import TrainingError
+from lanewise.models.trees import TreeSpec
+from lanewise.task import Task
+from lanewise.training.tree_data import TreeData
+from lanewise.training.tree_pool import TreePool
+
+ROWS = np.arange(600)
+TRAIN, VALID = ROWS[:400], ROWS[400:]
+TASK = Task(target="y", kind="regression", metric="rmse")
+SPEC = TreeSpec(rounds=30, bagging_fraction=0.7)
+LONG = TreeSpec(rounds=100_000, num_leaves=60, min_child_samples=1)
+
+PARENT = """
+import os
+import signal
+import sys
+from pathlib import Path
+import numpy as np
+from lanewise.models.trees import TreeSpec
+from lanewise.task import Task
+from lanewise.training.tree_data import TreeData
+from lanewise.training.tree_pool import TreePool
+
+rng = np.random.default_rng(0)
+numbers = rng.normal(size=(2000, 20))
+data = TreeData(numbers=numbers, codes=np.zeros((2000, 0), dtype=int), target=numbers[:, 0])
+task = Task(target="y", kind="regression", metric="rmse")
+with TreePool(data, task, workers=2, threads_per_worker=1, folder=Path(sys.argv[1])) as pool:
+    for name in "ab":
+        pool.open(name, TreeSpec(rounds=100_000), train_rows=np.arange(2000), valid_rows=np.arange(9), seed=0)
+        pool.advance(name, 1)
+    print(*pool.process_ids(), flush=True)
+    if "fork" in sys.argv:
+        child = os.fork()
+        if child == 0:
+            os.close(1)
+            signal.pause()
+        print(child, flush=True)
+    pool.advance("a", 100_000)
+"""
+
+
+def make_data() -> TreeData:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(600, 4))
+    return TreeData(numbers=numbers, codes=np.zeros((600, 0), dtype=int), target=numbers[:, 0] + rng.normal(size=600))
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[TreePool]:
+    with TreePool(make_data(), TASK, workers=2, threads_per_worker=1, folder=tmp_path) as pool:
+        for seed, name in enumerate("abcd"):
+            pool.open(name, SPEC, train_rows=TRAIN, valid_rows=VALID, seed=seed)
+        yield pool
+    assert not list(tmp_path.iterdir())
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def wait_until(condition, seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def gone(pid: int) -> bool:
+    """Ended, whether or not whoever inherited it has collected it."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_killed_worker_is_replaced_and_its_lanes_trained_again_to_the_same_bits(pool: TreePool) -> None:
+    expected = {}
+    for name in "abcd":
+        (at_rung,) = pool.advance(name, 10, predict_at=[10])
+        expected[name] = at_rung, pool.digest(name), pool.train_score(name)
+    before = pool.process_ids()
+    victim = pool.worker_of("a")
+    kill(before[victim])
+    for name in "abcd":  # lanes that are read, not trained on, come back as well
+        assert pool.digest(name) == expected[name][1]
+        np.testing.assert_array_equal(pool.train_score(name), expected[name][2])
+        np.testing.assert_array_equal(pool.predict(name, VALID), expected[name][0])
+    after = pool.process_ids()
+    assert after[victim] != before[victim]
+    assert after[1 - victim] == before[1 - victim]
+    kill(after[victim])
+    (rung_again, end) = pool.advance("a", 30, predict_at=[10, 30])
+    np.testing.assert_array_equal(rung_again, expected["a"][0])
+    with TreePool(make_data(), TASK, workers=1, threads_per_worker=1) as fresh:
+        fresh.open("a", SPEC, train_rows=TRAIN, valid_rows=VALID, seed=0)
+        np.testing.assert_array_equal(fresh.advance("a", 30, predict_at=[30])[0], end)
+        assert fresh.digest("a") == pool.digest("a")
+
+
+def test_a_lane_whose_worker_dies_twice_is_given_up_and_the_others_go_on(pool: TreePool) -> None:
+    pool.open("poison", LONG, train_rows=TRAIN, valid_rows=VALID, seed=0)
+    victim = pool.worker_of("poison")
+    (neighbour,) = [name for name in "abcd" if pool.worker_of(name) == victim][:1]
+    expected = pool.advance(neighbour, 5, predict_at=[5])[0]
+    ended = threading.Event()
+
+    def keep_killing() -> None:
+        seen: set[int] = set()
+        while not ended.wait(0.05):
+            pid = pool.process_ids()[victim]
+            if pid not in seen:
+                seen.add(pid)
+                ended.wait(0.3)
+                kill(pid)
+
+    killer = threading.Thread(target=keep_killing)
+    killer.start()
+    with pytest.raises(TrainingError, match="trained lane 'poison' was ended twice, by SIGKILL; if memory ran out"):
+        pool.advance("poison", 100_000)
+    ended.set()
+    killer.join()
+    pool.drop("poison")
+    np.testing.assert_array_equal(pool.advance(neighbour, 5, predict_at=[5])[0], expected)
+    other = next(name for name in "abcd" if pool.worker_of(name) != victim)
+    assert pool.advance(other, 5, predict_at=[5])[0].shape == (200,)
+
+
+def test_a_lane_may_be_dropped_after_its_worker_died(pool: TreePool) -> None:
+    pool.advance("a", 2)
+    kill(pool.process_ids()[pool.worker_of("a")])
+    pool.drop("a")
+    pool.open("a", SPEC, train_rows=TRAIN, valid_rows=VALID, seed=0)
+    assert pool.advance("a", 2, predict_at=[2])[0].shape == (200,)
+
+
+def test_closing_frees_a_thread_that_waits(pool: TreePool) -> None:
+    pool.open("long", LONG, train_rows=TRAIN, valid_rows=VALID, seed=0)
+    pool.advance("long", 1)
+    caught: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            pool.advance("long", 100_000)
+        except BaseException as error:
+            caught.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.2)
+    pool.close()
+    waiting.join(20.0)
+    assert not waiting.is_alive()
+    assert isinstance(caught[0], TrainingError)
+    with pytest.raises(TrainingError, match="were ended"):
+        pool.advance("a", 1)
+
+
+def test_a_table_that_cannot_be_read_is_reported(pool: TreePool) -> None:
+    pool.advance("a", 1)
+    (pool.folder / "numbers.npy").write_bytes(b"damaged")
+    kill(pool.process_ids()[pool.worker_of("a")])
+    with pytest.raises(TrainingError, match="worker could not start") as caught:
+        pool.advance("a", 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("how", "mode"),
+    [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGKILL, ""), (signal.SIGKILL, "fork")],
+)
+def test_a_parent_that_ends_leaves_no_process_and_no_folder(tmp_path: Path, how: signal.Signals, mode: str) -> None:
+    """Also where a process forked from the parent outlives it and holds the workers' pipes open."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path), mode],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        assert not any(gone(pid) for pid in workers)
+        assert len(list(tmp_path.iterdir())) == 1
+        holder = int(parent.stdout.readline()) if mode == "fork" else None
+        parent.send_signal(how)
+        parent.wait(20.0)
+    try:
+        assert wait_until(lambda: all(gone(pid) for pid in workers))
+        assert wait_until(lambda: not list(tmp_path.iterdir()))
+    finally:
+        if holder is not None:
+            kill(holder)
+
+
+def test_the_terminals_ctrl_c_reaches_no_worker(pool: TreePool) -> None:
+    pool.advance("a", 1)
+    before = pool.process_ids()
+    os.kill(before[pool.worker_of("a")], signal.SIGINT)
+    assert pool.advance("a", 3, predict_at=[3])[0].shape == (200,)
+    assert pool.process_ids() == before

@@ -1,0 +1,258 @@
+"""What is set aside before training, why, and what is warned of."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lanewise.data.auditing import audit
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.findings import Finding
+from lanewise.errors import DataError, UsageError
+
+ROWS = 60
+
+
+def table(kinds: dict[str, ColumnKind] | None = None, **columns: list | np.ndarray) -> Dataset:
+    """Table with a target ``y``, two plain features and the given columns."""
+    rng = np.random.default_rng(0)
+    rows = len(next(iter(columns.values()))) if columns else ROWS
+    base = {"y": rng.normal(size=rows), "size": rng.normal(size=rows), "town": rng.choice(["Ulm", "Bonn"], size=rows)}
+    frame = pl.DataFrame({**base, **columns}, strict=False)
+    found: dict[str, ColumnKind] = {
+        name: "number" if frame[name].dtype.is_numeric() else "category" for name in frame.columns
+    }
+    return Dataset(frame=frame, kinds={**found, **(kinds or {})}, source="a table")
+
+
+def codes(findings: tuple[Finding, ...]) -> list[tuple[str, str | None]]:
+    return [(finding.code, finding.column) for finding in findings]
+
+
+def words(count: int) -> list[str]:
+    return [f"x{row:03}" for row in range(count)]
+
+
+def test_a_plain_table_is_used_whole() -> None:
+    found = audit(table(), target="y")
+    assert found.features == ("size", "town")
+    assert found.set_aside == {}
+    assert found.rows.tolist() == list(range(ROWS))
+    assert found.rows.dtype == np.int64
+    assert found.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "code", "reason"),
+    [
+        ([None] * ROWS, "number", "empty_column", "it has no value in any row"),
+        (["a"] * ROWS, "category", "constant_column", "it is 'a' in every row"),
+        (list(range(1, ROWS + 1)), "number", "row_counter", "it numbers the rows from 1 to 60"),
+        (list(range(ROWS))[::-1], "number", "row_counter", "it numbers the rows from 0 to 59"),
+        (words(ROWS), "category", "identifier_column", "its 60 different values in 60 rows identify"),
+        (words(ROWS), "text", "identifier_column", "its 60 different values in 60 rows identify"),
+        ([*words(ROWS - 3), None, None, "x001"], "category", "identifier_column", "57 different values in 58 rows"),
+    ],
+)
+def test_columns_that_cannot_teach_are_set_aside(values: list, kind: ColumnKind, code: str, reason: str) -> None:
+    found = audit(table({"odd": kind}, odd=values), target="y")
+    assert found.features == ("size", "town")
+    assert reason in found.set_aside["odd"]
+    assert codes(found.findings) == [(code, "odd")]
+    assert reason in found.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a"] * (ROWS // 2) + [None] * (ROWS // 2), "category"),
+        (list(range(1960, 1960 + ROWS)), "number"),
+        ([row / 7 for row in range(ROWS)], "number"),
+        ([f"the note of row {row}" for row in range(ROWS)], "text"),
+        (words(ROWS - 6) + words(6), "category"),
+    ],
+    ids=["present or not", "years", "fractions", "sentences", "mostly distinct"],
+)
+def test_columns_that_can_teach_are_kept(values: list, kind: ColumnKind) -> None:
+    assert "odd" in audit(table({"odd": kind}, odd=values), target="y").features
+
+
+def test_distinct_whole_numbers_need_an_identifying_name() -> None:
+    numbers = np.arange(ROWS) * 7 + 100
+    named = {"customer_id": numbers, "PassengerId": numbers, "IDs": numbers, "fluid": numbers, "idea": numbers}
+    found = audit(table(None, **named), target="y")
+    assert set(found.set_aside) == {"customer_id", "PassengerId", "IDs"}
+
+
+def test_few_rows_are_no_ground_to_see_identifiers() -> None:
+    assert "odd" in audit(table(odd=words(19)), target="y").features
+
+
+def test_keep_overrules_except_where_nothing_can_be_learnt() -> None:
+    dataset = table(code=words(ROWS), fixed=["a"] * ROWS)
+    found = audit(dataset, target="y", keep=("code", "fixed"))
+    assert "code" in found.features
+    assert set(found.set_aside) == {"fixed"}
+
+
+def test_drop_weight_and_group_are_no_features() -> None:
+    dataset = table(w=[1.0] * (ROWS - 1) + [2.0], g=list("abc") * 20)
+    found = audit(dataset, target="y", drop=("town",), weight="w", group="g")
+    assert found.features == ("size",)
+    assert found.set_aside == {"town": "dropped as asked", "w": "weight of the rows", "g": "group of the rows"}
+
+
+def test_rows_without_target_or_weight_are_set_aside_and_counted() -> None:
+    dataset = table(y=[None, None, *range(58)], w=[1.0, None, None, *[2.0] * 57])
+    found = audit(dataset, target="y", weight="w")
+    assert found.rows.tolist() == list(range(3, 60))
+    counted = {finding.code: finding.count for finding in found.findings}
+    assert counted["target_missing"] == 2
+    assert counted["weight_missing"] == 1
+
+
+@pytest.mark.parametrize("role", ["drop", "keep", "weight", "group", "time"])
+def test_unknown_names_are_answered_with_close_ones(role: str) -> None:
+    asked: dict[str, Any] = {role: ("Town",) if role in ("drop", "keep") else "Town"}
+    with pytest.raises(UsageError, match=f"{role} names 'Town', no column of a table: did you mean 'town'"):
+        audit(table(), target="y", **asked)
+
+
+def test_contradicting_roles_are_refused() -> None:
+    contradictions: list[dict[str, Any]] = [{"drop": ("y",)}, {"weight": "y"}, {"drop": ("size",), "keep": ("size",)}]
+    for roles in contradictions:
+        with pytest.raises(UsageError, match="cannot be both"):
+            audit(table(), target="y", **roles)
+    with pytest.raises(UsageError, match="column 'size' cannot be both weight and group; name it once"):
+        audit(table(), target="y", weight="size", group="size")
+    assert audit(table(), target="y", drop=("size",), time="size").features == ("town",)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([-1.0] * 2 + [1.0] * 58, "'w' has 2 weights below zero or not finite"),
+        ([float("inf")] + [1.0] * 59, "'w' has 1 weight below zero or not finite"),
+        ([float("nan")] + [1.0] * 59, "'w' has 1 weight below zero or not finite"),
+        ([0.0] * 60, "add up to zero"),
+        (["heavy"] * 60, "weight column 'w' is category"),
+    ],
+)
+def test_unusable_weights_are_refused(weights: list, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        audit(table(w=weights), target="y", weight="w")
+
+
+def test_missing_groups_and_times_are_refused() -> None:
+    dataset = table(g=[None, *["a", "b"] * 29, "a"])
+    with pytest.raises(DataError, match="group column 'g' is missing in 1 row;"):
+        audit(dataset, target="y", group="g")
+    with pytest.raises(DataError, match="time column 'g' is missing in 1 row;"):
+        audit(dataset, target="y", time="g")
+
+
+@pytest.mark.parametrize("rows", [0, 3, 9])
+def test_too_few_rows_are_refused(rows: int) -> None:
+    with pytest.raises(DataError, match=f"a table has {rows} rows with a known 'y'; at least 10 are needed"):
+        audit(table(y=[1.5, 2.5, 3.5] * (rows // 3)), target="y")
+    with pytest.raises(DataError, match=f"{rows} rows with a known 'y'"):
+        audit(table(y=[*range(rows), *[None] * 20]), target="y")
+
+
+def test_no_column_left_is_refused_with_the_reasons() -> None:
+    with pytest.raises(DataError, match=r"no column left to learn 'y' from .*'odd': it has no value in any row"):
+        audit(table(odd=[None] * ROWS), target="y", drop=("size", "town"))
+    with pytest.raises(DataError, match="no column 'z' in a table"):
+        audit(table(), target="z")
+
+
+def test_nearly_empty_columns_are_warned_of_and_kept() -> None:
+    found = audit(table(odd=[1.0, 2.0] + [None] * 58), target="y")
+    assert "odd" in found.features
+    (finding,) = found.findings
+    assert (finding.code, finding.severity, finding.count) == ("nearly_empty", "warning", 58)
+
+
+def test_repeated_rows_are_counted() -> None:
+    dataset = table()
+    double = Dataset(frame=pl.concat([dataset.frame, dataset.frame[:12]]), kinds=dataset.kinds, source="a table")
+    (finding,) = audit(double, target="y").findings
+    assert (finding.code, finding.severity, finding.count) == ("duplicate_rows", "warning", 12)
+    assert finding.figure == pytest.approx(12 / 72)
+
+
+def test_unequal_classes_are_told() -> None:
+    rare = ["yes"] * 5 + ["no"] * 55
+    (finding,) = audit(table(y=rare), target="y").findings
+    assert (finding.code, finding.count) == ("class_imbalance", 5)
+    assert "'yes' has 5 of 60 rows (8.3%)" in finding.message
+    assert audit(table(y=["yes"] * 6 + ["no"] * 54), target="y").findings == ()
+    assert audit(table(y=[0] * 4 + [1] * 56), target="y", kind="regression").findings == ()
+
+
+def test_repeated_far_extremes_are_told() -> None:
+    numbers = np.random.default_rng(1).uniform(2, 9, ROWS)
+    low, high, few = numbers.copy(), numbers.copy(), numbers.copy()
+    low[:15], high[:15], few[:9] = -200, 999, 999
+    found = audit(table(low=low, high=high, few=few, plain=numbers), target="y")
+    assert codes(found.findings) == [("sentinel_value", "low"), ("sentinel_value", "high")]
+    assert "'low' is -200 in 15 rows and otherwise 2" in found.findings[0].message
+
+
+def test_infinite_values_are_told_and_hinder_nothing() -> None:
+    numbers = np.random.default_rng(1).uniform(2, 9, ROWS)
+    numbers[:15], numbers[15:18] = np.inf, -np.inf
+    (finding,) = audit(table(ratio=numbers), target="y").findings
+    assert (finding.code, finding.count, finding.severity) == ("infinite_values", 18, "warning")
+
+
+def test_leaks_are_passed_on() -> None:
+    y = np.random.default_rng(5).normal(size=ROWS)
+    found = audit(table(y=y, copy=2 * y), target="y")
+    assert codes(found.findings) == [("leaks_target", "copy")]
+    assert "copy" in found.features
+
+
+@pytest.mark.parametrize(
+    ("file", "separator", "target", "aside", "told"),
+    [
+        (
+            "titanic.csv",
+            ",",
+            "Survived",
+            {"PassengerId": "1 to 891", "Name": "891 different values"},
+            {"duplicate_rows"},
+        ),
+        ("telco_churn.csv", ",", "Churn", {"customerID": "7043 different values"}, {"duplicate_rows"}),
+        (
+            "bike_sharing_hour.csv.gz",
+            ",",
+            "cnt",
+            {"instant": "1 to 17379"},
+            {"leaks_target", "sums_to_target"},
+        ),
+        ("caravan.csv.gz", ",", "Purchase", {"rownames": "1 to 5822"}, {"class_imbalance", "duplicate_rows"}),
+        ("mushrooms.csv", ",", "type", {"veil_type": "it is 'p' in every row"}, {"leaks_target"}),
+        (
+            "bank_additional_full.csv.gz",
+            ";",
+            "y",
+            {},
+            {"sentinel_value", "strongest_column", "duplicate_rows"},
+        ),
+        ("heart_cleveland.csv", ",", "target", {}, set()),
+    ],
+)
+def test_known_tables(*, shared_data: Path, file: str, separator: str, target: str, aside: dict, told: set) -> None:
+    frame = pl.read_csv(shared_data / file, separator=separator, infer_schema_length=None)
+    kinds: dict[str, ColumnKind] = {
+        name: "number" if frame[name].dtype.is_numeric() else "category" for name in frame.columns
+    }
+    found = audit(Dataset(frame=frame, kinds=kinds, source=file), target=target)
+    assert set(found.set_aside) == set(aside)
+    for name, reason in aside.items():
+        assert reason in found.set_aside[name]
+    columns = {"row_counter", "identifier_column", "constant_column"}
+    assert {finding.code for finding in found.findings} - columns == told

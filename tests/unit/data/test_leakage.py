@@ -1,0 +1,126 @@
+"""Columns that nearly tell the target are reported with a figure measured on rows held out."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.findings import Finding
+from lanewise.data.leakage import leakage
+from lanewise.task import TaskKind
+
+ROWS = 600
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=ROWS)
+
+
+def leaks(y: np.ndarray | list, kind: TaskKind, **columns: np.ndarray | list) -> tuple[Finding, ...]:
+    frame = pl.DataFrame({**columns, "y": y}, strict=False)
+    kinds: dict[str, ColumnKind] = {
+        name: "number" if frame[name].dtype.is_numeric() else "category" for name in frame.columns
+    }
+    dataset = Dataset(frame=frame, kinds=kinds, source="a table")
+    return leakage(dataset, target="y", kind=kind, features=tuple(columns), rows=np.arange(frame.height))
+
+
+def test_a_copy_of_a_number_is_a_leak_whatever_its_tail() -> None:
+    for y in (noise(0), np.exp(2 * noise(0)), np.cumsum(noise(0))):
+        (finding,) = leaks(y, "regression", copy=3 * y + 1, other=noise(1))
+        assert (finding.code, finding.severity, finding.column) == ("leaks_target", "warning", "copy")
+        assert finding.figure == pytest.approx(1, abs=1e-6)
+
+
+def test_a_monotone_copy_is_a_leak() -> None:
+    y = np.exp(2 * noise(0))
+    assert [finding.column for finding in leaks(y, "regression", copy=np.log(y), other=noise(1))] == ["copy"]
+
+
+def test_a_curved_copy_is_a_leak() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, ROWS)
+    assert [finding.column for finding in leaks(x**2, "regression", copy=x, other=noise(1))] == ["copy"]
+
+
+def test_noise_is_no_leak() -> None:
+    assert leaks(noise(0), "regression", a=noise(1), b=noise(2)) == ()
+    assert leaks((noise(0) > 0).astype(int), "binary", a=noise(1), b=noise(2)) == ()
+    assert leaks(np.arange(ROWS) % 5, "multiclass", a=noise(1), b=noise(2)) == ()
+
+
+def test_high_cardinality_text_is_not_taken_for_a_leak() -> None:
+    names = [f"name {row}" for row in range(ROWS)]
+    assert leaks((noise(0) > 0).astype(int), "binary", name=names) == ()
+    assert leaks(noise(0), "regression", name=names) == ()
+
+
+def test_codes_of_a_class_are_leaks() -> None:
+    y = np.arange(ROWS) % 4
+    words = [["north", "east", "south", "west"][label] for label in y]
+    findings = leaks(words, "multiclass", code=y * 10, word=words, other=noise(0))
+    assert [(finding.code, finding.column, finding.figure) for finding in findings] == [
+        ("leaks_target", "code", 1.0),
+        ("leaks_target", "word", 1.0),
+    ]
+
+
+def test_missingness_that_tells_the_class_is_a_leak() -> None:
+    y = np.random.default_rng(0).integers(0, 2, ROWS)
+    column = [None if label else value for label, value in zip(y, noise(1).tolist(), strict=True)]
+    (finding,) = leaks(y, "binary", paid_back=column)
+    assert (finding.column, finding.figure) == ("paid_back", 1.0)
+
+
+def test_area_under_the_curve_is_that_of_scikit_learn() -> None:
+    levels = np.random.default_rng(0).integers(0, 6, ROWS)
+    y = (np.random.default_rng(1).random(ROWS) < levels / 6).astype(np.int64)
+    (finding,) = leaks(y, "binary", level=[f"level {level}" for level in levels])
+    order = np.random.default_rng(0).permutation(np.arange(ROWS))
+    learn, judge = order[: ROWS // 2], order[ROWS // 2 :]
+    rates = np.array([y[learn][levels[learn] == level].mean() for level in range(6)])
+    assert finding.code == "strongest_column"
+    assert finding.figure == pytest.approx(roc_auc_score(y[judge], rates[levels[judge]]), abs=1e-12)
+
+
+def test_sums_and_differences_are_found() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 300, ROWS), rng.integers(0, 300, ROWS)
+    for y, words in ((a + b, "'a' + 'b' is 'y'"), (a - b, "'a' - 'b' is 'y'")):
+        (finding,) = leaks(y, "count", a=a, b=b, c=noise(0))
+        assert finding.code == "sums_to_target"
+        assert words in finding.message
+
+
+def test_few_rows_say_nothing() -> None:
+    y = np.arange(39)
+    assert leaks(y, "regression", copy=y) == ()
+    rare = (np.arange(ROWS) < 19).astype(int)
+    assert leaks(rare, "binary", copy=rare) == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "separator", "target", "kind", "leaking", "figure"),
+    [
+        ("bike_sharing_hour.csv.gz", ",", "cnt", "count", ["registered", "casual"], 0.95),
+        ("mushrooms.csv", ",", "type", "binary", ["odor"], 0.987),
+        ("energy_efficiency.csv", ",", "Y1", "regression", ["Y2"], 0.95),
+        ("abalone.csv", ",", "Rings", "regression", [], None),
+        ("bank_additional_full.csv.gz", ";", "y", "binary", ["duration"], 0.815),
+    ],
+)
+def test_known_tables(
+    *, shared_data: Path, file: str, separator: str, target: str, kind: TaskKind, leaking: list, figure: float | None
+) -> None:
+    frame = pl.read_csv(shared_data / file, separator=separator, infer_schema_length=None)
+    features = tuple(name for name in frame.columns if name not in (target, "instant"))
+    kinds: dict[str, ColumnKind] = {
+        name: "number" if frame[name].dtype.is_numeric() else "category" for name in frame.columns
+    }
+    dataset = Dataset(frame=frame, kinds=kinds, source=file)
+    findings = leakage(dataset, target=target, kind=kind, features=features, rows=np.arange(frame.height))
+    assert [finding.column for finding in findings] == leaking
+    if figure is not None:
+        assert findings[0].figure == pytest.approx(figure, abs=0.01)

@@ -1,0 +1,215 @@
+"""The kind of task that a target sets, and the target as numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.target import encode_target, guess_kind, label_findings, labelled_rows, name_hint, resolve_task
+from lanewise.errors import DataError, UsageError
+from lanewise.task import DEFAULT_METRIC, Task, TaskKind
+
+
+def table(values: list, kind: ColumnKind = "number", name: str = "y") -> Dataset:
+    dtype = pl.Float64 if kind == "number" else pl.String
+    frame = pl.DataFrame({name: pl.Series(values, dtype=dtype, strict=False)})
+    return Dataset(frame=frame, kinds={name: kind}, source="a table")
+
+
+def kind_of(values: list, kind: ColumnKind = "number", name: str = "y") -> TaskKind:
+    return guess_kind(table(values, kind, name).frame[name], kind).kind
+
+
+@pytest.mark.parametrize(
+    ("values", "column_kind", "name", "expected"),
+    [
+        (["yes", "no", "no"], "category", "y", "binary"),
+        (["a", "b", "c", "a"], "category", "y", "multiclass"),
+        ([0, 1, 1, 0], "number", "y", "binary"),
+        ([2.5, 7.5, 2.5], "number", "y", "binary"),
+        ([1.0, 1.5, 2.0], "number", "y", "regression"),
+        ([1, 5, 9, 200], "number", "cnt", "count"),
+        ([1, 5, 9, 200], "number", "n_visits", "count"),
+        ([1, 5, 9, 200], "number", "numVisits", "count"),
+        ([1, 5, 9, 200], "number", "country", "regression"),
+        ([-1, 5, 9, 200], "number", "count", "regression"),
+        ([0, 1, 2] * 10, "number", "y", "multiclass"),
+        ([1, 2, 3] * 10, "number", "y", "multiclass"),
+        ([-1, 0, 1] * 10, "number", "y", "multiclass"),
+        ([0, 1, 2] * 9, "number", "y", "regression"),
+        ([3, 4, 5] * 10, "number", "y", "regression"),
+        ([0, 1, 3] * 10, "number", "y", "regression"),
+        (list(range(1, 12)) * 10, "number", "y", "regression"),
+        ([0] * 50 + [1] * 20 + [2] * 5 + [7], "number", "y", "count"),
+    ],
+)
+def test_kind_is_found_by_the_documented_rules(
+    values: list, column_kind: ColumnKind, name: str, expected: TaskKind
+) -> None:
+    assert kind_of(values, column_kind, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "separator", "target", "expected"),
+    [
+        ("titanic.csv", ",", "Survived", "binary"),
+        ("telco_churn.csv", ",", "Churn", "binary"),
+        ("bike_sharing_hour.csv.gz", ",", "cnt", "count"),
+        ("wine_quality_red.csv", ";", "quality", "regression"),
+        ("car_evaluation.csv", ",", "class", "multiclass"),
+        ("abalone.csv", ",", "Rings", "regression"),
+        ("heart_cleveland.csv", ",", "target", "multiclass"),
+        ("diamonds.csv.gz", ",", "price", "regression"),
+        ("covtype_sample_10k.csv.gz", ",", "Cover_Type", "multiclass"),
+    ],
+)
+def test_kind_of_known_tables(shared_data: Path, file: str, separator: str, target: str, expected: TaskKind) -> None:
+    column = pl.read_csv(shared_data / file, separator=separator, columns=[target], infer_schema_length=None)[target]
+    assert guess_kind(column, "number" if column.dtype.is_numeric() else "category").kind == expected
+
+
+def test_choice_is_announced_with_the_way_to_change_it() -> None:
+    _, findings = resolve_task(table([3, 4, 5, 6] * 10, name="quality"), "quality")
+    assert [(finding.code, finding.severity) for finding in findings] == [("task_guessed", "warning")]
+    assert "--task multiclass" in findings[0].message
+    assert "--task regression" not in findings[0].message
+
+
+def test_stated_kind_and_metric_win_and_nothing_is_announced() -> None:
+    task, findings = resolve_task(table([3, 4, 5, 6] * 10), "y", kind="multiclass", metric="accuracy")
+    assert task == Task(target="y", kind="multiclass", metric="accuracy", classes=("3", "4", "5", "6"))
+    assert findings == ()
+
+
+def test_metric_defaults_to_the_one_of_the_kind() -> None:
+    for values, kind in (([0, 1] * 5, "binary"), ([0.5, 1, 2], "regression")):
+        task, _ = resolve_task(table(values), "y")
+        assert (task.kind, task.metric) == (kind, DEFAULT_METRIC[task.kind])
+
+
+def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
+    task, _ = resolve_task(table([10, 2, 1] * 5), "y", kind="multiclass")
+    assert task.classes == ("1", "2", "10")
+    task, _ = resolve_task(table(["10", "9", "-1", "9", "10", "-1"], "category"), "y")
+    assert task.classes == ("-1", "9", "10")
+    task, _ = resolve_task(table([0.5, 2.0, 0.5, 2.0]), "y")
+    assert task.classes == ("0.5", "2")
+
+
+@pytest.mark.parametrize(
+    ("values", "column_kind", "stated", "message"),
+    [
+        (["a", "b"], "category", "regression", "regression needs a target of numbers"),
+        (["a", "b"], "category", "count", "count needs a target of numbers"),
+        ([1.5, 2, 3], "number", "count", "'y' has 1 other value;"),
+        ([-1, 2, -3], "number", "count", "'y' has 2 other values;"),
+        ([1, 2, 3, 1, 2, 3], "number", "binary", "exactly two classes, and 'y' has 3"),
+        ([1, 2, 1, 2], "number", "multiclass", "say --task binary"),
+        ([None, None], "number", None, "has no value in 2 rows"),
+        ([5, 5, 5], "number", None, "is 5.0 in every row"),
+        (["a", None, "a"], "category", None, "is 'a' in every row"),
+        ([1.0, float("inf"), 2.0], "number", None, "has 1 value of infinity"),
+        ([f"name {i}" for i in range(30)], "category", None, "most of them in a single row"),
+        ([f"{i}" for i in range(1001)] * 2, "category", None, "at most 1000 are allowed"),
+    ],
+)
+def test_unusable_targets_are_refused(
+    values: list, column_kind: ColumnKind, stated: TaskKind | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        resolve_task(table(values, column_kind), "y", kind=stated)
+
+
+def test_dates_are_refused() -> None:
+    frame = pl.DataFrame({"y": ["2024-01-01", "2024-01-02"]}).with_columns(pl.col("y").str.to_datetime("%Y-%m-%d"))
+    with pytest.raises(DataError, match="holds dates"):
+        resolve_task(Dataset(frame=frame, kinds={"y": "date"}, source="a table"), "y")
+
+
+def test_unknown_names_are_answered_with_close_ones() -> None:
+    with pytest.raises(DataError, match="no column 'survived' in a table: did you mean 'Survived'"):
+        resolve_task(table([0, 1], name="Survived"), "survived")
+    with pytest.raises(UsageError, match="task must be one of regression, count, binary, multiclass, got 'ranking'"):
+        resolve_task(table([0, 1]), "y", kind="ranking")  # pyright: ignore[reportArgumentType] # the case under test
+    assert name_hint("zzz", [f"c{i}" for i in range(10)]).endswith("'c7' and 2 more")
+
+
+def test_rare_classes_are_kept_and_warned_of() -> None:
+    task, findings = resolve_task(table(["a"] * 20 + ["b"] * 3 + ["c"], "category"), "y")
+    assert task.classes == ("a", "b", "c")
+    warned = {finding.code: finding for finding in findings if finding.severity == "warning"}
+    assert set(warned) == {"rare_class", "single_row_class"}
+    assert "'b'" in warned["rare_class"].message
+    assert "'c'" in warned["single_row_class"].message
+
+
+def test_missing_targets_are_nan_or_minus_one() -> None:
+    numbers = table([1.5, None, 3.0, 4.0])
+    task, _ = resolve_task(numbers, "y")
+    np.testing.assert_array_equal(encode_target(numbers, task), [1.5, np.nan, 3.0, 4.0])
+    labels = table(["b", None, "a", "b"], "category")
+    task, _ = resolve_task(labels, "y")
+    encoded = encode_target(labels, task)
+    assert encoded.dtype == np.int64
+    assert encoded.tolist() == [1, -1, 0, 1]
+    assert labelled_rows(labels, "y").tolist() == [0, 2, 3]
+
+
+def test_labels_without_any_value_encode_to_minus_one() -> None:
+    task = Task(target="y", kind="binary", metric="log_loss", classes=("0", "1"))
+    assert encode_target(table([None, None], "category"), task).tolist() == [-1, -1]
+    assert encode_target(table([None, None]), task).tolist() == [-1, -1]
+
+
+def test_trailing_dots_and_blanks_are_repaired_and_counted() -> None:
+    task = Task(target="y", kind="binary", metric="log_loss", classes=("<=50K", ">50K"))
+    test = table(["<=50K.", " >50K", ">50K", None], "category")
+    assert encode_target(test, task).tolist() == [0, 1, 1, -1]
+    (finding,) = label_findings(test, task)
+    assert (finding.code, finding.count) == ("labels_repaired", 2)
+    assert label_findings(table(["<=50K", ">50K"], "category"), task) == ()
+
+
+def test_unknown_labels_are_refused_by_name() -> None:
+    task = Task(target="y", kind="binary", metric="log_loss", classes=("no", "yes"))
+    with pytest.raises(DataError, match=r"class 'maybe', unknown to the task; its classes are 'no', 'yes'"):
+        encode_target(table(["no", "maybe"], "category"), task)
+
+
+def test_text_is_no_number_at_prediction_time() -> None:
+    task = Task(target="y", kind="regression", metric="rmse")
+    with pytest.raises(DataError, match="regression needs a target of numbers"):
+        encode_target(table(["a", "b"], "category"), task)
+
+
+def test_numbers_and_their_text_encode_alike() -> None:
+    task = Task(target="y", kind="multiclass", metric="log_loss", classes=("1", "2", "10"))
+    assert (
+        encode_target(table([1, 10, 2]), task).tolist() == encode_target(table(["1", "10", "2"], "text"), task).tolist()
+    )
+
+
+def test_adult_test_labels_match_those_of_training(shared_data: Path) -> None:
+    def labels(name: str) -> Dataset:
+        column = pl.read_csv(shared_data / name, columns=["class"])
+        return Dataset(frame=column, kinds={"class": "category"}, source=name)
+
+    task, _ = resolve_task(labels("adult_train.csv.gz"), "class")
+    test = labels("adult_test.csv.gz")
+    assert np.bincount(encode_target(test, task)).tolist() == [12435, 3846]
+    assert label_findings(test, task)[0].count == 16281
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), st.integers(-50, 50)), min_size=1, max_size=40).map(lambda half: half * 2))
+def test_encoding_is_the_index_of_the_class(values: list) -> None:
+    dataset = table(values)
+    if len({value for value in values if value is not None}) < 3:
+        return
+    task, _ = resolve_task(dataset, "y", kind="multiclass")
+    encoded = encode_target(dataset, task)
+    assert [None if code < 0 else int(task.classes[code]) for code in encoded] == values

@@ -1,0 +1,126 @@
+"""Charts drawn from plain numbers."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lanewise.reporting.charts import fit, heat, race, scatter, sensitivity, svg
+from lanewise.reporting.charts.scale import Scale
+from lanewise.reporting.charts.whisker import bar, whisker
+
+
+def parsed(markup) -> ElementTree.Element:
+    return ElementTree.fromstring(str(markup))
+
+
+def lane(status="confirmed", x=(0.0, 0.5, 1.0), valid=(1.0, 0.5, 0.4), **more):
+    return {"lane": 0, "status": status, "x": list(x), "valid": list(valid), "optimizer": "adamw", "label": "m", **more}
+
+
+@given(st.text(max_size=30))
+@settings(deadline=None)
+def test_text_and_attributes_cannot_break_out(text):
+    found = parsed(svg.element("text", text, aria_label=text))
+    assert list(found) == []
+    assert set(found.attrib) == {"aria-label"}
+
+
+def test_a_curve_is_written_in_relative_steps():
+    assert svg.line_data([(0, 0), (0.5, 0.5), (0.5, 0.5), (1, 0)]) == "M0 1000l500 -500 500 500"
+    assert svg.line_data([(0.2, 1)]) == "M200 0l0 0"
+
+
+def test_a_whisker_stands_where_its_numbers_are():
+    cell = parsed(whisker(scale=Scale(low=0.0, high=2.0), value=1.0, low=0.5, high=1.5, label="x"))
+    circle = cell.find("circle")
+    reach = cell.find("line[@class='range']")
+    assert circle is not None
+    assert reach is not None
+    assert (circle.get("cx"), reach.get("x1"), reach.get("x2")) == ("50%", "25%", "75%")
+
+
+def test_a_missing_value_draws_no_dot():
+    cell = parsed(whisker(scale=Scale(low=0.0, high=2.0), value=None, low=None, high=float("nan"), label="x"))
+    assert cell.find("circle") is None
+    assert cell.find("line[@class='range']") is None
+
+
+def test_a_negative_bar_goes_left_from_zero():
+    box = parsed(bar(scale=Scale(low=-1.0, high=1.0), value=-0.5, label="x")).find("rect")
+    assert box is not None
+    assert (box.get("x"), box.get("width")) == ("25%", "25%")
+
+
+def test_the_winner_is_drawn_last_and_null_points_are_left_out():
+    lanes = race.lanes_of(
+        [
+            lane("winner"),
+            lane("pruned", x=(0.1, 0.2), valid=(0.9, None)),
+            lane("default"),
+            lane("diverged", x=(0.1,), valid=(float("nan"),)),
+        ]
+    )
+    assert [one.status for one in lanes] == ["pruned", "default", "winner"]
+    assert lanes[0].points == ((0.1, 0.9),)
+    chart = str(race.race(lanes, metric="log_loss", metric_label="log loss", minimise=True))
+    assert chart.count("data-words=") == 3
+    assert 'class="lane winner"' in chart
+    assert 'class="drops"' in chart
+
+
+def test_hundreds_of_lanes_stay_a_small_file():
+    x = [step / 500 for step in range(501)]
+    curves = [lane(x=x, valid=[1 / (1 + at * number) for at in x]) for number in range(320)]
+    chart = str(race.race(race.lanes_of(curves), metric="rmse", metric_label="RMSE", minimise=True))
+    assert len(chart) < 250_000
+
+
+def test_thinning_keeps_both_ends():
+    points = [(float(x), 0.0) for x in range(100)]
+    kept = race.thin(points, 7)
+    assert len(kept) == 7
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+
+
+@pytest.mark.parametrize("minimise", [True, False])
+def test_wide_losses_get_a_log_axis_only_where_it_is_possible(minimise):
+    curves = [lane("winner", valid=(100.0, 10.0, 0.1)), lane(valid=(100.0, 10.0, 0.2))]
+    chart = str(race.race(race.lanes_of(curves), metric="rmse", metric_label="RMSE", minimise=minimise))
+    assert ("log scale" in chart) == minimise
+
+
+def test_sensitivity_marks_the_best_rate_and_those_that_diverged():
+    points = [{"lr": 10.0**-step, "score": score} for step, score in ((1, None), (2, 0.3), (3, 0.5))]
+    series = sensitivity.series_of([{"optimizer": "sgd", "model": "mlp", "points": points}, {"points": []}])
+    assert len(series) == 1
+    assert series[0].lost == (0.1,)
+    assert series[0].best(minimise=True)[0] == pytest.approx(0.01)
+    assert series[0].best(minimise=False)[0] == pytest.approx(0.001)
+    (panel,) = sensitivity.panels(series, metric="rmse", metric_label="RMSE", minimise=True)
+    assert panel.count('class="best"') == 1
+    assert panel.count('class="lost"') == 1
+
+
+def test_the_mean_curve_is_the_mean():
+    one = {"x": [0.0, 1.0], "train": [0.0, 2.0], "valid": [None, None]}
+    other = {"x": [0.0, 0.5, 1.0], "train": [2.0, 2.0, 4.0], "valid": [1.0, 1.0, 1.0]}
+    train, valid = fit.mean_curves([one, other])
+    assert train[0] == (0.0, 1.0)
+    assert train[-1] == (1.0, 3.0)
+    assert {y for _, y in valid} == {1.0}
+    assert fit.mean_curves([]) == ([], [])
+
+
+def test_the_heat_map_has_a_square_for_each_pair_that_occurs():
+    chart = heat.heat([[5, 0, 1], [0, 4, 0], [2, 0, 3]], ["a", "b", "c"])
+    assert len(re.findall(r"M\d+ \d+h1v1h-1z", str(chart))) == 5
+
+
+def test_a_perfect_prediction_has_flat_residuals():
+    pairs = [(float(value), float(value)) for value in range(5)]
+    parsed(scatter.against_actual(pairs))
+    heights = re.findall(r"M\d+ (\d+)h0", str(scatter.residuals(pairs)))
+    assert set(heights) == {"500"}

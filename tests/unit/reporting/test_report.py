@@ -1,0 +1,203 @@
+"""The report as a page: what it shows, what it leaves out, what it never lets through."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from lanewise.reporting.document import finite_or_null
+from lanewise.reporting.report import SECTIONS, render
+
+VOID = {"meta", "input", "br", "img", "link", "hr"}
+ALLOWED = {
+    *("html", "head", "meta", "title", "style", "script", "body", "main", "header", "footer", "nav", "section"),
+    *("aside", "details", "summary", "div", "p", "a", "b", "i", "span", "bdi", "small", "h1", "h2", "h3", "ul", "ol"),
+    *("li", "dl", "dt", "dd", "pre", "code", "figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td"),
+    *("button", "label", "input", "select", "option", "svg", "line", "circle", "text", "rect", "path"),
+}
+SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element must be closed where it was opened."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, str] = {}
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"an attribute twice in <{tag}>"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.text[self.open[-1]] = self.text.get(self.open[-1], "") + data
+
+    def of(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    def ids(self):
+        return [attrs["id"] for _, attrs in self.elements if "id" in attrs]
+
+
+@pytest.fixture(params=SAMPLES)
+def page(request, samples) -> Page:
+    return Page(render(samples.SAMPLES[request.param]()))
+
+
+def test_every_page_is_well_formed_and_of_known_elements(page):
+    assert {tag for tag, _ in page.elements} <= ALLOWED
+    assert len(page.ids()) == len(set(page.ids()))
+    assert len(page.of("h1")) == 1
+    assert page.text["h1"].strip()
+
+
+def test_every_page_is_complete_in_itself(page):
+    for tag, attrs in page.elements:
+        assert not {"src", "srcset", "action", "formaction", "poster", "data"} & set(attrs), tag
+        assert not [name for name in attrs if name.startswith("on")], tag
+        assert (attrs.get("href") or "#").startswith("#"), tag
+    for attrs in page.of("a"):
+        assert (attrs["href"] or "")[1:] in page.ids()
+    assert "url(" not in page.text["style"]
+    assert "@import" not in page.text["style"]
+
+
+def test_the_policy_allows_no_request_and_only_this_script(page):
+    policy = next(one["content"] for one in page.of("meta") if one.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(page.text["script"].encode()).digest()).decode()
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert len(page.of("script")) == 1
+
+
+def test_every_chart_says_what_it_shows(page):
+    for attrs in page.of("svg"):
+        if attrs.get("role") == "img":
+            assert (attrs.get("aria-label") or "").strip()
+        else:
+            assert attrs.get("viewbox"), "only the stretched layer inside a chart has no words"
+
+
+def test_no_number_is_nan_and_no_value_python(page):
+    for words in (*page.text.values(), *(value for _, attrs in page.elements for value in attrs.values() if value)):
+        if words != page.text["script"]:
+            assert not re.search(r"(?<![\w])(nan|inf|None|Infinity|NaN)(?![\w])", words), words[:200]
+
+
+def test_nothing_of_a_hostile_document_is_obeyed(samples):
+    html = render(samples.hostile())
+    page = Page(html)
+    assert "49" not in page.text["h1"]
+    assert "onload" not in {name for _, attrs in page.elements for name in attrs}
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", html)
+    assert "<script>fetch" not in html
+    html.encode()
+
+
+@pytest.mark.parametrize("attack", ["<script>", "\"'><em>", "\x1b[31m\u202e", "</title>", "😀" * 400])
+def test_the_title_cannot_break_out(samples, attack):
+    page = Page(render(samples.minimal(), title=attack))
+    assert not page.of("em")
+    assert len(page.of("script")) == 1
+
+
+def test_sections_come_in_the_order_of_reading(samples):
+    shown = [one["id"] for one in Page(render(samples.binary())).of("section")]
+    assert shown == ["top", *(name for name, _, _ in SECTIONS)]
+
+
+def test_a_minimal_document_has_no_empty_box(samples):
+    page = Page(render(samples.minimal()))
+    assert [one["id"] for one in page.of("section")] == ["top", "repeat"]
+    assert not page.of("svg")
+    assert not page.of("table")
+    assert not page.of("figure")
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in SECTIONS])
+def test_a_section_goes_with_its_data(samples, name):
+    needs = {
+        "decisions": ("decisions", "effects", "ensemble"),
+        "race": ("curves", "phases", "events"),
+        "leaderboard": ("leaderboard",),
+        "sensitivity": ("sensitivity",),
+        "diagnosis": ("diagnosis", "curves"),
+        "results": ("confusion", "per_class", "calibration", "roc", "pr", "residuals"),
+        "threshold": ("threshold",),
+        "importance": ("importance",),
+        "data": ("findings", "columns"),
+        "cost": ("hardware",),
+        "repeat": ("command", "run", "version", "seed", "created", "source", "target", "rows", "model_sha256"),
+    }[name]
+    document = samples.binary()
+    for holder in (document, document["race"]):
+        for key in needs:
+            holder.pop(key, None)
+    shown = [one["id"] for one in Page(render(document)).of("section")]
+    assert shown == ["top", *(other for other, _, _ in SECTIONS if other != name)]
+
+
+@pytest.mark.parametrize("empty", [None, [], {}, ""])
+def test_null_and_empty_count_as_absent(samples, empty):
+    document = samples.binary()
+    document = {key: value if key in samples.header() else empty for key, value in document.items()}
+    assert [one["id"] for one in Page(render(document)).of("section")] == ["top", "repeat"]
+
+
+def test_the_document_read_back_from_json_gives_the_same_page(samples):
+    document = finite_or_null(samples.odd_scales())
+    assert render(samples.through_json(document)) == render(samples.odd_scales())
+
+
+def test_the_headline_shows_all_three_scores(samples):
+    html = render(samples.binary())
+    for words in ("0.287", "0.278 to 0.296", "0.315", "0.551", "Guessing", "lower is better"):
+        assert words.lower() in html.lower()
+
+
+def test_a_default_that_won_is_named_once(samples):
+    html = render(samples.multiclass())
+    assert "the default</span>" in html
+    assert ">Default<" not in html.split('id="decisions"')[0]
+
+
+def test_many_classes_become_a_heat_map_and_few_a_table(samples):
+    assert 'class="confusion"' in render(samples.binary())
+    crowded = render(samples.crowded())
+    assert 'class="confusion"' not in crowded
+    assert "Most often confused" in crowded
+
+
+def test_a_crowded_run_stays_a_small_file(samples):
+    assert len(render(samples.crowded()).encode()) < 600_000
+
+
+def test_long_names_are_cut_and_whole_in_the_title(samples):
+    document = samples.binary()
+    document["importance"] = [{"column": "c" * 300, "value": 1.0, "low": 0.5, "high": 1.5}]
+    page = Page(render(document))
+    assert any(attrs.get("title") == "c" * 300 for attrs in page.of("bdi"))
+    assert "c" * 100 not in page.text["bdi"]
+
+
+def test_ties_are_marked(samples):
+    document = samples.binary()
+    for row in document["race"]["leaderboard"][1:3]:
+        row["tie"] = True
+    html = render(document)
+    assert html.count('<span class="tag">tie</span>') == 2
+    assert "2 candidates do as well as the winner" in html
