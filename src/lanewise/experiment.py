@@ -1,0 +1,376 @@
+"""``fit``: from a table to an evaluated, explained and saved model.
+
+It reads as the way of the data does: source -> problem -> plan -> race -> selection -> refit ->
+evaluation -> document, report and model. Each stage takes and returns a small frozen result.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from lanewise.composing import Stage, compose
+from lanewise.data.dataset import Dataset
+from lanewise.data.examples import EXAMPLES, example
+from lanewise.data.reading import read
+from lanewise.deploy.predictor import Member, Predictor, save_predictor
+from lanewise.errors import Interrupted, LanewiseError, UsageError
+from lanewise.evaluation import interval_half_width, threshold_of
+from lanewise.reporting import render
+from lanewise.reporting.document import finite_or_null
+from lanewise.runs.journal import RunJournal
+from lanewise.runs.run import Run
+from lanewise.runs.store import RunStore
+from lanewise.search.halving import Halving
+from lanewise.selection import Contender, EnsembleComparison, Selection, compare_ensemble, corrected_score, select
+from lanewise.settings import FitSettings, checked, parse_budget
+from lanewise.statistics import CorrectedScore
+from lanewise.storage.durable import load_json, write_atomically
+from lanewise.storage.strict_json import dump_json
+from lanewise.training.plan import Plan
+from lanewise.training.planning import Budget, Wishes, make_plan, usual_length
+from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
+from lanewise.training.race import Confirmed, Pulse, Race
+from lanewise.training.race import Result as RaceResult
+from lanewise.training.refit import Refitted, refit
+from lanewise.training.teams import TeamBuilder
+from lanewise.training.tree_pool import TreePool
+
+
+class Watcher:
+    """Who follows a fit; this one is silent. The command line shows progress by overriding both."""
+
+    def announce(self, text: str) -> None:
+        """A sentence worth reading now."""
+
+    def pulse(self, pulse: Pulse) -> None:
+        """A sign of life from the race."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """What the evidence of a race decided: the winner, or the ensemble in its place."""
+
+    contenders: tuple[Contender, ...]
+    selection: Selection
+    corrected: CorrectedScore
+    ensemble: EnsembleComparison | None
+    weights: Mapping[str, float]
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """A finished fit: the run, the document that describes it, and the model."""
+
+    run: str
+    folder: Path
+    document: Mapping[str, Any]
+    predictor: Predictor
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    def predict(self, source: object) -> np.ndarray:
+        """Labels, means or counts ``[N]`` for a table; see :meth:`Predictor.predict` for more."""
+        from lanewise.data.reading import read_like
+
+        return self.predictor.predict(read_like(source, self.predictor.contract.kinds)).values
+
+    def _repr_html_(self) -> str:
+        return render(self.document)
+
+
+def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **settings: Any) -> Fit:
+    """Race optimizers and models on a table and keep the one that wins.
+
+    ``source`` is a path, ``"-"``, ``"example:NAME"``, or a table of polars, pandas or NumPy; ``settings``
+    are those of :class:`lanewise.settings.FitSettings`, ``target`` at least (an example knows its own).
+
+    Raises ``UserError`` for anything given that is not usable, ``TrainingError`` when no candidate could be
+    trained, ``Interrupted`` on Ctrl-C or SIGTERM; what there was is kept.
+    """
+    if isinstance(source, str) and source.startswith("example:"):
+        settings.setdefault("target", _example(source).target)
+    wanted = checked(settings)
+    watcher = watcher or Watcher()
+    with RunStore.open() as store:
+        config = {"source": source if isinstance(source, str) else None, "settings": wanted.model_dump(mode="json")}
+        dataset = _dataset(source)
+        run = store.create(command=command, config=config)
+        if not isinstance(source, str) or source == "-":
+            dataset.frame.write_parquet(run.folder / "data.parquet")
+        return _execute(store, run, dataset, wanted, watcher)
+
+
+def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
+    """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been."""
+    with RunStore.open(create=False) as store:
+        run = store.get(reference)
+        if run.status == "done":
+            message = f"run {run.id} is done; there is nothing to resume"
+            raise UsageError(message)
+        wanted = checked(run.config["settings"])
+        kept = run.folder / "data.parquet"
+        dataset = _dataset(kept if kept.exists() else run.config["source"])
+        return _execute(store, store.resume(run.id), dataset, wanted, watcher or Watcher())
+
+
+def _example(source: str) -> Any:
+    name = source.removeprefix("example:")
+    if name not in EXAMPLES:
+        message = f"there is no example {name!r}; there are {', '.join(EXAMPLES)}"
+        raise UsageError(message)
+    return EXAMPLES[name]
+
+
+def _dataset(source: object) -> Dataset:
+    if isinstance(source, str) and source.startswith("example:"):
+        _example(source)
+        return example(source.removeprefix("example:"))
+    return read(source)
+
+
+def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher) -> Fit:
+    """Run all stages under the run's lock; whatever happens, the store says how it ended."""
+    with run.acquire(), stop_on_signals() as stop:
+        try:
+            fitted = _stages(run, dataset, settings, watcher, stop)
+        except Interrupted:
+            store.interrupt(run.id)
+            message = f"stopped; go on with: lanewise resume {run.id}"
+            raise Interrupted(message) from None
+        except LanewiseError as error:
+            store.fail(run.id, str(error))
+            raise
+        except Exception as error:
+            store.fail(run.id, f"{type(error).__name__}: {error}")
+            raise
+        store.finish(run.id, fitted.document)
+        RunJournal(run.checkpoints).clear()
+        return fitted
+
+
+def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher, stop: Callable[[], bool]) -> Fit:
+    started = time.monotonic()
+    problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
+    watcher.announce(_opening(problem, settings))
+    data, _ = prepare(problem, refit=False)
+    workers = settings.workers or min(os.cpu_count() or 1, 8)
+    with _pool(problem, settings, workers) as pool:
+        builder = TeamBuilder(
+            data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=pool
+        )
+        policy = Halving()
+        plan = _plan(run, problem, builder, policy, settings, time.monotonic() - started)
+        watcher.announce(_planned(plan))
+        race = Race(
+            plan=plan,
+            builder=replace(builder, lengths=plan.lengths),
+            policy=policy,
+            metric=problem.metric,
+            y=problem.y,
+            weight=problem.weight,
+            watch=watcher.pulse,
+            journal=RunJournal(run.checkpoints),
+        )
+        result = race.run()
+        choice = choose(problem, plan, result, settings)
+        whole, preparation = prepare(problem, refit=True)
+        final = replace(race, builder=replace(race.builder, data=whole))
+        refitted = refit(final, _to_refit(result, choice))
+    predictor = _predictor(problem, preparation, choice, refitted, settings)
+    sha256 = save_predictor(run.model, predictor)
+    stage = Stage(
+        run=run,
+        settings=settings,
+        problem=problem,
+        plan=plan,
+        result=result,
+        choice=choice,
+        refitted=refitted,
+        predictor=predictor,
+        sha256=sha256,
+        seconds=time.monotonic() - started,
+    )
+    document = finite_or_null(compose(stage))
+    write_atomically(run.report, render(document).encode())
+    return Fit(run=run.id, folder=run.folder, document=document, predictor=predictor)
+
+
+def _request(settings: FitSettings) -> Request:
+    return Request(
+        target=settings.target,
+        kind=settings.task,
+        metric=settings.metric,
+        drop=settings.drop,
+        weight=settings.weight,
+        class_weights=settings.class_weights,
+        group=settings.group,
+        time=settings.time,
+        folds=settings.folds,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+    )
+
+
+@contextmanager
+def _pool(problem: Problem, settings: FitSettings, workers: int) -> Iterator[TreePool | None]:
+    """Worker processes for trees, if trees take part."""
+    if not {"lightgbm", "tree"} & set(settings.models):
+        yield None
+        return
+    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1) as pool:
+        yield pool
+
+
+def _plan(
+    run: Run, problem: Problem, builder: TeamBuilder, policy: Halving, settings: FitSettings, spent: float
+) -> Plan:
+    """The plan of the run: read if there is one, else made, and written before anything is trained."""
+    if run.plan.exists():
+        return Plan.from_json(load_json(run.plan))
+    seconds, steps = parse_budget(settings.budget) if settings.budget else (usual_budget(problem), None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        plan = make_plan(
+            problem,
+            builder,
+            policy,
+            budget=Budget(seconds=seconds, steps=steps),
+            wishes=Wishes(
+                models=settings.models,
+                optimizers=settings.optimizers,
+                sampling="sobol" if settings.search == "halving" else settings.search,
+                seeds=settings.seeds,
+                seed=settings.seed,
+                candidates=settings.candidates,
+            ),
+            spent=spent,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    write_atomically(run.plan, dump_json(plan.to_json()))
+    return plan
+
+
+def usual_budget(problem: Problem) -> float:
+    """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
+    cells = len(problem.train) * max(problem.width.dense, 1)
+    return float(np.clip(60 * cells / 1_000_000, 60, 300))
+
+
+def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettings) -> Choice:
+    """The winner by evidence, its corrected score, and whether an ensemble takes its place."""
+    rows = np.sort(np.concatenate([fold.valid for fold in problem.folds]))
+    contenders = tuple(
+        Contender(
+            id=item.candidate.id,
+            prediction=as_scored(problem, item.predictions[rows]),
+            cost=plan.costs[item.candidate.id.split("-slower")[0]],
+            is_default=item.candidate.is_default,
+        )
+        for item in result.confirmed
+    )
+    evidence: dict[str, Any] = {
+        "y": problem.y[rows],
+        "metric": problem.metric,
+        "seed": settings.seed,
+        "weight": None if problem.weight is None else problem.weight[rows],
+        "clusters": None if problem.clusters is None else problem.clusters[rows],
+    }
+    selection = select(contenders, **evidence)
+    corrected = corrected_score(contenders, **evidence)
+    weights = {selection.winner: 1.0}
+    ensemble = None
+    if settings.ensemble != "never" and len(contenders) > 1:
+        ensemble = compare_ensemble(contenders, **evidence)
+        if settings.ensemble == "always" or ensemble.taken:
+            weights = {name: weight for name, weight in ensemble.weights.items() if weight > 0}
+    return Choice(
+        contenders=contenders, selection=selection, corrected=corrected, ensemble=ensemble, weights=weights, rows=rows
+    )
+
+
+def as_scored(problem: Problem, predictions: np.ndarray) -> np.ndarray:
+    """Predictions in the form of the metrics: ``[N, K]`` for classes, ``[N]`` for numbers."""
+    return predictions if problem.task.is_classification else predictions[:, 0]
+
+
+def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
+    """The members of the model, and the default to compare with on the test rows."""
+    return [item for item in result.confirmed if item.candidate.id in choice.weights or item.candidate.is_default]
+
+
+def _predictor(
+    problem: Problem, preparation: Any, choice: Choice, refitted: Mapping[str, Refitted], settings: FitSettings
+) -> Predictor:
+    members = tuple(
+        Member(fitted=fitted, weight=weight / len(refitted[name].members))
+        for name, weight in choice.weights.items()
+        for fitted in refitted[name].members
+    )
+    by_id = {contender.id: contender.prediction for contender in choice.contenders}
+    out_of_fold = np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
+    threshold, interval = 0.5, None
+    y = problem.y[choice.rows]
+    if problem.task.kind == "binary":
+        threshold = threshold_of(problem.task, y, out_of_fold, metric=settings.threshold).value
+    elif not problem.task.is_classification:
+        interval = {"level": 0.9, "half_width": interval_half_width(y, out_of_fold, level=0.9)}
+    return Predictor(
+        task=problem.task,
+        contract=problem.contract,
+        layout=problem.layout,
+        preparation=preparation,
+        width=problem.width,
+        members=members,
+        threshold=threshold,
+        interval=interval,
+    )
+
+
+def _opening(problem: Problem, settings: FitSettings) -> str:
+    rows = f"{len(problem.train):,} training and {len(problem.test):,} test rows"
+    budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
+    return (
+        f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
+        f"{len(problem.folds)} folds, judged by {problem.metric.name}, budget {budget}"
+    )
+
+
+def _planned(plan: Plan) -> str:
+    families = {candidate.model for candidate in plan.candidates}
+    return f"{len(plan.candidates)} candidates of {len(families)} families, {plan.workers} workers"
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """A question ``stop()`` that turns true on Ctrl-C or SIGTERM; a second Ctrl-C acts at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

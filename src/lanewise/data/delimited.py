@@ -248,7 +248,8 @@ def _named(frame: pl.DataFrame, layout: _Layout) -> tuple[pl.DataFrame, list[Fin
         findings = []
     frame.columns = names
     unnamed = [name for name, given in zip(names, header, strict=True) if not given.strip()]
-    empty = [name for name in unnamed if not frame[name].str.strip_chars().ne("").any()]
+    filled = frame.select((pl.col(unnamed).str.strip_chars() != "").any()).row(0) if unnamed else ()
+    empty = [name for name, some in zip(unnamed, filled, strict=True) if not some]
     if empty:
         message = f"{counted(len(empty), 'empty column')} without a name dropped"
         findings = [finding for finding in findings if finding.code != "blank_header" or len(unnamed) > len(empty)]

@@ -1,7 +1,8 @@
 """Records of a text whose quotes are not all proper, read field by field.
 
 A quote mark opens a cell only at the start of a field, and closes it only before a delimiter or a line
-end; every other mark is an ordinary character. A mark that is never closed is an ordinary character too.
+end; every other mark is an ordinary character. So is a mark that is not closed before the next one that
+would open a cell.
 """
 
 import re
@@ -11,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-_MAX_PIECES = 20_000  # of one quoted cell: lines, runs of characters, and marks
+_MAX_PIECES = 20_000  # of one quoted cell: lines, delimiters, marks, and runs of other characters
+_MAX_UNCLOSED = 1_000  # marks that nothing closes; each costs a look at up to that many pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,28 +86,29 @@ class _Cutter:
 
     def __init__(self, delimiter: str, quote: str) -> None:
         stop, mark = re.escape(delimiter), re.escape(quote)
+        closes = rf"{stop}|\r?\n|\Z"
+        opens = rf"{mark}(?!{mark})"
         # Possessive groups: a doubled mark is always taken as a pair, so a match takes linear time.
-        inner = rf"(?:[^{mark}\n]++|\n|{mark}{mark}|{mark}(?!{stop}|\r?\n|\Z))"
-        self._quoted = re.compile(rf"{mark}({inner}{{0,{_MAX_PIECES}}}+){mark}")
+        inner = rf"(?:[^{mark}\n{stop}]++|[\n{stop}](?!{opens})|{mark}{mark}|{mark}(?!{closes}))"
+        self._quoted = re.compile(rf"{mark}({inner}{{0,{_MAX_PIECES}}}+){mark}(?={closes})")
         self._plain = re.compile(rf"[^{stop}\n]*")
         self._quote = quote
-        self._may_quote = True
+        self._tries = _MAX_UNCLOSED
 
     def is_needed(self, text: str, start: int, end: int) -> bool:
         """Whether a line may have a quoted cell."""
-        return self._may_quote and text.find(self._quote, start, end) >= 0
+        return self._tries > 0 and text.find(self._quote, start, end) >= 0
 
     def cut(self, text: str, at: int) -> tuple[list[str], int]:
         """Cells of the record that starts at a place, and where its line end is."""
         cells: list[str] = []
         while True:
-            opens = self._may_quote and text.startswith(self._quote, at)
+            opens = self._tries > 0 and text.startswith(self._quote, at)
             match = self._quoted.match(text, at) if opens else None
             if match is not None:
                 cells.append(match[1].replace(self._quote * 2, self._quote))
             else:
-                # A mark that nothing closes: to look again from every later mark would take quadratic time.
-                self._may_quote = self._may_quote and not opens
+                self._tries -= opens
                 match = self._plain.match(text, at)
                 assert match is not None, "the pattern matches the empty string"
                 cells.append(match[0])

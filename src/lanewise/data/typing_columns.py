@@ -85,14 +85,19 @@ def type_text_columns(
         day_first = _day_first_of_file([reading.dates for reading in readings.values()])
 
         def settle(name: str) -> TypedColumn:
-            if wanted.get(name, "number") != "number" or (name in wanted and name not in plain):
+            if name in wanted:
                 return read_as(cells[name], wanted[name], decimal=mark, day_first=day_first)
-            if name in plain and (mark != "," or not plain[name].dtype.is_float()):
-                return TypedColumn(cells=plain[name], kind="number")
             reading = readings[name] if name in readings else _read_column(cells[name], bare[name])
             return _settle(reading, mark, day_first=day_first)
 
-        return dict(zip(frame.columns, pool.map(settle, frame.columns), strict=True))
+        done = {
+            name: TypedColumn(cells=numbers, kind="number")
+            for name, numbers in plain.items()
+            if wanted.get(name, "number") == "number" and (mark != "," or not numbers.dtype.is_float())
+        }
+        rest = [name for name in frame.columns if name not in done]
+        done.update(zip(rest, pool.map(settle, rest), strict=True))
+    return {name: done[name] for name in frame.columns}
 
 
 def _read_column(cells: pl.Series, bare: pl.Series) -> _Reading:

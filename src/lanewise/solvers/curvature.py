@@ -64,17 +64,23 @@ class CurvatureMemory:
         self.pushed[rows] = 0
         self.scale[rows] = 1.0
 
+    def _gather(self, rows: Tensor, slots: Tensor) -> Tensor:
+        """Pairs ``[m, R, 2, P]`` in ``slots [m, R]`` of ``rows [R]``, copied as whole blocks."""
+        lanes, memory, _, parameters = self.pairs.shape
+        blocks = self.pairs.view(lanes * memory, 2 * parameters).index_select(0, (rows * memory + slots).flatten())
+        return blocks.view(*slots.shape, 2, parameters)
+
     def apply(self, rows: Tensor, vectors: Tensor, *, free: Tensor | None = None) -> Tensor:
         """Inverse Hessian times ``vectors [R, P]``, for ``rows [R]``: the two-loop recursion.
 
         With ``free [R, P]`` it is the inverse of the Hessian's block of the free coordinates, which
         takes the others as fixed; ``vectors`` must be zero there.
         """
-        pushed = self.pushed[rows]
+        pushed = self.pushed.index_select(0, rows)
         depth = min(self.pairs.shape[1], int(pushed.max()))
         ages = torch.arange(1, depth + 1, device=pushed.device)
-        pairs = self.pairs[rows, (pushed - ages[:, None]) % self.pairs.shape[1]]
-        scale = self.scale[rows]
+        pairs = self._gather(rows, (pushed - ages[:, None]) % self.pairs.shape[1])
+        scale = self.scale.index_select(0, rows)
         bound = [] if free is None else (~free.all(1)).nonzero().squeeze(1)
         if free is not None and depth and len(bound):
             pairs[:, bound], scale[bound] = _restrict(pairs[:, bound], scale[bound], free[bound])

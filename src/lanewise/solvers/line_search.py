@@ -98,9 +98,9 @@ class LineSearch:
     trials: int = 20
 
     def accepts(self, bracket: Bracket, trial: Trial) -> Tensor:
-        """Which rows ``[R]`` may take the step. The last trial is content with a sufficient decrease."""
+        """Which rows ``[R]`` may take the step. The last trial is content with any real decrease."""
         flat = ~(trial.slope.abs() > self.curvature * bracket.slope.abs())
-        last = (bracket.trials + 1 >= self.trials) & bracket.high.isfinite()
+        last = (bracket.trials + 1 >= self.trials) & bracket.high.isfinite() & (trial.value < trial.base)
         return self._sufficient(trial) & (flat | last)
 
     def narrow(self, bracket: Bracket, trial: Trial) -> Bracket:

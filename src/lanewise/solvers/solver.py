@@ -18,7 +18,7 @@ State = TypeVar("State")
 class Objective(Protocol):
     """A smooth function of every row, with its gradient."""
 
-    def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, points: Tensor, rows: Tensor, /) -> tuple[Tensor, Tensor]:
         """Values ``[R]`` and gradients ``[R, P]`` at ``points [R, P]``.
 
         ``rows [R]`` (int64) names which of the L problems each point belongs to, for a solver

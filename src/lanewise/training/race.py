@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -102,6 +102,7 @@ class Race:
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._cost: dict[str, float] = {}
         self._best: dict[str, tuple[float, str]] = {}
+        self._unsteady: set[str] = set()
         self._done = 0.0
 
     def run(self) -> Result:
@@ -206,6 +207,7 @@ class Race:
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
             complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
+            complete = complete and candidate.id not in self._unsteady
             own = [lane for lane in lanes if lane.candidate.id == candidate.id]
             self._retire("confirm", own, fate="confirmed" if complete else "diverged")
             if complete:
@@ -259,7 +261,8 @@ class Race:
 
     def _run_team(self, key: str, phase: str, team: Team, fractions: Sequence[float], unit: float) -> list[Evidence]:
         by_id = {lane.id: lane for lane in team.lanes}
-        found = self._resumed(key, team, by_id)
+        found, repairs = self._resumed(key, team, by_id)
+        self._note(phase, by_id, repairs)
         saved = time.monotonic()
         looked = len({item.fraction for item in found})
         for item in found:
@@ -271,36 +274,37 @@ class Race:
             try:
                 team.advance(fraction)
             except BaseException:
-                self._save(key, team, found)
+                self._save(key, team, found, repairs)
                 raise
             fresh = [replace(item, fraction=fraction) for item in team.evidence()]
-            self._note_repairs(phase, team)
+            repairs |= self._note_repairs(phase, team)
             found += fresh
             self._account(team, time.monotonic() - started)
             for item in fresh:
                 self._record(phase, item)
             self._tell(phase, len(team.lanes) * unit)
             if place == len(fractions) - 1 or time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                self._save(key, team, found)
+                self._save(key, team, found, repairs)
                 saved = time.monotonic()
         return found
 
-    def _save(self, key: str, team: Team, found: Sequence[Evidence]) -> None:
+    def _save(self, key: str, team: Team, found: Sequence[Evidence], repairs: Mapping[str, Event]) -> None:
         tensors, rest = team.state()
         looks: list[dict[str, Any]] = []
         for place, item in enumerate(found):
             tensors[f"look/{place}"] = torch.from_numpy(np.ascontiguousarray(item.valid))
             looks.append({"lane": item.lane.id, "fraction": item.fraction, "train_loss": _json_float(item.train_loss)})
-        self.journal.save(key, tensors, {"team": rest, "looks": looks})
+        events = {name: asdict(event) for name, event in repairs.items()}
+        self.journal.save(key, tensors, {"team": rest, "looks": looks, "repairs": events})
 
-    def _resumed(self, key: str, team: Team, by_id: Mapping[str, Lane]) -> list[Evidence]:
+    def _resumed(self, key: str, team: Team, by_id: Mapping[str, Lane]) -> tuple[list[Evidence], dict[str, Event]]:
         kept = self.journal.load(key)
         if kept is None:
-            return []
+            return [], {}
         tensors, state = kept
         looks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("look/")}
         team.restore(tensors, state["team"])
-        return [
+        found = [
             Evidence(
                 lane=by_id[look["lane"]],
                 fraction=look["fraction"],
@@ -309,6 +313,7 @@ class Race:
             )
             for place, look in enumerate(state["looks"])
         ]
+        return found, {name: Event(**event) for name, event in state["repairs"].items()}
 
     def _record(self, phase: str, item: Evidence) -> None:
         score = self._loss_score(item.valid, item.lane.fold) * self.metric.sign
@@ -322,13 +327,23 @@ class Race:
             if not np.isnan(oriented) and (known is None or oriented < known[0]):
                 self._best[item.lane.candidate.id] = (oriented, item.lane.candidate.label)
 
-    def _note_repairs(self, phase: str, team: Team) -> None:
-        """A repaired lane is a new candidate from now on; the original counts as diverged."""
-        lanes = {lane.id: lane for lane in team.lanes}
-        for name, event in team.repairs().items():
-            lane = lanes[name]
-            with self._lock:
+    def _note_repairs(self, phase: str, team: Team) -> dict[str, Event]:
+        repairs = team.repairs()
+        self._note(phase, {lane.id: lane for lane in team.lanes}, repairs)
+        return repairs
+
+    def _note(self, phase: str, lanes: Mapping[str, Lane], repairs: Mapping[str, Event]) -> None:
+        """A repaired lane is a new candidate from now on; the original counts as diverged.
+
+        A candidate that diverges on some fold only when it is confirmed is not to be relied on: it is retired.
+        """
+        with self._lock:
+            for name, event in repairs.items():
+                lane = lanes[name]
                 self._trace(phase, lane).events.append(event)
+                if phase != "screen":
+                    self._unsteady.add(lane.candidate.id)
+                    continue
                 before = self._candidates[lane.candidate.id]
                 again = f"{lane.candidate.id}-slower{len(before.events) + 1}"
                 self._candidates[lane.candidate.id] = before.repaired(event, id=again)

@@ -186,16 +186,11 @@ def _common(best: float, *, minimise: bool, lanes: int, seed: int = 0) -> Docume
     draw = random.Random(seed)
     sign = 1 if minimise else -1
     return {
-        "seed": 0,
-        "seconds": 95.3,
         "candidates": max(3, lanes // 4),
         "lanes": lanes,
-        "model_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        "warnings": ["The test rows are few: the interval of the score is wide."],
         "winner": card(0, "mlp", "adamw", learning_rate=0.00316, batch_size=256, weight_decay=0.01, hidden=(256, 256))
         | {"label": "mlp 256, adamw"},
         "default": card(1, "trees", None, rounds=300, learning_rate=0.1) | {"label": "gradient-boosted trees"},
-        "rows": {"train": 26048, "test": 6513, "set_aside": 24},
         "race": _race(draw, lanes=lanes, best=best, minimise=minimise),
         "effects": [
             _effect("learning_rate", (1e-4, 1e-3, 1e-2, 1e-1), (0.03, 0.002, 0.01, 0.09), best, sign),
@@ -203,10 +198,7 @@ def _common(best: float, *, minimise: bool, lanes: int, seed: int = 0) -> Docume
             _effect("weight_decay", (0.0, 1e-4, 1e-2), (0.012, 0.011, 0.005), best, sign),
         ],
         "ensemble": {
-            "members": [
-                {"id": "c000", "label": "mlp 256, adamw", "weight": 0.61},
-                {"id": "c001", "label": "gradient-boosted trees", "weight": 0.39},
-            ],
+            "members": parts("ensemble"),
             "score": best + sign * 0.001,
             "difference": -0.001,
             "standard_error": 0.002,
@@ -331,24 +323,11 @@ def minimal() -> Document:
 def crowded() -> Document:
     """As many lanes, columns and classes as a large run has."""
     document = multiclass(classes=77, lanes=320)
-    document["columns"] = [
-        {
-            "name": f"sensor_{number:03d}_reading_mean",
-            "kind": "number",
-            "missing": number,
-            "role": "input",
-            "reason": None,
-        }
-        for number in range(200)
-    ]
+    names = [f"sensor_{number:03d}_reading_mean" for number in range(200)]
+    facts = {"kind": "number", "role": "input", "reason": None}
+    document["columns"] = [{"name": name, "missing": number, **facts} for number, name in enumerate(names)]
     document["importance"] = [
-        {
-            "column": f"sensor_{number:03d}_reading_mean",
-            "value": 0.2 / (number + 1),
-            "low": 0.15 / (number + 1),
-            "high": 0.25 / (number + 1),
-        }
-        for number in range(200)
+        {"column": name, **estimate(0.2 / (number + 1), 0.05 / (number + 1))} for number, name in enumerate(names)
     ]
     return document
 

@@ -1,0 +1,37 @@
+"""Commands that use a trained model."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run")
+@click.argument("source")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, not to stdout.")
+def predict(run: str, source: str, *, output: Path | None) -> None:
+    """Predict the rows of SOURCE with the model of RUN; writes CSV in the same order."""
+    from lanewise.deploy.predictor import load_predictor, predict_file
+    from lanewise.runs.store import RunStore
+
+    with RunStore.open(create=False) as store:
+        found = store.get(run)
+    findings = predict_file(load_predictor(found.model), source, output)
+    for finding in findings:
+        if finding.severity == "warning":
+            click.echo(f"warning: {finding.message}", err=True)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+def export(run: str, output: Path) -> None:
+    """Export the model of RUN to ONNX, preprocessing included, and check it on the spot."""
+    from lanewise.deploy.exporting import export_run
+    from lanewise.runs.store import RunStore
+
+    with RunStore.open(create=False) as store:
+        found = store.get(run)
+    check = export_run(found, output)
+    click.echo(check.words, err=True)
+    click.echo(str(output))

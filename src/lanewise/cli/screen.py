@@ -1,0 +1,97 @@
+"""What the terminal shows: progress on stderr while a race runs, the summary on stdout at its end."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+import click
+
+PLAIN_EVERY_SECONDS = 5.0
+
+
+def wants_color(stream: Any) -> bool:
+    """NO_COLOR switches colour off, FORCE_COLOR on; otherwise a terminal has it."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
+    """The end-of-run summary, on stdout."""
+    from lanewise.reporting.terminal import summary
+
+    run = document["run"]
+    commands = [
+        ("predict new rows", f"lanewise predict {run} new.csv"),
+        ("export the model", f"lanewise export {run} model.onnx"),
+    ]
+    width = min(shutil.get_terminal_size((100, 24)).columns, 110)
+    text = summary(document, width=width, color=wants_color(sys.stdout), report=str(report), commands=commands)
+    click.echo(text)
+
+
+@final
+class Screen:
+    """Follows a fit: a live line on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live: Any = None
+        self._task: Any = None
+        self._last = 0.0
+        self._phase = ""
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            console = Console(stderr=True, no_color=not wants_color(sys.stderr))
+            self._live = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[leader]}"),
+                console=console,
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def announce(self, text: str) -> None:
+        """A sentence worth reading now."""
+        if self._quiet:
+            return
+        if self._live is not None:
+            self._live.console.print(text, highlight=False, markup=False)
+        else:
+            click.echo(text, err=True)
+
+    def pulse(self, pulse: Any) -> None:
+        """A sign of life from the race."""
+        if self._quiet:
+            return
+        phase = "refit" if pulse.phase.startswith("refit") else pulse.phase
+        leader = f"best {pulse.score:.4g}  {pulse.leader}" if pulse.leader else ""
+        what = f"{phase:8} {pulse.lanes:4} lanes"
+        if self._live is not None:
+            if phase != self._phase:
+                self._task = self._live.add_task(what, total=1.0, leader="")
+            self._live.update(self._task, completed=pulse.done, description=what, leader=leader)
+        elif phase != self._phase or time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
+            self._last = time.monotonic()
+            click.echo(f"{what}  {pulse.done:4.0%}  {leader}", err=True)
+        self._phase = phase

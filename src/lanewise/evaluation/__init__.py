@@ -1,0 +1,17 @@
+"""What the chosen model does on rows that it never saw, beside a guess, and how its answers are to be used."""
+
+from lanewise.evaluation.baseline import dummy_prediction
+from lanewise.evaluation.conformal import interval_half_width
+from lanewise.evaluation.cutoff import Cutoff, CutoffPoint, threshold_of
+from lanewise.evaluation.scoring import Evaluation, Residuals, evaluate
+
+__all__ = [
+    "Cutoff",
+    "CutoffPoint",
+    "Evaluation",
+    "Residuals",
+    "dummy_prediction",
+    "evaluate",
+    "interval_half_width",
+    "threshold_of",
+]

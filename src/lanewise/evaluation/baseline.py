@@ -1,0 +1,52 @@
+"""The same answer for every row: what a model must beat."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lanewise.errors import DataError
+from lanewise.metrics.metric import checked_weight
+from lanewise.task import Task
+
+MEDIAN_METRICS = frozenset({"mae", "median_ae"})
+"""Metrics of which the median, not the mean, is the best constant answer: beating less proves less."""
+
+
+def dummy_prediction(task: Task, y_train: ArrayLike, weight: ArrayLike | None, rows: int) -> NDArray[np.float64]:
+    """The best answer without a model, for each of ``rows`` rows.
+
+    Numbers and counts: the weighted mean of the training target, or its median where the metric of the
+    task is an absolute error. Classes: the weighted frequencies of the training rows.
+
+    Args:
+        task: says what is predicted, and by which metric.
+        y_train: ``[N]``, values or class indices.
+        weight: ``[N]`` or None.
+        rows: how many rows to answer for.
+
+    Returns:
+        ``[rows]``, or ``[rows, C]`` for classes.
+
+    Raises:
+        DataError: no training row has weight.
+
+    >>> dummy_prediction(Task(target="y", kind="regression", metric="rmse"), [1.0, 3.0], None, 3)
+    array([2., 2., 2.])
+    """
+    target = np.asarray(y_train)
+    weights = checked_weight(weight, len(target))
+    if not weights.sum() > 0:
+        message = "no training row has a weight above 0, so there is no average to guess; check the weight column"
+        raise DataError(message)
+    if task.is_classification:
+        counts = np.bincount(target.astype(np.int64), weights=weights, minlength=len(task.classes))
+        return np.tile(counts / counts.sum(), (rows, 1))
+    values = target.astype(np.float64)
+    middle = _median(values, weights) if task.metric in MEDIAN_METRICS else float(np.average(values, weights=weights))
+    return np.full(rows, middle)
+
+
+def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """The lowest value with at least half of the weight at or below it."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])

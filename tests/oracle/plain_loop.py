@@ -1,0 +1,149 @@
+"""The training loop of the oracle: one net, ``torch.optim``, one step after another.
+
+The order of a step: gradient; clip all of it together; l2; the optimizer of torch at the rate of the
+schedule; l1 by soft-thresholding at the rate that each coordinate was moved with.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from plain_losses import LOSSES
+from plain_nets import PlainNet
+from torch import Tensor, nn
+
+Draws = Callable[[int, str, tuple[int, int]], Tensor]
+Settings = Mapping[str, float | int | str | bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainData:
+    """Rows to learn from: ``dense [N, D]``, ``codes [N, K]``, ``target [N]``, ``weight [N]`` or None for ones."""
+
+    dense: Tensor
+    codes: Tensor
+    target: Tensor
+    weight: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Randomness:
+    """What is drawn outside: the rows of a step, and the dropout draws of a step and a layer."""
+
+    rows: Callable[[int], Tensor]
+    draws: Draws
+
+
+def rate_factor(schedule: str, warmup: float, step: int, length: int) -> float:
+    """The share of the peak learning rate at ``step``, counted from 0."""
+    climb = round(warmup * length)
+    if step < climb:
+        return (step + 1) / climb
+    progress = (step - climb) / max(length - climb, 1)
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return 1 - progress
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
+    raise AssertionError(schedule)
+
+
+def optimizer_of(rule: str, net: PlainNet, settings: Settings) -> torch.optim.Optimizer:
+    """The optimizer of torch with that name; weight decay acts on the penalised weights only."""
+
+    def number(name: str, default: float) -> float:
+        return float(settings.get(name, default))
+
+    decay = number("weight_decay", 0.0)
+    groups: list[dict[str, Any]] = [
+        {"params": net.penalised(), "weight_decay": decay},
+        {"params": net.free(), "weight_decay": 0.0},
+    ]
+    rate = number("lr", math.nan)
+    if rule in ("gd", "sgd"):
+        return torch.optim.SGD(groups, lr=rate)
+    if rule in ("momentum", "nesterov"):
+        return torch.optim.SGD(groups, lr=rate, momentum=number("momentum", 0.9), nesterov=rule == "nesterov")
+    if rule == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, alpha=number("alpha", 0.99), eps=number("eps", 1e-8))
+    betas = (number("beta1", 0.9), number("beta2", 0.999))
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[rule]
+    return kind(groups, lr=rate, betas=betas, eps=number("eps", 1e-8))
+
+
+def train_alone(
+    net: PlainNet,
+    rule: str,
+    settings: Settings,
+    data: PlainData,
+    randomness: Randomness,
+    *,
+    length: int,
+    until: int | None = None,
+) -> None:
+    """Train ``net`` in place: the first ``until`` (default: all) of ``length`` steps."""
+    optimizer = optimizer_of(rule, net, settings)
+    for step in range(length if until is None else until):
+        factor = rate_factor(str(settings["schedule"]), float(settings["warmup"]), step, length)
+        for group in optimizer.param_groups:
+            group["lr"] = float(settings["lr"]) * factor
+        optimizer.zero_grad()
+        batch_loss(net, settings, data, randomness, step).backward()
+        clip(net, float(settings["clip_norm"]))
+        for weight in net.penalised():
+            gradient_of(weight).add_(weight.detach(), alpha=float(settings["l2"]))
+        optimizer.step()
+        soft_threshold(net, optimizer, rule, float(settings["l1"]))
+
+
+def batch_loss(net: PlainNet, settings: Settings, data: PlainData, randomness: Randomness, step: int) -> Tensor:
+    """Mean over the batch of weight times loss."""
+    rows = randomness.rows(step)
+    outputs = net(
+        data.dense[rows],
+        data.codes[rows],
+        rate=float(settings.get("dropout", 0.0)),
+        uniform=lambda layer, shape: randomness.draws(step, layer, shape),
+    )
+    losses = LOSSES[str(settings["loss"])](outputs, data.target[rows], float(settings["label_smoothing"]))
+    if data.weight is not None:
+        losses = losses * data.weight[rows]
+    return losses.mean()
+
+
+def gradient_of(weight: nn.Parameter) -> Tensor:
+    assert weight.grad is not None
+    return weight.grad
+
+
+def clip(net: PlainNet, limit: float) -> None:
+    """Shorten the gradient of all weights together to length ``limit``; 0 leaves it."""
+    gradients = [gradient_of(weight) for weight in net.parameters()]
+    norm = math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients))
+    if limit > 0 and norm > limit:
+        for gradient in gradients:
+            gradient.mul_(limit / norm)
+
+
+def soft_threshold(net: PlainNet, optimizer: torch.optim.Optimizer, rule: str, l1: float) -> None:
+    """Move each penalised weight towards zero by l1 times the rate of its coordinate, at most to zero."""
+    if l1 == 0:
+        return
+    group = optimizer.param_groups[0]
+    with torch.no_grad():
+        for weight in group["params"]:
+            threshold = l1 * effective_rate(optimizer.state[weight], group, rule)
+            weight.copy_(weight.sign() * (weight.abs() - threshold).clamp(min=0))
+
+
+def effective_rate(state: Mapping[str, Tensor], group: Mapping[str, Any], rule: str) -> Tensor | float:
+    """How far a unit of gradient has just moved each coordinate, momentum aside."""
+    if rule == "rmsprop":
+        return group["lr"] / (state["square_avg"].sqrt() + group["eps"])
+    if rule in ("adam", "adamw"):
+        correction = 1 - group["betas"][1] ** float(state["step"])
+        return group["lr"] / ((state["exp_avg_sq"] / correction).sqrt() + group["eps"])
+    return group["lr"]

@@ -1,0 +1,57 @@
+"""The encoding of a text is found, and nothing undecodable passes unnoticed."""
+
+import codecs
+
+import pytest
+
+from lanewise.data.encodings import decode
+from lanewise.errors import DataError
+
+TEXT = "λόγος;ζώο\nψάρι;12\nñandú;7\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("text", ["a,b\n1,é\n", TEXT * 5])
+def test_unicode_is_found_with_and_without_mark(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding), name="t") == (text.encode(), [])
+
+
+def test_big_endian_with_mark() -> None:
+    assert decode(codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), name="t")[0] == TEXT.encode()
+
+
+def test_windows_text_is_read_as_such_and_said() -> None:
+    text, findings = decode("prix\n12 \u20ac\n".encode("cp1252"), name="t")
+    assert text.decode() == "prix\n12 \u20ac\n"
+    assert [finding.code for finding in findings] == ["guessed_encoding"]
+
+
+def test_bytes_undefined_in_windows_text_fall_back_to_latin_1() -> None:
+    text, findings = decode(b"a\n\x81\xe9\n", name="t")
+    assert text.decode() == "a\n\x81\xe9\n"
+    assert "latin-1" in findings[0].message
+
+
+def test_damaged_utf_8_stays_utf_8() -> None:
+    text, findings = decode("é,ü\nö,ä\n".encode() + b"\xff,1\n", name="t")
+    assert text.decode() == "é,ü\nö,ä\n\ufffd,1\n"
+    assert (findings[0].code, findings[0].count, findings[0].severity) == ("repaired_encoding", 1, "warning")
+
+
+def test_replacement_characters_of_the_text_itself_are_no_damage() -> None:
+    assert decode("a\n\ufffd\n".encode(), name="t")[1] == []
+
+
+def test_a_named_encoding_is_obeyed() -> None:
+    assert decode("Ελλάς\n".encode("iso-8859-7"), name="t", encoding="iso-8859-7")[0].decode() == "Ελλάς\n"
+    text, findings = decode(b"a\n\x81\n", name="t", encoding="cp1252")
+    assert text.decode() == "a\n\ufffd\n"
+    assert findings[0].count == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(bytes(range(32)) * 9, "binary"), (b"a,b\n1,\0\n", "NUL byte in line 2")]
+)
+def test_binary_data_and_nul_bytes_are_refused(content: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        decode(content, name="t")

@@ -1,0 +1,113 @@
+"""Bytes from files, pipes and standard input; every refusal is one line that says what and where."""
+
+import gzip
+import io
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lanewise.data.sources import load
+from lanewise.errors import DataError
+
+LIMIT = 2**24
+
+
+def refusal(path: str | Path, limit: int = LIMIT) -> str:
+    with pytest.raises(DataError) as caught:
+        load(path, max_bytes=limit)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def written(folder: Path, content: bytes, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_plain_file(tmp_path: Path) -> None:
+    payload = load(written(tmp_path, b"a,b\n1,2\n", "Table.CSV"), max_bytes=LIMIT)
+    assert payload.content == b"a,b\n1,2\n"
+    assert payload.suffix == ".csv"
+
+
+def test_gzip_is_known_by_its_bytes_and_its_suffix_is_not_the_table_s(tmp_path: Path) -> None:
+    packed = gzip.compress(b"a\n") + gzip.compress(b"1\n")
+    assert load(written(tmp_path, packed, "table.dat"), max_bytes=LIMIT).content == b"a\n1\n"
+    assert load(written(tmp_path, packed, "table.tsv.gz"), max_bytes=LIMIT).suffix == ".tsv"
+
+
+def test_zstd(tmp_path: Path) -> None:
+    zstd = pytest.importorskip("backports.zstd")
+    assert load(written(tmp_path, zstd.compress(b"a\n1\n")), max_bytes=LIMIT).content == b"a\n1\n"
+    assert "allowed 1,000 bytes" in refusal(written(tmp_path, zstd.compress(b"0" * 10**6)), 1000)
+    assert "damaged zstd" in refusal(written(tmp_path, zstd.compress(bytes(range(200)))[:-5]))
+
+
+def test_zstd_without_its_package_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "backports", None)
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    assert "backports.zstd" in refusal(written(tmp_path, b"\x28\xb5\x2f\xfd..."))
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n1\n")))
+    payload = load("-", max_bytes=LIMIT)
+    assert (payload.content, payload.name) == (b"a\n1\n", "standard input")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_named_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"a\n1\n",))
+    writer.start()
+    assert load(pipe, max_bytes=LIMIT).content == b"a\n1\n"
+    writer.join()
+
+
+def test_no_file_folder_and_bad_path(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "none.csv") == f"no file {tmp_path / 'none.csv'}: check the path"
+    assert "is a folder" in refusal(tmp_path)
+    assert "not a usable path" in refusal("a\0b")
+
+
+def test_empty_file_and_empty_archive(tmp_path: Path) -> None:
+    assert "is empty" in refusal(written(tmp_path, b""))
+    assert "is empty" in refusal(written(tmp_path, gzip.compress(b"")))
+
+
+def test_too_large(tmp_path: Path) -> None:
+    assert "more than the allowed 10 bytes" in refusal(written(tmp_path, b"x" * 11), 10)
+
+
+def test_decompression_bomb_stops_at_the_limit(tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    assert "unpacked, has more than the allowed 1,000,000 bytes" in refusal(written(tmp_path, bomb), 1_000_000)
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-9], lambda packed: packed[:20] + b"xx" + packed[22:]])
+def test_damaged_gzip(tmp_path: Path, damage) -> None:
+    packed = gzip.compress(os.urandom(1000), mtime=0)
+    assert "damaged gzip" in refusal(written(tmp_path, damage(packed)))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04rest", "Excel workbook"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\x89PNG\r\n", "PNG"),
+        (b"BZh91AY", "bzip2"),
+        (b" <!DOCTYPE html><html></html>", "web page"),
+        (b"SQLite format 3\0", "SQLite"),
+        (gzip.compress(gzip.compress(b"a\n")), "packed twice"),
+        (bytes(257) + b"ustar" + bytes(250), "tar archive"),
+    ],
+)
+def test_other_formats_are_named(tmp_path: Path, content: bytes, words: str) -> None:
+    assert words in refusal(written(tmp_path, content))
