@@ -13,27 +13,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from lanewise.composing import Stage, compose
+from lanewise.composing import Choice, Stage, as_scored, compose
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import EXAMPLES, example
 from lanewise.data.reading import read
-from lanewise.deploy.predictor import Member, Predictor, save_predictor
+from lanewise.deploy.files import read_rows
+from lanewise.deploy.predictor import Interval, Member, Predictor
+from lanewise.deploy.saving import save_predictor
 from lanewise.errors import Interrupted, LanewiseError, UsageError
-from lanewise.evaluation import interval_half_width, threshold_of
-from lanewise.reporting import render
+from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
+from lanewise.features.preparation import Preparation
+from lanewise.metrics import resolve_metric
 from lanewise.reporting.document import finite_or_null
+from lanewise.reporting.report import render
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.search.halving import Halving
-from lanewise.selection import Contender, EnsembleComparison, Selection, compare_ensemble, corrected_score, select
+from lanewise.selection import Contender, compare_ensemble, corrected_score, select
 from lanewise.settings import FitSettings, checked, parse_budget
-from lanewise.statistics import CorrectedScore
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.plan import Plan
@@ -42,30 +45,28 @@ from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
 from lanewise.training.race import Confirmed, Pulse, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted, refit
-from lanewise.training.teams import TeamBuilder
+from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.tree_pool import TreePool
 
 
-class Watcher:
-    """Who follows a fit; this one is silent. The command line shows progress by overriding both."""
+class Watcher(Protocol):
+    """Who follows a fit: the command line shows progress, a program may do as it likes."""
 
     def announce(self, text: str) -> None:
         """A sentence worth reading now."""
 
     def pulse(self, pulse: Pulse) -> None:
-        """A sign of life from the race."""
+        """A sign of life from the race; comes from any thread, but from one at a time."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Choice:
-    """What the evidence of a race decided: the winner, or the ensemble in its place."""
+class Silent:
+    """Follows nothing."""
 
-    contenders: tuple[Contender, ...]
-    selection: Selection
-    corrected: CorrectedScore
-    ensemble: EnsembleComparison | None
-    weights: Mapping[str, float]
-    rows: np.ndarray
+    def announce(self, text: str) -> None:
+        del text
+
+    def pulse(self, pulse: Pulse) -> None:
+        del pulse
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,9 +84,7 @@ class Fit:
 
     def predict(self, source: object) -> np.ndarray:
         """Labels, means or counts ``[N]`` for a table; see :meth:`Predictor.predict` for more."""
-        from lanewise.data.reading import read_like
-
-        return self.predictor.predict(read_like(source, self.predictor.contract.kinds)).values
+        return self.predictor.predict(read_rows(self.predictor.contract, source)).values
 
     def _repr_html_(self) -> str:
         return render(self.document)
@@ -103,7 +102,7 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", _example(source).target)
     wanted = checked(settings)
-    watcher = watcher or Watcher()
+    watcher = watcher or Silent()
     with RunStore.open() as store:
         config = {"source": source if isinstance(source, str) else None, "settings": wanted.model_dump(mode="json")}
         dataset = _dataset(source)
@@ -123,7 +122,7 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
         wanted = checked(run.config["settings"])
         kept = run.folder / "data.parquet"
         dataset = _dataset(kept if kept.exists() else run.config["source"])
-        return _execute(store, store.resume(run.id), dataset, wanted, watcher or Watcher())
+        return _execute(store, store.resume(run.id), dataset, wanted, watcher or Silent())
 
 
 def _example(source: str) -> Any:
@@ -172,11 +171,11 @@ def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher,
             data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=pool
         )
         policy = Halving()
-        plan = _plan(run, problem, builder, policy, settings, time.monotonic() - started)
+        plan = _plan(run, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
         watcher.announce(_planned(plan))
         race = Race(
             plan=plan,
-            builder=replace(builder, lengths=plan.lengths),
+            builder=replace(builder, lengths=plan.lengths, compute=DTYPES[plan.precision]),
             policy=policy,
             metric=problem.metric,
             y=problem.y,
@@ -189,7 +188,7 @@ def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher,
         whole, preparation = prepare(problem, refit=True)
         final = replace(race, builder=replace(race.builder, data=whole))
         refitted = refit(final, _to_refit(result, choice))
-    predictor = _predictor(problem, preparation, choice, refitted, settings)
+    predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
     sha256 = save_predictor(run.model, predictor)
     stage = Stage(
         run=run,
@@ -200,6 +199,7 @@ def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher,
         choice=choice,
         refitted=refitted,
         predictor=predictor,
+        cutoff=cutoff,
         sha256=sha256,
         seconds=time.monotonic() - started,
     )
@@ -235,7 +235,7 @@ def _pool(problem: Problem, settings: FitSettings, workers: int) -> Iterator[Tre
 
 
 def _plan(
-    run: Run, problem: Problem, builder: TeamBuilder, policy: Halving, settings: FitSettings, spent: float
+    run: Run, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Halving, spent: float
 ) -> Plan:
     """The plan of the run: read if there is one, else made, and written before anything is trained."""
     if run.plan.exists():
@@ -296,16 +296,15 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
     ensemble = None
     if settings.ensemble != "never" and len(contenders) > 1:
         ensemble = compare_ensemble(contenders, **evidence)
-        if settings.ensemble == "always" or ensemble.taken:
-            weights = {name: weight for name, weight in ensemble.weights.items() if weight > 0}
+        if settings.ensemble == "always" or ensemble.worthwhile:
+            weights = {
+                contender.id: float(weight)
+                for contender, weight in zip(contenders, ensemble.weights, strict=True)
+                if weight > 0
+            }
     return Choice(
         contenders=contenders, selection=selection, corrected=corrected, ensemble=ensemble, weights=weights, rows=rows
     )
-
-
-def as_scored(problem: Problem, predictions: np.ndarray) -> np.ndarray:
-    """Predictions in the form of the metrics: ``[N, K]`` for classes, ``[N]`` for numbers."""
-    return predictions if problem.task.is_classification else predictions[:, 0]
 
 
 def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
@@ -314,31 +313,57 @@ def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
 
 
 def _predictor(
-    problem: Problem, preparation: Any, choice: Choice, refitted: Mapping[str, Refitted], settings: FitSettings
-) -> Predictor:
+    problem: Problem, preparation: Preparation, choice: Choice, refitted: Mapping[str, Refitted], settings: FitSettings
+) -> tuple[Predictor, Cutoff | None]:
     members = tuple(
         Member(fitted=fitted, weight=weight / len(refitted[name].members))
         for name, weight in choice.weights.items()
         for fitted in refitted[name].members
     )
-    by_id = {contender.id: contender.prediction for contender in choice.contenders}
-    out_of_fold = np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
-    threshold, interval = 0.5, None
-    y = problem.y[choice.rows]
+    out_of_fold = mixed(choice)
+    y, weight = problem.y[choice.rows], None if problem.weight is None else problem.weight[choice.rows]
+    cutoff, interval = None, None
     if problem.task.kind == "binary":
-        threshold = threshold_of(problem.task, y, out_of_fold, metric=settings.threshold).value
+        cutoff = _cutoff(problem, y, out_of_fold, weight, settings)
     elif not problem.task.is_classification:
-        interval = {"level": 0.9, "half_width": interval_half_width(y, out_of_fold, level=0.9)}
-    return Predictor(
+        half = interval_half_width(y, out_of_fold, level=0.9)
+        interval = Interval(level=0.9, half_width=half) if np.isfinite(half) else None
+    predictor = Predictor(
         task=problem.task,
         contract=problem.contract,
-        layout=problem.layout,
         preparation=preparation,
-        width=problem.width,
         members=members,
-        threshold=threshold,
+        threshold=cutoff.value if cutoff else 0.5,
         interval=interval,
     )
+    return predictor, cutoff
+
+
+def mixed(choice: Choice) -> np.ndarray:
+    """Out-of-fold predictions of the chosen model, in the form of the metrics."""
+    by_id = {contender.id: contender.prediction for contender in choice.contenders}
+    return np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
+
+
+def _cutoff(
+    problem: Problem, y: np.ndarray, out_of_fold: np.ndarray, weight: np.ndarray | None, settings: FitSettings
+) -> Cutoff:
+    """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric (F1 if none is)."""
+    asked = settings.threshold or (problem.metric.name if problem.metric.uses_threshold else "f1")
+    try:
+        value = float(asked)
+    except ValueError:
+        metric = resolve_metric(asked, problem.task.kind)
+        clusters = (
+            None
+            if problem.clusters is None
+            else problem.clusters[np.sort(np.concatenate([f.valid for f in problem.folds]))]
+        )
+        return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
+    if not 0 < value < 1:
+        message = f"threshold must be a metric or a number between 0 and 1, got {asked}"
+        raise UsageError(message)
+    return Cutoff(value=value, metric="", words=f"the threshold was stated: {value:g}", curve=())
 
 
 def _opening(problem: Problem, settings: FitSettings) -> str:

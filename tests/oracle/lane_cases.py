@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from plain_loop import PlainData, Randomness, train_alone
+from plain_loop import PlainData, Randomness, Rewind, train_alone
 from plain_nets import LinearNet, MLPNet, PlainNet
 from torch import Tensor
 
@@ -113,7 +113,7 @@ def _typed(target: Tensor, kind: TaskKind, dtype: torch.dtype) -> Tensor:
 
 def lane(name: str, model: str = "mlp", rule: str = "adamw", *, fold: int = 0, seed: int = 0, **other: Value) -> Lane:
     """A lane of the small race; ``other`` settings override the usual ones."""
-    settings = {**SHARED, "loss": "softmax", **STRUCTURE[model], **RULES["sgd" if rule == "gd" else rule], **other}
+    settings = {**SHARED, "loss": "softmax", **STRUCTURE[model], **RULES.get(rule, RULES["sgd"]), **other}
     return Lane(candidate=Candidate(id=name, model=model, optimizer=rule, settings=settings), fold=fold, seed=seed)
 
 
@@ -149,7 +149,14 @@ def plain_net(one: Lane, data: TrainingData, start: Weights) -> PlainNet:
 
 
 def truth(
-    one: Lane, start: Weights, data: TrainingData, *, batch: int = BATCH, length: int = LENGTH, until: int | None = None
+    one: Lane,
+    start: Weights,
+    data: TrainingData,
+    *,
+    batch: int = BATCH,
+    length: int = LENGTH,
+    until: int | None = None,
+    rewinds: Sequence[Rewind] = (),
 ) -> Weights:
     """The weights of a lane after it was trained alone from ``start``."""
     part = data.folds[one.fold]
@@ -168,6 +175,7 @@ def truth(
         Randomness(rows=lambda step: part.train if full else stream.take(step * batch, batch), draws=draws),
         length=length,
         until=until,
+        rewinds=rewinds,
     )
     return net.weights()
 
@@ -211,7 +219,7 @@ def assert_same(one: Lane, row: Weights, alone: Weights, start: Weights, *, tole
     assert set(row) == set(alone), one.id
     largest = max(float(weight.abs().max()) for weight in alone.values())
     moved = max(float((alone[name] - start[name]).abs().max()) for name in alone)
-    assert 1e-3 < moved < 1e3, f"{one.id} {one.candidate.label}: a truth that moved by {moved:.1e} proves nothing"
+    assert 1e-3 < moved < 1e3, f"{one.id}: a truth that moved by {moved:.1e} proves nothing"
     gaps = {name: float((row[name] - alone[name]).abs().max()) for name in alone}
     worst = max(gaps, key=lambda name: gaps[name] if gaps[name] == gaps[name] else float("inf"))
     allowed = tolerance * max(1.0, largest)

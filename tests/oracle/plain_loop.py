@@ -4,8 +4,9 @@ The order of a step: gradient; clip all of it together; l2; the optimizer of tor
 schedule; l1 by soft-thresholding at the rate that each coordinate was moved with.
 """
 
+import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,15 @@ class Randomness:
 
     rows: Callable[[int], Tensor]
     draws: Draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewind:
+    """Before step ``at`` weights and optimizer go back to how they were before step ``to``; rates shrink by ``factor``."""
+
+    at: int
+    to: int
+    factor: float
 
 
 def rate_factor(schedule: str, warmup: float, step: int, length: int) -> float:
@@ -83,11 +93,21 @@ def train_alone(
     *,
     length: int,
     until: int | None = None,
+    rewinds: Sequence[Rewind] = (),
 ) -> None:
     """Train ``net`` in place: the first ``until`` (default: all) of ``length`` steps."""
     optimizer = optimizer_of(rule, net, settings)
+    kept = {}
+    slower = 1.0
     for step in range(length if until is None else until):
-        factor = rate_factor(str(settings["schedule"]), float(settings["warmup"]), step, length)
+        for rewind in rewinds:
+            if rewind.at == step:
+                slower *= rewind.factor
+                net.load_state_dict(kept[rewind.to][0])
+                optimizer.load_state_dict(kept[rewind.to][1])
+        if step in {rewind.to for rewind in rewinds}:
+            kept[step] = copy.deepcopy((net.state_dict(), optimizer.state_dict()))
+        factor = slower * rate_factor(str(settings["schedule"]), float(settings["warmup"]), step, length)
         for group in optimizer.param_groups:
             group["lr"] = float(settings["lr"]) * factor
         optimizer.zero_grad()

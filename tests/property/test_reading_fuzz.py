@@ -21,10 +21,11 @@ from lanewise.data.reading import ReadOptions, read
 from lanewise.errors import DataError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+pytestmark = pytest.mark.slow
 MISSING = {"", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "NaN", "nan", "?", "-"}
 DOUBTFUL = {"NA", "None", "-"}
 NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-WORDS = st.text(alphabet="abcXYZ äßλ,;|\"'\n#:$()01.-", max_size=12)
+WORDS = st.text(alphabet="abcXYZ äßλ,;|\"'\n#:$().-", max_size=12)  # no digits: "1,5" would be a number
 INTEGERS = st.integers(-(10**12), 10**12).map(str)
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=4).map(str)
 ODD_NUMBERS = st.sampled_from(
@@ -62,7 +63,7 @@ def tables(draw: st.DrawFn, *, min_rows: int = 1, all_numbers: int = 0) -> Writt
     rows = [list(row) for row in zip(*drawn, strict=True)]
     delimiter = draw(st.sampled_from([",", ";", "\t", "|"]))
     line_end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
-    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    quoting = csv.QUOTE_ALL if draw(st.booleans()) else csv.QUOTE_MINIMAL
     if line_end == "\r":
         rows = [[cell.replace("\n", " ") for cell in row] for row in rows]
     stream = io.StringIO(newline="")

@@ -1,5 +1,6 @@
 """The ``lanewise`` command and how it ends."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -54,7 +55,9 @@ def _run() -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except (LanewiseError, MemoryError, OSError) as error:
+    except Exception as error:
+        if os.environ.get("LANEWISE_DEBUG"):
+            raise
         click.echo(f"lanewise: {_one_line(_words(error))}", err=True)
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
@@ -62,7 +65,9 @@ def _run() -> int:
 def _words(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "memory ran out; use fewer rows, fewer columns or --models linear"
-    return str(error)
+    if isinstance(error, (LanewiseError, OSError)):
+        return str(error)
+    return f"internal error, {type(error).__name__}: {error} (LANEWISE_DEBUG=1 shows where; please report it)"
 
 
 def _one_line(text: str) -> str:

@@ -1,5 +1,6 @@
 """Commands that use a trained model."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -11,12 +12,18 @@ import click
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, not to stdout.")
 def predict(run: str, source: str, *, output: Path | None) -> None:
     """Predict the rows of SOURCE with the model of RUN; writes CSV in the same order."""
-    from lanewise.deploy.predictor import load_predictor, predict_file
+    from lanewise.deploy.files import predict_file, read_rows, write_predictions
+    from lanewise.deploy.saving import load_predictor
     from lanewise.runs.store import RunStore
 
     with RunStore.open(create=False) as store:
         found = store.get(run)
-    findings = predict_file(load_predictor(found.model), source, output)
+    predictor = load_predictor(found.model)
+    if output is not None:
+        findings = predict_file(predictor, source, output).findings
+    else:
+        dataset = read_rows(predictor.contract, source)
+        findings = (*predictor.check(dataset), *write_predictions(predictor, dataset, sys.stdout.buffer))
     for finding in findings:
         if finding.severity == "warning":
             click.echo(f"warning: {finding.message}", err=True)

@@ -85,7 +85,7 @@ class Screen:
         if self._quiet:
             return
         phase = "refit" if pulse.phase.startswith("refit") else pulse.phase
-        leader = f"best {pulse.score:.4g}  {pulse.leader}" if pulse.leader else ""
+        leader = _leader(pulse) if phase != "refit" else ""
         what = f"{phase:8} {pulse.lanes:4} lanes"
         if self._live is not None:
             if phase != self._phase:
@@ -95,3 +95,10 @@ class Screen:
             self._last = time.monotonic()
             click.echo(f"{what}  {pulse.done:4.0%}  {leader}", err=True)
         self._phase = phase
+
+
+def _leader(pulse: Any) -> str:
+    if not pulse.leader:
+        return ""
+    spread = f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
+    return f"best {pulse.score:.4g}{spread}  {pulse.leader}"

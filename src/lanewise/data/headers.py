@@ -26,7 +26,8 @@ def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bo
     """
     if not rest:
         return all(not _is_numberlike(cell.strip()) for cell in first)
-    counts_up = _is_counting([cell.strip() for cell in first]) and not _is_counting([cell.strip() for cell in rest[0]])
+    others_count = all(_is_counting([cell.strip() for cell in row]) for row in rest[:_ENOUGH_CELLS])
+    counts_up = _is_counting([cell.strip() for cell in first]) and not others_count
     votes = 0
     for column, cell in enumerate(first):
         others = [row[column].strip() for row in rest if column < len(row)]
@@ -34,7 +35,8 @@ def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bo
     if votes:
         return votes > 0
     names = [cell.strip() for cell in first if cell.strip()]
-    return bool(names) and all(not _is_numberlike(name) and len(name.split()) <= 2 * _WORDS_OF_PROSE for name in names)
+    words = [name for name in names if not _is_numberlike(name)]
+    return bool(words) and (counts_up or len(words) == len(names)) and all(map(_is_short, words))
 
 
 def _vote(cell: str, others: list[str], *, counts_up: bool) -> int:
@@ -58,6 +60,10 @@ def _vote_on_words(cell: str, others: list[str]) -> int:
     if words >= _WORDS_OF_PROSE:
         return -1 if len(cell.split()) >= _WORDS_OF_PROSE else 1
     return 0
+
+
+def _is_short(name: str) -> bool:
+    return len(name.split()) <= 2 * _WORDS_OF_PROSE
 
 
 def _is_numberlike(cell: str) -> bool:

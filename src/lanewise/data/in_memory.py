@@ -80,7 +80,8 @@ def _pandas_column(column: Any) -> Any:
     kind = str(column.dtype)
     if kind == "category":
         gone = column.isna().to_numpy()
-        return [None if missing else str(value) for value, missing in zip(column.tolist(), gone, strict=True)]
+        levels = [None if missing else str(value) for value, missing in zip(column.tolist(), gone, strict=True)]
+        return pl.Series(levels, dtype=pl.Categorical)
     if kind.startswith("datetime64"):
         values = column.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(column.dt, "tz", None) else column
         return values.to_numpy().astype("datetime64[us]")

@@ -3,7 +3,8 @@
 An empty or blank cell, and every marker that the user names, is missing in every column. So are the usual
 markers where the other cells are numbers or dates. Among words three of them may be real levels:
 
-- ``None`` and ``-`` stay levels where at most 20 other levels exist (``None, Partial, Full``; ``+, -``);
+- ``None`` and ``-`` stay levels where at most 20 other levels exist (``None, Partial, Full``; ``+, -``) that are
+  not all numbers;
 - ``NA`` stays a level where every other level is a code of two capitals (``AF, EU, NA``).
 """
 
@@ -16,6 +17,7 @@ DOUBTFUL_MARKERS = ("NA", "None", "-")
 MARKERS = (*CERTAIN_MARKERS, *DOUBTFUL_MARKERS)
 _FEW_LEVELS = 20
 _CODE = r"^[A-Z]{2}$"
+_NUMBER = r"^[+-]?[0-9][0-9.,]*$"
 
 
 def strip_frame(frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
@@ -51,7 +53,7 @@ def without_word_markers(cells: pl.Series) -> pl.Series:
     levels = cells.drop_nulls().unique()
     others = levels.filter(~levels.is_in(list(DOUBTFUL_MARKERS)))
     doubtful = {"NA", "None", "-"}
-    if 1 <= others.len() <= _FEW_LEVELS:
+    if 1 <= others.len() <= _FEW_LEVELS and not others.str.contains(_NUMBER).all():
         doubtful -= {"None", "-"}
     if others.len() and others.str.contains(_CODE).all():
         doubtful -= {"NA"}

@@ -40,7 +40,8 @@ class Grammar:
             whole = rf"(?:0|[1-9][0-9]{{0,2}}(?:\{self.thousands}[0-9]{{3}})+|[1-9][0-9]*)"
         if self.thousands == " ":
             whole = whole.replace("\\ ", "[ ]")
-        return rf"^[+-]?(?:{whole}(?:{mark}[0-9]*)?|{mark}[0-9]+){_EXPONENT}$"
+        after = "*" if self.decimal == "." else "+"  # "5." is a number of computers, "5," is the end of a clause
+        return rf"^[+-]?(?:{whole}(?:{mark}[0-9]{after})?|{mark}[0-9]+){_EXPONENT}$"
 
     def plain(self, cells: pl.Series) -> pl.Series:
         """Cells written without thousands mark and with a decimal point."""

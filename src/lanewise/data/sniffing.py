@@ -80,35 +80,31 @@ def _is_header_of(header: bytes, body: bytes) -> bool:
 def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tuple[Records, Dialect, list[Finding]]:
     """The records of a text in the dialect that fits best.
 
-    Quotes are tried as proper double ones, then with blanks before them, then with backslash escapes,
-    then as proper single ones. If none holds, marks are read loosely or as ordinary characters,
-    whichever leaves fewer records of an unusual width.
+    Quotes are tried as proper double ones (single ones in a text without a double one), then with blanks
+    before them, then with backslash escapes. If none holds, marks are read loosely or as ordinary
+    characters, whichever leaves fewer records of an unusual width.
     """
     line_end = LF if b"\n" in text else CR
     used = delimiter or find_delimiter(text[:_SAMPLE_BYTES], whole=len(text) <= _SAMPLE_BYTES)
     plain = Dialect(delimiter=used, quote='"', line_end=line_end)
-    if b'"' not in text:
+    records = scan(text, plain, first_line=first_line)
+    if records is not None and b'"' not in text and b"'" in text:
         single = Dialect(delimiter=used, quote="'", line_end=line_end)
-        if b"'" in text and (records := scan(text, single, first_line=first_line)) is not None:
+        quoted = scan(text, single, first_line=first_line)
+        if quoted is not None and _unusual(quoted.fields) <= _unusual(records.fields):
             message = "cells are quoted with the single quote mark; the marks were dropped"
-            return records, single, [Finding(code="single_quotes", message=message)]
-    if (records := scan(text, plain, first_line=first_line)) is not None:
+            return quoted, single, [Finding(code="single_quotes", message=message)]
+    if records is not None:
         return records, plain, []
     for variant, what in _quote_variants(text, used):
         if (records := scan(variant, plain, first_line=first_line)) is not None:
-            return (
-                records,
-                plain,
-                [Finding(code="unusual_quotes", message=f"quoted cells have {what}; they were read so")],
-            )
+            message = f"quoted cells have {what}; they were read so"
+            return records, plain, [Finding(code="unusual_quotes", message=message)]
     records, quote = _loose_or_unquoted(text, plain, first_line)
     meaning = "as ordinary characters" if quote is None else "as quotes only around whole cells"
     message = f"quote marks do not pair up as quotes around cells; they were read {meaning}"
-    return (
-        records,
-        Dialect(delimiter=used, quote=quote, line_end=line_end),
-        [Finding(code="stray_quotes", message=message)],
-    )
+    dialect = Dialect(delimiter=used, quote=quote, line_end=line_end)
+    return records, dialect, [Finding(code="stray_quotes", message=message)]
 
 
 def _quote_variants(text: bytes, delimiter: str) -> Iterator[tuple[bytes, str]]:

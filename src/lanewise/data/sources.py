@@ -57,7 +57,8 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
     if str(source) == STANDARD_INPUT:
         name, packed = "standard input", _bounded(sys.stdin.buffer.read, "standard input", max_bytes)
     else:
-        name, packed = str(source), _read_file(Path(source), max_bytes)
+        name = str(source) if str(source).isprintable() else repr(str(source))
+        packed = _read_file(Path(source), name, max_bytes)
     content = _unpack(packed, name, max_bytes)
     if not content:
         message = f"{name} is empty: it has no bytes"
@@ -69,23 +70,23 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
     return Payload(content=content, name=name, suffix=suffixes[-1] if suffixes else "")
 
 
-def _read_file(path: Path, max_bytes: int) -> bytes:
+def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         if path.is_dir():
-            message = f"{path} is a folder: name one file in it"
+            message = f"{name} is a folder: name one file in it"
             raise DataError(message)
         with path.open("rb") as stream:
-            return _bounded(stream.read, str(path), max_bytes)
+            return _bounded(stream.read, name, max_bytes)
     except FileNotFoundError:
-        message = f"no file {path}: check the path"
+        message = f"no file {name}: check the path"
     except PermissionError:
-        message = f"{path} can't be read: permission denied"
+        message = f"{name} can't be read: permission denied"
     except ValueError as error:
         if isinstance(error, DataError):
             raise
-        message = f"{str(path)!r} is not a usable path: {error}"
+        message = f"{name} is not a usable path: {error}"
     except OSError as error:
-        message = f"{path} can't be read: {error.strerror or error}"
+        message = f"{name} can't be read: {error.strerror or error}"
     raise DataError(message)
 
 

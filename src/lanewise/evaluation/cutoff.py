@@ -7,10 +7,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from lanewise.metrics import Metric, best_threshold
 from lanewise.metrics.metric import checked_weight
-from lanewise.statistics import affordable_draws, bootstrap_counts, paired_errors, resampled_scores, sample_of
+from lanewise.statistics import (
+    affordable_draws,
+    bootstrap_counts,
+    keyed_generator,
+    paired_errors,
+    resampled_scores,
+    sample_of,
+    units_of,
+)
 
 USUAL = 0.5
 DRAWS = 400
+PARTS = 5
 HALF_OF_POINTS = 49
 
 Array = NDArray[np.float64]
@@ -34,6 +43,16 @@ class Cutoff:
     curve: tuple[CutoffPoint, ...]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """Out-of-fold rows with a prediction: class ``y``, probability ``p``, ``weight``, ``clusters`` or None; ``[N]``."""
+
+    y: NDArray[np.int64]
+    p: Array
+    weight: Array
+    clusters: NDArray | None
+
+
 def threshold_of(
     y: ArrayLike,
     oof: ArrayLike,
@@ -45,9 +64,11 @@ def threshold_of(
 ) -> Cutoff:
     """The threshold that is best for ``metric`` on out-of-fold rows, or 0.5 where none is reliably better.
 
-    Chosen exactly over all cuts (see :func:`lanewise.metrics.best_threshold`). It must beat 0.5 by more
-    than one paired standard error over bootstrap draws of the rows; a tie goes to 0.5. A metric that reads
-    the probabilities themselves (log-loss, AUC, ...) has no say: 0.5.
+    Chosen exactly over all cuts (see :func:`lanewise.metrics.best_threshold`). The best of so many cuts looks
+    better on its own rows than it is, so the choice is repeated on four fifths of the rows and judged on the
+    fifth left out, in turn: it must beat 0.5 there by more than one paired standard error over bootstrap draws
+    of the rows; a tie goes to 0.5. A metric that reads the probabilities themselves (log-loss, AUC, ...) has
+    no say: 0.5.
 
     Args:
         y: ``[N]``, 1 for the positive class.
@@ -69,48 +90,53 @@ def threshold_of(
     if not weights.any() or len(np.unique(target[weights > 0])) < 2:
         words = "0.5: the out-of-fold rows do not hold both classes, so there is nothing to choose by."
         return Cutoff(value=USUAL, metric=metric.name, words=words, curve=())
-    best, _ = best_threshold(target, probability, metric, weights)
-    value, words = _chosen(best, target, probability, metric, weights, groups, seed)
-    return Cutoff(
-        value=value, metric=metric.name, words=words, curve=_curve(target, probability, weights, metric, best)
-    )
+    rows = _Rows(y=target, p=probability, weight=weights, clusters=groups)
+    value, words = _chosen(rows, metric, seed)
+    return Cutoff(value=value, metric=metric.name, words=words, curve=_curve(rows, metric, value))
 
 
-def _chosen(
-    best: float, y: NDArray, p: Array, metric: Metric, weight: Array, clusters: NDArray | None, seed: int
-) -> tuple[float, str]:
+def _crossed(rows: _Rows, metric: Metric, seed: int) -> Array:
+    """Answers ``[2, N, 2]``, 0 or 1: of each part at the threshold that the other parts choose, and of all at 0.5."""
+    units = units_of(len(rows.y), rows.clusters, seed=seed)
+    part_of_row = (keyed_generator(seed, "threshold parts").permutation(units.count) % PARTS)[units.of_row]
+    yes = np.stack([np.zeros(len(rows.y)), rows.p >= USUAL]).astype(np.float64)
+    for part in range(PARTS):
+        here = part_of_row == part
+        cut, _ = best_threshold(rows.y[~here], rows.p[~here], metric, rows.weight[~here])
+        yes[0, here] = rows.p[here] >= cut
+    return np.stack([1 - yes, yes], axis=-1)
+
+
+def _chosen(rows: _Rows, metric: Metric, seed: int) -> tuple[float, str]:
     """The threshold kept, and why."""
-    # Answers instead of probabilities, so that both thresholds are read at 0.5 under the same draws.
-    answers = np.stack([p >= best, p >= USUAL]).astype(np.float64)
-    sample = sample_of(y, np.stack([1 - answers, answers], axis=-1), weight, clusters, seed=seed)
-    at_best, at_usual = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
+    best, _ = best_threshold(rows.y, rows.p, metric, rows.weight)
+    sample = sample_of(rows.y, _crossed(rows, metric, seed), rows.weight, rows.clusters, seed=seed)
+    crossed, usual = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
     draws = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)
     error = float(paired_errors(resampled_scores(metric, sample, draws))[0, 1])
-    gain = float(at_best - at_usual)
-    figures = f"{metric.name} {at_best:.3g} out of fold, against {at_usual:.3g} at 0.5"
+    gain = float(crossed - usual)
+    figures = f"{metric.name} {crossed:.3g} on out-of-fold rows that had no part in choosing it, against {usual:.3g}"
     if gain > error:
-        return best, f"{best:.3g} gives {figures}. It was chosen on these rows, so new rows may gain a little less."
+        return best, f"{best:.3g} gives {figures} at 0.5."
     if gain <= 0:
-        return USUAL, f"0.5: no other threshold gives a better {metric.name} out of fold ({at_usual:.3g})."
-    return USUAL, (
-        f"0.5 is kept: {best:.3g} gives {figures}, and {gain:.2g} is within one paired standard error ({error:.2g})."
-    )
+        return USUAL, f"0.5: no other threshold gives a better {metric.name} on rows that had no part in choosing it."
+    return USUAL, f"0.5 is kept: {best:.3g} gives {figures}, a gain within one paired standard error ({error:.2g})."
 
 
-def _curve(y: NDArray, p: Array, weight: Array, metric: Metric, best: float) -> tuple[CutoffPoint, ...]:
-    """The metric at some 100 thresholds: evenly spaced, at quantiles of the probabilities, and at the best."""
+def _curve(rows: _Rows, metric: Metric, chosen: float) -> tuple[CutoffPoint, ...]:
+    """The metric at some 100 thresholds: evenly spaced, at quantiles of the probabilities, and at the chosen one."""
     even = np.linspace(0, 1, HALF_OF_POINTS + 2)[1:-1]
-    spread = np.quantile(p, even)
-    cuts = np.unique(np.concatenate([even, spread, [best, USUAL]]))
+    spread = np.quantile(rows.p, even)
+    cuts = np.unique(np.concatenate([even, spread, [chosen, USUAL]]))
     # Between two cuts all rows of a class are answered alike: one row of their weight stands for them.
-    place = np.searchsorted(cuts, p, side="right")
+    place = np.searchsorted(cuts, rows.p, side="right")
     cells = len(cuts) + 1
-    totals = np.bincount(y * cells + place, weights=weight, minlength=2 * cells)
+    totals = np.bincount(rows.y * cells + place, weights=rows.weight, minlength=2 * cells)
     stand_in = np.concatenate([[cuts[0] - 1], cuts])
     both = np.tile(stand_in, 2)
-    rows = np.column_stack([1 - both, both])
+    probabilities = np.column_stack([1 - both, both])
     classes = np.repeat([0, 1], cells)
-    values = [metric.score(classes, rows, totals, threshold=float(cut)) for cut in cuts]
+    values = [metric.score(classes, probabilities, totals, threshold=float(cut)) for cut in cuts]
     return tuple(
         CutoffPoint(threshold=float(cut), value=value)
         for cut, value in zip(cuts, values, strict=True)

@@ -82,7 +82,10 @@ class StackedMLP(StackedModel):
             return torch.ones(parameter.shape, dtype=torch.float64)
         if parameter.name.endswith(".shift"):
             return torch.zeros(parameter.shape, dtype=torch.float64)
-        return super().initial(parameter, seed)
+        draw = super().initial(parameter, seed)
+        if parameter.name.startswith("embedding"):
+            draw[0] = 0.0  # the code of unseen levels: it may never be trained, so it must say nothing
+        return draw
 
     def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:
         plain_relu = self.activation == "relu" and not self.layer_norm

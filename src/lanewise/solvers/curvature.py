@@ -88,12 +88,12 @@ class CurvatureMemory:
         result = vectors.clone()
         weights: list[Tensor] = []
         for step, change in latest_first:
-            weight = dot(step, result)[:, None]
+            weight = (step * result).sum(-1, keepdim=True)
             result -= weight * change
             weights.append(weight)
         result *= scale[:, None]
         for (step, change), weight in zip(reversed(latest_first), reversed(weights), strict=True):
-            result += (weight - dot(change, result)[:, None]) * step
+            result += (weight - (change * result).sum(-1, keepdim=True)) * step
         return result
 
 

@@ -69,7 +69,11 @@ class _Candidate:
     gradients: Tensor
 
     def at(self, index: Tensor) -> "_Candidate":
-        return _Candidate(points=self.points[index], values=self.values[index], gradients=self.gradients[index])
+        return _Candidate(
+            points=self.points.index_select(0, index),
+            values=self.values[index],
+            gradients=self.gradients.index_select(0, index),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -215,36 +219,34 @@ class LBFGS(Solver[LBFGSState]):
         self, state: LBFGSState, rows: Tensor, bracket: Bracket, objective: Objective
     ) -> tuple[_Candidate, Trial]:
         """Call the objective at the next step of every search."""
-        origins, directions = state.points[rows], state.directions[rows]
+        origins, directions = state.points.index_select(0, rows), state.directions.index_select(0, rows)
         points = origins + bracket.step[:, None] * directions
         promise = bracket.step * bracket.slope
-        if self.l1 is None:
-            values, gradients = objective(points, state.problems[rows])
-            slopes = dot(gradients, directions)
-        else:
-            weights, descents = self._weights(state, rows), -self._slopes(state, rows)
-            points = orthant.project(points, orthant.orthant(origins, descents, weights))
-            values, gradients = objective(points, state.problems[rows])
-            sparse = state.l1[rows] > 0
-            slopes = dot(gradients, directions)
-            # A step cut short may promise an increase by its first order; then any decrease will do.
-            promise = torch.where(sparse, -dot(descents, points - origins).clamp_min(0.0), promise)
-            values = values + orthant.penalty(points, weights)
-        state.evaluations[rows] += 1
-        finite = (values + slopes).isfinite()
+        bent = weights = None
         if self.l1 is not None:
-            slopes = torch.where(sparse, torch.nan, slopes)
+            bent, weights = state.l1[rows] > 0, self._weights(state, rows)
+            descents = -self._slopes(state, rows)
+            points = orthant.project(points, orthant.orthant(origins, descents, weights))
+            # A step cut short may promise an increase by its first order; then any decrease will do.
+            promise = torch.where(bent, -dot(descents, points - origins).clamp_min(0.0), promise)
+        values, gradients = objective(points, state.problems[rows])
+        slopes = dot(gradients, directions)
+        known = finite = (values + slopes).isfinite()
+        if bent is not None and weights is not None:
+            values, known = values + orthant.penalty(points, weights), finite & ~bent
+        state.evaluations[rows] += 1
         trial = Trial(
             base=state.values[rows],
             promise=promise,
             value=torch.where(finite, values, torch.inf),
-            slope=torch.where(finite, slopes, torch.nan),
+            slope=torch.where(known, slopes, torch.nan),
         )
         return _Candidate(points=points, values=values, gradients=gradients), trial
 
     def _move(self, state: LBFGSState, rows: Tensor, new: _Candidate) -> None:
         """Take the step of ``rows``: remember the pair, judge the new point, choose a direction."""
-        state.memory.push(rows, new.points - state.points[rows], new.gradients - state.gradients[rows])
+        steps = new.points - state.points.index_select(0, rows)
+        state.memory.push(rows, steps, new.gradients - state.gradients.index_select(0, rows))
         before = state.values[rows]
         state.points[rows] = new.points
         state.values[rows] = new.values
@@ -259,7 +261,11 @@ class LBFGS(Solver[LBFGSState]):
         if self.value_tolerance is not None:
             size = torch.maximum(before.abs(), new.values.abs())
             status = torch.where(before - new.values <= self.value_tolerance * size, CODE[Status.FLAT], status)
-        state.status[rows] = torch.where(norms <= state.tolerance[rows], CODE[Status.CONVERGED], status)
+        status = torch.where(norms <= state.tolerance[rows], CODE[Status.CONVERGED], status)
+        state.status[rows] = status
+        running = (status == CODE[Status.RUNNING]).nonzero().squeeze(1)
+        if len(running) < len(rows):
+            rows, slopes = rows[running], slopes[running]
         self._aim(state, rows, slopes)
 
     def _stalls(self, state: LBFGSState, rows: Tensor, values: Tensor, norms: Tensor) -> Tensor:

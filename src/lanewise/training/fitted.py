@@ -1,7 +1,7 @@
 """A trained lane, taken out of its team: all that is needed to predict with it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -49,29 +49,57 @@ class Features:
     tokens: TokenCounts | None
 
 
-def features_of(preparation: Preparation, encoded: Encoded) -> Features:
-    """Prepared rows for prediction; the preparation is that of a refit (one fold)."""
-    dense, codes = prepare_rows(preparation, encoded, np.arange(encoded.rows), torch.float32)
+def features_of(preparation: Preparation, encoded: Encoded, *, dtype: torch.dtype | None = torch.float32) -> Features:
+    """Prepared rows for prediction; the preparation is that of a refit (one fold).
+
+    ``dtype`` None leaves out what only stacked models read: dense features and codes have width 0.
+    """
     tokens = token_counts(encoded, preparation.layout.tokens_width)
+    if dtype is None:
+        rows = encoded.rows
+        nothing = torch.empty(rows, 0), torch.empty(rows, 0, dtype=torch.int64)
+        return Features(dense=nothing[0], codes=nothing[1], encoded=encoded, tokens=tokens)
+    dense, codes = prepare_rows(preparation, encoded, np.arange(encoded.rows), dtype)
     return Features(dense=dense[0], codes=codes[0], encoded=encoded, tokens=tokens)
 
 
 def predict(member: Fitted, features: Features, width: Width) -> np.ndarray:
     """Means ``[N, 1]`` or class probabilities ``[N, K]`` of one member."""
+    return loaded(member, width)(features)
+
+
+def loaded(member: Fitted, width: Width) -> Callable[[Features], np.ndarray]:
+    """What `predict` does with one member, with its trees or modules built once for many calls.
+
+    Raises ``StoreError`` where saved trees are damaged.
+    """
     if member.trees is not None:
-        numbers, codes = features.encoded.numbers, tree_codes(features.encoded.codes)
-        predicted = load_trees(member.trees).predict(numbers, codes, features.tokens)
-        return predicted if predicted.ndim > 1 else predicted[:, None]
+        trees = load_trees(member.trees)
+
+        def by_trees(features: Features) -> np.ndarray:
+            predicted = trees.predict(features.encoded.numbers, tree_codes(features.encoded.codes), features.tokens)
+            return predicted if predicted.ndim > 1 else predicted[:, None]
+
+        return by_trees
     assert member.tensors is not None
     module = build([member.candidate], width).solo(member.tensors).eval()
-    dtype = next(iter(member.tensors.values())).dtype
-    with torch.no_grad():
-        outputs = [
-            module(dense.to(dtype), codes)
-            for dense, codes in zip(features.dense.split(65_536), features.codes.split(65_536), strict=True)
-        ]
-    raw = response(member.loss, torch.cat(outputs).double())
-    return (raw * member.scale + member.center if member.scale != 1.0 or member.center else raw).numpy()
+    dtype = member_dtype(member)
+
+    def by_module(features: Features) -> np.ndarray:
+        with torch.no_grad():
+            outputs = [
+                module(dense.to(dtype), codes)
+                for dense, codes in zip(features.dense.split(65_536), features.codes.split(65_536), strict=True)
+            ]
+        raw = response(member.loss, torch.cat(outputs).double())
+        return (raw * member.scale + member.center if member.scale != 1.0 or member.center else raw).numpy()
+
+    return by_module
+
+
+def member_dtype(member: Fitted) -> torch.dtype | None:
+    """The type that a stacked member computes in; None for trees, which read raw numbers."""
+    return None if member.tensors is None else next(iter(member.tensors.values())).dtype
 
 
 def describe(member: Fitted) -> dict[str, Any]:
@@ -82,6 +110,7 @@ def describe(member: Fitted) -> dict[str, Any]:
         "model": candidate.model,
         "optimizer": candidate.optimizer,
         "settings": dict(candidate.settings),
+        "events": [asdict(event) for event in candidate.events],
         "seed": member.seed,
         "stop": member.stop,
         "loss": member.loss,

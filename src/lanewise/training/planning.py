@@ -5,16 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy
 from lanewise.search.sampling import Sampling
+from lanewise.training.measuring import WORTH_IT
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.problem import Problem
 from lanewise.training.proposals import MODELS, SOLVER, Field, propose, usual_batch
-from lanewise.training.teams import TeamBuilder
+from lanewise.training.team import Team
+from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.tree_team import race_spec
 
 ALLOTTED = 0.7
@@ -87,8 +90,10 @@ def make_plan(
     assert budget.seconds is not None
     available = max(ALLOTTED * budget.seconds - spent, 0.1 * budget.seconds) * builder.workers
     pools = {model: propose(model, wishes.candidates or MOST[model], field) for model in wishes.models}
+    precision = _precision(pools.get("mlp", []), builder)
+    builder = replace(builder, compute=DTYPES[precision])
     costs = {model: _measured(model, pool, builder) for model, pool in pools.items()}
-    return _fitted(
+    plan = _fitted(
         problem=problem,
         policy=policy,
         pools=pools,
@@ -97,6 +102,7 @@ def make_plan(
         builder=builder,
         wishes=wishes,
     )
+    return replace(plan, precision=precision)
 
 
 def _fitted(
@@ -124,7 +130,7 @@ def _fitted(
     runs = folds * len(seeds)
     chosen: list[Candidate] = []
     confirm: dict[str, int] = {}
-    shrink = 1.0
+    shrink = {"rows": 1.0, "rounds": 1.0}
     screened = _screen_cost(policy)
     for model, pool in pools.items():
         if sum(costs[model].values()) * (runs + 1) <= 0.9 * shares[model]:
@@ -133,16 +139,23 @@ def _fitted(
             continue
         affordable = CONFIRM_SHARE * shares[model] / (typical[model] * runs)
         short = float(np.clip(affordable, SHORTEST, 1.0))
-        shrink = min(shrink, short)
+        unit = "rows" if model in STACKED else "rounds"
+        shrink[unit] = min(shrink[unit], short)
         confirm[model] = int(np.clip(affordable, 1, MOST_CONFIRMED[model]))
         wide = int(SCREEN_SHARE * shares[model] / (typical[model] * screened * short))
         chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))]
     screen = any(confirm[model] < sum(c.model == model for c in chosen) for model in pools)
     chosen = _with_default(chosen, pools)
     lengths = replace(
-        builder.lengths, rows_seen=max(20_000, round(builder.lengths.rows_seen * shrink)), rounds_share=max(shrink, 0.3)
+        builder.lengths,
+        rows_seen=max(20_000, round(builder.lengths.rows_seen * shrink["rows"])),
+        rounds_share=shrink["rounds"],
     )
-    per_lane = {id: cost * shrink for family in costs.values() for id, cost in family.items()}
+    per_lane = {
+        id: cost * shrink["rows" if model in STACKED else "rounds"]
+        for model, family in costs.items()
+        for id, cost in family.items()
+    }
     plan = Plan(
         candidates=tuple(chosen),
         rungs=policy.rungs(len(chosen)) if screen else (),
@@ -239,6 +252,27 @@ def _predicted(plan: Plan, screened: float) -> float:
     return total / plan.workers
 
 
+def _precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:
+    """bfloat16 for the products of networks where it was measured to be clearly faster on this machine."""
+    if not pool or builder.dtype != torch.float32:
+        return "float32"
+    lanes = [Lane(candidate=candidate, fold=0, seed=0) for candidate in pool]
+    speeds = {}
+    for precision in ("float32", "bfloat16"):
+        team = replace(builder, compute=DTYPES[precision]).form(lanes, "trial")[0]
+        speeds[precision] = min(_trial(team, TRIAL_STEPS) for _ in range(2))
+    return "bfloat16" if speeds["bfloat16"] * WORTH_IT <= speeds["float32"] else "float32"
+
+
+def _trial(team: Team, units: int) -> float:
+    """Seconds of one unit of a team's length, for all its lanes, after two units to warm up."""
+    at = round(team.fraction * team.length)
+    team.advance((at + 2) / team.length)
+    started = time.perf_counter()
+    team.advance((at + 2 + units) / team.length)
+    return (time.perf_counter() - started) / units
+
+
 def _measured(model: str, pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
     """Processor seconds of one full-length lane of each candidate, from short trials under its real load."""
     if model in STACKED:
@@ -254,11 +288,8 @@ def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[st
         key = builder.key(team.lanes[0])
         if key not in timed:
             solved = team.lanes[0].candidate.optimizer == SOLVER
-            trial = TRIAL_ITERATIONS if solved else TRIAL_STEPS
-            team.advance(2 / team.length)
-            started = time.perf_counter()
-            team.advance((2 + trial) / team.length)
-            timed[key] = (time.perf_counter() - started) / trial / len(team.lanes) * team.length
+            spent = _trial(team, TRIAL_ITERATIONS if solved else TRIAL_STEPS)
+            timed[key] = spent / len(team.lanes) * team.length
         costs |= {lane.candidate.id: timed[key] for lane in team.lanes}
     return costs
 

@@ -101,7 +101,6 @@ class Race:
         self._lock = threading.Lock()
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._cost: dict[str, float] = {}
-        self._best: dict[str, tuple[float, str]] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
 
@@ -192,7 +191,7 @@ class Race:
             for seed in self.plan.seeds
         ]
         with self._lock:
-            self._done, self._best = 0.0, {}
+            self._done = 0.0
         teams = self.builder.form(lanes, "confirm")
         found = self.stretch("confirm", teams, self.plan.grid, share=1.0)
         for team in teams:
@@ -322,10 +321,6 @@ class Race:
             trace.fractions.append(item.fraction)
             trace.scores.append(score)
             trace.train_losses.append(item.train_loss)
-            oriented = score * self.metric.sign
-            known = self._best.get(item.lane.candidate.id)
-            if not np.isnan(oriented) and (known is None or oriented < known[0]):
-                self._best[item.lane.candidate.id] = (oriented, item.lane.candidate.label)
 
     def _note_repairs(self, phase: str, team: Team) -> dict[str, Event]:
         repairs = team.repairs()
@@ -366,16 +361,32 @@ class Race:
         with self._lock:
             self._done += done
             alive = [trace for trace in self._traces.values() if trace.phase == phase and trace.fate == "running"]
-            best = sorted(self._best.values())
+            label, score, spread = self._leader(alive)
             pulse = Pulse(
                 phase=phase,
                 done=min(self._done, 1.0),
                 lanes=len(alive),
                 candidates=len({trace.lane.candidate.id for trace in alive}),
-                leader=best[0][1] if best else "",
-                score=best[0][0] * self.metric.sign if best else float("nan"),
+                leader=label,
+                score=score,
+                spread=spread,
             )
             self.watch(pulse)
+
+    def _leader(self, traces: Sequence[Trace]) -> tuple[str, float, float]:
+        """Label, mean score and spread over lanes of the best candidate seen on as many folds as any other."""
+        latest: dict[str, list[float]] = {}
+        labels: dict[str, str] = {}
+        for trace in traces:
+            if trace.scores and np.isfinite(trace.scores[-1]):
+                latest.setdefault(trace.lane.candidate.id, []).append(trace.scores[-1])
+                labels[trace.lane.candidate.id] = trace.lane.candidate.label
+        widest = max(map(len, latest.values()), default=0)
+        full = {name: scores for name, scores in latest.items() if len(scores) == widest}
+        if not full:
+            return "", float("nan"), float("nan")
+        best = min(full, key=lambda name: self.metric.sign * float(np.mean(full[name])))
+        return labels[best], float(np.mean(full[best])), float(np.std(full[best]))
 
     def _loss_score(self, valid: np.ndarray, fold: int) -> float:
         """The metric on a fold's validation rows, oriented so that smaller is better."""

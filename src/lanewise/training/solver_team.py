@@ -99,6 +99,10 @@ class SolverTeam(Team):
         self._state: LBFGSState | None = None
         self._alive = list(range(len(self.lanes)))
 
+    @property
+    def fraction(self) -> float:
+        return min(self._taken / self.length, 1.0)
+
     def advance(self, fraction: float) -> None:
         if self._state is None:
             dtype = self.data.folds[self.lanes[0].fold].dense.dtype

@@ -39,6 +39,11 @@ class Team(ABC):
     length: int
     """Full length in the team's own unit: steps, iterations, boosting rounds of its longest lane."""
 
+    @property
+    @abstractmethod
+    def fraction(self) -> float:
+        """How much of the full length is done."""
+
     @abstractmethod
     def advance(self, fraction: float) -> None:
         """Train every lane up to ``fraction`` of its full length (0 to 1); raises Interrupted when stopped."""

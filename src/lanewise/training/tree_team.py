@@ -47,7 +47,7 @@ class TreeTeam(Team):
         self.data = data
         self.pool = pool
         self.phase = phase
-        self.fraction = 0.0
+        self._fraction = 0.0
         self.stop = stop
         self._specs = {lane.id: race_spec(lane, rounds_share) for lane in self.lanes}
         self.length = max(spec.full_length for spec in self._specs.values())
@@ -68,9 +68,13 @@ class TreeTeam(Team):
     def _rounds(self, lane: Lane, fraction: float) -> int:
         return max(1, round(self._specs[lane.id].full_length * fraction))
 
+    @property
+    def fraction(self) -> float:
+        return self._fraction
+
     def advance(self, fraction: float) -> None:
         for lane in self.lanes:
-            start, until = self._rounds(lane, self.fraction) if self.fraction else 0, self._rounds(lane, fraction)
+            start, until = self._rounds(lane, self._fraction) if self._fraction else 0, self._rounds(lane, fraction)
             for part in range(1, SLICES + 1):
                 if self.stop():
                     message = "stopped on request"
@@ -80,18 +84,18 @@ class TreeTeam(Team):
                     self.pool.advance(self._name(lane), rounds)
             (predicted,) = self.pool.advance(self._name(lane), until, predict_at=[until])
             self._predictions[lane.id] = predicted if predicted.ndim > 1 else predicted[:, None]
-        self.fraction = fraction
+        self._fraction = fraction
 
     def evidence(self) -> list[Evidence]:
         return [
-            Evidence(lane=lane, fraction=self.fraction, valid=self._predictions[lane.id], train_loss=float("nan"))
+            Evidence(lane=lane, fraction=self._fraction, valid=self._predictions[lane.id], train_loss=float("nan"))
             for lane in self.lanes
         ]
 
     def export(self, lane: str) -> Fitted:
         own = next(own for own in self.lanes if own.id == lane)
         trees = self.pool.export(self._name(own))
-        return Fitted(candidate=own.candidate, seed=own.seed, stop=self.fraction, trees=trees)
+        return Fitted(candidate=own.candidate, seed=own.seed, stop=self._fraction, trees=trees)
 
     def keep(self, lanes: Collection[str]) -> None:
         for lane in self.lanes:
@@ -104,9 +108,9 @@ class TreeTeam(Team):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {f"valid/{name}": torch.from_numpy(valid) for name, valid in self._predictions.items()}
-        return tensors, {"fraction": self.fraction}
+        return tensors, {"fraction": self._fraction}
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Boosters are not saved: they are grown again from round 0, to the same bits, when next advanced."""
-        self.fraction = rest["fraction"]
+        self._fraction = rest["fraction"]
         self._predictions = {name.removeprefix("valid/"): valid.numpy() for name, valid in tensors.items()}

@@ -7,7 +7,7 @@ import pytest
 from lanewise.data.encodings import decode
 from lanewise.errors import DataError
 
-TEXT = "λόγος;ζώο\nψάρι;12\nñandú;7\n"
+TEXT = "λόγος;ζώο\nψάξ;12\nñandú;7\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -74,6 +74,7 @@ def test_no_file_folder_and_bad_path(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.csv") == f"no file {tmp_path / 'none.csv'}: check the path"
     assert "is a folder" in refusal(tmp_path)
     assert "not a usable path" in refusal("a\0b")
+    assert refusal("a\nb.csv") == r"no file 'a\nb.csv': check the path"
 
 
 def test_empty_file_and_empty_archive(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Predictions for a table in a file, written beside nothing else: one line for each row, in the order of the rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from lanewise.data.contract import DataContract
+from lanewise.data.dataset import Dataset
+from lanewise.data.findings import Finding
+from lanewise.data.read_options import ReadOptions
+from lanewise.data.reading import read_like
+from lanewise.data.wording import counted
+from lanewise.deploy.predictor import Prediction, Predictor, count_overflows, overflow_findings
+from lanewise.errors import DataError
+from lanewise.storage.durable import write_atomically
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """How many rows were predicted, and what was unusual about them."""
+
+    rows: int
+    findings: tuple[Finding, ...]
+
+
+def predict_file(predictor: Predictor, source: object, out: Path, *, options: ReadOptions | None = None) -> Written:
+    """Predict every row of ``source`` (as `lanewise.data.reading.read` takes it) and write CSV durably to ``out``.
+
+    The columns are ``prediction``, and ``probability_<class>`` for classes or, where the model has an interval,
+    ``low`` and ``high`` for numbers; numbers are written so that they read back exactly. Row i of the file belongs
+    to row i of the table; blank rows are no rows, and a finding counts them. The table is read whole, within the
+    reader's bound on memory; predictions are made and written in blocks.
+
+    Raises ``DataError`` where a column is absent, or where rows have too few or too many fields: their predictions
+    would be missing and all later lines would belong to other rows.
+    """
+    dataset = read_rows(predictor.contract, source, options=options)
+    findings = predictor.check(dataset)
+    late: list[Finding] = []
+    write_atomically(out, lambda file: late.extend(write_predictions(predictor, dataset, file)))
+    return Written(rows=dataset.rows, findings=(*findings, *late))
+
+
+def read_rows(contract: DataContract, source: object, *, options: ReadOptions | None = None) -> Dataset:
+    """The rows of ``source`` as a model of that contract reads them; ``DataError`` where any was set aside."""
+    dataset = read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
+    for finding in dataset.findings:
+        if finding.code == "ragged_rows":
+            message = f"{dataset.source} cannot be predicted row by row: {finding.message}; mend these rows"
+            raise DataError(message)
+    blank = sum(finding.count or 0 for finding in dataset.findings if finding.code == "blank_lines")
+    if not blank:
+        return dataset
+    message = (
+        f"{counted(blank, 'blank row')} of {dataset.source} {'has' if blank == 1 else 'have'} no prediction: "
+        f"the predictions are those of the other {dataset.rows:,} rows, in order"
+    )
+    kept = tuple(finding for finding in dataset.findings if finding.code != "blank_lines")
+    skipped = Finding(code="blank_lines", severity="warning", count=blank, message=message)
+    return Dataset(frame=dataset.frame, kinds=dataset.kinds, source=dataset.source, findings=(*kept, skipped))
+
+
+def write_predictions(predictor: Predictor, dataset: Dataset, file: BinaryIO) -> tuple[Finding, ...]:
+    """Write predictions as CSV to an open binary file, block by block; findings about the predictions themselves."""
+    overflows = 0
+    for place, response in enumerate(predictor.responses(dataset)):
+        frame = prediction_frame(predictor, predictor.decide(response))
+        file.write(frame.write_csv(include_header=place == 0).encode())
+        overflows += count_overflows(response)
+    return overflow_findings(overflows)
+
+
+def prediction_frame(predictor: Predictor, prediction: Prediction) -> pl.DataFrame:
+    """Predictions as a table of the columns ``predictor.columns``."""
+    columns = [pl.Series(prediction.values.tolist() if predictor.task.is_classification else prediction.values)]
+    if prediction.probabilities is not None:
+        columns += [pl.Series(column) for column in prediction.probabilities.T]
+    columns += [pl.Series(bound) for bound in (prediction.low, prediction.high) if bound is not None]
+    return pl.DataFrame([column.alias(name) for name, column in zip(predictor.columns, columns, strict=True)])

@@ -1,0 +1,252 @@
+"""Boosted trees and single trees as one TreeEnsemble node each, in float64 as they are.
+
+Thresholds and leaves stay doubles, so that no row takes another branch than before.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lanewise.deploy.onnx_graph import ML, Graph
+from lanewise.deploy.onnx_inputs import RawRows
+from lanewise.deploy.onnx_networks import logistic
+from lanewise.errors import UsageError
+from lanewise.features.columns import FIRST_LEVEL_CODE
+from lanewise.models.saved_trees import SavedTrees
+from lanewise.task import Task
+
+AT_MOST, MEMBER = 0, 6
+"""Modes of a split (``nodes_modes``): value <= threshold, or value in a set."""
+
+_CATEGORICAL, _DEFAULT_LEFT = 1, 2
+_MISSING_SHIFT, _MISSING_NONE, _MISSING_ZERO = 2, 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A split: ``yes`` and ``no`` are nodes (0 and up) or leaves (``~leaf``). A NaN takes the branch ``missing_yes``."""
+
+    column: int
+    threshold: float
+    yes: int
+    no: int
+    missing_yes: bool
+    members: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """Splits, the first of which is the root, and leaves ``[leaves]`` for the output ``target``."""
+
+    nodes: tuple[Node, ...]
+    leaves: tuple[float, ...]
+    target: int
+
+
+@dataclass(eq=False)
+class Ensemble:
+    """Trees laid end to end, as the attributes of the node want them."""
+
+    outputs: int
+    constant: np.ndarray
+    columns: list[int] = field(default_factory=list)
+    splits: list[float] = field(default_factory=list)
+    modes: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    yes: list[tuple[int, int]] = field(default_factory=list)
+    no: list[tuple[int, int]] = field(default_factory=list)
+    members: list[float] = field(default_factory=list)
+    leaves: list[float] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    roots: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, trees: Sequence[Tree], outputs: int) -> "Ensemble":
+        """A tree of one leaf adds the same to every row, and becomes part of ``constant [C]``."""
+        made = cls(outputs=outputs, constant=np.zeros(outputs))
+        for tree in trees:
+            if tree.nodes:
+                made._append(tree)
+            else:
+                made.constant[tree.target] += tree.leaves[0]
+        return made
+
+    def _append(self, tree: Tree) -> None:
+        first_node, first_leaf = len(self.columns), len(self.leaves)
+        self.roots.append(first_node)
+        for node in tree.nodes:
+            self.columns.append(node.column)
+            self.splits.append(node.threshold)
+            self.modes.append(AT_MOST if node.members is None else MEMBER)
+            self.missing.append(int(node.missing_yes))
+            if node.members is not None:
+                self.members += [*map(float, node.members), np.nan]  # a NaN ends each set
+            for side, ends in ((node.yes, self.yes), (node.no, self.no)):
+                ends.append((first_node + side, 0) if side >= 0 else (first_leaf + ~side, 1))
+        self.leaves += tree.leaves
+        self.targets += [tree.target] * len(tree.leaves)
+
+    def add_to(self, graph: Graph, matrix: str) -> str:
+        """Sums ``[N, C]`` of the leaves that the rows of ``matrix`` (float64) reach."""
+        if not self.roots:
+            return graph.repeated(self.constant, "float64")
+        attributes = {"membership_values": graph.tensor(np.array(self.members))} if self.members else {}
+        sums = graph.op(
+            "TreeEnsemble",
+            matrix,
+            domain=ML,
+            n_targets=self.outputs,
+            aggregate_function=1,
+            post_transform=0,
+            tree_roots=self.roots,
+            nodes_featureids=self.columns,
+            nodes_splits=graph.tensor(np.array(self.splits)),
+            nodes_modes=graph.tensor(np.array(self.modes, dtype=np.uint8)),
+            nodes_missing_value_tracks_true=self.missing,
+            nodes_truenodeids=[end for end, _ in self.yes],
+            nodes_trueleafs=[leaf for _, leaf in self.yes],
+            nodes_falsenodeids=[end for end, _ in self.no],
+            nodes_falseleafs=[leaf for _, leaf in self.no],
+            leaf_targetids=self.targets,
+            leaf_weights=graph.tensor(np.array(self.leaves)),
+            **attributes,
+        )
+        return graph.op("Add", sums, graph.constant(self.constant, "float64")) if self.constant.any() else sums
+
+
+def tree_response(graph: Graph, saved: SavedTrees, task: Task, rows: RawRows) -> str:
+    """Means ``[N, 1]`` or class probabilities ``[N, K]`` of trees, in float64."""
+    if saved.kind == "tree":
+        return _single(graph, json.loads(saved.text), rows)
+    return _boosted(graph, saved, task, rows)
+
+
+def _boosted(graph: Graph, saved: SavedTrees, task: Task, rows: RawRows) -> str:
+    parts: list[str] = [] if rows.numbers is None else [rows.numbers]
+    if rows.codes is not None:
+        # Other levels become -1, which is in no set of levels: they go right, as LightGBM sends what it never saw.
+        shifted = graph.op("Sub", rows.codes, graph.constant(FIRST_LEVEL_CODE - 1, "int64"))
+        parts.append(graph.cast(shifted, "float64"))
+    if rows.tokens is not None:
+        parts.append(graph.cast(rows.tokens, "float64"))
+    header, blocks = _sections(saved.text)
+    outputs = int(header["num_tree_per_iteration"])
+    if "average_output" in header:
+        message = "trees that are averaged (random forests of LightGBM) cannot be exported; train boosted trees"
+        raise UsageError(message)
+    trees = [_boosted_tree(block, place % outputs) for place, block in enumerate(blocks)]
+    raw = Ensemble.of(trees, outputs).add_to(graph, graph.beside(parts))
+    objective, *settings = header["objective"].split()
+    if task.kind == "binary":
+        steepness = dict(setting.split(":") for setting in settings if ":" in setting).get("sigmoid", "1")
+        return logistic(graph, graph.op("Mul", raw, graph.constant(float(steepness), "float64")))
+    if task.kind == "multiclass":
+        return graph.op("Softmax", raw, axis=1)
+    if objective == "poisson":
+        raw = graph.op("Exp", raw)
+    return graph.op("Add", raw, graph.constant(float(saved.meta["offset"]), "float64"))
+
+
+def _sections(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """The header of LightGBM's text, and its trees, as fields."""
+    header, *blocks = text.split("\nend of trees")[0].split("\nTree=")
+    return _fields(header), [_fields(block) for block in blocks]
+
+
+def _fields(block: str) -> dict[str, str]:
+    return {name: value for name, _, value in (line.partition("=") for line in block.splitlines())}
+
+
+def _boosted_tree(block: dict[str, str], target: int) -> Tree:
+    """A tree of LightGBM's text; see ``Tree::NumericalDecision`` and ``Tree::CategoricalDecision`` of its source."""
+    if block.get("is_linear", "0") != "0":
+        message = "trees with linear models in their leaves cannot be exported; train them without linear_tree"
+        raise UsageError(message)
+    leaves = tuple(map(float, block["leaf_value"].split()))
+    if int(block["num_leaves"]) == 1:
+        return Tree(nodes=(), leaves=leaves, target=target)
+    sets = _level_sets(block) if int(block["num_cat"]) else []
+    names = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
+    nodes: list[Node] = []
+    for column, threshold, decision, left, right in zip(*(block[name].split() for name in names), strict=True):
+        kind, value = int(decision), float(threshold)
+        members = sets[int(value)] if kind & _CATEGORICAL else None
+        nodes.append(
+            Node(
+                column=int(column),
+                threshold=0.0 if members is not None else value,
+                yes=int(left),
+                no=int(right),
+                missing_yes=members is None and _missing_left(kind, value),
+                members=members,
+            )
+        )
+    return Tree(nodes=tuple(nodes), leaves=leaves, target=target)
+
+
+def _missing_left(kind: int, threshold: float) -> bool:
+    """Where a NaN goes: to the default side, or as zero does where the training rows had none."""
+    missing = kind >> _MISSING_SHIFT & 3
+    if missing == _MISSING_ZERO:
+        message = "trees that take zeros for missing cannot be exported; train them without zero_as_missing"
+        raise UsageError(message)
+    return threshold >= 0.0 if missing == _MISSING_NONE else bool(kind & _DEFAULT_LEFT)
+
+
+def _level_sets(block: dict[str, str]) -> list[tuple[int, ...]]:
+    """The codes of each categorical split, kept as bits of 32-bit words."""
+    bounds = list(map(int, block["cat_boundaries"].split()))
+    words = list(map(int, block["cat_threshold"].split()))
+    return [
+        tuple(32 * place + bit for place, word in enumerate(words[start:end]) for bit in range(32) if word >> bit & 1)
+        for start, end in zip(bounds, bounds[1:], strict=False)
+    ]
+
+
+def _single(graph: Graph, arrays: dict[str, list], rows: RawRows) -> str:
+    """A tree of ours (see `lanewise.models.saved_trees.SingleTree`), which reads numbers as float32."""
+    parts: list[str] = []
+    if rows.numbers is not None:
+        largest = float(np.finfo(np.float32).max)
+        clipped = graph.op("Clip", rows.numbers, graph.constant(-largest, "float64"), graph.constant(largest, "float64"))
+        parts.append(graph.cast(graph.cast(clipped, "float32"), "float64"))
+    for place, order in enumerate(arrays["levels"]):
+        assert rows.codes is not None
+        # Codes as trees have them, from -1: the first of the table is that of unseen levels.
+        table = np.full(max(order, default=0) + 2, np.nan)
+        table[np.array(order, dtype=int) + 1] = np.arange(len(order))
+        shifted = graph.op("Sub", graph.columns(rows.codes, [place]), graph.constant(FIRST_LEVEL_CODE - 2, "int64"))
+        known = graph.op("Less", shifted, graph.constant(len(table), "int64"))
+        inside = graph.op("Where", known, shifted, graph.constant(0, "int64"))
+        parts.append(graph.op("Gather", graph.constant(table, "float64"), inside, axis=0))
+    if arrays["token_columns"]:
+        assert rows.tokens is not None
+        parts.append(graph.cast(graph.columns(rows.tokens, arrays["token_columns"]), "float64"))
+    return _walked(graph, arrays, graph.beside(parts) if parts else None)
+
+
+def _walked(graph: Graph, arrays: dict[str, list], matrix: str | None) -> str:
+    """The values ``[N, C]`` of the leaves; the tree is laid down once for each output."""
+    left, value = arrays["left"], np.array(arrays["value"])
+    leaves = [place for place, child in enumerate(left) if child < 0]
+    number = {place: ~rank for rank, place in enumerate(leaves)}
+    number |= {place: rank for rank, place in enumerate(place for place, child in enumerate(left) if child >= 0)}
+    nodes = tuple(
+        Node(
+            column=arrays["feature"][place],
+            threshold=arrays["threshold"][place],
+            yes=number[left[place]],
+            no=number[arrays["right"][place]],
+            missing_yes=arrays["missing_left"][place],
+        )
+        for place, child in enumerate(left)
+        if child >= 0
+    )
+    trees = [
+        Tree(nodes=nodes, leaves=tuple(value[leaves, target].tolist()), target=target)
+        for target in range(value.shape[1])
+    ]
+    made = Ensemble.of(trees, value.shape[1])
+    return graph.repeated(made.constant, "float64") if matrix is None else made.add_to(graph, matrix)

@@ -1,0 +1,201 @@
+"""A model ready for use: what the data must look like, how rows are prepared, and the members that are averaged."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from lanewise.data.contract import DataContract
+from lanewise.data.dataset import Dataset
+from lanewise.data.findings import Finding
+from lanewise.data.wording import counted
+from lanewise.features.layout import Layout
+from lanewise.features.preparation import Preparation
+from lanewise.models.base import Width
+from lanewise.task import Task
+from lanewise.training.fitted import Features, Fitted, features_of, loaded, member_dtype
+
+BLOCK_BYTES = 64 * 2**20
+"""Features that one block of rows may hold at once; bounds memory, decides nothing else."""
+
+MOST_BLOCK_ROWS = 65_536
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Member:
+    """One trained member and its share of the average."""
+
+    fitted: Fitted
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A prediction interval of one width: ``prediction +- half_width`` holds the truth in a share ``level`` of rows."""
+
+    level: float
+    half_width: float
+
+    @classmethod
+    def of(cls, residuals: np.ndarray, *, level: float = 0.9) -> "Interval | None":
+        """The interval from out-of-fold residuals ``[N]`` (truth minus prediction); NaN is left out.
+
+        ``half_width`` is the ``ceil((N + 1) level)``-th smallest absolute residual; None where there are too few
+        rows for that rank (fewer than 9 at 90%). For residuals of rows that the model did not see, the rank makes
+        the coverage at least ``level`` on average over exchangeable rows; with folds, whose models differ a little
+        from the final one, it holds approximately.
+
+        Source: Lei, G'Sell, Rinaldo, Tibshirani and Wasserman (2018), Distribution-free predictive inference for
+        regression, JASA; Vovk (2015), Cross-conformal predictors, for folds.
+
+        >>> Interval.of(np.arange(-9.0, 10.0))
+        Interval(level=0.9, half_width=9.0)
+        """
+        sizes = np.sort(np.abs(residuals[~np.isnan(residuals)]))
+        rank = math.ceil((len(sizes) + 1) * level)
+        if rank > len(sizes) or not math.isfinite(sizes[rank - 1]):
+            return None
+        return cls(level=level, half_width=float(sizes[rank - 1]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """Predictions in the order of the rows.
+
+    ``values [N]`` are means, or labels as text; ``probabilities [N, K]`` stand in the order of the task's classes;
+    ``low`` and ``high [N]`` bound a number. ``findings`` say what was unusual about the rows.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictor:
+    """A finished model: all that is needed to predict the target of new rows.
+
+    The prediction is the average of the members' means or class probabilities, weighted by ``weight`` (of which only
+    ratios matter). For two classes the second is predicted where its probability is at least ``threshold``; for more
+    the most probable one, the first of equals. ``preparation`` is that of the refit, with one fold. ``sha256`` names
+    the saved model that it was loaded from.
+    """
+
+    task: Task
+    contract: DataContract
+    preparation: Preparation
+    members: tuple[Member, ...]
+    threshold: float = 0.5
+    interval: Interval | None = None
+    name: str = ""
+    words: str = ""
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.members, "a predictor needs a member"
+        assert all(member.weight > 0 and math.isfinite(member.weight) for member in self.members), (
+            "weights are positive"
+        )
+        assert self.preparation.folds == 1, "the preparation must be that of a refit"
+        assert self.interval is None or not self.task.is_classification, "intervals are for numbers"
+
+    @property
+    def layout(self) -> Layout:
+        return self.preparation.layout
+
+    @property
+    def width(self) -> Width:
+        layout = self.layout
+        return Width(dense=layout.dense_width, levels=layout.embedded_codes, outputs=self.task.outputs)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table of predictions, in order."""
+        if self.task.is_classification:
+            return ("prediction", *(f"probability_{name}" for name in self.task.classes))
+        return ("prediction",) if self.interval is None else ("prediction", "low", "high")
+
+    def predict(self, dataset: Dataset) -> Prediction:
+        """Predictions for every row of ``dataset``; missing cells are fine, and other columns are left out.
+
+        Raises ``DataError`` where a column that the model needs is absent or of another kind.
+        """
+        findings = self.check(dataset)
+        response = np.concatenate(list(self.responses(dataset)))
+        return self.decide(response, findings=(*findings, *overflow_findings(count_overflows(response))))
+
+    def load(self) -> None:
+        """Build the members now rather than at the first prediction; ``StoreError`` where one is damaged."""
+        assert len(self._loaded) == len(self.members)
+
+    def check(self, dataset: Dataset) -> tuple[Finding, ...]:
+        """What reading noticed, and what is unusual against the rows of training; ``DataError`` as `predict`."""
+        return (*dataset.findings, *self.contract.check(dataset))
+
+    def responses(self, dataset: Dataset) -> Iterator[np.ndarray]:
+        """Means ``[n, 1]`` or class probabilities ``[n, K]`` of consecutive blocks of rows, at least one block."""
+        conformed = self.contract.conform(dataset)
+        for start in range(0, max(conformed.rows, 1), self._block_rows):
+            rows = conformed.frame.slice(start, self._block_rows)
+            yield self._average(Dataset(frame=rows, kinds=conformed.kinds, source=conformed.source))
+
+    def decide(self, response: np.ndarray, *, findings: tuple[Finding, ...] = ()) -> Prediction:
+        """The prediction that follows from averaged means ``[N, 1]`` or class probabilities ``[N, K]``."""
+        if self.task.is_classification:
+            positive = self.task.kind == "binary"
+            chosen = (response[:, 1] >= self.threshold).astype(np.int64) if positive else response.argmax(1)
+            return Prediction(
+                values=np.array(self.task.classes, dtype=object)[chosen], probabilities=response, findings=findings
+            )
+        values = response[:, 0]
+        if self.interval is None:
+            return Prediction(values=values, findings=findings)
+        low, high = values - self.interval.half_width, values + self.interval.half_width
+        if self.task.kind == "count":
+            low = np.maximum(low, 0.0)
+        return Prediction(values=values, low=low, high=high, findings=findings)
+
+    def _average(self, rows: Dataset) -> np.ndarray:
+        features = features_of(self.preparation, self.layout.encode(rows), dtype=self._dtype)
+        total = sum(member.weight for member in self.members)
+        shares = [member.weight / total for member in self.members]
+        average = shares[0] * self._loaded[0](features)
+        for share, member in zip(shares[1:], self._loaded[1:], strict=True):
+            average += share * member(features)
+        return average
+
+    @cached_property
+    def _loaded(self) -> list[Callable[[Features], np.ndarray]]:
+        return [loaded(member.fitted, self.width) for member in self.members]
+
+    @cached_property
+    def _dtype(self) -> torch.dtype | None:
+        """The widest type that a stacked member computes in; None where all are trees."""
+        found = [dtype for member in self.members if (dtype := member_dtype(member.fitted)) is not None]
+        return max(found, key=lambda dtype: dtype.itemsize, default=None)
+
+    @cached_property
+    def _block_rows(self) -> int:
+        layout = self.layout
+        raw = len(layout.numbers) + len(layout.categories)
+        wide = layout.dense_width if self._dtype is not None else 0
+        hidden = max((int(member.fitted.candidate.number("width")) for member in self.members), default=0)
+        return max(1, min(MOST_BLOCK_ROWS, BLOCK_BYTES // (8 * (raw + wide + hidden + self.task.outputs))))
+
+
+def count_overflows(response: np.ndarray) -> int:
+    """Rows ``[N, K]`` whose prediction is not finite: the exponential of a count model can overflow."""
+    return int(np.count_nonzero(~np.isfinite(response).all(axis=1)))
+
+
+def overflow_findings(rows: int) -> tuple[Finding, ...]:
+    """A warning where some rows overflowed."""
+    if not rows:
+        return ()
+    message = f"{counted(rows, 'prediction')} overflowed: compare the largest values of these rows with training"
+    return (Finding(code="not_finite", severity="warning", count=rows, message=message),)

@@ -1,0 +1,37 @@
+"""Why the race ended as it did: choices, effects, fit, importance, cost, and the result in words."""
+
+from lanewise.explain.cost import Cost, Solo, Usage, one_at_a_time_seconds, spent, trainings, usage
+from lanewise.explain.decisions import Decision, EnsembleTrial, decisions
+from lanewise.explain.diagnosis import Diagnosis, Fit, diagnose
+from lanewise.explain.effects import Effect, Effects, EffectValue, effects
+from lanewise.explain.importance import Importance, permutation_importance
+from lanewise.explain.sensitivity import Sensitivity, SensitivityPoint, sensitivity
+from lanewise.explain.words import Outcome, Score, summary
+
+__all__ = [
+    "Cost",
+    "Decision",
+    "Diagnosis",
+    "Effect",
+    "EffectValue",
+    "Effects",
+    "EnsembleTrial",
+    "Fit",
+    "Importance",
+    "Outcome",
+    "Score",
+    "Sensitivity",
+    "SensitivityPoint",
+    "Solo",
+    "Usage",
+    "decisions",
+    "diagnose",
+    "effects",
+    "one_at_a_time_seconds",
+    "permutation_importance",
+    "sensitivity",
+    "spent",
+    "summary",
+    "trainings",
+    "usage",
+]

@@ -1,0 +1,110 @@
+"""What a candidate decides beside its model and optimizer, and when two of them decide it differently."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lanewise.lanes.candidate import Candidate, Value
+
+SAME_WITHIN = 1.5
+"""Two numbers within this factor of each other are the same choice: no race tells them apart."""
+
+NAMES = {
+    "lr": "learning rate",
+    "l1": "L1",
+    "l2": "L2",
+    "clip_norm": "gradient clipping",
+    "lambda_l1": "L1",
+    "lambda_l2": "L2",
+    "num_leaves": "leaves",
+    "max_depth": "depth",
+    "min_child_samples": "rows per leaf",
+    "min_samples_leaf": "rows per leaf",
+    "ccp_alpha": "pruning",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aspect:
+    """A choice that one or several settings make up: ``name`` in words, and the ``settings``."""
+
+    name: str
+    settings: tuple[str, ...]
+
+    def of(self, candidate: Candidate) -> str:
+        """What a candidate chose, in words."""
+        shown = [(name, candidate.settings[name]) for name in self.settings if name in candidate.settings]
+        if len(shown) == 1:
+            return value_words(shown[0][1])
+        return ", ".join(f"{setting_name(name)} {value_words(value)}" for name, value in shown)
+
+    def differs(self, one: Candidate, other: Candidate) -> bool:
+        """Whether two candidates made another choice here; numbers must differ by a factor of 1.5."""
+        return any(_differ(one.settings.get(name), other.settings.get(name)) for name in self.settings)
+
+
+ASPECTS = (
+    Aspect(name="learning rate", settings=("lr", "learning_rate")),
+    Aspect(name="schedule", settings=("schedule", "warmup")),
+    Aspect(name="batch size", settings=("batch_size",)),
+    Aspect(name="structure", settings=("width", "depth", "activation", "layer_norm", "num_leaves", "max_depth")),
+    Aspect(name="loss", settings=("loss", "tree_loss")),
+    Aspect(
+        name="regularization",
+        settings=(
+            "dropout",
+            "weight_decay",
+            "l1",
+            "l2",
+            "label_smoothing",
+            "lambda_l1",
+            "lambda_l2",
+            "min_child_samples",
+            "min_samples_leaf",
+            "ccp_alpha",
+            "leaf_smoothing",
+        ),
+    ),
+)
+
+
+def differing(one: Candidate, other: Candidate) -> tuple[Aspect, ...]:
+    """The aspects in which two candidates chose differently."""
+    return tuple(aspect for aspect in ASPECTS if aspect.differs(one, other))
+
+
+def setting_name(name: str) -> str:
+    """A setting's name in words.
+
+    >>> setting_name("weight_decay"), setting_name("lr")
+    ('weight decay', 'learning rate')
+    """
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def value_words(value: Value) -> str:
+    """A setting's value in words.
+
+    >>> value_words(0.0031623), value_words(True), value_words("cosine"), value_words(128)
+    ('0.0032', 'yes', 'cosine', '128')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a phrase.
+
+    >>> listed(["dropout"]), listed(["width", "depth", "dropout"])
+    ('dropout', 'width, depth and dropout')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def _differ(one: Value | None, other: Value | None) -> bool:
+    if one is None or other is None:
+        return False
+    if isinstance(one, bool | str) or isinstance(other, bool | str):
+        return one != other
+    low, high = sorted((abs(one), abs(other)))
+    return one * other < 0 or high > SAME_WITHIN * low

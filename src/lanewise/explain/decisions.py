@@ -1,0 +1,266 @@
+"""The choices of a race: what was taken over what, by how much, and how sure that is.
+
+Two candidates are compared on the same out-of-fold rows, and the difference is counted in paired standard
+errors. Each choice sets the winner against the best candidate that chose otherwise, whatever else either
+sets; where one pair answers several questions it is told once, and where it differs in more, that is said.
+A rival that only the screen saw was scored on one fold alone: such a choice has no standard error and says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lanewise.explain.aspects import ASPECTS, Aspect, differing, listed
+from lanewise.explain.looks import diverged
+from lanewise.explain.pairs import Judge, Lead, judge_of
+from lanewise.lanes.candidate import Candidate
+from lanewise.metrics import Metric
+from lanewise.statistics import Difference
+from lanewise.training.race import Confirmed, Result, Trace
+
+CLEAR = 2.0
+"""Standard errors from which a difference is called clear."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One choice. ``difference``: by how much the chosen one is better, in the unit of the metric.
+
+    Negative where it is not: a tie may go to the default or to the cheaper. ``standard_errors`` is the
+    difference counted in paired standard errors. Both are None where there is no evidence.
+    """
+
+    question: str
+    chosen: str
+    over: str
+    difference: float | None
+    standard_errors: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleTrial:
+    """The ensemble of ``members`` candidates that was tried; ``ahead`` of the single winner, positive if better."""
+
+    members: int
+    ahead: Difference
+    taken: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rival:
+    """The best candidate that answered otherwise, and how far the winner is ahead of it."""
+
+    candidate: Candidate
+    lead: Lead | None
+    screened: str = ""
+
+
+def decisions(
+    result: Result,
+    winner: str,
+    *,
+    y: ArrayLike,
+    metric: Metric,
+    seed: int,
+    weight: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+    costs: Mapping[str, float] | None = None,
+    ensemble: EnsembleTrial | None = None,
+) -> tuple[Decision, ...]:
+    """Every choice that the race has evidence for, the largest first: against the default, model, optimizer, settings.
+
+    A difference is *clear* from two standard errors, *likely* from one, else a tie. The rivals are the best
+    of those that ran, so their lead is a little flattered; a choice among few candidates is surer.
+
+    Args:
+        result: of the race.
+        winner: id of the confirmed candidate that won.
+        y: ``[N]``.
+        metric: decided the race.
+        seed: key of the bootstrap draws; with that of the selection, its errors come out again.
+        weight: ``[N]`` or None.
+        clusters: ``[N]`` labels of rows that are drawn together, or None.
+        costs: by id; the cheaper of a tie is named as such.
+        ensemble: what came of trying one.
+    """
+    judge = judge_of(result.confirmed, y=y, metric=metric, seed=seed, weight=weight, clusters=clusters)
+    chosen = next(item for item in result.confirmed if item.candidate.id == winner)
+    search = _Search(result=result, chosen=chosen, judge=judge, costs=costs or {})
+    found = [*search.against_default(), *search.broad(), *search.fine()]
+    if ensemble is not None:
+        found.append(_ensemble(ensemble))
+    return tuple(found)
+
+
+class _Search:
+    """Finds for each question the best rival of the winner, confirmed if there is one, else screened."""
+
+    def __init__(self, *, result: Result, chosen: Confirmed, judge: Judge, costs: Mapping[str, float]) -> None:
+        self.chosen = chosen
+        self.judge = judge
+        self.costs = costs
+        losses = [(judge.loss(item), item) for item in result.confirmed if item is not chosen]
+        ranked = sorted((pair for pair in losses if np.isfinite(pair[0])), key=lambda pair: pair[0])
+        self.rivals = [item for _, item in ranked]
+        self.screen = [trace for trace in result.traces if trace.phase == "screen"]
+        self.traces = result.traces
+        self.lost = {trace.lane.candidate.id for trace in result.traces if diverged(trace)}
+        self.leads: dict[str, Lead | None] = {}
+
+    @property
+    def winner(self) -> Candidate:
+        return self.chosen.candidate
+
+    def against_default(self) -> list[Decision]:
+        """The winner over the default, or the default over its best challenger."""
+        if self.winner.is_default:
+            rival = self._rival(lambda one: True)
+            question, chosen = "Better than the default?", f"the default, {self.winner.label}"
+            return [] if rival is None else [self._decided(question, chosen, rival.candidate.label, rival)]
+        rival = self._rival(lambda one: one.is_default)
+        if rival is None:
+            return []
+        over = f"the default, {rival.candidate.label}"
+        return [self._decided("Better than the default?", self.winner.label, over, rival)]
+
+    def broad(self) -> list[Decision]:
+        """Model family, and the optimizer within it."""
+        found = []
+        rival = self._rival(lambda one: one.model != self.winner.model)
+        if rival is not None:
+            found.append(self._decided("Which model?", self.winner.model, rival.candidate.model, rival))
+        rival = self._rival(lambda one: self._kin(one) and one.optimizer != self.winner.optimizer)
+        if rival is not None:
+            found.append(self._decided("Which optimizer?", self.winner.optimizer, rival.candidate.optimizer, rival))
+        return found
+
+    def fine(self) -> list[Decision]:
+        """Settings, among candidates of the winner's model and optimizer; a question per rival."""
+        of_rival: dict[str, tuple[_Rival, list[Aspect]]] = {}
+        for aspect in ASPECTS:
+            rival = self._rival(lambda one, aspect=aspect: self._twin(one) and aspect.differs(self.winner, one))
+            if rival is not None:
+                of_rival.setdefault(rival.candidate.id, (rival, []))[1].append(aspect)
+        found = []
+        for rival, asked in of_rival.values():
+            others = [aspect.name for aspect in differing(self.winner, rival.candidate) if aspect not in asked]
+            question = f"Which {listed([aspect.name for aspect in asked])}?"
+            chosen, over = (_choices(asked, one) for one in (self.winner, rival.candidate))
+            also = f" (the two also differ in {listed(others)})" if others else ""
+            found.append(self._decided(question, chosen, over, rival, also=also))
+        return found
+
+    def _kin(self, one: Candidate) -> bool:
+        return one.model == self.winner.model
+
+    def _twin(self, one: Candidate) -> bool:
+        return self._kin(one) and one.optimizer == self.winner.optimizer
+
+    def _rival(self, fits: Callable[[Candidate], bool]) -> _Rival | None:
+        for item in self.rivals:
+            if fits(item.candidate):
+                return _Rival(candidate=item.candidate, lead=self._lead(item))
+        screened = [trace for trace in self.screen if fits(trace.lane.candidate) and not self._is_winner(trace)]
+        if screened:
+            return self._screened(screened)
+        lost = [t.lane.candidate for t in self.traces if fits(t.lane.candidate) and t.lane.candidate != self.winner]
+        return _Rival(candidate=lost[0], lead=None, screened="the other diverged") if lost else None
+
+    def _lead(self, item: Confirmed) -> Lead | None:
+        id = item.candidate.id
+        if id not in self.leads:
+            self.leads |= {id: None, **self.judge.leads(self.chosen, [item])}
+        return self.leads[id]
+
+    def _screened(self, traces: Sequence[Trace]) -> _Rival:
+        """The one that lasted longest, of these the best; compared where both had trained equally long."""
+        sign = self.judge.metric.sign
+        alive = [trace for trace in traces if trace.lane.candidate.id not in self.lost]
+        sound = [trace for trace in alive if np.isfinite(trace.scores[-1:]).any()]
+        if not sound:
+            words = "the other diverged" if len(traces) == 1 else f"all {len(traces)} others diverged"
+            return _Rival(candidate=traces[0].lane.candidate, lead=None, screened=words)
+        best = min(sound, key=lambda trace: (-trace.fractions[-1], sign * trace.scores[-1]))
+        own = next((trace for trace in self.screen if self._is_winner(trace)), None)
+        both = _together(own, best) if own is not None else None
+        if both is None:
+            return _Rival(candidate=best.lane.candidate, lead=None, screened="no evidence on the same rows")
+        fraction, mine, other = both
+        words = f"screen only: on one fold after {fraction:.0%} of the training"
+        return _Rival(candidate=best.lane.candidate, lead=Lead(ahead=sign * (other - mine), error=None), screened=words)
+
+    def _is_winner(self, trace: Trace) -> bool:
+        one = trace.lane.candidate
+        return self._twin(one) and dict(one.settings) == dict(self.winner.settings)
+
+    def _decided(self, question: str, chosen: str, over: str, rival: _Rival, *, also: str = "") -> Decision:
+        lead = rival.lead
+        words = rival.screened or "no score to compare with"
+        if lead is not None and not rival.screened:
+            words = verdict(lead, tie=self._tie(rival.candidate, lead))
+        return Decision(
+            question=question,
+            chosen=chosen,
+            over=over,
+            difference=None if lead is None else lead.ahead,
+            standard_errors=None if lead is None else lead.in_errors,
+            verdict=words + also,
+        )
+
+    def _tie(self, rival: Candidate, lead: Lead) -> str:
+        if self.winner.is_default:
+            return "a tie: the default was kept"
+        mine, other = self.costs.get(self.winner.id), self.costs.get(rival.id)
+        if mine is not None and other is not None and mine < other:
+            return "a tie: the cheaper was taken"
+        return "a tie: the better score was taken" if lead.ahead > 0 else "a tie"
+
+
+def verdict(lead: Lead, *, tie: str = "a tie") -> str:
+    """What a lead is worth, in words.
+
+    >>> verdict(Lead(ahead=0.3, error=0.1)), verdict(Lead(ahead=0.3, error=0.2)), verdict(Lead(ahead=-0.1, error=0.2))
+    ('clear', 'likely', 'a tie')
+    """
+    if lead.error is None:
+        return "not enough rows to tell"
+    if lead.error == 0:
+        return "no difference" if lead.ahead == 0 else "clear" if lead.ahead > 0 else "the other scored better"
+    steps = lead.ahead / lead.error
+    if abs(steps) <= 1:
+        return tie
+    return "the other scored better" if steps < 0 else "clear" if steps >= CLEAR else "likely"
+
+
+def _together(own: Trace, other: Trace) -> tuple[float, float, float] | None:
+    """The last share of the training that both reached, and both scores there."""
+    mine, others = (dict(zip(trace.fractions, trace.scores, strict=True)) for trace in (own, other))
+    shared = [f for f in mine if f in others and np.isfinite([mine[f], others[f]]).all()]
+    return (max(shared), mine[max(shared)], others[max(shared)]) if shared else None
+
+
+def _choices(asked: Sequence[Aspect], candidate: Candidate) -> str:
+    if len(asked) == 1:
+        return asked[0].of(candidate)
+    return "; ".join(f"{aspect.name} {aspect.of(candidate)}" for aspect in asked)
+
+
+def _ensemble(trial: EnsembleTrial) -> Decision:
+    sign = 1.0 if trial.taken else -1.0
+    error = trial.ahead.standard_error
+    lead = Lead(ahead=sign * trial.ahead.mean, error=float(error) if np.isfinite(error) else None)
+    names = (f"an ensemble of {trial.members}", "one model")
+    chosen, over = names if trial.taken else names[::-1]
+    tie = "a tie" if trial.taken else "a tie: the single model was kept"
+    known = bool(np.isfinite(lead.ahead))
+    return Decision(
+        question="An ensemble or one model?",
+        chosen=chosen,
+        over=over,
+        difference=lead.ahead if known else None,
+        standard_errors=lead.in_errors if known else None,
+        verdict=verdict(lead, tie=tie) if known else "no score to compare with",
+    )

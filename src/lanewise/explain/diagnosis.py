@@ -1,0 +1,171 @@
+"""Whether the winner fits too little, well, or too much, and what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lanewise.explain.figures import metric_label, score
+from lanewise.lanes.candidate import Candidate
+from lanewise.metrics import Metric
+
+Verdict = Literal["underfit", "good", "overfit"]
+
+LARGE_GAP = 0.35
+"""Share of what was learned on the training rows that is lost on new rows, above which the model overfits."""
+SMALL_GAP = 0.1
+STILL_LEARNING = 0.02
+"""Share of all that was learned that the last tenth of the training must bring to call it unfinished."""
+TURNED = 0.1
+"""Share of all that was learned that is lost between the best look and the end: then the curve has turned."""
+
+PENALTIES = {
+    "dropout": "dropout",
+    "weight_decay": "weight decay",
+    "label_smoothing": "label smoothing",
+    "l1": "L1 penalty",
+    "l2": "L2 penalty",
+    "lambda_l1": "L1 penalty",
+    "lambda_l2": "L2 penalty",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """The winner's scores: on rows it trained on, on rows it did not, and that of a guess (NaN where unknown).
+
+    ``curve`` is the validation score at the shares ``fractions`` of the full length. ``error`` is the standard
+    error of ``valid``, 0 where unknown.
+    """
+
+    train: float
+    valid: float
+    guess: float
+    curve: tuple[float, ...] = ()
+    fractions: tuple[float, ...] = ()
+    error: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """The verdict in a word and in words, both scores, and advice: first what was done, then what can be."""
+
+    verdict: Verdict
+    words: str
+    train: float
+    valid: float
+    advice: tuple[str, ...]
+
+
+def diagnose(
+    fit: Fit,
+    metric: Metric,
+    candidate: Candidate,
+    *,
+    stop: float = 1.0,
+    columns: tuple[int, int] | None = None,
+) -> Diagnosis | None:
+    """Read the fit of the winner; None without a validation score.
+
+    With losses g of a guess, t on training rows and v on new rows, the model learned ``g - t``, of which
+    ``(v - t) / (g - t)`` is lost on new rows. *Overfit*: more than 0.35 is lost and v - t is more than two
+    standard errors; or the validation curve turned, lost a tenth of ``g - v`` before its end, and nothing
+    stopped it. *Underfit*: v is within two standard errors of the guess and so is t; or less than 0.1 is lost
+    and the last tenth of the training still brought 2% of ``g - v``. A training score far better than the
+    validation score is usual for boosted trees and no fault as long as little is lost. These shares are
+    rules of thumb.
+
+    Args:
+        fit: the scores.
+        metric: of the scores.
+        candidate: the winner; its settings say what regularization it had.
+        stop: share of the full length at which its training was stopped.
+        columns: how many columns, and how many of them an L1 penalty removed: ``(removed, all)``.
+    """
+    train, valid, guess = (metric.sign * value for value in (fit.train, fit.valid, fit.guess))
+    if not np.isfinite(valid):
+        return None
+    curve = metric.sign * np.asarray(fit.curve, dtype=np.float64)
+    noise = 2 * fit.error if np.isfinite(fit.error) else 0.0
+    shape = _Shape.of(train, valid, guess, curve, noise)
+    verdict, words = _read(shape, stopped=stop < 1)
+    scores = f"{metric_label(metric.name)} {score(metric.name, fit.valid)} on new rows"
+    if np.isfinite(train):
+        scores += f" and {score(metric.name, fit.train)} on training rows"
+    if shape.turned and stop < 1:
+        words += f" Longer training made it worse again, so it was stopped at {stop:.0%}."
+    advice = (*_done(candidate, stop, columns), *_to_do(verdict, shape))
+    return Diagnosis(verdict=verdict, words=f"{words} Its {scores}.", train=fit.train, valid=fit.valid, advice=advice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    """What the scores say: all in losses; the shares are NaN where they cannot be told."""
+
+    lost: float
+    knows_rows: bool
+    beats_guess: bool
+    turned: bool
+    learning: bool
+
+    @classmethod
+    def of(cls, train: float, valid: float, guess: float, curve: np.ndarray, noise: float) -> "_Shape":
+        reach = guess - valid
+        learned = guess - train
+        known = curve[np.isfinite(curve)]
+        # Without a guess the fall of the curve itself says how much there was to learn.
+        scale = reach if reach > 0 else float(known[0] - known.min()) if len(known) else np.nan
+        spread = max(noise / 2, 1e-9 * abs(valid))
+        return cls(
+            lost=(valid - train) / learned if learned > noise else np.nan,
+            knows_rows=bool(learned > noise and valid - train > noise),
+            beats_guess=bool(not np.isfinite(reach) or reach > noise),
+            turned=len(known) > 1 and bool(known[-1] - known.min() > max(TURNED * scale, spread)),
+            learning=len(known) > 1 and bool(known[-2] - known[-1] > STILL_LEARNING * scale > 0),
+        )
+
+
+def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
+    if not shape.beats_guess and shape.knows_rows:
+        return "overfit", "It learned its training rows and nothing that holds for new ones."
+    if not shape.beats_guess:
+        return "underfit", "It does no better than a guess: these columns may not say much about the target."
+    if shape.knows_rows and shape.lost > LARGE_GAP:
+        return "overfit", f"{shape.lost:.0%} of what it learned holds for its training rows only."
+    if shape.turned and not stopped:
+        return "overfit", "Its validation score got worse again before the training ended."
+    if shape.learning and not shape.lost > SMALL_GAP:
+        return "underfit", "It was still improving when the training ended."
+    return "good", "What it learned holds for new rows."
+
+
+def _done(candidate: Candidate, stop: float, columns: tuple[int, int] | None) -> list[str]:
+    """What was done against overfitting, from the candidate's own settings."""
+    done = [f"Done: stopped at {stop:.0%} of the full length, where the validation score was best."] if stop < 1 else []
+    used = [f"{words} {candidate.number(name):.2g}" for name, words in PENALTIES.items() if candidate.number(name) > 0]
+    if candidate.number("l1") > 0 and columns is not None:
+        used.append(f"the L1 penalty removed {columns[0]} of {columns[1]} columns")
+    used += [
+        f"each tree saw {candidate.number(name):.0%} of the {what}"
+        for name, what in (("feature_fraction", "columns"), ("bagging_fraction", "rows"))
+        if 0 < candidate.number(name, 1.0) < 1
+    ]
+    return [*done, f"Done: {'; '.join(used)}."] if used else done
+
+
+def _to_do(verdict: Verdict, shape: _Shape) -> Sequence[str]:
+    if verdict == "overfit":
+        return (
+            "To try: more rows, the surest cure.",
+            "To try: fewer columns; drop those whose importance is not above zero.",
+            "To try: stronger regularization or a simpler model.",
+        )
+    if verdict == "good":
+        return ()
+    if not shape.beats_guess:
+        return (
+            "To try: columns that say more about the target.",
+            "To check: the target column, and whether rows and targets still belong together.",
+        )
+    return ("To try: a longer training (a larger budget).", "To try: weaker regularization.")

@@ -1,0 +1,87 @@
+"""How a score is written: with the digits that its interval justifies, and never more."""
+
+from math import floor, isfinite, log10
+
+SHARES = frozenset({"accuracy", "balanced_accuracy"})
+"""Metrics that people read as percentages."""
+
+LABELS = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "median_ae": "median absolute error",
+    "r2": "R²",
+    "mape": "MAPE",
+    "f1": "F1",
+    "f1_macro": "macro F1",
+    "f1_weighted": "weighted F1",
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
+
+
+def metric_label(name: str) -> str:
+    """A metric's name as people write it.
+
+    >>> metric_label("log_loss"), metric_label("rmse")
+    ('log loss', 'RMSE')
+    """
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def score(metric: str, value: float, half: float | None = None) -> str:
+    """A score to the digits that half its interval justifies, else to three significant ones; shares in percent.
+
+    >>> score("rmse", 48231.4, 730.0), score("accuracy", 0.87312, 0.0061), score("log_loss", 0.31237)
+    ('48,200', '87.3%', '0.312')
+    """
+    if not isfinite(value):
+        return "unknown"
+    if metric in SHARES:
+        return f"{fixed(100 * value, max(1, decimals(100 * half)) if half else 1)}%"
+    return fixed(value, decimals(half) if half else _significant(value, 3))
+
+
+def gap(metric: str, value: float) -> str:
+    """The size of a difference of two scores, to two significant digits; shares in percentage points.
+
+    >>> gap("rmse", -812.3), gap("accuracy", 0.01234)
+    ('810', '1.2 points')
+    """
+    if metric in SHARES:
+        return f"{fixed(100 * abs(value), max(1, _significant(100 * value, 2)))} points"
+    return fixed(abs(value), _significant(value, 2))
+
+
+def between(metric: str, low: float, high: float) -> str:
+    """The bounds of an interval.
+
+    >>> between("log_loss", 0.29811, 0.32702)
+    '0.298 to 0.327'
+    """
+    half = (high - low) / 2
+    return f"{score(metric, low, half)} to {score(metric, high, half)}"
+
+
+def decimals(half: float) -> int:
+    """Decimals that half an interval justifies: two significant digits of it up to 3.5, one above (as the PDG rounds).
+
+    >>> decimals(0.0145), decimals(0.06), decimals(730.0)
+    (3, 2, -2)
+    """
+    if not half > 0 or not isfinite(half):
+        return 3
+    power = floor(log10(half))
+    return min(12, (1 if half / 10.0**power < 3.55 else 0) - power)
+
+
+def fixed(value: float, places: int) -> str:
+    """A number with so many decimals; negative ones round to tens, hundreds, ..."""
+    text = f"{round(value, places):,.{max(0, places)}f}"
+    return text.lstrip("-") if not text.strip("-0.,") else text
+
+
+def _significant(value: float, digits: int) -> int:
+    """Decimals that leave so many significant digits."""
+    return 0 if value == 0 or not isfinite(value) else min(12, digits - 1 - floor(log10(abs(value))))

@@ -1,0 +1,173 @@
+"""Permutation importance of the columns of a table: how much worse the score gets when one is shuffled."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from lanewise.data.dataset import Dataset
+from lanewise.errors import UsageError
+from lanewise.metrics import Metric
+from lanewise.statistics import bootstrap_counts, keyed_generator, paired_errors, resampled_scores, sample_of
+
+MOST_COLUMNS = 100
+"""More columns than this are screened first, with one shuffle of 500 rows."""
+SCREEN_ROWS = 500
+DRAWS = 200
+MOST_CELLS = 20_000_000
+"""Shuffled copies of the rows that are predicted in one call hold at most this many cells."""
+
+Array = NDArray[np.float64]
+Predict = Callable[[Dataset], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance:
+    """What one column is worth to the model: the loss that shuffling it adds, with its 95% interval."""
+
+    column: str
+    value: float
+    low: float
+    high: float
+
+
+def _never() -> bool:
+    return False
+
+
+def permutation_importance(
+    predict: Predict,
+    dataset: Dataset,
+    rows: NDArray[np.intp],
+    y: ArrayLike,
+    metric: Metric,
+    *,
+    columns: Sequence[str],
+    seed: int,
+    weight: ArrayLike | None = None,
+    repeats: int = 5,
+    max_rows: int = 2000,
+    stop: Callable[[], bool] = _never,
+) -> tuple[Importance, ...]:
+    """How much the loss rises when a column is shuffled, the most important first.
+
+    ``I_j = mean over repeats of loss(x with column j shuffled) - loss(x)``, in the unit of the metric and
+    oriented so that positive means that the column matters. The standard error adds what the choice of
+    rows gives (paired bootstrap of the rows) to what the shuffles give. Columns that carry the same
+    information share it: each then looks less important than both together. All columns are shuffled by the
+    same draws.
+
+    Args:
+        predict: means ``[n]`` or ``[n, 1]``, or probabilities ``[n, C]``, of the rows of a dataset.
+        dataset: the table; ``rows`` of it are used, at random 2,000 (``max_rows``) of them.
+        rows: row numbers that the model did not train on.
+        y: ``[N]``, the target of all rows of the dataset.
+        metric: scores the predictions.
+        columns: to be shuffled, one at a time. Of more than 100 only the 100 that one shuffle of 500 rows
+            finds most important are measured, and returned.
+        seed: key of the rows and shuffles.
+        weight: ``[N]`` or None.
+        repeats: shuffles per column.
+        max_rows: bounds the work.
+        stop: asked before every column; once true, what is known by then is returned.
+
+    Raises:
+        UsageError: a column that the table lacks, or ``repeats`` or ``max_rows`` below 1.
+
+    Source: Breiman (2001), Random forests; Fisher, Rudin and Dominici (2019), All models are wrong, JMLR 20.
+    """
+    missing = [name for name in columns if name not in dataset.frame.columns]
+    if missing:
+        message = f"the table has no column {missing[0]!r} to shuffle; it has {', '.join(dataset.frame.columns[:20])}"
+        raise UsageError(message)
+    if repeats < 1 or max_rows < 1:
+        message = f"repeats and max_rows must be at least 1, got {repeats} and {max_rows}"
+        raise UsageError(message)
+    chosen = _drawn(np.asarray(rows, dtype=np.intp), max_rows, seed)
+    target, weights = np.asarray(y), None if weight is None else np.asarray(weight)
+
+    def bench(kept: NDArray[np.intp], times: int) -> _Bench:
+        own = None if weights is None else weights[kept]
+        return _Bench(predict, _take(dataset, kept), target[kept], own, metric, repeats=times, seed=seed)
+
+    if len(columns) > MOST_COLUMNS:
+        quick = bench(chosen[:SCREEN_ROWS], 1).measured(columns, stop)
+        columns = [one.column for one in quick[:MOST_COLUMNS]]
+    return bench(chosen, repeats).measured(columns, stop)
+
+
+class _Bench:
+    """The rows as they are, predicted once, against which shuffled ones are held."""
+
+    def __init__(
+        self,
+        predict: Predict,
+        dataset: Dataset,
+        y: NDArray,
+        weight: NDArray | None,
+        metric: Metric,
+        *,
+        repeats: int,
+        seed: int,
+    ) -> None:
+        self.predict = predict
+        self.dataset = dataset
+        self.y = y
+        self.weight = weight
+        self.metric = metric
+        self.seed = seed
+        self.orders = [keyed_generator(seed, "importance", time).permutation(len(y)) for time in range(repeats)]
+        self.counts = bootstrap_counts(len(y), DRAWS, seed=seed)
+
+    def measured(self, columns: Sequence[str], stop: Callable[[], bool]) -> tuple[Importance, ...]:
+        """Every column until told to stop, the most important first; equal ones in their order."""
+        found: list[Importance] = []
+        base = None
+        for column in columns:
+            if stop():
+                break
+            base = self._predicted(self.dataset) if base is None else base
+            found.append(self._importance(column, base))
+        return tuple(sorted(found, key=lambda one: -one.value if np.isfinite(one.value) else np.inf))
+
+    def _importance(self, column: str, base: Array) -> Importance:
+        stack = np.stack([base, *self._shuffled(column)])
+        sample = sample_of(self.y, stack, self.weight, None, seed=self.seed)
+        losses = self.metric.sign * resampled_scores(self.metric, sample, np.ones((1, len(self.y))))[0]
+        rises = losses[1:] - losses[0]
+        drawn = self.metric.sign * resampled_scores(self.metric, sample, self.counts)
+        # The mean over the shuffles against the rows as they are, in the same draws.
+        of_rows = paired_errors(np.column_stack([drawn[:, 0], drawn[:, 1:].mean(axis=1)]))[0, 1]
+        of_shuffles = rises.std(ddof=1) / np.sqrt(len(rises)) if len(rises) > 1 else 0.0
+        value = float(rises.mean())
+        half = NormalDist().inv_cdf(0.975) * float(np.hypot(of_rows, of_shuffles))
+        return Importance(column=column, value=value, low=value - half, high=value + half)
+
+    def _shuffled(self, column: str) -> list[Array]:
+        """Predictions with the column shuffled, one per repeat; as many repeats per call as fit."""
+        frame, values = self.dataset.frame, self.dataset.frame[column]
+        at_once = max(1, MOST_CELLS // max(1, frame.height * frame.width))
+        found: list[Array] = []
+        for start in range(0, len(self.orders), at_once):
+            orders = self.orders[start : start + at_once]
+            mixed = pl.concat([values.gather(pl.Series(order)) for order in orders], rechunk=True)
+            copies = pl.concat([frame] * len(orders), rechunk=True).with_columns(mixed.alias(column))
+            predicted = self._predicted(replace(self.dataset, frame=copies))
+            found += list(predicted.reshape(len(orders), len(self.y), *predicted.shape[1:]))
+        return found
+
+    def _predicted(self, dataset: Dataset) -> Array:
+        predicted = np.asarray(self.predict(dataset), dtype=np.float64)
+        return predicted[:, 0] if predicted.ndim == 2 and predicted.shape[1] == 1 else predicted
+
+
+def _drawn(rows: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:
+    """At most so many rows, in random order."""
+    return rows[keyed_generator(seed, "importance rows").permutation(len(rows))[:most]]
+
+
+def _take(dataset: Dataset, rows: NDArray[np.intp]) -> Dataset:
+    return replace(dataset, frame=dataset.frame[rows.tolist()])

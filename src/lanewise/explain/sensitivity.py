@@ -1,0 +1,80 @@
+"""How much room each optimizer leaves for a wrong learning rate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.explain.looks import Look, fair_look
+from lanewise.metrics import Metric
+from lanewise.training.race import Trace
+
+RATES = ("lr", "learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityPoint:
+    """The ``score`` of the best candidate with this rate and its 95% interval over folds and seeds.
+
+    ``score`` is None where every candidate with this rate diverged; the bounds are None for a single training.
+    """
+
+    lr: float
+    score: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """Score against learning rate for one optimizer on one model, by rising rate, and where it was read."""
+
+    optimizer: str
+    model: str
+    points: tuple[SensitivityPoint, ...]
+    look: str
+
+
+def sensitivity(traces: Sequence[Trace], metric: Metric) -> tuple[Sensitivity, ...]:
+    """Score against learning rate for each model and optimizer that tried at least two rates, the best first.
+
+    Within a series all candidates are compared after the same share of their training, the latest that four
+    fifths of them reached. Points differ in their other settings too. A candidate that was repaired by lowering
+    its rate counts as diverged at the rate that it began with.
+    """
+    series: dict[tuple[str, str], list[Trace]] = {}
+    for trace in traces:
+        candidate = trace.lane.candidate
+        if not candidate.events and any(name in candidate.settings for name in RATES):
+            series.setdefault((candidate.model, candidate.optimizer), []).append(trace)
+    found = []
+    for (model, optimizer), own in series.items():
+        look = fair_look(own, metric)
+        points = () if look is None else _points(look, metric)
+        if look is not None and len(points) > 1:
+            found.append(Sensitivity(optimizer=optimizer, model=model, points=points, look=look.words))
+    return tuple(sorted(found, key=lambda one: min((_loss(p, metric) for p in one.points), default=math.inf)))
+
+
+def _points(look: Look, metric: Metric) -> tuple[SensitivityPoint, ...]:
+    """A point per rate, that of its best candidate."""
+    from scipy.special import stdtrit
+
+    best: dict[float, SensitivityPoint] = {}
+    reach = float(stdtrit(look.lanes - 1, 0.975)) if look.lanes > 1 else math.nan
+    for candidate, loss, error in zip(look.candidates, look.losses.tolist(), look.errors.tolist(), strict=True):
+        rate = next(float(candidate.settings[name]) for name in RATES if name in candidate.settings)
+        low, high = sorted((metric.sign * (loss - reach * error), metric.sign * (loss + reach * error)))
+        point = SensitivityPoint(lr=rate, score=_known(metric.sign * loss), low=_known(low), high=_known(high))
+        if rate not in best or _loss(point, metric) < _loss(best[rate], metric):
+            best[rate] = point
+    return tuple(best[rate] for rate in sorted(best))
+
+
+def _loss(point: SensitivityPoint, metric: Metric) -> float:
+    return math.inf if point.score is None else metric.sign * point.score
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

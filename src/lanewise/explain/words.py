@@ -1,0 +1,162 @@
+"""The result in a few plain sentences: who won, how well, how sure, why, and what to heed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from lanewise.explain.aspects import listed
+from lanewise.explain.decisions import CLEAR, Decision
+from lanewise.explain.figures import between, gap, metric_label, score
+from lanewise.metrics import Metric
+from lanewise.statistics import Difference, Interval
+
+MOST_NAMED = 3
+"""Ties, choices and warnings beyond these are counted, not named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A score with its 95% interval; bounds are NaN where unknown."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+    @classmethod
+    def of(cls, interval: Interval) -> "Score":
+        return cls(value=interval.value, low=interval.low, high=interval.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the sentences are made of.
+
+    ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows; ``over_default``
+    is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
+    of the candidates within one paired standard error. None and empty where there is nothing to say.
+    """
+
+    target: str
+    winner: str
+    is_default: bool
+    test: Score | None
+    rows: int
+    guess: Score | None = None
+    default: str | None = None
+    default_test: Score | None = None
+    over_default: Difference | None = None
+    ties: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    effects: tuple[str, ...] = ()
+    threshold: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def summary(outcome: Outcome, metric: Metric) -> list[str]:
+    """Sentences from the result down to the warnings; the first stands alone as a headline."""
+    lines = [
+        _headline(outcome, metric),
+        _tested(outcome, metric),
+        _against_default(outcome, metric),
+        _ties(outcome.ties),
+        *_choices(outcome.decisions, metric),
+        *outcome.effects,
+        f"The answer is yes from a probability of {outcome.threshold}" if outcome.threshold else "",
+        *_warnings(outcome.warnings),
+    ]
+    return [line for line in lines if line]
+
+
+def _headline(outcome: Outcome, metric: Metric) -> str:
+    if outcome.test is not None and outcome.guess is not None and not _beats(outcome.test, outcome.guess, metric):
+        return f"No model was shown to predict {outcome.target} better than a guess; {outcome.winner} was kept."
+    if outcome.is_default:
+        return f"The default, {outcome.winner}, predicts {outcome.target}: nothing that ran was reliably better."
+    return f"{outcome.winner} predicts {outcome.target} best."
+
+
+def _beats(test: Score, guess: Score, metric: Metric) -> bool:
+    """The whole interval of the score lies on the better side of the guess; the score itself without an interval."""
+    near = max((metric.sign * end for end in (test.low, test.high) if isfinite(end)), default=metric.sign * test.value)
+    return not isfinite(guess.value) or not isfinite(near) or near < metric.sign * guess.value
+
+
+def _tested(outcome: Outcome, metric: Metric) -> str:
+    test = outcome.test
+    if test is None or not isfinite(test.value):
+        return ""
+    better = "lower is better" if metric.direction == "min" else "higher is better"
+    words = f"On {outcome.rows:,} untouched test rows its {metric_label(metric.name)} is {_estimate(test, metric)}"
+    if outcome.guess is not None and isfinite(outcome.guess.value):
+        words += f"; a guess has {_at(outcome.guess.value, test, metric)}"
+    if outcome.default_test is not None and not outcome.is_default and isfinite(outcome.default_test.value):
+        words += f", the default {_at(outcome.default_test.value, test, metric)}"
+    return f"{words} ({better})."
+
+
+def _estimate(found: Score, metric: Metric) -> str:
+    if not (isfinite(found.low) and isfinite(found.high)):
+        return score(metric.name, found.value)
+    value = score(metric.name, found.value, (found.high - found.low) / 2)
+    return f"{value} (95% interval {between(metric.name, found.low, found.high)})"
+
+
+def _at(value: float, test: Score, metric: Metric) -> str:
+    """A score with the digits of the one that it stands beside."""
+    half = (test.high - test.low) / 2
+    return score(metric.name, value, half if isfinite(half) and half > 0 else None)
+
+
+def _against_default(outcome: Outcome, metric: Metric) -> str:
+    lead = outcome.over_default
+    if outcome.is_default or outcome.default is None or lead is None or not isfinite(lead.mean):
+        return ""
+    words = f"Out of fold it is {gap(metric.name, lead.mean)} better than the default, {outcome.default}"
+    if lead.mean <= 0:
+        return f"Out of fold it is not better than the default, {outcome.default}."
+    return (
+        f"{words}: {lead.mean / lead.standard_error:.1f} paired standard errors."
+        if lead.standard_error
+        else f"{words}."
+    )
+
+
+def _ties(labels: Sequence[str]) -> str:
+    if not labels:
+        return ""
+    named, rest = labels[:MOST_NAMED], len(labels) - MOST_NAMED
+    who = listed([*named, f"{rest} more"] if rest > 0 else list(named))
+    return f"Within one paired standard error of the best score, so no worse as far as the evidence goes: {who}."
+
+
+def _choices(decisions: Sequence[Decision], metric: Metric) -> list[str]:
+    """The choices that made a difference, largest lead first; or that none did."""
+    known = [one for one in decisions if one.standard_errors is not None and one.question != "Better than the default?"]
+    if not known:
+        return []
+    made = [one for one in known if (one.standard_errors or 0) > 1]
+    if not made:
+        return ["No single choice made a difference that the evidence can tell from chance."]
+    made.sort(key=lambda one: -(one.standard_errors or 0))
+    return [_choice(one, metric) for one in made[:MOST_NAMED]]
+
+
+def _choice(one: Decision, metric: Metric) -> str:
+    errors = one.standard_errors or 0.0
+    sure = "" if errors >= CLEAR else ", likely but not certain"
+    lead = gap(metric.name, one.difference or 0.0)
+    question = one.question.removeprefix("Which ").removesuffix("?")
+    subject = question[:1].upper() + question[1:]
+    also = one.verdict[one.verdict.index(" (") :] if " (" in one.verdict else ""
+    unit = metric_label(metric.name)
+    return (
+        f"{subject}: {one.chosen} over {one.over}, {unit} better by {lead}, {errors:.1f} standard errors{sure}{also}."
+    )
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    shown = [f"Heed: {line[:1].upper()}{line[1:].rstrip('.')}." for line in warnings[:MOST_NAMED]]
+    rest = len(warnings) - MOST_NAMED
+    return (
+        [*shown, f"Heed: {rest} more {'warning' if rest == 1 else 'warnings'} about the data."] if rest > 0 else shown
+    )

@@ -1,0 +1,143 @@
+"""Every lane of a stack is what an ordinary PyTorch loop makes of the same candidate alone.
+
+The truth is ``plain_loop.train_alone``: ``torch.nn`` and ``torch.optim``, one net, one step after another,
+with the keyed draws injected. After 50 steps in float64 no weight may differ by more than 1e-10 of the
+largest weight of its row (or of 1).
+"""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from covering import pairwise_design
+from lane_cases import BATCH, RULES, STRUCTURE, Race, Value, lane, race_data
+
+from lanewise.task import TaskKind
+
+REGULARIZERS: Mapping[str, Mapping[str, Value]] = {
+    "none": {},
+    "l1": {"l1": 0.02},
+    "l2": {"l2": 0.1},
+    "weight_decay": {"weight_decay": 0.1},
+    "clip": {"clip_norm": 0.2},
+    "smoothing": {"label_smoothing": 0.2},
+    "dropout": {"dropout": 0.3},
+    "all": {
+        "l1": 0.005,
+        "l2": 0.02,
+        "weight_decay": 0.03,
+        "clip_norm": 0.5,
+        "label_smoothing": 0.1,
+        "dropout": 0.2,
+    },
+}
+LOSSES: list[tuple[TaskKind, str]] = [
+    ("regression", "squared"),
+    ("regression", "huber"),
+    ("count", "poisson"),
+    ("binary", "logistic"),
+    ("binary", "hinge"),
+    ("binary", "squared_hinge"),
+    ("multiclass", "softmax"),
+    ("multiclass", "hinge"),
+    ("multiclass", "squared_hinge"),
+]
+STRUCTURES = pairwise_design(
+    {
+        "depth": (1, 2, 3),
+        "activation": ("relu", "silu", "gelu", "tanh"),
+        "layer_norm": (False, True),
+        "levels": ((), (4,), (5, 3)),
+        "dropout": (0.0, 0.3),
+    }
+)
+FACTORS = {
+    "rule": tuple(RULES),
+    "regularizer": tuple(REGULARIZERS),
+    "schedule": ("constant", "linear", "cosine"),
+    "warmup": (0.0, 0.13, 0.5),
+    "fold": (0, 1, 2),
+    "seed": (0, 7),
+}
+
+
+@pytest.mark.parametrize("rule", [*RULES, "gd"])
+@pytest.mark.parametrize("model", STRUCTURE)
+def test_rule_with_every_regularizer(model: str, rule: str) -> None:
+    # All rows of a fold are the batch of gd, so the lanes of its stack need folds of one size: 1 and 2.
+    lanes = [
+        lane(name, model, rule, fold=1 + at % 2, seed=at // 4, **settings)
+        for at, (name, settings) in enumerate(REGULARIZERS.items())
+    ]
+    Race(lanes=lanes, data=race_data()).check()
+
+
+@pytest.mark.parametrize("length", [1, 7, 50])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_schedule_and_warmup(schedule: str, length: int) -> None:
+    lanes = [
+        lane(f"{rule}{warmup}", "linear", rule, schedule=schedule, warmup=warmup)
+        for rule in ("momentum", "adamw")
+        for warmup in (0.0, 0.1, 0.5, 1.0)
+    ]
+    Race(lanes=lanes, data=race_data(), length=length).check()
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+@pytest.mark.parametrize("model", STRUCTURE)
+@pytest.mark.parametrize(("kind", "loss"), LOSSES)
+def test_loss(kind: TaskKind, loss: str, model: str, weighted: bool) -> None:
+    lanes = [
+        lane("a", model, "momentum", loss=loss, label_smoothing=0.1 if kind in ("binary", "multiclass") else 0.0),
+        lane("b", model, "adam", loss=loss, fold=2, seed=3),
+        lane("c", model, "rmsprop", loss=loss, fold=1, l1=0.01),
+    ]
+    Race(lanes=lanes, data=race_data(kind, weighted=weighted)).check()
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_structure_of_a_network(structure: dict[str, Value]) -> None:
+    shape = {name: value for name, value in structure.items() if name != "levels"}
+    lanes = [
+        lane("a", rule="adamw", **shape),
+        lane("b", rule="nesterov", fold=1, clip_norm=0.3, **shape),
+        lane("c", rule="sgd", seed=5, weight_decay=0.05, **shape),
+    ]
+    levels = structure["levels"]
+    assert isinstance(levels, tuple)
+    Race(lanes=lanes, data=race_data(levels=levels)).check()
+
+
+@pytest.mark.parametrize("levels", [(), (4,), (5, 3)], ids=str)
+def test_categories_of_a_linear_model(levels: tuple[int, ...]) -> None:
+    lanes = [lane(rule, "linear", rule, fold=at % 3, l1=0.01) for at, rule in enumerate(RULES)]
+    Race(lanes=lanes, data=race_data(levels=levels)).check()
+
+
+@pytest.mark.parametrize("model", STRUCTURE)
+def test_everything_mixed_in_one_stack(model: str) -> None:
+    # Every pair of choices of FACTORS meets in a lane, and all of the lanes are trained as one stack.
+    lanes = []
+    for at, row in enumerate(pairwise_design(FACTORS)):
+        settings = {"schedule": row["schedule"], "warmup": row["warmup"], **REGULARIZERS[row["regularizer"]]}
+        lanes.append(lane(f"c{at}", model, row["rule"], fold=row["fold"], seed=row["seed"], **settings))
+    Race(lanes=lanes, data=race_data()).check()
+
+
+@pytest.mark.parametrize("batch", [1, 5, BATCH, 39])
+def test_batches_run_on_across_epochs(batch: int) -> None:
+    lanes = [lane(f"c{fold}{seed}", rule="momentum", fold=fold, seed=seed) for fold in (0, 2) for seed in (0, 1)]
+    Race(lanes=lanes, data=race_data(), batch=batch).check()
+
+
+@pytest.mark.parametrize("rule", ["adam", "adamw"])
+def test_fused_kernels_in_float32(rule: str) -> None:
+    # More than 4096 weights to a lane: torch's fused kernels update the rows.
+    shape = {"width": 64, "eps": 1e-6}
+    lanes = [
+        lane("plain", rule=rule, **shape),
+        lane("decay", rule=rule, fold=1, weight_decay=0.1, lr=0.01, **shape),
+        lane("seed", rule=rule, seed=4, beta1=0.7, beta2=0.95, schedule="cosine", **shape),
+        lane("l1", rule=rule, l1=0.01, clip_norm=0.5, dropout=0.2, **shape),
+    ]
+    Race(lanes=lanes, data=race_data(dtype=torch.float32), dtype=torch.float32).check()

@@ -1,0 +1,117 @@
+"""Delimited text as a table: header, ragged rows, blank rows, titles, limits."""
+
+import pytest
+
+from lanewise.data.delimited import TextTable, parse
+from lanewise.data.read_options import ReadOptions
+from lanewise.errors import DataError
+
+
+def table(text: str | bytes, **options) -> TextTable:
+    return parse(text if isinstance(text, bytes) else text.encode(), name="t.csv", options=ReadOptions(**options))
+
+
+def codes(found: TextTable) -> dict[str, int | None]:
+    return {finding.code: finding.count for finding in found.findings}
+
+
+def refusal(text: str | bytes, **options) -> str:
+    with pytest.raises(DataError) as caught:
+        table(text, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_few_ragged_rows_are_set_aside_with_their_lines() -> None:
+    found = table("a,b\n" + "1,2\n" * 100 + '"x\ny"\n1,2,3\n3,4\n')
+    assert found.frame.height == 101
+    assert found.frame.row(100) == ("3", "4")
+    assert codes(found) == {"ragged_rows": 2}
+    assert "line 102 has 1, line 104 has 3" in found.findings[0].message
+
+
+def test_many_ragged_rows_refuse_the_file() -> None:
+    message = refusal("# note\na,b\n" + "1,2\n" * 90 + "1\n" * 10)
+    assert message.startswith("t.csv has 10 of 100 rows without the expected 2 fields, first line 93 with 1")
+
+
+def test_five_in_a_hundred_are_still_accepted() -> None:
+    assert codes(table("a,b\n" + "1,2\n" * 95 + "1\n" * 5)) == {"ragged_rows": 5}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b\n1,2,\n3,4,\n", "a,b,\n1,2,\n3,4,\n", "a,b,,\n1,2,,\n3,4,,\n", "a,b,\n1,2\n3,4\n", "a,b\n1,2,,\n3,4\n"],
+)
+def test_trailing_delimiters_are_not_ragged(text: str) -> None:
+    found = table(text)
+    assert found.frame.columns == ["a", "b"]
+    assert found.frame.rows() == [("1", "2"), ("3", "4")]
+    assert "ragged_rows" not in codes(found)
+
+
+def test_absent_fields_of_an_empty_last_column_are_not_ragged_and_rows_keep_their_order() -> None:
+    found = table("a,b,note\n1,2\n3,4,\n5,6\n")
+    assert found.frame["a"].to_list() == ["1", "3", "5"]
+    assert codes(found) == {}
+
+
+def test_absent_fields_of_a_filled_last_column_are_ragged() -> None:
+    assert "2 of 3 rows" in refusal("a,b,note\n1,2\n3,4,x\n5,6\n")
+
+
+def test_header_without_a_name_for_the_row_names() -> None:
+    found = table("a,b\nr1,1,2\nr2,3,4\n")
+    assert found.frame.columns == ["column_1", "a", "b"]
+    assert "row_names" in codes(found)
+
+
+def test_no_header() -> None:
+    found = table("1,x\n2,y\n3,x\n")
+    assert found.frame.columns == ["column_1", "column_2"]
+    assert "no_header" in codes(found)
+    assert table("1,x\n2,y\n", header=True).frame.columns == ["1", "x"]
+    assert table("a,b\n1,2\n", header=False).frame.height == 2
+
+
+def test_names_that_are_expected_settle_the_header() -> None:
+    text = "x,y\nx,z\nx,y\nx,z\n"
+    assert table(text).frame.height == 4
+    assert table(text, kinds={"y": "category"}).frame.columns == ["x", "y"]
+    assert table("a,b\n1,2\n", kinds={"column_1": "number"}).frame.height == 2
+
+
+def test_blank_rows_comments_and_titles_are_counted() -> None:
+    found = table(',,\nSales,,\na,b,c\n\n1,2,3\n# note\n , ,\n"","",""\n4,5,6\n\n')
+    assert found.frame.rows() == [("1", "2", "3"), ("4", "5", "6")]
+    assert codes(found) == {"title_lines": 1, "comment_lines": 1, "blank_lines": 5}
+
+
+def test_hash_as_a_value_is_no_comment() -> None:
+    assert table("a,b\n1,2\n#3,4\n").frame["a"].to_list() == ["1", "#3"]
+
+
+def test_empty_columns_without_name_are_dropped_and_named_ones_kept() -> None:
+    found = table("a,,b,\n1,,,\n2,,,\n")
+    assert found.frame.columns == ["a", "b"]
+    assert codes(found) == {"empty_columns": 2}
+
+
+@pytest.mark.parametrize("text", ["\n \n", "# only\n# comments\n"])
+def test_nothing_but_blanks_or_comments(text: str) -> None:
+    assert "has no table" in refusal(text)
+
+
+@pytest.mark.parametrize("text", ["a,b\n", "a,b", "a,b\n,\n\n"])
+def test_header_without_rows(text: str) -> None:
+    assert "has a header but no rows" in refusal(text)
+
+
+def test_limits_on_lines_and_columns() -> None:
+    assert "line 2, more than the allowed 1,000" in refusal("a\n" + "x" * 2000 + "\nb\n", max_line_bytes=1000)
+    assert "row of 1,507 bytes at line 2" in refusal('a,b\n"' + "x\n" * 750 + '",1234\n', max_line_bytes=1000)
+    assert "5 fields in line 1, more than the allowed 4 columns" in refusal("a,b,c,d,e\n1,2,3,4,5\n", max_columns=4)
+
+
+def test_stated_delimiter_wins() -> None:
+    assert table("a:b,c\n1:2,3\n", delimiter=":").frame.rows() == [("1", "2,3")]

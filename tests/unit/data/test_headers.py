@@ -1,0 +1,35 @@
+"""Is there a header, and what are the columns called?"""
+
+import pytest
+
+from lanewise.data.headers import column_names, looks_like_header
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (["age,city", "31,Rome", "45,Oslo"], True),
+        (["31,Rome", "45,Oslo", "60,Bonn"], False),
+        (["vhigh,low", "vhigh,low", "low,vhigh", "low,low"], False),
+        (["a,b,c"], True),
+        (["1,2,3"], False),
+        (["id,100022,100025", "x,TRUE,FALSE", "y,FALSE,TRUE"], True),
+        (["country,2010,2011,2012", "Peru,5,6,7", "Chad,1,9,4"], True),
+        (["a film to be seen by all,1", "another one to be seen,0", "no one should see this,1"], False),
+        (["when,x", "2024-01-01,a", "2024-01-02,b"], True),
+        (["species,island", "Adelie,Biscoe", "Gentoo,Dream", "Adelie,Dream", "Gentoo,Biscoe"], True),
+    ],
+)
+def test_header_is_told_from_rows(rows: list[str], expected: bool) -> None:
+    first, *rest = [row.split(",") for row in rows]
+    assert looks_like_header(first, rest) is expected
+
+
+def test_names_are_cleaned_filled_and_made_distinct() -> None:
+    names, findings = column_names(["\ufeffid", " a\n\tb ", "", "id", "id_2", "id", "\x00"])
+    assert names == ["id", "a b", "column_3", "id_3", "id_2", "id_4", "column_7"]
+    assert [(finding.code, finding.count) for finding in findings] == [("blank_header", 2), ("duplicate_header", 2)]
+
+
+def test_many_equal_names_stay_distinct() -> None:
+    assert len(set(column_names(["x"] * 20_000)[0])) == 20_000

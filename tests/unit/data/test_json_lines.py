@@ -1,0 +1,47 @@
+"""JSON lines: keys may be absent, values keep their types, bad lines are counted."""
+
+from pathlib import Path
+
+import pytest
+
+from lanewise.data.dataset import Dataset
+from lanewise.data.reading import read
+from lanewise.errors import DataError
+
+
+def read_text(folder: Path, text: str, name: str = "t.json") -> Dataset:
+    path = folder / name
+    path.write_text(text)
+    return read(path)
+
+
+def test_values_and_absent_keys(tmp_path: Path) -> None:
+    dataset = read_text(tmp_path, '{"a": 1, "b": "x"}\n\n{"b": null, "c": true}\n{"a": 2.5, "b": "01"}\n')
+    assert dataset.frame.rows() == [(1.0, "x", None), (None, None, "true"), (2.5, "01", None)]
+    assert dataset.kinds == {"a": "number", "b": "category", "c": "category"}
+
+
+def test_odd_values(tmp_path: Path) -> None:
+    text = '{"n": NaN, "i": Infinity, "big": 123456789012345678901234, "m": 1, "l": [1]}\n'
+    dataset = read_text(tmp_path, text + '{"n": 1, "i": 1, "big": 1, "m": "x", "l": []}\n')
+    assert dataset.frame.row(0) == (None, None, "123456789012345678901234", "1")
+    assert {finding.code for finding in dataset.findings} == {
+        "infinite_values",
+        "beyond_64_bit",
+        "mixed_types",
+        "nested_column",
+    }
+
+
+def test_few_bad_lines_are_set_aside_and_many_refuse_the_file(tmp_path: Path) -> None:
+    dataset = read_text(tmp_path, '{"a": 1}\n' * 50 + "[1]\n")
+    assert dataset.rows == 50
+    assert dataset.findings[0].message == "1 line of 51 set aside, being no JSON object: line 51"
+    with pytest.raises(DataError, match="has 2 of 4 lines that are no JSON object, first line 2"):
+        read_text(tmp_path, '{"a": 1}\n{"a": \n[]\n{"a": 2}\n')
+
+
+@pytest.mark.parametrize("text", ["[1, 2]\n", "1\n", "{" * 100_000 + "\n", '{"a":' + "[" * 100_000 + "\n"])
+def test_no_objects_at_all(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match="no JSON object"):
+        read_text(tmp_path, text, "t.jsonl")

@@ -1,0 +1,64 @@
+"""LIBSVM / svmlight text against scikit-learn's reader, and its malformed lines."""
+
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lanewise.data.dataset import Dataset
+from lanewise.data.reading import ReadOptions, read, read_like
+from lanewise.errors import DataError
+
+
+def read_text(folder: Path, text: str, **options) -> Dataset:
+    path = folder / "t.svm"
+    path.write_text(text)
+    return read(path, options=ReadOptions(**options))
+
+
+def test_dense_columns(tmp_path: Path) -> None:
+    dataset = read_text(tmp_path, "# about\n+1 1:0.5 3:1e-3 # note\n\n-1 qid:7 2:-4\n1\n")
+    assert dataset.frame.columns == ["target", "f1", "f2", "f3"]
+    assert dataset.frame.rows() == [(1, 0.5, 0.0, 0.001), (-1, 0.0, -4.0, 0.0), (1, 0.0, 0.0, 0.0)]
+    assert set(dataset.kinds.values()) == {"number"}
+
+
+def test_index_zero(tmp_path: Path) -> None:
+    assert read_text(tmp_path, "1 0:2 1:3\n2 1:4\n").frame.rows() == [(1, 2.0, 3.0), (2, 0.0, 4.0)]
+
+
+@pytest.mark.parametrize("name", ["heart_scale", "a9a.t.gz"])
+def test_equals_scikit_learn(shared_data: Path, name: str) -> None:
+    from sklearn.datasets import load_svmlight_file
+
+    path = shared_data / "libsvm" / name
+    content = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
+    rows, labels = load_svmlight_file(io.BytesIO(content))
+    frame = read(path).frame
+    assert np.array_equal(frame["target"].to_numpy(), labels)
+    assert np.array_equal(frame.drop("target").to_numpy(), rows.toarray())
+
+
+def test_a_model_s_last_features_may_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.svm"
+    path.write_text("1 1:2\n")
+    assert read_like(path, {"f1": "number", "f3": "number"}).frame.row(0) == (1, 2.0, 0.0, 0.0)
+
+
+def test_malformed_lines(tmp_path: Path) -> None:
+    dataset = read_text(tmp_path, "1 1:2\n" * 40 + "1 1:x\n")
+    assert dataset.rows == 40
+    assert dataset.findings[0].message == "1 malformed line of 41 set aside: line 41"
+    with pytest.raises(DataError, match=r"2 of 3 lines that are not 'label index:value \.\.\.', first line 2"):
+        read_text(tmp_path, "1 1:2\n1 1:\nx 1:2\n")
+    with pytest.raises(DataError, match="gives index 2 twice in line 2"):
+        read_text(tmp_path, "1 1:2\n1 2:1 2:3\n")
+
+
+def test_sparse_bomb(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 rows and 999,999,999 columns, more than is allowed"):
+        read_text(tmp_path, "1 999999999:1\n")
+    with pytest.raises(DataError, match=r"more than is allowed \(100 bytes"):
+        read_text(tmp_path, "1 5:1\n" * 10, max_bytes=100)

@@ -1,0 +1,111 @@
+"""Kinds of columns of text, decided on all rows; nothing is coerced in silence."""
+
+import polars as pl
+import pytest
+
+from lanewise.data.typing_columns import TypedColumn, type_text_columns
+
+
+def typed(*cells: str | None, **options) -> TypedColumn:
+    return type_text_columns(pl.DataFrame({"x": pl.Series(cells, dtype=pl.String)}), **options)["x"]
+
+
+def codes(column: TypedColumn) -> list[tuple[str, str, int | None]]:
+    return [(finding.code, finding.severity, finding.count) for finding in column.findings]
+
+
+def test_whole_numbers_and_numbers() -> None:
+    whole, broken = typed("1", " -2 ", "?"), typed("1", "2.5", "")
+    assert (whole.kind, whole.cells.dtype, whole.cells.to_list()) == ("number", pl.Int64, [1, -2, None])
+    assert (broken.kind, broken.cells.dtype, broken.cells.to_list()) == ("number", pl.Float64, [1.0, 2.5, None])
+
+
+@pytest.mark.parametrize("marker", ["NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?", "-", " ", "#N/A"])
+def test_every_marker_is_missing_among_numbers(marker: str) -> None:
+    assert typed("1", marker).cells.to_list() == [1, None]
+
+
+def test_one_late_word_keeps_the_column_as_it_is_and_warns() -> None:
+    column = typed(*["1"] * 5000, "oops")
+    assert column.kind == "category"
+    assert column.cells[-1] == "oops"
+    assert codes(column) == [("non_number_cells", "warning", 1)]
+    assert column.findings[0].message.endswith("'oops' in row 5001")
+
+
+def test_a_code_of_digits_and_words_is_reported_without_alarm() -> None:
+    assert codes(typed("2", "3", "4", "5more")) == [("non_number_cells", "info", 1)]
+    assert codes(typed("2", "a", "b", "c")) == []
+
+
+@pytest.mark.parametrize("cell", ["1_0", "0x1F", "inf", "Infinity", "\u0661\u0662", "1e1_0"])
+def test_lookalikes_of_numbers_are_never_converted(cell: str) -> None:
+    column = typed("a", "b") if cell == "1e1_0" else typed("1", cell)
+    assert column.kind == "category"
+    assert cell == "1e1_0" or codes(column) == [("non_number_cells", "warning", 1)]
+
+
+@pytest.mark.parametrize("cell", ["9" * 25, "1e999", "1e-999", "-" + "9" * 19])
+def test_numbers_beyond_64_bits_stay_words(cell: str) -> None:
+    column = typed("1", cell)
+    assert (column.kind, column.cells.to_list()) == ("category", ["1", cell])
+    assert codes(column) == [("beyond_64_bit", "warning", 1)]
+
+
+def test_leading_zeros_stay_words() -> None:
+    column = typed("00123", "4567")
+    assert (column.kind, column.cells.to_list()) == ("category", ["00123", "4567"])
+    assert codes(column) == [("leading_zeros", "info", 1)]
+
+
+def test_repairs_are_counted() -> None:
+    column = typed("$1,234.50", "$3", "NA")
+    assert column.cells.to_list() == [1234.5, 3.0, None]
+    assert codes(column) == [("thousands_mark", "info", 1), ("unit_sign", "info", 2)]
+
+
+def test_open_thousands_mark_is_a_warning_unless_settled() -> None:
+    assert codes(typed("1,234", "2,345")) == [("thousands_mark", "warning", 2)]
+    assert codes(typed("1,234", "2,345", usual_decimal=".")) == [("thousands_mark", "info", 2)]
+    assert typed("1,234", "2,345", decimal=",").cells.to_list() == [1.234, 2.345]
+
+
+def test_other_columns_settle_marks_and_dates() -> None:
+    frame = pl.DataFrame({"a": ["1,234", "5,678"], "b": ["0,5", "1,25"], "c": ["1/2/2024"] * 2, "d": ["1/13/2024"] * 2})
+    columns = type_text_columns(frame)
+    assert columns["a"].cells.to_list() == [1.234, 5.678]
+    assert columns["c"].cells[0].month == 1
+    points = type_text_columns(pl.DataFrame({"a": ["1,234", "5,678"], "b": ["0.5", "1.25"]}))
+    assert codes(points["a"]) == [("thousands_mark", "info", 2)]
+
+
+def test_dates_and_their_findings() -> None:
+    assert codes(typed("3/4/24")) == [("ambiguous_dates", "warning", None), ("short_years", "info", None)]
+    assert codes(typed("2024-01-01T00:00Z")) == [("time_zone", "info", None)]
+    assert typed("2024-01-01", "-").cells.dtype == pl.Datetime("us")
+    column = typed(*["2024-01-01"] * 200, "2024-02-30")
+    assert (column.kind, codes(column)) == ("category", [("non_date_cells", "warning", 1)])
+    assert typed("18.00.00", "19.00.00").kind == "category"
+
+
+def test_words() -> None:
+    sentences = [f"the quick fox number {number}" for number in range(30)]
+    assert typed(*sentences).kind == "text"
+    assert typed(*sentences[:10]).kind == "category"
+    assert typed(*sentences[:5] * 20).kind == "category"
+    assert typed(*[f"id-{number}" for number in range(100)]).kind == "category"
+    assert typed("true", "False").kind == "category"
+    assert typed(None, "").cells.to_list() == [None, None]
+
+
+def test_stated_kinds() -> None:
+    column = typed("007", "x", "5", "NA", kinds={"x": "number"})
+    assert column.cells.to_list() == [7, None, 5, None]
+    assert codes(column) == [("unreadable_cells", "warning", 1)]
+    assert typed("1", "2", kinds={"x": "category"}).cells.to_list() == ["1", "2"]
+    assert typed("1", "2", kinds={"x": "text"}).kind == "text"
+    assert typed("1e999", "2", kinds={"x": "number"}).cells.to_list() == [None, 2.0]
+    assert typed("9" * 25, "2", kinds={"x": "number"}).cells.to_list() == [1e25, 2.0]
+    dates = typed("2024-01-01", "soon", kinds={"x": "date"})
+    assert (dates.cells.null_count(), codes(dates)) == (1, [("unreadable_cells", "warning", 1)])
+    assert typed("soon", kinds={"x": "date"}).cells.dtype == pl.Datetime("us")

@@ -1,0 +1,92 @@
+"""Prediction files: one exact line for each row, in order, or a refusal."""
+
+import csv
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lanewise.data.reading import read_like
+from lanewise.deploy import predictor as module
+from lanewise.deploy.files import predict_file
+from lanewise.errors import DataError
+
+KINDS = ("regression", "count", "binary", "multiclass")
+
+
+def _write(trained: ModuleType, kind: str, path: Path) -> Path:
+    trained.unusual(kind).frame.drop("y").write_csv(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_read_back_exactly(trained: ModuleType, kind: str, tmp_path: Path, monkeypatch: Any) -> None:
+    source, out = _write(trained, kind, tmp_path / "rows.csv"), tmp_path / "out.csv"
+    predictor = trained.predictor(kind, "linear", "lightgbm")
+    monkeypatch.setattr(module, "MOST_BLOCK_ROWS", 50)
+    written = predict_file(predictor, source, out)
+    found = predictor.predict(read_like(source, predictor.contract.conform(trained.table(kind)).kinds))
+    with out.open(newline="", encoding="utf-8") as file:
+        header, *lines = list(csv.reader(file))
+    columns = np.array(lines, dtype=object).T
+    assert written.rows == len(lines) > 100
+    if predictor.task.is_classification:
+        assert header == ["prediction", *(f"probability_{name}" for name in predictor.task.classes)]
+        assert columns[0].tolist() == found.values.tolist()
+        np.testing.assert_array_equal(columns[1:].astype(float).T, found.probabilities)
+    else:
+        assert header == ["prediction", "low", "high"]
+        np.testing.assert_array_equal(columns.astype(float), [found.values, found.low, found.high])
+
+
+def test_odd_class_names_are_quoted(trained: ModuleType, tmp_path: Path) -> None:
+    rows = trained.table("multiclass")
+    names = {"low": 'lo,"w', "middle": " mid\ndle", "high": "=hïgh"}
+    frame = rows.frame.with_columns(pl.col("y").replace(names)).select("light", "gaps", "y")
+    problem = trained.pose(
+        trained.Dataset(frame=frame, kinds={name: rows.kinds[name] for name in frame.columns}, source="odd"),
+        trained.Request(target="y", kind="multiclass"),
+    )
+    predictor = trained.assembled(problem, trained.train(problem, [trained.candidate("linear")]))
+    out = tmp_path / "out.csv"
+    predict_file(predictor, frame.drop("y"), out)
+    with out.open(newline="", encoding="utf-8") as file:
+        header, *lines = list(csv.reader(file))
+    assert header[1:] == [f"probability_{name}" for name in predictor.task.classes]
+    assert {line[0] for line in lines} <= set(names.values())
+    assert len(lines) == trained.ROWS
+
+
+def test_ragged_rows_are_refused_by_line(trained: ModuleType, tmp_path: Path) -> None:
+    source = _write(trained, "binary", tmp_path / "rows.csv")
+    lines = source.read_text().splitlines()
+    lines[4] += ",1,2"
+    source.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "out.csv"
+    with pytest.raises(DataError, match="line 5 has 10"):
+        predict_file(trained.predictor("binary", "linear"), source, out)
+    assert not out.exists()
+
+
+def test_blank_rows_are_counted(trained: ModuleType, tmp_path: Path) -> None:
+    source = _write(trained, "binary", tmp_path / "rows.csv")
+    lines = source.read_text().splitlines()
+    full = [line for line in lines if line.strip(",")]
+    source.write_text("\n".join([*full[:4], "", *full[4:], ""]) + "\n")
+    out = tmp_path / "out.csv"
+    written = predict_file(trained.predictor("binary", "linear"), source, out)
+    assert written.rows == len(out.read_text().splitlines()) - 1 == len(full) - 1
+    (finding,) = [finding for finding in written.findings if finding.code == "blank_lines"]
+    assert finding.severity == "warning"
+    assert "no prediction" in finding.message
+
+
+def test_an_old_file_stays_when_a_column_is_absent(trained: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("old")
+    with pytest.raises(DataError, match="'when'"):
+        predict_file(trained.predictor("binary", "linear"), trained.table("binary").frame.drop("when"), out)
+    assert out.read_text() == "old"
