@@ -120,3 +120,22 @@ def test_resuming_from_a_saved_state_changes_no_bit(model: str) -> None:
     expected = rows_of(stack)
     for name, row in rows_of(later).items():
         assert all(torch.equal(row[key], expected[name][key]) for key in row), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_start_of_a_lane_depends_on_its_seed_alone(model: str) -> None:
+    lanes = company(model)
+    together = rows_of(Race(lanes=lanes, data=race_data()).stack())
+    for one in lanes:
+        alone = rows_of(Race(lanes=[one], data=race_data()).stack())[one.id]
+        assert all(torch.equal(together[one.id][key], alone[key]) for key in alone)
+
+
+def test_batch_does_not_shrink_to_the_fold_of_a_neighbour() -> None:
+    # Fold 0 trains on 42 rows, fold 1 on 39: a batch of 40 is one size for both, alone and together.
+    lanes = [lane("a", "linear", "sgd", fold=0), lane("b", "linear", "sgd", fold=1)]
+    data = race_data()
+    together = Race(lanes=lanes, data=data, batch=40).trained()[1]
+    for one in lanes:
+        alone = Race(lanes=[one], data=data, batch=40).trained()[1][one.id]
+        assert all(torch.allclose(together[one.id][key], alone[key], rtol=0, atol=1e-10) for key in alone), one.id

@@ -64,11 +64,17 @@ FACTORS = {
 @pytest.mark.parametrize("rule", [*RULES, "gd"])
 @pytest.mark.parametrize("model", STRUCTURE)
 def test_rule_with_every_regularizer(model: str, rule: str) -> None:
-    # All rows of a fold are the batch of gd, so the lanes of its stack need folds of one size: 1 and 2.
     lanes = [
         lane(name, model, rule, fold=1 + at % 2, seed=at // 4, **settings)
         for at, (name, settings) in enumerate(REGULARIZERS.items())
     ]
+    Race(lanes=lanes, data=race_data()).check()
+
+
+@pytest.mark.parametrize("model", STRUCTURE)
+def test_gradient_descent_on_folds_of_unlike_size(model: str) -> None:
+    # 42, 39 and 39 training rows: all rows of a fold are its batch.
+    lanes = [lane(f"c{fold}{seed}", model, "gd", fold=fold, seed=seed) for fold in (0, 1, 2) for seed in (0, 1)]
     Race(lanes=lanes, data=race_data()).check()
 
 
@@ -124,8 +130,9 @@ def test_everything_mixed_in_one_stack(model: str) -> None:
     Race(lanes=lanes, data=race_data()).check()
 
 
-@pytest.mark.parametrize("batch", [1, 5, BATCH, 39])
+@pytest.mark.parametrize("batch", [1, 5, BATCH, 39, 40, 100])
 def test_batches_run_on_across_epochs(batch: int) -> None:
+    # Fold 0 trains on 42 rows and fold 2 on 39, so the last batches are longer than an epoch.
     lanes = [lane(f"c{fold}{seed}", rule="momentum", fold=fold, seed=seed) for fold in (0, 2) for seed in (0, 1)]
     Race(lanes=lanes, data=race_data(), batch=batch).check()
 

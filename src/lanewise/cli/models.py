@@ -2,8 +2,12 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from lanewise.runs.run import Run
 
 
 @click.command()
@@ -17,7 +21,7 @@ def predict(run: str, source: str, *, output: Path | None) -> None:
     from lanewise.runs.store import RunStore
 
     with RunStore.open(create=False) as store:
-        found = store.get(run)
+        found = finished(store.get(run))
     predictor = load_predictor(found.model)
     if output is not None:
         findings = predict_file(predictor, source, output).findings
@@ -38,7 +42,18 @@ def export(run: str, output: Path) -> None:
     from lanewise.runs.store import RunStore
 
     with RunStore.open(create=False) as store:
-        found = store.get(run)
+        found = finished(store.get(run))
     check = export_run(found, output)
     click.echo(check.words, err=True)
     click.echo(str(output))
+
+
+def finished(run: "Run") -> "Run":
+    """The run, if it has a model."""
+    from lanewise.errors import UsageError
+
+    if run.status != "done":
+        hint = f": {run.error}" if run.error else f"; go on with: lanewise resume {run.id}"
+        message = f"run {run.id} is {run.status} and has no model{hint}"
+        raise UsageError(message)
+    return run

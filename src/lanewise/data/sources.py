@@ -64,7 +64,7 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
         message = f"{name} is empty: it has no bytes"
         raise DataError(message)
     _refuse_foreign(content, name)
-    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    suffixes = [suffix.lower() for suffix in Path(source).suffixes]
     while suffixes and suffixes[-1] in _PACKED_SUFFIXES:
         suffixes.pop()
     return Payload(content=content, name=name, suffix=suffixes[-1] if suffixes else "")

@@ -52,12 +52,10 @@ class Graph:
 
     def constant(self, value: Any, dtype: str) -> str:
         """A constant of a numpy type; equal ones are kept once."""
-        array = np.ascontiguousarray(np.asarray(value, dtype=dtype))
+        array = np.asarray(value, dtype=dtype, order="C")
         key = (dtype, array.shape, array.tobytes())
         if key not in self._constants:
             self._constants[key] = f"c{len(self._constants)}"
-            # ascontiguousarray makes a scalar one-dimensional
-            array = array.reshape(np.shape(value))
             self._tensors.append(self.onnx.numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
 

@@ -70,7 +70,9 @@ def _network(graph: Graph, member: Fitted, rows: PreparedRows, dtype: str) -> st
         if layer:
             hidden = _affine(graph, hidden, weights[f"layer{layer}.weight"], weights[f"layer{layer}.bias"], dtype)
         if f"norm{layer}.scale" in weights:
-            scale, shift = (graph.constant(weights[f"norm{layer}.{part}"].numpy(), dtype) for part in ("scale", "shift"))
+            scale, shift = (
+                graph.constant(weights[f"norm{layer}.{part}"].numpy(), dtype) for part in ("scale", "shift")
+            )
             hidden = graph.op("LayerNormalization", hidden, scale, shift, axis=-1, epsilon=NORM_EPSILON)
         hidden = _activated(graph, hidden, candidate.text("activation", "relu"), dtype)
     return _affine(graph, hidden, weights["head.weight"], weights["head.bias"], dtype)
@@ -93,7 +95,9 @@ def _activated(graph: Graph, hidden: str, activation: str, dtype: str) -> str:
 def _affine(graph: Graph, features: str | None, weight: Tensor, bias: Tensor, dtype: str) -> str:
     if features is None:
         return graph.repeated(bias.numpy().astype(np.dtype(dtype)), dtype)
-    return graph.op("Gemm", features, graph.constant(weight.numpy(), dtype), graph.constant(bias.numpy(), dtype), transB=1)
+    return graph.op(
+        "Gemm", features, graph.constant(weight.numpy(), dtype), graph.constant(bias.numpy(), dtype), transB=1
+    )
 
 
 def _embedding(graph: Graph, table: Tensor, codes: str, dtype: str) -> str:

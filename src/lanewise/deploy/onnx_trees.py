@@ -14,6 +14,7 @@ from lanewise.deploy.onnx_inputs import RawRows
 from lanewise.deploy.onnx_networks import logistic
 from lanewise.errors import UsageError
 from lanewise.features.columns import FIRST_LEVEL_CODE
+from lanewise.features.layout import Layout
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.task import Task
 
@@ -116,10 +117,10 @@ class Ensemble:
         return graph.op("Add", sums, graph.constant(self.constant, "float64")) if self.constant.any() else sums
 
 
-def tree_response(graph: Graph, saved: SavedTrees, task: Task, rows: RawRows) -> str:
+def tree_response(graph: Graph, saved: SavedTrees, task: Task, layout: Layout, rows: RawRows) -> str:
     """Means ``[N, 1]`` or class probabilities ``[N, K]`` of trees, in float64."""
     if saved.kind == "tree":
-        return _single(graph, json.loads(saved.text), rows)
+        return _single(graph, json.loads(saved.text), layout, rows)
     return _boosted(graph, saved, task, rows)
 
 
@@ -151,7 +152,7 @@ def _boosted(graph: Graph, saved: SavedTrees, task: Task, rows: RawRows) -> str:
 
 def _sections(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     """The header of LightGBM's text, and its trees, as fields."""
-    header, *blocks = text.split("\nend of trees")[0].split("\nTree=")
+    header, *blocks = text.split("\nend of trees", maxsplit=1)[0].split("\nTree=")
     return _fields(header), [_fields(block) for block in blocks]
 
 
@@ -205,48 +206,43 @@ def _level_sets(block: dict[str, str]) -> list[tuple[int, ...]]:
     ]
 
 
-def _single(graph: Graph, arrays: dict[str, list], rows: RawRows) -> str:
+def _single(graph: Graph, arrays: dict[str, list], layout: Layout, rows: RawRows) -> str:
     """A tree of ours (see `lanewise.models.saved_trees.SingleTree`), which reads numbers as float32."""
     parts: list[str] = []
     if rows.numbers is not None:
         largest = float(np.finfo(np.float32).max)
-        clipped = graph.op("Clip", rows.numbers, graph.constant(-largest, "float64"), graph.constant(largest, "float64"))
-        parts.append(graph.cast(graph.cast(clipped, "float32"), "float64"))
-    for place, order in enumerate(arrays["levels"]):
+        bounds = (graph.constant(bound, "float64") for bound in (-largest, largest))
+        parts.append(graph.cast(graph.cast(graph.op("Clip", rows.numbers, *bounds), "float32"), "float64"))
+    for place, (order, column) in enumerate(zip(arrays["levels"], layout.categories, strict=True)):
         assert rows.codes is not None
-        # Codes as trees have them, from -1: the first of the table is that of unseen levels.
-        table = np.full(max(order, default=0) + 2, np.nan)
-        table[np.array(order, dtype=int) + 1] = np.arange(len(order))
-        shifted = graph.op("Sub", graph.columns(rows.codes, [place]), graph.constant(FIRST_LEVEL_CODE - 2, "int64"))
-        known = graph.op("Less", shifted, graph.constant(len(table), "int64"))
-        inside = graph.op("Where", known, shifted, graph.constant(0, "int64"))
-        parts.append(graph.op("Gather", graph.constant(table, "float64"), inside, axis=0))
+        ranks = np.full(column.codes, np.nan)
+        ranks[np.array(order, dtype=int) + FIRST_LEVEL_CODE - 1] = np.arange(len(order))
+        code = graph.columns(rows.codes, [place])
+        parts.append(graph.op("Gather", graph.constant(ranks, "float64"), code, axis=0))
     if arrays["token_columns"]:
         assert rows.tokens is not None
         parts.append(graph.cast(graph.columns(rows.tokens, arrays["token_columns"]), "float64"))
-    return _walked(graph, arrays, graph.beside(parts) if parts else None)
+    return _leaf_values(graph, arrays, parts)
 
 
-def _walked(graph: Graph, arrays: dict[str, list], matrix: str | None) -> str:
-    """The values ``[N, C]`` of the leaves; the tree is laid down once for each output."""
-    left, value = arrays["left"], np.array(arrays["value"])
+def _leaf_values(graph: Graph, arrays: dict[str, list], parts: list[str]) -> str:
+    """The values ``[N, C]`` of the leaves: the node gives the number of the leaf, a table its values."""
+    left, right, value = arrays["left"], arrays["right"], np.array(arrays["value"])
+    splits = [place for place, child in enumerate(left) if child >= 0]
     leaves = [place for place, child in enumerate(left) if child < 0]
-    number = {place: ~rank for rank, place in enumerate(leaves)}
-    number |= {place: rank for rank, place in enumerate(place for place, child in enumerate(left) if child >= 0)}
+    if not splits:
+        return graph.repeated(value[0], "float64")
+    number = {place: ~rank for rank, place in enumerate(leaves)} | {place: rank for rank, place in enumerate(splits)}
     nodes = tuple(
         Node(
             column=arrays["feature"][place],
             threshold=arrays["threshold"][place],
             yes=number[left[place]],
-            no=number[arrays["right"][place]],
+            no=number[right[place]],
             missing_yes=arrays["missing_left"][place],
         )
-        for place, child in enumerate(left)
-        if child >= 0
+        for place in splits
     )
-    trees = [
-        Tree(nodes=nodes, leaves=tuple(value[leaves, target].tolist()), target=target)
-        for target in range(value.shape[1])
-    ]
-    made = Ensemble.of(trees, value.shape[1])
-    return graph.repeated(made.constant, "float64") if matrix is None else made.add_to(graph, matrix)
+    tree = Tree(nodes=nodes, leaves=tuple(map(float, range(len(leaves)))), target=0)
+    leaf = graph.cast(Ensemble.of([tree], 1).add_to(graph, graph.beside(parts)), "int64")
+    return graph.op("Gather", graph.constant(value[leaves], "float64"), graph.column(leaf, 0), axis=0)

@@ -39,27 +39,6 @@ class Interval:
     level: float
     half_width: float
 
-    @classmethod
-    def of(cls, residuals: np.ndarray, *, level: float = 0.9) -> "Interval | None":
-        """The interval from out-of-fold residuals ``[N]`` (truth minus prediction); NaN is left out.
-
-        ``half_width`` is the ``ceil((N + 1) level)``-th smallest absolute residual; None where there are too few
-        rows for that rank (fewer than 9 at 90%). For residuals of rows that the model did not see, the rank makes
-        the coverage at least ``level`` on average over exchangeable rows; with folds, whose models differ a little
-        from the final one, it holds approximately.
-
-        Source: Lei, G'Sell, Rinaldo, Tibshirani and Wasserman (2018), Distribution-free predictive inference for
-        regression, JASA; Vovk (2015), Cross-conformal predictors, for folds.
-
-        >>> Interval.of(np.arange(-9.0, 10.0))
-        Interval(level=0.9, half_width=9.0)
-        """
-        sizes = np.sort(np.abs(residuals[~np.isnan(residuals)]))
-        rank = math.ceil((len(sizes) + 1) * level)
-        if rank > len(sizes) or not math.isfinite(sizes[rank - 1]):
-            return None
-        return cls(level=level, half_width=float(sizes[rank - 1]))
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:

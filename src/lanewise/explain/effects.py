@@ -157,7 +157,7 @@ def _grouped(name: str, values: Sequence[Value], members: NDArray[np.intp]) -> _
     if len(kept) < FEWEST or group.max() < 1:
         return None
     within: list[list[Value]] = [[] for _ in range(group.max() + 1)]
-    for place, one in zip(kept, group, strict=True):
+    for place, one in zip(kept.tolist(), group.tolist(), strict=True):
         within[one].append(values[place])
     labels = tuple(_label(inside, name) for inside in within)
     return _Factor(names=(name,), labels=labels, members=members[kept], group=group)

@@ -104,6 +104,8 @@ def _bytes_of(tensor: Any) -> memoryview:
         import torch
 
         flat = tensor.detach().cpu().resolve_neg().contiguous().reshape(-1)
+        if flat.stride(0) != 1:
+            flat = flat.clone(memory_format=torch.contiguous_format)  # a single element may have any stride
         array = flat.view(torch.uint8).numpy()
         if sys.byteorder == "big":
             array = array.reshape(-1, tensor.element_size())[:, ::-1]

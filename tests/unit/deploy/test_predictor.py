@@ -11,7 +11,6 @@ import torch
 
 from lanewise.data.dataset import Dataset
 from lanewise.deploy import predictor as module
-from lanewise.deploy.predictor import Interval
 from lanewise.errors import DataError
 from lanewise.training.fitted import features_of, predict
 
@@ -118,18 +117,3 @@ def test_overflow_is_warned_of(trained: ModuleType) -> None:
     broken = replace(predictor, members=(replace(predictor.members[0], fitted=replace(fitted, tensors=steep)),))
     findings = broken.predict(trained.table("count")).findings
     assert next(finding.count for finding in findings if finding.code == "not_finite") > 0
-
-
-def test_interval_covers_its_share_of_new_rows() -> None:
-    draw = np.random.default_rng(0)
-    covered = []
-    for _ in range(400):
-        interval = Interval.of(draw.standard_t(3, 99), level=0.9)
-        assert interval is not None
-        covered.append(np.abs(draw.standard_t(3, 50)) <= interval.half_width)
-    assert abs(np.mean(covered) - 0.9) < 0.01
-
-
-def test_interval_needs_rows_enough() -> None:
-    assert Interval.of(np.arange(8.0)) is None
-    assert Interval.of(np.append(np.arange(9.0), np.nan)) == Interval(level=0.9, half_width=8.0)

@@ -89,3 +89,11 @@ def test_names_that_the_format_has_not(name: str) -> None:
 def test_bfloat16_is_not_numpy() -> None:
     with pytest.raises(StoreError, match="tensor 'w' is of type bfloat16, which numpy has not; load it as torch"):
         read_tensors(encoded(w=torch.zeros(2, dtype=torch.bfloat16)), "numpy", source="t")
+
+
+def test_a_single_element_with_stride_zero_is_written() -> None:
+    """An expanded tensor of one element counts as contiguous for torch, with a stride of 0."""
+    tensor = torch.ones(()).expand(1)
+    file = io.BytesIO()
+    write_tensors({"x": tensor}, file)
+    assert read_tensors(bytearray(file.getvalue()), "torch", source="test")["x"].tolist() == [1.0]

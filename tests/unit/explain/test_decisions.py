@@ -1,0 +1,211 @@
+"""Decisions say what the evidence shows: planted leads, ties, screens, divergence."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lanewise.explain import EnsembleTrial, decisions
+from lanewise.explain.decisions import verdict
+from lanewise.explain.pairs import Lead, judge_of
+from lanewise.metrics import METRICS
+from lanewise.selection import Contender, select
+from lanewise.statistics import Difference
+
+MAE = METRICS["mae"]
+
+
+@pytest.fixture
+def decided(make):
+    def run(result, winner, **more):
+        found = decisions(result, winner, y=make.y, metric=MAE, seed=3, **more)
+        return {one.question: one for one in found}
+
+    return run
+
+
+def test_a_planted_lead_is_clear_and_of_the_right_size(make, decided):
+    winner = make.confirmed(make.candidate("a", "mlp"))
+    loser = make.confirmed(make.candidate("b", "linear"), worse=0.2)
+    found = decided(make.result([winner, loser]), "a")["Which model?"]
+    assert (found.chosen, found.over, found.verdict) == ("mlp", "linear", "clear")
+    assert found.difference == pytest.approx(0.2, abs=0.02)
+    assert found.standard_errors > 20
+
+
+def test_nothing_planted_is_a_tie_and_the_cheaper_is_named(make, decided):
+    pair = [make.confirmed(make.candidate(id, model)) for id, model in (("a", "mlp"), ("c", "linear"))]
+    leads = {}
+    for winner in ("a", "c"):
+        other = "c" if winner == "a" else "a"
+        found = decided(make.result(pair), winner, costs={winner: 1.0, other: 2.0})["Which model?"]
+        assert found.verdict == "a tie: the cheaper was taken"
+        assert abs(found.standard_errors) <= 1
+        leads[winner] = found.difference
+    assert leads["a"] == pytest.approx(-leads["c"])
+
+
+def test_the_default_that_is_kept_is_called_so(make, decided):
+    default = make.confirmed(make.candidate("a", is_default=True, lr=0.1))
+    other = make.confirmed(make.candidate("c", lr=0.01))
+    found = decided(make.result([default, other]), "a")["Better than the default?"]
+    assert found.chosen == "the default, mlp, adamw, lr 0.1"
+    assert found.verdict == "a tie: the default was kept"
+
+
+def test_the_figures_are_those_of_the_selection(make, decided):
+    confirmed = [
+        make.confirmed(make.candidate("a")),
+        make.confirmed(make.candidate("b", "linear", is_default=True), worse=0.004),
+    ]
+    contenders = [
+        Contender(
+            id=item.candidate.id,
+            prediction=item.predictions[:, 0],
+            cost=1.0,
+            is_default=item.candidate.is_default,
+        )
+        for item in confirmed
+    ]
+    standing = select(contenders, y=make.y, metric=MAE, seed=3).standing("a").ahead_of_default
+    found = decided(make.result(confirmed), "a")["Better than the default?"]
+    assert found.difference == pytest.approx(standing.mean)
+    assert found.standard_errors == pytest.approx(standing.mean / standing.standard_error)
+
+
+def test_the_optimizer_is_judged_within_the_family(make, decided):
+    winner = make.confirmed(make.candidate("a", "mlp", "adamw"))
+    same = make.confirmed(make.candidate("b", "mlp", "sgd"), worse=0.3)
+    nearer = make.confirmed(make.candidate("c", "linear", "lbfgs"), worse=0.1)
+    found = decided(make.result([winner, same, nearer]), "a")["Which optimizer?"]
+    assert (found.chosen, found.over) == ("adamw", "sgd")
+    assert found.difference == pytest.approx(0.3, abs=0.02)
+
+
+def test_settings_that_only_change_together_are_one_question(make, decided):
+    winner = make.confirmed(make.candidate("a", lr=0.01, dropout=0.1, batch_size=64))
+    rival = make.confirmed(make.candidate("b", lr=0.1, dropout=0.5, batch_size=64), worse=0.1)
+    found = decided(make.result([winner, rival]), "a")
+    assert list(found) == ["Which learning rate and regularization?"]
+    one = found["Which learning rate and regularization?"]
+    assert one.chosen == "learning rate 0.01; regularization 0.1"
+    assert one.verdict == "clear"
+
+
+def test_what_else_the_two_differ_in_is_said(make, decided):
+    winner = make.confirmed(make.candidate("a", lr=0.01, dropout=0.1))
+    both = make.confirmed(make.candidate("b", lr=0.1, dropout=0.5), worse=0.2)
+    one = make.confirmed(make.candidate("c", lr=0.01, dropout=0.5), worse=0.1)
+    found = decided(make.result([winner, both, one]), "a")
+    assert found["Which regularization?"].verdict == "clear"
+    assert found["Which learning rate?"].verdict == "clear (the two also differ in regularization)"
+
+
+def test_numbers_within_a_factor_are_no_choice(make, decided):
+    winner = make.confirmed(make.candidate("a", lr=0.010))
+    near = make.confirmed(make.candidate("b", lr=0.014), worse=0.3)
+    assert decided(make.result([winner, near]), "a") == {}
+
+
+def test_a_rival_that_only_the_screen_saw_has_no_error(make, decided):
+    mine, other = make.candidate("a", "mlp"), make.candidate("b", "linear")
+    traces = [make.trace(mine, [0.9, 0.5, 0.2]), make.trace(other, [0.7, 0.8])]
+    found = decided(make.result([make.confirmed(mine)], traces), "a")["Which model?"]
+    assert found.standard_errors is None
+    assert found.difference == pytest.approx(0.3)  # at the second look, the last that both reached
+    assert found.verdict == "screen only: on one fold after 20% of the training"
+
+
+def test_a_confirmed_rival_is_preferred_to_a_better_screened_one(make, decided):
+    mine, slow, quick = (make.candidate(id, model) for id, model in (("a", "mlp"), ("b", "linear"), ("c", "tree")))
+    traces = [make.trace(one, [0.5]) for one in (mine, slow)] + [make.trace(quick, [0.1])]
+    result = make.result([make.confirmed(mine), make.confirmed(slow, worse=0.1)], traces)
+    found = decided(result, "a")["Which model?"]
+    assert found.over == "linear"
+    assert found.verdict == "clear"
+
+
+def test_rivals_that_diverged_are_no_evidence(make, decided):
+    mine, lost = make.candidate("a", "mlp"), make.candidate("b", "linear")
+    traces = [make.trace(mine, [0.5]), make.trace(lost, [], fate="diverged")]
+    found = decided(make.result([make.confirmed(mine)], traces), "a")["Which model?"]
+    assert (found.difference, found.standard_errors, found.verdict) == (None, None, "the other diverged")
+
+
+def test_a_confirmed_rival_without_a_score_is_passed_over(make, decided):
+    broken = make.confirmed(make.candidate("b", "linear"))
+    broken.predictions[7] = np.nan
+    result = make.result([make.confirmed(make.candidate("a")), broken])
+    assert decided(result, "a") == {}
+
+
+def test_one_candidate_alone_decides_nothing(make, decided):
+    mine = make.candidate("a", is_default=True, lr=0.1)
+    assert decided(make.result([make.confirmed(mine)], [make.trace(mine, [0.5])]), "a") == {}
+
+
+def test_rows_that_no_fold_held_out_change_nothing(make, decided):
+    ids = (("a", "mlp", 0.0), ("b", "linear", 0.1))
+    found = [
+        decided(
+            make.result(
+                [make.confirmed(make.candidate(id, model), worse=worse, missing=gap) for id, model, worse in ids]
+            ),
+            "a",
+        )["Which model?"]
+        for gap in (100, 0)
+    ]
+    assert found[0].verdict == "clear"
+    assert found[0].difference == pytest.approx(found[1].difference, abs=0.02)
+    assert found[0].standard_errors < found[1].standard_errors
+
+
+@pytest.mark.parametrize(
+    ("ahead", "error", "taken", "words"),
+    [
+        (0.3, 0.1, True, "clear"),
+        (0.15, 0.1, True, "likely"),
+        (0.05, 0.1, False, "a tie: the single model was kept"),
+        (-0.3, 0.1, False, "clear"),
+        (0.3, 0.1, False, "the other scored better"),
+        (math.nan, math.nan, False, "no score to compare with"),
+    ],
+)
+def test_the_ensemble(make, decided, ahead, error, taken, words):
+    trial = EnsembleTrial(members=4, ahead=Difference(mean=ahead, standard_error=error, low=0.0, high=0.0), taken=taken)
+    found = decided(make.result([make.confirmed(make.candidate("a"))]), "a", ensemble=trial)
+    one = found["An ensemble or one model?"]
+    assert one.verdict == words
+    assert (one.chosen == "an ensemble of 4") == taken
+
+
+def test_identical_predictions_are_no_difference():
+    assert verdict(Lead(ahead=0.0, error=0.0)) == "no difference"
+    assert verdict(Lead(ahead=0.1, error=0.0)) == "clear"
+    assert verdict(Lead(ahead=0.1, error=None)) == "not enough rows to tell"
+
+
+def test_clear_is_rare_where_nothing_is_planted(make):
+    """Two candidates alike: more than two standard errors apart about one time in twenty."""
+    clear = 0
+    for draw in range(120):
+        pair = [make.confirmed(make.candidate(f"{draw}{side}")) for side in "ab"]
+        lead = judge_of(pair, y=make.y, metric=MAE, seed=draw).leads(pair[0], pair[1:])[f"{draw}b"]
+        clear += abs(lead.in_errors) > 2
+    assert clear <= 13  # a binomial of 120 and 0.046 is above 13 one time in a thousand
+
+
+def test_classes_and_metrics_to_be_maximised(make):
+    y = np.arange(400) % 2
+    good = np.where(y == 1, 0.7, 0.3)
+    bad = np.where(np.arange(400) % 5 == 0, 1 - good, good)
+    pair = [
+        make.result([make.confirmed(make.candidate(id, model))]).confirmed[0]
+        for id, model in (("a", "mlp"), ("b", "tree"))
+    ]
+    from dataclasses import replace
+
+    both = [replace(item, predictions=np.column_stack([1 - p, p])) for item, p in zip(pair, (good, bad), strict=True)]
+    found = decisions(make.result(both), "a", y=y, metric=METRICS["accuracy"], seed=0)
+    assert found[0].difference == pytest.approx(0.2)
+    assert found[0].verdict == "clear"

@@ -1,0 +1,187 @@
+"""Effects: a planted one is found, none is claimed where none was planted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lanewise.explain.effects import effects
+from lanewise.metrics import METRICS
+
+RMSE, R2 = METRICS["rmse"], METRICS["r2"]
+
+
+def settings(rng):
+    return {
+        "lr": float(10 ** rng.uniform(-4, -1)),
+        "dropout": float(rng.choice([0.0, 0.1, 0.2, 0.5])),
+        "weight_decay": float(10 ** rng.uniform(-4, -0.5)),
+        "schedule": str(rng.choice(["linear", "cosine", "constant"])),
+        "layer_norm": bool(rng.integers(2)),
+        "width": 128,
+    }
+
+
+def race(make, score, *, count=40, seed=0, optimizer=lambda n: "adamw", later=True):
+    """A screen: everyone is looked at early, a quarter once more."""
+    rng = np.random.default_rng(seed)
+    traces = []
+    for n in range(count):
+        candidate = make.candidate(f"c{n}", optimizer=optimizer(n), **settings(rng))
+        early = score(candidate, rng)
+        again = [early - 1.0] if later and n % 4 == 0 else []
+        traces.append(make.trace(candidate, [early, *again]))
+    return traces
+
+
+def noise(candidate, rng):
+    return 5.0 + 0.1 * rng.normal()
+
+
+def run(traces, metric=RMSE, **more):
+    found = effects(traces, metric, model="mlp", optimizer="adamw", seed=1, **more)
+    assert found is not None
+    return found
+
+
+def test_a_planted_effect_is_found_with_its_size(make):
+    def score(candidate, rng):
+        return noise(candidate, rng) + 0.5 * (candidate.settings["dropout"] == 0.5)
+
+    found = run(race(make, score))
+    first = found.effects[0]
+    assert (first.hyperparameter, first.evident) == ("dropout", True)
+    assert first.gain == pytest.approx(0.5, abs=0.12)
+    assert [value.value for value in first.values] == ["0", "0.1", "0.2", "0.5"]
+    worst = max(first.values, key=lambda value: value.score)
+    assert worst.value == "0.5"
+    assert all(other.high < worst.low for other in first.values if other is not worst)
+    assert [one.hyperparameter for one in found.effects if one.evident] == ["dropout"]
+    assert found.words.startswith("The dropout moved rmse most over 40 candidates of mlp, after 10% of the training")
+
+
+def test_nothing_planted_is_no_difference_worth_having(make):
+    claimed = 0
+    for seed in range(40):
+        found = run(race(make, noise, seed=seed))
+        claimed += found.words.startswith("No setting made a difference worth having") is False
+    assert claimed <= 6  # the chance of any claim is held at 5%; more than 6 of 40 has a probability below 1%
+
+
+def test_an_optimum_inside_the_range_is_found_on_the_log_scale(make):
+    def score(candidate, rng):
+        return noise(candidate, rng) + 0.4 * (np.log10(candidate.settings["lr"]) + 2.5) ** 2
+
+    first = run(race(make, score)).effects[0]
+    assert (first.hyperparameter, first.evident) == ("learning rate", True)
+    best = min(first.values, key=lambda value: value.score)
+    low, high = map(float, best.value.split(" to "))
+    assert low < 10**-2.5 < high
+    assert 3 <= len(first.values) <= 5
+
+
+def test_being_trained_longer_is_not_an_effect(make):
+    """Survivors look better at their own last score; at the common look they do not."""
+
+    def score(candidate, rng):
+        return noise(candidate, rng)
+
+    traces = race(make, score)
+    for trace in traces:  # survival goes with the width, the early score does not
+        kept = len(trace.scores) > 1
+        trace.lane = replace(
+            trace.lane,
+            candidate=replace(
+                trace.lane.candidate, settings={**trace.lane.candidate.settings, "width": 256 if kept else 64}
+            ),
+        )
+    found = {one.hyperparameter: one for one in run(traces).effects}
+    assert not found["width"].evident
+    assert found["width"].gain < 0.15
+
+
+def test_a_setting_that_follows_the_optimizer_is_not_credited_with_it(make):
+    def score(candidate, rng):
+        return noise(candidate, rng) + (candidate.optimizer == "sgd")
+
+    traces = race(make, score, count=60, optimizer=lambda n: "adamw" if n % 3 else "sgd")
+    for trace in traces:  # batch size goes mostly, not wholly, with the optimizer
+        own = trace.lane.candidate
+        size = 32 if (own.optimizer == "sgd") != (int(own.id[1:]) % 7 == 0) else 256
+        trace.lane = replace(trace.lane, candidate=replace(own, settings={**own.settings, "batch_size": size}))
+    found = {one.hyperparameter: one for one in run(traces).effects}
+    assert found["optimizer"].evident
+    assert found["optimizer"].gain == pytest.approx(1.0, abs=0.1)
+    assert not found["batch size"].evident
+
+
+def test_settings_that_always_change_together_are_one_effect(make):
+    def score(candidate, rng):
+        return noise(candidate, rng) + 0.5 * (candidate.settings["width"] == 64)
+
+    traces = race(make, noise)
+    rng = np.random.default_rng(3)
+    for n, trace in enumerate(traces):
+        wide = n % 2 == 0
+        own = replace(
+            trace.lane.candidate,
+            settings={
+                **trace.lane.candidate.settings,
+                "width": 256 if wide else 64,
+                "activation": "silu" if wide else "relu",
+            },
+        )
+        trace.lane = replace(trace.lane, candidate=own)
+        trace.scores[0] = score(own, rng)
+    first = run(traces).effects[0]
+    assert first.hyperparameter == "width and activation"
+    assert {value.value for value in first.values} == {"256; silu", "64; relu"}
+
+
+def test_divergence_counts_as_a_guess(make):
+    def score(candidate, rng):
+        return noise(candidate, rng)
+
+    traces = race(make, score, later=False)
+    for trace in traces:
+        if trace.lane.candidate.settings["schedule"] == "constant":
+            trace.scores[0], trace.fate = float("nan"), "diverged"
+    first = run(traces, guess=8.0).effects[0]
+    assert (first.hyperparameter, first.evident) == ("schedule", True)
+    assert {value.value: round(value.score, 1) for value in first.values}["constant"] == 8.0
+
+
+def test_huge_scores_do_not_drown_the_rest(make):
+    def score(candidate, rng):
+        return noise(candidate, rng) + 0.5 * (candidate.settings["dropout"] == 0.5)
+
+    traces = race(make, score)
+    traces[1].scores[0] = 1e9
+    assert run(traces).effects[0].hyperparameter == "dropout"
+
+
+def test_scores_to_be_maximised(make):
+    def score(candidate, rng):
+        return -noise(candidate, rng) - 0.5 * (candidate.settings["dropout"] == 0.5)
+
+    first = run(race(make, score), R2).effects[0]
+    worst = min(first.values, key=lambda value: value.score)
+    assert (first.hyperparameter, worst.value) == ("dropout", "0.5")
+    assert all(value.low < value.score < value.high for value in first.values)
+    assert first.gain > 0
+
+
+def test_too_few_candidates_and_none(make):
+    found = run(race(make, noise, count=3))
+    assert found.effects == ()
+    assert found.words == "Too few candidates of mlp to tell which setting matters."
+    assert effects([], RMSE, model="mlp", optimizer="adamw", seed=0) is None
+    lost = [make.trace(make.candidate(f"c{n}", lr=0.1 * n), [], fate="diverged") for n in range(10)]
+    assert run(lost).effects == ()
+
+
+def test_only_what_varied_is_told(make):
+    names = " ".join(one.hyperparameter for one in run(race(make, noise)).effects)
+    assert "width" not in names
+    assert "optimizer" not in names
+    assert "dropout" in names
