@@ -1,5 +1,72 @@
-"""Lanewise: train every candidate at once, lane by lane, and keep the one that wins."""
+"""Lanewise: train every candidate at once, lane by lane, and keep the one that wins.
+
+The names below are loaded when they are first used, so that ``import lanewise`` takes no time:
+
+========================  ============================================================
+``fit``, ``resume``       from a table to a :class:`Fit`; go on with a run that was stopped
+``load``                  a finished run as a :class:`Fit`
+``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
+``LanewiseRegressor``
+``LanewiseError``         the base of all errors raised on purpose, see :mod:`lanewise.errors`
+========================  ============================================================
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from lanewise._version import __version__
+from lanewise.errors import (
+    ConfigError,
+    DataError,
+    Interrupted,
+    LanewiseError,
+    StoreError,
+    TrainingError,
+    UsageError,
+    UserError,
+)
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
+    from lanewise.experiment import Fit, fit, load, resume
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "Fit",
+    "Interrupted",
+    "LanewiseClassifier",
+    "LanewiseError",
+    "LanewiseRegressor",
+    "StoreError",
+    "TrainingError",
+    "UsageError",
+    "UserError",
+    "__version__",
+    "fit",
+    "load",
+    "resume",
+]
+
+_HOMES = {
+    "Fit": "lanewise.experiment",
+    "LanewiseClassifier": "lanewise.estimators",
+    "LanewiseRegressor": "lanewise.estimators",
+    "fit": "lanewise.experiment",
+    "load": "lanewise.experiment",
+    "resume": "lanewise.experiment",
+}
+"""Where the names are that load torch or scikit-learn, which take seconds."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

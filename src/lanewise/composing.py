@@ -48,11 +48,20 @@ class Choice:
         return len(self.weights) > 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unrecorded:
+    """Stands for the run of a fit that no run store keeps, as those of the scikit-learn estimators."""
+
+    created: str
+    command: str
+    id: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stage:
     """Everything that a fit has when its model is saved."""
 
-    run: Run
+    run: Run | Unrecorded
     settings: FitSettings
     problem: Problem
     plan: Plan
@@ -94,9 +103,9 @@ def compose(stage: Stage) -> dict[str, Any]:
         "warnings": [finding.message for finding in problem.findings if finding.severity == "warning"],
         "winner": _winner(stage),
         "default": _card(next(c for c in stage.plan.candidates if c.is_default)),
-        "summary": list(_summary(stage, estimates["model"])),
+        "summary": list(_summary(stage, estimates.get("model"))),
         "cross_validation": _cross_validation(stage),
-        "test": estimates["model"].estimates(),
+        "test": estimates["model"].estimates() if estimates else {},
         "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
         "rows": {
             "train": len(problem.train),
@@ -110,7 +119,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "columns": _columns(problem),
         "threshold": _threshold(stage.cutoff),
         "events": _events(stage),
-        **estimates["model"].details(),
+        **(estimates["model"].details() if estimates else {}),
     }
     return document
 
@@ -149,8 +158,10 @@ def model_prediction(stage: Stage) -> np.ndarray:
 
 
 def _evaluations(stage: Stage) -> dict[str, Evaluation]:
-    """The final model, the default and a guess on the untouched test rows."""
+    """The final model, the default and a guess on the untouched test rows; nothing where no row is held out."""
     problem = stage.problem
+    if not len(problem.test):
+        return {}
     y = problem.y[problem.test]
     weight = None if problem.weight is None else problem.weight[problem.test]
     default = next(c.id for c in stage.plan.candidates if c.is_default)
@@ -181,10 +192,12 @@ def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
     return {stage.problem.metric.name: {"value": found.value, "low": found.low, "high": found.high}}
 
 
-def _summary(stage: Stage, test: Evaluation) -> list[str]:
+def _summary(stage: Stage, test: Evaluation | None) -> list[str]:
     choice, metric = stage.choice, stage.problem.metric
-    interval = test.scores[metric.name]
-    score = f"{metric.name} {interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g}) on the untouched test rows"
+    found, rows = choice.corrected, "out of fold"
+    if test is not None:
+        found, rows = test.scores[metric.name], "on the untouched test rows"
+    score = f"{metric.name} {found.value:.4g} ({found.low:.4g} to {found.high:.4g}) {rows}"
     lines = [f"{_winner(stage)['label']} wins: {score}.", *choice.selection.reasons]
     if choice.ensemble is not None:
         lines.append(choice.ensemble.reason)

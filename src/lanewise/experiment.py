@@ -4,74 +4,44 @@ It reads as the way of the data does: source -> problem -> plan -> race -> selec
 evaluation -> document, report and model. Each stage takes and returns a small frozen result.
 """
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 
-from lanewise.composing import Choice, Stage, as_scored, compose
+from lanewise.composing import Stage, compose
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import EXAMPLES, example
 from lanewise.data.reading import read
 from lanewise.deploy.files import read_rows
-from lanewise.deploy.predictor import Interval, Member, Predictor
-from lanewise.deploy.saving import save_predictor
+from lanewise.deploy.predictor import Prediction, Predictor
+from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.errors import Interrupted, LanewiseError, UsageError
-from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
-from lanewise.features.preparation import Preparation
-from lanewise.metrics import resolve_metric
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
-from lanewise.search.halving import Halving
-from lanewise.selection import Contender, compare_ensemble, corrected_score, select
-from lanewise.settings import FitSettings, checked, parse_budget
-from lanewise.storage.durable import load_json, write_atomically
-from lanewise.storage.strict_json import dump_json
-from lanewise.training.plan import Plan
-from lanewise.training.planning import Budget, Wishes, make_plan, usual_length
-from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
-from lanewise.training.race import Confirmed, Pulse, Race
-from lanewise.training.race import Result as RaceResult
-from lanewise.training.refit import Refitted, refit
-from lanewise.training.teams import DTYPES, TeamBuilder
-from lanewise.training.tree_pool import TreePool
+from lanewise.settings import FitSettings, checked
+from lanewise.stages import Silent, Watcher, stop_on_signals, train, usual_budget
+from lanewise.storage.durable import write_atomically
+from lanewise.training.problem import Problem, Request, pose
 
-
-class Watcher(Protocol):
-    """Who follows a fit: the command line shows progress, a program may do as it likes."""
-
-    def announce(self, text: str) -> None:
-        """A sentence worth reading now."""
-
-    def pulse(self, pulse: Pulse) -> None:
-        """A sign of life from the race; comes from any thread, but from one at a time."""
-
-
-class Silent:
-    """Follows nothing."""
-
-    def announce(self, text: str) -> None:
-        del text
-
-    def pulse(self, pulse: Pulse) -> None:
-        del pulse
+FRAME_HEIGHT = 640
+"""Pixels of a report within a notebook."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fit:
-    """A finished fit: the run, the document that describes it, and the model."""
+    """A finished fit: the run, the document that describes it, and the model.
+
+    ``document`` is what ``lanewise show --json`` prints, ``folder`` holds the files of the run. A notebook shows the
+    report.
+    """
 
     run: str
     folder: Path
@@ -80,14 +50,42 @@ class Fit:
 
     @property
     def report(self) -> Path:
+        """The report, one HTML file that needs no network."""
         return self.folder / "report.html"
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in the order of the columns of :meth:`predict_proba`; empty for numbers."""
+        return self.predictor.task.classes
+
     def predict(self, source: object) -> np.ndarray:
-        """Labels, means or counts ``[N]`` for a table; see :meth:`Predictor.predict` for more."""
-        return self.predictor.predict(read_rows(self.predictor.contract, source)).values
+        """Labels, means or counts ``[N]`` for the rows of a table; ``source`` as in :func:`fit`.
+
+        Raises ``DataError`` where a column that the model needs is absent or of another kind.
+        """
+        return self._prediction(source).values
+
+    def predict_proba(self, source: object) -> np.ndarray:
+        """Probabilities ``[N, K]`` of the classes for the rows of a table, in the order of ``classes``.
+
+        Raises ``DataError`` as :meth:`predict`, and ``UsageError`` where the target is a number.
+        """
+        if not self.predictor.task.is_classification:
+            message = f"{self.predictor.task.target!r} is a {self.predictor.task.kind} target; use predict"
+            raise UsageError(message)
+        probabilities = self._prediction(source).probabilities
+        assert probabilities is not None
+        return probabilities
+
+    def _prediction(self, source: object) -> Prediction:
+        return self.predictor.predict(read_rows(self.predictor.contract, source))
 
     def _repr_html_(self) -> str:
-        return render(self.document)
+        # The report is a document of its own: in a frame, its styles and names cannot reach those of the notebook.
+        return (
+            f'<iframe srcdoc="{escape(render(self.document))}" sandbox="allow-scripts" title="Lanewise report" '
+            f'style="width: 100%; height: {FRAME_HEIGHT}px; border: 0"></iframe>'
+        )
 
 
 def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **settings: Any) -> Fit:
@@ -98,6 +96,17 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
 
     Raises ``UserError`` for anything given that is not usable, ``TrainingError`` when no candidate could be
     trained, ``Interrupted`` on Ctrl-C or SIGTERM; what there was is kept.
+
+    The run is recorded in the nearest folder ``.lanewise``, or the one that ``LANEWISE_HOME`` names.
+
+    >>> import os, tempfile, lanewise
+    >>> os.environ["LANEWISE_HOME"] = tempfile.mkdtemp()
+    >>> found = lanewise.fit("example:iris", budget="20steps", models="linear", candidates=2, folds=3, seeds=1)
+    >>> found.document["task"], found.classes
+    ('multiclass', ('setosa', 'versicolor', 'virginica'))
+    >>> rows = {"sepal length (cm)": [5.0], "sepal width (cm)": [3.4], "petal length (cm)": [1.5]}
+    >>> found.predict(rows | {"petal width (cm)": [0.2]}).tolist()
+    ['setosa']
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", _example(source).target)
@@ -123,6 +132,21 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
         kept = run.folder / "data.parquet"
         dataset = _dataset(kept if kept.exists() else run.config["source"])
         return _execute(store, store.resume(run.id), dataset, wanted, watcher or Silent())
+
+
+def load(reference: str = "last") -> Fit:
+    """A finished run, ready to predict, by its id, the beginning of one, its last four letters, or ``last``.
+
+    Raises ``UsageError`` where no run is meant or it is not done, ``StoreError`` where its files are damaged.
+    """
+    with RunStore.open(create=False) as store:
+        run = store.get(reference)
+    document = run.document
+    if run.status != "done" or document is None:
+        hint = f": {run.error}" if run.error else f"; go on with: lanewise.resume({run.id!r})"
+        message = f"run {run.id} is {run.status} and has no model{hint}"
+        raise UsageError(message)
+    return Fit(run=run.id, folder=run.folder, document=document, predictor=load_predictor(run.model))
 
 
 def _example(source: str) -> Any:
@@ -164,48 +188,32 @@ def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher,
     started = time.monotonic()
     problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
     watcher.announce(_opening(problem, settings))
-    data, _ = prepare(problem, refit=False)
-    workers = settings.workers or min(os.cpu_count() or 1, 8)
-    with _pool(problem, settings, workers) as pool:
-        builder = TeamBuilder(
-            data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=pool
-        )
-        policy = Halving()
-        plan = _plan(run, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
-        watcher.announce(_planned(plan))
-        race = Race(
-            plan=plan,
-            builder=replace(builder, lengths=plan.lengths, compute=DTYPES[plan.precision]),
-            policy=policy,
-            metric=problem.metric,
-            y=problem.y,
-            weight=problem.weight,
-            watch=watcher.pulse,
-            journal=RunJournal(run.checkpoints),
-        )
-        result = race.run()
-        choice = choose(problem, plan, result, settings)
-        whole, preparation = prepare(problem, refit=True)
-        final = replace(race, builder=replace(race.builder, data=whole))
-        refitted = refit(final, _to_refit(result, choice))
-    predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
-    sha256 = save_predictor(run.model, predictor)
+    trained = train(
+        problem,
+        settings,
+        watcher=watcher,
+        stop=stop,
+        started=started,
+        journal=RunJournal(run.checkpoints),
+        plan_file=run.plan,
+    )
+    sha256 = save_predictor(run.model, trained.predictor)
     stage = Stage(
         run=run,
         settings=settings,
         problem=problem,
-        plan=plan,
-        result=result,
-        choice=choice,
-        refitted=refitted,
-        predictor=predictor,
-        cutoff=cutoff,
+        plan=trained.plan,
+        result=trained.result,
+        choice=trained.choice,
+        refitted=trained.refitted,
+        predictor=trained.predictor,
+        cutoff=trained.cutoff,
         sha256=sha256,
         seconds=time.monotonic() - started,
     )
     document = finite_or_null(compose(stage))
     write_atomically(run.report, render(document).encode())
-    return Fit(run=run.id, folder=run.folder, document=document, predictor=predictor)
+    return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)
 
 
 def _request(settings: FitSettings) -> Request:
@@ -224,148 +232,6 @@ def _request(settings: FitSettings) -> Request:
     )
 
 
-@contextmanager
-def _pool(problem: Problem, settings: FitSettings, workers: int) -> Iterator[TreePool | None]:
-    """Worker processes for trees, if trees take part."""
-    if not {"lightgbm", "tree"} & set(settings.models):
-        yield None
-        return
-    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1) as pool:
-        yield pool
-
-
-def _plan(
-    run: Run, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Halving, spent: float
-) -> Plan:
-    """The plan of the run: read if there is one, else made, and written before anything is trained."""
-    if run.plan.exists():
-        return Plan.from_json(load_json(run.plan))
-    seconds, steps = parse_budget(settings.budget) if settings.budget else (usual_budget(problem), None)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        plan = make_plan(
-            problem,
-            builder,
-            policy,
-            budget=Budget(seconds=seconds, steps=steps),
-            wishes=Wishes(
-                models=settings.models,
-                optimizers=settings.optimizers,
-                sampling="sobol" if settings.search == "halving" else settings.search,
-                seeds=settings.seeds,
-                seed=settings.seed,
-                candidates=settings.candidates,
-            ),
-            spent=spent,
-        )
-    finally:
-        torch.set_num_threads(threads)
-    write_atomically(run.plan, dump_json(plan.to_json()))
-    return plan
-
-
-def usual_budget(problem: Problem) -> float:
-    """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
-    cells = len(problem.train) * max(problem.width.dense, 1)
-    return float(np.clip(60 * cells / 1_000_000, 60, 300))
-
-
-def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettings) -> Choice:
-    """The winner by evidence, its corrected score, and whether an ensemble takes its place."""
-    rows = np.sort(np.concatenate([fold.valid for fold in problem.folds]))
-    contenders = tuple(
-        Contender(
-            id=item.candidate.id,
-            prediction=as_scored(problem, item.predictions[rows]),
-            cost=plan.costs[item.candidate.id.split("-slower")[0]],
-            is_default=item.candidate.is_default,
-        )
-        for item in result.confirmed
-    )
-    evidence: dict[str, Any] = {
-        "y": problem.y[rows],
-        "metric": problem.metric,
-        "seed": settings.seed,
-        "weight": None if problem.weight is None else problem.weight[rows],
-        "clusters": None if problem.clusters is None else problem.clusters[rows],
-    }
-    selection = select(contenders, **evidence)
-    corrected = corrected_score(contenders, **evidence)
-    weights = {selection.winner: 1.0}
-    ensemble = None
-    if settings.ensemble != "never" and len(contenders) > 1:
-        ensemble = compare_ensemble(contenders, **evidence)
-        if settings.ensemble == "always" or ensemble.worthwhile:
-            weights = {
-                contender.id: float(weight)
-                for contender, weight in zip(contenders, ensemble.weights, strict=True)
-                if weight > 0
-            }
-    return Choice(
-        contenders=contenders, selection=selection, corrected=corrected, ensemble=ensemble, weights=weights, rows=rows
-    )
-
-
-def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
-    """The members of the model, and the default to compare with on the test rows."""
-    return [item for item in result.confirmed if item.candidate.id in choice.weights or item.candidate.is_default]
-
-
-def _predictor(
-    problem: Problem, preparation: Preparation, choice: Choice, refitted: Mapping[str, Refitted], settings: FitSettings
-) -> tuple[Predictor, Cutoff | None]:
-    members = tuple(
-        Member(fitted=fitted, weight=weight / len(refitted[name].members))
-        for name, weight in choice.weights.items()
-        for fitted in refitted[name].members
-    )
-    out_of_fold = mixed(choice)
-    y, weight = problem.y[choice.rows], None if problem.weight is None else problem.weight[choice.rows]
-    cutoff, interval = None, None
-    if problem.task.kind == "binary":
-        cutoff = _cutoff(problem, y, out_of_fold, weight, settings)
-    elif not problem.task.is_classification:
-        half = interval_half_width(y, out_of_fold, level=0.9)
-        interval = Interval(level=0.9, half_width=half) if np.isfinite(half) else None
-    predictor = Predictor(
-        task=problem.task,
-        contract=problem.contract,
-        preparation=preparation,
-        members=members,
-        threshold=cutoff.value if cutoff else 0.5,
-        interval=interval,
-    )
-    return predictor, cutoff
-
-
-def mixed(choice: Choice) -> np.ndarray:
-    """Out-of-fold predictions of the chosen model, in the form of the metrics."""
-    by_id = {contender.id: contender.prediction for contender in choice.contenders}
-    return np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
-
-
-def _cutoff(
-    problem: Problem, y: np.ndarray, out_of_fold: np.ndarray, weight: np.ndarray | None, settings: FitSettings
-) -> Cutoff:
-    """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric (F1 if none is)."""
-    asked = settings.threshold or (problem.metric.name if problem.metric.uses_threshold else "f1")
-    try:
-        value = float(asked)
-    except ValueError:
-        metric = resolve_metric(asked, problem.task.kind)
-        clusters = (
-            None
-            if problem.clusters is None
-            else problem.clusters[np.sort(np.concatenate([f.valid for f in problem.folds]))]
-        )
-        return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
-    if not 0 < value < 1:
-        message = f"threshold must be a metric or a number between 0 and 1, got {asked}"
-        raise UsageError(message)
-    return Cutoff(value=value, metric="", words=f"the threshold was stated: {value:g}", curve=())
-
-
 def _opening(problem: Problem, settings: FitSettings) -> str:
     rows = f"{len(problem.train):,} training and {len(problem.test):,} test rows"
     budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
@@ -373,29 +239,3 @@ def _opening(problem: Problem, settings: FitSettings) -> str:
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
         f"{len(problem.folds)} folds, judged by {problem.metric.name}, budget {budget}"
     )
-
-
-def _planned(plan: Plan) -> str:
-    families = {candidate.model for candidate in plan.candidates}
-    return f"{len(plan.candidates)} candidates of {len(families)} families, {plan.workers} workers"
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """A question ``stop()`` that turns true on Ctrl-C or SIGTERM; a second Ctrl-C acts at once."""
-    asked = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

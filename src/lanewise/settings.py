@@ -1,8 +1,10 @@
 """Everything that a fit can be told, checked at once."""
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,9 +14,12 @@ from lanewise.errors import ConfigError, UsageError
 
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BUDGET = "budget must be a time such as 30s or 10min, or steps such as 2000steps"
+_CLASS_WEIGHTS = "class_weights must be 'balanced' or a weight for classes such as no=1,yes=5"
 
 
 def parse_budget(text: str) -> tuple[float | None, int | None]:
@@ -24,8 +29,8 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
     ((600.0, None), (None, 2000))
     """
     match = _DURATION.fullmatch(text.strip().lower())
-    if not match or float(match[1]) <= 0:
-        message = f"budget must be a time such as 30s or 10min, or steps such as 2000steps, got {text!r}"
+    if not match or not 0 < float(match[1]) < math.inf:
+        message = f"{_BUDGET}, got {text!r}"
         raise UsageError(message)
     if match[2].startswith("step"):
         if not float(match[1]).is_integer():
@@ -33,6 +38,55 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
             raise UsageError(message)
         return None, int(float(match[1]))
     return float(match[1]) * _SECONDS[match[2]], None
+
+
+def parse_class_weights(value: object) -> str | dict[str, float]:
+    """``balanced``, or a positive weight for each class that is named.
+
+    >>> parse_class_weights("no=1, yes=5")
+    {'no': 1.0, 'yes': 5.0}
+    """
+    if value == "balanced":
+        return "balanced"
+    if isinstance(value, str) and "=" in value:
+        value = dict(_pair(part) for part in value.split(",") if part.strip())
+    if not isinstance(value, Mapping) or not value:
+        message = f"{_CLASS_WEIGHTS}, got {value!r}"
+        raise UsageError(message)
+    weights = {str(name): _number(weight) for name, weight in value.items()}
+    wrong = next((name for name, weight in weights.items() if not 0 < weight < math.inf), None)
+    if wrong is not None:
+        message = f"class_weights must be above zero, got {value[wrong]!r} for {wrong!r}"
+        raise UsageError(message)
+    return weights
+
+
+def _pair(part: str) -> tuple[str, str]:
+    name, _, weight = part.rpartition("=")
+    return name.strip(), weight
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def threshold_value(text: str) -> float | None:
+    """The number that a threshold states; None where it names a metric. ``UsageError`` outside of 0 to 1.
+
+    >>> threshold_value("0.3"), threshold_value("f1")
+    (0.3, None)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not 0 < value < 1:
+        message = f"threshold must be a metric or a number between 0 and 1, got {text}"
+        raise UsageError(message)
+    return value
 
 
 class FitSettings(BaseModel):
@@ -44,14 +98,19 @@ class FitSettings(BaseModel):
     task: Literal["regression", "count", "binary", "multiclass"] | None = None
     metric: str | None = None
     test: str | None = None
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    test_fraction: Share | None = None
     drop: tuple[str, ...] = ()
     weight: str | None = None
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     group: str | None = None
     time: str | None = None
     budget: str | None = None
-    models: tuple[Literal["lightgbm", "mlp", "linear", "tree"], ...] = ("lightgbm", "mlp", "linear", "tree")
+    models: Annotated[tuple[Literal["lightgbm", "mlp", "linear", "tree"], ...], Field(min_length=1)] = (
+        "lightgbm",
+        "mlp",
+        "linear",
+        "tree",
+    )
     optimizers: tuple[str, ...] = ()
     search: Literal["halving", "grid", "random"] = "halving"
     candidates: Positive | None = None
@@ -72,35 +131,101 @@ class FitSettings(BaseModel):
 
     @field_validator("models", "optimizers")
     @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value))
 
-    @field_validator("budget")
+    @field_validator("budget", mode="before")
     @classmethod
-    def _budget(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_budget(value)
+    def _budget(cls, value: object) -> object:
+        if value is None:
+            return None
+        if not isinstance(value, str):  # a bare number: seconds or steps?
+            message = f"{_BUDGET}, got {value!r}"
+            raise UsageError(message)
+        parse_budget(value)
+        return value
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _class_weights(cls, value: object) -> object:
+        return None if value is None else parse_class_weights(value)
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _threshold(cls, value: object) -> object:
+        if value is None:
+            return None
+        threshold_value(str(value))
+        return str(value)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, value: object) -> object:
+        # True would pass as the number 1.
+        if isinstance(value, bool):
+            message = f"must be a number or text, got {str(value).lower()}"
+            raise UsageError(message)
         return value
 
 
-def checked(values: Mapping[str, Any]) -> FitSettings:
-    """Settings from plain values; every mistake is reported in one error."""
+def checked(values: Mapping[str, Any], *, places: Mapping[str, str] | None = None) -> FitSettings:
+    """Settings from plain values; every mistake is reported in one error.
+
+    ``places`` says where a setting was stated, if that is worth telling: ``{"seed": "LANEWISE_SEED"}``.
+    """
     try:
         return FitSettings(**values)
     except ValidationError as error:
-        lines = [_line(problem) for problem in error.errors()]
-        message = lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines)
-        raise ConfigError(message) from None
+        problems = error.errors()
+    lines = [_line(problem, places or {}) for problem in problems]
+    message = lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines)
+    if any(problem["type"] == "extra_forbidden" for problem in problems):
+        message += f"; the settings are {', '.join(sorted(FitSettings.model_fields))}"
+    raise ConfigError(message)
 
 
-def _line(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"]) or "settings"
-    if problem["type"] == "extra_forbidden":
-        return f"{name} is no setting; the settings are {', '.join(sorted(FitSettings.model_fields))}"
-    if problem["type"] == "missing":
-        return f"{name} is missing; state it"
-    text = problem["msg"].removeprefix("Value error, ")
-    return text if text.startswith(name) else f"{name}: {text[0].lower()}{text[1:]}, got {problem['input']!r}"
+_WORDS = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be above {gt:g}",
+    "less_than": "must be below {lt:g}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "string_type": "must be text",
+    "tuple_type": "must be a list of names",
+    "too_short": "must name one at least",
+}
+"""What pydantic's kinds of mistakes are called here."""
+
+
+def _line(problem: Any, places: Mapping[str, str]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "settings"
+    where = f" (from {places[name]})" if name in places else ""
+    given = problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            near = get_close_matches(name, FitSettings.model_fields, n=1)
+            return f"{name} is no setting{f', did you mean {near[0]}?' if near else ''}{where}"
+        case "missing":
+            return f"{name} is missing: name the column to predict"
+        case "value_error":
+            text = problem["msg"].removeprefix("Value error, ")
+            return f"{text if name in text.split() or text.startswith('a budget') else f'{name} {text}'}{where}"
+        case "literal_error":
+            allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+            near = get_close_matches(str(given).lower(), allowed, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return f"{name} must be {_either(allowed)}, got {given!r}{hint}{where}"
+        case kind if kind in _WORDS:
+            return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {given!r}{where}"
+    return f"{name}: {problem['msg']}, got {given!r}{where}"
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -111,7 +236,17 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         message = f"there is no configuration file {path}"
         raise ConfigError(message) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
+        message = f"{path} cannot be read: {(error.strerror or str(error)).lower()}"
+        raise ConfigError(message) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path} is not readable as TOML: {error}"
         raise ConfigError(message) from None
-    return content.get("tool", {}).get("lanewise", {}) if path.name == "pyproject.toml" else content
+    if path.name != "pyproject.toml":
+        return content
+    tool = content.get("tool")
+    found = tool.get("lanewise", {}) if isinstance(tool, dict) else {}
+    if not isinstance(found, dict):
+        message = f"tool.lanewise of {path} must be a table of settings, got {found!r}"
+        raise ConfigError(message)
+    return found

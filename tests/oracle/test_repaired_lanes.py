@@ -14,19 +14,21 @@ from plain_loop import Rewind
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane
 
-LENGTH, CHECKS = 100, (0.25, 0.5, 0.75, 1.0)
-# At these rates the exponential of a Poisson model overflows, and at 0.3 or 0.09 of them it does not.
-RATES = {"sgd": 2.0, "momentum": 0.6, "rmsprop": 40.0, "adam": 100.0}
+LENGTH = 60
+SHARED: dict[str, Value] = {"loss": "poisson", "schedule": "constant", "warmup": 0.0}
+# At these rates the exponential of a Poisson model overflows, and at 0.3 of them it does not.
+ILL = {
+    "sgd": lane("ill", "linear", "sgd", **SHARED, lr=0.6, fold=1),
+    "momentum": lane("ill", "linear", "momentum", **SHARED, lr=0.3, seed=1),
+    "rmsprop": lane("ill", "linear", "rmsprop", **SHARED, lr=40.0),
+    "adam": lane("ill", "linear", "adam", **SHARED, lr=100.0),
+}
 
 
-def overflowing(rule: str, rate: float) -> Race:
+def company(ill: Lane) -> Race:
     """A lane that overflows, between two that do not."""
-    shared: dict[str, Value] = {"loss": "poisson", "schedule": "constant", "warmup": 0.0}
-    lanes = [
-        lane("a", "linear", rule, **shared, lr=1e-3),
-        lane("ill", "linear", rule, **shared, lr=rate),
-        lane("z", "linear", rule, **shared, lr=2e-3, seed=1),
-    ]
+    rule = ill.candidate.optimizer
+    lanes = [lane("a", "linear", rule, **SHARED, lr=1e-3), ill, lane("z", "linear", rule, **SHARED, lr=2e-3, seed=1)]
     return Race(lanes=lanes, data=race_data("count"), length=LENGTH)
 
 
@@ -35,37 +37,37 @@ def train(race: Race) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dic
     stack = race.stack()
     start = rows_of(stack)
     events = []
-    for fraction in CHECKS:
+    for fraction in (0.5, 1.0):
         stack.advance(fraction)
         repairs = stack.repairs()
-        assert set(repairs) <= {"ill.f0.s0"}
+        assert set(repairs) <= {race.lanes[1].id}
         events += repairs.values()
     return start, rows_of(stack), events
 
 
-@pytest.mark.parametrize("rule", RATES)
+@pytest.mark.parametrize("rule", ILL)
 def test_repaired_lane_goes_on_like_a_plain_loop_that_is_put_back(rule: str) -> None:
-    race = overflowing(rule, RATES[rule])
+    race = company(ILL[rule])
     start, rows, events = train(race)
     rewinds = [
         Rewind(at=round(event.fraction * LENGTH), to=round(event.restored * LENGTH), factor=event.rate_factor)
         for event in events
     ]
-    assert 1 <= len(rewinds) <= 2
+    assert len(rewinds) == 1
     for one in race.lanes:
         own = rewinds if one.candidate.id == "ill" else []
         alone = truth(one, start[one.id], race.data, length=LENGTH, rewinds=own)
         assert_same(one, rows[one.id], alone, start[one.id], tolerance=1e-10)
 
 
-@pytest.mark.parametrize("rule", RATES)
+@pytest.mark.parametrize("rule", ILL)
 def test_repaired_candidate_repeats_its_repairs(rule: str) -> None:
-    race = overflowing(rule, RATES[rule])
+    race = company(ILL[rule])
     _, rows, events = train(race)
     candidate = race.lanes[1].candidate
     for event in events:
         candidate = candidate.repaired(event, id="ill")
-    again = dataclasses.replace(race, lanes=[race.lanes[0], Lane(candidate=candidate, fold=0, seed=0), race.lanes[2]])
+    again = dataclasses.replace(race, lanes=[race.lanes[0], dataclasses.replace(ILL[rule], candidate=candidate), race.lanes[2]])
     _, repeated, _ = train(again)
     for name, row in rows.items():
         assert all(torch.equal(row[key], repeated[name][key]) for key in row), name
@@ -74,7 +76,7 @@ def test_repaired_candidate_repeats_its_repairs(rule: str) -> None:
 @pytest.mark.parametrize("rate", [10.0, 1e30])
 @pytest.mark.parametrize("rule", RULES)
 def test_lane_beyond_repair_is_retired_without_a_word(rule: str, rate: float) -> None:
-    race = overflowing(rule, rate)
+    race = company(lane("ill", "linear", rule, **SHARED, lr=rate))
     start, rows, _ = train(race)
     healthy = [one for one in race.lanes if one.candidate.id != "ill"]
     for one in healthy:

@@ -1,79 +1,158 @@
 """``lanewise fit`` and ``lanewise resume``."""
 
-import json
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from lanewise.cli.options import SectionedCommand, section, stated_once
+from lanewise.cli.paths import check_output, copy_report
+
+TASKS = ("regression", "count", "binary", "multiclass")
+SEARCHES = ("halving", "grid", "random")
+ENSEMBLES = ("auto", "always", "never")
+DEVICES = ("auto", "cpu")
+
+data_options = section(
+    "Data",
+    (
+        "--target",
+        {"metavar": "COLUMN", "multiple": True, "callback": stated_once, "help": "Column to predict; an example knows its own."},
+    ),
+    ("--task", {"type": click.Choice(TASKS), "show_default": "found from the target", "help": "What kind of target."}),
+    (
+        "--metric",
+        {
+            "metavar": "NAME",
+            "show_default": "log_loss, rmse or poisson_deviance",
+            "help": "What decides the race: accuracy, roc_auc, f1, mae, ...",
+        },
+    ),
+    ("--drop", {"metavar": "COLUMNS", "help": "Columns to leave out, separated by commas."}),
+    ("--test", {"metavar": "FILE", "help": "A test set of your own, instead of held-out rows."}),
+    (
+        "--test-fraction",
+        {"type": float, "metavar": "SHARE", "show_default": "0.25 below 500 rows, then 0.2", "help": "Share of rows held out for the test."},
+    ),
+    ("--group", {"metavar": "COLUMN", "help": "Rows of one group are never split between training and test."}),
+    ("--time", {"metavar": "COLUMN", "help": "Train on the past, judge on the future."}),
+    ("--weight", {"metavar": "COLUMN", "help": "Weights of the rows."}),
+    (
+        "--class-weights",
+        {"metavar": "WEIGHTS", "help": "'balanced', or weights of classes such as no=1,yes=5."},
+    ),
+    (
+        "--threshold",
+        {
+            "metavar": "METRIC|NUMBER",
+            "show_default": "f1",
+            "help": "Two classes: the metric to choose the decision threshold by, or the threshold itself.",
+        },
+    ),
+)  # fmt: skip
+
+race_options = section(
+    "Race",
+    (
+        "--budget",
+        {
+            "metavar": "TIME|STEPS",
+            "show_default": "60s to 300s, by the size of the table",
+            "help": "30s, 10min, or 2000steps, which depends on no clock.",
+        },
+    ),
+    (
+        "--models",
+        {"metavar": "NAMES", "show_default": "lightgbm,mlp,linear,tree", "help": "Families that race, separated by commas."},
+    ),
+    (
+        "--optimizers",
+        {
+            "metavar": "NAMES",
+            "show_default": "those that suit each family",
+            "help": "Optimizers that race: lbfgs, adamw, adam, rmsprop, nesterov, momentum, sgd, gd.",
+        },
+    ),
+    ("--search", {"type": click.Choice(SEARCHES), "show_default": "halving", "help": "How candidates are drawn."}),
+    (
+        "--candidates",
+        {"type": int, "metavar": "N", "show_default": "as the budget allows", "help": "Candidates of each family."},
+    ),
+    (
+        "--folds",
+        {"type": int, "metavar": "N", "show_default": "10, 5 or 3, by rows", "help": "Folds of the cross-validation."},
+    ),
+    (
+        "--seeds",
+        {"type": int, "metavar": "N", "show_default": "3, 2 or 1, by rows", "help": "Trainings of each confirmed candidate per fold."},
+    ),
+    ("--seed", {"type": int, "metavar": "N", "show_default": "0", "help": "Every random number follows from it."}),
+    (
+        "--ensemble",
+        {
+            "type": click.Choice(ENSEMBLES),
+            "show_default": "auto",
+            "help": "Average several candidates; 'auto' does where that is clearly better.",
+        },
+    ),
+    ("--device", {"type": click.Choice(DEVICES), "show_default": "auto", "help": "Where to train."}),
+    (
+        "--workers",
+        {"type": int, "metavar": "N", "show_default": "all cores, at most 8", "help": "Threads and processes."},
+    ),
+)  # fmt: skip
+
+output_options = section(
+    "Output",
+    (
+        "--config",
+        {
+            "type": click.Path(path_type=Path),
+            "metavar": "FILE",
+            "show_default": "lanewise.toml or pyproject.toml",
+            "help": "A TOML file with any of these settings.",
+        },
+    ),
+    (
+        "--report",
+        {"type": click.Path(path_type=Path, dir_okay=False), "metavar": "FILE", "help": "Copy the HTML report here."},
+    ),
+    ("--json", {"is_flag": True, "help": "Print the run document instead of the summary."}),
+    ("--quiet", {"is_flag": True, "help": "No progress on stderr."}),
+)
 
 
-def data_options(command: Command) -> Command:
-    """Options about the data."""
-    for option in (
-        click.option("--threshold", metavar="METRIC|NUMBER", help="Binary: the metric the decision threshold is for."),
-        click.option("--class-weights", metavar="balanced", help="Weigh the classes equally."),
-        click.option("--weight", metavar="COL", help="Column of row weights."),
-        click.option("--time", metavar="COL", help="Column of times: train on the past, judge on the future."),
-        click.option("--group", metavar="COL", help="Column of groups that are never split."),
-        click.option("--drop", metavar="COLS", help="Columns to leave out, separated by commas."),
-        click.option("--test-fraction", type=float, metavar="X", help="Share of rows held out for the test."),
-        click.option("--test", metavar="FILE", help="A test set of your own, instead of held-out rows."),
-        click.option("--metric", metavar="NAME", help="What decides the race."),
-        click.option("--task", metavar="KIND", help="regression, count, binary or multiclass; found if not stated."),
-        click.option("--target", metavar="COL", help="Column to predict; an example knows its own."),
-    ):
-        command = option(command)
-    return command
-
-
-def race_options(command: Command) -> Command:
-    """Options about the race."""
-    for option in (
-        click.option("--workers", type=int, metavar="N", help="Threads and processes; all cores if not stated."),
-        click.option("--device", metavar="auto|cpu", help="Where to train."),
-        click.option("--seed", type=int, metavar="N", help="Every random number follows from it.  [default: 0]"),
-        click.option("--seeds", type=int, metavar="N", help="Seeds per confirmed candidate."),
-        click.option("--folds", type=int, metavar="N", help="Folds of cross-validation."),
-        click.option("--ensemble", metavar="auto|always|never", help="Average several candidates where it helps."),
-        click.option("--candidates", type=int, metavar="N", help="Candidates of each family."),
-        click.option("--search", metavar="halving|grid|random", help="How the candidates are drawn."),
-        click.option("--optimizers", metavar="NAMES", help="Optimizers to race, separated by commas."),
-        click.option("--models", metavar="NAMES", help="Families to race: lightgbm,mlp,linear,tree."),
-        click.option("--budget", metavar="TIME|STEPS", help="30s, 10min or 2000steps."),
-    ):
-        command = option(command)
-    return command
-
-
-@click.command()
-@click.argument("source")
-@race_options
+@click.command(cls=SectionedCommand)
+@click.argument("source", required=False)
 @data_options
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file with any of these settings.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the HTML report here too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def fit(source: str, *, config: Path | None, report: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Race models and optimizers on SOURCE and keep the one that wins.
+@race_options
+@output_options
+def fit(
+    source: str | None, *, config: Path | None, report: Path | None, json: bool, quiet: bool, **options: Any
+) -> None:
+    """Race models and optimizers on a table.
 
     SOURCE is a CSV, TSV, Parquet, Arrow, JSON lines or svmlight file, '-' for standard input, or an
-    example: example:breast-cancer, example:digits, example:diabetes, example:wine, example:iris.
+    example such as example:iris (`lanewise example` lists them).
+
+    Settings come from options, then from variables such as LANEWISE_BUDGET, then from the file.
     """
+    from lanewise.cli.layers import gather
+
+    given = gather(source=source, report=report, options=options, config=config)
+    if given.report is not None:
+        check_output(given.report)
     from lanewise.cli.screen import Screen
     from lanewise.experiment import fit as run_fit
-    from lanewise.settings import read_toml
 
-    settings = read_toml(config) if config else {}
-    settings |= {name: value for name, value in options.items() if value is not None}
     command = shlex.join(["lanewise", *sys.argv[1:]])
     with Screen(quiet=quiet) as screen:
-        fitted = run_fit(source, watcher=screen, command=command, **settings)
-    _finish(fitted, report=report, as_json=as_json)
+        if given.words:
+            screen.announce(given.words)
+        fitted = run_fit(given.source, watcher=screen, command=command, **given.settings)
+    _finish(fitted, report=given.report, as_json=json)
 
 
 @click.command()
@@ -81,7 +160,10 @@ def fit(source: str, *, config: Path | None, report: Path | None, as_json: bool,
 @click.option("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def resume(run: str, *, as_json: bool, quiet: bool) -> None:
-    """Go on with RUN after it was stopped or killed; it ends in the same bits."""
+    """Go on with a run that was stopped or killed.
+
+    RUN is an id, the beginning of one, or 'last'. The run ends in the same bits as if nothing had happened.
+    """
     from lanewise.cli.screen import Screen
     from lanewise.experiment import resume as run_resume
 
@@ -91,15 +173,10 @@ def resume(run: str, *, as_json: bool, quiet: bool) -> None:
 
 
 def _finish(fitted: Any, *, report: Path | None, as_json: bool) -> None:
-    from lanewise.cli.screen import print_summary
+    from lanewise.cli.screen import print_document, print_summary
 
-    where = fitted.report
-    if report is not None:
-        from lanewise.storage.durable import write_atomically
-
-        write_atomically(report, fitted.report.read_bytes())
-        where = report
+    where = fitted.report if report is None else copy_report(fitted.report, report)
     if as_json:
-        click.echo(json.dumps(fitted.document, indent=2, ensure_ascii=False))
+        print_document(fitted.document)
     else:
         print_summary(fitted.document, report=where)

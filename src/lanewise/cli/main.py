@@ -7,30 +7,45 @@ from typing import NoReturn
 import click
 
 from lanewise._version import __version__
+from lanewise.cli.completion import completion
 from lanewise.cli.data import example
 from lanewise.cli.fit import fit, resume
 from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
+from lanewise.cli.options import Commands
 from lanewise.cli.runs import report, runs, show
-from lanewise.errors import LanewiseError
+from lanewise.errors import LanewiseError, StoreError
+from lanewise.reporting.clean import clean
 
 EPILOG = """
-Examples:
-
 \b
+Examples:
   lanewise fit housing.csv --target price --budget 60s
   lanewise fit example:breast-cancer
   lanewise predict last new.csv > predictions.csv
+
+\b
+Exit codes:
+  0 done, 1 a negative verdict, 2 something given is not usable,
+  3 training or an internal failure, 130 stopped.
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+    invoke_without_command=True,
+)
 @click.version_option(__version__, prog_name="lanewise")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find by evidence how to train a model best: race optimizers and models, keep the one that wins."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
-for command in (fit, resume, runs, show, report, predict, export, example, doctor):
+for command in (fit, resume, predict, show, report, runs, export, example, doctor, completion):
     cli.add_command(command)
 
 
@@ -45,21 +60,51 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        return cli.main(standalone_mode=False) or 0
+        code = cli.main(prog_name="lanewise", standalone_mode=False) or 0
+        if sys.stdout is not None:
+            _flush()
+        return code
     except BrokenPipeError:
-        sys.stdout = None
+        _abandon_stdout()
         return 0
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        click.echo(f"lanewise: {_usage(error)}", err=True)
         return 2
     except Exception as error:
         if os.environ.get("LANEWISE_DEBUG"):
             raise
-        click.echo(f"lanewise: {_one_line(_words(error))}", err=True)
+        click.echo(f"lanewise: {clean(_words(error))}", err=True)
         return error.exit_code if isinstance(error, LanewiseError) else 3
+
+
+def _flush() -> None:
+    """Write out what is left now: Python's own flush at exit could only print a traceback."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _abandon_stdout()
+        message = f"standard output cannot be written: {(error.strerror or str(error)).lower()}"
+        raise StoreError(message) from None
+
+
+def _abandon_stdout() -> None:
+    """Let Python's flush at exit go nowhere: whoever read from us is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _usage(error: click.ClickException) -> str:
+    """A mistake on the command line in one line, with the help to look at."""
+    text = clean(error.format_message()).rstrip(".")
+    text = text[:1].lower() + text[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text}; see: {context.command_path} --help" if context else text
 
 
 def _words(error: Exception) -> str:
@@ -68,8 +113,3 @@ def _words(error: Exception) -> str:
     if isinstance(error, (LanewiseError, OSError)):
         return str(error)
     return f"internal error, {type(error).__name__}: {error} (LANEWISE_DEBUG=1 shows where; please report it)"
-
-
-def _one_line(text: str) -> str:
-    """An error as one line without control characters, whatever a file or column was called."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

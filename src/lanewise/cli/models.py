@@ -6,22 +6,39 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lanewise.cli.completion import complete_runs
+from lanewise.cli.paths import check_output
+
 if TYPE_CHECKING:
+    from lanewise.data.contract import DataContract
+    from lanewise.data.dataset import Dataset
     from lanewise.runs.run import Run
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("source")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, not to stdout.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    show_default="standard output",
+    help="Where to write.",
+)
 def predict(run: str, source: str, *, output: Path | None) -> None:
-    """Predict the rows of SOURCE with the model of RUN; writes CSV in the same order."""
+    """Predict the rows of a table, as CSV in the same order.
+
+    RUN is an id, the beginning of one, or 'last'; SOURCE a file like that of `lanewise fit`, or '-'. The
+    columns are prediction and, for classes, probability_<class>; for numbers low and high.
+    """
+    found = finished(run)
+    if output is not None:
+        check_output(output)
     from lanewise.deploy.files import predict_file, read_rows, write_predictions
     from lanewise.deploy.saving import load_predictor
-    from lanewise.runs.store import RunStore
+    from lanewise.reporting.clean import clean
 
-    with RunStore.open(create=False) as store:
-        found = finished(store.get(run))
     predictor = load_predictor(found.model)
     if output is not None:
         findings = predict_file(predictor, source, output).findings
@@ -30,30 +47,54 @@ def predict(run: str, source: str, *, output: Path | None) -> None:
         findings = (*predictor.check(dataset), *write_predictions(predictor, dataset, sys.stdout.buffer))
     for finding in findings:
         if finding.severity == "warning":
-            click.echo(f"warning: {finding.message}", err=True)
+            click.echo(f"warning: {clean(finding.message)}", err=True)
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
-def export(run: str, output: Path) -> None:
-    """Export the model of RUN to ONNX, preprocessing included, and check it on the spot."""
-    from lanewise.deploy.exporting import export_run
-    from lanewise.runs.store import RunStore
+@click.option("--sample", metavar="FILE", show_default="the run's own", help="Rows to check the exported model on.")
+def export(run: str, output: Path, *, sample: str | None) -> None:
+    """Export the model to ONNX, preprocessing included.
 
-    with RunStore.open(create=False) as store:
-        found = finished(store.get(run))
-    check = export_run(found, output)
+    RUN is an id, the beginning of one, or 'last'. The file is written only if onnxruntime predicts with it what
+    Lanewise predicts.
+    """
+    found = finished(run)
+    check_output(output)
+    from lanewise.deploy.onnx_export import export_onnx
+    from lanewise.deploy.saving import load_predictor
+
+    predictor = load_predictor(found.model)
+    check = export_onnx(predictor, output, _rows_of(found, predictor.contract, sample))
     click.echo(check.words, err=True)
     click.echo(str(output))
 
 
-def finished(run: "Run") -> "Run":
-    """The run, if it has a model."""
-    from lanewise.errors import UsageError
+def _rows_of(run: "Run", contract: "DataContract", sample: str | None) -> "Dataset":
+    """Rows as the model reads them: those of ``sample``, or of the table that the run learned from."""
+    from lanewise.data.examples import example
+    from lanewise.data.reading import read_like
 
-    if run.status != "done":
+    kept = run.folder / "data.parquet"
+    source = sample or (str(kept) if kept.exists() else str(run.config["source"]))
+    if source.startswith("example:"):
+        return example(source.removeprefix("example:"))
+    return read_like(source, {column.name: column.kind for column in contract.columns})
+
+
+def finished(reference: str) -> "Run":
+    """The run, if it has a model; ``UsageError`` says why it has none."""
+    from lanewise.errors import UsageError
+    from lanewise.runs.store import RunStore
+
+    with RunStore.open(create=False) as store:
+        run = store.get(reference)
+    if run.status == "done":
+        return run
+    if run.status == "running":
+        hint = "; wait for it to end"
+    else:
         hint = f": {run.error}" if run.error else f"; go on with: lanewise resume {run.id}"
-        message = f"run {run.id} is {run.status} and has no model{hint}"
-        raise UsageError(message)
-    return run
+    message = f"run {run.id} is {run.status} and has no model{hint}"
+    raise UsageError(message)

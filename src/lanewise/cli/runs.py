@@ -1,9 +1,17 @@
 """Commands about runs that there are."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from lanewise.cli.completion import complete_runs
+from lanewise.cli.paths import copy_report
+from lanewise.cli.screen import columns, print_document, print_summary
+
+if TYPE_CHECKING:
+    from lanewise.runs.run import Run
 
 
 @click.command()
@@ -15,78 +23,100 @@ def runs(*, as_json: bool, limit: int) -> None:
     from lanewise.runs.store import RunStore
 
     with RunStore.open(create=False) as store:
-        rows = [_row(run) for run in store.list(limit=limit)]
+        found = store.list(limit=limit)
     if as_json:
-        click.echo(json.dumps({"schema_version": 1, "runs": rows}, indent=2))
+        print_document({"schema_version": 1, "runs": [_entry(run) for run in found]})
     else:
-        click.echo(runs_table(rows))
+        click.echo(runs_table([_row(run) for run in found], width=columns(most=200, piped=160)), nl=False)
 
 
-def _row(run: object) -> dict[str, object]:
-    from lanewise.runs.run import Run
+def _document(run: "Run") -> Mapping[str, Any]:
+    """The document of a run; none for one that has no result, or whose record is damaged."""
+    from lanewise.errors import StoreError
 
-    assert isinstance(run, Run)
-    document = run.document or {}
-    winner = document.get("winner") or {}
+    try:
+        return run.document or {}
+    except StoreError as error:
+        return {"winner": {"label": f"damaged: {error}"}}
+
+
+def _target(run: "Run", document: Mapping[str, Any]) -> str | None:
+    return document.get("target") or run.config.get("settings", {}).get("target")
+
+
+def _row(run: "Run") -> dict[str, Any]:
+    """A run as the table shows it: with its result, or else with what became of it."""
+    document = _document(run)
+    fate = f"{run.status}: {run.error}" if run.error else run.status
+    winner = document.get("winner") or {"label": fate}
+    return {**document, "run": run.id, "created": run.created, "target": _target(run, document), "winner": winner}
+
+
+def _entry(run: "Run") -> dict[str, Any]:
+    document = _document(run)
+    metric = (document.get("metric") or {}).get("name")
     return {
         "run": run.id,
         "created": run.created,
         "status": run.status,
         "seconds": run.seconds,
         "source": run.config.get("source"),
-        "target": run.config.get("settings", {}).get("target"),
-        "winner": winner.get("label"),
-        "metric": (document.get("metric") or {}).get("name"),
-        "score": ((document.get("test") or {}).get((document.get("metric") or {}).get("name", "")) or {}).get("value"),
+        "target": _target(run, document),
+        "task": document.get("task"),
+        "winner": (document.get("winner") or {}).get("label"),
+        "metric": metric,
+        "score": ((document.get("test") or {}).get(metric) or {}).get("value"),
         "error": run.error,
     }
 
 
 @click.command()
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole run document.")
 def show(run: str, *, as_json: bool) -> None:
-    """Show the result of RUN (an id, its beginning, or 'last')."""
-    from lanewise.errors import UsageError
-    from lanewise.runs.store import RunStore
+    """Show the result of a run.
 
-    with RunStore.open(create=False) as store:
-        found = store.get(run)
+    RUN is an id, the beginning of one, or 'last'.
+    """
+    found = _get(run)
     if found.document is None:
-        message = f"run {found.id} is {found.status} and has no result{_why(found.error)}"
-        raise UsageError(message)
-    if as_json:
-        click.echo(json.dumps(found.document, indent=2, ensure_ascii=False))
-        return
-    from lanewise.cli.screen import print_summary
-
-    print_summary(found.document, report=found.report)
-
-
-def _why(error: str | None) -> str:
-    return f": {error}" if error else ""
+        _refuse(found, "result")
+    elif as_json:
+        print_document(found.document)
+    else:
+        print_summary(found.document, report=found.report)
 
 
 @click.command()
-@click.argument("run", default="last")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Copy the report here.")
+@click.argument("run", default="last", shell_complete=complete_runs)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Copy the report here.")
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report(run: str, *, output: Path | None, open_it: bool) -> None:
-    """Say where the HTML report of RUN is, copy it, or open it."""
-    from lanewise.errors import UsageError
-    from lanewise.runs.store import RunStore
+    """Say where the HTML report of a run is, copy it, or open it.
 
-    with RunStore.open(create=False) as store:
-        found = store.get(run)
+    RUN is an id, the beginning of one, or 'last'.
+    """
+    found = _get(run)
     if not found.report.exists():
-        message = f"run {found.id} is {found.status} and has no report"
-        raise UsageError(message)
-    where = found.report
-    if output is not None:
-        from lanewise.storage.durable import write_atomically
-
-        write_atomically(output, found.report.read_bytes())
-        where = output
+        _refuse(found, "report")
+    where = found.report if output is None else copy_report(found.report, output)
     click.echo(str(where))
     if open_it:
         click.launch(str(where))
+
+
+def _get(reference: str) -> "Run":
+    from lanewise.runs.store import RunStore
+
+    with RunStore.open(create=False) as store:
+        return store.get(reference)
+
+
+def _refuse(run: "Run", what: str) -> None:
+    from lanewise.errors import UsageError
+
+    hint = f": {run.error}" if run.error else ""
+    if run.status == "interrupted":
+        hint = f"; go on with: lanewise resume {run.id}"
+    message = f"run {run.id} is {run.status} and has no {what}{hint}"
+    raise UsageError(message)

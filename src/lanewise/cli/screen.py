@@ -1,5 +1,6 @@
 """What the terminal shows: progress on stderr while a race runs, the summary on stdout at its end."""
 
+import json
 import os
 import shutil
 import sys
@@ -11,6 +12,8 @@ from typing import Any, Self, final
 
 import click
 
+from lanewise.reporting.clean import clean
+
 PLAIN_EVERY_SECONDS = 5.0
 
 
@@ -19,6 +22,33 @@ def wants_color(stream: Any) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def columns(*, most: int, piped: int) -> int:
+    """The width to write for: that of the terminal or of COLUMNS, at most ``most``; ``piped`` where there is none."""
+    return min(shutil.get_terminal_size((piped, 24)).columns, most)
+
+
+def print_document(document: Mapping[str, Any]) -> None:
+    """One JSON document on stdout, which any terminal may show and any encoding can carry."""
+    click.echo(document_text(document, encoding=getattr(sys.stdout, "encoding", None) or "utf-8"))
+
+
+def document_text(document: Mapping[str, Any], *, encoding: str) -> str:
+    """JSON in which a letter that ``encoding`` lacks, or that could steer a terminal, is escaped.
+
+    >>> document_text({"a": "é\x9b"}, encoding="utf-8"), document_text({"a": "é"}, encoding="ascii")
+    ('{\\n  "a": "é\\\\u009b"\\n}', '{\\n  "a": "\\\\u00e9"\\n}')
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if text.isascii():
+        return text
+    kept = "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
+    try:
+        kept.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=2)
+    return kept
 
 
 def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
@@ -30,9 +60,9 @@ def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
         ("predict new rows", f"lanewise predict {run} new.csv"),
         ("export the model", f"lanewise export {run} model.onnx"),
     ]
-    width = min(shutil.get_terminal_size((100, 24)).columns, 110)
+    width = columns(most=110, piped=100)
     text = summary(document, width=width, color=wants_color(sys.stdout), report=str(report), commands=commands)
-    click.echo(text)
+    click.echo(text, nl=False, color=True)  # colour is decided above
 
 
 @final
@@ -75,6 +105,7 @@ class Screen:
         """A sentence worth reading now."""
         if self._quiet:
             return
+        text = clean(text)
         if self._live is not None:
             self._live.console.print(text, highlight=False, markup=False)
         else:
@@ -101,4 +132,4 @@ def _leader(pulse: Any) -> str:
     if not pulse.leader:
         return ""
     spread = f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
-    return f"best {pulse.score:.4g}{spread}  {pulse.leader}"
+    return f"best {pulse.score:.4g}{spread}  {clean(pulse.leader)}"

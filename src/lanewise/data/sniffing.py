@@ -80,8 +80,8 @@ def _is_header_of(header: bytes, body: bytes) -> bool:
 def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tuple[Records, Dialect, list[Finding]]:
     """The records of a text in the dialect that fits best.
 
-    Quotes are tried as proper double ones (single ones in a text without a double one), then with blanks
-    before them, then with backslash escapes. If none holds, marks are read loosely or as ordinary
+    Quotes are tried as proper double ones (in a text without them as single ones that keep to their line),
+    then with blanks before them, then with backslash escapes. If none holds, marks are read loosely or as ordinary
     characters, whichever leaves fewer records of an unusual width.
     """
     line_end = LF if b"\n" in text else CR
@@ -91,7 +91,8 @@ def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tupl
     if records is not None and b'"' not in text and b"'" in text:
         single = Dialect(delimiter=used, quote="'", line_end=line_end)
         quoted = scan(text, single, first_line=first_line)
-        if quoted is not None and _unusual(quoted.fields) <= _unusual(records.fields):
+        spans_lines = quoted is not None and quoted.fields.size < records.fields.size
+        if quoted is not None and not spans_lines and _unusual(quoted.fields) <= _unusual(records.fields):
             message = "cells are quoted with the single quote mark; the marks were dropped"
             return quoted, single, [Finding(code="single_quotes", message=message)]
     if records is not None:

@@ -1,4 +1,4 @@
-"""The parts of a date computed inside a graph, in whole numbers, as `lanewise.features.encoding.date_parts` has them."""
+"""The parts of a date, computed inside a graph in whole numbers: those of `lanewise.features.encoding.date_parts`."""
 
 from collections.abc import Callable, Iterator
 

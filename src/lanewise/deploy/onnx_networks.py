@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 from torch import Tensor
 
 from lanewise.deploy.onnx_graph import Graph
@@ -94,10 +93,9 @@ def _activated(graph: Graph, hidden: str, activation: str, dtype: str) -> str:
 
 def _affine(graph: Graph, features: str | None, weight: Tensor, bias: Tensor, dtype: str) -> str:
     if features is None:
-        return graph.repeated(bias.numpy().astype(np.dtype(dtype)), dtype)
-    return graph.op(
-        "Gemm", features, graph.constant(weight.numpy(), dtype), graph.constant(bias.numpy(), dtype), transB=1
-    )
+        return graph.repeated(bias.numpy(), dtype)
+    constants = (graph.constant(part.numpy(), dtype) for part in (weight, bias))
+    return graph.op("Gemm", features, *constants, transB=1)
 
 
 def _embedding(graph: Graph, table: Tensor, codes: str, dtype: str) -> str:

@@ -3,6 +3,7 @@
 Thresholds and leaves stay doubles, so that no row takes another branch than before.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ _MISSING_SHIFT, _MISSING_NONE, _MISSING_ZERO = 2, 0, 1
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A split: ``yes`` and ``no`` are nodes (0 and up) or leaves (``~leaf``). A NaN takes the branch ``missing_yes``."""
+    """A split: ``yes`` and ``no`` are nodes (0 and up) or leaves (``~leaf``); ``missing_yes`` says where a NaN goes."""
 
     column: int
     threshold: float
@@ -202,7 +203,7 @@ def _level_sets(block: dict[str, str]) -> list[tuple[int, ...]]:
     words = list(map(int, block["cat_threshold"].split()))
     return [
         tuple(32 * place + bit for place, word in enumerate(words[start:end]) for bit in range(32) if word >> bit & 1)
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        for start, end in itertools.pairwise(bounds)
     ]
 
 

@@ -30,16 +30,13 @@ class Aspect:
     name: str
     settings: tuple[str, ...]
 
-    def of(self, candidate: Candidate) -> str:
-        """What a candidate chose, in words."""
-        shown = [(name, candidate.settings[name]) for name in self.settings if name in candidate.settings]
-        if len(shown) == 1:
-            return value_words(shown[0][1])
-        return ", ".join(f"{setting_name(name)} {value_words(value)}" for name, value in shown)
-
     def differs(self, one: Candidate, other: Candidate) -> bool:
         """Whether two candidates made another choice here; numbers must differ by a factor of 1.5."""
-        return any(_differ(one.settings.get(name), other.settings.get(name)) for name in self.settings)
+        return bool(self.apart(one, other))
+
+    def apart(self, one: Candidate, other: Candidate) -> tuple[str, ...]:
+        """Its settings in which two candidates differ."""
+        return tuple(name for name in self.settings if _differ(one.settings.get(name), other.settings.get(name)))
 
 
 ASPECTS = (
@@ -70,6 +67,14 @@ ASPECTS = (
 def differing(one: Candidate, other: Candidate) -> tuple[Aspect, ...]:
     """The aspects in which two candidates chose differently."""
     return tuple(aspect for aspect in ASPECTS if aspect.differs(one, other))
+
+
+def chosen_words(aspects: Sequence[Aspect], one: Candidate, other: Candidate) -> str:
+    """What ``one`` chose where it differs from ``other``: the value alone where that is a single setting."""
+    names = [name for aspect in aspects for name in aspect.apart(one, other)]
+    if len(names) == 1:
+        return value_words(one.settings[names[0]])
+    return ", ".join(f"{setting_name(name)} {value_words(one.settings[name])}" for name in names)
 
 
 def setting_name(name: str) -> str:

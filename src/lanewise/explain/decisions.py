@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanewise.explain.aspects import ASPECTS, Aspect, differing, listed
+from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, listed
 from lanewise.explain.looks import diverged
 from lanewise.explain.pairs import Judge, Lead, judge_of
 from lanewise.lanes.candidate import Candidate
@@ -148,7 +148,8 @@ class _Search:
         for rival, asked in of_rival.values():
             others = [aspect.name for aspect in differing(self.winner, rival.candidate) if aspect not in asked]
             question = f"Which {listed([aspect.name for aspect in asked])}?"
-            chosen, over = (_choices(asked, one) for one in (self.winner, rival.candidate))
+            chosen = chosen_words(asked, self.winner, rival.candidate)
+            over = chosen_words(asked, rival.candidate, self.winner)
             also = f" (the two also differ in {listed(others)})" if others else ""
             found.append(self._decided(question, chosen, over, rival, also=also))
         return found
@@ -189,8 +190,12 @@ class _Search:
         if both is None:
             return _Rival(candidate=best.lane.candidate, lead=None, screened="no evidence on the same rows")
         fraction, mine, other = both
-        words = f"screen only: on one fold after {fraction:.0%} of the training"
-        return _Rival(candidate=best.lane.candidate, lead=Lead(ahead=sign * (other - mine), error=None), screened=words)
+        lead = Lead(ahead=sign * (other - mine), error=None)
+        share = "the whole training" if fraction >= 1 else f"{fraction:.0%} of the training"
+        side = "ahead" if lead.ahead > 0 else "behind" if lead.ahead < 0 else "level"
+        return _Rival(
+            candidate=best.lane.candidate, lead=lead, screened=f"screen only: {side} on one fold after {share}"
+        )
 
     def _is_winner(self, trace: Trace) -> bool:
         one = trace.lane.candidate
@@ -240,12 +245,6 @@ def _together(own: Trace, other: Trace) -> tuple[float, float, float] | None:
     mine, others = (dict(zip(trace.fractions, trace.scores, strict=True)) for trace in (own, other))
     shared = [f for f in mine if f in others and np.isfinite([mine[f], others[f]]).all()]
     return (max(shared), mine[max(shared)], others[max(shared)]) if shared else None
-
-
-def _choices(asked: Sequence[Aspect], candidate: Candidate) -> str:
-    if len(asked) == 1:
-        return asked[0].of(candidate)
-    return "; ".join(f"{aspect.name} {aspect.of(candidate)}" for aspect in asked)
 
 
 def _ensemble(trial: EnsembleTrial) -> Decision:

@@ -23,7 +23,7 @@ FIRST_LEVEL_CODE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class NumberColumn:
-    """A number: ``missing`` asks for an indicator, ``heavy_tailed`` suggests the quantile transform."""
+    """A number: ``missing`` asks for an indicator, ``heavy_tailed`` for its rank as a second feature."""
 
     kind: ClassVar = "number"
     name: str

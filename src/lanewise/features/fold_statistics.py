@@ -13,7 +13,6 @@ from lanewise.errors import UsageError
 # Values beyond this, and infinities, are left out of every statistic: their sums and slopes would overflow.
 LARGEST_USABLE = 1e200
 
-Scaling = Literal["standard", "robust", "quantile"]
 Imputation = Literal["median", "mean"]
 
 
@@ -22,8 +21,7 @@ class NumberStatistics:
     """What each fold knows of each number.
 
     ``centre``, ``scale`` (0 where constant) and ``impute`` (in place of a missing value) are ``[G, Dn]``;
-    ``knots`` and ``scores`` ``[G, Dq, Q]`` are the piecewise linear maps to normal scores of the columns that are
-    scaled by quantiles.
+    ``knots`` and ``scores`` ``[G, Dq, Q]`` are the piecewise linear maps to normal scores of the ranked columns.
     """
 
     centre: np.ndarray
@@ -62,20 +60,21 @@ def number_statistics(
     numbers: np.ndarray,
     weights: np.ndarray,
     *,
-    scalings: Sequence[Scaling | None],
+    unscaled: Sequence[int],
+    ranked: Sequence[int],
     imputation: Imputation,
     knots: int,
 ) -> NumberStatistics:
     """Statistics of each column of ``numbers [N, Dn]`` over the rows of each fold of ``weights [G, N]``.
 
-    A column without scaling keeps centre 0, scale 1 and imputation 0. A fold in which a column has no usable
-    cell gets 0 for everything.
+    The columns at the places ``unscaled`` keep centre 0, scale 1 and imputation 0; those at ``ranked`` get normal
+    scores too. A fold in which a column has no usable cell gets 0 for everything.
     """
-    quantile = [place for place, scaling in enumerate(scalings) if scaling == "quantile"]
-    moments = np.zeros((3, len(weights), len(scalings)))
-    maps = np.zeros((2, len(weights), len(quantile), knots))
-    for place, scaling in enumerate(scalings):
-        if scaling is None:
+    bare, rank_places = set(unscaled), {place: rank for rank, place in enumerate(ranked)}
+    moments = np.zeros((3, len(weights), numbers.shape[1]))
+    maps = np.zeros((2, len(weights), len(ranked), knots))
+    for place in range(numbers.shape[1]):
+        if place in bare:
             moments[1, :, place] = 1.0
             continue
         # Sorted once; a fold's rows, taken in this order, are sorted too.
@@ -87,9 +86,9 @@ def number_statistics(
             values, inside = column[inside > 0], inside[inside > 0]
             if not values.size:
                 continue
-            moments[:, fold, place] = _centre_scale_impute(values, inside, scaling, imputation)
-            if scaling == "quantile":
-                maps[:, fold, quantile.index(place)] = _normal_scores(values, inside, knots)
+            moments[:, fold, place] = _centre_scale_impute(values, inside, imputation)
+            if place in rank_places:
+                maps[:, fold, rank_places[place]] = _normal_scores(values, inside, knots)
     return NumberStatistics(centre=moments[0], scale=moments[1], impute=moments[2], knots=maps[0], scores=maps[1])
 
 
@@ -122,15 +121,11 @@ def levels_present(codes: np.ndarray, weights: np.ndarray, width: int) -> np.nda
     return np.stack([np.bincount(codes, weights=weight, minlength=width)[:width] > 0 for weight in weights])
 
 
-def _centre_scale_impute(
-    values: np.ndarray, weights: np.ndarray, scaling: Scaling, imputation: Imputation
-) -> tuple[float, float, float]:
-    quarter, median, three_quarters = weighted_quantiles(values, weights, np.array([0.25, 0.5, 0.75]))
+def _centre_scale_impute(values: np.ndarray, weights: np.ndarray, imputation: Imputation) -> tuple[float, float, float]:
     mean, deviation = _mean_and_deviation(values, weights)
-    impute = median if imputation == "median" else mean
-    if scaling == "robust" and three_quarters > quarter:
-        return float(median), float(three_quarters - quarter), float(impute)
-    return mean, deviation, float(impute)
+    if imputation == "mean":
+        return mean, deviation, mean
+    return mean, deviation, float(weighted_quantiles(values, weights, np.array([0.5])).item())
 
 
 def _mean_and_deviation(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

@@ -61,7 +61,10 @@ class LayoutSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """One raw number of an encoded row; ``tail`` is ``cycle`` for the sine and cosine of a date."""
+    """One raw number of an encoded row; ``tail`` is ``cycle`` for the sine and cosine of a date.
+
+    A ``heavy`` one becomes two dense features: itself, and its rank (as a normal score).
+    """
 
     name: str
     column: str
@@ -83,8 +86,8 @@ class Layout:
     """The columns that a model reads, in order, and the features they become.
 
     Fitted without looking at any target, on rows outside the test set, so that all folds share the same widths.
-    The dense features stand in this order: numbers (with the parts of dates), missing indicators, levels of
-    one-hot categories, buckets of texts.
+    The dense features stand in this order: numbers (with the parts of dates), each heavy-tailed one followed by its
+    rank; missing indicators; levels of one-hot categories; buckets of texts.
 
     >>> from types import SimpleNamespace
     >>> frame = pl.DataFrame({"age": [30.0, None, 50.0], "colour": ["red", "blue", "red"]})
@@ -117,6 +120,11 @@ class Layout:
     def numbers(self) -> tuple[Number, ...]:
         """The raw numbers of a row (axis ``Dn``)."""
         return tuple(number for column in self.columns for number in _numbers(column))
+
+    @cached_property
+    def ranked(self) -> tuple[int, ...]:
+        """Places among `numbers` of the heavy-tailed ones, whose rank is a feature too (axis ``Dq``)."""
+        return tuple(place for place, number in enumerate(self.numbers) if number.tail == "heavy")
 
     @cached_property
     def indicators(self) -> tuple[int, ...]:
@@ -173,7 +181,8 @@ class Layout:
     @property
     def dense_width(self) -> int:
         """Width D of the dense features after preparation."""
-        return len(self.numbers) + len(self.indicators) + len(self.one_hots) + self.tokens_width
+        numbers = len(self.numbers) + len(self.ranked)
+        return numbers + len(self.indicators) + len(self.one_hots) + self.tokens_width
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -186,7 +195,10 @@ class Layout:
         return tuple(column for _, column in self._dense_features())
 
     def _dense_features(self) -> Iterable[tuple[str, str]]:
-        yield from ((number.name, number.column) for number in self.numbers)
+        for number in self.numbers:
+            yield number.name, number.column
+            if number.tail == "heavy":
+                yield f"{number.name} rank", number.column
         yield from ((f"{self.numbers[i].column} missing", self.numbers[i].column) for i in self.indicators)
         yield from ((feature.name, feature.column) for feature in self.one_hots)
         for column in self.texts:

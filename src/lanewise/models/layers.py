@@ -6,6 +6,14 @@ from torch import Tensor
 from lanewise.lanes.buffer import Weight
 
 
+JOINT_OUTPUTS = 16
+"""Most outputs per lane for which lanes that share their inputs are multiplied as one matrix.
+
+A product with few columns each wastes the vector units; beyond this the batched product is as fast, and
+its result lies lane by lane, as the next layer wants it.
+"""
+
+
 def stacked_linear(inputs: Tensor, weight: Weight, bias: Weight | None, *, relu: bool = False) -> Tensor:
     """``inputs [L, B, D]`` times ``weight [L, H, D]`` plus ``bias [L, H]``, rectified if asked: ``[L, B, H]``.
 
@@ -22,7 +30,7 @@ class _StackedLinear(torch.autograd.Function):
     def forward(ctx, *operands) -> Tensor:
         inputs, weight, bias, compute, relu = operands
         inputs = inputs.to(compute.dtype)
-        joint = inputs.stride(0) == 0 and len(inputs) > 1
+        joint = inputs.stride(0) == 0 and len(inputs) > 1 and compute.shape[1] <= JOINT_OUTPUTS
         outputs = _joint_forward(inputs[0], compute, bias) if joint else _batched_forward(inputs, compute, bias)
         if relu:
             outputs.relu_()

@@ -18,13 +18,18 @@ FUSED_FROM = 4096
 
 @dataclass
 class _Block:
-    """Consecutive rows that the same rule updates, with its state ``[R, P]`` per slot."""
+    """Consecutive rows that the same rule updates, with its state ``[R, P]`` per slot.
+
+    ``leaves`` holds for each row ``[params, grads, *slots]`` as the fused kernels take them; making these
+    views anew at every step would cost as much as the update of a small network.
+    """
 
     rule: Rule
     rows: slice
     slots: dict[str, Tensor]
     hyper: dict[str, Tensor]
     peak: Tensor
+    leaves: list[list[list[Tensor]]]
 
 
 class LaneOptimizer:
@@ -59,7 +64,9 @@ class LaneOptimizer:
                 for spec in method.hypers
             }
             state = {slot: torch.zeros_like(values[rows]) for slot in method.slots}
-            self._blocks.append(_Block(method, rows, state, hyper, hyper["lr"].clone()))
+            pieces = [values[rows], buffer.gradients[rows], *state.values()]
+            leaves = [[[piece[row]] for piece in pieces] for row in range(len(lanes))] if self._fuses(values) else []
+            self._blocks.append(_Block(method, rows, state, hyper, hyper["lr"].clone(), leaves))
         self._factors = self._schedule_table(roster)
 
     def _schedule_table(self, roster: Roster) -> Tensor:
@@ -111,13 +118,15 @@ class LaneOptimizer:
             (metric,) = method.metric(state, hyper, taken)
             soft_threshold(weights, metric if metric.dim() > 1 else rowwise(metric, weights), rowwise(l1, weights))
 
+    @staticmethod
+    def _fuses(values: Tensor) -> bool:
+        return values.shape[1] >= FUSED_FROM and values.dtype == torch.float32
+
     def _run(self, block: _Block, values: Tensor, gradients: Tensor, taken: Tensor) -> None:
-        if values.shape[1] >= FUSED_FROM and values.dtype == torch.float32:
+        if block.leaves:
             settings = {name: column.tolist() for name, column in block.hyper.items()}
             step = torch.tensor(float(self.taken))
-            slots = list(block.slots.values())
-            for row in range(len(values)):
-                leaves = [[values[row]], [gradients[row]], *([slot[row]] for slot in slots)]
+            for row, leaves in enumerate(block.leaves):
                 if not block.rule.fused(leaves, {name: column[row] for name, column in settings.items()}, step):
                     break
             else:

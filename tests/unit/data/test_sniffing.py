@@ -49,6 +49,7 @@ def test_single_quotes() -> None:
 
 
 def test_apostrophes_are_no_quotes() -> None:
+    assert cells("a,b,c\n,,'\n,,'\n") == ([["a", "b", "c"], ["", "", "'"], ["", "", "'"]], [])
     assert cells("aaa,bbb\n','\n") == ([["aaa", "bbb"], ["'", "'"]], [])
     assert cells("a,b\nit's,1\nthat's,2\n") == ([["a", "b"], ["it's", "1"], ["that's", "2"]], [])
 

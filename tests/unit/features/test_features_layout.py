@@ -58,6 +58,17 @@ def test_names_follow_the_order_of_the_dense_features(mixed: Dataset) -> None:
     assert layout.embedded_names == ()
 
 
+def test_heavy_tailed_number_has_its_rank_beside_it() -> None:
+    draw = np.exp(2 * np.random.default_rng(0).normal(size=200)).tolist()
+    data = table({"a": draw, "b": list(range(200)), "c": [None, *draw[1:]]}, dict.fromkeys("abc", "number"))
+    layout = fit(data)
+    assert layout.feature_names == ("a", "a rank", "b", "c", "c rank", "c missing")
+    assert layout.feature_columns == ("a", "a", "b", "c", "c", "c")
+    assert layout.number_names == ("a", "b", "c")
+    assert layout.ranked == (0, 2)
+    assert layout.dense_width == 6
+
+
 def test_levels_stand_by_frequency_then_by_name() -> None:
     data = table({"c": ["b", "a", "d", "d", "c"]}, {"c": "category"})
     (column,) = fit(data).columns

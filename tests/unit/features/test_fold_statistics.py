@@ -7,7 +7,6 @@ import scipy.sparse as sp
 from lanewise.errors import UsageError
 from lanewise.features.fold_statistics import (
     NumberStatistics,
-    Scaling,
     fold_weights,
     inverse_document_frequencies,
     levels_present,
@@ -16,10 +15,10 @@ from lanewise.features.fold_statistics import (
 )
 
 
-def of_column(values: list[float] | np.ndarray, scaling: Scaling = "standard", weights=None) -> NumberStatistics:
+def of_column(values: list[float] | np.ndarray, *, weights=None) -> NumberStatistics:
     column = np.asarray(values, dtype=np.float64)[:, None]
     weights = np.ones((1, len(column))) if weights is None else np.asarray(weights)[None]
-    return number_statistics(column, weights, scalings=[scaling], imputation="median", knots=9)
+    return number_statistics(column, weights, unscaled=[], ranked=[0], imputation="median", knots=9)
 
 
 def test_quantiles_equal_numpys() -> None:
@@ -57,10 +56,17 @@ def test_centre_and_scale(values: list[float], centre: float, scale: float) -> N
     np.testing.assert_allclose(found.scale, [[scale]], rtol=1e-14)
 
 
-def test_robust_scale_of_zero_gives_way_to_the_deviation() -> None:
-    values = [0.0] * 9 + [10.0]
-    assert of_column(values, "robust").scale.item() == of_column(values, "standard").scale.item()
-    np.testing.assert_allclose(of_column(values, "robust").scale, 3.0, rtol=1e-15)
+def test_only_ranked_columns_have_scores_and_unscaled_ones_stay_as_they_are() -> None:
+    numbers = np.random.default_rng(0).normal(3, 2, size=(50, 4))
+    found = number_statistics(numbers, np.ones((2, 50)), unscaled=[1], ranked=[3, 0], imputation="mean", knots=9)
+    assert (found.centre[:, 1].tolist(), found.scale[:, 1].tolist(), found.impute[:, 1].tolist()) == (
+        [0, 0],
+        [1, 1],
+        [0, 0],
+    )
+    assert found.knots.shape == found.scores.shape == (2, 2, 9)
+    np.testing.assert_array_equal(found.knots[:, :, 0], [numbers[:, [3, 0]].min(axis=0)] * 2)
+    np.testing.assert_allclose(found.centre[:, [0, 2, 3]], [numbers[:, [0, 2, 3]].mean(axis=0)] * 2, rtol=1e-14)
 
 
 def test_weights_act_as_repeated_rows_on_moments() -> None:
@@ -73,7 +79,7 @@ def test_weights_act_as_repeated_rows_on_moments() -> None:
 def test_normal_scores_merge_equal_knots_and_end_half_a_row_early() -> None:
     from scipy.stats import norm
 
-    found = of_column([0.0] * 6 + [1.0, 2.0, 3.0], "quantile")
+    found = of_column([0.0] * 6 + [1.0, 2.0, 3.0])
     assert found.knots[0, 0].tolist() == [0, 1, 2, 3, 3, 3, 3, 3, 3]
     expected = norm.ppf([(0 + 5 / 8) / 2, 6 / 8, 7 / 8, 1 - 0.5 / 9])
     np.testing.assert_allclose(found.scores[0, 0, :4], expected, rtol=1e-13)

@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import StoreError, UsageError
+from lanewise.features.columns import NumberColumn
 from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.features.preparation import Preparation, PreparationSettings
@@ -64,6 +65,11 @@ def mixed() -> Dataset:
     return table(columns, kinds)
 
 
+def numbers_alone(*names: str, heavy: bool) -> Layout:
+    """A layout of number columns, all of them heavy-tailed or none."""
+    return Layout(columns=tuple(NumberColumn(name=name, missing=False, heavy_tailed=heavy) for name in names))
+
+
 @pytest.fixture
 def numbers() -> Dataset:
     draw = np.random.default_rng(1)
@@ -72,14 +78,15 @@ def numbers() -> Dataset:
 
 
 def test_standard_scaling_is_scikit_learns(numbers: Dataset) -> None:
-    preparation, encoded = fit(numbers, EVERY_FOLD, numbers="standard")
+    preparation, encoded = fit(numbers, EVERY_FOLD, layout=numbers_alone("a", "b", "c", heavy=False))
     expected = [StandardScaler().fit(encoded.numbers[fold]).transform(encoded.numbers) for fold in EVERY_FOLD]
     assert_parity(dense_of(preparation, encoded), expected)
 
 
 def test_weighted_standard_scaling_is_scikit_learns(numbers: Dataset) -> None:
     weight = np.random.default_rng(2).uniform(0, 3, ROWS)
-    preparation, encoded = fit(numbers, EVERY_FOLD, numbers="standard", weight=weight)
+    layout = numbers_alone("a", "b", "c", heavy=False)
+    preparation, encoded = fit(numbers, EVERY_FOLD, layout=layout, weight=weight)
     expected = [
         StandardScaler().fit(encoded.numbers[fold], sample_weight=weight[fold]).transform(encoded.numbers)
         for fold in EVERY_FOLD
@@ -87,16 +94,10 @@ def test_weighted_standard_scaling_is_scikit_learns(numbers: Dataset) -> None:
     assert_parity(dense_of(preparation, encoded), expected)
 
 
-def test_robust_scaling_is_scikit_learns(numbers: Dataset) -> None:
-    preparation, encoded = fit(numbers, EVERY_FOLD, numbers="robust", limit=1e6)
-    expected = [RobustScaler().fit(encoded.numbers[fold]).transform(encoded.numbers) for fold in EVERY_FOLD]
-    assert_parity(dense_of(preparation, encoded), expected)
-
-
-def test_quantiles_are_scikit_learns_at_the_knots(numbers: Dataset) -> None:
+def test_ranks_are_scikit_learns_quantiles_at_the_knots(numbers: Dataset) -> None:
     knots = 21
-    layout = layout_of(numbers)
-    preparation, encoded = fit(numbers, EVERY_FOLD, layout=layout, numbers="quantile", knots=knots)
+    layout = numbers_alone("a", "b", "c", heavy=True)
+    preparation, encoded = fit(numbers, EVERY_FOLD, layout=layout, knots=knots)
     for place, fold in enumerate(EVERY_FOLD):
         theirs = QuantileTransformer(n_quantiles=knots, output_distribution="normal").fit(encoded.numbers[fold])
         at_knots = theirs.quantiles_
@@ -107,34 +108,51 @@ def test_quantiles_are_scikit_learns_at_the_knots(numbers: Dataset) -> None:
                 torch.zeros(1, knots, 0, dtype=torch.int64),
                 None,
                 torch.float64,
-            )[0][0]
+            )[0][0, :, 1::2]
             .numpy()
         )
         assert_parity(ours[1:-1], np.asarray(theirs.transform(at_knots))[1:-1])
         assert (np.diff(ours, axis=0) > 0).all()
 
 
-def test_quantiles_are_linear_between_knots_and_level_beyond() -> None:
+def test_ranks_are_linear_between_knots_and_level_beyond() -> None:
     data = table({"n": np.arange(5.0)}, {"n": "number"})
-    preparation, _ = fit(data, numbers="quantile", knots=5)
+    preparation, _ = fit(data, layout=numbers_alone("n", heavy=True), knots=5)
     values = torch.tensor([-1e9, 0.0, 0.25, 1.0, 3.5, 4.0, 1e9, float("nan")], dtype=torch.float64)
     found, _ = preparation.prepare(
         values.reshape(1, -1, 1), torch.zeros(1, 8, 0, dtype=torch.int64), None, torch.float64
     )
     at = torch.special.ndtri(torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9], dtype=torch.float64))
     expected = [at[0], at[0], 0.75 * at[0] + 0.25 * at[1], at[1], (at[3] + at[4]) / 2, at[4], at[4], at[2]]
-    torch.testing.assert_close(found.flatten(), torch.stack(expected), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found[0, :, 1], torch.stack(expected), rtol=0, atol=1e-12)
 
 
-def test_auto_takes_quantiles_for_heavy_tails_alone(mixed: Dataset) -> None:
-    auto, encoded = fit(mixed, EVERY_FOLD)
-    standard, quantile = (fit(mixed, EVERY_FOLD, numbers=kind)[0] for kind in ("standard", "quantile"))
-    found, linear, scores = (dense_of(preparation, encoded) for preparation in (auto, standard, quantile))
-    names = auto.layout.feature_names
-    heavy, rest = names.index("heavy"), [i for i, name in enumerate(names) if name != "heavy"]
-    np.testing.assert_array_equal(found[..., rest], linear[..., rest])
-    np.testing.assert_array_equal(found[..., heavy], scores[..., heavy])
-    assert not np.array_equal(found[..., heavy], linear[..., heavy])
+def test_heavy_tailed_number_is_both_its_clipped_value_and_its_rank(mixed: Dataset) -> None:
+    preparation, encoded = fit(mixed, EVERY_FOLD, tail_limit=2.0)
+    names = preparation.layout.feature_names
+    value, rank = names.index("heavy"), names.index("heavy rank")
+    raw = encoded.numbers[:, preparation.layout.number_names.index("heavy")]
+    assert [name for name in names if name.endswith("rank")] == ["heavy rank"]
+    for dense, fold in zip(dense_of(preparation, encoded), EVERY_FOLD, strict=True):
+        expected = ((raw - raw[fold].mean()) / raw[fold].std()).clip(-2, 2)
+        np.testing.assert_allclose(dense[:, value], expected, atol=1e-10)
+        assert expected.max() == 2.0
+        # Fewer rows than knots: every training row is a knot, and the ranks are those of the rows.
+        order = raw[fold].argsort().argsort() / (len(fold) - 1)
+        ends = 0.5 / len(fold)
+        scores = torch.special.ndtri(torch.from_numpy(order.clip(ends, 1 - ends))).numpy()
+        np.testing.assert_allclose(dense[fold, rank], scores, atol=1e-10)
+
+
+def test_numbers_keep_their_places_around_ranks() -> None:
+    layout = Layout(columns=numbers_alone("a", heavy=True).columns + numbers_alone("b", "c", heavy=False).columns)
+    layout = Layout(columns=(layout.columns[1], layout.columns[0], layout.columns[2]))
+    draw = np.random.default_rng(5)
+    data = table({name: draw.normal(size=ROWS) for name in "abc"}, dict.fromkeys("abc", "number"))
+    preparation, encoded = fit(data, layout=layout)
+    assert layout.feature_names == ("b", "a", "a rank", "c")
+    expected = StandardScaler().fit_transform(encoded.numbers)
+    assert_parity(dense_of(preparation, encoded)[0][:, [0, 1, 3]], expected)
 
 
 def test_one_hot_is_scikit_learns(mixed: Dataset) -> None:
@@ -155,14 +173,14 @@ def test_text_is_scikit_learns_tf_idf(mixed: Dataset) -> None:
     tokens = encoded.tokens.toarray().astype(np.float64)
     for dense, fold in zip(dense_of(preparation, encoded), EVERY_FOLD, strict=True):
         expected: Any = TfidfTransformer(sublinear_tf=True).fit(tokens[fold]).transform(tokens)
-        assert_parity(dense[:, -64:], expected.toarray())
+        assert_parity(dense[:, -64:], 3.0 * expected.toarray())
 
 
 def test_text_of_several_columns_is_normalised_column_by_column() -> None:
     data = table({"s": ["a b", "c", None], "t": ["x y z", None, "u"]}, {"s": "text", "t": "text"})
-    preparation, encoded = fit(data)
+    preparation, encoded = fit(data, text_gain=2.5)
     lengths = np.linalg.norm(dense_of(preparation, encoded)[0].reshape(3, 2, 64), axis=-1)
-    np.testing.assert_allclose(lengths, [[1, 1], [1, 0], [0, 1]], rtol=1e-12)
+    np.testing.assert_allclose(lengths, [[2.5, 2.5], [2.5, 0], [0, 2.5]], rtol=1e-12)
 
 
 def test_words_that_no_training_row_holds_weigh_nothing() -> None:
@@ -175,9 +193,9 @@ def test_words_that_no_training_row_holds_weigh_nothing() -> None:
 
 def test_missing_numbers_take_the_folds_own_median_or_mean(mixed: Dataset) -> None:
     for impute, centre in (("median", np.nanmedian), ("mean", np.nanmean)):
-        preparation, encoded = fit(mixed, EVERY_FOLD, numbers="standard", impute=impute)
-        place = preparation.layout.number_names.index("gaps")
-        gaps = encoded.numbers[:, place]
+        preparation, encoded = fit(mixed, EVERY_FOLD, impute=impute)
+        gaps = encoded.numbers[:, preparation.layout.number_names.index("gaps")]
+        place = preparation.layout.feature_names.index("gaps")
         for dense, fold in zip(dense_of(preparation, encoded), EVERY_FOLD, strict=True):
             expected = (centre(gaps[fold]) - np.nanmean(gaps[fold])) / np.nanstd(gaps[fold])
             np.testing.assert_allclose(dense[np.isnan(gaps), place], expected, atol=1e-12)
@@ -189,7 +207,7 @@ def test_missing_date_has_no_direction(mixed: Dataset) -> None:
     preparation, _ = fit(mixed)
     numbers = torch.full((1, 1, len(preparation.layout.numbers)), float("nan"), dtype=torch.float64)
     dense, _ = preparation(numbers, torch.ones(1, 1, 2, dtype=torch.int64), torch.zeros(1, 1, 64))
-    cycles = [i for i, number in enumerate(preparation.layout.numbers) if number.tail == "cycle"]
+    cycles = [i for i, name in enumerate(preparation.layout.feature_names) if name.endswith((" sin", " cos"))]
     assert len(cycles) == 8
     assert not dense[0, 0, cycles].any()
 
@@ -216,15 +234,16 @@ def test_unseen_levels_and_levels_missing_only_at_prediction_are_all_zero() -> N
     assert dense_of(preparation, encoded)[0].tolist() == [[0, 0], [0, 0], [1, 0]]
 
 
-def test_constant_and_missing_columns_become_zero(mixed: Dataset) -> None:
+def test_constant_and_missing_columns_become_zero() -> None:
     columns = {"constant": [3.0, 3.0, 8.0], "missing": [None, None, 5.0], "both": [1.0, None, 2.0]}
     data = table(columns, {"constant": "number", "missing": "number", "both": "number"})
-    for numbers in ("standard", "robust", "quantile"):
-        preparation, encoded = fit(data, [np.array([0, 1]), np.arange(3)], numbers=numbers)
+    for heavy in (False, True):
+        layout = numbers_alone(*columns, heavy=heavy)
+        preparation, encoded = fit(data, [np.array([0, 1]), np.arange(3)], layout=layout)
         dense = dense_of(preparation, encoded)
         assert np.isfinite(dense).all()
-        np.testing.assert_array_equal(dense[0, :, :3], 0.0)
-        assert dense.shape == (2, 3, 5)
+        np.testing.assert_array_equal(dense[0], 0.0)
+        assert dense.shape == (2, 3, 6 if heavy else 3)
 
 
 def test_one_row_is_enough(mixed: Dataset) -> None:
@@ -240,8 +259,8 @@ def test_far_values_are_clipped_to_the_limit() -> None:
 
 def test_knots_too_close_to_divide_by_are_one_step() -> None:
     data = table({"n": [0.0, 5e-324, 1e-323, 1.0]}, {"n": "number"})
-    preparation, encoded = fit(data, numbers="quantile")
-    dense = dense_of(preparation, encoded)[0, :, 0]
+    preparation, encoded = fit(data, layout=numbers_alone("n", heavy=True))
+    dense = dense_of(preparation, encoded)[0, :, 1]
     assert np.isfinite(dense).all()
     assert (np.diff(dense) > 0).all()
 
@@ -301,7 +320,7 @@ def test_predicted_bytes_are_those_of_the_result(mixed: Dataset, dtype: torch.dt
 def test_state_round_trip_is_bitwise(mixed: Dataset) -> None:
     from safetensors.torch import load, save
 
-    stacked, encoded = fit(mixed, EVERY_FOLD, knots=17, impute="mean", limit=8.0)
+    stacked, encoded = fit(mixed, EVERY_FOLD, knots=17, impute="mean", limit=8.0, tail_limit=4.0, text_gain=2.0)
     tensors, text = stacked.state()
     again = Preparation.from_state(load(save(tensors)), text)
     assert again.settings == stacked.settings
@@ -336,11 +355,11 @@ def test_text_needs_tokens(mixed: Dataset) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"numbers": "minmax"}, "auto, standard, robust or quantile, got 'minmax'"),
         ({"impute": "zero"}, "median or mean, got 'zero'"),
         ({"knots": 1}, "knots must be 2 or more, got 1"),
-        ({"limit": 0.0}, "positive number of scales, got 0.0"),
-        ({"limit": float("nan")}, "positive number of scales"),
+        ({"limit": 0.0}, "limit must be a positive number, got 0.0"),
+        ({"tail_limit": float("nan")}, "tail_limit must be a positive number, got nan"),
+        ({"text_gain": float("inf")}, "text_gain must be a positive number, got inf"),
     ],
 )
 def test_settings_are_checked(settings, words) -> None:

@@ -1,0 +1,39 @@
+"""``lanewise completion``: what a shell needs to complete commands, options and their values."""
+
+import click
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash:  lanewise completion bash > ~/.local/share/bash-completion/completions/lanewise
+    zsh:   lanewise completion zsh > ~/.zfunc/_lanewise     (with ~/.zfunc in fpath)
+    fish:  lanewise completion fish > ~/.config/fish/completions/lanewise.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None, f"click knows {shell}"
+    script = kind(context.find_root().command, {}, "lanewise", "_LANEWISE_COMPLETE")
+    # Not source(): it runs a bash of this machine to look at its version, and there may be none.
+    click.echo(script.source_template % script.source_vars())
+
+
+def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Ids of runs that begin so; none where there is no store."""
+    del context, parameter
+    from lanewise.errors import LanewiseError
+    from lanewise.runs.store import RunStore
+
+    try:
+        with RunStore.open(create=False) as store:
+            names = ["last", *(run.id for run in store.list(limit=50))]
+    except LanewiseError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]

@@ -1,0 +1,78 @@
+"""Where the settings of a fit come from: options, then the environment, then a file, then the defaults."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lanewise.errors import ConfigError, UsageError
+from lanewise.settings import FitSettings, checked, read_toml
+
+PREFIX = "LANEWISE_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a fit was told: its source, its settings, where to put the report, and ``words`` on where it was said."""
+
+    source: str
+    settings: Mapping[str, Any]
+    report: Path | None
+    words: str
+
+
+def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any], config: Path | None) -> Given:
+    """Merge the layers of settings and check them, all mistakes at once.
+
+    ``options`` that are None were not given. The file is ``config``, or else ``lanewise.toml`` or the part
+    ``[tool.lanewise]`` of ``pyproject.toml`` in the working directory; it may state ``source`` and ``report`` too.
+
+    Raises ``ConfigError`` for a setting that is unknown or off, ``UsageError`` where there is no source.
+    """
+    file, name = _from_file(config)
+    own = {key: file.pop(key) for key in ("source", "report") if key in file}
+    for key, value in own.items():
+        if not isinstance(value, str):
+            message = f"{key} must be text, got {value!r} (from {name})"
+            raise ConfigError(message)
+    variables = from_environment(os.environ)
+    stated = {key: value for key, value in options.items() if value is not None}
+    source = source or own.get("source")
+    if source is None:
+        message = "name a table to learn from: lanewise fit FILE --target COLUMN, or lanewise fit example:iris"
+        raise UsageError(message)
+    settings = file | variables | stated
+    places = dict.fromkeys(file, name) | {key: PREFIX + key.upper() for key in variables}
+    places = {key: place for key, place in places.items() if key not in stated}
+    # Whoever fits checks again; here the message can say where a setting came from.
+    checked({"target": ""} | settings if source.startswith("example:") else settings, places=places)
+    said = [f"{key} from {place}" for key, place in places.items()]
+    return Given(
+        source=source,
+        settings=settings,
+        report=report or (Path(own["report"]) if "report" in own else None),
+        words=f"also set: {', '.join(said)}" if said else "",
+    )
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings among the variables: ``LANEWISE_SEED`` is ``seed``. An empty variable states nothing.
+
+    >>> from_environment({"LANEWISE_SEED": "3", "LANEWISE_HOME": "/runs", "LANEWISE_BUDGET": ""})
+    {'seed': '3'}
+    """
+    found = {name: environment.get(PREFIX + name.upper(), "") for name in FitSettings.model_fields}
+    return {name: value for name, value in found.items() if value}
+
+
+def _from_file(config: Path | None) -> tuple[dict[str, Any], str]:
+    """The settings of a file and its name."""
+    if config is not None:
+        return read_toml(config), str(config)
+    for name in ("lanewise.toml", "pyproject.toml"):
+        if Path(name).is_file():
+            found = read_toml(Path(name))
+            if found:
+                return found, name
+    return {}, ""

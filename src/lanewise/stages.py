@@ -1,0 +1,285 @@
+"""The stages between a problem and a trained model: plan -> race -> selection -> refit. They need no run store.
+
+``fit`` puts a run around them; the scikit-learn estimators use them as they are.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from lanewise.composing import Choice, as_scored
+from lanewise.deploy.predictor import Interval, Member, Predictor
+from lanewise.errors import UsageError
+from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
+from lanewise.features.preparation import Preparation
+from lanewise.metrics import resolve_metric
+from lanewise.search.halving import Halving
+from lanewise.selection import Contender, compare_ensemble, corrected_score, select
+from lanewise.settings import FitSettings, parse_budget
+from lanewise.storage.durable import load_json, write_atomically
+from lanewise.storage.strict_json import dump_json
+from lanewise.training.journal import Journal, NoJournal
+from lanewise.training.plan import Plan
+from lanewise.training.planning import Budget, Wishes, make_plan, usual_length
+from lanewise.training.problem import Problem, prepare, tree_data
+from lanewise.training.race import Confirmed, Pulse, Race
+from lanewise.training.race import Result as RaceResult
+from lanewise.training.refit import Refitted, refit
+from lanewise.training.teams import DTYPES, TeamBuilder
+from lanewise.training.tree_pool import TreePool
+
+
+class Watcher(Protocol):
+    """Who follows a fit: the command line shows progress, a program may do as it likes."""
+
+    def announce(self, text: str) -> None:
+        """A sentence worth reading now."""
+
+    def pulse(self, pulse: Pulse) -> None:
+        """A sign of life from the race; comes from any thread, but from one at a time."""
+
+
+class Silent:
+    """Follows nothing."""
+
+    def announce(self, text: str) -> None:
+        del text
+
+    def pulse(self, pulse: Pulse) -> None:
+        del pulse
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about."""
+
+    plan: Plan
+    result: RaceResult
+    choice: Choice
+    refitted: Mapping[str, Refitted]
+    predictor: Predictor
+    cutoff: Cutoff | None
+
+
+def train(
+    problem: Problem,
+    settings: FitSettings,
+    *,
+    watcher: Watcher,
+    stop: Callable[[], bool],
+    started: float,
+    journal: Journal | None = None,
+    plan_file: Path | None = None,
+) -> Trained:
+    """Race candidates on a problem, choose one by evidence or an ensemble, and train that on all training rows.
+
+    ``started`` is the time of ``time.monotonic`` that the budget counts from. ``journal`` keeps the state of the
+    race and ``plan_file`` its plan, both to go on from; without them nothing is written.
+
+    Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
+    """
+    data, _ = prepare(problem, refit=False)
+    workers = settings.workers or min(os.cpu_count() or 1, 8)
+    with _pool(problem, settings, workers) as pool:
+        builder = TeamBuilder(
+            data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=pool
+        )
+        policy = Halving()
+        plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
+        watcher.announce(_planned(plan))
+        race = Race(
+            plan=plan,
+            builder=replace(builder, lengths=plan.lengths, compute=DTYPES[plan.precision]),
+            policy=policy,
+            metric=problem.metric,
+            y=problem.y,
+            weight=problem.weight,
+            watch=watcher.pulse,
+            journal=journal or NoJournal(),
+        )
+        result = race.run()
+        choice = choose(problem, plan, result, settings)
+        whole, preparation = prepare(problem, refit=True)
+        final = replace(race, builder=replace(race.builder, data=whole))
+        refitted = refit(final, _to_refit(result, choice))
+    predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
+    return Trained(plan=plan, result=result, choice=choice, refitted=refitted, predictor=predictor, cutoff=cutoff)
+
+
+@contextmanager
+def _pool(problem: Problem, settings: FitSettings, workers: int) -> Iterator[TreePool | None]:
+    """Worker processes for trees, if trees take part."""
+    if not {"lightgbm", "tree"} & set(settings.models):
+        yield None
+        return
+    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1) as pool:
+        yield pool
+
+
+def _plan(
+    file: Path | None, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Halving, spent: float
+) -> Plan:
+    """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
+    if file is not None and file.exists():
+        return Plan.from_json(load_json(file))
+    seconds, steps = parse_budget(settings.budget) if settings.budget else (usual_budget(problem), None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        plan = make_plan(
+            problem,
+            builder,
+            policy,
+            budget=Budget(seconds=seconds, steps=steps),
+            wishes=Wishes(
+                models=settings.models,
+                optimizers=settings.optimizers,
+                sampling="sobol" if settings.search == "halving" else settings.search,
+                seeds=settings.seeds,
+                seed=settings.seed,
+                candidates=settings.candidates,
+            ),
+            spent=spent,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    if file is not None:
+        write_atomically(file, dump_json(plan.to_json()))
+    return plan
+
+
+def usual_budget(problem: Problem) -> float:
+    """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
+    cells = len(problem.train) * max(problem.width.dense, 1)
+    return float(np.clip(60 * cells / 1_000_000, 60, 300))
+
+
+def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettings) -> Choice:
+    """The winner by evidence, its corrected score, and whether an ensemble takes its place."""
+    rows = np.sort(np.concatenate([fold.valid for fold in problem.folds]))
+    contenders = tuple(
+        Contender(
+            id=item.candidate.id,
+            prediction=as_scored(problem, item.predictions[rows]),
+            cost=plan.costs[item.candidate.id.split("-slower")[0]],
+            is_default=item.candidate.is_default,
+        )
+        for item in result.confirmed
+    )
+    evidence: dict[str, Any] = {
+        "y": problem.y[rows],
+        "metric": problem.metric,
+        "seed": settings.seed,
+        "weight": None if problem.weight is None else problem.weight[rows],
+        "clusters": None if problem.clusters is None else problem.clusters[rows],
+    }
+    selection = select(contenders, **evidence)
+    corrected = corrected_score(contenders, **evidence)
+    weights = {selection.winner: 1.0}
+    ensemble = None
+    if settings.ensemble != "never" and len(contenders) > 1:
+        ensemble = compare_ensemble(contenders, **evidence)
+        if settings.ensemble == "always" or ensemble.worthwhile:
+            weights = {
+                contender.id: float(weight)
+                for contender, weight in zip(contenders, ensemble.weights, strict=True)
+                if weight > 0
+            }
+    return Choice(
+        contenders=contenders, selection=selection, corrected=corrected, ensemble=ensemble, weights=weights, rows=rows
+    )
+
+
+def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
+    """The members of the model, and the default to compare with on the test rows."""
+    return [item for item in result.confirmed if item.candidate.id in choice.weights or item.candidate.is_default]
+
+
+def _predictor(
+    problem: Problem, preparation: Preparation, choice: Choice, refitted: Mapping[str, Refitted], settings: FitSettings
+) -> tuple[Predictor, Cutoff | None]:
+    members = tuple(
+        Member(fitted=fitted, weight=weight / len(refitted[name].members))
+        for name, weight in choice.weights.items()
+        for fitted in refitted[name].members
+    )
+    out_of_fold = mixed(choice)
+    y, weight = problem.y[choice.rows], None if problem.weight is None else problem.weight[choice.rows]
+    cutoff, interval = None, None
+    if problem.task.kind == "binary":
+        cutoff = _cutoff(problem, y, out_of_fold, weight, settings)
+    elif not problem.task.is_classification:
+        half = interval_half_width(y, out_of_fold, level=0.9)
+        interval = Interval(level=0.9, half_width=half) if np.isfinite(half) else None
+    predictor = Predictor(
+        task=problem.task,
+        contract=problem.contract,
+        preparation=preparation,
+        members=members,
+        threshold=cutoff.value if cutoff else 0.5,
+        interval=interval,
+    )
+    return predictor, cutoff
+
+
+def mixed(choice: Choice) -> np.ndarray:
+    """Out-of-fold predictions of the chosen model, in the form of the metrics."""
+    by_id = {contender.id: contender.prediction for contender in choice.contenders}
+    return np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
+
+
+def _cutoff(
+    problem: Problem, y: np.ndarray, out_of_fold: np.ndarray, weight: np.ndarray | None, settings: FitSettings
+) -> Cutoff:
+    """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric (F1 if none is)."""
+    asked = settings.threshold or (problem.metric.name if problem.metric.uses_threshold else "f1")
+    try:
+        value = float(asked)
+    except ValueError:
+        metric = resolve_metric(asked, problem.task.kind)
+        clusters = (
+            None
+            if problem.clusters is None
+            else problem.clusters[np.sort(np.concatenate([f.valid for f in problem.folds]))]
+        )
+        return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
+    if not 0 < value < 1:
+        message = f"threshold must be a metric or a number between 0 and 1, got {asked}"
+        raise UsageError(message)
+    return Cutoff(value=value, metric="", words=f"the threshold was stated: {value:g}", curve=())
+
+
+def _planned(plan: Plan) -> str:
+    families = {candidate.model for candidate in plan.candidates}
+    return f"{len(plan.candidates)} candidates of {len(families)} families, {plan.workers} workers"
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """A question ``stop()`` that turns true on Ctrl-C or SIGTERM; a second Ctrl-C acts at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,93 @@
+"""Underfit, good, overfit: the verdict from scores, and advice that fits."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lanewise.explain import Fit, diagnose
+from lanewise.metrics import METRICS
+
+RMSE, AUC = METRICS["rmse"], METRICS["roc_auc"]
+RISING = tuple(np.linspace(0.1, 1.0, 10))
+
+
+@pytest.fixture
+def read(make):
+    def run(train, valid, guess=1.0, *, metric=RMSE, curve=(), error=0.0, stop=1.0, columns=None, **settings):
+        fit = Fit(train=train, valid=valid, guess=guess, curve=curve, fractions=RISING[: len(curve)], error=error)
+        return diagnose(fit, metric, make.candidate("a", **settings), stop=stop, columns=columns)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "verdict", "words"),
+    [
+        (0.28, 0.32, "good", "holds for new rows"),
+        (0.10, 0.30, "good", "holds for new rows"),  # boosted trees: a gap, but little of what was learned is lost
+        (0.05, 0.60, "overfit", "58% of what it learned holds for its training rows only"),
+        (0.10, 1.02, "overfit", "nothing that holds for new ones"),
+        (0.99, 1.00, "underfit", "no better than a guess"),
+        (0.30, 0.28, "good", "holds for new rows"),
+    ],
+)
+def test_the_verdict(read, train, valid, verdict, words):
+    found = read(train, valid, error=0.01)
+    assert found.verdict == verdict
+    assert words in found.words
+    assert (found.train, found.valid) == (train, valid)
+
+
+def test_scores_to_be_maximised_are_read_the_same_way(read):
+    assert read(0.99, 0.70, 0.5, metric=AUC).verdict == "overfit"
+    assert read(0.93, 0.90, 0.5, metric=AUC).verdict == "good"
+    assert read(0.51, 0.50, 0.5, metric=AUC, error=0.01).verdict == "underfit"
+
+
+def test_a_curve_that_still_falls_is_underfit_only_while_little_is_lost(read):
+    falling = tuple(1.0 - 0.06 * n for n in range(10))
+    assert read(0.45, 0.46, curve=falling).verdict == "underfit"
+    assert read(0.10, 0.40, curve=falling).verdict == "good"
+    assert "longer training" in read(0.45, 0.46, curve=falling).advice[-2]
+
+
+def test_a_curve_that_turned_is_overfit_unless_it_was_stopped_in_time(read):
+    turned = (0.9, 0.5, 0.4, 0.42, 0.45, 0.5, 0.55)
+    assert read(0.35, 0.4, curve=turned).verdict == "overfit"
+    stopped = read(0.35, 0.4, curve=turned, stop=0.3)
+    assert stopped.verdict == "good"
+    assert "it was stopped at 30%" in stopped.words
+    assert stopped.advice[0] == "Done: stopped at 30% of the full length, where the validation score was best."
+
+
+def test_what_was_done_is_told_from_the_settings(read):
+    found = read(0.3, 0.32, dropout=0.2, weight_decay=0.0, l1=0.001, columns=(12, 30), bagging_fraction=0.8)
+    assert found.advice == (
+        "Done: dropout 0.2; L1 penalty 0.001; the L1 penalty removed 12 of 30 columns; each tree saw 80% of the rows.",
+    )
+    assert read(0.3, 0.32, feature_fraction=1.0).advice == ()
+
+
+@pytest.mark.parametrize(("train", "valid"), [(0.05, 0.6), (0.1, 1.02)])
+def test_against_overfitting_never_more_model(read, train, valid):
+    advice = " ".join(read(train, valid).advice).lower()
+    assert "more rows" in advice
+    assert "simpler model" in advice
+    for wrong in ("complex", "larger", "longer", "weaker", "wider", "deeper"):
+        assert wrong not in advice
+
+
+def test_what_is_unknown_does_not_decide(read):
+    assert read(math.nan, math.nan) is None
+    assert read(0.3, math.nan) is None
+    without_train = read(math.nan, 0.4)
+    assert without_train.verdict == "good"
+    assert "training rows" not in without_train.words
+    assert read(0.30, 0.31, math.nan).verdict == "good"
+    assert read(0.3, 0.4, curve=(math.nan, 0.5, 0.4)).verdict == "good"
+
+
+def test_noise_alone_is_no_overfitting(read):
+    assert read(0.90, 0.94, error=0.04).verdict == "underfit"  # within two errors of the guess
+    assert read(0.80, 0.88, error=0.05).verdict == "good"

@@ -1,0 +1,153 @@
+"""The summary: plain, exact, and never more than the evidence."""
+
+import math
+
+import pytest
+
+from lanewise.explain import Decision, Outcome, Score, summary
+from lanewise.explain.figures import between, gap, score
+from lanewise.metrics import METRICS
+from lanewise.statistics import Difference
+
+RMSE, ACCURACY = METRICS["rmse"], METRICS["accuracy"]
+
+
+def outcome(**changes):
+    given = {
+        "target": "price",
+        "winner": "mlp 128x2, adamw, lr 0.003",
+        "is_default": False,
+        "test": Score(value=4.231, low=3.95, high=4.52),
+        "rows": 1200,
+        "guess": Score(value=9.87),
+        "default": "lightgbm, lr 0.1",
+        "default_test": Score(value=4.61),
+        "over_default": Difference(mean=0.372, standard_error=0.12, low=0.14, high=0.6),
+    }
+    return Outcome(**{**given, **changes})
+
+
+def decision(question="Which model?", errors: float | None = 3.2, verdict="clear", difference=0.3712):
+    return Decision(
+        question=question,
+        chosen="mlp",
+        over="lightgbm",
+        difference=difference,
+        standard_errors=errors,
+        verdict=verdict,
+    )
+
+
+def test_the_whole_story():
+    found = summary(
+        outcome(
+            ties=("linear, lbfgs",),
+            decisions=(
+                decision(),
+                decision("Which optimizer?", 1.4, "likely"),
+                decision("Which schedule?", 0.2, "a tie"),
+            ),
+            threshold="0.31 gives F1 0.62.",
+            warnings=("column id looks like a row number",),
+        ),
+        RMSE,
+    )
+    assert found == [
+        "mlp 128x2, adamw, lr 0.003 predicts price best.",
+        "On 1,200 untouched test rows its RMSE is 4.23 (95% interval 3.95 to 4.52); a guess has 9.87, the default 4.61 "
+        "(lower is better).",
+        "Out of fold it is 0.37 better than the default, lightgbm, lr 0.1: 3.1 paired standard errors.",
+        "Within one paired standard error of the best score, so no worse as far as the evidence goes: linear, lbfgs.",
+        "Model: mlp over lightgbm, RMSE better by 0.37, 3.2 standard errors.",
+        "Optimizer: mlp over lightgbm, RMSE better by 0.37, 1.4 standard errors, likely but not certain.",
+        "The answer is yes from a probability of 0.31 gives F1 0.62.",
+        "Heed: Column id looks like a row number.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("test", "metric", "guess"),
+    [
+        (Score(value=9.5, low=9.0, high=10.0), RMSE, 9.2),
+        (Score(value=0.52, low=0.47, high=0.56), ACCURACY, 0.5),
+        (Score(value=10.5), RMSE, 9.2),
+    ],
+)
+def test_a_guess_that_was_not_beaten_is_the_headline(test, metric, guess):
+    first = summary(outcome(test=test, guess=Score(value=guess)), metric)[0]
+    assert first.startswith("No model was shown to predict price better than a guess")
+
+
+def test_the_default_that_stays():
+    found = summary(outcome(is_default=True, winner="lightgbm, lr 0.1", decisions=(decision(errors=0.4),)), RMSE)
+    assert found[0] == "The default, lightgbm, lr 0.1, predicts price: nothing that ran was reliably better."
+    assert "the default 4.61" not in found[1]
+    assert found[2] == "No single choice made a difference that the evidence can tell from chance."
+    assert len(found) == 3
+
+
+def test_choices_without_an_error_are_not_told():
+    assert len(summary(outcome(decisions=(decision(errors=None, verdict="screen only"),)), RMSE)) == 3
+
+
+def test_what_else_differs_goes_with_the_choice():
+    choice = decision("Which learning rate?", verdict="clear (the two also differ in dropout)")
+    assert summary(outcome(decisions=(choice,)), RMSE)[-1].endswith(
+        "3.2 standard errors (the two also differ in dropout)."
+    )
+
+
+def test_many_of_anything_are_counted():
+    found = summary(outcome(ties=tuple("abcdef"), warnings=tuple("uvwxy"), decisions=(decision(),) * 5), RMSE)
+    assert any(line.endswith("a, b, c and 3 more.") for line in found)
+    assert sum(line.startswith("Heed") for line in found) == 4
+    assert sum(line.startswith("Model") for line in found) == 3
+
+
+@pytest.mark.parametrize("missing", [{"test": None}, {"test": Score(value=math.nan)}])
+def test_without_a_test_score_there_is_no_sentence_on_it(missing):
+    found = summary(outcome(**missing), RMSE)
+    assert found[0].endswith("predicts price best.")
+    assert not any("test rows" in line for line in found)
+
+
+def test_no_sentence_holds_what_is_unknown():
+    nothing = Difference(mean=math.nan, standard_error=math.nan, low=math.nan, high=math.nan)
+    found = summary(outcome(over_default=nothing, guess=Score(value=math.nan), default_test=None), RMSE)
+    assert not any("nan" in line for line in found)
+    assert len(found) == 2
+
+
+def test_shares_are_read_in_percent():
+    found = summary(
+        outcome(
+            test=Score(value=0.8731, low=0.861, high=0.885),
+            guess=Score(value=0.5),
+            default_test=Score(value=0.86),
+            over_default=Difference(mean=0.0123, standard_error=0.004, low=0.0, high=0.0),
+        ),
+        ACCURACY,
+    )
+    assert "accuracy is 87.3% (95% interval 86.1% to 88.5%); a guess has 50.0%" in found[1]
+    assert "it is 1.2 points better" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "words"),
+    [
+        (0.31237, 0.0145, "0.312"),
+        (1234567.0, 5210.0, "1,235,000"),
+        (2.0, 0.4, "2.0"),
+        (0.0, None, "0"),
+        (-0.001, 0.2, "0.00"),
+    ],
+)
+def test_digits_follow_the_interval(value, half, words):
+    assert score("rmse", value, half) == words
+
+
+def test_gaps_and_bounds():
+    assert gap("rmse", 0.000123) == "0.00012"
+    assert gap("accuracy", -0.2) == "20.0 points"
+    assert between("rmse", 47100.0, 49400.0) == "47,100 to 49,400"
+    assert score("rmse", math.nan) == "unknown"
