@@ -11,31 +11,38 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import Tags, check_random_state, column_or_1d
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    assert_all_finite,
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 
+from lanewise.composing import Stage, Unrecorded, compose
 from lanewise.data.dataset import Dataset
+from lanewise.deploy.predictor import Predictor
+from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.errors import DataError, Interrupted, UsageError
+from lanewise.estimator_data import (
+    as_numbers,
+    checked_table,
+    checked_target,
+    checked_weight,
+    pose_rows,
+    read_like_training,
+    read_rows,
+    task_of,
+)
+from lanewise.reporting.document import finite_or_null
+from lanewise.reporting.report import render
 from lanewise.settings import FitSettings, checked, parse_budget
-from lanewise.task import DEFAULT_METRIC, Task, TaskKind
-
-if TYPE_CHECKING:
-    from lanewise.deploy.predictor import Predictor
-    from lanewise.stages import Trained
-    from lanewise.training.problem import Problem
-    from lanewise.training.race import Pulse
+from lanewise.stages import Silent, Trained, stop_on_signals, train
+from lanewise.storage.durable import confine
+from lanewise.task import Task
+from lanewise.training.problem import Problem
+from lanewise.training.race import Pulse
 
 FAMILIES = ("lightgbm", "mlp", "linear", "tree")
 
@@ -43,15 +50,13 @@ FAMILIES = ("lightgbm", "mlp", "linear", "tree")
 class _Estimator(BaseEstimator, ABC):
     """What the classifier and the regressor share: reading, racing, predicting, and being copied."""
 
-    predictor_: "Predictor"
+    predictor_: Predictor
     document_: Mapping[str, Any]
     n_features_in_: int
 
     @property
     def report_(self) -> str:
         """The report as one HTML page."""
-        from lanewise.reporting.report import render
-
         check_is_fitted(self)
         return render(self.document_)
 
@@ -63,7 +68,7 @@ class _Estimator(BaseEstimator, ABC):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state: dict[str, Any] = dict(cast(Any, super().__getstate__()))
         if "predictor_" in state:
             state["predictor_"] = _packed(state["predictor_"])
         return state
@@ -79,11 +84,9 @@ class _Estimator(BaseEstimator, ABC):
 
     def _race(self, dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: Task, seed: int) -> None:
         """Train on rows that were read and checked; ``y [N]`` holds class indices or numbers."""
-        from lanewise.stages import Silent, stop_on_signals, train
-
         started = time.monotonic()
         settings = self._settings(task.target, seed)
-        problem = _pose(dataset, y, weight, task, settings)
+        problem = pose_rows(dataset, y, weight, task, settings)
         watcher = _Lines() if self.get_params(deep=False)["verbose"] else Silent()
         with stop_on_signals() as stop:
             try:
@@ -96,16 +99,8 @@ class _Estimator(BaseEstimator, ABC):
 
     def _responses(self, X: Any) -> np.ndarray:
         """Means ``[N, 1]`` or class probabilities ``[N, K]``."""
-        from lanewise.data.in_memory import from_memory
-        from lanewise.data.reading import read_like
-
         check_is_fitted(self)
-        frame, _, _ = from_memory(_checked_table(self, X, reset=False))
-        columns = self.predictor_.contract.columns
-        # scikit-learn has compared the names, or has none: columns are told by their places.
-        frame.columns = [column.name for column in columns]
-        dataset = read_like(frame, {column.name: column.kind for column in columns})
-        _refuse_infinite(dataset)
+        dataset = read_like_training(checked_table(self, X, reset=False), self.predictor_.contract)
         return np.concatenate(list(self.predictor_.responses(dataset)))
 
 
@@ -188,11 +183,11 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         Rows of weight 0 are left out. Raises ``ValueError`` (``DataError``) for unusable rows, ``TrainingError``
         where no candidate could be trained.
         """
-        X = _checked_table(self, X, y, reset=True)
-        y = _checked_target(X, y)
+        X = checked_table(self, X, y, reset=True)
+        y = checked_target(X, y)
         check_classification_targets(y)
-        used, weight = _checked_weight(sample_weight, X)
-        dataset = _read(X, used)
+        used, weight = checked_weight(sample_weight, X)
+        dataset = read_rows(X, used)
         self.classes_, codes = np.unique(y[used], return_inverse=True)
         if len(self.classes_) < 2:
             message = f"y has 1 class, {self.classes_[0]!r}; a classifier needs at least 2 classes"
@@ -201,7 +196,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
             by_class = compute_sample_weight(self.class_weight, y[used])
             weight = by_class if weight is None else weight * by_class
         kind = "binary" if len(self.classes_) == 2 else "multiclass"
-        task = _task(dataset, kind, self.metric, classes=tuple(map(str, self.classes_.tolist())))
+        task = task_of(dataset, kind, self.metric, classes=tuple(map(str, self.classes_.tolist())))
         self._race(dataset, codes.astype(np.int64), weight, task, _seed(self.random_state))
         return self
 
@@ -271,17 +266,17 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         Rows of weight 0 are left out. Raises ``ValueError`` (``DataError``) for unusable rows, ``TrainingError``
         where no candidate could be trained.
         """
-        X = _checked_table(self, X, y, reset=True)
-        y = _numbers(_checked_target(X, y))
+        X = checked_table(self, X, y, reset=True)
+        y = as_numbers(checked_target(X, y))
         if self.task not in ("regression", "count"):
             message = f"task must be 'regression' or 'count', got {self.task!r}"
             raise UsageError(message)
         if self.task == "count" and np.any((y < 0) | (y != np.floor(y))):
             message = "y holds numbers below zero or with fractions, and counts are whole; use task='regression'"
             raise DataError(message)
-        used, weight = _checked_weight(sample_weight, X)
-        dataset = _read(X, used)
-        task = _task(dataset, self.task, self.metric)
+        used, weight = checked_weight(sample_weight, X)
+        dataset = read_rows(X, used)
+        task = task_of(dataset, self.task, self.metric)
         self._race(dataset, y[used], weight, task, _seed(self.random_state))
         return self
 
@@ -317,130 +312,9 @@ def _seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-# -- reading ------------------------------------------------------------------------------------------
-
-
-def _is_table(X: Any) -> bool:
-    """Whether this is a pandas or polars table, told without importing either."""
-    return type(X).__module__.partition(".")[0] in ("pandas", "polars") and hasattr(X, "columns")
-
-
-def _checked_table(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, reset: bool) -> Any:
-    """A table as it is, anything else as an array ``[N, D]``; names and number of columns as scikit-learn has them."""
-    if _is_table(X):
-        validate_data(estimator, X, y, reset=reset, skip_check_array=True)
-        return X
-    if isinstance(y, str):
-        return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
-    checks = {"dtype": None, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2}
-    return validate_data(
-        estimator, X, y, reset=reset, validate_separately=(checks, {"ensure_2d": False, "dtype": None})
-    )[0]
-
-
-def _checked_target(X: Any, y: Any) -> np.ndarray:
-    """The target ``[N]``, without missing values."""
-    y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
-    check_consistent_length(X, y)
-    return y
-
-
-def _numbers(y: np.ndarray) -> np.ndarray:
-    try:
-        return y.astype(np.float64)
-    except (TypeError, ValueError):
-        message = f"y holds values of type {y.dtype} that are no numbers; a regressor needs numbers"
-        raise DataError(message) from None
-
-
-def _checked_weight(sample_weight: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Row numbers of weight above zero, and their weights."""
-    rows = np.arange(len(X))
-    if sample_weight is None:
-        return rows, None
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    used = rows[weight > 0]
-    return used, weight[used]
-
-
-def _read(X: Any, used: np.ndarray) -> Dataset:
-    """The rows ``used`` of a table or an array, every column typed on them."""
-    from lanewise.data.in_memory import from_memory
-    from lanewise.data.reading import read
-
-    frame, _, _ = from_memory(X)
-    dataset = read(frame[used])
-    if len(dataset.kinds) < frame.width:
-        aside = next(name for name in frame.columns if name not in dataset.kinds)
-        message = f"column {aside!r} is of type {frame[aside].dtype}, and a cell must be a single value"
-        raise DataError(message)
-    _refuse_infinite(dataset)
-    return dataset
-
-
-def _refuse_infinite(dataset: Dataset) -> None:
-    for finding in dataset.findings:
-        if finding.code == "infinite_values":
-            message = f"column {finding.column!r} contains infinity; replace it by a number or by a missing value"
-            raise DataError(message)
-
-
-# -- the problem, without an audit and without a test set -----------------------------------------------
-
-
-def _task(dataset: Dataset, kind: TaskKind, metric: str | None, *, classes: tuple[str, ...] = ()) -> Task:
-    from lanewise.metrics import resolve_metric
-
-    target = "y"
-    while target in dataset.kinds:
-        target += "_"
-    metric = resolve_metric(metric or DEFAULT_METRIC[kind], kind).name
-    return Task(target=target, kind=kind, metric=metric, classes=classes)
-
-
-def _pose(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: Task, settings: FitSettings) -> "Problem":
-    """The problem of rows that are all for training; equal rows stay in one fold where that is fair."""
-    from lanewise.data.contract import DataContract
-    from lanewise.data.duplicates import duplicate_groups, kept_together
-    from lanewise.data.splits import default_folds, fold_count, folds
-    from lanewise.features.layout import Layout, LayoutSettings
-    from lanewise.metrics import resolve_metric
-    from lanewise.training.problem import Problem
-
-    rows, features = np.arange(len(y)), tuple(dataset.kinds)
-    group = kept_together(duplicate_groups(dataset, features), rows)
-    wanted = settings.folds or default_folds(len(rows))
-    count, fewer = fold_count(y, rows, task=task, count=wanted, group=group)
-    layout = Layout.fit(dataset, features, rows, settings=LayoutSettings())
-    return Problem(
-        dataset=dataset,
-        task=task,
-        metric=resolve_metric(task.metric, task.kind),
-        contract=DataContract.of(dataset, task=task, features=features, rows=rows),
-        features=features,
-        set_aside={},
-        findings=(*dataset.findings, *fewer),
-        y=y,
-        weight=None if weight is None else weight / weight.mean(),
-        train=rows,
-        test=rows[:0],
-        folds=folds(y, rows, task=task, count=count, seed=settings.seed, group=group),
-        layout=layout,
-        encoded=layout.encode(dataset),
-        clusters=group,
-    )
-
-
-# -- the result ---------------------------------------------------------------------------------------
-
-
 def _document(
-    problem: "Problem", trained: "Trained", settings: FitSettings, *, command: str, seconds: float
+    problem: Problem, trained: Trained, settings: FitSettings, *, command: str, seconds: float
 ) -> dict[str, Any]:
-    from lanewise.composing import Stage, Unrecorded, compose
-    from lanewise.reporting.document import finite_or_null
-
     stage = Stage(
         run=Unrecorded(created=datetime.now(UTC).isoformat(timespec="milliseconds"), command=command),
         settings=settings,
@@ -466,28 +340,23 @@ class _Lines:
     def announce(self, text: str) -> None:
         print(text, file=sys.stderr)
 
-    def pulse(self, pulse: "Pulse") -> None:
+    def pulse(self, pulse: Pulse) -> None:
         at = (pulse.phase, int(10 * pulse.done))
         if at != self._last:
             self._last = at
             print(f"{pulse.phase} {pulse.done:.0%}: {pulse.leader} {pulse.score:.4g}", file=sys.stderr)
 
 
-def _packed(predictor: "Predictor") -> dict[str, bytes]:
+def _packed(predictor: Predictor) -> dict[str, bytes]:
     """The files of a saved model by name: bytes are all that a pickle of an estimator holds of its model."""
-    from lanewise.deploy.saving import save_predictor
-
     with tempfile.TemporaryDirectory(prefix="lanewise-") as folder:
         model = Path(folder) / "model"
         save_predictor(model, predictor)
         return {file.name: file.read_bytes() for file in model.iterdir()}
 
 
-def _unpacked(files: Mapping[str, bytes]) -> "Predictor":
+def _unpacked(files: Mapping[str, bytes]) -> Predictor:
     """The predictor of saved files; ``StoreError`` where they are damaged."""
-    from lanewise.deploy.saving import load_predictor
-    from lanewise.storage.durable import confine
-
     with tempfile.TemporaryDirectory(prefix="lanewise-") as folder:
         model = Path(folder) / "model"
         model.mkdir()

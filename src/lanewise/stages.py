@@ -17,15 +17,16 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from lanewise.agreement import check_agreement
 from lanewise.composing import Choice, as_scored
+from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
-from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
 from lanewise.features.preparation import Preparation
 from lanewise.metrics import resolve_metric
 from lanewise.search.halving import Halving
 from lanewise.selection import Contender, compare_ensemble, corrected_score, select
-from lanewise.settings import FitSettings, parse_budget
+from lanewise.settings import FitSettings, parse_budget, threshold_value
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.journal import Journal, NoJournal
@@ -88,6 +89,7 @@ def train(
 
     Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
     """
+    check_agreement(problem, settings)
     data, _ = prepare(problem, refit=False)
     workers = settings.workers or min(os.cpu_count() or 1, 8)
     with _pool(problem, settings, workers) as pool:
@@ -243,9 +245,8 @@ def _cutoff(
 ) -> Cutoff:
     """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric (F1 if none is)."""
     asked = settings.threshold or (problem.metric.name if problem.metric.uses_threshold else "f1")
-    try:
-        value = float(asked)
-    except ValueError:
+    value = threshold_value(asked)
+    if value is None:
         metric = resolve_metric(asked, problem.task.kind)
         clusters = (
             None
@@ -253,15 +254,12 @@ def _cutoff(
             else problem.clusters[np.sort(np.concatenate([f.valid for f in problem.folds]))]
         )
         return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
-    if not 0 < value < 1:
-        message = f"threshold must be a metric or a number between 0 and 1, got {asked}"
-        raise UsageError(message)
     return Cutoff(value=value, metric="", words=f"the threshold was stated: {value:g}", curve=())
 
 
 def _planned(plan: Plan) -> str:
-    families = {candidate.model for candidate in plan.candidates}
-    return f"{len(plan.candidates)} candidates of {len(families)} families, {plan.workers} workers"
+    families = dict.fromkeys(candidate.model for candidate in plan.candidates)
+    return f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), {counted(plan.workers, 'worker')}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lanewise.cli.completion import complete_runs
 from lanewise.cli.options import SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, copy_report
 
@@ -14,121 +15,80 @@ TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
 ENSEMBLES = ("auto", "always", "never")
 DEVICES = ("auto", "cpu")
+OPTIMIZERS = ("lbfgs", "adamw", "adam", "rmsprop", "nesterov", "momentum", "sgd", "gd")
 
-data_options = section(
-    "Data",
-    (
-        "--target",
-        {"metavar": "COLUMN", "multiple": True, "callback": stated_once, "help": "Column to predict; an example knows its own."},
-    ),
-    ("--task", {"type": click.Choice(TASKS), "show_default": "found from the target", "help": "What kind of target."}),
-    (
-        "--metric",
-        {
-            "metavar": "NAME",
-            "show_default": "log_loss, rmse or poisson_deviance",
-            "help": "What decides the race: accuracy, roc_auc, f1, mae, ...",
-        },
-    ),
-    ("--drop", {"metavar": "COLUMNS", "help": "Columns to leave out, separated by commas."}),
-    ("--test", {"metavar": "FILE", "help": "A test set of your own, instead of held-out rows."}),
-    (
-        "--test-fraction",
-        {"type": float, "metavar": "SHARE", "show_default": "0.25 below 500 rows, then 0.2", "help": "Share of rows held out for the test."},
-    ),
-    ("--group", {"metavar": "COLUMN", "help": "Rows of one group are never split between training and test."}),
-    ("--time", {"metavar": "COLUMN", "help": "Train on the past, judge on the future."}),
-    ("--weight", {"metavar": "COLUMN", "help": "Weights of the rows."}),
-    (
-        "--class-weights",
-        {"metavar": "WEIGHTS", "help": "'balanced', or weights of classes such as no=1,yes=5."},
-    ),
-    (
-        "--threshold",
-        {
-            "metavar": "METRIC|NUMBER",
-            "show_default": "f1",
-            "help": "Two classes: the metric to choose the decision threshold by, or the threshold itself.",
-        },
-    ),
-)  # fmt: skip
-
-race_options = section(
-    "Race",
-    (
-        "--budget",
-        {
-            "metavar": "TIME|STEPS",
-            "show_default": "60s to 300s, by the size of the table",
-            "help": "30s, 10min, or 2000steps, which depends on no clock.",
-        },
-    ),
-    (
-        "--models",
-        {"metavar": "NAMES", "show_default": "lightgbm,mlp,linear,tree", "help": "Families that race, separated by commas."},
-    ),
-    (
-        "--optimizers",
-        {
-            "metavar": "NAMES",
-            "show_default": "those that suit each family",
-            "help": "Optimizers that race: lbfgs, adamw, adam, rmsprop, nesterov, momentum, sgd, gd.",
-        },
-    ),
-    ("--search", {"type": click.Choice(SEARCHES), "show_default": "halving", "help": "How candidates are drawn."}),
-    (
-        "--candidates",
-        {"type": int, "metavar": "N", "show_default": "as the budget allows", "help": "Candidates of each family."},
-    ),
-    (
-        "--folds",
-        {"type": int, "metavar": "N", "show_default": "10, 5 or 3, by rows", "help": "Folds of the cross-validation."},
-    ),
-    (
-        "--seeds",
-        {"type": int, "metavar": "N", "show_default": "3, 2 or 1, by rows", "help": "Trainings of each confirmed candidate per fold."},
-    ),
-    ("--seed", {"type": int, "metavar": "N", "show_default": "0", "help": "Every random number follows from it."}),
-    (
-        "--ensemble",
-        {
-            "type": click.Choice(ENSEMBLES),
-            "show_default": "auto",
-            "help": "Average several candidates; 'auto' does where that is clearly better.",
-        },
-    ),
-    ("--device", {"type": click.Choice(DEVICES), "show_default": "auto", "help": "Where to train."}),
-    (
-        "--workers",
-        {"type": int, "metavar": "N", "show_default": "all cores, at most 8", "help": "Threads and processes."},
-    ),
-)  # fmt: skip
-
-output_options = section(
-    "Output",
-    (
-        "--config",
-        {
-            "type": click.Path(path_type=Path),
-            "metavar": "FILE",
-            "show_default": "lanewise.toml or pyproject.toml",
-            "help": "A TOML file with any of these settings.",
-        },
-    ),
-    (
-        "--report",
-        {"type": click.Path(path_type=Path, dir_okay=False), "metavar": "FILE", "help": "Copy the HTML report here."},
-    ),
-    ("--json", {"is_flag": True, "help": "Print the run document instead of the summary."}),
-    ("--quiet", {"is_flag": True, "help": "No progress on stderr."}),
-)
+data = section("Data")
+race = section("Race")
+output = section("Output")
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", required=False)
-@data_options
-@race_options
-@output_options
+@data(
+    "--target", metavar="COLUMN", multiple=True, callback=stated_once, help="Column to predict; examples know theirs."
+)
+@data("--task", type=click.Choice(TASKS), metavar="KIND", help=f"{', '.join(TASKS)}.", usual="found")
+@data(
+    "--metric",
+    metavar="NAME",
+    help="What decides the race: accuracy, roc_auc, f1, mae, r2, ...",
+    usual="log_loss, rmse or poisson_deviance",
+)
+@data("--drop", metavar="COLUMNS", help="Columns to leave out, separated by commas.")
+@data("--test", metavar="FILE", help="A test set of your own, instead of held-out rows.")
+@data(
+    "--test-fraction",
+    type=float,
+    metavar="SHARE",
+    help="Share of rows held out for the test.",
+    usual="0.25 below 500 rows, then 0.2",
+)
+@data("--group", metavar="COLUMN", help="Rows of one group stay together in every split.")
+@data("--time", metavar="COLUMN", help="Train on the past, judge on the future.")
+@data("--weight", metavar="COLUMN", help="Weights of the rows.")
+@data("--class-weights", metavar="WEIGHTS", help="'balanced', or weights such as no=1,yes=5.")
+@data(
+    "--threshold",
+    metavar="METRIC|NUMBER",
+    help="Two classes: the metric to choose the decision threshold by, or the threshold itself.",
+    usual="f1",
+)
+@race(
+    "--budget",
+    metavar="TIME|STEPS",
+    help="30s, 10min, 1h; or 2000steps, which depends on no clock.",
+    usual="60s to 300s, by the size of the table",
+)
+@race("--models", metavar="NAMES", help="Families that race, separated by commas.", usual="lightgbm,mlp,linear,tree")
+@race(
+    "--optimizers",
+    metavar="NAMES",
+    help=f"Optimizers that race: {', '.join(OPTIMIZERS)}.",
+    usual="those that suit each family",
+)
+@race("--search", type=click.Choice(SEARCHES), help="How candidates are drawn.", usual="halving")
+@race("--candidates", type=int, metavar="N", help="Candidates of each family.", usual="as the budget allows")
+@race("--folds", type=int, metavar="N", help="Folds of the cross-validation.", usual="10, 5 or 3, by rows")
+@race("--seeds", type=int, metavar="N", help="Trainings of a candidate per fold.", usual="3, 2 or 1, by rows")
+@race("--seed", type=int, metavar="N", help="Every random number follows from it.", usual="0")
+@race(
+    "--ensemble",
+    type=click.Choice(ENSEMBLES),
+    help="Average several candidates; 'auto' does where that is clearly better.",
+    usual="auto",
+)
+@race("--device", type=click.Choice(DEVICES), help="Where to train.", usual="auto")
+@race("--workers", type=int, metavar="N", help="Threads and processes.", usual="all cores, at most 8")
+@output(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file with any of these settings.",
+    usual="lanewise.toml, or [tool.lanewise] of pyproject.toml",
+)
+@output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Copy the HTML report here.")
+@output("--json", is_flag=True, help="Print the run document instead of the summary.")
+@output("--quiet", is_flag=True, help="No progress on stderr.")
 def fit(
     source: str | None, *, config: Path | None, report: Path | None, json: bool, quiet: bool, **options: Any
 ) -> None:
@@ -156,7 +116,7 @@ def fit(
 
 
 @click.command()
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def resume(run: str, *, as_json: bool, quiet: bool) -> None:

@@ -101,7 +101,7 @@ def _abandon_stdout() -> None:
 
 def _usage(error: click.ClickException) -> str:
     """A mistake on the command line in one line, with the help to look at."""
-    text = clean(error.format_message()).rstrip(".")
+    text = clean(error.format_message()).rstrip(".").replace(". (", " (")
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{text}; see: {context.command_path} --help" if context else text

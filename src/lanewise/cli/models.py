@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="FILE",
-    show_default="standard output",
-    help="Where to write.",
+    help="Where to write.  [default: standard output]",
 )
 def predict(run: str, source: str, *, output: Path | None) -> None:
     """Predict the rows of a table, as CSV in the same order.
@@ -52,8 +51,8 @@ def predict(run: str, source: str, *, output: Path | None) -> None:
 
 @click.command()
 @click.argument("run", shell_complete=complete_runs)
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--sample", metavar="FILE", show_default="the run's own", help="Rows to check the exported model on.")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--sample", metavar="FILE", help="Rows to check the model on.  [default: those of the run]")
 def export(run: str, output: Path, *, sample: str | None) -> None:
     """Export the model to ONNX, preprocessing included.
 

@@ -1,20 +1,21 @@
 """Commands that explain themselves: options in sections, commands in the order of work, near names suggested."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, final
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-REST = "Other"
-
 
 @final
 class SectionedOption(click.Option):
-    """An option that stands under a heading of the help."""
+    """An option that stands under a heading of the help; ``usual`` says what holds where it is not given."""
 
-    def __init__(self, *declarations: Any, section: str, **settings: Any) -> None:
+    def __init__(self, *declarations: Any, section: str, usual: str = "", **settings: Any) -> None:
+        if usual:
+            settings["help"] = f"{settings['help']}  [default: {usual}]"
         super().__init__(*declarations, **settings)
         self.section = section
 
@@ -25,10 +26,11 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
+        heading = "Options"
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                heading = parameter.section if isinstance(parameter, SectionedOption) else REST
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None:  # --help itself goes with the last section
+                heading = parameter.section if isinstance(parameter, SectionedOption) else heading
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
@@ -57,15 +59,9 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def section(heading: str, *options: tuple[str, dict[str, Any]]) -> Callable[[Command], Command]:
-    """A decorator that adds options under one heading; each is its name and the settings of ``click.Option``."""
-
-    def add(command: Command) -> Command:
-        for name, settings in reversed(options):
-            command = click.option(name, cls=SectionedOption, section=heading, **settings)(command)
-        return command
-
-    return add
+def section(heading: str) -> Callable[..., Callable[[Command], Command]]:
+    """``click.option`` for the options under one heading."""
+    return partial(click.option, cls=SectionedOption, section=heading)
 
 
 def stated_once(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str | None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many, the newest first.")
+@click.option(
+    "--limit", metavar="N", default=20, show_default=True, type=click.IntRange(1), help="How many, the newest first."
+)
 def runs(*, as_json: bool, limit: int) -> None:
     """List the runs of this project."""
     from lanewise.reporting.terminal import runs_table

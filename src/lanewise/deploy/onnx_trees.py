@@ -23,6 +23,8 @@ AT_MOST, MEMBER = 0, 6
 """Modes of a split (``nodes_modes``): value <= threshold, or value in a set."""
 
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
+# LightGBM's kZeroThreshold: it reads numbers no larger than this as zero.
+_ZERO = float(np.float32(1e-35))
 _MISSING_SHIFT, _MISSING_NONE, _MISSING_ZERO = 2, 0, 1
 
 
@@ -126,7 +128,10 @@ def tree_response(graph: Graph, saved: SavedTrees, task: Task, layout: Layout, r
 
 
 def _boosted(graph: Graph, saved: SavedTrees, task: Task, rows: RawRows) -> str:
-    parts: list[str] = [] if rows.numbers is None else [rows.numbers]
+    parts: list[str] = []
+    if rows.numbers is not None:
+        tiny = graph.op("LessOrEqual", graph.op("Abs", rows.numbers), graph.constant(_ZERO, "float64"))
+        parts.append(graph.op("Where", tiny, graph.constant(0.0, "float64"), rows.numbers))
     if rows.codes is not None:
         # Other levels become -1, which is in no set of levels: they go right, as LightGBM sends what it never saw.
         shifted = graph.op("Sub", rows.codes, graph.constant(FIRST_LEVEL_CODE - 1, "int64"))

@@ -85,10 +85,12 @@ def threshold_of(
     weights = checked_weight(None if weight is None else np.asarray(weight)[known], len(target))
     groups = None if clusters is None else np.asarray(clusters)[known]
     if not metric.uses_threshold:
-        words = f"0.5: {metric.name} judges the probabilities themselves, so no threshold serves it better."
+        words = (
+            f"The threshold is 0.5: {metric.name} judges the probabilities themselves, so no other serves it better."
+        )
         return Cutoff(value=USUAL, metric=metric.name, words=words, curve=())
     if not weights.any() or len(np.unique(target[weights > 0])) < 2:
-        words = "0.5: the out-of-fold rows do not hold both classes, so there is nothing to choose by."
+        words = "The threshold is 0.5: the out-of-fold rows do not hold both classes, so there is nothing to choose by."
         return Cutoff(value=USUAL, metric=metric.name, words=words, curve=())
     rows = _Rows(y=target, p=probability, weight=weights, clusters=groups)
     value, words = _chosen(rows, metric, seed)
@@ -117,10 +119,15 @@ def _chosen(rows: _Rows, metric: Metric, seed: int) -> tuple[float, str]:
     gain = float(crossed - usual)
     figures = f"{metric.name} {crossed:.3g} on out-of-fold rows that had no part in choosing it, against {usual:.3g}"
     if gain > error:
-        return best, f"{best:.3g} gives {figures} at 0.5."
+        return best, f"A threshold of {best:.3g} gives {figures} at 0.5."
     if gain <= 0:
-        return USUAL, f"0.5: no other threshold gives a better {metric.name} on rows that had no part in choosing it."
-    return USUAL, f"0.5 is kept: {best:.3g} gives {figures}, a gain within one paired standard error ({error:.2g})."
+        return (
+            USUAL,
+            f"The threshold stays at 0.5: no other gives a better {metric.name} on rows that did not choose it.",
+        )
+    return USUAL, (
+        f"The threshold stays at 0.5: {best:.3g} gives {figures}, within one paired standard error ({error:.2g})."
+    )
 
 
 def _curve(rows: _Rows, metric: Metric, chosen: float) -> tuple[CutoffPoint, ...]:

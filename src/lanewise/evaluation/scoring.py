@@ -130,14 +130,14 @@ def evaluate(
         predicted = predicted[:, 0]
     deciding = resolve_metric(task.metric, task.kind).name
     names = (deciding, *(name for name in metric_names(task.kind) if name != deciding))
+    fewer = min(draws, max(FEWEST_DRAWS, DRAWN_ROWS // max(len(target), 1)))
     scores = {}
     for name in names:
         metric = _at(METRICS[name], threshold)
-        wanted = draws if name == deciding else min(draws, max(FEWEST_DRAWS, DRAWN_ROWS // max(len(target), 1)))
-        rows = (target, predicted, weight, groups)
         if name != deciding and metric.ordered is not None and _is_long(predicted):
-            scores[name] = _normal_interval(metric, *rows, seed=seed)
+            scores[name] = _normal_interval(metric, target, predicted, weight=weight, groups=groups, seed=seed)
         else:
+            wanted = draws if name == deciding else fewer
             scores[name] = bootstrap_interval(
                 metric, target, predicted, weight=weight, groups=groups, seed=seed, draws=wanted, level=LEVEL
             )
@@ -162,7 +162,7 @@ def _is_long(predicted: Array) -> bool:
 
 
 def _normal_interval(
-    metric: Metric, y: NDArray, predicted: Array, weight: ArrayLike | None, groups: ArrayLike | None, *, seed: int
+    metric: Metric, y: NDArray, predicted: Array, *, weight: ArrayLike | None, groups: ArrayLike | None, seed: int
 ) -> Interval:
     sample = sample_of(y, predicted[None], weight, groups, seed=seed)
     units = sample.units.count

@@ -73,8 +73,8 @@ def chosen_words(aspects: Sequence[Aspect], one: Candidate, other: Candidate) ->
     """What ``one`` chose where it differs from ``other``: the value alone where that is a single setting."""
     names = [name for aspect in aspects for name in aspect.apart(one, other)]
     if len(names) == 1:
-        return value_words(one.settings[names[0]])
-    return ", ".join(f"{setting_name(name)} {value_words(one.settings[name])}" for name in names)
+        return _shown(names[0], one.settings[names[0]])
+    return ", ".join(f"{setting_name(name)} {_shown(name, one.settings[name])}" for name in names)
 
 
 def setting_name(name: str) -> str:
@@ -95,6 +95,11 @@ def value_words(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def _shown(name: str, value: Value) -> str:
+    """A value in words, of a setting in which 0 has a meaning of its own."""
+    return "unlimited" if name == "max_depth" and value == 0 else value_words(value)
 
 
 def listed(words: Sequence[str]) -> str:

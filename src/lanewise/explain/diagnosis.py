@@ -90,7 +90,7 @@ def diagnose(
     noise = 2 * fit.error if np.isfinite(fit.error) else 0.0
     shape = _Shape.of(train, valid, guess, curve, noise)
     verdict, words = _read(shape, stopped=stop < 1)
-    scores = f"{metric_label(metric.name)} {score(metric.name, fit.valid)} on new rows"
+    scores = f"{metric_label(metric.name)} is {score(metric.name, fit.valid)} on new rows"
     if np.isfinite(train):
         scores += f" and {score(metric.name, fit.train)} on training rows"
     if shape.turned and stop < 1:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.explain.aspects import listed, setting_name, value_words
+from lanewise.explain.figures import gap, metric_label
 from lanewise.explain.looks import Look, fair_look
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.metrics import Metric
@@ -286,6 +287,6 @@ def _words(model: str, look: Look, found: Sequence[Effect], metric: Metric) -> s
     best = pick(first.values, key=lambda value: value.score)
     rest = f" {listed([one.hyperparameter for one in evident[1:]]).capitalize()} mattered too." if evident[1:] else ""
     return (
-        f"The {first.hyperparameter} moved {metric.name} most {among}: best at {best.value}, "
-        f"{first.gain:.2g} better than the worst.{rest}"
+        f"The {first.hyperparameter} moved {metric_label(metric.name)} most {among}: best at {best.value}, "
+        f"{gap(metric.name, first.gain)} better than the worst.{rest}"
     )

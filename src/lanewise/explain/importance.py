@@ -81,13 +81,7 @@ def permutation_importance(
 
     Source: Breiman (2001), Random forests; Fisher, Rudin and Dominici (2019), All models are wrong, JMLR 20.
     """
-    missing = [name for name in columns if name not in dataset.frame.columns]
-    if missing:
-        message = f"the table has no column {missing[0]!r} to shuffle; it has {', '.join(dataset.frame.columns[:20])}"
-        raise UsageError(message)
-    if repeats < 1 or max_rows < 1:
-        message = f"repeats and max_rows must be at least 1, got {repeats} and {max_rows}"
-        raise UsageError(message)
+    _check(dataset, columns, repeats, max_rows)
     chosen = _drawn(np.asarray(rows, dtype=np.intp), max_rows, seed)
     target, weights = np.asarray(y), None if weight is None else np.asarray(weight)
 
@@ -99,6 +93,16 @@ def permutation_importance(
         quick = bench(chosen[:SCREEN_ROWS], 1).measured(columns, stop)
         columns = [one.column for one in quick[:MOST_COLUMNS]]
     return bench(chosen, repeats).measured(columns, stop)
+
+
+def _check(dataset: Dataset, columns: Sequence[str], repeats: int, max_rows: int) -> None:
+    missing = [name for name in columns if name not in dataset.frame.columns]
+    if missing:
+        message = f"the table has no column {missing[0]!r} to shuffle; it has {', '.join(dataset.frame.columns[:20])}"
+        raise UsageError(message)
+    if repeats < 1 or max_rows < 1:
+        message = f"repeats and max_rows must be at least 1, got {repeats} and {max_rows}"
+        raise UsageError(message)
 
 
 class _Bench:

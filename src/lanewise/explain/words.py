@@ -33,7 +33,8 @@ class Outcome:
 
     ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows; ``over_default``
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
-    of the candidates within one paired standard error. None and empty where there is nothing to say.
+    of the candidates within one paired standard error; ``effects`` and ``threshold`` are sentences. None and
+    empty where there is nothing to say.
     """
 
     target: str
@@ -61,7 +62,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         _ties(outcome.ties),
         *_choices(outcome.decisions, metric),
         *outcome.effects,
-        f"The answer is yes from a probability of {outcome.threshold}" if outcome.threshold else "",
+        outcome.threshold,
         *_warnings(outcome.warnings),
     ]
     return [line for line in lines if line]
@@ -71,7 +72,7 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
     if outcome.test is not None and outcome.guess is not None and not _beats(outcome.test, outcome.guess, metric):
         return f"No model was shown to predict {outcome.target} better than a guess; {outcome.winner} was kept."
     if outcome.is_default:
-        return f"The default, {outcome.winner}, predicts {outcome.target}: nothing that ran was reliably better."
+        return f"The default, {outcome.winner}, stays: nothing that ran predicts {outcome.target} reliably better."
     return f"{outcome.winner} predicts {outcome.target} best."
 
 

@@ -1,6 +1,6 @@
 """Watches every lane for divergence, rewinds it, and lets no other lane notice."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,78 +29,123 @@ class Guard:
     """Snapshots of a stack and the repairs made to its lanes.
 
     Only the row of a lane that diverged is written to; nothing is multiplied by a mask, for
-    ``0 * nan`` is nan, so the other rows keep every bit.
+    ``0 * nan`` is nan, so the other rows keep every bit. ``taken`` says after how many steps each
+    row's snapshot was made, ``factors`` what its rate was multiplied by in all, ``retired`` why a
+    row was given up.
     """
 
     snapshot: dict[str, Tensor] = field(default_factory=dict)
-    taken: int = 0
-    repairs: dict[int, Event] = field(default_factory=dict)
+    taken: list[int] = field(default_factory=list)
+    repairs: dict[int, list[Event]] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
-    retired: set[int] = field(default_factory=set)
+    factors: dict[int, float] = field(default_factory=dict)
+    retired: dict[int, str] = field(default_factory=dict)
 
-    def remember(self, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
-        """Keep the state of all lanes as the place to rewind to; a lane that is not finite keeps its old one."""
+    def remember(
+        self, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor, *, fixed: Collection[int] = ()
+    ) -> None:
+        """Keep the state of all lanes as the place to rewind to.
+
+        A lane that is not finite keeps its old place, and so do the rows ``fixed``.
+        """
         fresh = {"values": buffer.values, "average": average, **optimizer.state()}
-        finite = buffer.values.isfinite().all(1)
         if not self.snapshot:
             self.snapshot = {name: tensor.clone() for name, tensor in fresh.items()}
-        else:
-            for name, tensor in fresh.items():
-                self.snapshot[name][finite] = tensor[finite]
-        self.taken = optimizer.taken
+            self.taken = [optimizer.taken] * len(buffer)
+            return
+        renewed = _finite_rows(*fresh.values())
+        renewed[[*fixed, *self.retired]] = False
+        for name, tensor in fresh.items():
+            self.snapshot[name][renewed] = tensor[renewed]
+        for row in renewed.nonzero().flatten().tolist():
+            self.taken[row] = optimizer.taken
 
-    def check(self, losses: Tensor, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
-        """Rewind every lane whose summed ``losses [L]`` or weights stopped being finite."""
-        sick = (~(losses.isfinite() & buffer.values.isfinite().all(1))).nonzero().flatten().tolist()
-        for row in sick:
+    def check(
+        self,
+        losses: Tensor,
+        buffer: LaneBuffer,
+        optimizer: LaneOptimizer,
+        average: Tensor,
+        *,
+        excused: Collection[int] = (),
+        thorough: bool = False,
+    ) -> None:
+        """Rewind every lane whose summed ``losses [L]`` or weights stopped being finite.
+
+        The rows ``excused`` are left as they are. A ``thorough`` check also reads the optimizer's state:
+        a second moment that overflowed leaves finite weights that never move again.
+        """
+        well = losses.isfinite() & _finite_rows(buffer.values)
+        if thorough:
+            well &= _finite_rows(*optimizer.state().values())
+        for row in (~well).nonzero().flatten().tolist():
+            if row in excused or row in self.retired:
+                continue
             losses[row] = 0.0
-            self.rewind(row, buffer, optimizer, average)
+            if self.counts.get(row, 0) >= REPAIRS:
+                self._put_back(row, buffer, optimizer, average)
+                optimizer.slow(row, 0.0)
+                self.retired[row] = f"diverged by step {optimizer.taken}, at the third rate that was tried"
+                continue
+            event = Event(
+                fraction=optimizer.taken / optimizer.length,
+                restored=self.taken[row] / optimizer.length,
+                rate_factor=RATE_FACTOR,
+                cause=f"diverged by step {optimizer.taken}",
+            )
+            self.repairs.setdefault(row, []).append(event)
+            self.rewind(row, buffer, optimizer, average, factor=RATE_FACTOR)
 
-    def rewind(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
-        """Put one lane back to its snapshot, at a lower rate; the third time it is retired."""
+    def rewind(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor, *, factor: float) -> None:
+        """Put one lane back to its snapshot; ``factor`` multiplies all its later rates."""
+        self._put_back(row, buffer, optimizer, average)
+        self.counts[row] = self.counts.get(row, 0) + 1
+        self.factors[row] = self.factors.get(row, 1.0) * factor
+        # The factor is cumulative: the snapshot may hold a rate from before an earlier repair.
+        optimizer.slow(row, self.factors[row] / float(self.snapshot["rate_factor"][row]))
+
+    def _put_back(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
         buffer.values[row] = self.snapshot["values"][row]
         average[row] = self.snapshot["average"][row]
         state = optimizer.state()
         for name, tensor in state.items():
             tensor[row] = self.snapshot[name][row]
         optimizer.restore(state)
-        self.counts[row] = self.counts.get(row, 0) + 1
-        # The factor is cumulative: the snapshot may hold a rate from before an earlier repair.
-        optimizer.slow(row, RATE_FACTOR ** self.counts[row] / float(self.snapshot["rate_factor"][row]))
-        if self.counts[row] > REPAIRS:
-            self.retired.add(row)
-            optimizer.slow(row, 0.0)
-        self.repairs[row] = Event(
-            fraction=optimizer.taken / optimizer.length,
-            restored=self.taken / optimizer.length,
-            rate_factor=RATE_FACTOR,
-            cause=f"diverged by step {optimizer.taken}",
-        )
         buffer.refresh()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What :meth:`restore` needs."""
         rest = {
             "taken": self.taken,
-            "repairs": {str(row): asdict(event) for row, event in self.repairs.items()},
+            "repairs": {str(row): [asdict(event) for event in events] for row, events in self.repairs.items()},
             "counts": {str(row): count for row, count in self.counts.items()},
-            "retired": sorted(self.retired),
+            "factors": {str(row): factor for row, factor in self.factors.items()},
+            "retired": {str(row): why for row, why in self.retired.items()},
         }
         return self.snapshot, rest
 
     def restore(self, snapshot: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
-        self.snapshot = dict(snapshot)
-        self.taken = rest["taken"]
-        self.repairs = {int(row): Event(**event) for row, event in rest["repairs"].items()}
+        self.snapshot = {name: tensor.clone() for name, tensor in snapshot.items()}
+        self.taken = list(rest["taken"])
+        self.repairs = {int(row): [Event(**event) for event in events] for row, events in rest["repairs"].items()}
         self.counts = {int(row): count for row, count in rest["counts"].items()}
-        self.retired = set(rest["retired"])
+        self.factors = {int(row): factor for row, factor in rest["factors"].items()}
+        self.retired = {int(row): why for row, why in rest["retired"].items()}
 
     def keep(self, rows: list[int]) -> None:
         """Compact what is known to ``rows``."""
         index = torch.tensor(rows)
         self.snapshot = {name: tensor[index] for name, tensor in self.snapshot.items()}
+        self.taken = [self.taken[row] for row in rows] if self.taken else []
         place = {old: new for new, old in enumerate(rows)}
-        self.repairs = {place[row]: event for row, event in self.repairs.items() if row in place}
+        self.repairs = {place[row]: events for row, events in self.repairs.items() if row in place}
         self.counts = {place[row]: count for row, count in self.counts.items() if row in place}
-        self.retired = {place[row] for row in self.retired if row in place}
+        self.factors = {place[row]: factor for row, factor in self.factors.items() if row in place}
+        self.retired = {place[row]: why for row, why in self.retired.items() if row in place}
+
+
+def _finite_rows(*tensors: Tensor) -> Tensor:
+    """Which rows ``[L]`` are finite in every one of ``tensors [L, ...]``."""
+    found = [tensor.isfinite().flatten(1).all(1) if tensor.dim() > 1 else tensor.isfinite() for tensor in tensors]
+    return torch.stack(found).all(0)

@@ -2,22 +2,23 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from lanewise.errors import TrainingError
+from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
 from lanewise.search.policy import Policy, Standing
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.plan import Plan
+from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Team
 from lanewise.training.teams import TeamBuilder
 
@@ -29,7 +30,13 @@ SAVE_EVERY_SECONDS = 5.0
 
 @dataclass(kw_only=True)
 class Trace:
-    """What was seen of one lane: a point per look at it."""
+    """What was seen of one lane: a point per look at it.
+
+    ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
+    whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
+    candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
+    ``lost`` says why a lane failed.
+    """
 
     lane: Lane
     phase: str
@@ -38,6 +45,7 @@ class Trace:
     train_losses: list[float] = field(default_factory=list)
     fate: Fate = "running"
     events: list[Event] = field(default_factory=list)
+    lost: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +92,8 @@ class Race:
     """Runs a plan over one problem.
 
     ``y [N]`` is the target in its own units, ``weight [N]`` or None. ``watch`` is called with a
-    :class:`Pulse` after every stretch of training, from any thread but never from two at once.
+    :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
+    that want to kill a race between two saves.
     """
 
     plan: Plan
@@ -95,6 +104,7 @@ class Race:
     weight: np.ndarray | None
     watch: Callable[[Pulse], None]
     journal: Journal = field(default_factory=NoJournal)
+    save_every: float = field(default_factory=lambda: SAVE_EVERY_SECONDS)
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -103,25 +113,18 @@ class Race:
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
+        self._halted = threading.Event()
+        self._abandoned = threading.Event()
 
     def run(self) -> Result:
         """Screen if the plan has rungs, then confirm."""
-        threads = torch.get_num_threads()
-        # One thread inside each product and teams side by side: measured better than the reverse.
-        torch.set_num_threads(1)
-        try:
-            started = time.monotonic()
-            survivors, words = self._screen() if self.plan.rungs else (list(self.plan.candidates), [])
-            screened = time.monotonic()
-            confirmed = self._confirm(survivors)
-        finally:
-            torch.set_num_threads(threads)
+        started = time.monotonic()
+        survivors, words = self._screen() if self.plan.rungs else (list(self.plan.candidates), [])
+        screened = time.monotonic()
+        confirmed = self._confirm(survivors)
         seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
         if not confirmed:
-            message = (
-                "every candidate diverged on some fold; lower the learning rates or check the data for huge values"
-            )
-            raise TrainingError(message)
+            raise TrainingError(self._why_nobody())
         traces = tuple(self._traces.values())
         return Result(confirmed=tuple(confirmed), traces=traces, rungs=tuple(words), seconds=seconds)
 
@@ -136,7 +139,7 @@ class Race:
         for rung, fraction in enumerate(self.plan.rungs):
             found = self.stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
             evidence = {item.lane.id: item for items in found for item in items}
-            self._retire("screen", [lane for lane in left.values() if lane.id not in evidence])
+            self._lose("screen", teams, [lane for lane in left.values() if lane.id not in evidence])
             left = {name: lane for name, lane in left.items() if name in evidence}
             if not left:
                 break
@@ -146,15 +149,20 @@ class Race:
             decision = self.policy.decide(self._standing(rung, names, best, evidence))
             words.append(f"after {fraction:.0%} of the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
-            self._retire("screen", [left[name] for name in names if name not in kept], fate="pruned")
+            self._end("screen", [left[name] for name in names if name not in kept], fate="pruned")
             left = {name: left[name] for name in names if name in kept}
             for team in teams:
                 team.keep(kept)
             teams = [team for team in teams if team.lanes]
-        order = sorted(left, key=lambda name: np.nan_to_num(best[name], nan=np.inf))
         for team in teams:
             team.keep(())
-        return self._survivors([self._candidates[left[name].candidate.id] for name in order]), words
+        order = sorted(left, key=lambda name: np.nan_to_num(best[name], nan=np.inf))
+        survivors = self._survivors([self._candidates[left[name].candidate.id] for name in order])
+        going = {candidate.id for candidate in survivors}
+        for lane in left.values():
+            goes = self._candidates[lane.candidate.id].id in going
+            self._end("screen", [lane], fate="confirmed" if goes else "pruned")
+        return survivors, words
 
     def _standing(
         self, rung: int, names: Sequence[str], best: Mapping[str, float], evidence: Mapping[str, Evidence]
@@ -194,6 +202,7 @@ class Race:
             self._done = 0.0
         teams = self.builder.form(lanes, "confirm")
         found = self.stretch("confirm", teams, self.plan.grid, share=1.0)
+        self._lose("confirm", teams, [])
         for team in teams:
             team.keep(())
         looks: dict[str, dict[tuple[int, int], list[Evidence]]] = {}
@@ -206,14 +215,15 @@ class Race:
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
             complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
-            complete = complete and candidate.id not in self._unsteady
+            item = self._confirmed(candidate, groups) if complete and candidate.id not in self._unsteady else None
             own = [lane for lane in lanes if lane.candidate.id == candidate.id]
-            self._retire("confirm", own, fate="confirmed" if complete else "diverged")
-            if complete:
-                confirmed.append(self._confirmed(candidate, groups))
+            self._end("confirm", own, fate="confirmed" if item else "diverged")
+            if item:
+                confirmed.append(item)
         return confirmed
 
-    def _confirmed(self, candidate: Candidate, groups: Mapping[tuple[int, int], list[Evidence]]) -> Confirmed:
+    def _confirmed(self, candidate: Candidate, groups: Mapping[tuple[int, int], list[Evidence]]) -> Confirmed | None:
+        """What a complete confirmation has shown; None if what it would be judged by is not finite."""
         folds = range(self.plan.folds)
         # means over seeds: [fold][look] -> [n, K]
         means = [
@@ -227,7 +237,9 @@ class Race:
         predictions = np.full((len(self.y), means[0][0].shape[1]), np.nan)
         for fold in folds:
             others = [other for other in folds if other != fold]
-            look = _best_look(scores[others].mean(0))
+            look = _best_look(scores[others].mean(0)) if others else len(self.plan.grid) - 1
+            if not np.isfinite(means[fold][look]).all():
+                return None
             predictions[self.builder.data.folds[fold].valid.numpy()] = means[fold][look]
         overall = scores.mean(0)
         return Confirmed(
@@ -246,116 +258,109 @@ class Race:
         """Advance all teams through ``fractions``, side by side; evidence per team, in the order of the teams."""
         lanes = sum(len(team.lanes) for team in teams)
         unit = share / (len(fractions) * max(lanes, 1))
-        with ThreadPoolExecutor(self.plan.workers) as threads:
-            futures = [
-                threads.submit(self._run_team, f"{phase}-{fractions[0]:.4f}-{place}", phase, team, fractions, unit)
-                for place, team in enumerate(teams)
-            ]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
+        for team in teams:  # in this order, whichever team is looked at first
+            for lane in team.lanes:
+                self._trace(phase, lane)
+        stretches = [
+            Stretch(
+                team=team,
+                fractions=fractions,
+                key=f"{phase}-{fractions[0]:.4f}-{place}",
+                journal=self.journal,
+                save_every=self.save_every,
+                halted=self._halted.is_set,
+                abandoned=self._abandoned.is_set,
+            )
+            for place, team in enumerate(teams)
+        ]
+        # One thread inside each product and teams side by side: measured better than the reverse.
+        with _threads_per_product(1):
+            threads = ThreadPoolExecutor(self.plan.workers)
+            futures = [threads.submit(self._run, phase, stretch, unit) for stretch in stretches]
+            self._wait(threads, futures)
+        return [future.result() for future in futures]
 
-    def _run_team(self, key: str, phase: str, team: Team, fractions: Sequence[float], unit: float) -> list[Evidence]:
-        by_id = {lane.id: lane for lane in team.lanes}
-        found, repairs = self._resumed(key, team, by_id)
-        self._note(phase, by_id, repairs)
-        saved = time.monotonic()
-        looked = len({item.fraction for item in found})
-        for item in found:
-            self._record(phase, item)
-        for place, fraction in enumerate(fractions):
-            if place < looked:
-                continue
-            started = time.monotonic()
-            try:
-                team.advance(fraction)
-            except BaseException:
-                self._save(key, team, found, repairs)
-                raise
-            fresh = [replace(item, fraction=fraction) for item in team.evidence()]
-            repairs |= self._note_repairs(phase, team)
-            found += fresh
-            self._account(team, time.monotonic() - started)
-            for item in fresh:
-                self._record(phase, item)
-            self._tell(phase, len(team.lanes) * unit)
-            if place == len(fractions) - 1 or time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                self._save(key, team, found, repairs)
-                saved = time.monotonic()
+    def _wait(self, threads: ThreadPoolExecutor, futures: Sequence[Future[list[Evidence]]]) -> None:
+        """Wait for all teams. If one fails the others stop, save, and the failure is raised."""
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            errors = [future.exception() for future in futures if future.done()]
+            if any(errors):
+                self._halted.set()
+            threads.shutdown(cancel_futures=True)
+        except BaseException:  # a second Ctrl-C: leave at once; whoever resumes may own the journal in a moment
+            self._abandoned.set()
+            self._halted.set()
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+        errors = [future.exception() for future in futures if not future.cancelled()]
+        causes = [error for error in errors if error and not isinstance(error, Interrupted)]
+        for error in causes or filter(None, errors):
+            raise error
+
+    def _run(self, phase: str, stretch: Stretch, unit: float) -> list[Evidence]:
+        lanes = {lane.id: lane for lane in stretch.team.lanes}
+
+        def seen(look: Look) -> None:
+            self._record(phase, look)
+            self._note(phase, lanes, look.repairs)
+            self._tell(phase, len(lanes) * unit)
+
+        found = stretch.run(seen)
+        with self._lock:
+            for lane in lanes.values():
+                cost = self._cost.get(lane.candidate.id, 0.0)
+                self._cost[lane.candidate.id] = cost + stretch.seconds / len(lanes)
         return found
 
-    def _save(self, key: str, team: Team, found: Sequence[Evidence], repairs: Mapping[str, Event]) -> None:
-        tensors, rest = team.state()
-        looks: list[dict[str, Any]] = []
-        for place, item in enumerate(found):
-            tensors[f"look/{place}"] = torch.from_numpy(np.ascontiguousarray(item.valid))
-            looks.append({"lane": item.lane.id, "fraction": item.fraction, "train_loss": _json_float(item.train_loss)})
-        events = {name: asdict(event) for name, event in repairs.items()}
-        self.journal.save(key, tensors, {"team": rest, "looks": looks, "repairs": events})
+    def _record(self, phase: str, look: Look) -> None:
+        for item in look.evidence:
+            score = self._loss_score(item.valid, item.lane.fold) * self.metric.sign
+            with self._lock:
+                trace = self._trace(phase, item.lane)
+                trace.fractions.append(item.fraction)
+                trace.scores.append(score)
+                trace.train_losses.append(item.train_loss)
 
-    def _resumed(self, key: str, team: Team, by_id: Mapping[str, Lane]) -> tuple[list[Evidence], dict[str, Event]]:
-        kept = self.journal.load(key)
-        if kept is None:
-            return [], {}
-        tensors, state = kept
-        looks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("look/")}
-        team.restore(tensors, state["team"])
-        found = [
-            Evidence(
-                lane=by_id[look["lane"]],
-                fraction=look["fraction"],
-                valid=_array(looks[f"look/{place}"]),
-                train_loss=float("nan") if look["train_loss"] is None else look["train_loss"],
-            )
-            for place, look in enumerate(state["looks"])
-        ]
-        return found, {name: Event(**event) for name, event in state["repairs"].items()}
-
-    def _record(self, phase: str, item: Evidence) -> None:
-        score = self._loss_score(item.valid, item.lane.fold) * self.metric.sign
-        with self._lock:
-            trace = self._trace(phase, item.lane)
-            trace.fractions.append(item.fraction)
-            trace.scores.append(score)
-            trace.train_losses.append(item.train_loss)
-
-    def _note_repairs(self, phase: str, team: Team) -> dict[str, Event]:
-        repairs = team.repairs()
-        self._note(phase, {lane.id: lane for lane in team.lanes}, repairs)
-        return repairs
-
-    def _note(self, phase: str, lanes: Mapping[str, Lane], repairs: Mapping[str, Event]) -> None:
+    def _note(self, phase: str, lanes: Mapping[str, Lane], repairs: Mapping[str, Sequence[Event]]) -> None:
         """A repaired lane is a new candidate from now on; the original counts as diverged.
 
         A candidate that diverges on some fold only when it is confirmed is not to be relied on: it is retired.
         """
         with self._lock:
-            for name, event in repairs.items():
+            for name, events in repairs.items():
                 lane = lanes[name]
-                self._trace(phase, lane).events.append(event)
+                self._trace(phase, lane).events += events
                 if phase != "screen":
                     self._unsteady.add(lane.candidate.id)
                     continue
-                before = self._candidates[lane.candidate.id]
-                again = f"{lane.candidate.id}-slower{len(before.events) + 1}"
-                self._candidates[lane.candidate.id] = before.repaired(event, id=again)
+                for event in events:
+                    before = self._candidates[lane.candidate.id]
+                    again = f"{lane.candidate.id}-slower{len(before.events) + 1}"
+                    self._candidates[lane.candidate.id] = before.repaired(event, id=again)
 
     def _trace(self, phase: str, lane: Lane) -> Trace:
         return self._traces.setdefault((phase, lane.id), Trace(lane=lane, phase=phase))
 
-    def _retire(self, phase: str, lanes: Sequence[Lane], *, fate: Fate = "diverged") -> None:
+    def _lose(self, phase: str, teams: Sequence[Team], lanes: Sequence[Lane]) -> None:
+        """The fate of ``lanes`` that gave no evidence, and why lanes were lost."""
+        self._end(phase, lanes, fate="diverged")
+        for team in teams:
+            why = team.lost()
+            for lane in team.lanes:
+                self._trace(phase, lane).lost = why.get(lane.id, "")
+
+    def _end(self, phase: str, lanes: Sequence[Lane], *, fate: Fate) -> None:
         with self._lock:
             for lane in lanes:
-                self._trace(phase, lane).fate = fate
+                trace = self._trace(phase, lane)
+                trace.fate = "diverged" if phase == "screen" and trace.events else fate
 
-    def _account(self, team: Team, seconds: float) -> None:
-        with self._lock:
-            for lane in team.lanes:
-                cost = self._cost.get(lane.candidate.id, 0.0)
-                self._cost[lane.candidate.id] = cost + seconds / len(team.lanes)
+    def _why_nobody(self) -> str:
+        """Why every candidate failed, in one line with what to do."""
+        reasons = list(dict.fromkeys(trace.lost for trace in self._traces.values() if trace.lost))
+        said = f" ({'; '.join(reasons[:2])})" if reasons else ""
+        return f"every candidate failed on some fold{said}; lower the learning rates or check the data for huge values"
 
     def _tell(self, phase: str, done: float) -> None:
         with self._lock:
@@ -406,9 +411,12 @@ def _better(known: float | None, score: float) -> float:
     return score if known is None or np.isnan(known) else float(np.fmin(known, score))
 
 
-def _json_float(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.numpy()
+@contextmanager
+def _threads_per_product(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads inside one operation, in this thread and those started in the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

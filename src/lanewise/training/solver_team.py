@@ -15,10 +15,11 @@ from lanewise.losses import LOSSES_OF, response
 from lanewise.models.base import Inputs
 from lanewise.models.registry import build
 from lanewise.solvers.lbfgs import LBFGS, LBFGSState
+from lanewise.solvers.solver import Status
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.step import Batch, mean_loss
-from lanewise.training.team import Evidence, Team
+from lanewise.training.team import Evidence, Team, never, nothing
 
 BLOCK_ELEMENTS = 8_000_000
 """Outputs that one block of the objective may hold: bounds memory, decides nothing else."""
@@ -34,8 +35,9 @@ class StackedObjective:
     ``f(w) = sum_i weight_i loss_i(w) / n + l2 |w|^2 / 2`` over the penalised weights.
     """
 
-    def __init__(self, roster: Roster, data: TrainingData, loss: str) -> None:
+    def __init__(self, roster: Roster, data: TrainingData, loss: str, stop: Callable[[], bool] = never) -> None:
         self.data = data
+        self.stop = stop
         self.loss = loss
         self.model = build([lane.candidate for lane in roster], data.width)
         self.groups = roster.groups
@@ -62,6 +64,9 @@ class StackedObjective:
         total = torch.zeros_like(points)
         block = max(256, BLOCK_ELEMENTS // (len(points) * max(self.data.width.outputs, 1)))
         for rows in data.train.split(block):
+            if self.stop():  # a solver alters its state only after the objective has returned
+                message = "stopped on request"
+                raise Interrupted(message)
             inputs = Inputs(dense=data.dense[rows][None], codes=data.codes[rows][None], sizes=(len(points),))
             weights = None if self.data.weight is None else self.data.weight[rows][None]
             batch = Batch(inputs=inputs, targets=data.target[rows][None], weights=weights)
@@ -84,9 +89,8 @@ class SolverTeam(Team):
         self.lanes = self.roster.lanes
         self.data = data
         self.length = iterations
-        self.stop = stop
         self.loss = self.lanes[0].candidate.text("loss", LOSSES_OF[data.task.kind][0])
-        self.objective = StackedObjective(self.roster, data, self.loss)
+        self.objective = StackedObjective(self.roster, data, self.loss, stop)
         layout = self.objective.model.layout
         self._taken = 0
         l1 = torch.tensor([lane.candidate.number("l1") for lane in self.lanes], dtype=torch.float64)
@@ -98,20 +102,19 @@ class SolverTeam(Team):
         )
         self._state: LBFGSState | None = None
         self._alive = list(range(len(self.lanes)))
+        self._lost: dict[str, str] = {}
 
     @property
     def fraction(self) -> float:
         return min(self._taken / self.length, 1.0)
 
-    def advance(self, fraction: float) -> None:
+    def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         if self._state is None:
             dtype = self.data.folds[self.lanes[0].fold].dense.dtype
             points = self.objective.model.init([lane.seed for lane in self.lanes], dtype)
             self._state = self.solver.init(points, self.objective)
         while self._taken < round(fraction * self.length) and not self.solver.progress(self._state).finished:
-            if self.stop():
-                message = "stopped on request"
-                raise Interrupted(message)
+            between()
             self.solver.step(self._state, self.objective)
             self._taken += 1
         self._taken = max(self._taken, round(fraction * self.length))
@@ -124,9 +127,10 @@ class SolverTeam(Team):
             lane = self.roster.lanes[row]
             valid = self.predict(place, lane.fold, self.data.folds[lane.fold].valid)
             loss = float(progress.values[place])
-            if np.isfinite(valid).all():
-                fraction = min(self._taken / self.length, 1.0)
-                result.append(Evidence(lane=lane, fraction=fraction, valid=valid, train_loss=loss))
+            if progress.status[place] is Status.NOT_FINITE or not np.isfinite(valid).all():
+                self._lost[lane.id] = Status.NOT_FINITE.value
+                continue
+            result.append(Evidence(lane=lane, fraction=self.fraction, valid=valid, train_loss=loss))
         return result
 
     @torch.no_grad()
@@ -158,7 +162,7 @@ class SolverTeam(Team):
         return Fitted(
             candidate=own.candidate,
             seed=own.seed,
-            stop=min(self._taken / self.length, 1.0),
+            stop=self.fraction,
             loss=self.loss,
             center=data.center,
             scale=data.scale,
@@ -172,13 +176,19 @@ class SolverTeam(Team):
         if self._state is not None:
             self._state = self.solver.keep(self._state, torch.tensor(chosen, dtype=torch.int64))
 
-    def repairs(self) -> dict[str, Event]:
+    def repairs(self) -> dict[str, tuple[Event, ...]]:
         return {}
+
+    def lost(self) -> dict[str, str]:
+        return dict(self._lost)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {} if self._state is None else self._state.tensors()
-        return tensors, {"taken": self._taken}
+        return tensors, {"taken": self._taken, "lost": self._lost}
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
-        self._state = LBFGSState.from_tensors(dict(tensors)) if tensors else None
+        # Cloned, for a product may round otherwise where its operands lie differently in memory.
+        own = {name: tensor.clone() for name, tensor in tensors.items()}
+        self._state = LBFGSState.from_tensors(own) if own else None
         self._taken = rest["taken"]
+        self._lost = dict(rest["lost"])

@@ -21,17 +21,13 @@ from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
 from lanewise.training.step import Batch, KeyedNoise, step
-from lanewise.training.team import Evidence, Team
+from lanewise.training.team import Evidence, Team, never, nothing
 
 PREDICTION_ELEMENTS = 4_000_000
 """Hidden activations that a prediction block may hold at once, so that it stays in cache and memory."""
 
 AVERAGING = 0.2
 """Share of the training so far over which the averaged weights look back."""
-
-
-def never() -> bool:
-    return False
 
 
 @final
@@ -83,22 +79,26 @@ class Stack(Team):
         self._streams = [RowStream(seed, folds[fold].train, self.data.rows) for fold, seed in groups]
         smoothing = torch.tensor([lane.candidate.number("label_smoothing") for lane in self.lanes])
         self._smoothing = smoothing if bool((smoothing > 0).any()) else None
+        self._due: dict[int, list[tuple[int, Event]]] = {}
+        for row, lane in enumerate(self.lanes):
+            for event in lane.candidate.events:
+                self._due.setdefault(round(event.fraction * self.length), []).append((row, event))
 
     @property
     def fraction(self) -> float:
         return self.optimizer.taken / self.length
 
-    def advance(self, fraction: float) -> None:
+    def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         """Train all lanes up to ``fraction`` of the full length: the one training loop."""
         until = round(fraction * self.length)
+        if self.optimizer.taken == 0:
+            self.guard.remember(self.buffer, self.optimizer, self.average)
         while self.optimizer.taken < until:
             if self.stop():
                 message = "stopped on request"
                 raise Interrupted(message)
+            between()
             at = self.optimizer.taken
-            self._repair_as_before(at)
-            if at % self._snapshot_every == 0:
-                self.guard.remember(self.buffer, self.optimizer, self.average)
             noise = KeyedNoise([seed for _, seed in self.roster.groups], at)
             losses = step(
                 self.model,
@@ -113,15 +113,28 @@ class Stack(Team):
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.values, self._every / (AVERAGING * (at + 1) + self._every))
-            if (at + 1) % CHECK_EVERY == 0 or at + 1 == until:
-                self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average)
+            self._watch_over(at + 1, look=at + 1 == until)
 
-    def _repair_as_before(self, at: int) -> None:
-        """Replay the repairs that a candidate came with, at the steps at which they were made."""
-        for row, lane in enumerate(self.lanes):
-            if any(round(event.fraction * self.length) == at for event in lane.candidate.events):
-                self.guard.rewind(row, self.buffer, self.optimizer, self.average)
-                del self.guard.repairs[row]
+    def _watch_over(self, taken: int, *, look: bool) -> None:
+        """After ``taken`` steps: repeat the repairs that candidates came with, find new ones, keep a snapshot."""
+        for row, event in self._due.get(taken, ()):
+            self._loss_sum[row] = 0.0
+            self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
+        snapshot = taken % self._snapshot_every == 0
+        if look or snapshot or taken % CHECK_EVERY == 0:
+            # A repair still to come puts its lane right, as it did when it was first made.
+            excused = {row for due, own in self._due.items() if due > taken for row, _ in own}
+            self.guard.check(
+                self._loss_sum, self.buffer, self.optimizer, self.average, excused=excused, thorough=snapshot
+            )
+        if snapshot:
+            fixed = {
+                row
+                for due, own in self._due.items()
+                for row, event in own
+                if round(event.restored * self.length) < taken < due
+            }
+            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=fixed)
 
     def _batch(self, at: int) -> Batch:
         """The batch of step ``at`` for every group."""
@@ -204,10 +217,13 @@ class Stack(Team):
         predicted = response(self.loss, raw.double())
         return (predicted * data.scale + data.center).numpy() if data.scale != 1.0 or data.center else predicted.numpy()
 
-    def repairs(self) -> dict[str, Event]:
-        found = {self.lanes[row].id: event for row, event in self.guard.repairs.items()}
+    def repairs(self) -> dict[str, tuple[Event, ...]]:
+        found = {self.lanes[row].id: tuple(events) for row, events in self.guard.repairs.items()}
         self.guard.repairs = {}
         return found
+
+    def lost(self) -> dict[str, str]:
+        return {self.lanes[row].id: why for row, why in self.guard.retired.items()}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         snapshot, guard = self.guard.state()

@@ -6,7 +6,7 @@ on the validation rows, drops losers, goes on.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,15 @@ class Evidence:
     train_loss: float
 
 
+def nothing() -> None:
+    """What happens between two steps when nobody wants anything."""
+
+
+def never() -> bool:
+    """Whether to stop, when nobody ever asks for it."""
+    return False
+
+
 class Team(ABC):
     """Lanes that train together; each method runs to its end before it returns."""
 
@@ -45,8 +54,12 @@ class Team(ABC):
         """How much of the full length is done."""
 
     @abstractmethod
-    def advance(self, fraction: float) -> None:
-        """Train every lane up to ``fraction`` of its full length (0 to 1); raises Interrupted when stopped."""
+    def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
+        """Train every lane up to ``fraction`` of its full length (0 to 1); raises Interrupted when stopped.
+
+        ``between`` is called again and again at moments at which :meth:`state` may be asked; when it is called,
+        and what it does with the state, changes no bit. What it raises ends the training there.
+        """
 
     @abstractmethod
     def evidence(self) -> list[Evidence]:
@@ -69,5 +82,9 @@ class Team(ABC):
         """Take over what :meth:`state` of the same lanes gave."""
 
     @abstractmethod
-    def repairs(self) -> dict[str, Event]:
-        """What was repaired, by lane id, since the last call; a retired lane is missing from the evidence."""
+    def repairs(self) -> dict[str, tuple[Event, ...]]:
+        """What was repaired, by lane id and in order, since the last call."""
+
+    @abstractmethod
+    def lost(self) -> dict[str, str]:
+        """Why lanes are missing from the evidence, by lane id: they failed, the others go on."""

@@ -127,7 +127,7 @@ def test_a_model_that_differs_is_not_written(trained: ModuleType, tmp_path: Path
         return graph.op("Add", right(graph, *rest), graph.constant(1e-4, "float64"))
 
     monkeypatch.setattr(onnx_export, "stacked_response", wrong)
-    with pytest.raises(StoreError, match="differ by 0.0001"):
+    with pytest.raises(StoreError, match=r"differ by 0\.0001"):
         export_onnx(trained.predictor("binary", "linear"), tmp_path / "model.onnx", trained.table("binary"))
     assert list(tmp_path.iterdir()) == []
 

@@ -81,7 +81,7 @@ def test_no_branch_flips(trained: ModuleType, name: str, kind: str) -> None:
     level = st.one_of(st.sampled_from(LEVELS), st.none(), st.just("unseen"))
 
     @given(st.lists(st.tuples(number, number, level), min_size=1, max_size=30))
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=60)
     def check(cells: list[tuple[float | None, float | None, str | None]]) -> None:
         rows = rows_of(cells)
         expected = np.concatenate(list(predictor.responses(rows)))

@@ -47,7 +47,7 @@ def test_the_whole_story():
                 decision("Which optimizer?", 1.4, "likely"),
                 decision("Which schedule?", 0.2, "a tie"),
             ),
-            threshold="0.31 gives F1 0.62.",
+            threshold="A threshold of 0.31 gives f1 0.62.",
             warnings=("column id looks like a row number",),
         ),
         RMSE,
@@ -60,7 +60,7 @@ def test_the_whole_story():
         "Within one paired standard error of the best score, so no worse as far as the evidence goes: linear, lbfgs.",
         "Model: mlp over lightgbm, RMSE better by 0.37, 3.2 standard errors.",
         "Optimizer: mlp over lightgbm, RMSE better by 0.37, 1.4 standard errors, likely but not certain.",
-        "The answer is yes from a probability of 0.31 gives F1 0.62.",
+        "A threshold of 0.31 gives f1 0.62.",
         "Heed: Column id looks like a row number.",
     ]
 
@@ -80,7 +80,7 @@ def test_a_guess_that_was_not_beaten_is_the_headline(test, metric, guess):
 
 def test_the_default_that_stays():
     found = summary(outcome(is_default=True, winner="lightgbm, lr 0.1", decisions=(decision(errors=0.4),)), RMSE)
-    assert found[0] == "The default, lightgbm, lr 0.1, predicts price: nothing that ran was reliably better."
+    assert found[0] == "The default, lightgbm, lr 0.1, stays: nothing that ran predicts price reliably better."
     assert "the default 4.61" not in found[1]
     assert found[2] == "No single choice made a difference that the evidence can tell from chance."
     assert len(found) == 3

@@ -1,0 +1,46 @@
+"""Whether what was asked for fits the table: found out before anything is trained."""
+
+from lanewise.errors import UsageError
+from lanewise.metrics import resolve_metric
+from lanewise.optim.registry import RULES
+from lanewise.settings import FitSettings, threshold_value
+from lanewise.training.problem import Problem
+from lanewise.training.proposals import SOLVER
+
+
+def check_agreement(problem: Problem, settings: FitSettings) -> None:
+    """``UsageError`` where settings name something that does not exist, or that this table cannot have."""
+    _check_optimizers(settings)
+    _check_threshold(problem, settings)
+    rows = len(problem.train)
+    if settings.folds is not None and settings.folds > rows:
+        message = f"folds must be at most {rows:,}, the number of training rows, got {settings.folds}"
+        raise UsageError(message)
+
+
+def _check_optimizers(settings: FitSettings) -> None:
+    known = (SOLVER, *RULES)
+    for name in settings.optimizers:
+        if name not in known:
+            message = f"there is no optimizer {name!r}; there are {', '.join(known)}"
+            raise UsageError(message)
+    gradient = [model for model in settings.models if model in ("mlp", "linear")]
+    if settings.optimizers and not gradient:
+        message = f"optimizers are for the models mlp and linear, and only {', '.join(settings.models)} take part"
+        raise UsageError(message)
+    if settings.optimizers == (SOLVER,) and gradient == ["mlp"]:
+        message = f"{SOLVER} is for the model linear; name another optimizer for mlp: {', '.join(RULES)}"
+        raise UsageError(message)
+
+
+def _check_threshold(problem: Problem, settings: FitSettings) -> None:
+    if settings.threshold is None:
+        return
+    if problem.task.kind != "binary":
+        message = f"threshold is for two classes, and {problem.task.target!r} is a {problem.task.kind} target"
+        raise UsageError(message)
+    if threshold_value(settings.threshold) is None:
+        metric = resolve_metric(settings.threshold, problem.task.kind)
+        if not metric.uses_threshold:
+            message = f"threshold must be a metric that a threshold alters, such as f1 or accuracy, got {metric.name}"
+            raise UsageError(message)

@@ -1,0 +1,139 @@
+"""Arrays and tables as scikit-learn's users have them: checked, read, and posed as a problem.
+
+Nothing is set aside as an audit would: every column is a feature and every row of weight above zero trains.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    assert_all_finite,
+    check_consistent_length,
+    validate_data,
+)
+
+from lanewise.data.contract import DataContract
+from lanewise.data.dataset import Dataset
+from lanewise.data.duplicates import duplicate_groups, kept_together
+from lanewise.data.in_memory import from_memory
+from lanewise.data.reading import read, read_like
+from lanewise.data.splits import default_folds, fold_count, folds
+from lanewise.errors import DataError
+from lanewise.features.layout import Layout, LayoutSettings
+from lanewise.metrics import resolve_metric
+from lanewise.settings import FitSettings
+from lanewise.task import DEFAULT_METRIC, Task, TaskKind
+from lanewise.training.problem import Problem
+
+
+def _is_table(X: Any) -> bool:
+    """Whether this is a pandas or polars table, told without importing either."""
+    return type(X).__module__.partition(".")[0] in ("pandas", "polars") and hasattr(X, "columns")
+
+
+def checked_table(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, reset: bool) -> Any:
+    """A table as it is, anything else as an array ``[N, D]``; names and number of columns as scikit-learn has them."""
+    if _is_table(X):
+        validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+        return X
+    if isinstance(y, str):
+        return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+    # scikit-learn leaves this argument without a type.
+    checks: Any = {"dtype": None, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2}
+    return validate_data(
+        estimator, X, y, reset=reset, validate_separately=(checks, {"ensure_2d": False, "dtype": None})
+    )[0]
+
+
+def checked_target(X: Any, y: Any) -> np.ndarray:
+    """The target ``[N]``, without missing values."""
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_consistent_length(X, y)
+    return y
+
+
+def as_numbers(y: np.ndarray) -> np.ndarray:
+    try:
+        return y.astype(np.float64)
+    except (TypeError, ValueError):
+        message = f"y holds values of type {y.dtype} that are no numbers; a regressor needs numbers"
+        raise DataError(message) from None
+
+
+def checked_weight(sample_weight: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Row numbers of weight above zero, and their weights."""
+    rows = np.arange(len(X))
+    if sample_weight is None:
+        return rows, None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    used = rows[weight > 0]
+    return used, weight[used]
+
+
+def read_rows(X: Any, used: np.ndarray) -> Dataset:
+    """The rows ``used`` of a table or an array, every column typed on them."""
+
+    frame, _, _ = from_memory(X)
+    dataset = read(frame[used])
+    if len(dataset.kinds) < frame.width:
+        aside = next(name for name in frame.columns if name not in dataset.kinds)
+        message = f"column {aside!r} is of type {frame[aside].dtype}, and a cell must be a single value"
+        raise DataError(message)
+    _refuse_infinite(dataset)
+    return dataset
+
+
+def _refuse_infinite(dataset: Dataset) -> None:
+    for finding in dataset.findings:
+        if finding.code == "infinite_values":
+            message = f"column {finding.column!r} contains infinity; replace it by a number or by a missing value"
+            raise DataError(message)
+
+
+def task_of(dataset: Dataset, kind: TaskKind, metric: str | None, *, classes: tuple[str, ...] = ()) -> Task:
+
+    target = "y"
+    while target in dataset.kinds:
+        target += "_"
+    metric = resolve_metric(metric or DEFAULT_METRIC[kind], kind).name
+    return Task(target=target, kind=kind, metric=metric, classes=classes)
+
+
+def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: Task, settings: FitSettings) -> Problem:
+    """The problem of rows that are all for training; equal rows stay in one fold where that is fair."""
+
+    rows, features = np.arange(len(y)), tuple(dataset.kinds)
+    group = kept_together(duplicate_groups(dataset, features), rows)
+    wanted = settings.folds or default_folds(len(rows))
+    count, fewer = fold_count(y, rows, task=task, count=wanted, group=group)
+    layout = Layout.fit(dataset, features, rows, settings=LayoutSettings())
+    return Problem(
+        dataset=dataset,
+        task=task,
+        metric=resolve_metric(task.metric, task.kind),
+        contract=DataContract.of(dataset, task=task, features=features, rows=rows),
+        features=features,
+        set_aside={},
+        findings=(*dataset.findings, *fewer),
+        y=y,
+        weight=None if weight is None else weight / weight.mean(),
+        train=rows,
+        test=rows[:0],
+        folds=folds(y, rows, task=task, count=count, seed=settings.seed, group=group),
+        layout=layout,
+        encoded=layout.encode(dataset),
+        clusters=group,
+    )
+
+
+def read_like_training(X: Any, contract: DataContract) -> Dataset:
+    """The rows of a checked table with the columns of training: scikit-learn has compared the names, or has none."""
+    frame, _, _ = from_memory(X)
+    frame.columns = [column.name for column in contract.columns]
+    dataset = read_like(frame, {column.name: column.kind for column in contract.columns})
+    _refuse_infinite(dataset)
+    return dataset

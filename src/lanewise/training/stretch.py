@@ -1,0 +1,137 @@
+"""One team's part of a phase: trained from look to look, saved as it goes, resumed to the same bits."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.errors import Interrupted
+from lanewise.lanes.candidate import Event
+from lanewise.training.journal import Journal
+from lanewise.training.team import Evidence, Team
+
+SAVE_SHARE = 0.05
+"""Share of the time that saving may take: a large state is saved less often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look at a team has shown: evidence of the lanes that are alive, and repairs since the last."""
+
+    evidence: Sequence[Evidence]
+    repairs: Mapping[str, Sequence[Event]]
+
+
+@final
+@dataclass(kw_only=True)
+class Stretch:
+    """Advances ``team`` through ``fractions`` and keeps under ``key`` of ``journal`` what it has.
+
+    ``save_every`` seconds lie between two saves, or more where saving is slow. ``halted`` is asked between
+    steps; when it turns true the team saves and raises Interrupted. ``abandoned`` forbids to save: somebody
+    else may own the journal by now. When it is saved decides what a kill costs, never what comes out.
+    """
+
+    team: Team
+    fractions: Sequence[float]
+    key: str
+    journal: Journal
+    save_every: float
+    halted: Callable[[], bool]
+    abandoned: Callable[[], bool]
+    evidence: list[Evidence] = field(default_factory=list)
+    looks: list[dict[str, tuple[Event, ...]]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._lanes = {lane.id: lane for lane in self.team.lanes}
+        self._since = self._saved = time.monotonic()
+        self._cost = 0.0
+
+    def run(self, seen: Callable[[Look], None]) -> list[Evidence]:
+        """Go on from what the journal has to the last fraction; ``seen`` is told of every look, old and new."""
+        self._resume()
+        for fraction, repairs in zip(self.fractions, self.looks, strict=False):
+            seen(Look(evidence=[item for item in self.evidence if item.fraction == fraction], repairs=repairs))
+        self._since = self._saved = time.monotonic()
+        for fraction in self.fractions[len(self.looks) :]:
+            try:
+                self.team.advance(fraction, self._between)
+            except Interrupted:
+                self._save()
+                raise
+            fresh = [self._as_seen(item, fraction) for item in self.team.evidence()]
+            repairs = self.team.repairs()
+            self.evidence += fresh
+            self.looks.append(repairs)
+            seen(Look(evidence=fresh, repairs=repairs))
+            if fraction == self.fractions[-1]:
+                self._save()
+        return self.evidence
+
+    @staticmethod
+    def _as_seen(item: Evidence, fraction: float) -> Evidence:
+        """With the fraction as planned, and in memory as a resumed race has it."""
+        loss = item.train_loss if np.isfinite(item.train_loss) else float("nan")
+        return replace(item, fraction=fraction, valid=np.ascontiguousarray(item.valid), train_loss=loss)
+
+    def _between(self) -> None:
+        if self.halted():
+            message = "stopped because another team failed"
+            raise Interrupted(message)
+        if time.monotonic() - self._saved > max(self.save_every, self._cost / SAVE_SHARE):
+            self._save()
+
+    def _save(self) -> None:
+        if self.abandoned():
+            return
+        started = time.monotonic()
+        self.seconds += started - self._since
+        tensors, rest = self.team.state()
+        lanes: list[dict[str, Any]] = []
+        for place, item in enumerate(self.evidence):
+            tensors[f"look/{place}"] = torch.from_numpy(item.valid)
+            loss = None if np.isnan(item.train_loss) else item.train_loss
+            lanes.append({"lane": item.lane.id, "fraction": item.fraction, "train_loss": loss})
+        state = {
+            "team": rest,
+            "evidence": lanes,
+            "looks": [
+                {name: [asdict(event) for event in events] for name, events in repairs.items()}
+                for repairs in self.looks
+            ],
+            "seconds": self.seconds,
+        }
+        self.journal.save(self.key, tensors, state)
+        self._since = self._saved = time.monotonic()
+        self._cost = self._saved - started
+
+    def _resume(self) -> None:
+        kept = self.journal.load(self.key)
+        if kept is None:
+            return
+        tensors, state = kept
+        shown = {name: tensors.pop(name) for name in list(tensors) if name.startswith("look/")}
+        self.team.restore(tensors, state["team"])
+        self.evidence = [
+            Evidence(
+                lane=self._lanes[item["lane"]],
+                fraction=item["fraction"],
+                valid=_array(shown[f"look/{place}"]),
+                train_loss=float("nan") if item["train_loss"] is None else item["train_loss"],
+            )
+            for place, item in enumerate(state["evidence"])
+        ]
+        self.looks = [
+            {name: tuple(Event(**event) for event in events) for name, events in repairs.items()}
+            for repairs in state["looks"]
+        ]
+        self.seconds = state["seconds"]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.numpy()

@@ -1,0 +1,88 @@
+import torch
+
+from lanewise.lanes.buffer import BufferLayout, LaneBuffer, Parameter
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane, Roster
+from lanewise.optim.execution import LaneOptimizer, soft_threshold
+
+LAYOUT = BufferLayout.of(
+    [
+        Parameter(name="weight", shape=(3,), fan_in=3),
+        Parameter(name="bias", shape=(1,), fan_in=3, penalised=False),
+    ]
+)
+
+
+def stack(*settings: dict[str, float | str], optimizer: str = "sgd") -> tuple[LaneBuffer, LaneOptimizer]:
+    lanes = [
+        Lane(candidate=Candidate(id=f"c{i}", model="linear", optimizer=optimizer, settings=one), fold=0, seed=0)
+        for i, one in enumerate(settings)
+    ]
+    buffer = LaneBuffer(LAYOUT, torch.ones(len(lanes), 4, dtype=torch.float64))
+    return buffer, LaneOptimizer(Roster.of(lanes), buffer, length=10)
+
+
+def test_clipping_is_per_lane() -> None:
+    buffer, optimizer = stack(
+        {"lr": 1.0, "clip_norm": 1.0, "schedule": "constant"}, {"lr": 1.0, "schedule": "constant"}
+    )
+    buffer.gradients.copy_(torch.tensor([[3.0, 4.0, 0.0, 0.0], [3.0, 4.0, 0.0, 0.0]]))
+    optimizer.step()
+    assert torch.allclose(buffer.values[0], torch.tensor([0.4, 0.2, 1.0, 1.0], dtype=torch.float64))
+    assert buffer.values[1].tolist() == [-2.0, -3.0, 1.0, 1.0]
+
+
+def test_l2_reaches_weights_and_not_biases() -> None:
+    buffer, optimizer = stack({"lr": 0.5, "l2": 0.2, "schedule": "constant"})
+    optimizer.step()
+    assert torch.allclose(buffer.values[0], torch.tensor([0.9, 0.9, 0.9, 1.0], dtype=torch.float64))
+
+
+def test_l1_makes_weights_exactly_zero() -> None:
+    buffer, optimizer = stack({"lr": 0.5, "l1": 4.0, "schedule": "constant"})
+    optimizer.step()
+    assert buffer.values[0].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_soft_threshold_shrinks_towards_zero() -> None:
+    weights = torch.tensor([[2.0, -0.5, 0.1]])
+    soft_threshold(weights, torch.tensor([[0.5]]), torch.tensor([[1.0]]))
+    assert weights.tolist() == [[1.5, 0.0, 0.0]]
+
+
+def test_a_slowed_lane_keeps_its_factor_when_others_go() -> None:
+    buffer, optimizer = stack({"lr": 1.0, "schedule": "constant"}, {"lr": 1.0, "schedule": "constant"})
+    optimizer.slow(1, 0.25)
+    buffer.keep(torch.tensor([1]))
+    optimizer.keep(
+        [1],
+        Roster.of(
+            [
+                Lane(
+                    candidate=Candidate(
+                        id="c1", model="linear", optimizer="sgd", settings={"lr": 1.0, "schedule": "constant"}
+                    ),
+                    fold=0,
+                    seed=0,
+                )
+            ]
+        ),
+        buffer,
+    )
+    buffer.gradients.fill_(1.0)
+    optimizer.step()
+    assert buffer.values[0].tolist() == [0.75] * 4
+
+
+def test_state_round_trip_goes_on_bit_for_bit() -> None:
+    pair = [stack({"lr": 0.1}, {"lr": 0.3}, optimizer="adam") for _ in range(2)]
+    for buffer, optimizer in pair:
+        for step in range(3):
+            buffer.gradients.copy_(buffer.values * (step + 1))
+            optimizer.step()
+    (first, one), (second, two) = pair
+    two.restore(one.state())
+    for buffer, optimizer in pair:
+        buffer.gradients.copy_(buffer.values)
+        optimizer.step()
+    assert torch.equal(first.values, second.values)
