@@ -41,11 +41,9 @@ def checked_table(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *,
         return X
     if isinstance(y, str):
         return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
-    # scikit-learn leaves this argument without a type.
-    checks: Any = {"dtype": None, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2}
-    return validate_data(
-        estimator, X, y, reset=reset, validate_separately=(checks, {"ensure_2d": False, "dtype": None})
-    )[0]
+    checks = {"dtype": None, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2}
+    separately: Any = (checks, {"ensure_2d": False, "dtype": None})  # scikit-learn leaves its type open
+    return validate_data(estimator, X, y, reset=reset, validate_separately=separately)[0]
 
 
 def checked_target(X: Any, y: Any) -> np.ndarray:
@@ -57,6 +55,7 @@ def checked_target(X: Any, y: Any) -> np.ndarray:
 
 
 def as_numbers(y: np.ndarray) -> np.ndarray:
+    """The target as float64; ``DataError`` where it cannot be that."""
     try:
         return y.astype(np.float64)
     except (TypeError, ValueError):
@@ -75,8 +74,7 @@ def checked_weight(sample_weight: Any, X: Any) -> tuple[np.ndarray, np.ndarray |
 
 
 def read_rows(X: Any, used: np.ndarray) -> Dataset:
-    """The rows ``used`` of a table or an array, every column typed on them."""
-
+    """The rows ``used`` of a table or an array, every column typed on them; ``DataError`` for unusable cells."""
     frame, _, _ = from_memory(X)
     dataset = read(frame[used])
     if len(dataset.kinds) < frame.width:
@@ -95,7 +93,7 @@ def _refuse_infinite(dataset: Dataset) -> None:
 
 
 def task_of(dataset: Dataset, kind: TaskKind, metric: str | None, *, classes: tuple[str, ...] = ()) -> Task:
-
+    """The task of a target that has no name of its own; ``UsageError`` for a metric that does not suit it."""
     target = "y"
     while target in dataset.kinds:
         target += "_"
@@ -105,7 +103,6 @@ def task_of(dataset: Dataset, kind: TaskKind, metric: str | None, *, classes: tu
 
 def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: Task, settings: FitSettings) -> Problem:
     """The problem of rows that are all for training; equal rows stay in one fold where that is fair."""
-
     rows, features = np.arange(len(y)), tuple(dataset.kinds)
     group = kept_together(duplicate_groups(dataset, features), rows)
     wanted = settings.folds or default_folds(len(rows))

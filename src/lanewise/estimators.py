@@ -44,6 +44,20 @@ from lanewise.task import Task
 from lanewise.training.problem import Problem
 from lanewise.training.race import Pulse
 
+SHARED = (
+    "budget",
+    "models",
+    "optimizers",
+    "search",
+    "candidates",
+    "metric",
+    "folds",
+    "seeds",
+    "ensemble",
+    "workers",
+)
+"""Parameters of both estimators that are settings of the same name."""
+
 FAMILIES = ("lightgbm", "mlp", "linear", "tree")
 
 
@@ -108,7 +122,8 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
     """A classifier that races optimizers and models in one stacked run and keeps the best, or an ensemble.
 
     Args:
-        budget: time as ``"30s"`` or ``"10min"``, or steps as ``"2000steps"``, with which a fit is repeatable.
+        budget: time as ``"30s"`` or ``"10min"``, or steps as ``"2000steps"``, with which a fit is repeatable; one to
+            five minutes, by the size of the table, if None.
         models: families to race, of ``lightgbm``, ``mlp``, ``linear`` and ``tree``.
         optimizers: optimizers to race; all that suit a family if empty.
         search: how candidates are drawn: ``halving``, ``grid`` or ``random``.
@@ -212,8 +227,9 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         return self._responses(X)
 
     def _settings(self, target: str, seed: int) -> FitSettings:
-        threshold = 0.5 if self.threshold is None else self.threshold
-        return _settings(self, target, seed, threshold=str(threshold) if len(self.classes_) == 2 else None)
+        # A number is stated for two classes, so that none is sought: `predict` then takes the likelier class.
+        usual = 0.5 if len(self.classes_) == 2 else None
+        return _settings(self, target, seed, threshold=usual if self.threshold is None else self.threshold)
 
 
 class LanewiseRegressor(RegressorMixin, _Estimator):
@@ -299,10 +315,7 @@ def _counts_steps(budget: object) -> bool:
 def _settings(estimator: BaseEstimator, target: str, seed: int, **more: Any) -> FitSettings:
     """The parameters of an estimator as settings; ``ConfigError`` names all that are off."""
     given = estimator.get_params(deep=False)
-    shared = (
-        "budget", "models", "optimizers", "search", "candidates", "metric", "folds", "seeds", "ensemble", "workers"
-    )  # fmt: skip
-    return checked({"target": target, "seed": seed, **{name: given[name] for name in shared}, **more})
+    return checked({"target": target, "seed": seed, **{name: given[name] for name in SHARED}, **more})
 
 
 def _seed(random_state: Any) -> int:

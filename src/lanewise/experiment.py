@@ -21,15 +21,16 @@ from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.errors import Interrupted, LanewiseError, UsageError
+from lanewise.explain import usage
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.settings import FitSettings, checked
-from lanewise.stages import Silent, Watcher, stop_on_signals, train, usual_budget
+from lanewise.stages import Silent, Watcher, stop_on_signals, train
 from lanewise.storage.durable import write_atomically
-from lanewise.training.problem import Problem, Request, pose
+from lanewise.training.problem import Request, pose
 
 FRAME_HEIGHT = 640
 """Pixels of a report within a notebook."""
@@ -185,9 +186,8 @@ def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings,
 
 
 def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher, stop: Callable[[], bool]) -> Fit:
-    started = time.monotonic()
+    started, before = time.monotonic(), usage()
     problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
-    watcher.announce(_opening(problem, settings))
     trained = train(
         problem,
         settings,
@@ -210,6 +210,7 @@ def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher,
         cutoff=trained.cutoff,
         sha256=sha256,
         seconds=time.monotonic() - started,
+        before=before,
     )
     document = finite_or_null(compose(stage))
     write_atomically(run.report, render(document).encode())
@@ -229,13 +230,4 @@ def _request(settings: FitSettings) -> Request:
         folds=settings.folds,
         test_fraction=settings.test_fraction,
         seed=settings.seed,
-    )
-
-
-def _opening(problem: Problem, settings: FitSettings) -> str:
-    rows = f"{len(problem.train):,} training and {len(problem.test):,} test rows"
-    budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
-    return (
-        f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
-        f"{len(problem.folds)} folds, judged by {problem.metric.name}, budget {budget}"
     )

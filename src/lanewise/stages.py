@@ -90,6 +90,7 @@ def train(
     Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
     """
     check_agreement(problem, settings)
+    watcher.announce(_opening(problem, settings))
     data, _ = prepare(problem, refit=False)
     workers = settings.workers or min(os.cpu_count() or 1, 8)
     with _pool(problem, settings, workers) as pool:
@@ -255,6 +256,15 @@ def _cutoff(
         )
         return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
     return Cutoff(value=value, metric="", words=f"the threshold was stated: {value:g}", curve=())
+
+
+def _opening(problem: Problem, settings: FitSettings) -> str:
+    rows = f"{len(problem.train):,} training and {len(problem.test):,} test rows"
+    budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
+    return (
+        f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
+        f"{len(problem.folds)} folds, judged by {problem.metric.name}, budget {budget}"
+    )
 
 
 def _planned(plan: Plan) -> str:

@@ -22,7 +22,9 @@ def pairwise_design(factors: Mapping[str, Sequence[Any]], *, seed: int = 0, trie
     design: list[dict[str, int]] = []
     while missing:
         pair = dict(min(missing))
-        candidates = [{name: draw.randrange(len(values)) for name, values in factors.items()} | pair for _ in range(tries)]
+        candidates = [
+            {name: draw.randrange(len(values)) for name, values in factors.items()} | pair for _ in range(tries)
+        ]
         best = max(candidates, key=lambda row: len(_pairs(row) & missing))
         missing -= _pairs(best)
         design.append(best)

@@ -78,7 +78,9 @@ def race_data(
     for fold, (start, end) in enumerate(pairwise(bounds)):
         held = torch.arange(start, end)
         train = torch.cat([torch.arange(start), torch.arange(end, rows)])
-        center, scale = (float(target[train].mean()), float(target[train].std())) if kind == "regression" else (0.0, 1.0)
+        center, scale = (
+            (float(target[train].mean()), float(target[train].std())) if kind == "regression" else (0.0, 1.0)
+        )
         codes = [torch.randint(count, (rows,), generator=draw) for count in levels]
         parts[fold] = FoldData(
             dense=((raw - raw[train].mean(0)) / raw[train].std(0)).to(dtype),
@@ -111,10 +113,23 @@ def _typed(target: Tensor, kind: TaskKind, dtype: torch.dtype) -> Tensor:
     return target.long() if kind == "multiclass" else target.to(dtype)
 
 
-def lane(name: str, model: str = "mlp", rule: str = "adamw", *, fold: int = 0, seed: int = 0, **other: Value) -> Lane:
-    """A lane of the small race; ``other`` settings override the usual ones."""
-    settings = {**SHARED, "loss": "softmax", **STRUCTURE[model], **RULES.get(rule, RULES["sgd"]), **other}
-    return Lane(candidate=Candidate(id=name, model=model, optimizer=rule, settings=settings), fold=fold, seed=seed)
+def lane(
+    name: str,
+    model: str = "mlp",
+    rule: str = "adamw",
+    settings: Mapping[str, Value] | None = None,
+    *,
+    fold: int = 0,
+    seed: int = 0,
+    **other: Value,
+) -> Lane:
+    """A lane of the small race; ``settings`` and ``other`` override the usual ones."""
+    usual = {**SHARED, "loss": "softmax", **STRUCTURE[model], **RULES.get(rule, RULES["sgd"])}
+    return Lane(
+        candidate=Candidate(id=name, model=model, optimizer=rule, settings={**usual, **(settings or {}), **other}),
+        fold=fold,
+        seed=seed,
+    )
 
 
 def rows_of(stack: Stack) -> dict[str, Weights]:
@@ -204,9 +219,7 @@ class Race:
         """Fail unless every lane of ``rows`` is what it becomes alone from ``start``."""
         by_id = {one.id: one for one in self.lanes}
         for name, row in rows.items():
-            alone = truth(
-                by_id[name], start[name], self.data, batch=self.batch, length=self.length, until=until
-            )
+            alone = truth(by_id[name], start[name], self.data, batch=self.batch, length=self.length, until=until)
             assert_same(by_id[name], row, alone, start[name], tolerance=TOLERANCE[self.dtype])
 
     def check(self) -> None:

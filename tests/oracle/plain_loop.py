@@ -39,7 +39,7 @@ class Randomness:
 
 @dataclass(frozen=True, kw_only=True)
 class Rewind:
-    """Before step ``at`` weights and optimizer go back to how they were before step ``to``; rates shrink by ``factor``."""
+    """Before step ``at``, weights and optimizer go back to what they were before step ``to``; the rate shrinks."""
 
     at: int
     to: int

@@ -46,9 +46,7 @@ def normed_networks() -> None:
 
 def rectified_networks() -> None:
     # One fold and one seed, no categories: the lanes share their inputs.
-    lanes = [
-        lane(rule, "mlp", rule, **SETTINGS[(at + 1) % len(SETTINGS)], depth=3) for at, rule in enumerate(RULES)
-    ]
+    lanes = [lane(rule, "mlp", rule, **SETTINGS[(at + 1) % len(SETTINGS)], depth=3) for at, rule in enumerate(RULES)]
     Race(lanes=lanes, data=race_data(levels=()), length=STEPS, batch=BATCH).check()
 
 
@@ -139,7 +137,9 @@ def predictions() -> None:
 
 def fused_kernels() -> None:
     lanes = [
-        lane(f"{rule}{seed}", rule=rule, seed=seed, width=64, eps=1e-6, weight_decay=0.1 * seed, beta2=0.9 + 0.05 * seed)
+        lane(
+            f"{rule}{seed}", rule=rule, seed=seed, width=64, eps=1e-6, weight_decay=0.1 * seed, beta2=0.9 + 0.05 * seed
+        )
         for rule in ("adam", "adamw")
         for seed in (0, 1)
     ]

@@ -41,7 +41,7 @@ def train(race: Race) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dic
         stack.advance(fraction)
         repairs = stack.repairs()
         assert set(repairs) <= {race.lanes[1].id}
-        events += repairs.values()
+        events += [event for own in repairs.values() for event in own]
     return start, rows_of(stack), events
 
 
@@ -67,7 +67,9 @@ def test_repaired_candidate_repeats_its_repairs(rule: str) -> None:
     candidate = race.lanes[1].candidate
     for event in events:
         candidate = candidate.repaired(event, id="ill")
-    again = dataclasses.replace(race, lanes=[race.lanes[0], dataclasses.replace(ILL[rule], candidate=candidate), race.lanes[2]])
+    again = dataclasses.replace(
+        race, lanes=[race.lanes[0], dataclasses.replace(ILL[rule], candidate=candidate), race.lanes[2]]
+    )
     _, repeated, _ = train(again)
     for name, row in rows.items():
         assert all(torch.equal(row[key], repeated[name][key]) for key in row), name

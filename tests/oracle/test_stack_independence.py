@@ -79,7 +79,15 @@ def test_order_of_the_lanes_does_not_matter(model: str) -> None:
 def test_neighbour_that_diverges_changes_no_bit(model: str, rule: str) -> None:
     # Squared error of a network or a line at a rate of 1e30 is infinite within a few steps.
     others = [
-        lane(one.candidate.id, model, one.candidate.optimizer, fold=one.fold, seed=one.seed, loss="squared", clip_norm=0.5)
+        lane(
+            one.candidate.id,
+            model,
+            one.candidate.optimizer,
+            fold=one.fold,
+            seed=one.seed,
+            loss="squared",
+            clip_norm=0.5,
+        )
         for one in company(model)
     ]
     data = race_data("regression")

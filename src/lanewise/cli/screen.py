@@ -18,10 +18,13 @@ PLAIN_EVERY_SECONDS = 5.0
 
 
 def wants_color(stream: Any) -> bool:
-    """NO_COLOR switches colour off, FORCE_COLOR on; otherwise a terminal has it."""
+    """NO_COLOR switches colour off, FORCE_COLOR on (0: off); otherwise a terminal has it that is not dumb."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+    forced = os.environ.get("FORCE_COLOR")
+    if forced:
+        return forced != "0"
+    return os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
 def columns(*, most: int, piped: int) -> int:
@@ -77,7 +80,7 @@ class Screen:
         self._phase = ""
 
     def __enter__(self) -> Self:
-        if not self._quiet and sys.stderr.isatty():
+        if not self._quiet and sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 

@@ -106,7 +106,8 @@ class PreparedRows:
             text = graph.columns(weighted, range(start, start + column.buckets))
             squares = graph.op("ReduceSumSquare", text, graph.constant([1], "int64"), keepdims=1)
             length = graph.op("Max", graph.op("Sqrt", squares), graph.constant(1e-12, dtype))
-            parts.append(graph.op("Div", text, length))
+            unit = graph.op("Div", text, length)
+            parts.append(graph.op("Mul", unit, graph.constant(self._preparation.settings.text_gain, dtype)))
             start += column.buckets
         return parts
 

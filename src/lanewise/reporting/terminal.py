@@ -107,7 +107,7 @@ def _run(row: Mapping[str, Any]) -> tuple[str, ...]:
         shorten(row.get("run") or "", 24),
         made,
         shorten(row.get("target") or "", 20),
-        shorten(measure.label, 18),
+        shorten(measure.label, 18) if part(row, "metric") else "",
         shown["words"] if shown else "",
         clean(winner.get("label") or winner.get("id") or ""),
     )

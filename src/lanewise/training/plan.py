@@ -1,7 +1,7 @@
 """The plan: everything that a race will do, decided before it starts and never by the clock again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lanewise.lanes.candidate import Candidate, Event, Value
@@ -35,6 +35,7 @@ class Plan:
     that everybody is confirmed. ``confirm`` says how many of each family are confirmed.
     ``costs`` holds the predicted processor seconds of one full-length lane of every candidate, as
     measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
+    ``solo_costs`` is the same for a lane trained alone, one after another: what a plain loop would cost.
     ``precision`` is the format of the matrix products of networks.
     """
 
@@ -46,6 +47,7 @@ class Plan:
     lengths: Lengths
     workers: int
     costs: Mapping[str, float]
+    solo_costs: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0

@@ -93,6 +93,7 @@ def make_plan(
     precision = _precision(pools.get("mlp", []), builder)
     builder = replace(builder, compute=DTYPES[precision])
     costs = {model: _measured(model, pool, builder) for model, pool in pools.items()}
+    alone = {id: cost for model, pool in pools.items() for id, cost in _alone(pool, builder, costs[model]).items()}
     plan = _fitted(
         problem=problem,
         policy=policy,
@@ -102,7 +103,9 @@ def make_plan(
         builder=builder,
         wishes=wishes,
     )
-    return replace(plan, precision=precision)
+    shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
+    solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
+    return replace(plan, precision=precision, solo_costs=solo)
 
 
 def _fitted(
@@ -250,6 +253,26 @@ def _predicted(plan: Plan, screened: float) -> float:
         screen = sum(own) * screened if plan.rungs else 0.0
         total += screen + typical * min(count, len(own)) * runs
     return total / plan.workers
+
+
+def _alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of one full-length training of each candidate, trained alone in float32: a plain loop's cost.
+
+    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost.
+    """
+    plain = replace(builder, compute=None)
+    timed: dict[tuple[object, ...], float] = {}
+    for candidate in pool:
+        lane = Lane(candidate=candidate, fold=0, seed=0)
+        if candidate.model not in STACKED or candidate.optimizer == SOLVER:
+            continue
+        key = builder.key(lane)
+        if key not in timed:
+            team = plain.form([lane], "trial")[0]
+            timed[key] = _trial(team, TRIAL_STEPS) * team.length
+    lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
+    keys = {id: builder.key(lane) for id, lane in lanes.items() if lane.candidate.model in STACKED}
+    return {id: timed.get(keys.get(id, ()), costs[id]) for id in lanes}
 
 
 def _precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:

@@ -2,22 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 
-from lanewise.errors import Interrupted, TrainingError
+from lanewise.errors import TrainingError
 from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
 from lanewise.search.policy import Policy, Standing
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.plan import Plan
+from lanewise.training.side_by_side import SideBySide
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Team
 from lanewise.training.teams import TeamBuilder
@@ -113,8 +112,7 @@ class Race:
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
-        self._halted = threading.Event()
-        self._abandoned = threading.Event()
+        self._threads = SideBySide(self.plan.workers)
 
     def run(self) -> Result:
         """Screen if the plan has rungs, then confirm."""
@@ -268,35 +266,12 @@ class Race:
                 key=f"{phase}-{fractions[0]:.4f}-{place}",
                 journal=self.journal,
                 save_every=self.save_every,
-                halted=self._halted.is_set,
-                abandoned=self._abandoned.is_set,
+                halted=self._threads.halted,
+                abandoned=self._threads.abandoned,
             )
             for place, team in enumerate(teams)
         ]
-        # One thread inside each product and teams side by side: measured better than the reverse.
-        with _threads_per_product(1):
-            threads = ThreadPoolExecutor(self.plan.workers)
-            futures = [threads.submit(self._run, phase, stretch, unit) for stretch in stretches]
-            self._wait(threads, futures)
-        return [future.result() for future in futures]
-
-    def _wait(self, threads: ThreadPoolExecutor, futures: Sequence[Future[list[Evidence]]]) -> None:
-        """Wait for all teams. If one fails the others stop, save, and the failure is raised."""
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            errors = [future.exception() for future in futures if future.done()]
-            if any(errors):
-                self._halted.set()
-            threads.shutdown(cancel_futures=True)
-        except BaseException:  # a second Ctrl-C: leave at once; whoever resumes may own the journal in a moment
-            self._abandoned.set()
-            self._halted.set()
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
-        errors = [future.exception() for future in futures if not future.cancelled()]
-        causes = [error for error in errors if error and not isinstance(error, Interrupted)]
-        for error in causes or filter(None, errors):
-            raise error
+        return self._threads.run([partial(self._run, phase, stretch, unit) for stretch in stretches])
 
     def _run(self, phase: str, stretch: Stretch, unit: float) -> list[Evidence]:
         lanes = {lane.id: lane for lane in stretch.team.lanes}
@@ -409,14 +384,3 @@ def _best_look(scores: np.ndarray) -> int:
 
 def _better(known: float | None, score: float) -> float:
     return score if known is None or np.isnan(known) else float(np.fmin(known, score))
-
-
-@contextmanager
-def _threads_per_product(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads inside one operation, in this thread and those started in the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

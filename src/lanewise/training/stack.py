@@ -58,7 +58,8 @@ class Stack(Team):
         first = self.lanes[0].candidate
         self.loss = first.text("loss", LOSSES_OF[data.task.kind][0])
         self._full_batch = rule(first.optimizer).full_batch
-        shortest = min(len(data.folds[fold].train) for fold, _ in self.roster.groups)
+        # Of all folds, not of those present: a lane must not notice who trains beside it.
+        shortest = min(len(fold.train) for fold in data.folds.values())
         self.batch_size = min(batch_size, shortest)
         self.model = build([lane.candidate for lane in self.lanes], data.width)
         values = self.model.init([lane.seed for lane in self.lanes], dtype)

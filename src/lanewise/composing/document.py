@@ -1,0 +1,248 @@
+"""Puts what a fit found into the one document that ``--json``, the report and the run store share."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from lanewise._version import __version__
+from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
+from lanewise.composing.stage import Stage, as_scored
+from lanewise.data.dataset import Dataset
+from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate
+from lanewise.explain import (
+    Diagnosis,
+    Fit,
+    Importance,
+    Outcome,
+    Score,
+    diagnose,
+    one_at_a_time_seconds,
+    permutation_importance,
+    spent,
+    summary,
+    trainings,
+    usage,
+)
+from lanewise.explain.cost import Solo
+from lanewise.reporting.document import SCHEMA_VERSION
+from lanewise.training.problem import Problem
+
+TRAIN_SAMPLE = 4000
+"""Training rows that the training score is taken on."""
+
+
+def compose(stage: Stage) -> dict[str, Any]:
+    """The run document: see :mod:`lanewise.reporting.document` for its keys."""
+    problem = stage.problem
+    estimates = _evaluations(stage)
+    metric = problem.metric
+    made = choices(stage)
+    guess = estimates["dummy"].scores[metric.name].value if "dummy" in estimates else float("nan")
+    effects, upshot = effect_section(stage, guess)
+    diagnosis = _diagnosis(stage, guess)
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "run": stage.run.id,
+        "created": stage.run.created,
+        "version": __version__,
+        "command": stage.run.command or "lanewise.fit(...)",
+        "source": problem.dataset.source,
+        "target": problem.task.target,
+        "task": problem.task.kind,
+        "metric": {"name": metric.name, "direction": metric.direction, "words": metric.words},
+        "classes": list(problem.task.classes),
+        "seed": stage.settings.seed,
+        "seconds": stage.seconds,
+        "candidates": len(stage.plan.candidates),
+        "lanes": len(stage.result.traces) + sum(len(item.members) for item in stage.refitted.values()),
+        "model_sha256": stage.sha256,
+        "warnings": [finding.message for finding in problem.findings if finding.severity == "warning"],
+        "winner": _winner(stage),
+        "default": card(stage.default),
+        "summary": _summary(stage, estimates, upshot),
+        "cross_validation": _cross_validation(stage),
+        "test": estimates["model"].estimates() if estimates else {},
+        "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
+        "rows": {
+            "train": len(problem.train),
+            "test": len(problem.test),
+            "set_aside": len(problem.y) - len(problem.train) - len(problem.test),
+        },
+        "race": race_section(stage, made),
+        "effects": effects,
+        "ensemble": ensemble_section(stage),
+        "diagnosis": None if diagnosis is None else asdict(diagnosis),
+        "importance": [asdict(one) for one in _importance(stage)],
+        "findings": [asdict(finding) for finding in problem.findings],
+        "columns": _columns(problem),
+        "threshold": _threshold(stage.cutoff),
+        "hardware": _hardware(stage),
+        "events": event_section(stage),
+        **(estimates["model"].details() if estimates else {}),
+    }
+    return document
+
+
+def _winner(stage: Stage) -> dict[str, Any]:
+    if not stage.choice.is_ensemble:
+        return card(stage.winner)
+    members = {name: round(weight, 4) for name, weight in stage.choice.weights.items()}
+    return {
+        "id": "ensemble",
+        "label": f"ensemble of {len(members)} candidates",
+        "model": "ensemble",
+        "optimizer": "greedy selection",
+        "hyperparameters": members,
+    }
+
+
+def model_prediction(stage: Stage) -> np.ndarray:
+    """Predictions of the final model for the test rows, in the form of the metrics."""
+    parts = [weight * stage.refitted[name].test for name, weight in stage.choice.weights.items()]
+    return as_scored(stage.problem, np.sum(parts, axis=0))
+
+
+def _evaluations(stage: Stage) -> dict[str, Evaluation]:
+    """The final model, the default and a guess on the untouched test rows; nothing where no row is held out."""
+    problem = stage.problem
+    if not len(problem.test):
+        return {}
+    y = problem.y[problem.test]
+    weight = None if problem.weight is None else problem.weight[problem.test]
+    default = next(c.id for c in stage.plan.candidates if c.is_default)
+    own = None if problem.weight is None else problem.weight[problem.train]
+    predictions = {
+        "model": model_prediction(stage),
+        "dummy": dummy_prediction(problem.task, problem.y[problem.train], own, len(y)),
+    }
+    if default in stage.refitted:
+        predictions["default"] = as_scored(problem, stage.refitted[default].test)
+    threshold = stage.predictor.threshold
+    return {
+        name: evaluate(
+            problem.task,
+            y,
+            predicted,
+            weight,
+            seed=stage.settings.seed,
+            threshold=threshold if name == "model" else 0.5,
+        )
+        for name, predicted in predictions.items()
+    }
+
+
+def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
+    """The corrected score of the deciding metric; with an ensemble, the score of the crossed comparison."""
+    found = stage.choice.corrected
+    return {stage.problem.metric.name: {"value": found.value, "low": found.low, "high": found.high}}
+
+
+def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> list[str]:
+    """The result in plain sentences; choices and warnings have sections of their own."""
+    problem, choice = stage.problem, stage.choice
+    name = problem.metric.name
+    scores = {who: Score.of(found.scores[name]) for who, found in estimates.items() if name in found.scores}
+    standing = choice.selection.standing(choice.selection.winner)
+    ties = [stage.candidate(id).label for id in choice.selection.ties if id not in choice.weights]
+    outcome = Outcome(
+        target=problem.task.target,
+        winner=_winner(stage)["label"],
+        is_default=stage.winner.is_default and not choice.is_ensemble,
+        test=scores.get("model"),
+        rows=len(problem.test),
+        guess=scores.get("dummy"),
+        default=stage.default.label,
+        default_test=scores.get("default"),
+        over_default=None if choice.is_ensemble else standing.ahead_of_default,
+        ties=() if choice.is_ensemble else tuple(ties),
+        effects=(upshot,) if upshot else (),
+        threshold=stage.cutoff.words if stage.cutoff else "",
+    )
+    return summary(outcome, problem.metric)
+
+
+def respond(stage: Stage, dataset: Dataset) -> np.ndarray:
+    """What the final model says of the rows of a dataset, in the form of the metrics."""
+    return as_scored(stage.problem, np.concatenate(list(stage.predictor.responses(dataset))))
+
+
+def _some(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    return Dataset(frame=dataset.frame[rows], kinds=dataset.kinds, source=dataset.source)
+
+
+def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
+    problem, choice = stage.problem, stage.choice
+    rng = np.random.default_rng(stage.settings.seed)
+    rows = np.sort(rng.permutation(problem.train)[:TRAIN_SAMPLE])
+    weight = None if problem.weight is None else problem.weight[rows]
+    train = problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
+    item = next(one for one in stage.result.confirmed if one.candidate.id == choice.selection.winner)
+    found = choice.corrected
+    fit = Fit(
+        train=train,
+        valid=found.value,
+        guess=guess,
+        curve=item.curve,
+        fractions=stage.plan.grid,
+        error=(found.high - found.low) / 3.92,
+    )
+    return diagnose(fit, problem.metric, stage.winner, stop=item.stop)
+
+
+def _importance(stage: Stage) -> tuple[Importance, ...]:
+    problem = stage.problem
+    rows = problem.test if len(problem.test) else problem.train
+    return permutation_importance(
+        lambda dataset: respond(stage, dataset),
+        problem.dataset,
+        rows,
+        problem.y,
+        problem.metric,
+        columns=problem.features,
+        seed=stage.settings.seed,
+        weight=problem.weight,
+    )
+
+
+def _hardware(stage: Stage) -> dict[str, Any]:
+    """What ran where and what it cost, beside what a plain loop over the same trainings would have cost."""
+    plan = stage.plan
+    solo = [
+        Solo(steps=amount, seconds_per_step=plan.solo_costs[id])
+        for id, amount in trainings(stage.result.traces).items()
+        if id in plan.solo_costs
+    ]
+    hardware: dict[str, Any] = {
+        "device": "cpu",
+        "threads": plan.workers,
+        "precision": plan.precision,
+        "seconds": stage.seconds,
+        "predicted_memory_bytes": plan.predicted_bytes or None,
+        "one_at_a_time_seconds": one_at_a_time_seconds(solo) if solo else None,
+    }
+    if stage.before is not None:
+        cost = spent(stage.before, usage())
+        hardware["cpu_seconds"] = cost.cpu_seconds
+        hardware["peak_memory_bytes"] = cost.peak_memory_bytes
+        hardware["energy_wh"] = cost.energy_wh
+    return hardware
+
+
+def _columns(problem: Problem) -> list[dict[str, Any]]:
+    frame = problem.dataset.frame
+    roles = dict.fromkeys(problem.features, "feature") | {problem.task.target: "target"}
+    return [
+        {
+            "name": name,
+            "kind": kind,
+            "missing": frame[name].null_count(),
+            "role": roles.get(name, "set aside"),
+            "reason": problem.set_aside.get(name),
+        }
+        for name, kind in problem.dataset.kinds.items()
+    ]
+
+
+def _threshold(cutoff: Cutoff | None) -> dict[str, Any] | None:
+    return None if cutoff is None else asdict(cutoff)

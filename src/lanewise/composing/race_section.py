@@ -1,0 +1,171 @@
+"""The part of the run document about the race: curves, leaderboard, choices, effects."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from lanewise.composing.stage import Stage
+from lanewise.explain import EnsembleTrial, decisions, effects, sensitivity
+from lanewise.explain.decisions import Decision
+from lanewise.lanes.candidate import Candidate
+from lanewise.statistics import bootstrap_interval
+from lanewise.training.race import Confirmed, Trace
+
+CURVE_POINTS = 24
+"""Points of a loss curve that the document keeps: a race has hundreds of curves."""
+
+
+def card(candidate: Candidate) -> dict[str, Any]:
+    """What names a candidate and trains it again."""
+    return {
+        "id": candidate.id,
+        "label": candidate.label,
+        "model": candidate.model,
+        "optimizer": candidate.optimizer,
+        "hyperparameters": dict(candidate.settings),
+    }
+
+
+def race_section(stage: Stage, made: tuple[Decision, ...]) -> dict[str, Any]:
+    """Phases, curves, sensitivity, leaderboard and choices."""
+    result = stage.result
+    phases = [
+        {
+            "name": name,
+            "lanes": sum(trace.phase == name for trace in result.traces),
+            "candidates": len({trace.lane.candidate.id for trace in result.traces if trace.phase == name}),
+            "seconds": seconds,
+        }
+        for name, seconds in result.seconds.items()
+        if any(trace.phase == name for trace in result.traces)
+    ]
+    return {
+        "phases": phases,
+        "curves": [_curve(stage, place, trace) for place, trace in enumerate(result.traces)],
+        "sensitivity": [asdict(series) for series in sensitivity(result.traces, stage.problem.metric)],
+        "leaderboard": _leaderboard(stage),
+        "decisions": [asdict(decision) for decision in made],
+    }
+
+
+def choices(stage: Stage) -> tuple[Decision, ...]:
+    """What was chosen over what, with the evidence for it."""
+    problem, trial = stage.problem, None
+    ensemble = stage.choice.ensemble
+    if ensemble is not None:
+        members = int((np.asarray(ensemble.weights) > 0).sum())
+        trial = EnsembleTrial(members=members, ahead=ensemble.ahead, taken=stage.choice.is_ensemble)
+    return decisions(
+        stage.result,
+        stage.choice.selection.winner,
+        y=problem.y,
+        metric=problem.metric,
+        seed=stage.settings.seed,
+        weight=problem.weight,
+        clusters=problem.clusters,
+        costs=stage.plan.costs,
+        ensemble=trial,
+    )
+
+
+def _status(stage: Stage, candidate: Candidate, fate: str) -> str:
+    if candidate.id in stage.choice.weights:
+        return "winner"
+    if candidate.is_default:
+        return "default"
+    return fate if fate in ("confirmed", "diverged") else "pruned"
+
+
+def _curve(stage: Stage, place: int, trace: Trace) -> dict[str, Any]:
+    candidate = trace.lane.candidate
+    step = max(1, len(trace.fractions) // CURVE_POINTS)
+    return {
+        "lane": place,
+        "candidate": candidate.id,
+        "label": candidate.label,
+        "model": candidate.model,
+        "optimizer": candidate.optimizer,
+        "fold": trace.lane.fold,
+        "seed": trace.lane.seed,
+        "status": _status(stage, candidate, trace.fate),
+        "x": trace.fractions[::step],
+        "valid": trace.scores[::step],
+        # The training loss is in the units of the loss, regularized and standardized: no score to set beside these.
+        "train": [None] * len(trace.scores[::step]),
+    }
+
+
+def _leaderboard(stage: Stage) -> list[dict[str, Any]]:
+    problem, choice = stage.problem, stage.choice
+    y, weight = problem.y[choice.rows], None if problem.weight is None else problem.weight[choice.rows]
+    predictions = {contender.id: contender.prediction for contender in choice.contenders}
+    confirmed: Mapping[str, Confirmed] = {item.candidate.id: item for item in stage.result.confirmed}
+    rows = []
+    for standing in choice.selection.standings:
+        item = confirmed[standing.id]
+        interval = bootstrap_interval(
+            problem.metric, y, predictions[standing.id], seed=stage.settings.seed, weight=weight, draws=200
+        )
+        behind = standing.behind_winner
+        rows.append(
+            {
+                "rank": standing.rank,
+                **card(item.candidate),
+                "score": standing.score,
+                "low": interval.low,
+                "high": interval.high,
+                "difference": problem.metric.sign * behind.mean,
+                "standard_error": behind.standard_error,
+                "tie": standing.tied,
+                "status": _status(stage, item.candidate, "confirmed"),
+                "seconds": item.seconds,
+            }
+        )
+    return rows
+
+
+def effect_section(stage: Stage, guess: float) -> tuple[list[dict[str, Any]], str]:
+    """How the score goes with each setting of the winner's family, and the upshot in a sentence."""
+    winner = stage.winner
+    found = effects(
+        stage.result.traces,
+        stage.problem.metric,
+        model=winner.model,
+        optimizer=winner.optimizer,
+        seed=stage.settings.seed,
+        guess=guess if np.isfinite(guess) else None,
+    )
+    return ([], "") if found is None else ([asdict(effect) for effect in found.effects], found.words)
+
+
+def ensemble_section(stage: Stage) -> dict[str, Any] | None:
+    """The ensemble that was tried."""
+    trial, choice = stage.choice.ensemble, stage.choice
+    if trial is None:
+        return None
+    weights = zip(choice.contenders, trial.weights, strict=True)
+    members = [
+        {"id": contender.id, "label": stage.candidate(contender.id).label, "weight": float(weight)}
+        for contender, weight in weights
+        if weight > 0
+    ]
+    return {
+        "members": sorted(members, key=lambda member: -member["weight"]),
+        "score": trial.ensemble,
+        "difference": trial.ahead.mean,
+        "standard_error": trial.ahead.standard_error,
+        "taken": choice.is_ensemble,
+    }
+
+
+def event_section(stage: Stage) -> list[dict[str, Any]]:
+    """Lanes that diverged and were rewound."""
+    found = []
+    for place, trace in enumerate(stage.result.traces):
+        for event in trace.events:
+            words = f"{event.cause}; went back to {event.restored:.0%} and on at {event.rate_factor:g} times the rate"
+            label = trace.lane.candidate.label
+            found.append({"step": round(event.fraction * 100), "lane": place, "label": label, "words": words})
+    return found

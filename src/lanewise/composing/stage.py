@@ -1,0 +1,88 @@
+"""Everything that a fit has when its model is saved: what the run document is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.deploy.predictor import Predictor
+from lanewise.evaluation import Cutoff
+from lanewise.explain import Usage
+from lanewise.lanes.candidate import Candidate
+from lanewise.runs.run import Run
+from lanewise.selection import Contender, EnsembleComparison, Selection
+from lanewise.settings import FitSettings
+from lanewise.statistics import CorrectedScore
+from lanewise.training.plan import Plan
+from lanewise.training.problem import Problem
+from lanewise.training.race import Result as RaceResult
+from lanewise.training.refit import Refitted
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """What the evidence of a race decided: the winner, or the ensemble in its place.
+
+    ``weights`` are those of the model's members by candidate id; ``rows`` the rows that out-of-fold
+    predictions exist for.
+    """
+
+    contenders: tuple[Contender, ...]
+    selection: Selection
+    corrected: CorrectedScore
+    ensemble: EnsembleComparison | None
+    weights: Mapping[str, float]
+    rows: np.ndarray
+
+    @property
+    def is_ensemble(self) -> bool:
+        return len(self.weights) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unrecorded:
+    """Stands for the run of a fit that no run store keeps, as those of the scikit-learn estimators."""
+
+    created: str
+    command: str
+    id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """Everything that a fit has when its model is saved.
+
+    ``before`` is what the process had used when the fit began.
+    """
+
+    run: Run | Unrecorded
+    settings: FitSettings
+    problem: Problem
+    plan: Plan
+    result: RaceResult
+    choice: Choice
+    refitted: Mapping[str, Refitted]
+    predictor: Predictor
+    cutoff: Cutoff | None
+    sha256: str
+    seconds: float
+    before: Usage | None = None
+
+    @property
+    def default(self) -> Candidate:
+        """The documented candidate that the winner had to beat."""
+        return next(candidate for candidate in self.plan.candidates if candidate.is_default)
+
+    def candidate(self, id: str) -> Candidate:
+        """The confirmed candidate of that id."""
+        return next(item.candidate for item in self.result.confirmed if item.candidate.id == id)
+
+    @property
+    def winner(self) -> Candidate:
+        """The single candidate that won, whether or not an ensemble took its place."""
+        return self.candidate(self.choice.selection.winner)
+
+
+def as_scored(problem: Problem, predictions: np.ndarray) -> np.ndarray:
+    """Predictions in the form of the metrics: ``[N, K]`` for classes, ``[N]`` for numbers."""
+    return predictions if problem.task.is_classification else predictions[:, 0]

@@ -1,0 +1,140 @@
+"""The command line as a user runs it: its own process, its own streams, an exit code."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVER = Path(__file__).with_name("warm_cli.py")
+QUICK = ("--models", "linear", "--budget", "40steps", "--candidates", "2", "--folds", "2")
+SCRUBBED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "CI", "PYTEST_CURRENT_TEST")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A command line that ended: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The variables of this process, without those that alter what the command line does."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LANEWISE_")}
+    return {name: value for name, value in kept.items() if name not in SCRUBBED} | more
+
+
+class CommandLine:
+    """Runs ``lanewise`` in a folder, with the runs in ``home``."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self.home = scratch / "runs of the tests"
+        self._server: subprocess.Popen[str] | None = None
+
+    def __call__(
+        self, *arguments: str, folder: Path, stdin: bytes = b"", home: Path | None = None, **variables: str
+    ) -> Ended:
+        """Run in a fork of a warm process: quick, and good for all but imports and signals."""
+        if sys.platform != "linux":  # to fork with threads about is safe enough only there
+            return self.cold(*arguments, folder=folder, stdin=stdin, home=home, **variables)
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, "-W", "ignore::DeprecationWarning", str(SERVER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment(),
+            )
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        files = {key: str(self._scratch / key) for key in ("stdin", "out", "err")}
+        Path(files["stdin"]).write_bytes(stdin)
+        variables = {"LANEWISE_HOME": str(home or self.home)} | variables
+        request = {"arguments": arguments, "folder": str(folder), "environment": variables, **files}
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        code = int(self._server.stdout.readline())
+        out, err = (Path(files[key]).read_text(encoding="utf-8") for key in ("out", "err"))
+        return Ended(code=code, out=out, err=err)
+
+    def cold(
+        self, *arguments: str, folder: Path, stdin: bytes = b"", home: Path | None = None, **variables: str
+    ) -> Ended:
+        """Run in a new process, imports and all."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=folder,
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=180,
+            env=self.variables(home=home, **variables),
+        )
+        return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+    def variables(self, *, home: Path | None = None, **more: str) -> Mapping[str, str]:
+        return environment(LANEWISE_HOME=str(home or self.home), **more)
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        return [sys.executable, "-c", "from lanewise.cli import main; main()", *arguments]
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.communicate()
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    line = CommandLine(tmp_path_factory.mktemp("cli"))
+    yield line
+    line.close()
+
+
+def table(rows: int = 60, *, header: str = "a,b,w,y") -> str:
+    """Rows of two normal numbers, a weight of one, and whether their sum is positive."""
+    drawn = random.Random(0)
+    lines = [header]
+    for _ in range(rows):
+        a, b = drawn.gauss(0, 1), drawn.gauss(0, 1)
+        lines.append(f"{a:.3f},{b:.3f},1,{'yes' if a + b > 0 else 'no'}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with a small table of two classes and one of a number."""
+    (tmp_path / "good.csv").write_text(table())
+    rows = [line.split(",") for line in table().splitlines()[1:]]
+    numbers = "".join(f"{a},{b},{float(a) + float(b):.3f}\n" for a, b, *_ in rows)
+    (tmp_path / "numbers.csv").write_text("a,b,price\n" + numbers)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def quick() -> tuple[str, ...]:
+    """Options of a fit that takes no time worth speaking of."""
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def finished(cli: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The document of one finished run of two classes that many tests share; its store is ``finished_home``."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "good.csv").write_text(table())
+    ended = cli("fit", "good.csv", "--target", "y", *QUICK, "--json", "--quiet", folder=place, home=place / "home")
+    assert ended.code == 0, ended.err
+    return {**ended.document, "home": place / "home", "table": place / "good.csv"}

@@ -1,0 +1,251 @@
+"""Whatever is given, the answer is one line on stderr and the right exit code, never a traceback."""
+
+import os
+import random
+import shutil
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def rows(text: str, count: int) -> str:
+    return "".join(text.splitlines(keepends=True)[: count + 1])
+
+
+def ragged() -> str:
+    drawn = random.Random(1)
+    return "a,b,w,y\n" + "".join(",".join("x" * drawn.randint(1, 9)) + "\n" for _ in range(50))
+
+
+TABLES: dict[str, Callable[[str], str | bytes]] = {
+    "one_class.csv": lambda good: good.replace(",yes", ",no"),
+    "no_target.csv": lambda good: good.replace(",yes", ",").replace(",no", ","),
+    "only_target.csv": lambda good: "".join(line.split(",")[-1] for line in good.splitlines(keepends=True)),
+    "constant.csv": lambda good: "k,y\n" + "".join(f"1,{line.split(',')[-1]}\n" for line in good.splitlines()[1:]),
+    "no_rows.csv": lambda good: rows(good, 0),
+    "three_rows.csv": lambda good: rows(good, 3),
+    "empty.csv": lambda _: "",
+    "ragged.csv": lambda _: ragged(),
+    "binary.csv": lambda _: bytes(range(256)) * 20,
+    "negative.csv": lambda good: good.replace(",1,", ",-1,", 1),
+    "short_test.csv": lambda _: "a,y\n1,yes\n0,no\n",
+}
+
+FITS: dict[str, tuple[list[str], str]] = {
+    "missing file": (["nowhere.csv", "--target", "y"], "no file nowhere.csv"),
+    "folder": ([".", "--target", "y"], "is a folder"),
+    "unknown column": (["good.csv", "--target", "yy"], "did you mean 'y'?"),
+    "one class": (["one_class.csv", "--target", "y"], "at least two different values"),
+    "target all missing": (["no_target.csv", "--target", "y"], "has no value"),
+    "no column": (["only_target.csv", "--target", "y"], "no column left"),
+    "no usable column": (["constant.csv", "--target", "y"], "no column left"),
+    "no rows": (["no_rows.csv", "--target", "y"], "no rows"),
+    "three rows": (["three_rows.csv", "--target", "y"], "two different values"),
+    "empty file": (["empty.csv", "--target", "y"], "empty"),
+    "ragged": (["ragged.csv", "--target", "y"], "without the expected"),
+    "binary file": (["binary.csv", "--target", "y"], "not a table"),
+    "empty stdin": (["-", "--target", "y"], "standard input is empty"),
+    "unknown example": (["example:nope"], "breast-cancer"),
+    "no target": (["good.csv"], "target is missing: name the column to predict"),
+    "target twice": (["good.csv", "--target", "y", "--target", "a"], "'--target': was given 2 times: 'y' and 'a'"),
+    "target dropped": (["good.csv", "--target", "y", "--drop", "y"], "both target and drop"),
+    "unknown model": (["good.csv", "--target", "y", "--models", "ligtgbm"], "did you mean lightgbm?"),
+    "unknown optimizer": (["good.csv", "--target", "y", "--optimizers", "adan"], "no optimizer 'adan'; there are"),
+    "no family for it": (["good.csv", "--target", "y", "--models", "mlp", "--optimizers", "lbfgs"], "for the model"),
+    "trees take none": (["good.csv", "--target", "y", "--models", "tree", "--optimizers", "sgd"], "only tree take"),
+    "unknown metric": (["good.csv", "--target", "y", "--metric", "acuracy"], "did you mean accuracy?"),
+    "other metric": (["good.csv", "--target", "y", "--metric", "rmse"], "does not fit a binary target"),
+    "unknown task": (["good.csv", "--target", "y", "--task", "nope"], "'--task'"),
+    "other task": (["good.csv", "--target", "y", "--task", "regression"], "needs a target of numbers"),
+    "budget": (["good.csv", "--target", "y", "--budget", "10bananas"], "such as 30s or 10min"),
+    "no budget": (["good.csv", "--target", "y", "--budget", "0s"], "such as 30s or 10min"),
+    "half steps": (["good.csv", "--target", "y", "--budget", "1.5steps"], "must be whole"),
+    "search": (["good.csv", "--target", "y", "--search", "luck"], "'halving', 'grid', 'random'"),
+    "one fold": (["good.csv", "--target", "y", "--folds", "1"], "folds must be at least 2, got 1"),
+    "more folds than rows": (["good.csv", "--target", "y", "--folds", "90"], "folds must be at most 45"),
+    "no number": (["good.csv", "--target", "y", "--folds", "many"], "'--folds'"),
+    "test fraction": (["good.csv", "--target", "y", "--test-fraction", "1.5"], "test_fraction must be below 1"),
+    "seed": (["good.csv", "--target", "y", "--seed", "-1"], "seed must be at least 0"),
+    "negative weight": (["negative.csv", "--target", "y", "--weight", "w"], "weight below zero"),
+    "unknown weight": (["good.csv", "--target", "y", "--weight", "q"], "weight names 'q'"),
+    "unknown group": (["good.csv", "--target", "y", "--group", "q"], "group names 'q'"),
+    "unknown time": (["good.csv", "--target", "y", "--time", "q"], "time names 'q'"),
+    "unknown drop": (["good.csv", "--target", "y", "--drop", "q"], "drop names 'q'"),
+    "weights of no class": (["numbers.csv", "--target", "price", "--class-weights", "balanced"], "need classes"),
+    "unknown class": (["good.csv", "--target", "y", "--class-weights", "maybe=2"], "the classes are no, yes"),
+    "class weights": (["good.csv", "--target", "y", "--class-weights", "heavy"], "'balanced' or a weight"),
+    "test lacks": (["good.csv", "--target", "y", "--test", "short_test.csv"], "lacks the columns 'b'"),
+    "no test": (["good.csv", "--target", "y", "--test", "nowhere.csv"], "no file nowhere.csv"),
+    "threshold": (["good.csv", "--target", "y", "--threshold", "1.5"], "between 0 and 1, got 1.5"),
+    "threshold metric": (["good.csv", "--target", "y", "--threshold", "f3"], "no metric is called 'f3'"),
+    "threshold of ranks": (["good.csv", "--target", "y", "--threshold", "roc_auc"], "that a threshold alters"),
+    "threshold of numbers": (["numbers.csv", "--target", "price", "--threshold", "0.3"], "is for two classes"),
+    "no folder": (["good.csv", "--target", "y", "--report", "nowhere/r.html"], "no folder nowhere; create it"),
+    "report a folder": (["good.csv", "--target", "y", "--report", "."], "it is a folder"),
+    "no config": (["good.csv", "--target", "y", "--config", "nowhere.toml"], "no configuration file nowhere.toml"),
+    "option": (["good.csv", "--bugdet", "3s"], "--budget"),
+    "second table": (["good.csv", "more.csv", "--target", "y"], "unexpected extra argument"),
+}  # fmt: skip
+
+
+def one_line(err: str) -> str:
+    """The one line of an error, safe for any terminal."""
+    assert err.endswith("\n")
+    assert err.startswith("lanewise: ")
+    assert err.count("\n") == 1
+    assert not {sign for sign in err[:-1] if unicodedata.category(sign) in ("Cc", "Cs")}
+    return err
+
+
+@pytest.mark.parametrize("case", FITS)
+def test_a_fit_that_cannot_be_ends_in_one_line(cli, folder, quick, case):
+    arguments, words = FITS[case]
+    good = (folder / "good.csv").read_text()
+    for name, make in TABLES.items():
+        content = make(good)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    ended = cli("fit", *quick, *arguments, folder=folder)
+    assert ended.code == 2, ended.err
+    assert ended.out == ""
+    assert words in one_line(ended.err)
+
+
+def test_all_mistakes_of_a_file_are_reported_at_once(cli, folder):
+    (folder / "off.toml").write_text("budget = 60\nfold = 3\nfolds = 1\nmodels = ['linear', 'nope']\nseed = true\n")
+    ended = cli("fit", "good.csv", "--target", "y", "--config", "off.toml", folder=folder)
+    assert ended.code == 2
+    line = one_line(ended.err)
+    for words in ("5 settings are off", "budget must be", "fold is no setting, did you mean folds?",
+                  "folds must be at least 2, got 1 (from off.toml)", "got 'nope'", "seed must be",
+                  "the settings are budget, "):  # fmt: skip
+        assert words in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("broken.toml", "budget =\n", "not readable as TOML"),
+        ("latin.toml", b"target = '\xff'\n", "not readable as TOML"),
+        ("pyproject.toml", "tool = 3\n", "target is missing"),
+        ("pyproject.toml", "[tool]\nlanewise = 3\n", "must be a table of settings"),
+        ("lanewise.toml", "source = 3\n", "source must be text, got 3"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(cli, folder, name, content, words):
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    ended = cli("fit", "good.csv", "--config", name, folder=folder)
+    assert ended.code == 2
+    assert words in one_line(ended.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bogus"], "there is no command 'bogus'; there are fit, "),
+        (["fti"], "did you mean fit?"),
+        (["fit"], "name a table to learn from"),
+        (["show", "zzzz"], "no run 'zzzz'"),
+        (["predict", "zzzz", "good.csv"], "no run 'zzzz'"),
+        (["report", "zzzz"], "no run 'zzzz'"),
+        (["resume", "zzzz"], "no run 'zzzz'"),
+        (["export", "zzzz", "m.onnx"], "no run 'zzzz'"),
+        (["resume", "RUN"], "there is nothing to resume"),
+        (["predict", "RUN"], "missing argument 'SOURCE'"),
+        (["predict", "RUN", "nowhere.csv"], "no file nowhere.csv"),
+        (["predict", "RUN", "short.csv"], "short.csv lacks 'b'"),
+        (["predict", "RUN", "good.csv", "-o", "nowhere/p.csv"], "no folder nowhere"),
+        (["predict", "RUN", "good.csv", "-o", "."], "it is a folder"),
+        (["report", "RUN", "-o", "nowhere/r.html"], "no folder nowhere"),
+        (["runs", "--limit", "0"], "'--limit'"),
+        (["example", "nope"], "the examples are breast-cancer"),
+        (["completion", "tcsh"], "'bash', 'zsh', 'fish'"),
+    ],
+)
+def test_other_commands_refuse_in_one_line(cli, folder, finished, arguments, words):
+    (folder / "short.csv").write_text("a,y\n1,yes\n")
+    given = [finished["run"] if part == "RUN" else part for part in arguments]
+    ended = cli(*given, folder=folder, home=finished["home"])
+    assert ended.code == 2, ended.err
+    assert ended.out == ""
+    assert words in one_line(ended.err)
+
+
+def test_without_a_store_the_error_says_how_to_begin(cli, folder):
+    ended = cli("show", folder=folder, home=folder / "none")
+    assert ended.code == 2
+    assert "start one with `lanewise fit`" in one_line(ended.err)
+    assert not (folder / "none").exists()
+
+
+def test_a_store_that_cannot_be_used_is_a_failure(cli, folder, quick):
+    (folder / "home").write_text("a file")
+    ended = cli("fit", "good.csv", "--target", "y", *quick, folder=folder, home=folder / "home")
+    assert ended.code == 3
+    one_line(ended.err)
+
+
+def test_a_damaged_model_is_refused_and_a_missing_one_too(cli, folder, finished):
+    home = folder / "home"
+    shutil.copytree(finished["home"], home)
+    model = home / "runs" / finished["run"] / "model"
+    for file in sorted(model.iterdir()):
+        sound = file.read_bytes()
+        damaged = bytearray(sound)
+        damaged[len(sound) // 2] ^= 0x41
+        file.write_bytes(damaged)
+        ended = cli("predict", "last", "good.csv", folder=folder, home=home)
+        assert (ended.code, ended.out) == (3, ""), file.name
+        one_line(ended.err)
+        file.write_bytes(sound)
+    shutil.rmtree(model)
+    ended = cli("predict", "last", "good.csv", folder=folder, home=home)
+    assert ended.code == 3
+    assert "model" in one_line(ended.err)
+
+
+def test_a_run_that_failed_says_why_it_has_no_model(cli, folder, quick):
+    home = folder / "home"
+    assert cli("fit", "good.csv", "--target", "yy", *quick, folder=folder, home=home).code == 2
+    for arguments in (["predict", "last", "good.csv"], ["show"], ["report"], ["export", "last", "m.onnx"]):
+        ended = cli(*arguments, folder=folder, home=home)
+        assert ended.code == 2
+        assert "is failed and has no" in one_line(ended.err)
+        assert "did you mean 'y'?" in ended.err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_without_permission_is_refused_before_the_race(cli, folder, quick):
+    locked = folder / "locked"
+    locked.mkdir(mode=0o500)
+    ended = cli("fit", "good.csv", "--target", "y", *quick, "--report", str(locked / "r.html"), folder=folder)
+    assert ended.code == 2
+    assert "permission denied" in one_line(ended.err)
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31mred", "b\x1b]0;title\x07", "c\rd", "e\u202etxt", "f\x9b2J"])
+def test_no_name_can_steer_the_terminal(cli, folder, name):
+    for arguments in (["good.csv", "--target", name], [f"{name}.csv", "--target", "y"], ["good.csv", name],
+                      ["good.csv", "--config", name], ["good.csv", "--target", "y", "--report", f"{name}/r"]):  # fmt: skip
+        ended = cli("fit", *arguments, folder=folder)
+        assert ended.code == 2
+        assert "\u202e" not in one_line(ended.err)
+
+
+def test_an_internal_error_is_one_line_too_and_can_be_looked_into(cli, folder, finished):
+    plan = Path(finished["home"]) / "runs" / finished["run"]
+    assert plan.is_dir()
+    ended = cli.cold("doctor", folder=folder, PYTHONPATH=str(broken(folder)))
+    assert ended.code == 3
+    assert "internal error, ZeroDivisionError" in one_line(ended.err)
+    debug = cli.cold("doctor", folder=folder, PYTHONPATH=str(folder / "broken"), LANEWISE_DEBUG="1")
+    assert "Traceback" in debug.err
+
+
+def broken(folder: Path) -> Path:
+    """A folder that makes ``lanewise doctor`` fail from within: another rich thing to import first."""
+    place = folder / "broken"
+    place.mkdir()
+    (place / "torch.py").write_text("1 / 0\n")
+    return place

@@ -1,0 +1,206 @@
+"""The scikit-learn estimators: scikit-learn's own checks, and what those do not ask."""
+
+import copy
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris, make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import lanewise.estimators
+from lanewise.errors import DataError, Interrupted, StoreError, UserError
+from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
+
+QUICK = {"models": ("linear",), "budget": "30steps", "candidates": 1, "folds": 2, "seeds": 1, "ensemble": "never"}
+
+EXPECTED_TO_FAIL = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "folds are dealt by rows, so that repeated rows and weighted ones are judged on other folds; scikit-learn "
+        "lists its own cross-validating estimators here"
+    ),
+}
+
+
+@parametrize_with_checks(
+    [LanewiseClassifier(**QUICK), LanewiseRegressor(**QUICK)],
+    expected_failed_checks=lambda _: EXPECTED_TO_FAIL,
+)
+def test_scikit_learn_finds_what_it_expects(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def mixed():
+    """A table with numbers, words, categories, missing cells and a constant column, and its labels."""
+    rng = np.random.default_rng(3)
+    size = rng.normal(size=80)
+    colour = rng.choice(["red", "blue", "green"], size=80)
+    y = np.where(size + 2.0 * (colour == "red") > 0.5, "big", "small")
+    size[::9] = np.nan
+    frame = pd.DataFrame({"size": size, "colour": colour, "same": 1.0})
+    frame.loc[::11, "colour"] = None
+    return frame, y
+
+
+@pytest.mark.parametrize("form", ["pandas", "categorical", "polars", "objects"])
+def test_words_categories_and_missing_cells_are_features(form, mixed):
+    frame, y = mixed
+    X = {
+        "pandas": frame,
+        "categorical": frame.astype({"colour": "category"}),
+        "polars": pl.from_pandas(frame),
+        "objects": frame.to_numpy(dtype=object),
+    }[form]
+    model = LanewiseClassifier(**QUICK).fit(X, y)
+    assert model.score(X, y) > 0.85
+    assert model.classes_.tolist() == ["big", "small"]
+    assert model.n_features_in_ == 3
+    if form == "objects":
+        assert not hasattr(model, "feature_names_in_")
+    else:
+        assert model.feature_names_in_.tolist() == ["size", "colour", "same"]
+
+
+def test_the_four_families_race_where_none_is_named():
+    X, y = load_iris(return_X_y=True)
+    model = LanewiseClassifier(budget="60steps", candidates=2, folds=3, seeds=1).fit(X, y)
+    assert {card["model"] for card in model.document_["race"]["curves"]} == {"lightgbm", "mlp", "linear", "tree"}
+    assert model.score(X, y) > 0.9
+
+
+def test_the_document_and_the_report_tell_of_the_race_and_of_no_test_rows():
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    model = LanewiseRegressor(**QUICK | {"candidates": 2}).fit(X, y)
+    assert model.document_["rows"] == {"train": len(y), "test": 0, "set_aside": 0}
+    assert model.document_["test"] == {}
+    assert "out of fold" in model.document_["summary"][0]
+    assert model.document_["cross_validation"]["rmse"]["value"] < y.std()
+    assert [column["role"] for column in model.document_["columns"]] == ["feature"] * X.shape[1]
+    assert "<html" in model.report_
+
+
+def test_counts_are_fitted_as_counts():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = rng.poisson(np.exp(1 + 0.5 * X[:, 0]))
+    model = LanewiseRegressor(task="count", **QUICK).fit(X, y)
+    assert model.document_["task"] == "count"
+    assert model.predict(X).min() > 0
+    assert np.corrcoef(model.predict(X), np.exp(0.5 * X[:, 0]))[0, 1] > 0.95
+    with pytest.raises(DataError, match="task='regression'"):
+        model.fit(X, y - 100)
+
+
+def test_they_work_within_pipelines_searches_and_cross_validation():
+    X, y = load_iris(return_X_y=True)
+    model = LanewiseClassifier(**QUICK)
+    assert cross_val_score(make_pipeline(StandardScaler(), model), X, y, cv=3, error_score="raise").mean() > 0.9
+    search = GridSearchCV(model, {"optimizers": [("lbfgs",), ("adam",)]}, cv=2, error_score="raise").fit(X, y)
+    assert search.best_score_ > 0.9
+    assert search.best_estimator_.document_["candidates"] == 1
+
+
+def test_a_copy_predicts_the_same_bits_and_a_clone_is_not_fitted(mixed, tmp_path):
+    frame, y = mixed
+    model = LanewiseClassifier(**QUICK).fit(frame, y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    for again in (copy.deepcopy(model), joblib.load(tmp_path / "model.joblib")):
+        np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
+        assert again.document_ == model.document_
+    with pytest.raises(NotFittedError):
+        clone(model).predict(frame)
+
+
+def test_the_state_holds_the_model_as_checked_files_only(mixed):
+    state = LanewiseClassifier(**QUICK).fit(*mixed).__getstate__()
+    files = state["predictor_"]
+    assert {type(content) for content in files.values()} == {bytes}
+    damaged = {**files, "model.safetensors": files["model.safetensors"][:-1] + b"x"}
+    with pytest.raises(StoreError, match="damaged"):
+        LanewiseClassifier().__setstate__({**state, "predictor_": damaged})
+
+
+def test_one_seed_gives_the_same_bits_and_another_one_others():
+    X, y = load_iris(return_X_y=True)
+
+    def fitted(random_state):
+        settings = QUICK | {"models": "mlp", "random_state": random_state}
+        return LanewiseClassifier(**settings).fit(X, y).predict_proba(X)
+
+    np.testing.assert_array_equal(fitted(1), fitted(np.int64(1)))
+    np.testing.assert_array_equal(fitted(np.random.RandomState(1)), fitted(np.random.RandomState(1)))
+    assert not np.array_equal(fitted(1), fitted(2))
+
+
+def test_a_threshold_decides_between_two_classes():
+    X, y = make_classification(n_samples=200, weights=[0.85], random_state=0)
+    model = LanewiseClassifier(threshold=0.2, **QUICK).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), (model.predict_proba(X)[:, 1] >= 0.2).astype(int))
+    chosen = LanewiseClassifier(threshold="f1", **QUICK).fit(X, y)
+    assert chosen.predictor_.threshold != 0.5
+    with pytest.raises(UserError, match="threshold"):
+        LanewiseClassifier(threshold=2.0, **QUICK).fit(X, y)
+
+
+def test_class_weights_raise_the_rare_class():
+    X, y = make_classification(n_samples=300, weights=[0.9], class_sep=0.5, random_state=0)
+    plain, balanced = (LanewiseClassifier(class_weight=given, **QUICK).fit(X, y) for given in (None, "balanced"))
+    assert balanced.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.1
+
+
+def test_rows_without_weight_have_no_say():
+    X, y = load_iris(return_X_y=True)
+    weight = (np.arange(len(y)) % 3 > 0).astype(float)
+    weighted = LanewiseClassifier(**QUICK).fit(X, y, sample_weight=weight)
+    kept = LanewiseClassifier(**QUICK).fit(X[weight > 0], y[weight > 0], sample_weight=weight[weight > 0])
+    np.testing.assert_array_equal(weighted.predict_proba(X), kept.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (csr_matrix(np.eye(20)), "[Ss]parse"),
+        (np.full((20, 1), np.inf), "infinity"),
+        (pd.DataFrame({"a": [np.inf, *range(19)]}), "'a' contains infinity"),
+        (pl.DataFrame({"a": [[1]] * 20, "b": range(20)}), "single value"),
+    ],
+)
+def test_unusable_rows_are_refused_in_a_line(X, message):
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
+        LanewiseRegressor(**QUICK).fit(X, np.arange(20.0))
+    assert isinstance(caught.value, DataError) or caught.value.__class__ in (TypeError, ValueError)
+
+
+def test_a_setting_that_is_off_is_named():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(UserError, match="models"):
+        LanewiseClassifier(models="forest").fit(X, y)
+    with pytest.raises(UserError, match="'regression' or 'count'"):
+        LanewiseRegressor(task="binary").fit(X, y)
+
+
+def test_ctrl_c_ends_a_search_over_parameters(monkeypatch):
+    def interrupted(*args, **settings):
+        raise Interrupted
+
+    monkeypatch.setattr(lanewise.estimators, "train", interrupted)
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(LanewiseClassifier(**QUICK), {"seeds": [1, 2]}, cv=2).fit(X, y)
+
+
+def test_verbose_writes_progress_to_stderr(capsys):
+    X, y = load_iris(return_X_y=True)
+    LanewiseClassifier(verbose=True, **QUICK).fit(X, y)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "confirm 100%: linear, lbfgs" in captured.err
