@@ -3,6 +3,7 @@
 Nothing is set aside as an audit would: every column is a feature and every row of weight above zero trains.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,8 @@ def checked_weight(sample_weight: Any, X: Any) -> tuple[np.ndarray, np.ndarray |
 
 def read_rows(X: Any, used: np.ndarray) -> Dataset:
     """The rows ``used`` of a table or an array, every column typed on them; ``DataError`` for unusable cells."""
-    frame, _, _ = from_memory(X)
-    dataset = read(frame[used])
+    frame, source, _ = from_memory(X)
+    dataset = replace(read(frame[used]), source=source)
     if len(dataset.kinds) < frame.width:
         aside = next(name for name in frame.columns if name not in dataset.kinds)
         message = f"column {aside!r} is of type {frame[aside].dtype}, and a cell must be a single value"
@@ -129,8 +130,8 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
 
 def read_like_training(X: Any, contract: DataContract) -> Dataset:
     """The rows of a checked table with the columns of training: scikit-learn has compared the names, or has none."""
-    frame, _, _ = from_memory(X)
+    frame, source, _ = from_memory(X)
     frame.columns = [column.name for column in contract.columns]
-    dataset = read_like(frame, {column.name: column.kind for column in contract.columns})
+    dataset = replace(read_like(frame, {column.name: column.kind for column in contract.columns}), source=source)
     _refuse_infinite(dataset)
     return dataset

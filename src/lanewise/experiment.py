@@ -100,21 +100,25 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
 
     The run is recorded in the nearest folder ``.lanewise``, or the one that ``LANEWISE_HOME`` names.
 
-    >>> import os, tempfile, lanewise
-    >>> os.environ["LANEWISE_HOME"] = tempfile.mkdtemp()
-    >>> found = lanewise.fit("example:iris", budget="20steps", models="linear", candidates=2, folds=3, seeds=1)
+    >>> import os, tempfile
+    >>> home = tempfile.TemporaryDirectory()
+    >>> os.environ["LANEWISE_HOME"] = home.name
+    >>> found = fit("example:iris", budget="20steps", models="linear", candidates=2, folds=3, seeds=1)
     >>> found.document["task"], found.classes
     ('multiclass', ('setosa', 'versicolor', 'virginica'))
-    >>> rows = {"sepal length (cm)": [5.0], "sepal width (cm)": [3.4], "petal length (cm)": [1.5]}
-    >>> found.predict(rows | {"petal width (cm)": [0.2]}).tolist()
+    >>> row = {"sepal_length_cm": [5.0], "sepal_width_cm": [3.4], "petal_length_cm": [1.5], "petal_width_cm": [0.2]}
+    >>> found.predict(row).tolist()
     ['setosa']
+    >>> del os.environ["LANEWISE_HOME"]
+    >>> home.cleanup()
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", _example(source).target)
     wanted = checked(settings)
     watcher = watcher or Silent()
     with RunStore.open() as store:
-        config = {"source": source if isinstance(source, str) else None, "settings": wanted.model_dump(mode="json")}
+        config = {"source": _lasting(source), "settings": wanted.model_dump(mode="json")}
+        config["settings"]["test"] = _lasting(wanted.test)
         dataset = _dataset(source)
         run = store.create(command=command, config=config)
         if not isinstance(source, str) or source == "-":
@@ -156,6 +160,13 @@ def _example(source: str) -> Any:
         message = f"there is no example {name!r}; there are {', '.join(EXAMPLES)}"
         raise UsageError(message)
     return EXAMPLES[name]
+
+
+def _lasting(source: object) -> str | None:
+    """The name of a source that is good in any working directory; None for a table in memory."""
+    if not isinstance(source, str):
+        return None
+    return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
 
 
 def _dataset(source: object) -> Dataset:

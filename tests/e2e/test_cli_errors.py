@@ -5,7 +5,6 @@ import random
 import shutil
 import unicodedata
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -233,19 +232,10 @@ def test_no_name_can_steer_the_terminal(cli, folder, name):
         assert "\u202e" not in one_line(ended.err)
 
 
-def test_an_internal_error_is_one_line_too_and_can_be_looked_into(cli, folder, finished):
-    plan = Path(finished["home"]) / "runs" / finished["run"]
-    assert plan.is_dir()
-    ended = cli.cold("doctor", folder=folder, PYTHONPATH=str(broken(folder)))
+def test_an_internal_error_is_one_line_too_and_can_be_looked_into(cli, folder):
+    (folder / "torch.py").write_text("1 / 0\n")  # imported in place of the real one
+    ended = cli.cold("doctor", folder=folder, PYTHONPATH=str(folder))
     assert ended.code == 3
     assert "internal error, ZeroDivisionError" in one_line(ended.err)
-    debug = cli.cold("doctor", folder=folder, PYTHONPATH=str(folder / "broken"), LANEWISE_DEBUG="1")
+    debug = cli.cold("doctor", folder=folder, PYTHONPATH=str(folder), LANEWISE_DEBUG="1")
     assert "Traceback" in debug.err
-
-
-def broken(folder: Path) -> Path:
-    """A folder that makes ``lanewise doctor`` fail from within: another rich thing to import first."""
-    place = folder / "broken"
-    place.mkdir()
-    (place / "torch.py").write_text("1 / 0\n")
-    return place

@@ -39,7 +39,7 @@ class PlainNet(nn.Module, ABC):
     def penalised(self) -> list[nn.Parameter]:
         """Matrices and tables: what regularization acts on. Biases, scales and shifts are left alone."""
         modules = (module for module in self.modules() if isinstance(module, nn.Linear | nn.Embedding))
-        return [module.weight for module in modules]
+        return [module.get_parameter("weight") for module in modules]
 
     def free(self) -> list[nn.Parameter]:
         """Biases, scales and shifts."""

@@ -29,10 +29,9 @@ def lanes_of(model: str, turns: tuple[int, ...] = (0, 1), **shape: Value) -> lis
             f"{rule}{turn}",
             model,
             rule,
+            {**SETTINGS[(at + 2 * turn) % len(SETTINGS)], **shape},
             fold=(at + turn) % 3,
             seed=(at + turn) % 2,
-            **SETTINGS[(at + 2 * turn) % len(SETTINGS)],
-            **shape,
         )
         for at, rule in enumerate(RULES)
         for turn in turns
@@ -46,7 +45,7 @@ def normed_networks() -> None:
 
 def rectified_networks() -> None:
     # One fold and one seed, no categories: the lanes share their inputs.
-    lanes = [lane(rule, "mlp", rule, **SETTINGS[(at + 1) % len(SETTINGS)], depth=3) for at, rule in enumerate(RULES)]
+    lanes = [lane(rule, "mlp", rule, SETTINGS[(at + 1) % len(SETTINGS)], depth=3) for at, rule in enumerate(RULES)]
     Race(lanes=lanes, data=race_data(levels=()), length=STEPS, batch=BATCH).check()
 
 
@@ -89,10 +88,10 @@ def repaired_lanes() -> None:
     """
     shared: dict[str, Value] = {"loss": "poisson", "schedule": "constant", "warmup": 0.0}
     lanes = [
-        lane("leaves", "linear", "sgd", **shared, lr=0.01),
-        lane("ball", "linear", "momentum", **shared, lr=0.3, seed=1),
-        lane("ill", "linear", "sgd", **shared, lr=0.6, fold=1),
-        lane("well", "linear", "sgd", **shared, lr=0.02, fold=1),
+        lane("leaves", "linear", "sgd", shared, lr=0.01),
+        lane("ball", "linear", "momentum", shared, lr=0.3, seed=1),
+        lane("ill", "linear", "sgd", shared, lr=0.6, fold=1),
+        lane("well", "linear", "sgd", shared, lr=0.02, fold=1),
     ]
     race = Race(lanes=lanes, data=race_data("count"), length=60)
     stack = race.stack()
@@ -136,10 +135,9 @@ def predictions() -> None:
 
 
 def fused_kernels() -> None:
+    shape = {"width": 64, "eps": 1e-6}
     lanes = [
-        lane(
-            f"{rule}{seed}", rule=rule, seed=seed, width=64, eps=1e-6, weight_decay=0.1 * seed, beta2=0.9 + 0.05 * seed
-        )
+        lane(f"{rule}{seed}", "mlp", rule, shape, seed=seed, weight_decay=0.1 * seed, beta2=0.9 + 0.05 * seed)
         for rule in ("adam", "adamw")
         for seed in (0, 1)
     ]

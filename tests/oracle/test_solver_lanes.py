@@ -4,7 +4,9 @@ The objective is the mean of weight x loss over the training rows of a fold, plu
 over the penalised weights; its value may differ by 1e-8 of the reference.
 """
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ class Objective:
         losses = self.loss(self.inputs @ matrix.T + bias, self.target, 0.0)
         return (self.weight * losses).mean() + self.l2 / 2 * matrix.square().sum()
 
-    def value(self, matrix: Array, bias: Array) -> float:
+    def value(self, matrix: Any, bias: Any) -> float:
         weights = torch.as_tensor(matrix).double().reshape(self.outputs, -1)
         smooth = self.smooth(weights, torch.as_tensor(bias).double().reshape(-1))
         return float(smooth + self.l1 * weights.abs().sum())
@@ -56,14 +58,18 @@ def solve(lanes: list[Lane], data: TrainingData) -> SolverTeam:
     return team
 
 
+def solved_net(team: SolverTeam, one: Lane, data: TrainingData) -> LinearNet:
+    """The plain linear model with the weights that a lane has reached."""
+    width = data.width
+    net = LinearNet(width.dense, width.levels, width.outputs).double()
+    net.fill({name: torch.as_tensor(value) for name, value in (team.export(one.id).tensors or {}).items()})
+    return net
+
+
 def solved_value(team: SolverTeam, one: Lane, data: TrainingData) -> float:
     """Value of the objective at the weights of a lane, level tables read as weights of one-hot columns."""
-    width = data.width
-    tensors = {name: torch.as_tensor(value).double() for name, value in (team.export(one.id).tensors or {}).items()}
-    net = LinearNet(width.dense, width.levels, width.outputs).double()
-    net.fill(tensors)
-    named = net.weights()
-    tables = [named[f"levels{k}"].T for k in range(len(width.levels))]
+    named = solved_net(team, one, data).weights()
+    tables = [named[f"levels{k}"].T for k in range(len(data.width.levels))]
     return Objective(one, data).value(torch.cat([named["weight"], *tables], dim=1).numpy(), named["bias"].numpy())
 
 
@@ -145,7 +151,7 @@ def test_minimum_is_the_reference(
     kind: TaskKind, loss: str, penalty: dict[str, Value], reference: Callable[[Objective], float], weighted: bool
 ) -> None:
     data = race_data(kind, weighted=weighted)
-    lanes = [lane(f"c{fold}", "linear", "lbfgs", loss=loss, fold=fold, **penalty) for fold in (0, 2)]
+    lanes = [lane(f"c{fold}", "linear", "lbfgs", penalty, loss=loss, fold=fold) for fold in (0, 2)]
     team = solve(lanes, data)
     for one in lanes:
         expected = reference(Objective(one, data))
@@ -166,8 +172,23 @@ def test_neighbours_of_a_solver_lane_do_not_matter() -> None:
         assert solved_value(together, one, data) == pytest.approx(alone, rel=RELATIVE, abs=0)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_predictions_are_in_the_unit_of_the_target(scale: float) -> None:
+    # A target of spread 1 still has a center: both are put back, each by itself.
+    data = race_data("regression")
+    folds = {fold: dataclasses.replace(part, center=3.0 + fold, scale=scale) for fold, part in data.folds.items()}
+    data = dataclasses.replace(data, folds=folds)
+    lanes = [lane(f"c{fold}", "linear", "lbfgs", {"loss": "squared", "l2": 0.1}, fold=fold) for fold in folds]
+    team = solve(lanes, data)
+    for found in team.evidence():
+        part = folds[found.lane.fold]
+        net = solved_net(team, found.lane, data)
+        expected = net(part.dense[part.valid], part.codes[part.valid]).detach() * scale + part.center
+        assert torch.allclose(torch.from_numpy(found.valid), expected, rtol=1e-10, atol=1e-10)
+
+
 def test_scipy_and_scikit_learn_agree_on_the_objective() -> None:
     # The reference is checked too: two unlike methods, one value.
     for kind, loss, penalty, reference in CASES[:7]:
-        objective = Objective(lane("c", "linear", "lbfgs", loss=loss, **penalty), race_data(kind))
+        objective = Objective(lane("c", "linear", "lbfgs", penalty, loss=loss), race_data(kind))
         assert reference(objective) == pytest.approx(scipy_minimum(objective), rel=RELATIVE, abs=0)

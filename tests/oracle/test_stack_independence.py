@@ -18,10 +18,10 @@ def company(model: str) -> list[Lane]:
             f"{rule}{turn}",
             model,
             rule,
+            {"l1": 0.01} if at % 2 else {"clip_norm": 0.4, "dropout": 0.5},
             fold=(at + turn) % 3,
             seed=(at + 2 * turn) % 3,
             schedule=("linear", "cosine")[turn],
-            **({"l1": 0.01} if at % 2 else {"clip_norm": 0.4, "dropout": 0.5}),
         )
         for at, rule in enumerate(RULES)
         for turn in (0, 1)
@@ -78,16 +78,9 @@ def test_order_of_the_lanes_does_not_matter(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_neighbour_that_diverges_changes_no_bit(model: str, rule: str) -> None:
     # Squared error of a network or a line at a rate of 1e30 is infinite within a few steps.
+    shared = {"loss": "squared", "clip_norm": 0.5}
     others = [
-        lane(
-            one.candidate.id,
-            model,
-            one.candidate.optimizer,
-            fold=one.fold,
-            seed=one.seed,
-            loss="squared",
-            clip_norm=0.5,
-        )
+        lane(one.candidate.id, model, one.candidate.optimizer, shared, fold=one.fold, seed=one.seed)
         for one in company(model)
     ]
     data = race_data("regression")

@@ -6,6 +6,7 @@ largest weight of its row (or of 1).
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ FACTORS = {
 @pytest.mark.parametrize("model", STRUCTURE)
 def test_rule_with_every_regularizer(model: str, rule: str) -> None:
     lanes = [
-        lane(name, model, rule, fold=1 + at % 2, seed=at // 4, **settings)
+        lane(name, model, rule, settings, fold=1 + at % 2, seed=at // 4)
         for at, (name, settings) in enumerate(REGULARIZERS.items())
     ]
     Race(lanes=lanes, data=race_data()).check()
@@ -102,16 +103,14 @@ def test_loss(kind: TaskKind, loss: str, model: str, weighted: bool) -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
-def test_structure_of_a_network(structure: dict[str, Value]) -> None:
+def test_structure_of_a_network(structure: dict[str, Any]) -> None:
     shape = {name: value for name, value in structure.items() if name != "levels"}
     lanes = [
-        lane("a", rule="adamw", **shape),
-        lane("b", rule="nesterov", fold=1, clip_norm=0.3, **shape),
-        lane("c", rule="sgd", seed=5, weight_decay=0.05, **shape),
+        lane("a", "mlp", "adamw", shape),
+        lane("b", "mlp", "nesterov", shape, fold=1, clip_norm=0.3),
+        lane("c", "mlp", "sgd", shape, seed=5, weight_decay=0.05),
     ]
-    levels = structure["levels"]
-    assert isinstance(levels, tuple)
-    Race(lanes=lanes, data=race_data(levels=levels)).check()
+    Race(lanes=lanes, data=race_data(levels=structure["levels"])).check()
 
 
 @pytest.mark.parametrize("levels", [(), (4,), (5, 3)], ids=str)
@@ -126,7 +125,7 @@ def test_everything_mixed_in_one_stack(model: str) -> None:
     lanes = []
     for at, row in enumerate(pairwise_design(FACTORS)):
         settings = {"schedule": row["schedule"], "warmup": row["warmup"], **REGULARIZERS[row["regularizer"]]}
-        lanes.append(lane(f"c{at}", model, row["rule"], fold=row["fold"], seed=row["seed"], **settings))
+        lanes.append(lane(f"c{at}", model, row["rule"], settings, fold=row["fold"], seed=row["seed"]))
     Race(lanes=lanes, data=race_data()).check()
 
 
@@ -142,9 +141,9 @@ def test_fused_kernels_in_float32(rule: str) -> None:
     # More than 4096 weights to a lane: torch's fused kernels update the rows.
     shape = {"width": 64, "eps": 1e-6}
     lanes = [
-        lane("plain", rule=rule, **shape),
-        lane("decay", rule=rule, fold=1, weight_decay=0.1, lr=0.01, **shape),
-        lane("seed", rule=rule, seed=4, beta1=0.7, beta2=0.95, schedule="cosine", **shape),
-        lane("l1", rule=rule, l1=0.01, clip_norm=0.5, dropout=0.2, **shape),
+        lane("plain", "mlp", rule, shape),
+        lane("decay", "mlp", rule, shape, fold=1, weight_decay=0.1, lr=0.01),
+        lane("seed", "mlp", rule, shape, seed=4, beta1=0.7, beta2=0.95, schedule="cosine"),
+        lane("l1", "mlp", rule, shape, l1=0.01, clip_norm=0.5, dropout=0.2),
     ]
     Race(lanes=lanes, data=race_data(dtype=torch.float32), dtype=torch.float32).check()

@@ -117,11 +117,8 @@ def _unpack(packed: bytes, name: str, max_bytes: int) -> bytes:
 
 
 def _unpack_zstd(packed: bytes, name: str, max_bytes: int) -> bytes:
-    try:
-        from backports import zstd  # pyright: ignore[reportMissingImports]  # an extra of the package
-    except ImportError:
-        message = f"{name} is packed with zstd, which needs the package backports.zstd: install it, or unpack the file"
-        raise DataError(message) from None
+    from backports import zstd
+
     try:
         stream: IO[bytes] = zstd.open(io.BytesIO(packed))
         with stream:

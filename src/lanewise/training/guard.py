@@ -68,16 +68,13 @@ class Guard:
         average: Tensor,
         *,
         excused: Collection[int] = (),
-        thorough: bool = False,
     ) -> None:
-        """Rewind every lane whose summed ``losses [L]`` or weights stopped being finite.
+        """Rewind every lane whose summed ``losses [L]``, weights or optimizer state stopped being finite.
 
-        The rows ``excused`` are left as they are. A ``thorough`` check also reads the optimizer's state:
-        a second moment that overflowed leaves finite weights that never move again.
+        A second moment that overflowed leaves finite weights that never move again. The rows ``excused``
+        are left as they are.
         """
-        well = losses.isfinite() & _finite_rows(buffer.values)
-        if thorough:
-            well &= _finite_rows(*optimizer.state().values())
+        well = _finite_rows(losses, buffer.values, *optimizer.state().values())
         for row in (~well).nonzero().flatten().tolist():
             if row in excused or row in self.retired:
                 continue

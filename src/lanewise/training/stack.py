@@ -121,14 +121,11 @@ class Stack(Team):
         for row, event in self._due.get(taken, ()):
             self._loss_sum[row] = 0.0
             self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
-        snapshot = taken % self._snapshot_every == 0
-        if look or snapshot or taken % CHECK_EVERY == 0:
+        if look or taken % CHECK_EVERY == 0:
             # A repair still to come puts its lane right, as it did when it was first made.
             excused = {row for due, own in self._due.items() if due > taken for row, _ in own}
-            self.guard.check(
-                self._loss_sum, self.buffer, self.optimizer, self.average, excused=excused, thorough=snapshot
-            )
-        if snapshot:
+            self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average, excused=excused)
+        if taken % self._snapshot_every == 0:
             fixed = {
                 row
                 for due, own in self._due.items()
@@ -142,14 +139,31 @@ class Stack(Team):
         dense, codes, targets, weights = [], [], [], []
         for (fold, _), stream in zip(self.roster.groups, self._streams, strict=True):
             part = self.data.folds[fold]
-            rows = part.train if self._full_batch else stream.take(at * self.batch_size, self.batch_size)
+            if self._full_batch:
+                rows, share = self._all_rows(part.train)
+            else:
+                rows, share = stream.take(at * self.batch_size, self.batch_size), None
             dense.append(part.dense[rows])
             codes.append(part.codes[rows])
             targets.append(part.target[rows])
-            if self.data.weight is not None:
-                weights.append(self.data.weight[rows])
+            own = None if self.data.weight is None else self.data.weight[rows]
+            weights.append(own if share is None else share if own is None else own * share)
+        weighted = [own for own in weights if own is not None]
         inputs = Inputs(dense=self._low(torch.stack(dense)), codes=torch.stack(codes), sizes=self.roster.group_sizes)
-        return Batch(inputs=inputs, targets=torch.stack(targets), weights=torch.stack(weights) if weights else None)
+        return Batch(inputs=inputs, targets=torch.stack(targets), weights=torch.stack(weighted) if weighted else None)
+
+    def _all_rows(self, train: Tensor) -> tuple[Tensor, Tensor | None]:
+        """All rows of a fold, filled up to the length of the longest fold by a row of its own that weighs nothing.
+
+        With the rows come their weights, under which a mean over the longer batch is the mean over the fold.
+        """
+        folds = [self.data.folds[fold].train for fold, _ in self.roster.groups]
+        longest = max(map(len, folds))
+        if longest == min(map(len, folds)):
+            return train, None
+        share = torch.zeros(longest, dtype=self.buffer.values.dtype)
+        share[: len(train)] = longest / len(train)
+        return torch.cat([train, train[:1].expand(longest - len(train))]), share
 
     def _low(self, dense: Tensor) -> Tensor:
         return dense.to(self._compute) if self._compute else dense

@@ -84,11 +84,8 @@ def test_metadata_names_the_model(trained: ModuleType, tmp_path: Path) -> None:
     assert [item.name for item in session.get_inputs()] == [item["name"] for item in about["inputs"]]
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [("many",), ("Few levels!",), ("text",), ("when",), ("gaps",), ("heavy",), ("many", "text")],
-    ids="-".join,
-)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")  # a model of embeddings alone
+@pytest.mark.parametrize("columns", [("many",), ("Few levels!",), ("when",), ("many", "text")], ids="-".join)
 def test_tables_of_few_columns_agree(trained: ModuleType, columns: tuple[str, ...], tmp_path: Path) -> None:
     predictor = trained.predictor("multiclass", "linear", "relu", "lightgbm", "tree", columns=columns)
     check = export_onnx(predictor, tmp_path / "model.onnx", trained.unusual("multiclass"))

@@ -1,0 +1,242 @@
+"""``lanewise fit`` and what follows from it: documents, predictions, settings from every place."""
+
+import csv
+import io
+import json
+
+import pytest
+
+KEYS = ("schema_version", "run", "task", "seed", "winner", "default", "cross_validation", "test", "candidates",
+        "lanes", "seconds", "model_sha256", "warnings")  # fmt: skip
+
+
+def columns(text: str) -> dict[str, list[str]]:
+    found = list(csv.reader(io.StringIO(text)))
+    return {name: [row[place] for row in found[1:]] for place, name in enumerate(found[0])}
+
+
+def test_the_document_has_its_keys_and_show_prints_the_same(cli, folder, finished):
+    document = {key: value for key, value in finished.items() if key not in ("home", "table")}
+    for key in KEYS:
+        assert key in document, key
+    for card in (document["winner"], document["default"]):
+        assert {"model", "optimizer", "hyperparameters"} <= card.keys()
+    for part in ("cross_validation", "test"):
+        for name, estimate in document[part].items():
+            assert estimate["low"] <= estimate["value"] <= estimate["high"], (part, name)
+    assert document["task"] == "binary"
+    assert document["candidates"] == 2
+    assert document["schema_version"] == 1
+    assert len(document["model_sha256"]) == 64
+    for reference in (document["run"], document["run"][-4:], "last"):
+        shown = cli("show", reference, "--json", folder=folder, home=finished["home"])
+        assert shown.code == 0
+        assert shown.err == ""
+        assert shown.document == document
+
+
+def test_the_same_seed_and_steps_give_the_same_model(cli, folder, quick, finished):
+    (folder / "again.csv").write_bytes(finished["table"].read_bytes())
+    arguments = ["fit", "again.csv", "--target", "y", *quick, "--json", "--quiet"]
+    again = cli(*arguments, folder=folder)
+    assert again.document["model_sha256"] == finished["model_sha256"]
+    assert again.document["test"] == finished["test"]
+    other = cli(*arguments, "--seed", "1", folder=folder)
+    assert other.document["model_sha256"] != finished["model_sha256"]
+    assert other.document["seed"] == 1
+
+
+def test_json_is_alone_on_stdout_and_progress_on_stderr(cli, folder, quick):
+    ended = cli("fit", "good.csv", "--target", "y", *quick, "--json", folder=folder)
+    assert ended.document["target"] == "y"
+    assert "binary target 'y', 45 training and 15 test rows" in ended.err
+    assert "confirm" in ended.err
+    assert "\x1b" not in ended.err
+
+
+def test_the_summary_names_the_winner_and_the_next_commands(cli, folder, quick):
+    ended = cli("fit", "numbers.csv", "--target", "price", *quick, "--quiet", "--report", "r.html", folder=folder)
+    assert (ended.code, ended.err) == (0, "")
+    assert "wins" in ended.out
+    assert "lanewise predict " in ended.out
+    assert "r.html" in ended.out
+    assert (folder / "r.html").read_text().lstrip().lower().startswith("<!doctype html")
+    predicted = cli("predict", "last", "numbers.csv", folder=folder)
+    assert list(columns(predicted.out)) == ["prediction", "low", "high"]
+    truth = [float(line.split(",")[2]) for line in (folder / "numbers.csv").read_text().splitlines()[1:]]
+    errors = [abs(float(a) - b) for a, b in zip(columns(predicted.out)["prediction"], truth, strict=True)]
+    assert max(errors) < 0.1  # the target is the sum of the features
+
+
+def test_predictions_keep_the_order_of_the_rows(cli, folder, finished):
+    lines = (folder / "good.csv").read_text().splitlines()
+    predicted = columns(cli("predict", "last", "good.csv", folder=folder, home=finished["home"]).out)
+    assert list(predicted) == ["prediction", "probability_no", "probability_yes"]
+    truth = [line.split(",")[3] for line in lines[1:]]
+    assert sum(a == b for a, b in zip(predicted["prediction"], truth, strict=True)) >= 54
+    (folder / "backward.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    backward = columns(cli("predict", "last", "backward.csv", folder=folder, home=finished["home"]).out)
+    assert backward["prediction"] == predicted["prediction"][::-1]
+    assert backward["probability_yes"] == predicted["probability_yes"][::-1]
+
+
+def test_predictions_go_to_a_file_or_come_from_stdin(cli, folder, finished):
+    content = (folder / "good.csv").read_bytes()
+    shown = cli("predict", finished["run"], "-", folder=folder, home=finished["home"], stdin=content)
+    assert shown.code == 0, shown.err
+    ended = cli("predict", finished["run"], "good.csv", "-o", "p.csv", folder=folder, home=finished["home"])
+    assert (ended.code, ended.out) == (0, "")
+    assert (folder / "p.csv").read_text() == shown.out
+
+
+def test_unusual_rows_are_warned_about_on_stderr(cli, folder, finished):
+    (folder / "odd.csv").write_text("a,b,w\nlots,0.5,1\n1e9,0.5,1\n")
+    ended = cli("predict", "last", "odd.csv", folder=folder, home=finished["home"])
+    assert ended.code == 0, ended.err
+    assert len(ended.out.splitlines()) == 3
+    assert all(line.startswith("warning: ") for line in ended.err.splitlines())
+    assert ended.err
+
+
+def test_fit_reads_stdin_and_knows_the_same_model(cli, folder, quick, finished):
+    content = finished["table"].read_bytes()
+    ended = cli("fit", "-", "--target", "y", *quick, "--json", "--quiet", folder=folder, stdin=content)
+    assert ended.document["model_sha256"] == finished["model_sha256"]
+
+
+def test_examples_know_their_targets(cli, folder, quick):
+    listed = cli("example", folder=folder)
+    names = [line.split()[0] for line in listed.out.splitlines()]
+    assert names == ["breast-cancer", "diabetes", "digits", "iris", "wine"]
+    ended = cli("fit", "example:iris", *quick, "--json", "--quiet", folder=folder)
+    assert (ended.document["task"], ended.document["target"]) == ("multiclass", "species")
+    written = cli("example", "iris", folder=folder)
+    (folder / "iris.csv").write_text(written.out)
+    predicted = columns(cli("predict", "last", "iris.csv", folder=folder).out)
+    assert list(predicted) == [
+        "prediction", "probability_setosa", "probability_versicolor", "probability_virginica"]  # fmt: skip
+    assert len(predicted["prediction"]) == 150
+
+
+def test_unicode_names_and_labels_come_through(cli, folder, quick):
+    text = (folder / "good.csv").read_text().replace("a,b,w,y", "größe,日本,w,target 🎯").replace("yes", "jà✓")
+    (folder / "ünï 🎈.csv").write_text(text, encoding="utf-8")
+    ended = cli("fit", "ünï 🎈.csv", "--target", "target 🎯", *quick, "--json", folder=folder, home=folder / "h")
+    assert ended.document["target"] == "target 🎯"
+    assert ended.document["classes"] == ["jà✓", "no"]
+    assert "jà✓" in ended.out
+    plain = cli("show", "--json", folder=folder, home=folder / "h", PYTHONIOENCODING="ascii")
+    assert plain.document == ended.document
+    cold = cli.cold("show", "--json", folder=folder, home=folder / "h", PYTHONIOENCODING="ascii")
+    assert cold.out.isascii()
+    assert cold.document == ended.document
+    predicted = cli("predict", "last", "ünï 🎈.csv", folder=folder, home=folder / "h")
+    assert predicted.out.splitlines()[0] == "prediction,probability_jà✓,probability_no"
+
+
+def test_labels_with_terminal_escapes_do_not_reach_the_terminal(cli, folder, quick):
+    text = (folder / "good.csv").read_text().replace("yes", "y\x1b[2Jes\u202e")
+    (folder / "hostile.csv").write_text(text, encoding="utf-8")
+    home = folder / "h"
+    outputs = [cli("fit", "hostile.csv", "--target", "y", *quick, folder=folder, home=home)]
+    outputs += [cli(*command, folder=folder, home=home) for command in (["show"], ["show", "--json"], ["runs"])]
+    for ended in outputs:
+        assert ended.code == 0, ended.err
+        assert "\x1b" not in ended.out + ended.err
+        assert "\u202e" not in ended.out + ended.err
+    assert outputs[2].document["classes"] == ["no", "y\x1b[2Jes\u202e"]
+
+
+# -- settings -------------------------------------------------------------------------------------------------------
+
+
+def settings_of(cli, ended, folder):
+    listed = cli("runs", "--json", "--limit", "1", folder=folder)
+    assert listed.document["runs"][0]["run"] == ended.document["run"]
+    return ended.document
+
+
+FILE = """
+target = "y"
+models = ["linear"]
+budget = "30steps"
+candidates = 2
+folds = 3
+seed = 7
+"""
+
+
+def test_options_beat_variables_beat_the_file_beats_defaults(cli, folder):
+    (folder / "lanewise.toml").write_text(FILE)
+    run = ["fit", "good.csv", "--json"]
+    from_file = cli(*run, folder=folder)
+    assert from_file.document["seed"] == 7
+    assert "also set: " in from_file.err
+    assert "seed from lanewise.toml" in from_file.err
+    assert "3 folds" in from_file.err
+    from_variables = cli(*run, folder=folder, LANEWISE_SEED="8", LANEWISE_FOLDS="2", LANEWISE_WORKERS="")
+    assert from_variables.document["seed"] == 8
+    assert "seed from LANEWISE_SEED" in from_variables.err
+    assert "2 folds" in from_variables.err
+    from_options = cli(*run, "--seed", "9", folder=folder, LANEWISE_SEED="8")
+    assert from_options.document["seed"] == 9
+    assert "LANEWISE_SEED" not in from_options.err
+
+
+def test_config_replaces_the_file_of_the_folder_and_may_state_everything(cli, folder):
+    (folder / "lanewise.toml").write_text("seed = 1\nfolds = 1\n")
+    (folder / "own.toml").write_text('source = "good.csv"\nreport = "own.html"\n' + FILE)
+    ended = cli("fit", "--config", "own.toml", "--json", "--quiet", folder=folder)
+    assert ended.document["seed"] == 7
+    assert (folder / "own.html").is_file()
+
+
+def test_pyproject_may_hold_the_settings(cli, folder):
+    body = FILE.replace("seed = 7", "seed = 11")
+    (folder / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.lanewise]\nsource = "good.csv"\n' + body)
+    ended = cli("fit", "--json", "--quiet", folder=folder)
+    assert ended.document["seed"] == 11
+
+
+def test_a_variable_that_is_off_is_named(cli, folder):
+    ended = cli("fit", "good.csv", "--target", "y", folder=folder, LANEWISE_FOLDS="one", LANEWISE_BUDGET="soon")
+    assert ended.code == 2
+    assert "folds must be a whole number, got 'one' (from LANEWISE_FOLDS)" in ended.err
+    assert "got 'soon' (from LANEWISE_BUDGET)" in ended.err
+
+
+# -- the list of runs -----------------------------------------------------------------------------------------------
+
+
+def test_runs_lists_what_became_of_each(cli, folder, quick, finished):
+    home = folder / "home"
+    assert cli("fit", "good.csv", "--target", "y", *quick, "--quiet", folder=folder, home=home).code == 0
+    assert cli("fit", "good.csv", "--target", "q\x1b[2J", *quick, folder=folder, home=home).code == 2
+    listed = cli("runs", "--json", folder=folder, home=home)
+    failed, done = listed.document["runs"]
+    assert (done["status"], done["error"], done["target"]) == ("done", None, "y")
+    assert done["score"] == pytest.approx(finished["test"][done["metric"]]["value"])
+    assert done["winner"]
+    assert failed["status"] == "failed"
+    assert "no column" in failed["error"]
+    assert cli("runs", "--json", "--limit", "1", folder=folder, home=home).document["runs"] == [failed]
+    lines = cli("runs", folder=folder, home=home).out.splitlines()
+    assert lines[0].split() == ["run", "made", "target", "metric", "score", "winner"]
+    assert "failed: no column" in lines[1]
+    assert "score" not in lines[1]
+    assert done["winner"] in lines[2]
+    assert all("\x1b" not in line for line in lines)
+
+
+def test_report_says_where_it_is_and_copies_it(cli, folder, finished):
+    ended = cli("report", folder=folder, home=finished["home"])
+    assert ended.out.strip().endswith("report.html")
+    copied = cli("report", finished["run"], "-o", "copy.html", folder=folder, home=finished["home"])
+    assert copied.out.strip() == "copy.html"
+    assert (folder / "copy.html").read_text() == open(ended.out.strip(), encoding="utf-8").read()
+
+
+def test_doctor_prints_one_document(cli, folder):
+    ended = cli("doctor", "--json", folder=folder)
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["cores"] >= 1

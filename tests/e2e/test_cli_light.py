@@ -1,0 +1,88 @@
+"""Commands that only look things up start at once: they load nothing of weight. Help reads well."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lanewise.cli.main import cli as group
+
+HEAVY = ("torch", "sklearn", "scipy", "polars", "numpy", "pandas", "pydantic", "lightgbm", "jinja2", "onnx")
+COMMANDS = tuple(group.commands)
+
+
+def loaded(cli, folder, *arguments, home) -> list[str]:
+    """Which modules of weight a command has loaded by its end."""
+    code = (
+        "import sys\nfrom lanewise.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        f"sys.stderr.write('LOADED ' + ' '.join(m for m in {(*HEAVY, 'rich')!r} if m in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cli.variables(home=home),
+    )
+    return done.stderr.split("LOADED")[1].split()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["fit", "--help"], ["runs"], ["runs", "--json"], ["show", "--json"], ["report"],
+     ["report", "-o", "r.html"], ["completion", "zsh"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_light_commands_load_nothing_of_weight(cli, folder, finished, arguments):
+    assert loaded(cli, folder, *arguments, home=finished["home"]) == []
+
+
+def test_show_loads_rich_for_its_summary_and_no_more(cli, folder, finished):
+    assert loaded(cli, folder, "show", home=finished["home"]) == ["rich"]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_eighty_columns_and_cuts_nothing(cli, folder, command):
+    ended = cli(*([command] if command else []), "--help", folder=folder, COLUMNS="80")
+    assert (ended.code, ended.err) == (0, "")
+    scripts = "bash-completion"  # a command to copy is not wrapped
+    assert all(len(line) <= 80 for line in ended.out.splitlines() if scripts not in line)
+    assert not re.search(r"[a-z,]\.\.\.$", ended.out, re.MULTILINE)
+
+
+def test_without_a_command_there_is_help(cli, folder):
+    ended = cli(folder=folder)
+    assert ended.code == 0
+    assert ended.out == cli("--help", folder=folder).out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_completes_commands_options_and_runs(cli, folder, finished):
+    script = cli("completion", "bash", folder=folder)
+    assert script.code == 0
+    done = subprocess.run(["bash", "-n"], input=script.out, text=True, check=True, capture_output=True)
+    assert done.stderr == ""
+    assert completed(cli, folder, finished, "lanewise fi", 1) == ["fit"]
+    assert "--budget" in completed(cli, folder, finished, "lanewise fit x.csv --b", 3)
+    assert completed(cli, folder, finished, "lanewise fit x.csv --search ha", 4) == ["halving"]
+    assert completed(cli, folder, finished, "lanewise show 2", 2) == [finished["run"]]
+
+
+def completed(cli, folder, finished, words: str, place: int) -> list[str]:
+    """What the script asks lanewise for, and what it answers."""
+    asked = {"_LANEWISE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+    done = subprocess.run(
+        cli.command(),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**cli.variables(home=finished["home"]), **asked, "PATH": os.environ["PATH"]},
+    )
+    return [line.split(",", 1)[1] for line in done.stdout.splitlines()]

@@ -1,0 +1,152 @@
+"""Terminals, pipes, signals: what happens around the command line."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "20000steps", "--candidates", "3", "--folds", "2",
+        "--seeds", "1", "--json")  # fmt: skip
+
+
+def test_a_reader_that_leaves_early_is_no_error(cli, folder, finished):
+    many = folder / "many.csv"
+    lines = finished["table"].read_text().splitlines(keepends=True)
+    many.write_text(lines[0] + "".join(lines[1:]) * 200)
+    for arguments in (["runs"], ["show", "--json"], ["example", "digits"], ["predict", "last", str(many)]):
+        process = subprocess.Popen(
+            cli.command(*arguments),
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=cli.variables(home=finished["home"]),
+        )
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b"", arguments
+        process.stderr.close()
+        assert process.wait() == 0, arguments
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_one_line(cli, folder, finished):
+    for arguments in (["show"], ["predict", "last", "good.csv"]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                cli.command(*arguments),
+                cwd=folder,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+                env=cli.variables(home=finished["home"]),
+            )
+        assert done.returncode == 3
+        assert done.stderr.count(b"\n") == 1, done.stderr
+        assert b"no space left" in done.stderr.lower()
+
+
+def test_color_follows_the_variables(cli, folder, finished):
+    plain = cli("show", folder=folder, home=finished["home"])
+    forced = cli("show", folder=folder, home=finished["home"], FORCE_COLOR="1")
+    assert "\x1b" not in plain.out
+    assert "\x1b[1m" in forced.out
+    assert ESCAPE.sub("", forced.out) == plain.out
+    for variables in ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, {"FORCE_COLOR": "0"}):
+        assert cli("show", folder=folder, home=finished["home"], **variables).out == plain.out
+
+
+def test_columns_sets_the_width(cli, folder, finished):
+    narrow = cli("show", folder=folder, home=finished["home"], COLUMNS="50").out
+    prose = [line for line in narrow.splitlines() if "lanewise " not in line and "report.html" not in line]
+    assert max(map(len, prose)) <= 50
+    wide = cli("show", folder=folder, home=finished["home"], COLUMNS="100").out
+    assert len(wide.splitlines()) < len(narrow.splitlines())
+
+
+def on_terminal(cli, folder: Path, *arguments: str, **variables: str) -> str:
+    """What a command writes to a terminal, escapes included."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        cli.command(*arguments), cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=cli.variables(**variables)
+    )
+    os.close(theirs)
+    seen = b""
+    while True:
+        ready, _, _ = select.select([ours], [], [], 120)
+        try:
+            chunk = os.read(ours, 65536) if ready else b""
+        except OSError:  # the terminal is closed
+            chunk = b""
+        if not chunk:
+            break
+        seen += chunk
+    os.close(ours)
+    assert process.wait() == 0
+    return seen.decode()
+
+
+def test_a_terminal_gets_a_live_line_and_a_ci_log_gets_lines(cli, folder, quick):
+    arguments = ("fit", "good.csv", "--target", "y", *quick)
+    live = on_terminal(cli, folder, *arguments, TERM="xterm")
+    assert "\x1b[2K" in live
+    assert "\x1b[1m" in live
+    logged = on_terminal(cli, folder, *arguments, TERM="xterm", CI="true", NO_COLOR="1")
+    assert "\x1b" not in logged
+    assert "confirm" in logged
+
+
+def interrupt(cli, folder: Path, number: int, *arguments: str) -> tuple[int, str, str]:
+    """Start a command, send it a signal once its race goes on, and see how it ends."""
+    process = subprocess.Popen(
+        cli.command(*arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=cli.variables(home=folder / "home"),
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    while "confirm" not in said:
+        line = process.stderr.readline()
+        assert line, f"it ended before it trained: {said}"
+        said += line
+    time.sleep(0.3)
+    os.killpg(process.pid, number)  # a terminal sends Ctrl-C to every process of the group
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, said + err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_how_to_go_on_and_ends_as_if_it_had_not_been(cli, folder, number):
+    arguments = ("fit", "good.csv", "--target", "y", *LONG)
+    code, out, err = interrupt(cli, folder, number, *arguments)
+    assert code == 130, err
+    assert out == ""
+    run = re.search(r"lanewise: stopped; go on with: lanewise resume (\S+)\n$", err)
+    assert run, err
+    listed = cli("runs", folder=folder, home=folder / "home")
+    assert "interrupted" in listed.out
+    for command in (["predict", "last", "good.csv"], ["show"]):
+        refused = cli(*command, folder=folder, home=folder / "home")
+        assert refused.code == 2
+        assert f"lanewise resume {run[1]}" in refused.err
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    resumed = cli("resume", run[1], "--json", "--quiet", folder=elsewhere, home=folder / "home")
+    assert resumed.code == 0, resumed.err
+    straight = cli(*arguments, "--quiet", folder=folder, home=folder / "home")
+    assert resumed.document["model_sha256"] == straight.document["model_sha256"]
+    assert resumed.document["test"] == straight.document["test"]
