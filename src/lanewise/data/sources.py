@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from lanewise.errors import DataError
 
@@ -120,8 +119,7 @@ def _unpack_zstd(packed: bytes, name: str, max_bytes: int) -> bytes:
     from backports import zstd
 
     try:
-        stream: IO[bytes] = zstd.open(io.BytesIO(packed))
-        with stream:
+        with zstd.ZstdFile(io.BytesIO(packed)) as stream:
             return _bounded(stream.read, f"{name}, unpacked,", max_bytes)
     except (EOFError, zstd.ZstdError) as error:
         message = f"{name} is a damaged zstd file ({error}): copy it again"

@@ -53,6 +53,8 @@ class LaneOptimizer:
         )
         self._l1, self._l2, self._clip = column("l1"), column("l2"), column("clip_norm")
         self._rate_factor = torch.ones(len(roster), dtype=torch.float64)
+        # Steps behind each lane's state: a lane that was rewound has taken fewer than the stack.
+        self._steps = torch.zeros(len(roster), dtype=torch.float64)
         self._blocks: list[_Block] = []
         for name, rows in roster.blocks():
             method = rule(name)
@@ -84,6 +86,7 @@ class LaneOptimizer:
         """One update of every lane from the gradients in the buffer."""
         rates = self.rates(self.taken)
         self.taken += 1
+        self._steps += 1
         self._clip_gradients()
         for block in self._blocks:
             block.hyper["lr"] = block.peak * rates[block.rows]
@@ -110,7 +113,7 @@ class LaneOptimizer:
             slopes.addcmul_(weights, rowwise(penalty, weights))
         if method.decoupled_decay:
             weights.mul_(rowwise(1 - hyper["lr"] * hyper["weight_decay"], weights))
-        taken = torch.full((len(values),), self.taken, dtype=torch.float64)
+        taken = self._steps[rows]
         self._run(block, values, gradients, taken)
         l1 = self._l1[rows]
         if bool((l1 > 0).any()):
@@ -127,7 +130,7 @@ class LaneOptimizer:
             settings = {name: column.tolist() for name, column in block.hyper.items()}
             step = torch.tensor(float(self.taken))
             for row, leaves in enumerate(block.leaves):
-                if not block.rule.fused(leaves, {name: column[row] for name, column in settings.items()}, step):
+                if not block.rule.fused(leaves, {name: column[row] for name, column in settings.items()}, steps[row]):
                     break
             else:
                 return
@@ -147,7 +150,7 @@ class LaneOptimizer:
 
     def state(self) -> dict[str, Tensor]:
         """All per-lane state ``[L, ...]`` by name, slots of absent rules as zeros."""
-        result = {"rate_factor": self._rate_factor.clone()}
+        result = {"rate_factor": self._rate_factor.clone(), "steps": self._steps.clone()}
         for block in self._blocks:
             for name, slot in block.slots.items():
                 whole = result.setdefault(name, slot.new_zeros(len(self._rate_factor), slot.shape[1]))
@@ -157,6 +160,7 @@ class LaneOptimizer:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take over what :meth:`state` gave."""
         self._rate_factor = state["rate_factor"].clone()
+        self._steps = state["steps"].clone()
         for block in self._blocks:
             for name, slot in block.slots.items():
                 slot.copy_(state[name][block.rows])

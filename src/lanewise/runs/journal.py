@@ -1,23 +1,30 @@
 """A race's journal on disk: the newest state of every team, one folder of checkpoints each."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
 from torch import Tensor
 
+from lanewise.errors import StoreError
 from lanewise.storage.checkpoints import Checkpoints
 from lanewise.storage.durable import make_folders, remove_tree
+from lanewise.storage.filesystem import explained
 from lanewise.training.journal import Journal
 
 
 @final
 class RunJournal(Journal):
-    """Keeps the state of a run's teams under ``folder``; teams may save from several threads."""
+    """Keeps the state of a run's teams under ``folder``; teams may save from several threads.
 
-    def __init__(self, folder: Path) -> None:
+    ``passed_over`` is told of every damaged checkpoint: the key, and what is wrong with it. The one before
+    is used, or the team starts again; either way it ends in the same bits.
+    """
+
+    def __init__(self, folder: Path, *, passed_over: Callable[[str, str], None] | None = None) -> None:
         self._folder = folder
+        self._passed_over = passed_over or (lambda key, why: None)
         self._lock = threading.Lock()
         self._open: dict[str, Checkpoints] = {}
         self._steps: dict[str, int] = {}
@@ -27,7 +34,7 @@ class RunJournal(Journal):
             if key not in self._open:
                 folder = self._folder / key
                 make_folders(folder)
-                self._open[key] = Checkpoints(folder, keep=1)
+                self._open[key] = Checkpoints(folder)
                 self._steps[key] = max(self._open[key].steps(), default=0)
             return self._open[key]
 
@@ -37,12 +44,26 @@ class RunJournal(Journal):
         checkpoints.save(self._steps[key], tensors, dict(state))
 
     def load(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        if not (self._folder / key).is_dir():
+        folder = self._folder / key
+        if not folder.is_dir():
             return None
-        found = self._checkpoints(key).latest()
-        return None if found is None else (dict(found.tensors), dict(found.state))
+        try:
+            found = self._checkpoints(key).latest()
+        except StoreError as error:
+            self._passed_over(key, str(error))
+            with explained("clean", folder):
+                remove_tree(folder)
+            with self._lock:
+                del self._open[key]
+            return None
+        if found is None:
+            return None
+        for why in found.skipped:
+            self._passed_over(key, why)
+        return dict(found.tensors), dict(found.state)
 
     def clear(self) -> None:
         """Remove everything: the run is done and its result is saved."""
         if self._folder.is_dir():
-            remove_tree(self._folder)
+            with explained("clean", self._folder):
+                remove_tree(self._folder)

@@ -1,6 +1,6 @@
 """Which candidates enter a race: the default of every family first, then points that cover its ranges."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,32 @@ A race stacks the lanes of one shape, so it tries few shapes with many settings 
 """
 
 LANES_PER_STRUCTURE = 12
+
+BOOSTED_ANCHORS: tuple[dict[str, Value], ...] = (
+    {"learning_rate": 0.05, "num_leaves": 31, "feature_fraction": 0.8, "bagging_fraction": 0.8, "lambda_l2": 1.0},
+    {"learning_rate": 0.05, "num_leaves": 12, "feature_fraction": 0.7, "bagging_fraction": 0.9, "lambda_l2": 0.1},
+    {"learning_rate": 0.05, "num_leaves": 80, "feature_fraction": 0.6, "bagging_fraction": 0.8, "lambda_l2": 5.0},
+    {"learning_rate": 0.08, "num_leaves": 63, "feature_fraction": 0.8, "lambda_l2": 1.0, "extra_trees": True},
+)
+"""Settings of boosted trees that do well on many tables: they enter before any point of the search."""
+
+NETWORK_ANCHORS: tuple[dict[str, Value], ...] = (
+    {"lr": 3e-3, "weight_decay": 0.01, "dropout": 0.1},
+    {"lr": 1e-3, "weight_decay": 0.05, "dropout": 0.35, "warmup": 0.05},
+    {"lr": 8e-3, "weight_decay": 0.03, "dropout": 0.2},
+)
+"""The same for AdamW on networks."""
+
+BOOSTED_SEARCH = (
+    Hyper(name="learning_rate", default=0.1, low=0.02, high=0.2, scale="log"),
+    Hyper(name="num_leaves", default=31, low=6, high=160, scale="log_integer"),
+    Hyper(name="min_child_samples", default=20, low=3, high=120, scale="log_integer"),
+    Hyper(name="feature_fraction", default=1.0, low=0.4, high=1.0),
+    Hyper(name="bagging_fraction", default=1.0, low=0.6, high=1.0),
+    Hyper(name="lambda_l2", default=0.0, low=1e-3, high=30.0, scale="log"),
+    Hyper(name="extra_trees", default=False, scale="choice", choices=(False, False, True)),
+)
+"""What a race varies of boosted trees, closer to good values than what a user may state: a race has few points."""
 
 SCHEDULE = Hyper(name="schedule", default="linear", scale="choice", choices=("linear", "linear", "cosine", "constant"))
 WARMUP = Hyper(name="warmup", default=0.0, scale="choice", choices=(0.0, 0.05))
@@ -91,11 +117,14 @@ Proposal = tuple[str, dict[str, Value]]
 
 def _boosted(count: int, field: Field) -> Iterator[Proposal]:
     space = [hyper for hyper in tree_space("lightgbm", task_kind=field.task.kind) if hyper.name != "rounds"]
-    yield "boosting", {hyper.name: hyper.default for hyper in space} | {"rounds": 100}
-    for settings in _points(space, count - 1, field, "boosting"):
+    default: dict[str, Value] = {hyper.name: hyper.default for hyper in space}
+    yield "boosting", default | {"rounds": 100}
+    losses = [hyper for hyper in space if hyper.name == "tree_loss"]
+    points = _points([*BOOSTED_SEARCH, *losses], count - 1 - len(BOOSTED_ANCHORS), field, "boosting")
+    for settings in (*BOOSTED_ANCHORS, *points):
         # With half the shrinkage a sum of trees needs twice as many of them (Friedman 2001).
-        rate = float(settings["learning_rate"])
-        yield "boosting", settings | {"rounds": int(np.clip(round(25 / rate), 150, 1500))}
+        rounds = int(np.clip(round(25 / float(settings["learning_rate"])), 150, 1250))
+        yield "boosting", default | settings | {"rounds": rounds}
 
 
 def _single_trees(count: int, field: Field) -> Iterator[Proposal]:
@@ -112,18 +141,16 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
     first = next(iter(shares))
     default: dict[str, Value] = {"loss": losses[0], "l2": 1e-4, "l1": 0.0}
     yield first, default if first == SOLVER else default | {"batch_size": batch} | _defaults(first)
+    streams: dict[str, Iterable[dict[str, Value]]] = {}
+    l2 = Hyper(name="l2", default=0, low=1e-7, high=1e-2, scale="log")
     for optimizer, amount in _allot(count - 1, shares).items():
         if optimizer == SOLVER:
-            yield from ((SOLVER, settings) for settings in _penalties(amount, losses))
+            streams[optimizer] = _penalties(amount, losses)
             continue
-        space = [
-            *_rule_space(optimizer),
-            SCHEDULE,
-            WARMUP,
-            Hyper(name="l2", default=0, low=1e-7, high=1e-2, scale="log"),
-        ]
-        for settings in _points(space, amount, field, "linear", optimizer):
-            yield optimizer, {**_defaults(optimizer), **settings, "loss": losses[0], "batch_size": batch}
+        fixed: dict[str, Value] = {**_defaults(optimizer), "loss": losses[0], "batch_size": batch}
+        points = _points([*_rule_space(optimizer), SCHEDULE, WARMUP, l2], amount, field, "linear", optimizer)
+        streams[optimizer] = [fixed | settings for settings in points]
+    yield from _interleaved(streams)
 
 
 def _penalties(count: int, losses: Sequence[str]) -> Iterator[dict[str, Value]]:
@@ -141,15 +168,32 @@ def _networks(count: int, field: Field) -> Iterator[Proposal]:
     first = next(iter(shares))
     batch = usual_batch(field.rows)
     yield first, _structure(0, field, batch) | {"dropout": 0.1, "schedule": "linear"} | _defaults(first)
+    if first == "adamw":
+        for settings in NETWORK_ANCHORS:
+            yield first, _structure(0, field, batch) | {"schedule": "linear"} | _defaults(first) | settings
+        count -= len(NETWORK_ANCHORS)
     structures = int(np.clip(count // LANES_PER_STRUCTURE, 1, len(STRUCTURES)))
     for place in range(structures):
         amount = (count - 1) // structures + (place < (count - 1) % structures)
+        streams: dict[str, Iterable[dict[str, Value]]] = {}
         for optimizer, share in _allot(amount, shares).items():
             space = [*_rule_space(optimizer), SCHEDULE, WARMUP, CLIP, DROPOUT, NETWORK_DECAY]
             if field.task.is_classification:
                 space.append(LABEL_SMOOTHING)
-            for settings in _points(space, share, field, "mlp", optimizer, place):
-                yield optimizer, {**_defaults(optimizer), **settings, **_structure(place, field, batch)}
+            fixed = _structure(place, field, batch)
+            points = _points(space, share, field, "mlp", optimizer, place)
+            streams[optimizer] = [{**_defaults(optimizer), **settings, **fixed} for settings in points]
+        yield from _interleaved(streams)
+
+
+def _interleaved(streams: Mapping[str, Iterable[dict[str, Value]]]) -> Iterator[Proposal]:
+    """The proposals of several optimizers mixed in proportion, so that a shorter field is as mixed as a long one."""
+    placed = []
+    for order, (optimizer, settings) in enumerate(streams.items()):
+        own = list(settings)
+        placed += [((k + 0.5) / len(own), order, optimizer, one) for k, one in enumerate(own)]
+    for _, _, optimizer, one in sorted(placed, key=lambda item: item[:2]):
+        yield optimizer, one
 
 
 def _structure(place: int, field: Field, batch: int) -> dict[str, Value]:

@@ -40,23 +40,31 @@ def refit(race: Race, chosen: Sequence[Confirmed]) -> dict[str, Refitted]:
             Lane(candidate=candidate, fold=ALL_ROWS, seed=seed) for candidate in candidates for seed in race.plan.seeds
         ]
         teams = race.builder.form(lanes, f"refit{stop}")
-        evidence = race.stretch(f"refit{stop}", teams, (stop,), share=len(lanes) / sum(map(len, by_stop.values())))
+        evidence = race.stretch(f"refit{stop}", teams, (stop,), share=len(candidates) / len(chosen))
         looks = {item.lane.id: item.valid for items in evidence for item in items}
-        members = {lane.id: team.export(lane.id) for team in teams for lane in team.lanes}
+        lost = {name: why for team in teams for name, why in team.lost().items()}
+        members = {lane.id: team.export(lane.id) for team in teams for lane in team.lanes if lane.id in looks}
         for candidate in candidates:
             own = [lane for lane in lanes if lane.candidate.id == candidate.id]
-            result[candidate.id] = _refitted(candidate, own, members, looks)
+            result[candidate.id] = _refitted(candidate, own, members, looks, lost)
         for team in teams:
             team.keep(())
     return result
 
 
 def _refitted(
-    candidate: Candidate, lanes: Sequence[Lane], members: Mapping[str, Fitted], looks: Mapping[str, np.ndarray]
+    candidate: Candidate,
+    lanes: Sequence[Lane],
+    members: Mapping[str, Fitted],
+    looks: Mapping[str, np.ndarray],
+    lost: Mapping[str, str],
 ) -> Refitted:
-    lost = [lane.id for lane in lanes if lane.id not in looks or not np.isfinite(looks[lane.id]).all()]
-    if lost:
-        message = f"{candidate.label} trained on every fold but diverged on all rows; lower its learning rate"
+    failed = [lane.id for lane in lanes if lane.id not in looks or not np.isfinite(looks[lane.id]).all()]
+    if failed:
+        message = (
+            f"{candidate.label} trained on every fold but failed on all rows "
+            f"({lost.get(failed[0], 'its predictions are not finite')}); lower its learning rate"
+        )
         raise TrainingError(message)
     return Refitted(
         candidate=candidate,
