@@ -38,7 +38,7 @@ from lanewise.estimator_data import (
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.settings import FitSettings, checked, parse_budget
-from lanewise.stages import Silent, Trained, stop_on_signals, train
+from lanewise.stages import Silent, Trained, train
 from lanewise.storage.durable import confine
 from lanewise.task import Task
 from lanewise.training.problem import Problem

@@ -5,7 +5,7 @@ evaluation -> document, report and model. Each stage takes and returns a small f
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -28,9 +28,15 @@ from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.settings import FitSettings, checked
-from lanewise.stages import Silent, Watcher, stop_on_signals, train
-from lanewise.storage.durable import write_atomically
+from lanewise.stages import Silent, Watcher, train
+from lanewise.storage.durable import remove_leftovers, remove_tree, write_atomically
+from lanewise.storage.filesystem import explained
 from lanewise.training.problem import Request, pose
+from lanewise.training.stopping import Stop, stop_on_signals
+from lanewise.training.tree_worker import FOLDER_PREFIX
+
+KEPT_DATA = "data.parquet"
+"""A table that was not read from a file, kept in the run's folder to resume from."""
 
 FRAME_HEIGHT = 640
 """Pixels of a report within a notebook."""
@@ -121,22 +127,39 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
         config["settings"]["test"] = _lasting(wanted.test)
         dataset = _dataset(source)
         run = store.create(command=command, config=config)
-        if not isinstance(source, str) or source == "-":
-            dataset.frame.write_parquet(run.folder / "data.parquet")
-        return _execute(store, run, dataset, wanted, watcher)
+        with run.acquire():
+            if not isinstance(source, str) or source == "-":
+                write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
+            return _execute(store, run, dataset, wanted, watcher)
 
 
 def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
-    """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been."""
-    with RunStore.open(create=False) as store:
-        run = store.get(reference)
+    """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
+
+    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or its data are gone.
+    """
+    with RunStore.open(create=False) as store, store.get(reference).acquire():
+        run = store.get(reference)  # again: until the lock was ours another process may have finished it
+        _clean(run)
         if run.status == "done":
+            RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
         wanted = checked(run.config["settings"])
-        kept = run.folder / "data.parquet"
-        dataset = _dataset(kept if kept.exists() else run.config["source"])
-        return _execute(store, store.resume(run.id), dataset, wanted, watcher or Silent())
+        kept = run.folder / KEPT_DATA
+        source = kept if kept.exists() else run.config["source"]
+        if source in (None, "-"):
+            message = f"run {run.id} was killed before its data were kept; start it anew"
+            raise UsageError(message)
+        return _execute(store, store.resume(run.id), _dataset(source), wanted, watcher or Silent())
+
+
+def _clean(run: Run) -> None:
+    """Remove what a killed process left in the run's folder."""
+    remove_leftovers(run.folder)
+    with explained("clean", run.folder):
+        for left in run.folder.glob(f"{FOLDER_PREFIX}*"):
+            remove_tree(left)
 
 
 def load(reference: str = "last") -> Fit:
@@ -177,10 +200,14 @@ def _dataset(source: object) -> Dataset:
 
 
 def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher) -> Fit:
-    """Run all stages under the run's lock; whatever happens, the store says how it ended."""
-    with run.acquire(), stop_on_signals() as stop:
+    """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended."""
+    with stop_on_signals() as stop:
         try:
-            fitted = _stages(run, dataset, settings, watcher, stop)
+            journal = RunJournal(
+                run.checkpoints,
+                passed_over=lambda key, why: _passed_over(store, run, key, why),
+            )
+            fitted = _stages(run, dataset, settings, watcher, stop, journal)
         except Interrupted:
             store.interrupt(run.id)
             message = f"stopped; go on with: lanewise resume {run.id}"
@@ -192,11 +219,17 @@ def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings,
             store.fail(run.id, f"{type(error).__name__}: {error}")
             raise
         store.finish(run.id, fitted.document)
-        RunJournal(run.checkpoints).clear()
+        journal.clear()
         return fitted
 
 
-def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher, stop: Callable[[], bool]) -> Fit:
+def _passed_over(store: RunStore, run: Run, key: str, why: str) -> None:
+    store.record_event(run.id, "checkpoint_passed_over", {"team": key, "why": why})
+
+
+def _stages(
+    run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher, stop: Stop, journal: RunJournal
+) -> Fit:
     started, before = time.monotonic(), usage()
     problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
     trained = train(
@@ -205,8 +238,9 @@ def _stages(run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher,
         watcher=watcher,
         stop=stop,
         started=started,
-        journal=RunJournal(run.checkpoints),
+        journal=journal,
         plan_file=run.plan,
+        folder=run.folder,
     )
     sha256 = save_predictor(run.model, trained.predictor)
     stage = Stage(

@@ -4,14 +4,11 @@
 """
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +33,7 @@ from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.race import Confirmed, Pulse, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted, refit
+from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.tree_pool import TreePool
 
@@ -77,15 +75,17 @@ def train(
     settings: FitSettings,
     *,
     watcher: Watcher,
-    stop: Callable[[], bool],
+    stop: Stop,
     started: float,
     journal: Journal | None = None,
     plan_file: Path | None = None,
+    folder: Path | None = None,
 ) -> Trained:
     """Race candidates on a problem, choose one by evidence or an ensemble, and train that on all training rows.
 
     ``started`` is the time of ``time.monotonic`` that the budget counts from. ``journal`` keeps the state of the
-    race and ``plan_file`` its plan, both to go on from; without them nothing is written.
+    race and ``plan_file`` its plan, both to go on from; without them nothing is written. The table for the
+    trees' workers lies in ``folder`` meanwhile, in the system's place for temporary files if None.
 
     Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
     """
@@ -93,7 +93,7 @@ def train(
     watcher.announce(_opening(problem, settings))
     data, _ = prepare(problem, refit=False)
     workers = settings.workers or min(os.cpu_count() or 1, 8)
-    with _pool(problem, settings, workers) as pool:
+    with _pool(problem, settings, workers, folder) as pool:
         builder = TeamBuilder(
             data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=pool
         )
@@ -102,7 +102,7 @@ def train(
         watcher.announce(_planned(plan))
         race = Race(
             plan=plan,
-            builder=replace(builder, lengths=plan.lengths, compute=DTYPES[plan.precision]),
+            builder=replace(builder, workers=plan.workers, lengths=plan.lengths, compute=DTYPES[plan.precision]),
             policy=policy,
             metric=problem.metric,
             y=problem.y,
@@ -110,22 +110,24 @@ def train(
             watch=watcher.pulse,
             journal=journal or NoJournal(),
         )
-        result = race.run()
+        with stop.polled():
+            result = race.run()
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
         final = replace(race, builder=replace(race.builder, data=whole))
-        refitted = refit(final, _to_refit(result, choice))
+        with stop.polled():
+            refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
     return Trained(plan=plan, result=result, choice=choice, refitted=refitted, predictor=predictor, cutoff=cutoff)
 
 
 @contextmanager
-def _pool(problem: Problem, settings: FitSettings, workers: int) -> Iterator[TreePool | None]:
+def _pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TreePool | None]:
     """Worker processes for trees, if trees take part."""
     if not {"lightgbm", "tree"} & set(settings.models):
         yield None
         return
-    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1) as pool:
+    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1, folder=folder) as pool:
         yield pool
 
 
@@ -270,24 +272,3 @@ def _opening(problem: Problem, settings: FitSettings) -> str:
 def _planned(plan: Plan) -> str:
     families = dict.fromkeys(candidate.model for candidate in plan.candidates)
     return f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), {counted(plan.workers, 'worker')}"
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """A question ``stop()`` that turns true on Ctrl-C or SIGTERM; a second Ctrl-C acts at once."""
-    asked = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from typing import NoReturn
 
 import click
@@ -69,6 +70,8 @@ def _run() -> int:
         return 0
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
+        if threading.active_count() > 1:  # lanes in the middle of a step: what is worth keeping is saved
+            os._exit(130)
         return 130
     except click.ClickException as error:
         click.echo(f"lanewise: {_usage(error)}", err=True)

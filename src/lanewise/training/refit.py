@@ -1,6 +1,6 @@
 """Trains the chosen candidates once more, on every training row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +25,11 @@ class Refitted:
     test: np.ndarray
 
 
-def refit(race: Race, chosen: Sequence[Confirmed]) -> dict[str, Refitted]:
+def refit(race: Race, chosen: Sequence[Confirmed], *, needed: Collection[str]) -> dict[str, Refitted]:
     """Train each chosen candidate on all rows of the fold that holds nothing out, up to where it stopped best.
 
-    ``race.builder`` must be built over the data of the refit. Raises ``TrainingError`` if a lane fails that
-    did not fail on any fold.
+    ``race.builder`` must be built over the data of the refit. A candidate that fails although it did
+    not on any fold is missing from the result, unless its id is ``needed``: then it raises ``TrainingError``.
     """
     by_stop: dict[float, list[Candidate]] = {}
     for item in chosen:
@@ -46,7 +46,11 @@ def refit(race: Race, chosen: Sequence[Confirmed]) -> dict[str, Refitted]:
         members = {lane.id: team.export(lane.id) for team in teams for lane in team.lanes if lane.id in looks}
         for candidate in candidates:
             own = [lane for lane in lanes if lane.candidate.id == candidate.id]
-            result[candidate.id] = _refitted(candidate, own, members, looks, lost)
+            try:
+                result[candidate.id] = _refitted(candidate, own, members, looks, lost)
+            except TrainingError:
+                if candidate.id in needed:
+                    raise
         for team in teams:
             team.keep(())
     return result

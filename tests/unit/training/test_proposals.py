@@ -17,9 +17,7 @@ def field(kind: TaskKind = "binary", *, optimizers: tuple[str, ...] = (), seed: 
 def test_candidates_differ_and_repeat_with_the_seed(model: str, kind: TaskKind) -> None:
     found = propose(model, 16, field(kind))
     assert len({candidate.id for candidate in found}) == len(found)
-    assert len({tuple(sorted(candidate.settings.items())) + (candidate.optimizer,) for candidate in found}) == len(
-        found
-    )
+    assert len({(candidate.optimizer, *sorted(candidate.settings.items())) for candidate in found}) == len(found)
     assert [candidate.settings for candidate in found] == [c.settings for c in propose(model, 16, field(kind))]
     assert found[0].id.endswith("000")
 

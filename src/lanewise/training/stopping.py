@@ -1,0 +1,71 @@
+"""Ctrl-C and SIGTERM: the first asks to stop, and is heard within seconds wherever the program is."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import final
+
+from lanewise.errors import Interrupted
+
+
+@final
+class Stop:
+    """Whether somebody has asked to stop; calling it answers.
+
+    While teams train they ask again and again (:meth:`polled`), so that they can save first. Anywhere else
+    nothing unsaved is worth keeping, and the request itself raises ``Interrupted`` there. A second Ctrl-C
+    raises ``KeyboardInterrupt`` at once; a second SIGTERM does nothing, for supervisors send several.
+
+    >>> stop = Stop()
+    >>> stop()
+    False
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._polled = False
+
+    def __call__(self) -> bool:
+        return self._asked.is_set()
+
+    @contextmanager
+    def polled(self) -> Iterator[None]:
+        """Within the block a request is only noted; it is raised, if nobody acted on it, when the block ends."""
+        before, self._polled = self._polled, True
+        try:
+            yield
+        finally:
+            self._polled = before
+        self.raise_if_asked()
+
+    def raise_if_asked(self) -> None:
+        if self._asked.is_set():
+            message = "stopped on request"
+            raise Interrupted(message)
+
+    def ask(self, number: int, frame: FrameType | None = None) -> None:
+        """Handle a signal."""
+        if self._asked.is_set():
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self._asked.set()
+        if not self._polled:
+            self.raise_if_asked()
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Handle Ctrl-C and SIGTERM in the block; outside the main thread, where no signal arrives, do nothing."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
