@@ -3,6 +3,7 @@
 Nothing is set aside as an audit would: every column is a feature and every row of weight above zero trains.
 """
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,10 @@ def _is_table(X: Any) -> bool:
 def checked_table(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, reset: bool) -> Any:
     """A table as it is, anything else as an array ``[N, D]``; names and number of columns as scikit-learn has them."""
     if _is_table(X):
+        name, times = Counter(X.columns).most_common(1)[0] if len(X.columns) else ("", 0)
+        if times > 1:
+            message = f"X has {times} columns named {name!r}; give each column a name of its own"
+            raise DataError(message)
         validate_data(estimator, X, y, reset=reset, skip_check_array=True)
         return X
     if isinstance(y, str):

@@ -43,6 +43,7 @@ from lanewise.storage.durable import confine
 from lanewise.task import Task
 from lanewise.training.problem import Problem
 from lanewise.training.race import Pulse
+from lanewise.training.stopping import stop_on_signals
 
 SHARED = (
     "budget",
@@ -67,6 +68,7 @@ class _Estimator(BaseEstimator, ABC):
     predictor_: Predictor
     document_: Mapping[str, Any]
     n_features_in_: int
+    feature_names_in_: np.ndarray
 
     @property
     def report_(self) -> str:

@@ -4,6 +4,7 @@ It reads as the way of the data does: source -> problem -> plan -> race -> selec
 evaluation -> document, report and model. Each stage takes and returns a small frozen result.
 """
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from lanewise.data.reading import read
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
-from lanewise.errors import Interrupted, LanewiseError, UsageError
+from lanewise.errors import DataError, Interrupted, LanewiseError, UsageError
 from lanewise.explain import usage
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
@@ -123,9 +124,10 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
     wanted = checked(settings)
     watcher = watcher or Silent()
     with RunStore.open() as store:
-        config = {"source": _lasting(source), "settings": wanted.model_dump(mode="json")}
+        config: dict[str, Any] = {"source": _lasting(source), "settings": wanted.model_dump(mode="json")}
         config["settings"]["test"] = _lasting(wanted.test)
         dataset = _dataset(source)
+        config["rows"] = _fingerprint(dataset)
         run = store.create(command=command, config=config)
         with run.acquire():
             if not isinstance(source, str) or source == "-":
@@ -151,7 +153,11 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
         if source in (None, "-"):
             message = f"run {run.id} was killed before its data were kept; start it anew"
             raise UsageError(message)
-        return _execute(store, store.resume(run.id), _dataset(source), wanted, watcher or Silent())
+        dataset = _dataset(source)
+        if _fingerprint(dataset) != run.config["rows"]:
+            message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
+            raise DataError(message)
+        return _execute(store, store.resume(run.id), dataset, wanted, watcher or Silent())
 
 
 def _clean(run: Run) -> None:
@@ -199,6 +205,11 @@ def _dataset(source: object) -> Dataset:
     return read(source)
 
 
+def _fingerprint(dataset: Dataset) -> str:
+    """SHA-256 of the rows as read, to tell whether a run is resumed on the table that it began with."""
+    return hashlib.sha256(dataset.frame.hash_rows().to_numpy().tobytes()).hexdigest()
+
+
 def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher) -> Fit:
     """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended."""
     with stop_on_signals() as stop:
@@ -207,7 +218,7 @@ def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings,
                 run.checkpoints,
                 passed_over=lambda key, why: _passed_over(store, run, key, why),
             )
-            fitted = _stages(run, dataset, settings, watcher, stop, journal)
+            fitted = _stages(run, dataset, settings, watcher=watcher, stop=stop, journal=journal)
         except Interrupted:
             store.interrupt(run.id)
             message = f"stopped; go on with: lanewise resume {run.id}"
@@ -218,8 +229,9 @@ def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings,
         except Exception as error:
             store.fail(run.id, f"{type(error).__name__}: {error}")
             raise
-        store.finish(run.id, fitted.document)
-        journal.clear()
+        with stop.held():
+            store.finish(run.id, fitted.document)
+            journal.clear()
         return fitted
 
 
@@ -228,7 +240,7 @@ def _passed_over(store: RunStore, run: Run, key: str, why: str) -> None:
 
 
 def _stages(
-    run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher, stop: Stop, journal: RunJournal
+    run: Run, dataset: Dataset, settings: FitSettings, *, watcher: Watcher, stop: Stop, journal: RunJournal
 ) -> Fit:
     started, before = time.monotonic(), usage()
     problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)

@@ -193,7 +193,8 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
     weights = {selection.winner: 1.0}
     ensemble = None
     if settings.ensemble != "never" and len(contenders) > 1:
-        ensemble = compare_ensemble(contenders, **evidence)
+        units = len(rows) if problem.clusters is None else len(np.unique(problem.clusters[rows]))
+        ensemble = compare_ensemble(contenders, **evidence, parts=min(5, units))
         if settings.ensemble == "always" or ensemble.worthwhile:
             weights = {
                 contender.id: float(weight)

@@ -226,7 +226,8 @@ def test_a_place_without_permission_is_refused_before_the_race(cli, folder, quic
 @pytest.mark.parametrize("name", ["a\x1b[31mred", "b\x1b]0;title\x07", "c\rd", "e\u202etxt", "f\x9b2J"])
 def test_no_name_can_steer_the_terminal(cli, folder, name):
     for arguments in (["good.csv", "--target", name], [f"{name}.csv", "--target", "y"], ["good.csv", name],
-                      ["good.csv", "--config", name], ["good.csv", "--target", "y", "--report", f"{name}/r"]):  # fmt: skip
+                      ["good.csv", "--config", name],
+                      ["good.csv", "--target", "y", "--report", f"{name}/r"]):  # fmt: skip
         ended = cli("fit", *arguments, folder=folder)
         assert ended.code == 2
         assert "\u202e" not in one_line(ended.err)

@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "20000steps", "--candidates", "3", "--folds", "2",
+LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "4000steps", "--candidates", "2", "--folds", "2",
         "--seeds", "1", "--json")  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def test_a_reader_that_leaves_early_is_no_error(cli, folder, finished):
     many = folder / "many.csv"
     lines = finished["table"].read_text().splitlines(keepends=True)
     many.write_text(lines[0] + "".join(lines[1:]) * 200)
-    for arguments in (["runs"], ["show", "--json"], ["example", "digits"], ["predict", "last", str(many)]):
+    for arguments in (["--help"], ["runs"], ["show", "--json"], ["example", "digits"], ["predict", "last", str(many)]):
         process = subprocess.Popen(
             cli.command(*arguments),
             cwd=folder,

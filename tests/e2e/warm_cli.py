@@ -10,9 +10,6 @@ import signal
 import sys
 from typing import Any
 
-import lanewise.deploy.files
-import lanewise.deploy.saving
-import lanewise.experiment
 from lanewise.cli import main
 
 PATIENCE = 120  # seconds; a child that hangs ends with SIGALRM and fails its test

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
-from planting import Patch, around, planted
+from planting import Bug, Patch, around, planting
 from torch import Tensor
 
 from lanewise.lanes.draws import RowStream, generator
@@ -18,6 +18,9 @@ from lanewise.training import stack as stack_module
 from lanewise.training import step as step_module
 from lanewise.training.stack import Stack
 from lanewise.training.step import Batch, KeyedNoise
+
+BUGS: Final[list[Bug]] = []
+planted = planting(BUGS)
 
 # --- gradients and losses -----------------------------------------------------------------------
 

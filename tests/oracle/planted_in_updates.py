@@ -1,10 +1,10 @@
 """Bugs of the update and of what follows: penalties, rules, leaving, repairing, resuming, predicting."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
-from planting import Patch, around, planted
+from planting import Bug, Patch, around, planting
 from torch import Tensor
 
 from lanewise.lanes.buffer import LaneBuffer
@@ -20,6 +20,9 @@ from lanewise.optim.rmsprop import RMSprop
 from lanewise.optim.rule import rowwise
 from lanewise.training.guard import Guard
 from lanewise.training.stack import Stack
+
+BUGS: Final[list[Bug]] = []
+planted = planting(BUGS)
 
 # --- schedule, clipping, penalties --------------------------------------------------------------
 
@@ -237,8 +240,8 @@ def lower_rate_is_lost_when_rows_leave(patch: Patch) -> None:
 
 @planted
 def snapshot_of_the_neighbour_is_restored(patch: Patch) -> None:
-    def mistaken(rewind: Any, self: Guard, row: int, buffer: LaneBuffer, *rest: Any) -> None:
-        rewind(self, row, buffer, *rest)
+    def mistaken(rewind: Any, self: Guard, row: int, buffer: LaneBuffer, *rest: Any, **settings: Any) -> None:
+        rewind(self, row, buffer, *rest, **settings)
         buffer.values[row] = self.snapshot["values"][(row + 1) % len(buffer)]
 
     around(patch, Guard, "rewind", mistaken)
@@ -246,10 +249,10 @@ def snapshot_of_the_neighbour_is_restored(patch: Patch) -> None:
 
 @planted
 def repair_leaves_the_optimizer_as_it_is(patch: Patch) -> None:
-    def partial(rewind: Any, self: Guard, row: int, *rest: Any) -> None:
+    def partial(rewind: Any, self: Guard, row: int, *rest: Any, **settings: Any) -> None:
         optimizer: LaneOptimizer = rest[1]
         before = optimizer.state()
-        rewind(self, row, *rest)
+        rewind(self, row, *rest, **settings)
         after = optimizer.state()
         optimizer.restore(before | {"rate_factor": after["rate_factor"]})
 

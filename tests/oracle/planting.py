@@ -5,19 +5,22 @@ with the implementation (``RowStream``, ``generator``) are patched only where th
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 Patch = pytest.MonkeyPatch
 Bug = Callable[[Patch], None]
-BUGS: Final[list[Bug]] = []
 
 
-def planted(bug: Bug) -> Bug:
-    """Add a bug to the list."""
-    BUGS.append(bug)
-    return bug
+def planting(bugs: list[Bug]) -> Callable[[Bug], Bug]:
+    """A decorator that adds a bug to ``bugs``."""
+
+    def planted(bug: Bug) -> Bug:
+        bugs.append(bug)
+        return bug
+
+    return planted
 
 
 def around(patch: Patch, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:

@@ -1,6 +1,7 @@
 """The scikit-learn estimators: scikit-learn's own checks, and what those do not ask."""
 
 import copy
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -20,7 +21,14 @@ import lanewise.estimators
 from lanewise.errors import DataError, Interrupted, StoreError, UserError
 from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
 
-QUICK = {"models": ("linear",), "budget": "30steps", "candidates": 1, "folds": 2, "seeds": 1, "ensemble": "never"}
+QUICK: dict[str, Any] = {
+    "models": ("linear",),
+    "budget": "30steps",
+    "candidates": 1,
+    "folds": 2,
+    "seeds": 1,
+    "ensemble": "never",
+}
 
 EXPECTED_TO_FAIL = {
     "check_sample_weight_equivalence_on_dense_data": (
@@ -78,8 +86,8 @@ def test_the_four_families_race_where_none_is_named():
 
 
 def test_the_document_and_the_report_tell_of_the_race_and_of_no_test_rows():
-    X, y = load_diabetes(return_X_y=True, as_frame=True)
-    model = LanewiseRegressor(**QUICK | {"candidates": 2}).fit(X, y)
+    X, y = cast(Any, load_diabetes(return_X_y=True, as_frame=True))
+    model = LanewiseRegressor(**{**QUICK, "candidates": 2}).fit(X, y)
     assert model.document_["rows"] == {"train": len(y), "test": 0, "set_aside": 0}
     assert model.document_["test"] == {}
     assert model.document_["baselines"] == {}
@@ -104,8 +112,9 @@ def test_counts_are_fitted_as_counts():
 def test_they_work_within_pipelines_searches_and_cross_validation():
     X, y = load_iris(return_X_y=True)
     model = LanewiseClassifier(**QUICK)
-    assert cross_val_score(make_pipeline(StandardScaler(), model), X, y, cv=3, error_score="raise").mean() > 0.9
-    search = GridSearchCV(model, {"optimizers": [("lbfgs",), ("adam",)]}, cv=2, error_score="raise").fit(X, y)
+    strict: dict[str, Any] = {"error_score": "raise"}  # scikit-learn types it as a number
+    assert cross_val_score(make_pipeline(StandardScaler(), model), X, y, cv=3, **strict).mean() > 0.9
+    search = GridSearchCV(model, {"optimizers": [("lbfgs",), ("adam",)]}, cv=2, **strict).fit(X, y)
     assert search.best_score_ > 0.9
     assert search.best_estimator_.document_["candidates"] == 1
 
@@ -118,7 +127,7 @@ def test_a_copy_predicts_the_same_bits_and_a_clone_is_not_fitted(mixed, tmp_path
         np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
         assert again.document_ == model.document_
     with pytest.raises(NotFittedError):
-        clone(model).predict(frame)
+        cast(LanewiseClassifier, clone(model)).predict(frame)
 
 
 def test_the_state_holds_the_model_as_checked_files_only(mixed):
@@ -172,6 +181,7 @@ def test_rows_without_weight_have_no_say():
         (csr_matrix(np.eye(20)), "[Ss]parse"),
         (np.full((20, 1), np.inf), "infinity"),
         (pd.DataFrame({"a": [np.inf, *range(19)]}), "'a' contains infinity"),
+        (pd.DataFrame(np.eye(20), columns=["a", "a", *range(18)]), "2 columns named 'a'"),
         (pl.DataFrame({"a": [[1]] * 20, "b": range(20)}), "single value"),
     ],
 )
@@ -179,6 +189,15 @@ def test_unusable_rows_are_refused_in_a_line(X, message):
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         LanewiseRegressor(**QUICK).fit(X, np.arange(20.0))
     assert isinstance(caught.value, DataError) or caught.value.__class__ in (TypeError, ValueError)
+
+
+def test_a_handful_of_rows_is_enough_for_all_families():
+    X = np.random.default_rng(0).normal(size=(4, 2))
+    y = np.array([0, 1, 0, 1])
+    model = LanewiseClassifier(budget="20steps", candidates=1, seeds=1).fit(np.c_[X, [[1.0, np.nan]] * 4], y)
+    assert model.predict_proba(np.c_[X, [[2.0, 3.0]] * 4]).shape == (4, 2)
+    with pytest.raises(DataError, match="each class must be in at least two rows"):
+        model.fit(X[:3], y[:3])
 
 
 def test_a_setting_that_is_off_is_named():

@@ -12,9 +12,9 @@ def completion(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell.
 
     \b
-    bash:  lanewise completion bash > ~/.local/share/bash-completion/completions/lanewise
-    zsh:   lanewise completion zsh > ~/.zfunc/_lanewise     (with ~/.zfunc in fpath)
-    fish:  lanewise completion fish > ~/.config/fish/completions/lanewise.fish
+    bash, in ~/.bashrc:     eval "$(lanewise completion bash)"
+    zsh, in ~/.zshrc:       eval "$(lanewise completion zsh)"
+    fish, in config.fish:   lanewise completion fish | source
     """
     from click.shell_completion import get_completion_class
 

@@ -61,9 +61,8 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        code = cli.main(prog_name="lanewise", standalone_mode=False) or 0
-        if sys.stdout is not None:
-            _flush()
+        code = _command()
+        _flush()
         return code
     except BrokenPipeError:
         _abandon_stdout()
@@ -81,6 +80,21 @@ def _run() -> int:
             raise
         click.echo(f"lanewise: {clean(_words(error))}", err=True)
         return error.exit_code if isinstance(error, LanewiseError) else 3
+
+
+def _command() -> int:
+    """Run what the arguments say. Not by click's own main: that ends with 1, a verdict here, on a closed pipe."""
+    asked = os.environ.get("_LANEWISE_COMPLETE")
+    if asked:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "lanewise", "_LANEWISE_COMPLETE", asked)
+    try:
+        with cli.make_context("lanewise", sys.argv[1:]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return 0
 
 
 def _flush() -> None:

@@ -179,12 +179,14 @@ def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
     train = problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
     item = next(one for one in stage.result.confirmed if one.candidate.id == choice.selection.winner)
     found = choice.corrected
+    # An ensemble is set beside its own out-of-fold score; it has no curve.
+    mixed = choice.ensemble if choice.is_ensemble else None
     fit = Fit(
         train=train,
-        valid=found.value,
+        valid=found.value if mixed is None else mixed.ensemble,
         guess=guess,
-        curve=item.curve,
-        fractions=stage.plan.grid,
+        curve=item.curve if mixed is None else (),
+        fractions=stage.plan.grid if mixed is None else (),
         error=(found.high - found.low) / 3.92,
     )
     return diagnose(fit, problem.metric, stage.winner, stop=item.stop)

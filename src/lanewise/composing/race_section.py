@@ -127,7 +127,10 @@ def _leaderboard(stage: Stage) -> list[dict[str, Any]]:
 
 
 def effect_section(stage: Stage, guess: float) -> tuple[list[dict[str, Any]], str]:
-    """How the score goes with each setting of the winner's family, and the upshot in a sentence."""
+    """How the score goes with each setting of the winner's family, and the upshot in a sentence.
+
+    Only effects that survive the test: the others are noise that a chart would dress up.
+    """
     winner = stage.winner
     found = effects(
         stage.result.traces,
@@ -137,7 +140,7 @@ def effect_section(stage: Stage, guess: float) -> tuple[list[dict[str, Any]], st
         seed=stage.settings.seed,
         guess=guess if np.isfinite(guess) else None,
     )
-    return ([], "") if found is None else ([asdict(effect) for effect in found.effects], found.words)
+    return ([], "") if found is None else ([asdict(effect) for effect in found.effects if effect.evident], found.words)
 
 
 def ensemble_section(stage: Stage) -> dict[str, Any] | None:

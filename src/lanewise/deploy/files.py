@@ -1,4 +1,4 @@
-"""Predictions for a table in a file, written beside nothing else: one line for each row, in the order of the rows."""
+"""Predictions as CSV: one line for each row, in the order of the rows, and nothing else."""
 
 from dataclasses import dataclass
 from pathlib import Path

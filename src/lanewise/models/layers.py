@@ -5,7 +5,6 @@ from torch import Tensor
 
 from lanewise.lanes.buffer import Weight
 
-
 JOINT_OUTPUTS = 16
 """Most outputs per lane for which lanes that share their inputs are multiplied as one matrix.
 

@@ -128,7 +128,7 @@ class LaneOptimizer:
     def _run(self, block: _Block, values: Tensor, gradients: Tensor, taken: Tensor) -> None:
         if block.leaves:
             settings = {name: column.tolist() for name, column in block.hyper.items()}
-            step = torch.tensor(float(self.taken))
+            steps = taken.float()
             for row, leaves in enumerate(block.leaves):
                 if not block.rule.fused(leaves, {name: column[row] for name, column in settings.items()}, steps[row]):
                     break

@@ -13,6 +13,7 @@ from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy
 from lanewise.search.sampling import Sampling
 from lanewise.training.measuring import WORTH_IT
+from lanewise.training.memory import predicted_bytes
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.problem import Problem
 from lanewise.training.proposals import MODELS, SOLVER, Field, propose, usual_batch
@@ -105,7 +106,8 @@ def make_plan(
     )
     shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
     solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
-    return replace(plan, precision=precision, solo_costs=solo)
+    plan = replace(plan, precision=precision, solo_costs=solo)
+    return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
 
 
 def _fitted(

@@ -25,19 +25,25 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        self._polled = False
+        self._held = False
 
     def __call__(self) -> bool:
         return self._asked.is_set()
 
     @contextmanager
-    def polled(self) -> Iterator[None]:
-        """Within the block a request is only noted; it is raised, if nobody acted on it, when the block ends."""
-        before, self._polled = self._polled, True
+    def held(self) -> Iterator[None]:
+        """Within the block a request is only noted, for what must not be torn apart."""
+        before, self._held = self._held, True
         try:
             yield
         finally:
-            self._polled = before
+            self._held = before
+
+    @contextmanager
+    def polled(self) -> Iterator[None]:
+        """Within the block somebody asks; a request that nobody acted on is raised when it ends."""
+        with self.held():
+            yield
         self.raise_if_asked()
 
     def raise_if_asked(self) -> None:
@@ -52,7 +58,7 @@ class Stop:
                 raise KeyboardInterrupt
             return
         self._asked.set()
-        if not self._polled:
+        if not self._held:
             self.raise_if_asked()
 
 

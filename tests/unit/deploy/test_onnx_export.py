@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 
-from lanewise.deploy import onnx_export
+from lanewise.deploy import onnx_check, onnx_export
 from lanewise.deploy.onnx_export import export_onnx
 from lanewise.deploy.onnx_inputs import text_counts
 from lanewise.deploy.predictor import Predictor
@@ -156,3 +156,13 @@ def test_a_sample_that_lacks_columns_is_refused(trained: ModuleType, tmp_path: P
             tmp_path / "model.onnx",
             replace(rows, frame=rows.frame.drop("when")),
         )
+
+
+def test_a_sample_needs_rows_and_a_large_one_is_thinned(trained: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
+    rows, predictor = trained.table("binary"), trained.predictor("binary", "linear")
+    monkeypatch.setattr(onnx_check, "MOST_ROWS", 100)
+    whole = export_onnx(predictor, tmp_path / "model.onnx", rows)
+    fewer = export_onnx(predictor, tmp_path / "model.onnx", replace(rows, frame=rows.frame.head(100)))
+    assert whole.rows == fewer.rows < trained.ROWS
+    with pytest.raises(DataError, match="no rows"):
+        export_onnx(predictor, tmp_path / "model.onnx", replace(rows, frame=rows.frame.head(0)))

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 
 from lanewise.explain.effects import effects
-from lanewise.lanes.roster import Lane
 from lanewise.metrics import METRICS
-from lanewise.task import Task
-from lanewise.training.proposals import Field, propose
-from lanewise.training.race import Trace
+from lanewise.search.sampling import unit_points
 
 RMSE, R2 = METRICS["rmse"], METRICS["r2"]
 
@@ -163,25 +160,21 @@ def test_a_setting_that_went_along_with_the_cause_is_not_evident(make):
     assert blamed <= 2
 
 
-def test_a_real_search_blames_no_setting_that_does_nothing():
-    """The points that a race really draws are far from orthogonal."""
-    task = Task(target="y", kind="regression", metric="rmse")
+def test_a_real_search_blames_no_setting_that_does_nothing(make):
+    """Some forty quasi-random points in many dimensions are far from orthogonal."""
     wrong = right = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)
         traces = []
-        for candidate in propose("lightgbm", 40, Field(task=task, rows=800, seed=seed)):
-            penalty = 0.3 * np.log10(candidate.number("lambda_l1") + 1e-3) + 0.4 * bool(
-                candidate.settings["extra_trees"]
-            )
-            lane = Lane(candidate=candidate, fold=0, seed=0)
-            score = 5.0 + penalty + 0.15 * rng.normal()
-            traces.append(Trace(lane=lane, phase="screen", fractions=[0.1], scores=[score]))
-        found = effects(traces, RMSE, model="lightgbm", optimizer="boosting", seed=0)
-        assert found is not None
-        evident = {one.hyperparameter for one in found.effects if one.evident}
-        right += "L1" in evident
-        wrong += bool(evident - {"L1", "extra trees"})
+        for n, point in enumerate(unit_points(40, 12, sampling="sobol", seed=seed)):
+            values = {f"number{d}": float(10 ** (4 * u - 3)) for d, u in enumerate(point[:8].tolist())}
+            choices = {f"choice{d}": int(4 * u) for d, u in enumerate(point[8:11].tolist())}
+            candidate = make.candidate(f"c{n}", **values, **choices, flag=bool(point[11] > 0.5))
+            score = 5.0 + 0.3 * np.log10(values["number0"]) + 0.4 * (point[11] > 0.5) + 0.15 * rng.normal()
+            traces.append(make.trace(candidate, [score]))
+        evident = {one.hyperparameter for one in run(traces).effects if one.evident}
+        right += "number0" in evident
+        wrong += bool(evident - {"number0", "flag"})
     assert right >= 8
     assert wrong <= 1
 

@@ -1,0 +1,320 @@
+"""64 candidates as lanes of stacks, against the same 64 in a tight PyTorch loop.
+
+Both sides train the same networks from the same weights on the same batches, with AdamW, 64 learning rates and a constant
+schedule. Lanewise: the teams that a race would form, side by side, one torch thread each. The loop: fused AdamW, tensors
+in memory, no data loader, the batches' rows drawn beforehand; in the better of two ways: one candidate after another
+with all threads inside each operation, or one process per core with one thread each. The sides take turns.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from turns import better_of, in_turns, ratio
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.draws import RowStream
+from lanewise.lanes.roster import Lane
+from lanewise.models.base import Width
+from lanewise.models.registry import build
+from lanewise.task import Task
+from lanewise.training.data import FoldData, TrainingData
+from lanewise.training.plan import Lengths
+from lanewise.training.side_by_side import SideBySide
+from lanewise.training.stack import Stack
+from lanewise.training.team import never
+from lanewise.training.teams import DTYPES, TeamBuilder
+
+CANDIDATES = 64
+ROWS = 20_000
+LOSS_ROWS = 4096
+RATES = torch.logspace(-4, -2, CANDIDATES, dtype=torch.float64).tolist()
+AGREE = {"float32": (1e-3, 0.02), "bfloat16": (0.02, 0.2)}
+"""Largest median and largest single difference between the final losses of both sides, relative to the loop's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What is trained; ``recorded`` is the ratio of the first prototype, ``goal`` what Lanewise is to reach."""
+
+    inputs: int
+    hidden: int
+    outputs: int
+    batch: int
+    recorded: float
+    goal: float
+
+    @property
+    def model(self) -> str:
+        return "mlp" if self.hidden else "linear"
+
+
+NETWORKS = {
+    "linear 30-2": Network(inputs=30, hidden=0, outputs=2, batch=256, recorded=17, goal=8),
+    "linear 784-10": Network(inputs=784, hidden=0, outputs=10, batch=256, recorded=3.9, goal=4),
+    "mlp 30-64-64-2": Network(inputs=30, hidden=64, outputs=2, batch=128, recorded=7.9, goal=8),
+    "mlp 50-128-128-2": Network(inputs=50, hidden=128, outputs=2, batch=256, recorded=4.7, goal=4),
+    "mlp 100-256-256-10": Network(inputs=100, hidden=256, outputs=10, batch=256, recorded=3.5, goal=4),
+}
+
+
+def data_of(network: Network) -> tuple[Tensor, Tensor]:
+    """Rows ``[N, D]`` and classes ``[N]`` that a network can partly learn."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(ROWS, network.inputs, generator=generator)
+    scores = x @ torch.randn(network.inputs, network.outputs, generator=generator) / network.inputs**0.5
+    noise = -torch.rand(scores.shape, generator=generator).clamp_min(1e-12).log().log().neg()
+    return x, (2 * scores - noise).argmax(1)
+
+
+def candidates_of(network: Network) -> list[Candidate]:
+    """The candidates, which differ in their learning rate only."""
+    shape = {"width": network.hidden, "depth": 2} if network.hidden else {}
+    fixed = {"loss": "softmax", "batch_size": network.batch, "schedule": "constant", "weight_decay": 0.0, **shape}
+    return [
+        Candidate(id=f"c{place:02d}", model=network.model, optimizer="adamw", settings={"lr": rate, **fixed})
+        for place, rate in enumerate(RATES)
+    ]
+
+
+def start_of(network: Network) -> dict[str, Tensor]:
+    """The weights that every candidate starts from."""
+    model = build(candidates_of(network)[:1], width_of(network))
+    return {name: view[0].clone() for name, view in model.layout.views(model.init([0])).items()}
+
+
+def width_of(network: Network) -> Width:
+    return Width(dense=network.inputs, levels=(), outputs=network.outputs)
+
+
+def plain_net(network: Network, weights: Mapping[str, Tensor]) -> nn.Sequential:
+    """The network as anybody would write it, with the weights of one lane."""
+    names = ("layer0", "layer1", "head") if network.hidden else ("",)
+    modules: list[nn.Module] = []
+    for name in names:
+        prefix = f"{name}." if name else ""
+        weight, bias = weights[f"{prefix}weight"], weights[f"{prefix}bias"]
+        layer = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
+        modules += [layer, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+@torch.no_grad()
+def final_loss(net: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Mean training loss of a trained network on the first rows."""
+    return float(F.cross_entropy(net(x[:LOSS_ROWS]), y[:LOSS_ROWS]))
+
+
+class Loop:
+    """One candidate after another, as tight as PyTorch allows."""
+
+    def __init__(self, network: Network, places: Sequence[int]) -> None:
+        self.network, self.places = network, places
+        self.x, self.y = data_of(network)
+        self.start = start_of(network)
+        self.rows: list[Tensor] = []
+
+    def draw(self, steps: int) -> None:
+        """The rows of every step, the same as the lanes see; this is not part of what is timed."""
+        stream = RowStream(0, torch.arange(ROWS), ROWS)
+        batch = self.network.batch
+        self.rows = [stream.take(step * batch, batch) for step in range(steps)]
+
+    def run(self) -> list[float]:
+        """Train; the final losses in the order of the places."""
+        return [final_loss(self._train(RATES[place]), self.x, self.y) for place in self.places]
+
+    def _train(self, rate: float) -> nn.Module:
+        x, y = self.x, self.y
+        net = plain_net(self.network, self.start)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.0, fused=True)
+        for rows in self.rows:
+            loss = F.cross_entropy(net(x.index_select(0, rows)), y.index_select(0, rows))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return net
+
+
+class Workers:
+    """The loop in one process per core, each with one thread; they have started before anything is timed."""
+
+    def __init__(self, name: str, steps: int, count: int) -> None:
+        command = [sys.executable, __file__, "--steps", str(steps), "--only", name]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self._processes = [
+            subprocess.Popen(
+                [*command, "--worker", f"{place}/{count}"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+            for place in range(count)
+        ]
+        for process in self._processes:
+            self._line(process)
+
+    def run(self) -> list[float]:
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        found = [json.loads(self._line(process)) for process in self._processes]
+        return [loss for _, loss in sorted((place, loss) for part in found for place, loss in part)]
+
+    def close(self) -> None:
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+
+    @staticmethod
+    def _line(process: "subprocess.Popen[str]") -> str:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            message = f"a worker ended with code {process.wait()}"
+            raise RuntimeError(message)
+        return line
+
+
+@contextmanager
+def workers(name: str, steps: int, count: int) -> Iterator[Workers]:
+    made = Workers(name, steps, count)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def work(name: str, share: str, steps: int) -> None:
+    """What a worker process does: its share of the candidates, again and again, when it is told to."""
+    place, count = map(int, share.split("/"))
+    torch.set_num_threads(1)
+    loop = Loop(NETWORKS[name], range(place, CANDIDATES, count))
+    loop.draw(20)
+    loop.run()
+    loop.draw(steps)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(list(zip(loop.places, loop.run(), strict=True))), flush=True)
+
+
+class Lanes:
+    """The candidates as a race would train them."""
+
+    def __init__(self, network: Network, *, precision: str, threads: int) -> None:
+        x, y = data_of(network)
+        self.network, self.x, self.y = network, x, y
+        rows = torch.arange(ROWS)
+        fold = FoldData(
+            dense=x, codes=torch.zeros(ROWS, 0, dtype=torch.int64), target=y, train=rows, valid=rows[:LOSS_ROWS]
+        )
+        classes = tuple(map(str, range(network.outputs)))
+        task = Task(target="y", kind="multiclass", metric="log_loss", classes=classes)
+        self.data = TrainingData(task=task, width=width_of(network), folds={0: fold}, rows=ROWS)
+        self.lanes = [Lane(candidate=candidate, fold=0, seed=0) for candidate in candidates_of(network)]
+        self.precision, self.threads = precision, threads
+
+    def run(self, steps: int) -> dict[str, float]:
+        """Train; the final loss of each candidate."""
+        builder = TeamBuilder(
+            data=self.data,
+            lengths=Lengths(rows_seen=steps * self.network.batch),
+            workers=self.threads,
+            stop=never,
+            compute=DTYPES[self.precision],
+        )
+        teams = builder.form(self.lanes, "benchmark")
+        SideBySide(self.threads).run([partial(team.advance, 1.0) for team in teams])
+        losses: dict[str, float] = {}
+        for team in teams:
+            assert isinstance(team, Stack)
+            views = team.model.layout.views(team.buffer.values)
+            for row, lane in enumerate(team.lanes):
+                net = plain_net(self.network, {name: view[row] for name, view in views.items()})
+                losses[lane.candidate.id] = final_loss(net, self.x, self.y)
+        return losses
+
+
+def agreement(found: Mapping[str, float], expected: Sequence[float], precision: str) -> tuple[str, bool]:
+    """How far the final losses are apart, in words, and whether that is rounding."""
+    pairs = zip((found[name] for name in sorted(found)), expected, strict=True)
+    apart = [abs(a - b) / b for a, b in pairs]
+    middle, worst = AGREE[precision]
+    fits = statistics.median(apart) <= middle and max(apart) <= worst
+    verdict = "agree" if fits else "DISAGREE"
+    return f"final losses {verdict}: median {statistics.median(apart):.1e}, worst {max(apart):.1e} apart", fits
+
+
+def compare(name: str, *, steps: int, rounds: int, threads: int) -> bool:
+    """Measure and print one network; whether both sides computed the same."""
+    network = NETWORKS[name]
+    precisions = ("float32", "bfloat16") if network.hidden else ("float32",)  # a race keeps linear models in float32
+    stacked = {precision: Lanes(network, precision=precision, threads=threads) for precision in precisions}
+    loop = Loop(network, range(CANDIDATES))
+    results: dict[str, Any] = {}
+
+    def kept(side: str, run: Callable[[], Any]) -> Callable[[], None]:
+        return lambda: results.update({side: run()})
+
+    torch.set_num_threads(threads)
+    loop.draw(20)
+    loop.run()
+    loop.draw(steps)
+    for side in stacked.values():
+        side.run(20)
+    with workers(name, steps, threads) as processes:
+        sides = {precision: kept(precision, partial(side.run, steps)) for precision, side in stacked.items()}
+        sides |= {"one after another": kept("loop", loop.run), "a process per core": kept("processes", processes.run)}
+        seconds = in_turns(sides, rounds)
+    best = better_of(seconds, ("one after another", "a process per core"))
+    fits = True
+    for precision in precisions:
+        words, same = agreement(results[precision], results["loop"], precision)
+        fits &= same
+        gain = ratio(seconds[best], seconds[precision])
+        print(f"{name:20} {precision:9} {gain!s:28} {words}")
+    medians = ", ".join(f"{side} {statistics.median(own):.2f} s" for side, own in seconds.items())
+    print(f"{'':20} medians: {medians}; compared with the loop {best}")
+    print(f"{'':20} the first prototype reached {network.recorded:g}x; the goal is {network.goal:g}x", flush=True)
+    return fits
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of taking turns (default 5)")
+    parser.add_argument("--steps", type=int, default=300, help="steps of every training, at least 20 (default 300)")
+    parser.add_argument("--only", choices=NETWORKS, help="one network only")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads or processes (default: cores)")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.steps < 20 or given.rounds < 1 or given.threads < 1:
+        parser.error("--steps must be at least 20, --rounds and --threads at least 1")
+    if given.worker:
+        work(given.only, given.worker, given.steps)
+        return 0
+    print(f"{CANDIDATES} candidates, {given.steps} steps, {given.rounds} rounds, {given.threads} threads")
+    print("loop seconds / Lanewise seconds: median of the rounds (smallest to largest)\n")
+    names = [given.only] if given.only else list(NETWORKS)
+    same = [compare(name, steps=given.steps, rounds=given.rounds, threads=given.threads) for name in names]
+    return 0 if all(same) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

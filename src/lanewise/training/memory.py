@@ -1,0 +1,61 @@
+"""How much memory a race will take at its peak, told before it starts."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.models.registry import STACKED, build
+from lanewise.training.plan import Plan
+from lanewise.training.teams import TeamBuilder
+
+BUFFERS = 10
+"""Copies of a lane's parameters that a stack holds: values, gradients, average, two slots, and the snapshot of all but
+the gradients; the low-precision shadow and one temporary count as the tenth."""
+
+REFIT_SHARE = 1.0
+"""Prepared rows of the refit beside those of one fold."""
+
+
+def resident_bytes() -> int:
+    """Memory that this process has now; its peak where the system tells no more."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
+    """Peak memory of a race about to start: what is there, the stacks of a phase, evidence, the rows of the refit."""
+    screened = [candidate for candidate in plan.candidates if plan.rungs]
+    confirmed = _most_confirmed(plan)
+    runs = plan.folds * len(plan.seeds)
+    stacks = max(_stack_bytes(screened, builder), _stack_bytes(confirmed, builder) * runs)
+    data = builder.data
+    outputs = max(data.width.outputs, 2) if data.task.is_classification else 1
+    evidence = len(confirmed) * len(plan.grid) * len(plan.seeds) * data.rows * outputs * 8
+    fold = next(iter(data.folds.values()))
+    refit = int(REFIT_SHARE * fold.dense.numel() * fold.dense.element_size())
+    return resident_bytes() + stacks + evidence + refit
+
+
+def _most_confirmed(plan: Plan) -> list[Candidate]:
+    taken: dict[str, int] = {}
+    result = []
+    for candidate in plan.candidates:
+        if taken.get(candidate.model, 0) < plan.confirm.get(candidate.model, 0) or candidate.is_default:
+            taken[candidate.model] = taken.get(candidate.model, 0) + 1
+            result.append(candidate)
+    return result
+
+
+def _stack_bytes(candidates: Sequence[Candidate], builder: TeamBuilder) -> int:
+    widths = [
+        build([candidate], builder.data.width).layout.width for candidate in candidates if candidate.model in STACKED
+    ]
+    return sum(widths) * BUFFERS * builder.dtype.itemsize

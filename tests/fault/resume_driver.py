@@ -1,0 +1,172 @@
+"""Runs fits in forked children, kills them with SIGKILL, resumes them, and prints what came out as JSON.
+
+A script of its own: it loads torch once, so that every attempt costs only what it does, and it forks
+before any thread exists, so that every child is a fresh process as ``lanewise fit`` would be.
+
+    python resume_driver.py '{"folder": ..., "source": ..., "settings": {...}, "chains": [[KILL, ...], ...]}'
+
+A KILL is ``{"after": seconds}``, or ``{"seen": PATTERN, "after": seconds}``: when a path of the run's folder
+matches PATTERN, and then so many seconds later. ``{"random": SEED}`` is a time anywhere in a whole fit.
+"""
+
+import fnmatch
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lanewise.training.race
+from lanewise.experiment import fit, resume
+from lanewise.runs.store import RunStore
+from lanewise.storage.lock import FileLock
+
+SAVE_EVERY_SECONDS = 0.05
+PATIENCE = 300.0
+
+
+def child(home: Path, source: str, settings: dict[str, Any]) -> int:
+    """Fork a process that begins a fit in ``home``, or resumes the one that is there."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["LANEWISE_HOME"] = str(home)
+        begun = (home / "runs.db").exists() and bool(runs(home))
+        if begun:
+            resume("last")
+        else:
+            fit(source, **settings)
+    except BaseException as error:
+        (home / "error").write_text(f"{type(error).__name__}: {error}")
+        os._exit(1)
+    os._exit(0)
+
+
+def runs(home: Path) -> Any:
+    with RunStore(home) as store:
+        return store.list()
+
+
+def paths(home: Path) -> list[str]:
+    """Every path in the folder of the run, relative to it."""
+    folders = sorted((home / "runs").glob("*")) if (home / "runs").exists() else []
+    return [str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*")]
+
+
+def ended(process: int) -> int | None:
+    found, status = os.waitpid(process, os.WNOHANG)
+    return None if found == 0 else os.waitstatus_to_exitcode(status)
+
+
+def kill(process: int, home: Path, when: dict[str, Any], whole: float) -> tuple[int, float]:
+    """Wait for the moment and kill; the exit code (0: it was done before) and the seconds that it lived."""
+    started = time.monotonic()
+    seen = when.get("seen")
+    wait = random.Random(when["random"]).uniform(0.0, whole) if "random" in when else when["after"]
+    while True:
+        code = ended(process)
+        lived = time.monotonic() - started
+        if code is not None:
+            return code, lived
+        if seen is None and lived >= wait:
+            break
+        if seen is not None and any(fnmatch.fnmatch(path, seen) for path in paths(home)):
+            time.sleep(wait)
+            break
+        if lived > PATIENCE:
+            raise TimeoutError(when)
+        time.sleep(0.001)
+    os.kill(process, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), lived
+
+
+def stage(home: Path) -> str:
+    """How far a killed run was, told from its files."""
+    found = paths(home)
+    for name, pattern in (
+        ("report", "report.html"),
+        ("model", "model"),
+        ("refit", "checkpoints/refit*"),
+        ("confirm", "checkpoints/confirm*"),
+        ("screen", "checkpoints/screen*"),
+        ("planned", "plan.json"),
+    ):
+        if any(fnmatch.fnmatch(path, pattern) for path in found):
+            return name
+    return "begun" if found else "nothing"
+
+
+def workers(home: Path) -> list[str]:
+    """Command lines of tree workers that still serve a run of ``home``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if "tree_worker" in line and f"{home}/" in line:
+            found.append(line)
+    return found
+
+
+def orphans(home: Path) -> list[str]:
+    """Workers, and folders of theirs, that outlive their killed parent by more than it takes them to notice."""
+    deadline = time.monotonic() + 20.0
+    while workers(home) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return workers(home)
+
+
+def held(home: Path) -> bool:
+    return any(FileLock.held(lock) for lock in (home / "runs").glob("*/lock"))
+
+
+def outcome(home: Path) -> dict[str, Any]:
+    """The document of the one run in ``home``, and what of its folder is left."""
+    (run,) = runs(home)
+    error = home / "error"
+    return {
+        "status": run.status,
+        "document": run.document,
+        "left": sorted(path for path in paths(home) if "checkpoints" in path or ".part" in path or "trees-" in path),
+        "error": error.read_text() if error.exists() else None,
+    }
+
+
+def chain(home: Path, task: dict[str, Any], kills: list[dict[str, Any]], whole: float) -> dict[str, Any]:
+    """Kill one run again and again, then let it finish."""
+    killed, left = [], []
+    for when in kills:
+        code, lived = kill(child(home, task["source"], task["settings"]), home, when, whole)
+        if code != -signal.SIGKILL:
+            if code:
+                raise RuntimeError((home / "error").read_text())
+            break
+        killed.append([stage(home), round(lived, 2)])
+        left += orphans(home)
+        assert not held(home), "a dead process holds its lock"
+    if not runs(home) or runs(home)[0].status != "done":
+        code = os.waitstatus_to_exitcode(os.waitpid(child(home, task["source"], task["settings"]), 0)[1])
+        if code:
+            raise RuntimeError((home / "error").read_text())
+    return {"killed": killed, "orphans": left, **outcome(home)}
+
+
+def main() -> None:
+    task = json.loads(sys.argv[1])
+    lanewise.training.race.SAVE_EVERY_SECONDS = SAVE_EVERY_SECONDS
+    folder = Path(task["folder"])
+    started = time.monotonic()
+    reference = chain(folder / "reference", task, [], 0.0)
+    whole = time.monotonic() - started
+    found = [chain(folder / str(place), task, kills, whole) for place, kills in enumerate(task["chains"])]
+    print(json.dumps({"reference": reference, "chains": found, "seconds": whole}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Options, then the environment, then a file, then the defaults."""
+
+import pytest
+
+from lanewise.cli.layers import from_environment, gather
+from lanewise.errors import ConfigError, UsageError
+from lanewise.settings import FitSettings
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in FitSettings.model_fields:
+        monkeypatch.delenv(f"LANEWISE_{name.upper()}", raising=False)
+
+
+def given(**options):
+    return gather(source="t.csv", report=None, options={"target": "y", **options}, config=None)
+
+
+def test_without_layers_only_what_was_stated_is_set():
+    found = given(seed=3, folds=None)
+    assert (found.settings, found.words) == ({"target": "y", "seed": 3}, "")
+
+
+def test_the_nearer_layer_wins(tmp_path, monkeypatch):
+    (tmp_path / "lanewise.toml").write_text("seed = 1\nfolds = 4\nworkers = 2\n")
+    monkeypatch.setenv("LANEWISE_SEED", "2")
+    monkeypatch.setenv("LANEWISE_FOLDS", "5")
+    found = given(seed=3)
+    assert found.settings == {"target": "y", "seed": 3, "folds": "5", "workers": 2}
+    assert found.words == "also set: folds from LANEWISE_FOLDS, workers from lanewise.toml"
+
+
+def test_every_setting_has_a_variable(monkeypatch):
+    variables = {f"LANEWISE_{name.upper()}": "x" for name in FitSettings.model_fields}
+    assert set(from_environment(variables)) == set(FitSettings.model_fields)
+
+
+def test_lanewise_toml_comes_before_pyproject(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.lanewise]\nseed = 1\n[tool.other]\nx = 1\n")
+    assert given().settings["seed"] == 1
+    (tmp_path / "lanewise.toml").write_text("seed = 2\n")
+    assert given().settings["seed"] == 2
+
+
+def test_a_stated_setting_hides_a_bad_one_of_another_layer(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANEWISE_FOLDS", "1")
+    assert given(folds=3).settings["folds"] == 3
+    with pytest.raises(ConfigError, match=r"from LANEWISE_FOLDS"):
+        given()
+
+
+def test_an_example_needs_no_target_and_no_source_is_refused():
+    assert gather(source="example:iris", report=None, options={}, config=None).settings == {}
+    with pytest.raises(UsageError, match="name a table"):
+        gather(source=None, report=None, options={}, config=None)

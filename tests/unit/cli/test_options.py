@@ -1,0 +1,86 @@
+"""The options are frozen here, so that one is added on purpose."""
+
+from typing import Any, get_args
+
+import click
+import pytest
+
+from lanewise.cli import fit as module
+from lanewise.cli.main import cli
+from lanewise.optim.registry import RULES
+from lanewise.settings import FitSettings
+from lanewise.training.proposals import SOLVER
+
+OPTIONS = {
+    "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "
+    "--budget --models --optimizers --search --candidates --folds --seeds --seed --ensemble --device --workers "
+    "--config --report --json --quiet",
+    "resume": "--json --quiet",
+    "predict": "--output",
+    "show": "--json",
+    "report": "--output --open",
+    "runs": "--json --limit",
+    "export": "--sample",
+    "example": "",
+    "doctor": "--json",
+    "completion": "",
+}
+ARGUMENTS = {
+    "fit": ["source"],
+    "resume": ["run"],
+    "predict": ["run", "source"],
+    "show": ["run"],
+    "report": ["run"],
+    "runs": [],
+    "export": ["run", "output"],
+    "example": ["name"],
+    "doctor": [],
+    "completion": ["shell"],
+}
+
+
+def test_the_commands_are_these_in_this_order():
+    assert list(cli.commands) == [
+        "fit", "resume", "predict", "show", "report", "runs", "export", "example", "doctor", "completion"]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_the_options_are_these(command):
+    parameters = cli.commands[command].params
+    options = [max(one.opts, key=len) for one in parameters if isinstance(one, click.Option)]
+    assert options == OPTIONS[command].split()
+    assert [one.name for one in parameters if isinstance(one, click.Argument)] == ARGUMENTS[command]
+
+
+def test_every_setting_has_an_option_and_no_option_is_no_setting():
+    options = {one.name for one in cli.commands["fit"].params if isinstance(one, click.Option)}
+    assert options - {"config", "report", "json", "quiet"} == set(FitSettings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("stated", "setting"),
+    [("TASKS", "task"), ("SEARCHES", "search"), ("ENSEMBLES", "ensemble"), ("DEVICES", "device")],
+)
+def test_the_choices_of_the_help_are_those_of_the_settings(stated, setting):
+    annotation: Any = FitSettings.model_fields[setting].annotation
+    allowed = [name for part in (annotation, *get_args(annotation)) for name in get_args(part) if isinstance(name, str)]
+    assert list(dict.fromkeys(allowed)) == list(getattr(module, stated))
+
+
+def test_the_optimizers_of_the_help_are_those_there_are():
+    assert set(module.OPTIMIZERS) == {SOLVER, *RULES}
+
+
+def test_the_defaults_of_the_help_are_those_of_the_settings():
+    helps = {one.name: one.help or "" for one in cli.commands["fit"].params if isinstance(one, click.Option)}
+    usual = FitSettings(target="y")
+    for name in ("search", "ensemble", "device", "seed"):
+        assert helps[name].endswith(f"[default: {getattr(usual, name)}]")
+    assert helps["models"].endswith(f"[default: {','.join(usual.models)}]")
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_option_explains_itself(command):
+    for one in cli.commands[command].params:
+        if isinstance(one, click.Option):
+            assert one.help, one.name

@@ -1,0 +1,146 @@
+"""Settings are checked all at once, in words that say what is allowed."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lanewise.errors import ConfigError, UsageError
+from lanewise.settings import FitSettings, checked, parse_budget, parse_class_weights, read_toml, threshold_value
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "steps"),
+    [("30s", 30, None), ("10min", 600, None), ("1.5 h", 5400, None), ("250ms", 0.25, None), ("2m", 120, None),
+     (" 2000Steps ", None, 2000), ("1step", None, 1)],
+)  # fmt: skip
+def test_budgets(text, seconds, steps):
+    assert parse_budget(text) == (seconds, steps)
+
+
+@pytest.mark.parametrize("text", ["", "s", "10", "0s", "-3s", "1.5steps", "10 bananas", "1e3s", "9" * 400 + "s"])
+def test_budgets_that_are_none(text):
+    with pytest.raises(UsageError, match="budget"):
+        parse_budget(text)
+
+
+@given(st.text(max_size=20))
+@settings(deadline=None)
+def test_any_text_is_a_budget_or_refused_in_words(text):
+    try:
+        seconds, steps = parse_budget(text)
+    except UsageError:
+        return
+    assert (steps is None) != (seconds is None)
+    assert (steps or 0) > 0 or 0 < (seconds or 0) < math.inf
+
+
+@pytest.mark.parametrize(
+    ("value", "weights"),
+    [("balanced", "balanced"), ("a=1,b=2.5", {"a": 1.0, "b": 2.5}), ("a=b=3", {"a=b": 3.0}), ({"x": 2}, {"x": 2.0})],
+)
+def test_class_weights(value, weights):
+    assert parse_class_weights(value) == weights
+
+
+@pytest.mark.parametrize("value", ["", "heavy", {}, {"a": 0}, {"a": "x"}, {"a": math.inf}, "a=-1", "a=", 3])
+def test_class_weights_that_are_none(value):
+    with pytest.raises(UsageError, match="class_weights must be"):
+        parse_class_weights(value)
+
+
+@pytest.mark.parametrize("text", ["0", "1", "1.5", "-0.1", "nan", "inf"])
+def test_thresholds_out_of_range(text):
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        threshold_value(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("folds", 1, "folds must be at least 2, got 1"),
+        ("folds", 101, "folds must be at most 100, got 101"),
+        ("folds", "x", "folds must be a whole number, got 'x'"),
+        ("folds", 2.5, "folds must be a whole number, got 2.5"),
+        ("folds", True, "folds must be a number or text, got true"),
+        ("seed", -1, "seed must be at least 0, got -1"),
+        ("seed", 2**32, "seed must be below"),
+        ("test_fraction", 0, "test_fraction must be above 0, got 0"),
+        ("test_fraction", 1.0, "test_fraction must be below 1, got 1.0"),
+        ("metric", 3, "metric must be text, got 3"),
+        ("drop", 3, "drop must be a list of names, got 3"),
+        ("task", "binery", "task must be regression, count, binary or multiclass, got 'binery'; did you mean binary?"),
+        ("models", "linear,ligtgbm", "models must be lightgbm, mlp, linear or tree, got 'ligtgbm'; did you mean"),
+        ("models", "", "models must name one at least"),
+        ("budget", 60, "budget must be a time such as 30s or 10min, or steps such as 2000steps, got 60"),
+        ("budget", "soon", "budget must be a time such as 30s"),
+        ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),
+        ("class_weights", "x", "class_weights must be 'balanced' or a weight for classes"),
+        ("workers", 0, "workers must be at least 1, got 0"),
+        ("device", "tpu", "device must be auto or cpu, got 'tpu'"),
+        ("fold", 3, "fold is no setting, did you mean folds?; the settings are budget, "),
+    ],
+)
+def test_each_mistake_says_what_is_allowed(name, value, words):
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", name: value})
+    assert str(error.value).startswith(words)
+    assert "\n" not in str(error.value)
+
+
+def test_all_mistakes_come_in_one_error_with_their_places():
+    with pytest.raises(ConfigError, match=r"^4 settings are off: ") as error:
+        checked({"folds": 1, "seed": -1, "zzz": 3}, places={"folds": "LANEWISE_FOLDS"})
+    for words in (
+        "folds must be at least 2, got 1 (from LANEWISE_FOLDS)",
+        "seed must",
+        "zzz is no",
+        "target is missing",
+    ):
+        assert words in str(error.value)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(FitSettings.model_fields)), st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text()),
+    st.dictionaries(st.text(), st.floats()))))  # fmt: skip
+@settings(deadline=None)
+def test_any_values_are_settings_or_a_config_error(values):
+    try:
+        found = checked(values)
+    except ConfigError:
+        return
+    assert checked(found.model_dump(mode="json")) == found  # as a resumed run reads them
+
+
+def test_names_are_split_and_taken_once():
+    found = checked({"target": "y", "drop": " a, b ,", "models": "mlp,linear,mlp", "optimizers": ["sgd", "sgd"]})
+    assert (found.drop, found.models, found.optimizers) == (("a", "b"), ("mlp", "linear"), ("sgd",))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.toml", "seed = 3", {"seed": 3}),
+        ("pyproject.toml", "seed = 3", {}),
+        ("pyproject.toml", "[tool.lanewise]\nseed = 4", {"seed": 4}),
+        ("pyproject.toml", "tool = 3", {}),
+    ],
+)
+def test_toml_files(tmp_path, name, content, found):
+    (tmp_path / name).write_text(content)
+    assert read_toml(tmp_path / name) == found
+
+
+def test_toml_files_that_are_none(tmp_path):
+    (tmp_path / "broken.toml").write_bytes(b"a = '\xff'")
+    (tmp_path / "pyproject.toml").write_text("[tool]\nlanewise = 1")
+    for name, words in {
+        "broken.toml": "not readable",
+        "pyproject.toml": "table of settings",
+        "x": "there is no",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            read_toml(tmp_path / name)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_toml(tmp_path)
