@@ -247,8 +247,8 @@ def mixed(choice: Choice) -> np.ndarray:
 def _cutoff(
     problem: Problem, y: np.ndarray, out_of_fold: np.ndarray, weight: np.ndarray | None, settings: FitSettings
 ) -> Cutoff:
-    """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric (F1 if none is)."""
-    asked = settings.threshold or (problem.metric.name if problem.metric.uses_threshold else "f1")
+    """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric, else that of the race."""
+    asked = settings.threshold or problem.metric.name
     value = threshold_value(asked)
     if value is None:
         metric = resolve_metric(asked, problem.task.kind)

@@ -73,7 +73,8 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
         return f"No model was shown to predict {outcome.target} better than a guess; {outcome.winner} was kept."
     if outcome.is_default:
         return f"The default, {outcome.winner}, stays: nothing that ran predicts {outcome.target} reliably better."
-    return f"{outcome.winner} predicts {outcome.target} best."
+    who = outcome.winner[:1].upper() + outcome.winner[1:]
+    return f"{who} predicts {outcome.target} best."
 
 
 def _beats(test: Score, guess: Score, metric: Metric) -> bool:

@@ -60,7 +60,7 @@ def measure_of(document: Mapping[str, Any]) -> Measure:
     return Measure(
         name=str(metric.get("name") or "score"),
         minimise=metric.get("direction") != "max",
-        words=str(metric.get("words") or ""),
+        words=str(metric.get("words") or "").rstrip("."),
     )
 
 
