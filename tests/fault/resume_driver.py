@@ -7,12 +7,14 @@ before any thread exists, so that every child is a fresh process as ``lanewise f
 
 A KILL is ``{"after": seconds}``, or ``{"seen": PATTERN, "after": seconds}``: when a path of the run's folder
 matches PATTERN, and then so many seconds later. ``{"random": SEED}`` is a time anywhere in a whole fit.
+With ``"planned": true`` all of them go on from one run that was killed when its plan was written.
 """
 
 import fnmatch
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -161,10 +163,18 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     lanewise.training.race.SAVE_EVERY_SECONDS = SAVE_EVERY_SECONDS
     folder = Path(task["folder"])
+    homes = [folder / str(place) for place in range(len(task["chains"]))]
+    if task.get("planned"):
+        home = folder / "reference"
+        code, _ = kill(child(home, task["source"], task["settings"]), home, {"seen": "plan.json", "after": 0.0}, 0.0)
+        assert code == -signal.SIGKILL, (home / "error").read_text()
+        orphans(home)
+        for other in homes:
+            shutil.copytree(home, other)
     started = time.monotonic()
     reference = chain(folder / "reference", task, [], 0.0)
     whole = time.monotonic() - started
-    found = [chain(folder / str(place), task, kills, whole) for place, kills in enumerate(task["chains"])]
+    found = [chain(home, task, kills, whole) for home, kills in zip(homes, task["chains"], strict=True)]
     print(json.dumps({"reference": reference, "chains": found, "seconds": whole}))
 
 

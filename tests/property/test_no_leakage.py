@@ -1,80 +1,389 @@
 """A target that is pure noise shows chance level everywhere; a planted leak is seen by the very same checks.
 
-Every check is a statistic of several races that is known where nothing can be learnt, within three standard errors:
+What is checked is known exactly where nothing can be learnt, and is taken over several races to have power:
 
-- association: predictions and target, as a sum of products. With the rows exchangeable its variance over permutations
-  of the target is known exactly. For two classes it is the correlation of probability and class.
-- cross-validated score: how much better than a guess the corrected score is, in the standard errors of its interval.
-- claims: how many races end with "predicts y best" although there is nothing to predict.
+- association of predictions and target on rows that did not train, out of fold and on the test rows. Rows can be
+  exchanged, so its mean (zero) and its variance over permutations of the target are known exactly. For two classes it
+  is the correlation of class and probability, as the ROC AUC is that of class and rank.
+- the corrected cross-validated score against a guess, in standard errors of its own interval.
+- claims: how many races say that something predicts ``y`` although nothing can.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-import lanewise.stages
-import lanewise.training.problem
-from lanewise.composing import Stage, Unrecorded, as_scored, compose
+from lanewise import stages
+from lanewise.composing import Choice, Stage, Unrecorded, as_scored, compose
 from lanewise.data.reading import read
 from lanewise.data.splits import Fold
 from lanewise.evaluation import dummy_prediction
-from lanewise.selection import select
-from lanewise.settings import checked
-from lanewise.stages import Silent, Trained, train
+from lanewise.lanes.candidate import Candidate
+from lanewise.selection import corrected_score
+from lanewise.settings import FitSettings, checked
 from lanewise.statistics import CorrectedScore, bootstrap_interval
+from lanewise.training import problem as problems
+from lanewise.training.plan import Lengths, Plan
 from lanewise.training.problem import Problem, Request, pose
+from lanewise.training.race import Confirmed
+from lanewise.training.race import Result as RaceResult
 from lanewise.training.stopping import Stop
 
 SURE = 3.0
 """Standard errors beyond which chance is ruled out."""
+
+FALSE_CLAIMS = 1
+"""Of a handful of races that may claim by chance: a 95% interval errs to one side once in forty."""
 
 Table = Callable[[np.random.Generator], pl.DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Raced:
-    """A race that is over, and the first sentence of its report."""
+    """A race that is over."""
 
     problem: Problem
-    trained: Trained
-    headline: str
+    settings: FitSettings
+    trained: stages.Trained
+
+    @cached_property
+    def headline(self) -> str:
+        """The first sentence of the report."""
+        trained = self.trained
+        stage = Stage(
+            run=Unrecorded(created="", command="test"),
+            settings=self.settings,
+            problem=self.problem,
+            plan=trained.plan,
+            result=trained.result,
+            choice=trained.choice,
+            refitted=trained.refitted,
+            predictor=trained.predictor,
+            cutoff=trained.cutoff,
+            sha256="",
+            seconds=0.0,
+        )
+        return compose(stage)["summary"][0]
+
+    @cached_property
+    def out_of_fold(self) -> np.ndarray:
+        """Predictions ``[N]`` or ``[N, C]``, averaged over all that were confirmed; NaN for rows of no fold."""
+        found = [item.predictions for item in self.trained.result.confirmed]
+        return as_scored(self.problem, np.mean(found, axis=0))
+
+    @cached_property
+    def of_test(self) -> np.ndarray:
+        """Predictions of the final model for the test rows."""
+        members = self.trained.choice.weights.items()
+        parts = [weight * self.trained.refitted[name].test for name, weight in members]
+        return as_scored(self.problem, np.sum(parts, axis=0))
+
+    @property
+    def judged(self) -> tuple[Fold, ...]:
+        """The folds that the screen did not see: on the first one the confirmed were picked for their score."""
+        return self.problem.folds[1:] if self.trained.plan.rungs else self.problem.folds
 
 
-def race(frame: pl.DataFrame, seed: int, *, models: str = "linear", candidates: int = 4, **request: Any) -> Raced:
-    problem = pose(read(frame), Request(target="y", folds=4, seed=seed, **request))
-    settings = checked(
-        {
-            "target": "y",
-            "models": models,
-            "budget": "60steps",
-            "candidates": candidates,
-            "seeds": 1,
-            "seed": seed,
-            "workers": 1,
-        }
+def settings_of(seed: int, **more: Any) -> FitSettings:
+    quick = {"models": "linear", "budget": "60steps", "candidates": 5, "seeds": 1, "workers": 1}
+    return checked({**quick, "target": "y", "seed": seed, **more})
+
+
+def races(table: Table, count: int, *, models: str = "linear", candidates: int = 5, **request: Any) -> list[Raced]:
+    """Races on ``count`` tables, each drawn with a seed of its own."""
+    found = []
+    for seed in range(count):
+        frame = table(np.random.default_rng([seed, 7]))
+        problem = pose(read(frame), Request(target="y", folds=4, seed=seed, **request))
+        settings = settings_of(seed, models=models, candidates=candidates)
+        trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), started=time.monotonic())
+        found.append(Raced(problem=problem, settings=settings, trained=trained))
+    return found
+
+
+# -- checks -------------------------------------------------------------------------------------------
+
+
+def association(problem: Problem, rows: np.ndarray, predicted: np.ndarray) -> float:
+    """Association of predictions and target on ``rows``, standardized: mean 0 and variance 1 where there is none.
+
+    T = sum_i <p_i, t_i> of centred predictions p and indicators t of the classes (or the target itself); over
+    permutations Var T = tr(P'P T'T) / (n - 1). Rows of one cluster count as one, by their mean.
+    """
+    y = problem.y[rows]
+    target = np.eye(len(problem.task.classes))[y.astype(np.int64)] if problem.task.classes else y[:, None]
+    predicted = predicted.reshape(len(rows), -1)
+    if problem.clusters is not None:
+        _, cluster, sizes = np.unique(problem.clusters[rows], return_inverse=True, return_counts=True)
+        means = np.eye(len(sizes))[:, cluster] / sizes[:, None]
+        target, predicted = means @ target, means @ predicted
+    target, predicted = target - target.mean(axis=0), predicted - predicted.mean(axis=0)
+    variance = np.trace(predicted.T @ predicted @ target.T @ target) / (len(target) - 1)
+    return float((predicted * target).sum() / np.sqrt(variance)) if variance > 1e-12 else 0.0
+
+
+def out_of_fold_association(found: Sequence[Raced]) -> float:
+    """Over folds and races, in standard errors.
+
+    Folds of a race are not independent: fold i judges what fold j taught, and the other way round, so that a pair
+    enters a sum twice. That doubles the variance of the sum at most (exactly for predictions linear in the target).
+    """
+    each = [association(one.problem, fold.valid, one.out_of_fold[fold.valid]) for one in found for fold in one.judged]
+    return sum(each) / np.sqrt(2 * len(each))
+
+
+def held_out_association(found: Sequence[Raced]) -> float:
+    """On the test rows, over races, in standard errors."""
+    return sum(association(one.problem, one.problem.test, one.of_test) for one in found) / np.sqrt(len(found))
+
+
+def lead_over_guess(problem: Problem, corrected: CorrectedScore) -> tuple[float, float]:
+    """How much better the corrected score is than a guess from each fold's training rows, and its standard error."""
+    parts = [dummy_prediction(problem.task, problem.y[f.train], None, len(f.valid)) for f in problem.folds]
+    y = np.concatenate([problem.y[fold.valid] for fold in problem.folds])
+    guess = problem.metric.score(y, np.concatenate(parts))
+    return problem.metric.sign * (guess - corrected.value), (corrected.high - corrected.low) / 3.92
+
+
+def lead_in_errors(leads: Sequence[tuple[float, float]]) -> float:
+    """The sum of leads in its standard errors."""
+    lead, error = np.array(leads).T
+    return float(lead.sum() / np.sqrt((error**2).sum()))
+
+
+def claims(found: Sequence[Raced]) -> int:
+    return sum(not one.headline.startswith("No model was shown to predict y better than a guess") for one in found)
+
+
+def suspicions(found: Sequence[Raced], *, headlines: bool = False) -> set[str]:
+    """Names of the checks that chance does not explain; reading the headlines as well takes a second per race."""
+    seen = {
+        "out of fold": abs(out_of_fold_association(found)) > SURE,
+        "test rows": abs(held_out_association(found)) > SURE,
+        "corrected score": lead_in_errors([lead_over_guess(one.problem, one.trained.choice.corrected) for one in found])
+        > SURE,
+        "claims": headlines and claims(found) > FALSE_CLAIMS,
+    }
+    return {name for name, suspicious in seen.items() if suspicious}
+
+
+# -- tables -------------------------------------------------------------------------------------------
+
+WORDS = np.array([f"{first}{second}" for first in "bdfgklmnprst" for second in ("ana", "eve", "oro", "ulu")])
+
+
+def target_of(kind: str, rows: int, rng: np.random.Generator) -> np.ndarray:
+    if kind == "regression":
+        return rng.normal(size=rows)
+    return rng.choice(np.array(["a", "b"] if kind == "binary" else ["a", "b", "c"]), rows)
+
+
+def holes(values: np.ndarray, share: float, rng: np.random.Generator) -> pl.Series:
+    return pl.Series(np.where(rng.random(len(values)) < share, None, values.astype(object)).tolist())
+
+
+def mixed_table(kind: str, rng: np.random.Generator, rows: int = 300) -> pl.DataFrame:
+    """20 columns of every kind, a third of them with missing values, and a target that none of them tells."""
+    columns: dict[str, Any] = {f"number{place}": rng.normal(size=rows) for place in range(8)}
+    columns |= {f"gappy{place}": holes(rng.normal(size=rows), 0.2, rng) for place in range(4)}
+    columns |= {f"kind{place}": rng.choice(list("pqrs"), rows) for place in range(3)}
+    columns |= {f"count{place}": rng.poisson(3, rows) for place in range(2)}
+    columns["city"] = holes(np.array([f"city {place}" for place in rng.integers(0, rows // 3, rows)]), 0.1, rng)
+    columns["site"] = [f"s{place}" for place in rng.integers(0, 25, rows)]
+    columns["note"] = [" ".join(rng.choice(WORDS, 6)) for _ in range(rows)]
+    return pl.DataFrame({**columns, "y": target_of(kind, rows, rng)})
+
+
+def wide_table(rng: np.random.Generator, rows: int = 60) -> pl.DataFrame:
+    """40 columns for 60 rows: whatever is fitted on the rows is fitted closely."""
+    columns: dict[str, Any] = {f"gappy{place}": holes(rng.normal(size=rows), 0.3, rng) for place in range(20)}
+    columns |= {f"heavy{place}": np.exp(2 * rng.normal(size=rows)) for place in range(10)}
+    columns |= {f"level{place}": [f"v{value}" for value in rng.integers(0, 20, rows)] for place in range(10)}
+    return pl.DataFrame({**columns, "y": target_of("binary", rows, rng)})
+
+
+def repeated_table(rng: np.random.Generator) -> pl.DataFrame:
+    """200 different rows, half of them there twice, with the target that they had."""
+    frame = mixed_table("binary", rng, 200)
+    return pl.concat([frame, frame[:100]])[rng.permutation(300).tolist()]
+
+
+def grouped_table(rng: np.random.Generator) -> pl.DataFrame:
+    """40 clinics, each with one value of the target and marks of its own by which it can be told."""
+    clinic = rng.integers(0, 40, 300)
+    marks = rng.normal(size=(40, 12))[clinic]
+    columns: dict[str, Any] = {f"mark{place}": marks[:, place] for place in range(12)}
+    columns |= {f"number{place}": rng.normal(size=300) for place in range(7)}
+    columns |= {"town": [f"town {place}" for place in clinic], "clinic": [f"c{place}" for place in clinic]}
+    return pl.DataFrame({**columns, "y": target_of("binary", 40, rng)[clinic]})
+
+
+def wandering_table(rng: np.random.Generator) -> pl.DataFrame:
+    """A random walk: between two known days a day can be told, after the last one nothing can."""
+    rows = 300
+    columns: dict[str, Any] = {f"number{place}": rng.normal(size=rows) for place in range(3)}
+    day = np.cumsum(rng.uniform(0.5, 1.5, rows))
+    frame = pl.DataFrame({**columns, "day": day, "y": np.cumsum(rng.normal(size=rows))})
+    return frame[rng.permutation(rows).tolist()]
+
+
+# -- plants -------------------------------------------------------------------------------------------
+
+
+def peeking_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fold trains on the rows that judge it as well."""
+    usual = problems.folds
+
+    def folds(y: np.ndarray, rows: np.ndarray, **more: Any) -> tuple[Fold, ...]:
+        return tuple(Fold(train=np.sort(rows), valid=fold.valid) for fold in usual(y, rows, **more))
+
+    monkeypatch.setattr(problems, "folds", folds)
+
+
+def peeking_refit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test rows are among those that train."""
+    usual = problems.holdout
+
+    def holdout(y: np.ndarray, **more: Any) -> tuple[np.ndarray, np.ndarray]:
+        train, test = usual(y, **more)
+        return np.sort(np.concatenate([train, test])), test
+
+    monkeypatch.setattr(problems, "holdout", holdout)
+
+
+def judged_where_chosen(*contenders: Any, y: Any, metric: Any, seed: int, **more: Any) -> CorrectedScore:
+    """In the place of ``corrected_score``: the winner on the very rows that it was chosen on."""
+    found = corrected_score(*contenders, y=y, metric=metric, seed=seed, **more)
+    own = bootstrap_interval(metric, y, contenders[0][found.chosen].prediction, seed=seed)
+    return replace(found, value=own.value, low=own.low, high=own.high)
+
+
+# -- tests --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_noise_is_no_better_than_a_guess(kind: str) -> None:
+    found = races(lambda rng: mixed_table(kind, rng), 4)
+    assert suspicions(found, headlines=True) == set()
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_folds_that_train_on_what_they_judge_are_seen(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    peeking_folds(monkeypatch)
+    found = races(lambda rng: mixed_table(kind, rng), 4)
+    assert suspicions(found) == {"out of fold", "corrected score"}
+
+
+def test_training_on_the_test_rows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    peeking_refit(monkeypatch)
+    found = races(lambda rng: mixed_table("binary", rng), 4)
+    assert {"test rows", "claims"} <= suspicions(found, headlines=True)
+
+
+def test_noise_with_all_families() -> None:
+    found = races(lambda rng: mixed_table("binary", rng), 3, models="lightgbm,mlp,linear,tree", candidates=2)
+    assert {item.candidate.model for one in found for item in one.trained.result.confirmed} == {
+        "lightgbm",
+        "mlp",
+        "linear",
+        "tree",
+    }
+    assert suspicions(found) == set()
+
+
+def test_preparation_of_few_rows_and_many_columns() -> None:
+    assert suspicions(races(wide_table, 8)) == set()
+
+
+def test_peeking_is_seen_with_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    peeking_folds(monkeypatch)
+    assert "out of fold" in suspicions(races(wide_table, 8))
+
+
+def test_repeated_rows_stay_on_one_side() -> None:
+    found = races(repeated_table, 6)
+    assert suspicions(found) == set()
+    for one in found:
+        assert one.problem.clusters is not None
+        sides = [one.problem.clusters[rows] for rows in (one.problem.train, one.problem.test)]
+        assert not set(sides[0]) & set(sides[1])
+
+
+def test_repeated_rows_on_both_sides_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problems, "kept_together", lambda groups, rows: None)
+    assert {"out of fold", "test rows"} <= suspicions(races(repeated_table, 6))
+
+
+def test_marks_of_a_group_do_not_help_with_others() -> None:
+    assert suspicions(races(grouped_table, 6, group="clinic")) == set()
+
+
+def test_marks_of_a_group_help_where_groups_are_torn_apart() -> None:
+    assert suspicions(races(grouped_table, 6, drop=("clinic",))) >= {"out of fold", "test rows", "corrected score"}
+
+
+def foresight(found: Sequence[Raced]) -> float:
+    """How well predictions follow a random walk beyond their last day, in standard errors.
+
+    What a walk does next is up or down alike, so the correlation r with it within a later block of days is symmetric
+    around zero whatever was learnt before: sum r / sqrt(sum r^2) has mean 0 and variance 1.
+    """
+    each = []
+    for one in found:
+        y, guess = one.problem.y, one.out_of_fold.copy()
+        guess[one.problem.test] = one.of_test
+        blocks = [*(fold.valid for fold in one.judged), one.problem.test]
+        each += [float(np.corrcoef(guess[rows], y[rows])[0, 1]) for rows in blocks if np.ptp(guess[rows]) > 1e-9]
+    return sum(each) / np.sqrt(np.square(each).sum())
+
+
+def test_the_future_is_not_seen() -> None:
+    assert abs(foresight(races(wandering_table, 6, time="day"))) < SURE
+
+
+def test_the_future_is_seen_where_days_are_shuffled() -> None:
+    assert foresight(races(wandering_table, 6)) > SURE
+
+
+def choice_among_noise(seed: int, contenders: int = 40) -> tuple[Problem, Choice]:
+    """The choice between predictions that are all drawn at random."""
+    rng = np.random.default_rng([seed, 11])
+    problem = pose(read(mixed_table("binary", rng)), Request(target="y", metric="roc_auc", folds=4, seed=seed))
+    candidates = [Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={}) for place in range(contenders)]
+    confirmed = []
+    for candidate in candidates:
+        chance = rng.uniform(size=len(problem.y))
+        predictions = np.column_stack([1 - chance, chance])
+        confirmed.append(Confirmed(candidate=candidate, predictions=predictions, stop=1.0, curve=(0.5,), seconds=1.0))
+    plan = Plan(
+        candidates=tuple(candidates),
+        rungs=(),
+        confirm={"linear": contenders},
+        folds=4,
+        seeds=(seed,),
+        lengths=Lengths(rows_seen=1),
+        workers=1,
+        costs={candidate.id: 1.0 for candidate in candidates},
     )
-    trained = train(problem, settings, watcher=Silent(), stop=Stop(), started=time.monotonic())
-    stage = Stage(
-        run=Unrecorded(created="", command="test"),
-        settings=settings,
-        problem=problem,
-        plan=trained.plan,
-        result=trained.result,
-        choice=trained.choice,
-        refitted=trained.refitted,
-        predictor=trained.predictor,
-        cutoff=trained.cutoff,
-        sha256="",
-        seconds=0.0,
-    )
-    return Raced(problem=problem, trained=trained, headline=compose(stage)["summary"][0])
+    result = RaceResult(confirmed=tuple(confirmed), traces=(), rungs=(), seconds={})
+    return problem, stages.choose(problem, plan, result, settings_of(seed, ensemble="never"))
 
 
-def races(table: Table, seeds: int, **settings: Any) -> list[Raced]:
-    return [race(table(np.random.default_rng([seed, 7])), seed, **settings) for seed in range(seeds)]
+def lead_of_the_luckiest(count: int) -> float:
+    choices = [choice_among_noise(seed) for seed in range(count)]
+    return lead_in_errors([lead_over_guess(problem, choice.corrected) for problem, choice in choices])
+
+
+def test_the_luckiest_of_many_is_not_praised() -> None:
+    assert abs(lead_of_the_luckiest(10)) < SURE
+
+
+def test_scoring_on_the_rows_that_chose_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "corrected_score", judged_where_chosen)
+    assert lead_of_the_luckiest(10) > SURE

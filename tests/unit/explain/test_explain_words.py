@@ -53,7 +53,7 @@ def test_the_whole_story():
         RMSE,
     )
     assert found == [
-        "mlp 128x2, adamw, lr 0.003 predicts price best.",
+        "Mlp 128x2, adamw, lr 0.003 predicts price best.",
         "On 1,200 untouched test rows its RMSE is 4.23 (95% interval 3.95 to 4.52); a guess has 9.87, the default 4.61 "
         "(lower is better).",
         "Out of fold it is 0.37 better than the default, lightgbm, lr 0.1: 3.1 paired standard errors.",

@@ -1,0 +1,96 @@
+"""A fit that is killed with SIGKILL, anywhere and several times, ends in the same bits as one that is not."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+DRIVER = Path(__file__).with_name("resume_driver.py")
+RANDOM_KILLS = int(os.environ.get("LANEWISE_KILLS", "0"))
+SETTINGS = {"budget": "150steps", "candidates": 3, "folds": 2, "seeds": 1, "workers": 2}
+
+# Of one document to another only these differ: what the clock and the meters say, and which run it is.
+MEASURED = {"seconds", "created", "run", "hardware"}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
+
+
+def drive(folder: Path, **task: Any) -> dict[str, Any]:
+    """What the driver found; see there for the task."""
+    task = {"folder": str(folder), "source": "example:wine", "settings": {"target": "cultivar", **SETTINGS}, **task}
+    command = [sys.executable, str(DRIVER), json.dumps(task)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def lasting(document: Any) -> Any:
+    """A document without what is measured."""
+    if isinstance(document, Mapping):
+        return {name: lasting(value) for name, value in document.items() if name not in MEASURED}
+    if isinstance(document, list):
+        return [lasting(value) for value in document]
+    return document
+
+
+def assert_lost_nothing(found: Mapping[str, Any]) -> None:
+    reference = found["reference"]
+    assert reference["status"] == "done"
+    for ended in found["chains"]:
+        assert ended["status"] == "done"
+        assert ended["orphans"] == []
+        assert ended["left"] == []
+        assert ended["document"]["model_sha256"] == reference["document"]["model_sha256"]
+        assert lasting(ended["document"]) == lasting(reference["document"])
+
+
+@pytest.mark.slow
+def test_killed_in_every_phase_and_while_writing(tmp_path: Path) -> None:
+    kills = [
+        {"seen": "lock", "after": 0.05},
+        {"seen": "checkpoints/screen-*/.step-*.part", "after": 0.0},
+        {"seen": "checkpoints/confirm-*/step-*", "after": 0.02},
+        {"seen": "checkpoints/refit*/step-*", "after": 0.0},
+        {"seen": "model*", "after": 0.0},
+    ]
+    found = drive(tmp_path, chains=[kills])
+    assert_lost_nothing(found)
+    stages = [stage for stage, _ in found["chains"][0]["killed"]]
+    assert {"screen", "confirm", "refit"} <= set(stages)
+
+
+@pytest.mark.slow
+def test_budget_in_time_is_planned_once(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    signal, noise = draw.normal(size=300), draw.normal(size=300)
+    table = pl.DataFrame(
+        {
+            "a": signal,
+            "b": np.where(draw.random(300) < 0.1, None, noise),
+            "c": draw.choice(["x", "y", "z"], 300),
+            "y": np.where(signal + noise > 0, "yes", "no"),
+        }
+    )
+    table.write_csv(tmp_path / "table.csv")
+    settings = {**SETTINGS, "target": "y", "budget": "4s"}
+    kills = [{"random": 1}, {"seen": "checkpoints/*/step-*", "after": 0.3}]
+    found = drive(
+        tmp_path / "runs", source=str(tmp_path / "table.csv"), settings=settings, chains=[kills], planned=True
+    )
+    assert_lost_nothing(found)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(RANDOM_KILLS == 0, reason="LANEWISE_KILLS says how many random moments to kill at, 4 to a run")
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    chains = [[{"random": 4 * run + kill} for kill in range(4)] for run in range((RANDOM_KILLS + 3) // 4)]
+    found = drive(tmp_path, chains=chains)
+    print("killed in:", [ended["killed"] for ended in found["chains"]])
+    assert_lost_nothing(found)
