@@ -73,7 +73,7 @@ def test_budget_in_time_is_planned_once(tmp_path: Path) -> None:
     table = pl.DataFrame(
         {
             "a": signal,
-            "b": np.where(draw.random(300) < 0.1, None, noise),
+            "b": [value if kept else None for value, kept in zip(noise, draw.random(300) > 0.1, strict=True)],
             "c": draw.choice(["x", "y", "z"], 300),
             "y": np.where(signal + noise > 0, "yes", "no"),
         }

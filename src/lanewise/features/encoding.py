@@ -90,16 +90,21 @@ def date_parts(cells: pl.Series) -> pl.DataFrame:
     >>> date_parts(pl.Series([datetime.datetime(1969, 12, 31, 18, 30)])).row(0)
     (-0.229..., 1969, 12, 3, 31, 18.5)
     """
-    stamp = pl.col("stamp")
-    frame = pl.DataFrame({"stamp": cells.cast(pl.Datetime("us"))})
-    return frame.select(
-        days=stamp.to_physical() / _MICROSECONDS_A_DAY,
-        year=stamp.dt.year(),
-        month=stamp.dt.month(),
-        weekday=stamp.dt.weekday(),
-        day=stamp.dt.day(),
-        hour=stamp.dt.hour() + stamp.dt.minute() / 60,
-    )
+    stamp = cells.cast(pl.Datetime("us"))
+    parts = {
+        "days": _ratio(stamp.to_physical(), _MICROSECONDS_A_DAY),
+        "year": stamp.dt.year(),
+        "month": stamp.dt.month(),
+        "weekday": stamp.dt.weekday(),
+        "day": stamp.dt.day(),
+        "hour": stamp.dt.hour() + _ratio(stamp.dt.minute(), 60.0),
+    }
+    return pl.DataFrame([part.alias(name) for name, part in parts.items()])
+
+
+def _ratio(values: pl.Series, divisor: float) -> pl.Series:
+    # polars multiplies longer columns by 1 / divisor, so the last bit would depend on the number of rows.
+    return pl.Series(_floats(values) / divisor).fill_nan(None)
 
 
 def _encode_date(cells: pl.Series, column: DateColumn) -> Iterable[np.ndarray]:

@@ -5,6 +5,7 @@ from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.hyper import Hyper
@@ -61,7 +62,7 @@ class SoloLinear(nn.Module):
     def __init__(self, row: Mapping[str, Tensor]) -> None:
         super().__init__()
         outputs, dense = row["weight"].shape
-        self.linear = nn.Linear(dense, outputs, dtype=row["weight"].dtype)
+        self.linear = skip_init(nn.Linear, dense, outputs, dtype=row["weight"].dtype)
         tables = [row[f"levels{k}"] for k in range(sum(name.startswith("levels") for name in row))]
         self.tables = nn.ModuleList(nn.Embedding.from_pretrained(table.clone(), freeze=False) for table in tables)
         with torch.no_grad():

@@ -5,6 +5,7 @@ from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.hyper import Hyper
@@ -162,7 +163,7 @@ class SoloMLP(nn.Module):
 
 
 def _plain_linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+    linear = skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=weight.dtype)
     with torch.no_grad():
         linear.weight.copy_(weight)
         linear.bias.copy_(bias)

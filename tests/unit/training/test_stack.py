@@ -1,0 +1,159 @@
+"""A stack goes on from its saved state, and repeats repairs, to the same bits."""
+
+import dataclasses
+from types import ModuleType
+
+import pytest
+import torch
+
+from lanewise.errors import Interrupted
+
+
+def mixed(small: ModuleType) -> list:
+    """Lanes of several rules in one stack, one of which diverges and is repaired."""
+    return small.lanes([one for one in small.company(lr=1e5) if one.model == "mlp"], seeds=(0, 1))
+
+
+def test_goes_on_from_any_moment_to_the_same_bits(small: ModuleType) -> None:
+    def train(stack, between, start=0.0):
+        """Two looks, most lanes leave, a third look."""
+        for fraction in (0.4, 0.7, 1.0):
+            if fraction <= start:
+                continue
+            stack.advance(fraction, between)
+            small.evidence_of(stack)
+            if fraction == 0.4:
+                stack.keep({lane.id for lane in stack.lanes[1::2]})
+
+    whole = small.stack(mixed(small))
+    train(whole, lambda: None)
+    expected = small.rows_of(whole)
+    saved = []
+    first = small.stack(mixed(small))
+
+    def keep() -> None:
+        tensors, rest = first.state()
+        state = {name: tensor.clone() for name, tensor in tensors.items()}
+        saved.append((first.lanes, first.fraction, state, rest))
+
+    import copy
+
+    def keep_deeply() -> None:
+        keep()
+        saved[-1] = (*saved[-1][:3], copy.deepcopy(saved[-1][3]))
+
+    train(first, keep_deeply)
+    assert len(saved) == small.LENGTH
+    assert any("bad" in lane.id for lane in first.lanes)
+    for lanes, fraction, tensors, rest in saved:
+        later = small.stack(lanes)
+        later.restore(tensors, rest)
+        passed = max((look for look in (0.0, 0.4, 0.7) if look <= fraction), default=0.0)
+        train(later, lambda: None, passed)
+        rows = small.rows_of(later)
+        assert rows.keys() == expected.keys()
+        assert all(small.same(rows[name], expected[name]) for name in rows), fraction
+
+
+def test_saving_and_looking_changes_no_bit_of_a_healthy_lane(small: ModuleType) -> None:
+    own = small.lanes([small.candidate("adam"), small.candidate("sgd", optimizer="sgd", lr=0.1)])
+    once = small.stack(own)
+    once.advance(1.0)
+    often = small.stack(own)
+    for look in range(1, 14):
+        often.advance(look / 13, lambda: often.state() and None)
+        small.evidence_of(often)
+    rows = small.rows_of(often)
+    assert all(small.same(rows[name], row) for name, row in small.rows_of(once).items())
+
+
+@pytest.mark.parametrize("rate", [30.0, 1e3, 1e5])
+@pytest.mark.parametrize("looks", [(1 / 3, 1.0), (0.1, 0.2, 0.5, 0.9, 1.0), (1.0,)])
+def test_repaired_candidate_repeats_its_repairs_whatever_the_looks(
+    small: ModuleType, rate: float, looks: tuple[float, ...]
+) -> None:
+    good = [small.candidate("adam"), small.candidate("sgd", optimizer="sgd", lr=0.1)]
+    bad = small.candidate("bad", optimizer="sgd", lr=rate)
+    first = small.stack(small.lanes([*good, bad], folds=1))
+    for fraction in (1 / 3, 1.0):  # as the screen looks
+        first.advance(fraction)
+        evidence = small.evidence_of(first)
+    events = first.repairs().get("bad.f0.s0", ())
+    assert events
+    again = dataclasses.replace(bad, events=events)
+    second = small.stack(small.lanes([*good, again], folds=1))
+    for fraction in looks:
+        second.advance(fraction)
+        repeated = small.evidence_of(second)
+    assert second.repairs() == {}
+    if first.lost():
+        return
+    assert repeated == evidence
+    assert all(small.same(row, small.rows_of(first)[name]) for name, row in small.rows_of(second).items())
+
+
+def test_repairs_are_repeated_where_nothing_diverges_too(small: ModuleType) -> None:
+    bad = small.candidate("bad", optimizer="sgd", lr=1e3)
+    first = small.stack(small.lanes([bad], folds=1))
+    first.advance(1.0)
+    (event, *_) = first.repairs()["bad.f0.s0"]
+    calm = small.stack(small.lanes([small.candidate("calm", events=(event,))], folds=1))
+    at, back = round(event.fraction * small.LENGTH), round(event.restored * small.LENGTH)
+    rows = {}
+
+    def note() -> None:
+        rows[calm.optimizer.taken] = calm.buffer.values.clone()
+
+    calm.advance(1.0, note)
+    assert small.same(rows[at], rows[back])
+    assert float(calm.optimizer.state()["rate_factor"][0]) == event.rate_factor
+
+
+def test_all_repairs_between_two_looks_are_told(small: ModuleType) -> None:
+    stack = small.stack(small.lanes([small.candidate("bad", optimizer="sgd")], folds=1), length=200)
+
+    def between() -> None:
+        if stack.optimizer.taken in (30, 80):
+            stack.buffer.values[0, 0] = float("nan")
+
+    stack.advance(1.0, between)
+    (events,) = stack.repairs().values()
+    assert [round(event.fraction * 200) for event in events] == [50, 100]
+    assert stack.repairs() == {}
+
+
+def test_stops_between_two_steps_and_can_be_saved(small: ModuleType) -> None:
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 17
+
+    own = small.lanes([small.candidate("adam")])
+    stack = small.stack(own, stop=stop)
+    with pytest.raises(Interrupted, match="stopped on request"):
+        stack.advance(1.0)
+    assert stack.optimizer.taken == 17
+    later = small.stack(own)
+    later.restore(*stack.state())
+    later.advance(1.0)
+    whole = small.stack(own)
+    whole.advance(1.0)
+    assert small.same(later.buffer.values, whole.buffer.values)
+
+
+def test_full_batches_of_folds_of_unequal_size(small: ModuleType) -> None:
+    own = small.lanes([small.candidate("gd", "linear", "gd", lr=0.5)])
+    together = small.stack(own)
+    together.advance(1.0)
+    for lane in own:
+        alone = small.stack([lane])
+        alone.advance(1.0)
+        assert torch.allclose(small.rows_of(together)[lane.id], small.rows_of(alone)[lane.id], rtol=1e-5, atol=1e-6)
+
+
+def test_batch_does_not_depend_on_who_trains_beside(small: ModuleType) -> None:
+    own = small.lanes([small.candidate("sgd", optimizer="sgd")])
+    data = small.data()
+    sizes = {small.Stack(lanes, data, length=9, batch_size=500).batch_size for lanes in (own, own[:1], own[1:])}
+    assert sizes == {31}
