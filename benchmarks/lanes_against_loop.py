@@ -138,6 +138,11 @@ class Loop:
         """Train; the final losses in the order of the places."""
         return [final_loss(self._train(RATES[place]), self.x, self.y) for place in self.places]
 
+    def warm_up(self) -> None:
+        """A short training, so that nothing is done for the first time when the clock runs."""
+        self.draw(20)
+        final_loss(self._train(RATES[0]), self.x, self.y)
+
     def _train(self, rate: float) -> nn.Module:
         x, y = self.x, self.y
         net = plain_net(self.network, self.start)
@@ -207,8 +212,7 @@ def work(name: str, share: str, steps: int) -> None:
     place, count = map(int, share.split("/"))
     torch.set_num_threads(1)
     loop = Loop(NETWORKS[name], range(place, CANDIDATES, count))
-    loop.draw(20)
-    loop.run()
+    loop.warm_up()
     loop.draw(steps)
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -274,8 +278,7 @@ def compare(name: str, *, steps: int, rounds: int, threads: int) -> bool:
         return lambda: results.update({side: run()})
 
     torch.set_num_threads(threads)
-    loop.draw(20)
-    loop.run()
+    loop.warm_up()
     loop.draw(steps)
     for side in stacked.values():
         side.run(20)
@@ -301,7 +304,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of taking turns (default 5)")
     parser.add_argument("--steps", type=int, default=300, help="steps of every training, at least 20 (default 300)")
     parser.add_argument("--only", choices=NETWORKS, help="one network only")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads or processes (default: cores)")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="threads or processes (default: cores)"
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.steps < 20 or given.rounds < 1 or given.threads < 1:

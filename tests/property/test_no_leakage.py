@@ -209,9 +209,9 @@ def wide_table(rng: np.random.Generator, rows: int = 60) -> pl.DataFrame:
 
 
 def repeated_table(rng: np.random.Generator) -> pl.DataFrame:
-    """200 different rows, half of them there twice, with the target that they had."""
-    frame = mixed_table("binary", rng, 200)
-    return pl.concat([frame, frame[:100]])[rng.permutation(300).tolist()]
+    """150 different rows, each of them there twice, with the target that it had."""
+    frame = mixed_table("binary", rng, 150)
+    return pl.concat([frame, frame])[rng.permutation(300).tolist()]
 
 
 def grouped_table(rng: np.random.Generator) -> pl.DataFrame:
@@ -276,18 +276,18 @@ def test_noise_is_no_better_than_a_guess(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
 def test_folds_that_train_on_what_they_judge_are_seen(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_folds(monkeypatch)
-    found = races(lambda rng: mixed_table(kind, rng), 4)
+    found = races(lambda rng: mixed_table(kind, rng), 2)
     assert suspicions(found) == {"out of fold", "corrected score"}
 
 
 def test_training_on_the_test_rows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_refit(monkeypatch)
-    found = races(lambda rng: mixed_table("binary", rng), 4)
+    found = races(lambda rng: mixed_table("binary", rng), 2)
     assert {"test rows", "claims"} <= suspicions(found, headlines=True)
 
 
 def test_noise_with_all_families() -> None:
-    found = races(lambda rng: mixed_table("binary", rng), 3, models="lightgbm,mlp,linear,tree", candidates=2)
+    found = races(lambda rng: mixed_table("binary", rng), 2, models="lightgbm,mlp,linear,tree", candidates=2)
     assert {item.candidate.model for one in found for item in one.trained.result.confirmed} == {
         "lightgbm",
         "mlp",
@@ -298,16 +298,16 @@ def test_noise_with_all_families() -> None:
 
 
 def test_preparation_of_few_rows_and_many_columns() -> None:
-    assert suspicions(races(wide_table, 8)) == set()
+    assert suspicions(races(wide_table, 6)) == set()
 
 
 def test_peeking_is_seen_with_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_folds(monkeypatch)
-    assert "out of fold" in suspicions(races(wide_table, 8))
+    assert "out of fold" in suspicions(races(wide_table, 6))
 
 
 def test_repeated_rows_stay_on_one_side() -> None:
-    found = races(repeated_table, 6)
+    found = races(repeated_table, 4)
     assert suspicions(found) == set()
     for one in found:
         assert one.problem.clusters is not None
@@ -317,15 +317,15 @@ def test_repeated_rows_stay_on_one_side() -> None:
 
 def test_repeated_rows_on_both_sides_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(problems, "kept_together", lambda groups, rows: None)
-    assert {"out of fold", "test rows"} <= suspicions(races(repeated_table, 6))
+    assert {"out of fold", "test rows"} <= suspicions(races(repeated_table, 4))
 
 
 def test_marks_of_a_group_do_not_help_with_others() -> None:
-    assert suspicions(races(grouped_table, 6, group="clinic")) == set()
+    assert suspicions(races(grouped_table, 4, group="clinic")) == set()
 
 
 def test_marks_of_a_group_help_where_groups_are_torn_apart() -> None:
-    assert suspicions(races(grouped_table, 6, drop=("clinic",))) >= {"out of fold", "test rows", "corrected score"}
+    assert suspicions(races(grouped_table, 4, drop=("clinic",))) >= {"out of fold", "test rows", "corrected score"}
 
 
 def foresight(found: Sequence[Raced]) -> float:
@@ -381,9 +381,9 @@ def lead_of_the_luckiest(count: int) -> float:
 
 
 def test_the_luckiest_of_many_is_not_praised() -> None:
-    assert abs(lead_of_the_luckiest(10)) < SURE
+    assert abs(lead_of_the_luckiest(6)) < SURE
 
 
 def test_scoring_on_the_rows_that_chose_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "corrected_score", judged_where_chosen)
-    assert lead_of_the_luckiest(10) > SURE
+    assert lead_of_the_luckiest(6) > SURE

@@ -153,6 +153,11 @@ def test_every_finding_is_documented() -> None:
 
 
 def test_a_wrong_command_would_be_noticed() -> None:
-    for wrong in (["fit", "x.csv", "--tarjet", "y"], ["fti"], ["fit", "x.csv", "--device", "moon"], ["predict", "last"]):
+    for wrong in (
+        ["fit", "x.csv", "--tarjet", "y"],
+        ["fti"],
+        ["fit", "x.csv", "--device", "moon"],
+        ["predict", "last"],
+    ):
         with pytest.raises(click.UsageError):
             parse(wrong)

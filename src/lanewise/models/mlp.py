@@ -115,8 +115,9 @@ class StackedMLP(StackedModel):
     def _drop(self, hidden: Tensor, layer: str, inputs: Inputs, noise: Noise) -> Tensor:
         assert self.dropout is not None
         draws = inputs.per_lane(noise.uniform(layer, hidden.shape[1:]))
-        rate = self.dropout.to(draws.dtype)[:, None, None]
-        return hidden * ((draws >= rate) / (1 - rate)).to(hidden.dtype)
+        rate = self.dropout[:, None, None]
+        scale = (1 / (1 - rate)).to(hidden.dtype)
+        return hidden * torch.where(draws >= rate, scale, torch.zeros_like(scale))
 
     def solo(self, row: Mapping[str, Tensor]) -> nn.Module:
         return SoloMLP(row, depth=self.depth, activation=self.activation, layer_norm=self.layer_norm)

@@ -1,11 +1,13 @@
 """The null policy: everybody runs to the end."""
 
+from dataclasses import dataclass
 from typing import final
 
 from lanewise.search.policy import Decision, Policy, Standing, ranked
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class NeverPrune(Policy):
     """No rungs, no losers: the baseline of every other policy."""
 

@@ -24,7 +24,7 @@ from lanewise.training.team import Evidence, Team, never, nothing
 BLOCK_ELEMENTS = 8_000_000
 """Outputs that one block of the objective may hold: bounds memory, decides nothing else."""
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-6
 """Largest gradient entry at which a lane has converged; features are standardized, so it is a pure number."""
 
 
@@ -145,7 +145,7 @@ class SolverTeam(Team):
         raw = torch.cat(outputs) if outputs else torch.empty(0, self.data.width.outputs)
         return (
             (response(self.loss, raw.double()) * data.scale + data.center).numpy()
-            if data.scale != 1.0
+            if data.scale != 1.0 or data.center
             else (response(self.loss, raw.double()).numpy())
         )
 

@@ -78,7 +78,9 @@ class Stack(Team):
         groups = self.roster.groups
         folds = self.data.folds
         self._streams = [RowStream(seed, folds[fold].train, self.data.rows) for fold, seed in groups]
-        smoothing = torch.tensor([lane.candidate.number("label_smoothing") for lane in self.lanes])
+        smoothing = torch.tensor(
+            [lane.candidate.number("label_smoothing") for lane in self.lanes], dtype=self.buffer.values.dtype
+        )
         self._smoothing = smoothing if bool((smoothing > 0).any()) else None
         self._due: dict[int, list[tuple[int, Event]]] = {}
         for row, lane in enumerate(self.lanes):

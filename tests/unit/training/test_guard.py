@@ -43,8 +43,8 @@ def test_injected_number_is_repaired_and_no_neighbour_notices(small: ModuleType,
     before, after = small.rows_of(healthy), small.rows_of(stack)
     assert all(small.same(before[name], after[name]) for name in after if name != SICK)
     assert all(evidence[name] == expected[name] for name in evidence if name != SICK)
-    assert after[SICK].isfinite().all()
     if value != 1e38:  # a huge finite number may go either way, but only in its own lane
+        assert after[SICK].isfinite().all()
         (event,) = repairs.pop(SICK)
         assert step < round(event.fraction * LENGTH) <= step + CHECK_EVERY
         assert 0 <= round(event.restored * LENGTH) <= step

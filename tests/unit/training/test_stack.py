@@ -1,58 +1,66 @@
 """A stack goes on from its saved state, and repeats repairs, to the same bits."""
 
+import copy
 import dataclasses
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 
 from lanewise.errors import Interrupted
+from lanewise.training.team import nothing
 
 
-def mixed(small: ModuleType) -> list:
-    """Lanes of several rules in one stack, one of which diverges and is repaired."""
-    return small.lanes([one for one in small.company(lr=1e5) if one.model == "mlp"], seeds=(0, 1))
+def injected(small: ModuleType, stack: Any, *steps: int, also: Callable[[], None] = nothing) -> Callable[[], None]:
+    """What to call between steps so that lane "bad" of fold 0 turns NaN before the ``steps``."""
+
+    def between() -> None:
+        also()
+        if stack.optimizer.taken in steps:
+            row = next(row for row, lane in enumerate(stack.lanes) if lane.id == "bad.f0.s0")
+            stack.buffer.values[row, 0] = float("nan")
+
+    return between
 
 
 def test_goes_on_from_any_moment_to_the_same_bits(small: ModuleType) -> None:
-    def train(stack, between, start=0.0):
-        """Two looks, most lanes leave, a third look."""
+    own = small.lanes([one for one in small.company(lr=0.05) if one.model == "mlp"], seeds=(0, 1))
+
+    def train(stack: Any, start: float, also: Callable[[], None] = nothing) -> None:
+        """Two looks, most lanes leave, a third look; a lane diverges before and after."""
+        between = injected(small, stack, 13, 44, also=also)
         for fraction in (0.4, 0.7, 1.0):
             if fraction <= start:
                 continue
             stack.advance(fraction, between)
             small.evidence_of(stack)
             if fraction == 0.4:
-                stack.keep({lane.id for lane in stack.lanes[1::2]})
+                stack.keep({"bad.f0.s0", "bad.f1.s1", "adam.f0.s0", "momentum.f1.s0"})
 
-    whole = small.stack(mixed(small))
-    train(whole, lambda: None)
-    expected = small.rows_of(whole)
-    saved = []
-    first = small.stack(mixed(small))
+    whole = small.stack(own)
+    train(whole, 0.0)
+    expected, repairs = small.rows_of(whole), whole.repairs()
+    assert [round(event.fraction * small.LENGTH) for event in repairs["bad.f0.s0"]] == [24, 50]
+    saved: list[tuple[Any, ...]] = []
+    first = small.stack(own)
 
     def keep() -> None:
         tensors, rest = first.state()
         state = {name: tensor.clone() for name, tensor in tensors.items()}
-        saved.append((first.lanes, first.fraction, state, rest))
+        saved.append((first.lanes, first.fraction, state, copy.deepcopy(rest)))
 
-    import copy
-
-    def keep_deeply() -> None:
-        keep()
-        saved[-1] = (*saved[-1][:3], copy.deepcopy(saved[-1][3]))
-
-    train(first, keep_deeply)
+    train(first, 0.0, keep)
     assert len(saved) == small.LENGTH
-    assert any("bad" in lane.id for lane in first.lanes)
     for lanes, fraction, tensors, rest in saved:
         later = small.stack(lanes)
         later.restore(tensors, rest)
-        passed = max((look for look in (0.0, 0.4, 0.7) if look <= fraction), default=0.0)
-        train(later, lambda: None, passed)
+        train(later, max((look for look in (0.4, 0.7) if look <= fraction), default=0.0))
         rows = small.rows_of(later)
         assert rows.keys() == expected.keys()
         assert all(small.same(rows[name], expected[name]) for name in rows), fraction
+        assert later.repairs() == repairs
 
 
 def test_saving_and_looking_changes_no_bit_of_a_healthy_lane(small: ModuleType) -> None:
@@ -67,29 +75,39 @@ def test_saving_and_looking_changes_no_bit_of_a_healthy_lane(small: ModuleType) 
     assert all(small.same(rows[name], row) for name, row in small.rows_of(once).items())
 
 
-@pytest.mark.parametrize("rate", [30.0, 1e3, 1e5])
+@pytest.mark.parametrize("steps", [(3,), (19,), (7, 33), (25, 59)])
 @pytest.mark.parametrize("looks", [(1 / 3, 1.0), (0.1, 0.2, 0.5, 0.9, 1.0), (1.0,)])
 def test_repaired_candidate_repeats_its_repairs_whatever_the_looks(
-    small: ModuleType, rate: float, looks: tuple[float, ...]
+    small: ModuleType, steps: tuple[int, ...], looks: tuple[float, ...]
 ) -> None:
     good = [small.candidate("adam"), small.candidate("sgd", optimizer="sgd", lr=0.1)]
-    bad = small.candidate("bad", optimizer="sgd", lr=rate)
+    bad = small.candidate("bad", optimizer="momentum", lr=0.1, momentum=0.9)
     first = small.stack(small.lanes([*good, bad], folds=1))
     for fraction in (1 / 3, 1.0):  # as the screen looks
-        first.advance(fraction)
+        first.advance(fraction, injected(small, first, *steps))
         evidence = small.evidence_of(first)
-    events = first.repairs().get("bad.f0.s0", ())
-    assert events
+    events = first.repairs()["bad.f0.s0"]
+    assert len(events) == len(steps)
     again = dataclasses.replace(bad, events=events)
     second = small.stack(small.lanes([*good, again], folds=1))
     for fraction in looks:
         second.advance(fraction)
         repeated = small.evidence_of(second)
     assert second.repairs() == {}
-    if first.lost():
-        return
     assert repeated == evidence
     assert all(small.same(row, small.rows_of(first)[name]) for name, row in small.rows_of(second).items())
+
+
+@pytest.mark.parametrize("rate", [50.0, 1e3, 1e5])
+def test_candidate_that_really_diverges_does_so_again_at_the_same_steps(small: ModuleType, rate: float) -> None:
+    bad = small.candidate("bad", optimizer="sgd", lr=rate)
+    first = small.stack(small.lanes([bad], folds=1))
+    first.advance(0.75)
+    events = first.repairs()["bad.f0.s0"]
+    second = small.stack(small.lanes([dataclasses.replace(bad, events=events)], folds=1))
+    second.advance(0.75)
+    assert second.repairs() == {}
+    assert small.same(second.buffer.values, first.buffer.values)
 
 
 def test_repairs_are_repeated_where_nothing_diverges_too(small: ModuleType) -> None:
