@@ -1,8 +1,9 @@
 """``lanewise fit`` against other tools on public tables: the same training and test rows, the test score, the time.
 
-Each table is split once (80% to train, stratified for classes) into two files. Lanewise reads the files by its command line,
-with a budget, and predicts the test rows by its command line; the others get the same cells, with the kinds of columns that
-Lanewise found. All predictions are scored by the same function: log loss for classes, RMSE for numbers.
+Each table is split once (80% to train, stratified for classes) into two files. Lanewise reads the files by its
+command line, with a budget, and predicts the test rows by its command line; the others get the same cells, with the
+kinds of columns that Lanewise found. All predictions are scored by the same function: log loss for
+classes, RMSE for numbers.
 """
 
 import argparse
@@ -70,8 +71,8 @@ TABLES = {
 class Split:
     """Training and test rows: as files, and as the other tools take them.
 
-    ``x [N, D]`` float64 with the categories as codes (NaN: missing or unseen), ``categorical [D]`` says which those are;
-    ``y [N]`` are numbers or labels as text.
+    ``x [N, D]`` float64 with the categories as codes (NaN: missing or unseen), ``categorical [D]`` says which
+    those are; ``y [N]`` are numbers or labels as text.
     """
 
     train: Path
@@ -173,7 +174,8 @@ def fitted(model: Any, split: Split, table: Table, **settings: Any) -> Outcome:
 def boosting(split: Split, table: Table) -> Outcome:
     """scikit-learn's histogram boosting, at its defaults."""
     kind = HistGradientBoostingClassifier if table.is_class else HistGradientBoostingRegressor
-    return fitted(kind(categorical_features=split.categorical, random_state=0), split, table)
+    settings: dict[str, Any] = {"categorical_features": split.categorical, "random_state": 0}
+    return fitted(kind(**settings), split, table)
 
 
 def lightgbm(split: Split, table: Table) -> Outcome:
@@ -196,9 +198,14 @@ def linear(split: Split, table: Table) -> Outcome:
     )
     if not table.is_class:
         return fitted(make_pipeline(preparation, RidgeCV(alphas=np.logspace(-3, 3, 13))), split, table)
-    model = LogisticRegressionCV(
-        l1_ratios=(0,), scoring="neg_log_loss", max_iter=1000, n_jobs=os.cpu_count(), use_legacy_attributes=False
-    )
+    settings: dict[str, Any] = {
+        "l1_ratios": (0,),
+        "scoring": "neg_log_loss",
+        "max_iter": 1000,
+        "n_jobs": os.cpu_count(),
+        "use_legacy_attributes": False,
+    }
+    model = LogisticRegressionCV(**settings)
     return fitted(make_pipeline(preparation, model), split, table)
 
 
@@ -233,8 +240,8 @@ def peers(budget: str) -> dict[str, Callable[[Split, Table], Outcome]]:
 def row_of(name: str, table: Table, outcomes: dict[str, Outcome], rows: int) -> str:
     """A line of the Markdown table; the best score is bold."""
     best = min(one.score for one in outcomes.values())
-    cells = [f"{'**' if one.score == best else ''}{one.score:.4g}{'**' if one.score == best else ''} ({one.seconds:.0f} s)"
-             for one in outcomes.values()]  # fmt: skip
+    marks = {who: "**" if one.score == best else "" for who, one in outcomes.items()}
+    cells = [f"{marks[who]}{one.score:.4g}{marks[who]} ({one.seconds:.0f} s)" for who, one in outcomes.items()]
     others = [one.score for who, one in outcomes.items() if who != "Lanewise"]
     ratio = f"{outcomes['Lanewise'].score / min(others):.3f}"
     return "| " + " | ".join([name, f"{rows:,}", "log loss" if table.is_class else "RMSE", *cells, ratio]) + " |"
@@ -243,9 +250,7 @@ def row_of(name: str, table: Table, outcomes: dict[str, Outcome], rows: int) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAMES", help=f"some of the tables, with commas: {', '.join(TABLES)}")
-    parser.add_argument(
-        "--budget", default="60s", help="budget of Lanewise (and of FLAML, if it is a time; default 60s)"
-    )
+    parser.add_argument("--budget", default="60s", help="budget of Lanewise and FLAML (default 60s)")
     parser.add_argument("--output", type=Path, default=Path("against_peers.md"), help="where the table goes")
     given = parser.parse_args()
     names = given.only.split(",") if given.only else list(TABLES)

@@ -1,9 +1,10 @@
 """64 candidates as lanes of stacks, against the same 64 in a tight PyTorch loop.
 
-Both sides train the same networks from the same weights on the same batches, with AdamW, 64 learning rates and a constant
-schedule. Lanewise: the teams that a race would form, side by side, one torch thread each. The loop: fused AdamW, tensors
-in memory, no data loader, the batches' rows drawn beforehand; in the better of two ways: one candidate after another
-with all threads inside each operation, or one process per core with one thread each. The sides take turns.
+Both sides train the same networks from the same weights on the same batches, with AdamW, 64 learning rates and a
+constant schedule. Lanewise: the teams that a race would form, side by side, one torch thread each. The loop: fused
+AdamW, tensors in memory, no data loader, the batches' rows drawn beforehand; in the better of two ways: one candidate
+after another with all threads inside each operation, or one process per core with one thread each. The sides take
+turns.
 """
 
 import argparse
@@ -304,9 +305,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of taking turns (default 5)")
     parser.add_argument("--steps", type=int, default=300, help="steps of every training, at least 20 (default 300)")
     parser.add_argument("--only", choices=NETWORKS, help="one network only")
-    parser.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, help="threads or processes (default: cores)"
-    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads, processes (default: cores)")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.steps < 20 or given.rounds < 1 or given.threads < 1:

@@ -1,9 +1,9 @@
 """A path of L2 penalties with cross-validation: lanes of L-BFGS against scikit-learn's LogisticRegressionCV.
 
-Ten penalties times five folds of the same logistic regression, on the same standardized rows, with the same folds. Both
-sides minimize ``mean loss + l2 |w|^2 / 2`` (intercept free; scikit-learn's ``C`` is ``1 / (n l2)``) until the largest entry of the
-gradient is at most 1e-5, predict the held-out rows, and do not refit. That both reached it is verified afterwards, in
-float64, with the gradient written out here. The sides take turns.
+Ten penalties times five folds of the same logistic regression, on the same standardized rows, with the same folds.
+Both sides minimize ``mean loss + l2 |w|^2 / 2`` (intercept free; scikit-learn's ``C`` is ``1 / (n l2)``) until the
+largest entry of the gradient is at most 1e-5, predict the held-out rows, and do not refit. That both reached it is
+verified afterwards, in float64, with the gradient written out here. The sides take turns.
 """
 
 import argparse
@@ -126,18 +126,19 @@ def penalty_of(penalty: float, splits: Splits, fold: int) -> float:
 
 def sklearn_path(x: np.ndarray, y: np.ndarray, splits: Splits, jobs: int) -> dict[str, np.ndarray]:
     """The same by scikit-learn, which goes along the path with warm starts."""
-    model = LogisticRegressionCV(
-        Cs=1 / (PENALTIES * len(splits[0][0])),
-        cv=splits,
-        solver="lbfgs",
-        l1_ratios=(0,),
-        scoring="neg_log_loss",
-        tol=TOLERANCE,
-        max_iter=MOST_ITERATIONS,
-        refit=False,
-        n_jobs=jobs,
-        use_legacy_attributes=False,
-    )
+    settings: dict[str, Any] = {
+        "Cs": 1 / (PENALTIES * len(splits[0][0])),
+        "cv": splits,
+        "solver": "lbfgs",
+        "l1_ratios": (0,),
+        "scoring": "neg_log_loss",
+        "tol": TOLERANCE,
+        "max_iter": MOST_ITERATIONS,
+        "refit": False,
+        "n_jobs": jobs,
+        "use_legacy_attributes": False,
+    }
+    model = LogisticRegressionCV(**settings)
     with warnings.catch_warnings():
         # A change of a default that is stated above is announced all the same.
         warnings.simplefilter("ignore", FutureWarning)

@@ -1,7 +1,8 @@
 """Peak memory of a fit against what its plan predicted.
 
-For each table, ``lanewise fit`` runs as a process of its own, and the resident memory of it and of all its worker processes is
-added up twenty times a second. Shared libraries count once for each process, so the sum is an upper bound. Linux only.
+For each table, ``lanewise fit`` runs as a process of its own, and the resident memory of it and of all its worker
+processes is added up twenty times a second. Shared libraries count once for each process, so the sum is an upper bound.
+Linux only.
 """
 
 import argparse

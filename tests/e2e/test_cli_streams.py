@@ -129,20 +129,27 @@ def interrupt(cli, folder: Path, number: int, *arguments: str) -> tuple[int, str
     return process.returncode, out, said + err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_says_how_to_go_on_and_ends_as_if_it_had_not_been(cli, folder, number):
-    arguments = ("fit", "good.csv", "--target", "y", *LONG)
-    code, out, err = interrupt(cli, folder, number, *arguments)
-    assert code == 130, err
-    assert out == ""
-    run = re.search(r"lanewise: stopped; go on with: lanewise resume (\S+)\n$", err)
+STOPPED = re.compile(r"lanewise: stopped; go on with: lanewise resume (\S+)\n$")
+
+
+def test_sigterm_ends_like_ctrl_c_and_the_store_says_so(cli, folder):
+    code, out, err = interrupt(cli, folder, signal.SIGTERM, "fit", "good.csv", "--target", "y", *LONG)
+    assert (code, out) == (130, "")
+    run = STOPPED.search(err)
     assert run, err
-    listed = cli("runs", folder=folder, home=folder / "home")
-    assert "interrupted" in listed.out
+    assert "interrupted" in cli("runs", folder=folder, home=folder / "home").out
     for command in (["predict", "last", "good.csv"], ["show"]):
         refused = cli(*command, folder=folder, home=folder / "home")
         assert refused.code == 2
         assert f"lanewise resume {run[1]}" in refused.err
+
+
+def test_a_run_stopped_by_ctrl_c_goes_on_elsewhere_and_ends_in_the_same_bits(cli, folder):
+    arguments = ("fit", "good.csv", "--target", "y", *LONG)
+    code, out, err = interrupt(cli, folder, signal.SIGINT, *arguments)
+    assert (code, out) == (130, "")
+    run = STOPPED.search(err)
+    assert run, err
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     resumed = cli("resume", run[1], "--json", "--quiet", folder=elsewhere, home=folder / "home")

@@ -6,7 +6,8 @@ before any thread exists, so that every child is a fresh process as ``lanewise f
     python resume_driver.py '{"folder": ..., "source": ..., "settings": {...}, "chains": [[KILL, ...], ...]}'
 
 A KILL is ``{"after": seconds}``, or ``{"seen": PATTERN, "after": seconds}``: when a path of the run's folder
-matches PATTERN, and then so many seconds later. ``{"random": SEED}`` is a time anywhere in a whole fit.
+matches PATTERN, and then so many seconds later. ``{"random": SEED}`` is anywhere in a fit: progress is told
+by how many different paths were seen in the run's folder, which no load of the machine alters much.
 With ``"planned": true`` all of them go on from one run that was killed when its plan was written.
 """
 
@@ -55,9 +56,14 @@ def runs(home: Path) -> Any:
 
 
 def paths(home: Path) -> list[str]:
-    """Every path in the folder of the run, relative to it."""
+    """Every path in the folder of the run, relative to it; a run at work removes folders meanwhile."""
     folders = sorted((home / "runs").glob("*")) if (home / "runs").exists() else []
-    return [str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*")]
+    return [
+        os.path.relpath(os.path.join(root, name), folder)
+        for folder in folders
+        for root, inner, files in os.walk(folder)
+        for name in (*inner, *files)
+    ]
 
 
 def ended(process: int) -> int | None:
@@ -65,26 +71,26 @@ def ended(process: int) -> int | None:
     return None if found == 0 else os.waitstatus_to_exitcode(status)
 
 
-def kill(process: int, home: Path, when: dict[str, Any], whole: float) -> tuple[int, float]:
-    """Wait for the moment and kill; the exit code (0: it was done before) and the seconds that it lived."""
+def kill(process: int, home: Path, when: dict[str, Any], seen: set[str], whole: int) -> int:
+    """Wait for the moment and kill; the exit code (0: it was done before). ``seen`` grows by the paths seen."""
     started = time.monotonic()
-    seen = when.get("seen")
-    wait = random.Random(when["random"]).uniform(0.0, whole) if "random" in when else when["after"]
+    draw = random.Random(when.get("random"))
+    enough = draw.randrange(whole) if "random" in when else 0
+    wait = draw.uniform(0.0, 0.5) if "random" in when else when["after"]
     while True:
         code = ended(process)
-        lived = time.monotonic() - started
         if code is not None:
-            return code, lived
-        if seen is None and lived >= wait:
-            break
-        if seen is not None and any(fnmatch.fnmatch(path, seen) for path in paths(home)):
+            return code
+        found = paths(home)
+        seen.update(found)
+        if any(fnmatch.fnmatch(path, when["seen"]) for path in found) if "seen" in when else len(seen) >= enough:
             time.sleep(wait)
             break
-        if lived > PATIENCE:
+        if time.monotonic() - started > PATIENCE:
             raise TimeoutError(when)
-        time.sleep(0.001)
+        time.sleep(0.002)
     os.kill(process, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), lived
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def stage(home: Path) -> str:
@@ -140,23 +146,25 @@ def outcome(home: Path) -> dict[str, Any]:
     }
 
 
-def chain(home: Path, task: dict[str, Any], kills: list[dict[str, Any]], whole: float) -> dict[str, Any]:
+def chain(home: Path, task: dict[str, Any], kills: list[dict[str, Any]], whole: int) -> dict[str, Any]:
     """Kill one run again and again, then let it finish."""
     killed, left = [], []
+    seen: set[str] = set()
     for when in kills:
-        code, lived = kill(child(home, task["source"], task["settings"]), home, when, whole)
+        code = kill(child(home, task["source"], task["settings"]), home, when, seen, whole)
         if code != -signal.SIGKILL:
             if code:
                 raise RuntimeError((home / "error").read_text())
             break
-        killed.append([stage(home), round(lived, 2)])
+        killed.append(stage(home))
         left += orphans(home)
         assert not held(home), "a dead process holds its lock"
     if not runs(home) or runs(home)[0].status != "done":
-        code = os.waitstatus_to_exitcode(os.waitpid(child(home, task["source"], task["settings"]), 0)[1])
-        if code:
+        process = child(home, task["source"], task["settings"])
+        never = {"seen": "", "after": 0.0}
+        if kill(process, home, never, seen, whole):
             raise RuntimeError((home / "error").read_text())
-    return {"killed": killed, "orphans": left, **outcome(home)}
+    return {"killed": killed, "orphans": left, "seen": len(seen), **outcome(home)}
 
 
 def main() -> None:
@@ -166,16 +174,15 @@ def main() -> None:
     homes = [folder / str(place) for place in range(len(task["chains"]))]
     if task.get("planned"):
         home = folder / "reference"
-        code, _ = kill(child(home, task["source"], task["settings"]), home, {"seen": "plan.json", "after": 0.0}, 0.0)
+        planned = {"seen": "plan.json", "after": 0.0}
+        code = kill(child(home, task["source"], task["settings"]), home, planned, set(), 0)
         assert code == -signal.SIGKILL, (home / "error").read_text()
         orphans(home)
         for other in homes:
             shutil.copytree(home, other)
-    started = time.monotonic()
-    reference = chain(folder / "reference", task, [], 0.0)
-    whole = time.monotonic() - started
-    found = [chain(home, task, kills, whole) for home, kills in zip(homes, task["chains"], strict=True)]
-    print(json.dumps({"reference": reference, "chains": found, "seconds": whole}))
+    reference = chain(folder / "reference", task, [], 0)
+    found = [chain(home, task, kills, reference["seen"]) for home, kills in zip(homes, task["chains"], strict=True)]
+    print(json.dumps({"reference": reference, "chains": found}))
 
 
 if __name__ == "__main__":

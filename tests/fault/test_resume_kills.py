@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,7 @@ def test_killed_in_every_phase_and_while_writing(tmp_path: Path) -> None:
     ]
     found = drive(tmp_path, chains=[kills])
     assert_lost_nothing(found)
-    stages = [stage for stage, _ in found["chains"][0]["killed"]]
-    assert {"screen", "confirm", "refit"} <= set(stages)
+    assert {"screen", "confirm", "refit"} <= set(found["chains"][0]["killed"])
 
 
 @pytest.mark.slow
@@ -92,5 +92,7 @@ def test_budget_in_time_is_planned_once(tmp_path: Path) -> None:
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     chains = [[{"random": 4 * run + kill} for kill in range(4)] for run in range((RANDOM_KILLS + 3) // 4)]
     found = drive(tmp_path, chains=chains)
-    print("killed in:", [ended["killed"] for ended in found["chains"]])
+    stages = Counter(stage for ended in found["chains"] for stage in ended["killed"])
+    print(f"{stages.total()} kills: {dict(stages)}")
     assert_lost_nothing(found)
+    assert stages.total() >= 3 * len(chains)

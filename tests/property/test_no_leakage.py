@@ -269,7 +269,7 @@ def judged_where_chosen(*contenders: Any, y: Any, metric: Any, seed: int, **more
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
 def test_noise_is_no_better_than_a_guess(kind: str) -> None:
-    found = races(lambda rng: mixed_table(kind, rng), 4)
+    found = races(lambda rng: mixed_table(kind, rng), 3)
     assert suspicions(found, headlines=True) == set()
 
 
@@ -282,7 +282,7 @@ def test_folds_that_train_on_what_they_judge_are_seen(kind: str, monkeypatch: py
 
 def test_training_on_the_test_rows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_refit(monkeypatch)
-    found = races(lambda rng: mixed_table("binary", rng), 2)
+    found = races(lambda rng: mixed_table("binary", rng), 4)
     assert {"test rows", "claims"} <= suspicions(found, headlines=True)
 
 
@@ -355,7 +355,9 @@ def choice_among_noise(seed: int, contenders: int = 40) -> tuple[Problem, Choice
     """The choice between predictions that are all drawn at random."""
     rng = np.random.default_rng([seed, 11])
     problem = pose(read(mixed_table("binary", rng)), Request(target="y", metric="roc_auc", folds=4, seed=seed))
-    candidates = [Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={}) for place in range(contenders)]
+    candidates = [
+        Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={}) for place in range(contenders)
+    ]
     confirmed = []
     for candidate in candidates:
         chance = rng.uniform(size=len(problem.y))

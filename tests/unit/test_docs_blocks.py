@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,12 @@ def without_redirections(words: list[str]) -> list[str]:
 
 def parse(arguments: list[str]) -> None:
     """Read a command line as the program does, and run nothing; raises ``click.UsageError``."""
-    try:
+    with suppress(Exit):  # --help and --version end the parsing
         whole = cli.make_context("lanewise", list(arguments))
         if arguments and not arguments[0].startswith("-"):
             name, command, rest = cli.resolve_command(whole, list(arguments))
             assert command is not None
             command.make_context(name, rest, parent=whole)
-    except Exit as end:  # --help and --version
-        assert end.exit_code == 0
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
@@ -152,12 +151,7 @@ def test_every_finding_is_documented() -> None:
     assert not missing, f"docs/data.md does not tell of {missing}"
 
 
-def test_a_wrong_command_would_be_noticed() -> None:
-    for wrong in (
-        ["fit", "x.csv", "--tarjet", "y"],
-        ["fti"],
-        ["fit", "x.csv", "--device", "moon"],
-        ["predict", "last"],
-    ):
-        with pytest.raises(click.UsageError):
-            parse(wrong)
+@pytest.mark.parametrize("wrong", ["fit x.csv --tarjet y", "fti", "fit x.csv --device moon", "predict last"])
+def test_a_wrong_command_would_be_noticed(wrong: str) -> None:
+    with pytest.raises(click.UsageError):
+        parse(wrong.split())

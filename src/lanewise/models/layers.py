@@ -67,10 +67,8 @@ def _joint_forward(shared: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
     """
     lanes, outputs, columns = weight.shape
     flat = weight.reshape(lanes * outputs, columns).t()
-    if bias is None:
-        product = shared @ flat
-    else:
-        product = torch.addmm(bias.to(weight.dtype).reshape(-1), shared, flat)
+    offset = None if bias is None else bias.to(weight.dtype).reshape(-1)
+    product = shared @ flat if offset is None else torch.addmm(offset, shared, flat)
     return product.view(len(shared), lanes, outputs).transpose(0, 1)
 
 
