@@ -8,7 +8,6 @@ turns.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -17,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +32,7 @@ from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.plan import Lengths
 from lanewise.training.side_by_side import SideBySide
 from lanewise.training.stack import Stack
-from lanewise.training.team import never
+from lanewise.training.team import Team, never
 from lanewise.training.teams import DTYPES, TeamBuilder
 
 CANDIDATES = 64
@@ -128,6 +126,7 @@ class Loop:
         self.x, self.y = data_of(network)
         self.start = start_of(network)
         self.rows: list[Tensor] = []
+        self.trained: list[nn.Module] = []
 
     def draw(self, steps: int) -> None:
         """The rows of every step, the same as the lanes see; this is not part of what is timed."""
@@ -135,14 +134,18 @@ class Loop:
         batch = self.network.batch
         self.rows = [stream.take(step * batch, batch) for step in range(steps)]
 
-    def run(self) -> list[float]:
-        """Train; the final losses in the order of the places."""
-        return [final_loss(self._train(RATES[place]), self.x, self.y) for place in self.places]
+    def run(self) -> None:
+        """Train, which is what is timed."""
+        self.trained = [self._train(RATES[place]) for place in self.places]
+
+    def losses(self) -> list[float]:
+        """The final losses of the last run, in the order of the places."""
+        return [final_loss(net, self.x, self.y) for net in self.trained]
 
     def warm_up(self) -> None:
         """A short training, so that nothing is done for the first time when the clock runs."""
         self.draw(20)
-        final_loss(self._train(RATES[0]), self.x, self.y)
+        self._train(RATES[0])
 
     def _train(self, rate: float) -> nn.Module:
         x, y = self.x, self.y
@@ -175,13 +178,14 @@ class Workers:
         for process in self._processes:
             self._line(process)
 
-    def run(self) -> list[float]:
+    def run(self) -> None:
+        """Have all of them train; returns when the last one has."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        found = [json.loads(self._line(process)) for process in self._processes]
-        return [loss for _, loss in sorted((place, loss) for part in found for place, loss in part)]
+        for process in self._processes:
+            self._line(process)
 
     def close(self) -> None:
         for process in self._processes:
@@ -217,7 +221,8 @@ def work(name: str, share: str, steps: int) -> None:
     loop.draw(steps)
     print("ready", flush=True)
     for _ in sys.stdin:
-        print(json.dumps(list(zip(loop.places, loop.run(), strict=True))), flush=True)
+        loop.run()
+        print("done", flush=True)
 
 
 class Lanes:
@@ -235,9 +240,10 @@ class Lanes:
         self.data = TrainingData(task=task, width=width_of(network), folds={0: fold}, rows=ROWS)
         self.lanes = [Lane(candidate=candidate, fold=0, seed=0) for candidate in candidates_of(network)]
         self.precision, self.threads = precision, threads
+        self.teams: list[Team] = []
 
-    def run(self, steps: int) -> dict[str, float]:
-        """Train; the final loss of each candidate."""
+    def run(self, steps: int) -> None:
+        """Build the stacks and train them, which is what is timed."""
         builder = TeamBuilder(
             data=self.data,
             lengths=Lengths(rows_seen=steps * self.network.batch),
@@ -245,10 +251,13 @@ class Lanes:
             stop=never,
             compute=DTYPES[self.precision],
         )
-        teams = builder.form(self.lanes, "benchmark")
-        SideBySide(self.threads).run([partial(team.advance, 1.0) for team in teams])
+        self.teams = builder.form(self.lanes, "benchmark")
+        SideBySide(self.threads).run([partial(team.advance, 1.0) for team in self.teams])
+
+    def losses(self) -> dict[str, float]:
+        """The final loss of each candidate in the last run."""
         losses: dict[str, float] = {}
-        for team in teams:
+        for team in self.teams:
             assert isinstance(team, Stack)
             views = team.model.layout.views(team.buffer.values)
             for row, lane in enumerate(team.lanes):
@@ -273,24 +282,23 @@ def compare(name: str, *, steps: int, rounds: int, threads: int) -> bool:
     precisions = ("float32", "bfloat16") if network.hidden else ("float32",)  # a race keeps linear models in float32
     stacked = {precision: Lanes(network, precision=precision, threads=threads) for precision in precisions}
     loop = Loop(network, range(CANDIDATES))
-    results: dict[str, Any] = {}
-
-    def kept(side: str, run: Callable[[], Any]) -> Callable[[], None]:
-        return lambda: results.update({side: run()})
-
     torch.set_num_threads(threads)
     loop.warm_up()
     loop.draw(steps)
     for side in stacked.values():
         side.run(20)
     with workers(name, steps, threads) as processes:
-        sides = {precision: kept(precision, partial(side.run, steps)) for precision, side in stacked.items()}
-        sides |= {"one after another": kept("loop", loop.run), "a process per core": kept("processes", processes.run)}
+        sides: dict[str, Callable[[], None]] = {
+            precision: partial(side.run, steps) for precision, side in stacked.items()
+        }
+        sides |= {"one after another": loop.run, "a process per core": processes.run}
         seconds = in_turns(sides, rounds)
     best = better_of(seconds, ("one after another", "a process per core"))
+    torch.set_num_threads(1)
+    expected = loop.losses()
     fits = True
     for precision in precisions:
-        words, same = agreement(results[precision], results["loop"], precision)
+        words, same = agreement(stacked[precision].losses(), expected, precision)
         fits &= same
         gain = ratio(seconds[best], seconds[precision])
         print(f"{name:20} {precision:9} {gain!s:28} {words}")

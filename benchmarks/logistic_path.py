@@ -2,7 +2,8 @@
 
 Ten penalties times five folds of the same logistic regression, on the same standardized rows, with the same folds.
 Both sides minimize ``mean loss + l2 |w|^2 / 2`` (intercept free; scikit-learn's ``C`` is ``1 / (n l2)``) until the
-largest entry of the gradient is at most 1e-5, predict the held-out rows, and do not refit. That both reached it is
+largest entry of the gradient is at most the tolerance of Lanewise's solver lanes, predict the held-out rows, and do not
+refit. That both reached it is
 verified afterwards, in float64, with the gradient written out here. The sides take turns.
 """
 
@@ -171,7 +172,10 @@ def main() -> int:
     x, y = adult() if real else synthetic(given.rows or 20_000, given.columns)
     x = np.ascontiguousarray(standardized(x))
     splits: Splits = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(x, y))
-    print(f"{'adult' if real else 'synthetic'}: {x.shape[0]:,} rows, {x.shape[1]} columns, {len(PENALTIES)} penalties")
+    print(
+        f"{'adult' if real else 'synthetic'}: {x.shape[0]:,} rows, {x.shape[1]} columns, {len(PENALTIES)} penalties, "
+        f"gradient at most {TOLERANCE:g}"
+    )
 
     results: dict[str, dict[str, np.ndarray]] = {}
 

@@ -195,7 +195,9 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
     if settings.ensemble != "never" and len(contenders) > 1:
         units = len(rows) if problem.clusters is None else len(np.unique(problem.clusters[rows]))
         ensemble = compare_ensemble(contenders, **evidence, parts=min(5, units))
-        if settings.ensemble == "always" or ensemble.worthwhile:
+        if np.count_nonzero(ensemble.weights) < 2:
+            ensemble = None  # the best average is one candidate alone: there is nothing to tell
+        elif settings.ensemble == "always" or ensemble.worthwhile:
             weights = {
                 contender.id: float(weight)
                 for contender, weight in zip(contenders, ensemble.weights, strict=True)

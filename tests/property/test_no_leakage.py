@@ -91,17 +91,25 @@ class Raced:
 
 
 def settings_of(seed: int, **more: Any) -> FitSettings:
-    quick = {"models": "linear", "budget": "60steps", "candidates": 5, "seeds": 1, "workers": 1}
+    quick = {"models": "linear", "budget": "60steps", "candidates": 5, "seeds": 1, "workers": 1, "ensemble": "never"}
     return checked({**quick, "target": "y", "seed": seed, **more})
 
 
-def races(table: Table, count: int, *, models: str = "linear", candidates: int = 5, **request: Any) -> list[Raced]:
+def races(
+    table: Table,
+    count: int,
+    *,
+    models: str = "linear",
+    candidates: int = 5,
+    ensemble: str = "never",
+    **request: Any,
+) -> list[Raced]:
     """Races on ``count`` tables, each drawn with a seed of its own."""
     found = []
     for seed in range(count):
         frame = table(np.random.default_rng([seed, 7]))
         problem = pose(read(frame), Request(target="y", folds=4, seed=seed, **request))
-        settings = settings_of(seed, models=models, candidates=candidates)
+        settings = settings_of(seed, models=models, candidates=candidates, ensemble=ensemble)
         trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), started=time.monotonic())
         found.append(Raced(problem=problem, settings=settings, trained=trained))
     return found
@@ -185,7 +193,8 @@ def target_of(kind: str, rows: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def holes(values: np.ndarray, share: float, rng: np.random.Generator) -> pl.Series:
-    return pl.Series(np.where(rng.random(len(values)) < share, None, values.astype(object)).tolist())
+    missing = rng.random(len(values)) < share
+    return pl.Series([None if gone else value for gone, value in zip(missing, values.tolist(), strict=True)])
 
 
 def mixed_table(kind: str, rng: np.random.Generator, rows: int = 300) -> pl.DataFrame:
@@ -269,7 +278,7 @@ def judged_where_chosen(*contenders: Any, y: Any, metric: Any, seed: int, **more
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
 def test_noise_is_no_better_than_a_guess(kind: str) -> None:
-    found = races(lambda rng: mixed_table(kind, rng), 3)
+    found = races(lambda rng: mixed_table(kind, rng), 3, ensemble="auto")
     assert suspicions(found, headlines=True) == set()
 
 
@@ -374,7 +383,7 @@ def choice_among_noise(seed: int, contenders: int = 40) -> tuple[Problem, Choice
         costs={candidate.id: 1.0 for candidate in candidates},
     )
     result = RaceResult(confirmed=tuple(confirmed), traces=(), rungs=(), seconds={})
-    return problem, stages.choose(problem, plan, result, settings_of(seed, ensemble="never"))
+    return problem, stages.choose(problem, plan, result, settings_of(seed))
 
 
 def lead_of_the_luckiest(count: int) -> float:

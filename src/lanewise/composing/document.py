@@ -119,6 +119,9 @@ def _evaluations(stage: Stage) -> dict[str, Evaluation]:
     if default in stage.refitted:
         predictions["default"] = as_scored(problem, stage.refitted[default].test)
     threshold = stage.predictor.threshold
+    # A test set of the user's own has no part in the groups of the training table.
+    known = problem.clusters is not None and len(problem.clusters) == len(problem.y)
+    groups = problem.clusters[problem.test] if known and problem.clusters is not None else None
     return {
         name: evaluate(
             problem.task,
@@ -127,15 +130,26 @@ def _evaluations(stage: Stage) -> dict[str, Evaluation]:
             weight,
             seed=stage.settings.seed,
             threshold=threshold if name == "model" else 0.5,
+            groups=groups,
         )
         for name, predicted in predictions.items()
     }
 
 
 def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
-    """The corrected score of the deciding metric; with an ensemble, the score of the crossed comparison."""
-    found = stage.choice.corrected
-    return {stage.problem.metric.name: {"value": found.value, "low": found.low, "high": found.high}}
+    """The score of the deciding metric, corrected for having picked the best of many.
+
+    For an ensemble it is moved by what the ensemble gained over the single winner on rows that chose neither.
+    """
+    found, mixed = stage.choice.corrected, stage.choice.ensemble
+    gained = mixed.ensemble - mixed.single if stage.choice.is_ensemble and mixed is not None else 0.0
+    return {
+        stage.problem.metric.name: {
+            "value": found.value + gained,
+            "low": found.low + gained,
+            "high": found.high + gained,
+        }
+    }
 
 
 def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> list[str]:

@@ -100,13 +100,20 @@ def _curve(stage: Stage, place: int, trace: Trace) -> dict[str, Any]:
 def _leaderboard(stage: Stage) -> list[dict[str, Any]]:
     problem, choice = stage.problem, stage.choice
     y, weight = problem.y[choice.rows], None if problem.weight is None else problem.weight[choice.rows]
+    clusters = None if problem.clusters is None else problem.clusters[choice.rows]
     predictions = {contender.id: contender.prediction for contender in choice.contenders}
     confirmed: Mapping[str, Confirmed] = {item.candidate.id: item for item in stage.result.confirmed}
     rows = []
     for standing in choice.selection.standings:
         item = confirmed[standing.id]
         interval = bootstrap_interval(
-            problem.metric, y, predictions[standing.id], seed=stage.settings.seed, weight=weight, draws=200
+            problem.metric,
+            y,
+            predictions[standing.id],
+            seed=stage.settings.seed,
+            weight=weight,
+            groups=clusters,
+            draws=200,
         )
         behind = standing.behind_winner
         rows.append(

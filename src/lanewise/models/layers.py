@@ -1,7 +1,7 @@
 """Operations whose weights carry a lane axis, with backward passes that write into the lane buffer."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lanewise.lanes.buffer import Weight
 
@@ -92,3 +92,11 @@ def stacked_layer_norm(inputs: Tensor, scale: Weight, shift: Weight, eps: float 
     """Layer norm over the last dim of ``inputs [L, B, H]`` with per-lane ``scale`` and ``shift [L, H]``."""
     normal = torch.nn.functional.layer_norm(inputs, inputs.shape[-1:], eps=eps)
     return torch.addcmul(shift.read().unsqueeze(1), normal, scale.read().unsqueeze(1))
+
+
+def solo_linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """An ordinary linear layer with copies of ``weight [H, D]`` and ``bias [H]``; D may be 0."""
+    linear = nn.Linear(1, 1)
+    linear.out_features, linear.in_features = weight.shape
+    linear.weight, linear.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
+    return linear

@@ -5,12 +5,11 @@ from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights, Width
-from lanewise.models.layers import stacked_embedding, stacked_linear
+from lanewise.models.layers import solo_linear, stacked_embedding, stacked_linear
 
 
 @final
@@ -61,13 +60,9 @@ class SoloLinear(nn.Module):
 
     def __init__(self, row: Mapping[str, Tensor]) -> None:
         super().__init__()
-        outputs, dense = row["weight"].shape
-        self.linear = skip_init(nn.Linear, dense, outputs, dtype=row["weight"].dtype)
+        self.linear = solo_linear(row["weight"], row["bias"])
         tables = [row[f"levels{k}"] for k in range(sum(name.startswith("levels") for name in row))]
         self.tables = nn.ModuleList(nn.Embedding.from_pretrained(table.clone(), freeze=False) for table in tables)
-        with torch.no_grad():
-            self.linear.weight.copy_(row["weight"])
-            self.linear.bias.copy_(row["bias"])
 
     def forward(self, dense: Tensor, codes: Tensor) -> Tensor:
         outputs = self.linear(dense)

@@ -5,12 +5,11 @@ from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights, Width
-from lanewise.models.layers import stacked_embedding, stacked_layer_norm, stacked_linear
+from lanewise.models.layers import solo_linear, stacked_embedding, stacked_layer_norm, stacked_linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
@@ -143,14 +142,14 @@ class SoloMLP(nn.Module):
             weight = row[f"layer{layer}.weight"]
             if layer == 0 and tables:
                 weight = torch.cat([weight, row["embedded.weight"]], 1)
-            self.layers.append(_plain_linear(weight, row[f"layer{layer}.bias"]))
+            self.layers.append(solo_linear(weight, row[f"layer{layer}.bias"]))
             if layer_norm:
                 norm = nn.LayerNorm(len(weight), dtype=weight.dtype)
                 with torch.no_grad():
                     norm.weight.copy_(row[f"norm{layer}.scale"])
                     norm.bias.copy_(row[f"norm{layer}.shift"])
                 self.norms.append(norm)
-        self.head = _plain_linear(row["head.weight"], row["head.bias"])
+        self.head = solo_linear(row["head.weight"], row["head.bias"])
         self.activation = activation
 
     def forward(self, dense: Tensor, codes: Tensor) -> Tensor:
@@ -161,11 +160,3 @@ class SoloMLP(nn.Module):
                 hidden = self.norms[layer](hidden)
             hidden = ACTIVATIONS[self.activation](hidden)
         return self.head(hidden)
-
-
-def _plain_linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    linear = skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=weight.dtype)
-    with torch.no_grad():
-        linear.weight.copy_(weight)
-        linear.bias.copy_(bias)
-    return linear

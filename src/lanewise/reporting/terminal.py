@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-CLEAR = 1.0  # standard errors that a choice needs, as in the rule of the race
+DECIDED = 1.0  # standard errors that a choice needs, as in the rule of the race
+CLEAR = 2.0  # standard errors from which it is more than likely
 STYLES = {"winner": "bold blue", "default": "yellow", "dummy": "dim"}
 
 
@@ -172,8 +173,9 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
     table = _table()
     for one in items(race, "decisions"):
         steps = finite(one.get("standard_errors"))
-        tie = steps is not None and steps <= CLEAR
-        words = f"{number(steps, 2)} SE, {'tie' if tie else 'clear'}" if steps is not None else ""
+        tie = steps is not None and steps <= DECIDED
+        sure = "tie" if tie else "likely" if steps is not None and steps < CLEAR else "clear"
+        words = "one fold only" if steps is None else f"{number(steps, 2)} SE, {sure}"
         table.add_row(
             _styled(f"  {shorten(one.get('chosen'), 32)}", "bold"),
             _styled(f"over {shorten(one.get('over'), 32)}"),

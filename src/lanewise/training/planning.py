@@ -90,7 +90,7 @@ def make_plan(
         )
     assert budget.seconds is not None
     available = max(ALLOTTED * budget.seconds - spent, 0.1 * budget.seconds) * builder.workers
-    pools = {model: propose(model, wishes.candidates or MOST[model], field) for model in wishes.models}
+    pools = _pools(MOST, field, wishes)
     precision = _precision(pools.get("mlp", []), builder)
     builder = replace(builder, compute=DTYPES[precision])
     costs = {model: _measured(model, pool, builder) for model, pool in pools.items()}
@@ -175,6 +175,12 @@ def _fitted(
     return replace(plan, predicted_seconds=_predicted(plan, screened))
 
 
+def _pools(counts: Mapping[str, int], field: Field, wishes: Wishes) -> dict[str, list[Candidate]]:
+    """The candidates of every family that takes part; one that no stated optimizer can train does not."""
+    pools = {model: propose(model, wishes.candidates or counts[model], field) for model in wishes.models}
+    return {model: pool for model, pool in pools.items() if pool}
+
+
 def _affordable(
     pools: Mapping[str, list[Candidate]], costs: Mapping[str, dict[str, float]], available: float
 ) -> dict[str, list[Candidate]]:
@@ -192,7 +198,7 @@ def _by_steps(
     *, problem: Problem, policy: Policy, field: Field, builder: TeamBuilder, steps: int, wishes: Wishes
 ) -> Plan:
     """A plan that depends on no clock: fixed numbers of candidates, lengths in proportion to ``steps``."""
-    pools = {model: propose(model, wishes.candidates or FIXED[model], field) for model in wishes.models}
+    pools = _pools(FIXED, field, wishes)
     chosen = _with_default([candidate for pool in pools.values() for candidate in pool], pools)
     share = steps / 2000
     return Plan(

@@ -97,6 +97,8 @@ def usual_batch(rows: int) -> int:
 def propose(model: str, count: int, field: Field) -> list[Candidate]:
     """``count`` candidates of one family, its default first; fewer where the family has not so many.
 
+    None where no optimizer that was asked for can train the family.
+
     Asking for more keeps those that a smaller count would have given, for a family without structures.
     """
     if model not in MODELS:
@@ -138,6 +140,8 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
     losses = LOSSES_OF[field.task.kind]
     batch = usual_batch(field.rows)
     shares = _shares("linear", field, (SOLVER,))
+    if not shares:
+        return
     first = next(iter(shares))
     default: dict[str, Value] = {"loss": losses[0], "l2": 1e-4, "l1": 0.0}
     yield first, default if first == SOLVER else default | {"batch_size": batch} | _defaults(first)
@@ -165,6 +169,8 @@ def _penalties(count: int, losses: Sequence[str]) -> Iterator[dict[str, Value]]:
 
 def _networks(count: int, field: Field) -> Iterator[Proposal]:
     shares = _shares("mlp", field, ())
+    if not shares:
+        return
     first = next(iter(shares))
     batch = usual_batch(field.rows)
     yield first, _structure(0, field, batch) | {"dropout": 0.1, "schedule": "linear"} | _defaults(first)
@@ -214,7 +220,7 @@ def _shares(model: str, field: Field, solvers: tuple[str, ...]) -> dict[str, flo
         return OPTIMIZER_SHARES[model]
     known = (*RULES, *solvers)
     chosen = [name for name in field.optimizers if name in known]
-    return dict.fromkeys(chosen, 1.0) or OPTIMIZER_SHARES[model]
+    return dict.fromkeys(chosen, 1.0)
 
 
 def _allot(count: int, shares: Mapping[str, float]) -> dict[str, int]:

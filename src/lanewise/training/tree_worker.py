@@ -112,7 +112,8 @@ class Worker:
 
 def main(folder: Path) -> None:
     """Answer requests until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business; it ends us
+    for number in (signal.SIGINT, signal.SIGTERM):  # to a whole group: the parent's business; it ends us
+        signal.signal(number, signal.SIG_IGN)
     answers = _take_over_stdout()
     requests: SimpleQueue[tuple[Header, Arrays]] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, folder), daemon=True).start()

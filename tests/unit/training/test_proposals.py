@@ -38,6 +38,11 @@ def test_only_the_optimizers_asked_for_take_part() -> None:
     assert found[0].optimizer == "sgd"
 
 
+def test_a_family_that_no_stated_optimizer_can_train_stays_away() -> None:
+    assert propose("mlp", 20, field(optimizers=("lbfgs",))) == []
+    assert {candidate.optimizer for candidate in propose("linear", 5, field(optimizers=("lbfgs",)))} == {"lbfgs"}
+
+
 def test_settings_name_what_the_rule_reads() -> None:
     for candidate in (*propose("mlp", 30, field()), *propose("linear", 30, field())):
         if candidate.optimizer == SOLVER:

@@ -9,7 +9,7 @@ from lanewise.reporting.charts.whisker import ruler, whisker
 from lanewise.reporting.reading import Measure, items, measure_of, part, setting
 from lanewise.reporting.words import axis_words, count, difference, finite, number, percent
 
-CLEAR = 1.0  # standard errors that a choice needs, as in the rule of the race
+DECIDED = 1.0  # standard errors that a choice needs, as in the rule of the race
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -33,23 +33,23 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
 def _heading(decisions: list[Mapping[str, Any]], effects: list[dict[str, Any]]) -> str:
     if not decisions:
         return f"{effects[0]['name']} moved the score most" if effects else "An ensemble was tried"
-    clear = [one for one in decisions if (finite(one.get("standard_errors")) or 0) > CLEAR]
+    clear = [one for one in decisions if (finite(one.get("standard_errors")) or 0) > DECIDED]
     if len(clear) == len(decisions):
         return "The evidence decided every choice" if len(clear) > 1 else "The evidence decided the choice"
     if not clear:
         return "Too close to call: the simpler choice was kept"
     verb = "was" if len(clear) == 1 else "were"
-    return f"{len(clear)} of {count(len(decisions), 'choice')} {verb} clear, the rest too close to call"
+    return f"{len(clear)} of {count(len(decisions), 'choice')} {verb} decided by the evidence, the rest too close"
 
 
 def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, Any] | None:
     if not decisions:
         return None
     steps = [finite(one.get("standard_errors")) for one in decisions]
-    scale = scale_of([step for step in steps if step is not None], whole=(0.0, CLEAR * 2), pad=0.05)
+    scale = scale_of([step for step in steps if step is not None], whole=(0.0, DECIDED * 2), pad=0.05)
     rows = []
     for one, step in zip(decisions, steps, strict=True):
-        tie = step is not None and step <= CLEAR
+        tie = step is not None and step <= DECIDED
         rows.append(
             {
                 "question": one.get("question"),
@@ -66,7 +66,7 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
                     low=0.0 if step is not None else None,
                     high=step,
                     tone="tie" if tie else "winner",
-                    zone=(0.0, CLEAR),
+                    zone=(0.0, DECIDED),
                     label=f"{number(step, 2)} standard errors",
                 ),
             }

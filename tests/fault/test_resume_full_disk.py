@@ -1,0 +1,69 @@
+"""A disk that fills up during a fit: one line, exit 3, and once there is space the run goes on to its end."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lanewise.runs.store import RunStore
+from lanewise.storage.checkpoints import Checkpoints
+
+pytestmark = pytest.mark.slow
+
+FIT = ("example:wine", "--budget", "300steps", "--candidates", "2", "--folds", "2", "--seeds", "1", "--workers", "2")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 4 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root on Linux can mount a small tmpfs")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a tmpfs cannot be mounted here (it needs CAP_SYS_ADMIN)")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def lanewise(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from lanewise.cli import main; main()", *arguments, "--quiet"],
+        env={**os.environ, "LANEWISE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def test_full_disk_is_one_line_and_resume_finishes(small_disk: Path, tmp_path: Path) -> None:
+    ended = lanewise(small_disk, "fit", *FIT)
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "the disk is full; free some space" in ended.stderr
+    with RunStore(small_disk) as store:
+        run = store.get("last")
+        assert run.status in ("failed", "interrupted")
+    saved = list(run.checkpoints.iterdir())
+    assert saved
+    for team in saved:
+        kept = Checkpoints(team).latest()
+        assert kept is None or kept.skipped == ()
+    assert list(small_disk.rglob("*.part")) == []
+    subprocess.run(["mount", "-o", "remount,size=256m", str(small_disk)], check=True)
+    resumed = lanewise(small_disk, "resume", "last")
+    assert resumed.returncode == 0, resumed.stderr
+    whole = lanewise(tmp_path / "other", "fit", *FIT)
+    assert whole.returncode == 0, whole.stderr
+    digests = []
+    for home in (small_disk, tmp_path / "other"):
+        with RunStore(home) as store:
+            document = store.get("last").document
+        assert document is not None
+        digests.append((document["model_sha256"], document["test"]))
+    assert digests[0] == digests[1]

@@ -1,0 +1,125 @@
+"""Ctrl-C and SIGTERM: a checkpoint, the command that goes on, exit 130, and nothing left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self, final
+
+import pytest
+
+from lanewise.runs.store import RunStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals, and reads /proc")]
+
+# Long enough that nobody finishes, whatever the machine; the trees take part.
+LONG = ("example:wine", "--budget", "200000steps", "--candidates", "2", "--folds", "2", "--workers", "2")
+PATIENCE = 180.0
+
+
+COMMAND = [sys.executable, "-c", "from lanewise.cli import main; main()"]
+
+
+@final
+class Started:
+    """A ``lanewise`` command in a session of its own; what it says goes to a file."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self._log = home.parent / f"said-{time.monotonic_ns()}"
+        environment = {**os.environ, "LANEWISE_HOME": str(home), "TMPDIR": str(home.parent)}
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def wait_until_training(self) -> None:
+        """Wait until the screen has been looked at: stacks train then, and workers boost."""
+        deadline = time.monotonic() + PATIENCE
+        while "\nscreen" not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+    def ends(self) -> int:
+        """The exit code."""
+        return self.process.wait(timeout=PATIENCE)
+
+
+def workers(home: Path) -> list[bytes]:
+    """Command lines of processes that serve a run of ``home``."""
+    lines = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(entry.read_bytes())
+        except OSError:
+            continue
+    return [line for line in lines if str(home).encode() in line and b"tree_worker" in line]
+
+
+def left_over(home: Path) -> list[Path]:
+    return [*home.parent.glob("lanewise-trees-*"), *home.rglob("lanewise-trees-*"), *home.rglob("*.part")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    home = tmp_path / "home"
+    with Started(home, "fit", *LONG) as started:
+        started.wait_until_training()
+        # As a terminal or a service manager does it: to the whole group, workers included.
+        os.killpg(started.process.pid, number)
+        assert started.ends() == 130, started.said
+    with RunStore(home) as store:
+        run = store.get("last")
+    assert run.status == "interrupted"
+    assert started.said.splitlines()[-1] == f"lanewise: stopped; go on with: lanewise resume {run.id}"
+    assert any(run.checkpoints.glob("screen-*/step-*"))
+    assert workers(home) == []
+    assert left_over(home) == []
+
+
+def test_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Started(home, "fit", *LONG) as started:
+        started.wait_until_training()
+        started.process.send_signal(signal.SIGINT)
+        time.sleep(0.01)  # two signals that nobody has seen yet are one
+        started.process.send_signal(signal.SIGINT)
+        assert started.ends() == 130, started.said
+    assert "Traceback" not in started.said
+    assert workers(home) == []
+    with RunStore(home) as store:
+        assert store.get("last").status == "interrupted"
+
+
+def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Started(home, "fit", *LONG) as started:
+        started.wait_until_training()
+        with Started(home, "resume", "last") as second:
+            assert second.ends() == 3
+        assert second.said.count("\n") == 1
+        assert f"is in use by process {started.process.pid} on host" in second.said
+        assert started.process.poll() is None
+        with RunStore(home) as store:
+            assert store.get("last").status == "running"
+        assert workers(home)
+    deadline = time.monotonic() + PATIENCE
+    while (workers(home) or left_over(home)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert workers(home) == []
+    assert [path for path in left_over(home) if path.name.startswith("lanewise-trees-")] == []
+    with RunStore(home) as store:
+        assert store.get("last").status == "interrupted"
