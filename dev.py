@@ -64,7 +64,8 @@ def test(python: Path) -> int:
         print("dev.py: chromium is not installed, so the browser tests will be skipped", flush=True)
     for command in checks(python):
         print("dev.py:", " ".join(Path(part).name if i == 0 else part for i, part in enumerate(command)), flush=True)
-        code = subprocess.run(command, check=False, cwd=ROOT).returncode
+        # Two test processes share the cores; threads inside each product would only wait for each other.
+        code = subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
         if code:
             return code
     return 0
