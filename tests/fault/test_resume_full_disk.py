@@ -41,7 +41,9 @@ def lanewise(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_full_disk_is_one_line_and_resume_finishes(small_disk: Path, tmp_path: Path) -> None:
+def test_full_disk_is_one_line_and_resume_finishes_though_a_checkpoint_is_damaged(
+    small_disk: Path, tmp_path: Path
+) -> None:
     ended = lanewise(small_disk, "fit", *FIT)
     assert ended.returncode == 3, ended.stderr
     assert ended.stderr.count("\n") == 1
@@ -55,9 +57,17 @@ def test_full_disk_is_one_line_and_resume_finishes(small_disk: Path, tmp_path: P
         kept = Checkpoints(team).latest()
         assert kept is None or kept.skipped == ()
     assert list(small_disk.rglob("*.part")) == []
+    damaged = max(next(team for team in saved if any(team.glob("step-*/*.safetensors"))).glob("step-*/*.safetensors"))
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
     subprocess.run(["mount", "-o", "remount,size=256m", str(small_disk)], check=True)
     resumed = lanewise(small_disk, "resume", "last")
     assert resumed.returncode == 0, resumed.stderr
+    with RunStore(small_disk) as store:
+        (event,) = store.events(run.id)
+    assert event.kind == "checkpoint_passed_over"
+    assert "does not match its checksum" in event.payload["why"]
     whole = lanewise(tmp_path / "other", "fit", *FIT)
     assert whole.returncode == 0, whole.stderr
     digests = []

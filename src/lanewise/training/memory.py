@@ -18,6 +18,13 @@ REFIT_SHARE = 1.0
 """Prepared rows of the refit beside those of one fold."""
 
 
+WORKER_BYTES = 180 * 2**20
+"""A worker process for trees with LightGBM and scikit-learn loaded, before it holds any row."""
+
+TABLE_COPIES = 3
+"""The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
+
+
 def resident_bytes() -> int:
     """Memory that this process has now; its peak where the system tells no more."""
     statm = Path("/proc/self/statm")
@@ -41,7 +48,10 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
     evidence = len(confirmed) * len(plan.grid) * len(plan.seeds) * data.rows * outputs * 8
     fold = next(iter(data.folds.values()))
     refit = int(REFIT_SHARE * fold.dense.numel() * fold.dense.element_size())
-    return resident_bytes() + stacks + evidence + refit
+    workers = 0
+    if builder.pool is not None:
+        workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)
+    return resident_bytes() + stacks + evidence + refit + workers
 
 
 def _most_confirmed(plan: Plan) -> list[Candidate]:

@@ -192,6 +192,12 @@ class TreePool:
         """Index of the lane's worker: lanes of different workers advance side by side."""
         return self._known(lane).process.index
 
+    @property
+    def table_bytes(self) -> int:
+        """Size of the table that every worker maps."""
+        data = self._data
+        return data.numbers.nbytes + data.codes.nbytes + (0 if data.tokens is None else data.tokens.data.nbytes * 2)
+
     def process_ids(self) -> list[int]:
         """The workers' process ids, for supervision."""
         return [process.pid for process in self._processes]
