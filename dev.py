@@ -29,7 +29,7 @@ def python_of_venv() -> Path:
 
 def install(python: Path, *, development: bool) -> None:
     """Install the package, editable, and for development its tools."""
-    packages = ["-e", f"{ROOT}[export]" if development else str(ROOT)]
+    packages = ["-e", str(ROOT)]
     if development:
         groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
         packages += groups["dev"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lanewise.agreement import check_agreement
 from lanewise.composing import Stage, compose
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import EXAMPLES, example
@@ -32,7 +33,7 @@ from lanewise.settings import FitSettings, checked
 from lanewise.stages import Silent, Watcher, train
 from lanewise.storage.durable import remove_leftovers, remove_tree, write_atomically
 from lanewise.storage.filesystem import explained
-from lanewise.training.problem import Request, pose
+from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.stopping import Stop, stop_on_signals
 from lanewise.training.tree_worker import FOLDER_PREFIX
 
@@ -128,11 +129,13 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
         config["settings"]["test"] = _lasting(wanted.test)
         dataset = _dataset(source)
         config["rows"] = _fingerprint(dataset)
+        # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
+        problem = _problem(dataset, wanted)
         run = store.create(command=command, config=config)
         with run.acquire():
             if not isinstance(source, str) or source == "-":
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
-            return _execute(store, run, dataset, wanted, watcher)
+            return _execute(store, run, problem, wanted, watcher)
 
 
 def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
@@ -157,7 +160,7 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
         if _fingerprint(dataset) != run.config["rows"]:
             message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
             raise DataError(message)
-        return _execute(store, store.resume(run.id), dataset, wanted, watcher or Silent())
+        return _execute(store, store.resume(run.id), _problem(dataset, wanted), wanted, watcher or Silent())
 
 
 def _clean(run: Run) -> None:
@@ -210,7 +213,7 @@ def _fingerprint(dataset: Dataset) -> str:
     return hashlib.sha256(dataset.frame.hash_rows().to_numpy().tobytes()).hexdigest()
 
 
-def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings, watcher: Watcher) -> Fit:
+def _execute(store: RunStore, run: Run, problem: Problem, settings: FitSettings, watcher: Watcher) -> Fit:
     """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended."""
     with stop_on_signals() as stop:
         try:
@@ -218,7 +221,7 @@ def _execute(store: RunStore, run: Run, dataset: Dataset, settings: FitSettings,
                 run.checkpoints,
                 passed_over=lambda key, why: _passed_over(store, run, key, why),
             )
-            fitted = _stages(run, dataset, settings, watcher=watcher, stop=stop, journal=journal)
+            fitted = _stages(run, problem, settings, watcher=watcher, stop=stop, journal=journal)
         except Interrupted:
             store.interrupt(run.id)
             message = f"stopped; go on with: lanewise resume {run.id}"
@@ -240,10 +243,9 @@ def _passed_over(store: RunStore, run: Run, key: str, why: str) -> None:
 
 
 def _stages(
-    run: Run, dataset: Dataset, settings: FitSettings, *, watcher: Watcher, stop: Stop, journal: RunJournal
+    run: Run, problem: Problem, settings: FitSettings, *, watcher: Watcher, stop: Stop, journal: RunJournal
 ) -> Fit:
     started, before = time.monotonic(), usage()
-    problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
     trained = train(
         problem,
         settings,
@@ -272,6 +274,13 @@ def _stages(
     document = finite_or_null(compose(stage))
     write_atomically(run.report, render(document).encode())
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)
+
+
+def _problem(dataset: Dataset, settings: FitSettings) -> Problem:
+    """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
+    problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
+    check_agreement(problem, settings)
+    return problem
 
 
 def _request(settings: FitSettings) -> Request:

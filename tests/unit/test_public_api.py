@@ -108,10 +108,10 @@ def test_a_finished_run_is_loaded_and_predicts_the_same(table):
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_without_a_model_is_not_loaded(table):
+def test_a_mistake_leaves_no_run_to_load(table):
     with pytest.raises(lanewise.UsageError):
         lanewise.fit(table, target="label", threshold="no such metric", **QUICK)
-    with pytest.raises(lanewise.UsageError, match="is failed and has no model"):
+    with pytest.raises(lanewise.UsageError, match="no run"):
         lanewise.load()
 
 

@@ -172,7 +172,7 @@ def _differences(column: ColumnContract, values: pl.Series) -> list[Finding]:
         unseen = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.levels)))
         if len(unseen):
             names = _quoted(unseen.unique().sort().to_list())
-            message = f"{column.name!r} has {counted(len(unseen), 'value')} that training never saw: {names}"
+            message = f"{column.name!r} has {counted(len(unseen), 'cell')} with values that training never saw: {names}"
             findings.append(_warning("unseen_levels", message, column, len(unseen)))
     missing, rows = values.null_count(), len(values)
     spread = 3 * math.sqrt(rows * column.missing_rate * (1 - column.missing_rate))

@@ -24,7 +24,7 @@ def required(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        message = f'the export needs {name}, which is not installed: run `pip install "lanewise[export]"`'
+        message = f"the export needs {name}, which is not installed: run `pip install onnx onnxruntime`"
         raise UsageError(message) from error
 
 

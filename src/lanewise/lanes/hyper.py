@@ -13,7 +13,7 @@ class Hyper:
 
     ``low`` and ``high`` bound a search, not what a user may state. A ``choice`` lists its values.
 
-    >>> Hyper(name="lr", default=1e-3, low=1e-4, high=1.0, scale="log").at(0.5)
+    >>> round(Hyper(name="lr", default=1e-3, low=1e-4, high=1.0, scale="log").at(0.5), 6)
     0.01
     """
 

@@ -177,8 +177,9 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         sure = "tie" if tie else "likely" if steps is not None and steps < CLEAR else "clear"
         words = "one fold only" if steps is None else f"{number(steps, 2)} SE, {sure}"
         table.add_row(
-            _styled(f"  {shorten(one.get('chosen'), 32)}", "bold"),
-            _styled(f"over {shorten(one.get('over'), 32)}"),
+            _styled(f"  {shorten(one.get('question'), 40)}", "dim"),
+            # Wrapped and not cut: a cut in the middle takes away just what differs.
+            _styled(f"{shorten(one.get('chosen'), 120)} over {shorten(one.get('over'), 120)}"),
             _styled(words, "dim" if tie else ""),
         )
     if table.row_count:

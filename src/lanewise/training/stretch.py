@@ -31,9 +31,10 @@ class Look:
 class Stretch:
     """Advances ``team`` through ``fractions`` and keeps under ``key`` of ``journal`` what it has.
 
-    ``save_every`` seconds lie between two saves, or more where saving is slow. ``halted`` is asked between
-    steps; when it turns true the team saves and raises Interrupted. ``abandoned`` forbids to save: somebody
-    else may own the journal by now. When it is saved decides what a kill costs, never what comes out.
+    ``save_every`` seconds lie between two saves, or more where saving is slow; 0 saves at every chance.
+    ``halted`` is asked between steps; when it turns true the team saves and raises Interrupted. ``abandoned``
+    forbids to save: somebody else may own the journal by now. When it is saved decides what a kill costs,
+    never what comes out.
     """
 
     team: Team
@@ -83,7 +84,8 @@ class Stretch:
         if self.halted():
             message = "stopped because another team failed"
             raise Interrupted(message)
-        if time.monotonic() - self._saved > max(self.save_every, self._cost / SAVE_SHARE):
+        pause = max(self.save_every, self._cost / SAVE_SHARE) if self.save_every else 0.0
+        if time.monotonic() - self._saved >= pause:
             self._save()
 
     def _save(self) -> None:

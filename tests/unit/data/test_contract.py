@@ -59,7 +59,7 @@ def test_differences_are_counted() -> None:
     found = {(finding.code, finding.column): finding for finding in contract().check(new)}
     assert set(found) == {("out_of_range", "age"), ("unseen_levels", "town"), ("missing_more", "note")}
     assert found["out_of_range", "age"].message == "'age' has 2 values outside the range of training (20 to 50)"
-    assert found["unseen_levels", "town"].message == "'town' has 2 values that training never saw: 'Kiel'"
+    assert found["unseen_levels", "town"].message == "'town' has 2 cells with values that training never saw: 'Kiel'"
     assert found["missing_more", "note"].message == "'note' lacks 2 of 4 cells; in training it lacked 0.0% of them"
     assert all(finding.severity == "warning" for finding in found.values())
 

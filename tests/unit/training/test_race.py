@@ -332,7 +332,7 @@ def test_slow_saves_are_fewer(small: ModuleType) -> None:
 
     candidates: list[Candidate] = small.company()[:2]
     journal = Slow()
-    small.race(small.plan(candidates, rungs=()), journal=journal).run()
+    small.race(small.plan(candidates, rungs=()), journal=journal, save_every=0.001).run()
     # 60 steps take far less than the 4 s for which a save of 0.2 s is enough: one at the end of each team,
     # and one at the first chance.
     assert journal.saves <= 2 * len(journal.kept)
