@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lanewise.runs.store import RunStore
+
 KEYS = ("schema_version", "run", "task", "seed", "winner", "default", "cross_validation", "test", "candidates",
         "lanes", "seconds", "model_sha256", "warnings")  # fmt: skip
 
@@ -212,7 +214,9 @@ def test_a_variable_that_is_off_is_named(cli, folder):
 def test_runs_lists_what_became_of_each(cli, folder, quick, finished):
     home = folder / "home"
     assert cli("fit", "good.csv", "--target", "y", *quick, "--quiet", folder=folder, home=home).code == 0
-    assert cli("fit", "good.csv", "--target", "q\x1b[2J", *quick, folder=folder, home=home).code == 2
+    with RunStore(home) as store:
+        lost = store.create(command="fit", config={"source": "good.csv", "settings": {"target": "q\x1b[2J"}})
+        store.fail(lost.id, "no column 'q\x1b[2J' in good.csv")
     listed = cli("runs", "--json", folder=folder, home=home)
     failed, done = listed.document["runs"]
     assert (done["status"], done["error"], done["target"]) == ("done", None, "y")
