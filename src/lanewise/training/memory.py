@@ -14,9 +14,6 @@ BUFFERS = 10
 """Copies of a lane's parameters that a stack holds: values, gradients, average, two slots, and the snapshot of all but
 the gradients; the low-precision shadow and one temporary count as the tenth."""
 
-REFIT_SHARE = 1.0
-"""Prepared rows of the refit beside those of one fold."""
-
 
 WORKER_BYTES = 180 * 2**20
 """A worker process for trees with LightGBM and scikit-learn loaded, before it holds any row."""
@@ -47,7 +44,7 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
     outputs = max(data.width.outputs, 2) if data.task.is_classification else 1
     evidence = len(confirmed) * len(plan.grid) * len(plan.seeds) * data.rows * outputs * 8
     fold = next(iter(data.folds.values()))
-    refit = int(REFIT_SHARE * fold.dense.numel() * fold.dense.element_size())
+    refit = fold.dense.numel() * fold.dense.element_size()
     workers = 0
     if builder.pool is not None:
         workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)
