@@ -1,10 +1,10 @@
 """64 candidates as lanes of stacks, against the same 64 in a tight PyTorch loop.
 
 Both sides train the same networks from the same weights on the same batches, with AdamW, 64 learning rates and a
-constant schedule. Lanewise: the teams that a race would form, side by side, one torch thread each. The loop: fused
-AdamW, tensors in memory, no data loader, the batches' rows drawn beforehand; in the better of two ways: one candidate
-after another with all threads inside each operation, or one process per core with one thread each. The sides take
-turns.
+constant schedule. Lanewise: the teams that a race would form, side by side in processes of one torch thread each. The
+loop: fused AdamW, tensors in memory, no data loader, the batches' rows drawn beforehand; in the better of two ways: one
+candidate after another with all threads inside each operation, or one process per core with one thread each. The sides
+take turns.
 """
 
 import argparse
@@ -31,9 +31,9 @@ from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.plan import Lengths
 from lanewise.training.side_by_side import SideBySide
-from lanewise.training.stack import Stack
 from lanewise.training.team import Team, never
-from lanewise.training.teams import DTYPES, TeamBuilder
+from lanewise.training.team_pool import TeamPool
+from lanewise.training.teams import DTYPES, Seats, TeamBuilder
 
 CANDIDATES = 64
 ROWS = 20_000
@@ -226,9 +226,9 @@ def work(name: str, share: str, steps: int) -> None:
 
 
 class Lanes:
-    """The candidates as a race would train them."""
+    """The candidates as a race would train them, in the worker processes of ``pool``."""
 
-    def __init__(self, network: Network, *, precision: str, threads: int) -> None:
+    def __init__(self, network: Network, pool: TeamPool, *, precision: str) -> None:
         x, y = data_of(network)
         self.network, self.x, self.y = network, x, y
         rows = torch.arange(ROWS)
@@ -237,9 +237,11 @@ class Lanes:
         )
         classes = tuple(map(str, range(network.outputs)))
         task = Task(target="y", kind="multiclass", metric="log_loss", classes=classes)
-        self.data = TrainingData(task=task, width=width_of(network), folds={0: fold}, rows=ROWS)
+        data = TrainingData(task=task, width=width_of(network), folds={0: fold}, rows=ROWS)
+        self.data, name = pool.share(data)
+        self.seats = Seats(pool=pool, data=name)
         self.lanes = [Lane(candidate=candidate, fold=0, seed=0) for candidate in candidates_of(network)]
-        self.precision, self.threads = precision, threads
+        self.precision = precision
         self.teams: list[Team] = []
 
     def run(self, steps: int) -> None:
@@ -247,22 +249,27 @@ class Lanes:
         builder = TeamBuilder(
             data=self.data,
             lengths=Lengths(rows_seen=steps * self.network.batch),
-            workers=self.threads,
+            workers=self.seats.pool.workers,
             stop=never,
             compute=DTYPES[self.precision],
+            seats=self.seats,
         )
         self.teams = builder.form(self.lanes, "benchmark")
-        SideBySide(self.threads).run([partial(team.advance, 1.0) for team in self.teams])
+        SideBySide(self.seats.pool.workers).run([partial(self._train, team) for team in self.teams])
+
+    @staticmethod
+    def _train(team: Team) -> None:
+        team.advance(1.0)
+        team.settle()
 
     def losses(self) -> dict[str, float]:
         """The final loss of each candidate in the last run."""
         losses: dict[str, float] = {}
         for team in self.teams:
-            assert isinstance(team, Stack)
-            views = team.model.layout.views(team.buffer.values)
-            for row, lane in enumerate(team.lanes):
-                net = plain_net(self.network, {name: view[row] for name, view in views.items()})
-                losses[lane.candidate.id] = final_loss(net, self.x, self.y)
+            for lane in team.lanes:
+                weights = team.export(lane.id).tensors
+                assert weights is not None
+                losses[lane.candidate.id] = final_loss(plain_net(self.network, weights), self.x, self.y)
         return losses
 
 
@@ -280,25 +287,26 @@ def compare(name: str, *, steps: int, rounds: int, threads: int) -> bool:
     """Measure and print one network; whether both sides computed the same."""
     network = NETWORKS[name]
     precisions = ("float32", "bfloat16") if network.hidden else ("float32",)  # a race keeps linear models in float32
-    stacked = {precision: Lanes(network, precision=precision, threads=threads) for precision in precisions}
     loop = Loop(network, range(CANDIDATES))
     torch.set_num_threads(threads)
     loop.warm_up()
     loop.draw(steps)
-    for side in stacked.values():
-        side.run(20)
-    with workers(name, steps, threads) as processes:
+    with workers(name, steps, threads) as processes, TeamPool(workers=threads) as pool:
+        stacked = {precision: Lanes(network, pool, precision=precision) for precision in precisions}
+        for side in stacked.values():
+            side.run(20)
         sides: dict[str, Callable[[], None]] = {
             precision: partial(side.run, steps) for precision, side in stacked.items()
         }
         sides |= {"one after another": loop.run, "a process per core": processes.run}
         seconds = in_turns(sides, rounds)
+        found = {precision: side.losses() for precision, side in stacked.items()}
     best = better_of(seconds, ("one after another", "a process per core"))
     torch.set_num_threads(1)
     expected = loop.losses()
     fits = True
     for precision in precisions:
-        words, same = agreement(stacked[precision].losses(), expected, precision)
+        words, same = agreement(found[precision], expected, precision)
         fits &= same
         gain = ratio(seconds[best], seconds[precision])
         print(f"{name:20} {precision:9} {gain!s:28} {words}")

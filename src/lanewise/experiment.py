@@ -35,7 +35,7 @@ from lanewise.storage.durable import remove_leftovers, remove_tree, write_atomic
 from lanewise.storage.filesystem import explained
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.stopping import Stop, stop_on_signals
-from lanewise.training.tree_worker import FOLDER_PREFIX
+from lanewise.training.worker_loop import FOLDER_PREFIX
 
 KEPT_DATA = "data.parquet"
 """A table that was not read from a file, kept in the run's folder to resume from."""

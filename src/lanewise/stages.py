@@ -26,6 +26,7 @@ from lanewise.selection import Contender, compare_ensemble, corrected_score, sel
 from lanewise.settings import FitSettings, parse_budget, threshold_value
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
+from lanewise.training.data import TrainingData
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.plan import Plan
 from lanewise.training.planning import Budget, Wishes, make_plan, usual_length
@@ -34,8 +35,12 @@ from lanewise.training.race import Confirmed, Pulse, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.stopping import Stop
-from lanewise.training.teams import DTYPES, TeamBuilder
+from lanewise.training.team_pool import TeamPool
+from lanewise.training.teams import DTYPES, Seats, TeamBuilder
 from lanewise.training.tree_pool import TreePool
+
+WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 20.0, 500
+"""Budgets from which stacks train in processes of their own: a process takes two seconds to load torch."""
 
 
 class Watcher(Protocol):
@@ -93,16 +98,27 @@ def train(
     watcher.announce(_opening(problem, settings))
     data, _ = prepare(problem, refit=False)
     workers = settings.workers or min(os.cpu_count() or 1, 8)
-    with _pool(problem, settings, workers, folder) as pool:
+    with (
+        _tree_pool(problem, settings, workers, folder) as trees,
+        _team_pool(problem, settings, workers, folder) as teams,
+    ):
+        data, seats = _seated(data, teams)
         builder = TeamBuilder(
-            data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=pool
+            data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=trees
         )
         policy = Halving()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
         watcher.announce(_planned(plan))
         race = Race(
             plan=plan,
-            builder=replace(builder, workers=plan.workers, lengths=plan.lengths, compute=DTYPES[plan.precision]),
+            builder=replace(
+                builder,
+                workers=plan.workers,
+                lengths=plan.lengths,
+                compute=DTYPES[plan.precision],
+                widths=plan.widths,
+                seats=seats,
+            ),
             policy=policy,
             metric=problem.metric,
             y=problem.y,
@@ -114,7 +130,8 @@ def train(
             result = race.run()
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
-        final = replace(race, builder=replace(race.builder, data=whole))
+        whole, seats = _seated(whole, teams)
+        final = replace(race, builder=replace(race.builder, data=whole, seats=seats))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
@@ -122,7 +139,7 @@ def train(
 
 
 @contextmanager
-def _pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TreePool | None]:
+def _tree_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TreePool | None]:
     """Worker processes for trees, if trees take part."""
     if not {"lightgbm", "tree"} & set(settings.models):
         yield None
@@ -131,13 +148,43 @@ def _pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | 
         yield pool
 
 
+@contextmanager
+def _team_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TeamPool | None]:
+    """Worker processes for stacks and solvers, where there is enough to train to be worth their start.
+
+    They change no bit: a team trains the same in this process and in another.
+    """
+    seconds, steps = _budget(problem, settings)
+    long = seconds >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
+    if workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
+        yield None
+        return
+    with TeamPool(workers=workers, folder=folder) as pool:
+        pool.ready()  # so that what the plan measures is not their start
+        yield pool
+
+
+def _seated(data: TrainingData, pool: TeamPool | None) -> tuple[TrainingData, Seats | None]:
+    """The data where the pool's workers, if there are any, share their memory, and the way to them."""
+    if pool is None:
+        return data, None
+    mapped, name = pool.share(data)
+    return mapped, Seats(pool=pool, data=name)
+
+
+def _budget(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
+    """Seconds, and steps where the user counts in those."""
+    seconds, steps = parse_budget(settings.budget) if settings.budget else (usual_budget(problem), None)
+    return seconds or 0.0, steps
+
+
 def _plan(
     file: Path | None, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Halving, spent: float
 ) -> Plan:
     """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
     if file is not None and file.exists():
         return Plan.from_json(load_json(file))
-    seconds, steps = parse_budget(settings.budget) if settings.budget else (usual_budget(problem), None)
+    seconds, steps = _budget(problem, settings)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -145,7 +192,7 @@ def _plan(
             problem,
             builder,
             policy,
-            budget=Budget(seconds=seconds, steps=steps),
+            budget=Budget(seconds=None if steps else seconds, steps=steps),
             wishes=Wishes(
                 models=settings.models,
                 optimizers=settings.optimizers,

@@ -84,8 +84,8 @@ def test_run_whose_table_was_never_kept(home: Path) -> None:
 
 def test_leftovers_are_removed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = begun(table())
-    (run.folder / "lanewise-trees-abc").mkdir()
-    (run.folder / "lanewise-trees-abc" / "numbers.npy").write_bytes(b"0")
+    (run.folder / "lanewise-workers-abc").mkdir()
+    (run.folder / "lanewise-workers-abc" / "numbers.npy").write_bytes(b"0")
     (run.folder / ".plan.json.0123abcd.part").write_bytes(b"{")
     (run.folder / ".model.0123abcd.part").mkdir()
     go_on(monkeypatch)

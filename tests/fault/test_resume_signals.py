@@ -70,7 +70,7 @@ def workers(home: Path) -> list[bytes]:
 
 
 def left_over(home: Path) -> list[Path]:
-    return [*home.parent.glob("lanewise-trees-*"), *home.rglob("lanewise-trees-*"), *home.rglob("*.part")]
+    return [*home.parent.glob("lanewise-workers-*"), *home.rglob("lanewise-workers-*"), *home.rglob("*.part")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -120,6 +120,6 @@ def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(
     while (workers(home) or left_over(home)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert workers(home) == []
-    assert [path for path in left_over(home) if path.name.startswith("lanewise-trees-")] == []
+    assert [path for path in left_over(home) if path.name.startswith("lanewise-workers-")] == []
     with RunStore(home) as store:
         assert store.get("last").status == "interrupted"

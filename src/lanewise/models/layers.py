@@ -12,6 +12,9 @@ A product with few columns each wastes the vector units; beyond this the batched
 its result lies lane by lane, as the next layer wants it.
 """
 
+ONE_BY_ONE = 16_384
+"""Weights of a layer above which the gradient product of each lane is worth a call of its own."""
+
 
 def stacked_linear(inputs: Tensor, weight: Weight, bias: Weight | None, *, relu: bool = False) -> Tensor:
     """``inputs [L, B, D]`` times ``weight [L, H, D]`` plus ``bias [L, H]``, rectified if asked: ``[L, B, H]``.
@@ -42,7 +45,7 @@ class _StackedLinear(torch.autograd.Function):
         inputs, compute, outputs = ctx.saved_tensors
         grad = grads[0].to(compute.dtype)
         if ctx.relu:
-            grad = torch.ops.aten.threshold_backward(grad, outputs, 0)
+            grad = _through_relu(grad, outputs)
         if ctx.bias is not None:
             torch.sum(grad, 1, dtype=ctx.bias.dtype, out=ctx.bias.grad)
         if ctx.joint:
@@ -52,6 +55,15 @@ class _StackedLinear(torch.autograd.Function):
             _write_product(grad.transpose(1, 2), inputs, ctx.weight.grad)
         into_inputs = torch.bmm(grad, compute) if ctx.needs_input_grad[0] else None
         return into_inputs, None, None, None, None
+
+
+def _through_relu(grad: Tensor, outputs: Tensor) -> Tensor:
+    """``grad`` where ``outputs`` are positive, else zero, in the memory of ``outputs``.
+
+    Nobody reads the activations any more: the layers above are done. Their memory is still in cache, where a fresh
+    block would have to be brought in page by page.
+    """
+    return torch.ops.aten.threshold_backward.grad_input(grad, outputs, 0, grad_input=outputs)
 
 
 def _batched_forward(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -73,7 +85,12 @@ def _joint_forward(shared: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
 
 
 def _write_product(a: Tensor, b: Tensor, out: Tensor) -> None:
-    if a.dtype == out.dtype:
+    """``a @ b`` into ``out``, a view of the gradient buffer whose lanes lie apart.
+
+    Into such a view torch multiplies lane by lane, which suits large matrices; small ones are multiplied as one
+    batch and copied.
+    """
+    if a.dtype == out.dtype and out[0].numel() > ONE_BY_ONE:
         torch.bmm(a, b, out=out)
     else:
         out.copy_(torch.bmm(a, b))

@@ -55,9 +55,13 @@ class Guard:
             return
         renewed = _finite_rows(*fresh.values())
         renewed[[*fixed, *self.retired]] = False
+        rows = renewed.nonzero().flatten()
         for name, tensor in fresh.items():
-            self.snapshot[name][renewed] = tensor[renewed]
-        for row in renewed.nonzero().flatten().tolist():
+            if len(rows) == len(buffer):
+                self.snapshot[name].copy_(tensor)
+            else:
+                self.snapshot[name][rows] = tensor[rows]
+        for row in rows.tolist():
             self.taken[row] = optimizer.taken
 
     def check(
@@ -143,6 +147,10 @@ class Guard:
 
 
 def _finite_rows(*tensors: Tensor) -> Tensor:
-    """Which rows ``[L]`` are finite in every one of ``tensors [L, ...]``."""
-    found = [tensor.isfinite().flatten(1).all(1) if tensor.dim() > 1 else tensor.isfinite() for tensor in tensors]
-    return torch.stack(found).all(0)
+    """Which rows ``[L]`` are finite in every one of ``tensors [L, ...]``.
+
+    A sum is finite only if all of its terms are; it is one pass over memory where a test of every entry is five.
+    A row whose finite entries overflow their sum is beyond repair as well.
+    """
+    sums = [tensor.flatten(1).sum(1) if tensor.dim() > 1 else tensor for tensor in tensors]
+    return torch.stack([total.isfinite() for total in sums]).all(0)

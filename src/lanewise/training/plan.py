@@ -36,7 +36,8 @@ class Plan:
     ``costs`` holds the predicted processor seconds of one full-length lane of every candidate, as
     measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
     ``solo_costs`` is the same for a lane trained alone, one after another: what a plain loop would cost.
-    ``precision`` is the format of the matrix products of networks.
+    ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
+    by :attr:`TeamBuilder.key` as text, where that was measured.
     """
 
     candidates: tuple[Candidate, ...]
@@ -49,6 +50,7 @@ class Plan:
     costs: Mapping[str, float]
     solo_costs: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
+    widths: Mapping[str, int] = field(default_factory=dict)
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0
     predicted_bytes: int = 0
@@ -59,19 +61,20 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Plan":
-        candidates = tuple(_candidate(item) for item in data["candidates"])
+        candidates = tuple(candidate_of(item) for item in data["candidates"])
         tuples = {name: tuple(data[name]) for name in ("rungs", "seeds", "grid", "words")}
         return cls(**{**data, **tuples, "candidates": candidates, "lengths": Lengths(**data["lengths"])})
 
 
-def _candidate(data: Mapping[str, Any]) -> Candidate:
+def candidate_of(data: Mapping[str, Any]) -> Candidate:
+    """The candidate that ``dataclasses.asdict`` and JSON made ``data`` of."""
     events = tuple(Event(**event) for event in data["events"])
     settings: Mapping[str, Value] = data["settings"]
     return Candidate(**{**data, "settings": settings, "events": events})
 
 
 def chunk_width(parameters: int) -> int:
-    """Lanes in one stack, so that what a step touches stays in cache.
+    """Lanes in one stack where that is not measured, so that what a step touches stays in cache.
 
     Measured with this step on two-core machines: 64 for networks of up to some 20,000 parameters,
     16 up to 100,000, fewer above; larger chunks of large networks lose what stacking gains.

@@ -1,7 +1,7 @@
 """Makes the plan: measures what a lane of each kind costs, and fits the race into the budget."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED
+from lanewise.optim.registry import rule
 from lanewise.search.policy import Policy
 from lanewise.search.sampling import Sampling
 from lanewise.training.measuring import WORTH_IT
@@ -40,8 +41,14 @@ FIXED = {"lightgbm": 12, "mlp": 24, "linear": 14, "tree": 6}
 SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 """Of a family's time; what is left is for the refit."""
 
+FILLINGS = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""Multiples of the available time for which a plan is tried."""
+
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
+
+CLEARLY_FASTER = 1.1
+"""How much less a step must cost per lane before another stack width than the usual one is taken."""
 
 TRIAL_STEPS = 6
 TRIAL_ROUNDS = 5
@@ -93,21 +100,40 @@ def make_plan(
     pools = _pools(MOST, field, wishes)
     precision = _precision(pools.get("mlp", []), builder)
     builder = replace(builder, compute=DTYPES[precision])
+    widths = {name: width for model in STACKED for name, width in _widths(pools.get(model, []), builder).items()}
+    builder = replace(builder, widths=widths)
     costs = {model: _measured(model, pool, builder) for model, pool in pools.items()}
     alone = {id: cost for model, pool in pools.items() for id, cost in _alone(pool, builder, costs[model]).items()}
-    plan = _fitted(
-        problem=problem,
-        policy=policy,
-        pools=pools,
-        costs=costs,
-        available=available,
-        builder=builder,
-        wishes=wishes,
+    plan = _filled(
+        available,
+        lambda share: _fitted(
+            problem=problem,
+            policy=policy,
+            pools=pools,
+            costs=costs,
+            available=available * share,
+            builder=builder,
+            wishes=wishes,
+        ),
     )
     shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
     solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
-    plan = replace(plan, precision=precision, solo_costs=solo)
+    plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
     return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
+
+
+def _filled(available: float, fitted: Callable[[float], Plan]) -> Plan:
+    """The plan that uses the most of ``available`` processor seconds without overrunning it.
+
+    ``fitted`` makes a plan for a multiple of what is available. One made for exactly that leaves time over: it counts
+    whole candidates and whole trainings, family by family.
+    """
+    plan = fitted(1.0)
+    for share in FILLINGS:
+        fuller = fitted(share)
+        if plan.predicted_seconds <= fuller.predicted_seconds <= available / fuller.workers:
+            plan = fuller
+    return plan
 
 
 def _fitted(
@@ -293,6 +319,41 @@ def _precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:
         team = replace(builder, compute=DTYPES[precision]).form(lanes, "trial")[0]
         speeds[precision] = min(_trial(team, TRIAL_STEPS) for _ in range(2))
     return "bfloat16" if speeds["bfloat16"] * WORTH_IT <= speeds["float32"] else "float32"
+
+
+def _widths(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, int]:
+    """The best of a few stack widths for each structure, by the time of a step per lane.
+
+    Which is best depends on the caches and on what a call costs, and so on the machine. The usual width stays unless
+    another is clearly faster.
+    """
+    by_key: dict[tuple[object, ...], list[Candidate]] = {}
+    for candidate in pool:
+        if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch:
+            by_key.setdefault(builder.key(Lane(candidate=candidate, fold=0, seed=0)), []).append(candidate)
+    found: dict[str, int] = {}
+    for key, candidates in by_key.items():
+        usual = builder.width(Lane(candidate=candidates[0], fold=0, seed=0))
+        seconds = {
+            width: _trial(builder.team(_many(candidates, width, builder)), TRIAL_STEPS) / width
+            for width in dict.fromkeys((usual, max(1, usual // 2), max(1, usual // 4)))
+        }
+        best = min(seconds, key=lambda width: seconds[width])
+        found[str(key)] = best if seconds[best] * CLEARLY_FASTER <= seconds[usual] else usual
+    return found
+
+
+def _many(candidates: Sequence[Candidate], count: int, builder: TeamBuilder) -> list[Lane]:
+    """``count`` lanes as a confirmation has them: every candidate on every fold, and again with other seeds."""
+    folds = len(builder.data.folds)
+    return [
+        Lane(
+            candidate=candidates[place % len(candidates)],
+            fold=place // len(candidates) % folds,
+            seed=place // len(candidates) // folds,
+        )
+        for place in range(count)
+    ]
 
 
 def _trial(team: Team, units: int) -> float:

@@ -69,15 +69,16 @@ class Stack(Team):
         self.guard = Guard()
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64)
         self._loss_steps = 0
-        self._every = max(1, length // 200)
+        self._every = max(1, length // 100)
         self._snapshot_every = max(1, length // SNAPSHOTS)
         self._group()
 
     def _group(self) -> None:
         """What depends on which lanes are left."""
-        groups = self.roster.groups
+        self._groups, self._sizes = self.roster.groups, self.roster.group_sizes
+        self._seeds = [seed for _, seed in self._groups]
         folds = self.data.folds
-        self._streams = [RowStream(seed, folds[fold].train, self.data.rows) for fold, seed in groups]
+        self._streams = [RowStream(seed, folds[fold].train, self.data.rows) for fold, seed in self._groups]
         smoothing = torch.tensor(
             [lane.candidate.number("label_smoothing") for lane in self.lanes], dtype=self.buffer.values.dtype
         )
@@ -102,7 +103,7 @@ class Stack(Team):
                 raise Interrupted(message)
             between()
             at = self.optimizer.taken
-            noise = KeyedNoise([seed for _, seed in self.roster.groups], at)
+            noise = KeyedNoise(self._seeds, at)
             losses = step(
                 self.model,
                 self.buffer,
@@ -139,27 +140,27 @@ class Stack(Team):
     def _batch(self, at: int) -> Batch:
         """The batch of step ``at`` for every group."""
         dense, codes, targets, weights = [], [], [], []
-        for (fold, _), stream in zip(self.roster.groups, self._streams, strict=True):
+        for (fold, _), stream in zip(self._groups, self._streams, strict=True):
             part = self.data.folds[fold]
             if self._full_batch:
                 rows, share = self._all_rows(part.train)
             else:
                 rows, share = stream.take(at * self.batch_size, self.batch_size), None
-            dense.append(part.dense[rows])
-            codes.append(part.codes[rows])
-            targets.append(part.target[rows])
-            own = None if self.data.weight is None else self.data.weight[rows]
+            dense.append(part.dense.index_select(0, rows))
+            codes.append(part.codes.index_select(0, rows))
+            targets.append(part.target.index_select(0, rows))
+            own = None if self.data.weight is None else self.data.weight.index_select(0, rows)
             weights.append(own if share is None else share if own is None else own * share)
         weighted = [own for own in weights if own is not None]
-        inputs = Inputs(dense=self._low(torch.stack(dense)), codes=torch.stack(codes), sizes=self.roster.group_sizes)
-        return Batch(inputs=inputs, targets=torch.stack(targets), weights=torch.stack(weighted) if weighted else None)
+        inputs = Inputs(dense=self._low(_stacked(dense)), codes=_stacked(codes), sizes=self._sizes)
+        return Batch(inputs=inputs, targets=_stacked(targets), weights=_stacked(weighted) if weighted else None)
 
     def _all_rows(self, train: Tensor) -> tuple[Tensor, Tensor | None]:
         """All rows of a fold, filled up to the length of the longest fold by a row of its own that weighs nothing.
 
         With the rows come their weights, under which a mean over the longer batch is the mean over the fold.
         """
-        folds = [self.data.folds[fold].train for fold, _ in self.roster.groups]
+        folds = [self.data.folds[fold].train for fold, _ in self._groups]
         longest = max(map(len, folds))
         if longest == min(map(len, folds)):
             return train, None
@@ -180,7 +181,7 @@ class Stack(Team):
         values = self._judged()
         result: list[Tensor] = []
         start = 0
-        for (fold, _), size in zip(self.roster.groups, self.roster.group_sizes, strict=True):
+        for (fold, _), size in zip(self._groups, self._sizes, strict=True):
             lanes = slice(start, start + size)
             start += size
             weights = frozen_weights(self.model.layout, values[lanes], shadow=self._compute)
@@ -276,6 +277,11 @@ class Stack(Team):
         self._loss_sum = self._loss_sum[index]
         self.guard.keep(rows)
         self._group()
+
+
+def _stacked(parts: list[Tensor]) -> Tensor:
+    """``parts`` of one shape with an axis in front; a view, not a copy, where there is only one."""
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

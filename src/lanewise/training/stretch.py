@@ -55,6 +55,12 @@ class Stretch:
 
     def run(self, seen: Callable[[Look], None]) -> list[Evidence]:
         """Go on from what the journal has to the last fraction; ``seen`` is told of every look, old and new."""
+        try:
+            return self._run(seen)
+        finally:
+            self.team.settle()
+
+    def _run(self, seen: Callable[[Look], None]) -> list[Evidence]:
         self._resume()
         for fraction, repairs in zip(self.fractions, self.looks, strict=False):
             seen(Look(evidence=[item for item in self.evidence if item.fraction == fraction], repairs=repairs))

@@ -88,3 +88,7 @@ class Team(ABC):
     @abstractmethod
     def lost(self) -> dict[str, str]:
         """Why lanes are missing from the evidence, by lane id: they failed, the others go on."""
+
+    def settle(self) -> None:
+        """A stretch is over: let go of what only training needs, where that is more than the state."""
+        return

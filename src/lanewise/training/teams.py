@@ -1,11 +1,12 @@
 """Forms teams: which lanes train together, in stacks of which width."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
+from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.losses import LOSSES_OF
 from lanewise.models.base import structure_key
@@ -14,18 +15,32 @@ from lanewise.optim.registry import rule
 from lanewise.training.data import TrainingData
 from lanewise.training.plan import Lengths, chunk_width
 from lanewise.training.proposals import SOLVER
+from lanewise.training.remote_team import RemoteTeam
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
+from lanewise.training.team_pool import TeamPool
 from lanewise.training.tree_pool import TreePool
 from lanewise.training.tree_team import TreeTeam
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seats:
+    """Processes for stacks and solvers, and the name that those know ``TeamBuilder.data`` by."""
+
+    pool: TeamPool
+    data: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class TeamBuilder:
-    """Turns lanes into teams. The same lanes always give the same teams, in the same order."""
+    """Turns lanes into teams. The same lanes always give the same teams, in the same order.
+
+    ``pool`` are the workers of trees. With ``seats`` the other teams train in processes too, to the same bits.
+    ``widths`` are the measured ones of the plan.
+    """
 
     data: TrainingData
     lengths: Lengths
@@ -34,6 +49,8 @@ class TeamBuilder:
     pool: TreePool | None = None
     dtype: torch.dtype = torch.float32
     compute: torch.dtype | None = None
+    seats: Seats | None = None
+    widths: Mapping[str, int] = field(default_factory=dict)
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         """Teams of all lanes; a stack shares structure, loss and batch size, and fits the cache."""
@@ -45,8 +62,18 @@ class TeamBuilder:
             else:
                 teams.append(self._trees([lane], phase))
         for group in groups.values():
-            teams += [self._stack(chunk) for chunk in self._chunks(group)]
+            teams += [self._seated(chunk) for chunk in self._chunks(group)]
         return teams
+
+    def width(self, lane: Lane) -> int:
+        """How many lanes like this one go into one stack."""
+        usual = chunk_width(build([lane.candidate], self.data.width).layout.width)
+        return self.widths.get(str(self.key(lane)), usual)
+
+    def _seated(self, lanes: Sequence[Lane]) -> Team:
+        if self.seats is None:
+            return self.team(lanes)
+        return RemoteTeam(lanes, self, self.seats.pool, self.seats.data)
 
     def key(self, lane: Lane) -> tuple[object, ...]:
         """What lanes must have in common to share a stack."""
@@ -60,29 +87,35 @@ class TeamBuilder:
     def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
         """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""
         ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
-        parameters = build([lanes[0].candidate], self.data.width).layout.width
-        count = max(-(-len(ordered) // chunk_width(parameters)), min(self.workers, len(ordered)))
+        count = max(-(-len(ordered) // self.width(lanes[0])), min(self.workers, len(ordered)))
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
-    def _stack(self, lanes: Sequence[Lane]) -> Team:
+    def team(self, lanes: Sequence[Lane]) -> Team:
+        """One stack, or one team of a solver, of all ``lanes``; they must agree in their :meth:`key`."""
         candidate = lanes[0].candidate
         if candidate.optimizer == SOLVER:
             return SolverTeam(lanes, self.data, iterations=self.lengths.iterations, stop=self.stop)
-        if rule(candidate.optimizer).full_batch:
-            batch, length = self.data.rows, self.lengths.iterations
-        else:
-            batch = int(candidate.number("batch_size", 128))
-            length = self.lengths.steps(batch)
+        full = rule(candidate.optimizer).full_batch
         return Stack(
             lanes,
             self.data,
-            length=length,
-            batch_size=batch,
+            length=self.length(candidate),
+            batch_size=self.data.rows if full else self._batch(candidate),
             dtype=self.dtype,
             compute=self.compute if candidate.model == "mlp" else None,
             stop=self.stop,
         )
+
+    def length(self, candidate: Candidate) -> int:
+        """Steps or iterations of a full training."""
+        if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch:
+            return self.lengths.iterations
+        return self.lengths.steps(self._batch(candidate))
+
+    @staticmethod
+    def _batch(candidate: Candidate) -> int:
+        return int(candidate.number("batch_size", 128))
 
     def _trees(self, lanes: Sequence[Lane], phase: str) -> Team:
         assert self.pool is not None, "tree lanes need a pool of workers"

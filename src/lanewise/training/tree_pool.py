@@ -29,10 +29,10 @@ from lanewise.errors import TrainingError, UsageError
 from lanewise.models.saved_trees import SavedTrees, digest_of
 from lanewise.models.trees import TreeSpec
 from lanewise.task import Task
+from lanewise.training.frames import Arrays, Header
 from lanewise.training.tree_data import TreeData
-from lanewise.training.tree_frames import Arrays, Header
-from lanewise.training.tree_process import TreeProcess, WorkerDiedError
-from lanewise.training.tree_worker import FOLDER_PREFIX
+from lanewise.training.worker_loop import FOLDER_PREFIX
+from lanewise.training.worker_process import WorkerDiedError, WorkerProcess
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +50,7 @@ class _Lane:
     spec: TreeSpec
     fold: _Fold
     seed: int
-    process: TreeProcess
+    process: WorkerProcess
     cost: float
     rounds: int = 0
     # The start of the process that knows the lane; -1: none yet.
@@ -88,7 +88,17 @@ class TreePool:
             "threads": threads_per_worker,
         }
         self.folder = _write(data, folder)
-        self._processes = [TreeProcess(index, self.folder, start) for index in range(workers)]
+        self._processes = [
+            WorkerProcess(
+                index,
+                self.folder,
+                start,
+                module="lanewise.training.tree_worker",
+                what="the trees' workers",
+                environment={"OMP_NUM_THREADS": str(threads_per_worker)},
+            )
+            for index in range(workers)
+        ]
         self._finalizer = weakref.finalize(self, _end, self._processes, self.folder)
         try:
             for process in self._processes:
@@ -186,7 +196,7 @@ class TreePool:
                 except WorkerDiedError:
                     return  # the lane went with its worker
                 if header.get("fold_gone"):
-                    known.process.folds.discard(known.fold.key)
+                    known.process.known.discard(known.fold.key)
 
     def worker_of(self, lane: str) -> int:
         """Index of the lane's worker: lanes of different workers advance side by side."""
@@ -232,10 +242,10 @@ class TreePool:
 
     def _reopen(self, lane: _Lane) -> None:
         process, fold = lane.process, lane.fold
-        rows = {} if fold.key in process.folds else {"train": fold.train, "valid": fold.valid}
+        rows = {} if fold.key in process.known else {"train": fold.train, "valid": fold.valid}
         header = {"op": "open", "fold": fold.key, "seed": lane.seed, "spec": lane.spec.as_settings()}
         self._checked(lane, header, rows)
-        process.folds.add(fold.key)
+        process.known.add(fold.key)
         lane.known_to = process.starts
 
     def _checked(self, lane: _Lane, header: Header, arrays: Arrays | None = None) -> tuple[Header, Arrays]:
@@ -297,7 +307,7 @@ def _write(data: TreeData, folder: Path | None) -> Path:
     return private
 
 
-def _end(processes: list[TreeProcess], folder: Path) -> None:
+def _end(processes: list[WorkerProcess], folder: Path) -> None:
     for process in processes:
         process.stop()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """The worker process of boosted and single trees: ``python -m lanewise.training.tree_worker FOLDER``.
 
-It answers one request at a time over its standard streams (``tree_frames``), holds its lanes alive
+It answers one request at a time over its standard streams (``frames``), holds its lanes alive
 between rungs, and loads numpy, LightGBM and scikit-learn but never torch, whose OpenMP runtime
 must not share a process with theirs. It ends at once when its parent closes the pipe or dies.
 
@@ -16,30 +16,21 @@ export     lane, rounds                            kind, meta; text
 drop       lane                                    whether its fold is gone too
 ========== ======================================= =========================================
 
-A request that fails is answered with ``error``, one line.
+A request that fails is answered with ``error``, one line (``worker_loop``).
 """
 
-import os
-import shutil
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
 from lanewise.models.trees import TreeSpec
+from lanewise.training.frames import Arrays, Header
 from lanewise.training.tree_data import TreeData
-from lanewise.training.tree_frames import Arrays, FrameError, Header, read_frame, write_frame
 from lanewise.training.tree_lanes import Fold, TreeLane, TreeTask, open_lane
-
-FOLDER_PREFIX = "lanewise-trees-"
-Answer = tuple[dict[str, Any], Arrays]
+from lanewise.training.worker_loop import Answer, serve
 
 
 class Worker:
@@ -60,14 +51,8 @@ class Worker:
         }
 
     def answer(self, header: Header, arrays: Arrays) -> Answer:
-        """The answer to one request; whatever goes wrong becomes one line."""
-        try:
-            return self._requests[header["op"]](header, arrays)
-        except MemoryError:
-            return {"error": "the worker ran out of memory: train fewer lanes at once or use fewer rows"}, {}
-        except Exception as error:
-            line = " ".join(str(error).split()) or type(error).__name__
-            return {"error": line[:2000]}, {}
+        """The answer to one request."""
+        return self._requests[header["op"]](header, arrays)
 
     def _start(self, header: Header, _: Arrays) -> Answer:
         self._task = TreeTask(kind=header["task"], classes=int(header["classes"]))
@@ -112,46 +97,8 @@ class Worker:
 
 def main(folder: Path) -> None:
     """Answer requests until the parent is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # to a whole group: the parent's business; it ends us
-        signal.signal(number, signal.SIG_IGN)
-    answers = _take_over_stdout()
-    requests: SimpleQueue[tuple[Header, Arrays]] = SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, folder), daemon=True).start()
-    threading.Thread(target=_watch_parent, args=(os.getppid(), folder), daemon=True).start()
-    import_module("lightgbm")  # takes a second or two, best spent while the parent is busy elsewhere
-    worker = Worker(folder)
-    while True:
-        write_frame(answers, *worker.answer(*requests.get()))
-
-
-def _take_over_stdout() -> BinaryIO:
-    """The stream of answers. Whatever a library prints goes to the log instead."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
-
-
-def _watch_parent(parent: int, folder: Path) -> None:
-    """Leave when the parent dies although others, forked from it, keep our pipe open."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    _leave(folder)
-
-
-def _listen(stream: BinaryIO, requests: "SimpleQueue[tuple[Header, Arrays]]", folder: Path) -> None:
-    """Hand on requests; leave at once when the parent is gone, even in the middle of a round."""
-    try:
-        while True:
-            requests.put(read_frame(stream))
-    except (EOFError, FrameError, OSError):
-        _leave(folder)
-
-
-def _leave(folder: Path) -> NoReturn:
-    """End now. A parent that was killed could not remove the folder, so we do."""
-    if folder.name.startswith(FOLDER_PREFIX):
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
+    # LightGBM takes a second or two to import, best spent while the parent is busy elsewhere.
+    serve(Worker(folder).answer, folder, prepare=lambda: import_module("lightgbm"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lanewise.training.tree_frames import DTYPES, HEADER_LIMIT, FrameError, read_frame, write_frame
+from lanewise.training.frames import DTYPES, HEADER_LIMIT, FrameError, read_frame, write_frame
 
 
 @given(

@@ -19,7 +19,7 @@ import numpy as np
 
 HEADER_LIMIT = 1 << 20
 ARRAY_LIMIT = 1 << 36
-DTYPES = ("<f8", "<f4", "<i8", "|u1")
+DTYPES = ("<f8", "<f4", "<i8", "|u1", "|b1")
 
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]

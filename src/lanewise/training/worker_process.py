@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, final
 
 from lanewise.errors import TrainingError
-from lanewise.training.tree_frames import Arrays, FrameError, Header, read_frame, write_frame
+from lanewise.training.frames import Arrays, FrameError, Header, read_frame, write_frame
 
 _LAST_WORDS = 4096
 
@@ -20,19 +21,32 @@ class WorkerDiedError(Exception):
 
 
 @final
-class TreeProcess:
-    """A worker process. Whoever calls ``ask`` holds ``lock``.
+class WorkerProcess:
+    """A worker process: ``python -m MODULE FOLDER``, whose first request is ``greeting``.
 
-    ``starts`` counts how often it was started, ``folds`` names the folds that the running one knows.
+    Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
+    running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors.
     """
 
-    def __init__(self, index: int, folder: Path, greeting: Header) -> None:
+    def __init__(
+        self,
+        index: int,
+        folder: Path,
+        greeting: Header,
+        *,
+        module: str,
+        what: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.index = index
         self.lock = threading.Lock()
         self.starts = 0
-        self.folds: set[str] = set()
+        self.known: set[str] = set()
         self._folder = folder
         self._greeting = greeting
+        self._module = module
+        self._what = what
+        self._environment = dict(environment or {})
         self._greeted = False
         self._process: subprocess.Popen[bytes] | None = None
         # Starting and stopping exclude each other, so that none is started after the end.
@@ -50,22 +64,21 @@ class TreeProcess:
 
     def start(self) -> None:
         """Start the process without waiting until it is ready."""
-        threads = str(self._greeting["threads"])
         with self._life:
             if self._stopped:
-                message = "the trees' workers were ended while a lane still waited for one"
+                message = f"{self._what} were ended while a lane still waited for one"
                 raise TrainingError(message)
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
                     # -P: a file called numpy.py in the user's folder must not be imported.
-                    [sys.executable, "-P", "-m", "lanewise.training.tree_worker", str(self._folder)],
+                    [sys.executable, "-P", "-m", self._module, str(self._folder)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONWARNINGS": "ignore"},
+                    env={**os.environ, "PYTHONWARNINGS": "ignore", **self._environment},
                 )
         self.starts += 1
-        self.folds = set()
+        self.known = set()
         self._greeted = False
 
     def ensure_started(self) -> None:
@@ -76,7 +89,7 @@ class TreeProcess:
         if not self._greeted:
             answer, _ = self.ask(self._greeting)
             if "error" in answer:
-                message = f"the trees' worker could not start: {answer['error']}"
+                message = f"one of {self._what} could not start: {answer['error']}"
                 raise TrainingError(message)
             self._greeted = True
 
@@ -98,7 +111,7 @@ class TreeProcess:
             raise WorkerDiedError(self._discard()) from error
         except FrameError as error:
             self._discard()
-            message = f"the trees' worker broke the protocol: {error}"
+            message = f"one of {self._what} broke the protocol: {error}"
             raise TrainingError(message) from error
         except BaseException:
             self._discard()
@@ -146,7 +159,7 @@ class TreeProcess:
 
     @property
     def _log(self) -> Path:
-        return self._folder / f"worker-{self.index}.log"
+        return self._folder / f"{self._module.rpartition('.')[2]}-{self.index}.log"
 
 
 def _close(stream: IO[bytes] | None) -> None:

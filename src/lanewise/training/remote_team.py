@@ -1,0 +1,191 @@
+"""A team that trains in a worker process, seen from the race: the same contract, the same bits."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor
+
+from lanewise.errors import Interrupted, TrainingError
+from lanewise.lanes.candidate import Event
+from lanewise.lanes.roster import Lane, Roster
+from lanewise.training.fitted import Fitted
+from lanewise.training.frames import Arrays, Header
+from lanewise.training.team import Evidence, Team, nothing
+from lanewise.training.team_pool import TeamPool
+from lanewise.training.worker_process import WorkerDiedError, WorkerProcess
+
+if TYPE_CHECKING:
+    from lanewise.training.teams import TeamBuilder
+
+SLICE_SECONDS = 0.5
+"""How long a worker trains before it is asked again, so that a request to stop is heard; it decides no bit."""
+
+
+@final
+class RemoteTeam(Team):
+    """Lanes of one stack or solver, trained in whichever worker of ``pool`` is free.
+
+    Between two stretches the team is its state, kept here; in a stretch it sits in a worker. A worker that dies is
+    replaced once, and goes on from the last state that was fetched, to the same bits.
+    """
+
+    def __init__(self, lanes: Collection[Lane], builder: "TeamBuilder", pool: TeamPool, data: str) -> None:
+        self.lanes = Roster.of(list(lanes)).lanes
+        self.length = builder.length(self.lanes[0].candidate)
+        self._all = self.lanes
+        self._builder = builder
+        self._pool = pool
+        self._data = data
+        self._process: WorkerProcess | None = None
+        self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+        self._fraction = 0.0
+        # Fractions at which somebody looked after the state was fetched: a replay must stop there too.
+        self._looked: list[float] = []
+        self._changed = False
+        self._repairs: dict[str, tuple[Event, ...]] = {}
+        self._lost: dict[str, str] = {}
+
+    @property
+    def fraction(self) -> float:
+        return self._fraction
+
+    def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
+        while True:
+            if self._builder.stop():
+                message = "stopped on request"
+                raise Interrupted(message)
+            between()
+            answer, _ = self._ask({"op": "advance", "fraction": fraction, "seconds": SLICE_SECONDS})
+            self._changed = True
+            if answer["reached"]:
+                break
+        self._fraction = fraction
+        self._looked.append(fraction)
+
+    def evidence(self) -> list[Evidence]:
+        header, arrays = self._ask({"op": "look"})
+        lanes = {lane.id: lane for lane in self.lanes}
+        self._repairs = {lane: tuple(Event(**event) for event in events) for lane, events in header["repairs"].items()}
+        self._lost = header["lost"]
+        losses = arrays["train_loss"].tolist()
+        return [
+            Evidence(lane=lanes[name], fraction=self._fraction, valid=arrays[f"valid/{place}"], train_loss=loss)
+            for place, (name, loss) in enumerate(zip(header["lanes"], losses, strict=True))
+        ]
+
+    def repairs(self) -> dict[str, tuple[Event, ...]]:
+        found, self._repairs = self._repairs, {}
+        return found
+
+    def lost(self) -> dict[str, str]:
+        return dict(self._lost)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        if self._kept is None or self._changed:
+            header, arrays = self._ask({"op": "state"})
+            self._kept = {name: torch.from_numpy(array) for name, array in arrays.items()}, header["state"]
+            self._changed = False
+            self._looked = []
+        tensors, rest = self._kept
+        return dict(tensors), rest
+
+    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        self._leave()
+        self._kept = dict(tensors), dict(rest)
+        self._changed = False
+        self._looked = []
+        local = self._local()
+        self._fraction, self._lost = local.fraction, local.lost()
+
+    def keep(self, lanes: Collection[str]) -> None:
+        left = tuple(lane for lane in self.lanes if lane.id in lanes)
+        if not left:
+            self._leave()
+            self._kept = None
+        elif len(left) < len(self.lanes):
+            self.state()
+            self._leave()
+            local = self._local()
+            local.keep(lanes)
+            self._kept = local.state()
+        self.lanes = left
+
+    def export(self, lane: str) -> Fitted:
+        self.state()
+        return self._local().export(lane)
+
+    def settle(self) -> None:
+        if self._process is not None:
+            self.state()
+            self._ask({"op": "close"})
+            self._leave()
+
+    def _local(self) -> Team:
+        """The team as it was when its state was last fetched, in this process."""
+        team = self._builder.team(self._all)
+        team.keep([lane.id for lane in self.lanes])
+        if self._kept is not None:
+            team.restore(*self._kept)
+        return team
+
+    # -- the worker -------------------------------------------------------------------------------
+
+    def _ask(self, header: Header) -> tuple[Header, Arrays]:
+        """Ask the worker in which the team sits; it takes a seat in one first where it sits in none."""
+        for attempt in range(2):
+            try:
+                if self._process is None:
+                    self._sit_down()
+                return self._checked(header)
+            except WorkerDiedError as error:
+                self._leave()
+                if attempt:
+                    message = (
+                        f"the worker process that trained {self.lanes[0].candidate.label} was ended twice, {error}; "
+                        "if memory ran out, which is the usual cause, train fewer lanes at once or use fewer rows"
+                    )
+                    raise TrainingError(message) from error
+            except BaseException:
+                self._leave()
+                raise
+        raise AssertionError
+
+    def _sit_down(self) -> None:
+        self._process = self._pool.borrow()
+        process = self._process
+        process.ensure_started()
+        if self._data not in process.known:
+            self._checked({"op": "data", "folder": self._data})
+            process.known = {self._data}
+        tensors, state = ({}, None) if self._kept is None else self._kept
+        candidates = {lane.candidate.id: lane.candidate for lane in self._all}
+        builder = self._builder
+        header = {
+            "op": "open",
+            "candidates": [asdict(candidate) for candidate in candidates.values()],
+            "lanes": [[lane.candidate.id, lane.fold, lane.seed] for lane in self._all],
+            "left": [lane.id for lane in self.lanes],
+            "lengths": asdict(builder.lengths),
+            "dtype": str(builder.dtype).removeprefix("torch."),
+            "compute": str(builder.compute).removeprefix("torch."),
+            "state": state,
+        }
+        self._checked(header, {name: tensor.numpy() for name, tensor in tensors.items()})
+        for fraction in self._looked:
+            self._checked({"op": "advance", "fraction": fraction, "seconds": float(2**31)})
+            self._checked({"op": "look"})
+
+    def _checked(self, header: Header, arrays: Arrays | None = None) -> tuple[Header, Arrays]:
+        assert self._process is not None
+        answer, results = self._process.ask(header, arrays)
+        if "error" in answer:
+            message = f"{self.lanes[0].candidate.label} could not be trained: {answer['error']}"
+            raise TrainingError(message)
+        return answer, results
+
+    def _leave(self) -> None:
+        if self._process is not None:
+            self._pool.give_back(self._process)
+            self._process = None

@@ -1,0 +1,127 @@
+"""Teams in worker processes: the same bits as at home, whatever happens to the worker."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from lanewise.errors import Interrupted, TrainingError
+from lanewise.training import remote_team
+from lanewise.training.remote_team import RemoteTeam
+from lanewise.training.shared_data import read_data, write_data
+from lanewise.training.team_pool import TeamPool
+from lanewise.training.teams import Seats, TeamBuilder
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamPool]:
+    with TeamPool(workers=2, folder=tmp_path_factory.mktemp("pool")) as made:
+        yield made
+
+
+def seated(small: ModuleType, pool: TeamPool, **others: Any) -> TeamBuilder:
+    builder = small.builder(**others)
+    data, name = pool.share(builder.data)
+    return replace(builder, data=data, seats=Seats(pool=pool, data=name))
+
+
+def test_mapped_data_are_those_that_were_written(small: ModuleType, tmp_path: Path) -> None:
+    data = replace(small.data(), weight=torch.rand(small.ROWS))
+    write_data(data, tmp_path)
+    found = read_data(tmp_path)
+    assert found.task == data.task
+    assert found.width == data.width
+    assert torch.equal(found.weight, data.weight)
+    for fold, own in data.folds.items():
+        for part in ("dense", "codes", "target", "train", "valid"):
+            assert torch.equal(getattr(found.folds[fold], part), getattr(own, part)), part
+    files = list(tmp_path.glob("*.npy"))
+    assert len(files) == 10, "the target, which the folds share, is written once"
+
+
+def test_race_in_processes_gives_the_same_bits(small: ModuleType, pool: TeamPool) -> None:
+    plan = small.plan(small.company(lr=1e4))
+    expected = small.shown(small.race(plan).run())
+    found = small.shown(small.race(plan, build=seated(small, pool)).run())
+    assert found == expected
+
+
+def test_race_with_dead_workers_gives_the_same_bits(
+    small: ModuleType, pool: TeamPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = small.plan(small.company(lr=1e4))
+    expected = small.shown(small.race(plan).run())
+    deaths = iter([3, 9, 21, 40])
+    due = next(deaths)
+    count = 0
+    checked = RemoteTeam._checked
+
+    def dying(self: RemoteTeam, *args: Any) -> Any:
+        nonlocal count, due
+        count += 1
+        if count == due:
+            assert self._process is not None
+            os.kill(self._process.pid, signal.SIGKILL)
+            due = next(deaths, 0)
+        return checked(self, *args)
+
+    monkeypatch.setattr(RemoteTeam, "_checked", dying)
+    monkeypatch.setattr(remote_team, "SLICE_SECONDS", 0.01)
+    journal = small.MemoryJournal()
+    found = small.race(plan, build=seated(small, pool), journal=journal, threads=1).run()
+    assert due == 0, "not every death was died"
+    assert small.shown(found) == expected
+
+
+def test_race_stopped_in_processes_goes_on_at_home(small: ModuleType, pool: TeamPool) -> None:
+    plan = small.plan(small.company())
+    expected = small.shown(small.race(plan).run())
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 12
+
+    journal = small.MemoryJournal()
+    with pytest.raises(Interrupted):
+        small.race(plan, build=seated(small, pool, stop=stop), journal=journal).run()
+    assert small.shown(small.race(plan, journal=small.MemoryJournal(journal.kept)).run()) == expected
+
+
+def test_worker_that_dies_again_and_again_ends_the_race_in_one_line(
+    small: ModuleType, pool: TeamPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = seated(small, pool)
+    team = builder.form(small.lanes(small.company()[:1]), "screen")[0]
+    checked = RemoteTeam._checked
+
+    def dying(self: RemoteTeam, header: dict[str, Any], *args: Any) -> Any:
+        if header["op"] == "advance":
+            assert self._process is not None
+            os.kill(self._process.pid, signal.SIGKILL)
+        return checked(self, header, *args)
+
+    monkeypatch.setattr(RemoteTeam, "_checked", dying)
+    with pytest.raises(TrainingError, match=r"ended twice, by SIGKILL; if memory ran out") as error:
+        team.advance(1.0)
+    assert "\n" not in str(error.value)
+    monkeypatch.undo()
+    team.advance(1.0)  # the pool is sound again
+    assert team.evidence()
+    team.settle()
+
+
+def test_pool_leaves_nothing_behind(tmp_path: Path) -> None:
+    with TeamPool(workers=1, folder=tmp_path) as pool:
+        (worker,) = pool.process_ids()
+        assert any(tmp_path.iterdir())
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
