@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Final, overload
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from lanewise.optim.rule import Rule, State
 
 BLOCK = 1 << 18
 """Elements that are worked on at once on a CPU: a few leaves of this length stay in the cache together."""
+
+_torch: Final[Any] = torch  # its foreach operations are untyped
 
 LOW = (torch.float16, torch.bfloat16)
 
@@ -105,7 +107,7 @@ class DropIn(Optimizer):
         if scale is not None:
             grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
             if grads:
-                torch._foreach_mul_(grads, 1.0 / float(scale))
+                _torch._foreach_mul_(grads, 1.0 / float(scale))
         return True
 
     def _step_group(self, group: dict[str, Any]) -> None:
@@ -169,9 +171,9 @@ class DropIn(Optimizer):
         super().__setstate__(state)
         for group in self.param_groups:  # options that are younger than the state
             for name, default in self.defaults.items():
-                group.setdefault(name, default)
+                if name != "differentiable":  # torch adds it to the defaults of a copy
+                    group.setdefault(name, default)
 
-    @torch._disable_dynamo
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's, but the state keeps its own dtype, and is copied rather than shared with ``state_dict``."""
         super().load_state_dict(state_dict)
@@ -181,6 +183,49 @@ class DropIn(Optimizer):
             for name, value in state_dict["state"].get(key, {}).items():
                 if isinstance(value, Tensor):
                     self.state[param][name] = value.detach().clone().to(param.device)
+
+
+class EvaluatingDropIn(DropIn):
+    """A drop-in whose weights to be judged by are not those that gradients are taken at.
+
+    It begins ready for training. Which of the two the parameters hold is part of the state dict.
+    """
+
+    def __init__(self, params: ParamsT, **settings: Any) -> None:
+        super().__init__(params, evaluating=False, **settings)
+        if any(group["betas"][0] == 0 for group in self.param_groups):
+            message = f"{type(self).__name__}: the first of betas must be above 0, or the average cannot be recovered"
+            raise UsageError(message)
+
+    def eval(self) -> None:
+        """Put the weights to be judged by, and to be saved, into the parameters."""
+        self._exchange(evaluation=True)
+
+    def train(self) -> None:
+        """Put the weights that gradients are taken at back into the parameters."""
+        self._exchange(evaluation=False)
+
+    @torch.no_grad()
+    def _exchange(self, *, evaluation: bool) -> None:
+        for group in self.param_groups:
+            rule, hyper = self.rule_of(group), _numbers(group)
+            if group["evaluating"] == evaluation:
+                continue
+            for param in group["params"]:
+                held = self.state.get(param)
+                if held:
+                    leaf = torch.view_as_real(param) if param.is_complex() else param
+                    wide = leaf.float() if leaf.dtype in LOW else leaf
+                    state = State({slot.name: ListLeaves([held[slot.name]]) for slot in rule.slots})
+                    rule.exchange(ListLeaves([wide]), state, hyper, evaluation=evaluation)
+                    leaf.copy_(wide)
+            group["evaluating"] = evaluation
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        if group["evaluating"]:
+            message = f"{type(self).__name__} is in evaluation mode: call optimizer.train() before step()"
+            raise UsageError(message)
+        super()._step_group(group)
 
 
 def _start(rule: Rule, param: Tensor, state: dict[str, Any]) -> None:
@@ -215,10 +260,10 @@ def _gradients(rule: Rule, batch: _Batch, hyper: Mapping[str, float], *, maximiz
     elif any(grad.dtype != param.dtype for grad, param in zip(grads, params, strict=True)):
         grads = [grad.to(param.dtype) for grad, param in zip(grads, params, strict=True)]
     if maximize:
-        grads = list(torch._foreach_neg(grads))
+        grads = list(_torch._foreach_neg(grads))
     decay = hyper.get("weight_decay", 0.0)
     if rule.decay == "coupled" and decay:
-        grads = list(torch._foreach_add(grads, params, alpha=decay))
+        grads = list(_torch._foreach_add(grads, params, alpha=decay))
     return params, grads
 
 
@@ -240,13 +285,13 @@ def _measure(
 def _update(rule: Rule, batch: _Batch, hyper: Mapping[str, float], numbers: dict[str, Any], *, maximize: bool) -> None:
     params, grads = _gradients(rule, batch, hyper, maximize=maximize)
     if rule.decay == "decoupled" and hyper["weight_decay"]:
-        torch._foreach_mul_(params, 1 - hyper["lr"] * hyper["weight_decay"])
+        _torch._foreach_mul_(params, 1 - hyper["lr"] * hyper["weight_decay"])
     state = _state(rule, batch, numbers)
     if rule.draws:
         state.leaves = {**state.leaves, "draws": ListLeaves([torch.randn_like(param) for param in params])}
     rule.update(ListLeaves(params), ListLeaves(grads), state, hyper, batch.step)
     if params is not batch.params:
-        torch._foreach_copy_(batch.params, params)
+        _torch._foreach_copy_(batch.params, params)
 
 
 def _row_by_row(rule: Rule, param: Tensor, slots: Sequence[Tensor], group: Mapping[str, Any], step: int) -> bool:

@@ -10,7 +10,6 @@ from lanewise.lanes.roster import Roster
 from lanewise.optim.blocks import Block, lane_block, leaves_of
 from lanewise.optim.leaves import RowLeaves, rowwise
 from lanewise.optim.registry import rule
-from lanewise.optim.rule import Rule
 from lanewise.optim.schedules import factors
 
 FUSED_FROM = 4096
@@ -136,7 +135,7 @@ class LaneOptimizer:
         """The weights ``[L, P]`` to judge lanes by, made of ``values [L, P]`` where a rule's differ from them."""
         result = values
         for block in self._blocks:
-            if type(block.rule).exchange is Rule.exchange:
+            if not block.rule.evaluates:
                 continue
             result = values.clone() if result is values else result
             leaves = leaves_of(block.rule, self._buffer.layout, result[block.rows])

@@ -8,10 +8,12 @@ a trailing underscore works in place and returns the same leaves, without it the
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self, final
+from typing import Any, Final, Self, final
 
 import torch
 from torch import Tensor
+
+_torch: Final[Any] = torch  # its foreach operations are what torch.optim is made of, and untyped
 
 Scalar = float | Tensor
 """A number: one for all, or one per row ``[rows]`` in float64."""
@@ -177,63 +179,63 @@ class ListLeaves(Leaves):
     __slots__ = ()
 
     def mul_(self, other: Leaves | Scalar) -> Self:
-        torch._foreach_mul_(self.tensors, _operand(other))
+        _torch._foreach_mul_(self.tensors, _operand(other))
         return self
 
     def mul(self, other: Leaves | Scalar) -> Self:
-        return self.new(torch._foreach_mul(self.tensors, _operand(other)))
+        return self.new(_torch._foreach_mul(self.tensors, _operand(other)))
 
     def div_(self, other: Leaves | Scalar) -> Self:
-        torch._foreach_div_(self.tensors, _operand(other))
+        _torch._foreach_div_(self.tensors, _operand(other))
         return self
 
     def add_(self, other: Leaves | Scalar, scale: Scalar | None = None) -> Self:
         if isinstance(other, Leaves):
-            torch._foreach_add_(self.tensors, other.tensors, alpha=1.0 if scale is None else scale)
+            _torch._foreach_add_(self.tensors, other.tensors, alpha=1.0 if scale is None else scale)
         else:
-            torch._foreach_add_(self.tensors, other if scale is None else other * scale)
+            _torch._foreach_add_(self.tensors, other if scale is None else other * scale)
         return self
 
     def add(self, other: Leaves | Scalar, scale: Scalar | None = None) -> Self:
         if isinstance(other, Leaves):
-            return self.new(torch._foreach_add(self.tensors, other.tensors, alpha=1.0 if scale is None else scale))
-        return self.new(torch._foreach_add(self.tensors, other if scale is None else other * scale))
+            return self.new(_torch._foreach_add(self.tensors, other.tensors, alpha=1.0 if scale is None else scale))
+        return self.new(_torch._foreach_add(self.tensors, other if scale is None else other * scale))
 
     def addcmul_(self, one: Leaves, other: Leaves, scale: Scalar) -> Self:
-        torch._foreach_addcmul_(self.tensors, one.tensors, other.tensors, value=scale)
+        _torch._foreach_addcmul_(self.tensors, one.tensors, other.tensors, value=scale)
         return self
 
     def addcdiv_(self, one: Leaves, other: Leaves, scale: Scalar) -> Self:
-        torch._foreach_addcdiv_(self.tensors, one.tensors, other.tensors, value=scale)
+        _torch._foreach_addcdiv_(self.tensors, one.tensors, other.tensors, value=scale)
         return self
 
     def lerp_(self, other: Leaves, weight: Scalar) -> Self:
-        torch._foreach_lerp_(self.tensors, other.tensors, weight)
+        _torch._foreach_lerp_(self.tensors, other.tensors, weight)
         return self
 
     def lerp(self, other: Leaves, weight: Scalar) -> Self:
-        return self.new(torch._foreach_lerp(self.tensors, other.tensors, weight))
+        return self.new(_torch._foreach_lerp(self.tensors, other.tensors, weight))
 
     def copy_(self, other: Leaves) -> Self:
-        torch._foreach_copy_(self.tensors, other.tensors)
+        _torch._foreach_copy_(self.tensors, other.tensors)
         return self
 
     def maximum_(self, other: Leaves) -> Self:
-        torch._foreach_maximum_(self.tensors, other.tensors)
+        _torch._foreach_maximum_(self.tensors, other.tensors)
         return self
 
     def sqrt(self) -> Self:
-        return self.new(torch._foreach_sqrt(self.tensors))
+        return self.new(_torch._foreach_sqrt(self.tensors))
 
     def sqrt_(self) -> Self:
-        torch._foreach_sqrt_(self.tensors)
+        _torch._foreach_sqrt_(self.tensors)
         return self
 
     def abs(self) -> Self:
-        return self.new(torch._foreach_abs(self.tensors))
+        return self.new(_torch._foreach_abs(self.tensors))
 
     def sign_(self) -> Self:
-        torch._foreach_sign_(self.tensors)
+        _torch._foreach_sign_(self.tensors)
         return self
 
     def dot(self, other: Leaves) -> float:
@@ -244,7 +246,7 @@ class ListLeaves(Leaves):
         return _item([leaf.abs().sum(dtype=torch.float64) for leaf in self.tensors])
 
 
-def _pairs(leaves: Leaves, other: Leaves | Scalar) -> Iterator[tuple[Tensor, Tensor | float]]:
+def _pairs(leaves: Leaves, other: Leaves | Scalar) -> Iterator[tuple[Tensor, Tensor]]:
     if isinstance(other, Leaves):
         return zip(leaves.tensors, other.tensors, strict=True)
     return ((leaf, rowwise(other, leaf)) for leaf in leaves.tensors)

@@ -3,11 +3,15 @@
 from lanewise.errors import UsageError
 from lanewise.optim.adam import AdamRule
 from lanewise.optim.adamw import AdamWRule
+from lanewise.optim.dog import DoGRule
 from lanewise.optim.gd import GradientDescentRule
+from lanewise.optim.lion import LionRule
 from lanewise.optim.momentum import MomentumRule
+from lanewise.optim.muon import MuonRule
 from lanewise.optim.nesterov import NesterovRule
 from lanewise.optim.rmsprop import RMSpropRule
 from lanewise.optim.rule import Rule
+from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamWRule
 from lanewise.optim.sgd import SGDRule
 
 RULES: dict[str, Rule] = {
@@ -20,6 +24,10 @@ RULES: dict[str, Rule] = {
         RMSpropRule(),
         AdamRule(),
         AdamWRule(),
+        LionRule(),
+        MuonRule(),
+        ScheduleFreeAdamWRule(),
+        DoGRule(),
     )
 }
 

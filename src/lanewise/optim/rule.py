@@ -96,6 +96,11 @@ class Rule(ABC):
         ``hyper["lr"]`` has the schedule already applied; ``step`` counts from 1.
         """
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether :meth:`exchange` does anything."""
+        return type(self).exchange is not Rule.exchange
+
     def exchange(self, params: Leaves, state: State, hyper: HyperValues, *, evaluation: bool) -> None:
         """Turn the weights that gradients are taken at into those to be judged by (``evaluation``), in place, or back.
 
