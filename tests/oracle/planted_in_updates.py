@@ -183,9 +183,7 @@ def decay_of_adamw_ignores_the_schedule(patch: Patch) -> None:
 @planted
 def fused_kernel_counts_from_zero(patch: Patch) -> None:
     # torch's kernel would divide by zero at step 0, so the bug is a count that stands still at 1.
-    around(
-        patch, AdamRule, "fused", lambda fused, self, rows, hyper, step: fused(self, rows, hyper, torch.ones_like(step))
-    )
+    around(patch, AdamRule, "fused", lambda fused, self, rows, hyper, step: fused(self, rows, hyper, 1.0))
 
 
 @planted

@@ -46,7 +46,7 @@ class AdamRule(Rule):
             for square in state["mean_square"]
         ]
 
-    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: Tensor) -> bool:
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, means, squares = tensors
         # the kernels behind torch.optim.Adam(fused=True) and AdamW(fused=True)
         kernel = torch.ops.aten._fused_adamw_ if self.decay == "decoupled" else torch.ops.aten._fused_adam_
@@ -56,7 +56,7 @@ class AdamRule(Rule):
             list(means),
             list(squares),
             [],
-            [step] * len(params),
+            [torch.tensor(step, dtype=torch.float32, device=params[0].device)] * len(params),
             lr=hyper["lr"],
             beta1=hyper["beta1"],
             beta2=hyper["beta2"],

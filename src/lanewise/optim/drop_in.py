@@ -34,25 +34,35 @@ class _Batch:
     def columns(self) -> list[list[Tensor]]:
         return [self.params, self.grads, *self.slots]
 
+    def span(self, first: int, last: int) -> "_Batch":
+        """The leaves from ``first`` up to ``last``."""
+        slots = [column[first:last] for column in self.slots]
+        return _Batch(self.step, self.params[first:last], self.grads[first:last], slots)
+
     def blocks(self) -> Iterator["_Batch"]:
         """Pieces of about :data:`BLOCK` elements, so that a pass of several operations reads memory once."""
-        pending = _Batch(self.step, slots=[[] for _ in self.slots])
-        held = 0
-        for pieces in zip(*self.columns(), strict=True):
-            size = pieces[0].numel()
-            if size > BLOCK and all(piece.is_contiguous() for piece in pieces):
-                flat = [piece.view(-1).split(BLOCK) for piece in pieces]
-                for cut in zip(*flat, strict=True):
-                    yield _Batch(self.step, [cut[0]], [cut[1]], [[slot] for slot in cut[2:]])
+        first, held = 0, 0
+        for at, size in enumerate(map(Tensor.numel, self.params)):
+            if held + size <= BLOCK:
+                held += size
                 continue
-            if held and held + size > BLOCK:
-                yield pending
-                pending, held = _Batch(self.step, slots=[[] for _ in self.slots]), 0
-            for column, piece in zip(pending.columns(), pieces, strict=True):
-                column.append(piece)
-            held += size
-        if held:
-            yield pending
+            if at > first:
+                yield self.span(first, at)
+            first, held = at, size
+            if size > BLOCK:
+                yield from self.span(at, at + 1).pieces()
+                first, held = at + 1, 0
+        if first < len(self.params):
+            yield self.span(first, len(self.params))
+
+    def pieces(self) -> Iterator["_Batch"]:
+        """The one large leaf in pieces, if it and what belongs to it lie alike in memory."""
+        leaves = [column[0] for column in self.columns()]
+        if not all(map(Tensor.is_contiguous, leaves)):
+            yield self
+            return
+        for param, grad, *slots in zip(*(leaf.view(-1).split(BLOCK) for leaf in leaves), strict=True):
+            yield _Batch(self.step, [param], [grad], [[slot] for slot in slots])
 
 
 class DropIn(Optimizer):
@@ -133,36 +143,37 @@ class DropIn(Optimizer):
     def _gather(self, rule: Rule, group: Mapping[str, Any]) -> list[_Batch]:
         """The leaves that have a gradient, with their state; counts their step."""
         names = [slot.name for slot in rule.slots]
+        states, strided = self.state, torch.strided
         batches: dict[tuple[Any, ...], _Batch] = {}
-        for param in group["params"]:
-            grad = param.grad
+        last: tuple[Any, ...] = (0, None, None)
+        batch = _Batch(0)
+        for whole in group["params"]:
+            param, grad = whole, whole.grad
             if grad is None:
                 continue
-            state = self.state[param]
+            state = states[param]
             if len(state) <= len(names):
                 _start(rule, param, state)
             state["step"] = step = state["step"] + 1
-            key = (step, param.dtype, param.device)
-            batch = batches.get(key)
-            if batch is None:
-                batches[key] = batch = _Batch(step, slots=[[] for _ in names])
+            dtype, device = param.dtype, param.device
+            if step != last[0] or dtype is not last[1] or device != last[2]:  # most often it is as for the one before
+                last = (step, dtype, device)
+                if last not in batches:
+                    batches[last] = _Batch(step, slots=[[] for _ in names])
+                batch = batches[last]
             slots = [state[name] for name in names]
-            if grad.layout is not torch.strided:
+            if grad.layout is not strided:
                 if rule.sparse is None:
                     _refuse_sparse(type(self).__name__, param)
                 if _row_by_row(rule, param, slots, group, step):
                     continue
                 grad = grad.to_dense()
-            if param.is_complex():
-                batch.params.append(torch.view_as_real(param))
-                batch.grads.append(torch.view_as_real(grad))
+            if dtype.is_complex:
+                param, grad = torch.view_as_real(param), torch.view_as_real(grad)
             elif rule.per_weight:
-                batch.params.append(param.unsqueeze(0))
-                batch.grads.append(grad.unsqueeze(0))
-                slots = [slot.unsqueeze(0) for slot in slots]
-            else:
-                batch.params.append(param)
-                batch.grads.append(grad)
+                param, grad, slots = param.unsqueeze(0), grad.unsqueeze(0), [slot.unsqueeze(0) for slot in slots]
+            batch.params.append(param)
+            batch.grads.append(grad)
             for column, slot in zip(batch.slots, slots, strict=True):
                 column.append(slot)
         return [batch for batch in batches.values() if batch.params]
@@ -182,7 +193,7 @@ class DropIn(Optimizer):
         for key, param in zip(saved, params, strict=True):
             for name, value in state_dict["state"].get(key, {}).items():
                 if isinstance(value, Tensor):
-                    self.state[param][name] = value.detach().clone().to(param.device)
+                    self.state[param][name] = _laid_out_as(param, value)
 
 
 class EvaluatingDropIn(DropIn):
@@ -228,6 +239,14 @@ class EvaluatingDropIn(DropIn):
         super()._step_group(group)
 
 
+def _laid_out_as(param: Tensor, value: Tensor) -> Tensor:
+    """A copy of ``value`` on the device of ``param``, and in its layout if it has its shape."""
+    result = value.detach().to(param.device, copy=True)
+    if result.shape == param.shape and result.stride() != param.stride():
+        return torch.empty_like(param, dtype=value.dtype).copy_(result)
+    return result
+
+
 def _start(rule: Rule, param: Tensor, state: dict[str, Any]) -> None:
     """Make what is missing of the state of one parameter."""
     if param.is_complex() and rule.per_weight:
@@ -246,10 +265,10 @@ def _fuse(rule: Rule, batch: _Batch, hyper: Mapping[str, float]) -> bool:
     first = batch.params[0]
     if rule.numbers or first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
         return False
-    columns = batch.columns()
-    if any(piece.stride() != pieces[0].stride() for pieces in zip(*columns, strict=True) for piece in pieces[1:]):
+    # the kernels walk through memory; the state has the layout of its parameter
+    if not (all(map(Tensor.is_contiguous, batch.params)) and all(map(Tensor.is_contiguous, batch.grads))):
         return False
-    return rule.fused(columns, hyper, torch.tensor(float(batch.step), device=first.device))
+    return rule.fused(batch.columns(), hyper, float(batch.step))
 
 
 def _gradients(rule: Rule, batch: _Batch, hyper: Mapping[str, float], *, maximize: bool) -> tuple[list[Tensor], ...]:
@@ -257,8 +276,6 @@ def _gradients(rule: Rule, batch: _Batch, hyper: Mapping[str, float], *, maximiz
     params, grads = batch.params, batch.grads
     if params[0].dtype in LOW:
         params, grads = [param.float() for param in params], [grad.float() for grad in grads]
-    elif any(grad.dtype != param.dtype for grad, param in zip(grads, params, strict=True)):
-        grads = [grad.to(param.dtype) for grad, param in zip(grads, params, strict=True)]
     if maximize:
         grads = list(_torch._foreach_neg(grads))
     decay = hyper.get("weight_decay", 0.0)

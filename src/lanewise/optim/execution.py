@@ -117,7 +117,7 @@ class LaneOptimizer:
         method, hyper = block.rule, block.hyper
         if block.fused:
             # the decay of a lane is not for all of its weights, and has been applied to those it is for
-            steps = taken.float()
+            steps = taken.tolist()
             settings = {name: column.tolist() for name, column in hyper.items()}
             settings["weight_decay"] = [0.0] * len(steps)
             for row, tensors in enumerate(block.fused):

@@ -33,7 +33,7 @@ class MomentumRule(Rule):
         velocity = state["velocity"].mul_(hyper["momentum"]).add_(grads)
         params.add_(velocity, -hyper["lr"])
 
-    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: Tensor) -> bool:
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, velocities = tensors
         torch.ops.aten._fused_sgd_(  # the kernel behind torch.optim.SGD(fused=True)
             list(params),

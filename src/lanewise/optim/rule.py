@@ -117,10 +117,10 @@ class Rule(ABC):
         del state, step
         return [hyper["lr"]]
 
-    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: Tensor) -> bool:
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         """Run torch's fused kernel on leaves of one row, if there is one that does the same arithmetic.
 
-        ``tensors`` holds ``[params, grads, *slots]``, each a list, ``step`` a float32 scalar that counts from 1.
+        ``tensors`` holds ``[params, grads, *slots]``, each a list; ``step`` counts from 1.
         The kernel applies ``hyper["weight_decay"]``. Returns False when there is no such kernel.
         """
         del tensors, hyper, step

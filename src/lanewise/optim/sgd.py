@@ -31,7 +31,7 @@ class SGDRule(Rule):
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         params.add_(grads, -hyper["lr"])
 
-    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: Tensor) -> bool:
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads = tensors
         torch.ops.aten._fused_sgd_(
             list(params),

@@ -210,7 +210,7 @@ def _fused_is_the_same(rule: Rule) -> None:
             [(_curvature(leaf) * leaf)[0] for leaf in fused],
         ]
         tensors += [[leaf[0] for leaf in states[1][slot.name]] for slot in rule.slots]
-        if not rule.fused(tensors, settings, torch.tensor(float(step))):
+        if not rule.fused(tensors, settings, float(step)):
             return
     same = all(torch.allclose(one, other, rtol=1e-5, atol=1e-7) for one, other in zip(plain, fused, strict=True))
     assert same, f"{rule.name}: its fused kernel does something else"
