@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
 from lanewise.models.base import StackedModel, Width
 from lanewise.models.linear import StackedLinear
 from lanewise.models.mlp import ACTIVATIONS, StackedMLP
+from lanewise.optim.leaves import Leaves, Scalar
 from lanewise.optim.registry import RULES
-from lanewise.optim.rule import Leaves, State
-from lanewise.optim.sgd import SGD
+from lanewise.optim.rule import HyperValues, State
+from lanewise.optim.sgd import SGDRule
 from lanewise.search.halving import Halving
 from lanewise.search.never import NeverPrune
 from lanewise.search.policy import Decision, Policy, Standing
@@ -52,20 +52,33 @@ def test_stacked_models(name: str) -> None:
     check_stacked_model(lambda: build(width), dense=width.dense, levels=width.levels)
 
 
-class _Climbs(SGD):  # pyright: ignore[reportGeneralTypeIssues]  # final for users; here it is broken on purpose
+class _Climbs(SGDRule):
     name = "climbs"
 
-    def update(self, params: Leaves, grads: Leaves, state: State, hyper: dict[str, Tensor], step: Tensor) -> None:
-        for param, grad in zip(params, grads, strict=True):
-            param.add_(grad * 0.05)
+    def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        params.add_(grads, 0.05)
 
 
-class _Mixes(SGD):  # pyright: ignore[reportGeneralTypeIssues]  # see above
+class _Mixes(SGDRule):
     name = "mixes"
 
-    def update(self, params: Leaves, grads: Leaves, state: State, hyper: dict[str, Tensor], step: Tensor) -> None:
+    def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         for param, grad in zip(params, grads, strict=True):
             param.sub_(0.05 * grad * (1 + 1e-9 * torch.nan_to_num(grad).sum()))
+
+
+class _Peeks(SGDRule):
+    name = "peeks"
+
+    def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        params.add_(grads, -hyper["lr"] / (1 + grads.square_sum()))
+
+
+class _IsLostInEvaluation(SGDRule):
+    name = "lost"
+
+    def exchange(self, params: Leaves, state: State, hyper: HyperValues, *, evaluation: bool) -> None:
+        params.mul_(0.5)
 
 
 class _DropsTheBest(Policy):
@@ -76,10 +89,18 @@ class _DropsTheBest(Policy):
         return Decision(keep=tuple(int(p) for p in standing.protected.nonzero()[0]), words="protected only")
 
 
-@pytest.mark.parametrize(("rule", "words"), [(_Climbs(), "does not descend"), (_Mixes(), "depends on its neighbours")])
-def test_a_broken_rule_is_caught(rule: SGD, words: str) -> None:
+BROKEN = {
+    "does not descend": _Climbs(),
+    "depends on its neighbours": _Mixes(),
+    "only measure may": _Peeks(),
+    "do not come back": _IsLostInEvaluation(),
+}
+
+
+@pytest.mark.parametrize("words", BROKEN)
+def test_a_broken_rule_is_caught(words: str) -> None:
     with pytest.raises(AssertionError, match=words):
-        check_rule(rule)
+        check_rule(BROKEN[words])
 
 
 def test_a_broken_policy_is_caught() -> None:

@@ -13,7 +13,7 @@ from lanewise.models import layers
 from lanewise.models.base import Inputs, StackedModel
 from lanewise.models.mlp import StackedMLP
 from lanewise.optim.execution import LaneOptimizer
-from lanewise.optim.rule import rowwise
+from lanewise.optim.leaves import rowwise
 from lanewise.training import stack as stack_module
 from lanewise.training import step as step_module
 from lanewise.training.stack import Stack

@@ -11,13 +11,13 @@ from lanewise.lanes.buffer import LaneBuffer
 from lanewise.models import layers, mlp
 from lanewise.models.mlp import StackedMLP
 from lanewise.optim import adam, execution
-from lanewise.optim.adam import Adam
-from lanewise.optim.adamw import AdamW
+from lanewise.optim.adam import AdamRule
+from lanewise.optim.adamw import AdamWRule
 from lanewise.optim.execution import LaneOptimizer
-from lanewise.optim.momentum import Momentum
-from lanewise.optim.nesterov import Nesterov
-from lanewise.optim.rmsprop import RMSprop
-from lanewise.optim.rule import rowwise
+from lanewise.optim.leaves import rowwise
+from lanewise.optim.momentum import MomentumRule
+from lanewise.optim.nesterov import NesterovRule
+from lanewise.optim.rmsprop import RMSpropRule
 from lanewise.training.guard import Guard
 from lanewise.training.stack import Stack
 
@@ -112,7 +112,7 @@ def l1_threshold_knows_no_rate(patch: Patch) -> None:
 
 @planted
 def l1_threshold_is_in_the_plain_metric(patch: Patch) -> None:
-    for kind in (Adam, RMSprop):
+    for kind in (AdamRule, RMSpropRule):
         patch.setattr(kind, "metric", lambda self, state, hyper, step: [hyper["lr"]])
 
 
@@ -126,7 +126,7 @@ def bias_correction_is_one_step_late(patch: Patch) -> None:
 
 @planted
 def epsilon_is_inside_the_root(patch: Patch) -> None:
-    def inside(update: Any, self: Adam, params: Any, grads: Any, *rest: Any) -> None:
+    def inside(update: Any, self: AdamRule, params: Any, grads: Any, *rest: Any) -> None:
         state, hyper, step = rest
         before = [param.clone() for param in params]
         update(self, params, grads, state, hyper, step)
@@ -136,41 +136,41 @@ def epsilon_is_inside_the_root(patch: Patch) -> None:
             epsilon = rowwise(hyper["eps"], square)
             param.copy_(old + (param - old) * (true.sqrt() + epsilon) / (true + epsilon).sqrt())
 
-    around(patch, Adam, "update", inside)
+    around(patch, AdamRule, "update", inside)
 
 
 @planted
 def momentum_is_dampened(patch: Patch) -> None:
-    def dampened(update: Any, self: Momentum, params: Any, grads: Any, *rest: Any) -> None:
+    def dampened(update: Any, self: MomentumRule, params: Any, grads: Any, *rest: Any) -> None:
         state, hyper, step = rest
-        update(self, params, [grad * rowwise(1 - hyper["momentum"], grad) for grad in grads], state, hyper, step)
+        update(self, params, grads.mul(1 - hyper["momentum"]), state, hyper, step)
 
-    around(patch, Momentum, "update", dampened)
+    around(patch, MomentumRule, "update", dampened)
 
 
 @planted
 def nesterov_does_not_look_ahead(patch: Patch) -> None:
-    patch.setattr(Nesterov, "update", Momentum.update)
+    patch.setattr(NesterovRule, "update", MomentumRule.update)
 
 
 @planted
 def rmsprop_remembers_the_wrong_share(patch: Patch) -> None:
-    def swapped(update: Any, self: RMSprop, params: Any, grads: Any, *rest: Any) -> None:
+    def swapped(update: Any, self: RMSpropRule, params: Any, grads: Any, *rest: Any) -> None:
         state, hyper, step = rest
         update(self, params, grads, state, {**hyper, "alpha": 1 - hyper["alpha"]}, step)
 
-    around(patch, RMSprop, "update", swapped)
+    around(patch, RMSpropRule, "update", swapped)
 
 
 @planted
 def decay_of_adamw_is_coupled(patch: Patch) -> None:
-    patch.setattr(AdamW, "decoupled_decay", False)
+    patch.setattr(AdamWRule, "decay", "coupled")
 
 
 @planted
 def decay_of_adamw_ignores_the_schedule(patch: Patch) -> None:
     def peak(update: Any, self: LaneOptimizer, block: Any) -> None:
-        if block.rule.decoupled_decay:
+        if block.rule.decay == "decoupled":
             weights = self._buffer.values[block.rows, : self._penalised]
             wrong = 1 - block.peak * block.hyper["weight_decay"]
             right = 1 - block.hyper["lr"] * block.hyper["weight_decay"]
@@ -183,7 +183,7 @@ def decay_of_adamw_ignores_the_schedule(patch: Patch) -> None:
 @planted
 def fused_kernel_counts_from_zero(patch: Patch) -> None:
     # torch's kernel would divide by zero at step 0, so the bug is a count that stands still at 1.
-    around(patch, Adam, "fused", lambda fused, self, rows, hyper, step: fused(self, rows, hyper, torch.ones_like(step)))
+    around(patch, AdamRule, "fused", lambda fused, self, rows, hyper, step: fused(self, rows, hyper, 1.0))
 
 
 @planted

@@ -15,7 +15,20 @@ TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
 ENSEMBLES = ("auto", "always", "never")
 DEVICES = ("auto", "cpu")
-OPTIMIZERS = ("lbfgs", "adamw", "adam", "rmsprop", "nesterov", "momentum", "sgd", "gd")
+OPTIMIZERS = (
+    "lbfgs",
+    "adamw",
+    "adam",
+    "rmsprop",
+    "nesterov",
+    "momentum",
+    "sgd",
+    "gd",
+    "lion",
+    "muon",
+    "schedule_free_adamw",
+    "dog",
+)
 
 data = section("Data")
 race = section("Race")

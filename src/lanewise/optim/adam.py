@@ -1,13 +1,16 @@
 """Adam (Kingma & Ba 2015), with its bias correction."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.hyper import Hyper
-from lanewise.optim.rule import DECAY, Leaves, Rule, State, bias_correction, rowwise
+from lanewise.optim.drop_in import DropIn
+from lanewise.optim.leaves import Leaves, Scalar, bias_correction, rowwise, square_root
+from lanewise.optim.rule import DECAY, HyperValues, Rule, Slot, State
 
 ADAM_RATE = Hyper(name="lr", default=1e-3, low=1e-4, high=0.1, scale="log", words="learning rate")
 BETA1 = Hyper(name="beta1", default=0.9, low=0.8, high=0.99, words="memory of the mean gradient")
@@ -15,52 +18,85 @@ BETA2 = Hyper(name="beta2", default=0.999, low=0.95, high=0.9999, words="memory 
 EPSILON = Hyper(name="eps", default=1e-8, words="keeps the quotient finite; outside the root, after correction")
 
 
-class Adam(Rule):
+class AdamRule(Rule):
     """``m <- b1 m + (1-b1) g``; ``v <- b2 v + (1-b2) g^2``; ``theta <- theta - lr m' / (sqrt(v') + eps)``.
 
     ``m' = m / (1 - b1^t)`` and ``v' = v / (1 - b2^t)`` undo the start at zero. Without them the step
     is 3.2 times too long at t = 1 and 6.6 times at t = 12 for the usual betas. ``weight_decay`` is
-    added to the gradient, as a penalty of the loss would be; :class:`AdamW` decouples it.
+    added to the gradient, as a penalty of the loss would be; :class:`AdamWRule` decouples it.
     """
 
     name: ClassVar[str] = "adam"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADAM_RATE, BETA1, BETA2, EPSILON, DECAY)
-    slots: ClassVar[tuple[str, ...]] = ("mean", "mean_square")
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("mean_square"))
 
-    def update(self, params: Leaves, grads: Leaves, state: State, hyper: Mapping[str, Tensor], step: Tensor) -> None:
-        length = hyper["lr"] / bias_correction(hyper["beta1"], step)
-        root_correction = bias_correction(hyper["beta2"], step).sqrt()
-        slots = zip(params, grads, state["mean"], state["mean_square"], strict=True)
-        for param, grad, mean, square in slots:
-            mean.lerp_(grad, rowwise(1 - hyper["beta1"], param))
-            keep = rowwise(hyper["beta2"], param)
-            square.mul_(keep).addcmul_(grad, grad * (1 - keep))
-            root = square.sqrt().div_(rowwise(root_correction, param)).add_(rowwise(hyper["eps"], param))
-            param.addcdiv_(mean * rowwise(-length, param), root)
+    def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        beta1, beta2 = hyper["beta1"], hyper["beta2"]
+        length = hyper["lr"] / bias_correction(beta1, step)
+        mean = state["mean"].lerp_(grads, 1 - beta1)
+        square = state["mean_square"].mul_(beta2).addcmul_(grads, grads, 1 - beta2)
+        root = square.sqrt().div_(square_root(bias_correction(beta2, step))).add_(hyper["eps"])
+        params.addcdiv_(mean, root, -length)
 
-    def metric(self, state: State, hyper: Mapping[str, Tensor], step: Tensor) -> list[Tensor]:
-        correction = bias_correction(hyper["beta2"], step).sqrt()
+    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
+        correction = square_root(bias_correction(hyper["beta2"], step))
         return [
             rowwise(hyper["lr"], square)
             / square.sqrt().div_(rowwise(correction, square)).add_(rowwise(hyper["eps"], square))
             for square in state["mean_square"]
         ]
 
-    def fused(self, rows: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: Tensor) -> bool:
-        params, grads, means, squares = rows
-        torch.ops.aten._fused_adam_(  # the kernel behind torch.optim.Adam(fused=True)
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
+        params, grads, means, squares = tensors
+        # the kernels behind torch.optim.Adam(fused=True) and AdamW(fused=True)
+        kernel = torch.ops.aten._fused_adamw_ if self.decay == "decoupled" else torch.ops.aten._fused_adam_
+        kernel(
             list(params),
             list(grads),
             list(means),
             list(squares),
             [],
-            [step] * len(params),
+            [torch.tensor(step, dtype=torch.float32, device=params[0].device)] * len(params),
             lr=hyper["lr"],
             beta1=hyper["beta1"],
             beta2=hyper["beta2"],
-            weight_decay=0.0,
+            weight_decay=hyper["weight_decay"],
             eps=hyper["eps"],
             amsgrad=False,
             maximize=False,
         )
         return True
+
+
+@final
+class Adam(DropIn):
+    """Adam: steps of about lr, whatever the size of the gradient (:class:`AdamRule` has the formula).
+
+    ``betas`` are the memories of the mean gradient and of the mean square; ``eps`` is added outside the root, after the
+    correction; ``weight_decay`` is added to the gradient as ``weight_decay theta``.
+
+    Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
+
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -100.0]))
+    >>> optimizer = Adam([weight], lr=0.1)
+    >>> weight.square().sum().backward()
+    >>> optimizer.step()
+    >>> [round(value, 4) for value in weight.tolist()]
+    [0.9, -99.9]
+
+    Kingma & Ba 2015, "Adam: a method for stochastic optimization": alpha is ``lr``.
+    """
+
+    rule = AdamRule()
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)

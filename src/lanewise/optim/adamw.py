@@ -2,21 +2,17 @@
 
 from typing import ClassVar, final
 
-from lanewise.lanes.hyper import Hyper
-from lanewise.optim.adam import ADAM_RATE, BETA1, BETA2, EPSILON, Adam
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-DECOUPLED_DECAY = Hyper(
-    name="weight_decay",
-    default=0.01,
-    low=1e-4,
-    high=0.3,
-    scale="log",
-    words="decoupled weight decay, multiplied by lr",
-)
+from lanewise.lanes.hyper import Hyper
+from lanewise.optim.adam import ADAM_RATE, BETA1, BETA2, EPSILON, AdamRule
+from lanewise.optim.drop_in import DropIn
+from lanewise.optim.rule import DECOUPLED_DECAY
 
 
 @final
-class AdamW(Adam):
+class AdamWRule(AdamRule):
     """``theta <- (1 - lr weight_decay) theta``, then Adam's step.
 
     torch's convention: the decay is multiplied by lr, schedule included; in the paper it is not.
@@ -24,4 +20,39 @@ class AdamW(Adam):
 
     name: ClassVar[str] = "adamw"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADAM_RATE, BETA1, BETA2, EPSILON, DECOUPLED_DECAY)
-    decoupled_decay: ClassVar[bool] = True
+    decay = "decoupled"
+
+
+@final
+class AdamW(DropIn):
+    """AdamW: ``theta <- (1 - lr weight_decay) theta``, then the step of :class:`Adam` (:class:`AdamWRule`).
+
+    ``betas`` and ``eps`` as for :class:`Adam`. ``weight_decay`` is multiplied by lr, schedule included: torch's
+    convention; in the paper it is multiplied by the schedule alone.
+
+    Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
+
+    >>> import torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -100.0]))
+    >>> optimizer = AdamW([weight], lr=0.1, weight_decay=0.1)
+    >>> weight.square().sum().backward()
+    >>> optimizer.step()
+    >>> [round(value, 4) for value in weight.tolist()]
+    [0.89, -98.9]
+
+    Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
+    """
+
+    rule = AdamWRule()
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)

@@ -1,35 +1,22 @@
 """Runs the rules of a stack over its lane buffer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.roster import Roster
+from lanewise.optim.blocks import Block, lane_block, leaves_of
+from lanewise.optim.leaves import RowLeaves, rowwise
 from lanewise.optim.registry import rule
-from lanewise.optim.rule import Rule, rowwise
 from lanewise.optim.schedules import factors
 
 FUSED_FROM = 4096
 """Parameters per lane from which one fused call per row beats one vectorized pass over all rows."""
 
-
-@dataclass
-class _Block:
-    """Consecutive rows that the same rule updates, with its state ``[R, P]`` per slot.
-
-    ``leaves`` holds for each row ``[params, grads, *slots]`` as the fused kernels take them; making these
-    views anew at every step would cost as much as the update of a small network.
-    """
-
-    rule: Rule
-    rows: slice
-    slots: dict[str, Tensor]
-    hyper: dict[str, Tensor]
-    peak: Tensor
-    leaves: list[list[list[Tensor]]]
+FUSED_SLOTS = 2
+"""Slots from which it does: a rule of one or two operations has nothing to fuse."""
 
 
 class LaneOptimizer:
@@ -44,7 +31,7 @@ class LaneOptimizer:
         self.taken = 0
         self._build(roster, buffer)
 
-    def _build(self, roster: Roster, buffer: LaneBuffer, slots: Mapping[str, Tensor] | None = None) -> None:
+    def _build(self, roster: Roster, buffer: LaneBuffer) -> None:
         values = buffer.values
         self._buffer = buffer
         self._penalised = buffer.layout.penalised
@@ -55,20 +42,18 @@ class LaneOptimizer:
         self._rate_factor = torch.ones(len(roster), dtype=torch.float64)
         # Steps behind each lane's state: a lane that was rewound has taken fewer than the stack.
         self._steps = torch.zeros(len(roster), dtype=torch.float64)
-        self._blocks: list[_Block] = []
+        self._blocks: list[Block] = []
         for name, rows in roster.blocks():
-            method = rule(name)
-            lanes = roster.lanes[rows]
-            hyper = {
-                spec.name: torch.tensor(
-                    [lane.candidate.number(spec.name, float(spec.default)) for lane in lanes], dtype=torch.float64
-                )
-                for spec in method.hypers
-            }
-            state = {slot: torch.zeros_like(values[rows]) for slot in method.slots}
-            pieces = [values[rows], buffer.gradients[rows], *state.values()]
-            leaves = [[[piece[row]] for piece in pieces] for row in range(len(lanes))] if self._fuses(values) else []
-            self._blocks.append(_Block(method, rows, state, hyper, hyper["lr"].clone(), leaves))
+            block = lane_block(rule(name), rows, roster.lanes[rows], buffer)
+            decay = block.hyper.get("weight_decay", 0.0) if block.rule.decay == "coupled" else 0.0
+            # Asked once: a look at a tensor costs as much as an operation on a small one.
+            block.decays = bool((self._l2[rows] + decay > 0).any())
+            block.shrinks = bool((self._l1[rows] > 0).any())
+            if self._fuses(block, values):
+                pieces = [values[rows], buffer.gradients[rows], *block.slots.values()]
+                block.fused = [[[piece[row]] for piece in pieces] for row in range(rows.stop - rows.start)]
+            self._blocks.append(block)
+        self._clips = bool((self._clip > 0).any())
         self._factors = self._schedule_table(roster)
 
     def _schedule_table(self, roster: Roster) -> Tensor:
@@ -94,7 +79,7 @@ class LaneOptimizer:
         self._buffer.refresh()
 
     def _clip_gradients(self) -> None:
-        if not bool((self._clip > 0).any()):
+        if not self._clips:
             return
         gradients = self._buffer.gradients
         norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
@@ -102,40 +87,60 @@ class LaneOptimizer:
         # where() and not a product: a lane without a limit must not even be multiplied by 1 x inf
         gradients.mul_(torch.where((limit > 0) & (norms > limit), limit / norms, torch.ones_like(norms)))
 
-    def _update(self, block: _Block) -> None:
+    def _update(self, block: Block) -> None:
         rows, method, hyper = block.rows, block.rule, block.hyper
-        values, gradients = self._buffer.values[rows], self._buffer.gradients[rows]
-        weights, slopes = values[:, : self._penalised], gradients[:, : self._penalised]
-        penalty = self._l2[rows]
-        if not method.decoupled_decay and "weight_decay" in hyper:
-            penalty = penalty + hyper["weight_decay"]
-        if bool((penalty > 0).any()):
-            slopes.addcmul_(weights, rowwise(penalty, weights))
-        if method.decoupled_decay:
-            weights.mul_(rowwise(1 - hyper["lr"] * hyper["weight_decay"], weights))
         taken = self._steps[rows]
-        self._run(block, values, gradients, taken)
-        l1 = self._l1[rows]
-        if bool((l1 > 0).any()):
-            state = {name: [slot[:, : self._penalised]] for name, slot in block.slots.items()}
-            (metric,) = method.metric(state, hyper, taken)
-            soft_threshold(weights, metric if metric.dim() > 1 else rowwise(metric, weights), rowwise(l1, weights))
+        weights = self._buffer.values[rows, : self._penalised]
+        if block.decays:
+            penalty = self._l2[rows]
+            if method.decay == "coupled" and "weight_decay" in hyper:
+                penalty = penalty + hyper["weight_decay"]
+            self._buffer.gradients[rows, : self._penalised].addcmul_(weights, rowwise(penalty, weights))
+        if method.numbers:
+            whole = block.whole
+            method.measure(whole.params, whole.grads, whole.state, hyper, taken)
+        if method.decay == "decoupled":
+            weights.mul_(rowwise(1 - hyper["lr"] * hyper["weight_decay"], weights))
+        self._run(block, taken)
+        if block.shrinks:
+            (metric,) = method.metric(block.penalised, hyper, taken)
+            metric = metric if isinstance(metric, Tensor) and metric.dim() > 1 else rowwise(metric, weights)
+            soft_threshold(weights, metric, rowwise(self._l1[rows], weights))
 
     @staticmethod
-    def _fuses(values: Tensor) -> bool:
-        return values.shape[1] >= FUSED_FROM and values.dtype == torch.float32
+    def _fuses(block: Block, values: Tensor) -> bool:
+        if values.shape[1] < FUSED_FROM or values.dtype != torch.float32:
+            return False
+        return len(block.slots) >= FUSED_SLOTS and not (block.rule.per_weight or block.rule.numbers)
 
-    def _run(self, block: _Block, values: Tensor, gradients: Tensor, taken: Tensor) -> None:
-        if block.leaves:
-            settings = {name: column.tolist() for name, column in block.hyper.items()}
-            steps = taken.float()
-            for row, leaves in enumerate(block.leaves):
-                if not block.rule.fused(leaves, {name: column[row] for name, column in settings.items()}, steps[row]):
+    def _run(self, block: Block, taken: Tensor) -> None:
+        method, hyper = block.rule, block.hyper
+        if block.fused:
+            # the decay of a lane is not for all of its weights, and has been applied to those it is for
+            steps = taken.tolist()
+            settings = {name: column.tolist() for name, column in hyper.items()}
+            settings["weight_decay"] = [0.0] * len(steps)
+            for row, tensors in enumerate(block.fused):
+                if not method.fused(tensors, {name: column[row] for name, column in settings.items()}, steps[row]):
                     break
             else:
                 return
-        state = {name: [slot] for name, slot in block.slots.items()}
-        block.rule.update([values], [gradients], state, block.hyper, taken)
+        for part in block.parts:
+            if method.draws:
+                block.draw(part, taken)
+            own = hyper if part.penalised else {**hyper, "weight_decay": torch.zeros_like(taken)}
+            method.update(part.params, part.grads, part.state, own, taken)
+
+    def evaluation(self, values: Tensor) -> Tensor:
+        """The weights ``[L, P]`` to judge lanes by, made of ``values [L, P]`` where a rule's differ from them."""
+        result = values
+        for block in self._blocks:
+            if not block.rule.evaluates:
+                continue
+            result = values.clone() if result is values else result
+            leaves = leaves_of(block.rule, self._buffer.layout, result[block.rows])
+            block.rule.exchange(RowLeaves(list(leaves.values())), block.whole.state, block.hyper, evaluation=True)
+        return result
 
     def slow(self, row: int, factor: float) -> None:
         """Multiply every later rate of one lane by ``factor``."""
@@ -149,12 +154,12 @@ class LaneOptimizer:
         self.restore({name: tensor[index] for name, tensor in before.items()})
 
     def state(self) -> dict[str, Tensor]:
-        """All per-lane state ``[L, ...]`` by name, slots of absent rules as zeros."""
+        """All per-lane state ``[L, ...]`` by name, state of absent rules as zeros."""
         result = {"rate_factor": self._rate_factor.clone(), "steps": self._steps.clone()}
         for block in self._blocks:
-            for name, slot in block.slots.items():
-                whole = result.setdefault(name, slot.new_zeros(len(self._rate_factor), slot.shape[1]))
-                whole[block.rows] = slot
+            for name, own in block.saved().items():
+                whole = result.setdefault(name, own.new_zeros(len(self._rate_factor), *own.shape[1:]))
+                whole[block.rows] = own
         return result
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -162,8 +167,7 @@ class LaneOptimizer:
         self._rate_factor = state["rate_factor"].clone()
         self._steps = state["steps"].clone()
         for block in self._blocks:
-            for name, slot in block.slots.items():
-                slot.copy_(state[name][block.rows])
+            block.restore({name: state[name][block.rows] for name in block.saved()})
 
 
 def soft_threshold(weights: Tensor, metric: Tensor, penalty: Tensor) -> None:

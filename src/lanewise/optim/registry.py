@@ -1,25 +1,42 @@
 """Every rule by name."""
 
 from lanewise.errors import UsageError
-from lanewise.optim.adam import Adam
-from lanewise.optim.adamw import AdamW
-from lanewise.optim.gd import GradientDescent
-from lanewise.optim.momentum import Momentum
-from lanewise.optim.nesterov import Nesterov
-from lanewise.optim.rmsprop import RMSprop
+from lanewise.optim.adam import AdamRule
+from lanewise.optim.adamw import AdamWRule
+from lanewise.optim.dog import DoGRule
+from lanewise.optim.gd import GradientDescentRule
+from lanewise.optim.lion import LionRule
+from lanewise.optim.momentum import MomentumRule
+from lanewise.optim.muon import MuonRule
+from lanewise.optim.nesterov import NesterovRule
+from lanewise.optim.rmsprop import RMSpropRule
 from lanewise.optim.rule import Rule
-from lanewise.optim.sgd import SGD
+from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamWRule
+from lanewise.optim.sgd import SGDRule
 
 RULES: dict[str, Rule] = {
-    rule.name: rule for rule in (GradientDescent(), SGD(), Momentum(), Nesterov(), RMSprop(), Adam(), AdamW())
+    rule.name: rule
+    for rule in (
+        GradientDescentRule(),
+        SGDRule(),
+        MomentumRule(),
+        NesterovRule(),
+        RMSpropRule(),
+        AdamRule(),
+        AdamWRule(),
+        LionRule(),
+        MuonRule(),
+        ScheduleFreeAdamWRule(),
+        DoGRule(),
+    )
 }
 
 
 def rule(name: str) -> Rule:
     """The rule of that name.
 
-    >>> rule("adamw").slots
-    ('mean', 'mean_square')
+    >>> [slot.name for slot in rule("adamw").slots]
+    ['mean', 'mean_square']
     """
     if name not in RULES:
         message = f"there is no optimizer {name!r}; there are {', '.join(sorted(RULES))}"

@@ -1,50 +1,114 @@
 """The rule contract: how a gradient becomes a step. Documented here and nowhere else.
 
 A rule is arithmetic over *leaves* ``[rows, ...]``: each row is an optimizer of its own, with its own
-hyper-parameters and its own step count, and no row ever looks at another. The same arithmetic is
-executed over the lane buffer (one leaf ``[R, P]``) and over a list of ordinary tensors (one row each).
+hyper-parameters and its own step count, and no row ever looks at another. The same arithmetic is executed
 
-To add a rule: subclass :class:`Rule` in a file of its own, list its hyper-parameters, and run the
-conformance table of ``lanewise.testing`` over it.
+- over the lane buffer: scalars are ``[rows]`` tensors (:mod:`lanewise.optim.execution`),
+- over a list of ordinary tensors, which are one row: scalars are floats (:mod:`lanewise.optim.drop_in`), many small
+  tensors by one foreach call per operation, large ones in blocks that stay in the cache,
+- by torch's fused kernels, where :meth:`Rule.fused` names one that does the same arithmetic.
+
+To add a rule: subclass :class:`Rule` in a file of its own, list its hyper-parameters and its state, add the
+drop-in class below it and one line to the registry; the conformance table of ``lanewise.testing`` covers it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from lanewise.lanes.hyper import Hyper
+from lanewise.optim.leaves import Leaves, Scalar
 
-Leaves = Sequence[Tensor]
-State = Mapping[str, Leaves]
+HyperValues = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """State that goes with each leaf. ``start`` makes it of the weights ``[rows, *shape]`` before the first step.
+
+    What follows the row axis is free: factors of a matrix, or ``[rows, 0]`` where a leaf needs none; without
+    ``per_weight`` it must be ``shape``.
+    """
+
+    name: str
+    start: Callable[[Tensor], Tensor] = torch.zeros_like
+
+
+@dataclass(frozen=True)
+class Number:
+    """State that is one number per row, float64."""
+
+    name: str
+    start: float = 0.0
+
+
+@dataclass
+class State:
+    """What a rule remembers: ``state["slot"]`` are leaves, to be changed in place; ``numbers`` are set anew."""
+
+    leaves: Mapping[str, Leaves]
+    numbers: dict[str, Scalar] = field(default_factory=dict)
+
+    def __getitem__(self, slot: str) -> Leaves:
+        return self.leaves[slot]
 
 
 class Rule(ABC):
     """One optimization rule: its hyper-parameters, its state, its update.
 
-    ``slots`` names the state tensors, each of the shape of its leaf and zero at first.
-    ``decoupled_decay`` says that ``weight_decay`` shrinks the weights directly, by ``lr * weight_decay``
-    (Loshchilov & Hutter 2019, with torch's convention of multiplying by lr), before the update.
-    ``full_batch`` says that each step reads all training rows, whatever the batch size.
+    - ``decay``: what ``weight_decay`` does. ``"coupled"``: it is added to the gradient beforehand, as a penalty of the
+      loss would be. ``"decoupled"``: it shrinks the weights by ``lr * weight_decay`` beforehand (Loshchilov & Hutter
+      2019, with torch's convention of multiplying by lr). ``"own"``: ``update`` applies it; for leaves that are not
+      penalised the hyper-parameter is zero.
+    - ``per_weight``: every leaf is one weight ``[rows, *shape]``. Otherwise leaves come in any form, several weights in
+      one and pieces of one, and the arithmetic must go element by element.
+    - ``draws``: ``state["draws"]`` holds fresh standard normal numbers at each step.
+    - ``full_batch``: each step reads all training rows.
+    - ``sparse``: what the drop-in makes of a sparse gradient. ``"rows"``, where a zero gradient changes nothing:
+      only the rows named are touched; ``"dense"``: it is filled up with zeros; None: it is refused.
     """
 
     name: ClassVar[str]
     hypers: ClassVar[tuple[Hyper, ...]]
-    slots: ClassVar[tuple[str, ...]] = ()
-    decoupled_decay: ClassVar[bool] = False
+    slots: ClassVar[tuple[Slot, ...]] = ()
+    numbers: ClassVar[tuple[Number, ...]] = ()
+    decay: ClassVar[Literal["coupled", "decoupled", "own"]] = "coupled"
+    per_weight: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
     full_batch: ClassVar[bool] = False
+    sparse: ClassVar[Literal["rows", "dense"] | None] = None
+
+    def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        """Before the update, over all leaves of a row at once: set ``state.numbers``, from norms for instance.
+
+        May change slots, not ``params``. Called only if ``numbers`` are declared; ``update`` then reads them.
+        """
+        del params, grads, state, hyper, step
 
     @abstractmethod
-    def update(self, params: Leaves, grads: Leaves, state: State, hyper: Mapping[str, Tensor], step: Tensor) -> None:
-        """Change ``params`` and ``state`` in place; ``grads`` are left as they are.
+    def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        """Change ``params`` and the slots in place, each leaf by itself; ``grads`` are left as they are.
 
-        ``hyper`` holds ``[rows]`` tensors, ``lr`` with the schedule already applied; ``step [rows]``
-        counts from 1.
+        ``hyper["lr"]`` has the schedule already applied; ``step`` counts from 1.
         """
 
-    def metric(self, state: State, hyper: Mapping[str, Tensor], step: Tensor) -> list[Tensor]:
+    @property
+    def evaluates(self) -> bool:
+        """Whether :meth:`exchange` does anything."""
+        return type(self).exchange is not Rule.exchange
+
+    def exchange(self, params: Leaves, state: State, hyper: HyperValues, *, evaluation: bool) -> None:
+        """Turn the weights that gradients are taken at into those to be judged by (``evaluation``), in place, or back.
+
+        Only rules whose two kinds differ, as Schedule-Free's do, say how.
+        """
+        del params, state, hyper, evaluation
+
+    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         """Effective rate of every coordinate in the last update, which scales a proximal step.
 
         Broadcastable to the leaves. The plain rate by default; a diagonal adaptive rule divides it
@@ -53,25 +117,23 @@ class Rule(ABC):
         del state, step
         return [hyper["lr"]]
 
-    def fused(self, rows: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: Tensor) -> bool:
-        """Run torch's fused kernel on one row, if there is one that does the same arithmetic.
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
+        """Run torch's fused kernel on leaves of one row, if there is one that does the same arithmetic.
 
-        ``rows`` holds ``[params, grads, *slots]``, each a list of tensors, ``step`` a float32 scalar
-        that counts from 1. Returns False when there is no such kernel.
+        ``tensors`` holds ``[params, grads, *slots]``, each a list; ``step`` counts from 1.
+        The kernel applies ``hyper["weight_decay"]``. Returns False when there is no such kernel.
         """
-        del rows, hyper, step
+        del tensors, hyper, step
         return False
-
-
-def rowwise(values: Tensor, leaf: Tensor) -> Tensor:
-    """``values [R]`` shaped to broadcast against ``leaf [R, ...]``, in the leaf's dtype."""
-    return values.to(leaf.dtype).view(-1, *([1] * (leaf.dim() - 1)))
 
 
 RATE = Hyper(name="lr", default=1e-3, low=1e-5, high=1.0, scale="log", words="learning rate")
 DECAY = Hyper(name="weight_decay", default=0.0, low=1e-6, high=0.3, scale="log", words="weight decay")
-
-
-def bias_correction(beta: Tensor, step: Tensor) -> Tensor:
-    """``1 - beta^step [R]``, what a zero-started running mean still lacks (Kingma & Ba 2015, section 3)."""
-    return -torch.expm1(step * torch.log(beta))
+DECOUPLED_DECAY = Hyper(
+    name="weight_decay",
+    default=0.01,
+    low=1e-4,
+    high=0.3,
+    scale="log",
+    words="decoupled weight decay, multiplied by lr",
+)

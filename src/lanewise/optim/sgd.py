@@ -1,18 +1,24 @@
 """Stochastic gradient descent (Robbins & Monro 1951), plain."""
 
-from collections.abc import Mapping
-from typing import ClassVar, final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, final
 
+import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
+from lanewise.errors import UsageError
 from lanewise.lanes.hyper import Hyper
-from lanewise.optim.rule import DECAY, Leaves, Rule, State, rowwise
+from lanewise.optim.drop_in import DropIn
+from lanewise.optim.leaves import Leaves, Scalar
+from lanewise.optim.momentum import MomentumRule
+from lanewise.optim.nesterov import NesterovRule
+from lanewise.optim.rule import DECAY, HyperValues, Rule, State
 
 SGD_RATE = Hyper(name="lr", default=0.1, low=1e-3, high=3.0, scale="log", words="learning rate")
 
 
-@final
-class SGD(Rule):
+class SGDRule(Rule):
     """``theta <- theta - lr g``, g being the gradient on a batch that is drawn anew at each step.
 
     On all rows at once it is gradient descent: the same rule with a batch as long as the table.
@@ -20,7 +26,71 @@ class SGD(Rule):
 
     name: ClassVar[str] = "sgd"
     hypers: ClassVar[tuple[Hyper, ...]] = (SGD_RATE, DECAY)
+    sparse = "rows"
 
-    def update(self, params: Leaves, grads: Leaves, state: State, hyper: Mapping[str, Tensor], step: Tensor) -> None:
-        for param, grad in zip(params, grads, strict=True):
-            param.addcmul_(grad, rowwise(-hyper["lr"], param))
+    def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        params.add_(grads, -hyper["lr"])
+
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
+        params, grads = tensors
+        torch.ops.aten._fused_sgd_(
+            list(params),
+            list(grads),
+            [],
+            weight_decay=hyper["weight_decay"],
+            momentum=0.0,
+            lr=hyper["lr"],
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+        )
+        return True
+
+
+@final
+class SGD(DropIn):
+    """Stochastic gradient descent: ``theta <- theta - lr g`` (:class:`SGDRule`).
+
+    With ``momentum`` it is the heavy ball (:class:`MomentumRule`), with ``nesterov`` too Nesterov's form, both without
+    dampening. ``weight_decay`` is added to the gradient as ``weight_decay theta``. Sparse gradients touch only
+    the rows that they name, unless momentum or weight decay moves the others too.
+
+    Raises ``UsageError`` for a setting that is negative or not finite, and for ``nesterov`` without momentum.
+
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    >>> optimizer = SGD([weight], lr=0.5)
+    >>> weight.square().sum().backward()
+    >>> optimizer.step()
+    >>> weight.tolist()
+    [0.0, 0.0]
+
+    Robbins & Monro 1951, "A stochastic approximation method".
+    """
+
+    rule = SGDRule()
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        nesterov: bool = False,
+        maximize: bool = False,
+    ) -> None:
+        if nesterov and not momentum:
+            message = "nesterov needs a momentum above 0, 0.9 for instance"
+            raise UsageError(message)
+        super().__init__(
+            params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize
+        )
+
+    def rule_of(self, group: Mapping[str, Any]) -> Rule:
+        if group["nesterov"]:
+            return _NESTEROV
+        return _MOMENTUM if group["momentum"] else self.rule
+
+
+_MOMENTUM, _NESTEROV = MomentumRule(), NesterovRule()

@@ -190,11 +190,16 @@ class Stack(Team):
 
     def _judged(self) -> Tensor:
         """The weights ``[L, P]`` that predictions are made with."""
+        values = self.optimizer.evaluation(self.buffer.values)
         if self.optimizer.taken < self._every:
-            return self.buffer.values
+            return values
         unsettled = self.optimizer.taken < self.length
-        averaged = [unsettled or lane.candidate.text("schedule") == "constant" for lane in self.lanes]
-        return torch.where(torch.tensor(averaged)[:, None], self.average, self.buffer.values)
+        averaged = [
+            (unsettled or lane.candidate.text("schedule") == "constant")
+            and not rule(lane.candidate.optimizer).evaluates
+            for lane in self.lanes
+        ]
+        return torch.where(torch.tensor(averaged)[:, None], self.average, values)
 
     def export(self, lane: str) -> Fitted:
         row = next(row for row, own in enumerate(self.lanes) if own.id == lane)

@@ -1,0 +1,111 @@
+"""Step time of ``lanewise.optim`` against ``torch.optim``, foreach and fused, in one process and in turns."""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from turns import in_turns, ratio
+
+import lanewise.optim as ours
+
+Make = Callable[[Sequence[nn.Parameter]], Optimizer]
+
+PAIRS: dict[str, tuple[Make, dict[str, Make]]] = {
+    "AdamW": (
+        lambda p: ours.AdamW(p, lr=1e-3),
+        {
+            "foreach": lambda p: torch.optim.AdamW(p, lr=1e-3, foreach=True),
+            "fused": lambda p: torch.optim.AdamW(p, lr=1e-3, fused=True),
+        },
+    ),
+    "Momentum": (
+        lambda p: ours.Momentum(p, lr=1e-3),
+        {
+            "foreach": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9, foreach=True),
+            "fused": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9, fused=True),
+        },
+    ),
+    "RMSprop": (
+        lambda p: ours.RMSprop(p, lr=1e-3),
+        {"foreach": lambda p: torch.optim.RMSprop(p, lr=1e-3, foreach=True)},
+    ),
+    "Lion": (lambda p: ours.Lion(p, lr=1e-3), {}),
+}
+"""Ours, and torch's own where it has the rule."""
+
+TENSOR = 1_000
+"""Elements of each of many tensors."""
+
+FEW = 4
+
+
+def parameters(total: int, *, many: bool) -> list[nn.Parameter]:
+    """Float32 weights with gradients, ``total`` elements in all."""
+    size = TENSOR if many else total // FEW
+    result = []
+    for _ in range(max(1, total // size)):
+        param = nn.Parameter(torch.rand(size))
+        param.grad = torch.rand(size)
+        result.append(param)
+    return result
+
+
+def copy_seconds(total: int) -> float:
+    """Seconds to copy as many floats, the median of five."""
+    source, target = torch.rand(total), torch.empty(total)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        target.copy_(source)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def compare(rule: str, total: int, *, many: bool, rounds: int) -> None:
+    """One line: the time of our step, and its ratio to each of torch's, smaller is better."""
+    make, others = PAIRS[rule]
+    params = parameters(total, many=many)
+    sides = {"lanewise": make(params)} | {name: other(params) for name, other in others.items()}
+    repeats = max(1, 100_000 // total)
+
+    def steps(optimizer: Optimizer) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(repeats):
+                optimizer.step()
+
+        return run
+
+    runs = {name: steps(optimizer) for name, optimizer in sides.items()}
+    in_turns(runs, 1)
+    seconds = in_turns(runs, rounds)
+    own = statistics.median(seconds["lanewise"]) / repeats
+    words = [f"{name} {ratio(seconds['lanewise'], seconds[name])}" for name in others]
+    # weights and gradients are read, weights written; each slot is read and written; a copy reads and writes
+    slots = len(getattr(ours, rule).rule.slots)
+    share = (3 + 2 * slots) / 2 * copy_seconds(total) / own
+    words.append(f"{share:.0%} of the copy bandwidth")
+    where = f"{len(params):>7,} tensors"
+    print(f"{rule:<9} {total:>12,} in {where}  {own * 1e6:>12,.0f} us  " + "  ".join(words), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sizes", default="1e4,1e6,1e8")
+    parser.add_argument("--only", default=",".join(PAIRS), help="rules, separated by commas")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    print(f"{given.threads} threads, torch {torch.__version__}; ratios are lanewise / torch, below 1 is faster")
+    for rule in given.only.split(","):
+        for size in given.sizes.split(","):
+            for many in (False, True):
+                compare(rule, int(float(size)), many=many, rounds=given.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The rows of a stack that one rule updates, laid out as the leaves that the rule wants."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lanewise.lanes.buffer import BufferLayout, LaneBuffer
+from lanewise.lanes.draws import generator
+from lanewise.lanes.roster import Lane
+from lanewise.optim.leaves import RowLeaves, Scalar
+from lanewise.optim.rule import Rule, State
+
+
+@dataclass
+class Part:
+    """Leaves that one call of the rule updates; ``penalised`` says whether weight decay is for them."""
+
+    params: RowLeaves
+    grads: RowLeaves
+    state: State
+    penalised: bool = True
+
+
+@dataclass
+class Block:
+    """Consecutive rows with the same rule, and its state by the key under which it is saved.
+
+    ``whole`` are all leaves; ``parts`` are the same as ``update`` gets them, apart by whether they are penalised
+    where the rule decays them itself. ``penalised`` is the state of the penalised weights, as the proximal step reads
+    it. ``decays`` and ``shrinks`` say whether any row has a penalty that is added to its gradient, and L1. ``fused``
+    holds for each row ``[params, grads, *slots]`` as the fused kernels take them; making these views anew at
+    every step would cost as much as the update of a small network.
+    """
+
+    rule: Rule
+    rows: slice
+    seeds: list[int]
+    hyper: dict[str, Tensor]
+    peak: Tensor
+    slots: dict[str, Tensor]
+    numbers: dict[str, Scalar]
+    whole: Part
+    parts: list[Part]
+    penalised: State
+    decays: bool = False
+    shrinks: bool = False
+    fused: list[list[list[Tensor]]] = field(default_factory=list)
+
+    def saved(self) -> dict[str, Tensor]:
+        """State ``[R, ...]`` by name; what a leaf has no need of is left out."""
+        found = {name: slot for name, slot in self.slots.items() if slot.numel()}
+        return found | {f"{self.rule.name}/{name}": torch.as_tensor(own) for name, own in self.numbers.items()}
+
+    def restore(self, saved: dict[str, Tensor]) -> None:
+        """Take over what :meth:`saved` gave."""
+        for name, slot in self.slots.items():
+            if slot.numel():
+                slot.copy_(saved[name])
+        for name in self.numbers:
+            self.numbers[name] = saved[f"{self.rule.name}/{name}"].clone()
+
+    def draw(self, part: Part, steps: Tensor) -> None:
+        """Standard normal numbers for a part, keyed by each lane's seed and step ``[R]``."""
+        keys = zip(self.seeds, steps.tolist(), strict=True)
+        sources = [generator(seed, "draws", int(step), int(part.penalised)) for seed, step in keys]
+
+        def drawn(leaf: Tensor) -> Tensor:
+            shape = leaf.shape[1:]
+            return torch.stack([torch.randn(shape, generator=source, dtype=leaf.dtype) for source in sources])
+
+        part.state.leaves = {**part.state.leaves, "draws": part.params.map(drawn)}
+
+
+def leaves_of(rule: Rule, layout: BufferLayout, values: Tensor) -> dict[str, Tensor]:
+    """The leaves of ``values [R, P]`` as the rule wants them: whole rows, each weight, or penalised and not."""
+    if rule.per_weight:
+        return layout.views(values)
+    edge = layout.penalised
+    if rule.decay == "own" and 0 < edge < layout.width:
+        return {"penalised": values[:, :edge], "free": values[:, edge:]}
+    return {"": values}
+
+
+def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffer) -> Block:
+    """A block with its state as before the first step."""
+    hyper = {
+        spec.name: torch.tensor(
+            [lane.candidate.number(spec.name, float(spec.default)) for lane in lanes], dtype=torch.float64
+        )
+        for spec in rule.hypers
+    }
+    numbers: dict[str, Scalar] = {
+        number.name: torch.full((len(lanes),), number.start, dtype=torch.float64) for number in rule.numbers
+    }
+    params = leaves_of(rule, buffer.layout, buffer.values[rows])
+    grads = leaves_of(rule, buffer.layout, buffer.gradients[rows])
+    key = {name: f"{rule.name}/{name}/" if name else "" for name in params}
+    slots = {
+        key[name] + slot.name: slot.start(leaf).contiguous() for name, leaf in params.items() for slot in rule.slots
+    }
+
+    def part(names: Sequence[str], *, penalised: bool = True) -> Part:
+        state = {slot.name: RowLeaves([slots[key[name] + slot.name] for name in names]) for slot in rule.slots}
+        return Part(
+            RowLeaves([params[name] for name in names]),
+            RowLeaves([grads[name] for name in names]),
+            State(state, numbers),
+            penalised,
+        )
+
+    whole = part(list(params))
+    parts = [whole]
+    if rule.decay == "own":
+        own = {parameter.name: parameter.penalised for parameter in buffer.layout.parameters if rule.per_weight}
+        own |= {"penalised": True, "free": False, "": buffer.layout.penalised > 0} if not rule.per_weight else {}
+        split = [([name for name in params if own[name] is side], side) for side in (True, False)]
+        parts = [part(names, penalised=side) for names, side in split if names]
+    penalised = (
+        {}
+        if rule.per_weight
+        else {name: RowLeaves([slot[0][:, : buffer.layout.penalised]]) for name, slot in whole.state.leaves.items()}
+    )
+    return Block(
+        rule=rule,
+        rows=rows,
+        seeds=[lane.seed for lane in lanes],
+        hyper=hyper,
+        peak=hyper["lr"].clone(),
+        slots=slots,
+        numbers=numbers,
+        whole=whole,
+        parts=parts,
+        penalised=State(penalised, numbers),
+    )

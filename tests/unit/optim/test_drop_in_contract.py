@@ -1,0 +1,311 @@
+"""What every drop-in must be able to do as a ``torch.optim.Optimizer``."""
+
+import copy
+import io
+import pickle  # noqa: TID251  # torch's own optimizers can be pickled, and so must ours be
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+import lanewise.optim as ours
+from lanewise.errors import UsageError
+from lanewise.optim.drop_in import DropIn
+from lanewise.optim.registry import RULES
+
+NAMES = [name for name in ours.__all__ if name != "SAM"]
+REAL_ONLY = {"Muon"}
+
+
+def make(name: str, params: Any, **settings: Any) -> Optimizer:
+    return getattr(ours, name)(params, **{"lr": 0.05, **settings})
+
+
+def network(dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1)).to(dtype)
+
+
+def learn(model: nn.Module, optimizer: Optimizer, steps: int, first: int = 0) -> None:
+    for step in range(first, first + steps):
+        draw = torch.Generator().manual_seed(step)
+        rows = torch.randn(8, 4, generator=draw).to(next(model.parameters()).dtype)
+        optimizer.zero_grad()
+        model(rows).square().sum().backward()
+        optimizer.step()
+
+
+def flat(model: nn.Module) -> torch.Tensor:
+    return torch.cat([param.detach().flatten() for param in model.parameters()])
+
+
+def saved(optimizer: Optimizer) -> dict[str, Any]:
+    """The state dict through a file, read as untrusted."""
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def test_every_rule_has_a_drop_in_of_its_own_name() -> None:
+    offered = {getattr(ours, name).rule.name for name in NAMES}
+    assert offered == set(RULES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_training_goes_on_from_a_state_dict_bit_for_bit(name: str, dtype: torch.dtype) -> None:
+    through, model = network(dtype), network(dtype)
+    whole = make(name, through.parameters())
+    learn(through, whole, 6)
+    before = make(name, model.parameters())
+    learn(model, before, 3)
+    after = make(name, model.parameters(), lr=0.7)
+    kept = saved(before)
+    after.load_state_dict(kept)
+    learn(model, after, 3, first=3)
+    assert torch.equal(flat(through), flat(model))
+    for state in kept["state"].values():  # what was loaded is a copy
+        assert state["step"] == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_state_of_short_floats_is_float32_after_loading_too(name: str, dtype: torch.dtype) -> None:
+    model = network(dtype)
+    optimizer = make(name, model.parameters())
+    learn(model, optimizer, 2)
+    optimizer.load_state_dict(saved(optimizer))
+    learn(model, optimizer, 1)
+    tensors = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
+    assert {tensor.dtype for tensor in tensors} <= {torch.float32}
+    assert len(tensors) == 4 * len(getattr(ours, name).rule.slots)
+    assert {param.dtype for param in model.parameters()} == {dtype}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_short_floats_are_rounded_once_a_step(name: str) -> None:
+    short, long = network(torch.bfloat16), network()
+    long.load_state_dict({key: value.float() for key, value in short.state_dict().items()})
+    for model in (short, long):
+        optimizer = make(name, model.parameters(), weight_decay=0.1)
+        for param in model.parameters():
+            param.grad = torch.ones_like(param)
+        optimizer.step()
+    assert torch.equal(flat(short), flat(long).bfloat16())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_dict_without_newer_options_and_slots_is_taken(name: str) -> None:
+    model = network()
+    optimizer = make(name, model.parameters())
+    learn(model, optimizer, 2)
+    old = saved(optimizer)
+    for group in old["param_groups"]:
+        del group["maximize"], group["weight_decay"]
+    slots = getattr(ours, name).rule.slots
+    for state in old["state"].values():
+        for slot in slots[-1:]:
+            del state[slot.name]
+    optimizer.load_state_dict(old)
+    assert optimizer.param_groups[0]["maximize"] is False
+    assert optimizer.param_groups[0]["weight_decay"] == optimizer.defaults["weight_decay"]
+    learn(model, optimizer, 1)
+    assert bool(flat(model).isfinite().all())
+    assert all(slot.name in state for state in optimizer.state.values() for slot in slots)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copy", "pickle"])
+def test_a_copy_goes_on_as_the_original_and_apart_from_it(name: str, way: Any) -> None:
+    model = network()
+    optimizer = make(name, model.parameters())
+    learn(model, optimizer, 3)
+    twin, other = way((model, optimizer))
+    assert repr(other) == repr(optimizer)
+    learn(model, optimizer, 2, first=3)
+    assert not torch.equal(flat(twin), flat(model))
+    learn(twin, other, 2, first=3)
+    assert torch.equal(flat(twin), flat(model))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tensor_as_rate_is_read_at_each_step(name: str) -> None:
+    tensor, number = network(), network()
+    rate = torch.tensor(0.05, dtype=torch.float64)
+    first, second = make(name, tensor.parameters(), lr=rate), make(name, number.parameters())
+    for at in range(3):
+        learn(tensor, first, 1, at)
+        learn(number, second, 1, at)
+        rate.mul_(0.5)
+        second.param_groups[0]["lr"] *= 0.5
+    assert torch.equal(flat(tensor), flat(number))
+    with pytest.raises(UsageError, match="one element"):
+        make(name, network().parameters(), lr=torch.ones(2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ascending_is_descending_the_negative(name: str) -> None:
+    up, down = network(torch.float64), network(torch.float64)
+    one, other = make(name, up.parameters(), maximize=True), make(name, down.parameters())
+    for step in range(1, 4):
+        for param in up.parameters():
+            param.grad = torch.full_like(param, -float(step))
+        for param in down.parameters():
+            param.grad = torch.full_like(param, float(step))
+        one.step()
+        other.step()
+    assert float((flat(up) - flat(down)).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hooks_and_closures_are_called(name: str) -> None:
+    model, calls = network(), []
+    optimizer = make(name, model.parameters())
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+    optimizer.register_state_dict_post_hook(lambda *_: calls.append("saved"))
+
+    def closure() -> float:
+        calls.append("closure")
+        optimizer.zero_grad()
+        loss = model(torch.ones(2, 4)).sum()
+        loss.backward()
+        return float(loss.detach())
+
+    before = float(model(torch.ones(2, 4)).sum().detach())
+    assert optimizer.step(closure) == before
+    optimizer.state_dict()
+    assert calls == ["before", "closure", "after", "saved"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gradient_scaler_is_obeyed(name: str) -> None:
+    scaled, plain = network(), network()
+    one, other = make(name, scaled.parameters()), make(name, plain.parameters())
+    assert isinstance(one, DropIn)
+    learn(scaled, one, 1)
+    learn(plain, other, 1)
+    for model in (scaled, plain):
+        for param in model.parameters():
+            param.grad = torch.ones_like(param) * (64.0 if model is scaled else 1.0)
+    one.grad_scale, one.found_inf = torch.tensor(64.0), torch.tensor(0.0)
+    one.step()
+    other.step()
+    assert torch.equal(flat(scaled), flat(plain))
+    steps = [state["step"] for state in one.state.values()]
+    one.found_inf = torch.tensor(1.0)
+    one.step()
+    assert torch.equal(flat(scaled), flat(plain))
+    assert [state["step"] for state in one.state.values()] == steps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_scaler_of_torch_skips_a_step_that_overflowed(name: str) -> None:
+    model = network()
+    optimizer = make(name, model.parameters())
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for overflows in (False, True):
+        before = flat(model)
+        optimizer.zero_grad()
+        loss = model(torch.ones(2, 4)).sum() * (float("inf") if overflows else 1.0)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert torch.equal(before, flat(model)) is overflows
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_may_be_missing_numbers_or_none(name: str) -> None:
+    number, frozen = nn.Parameter(torch.tensor(1.0)), nn.Parameter(torch.ones(2))
+    optimizer = make(name, [{"params": [number, frozen]}, {"params": []}])
+    optimizer.step()
+    assert not optimizer.state
+    number.grad = torch.tensor(1.0)
+    optimizer.step()
+    assert float(number.detach()) < 1
+    assert set(optimizer.state) == {number}
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - REAL_ONLY))
+def test_complex_parameters_are_pairs(name: str) -> None:
+    pairs = nn.Parameter(torch.tensor([[1.0, 2.0], [3.0, -4.0]]))
+    whole = nn.Parameter(torch.view_as_complex(pairs.detach().clone()))
+    one, other = make(name, [pairs]), make(name, [whole])
+    for step in range(3):
+        pairs.grad = torch.full_like(pairs, step + 1.0)
+        whole.grad = torch.view_as_complex(pairs.grad.clone())
+        one.step()
+        other.step()
+    assert torch.allclose(torch.view_as_real(whole.detach()), pairs.detach(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(REAL_ONLY))
+def test_complex_parameters_are_refused_where_they_make_no_sense(name: str) -> None:
+    weight = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
+    weight.grad = torch.ones_like(weight)
+    with pytest.raises(UsageError, match="real parameters only"):
+        make(name, [weight]).step()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sparse_gradients_equal_dense_ones_or_are_refused(name: str) -> None:
+    table = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+    sparse, dense = nn.Parameter(table.clone()), nn.Parameter(table.clone())
+    one, other = make(name, [sparse]), make(name, [dense])
+    rows = torch.tensor([[4, 1, 4]])
+    taken = getattr(ours, name).rule.sparse is not None
+    for step in range(3):
+        values = torch.ones(3, 3) * (step + 1)
+        sparse.grad = torch.sparse_coo_tensor(rows, values, (6, 3), check_invariants=True)
+        dense.grad = sparse.grad.to_dense()
+        if not taken:
+            with pytest.raises(UsageError, match="does not take sparse gradients"):
+                one.step()
+            return
+        one.step()
+        other.step()
+    assert torch.allclose(sparse, dense, rtol=1e-6)
+
+
+def test_which_drop_ins_take_sparse_gradients() -> None:
+    taking = {name for name in NAMES if getattr(ours, name).rule.sparse}
+    assert taking == {"SGD", "GradientDescent", "Momentum", "Nesterov"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("setting", [{"lr": -1.0}, {"lr": float("nan")}, {"weight_decay": -0.1}], ids=str)
+def test_impossible_settings_are_refused(name: str, setting: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"{name}: {next(iter(setting))} must be a finite number, at least 0, got"):
+        make(name, [nn.Parameter(torch.ones(1))], **setting)
+    with pytest.raises(UsageError, match="must be"):
+        make(name, [{"params": [nn.Parameter(torch.ones(1))], **setting}])
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Lion"])
+def test_a_beta_of_one_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="beta2 must be at least 0 and below 1, got 1"):
+        make(name, [nn.Parameter(torch.ones(1))], betas=(0.9, 1.0))
+
+
+@pytest.mark.parametrize("name", ["Adam", "Momentum"])
+def test_a_cycle_of_momentum_is_taken(name: str) -> None:
+    model = network()
+    optimizer = make(name, model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=4)
+    learn(model, optimizer, 1)
+    schedule.step()
+    learn(model, optimizer, 1, first=1)
+    assert bool(flat(model).isfinite().all())
+
+
+def test_the_import_loads_nothing_of_weight_but_torch() -> None:
+    heavy = ("sklearn", "polars", "scipy", "lightgbm", "pandas", "pydantic", "onnx", "jinja2", "rich", "click")
+    code = f"import sys, lanewise.optim; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
