@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from lanewise.certainty import CLEAR, TIE, errors_shown
 from lanewise.explain.aspects import listed
-from lanewise.explain.decisions import CLEAR, Decision
+from lanewise.explain.decisions import Decision
 from lanewise.explain.figures import between, gap, metric_label, score
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference, Interval
@@ -117,7 +118,7 @@ def _against_default(outcome: Outcome, metric: Metric) -> str:
     if lead.mean <= 0:
         return f"Out of fold it is not better than the default, {outcome.default}."
     return (
-        f"{words}: {lead.mean / lead.standard_error:.1f} paired standard errors."
+        f"{words}: {errors_shown(lead.mean / lead.standard_error)} paired standard errors."
         if lead.standard_error
         else f"{words}."
     )
@@ -136,7 +137,7 @@ def _choices(decisions: Sequence[Decision], metric: Metric) -> list[str]:
     known = [one for one in decisions if one.standard_errors is not None and one.question != "Better than the default?"]
     if not known:
         return []
-    made = [one for one in known if (one.standard_errors or 0) > 1]
+    made = [one for one in known if (one.standard_errors or 0) > TIE]
     if not made:
         return ["No single choice made a difference that the evidence can tell from chance."]
     made.sort(key=lambda one: -(one.standard_errors or 0))
@@ -150,10 +151,8 @@ def _choice(one: Decision, metric: Metric) -> str:
     question = one.question.removeprefix("Which ").removesuffix("?")
     subject = question[:1].upper() + question[1:]
     also = one.verdict[one.verdict.index(" (") :] if " (" in one.verdict else ""
-    unit = metric_label(metric.name)
-    return (
-        f"{subject}: {one.chosen} over {one.over}, {unit} better by {lead}, {errors:.1f} standard errors{sure}{also}."
-    )
+    unit, size = metric_label(metric.name), errors_shown(errors)
+    return f"{subject}: {one.chosen} over {one.over}, {unit} better by {lead}, {size} standard errors{sure}{also}."
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

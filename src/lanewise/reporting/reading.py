@@ -76,6 +76,11 @@ def default_won(document: Mapping[str, Any]) -> bool:
     return winner is not None and winner == part(document, "default").get("id")
 
 
+def ensemble_won(document: Mapping[str, Any]) -> bool:
+    """Whether the winner is an average of several candidates, so that no single one is it."""
+    return part(document, "winner").get("id") == "ensemble"
+
+
 def verdict_of(document: Mapping[str, Any]) -> str:
     """The result in one sentence."""
     summary = [str(line) for line in items(document, "summary") if line]
@@ -90,6 +95,14 @@ def verdict_of(document: Mapping[str, Any]) -> str:
 def settings_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Hyper-parameters as pairs of words."""
     return [(str(name), setting(value)) for name, value in part(card, "hyperparameters").items()]
+
+
+def winner_settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the winner is made of, as pairs of words: its hyper-parameters, or the members of an ensemble by weight."""
+    members = [one for one in items(part(document, "ensemble"), "members") if isinstance(one, Mapping)]
+    if not (ensemble_won(document) and members):
+        return settings_of(part(document, "winner"))
+    return [(str(one.get("label") or one.get("id")), words.percent(one.get("weight"), 0)) for one in members]
 
 
 def setting(value: Any) -> str:

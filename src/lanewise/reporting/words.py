@@ -45,6 +45,15 @@ def metric_label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " "))
 
 
+def capitalized(text: str) -> str:
+    """The text with a capital first letter, the others as they are.
+
+    >>> capitalized("log loss"), capitalized("RMSE")
+    ('Log loss', 'RMSE')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def number(value: Any, digits: int = 3) -> str:
     """A number to so many significant digits, without a tail of zeros.
 

@@ -14,8 +14,8 @@ from lanewise.reporting.reading import (
     items,
     measure_of,
     part,
-    settings_of,
     verdict_of,
+    winner_settings,
 )
 from lanewise.reporting.words import axis_words, count, duration, listing, metric_label, number
 
@@ -36,7 +36,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
         "contest": _contest(document, measure),
         "other": _other_metrics(document, measure),
         "winner": part(document, "winner"),
-        "settings": settings_of(part(document, "winner")),
+        "settings": winner_settings(document),
         "default": part(document, "default"),
         "default_won": default_won(document),
         "warnings": [str(line) for line in items(document, "warnings")],
