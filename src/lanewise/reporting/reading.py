@@ -81,6 +81,13 @@ def ensemble_won(document: Mapping[str, Any]) -> bool:
     return part(document, "winner").get("id") == "ensemble"
 
 
+def training_seconds(document: Mapping[str, Any]) -> float | None:
+    """Seconds of the race itself, to set beside the same trainings one at a time; those of the run where unknown."""
+    phases = [finite(one.get("seconds")) for one in items(part(document, "race"), "phases") if one]
+    known = [seconds for seconds in phases if seconds is not None]
+    return sum(known) if known else finite(part(document, "hardware").get("seconds"))
+
+
 def verdict_of(document: Mapping[str, Any]) -> str:
     """The result in one sentence."""
     summary = [str(line) for line in items(document, "summary") if line]

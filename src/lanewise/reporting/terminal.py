@@ -16,6 +16,7 @@ from lanewise.reporting.reading import (
     items,
     measure_of,
     part,
+    training_seconds,
     verdict_of,
     winner_settings,
 )
@@ -208,7 +209,10 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
     known = [words(value) for value, words in facts if value is not None]
     alone = found.get("one_at_a_time_seconds")
     text = f"It took {duration(found['seconds'])}{f' ({listing(known)})' if known else ''}"
-    text += f"; training one at a time would have taken about {duration(alone)}" if alone else ""
+    if alone:
+        text += (
+            f"; the race took {duration(training_seconds(document))}, one training at a time about {duration(alone)}"
+        )
     console.print()
     console.print(_styled(f"{text}.", "dim"))
 
