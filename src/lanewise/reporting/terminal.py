@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3
 """Columns set aside beyond these are counted, not named."""
+ASKED_FOR = ("dropped as asked", "weight of the rows", "group of the rows")
+"""Why a column is set aside, in the words of the audit, that its user need not be told."""
 HEADLINE_METRICS = (
     "accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall", "roc_auc", "pr_auc", "log_loss", "brier",
     "rmse", "mae", "r2", "poisson_deviance",
@@ -247,6 +249,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
 def _warnings(console: "Console", document: Mapping[str, Any]) -> None:
     warnings = [clean(line) for line in items(document, "warnings")]
     aside = [one for one in items(document, "columns") if one.get("role") == "set aside" and one.get("reason")]
+    aside = [one for one in aside if str(one["reason"]) not in ASKED_FOR]
     if warnings or aside:
         console.print()
     if aside:

@@ -157,6 +157,7 @@ def test_columns_that_were_set_aside_are_named_with_the_reason(samples):
         {"name": f"id{n}", "kind": "number", "missing": 0, "role": "set aside", "reason": "it numbers the rows"}
         for n in range(5)
     ]
+    document["columns"].insert(0, {"name": "w", "role": "set aside", "reason": "weight of the rows"})
     text = " ".join(summary(document, width=100, color=False).split())
     assert "Columns set aside: id0 (it numbers the rows); id1" in text
     assert "and 2 more" in text
