@@ -81,6 +81,12 @@ def ensemble_won(document: Mapping[str, Any]) -> bool:
     return part(document, "winner").get("id") == "ensemble"
 
 
+def positive_class(document: Mapping[str, Any]) -> str | None:
+    """Of two classes the one that precision, recall, F1 and the threshold are about."""
+    classes = items(document, "classes")
+    return str(classes[1]) if document.get("task") == "binary" and len(classes) == 2 else None
+
+
 def training_seconds(document: Mapping[str, Any]) -> float | None:
     """Seconds of the race itself, to set beside the same trainings one at a time; those of the run where unknown."""
     phases = [finite(one.get("seconds")) for one in items(part(document, "race"), "phases") if one]

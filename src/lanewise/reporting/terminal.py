@@ -16,6 +16,7 @@ from lanewise.reporting.reading import (
     items,
     measure_of,
     part,
+    positive_class,
     training_seconds,
     verdict_of,
     winner_settings,
@@ -195,7 +196,9 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
     shown = [(name, estimate_of(Measure(name=name, minimise=False), part(document, "test"))) for name in others]
     also = [f"{clean(metric_label(name))} {one['words']}" for name, one in shown if one]
     if also:
-        console.print(_indented(f"the winner's {listing(also)}", style="dim"))
+        positive = positive_class(document)
+        of = "" if positive is None else f" (precision, recall and F1 of {shorten(positive, 28)!r})"
+        console.print(_indented(f"the winner's {listing(also)}{of}", style="dim"))
 
 
 def _cost(console: "Console", document: Mapping[str, Any]) -> None:

@@ -124,6 +124,7 @@ def test_the_scores_that_people_look_for_are_in_the_summary(samples):
     line = next(line for line in text.splitlines() if "the winner's" in line)
     assert "accuracy" in line
     assert "ROC AUC" in line
+    assert "(precision, recall and F1 of '>50K')" in " ".join(text.split())
     assert "log loss" not in line  # it decided the race, and stands above
 
 

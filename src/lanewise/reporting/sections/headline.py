@@ -14,6 +14,7 @@ from lanewise.reporting.reading import (
     items,
     measure_of,
     part,
+    positive_class,
     verdict_of,
     winner_settings,
 )
@@ -113,7 +114,8 @@ def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, A
         digits = other.digits([part(judged[0][2], name)])
         cells = [(key, estimate_of(other, scores, digits=digits)) for key, _, scores in judged]
         rows.append({"label": metric_label(name), "cells": cells})
-    return {"columns": [(key, name) for key, name, _ in judged], "rows": rows}
+    columns = [(key, name) for key, name, _ in judged]
+    return {"columns": columns, "rows": rows, "positive": positive_class(document)}
 
 
 def _facts(document: Mapping[str, Any]) -> list[str]:
