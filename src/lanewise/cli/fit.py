@@ -109,7 +109,7 @@ def fit(
     from lanewise.cli.screen import Screen
     from lanewise.experiment import fit as run_fit
 
-    command = shlex.join(["lanewise", *sys.argv[1:]])
+    command = shlex.join(["lanewise", *sys.argv[1:], *given.more])
     with Screen(quiet=quiet) as screen:
         if given.words:
             screen.announce(given.words)
