@@ -124,6 +124,7 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
         settings.setdefault("target", _example(source).target)
     wanted = checked(settings)
     watcher = watcher or Silent()
+    command = command or _call(source, settings)
     with RunStore.open() as store:
         config: dict[str, Any] = {"source": _lasting(source), "settings": wanted.model_dump(mode="json")}
         config["settings"]["test"] = _lasting(wanted.test)
@@ -136,6 +137,16 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
             if not isinstance(source, str) or source == "-":
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
             return _execute(store, run, problem, wanted, watcher)
+
+
+def _call(source: object, settings: Mapping[str, Any]) -> str:
+    """The call that repeats a fit; a table in memory is called ``table``.
+
+    >>> _call("houses.csv", {"target": "price", "budget": "60s"}), _call({"a": [1]}, {"target": "a"})
+    ("lanewise.fit('houses.csv', target='price', budget='60s')", "lanewise.fit(table, target='a')")
+    """
+    table = repr(str(source)) if isinstance(source, (str, Path)) else "table"
+    return f"lanewise.fit({', '.join([table, *(f'{name}={value!r}' for name, value in settings.items())])})"
 
 
 def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:

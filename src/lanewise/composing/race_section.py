@@ -72,7 +72,7 @@ def choices(stage: Stage) -> tuple[Decision, ...]:
 
 def _status(stage: Stage, candidate: Candidate, fate: str) -> str:
     if candidate.id in stage.choice.weights:
-        return "winner"
+        return "member" if stage.choice.is_ensemble else "winner"
     if candidate.is_default:
         return "default"
     return fate if fate in ("confirmed", "diverged") else "pruned"

@@ -70,10 +70,12 @@ def differing(one: Candidate, other: Candidate) -> tuple[Aspect, ...]:
 
 
 def chosen_words(aspects: Sequence[Aspect], one: Candidate, other: Candidate) -> str:
-    """What ``one`` chose where it differs from ``other``: the value alone where that is a single setting."""
+    """What ``one`` chose where it differs from ``other``: the value alone where the question names the setting."""
     names = [name for aspect in aspects for name in aspect.apart(one, other)]
     if len(names) == 1:
-        return _shown(names[0], one.settings[names[0]])
+        value = one.settings[names[0]]
+        if isinstance(value, str) or setting_name(names[0]) in [aspect.name for aspect in aspects]:
+            return _shown(names[0], value)
     return ", ".join(f"{setting_name(name)} {_shown(name, one.settings[name])}" for name in names)
 
 

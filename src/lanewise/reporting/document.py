@@ -13,7 +13,7 @@ from lanewise.task import TaskKind
 
 SCHEMA_VERSION = 1
 
-Status = Literal["winner", "default", "confirmed", "pruned", "diverged"]
+Status = Literal["winner", "member", "default", "confirmed", "pruned", "diverged"]
 Number = float | int | None
 
 
