@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SLICE_SECONDS = 0.5
 """How long a worker trains before it is asked again, so that a request to stop is heard; it decides no bit."""
 
+FOREVER = float(2**31)
+
 
 @final
 class RemoteTeam(Team):
@@ -41,8 +43,8 @@ class RemoteTeam(Team):
         self._process: WorkerProcess | None = None
         self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._fraction = 0.0
-        # Fractions at which somebody looked after the state was fetched: a replay must stop there too.
-        self._looked: list[float] = []
+        # What was asked and answered after the state was fetched: a replay asks it again.
+        self._since: list[Header] = []
         self._changed = False
         self._repairs: dict[str, tuple[Event, ...]] = {}
         self._lost: dict[str, str] = {}
@@ -57,15 +59,17 @@ class RemoteTeam(Team):
                 message = "stopped on request"
                 raise Interrupted(message)
             between()
-            answer, _ = self._ask({"op": "advance", "fraction": fraction, "seconds": SLICE_SECONDS})
             self._changed = True
+            answer, _ = self._ask({"op": "advance", "fraction": fraction, "seconds": SLICE_SECONDS})
             if answer["reached"]:
                 break
         self._fraction = fraction
-        self._looked.append(fraction)
+        self._since.append({"op": "advance", "fraction": fraction, "seconds": FOREVER})
 
     def evidence(self) -> list[Evidence]:
+        self._changed = True  # a look starts the mean of the training losses anew
         header, arrays = self._ask({"op": "look"})
+        self._since.append({"op": "look"})
         lanes = {lane.id: lane for lane in self.lanes}
         self._repairs = {lane: tuple(Event(**event) for event in events) for lane, events in header["repairs"].items()}
         self._lost = header["lost"]
@@ -87,7 +91,7 @@ class RemoteTeam(Team):
             header, arrays = self._ask({"op": "state"})
             self._kept = {name: torch.from_numpy(array) for name, array in arrays.items()}, header["state"]
             self._changed = False
-            self._looked = []
+            self._since = []
         tensors, rest = self._kept
         return dict(tensors), rest
 
@@ -95,7 +99,7 @@ class RemoteTeam(Team):
         self._leave()
         self._kept = dict(tensors), dict(rest)
         self._changed = False
-        self._looked = []
+        self._since = []
         local = self._local()
         self._fraction, self._lost = local.fraction, local.lost()
 
@@ -173,9 +177,8 @@ class RemoteTeam(Team):
             "state": state,
         }
         self._checked(header, {name: tensor.numpy() for name, tensor in tensors.items()})
-        for fraction in self._looked:
-            self._checked({"op": "advance", "fraction": fraction, "seconds": float(2**31)})
-            self._checked({"op": "look"})
+        for request in self._since:
+            self._checked(request)
 
     def _checked(self, header: Header, arrays: Arrays | None = None) -> tuple[Header, Arrays]:
         assert self._process is not None
