@@ -110,6 +110,22 @@ def check_settings(draws: int, level: float) -> None:
         raise UsageError(message)
 
 
+def expanded_normal(level: float, units: int) -> float:
+    """How many standard errors to each side an interval from U units needs: ``t_(U - 1) sqrt(U / (U - 1))``.
+
+    A bootstrap draw varies ``(U - 1) / U`` times as much as a sample does, and its spread is itself
+    estimated; quantiles at ``Φ(± this)`` allow for both.
+
+    Source: Hesterberg (2015), What teachers should know about the bootstrap, The American Statistician 69, section 4.
+
+    >>> round(expanded_normal(0.95, 20), 3), round(expanded_normal(0.95, 50_000), 3)
+    (2.147, 1.96)
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(units - 1, (1 + level) / 2) * np.sqrt(units / (units - 1)))
+
+
 def _bca(draws: Array, value: float, acceleration: float, level: float) -> tuple[float, float]:
     normal = NormalDist()
     below = (np.count_nonzero(draws < value) + np.count_nonzero(draws == value) / 2) / len(draws)
