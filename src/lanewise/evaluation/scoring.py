@@ -107,7 +107,7 @@ def evaluate(
 ) -> Evaluation:
     """Every metric of the task with its 95% interval, and tables and curves of the same rows.
 
-    Intervals are BCa bootstrap intervals (:func:`lanewise.statistics.bootstrap_interval`). The deciding
+    Intervals are those of :func:`lanewise.statistics.bootstrap_interval`. The deciding
     metric takes ``draws`` draws; others fewer, but at least 200, above 8,000 rows. Where a metric must
     walk all rows for each of many classes, the interval is the score ± 1.96 standard errors of 64 draws.
 
