@@ -1,5 +1,6 @@
 """How sure a score or a difference is: bootstrap intervals, paired errors, selection bias."""
 
+from lanewise.statistics.bayesian_bootstrap import share_draws
 from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
 from lanewise.statistics.intervals import Interval, bootstrap_interval, expanded_normal
 from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
@@ -34,5 +35,6 @@ __all__ = [
     "paired_errors",
     "resampled_scores",
     "sample_of",
+    "share_draws",
     "units_of",
 ]
