@@ -236,7 +236,8 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         "clusters": None if problem.clusters is None else problem.clusters[rows],
     }
     selection = select(contenders, **evidence)
-    corrected = corrected_score(contenders, **evidence)
+    trained_rows = float(np.mean([len(fold.train) for fold in problem.folds]))
+    corrected = corrected_score(contenders, trained_rows=trained_rows, **evidence)
     weights = {selection.winner: 1.0}
     ensemble = None
     if settings.ensemble != "never" and len(contenders) > 1:
