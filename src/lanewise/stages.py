@@ -33,6 +33,7 @@ from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.race import Confirmed, Pulse, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted, refit
+from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.tree_pool import TreePool
@@ -95,7 +96,12 @@ def train(
     workers = settings.workers or min(os.cpu_count() or 1, 8)
     with _pool(problem, settings, workers, folder) as pool:
         builder = TeamBuilder(
-            data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=pool
+            data=data,
+            lengths=usual_length(len(problem.train)),
+            workers=workers,
+            stop=stop,
+            pool=pool,
+            selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
         policy = Halving()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
@@ -114,7 +120,8 @@ def train(
             result = race.run()
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
-        final = replace(race, builder=replace(race.builder, data=whole))
+        selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
+        final = replace(race, builder=replace(race.builder, data=whole, selections=selections))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)

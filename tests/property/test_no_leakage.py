@@ -29,6 +29,7 @@ from lanewise.selection import corrected_score
 from lanewise.settings import FitSettings, checked
 from lanewise.statistics import CorrectedScore, bootstrap_interval
 from lanewise.training import problem as problems
+from lanewise.training import proposals, selecting
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.race import Confirmed
@@ -242,6 +243,12 @@ def wandering_table(rng: np.random.Generator) -> pl.DataFrame:
     return frame[rng.permutation(rows).tolist()]
 
 
+def many_columns(rng: np.random.Generator, rows: int = 180) -> pl.DataFrame:
+    """300 columns for 180 rows: some of them look like the target on any rows."""
+    columns: dict[str, Any] = {f"number{place}": rng.normal(size=rows) for place in range(300)}
+    return pl.DataFrame({**columns, "y": target_of("binary", rows, rng)})
+
+
 # -- plants -------------------------------------------------------------------------------------------
 
 
@@ -264,6 +271,30 @@ def peeking_refit(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.sort(np.concatenate([train, test])), test
 
     monkeypatch.setattr(problems, "holdout", holdout)
+
+
+def peeking_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns are ranked on all rows, those that judge included."""
+    usual = dict(selecting.RANKINGS)
+
+    def peek(way: str) -> Callable[..., Any]:
+        def ranked(layout: Any, dense: Any, codes: Any, target: np.ndarray, rows: Any, **more: Any) -> Any:
+            return usual[way](layout, dense, codes, target, np.arange(len(target)), **more)
+
+        return ranked
+
+    monkeypatch.setattr(selecting, "RANKINGS", {way: peek(way) for way in usual})
+
+
+def only_selecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every linear candidate but the default reads a few of the columns."""
+    places = tuple(
+        (place, way, share)
+        for place, (way, share) in enumerate(
+            [("l1-path", 0.1), ("permutation", 0.1), ("l1-path", 0.05), ("permutation", 0.2)], 1
+        )
+    )
+    monkeypatch.setattr(proposals, "SELECTIONS", {"linear": places})
 
 
 def judged_where_chosen(*contenders: Any, y: Any, metric: Any, seed: int, **more: Any) -> CorrectedScore:
@@ -313,6 +344,20 @@ def test_preparation_of_few_rows_and_many_columns() -> None:
 def test_peeking_is_seen_with_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_folds(monkeypatch)
     assert "out of fold" in suspicions(races(wide_table, 6))
+
+
+def test_columns_chosen_by_noise_do_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_selecting(monkeypatch)
+    found = races(many_columns, 3)
+    confirmed = [item.candidate for one in found for item in one.trained.result.confirmed]
+    assert sum(candidate.settings["features"] != "all" for candidate in confirmed) >= 4
+    assert suspicions(found) == set()
+
+
+def test_columns_chosen_on_the_rows_that_judge_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_selecting(monkeypatch)
+    peeking_selection(monkeypatch)
+    assert suspicions(races(many_columns, 3)) >= {"out of fold", "corrected score", "test rows"}
 
 
 def test_repeated_rows_stay_on_one_side() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from lanewise._version import __version__
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
+from lanewise.composing.selection_section import columns_read, reads_words, selection_section
 from lanewise.composing.stage import Stage, as_scored
 from lanewise.data.dataset import Dataset
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate
@@ -74,6 +75,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "ensemble": ensemble_section(stage),
         "diagnosis": None if diagnosis is None else asdict(diagnosis),
         "importance": [asdict(one) for one in _importance(stage)],
+        "selection": selection_section(stage),
         "findings": [asdict(finding) for finding in problem.findings],
         "columns": _columns(problem),
         "threshold": _threshold(stage.cutoff),
@@ -172,6 +174,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         ties=() if choice.is_ensemble else tuple(ties),
         effects=(upshot,) if upshot else (),
         threshold=stage.cutoff.words if stage.cutoff else "",
+        reads=reads_words(stage),
     )
     return summary(outcome, problem.metric)
 
@@ -203,7 +206,9 @@ def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
         fractions=stage.plan.grid if mixed is None else (),
         error=(found.high - found.low) / 3.92,
     )
-    return diagnose(fit, problem.metric, stage.winner, stop=item.stop)
+    read = columns_read(stage)
+    kept = None if read is None or choice.is_ensemble else (len(read), len(problem.features))
+    return diagnose(fit, problem.metric, stage.winner, stop=item.stop, read=kept)
 
 
 def _importance(stage: Stage) -> tuple[Importance, ...]:

@@ -47,18 +47,19 @@ def _response(graph: Graph, member: Fitted, raw: str) -> str:
 def _linear(graph: Graph, member: Fitted, rows: PreparedRows, dtype: str) -> str:
     assert member.tensors is not None
     weights = member.tensors
-    outputs = _affine(graph, rows.dense(dtype), weights["weight"], weights["bias"], dtype)
+    outputs = _affine(graph, rows.dense(dtype, member.columns), weights["weight"], weights["bias"], dtype)
     for place in range(_count(weights, "levels")):
-        outputs = graph.op("Add", outputs, _embedding(graph, weights[f"levels{place}"], rows.embedded(place), dtype))
+        codes = rows.embedded(place, member.columns)
+        outputs = graph.op("Add", outputs, _embedding(graph, weights[f"levels{place}"], codes, dtype))
     return outputs
 
 
 def _network(graph: Graph, member: Fitted, rows: PreparedRows, dtype: str) -> str:
     assert member.tensors is not None
     weights, candidate = member.tensors, member.candidate
-    dense = rows.dense(dtype)
+    dense = rows.dense(dtype, member.columns)
     embedded = [
-        _embedding(graph, weights[f"embedding{place}"], rows.embedded(place), dtype)
+        _embedding(graph, weights[f"embedding{place}"], rows.embedded(place, member.columns), dtype)
         for place in range(_count(weights, "embedding"))
     ]
     hidden = _affine(graph, dense, weights["layer0.weight"], weights["layer0.bias"], dtype)

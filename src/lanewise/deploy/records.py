@@ -90,6 +90,7 @@ class MemberRecord:
     center: float
     scale: float
     trees: TreesRecord | None
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,6 +103,7 @@ def _member(place: int, record: MemberRecord, saved: SavedModel[Tensor]) -> Memb
         scale=record.scale,
         tensors=_part(saved.tensors, f"{name}/") if trees is None else None,
         trees=trees,
+        columns=record.columns,
     )
     return Member(fitted=fitted, weight=record.weight)
 
@@ -119,6 +120,9 @@ def _check(predictor: Predictor, record: PredictorRecord, saved: SavedModel[Tens
     texts: set[str] = set()
     for place, member in enumerate(predictor.members):
         fitted = member.fitted
+        unread = set(fitted.columns or ()) - {column.name for column in layout.columns}
+        if unread:
+            raise _unusable(folder, f"member {place} reads the column {min(unread)!r}, which its layout lacks")
         if fitted.trees is not None:
             texts.add(f"member{place}.txt")
             _check_trees(predictor, fitted.trees, folder)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from lanewise.models.base import Width
@@ -12,12 +13,29 @@ ALL_ROWS = -1
 """The fold that holds nothing out: a refit on every training row."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kept:
+    """The columns that a lane reads, most important first, as masks of 1 (read) and 0.
+
+    ``dense [D]`` and ``codes [K]`` are of prepared rows; ``numbers [Dn]``, ``categories [Kc]`` and ``tokens [H]``
+    (uint8) of raw rows, as trees read them.
+    """
+
+    columns: tuple[str, ...]
+    dense: Tensor
+    codes: Tensor
+    numbers: np.ndarray
+    categories: np.ndarray
+    tokens: np.ndarray
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoldData:
     """Rows prepared with the statistics of one fold's training rows.
 
     ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are
-    row indices. A regression target is standardized: ``target = (y - center) / scale``.
+    row indices. A regression target is standardized: ``target = (y - center) / scale``. With ``kept``, all other
+    columns read as zero, and their codes as the level never seen: read rows through :meth:`features`.
     """
 
     dense: Tensor
@@ -27,6 +45,17 @@ class FoldData:
     valid: Tensor
     center: float = 0.0
     scale: float = 1.0
+    kept: Kept | None = None
+
+    def features(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """``dense [n, D]`` and ``codes [n, K]`` of some rows, of the columns that are kept."""
+        dense, codes = self.dense[rows], self.codes[rows]
+        return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns that are kept; None: all."""
+        return None if self.kept is None else self.kept.columns
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -145,8 +145,9 @@ class Stack(Team):
                 rows, share = self._all_rows(part.train)
             else:
                 rows, share = stream.take(at * self.batch_size, self.batch_size), None
-            dense.append(part.dense[rows])
-            codes.append(part.codes[rows])
+            read = part.features(rows)
+            dense.append(read[0])
+            codes.append(read[1])
             targets.append(part.target[rows])
             own = None if self.data.weight is None else self.data.weight[rows]
             weights.append(own if share is None else share if own is None else own * share)
@@ -207,6 +208,7 @@ class Stack(Team):
             center=data.center,
             scale=data.scale,
             tensors={name: view[0].detach().clone() for name, view in views.items()},
+            columns=data.columns,
         )
 
     def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int) -> Tensor:
@@ -214,7 +216,8 @@ class Stack(Team):
         block = max(64, PREDICTION_ELEMENTS // max(1, size * 256))
         pieces = []
         for piece in rows.split(block):
-            inputs = Inputs(dense=self._low(data.dense[piece][None]), codes=data.codes[piece][None], sizes=(size,))
+            dense, codes = data.features(piece)
+            inputs = Inputs(dense=self._low(dense[None]), codes=codes[None], sizes=(size,))
             pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
         return torch.cat(pieces, 1)
 

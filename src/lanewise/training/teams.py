@@ -14,6 +14,7 @@ from lanewise.optim.registry import rule
 from lanewise.training.data import TrainingData
 from lanewise.training.plan import Lengths, chunk_width
 from lanewise.training.proposals import SOLVER
+from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
@@ -34,6 +35,7 @@ class TeamBuilder:
     pool: TreePool | None = None
     dtype: torch.dtype = torch.float32
     compute: torch.dtype | None = None
+    selections: Selections | None = None
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         """Teams of all lanes; a stack shares structure, loss and batch size, and fits the cache."""
@@ -55,7 +57,9 @@ class TeamBuilder:
         shape = structure_key(candidate, STACKED[candidate.model].structure)
         solved = candidate.optimizer == SOLVER
         full = not solved and rule(candidate.optimizer).full_batch
-        return (candidate.model, loss, shape, solved, full, 0 if solved or full else candidate.number("batch_size"))
+        batch = 0 if solved or full else candidate.number("batch_size")
+        read = (candidate.text(FEATURES), share_read(candidate)) if selects(candidate) else ()
+        return (candidate.model, loss, shape, solved, full, batch, read)
 
     def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
         """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""
@@ -65,10 +69,19 @@ class TeamBuilder:
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
+    def _read(self, lanes: Sequence[Lane]) -> TrainingData:
+        """The data as these lanes read it: they all select alike."""
+        candidate = lanes[0].candidate
+        if not selects(candidate):
+            return self.data
+        assert self.selections is not None, "lanes that select columns need selections"
+        return self.selections.narrowed(candidate, frozenset(lane.fold for lane in lanes))
+
     def _stack(self, lanes: Sequence[Lane]) -> Team:
         candidate = lanes[0].candidate
+        data = self._read(lanes)
         if candidate.optimizer == SOLVER:
-            return SolverTeam(lanes, self.data, iterations=self.lengths.iterations, stop=self.stop)
+            return SolverTeam(lanes, data, iterations=self.lengths.iterations, stop=self.stop)
         if rule(candidate.optimizer).full_batch:
             batch, length = self.data.rows, self.lengths.iterations
         else:
@@ -76,7 +89,7 @@ class TeamBuilder:
             length = self.lengths.steps(batch)
         return Stack(
             lanes,
-            self.data,
+            data,
             length=length,
             batch_size=batch,
             dtype=self.dtype,
@@ -87,5 +100,5 @@ class TeamBuilder:
     def _trees(self, lanes: Sequence[Lane], phase: str) -> Team:
         assert self.pool is not None, "tree lanes need a pool of workers"
         return TreeTeam(
-            lanes, self.data, self.pool, phase=phase, rounds_share=self.lengths.rounds_share, stop=self.stop
+            lanes, self._read(lanes), self.pool, phase=phase, rounds_share=self.lengths.rounds_share, stop=self.stop
         )

@@ -7,7 +7,7 @@ of the rows), so reading them at a checkpoint costs nothing; they equal those of
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -50,8 +50,18 @@ class TreeTask:
 class Fold:
     """Training and validation rows that several lanes share, with LightGBM's binned copy of them."""
 
-    def __init__(self, data: TreeData, task: TreeTask, train: np.ndarray, valid: np.ndarray, *, threads: int) -> None:
+    def __init__(
+        self,
+        data: TreeData,
+        task: TreeTask,
+        train: np.ndarray,
+        valid: np.ndarray,
+        *,
+        threads: int,
+        kept: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.data, self.task, self.train, self.valid, self.threads = data, task, train, valid, threads
+        self.kept = kept or None
         self._binned: dict[int, tuple[lightgbm.Dataset, lightgbm.Dataset | None]] = {}
 
     @cached_property
@@ -78,9 +88,14 @@ class Fold:
         return mean if self.task.kind == "regression" and abs(mean) > _FAR_FROM_ZERO * spread > 0.0 else 0.0
 
     def rows(self, index: np.ndarray) -> "tuple[np.ndarray, np.ndarray, csr_matrix | None]":
-        """Numbers, codes and tokens of some rows, in memory."""
+        """Numbers, codes and tokens of some rows, in memory; columns that are left out are constant, so never split."""
         tokens = None if self.data.tokens is None else self.data.tokens.matrix()[index]
-        return np.asarray(self.data.numbers[index]), np.asarray(self.data.codes[index]), tokens
+        numbers, codes = np.asarray(self.data.numbers[index]), np.asarray(self.data.codes[index])
+        if self.kept is not None:
+            numbers = np.where(self.kept["numbers"].astype(bool), numbers, 0)
+            codes = codes * self.kept["categories"].astype(codes.dtype)
+            tokens = None if tokens is None else _without(tokens, self.kept["tokens"])
+        return numbers, codes, tokens
 
     def binned(self, spec: TreeSpec) -> "tuple[lightgbm.Dataset, lightgbm.Dataset | None]":
         """The fold in histogram bins: found on its training rows alone, and built once."""
@@ -104,6 +119,14 @@ class Fold:
                 ).construct()
             self._binned[spec.max_bin] = train, valid
         return self._binned[spec.max_bin]
+
+
+def _without(tokens: "csr_matrix", kept: np.ndarray) -> "csr_matrix":
+    """Tokens without the entries of the columns that are left out; of the same width."""
+    tokens = tokens.copy()
+    tokens.data *= kept[tokens.indices].astype(tokens.data.dtype)
+    tokens.eliminate_zeros()
+    return tokens
 
 
 class TreeLane(ABC):

@@ -70,6 +70,7 @@ class TreeTeam(Team):
                 train_rows=fold.train.numpy(),
                 valid_rows=fold.valid.numpy(),
                 seed=lane.seed,
+                kept=fold.kept,
             )
 
     def _name(self, lane: Lane) -> str:
@@ -149,7 +150,8 @@ class TreeTeam(Team):
         own = next(own for own in self.lanes if own.id == lane)
         self._regrow(own)
         trees = self.pool.export(self._name(own))
-        return Fitted(candidate=own.candidate, seed=own.seed, stop=self._fraction, trees=trees)
+        columns = self.data.folds[own.fold].columns
+        return Fitted(candidate=own.candidate, seed=own.seed, stop=self._fraction, trees=trees, columns=columns)
 
     def keep(self, lanes: Collection[str]) -> None:
         for lane in self.lanes:

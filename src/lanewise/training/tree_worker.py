@@ -8,7 +8,8 @@ must not share a process with theirs. It ends at once when its parent closes the
 request    header and arrays                       answer
 ========== ======================================= =========================================
 start      task, classes, threads                  ready
-open       lane, fold, seed, spec; train, valid    (the arrays only for a fold not yet known)
+open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold not yet known,
+           numbers, categories, tokens             masks only where columns are left out)
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
 predict    lane, rounds; rows                      predictions
 train      lane                                    predictions of the training rows
@@ -34,7 +35,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from lanewise.models.trees import TreeSpec
-from lanewise.training.tree_data import TreeData
+from lanewise.training.tree_data import MASKS, TreeData
 from lanewise.training.tree_frames import Arrays, FrameError, Header, read_frame, write_frame
 from lanewise.training.tree_lanes import Fold, TreeLane, TreeTask, open_lane
 
@@ -78,7 +79,9 @@ class Worker:
     def _open(self, header: Header, arrays: Arrays) -> Answer:
         key = header["fold"]
         if key not in self._folds:
-            self._folds[key] = Fold(self._data, self._task, arrays["train"], arrays["valid"], threads=self._threads)
+            kept = {name: arrays[name] for name in MASKS if name in arrays}
+            rows = arrays["train"], arrays["valid"]
+            self._folds[key] = Fold(self._data, self._task, *rows, threads=self._threads, kept=kept)
         lane = open_lane(self._folds[key], TreeSpec(**header["spec"]), header["seed"])
         self._lanes[header["lane"]] = lane, key
         return {}, {}
