@@ -19,6 +19,9 @@ def stacked_response(graph: Graph, member: Fitted, rows: PreparedRows) -> str:
     dtype = str(member_dtype(member)).removeprefix("torch.")
     outputs = _linear if member.candidate.model == "linear" else _network
     raw = graph.cast(outputs(graph, member, rows, dtype), "float64")
+    if member.calibration is not None:
+        raw = graph.op("Mul", raw, graph.constant(member.calibration.scale, "float64"))
+        raw = graph.op("Add", raw, graph.constant(member.calibration.offsets, "float64"))
     answer = _response(graph, member, raw)
     if member.scale == 1.0 and not member.center:
         return answer

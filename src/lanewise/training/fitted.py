@@ -20,6 +20,7 @@ from lanewise.models.registry import build
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.models.trees import load_trees
+from lanewise.training.calibration import Calibration
 from lanewise.training.problem import token_counts, tree_codes
 
 
@@ -29,7 +30,8 @@ class Fitted:
 
     A network or linear model has ``tensors`` (its weights by name) and the loss, center and scale of its
     outputs; trees have ``trees`` instead. ``seed`` and ``stop`` say how it was trained. ``columns`` are those that it
-    reads, most important first; None: all.
+    reads, most important first; None: all. ``calibration`` makes probabilities of a support vector
+    machine's margins.
     """
 
     candidate: Candidate
@@ -41,6 +43,7 @@ class Fitted:
     tensors: Mapping[str, Tensor] | None = None
     trees: SavedTrees | None = None
     columns: tuple[str, ...] | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,7 +107,10 @@ def loaded(member: Fitted, width: Width) -> Callable[[Features], np.ndarray]:
                 module(dense.to(dtype), codes)
                 for dense, codes in zip(all_dense.split(65_536), all_codes.split(65_536), strict=True)
             ]
-        raw = response(member.loss, torch.cat(outputs).double())
+        scores = torch.cat(outputs).double()
+        if member.calibration is not None:
+            scores = scores * member.calibration.scale + torch.tensor(member.calibration.offsets, dtype=scores.dtype)
+        raw = response(member.loss, scores)
         return (raw * member.scale + member.center if member.scale != 1.0 or member.center else raw).numpy()
 
     return by_module
@@ -129,6 +135,7 @@ def describe(member: Fitted) -> dict[str, Any]:
         "loss": member.loss,
         "center": member.center,
         "scale": member.scale,
+        "calibration": None if member.calibration is None else asdict(member.calibration),
         "columns": None if member.columns is None else list(member.columns),
         "trees": None if member.trees is None else {"kind": member.trees.kind, "meta": dict(member.trees.meta)},
     }

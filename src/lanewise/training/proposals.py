@@ -1,5 +1,6 @@
 """Which candidates enter a race: the default of every family first, then points that cover its ranges."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -192,10 +193,18 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
         if optimizer == SOLVER:
             streams[optimizer] = _penalties(amount, losses)
             continue
-        fixed: dict[str, Value] = {**_defaults(optimizer), "loss": losses[0], "batch_size": batch}
+        fixed: dict[str, Value] = {**_defaults(optimizer), "batch_size": batch}
         points = _points([*_rule_space(optimizer), SCHEDULE, WARMUP, l2], amount, field, "linear", optimizer)
-        streams[optimizer] = [fixed | settings for settings in points]
+        stepped = itertools.cycle(_stepped(losses))
+        streams[optimizer] = [
+            fixed | settings | {"loss": loss} for settings, loss in zip(points, stepped, strict=False)
+        ]
     yield from _interleaved(streams)
+
+
+def _stepped(losses: Sequence[str]) -> tuple[str, ...]:
+    """The losses that mini-batches are for: the first, and every other one that no solver can minimize."""
+    return losses[0], *(loss for loss in losses[1:] if loss not in SMOOTH)
 
 
 def _penalties(count: int, losses: Sequence[str]) -> Iterator[dict[str, Value]]:

@@ -14,6 +14,7 @@ from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.task import Task, TaskKind
+from lanewise.training.calibration import Calibration
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.fitted import Fitted
 from lanewise.training.plan import Lengths
@@ -43,6 +44,7 @@ SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "adamw",
         {"lr": 0.01, "batch_size": 64, "width": 16, "depth": 2, "layer_norm": True, "dropout": 0.1},
     ),
+    "margins": ("linear", "adam", {"lr": 0.01, "batch_size": 64}),
     "few linear": ("linear", "lbfgs", {"l2": 1e-3, "features": "l1-path", "feature_share": 0.5}),
     "few relu": (
         "mlp",
@@ -141,10 +143,15 @@ def trained_and_judged(
 
 @cache
 def members(kind: TaskKind, columns: tuple[str, ...] = ()) -> dict[str, Fitted]:
-    """Every member of `SETTINGS`, by name."""
-    losses = {"sgd": {"regression": "huber", "binary": "squared_hinge"}.get(kind)}
+    """Every member of `SETTINGS`, by name; "margins" is a calibrated support vector machine where there are classes."""
+    hinge = "hinge" if kind in ("binary", "multiclass") else None
+    losses = {"sgd": {"regression": "huber", "binary": "squared_hinge"}.get(kind), "margins": hinge}
     wanted = [candidate(name, **({"loss": losses[name]} if losses.get(name) else {})) for name in SETTINGS]
-    return dict(zip(SETTINGS, train(posed(kind, columns), wanted), strict=True))
+    found = dict(zip(SETTINGS, train(posed(kind, columns), wanted), strict=True))
+    if hinge:
+        offsets = (0.3,) if kind == "binary" else (0.3, -0.2, 0.1)
+        found["margins"] = replace(found["margins"], calibration=Calibration(scale=1.7, offsets=offsets))
+    return found
 
 
 def predictor(kind: TaskKind, *names: str, columns: tuple[str, ...] = (), **more: Any) -> Predictor:

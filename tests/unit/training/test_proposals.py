@@ -89,3 +89,11 @@ def test_selecting_candidates_join_the_field_and_drop_none_of_a_larger_one(model
 def test_a_table_with_few_columns_or_rows_has_no_selecting_candidates(few: dict[str, int]) -> None:
     for model in MODELS:
         assert all("features" not in one.settings for one in propose(model, 16, field(**few)))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_hinge_is_stepped_by_rules_and_never_given_to_a_solver(kind: TaskKind) -> None:
+    found = [one for one in propose("linear", 14, field(kind)) if one.settings["loss"] == "hinge"]
+    assert found
+    assert all(one.optimizer in RULES for one in found)
+    assert all(one.settings["loss"] != "hinge" for one in propose("linear", 14, field("regression")))
