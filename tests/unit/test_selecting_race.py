@@ -99,3 +99,19 @@ def test_costs_nothing_without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("features" not in one.settings for one in without.plan.candidates)
     scores = [found.choice.corrected for found in (with_selection, without)]
     assert abs(scores[0].value - scores[1].value) < 0.1 * (scores[1].high - scores[1].low)
+
+
+def test_training_is_set_beside_validation_at_the_looks_of_the_winner(
+    among_noise: tuple[stages.Trained, Stage],
+) -> None:
+    trained, stage = among_noise
+    document = compose(stage)
+    winner = next(item for item in trained.result.confirmed if item.candidate.id == stage.winner.id)
+    at_stop = winner.train_curve[stage.plan.grid.index(winner.stop)]
+    assert document["diagnosis"]["train"] == pytest.approx(at_stop)
+    assert at_stop < document["diagnosis"]["valid"]
+    shown = [one for one in document["race"]["curves"] if one["candidate"] == winner.candidate.id]
+    known = [one for one in shown if np.isfinite(one["train"]).all()]
+    assert len(known) == stage.plan.folds
+    assert all(len(one["train"]) == len(one["valid"]) for one in shown)
+    assert "Training" in render(document)

@@ -30,7 +30,7 @@ from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
-"""Training rows that the training score is taken on."""
+"""Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -190,16 +190,12 @@ def _some(dataset: Dataset, rows: np.ndarray) -> Dataset:
 
 def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
     problem, choice = stage.problem, stage.choice
-    rng = np.random.default_rng(stage.settings.seed)
-    rows = np.sort(rng.permutation(problem.train)[:TRAIN_SAMPLE])
-    weight = None if problem.weight is None else problem.weight[rows]
-    train = problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
     item = next(one for one in stage.result.confirmed if one.candidate.id == choice.selection.winner)
     found = choice.corrected
-    # An ensemble is set beside its own out-of-fold score; it has no curve.
+    # An ensemble is set beside its own out-of-fold score; it has no curve, and learned all training rows.
     mixed = choice.ensemble if choice.is_ensemble else None
     fit = Fit(
-        train=train,
+        train=item.train_curve[stage.plan.grid.index(item.stop)] if mixed is None else _train_score(stage),
         valid=found.value if mixed is None else mixed.ensemble,
         guess=guess,
         curve=item.curve if mixed is None else (),
@@ -209,6 +205,15 @@ def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
     read = columns_read(stage)
     kept = None if read is None or choice.is_ensemble else (len(read), len(problem.features))
     return diagnose(fit, problem.metric, stage.winner, stop=item.stop, read=kept)
+
+
+def _train_score(stage: Stage) -> float:
+    """Score of the final model on a sample of the rows that it was trained on."""
+    problem = stage.problem
+    rng = np.random.default_rng(stage.settings.seed)
+    rows = np.sort(rng.permutation(problem.train)[:TRAIN_SAMPLE])
+    weight = None if problem.weight is None else problem.weight[rows]
+    return problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
 
 
 def _importance(stage: Stage) -> tuple[Importance, ...]:

@@ -92,8 +92,7 @@ def _curve(stage: Stage, place: int, trace: Trace) -> dict[str, Any]:
         "status": _status(stage, candidate, trace.fate),
         "x": trace.fractions[::step],
         "valid": trace.scores[::step],
-        # The training loss is in the units of the loss, regularized and standardized: no score to set beside these.
-        "train": [None] * len(trace.scores[::step]),
+        "train": trace.train_scores[::step],
     }
 
 

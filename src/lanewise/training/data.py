@@ -9,6 +9,9 @@ from torch import Tensor
 from lanewise.models.base import Width
 from lanewise.task import Task
 
+MOST_SHOWN = 2_000
+"""Training rows of a fold that a training score is taken on."""
+
 ALL_ROWS = -1
 """The fold that holds nothing out: a refit on every training row."""
 
@@ -53,6 +56,12 @@ class FoldData:
         return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
 
     @property
+    def shown(self) -> np.ndarray:
+        """Places within ``train`` of the rows that a training score is taken on: all, or 2,000 evenly spaced ones."""
+        count = len(self.train)
+        return np.arange(count) if count <= MOST_SHOWN else np.arange(MOST_SHOWN) * count // MOST_SHOWN
+
+    @property
     def columns(self) -> tuple[str, ...] | None:
         """The names of the columns that are kept; None: all."""
         return None if self.kept is None else self.kept.columns
@@ -60,10 +69,14 @@ class FoldData:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1."""
+    """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
+
+    With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`).
+    """
 
     task: Task
     width: Width
     folds: Mapping[int, FoldData]
     rows: int
     weight: Tensor | None = None
+    shows: bool = False

@@ -23,7 +23,8 @@ class Confirmed:
     ``predictions [N, K]`` are out of fold, averaged over seeds, each fold stopped at the fraction that
     was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the fraction that was
     best over all folds: where a refit stops. ``calibration``, of a support vector machine only, is what makes
-    probabilities of the margins of its refit; it was fitted on all out-of-fold margins at ``stop``.
+    probabilities of the margins of its refit; it was fitted on all out-of-fold margins at ``stop``. ``curve`` and
+    ``train_curve`` are mean scores over the folds at each look, on validation rows and on training rows.
     """
 
     candidate: Candidate
@@ -32,6 +33,7 @@ class Confirmed:
     curve: tuple[float, ...]
     seconds: float
     calibration: Calibration | None = None
+    train_curve: tuple[float, ...] = ()
 
 
 @final
@@ -51,9 +53,20 @@ class Judge:
         """
         rows = self._held(item.lane.fold)
         valid = item.valid
-        if _has_margins(item.lane.candidate) and self.data.task.is_classification:
+        if self._margins(item.lane.candidate):
             valid = cross_calibrated(valid, self.y[rows], self._weight(rows))
         return self._loss(valid, rows)
+
+    def train_score(self, item: Evidence) -> float:
+        """The score of one lane on the sample of its training rows, in the units of the metric; NaN where unknown."""
+        if item.train is None:
+            return float("nan")
+        part = self.data.folds[item.lane.fold]
+        rows, train = part.train.numpy()[part.shown], item.train
+        if self._margins(item.lane.candidate):
+            held = self._held(item.lane.fold)
+            train = fit_calibration(item.valid, self.y[held], self._weight(held)).apply(train)
+        return self.metric.sign * self._loss(train, rows)
 
     def confirmed(
         self, candidate: Candidate, groups: Groups, grid: Sequence[float], *, seconds: float
@@ -78,6 +91,7 @@ class Judge:
             curve=tuple(float(value) * self.metric.sign for value in overall),
             seconds=seconds,
             calibration=calibrations[stop] if calibrations else None,
+            train_curve=tuple(float(np.mean([items[look].train_score for items in groups.values()])) for look in looks),
         )
 
     def _means(
@@ -85,7 +99,7 @@ class Judge:
     ) -> tuple[dict[int, list[np.ndarray]], list[Calibration]]:
         """Predictions ``[fold][look] -> [n, K]``, averaged over seeds, and what calibrates them on all folds."""
         own = {fold: [key for key in groups if key[0] == fold] for fold in folds}
-        if not (_has_margins(candidate) and self.data.task.is_classification):
+        if not self._margins(candidate):
             plain = {
                 fold: [np.mean([groups[key][look].valid for key in own[fold]], axis=0) for look in looks]
                 for fold in folds
@@ -107,6 +121,9 @@ class Judge:
             np.concatenate([groups[key][look].valid for key in keys]), self.y[rows], self._weight(rows)
         )
 
+    def _margins(self, candidate: Candidate) -> bool:
+        return self.data.task.is_classification and candidate.text("loss") in MARGIN_LOSSES
+
     def _held(self, fold: int) -> np.ndarray:
         return self.data.folds[fold].valid.numpy()
 
@@ -116,10 +133,6 @@ class Judge:
     def _loss(self, valid: np.ndarray, rows: np.ndarray) -> float:
         predicted = valid if self.data.task.is_classification else valid[:, 0]
         return self.metric.sign * self.metric.score(self.y[rows], predicted, self._weight(rows))
-
-
-def _has_margins(candidate: Candidate) -> bool:
-    return candidate.text("loss") in MARGIN_LOSSES
 
 
 def best_look(scores: np.ndarray) -> int:

@@ -32,6 +32,7 @@ SAVE_EVERY_SECONDS = 5.0
 class Trace:
     """What was seen of one lane: a point per look at it.
 
+    ``scores`` are of the fold's validation rows, ``train_scores`` of a sample of its training rows; NaN in the screen.
     ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
     whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
     candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
@@ -43,6 +44,7 @@ class Trace:
     fractions: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     train_losses: list[float] = field(default_factory=list)
+    train_scores: list[float] = field(default_factory=list)
     fate: Fate = "running"
     events: list[Event] = field(default_factory=list)
     lost: str = ""
@@ -228,6 +230,7 @@ class Race:
                 save_every=self.save_every,
                 halted=self._threads.halted,
                 abandoned=self._threads.abandoned,
+                train_score=self._judge.train_score,
             )
             for place, team in enumerate(teams)
         ]
@@ -256,6 +259,7 @@ class Race:
                 trace.fractions.append(item.fraction)
                 trace.scores.append(score)
                 trace.train_losses.append(item.train_loss)
+                trace.train_scores.append(item.train_score)
 
     def _note(self, phase: str, lanes: Mapping[str, Lane], repairs: Mapping[str, Sequence[Event]]) -> None:
         """A repaired lane is a new candidate from now on; the original counts as diverged.

@@ -126,12 +126,14 @@ class SolverTeam(Team):
         result = []
         for place, row in enumerate(self._alive):
             lane = self.roster.lanes[row]
-            valid = self.predict(place, lane.fold, self.data.folds[lane.fold].valid)
+            part = self.data.folds[lane.fold]
+            valid = self.predict(place, lane.fold, part.valid)
             loss = float(progress.values[place])
             if progress.status[place] is Status.NOT_FINITE or not np.isfinite(valid).all():
                 self._lost[lane.id] = Status.NOT_FINITE.value
                 continue
-            result.append(Evidence(lane=lane, fraction=self.fraction, valid=valid, train_loss=loss))
+            train = self.predict(place, lane.fold, part.train[part.shown]) if self.data.shows else None
+            result.append(Evidence(lane=lane, fraction=self.fraction, valid=valid, train_loss=loss, train=train))
         return result
 
     @torch.no_grad()

@@ -223,14 +223,26 @@ class Stack(Team):
 
     def evidence(self) -> list[Evidence]:
         outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
+        shown = self._shown()
         means = (self._loss_sum / max(self._loss_steps, 1)).tolist()
         self._loss_sum.zero_()
         self._loss_steps = 0
         return [
-            Evidence(lane=lane, fraction=self.fraction, valid=self._response(lane.fold, raw), train_loss=mean)
+            Evidence(
+                lane=lane,
+                fraction=self.fraction,
+                valid=self._response(lane.fold, raw),
+                train_loss=mean,
+                train=self._response(lane.fold, shown[row]) if shown else None,
+            )
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
             if row not in self.guard.retired
         ]
+
+    def _shown(self) -> list[Tensor]:
+        """Outputs of every lane for the sample of its training rows; nothing where nobody asks."""
+        parts = self.data.folds
+        return self.outputs(lambda fold: parts[fold].train[parts[fold].shown]) if self.data.shows else []
 
     def _response(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self.data.folds[fold]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -47,7 +47,7 @@ class TeamBuilder:
             else:
                 teams.append(self._trees([lane], phase))
         for group in groups.values():
-            teams += [self._stack(chunk) for chunk in self._chunks(group)]
+            teams += [self._stack(chunk, phase) for chunk in self._chunks(group)]
         return teams
 
     def key(self, lane: Lane) -> tuple[object, ...]:
@@ -69,17 +69,17 @@ class TeamBuilder:
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
-    def _read(self, lanes: Sequence[Lane]) -> TrainingData:
-        """The data as these lanes read it: they all select alike."""
-        candidate = lanes[0].candidate
-        if not selects(candidate):
-            return self.data
-        assert self.selections is not None, "lanes that select columns need selections"
-        return self.selections.narrowed(candidate, frozenset(lane.fold for lane in lanes))
+    def _read(self, lanes: Sequence[Lane], phase: str) -> TrainingData:
+        """The data as these lanes read it: they all select alike. Those to be confirmed show training rows too."""
+        data, candidate = self.data, lanes[0].candidate
+        if selects(candidate):
+            assert self.selections is not None, "lanes that select columns need selections"
+            data = self.selections.narrowed(candidate, frozenset(lane.fold for lane in lanes))
+        return replace(data, shows=True) if phase == "confirm" else data
 
-    def _stack(self, lanes: Sequence[Lane]) -> Team:
+    def _stack(self, lanes: Sequence[Lane], phase: str) -> Team:
         candidate = lanes[0].candidate
-        data = self._read(lanes)
+        data = self._read(lanes, phase)
         if candidate.optimizer == SOLVER:
             return SolverTeam(lanes, data, iterations=self.lengths.iterations, stop=self.stop)
         if rule(candidate.optimizer).full_batch:
@@ -100,5 +100,10 @@ class TeamBuilder:
     def _trees(self, lanes: Sequence[Lane], phase: str) -> Team:
         assert self.pool is not None, "tree lanes need a pool of workers"
         return TreeTeam(
-            lanes, self._read(lanes), self.pool, phase=phase, rounds_share=self.lengths.rounds_share, stop=self.stop
+            lanes,
+            self._read(lanes, phase),
+            self.pool,
+            phase=phase,
+            rounds_share=self.lengths.rounds_share,
+            stop=self.stop,
         )

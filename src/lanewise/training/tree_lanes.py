@@ -140,8 +140,8 @@ class TreeLane(ABC):
         """Train on to ``rounds``; predictions of the validation rows after each of ``predict_at`` rounds."""
 
     @abstractmethod
-    def train_predictions(self) -> np.ndarray:
-        """Predictions of the training rows as the lane stands."""
+    def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
+        """Predictions of the training rows as the lane stands, or of those at ``places`` among them."""
 
     @abstractmethod
     def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
@@ -203,8 +203,9 @@ class BoostingLane(TreeLane):
                 return [checkpoints[at] for at in predict_at]
             self._grow()
 
-    def train_predictions(self) -> np.ndarray:
-        return self._current(self.booster.eval_train, len(self.fold.train))
+    def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
+        found = self._current(self.booster.eval_train, len(self.fold.train))
+        return found if places is None else found[places]
 
     def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
         if not len(rows):
@@ -271,8 +272,8 @@ class SplittingLane(TreeLane):
     def advance(self, rounds: int, predict_at: Sequence[int]) -> list[np.ndarray]:
         return [self.predict(self.fold.valid, None) for _ in predict_at]
 
-    def train_predictions(self) -> np.ndarray:
-        return self.predict(self.fold.train, None)
+    def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
+        return self.predict(self.fold.train if places is None else self.fold.train[places], None)
 
     def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
         numbers, codes, tokens = self.fold.rows(rows)

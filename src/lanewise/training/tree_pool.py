@@ -172,9 +172,10 @@ class TreePool:
         index = self._rows("rows", rows)
         return self._ask(known, {"op": "predict", "rounds": rounds}, {"rows": index})[1]["predictions"]
 
-    def train_score(self, lane: str) -> np.ndarray:
-        """Predictions of the lane's own training rows, to see how far it overfits."""
-        return self._ask(self._trained(lane, None), {"op": "train"})[1]["predictions"]
+    def train_predictions(self, lane: str, places: np.ndarray | None = None) -> np.ndarray:
+        """Predictions of the lane's own training rows, or of those at ``places`` among them, to see if it overfits."""
+        arrays = {} if places is None else {"places": np.asarray(places, dtype=np.int64)}
+        return self._ask(self._trained(lane, None), {"op": "train"}, arrays)[1]["predictions"]
 
     def export(self, lane: str, *, rounds: int | None = None) -> SavedTrees:
         """The lane as text (``load_trees`` reads it), with the first ``rounds`` rounds only if stated."""

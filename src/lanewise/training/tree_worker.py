@@ -12,7 +12,7 @@ open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold n
            numbers, categories, tokens             masks only where columns are left out)
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
 predict    lane, rounds; rows                      predictions
-train      lane                                    predictions of the training rows
+train      lane; places                            predictions of the training rows, or of some
 export     lane, rounds                            kind, meta; text
 drop       lane                                    whether its fold is gone too
 ========== ======================================= =========================================
@@ -93,8 +93,8 @@ class Worker:
     def _predict(self, header: Header, arrays: Arrays) -> Answer:
         return {}, {"predictions": self._lane(header).predict(arrays["rows"], header["rounds"])}
 
-    def _train(self, header: Header, _: Arrays) -> Answer:
-        return {}, {"predictions": self._lane(header).train_predictions()}
+    def _train(self, header: Header, arrays: Arrays) -> Answer:
+        return {}, {"predictions": self._lane(header).train_predictions(arrays.get("places"))}
 
     def _export(self, header: Header, _: Arrays) -> Answer:
         saved = self._lane(header).saved(header["rounds"])

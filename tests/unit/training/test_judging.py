@@ -1,15 +1,18 @@
 """Support vector machines are judged by probabilities that were calibrated on other rows."""
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import resolve_metric
 from lanewise.training.calibration import fit_calibration
+from lanewise.training.data import MOST_SHOWN
 from lanewise.training.judging import Judge
 from lanewise.training.team import Evidence
 
@@ -74,6 +77,32 @@ def test_a_single_look_at_margins_is_scored_fairly(small: ModuleType) -> None:
     _, timid = groups_of(small, "hinge")
     _, plain = groups_of(small, "softmax")
     assert judge(small).loss(timid[0, 0][0]) < 0.7 * judge(small).loss(plain[0, 0][0])
+
+
+def test_a_training_score_is_that_of_the_sample_of_training_rows(small: ModuleType) -> None:
+    data, y = small.data(), small.numbers()[1]
+    part = data.folds[1]
+    rows = part.train.numpy()[part.shown]
+    draw = np.random.default_rng(0)
+    for loss in ("softmax", "hinge"):
+        candidate = small.candidate("one", "linear", "adam", loss=loss)
+        train = softmax(3 * np.eye(3)[y[rows]] + draw.normal(size=(len(rows), 3)), axis=1)
+        valid = softmax(draw.normal(size=(len(part.valid), 3)), axis=1)
+        lane = Lane(candidate=candidate, fold=1, seed=0)
+        item = Evidence(lane=lane, fraction=1.0, valid=valid, train_loss=0.0, train=train)
+        expected = train
+        if loss == "hinge":
+            expected = fit_calibration(valid, y[part.valid.numpy()]).apply(train)
+        score = -np.log(expected[np.arange(len(rows)), y[rows]]).mean()
+        assert judge(small).train_score(item) == pytest.approx(score)
+        assert np.isnan(judge(small).train_score(replace(item, train=None)))
+
+
+def test_large_folds_show_a_sample(small: ModuleType) -> None:
+    part = replace(small.data().folds[0], train=torch.arange(3 * MOST_SHOWN + 1))
+    assert len(part.shown) == MOST_SHOWN
+    assert len(np.unique(part.shown)) == MOST_SHOWN
+    assert part.shown[-1] >= 3 * MOST_SHOWN - 3
 
 
 def test_what_is_not_finite_is_not_confirmed(small: ModuleType) -> None:
