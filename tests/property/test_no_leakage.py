@@ -405,21 +405,26 @@ def test_the_future_is_seen_where_days_are_shuffled() -> None:
     assert foresight(races(wandering_table, 6)) > SURE
 
 
-def choice_among_noise(seed: int, contenders: int = 40) -> tuple[Problem, Choice]:
-    """The choice between predictions that are all drawn at random."""
+def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) -> tuple[Problem, Choice]:
+    """The choice between predictions that are all drawn at random; of ``screened`` ones, the best on the first fold."""
     rng = np.random.default_rng([seed, 11])
     problem = pose(read(mixed_table("binary", rng)), Request(target="y", metric="roc_auc", folds=4, seed=seed))
     candidates = [
-        Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={}) for place in range(contenders)
+        Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={})
+        for place in range(max(contenders, screened))
     ]
     confirmed = []
     for candidate in candidates:
         chance = rng.uniform(size=len(problem.y))
         predictions = np.column_stack([1 - chance, chance])
         confirmed.append(Confirmed(candidate=candidate, predictions=predictions, stop=1.0, curve=(0.5,), seconds=1.0))
+    if screened:
+        rows = problem.folds[0].valid
+        scores = [problem.metric.score(problem.y[rows], item.predictions[rows]) for item in confirmed]
+        confirmed = [confirmed[place] for place in np.argsort(scores)[::-1][:contenders]]
     plan = Plan(
         candidates=tuple(candidates),
-        rungs=(),
+        rungs=(1.0,) if screened else (),
         confirm={"linear": contenders},
         folds=4,
         seeds=(seed,),
@@ -431,8 +436,8 @@ def choice_among_noise(seed: int, contenders: int = 40) -> tuple[Problem, Choice
     return problem, stages.choose(problem, plan, result, settings_of(seed))
 
 
-def lead_of_the_luckiest(count: int) -> float:
-    choices = [choice_among_noise(seed) for seed in range(count)]
+def lead_of_the_luckiest(count: int, **more: int) -> float:
+    choices = [choice_among_noise(seed, **more) for seed in range(count)]
     return lead_in_errors([lead_over_guess(problem, choice.corrected) for problem, choice in choices])
 
 
@@ -443,3 +448,13 @@ def test_the_luckiest_of_many_is_not_praised() -> None:
 def test_scoring_on_the_rows_that_chose_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "corrected_score", judged_where_chosen)
     assert lead_of_the_luckiest(6) > SURE
+
+
+def test_luck_on_the_fold_of_the_screen_is_not_praised() -> None:
+    assert abs(lead_of_the_luckiest(8, contenders=4, screened=400)) < SURE
+
+
+def test_scoring_on_the_fold_of_the_screen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = stages.judged_rows
+    monkeypatch.setattr(stages, "judged_rows", lambda problem, plan: usual(problem, replace(plan, rungs=())))
+    assert lead_of_the_luckiest(8, contenders=4, screened=400) > SURE
