@@ -20,6 +20,8 @@ NAMES = {
     "min_child_samples": "rows per leaf",
     "min_samples_leaf": "rows per leaf",
     "ccp_alpha": "pruning",
+    "features": "columns",
+    "feature_share": "share of the columns",
 }
 
 
@@ -44,6 +46,7 @@ ASPECTS = (
     Aspect(name="schedule", settings=("schedule", "warmup")),
     Aspect(name="batch size", settings=("batch_size",)),
     Aspect(name="structure", settings=("width", "depth", "activation", "layer_norm", "num_leaves", "max_depth")),
+    Aspect(name="columns", settings=("features", "feature_share")),
     Aspect(name="loss", settings=("loss", "tree_loss")),
     Aspect(
         name="regularization",

@@ -18,6 +18,7 @@ from lanewise.training.memory import predicted_bytes
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.problem import Problem
 from lanewise.training.proposals import MODELS, SOLVER, Field, propose, usual_batch
+from lanewise.training.selecting import FEATURES, affordable, columns_read, selects
 from lanewise.training.team import Team
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.tree_team import race_spec
@@ -89,7 +90,12 @@ def make_plan(
     """
     rows = min(len(fold.train) for fold in problem.folds)
     field = Field(
-        task=problem.task, rows=rows, seed=wishes.seed, sampling=wishes.sampling, optimizers=wishes.optimizers
+        task=problem.task,
+        rows=rows,
+        seed=wishes.seed,
+        sampling=wishes.sampling,
+        optimizers=wishes.optimizers,
+        columns=len(problem.layout.columns),
     )
     if budget.steps is not None:
         return _by_steps(
@@ -97,12 +103,13 @@ def make_plan(
         )
     assert budget.seconds is not None
     available = max(ALLOTTED * budget.seconds - spent, 0.1 * budget.seconds) * builder.workers
-    pools = _pools(MOST, field, wishes)
+    pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, available / len(problem.folds))
+    available -= (len(problem.folds) + 1) * sum(ranking.values())
     precision = _precision(pools.get("mlp", []), builder)
     builder = replace(builder, compute=DTYPES[precision])
     widths = {name: width for model in STACKED for name, width in _widths(pools.get(model, []), builder).items()}
     builder = replace(builder, widths=widths)
-    costs = {model: _measured(model, pool, builder) for model, pool in pools.items()}
+    costs = {model: _with_ranking(_measured(model, pool, builder), pool, ranking) for model, pool in pools.items()}
     alone = {id: cost for model, pool in pools.items() for id, cost in _alone(pool, builder, costs[model]).items()}
     plan = _filled(
         available,
@@ -248,7 +255,8 @@ def _relative_cost(candidate: Candidate) -> float:
     ranks = {"tree": 0.1, "linear": 0.2, "mlp": 1.0, "lightgbm": 1.0}
     size = candidate.number("rounds", 100) / 100 * candidate.number("num_leaves", 31) / 31
     width = candidate.number("width", 128) ** 2 * candidate.number("depth", 2) / 32768
-    return ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
+    ranking = 1.1 if selects(candidate) else 1.0
+    return ranking * ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
 
 
 def _with_default(chosen: Sequence[Candidate], pools: Mapping[str, list[Candidate]]) -> list[Candidate]:
@@ -327,15 +335,16 @@ def _widths(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, int]:
     Which is best depends on the caches and on what a call costs, and so on the machine. The usual width stays unless
     another is clearly faster.
     """
+    builder = replace(builder, workers=1)
     by_key: dict[tuple[object, ...], list[Candidate]] = {}
     for candidate in pool:
-        if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch:
+        if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch and not selects(candidate):
             by_key.setdefault(builder.key(Lane(candidate=candidate, fold=0, seed=0)), []).append(candidate)
     found: dict[str, int] = {}
     for key, candidates in by_key.items():
         usual = builder.width(Lane(candidate=candidates[0], fold=0, seed=0))
         seconds = {
-            width: _trial(builder.team(_many(candidates, width, builder)), TRIAL_STEPS) / width
+            width: _trial(builder.form(_many(candidates, width, builder), "trial")[0], TRIAL_STEPS) / width
             for width in dict.fromkeys((usual, max(1, usual // 2), max(1, usual // 4)))
         }
         best = min(seconds, key=lambda width: seconds[width])
@@ -372,6 +381,13 @@ def _measured(model: str, pool: Sequence[Candidate], builder: TeamBuilder) -> di
     return _measured_trees(pool, builder)
 
 
+def _with_ranking(
+    costs: Mapping[str, float], pool: Sequence[Candidate], ranking: Mapping[str, float]
+) -> dict[str, float]:
+    """Costs of lanes with the ranking of the columns that some of them need first."""
+    return {one.id: costs[one.id] + (ranking[one.text(FEATURES)] if selects(one) else 0.0) for one in pool}
+
+
 def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
     """One team of each structure is timed; the others of that structure cost the same per lane."""
     costs: dict[str, float] = {}
@@ -393,7 +409,7 @@ def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str
 
     def work(candidate: Candidate) -> float:
         spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
-        return spec.expected_cost(rows=rows, columns=columns, outputs=outputs)
+        return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
 
     team = builder.form([Lane(candidate=first, fold=0, seed=0)], "trial")[0]
     length = race_spec(team.lanes[0], 1.0).full_length

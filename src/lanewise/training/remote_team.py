@@ -10,8 +10,10 @@ from torch import Tensor
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
+from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.frames import Arrays, Header
+from lanewise.training.shared_data import columns_kept
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.team_pool import TeamPool
 from lanewise.training.worker_process import WorkerDiedError, WorkerProcess
@@ -33,13 +35,17 @@ class RemoteTeam(Team):
     replaced once, and goes on from the last state that was fetched, to the same bits.
     """
 
-    def __init__(self, lanes: Collection[Lane], builder: "TeamBuilder", pool: TeamPool, data: str) -> None:
+    def __init__(
+        self, lanes: Collection[Lane], data: TrainingData, builder: "TeamBuilder", *, pool: TeamPool, shared: str
+    ) -> None:
+        """``data`` are those that the workers know as ``shared``, as these lanes read them."""
         self.lanes = Roster.of(list(lanes)).lanes
         self.length = builder.length(self.lanes[0].candidate)
         self._all = self.lanes
         self._builder = builder
         self._pool = pool
         self._data = data
+        self._shared = shared
         self._process: WorkerProcess | None = None
         self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._fraction = 0.0
@@ -75,7 +81,13 @@ class RemoteTeam(Team):
         self._lost = header["lost"]
         losses = arrays["train_loss"].tolist()
         return [
-            Evidence(lane=lanes[name], fraction=self._fraction, valid=arrays[f"valid/{place}"], train_loss=loss)
+            Evidence(
+                lane=lanes[name],
+                fraction=self._fraction,
+                valid=arrays[f"valid/{place}"],
+                train_loss=loss,
+                train=arrays.get(f"train/{place}"),
+            )
             for place, (name, loss) in enumerate(zip(header["lanes"], losses, strict=True))
         ]
 
@@ -128,7 +140,7 @@ class RemoteTeam(Team):
 
     def _local(self) -> Team:
         """The team as it was when its state was last fetched, in this process."""
-        team = self._builder.team(self._all)
+        team = self._builder.team(self._all, self._data)
         team.keep([lane.id for lane in self.lanes])
         if self._kept is not None:
             team.restore(*self._kept)
@@ -160,10 +172,11 @@ class RemoteTeam(Team):
         self._process = self._pool.borrow()
         process = self._process
         process.ensure_started()
-        if self._data not in process.known:
-            self._checked({"op": "data", "folder": self._data})
-            process.known = {self._data}
+        if self._shared not in process.known:
+            self._checked({"op": "data", "folder": self._shared})
+            process.known = {self._shared}
         tensors, state = ({}, None) if self._kept is None else self._kept
+        arrays = {f"state/{name}": tensor.numpy() for name, tensor in tensors.items()}
         candidates = {lane.candidate.id: lane.candidate for lane in self._all}
         builder = self._builder
         header = {
@@ -174,9 +187,11 @@ class RemoteTeam(Team):
             "lengths": asdict(builder.lengths),
             "dtype": str(builder.dtype).removeprefix("torch."),
             "compute": str(builder.compute).removeprefix("torch."),
+            "shows": self._data.shows,
+            "kept": columns_kept(self._data, arrays),
             "state": state,
         }
-        self._checked(header, {name: tensor.numpy() for name, tensor in tensors.items()})
+        self._checked(header, arrays)
         for request in self._since:
             self._checked(request)
 
