@@ -113,6 +113,7 @@ def train(
             workers=workers,
             stop=stop,
             pool=trees,
+            seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
         policy = Halving()
@@ -126,7 +127,6 @@ def train(
                 lengths=plan.lengths,
                 compute=DTYPES[plan.precision],
                 widths=plan.widths,
-                seats=seats,
             ),
             policy=policy,
             metric=problem.metric,

@@ -86,8 +86,9 @@ def make_plan(
 ) -> Plan:
     """A plan that fits ``budget``; ``spent`` seconds of it are gone already.
 
-    The measurements take a fraction of a second. With a budget in steps nothing is measured.
+    The measurements take a fraction of a second, in this process. With a budget in steps nothing is measured.
     """
+    seats, builder = builder.seats, replace(builder, seats=None)
     rows = min(len(fold.train) for fold in problem.folds)
     field = Field(
         task=problem.task,
@@ -126,7 +127,7 @@ def make_plan(
     shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
     solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
     plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
-    return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
+    return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seats)))
 
 
 def _filled(available: float, fitted: Callable[[float], Plan]) -> Plan:
