@@ -13,10 +13,12 @@ from lanewise.data.reading import read
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
+from lanewise.search.halving import Halving
 from lanewise.training import selecting
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.fitted import features_of, predict
 from lanewise.training.plan import Lengths
+from lanewise.training.planning import Budget, Wishes, make_plan
 from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
 from lanewise.training.selecting import Selections, affordable, columns_read
 from lanewise.training.teams import TeamBuilder
@@ -216,3 +218,19 @@ def test_a_fold_that_keeps_all_hands_out_its_rows_as_they_are() -> None:
     )
     assert part.columns is None
     assert [one.shape for one in part.features(torch.tensor([1, 2]))] == [(2, 2), (2, 1)]
+
+
+def test_the_plan_counts_what_rankings_take_and_leaves_out_those_too_slow(problem: Problem) -> None:
+    data, _ = prepare(problem, refit=False)
+    found = builder(data, problem)
+    wishes = Wishes(models=("linear",), candidates=12)
+    plan = make_plan(problem, found, Halving(), budget=Budget(seconds=600.0), wishes=wishes)
+    assert found.selections is not None
+    seconds = found.selections.seconds
+    assert set(seconds) == {(0, "l1-path"), (0, "permutation")}
+    selecting = [one for one in plan.candidates if one.settings["features"] != "all"]
+    assert len(selecting) == 3
+    for one in selecting:
+        assert plan.costs[one.id] > 0.9 * seconds[0, str(one.settings["features"])]
+    hurried = make_plan(problem, found, Halving(), budget=Budget(seconds=0.05), wishes=wishes)
+    assert all(one.settings["features"] == "all" for one in hurried.candidates)
