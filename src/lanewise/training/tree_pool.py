@@ -96,7 +96,7 @@ class TreePool:
                 self.folder,
                 start,
                 module="lanewise.training.tree_worker",
-                what="the trees' workers",
+                what="the trees' worker",
                 environment={"OMP_NUM_THREADS": str(threads_per_worker)},
             )
             for index in range(workers)
