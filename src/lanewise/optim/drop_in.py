@@ -66,7 +66,8 @@ class _Batch:
 
 
 class DropIn(Optimizer):
-    """A rule as a ``torch.optim.Optimizer``. Subclasses name their ``rule`` and spell out its hyper-parameters.
+    """A rule as a ``torch.optim.Optimizer``. Subclasses name their ``rule`` and spell out its hyper-parameters;
+    ``fractions`` are those that must stay below 1, as betas must.
 
     As torch's own: parameter groups, closures, ``maximize``, hooks, schedulers, state dicts. Each parameter group is
     one row of the rule; parameters without a gradient are skipped and do not count the step. Sums over several weights,
@@ -76,10 +77,11 @@ class DropIn(Optimizer):
     """
 
     rule: ClassVar[Rule]
+    fractions: ClassVar[tuple[str, ...]] = ()
     _step_supports_amp_scaling = True  # a gradient scaler hands over ``grad_scale`` and ``found_inf``
 
     def __init__(self, params: ParamsT, *, maximize: bool = False, **settings: Any) -> None:
-        _check(type(self).__name__, settings)
+        self._check(settings)
         super().__init__(params, {**settings, "maximize": maximize})
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
@@ -90,8 +92,21 @@ class DropIn(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its own settings are checked as those of the constructor are."""
         if isinstance(param_group, dict):
-            _check(type(self).__name__, param_group)
+            self._check(param_group)
         super().add_param_group(param_group)
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        """``UsageError`` for a setting that no rule can work with."""
+        lr = settings.get("lr")
+        if isinstance(lr, Tensor) and lr.numel() != 1:
+            message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
+            raise UsageError(message)
+        for key, value in _numbers({key: value for key, value in settings.items() if key != "params"}).items():
+            fraction = key.startswith("beta") or key in self.fractions
+            if not 0 <= value < (1 if fraction else float("inf")):
+                allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
+                message = f"{type(self).__name__}: {key} must be {allowed}, got {value}"
+                raise UsageError(message)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -153,7 +168,7 @@ class DropIn(Optimizer):
                 continue
             state = states[param]
             if len(state) <= len(names):
-                _start(rule, param, state)
+                _start(rule, param, state, group)
             state["step"] = step = state["step"] + 1
             dtype, device = param.dtype, param.device
             if step != last[0] or dtype is not last[1] or device != last[2]:  # most often it is as for the one before
@@ -204,7 +219,7 @@ class EvaluatingDropIn(DropIn):
 
     def __init__(self, params: ParamsT, **settings: Any) -> None:
         super().__init__(params, evaluating=False, **settings)
-        if any(group["betas"][0] == 0 for group in self.param_groups):
+        if any("betas" in group and group["betas"][0] == 0 for group in self.param_groups):
             message = f"{type(self).__name__}: the first of betas must be above 0, or the average cannot be recovered"
             raise UsageError(message)
 
@@ -247,7 +262,7 @@ def _laid_out_as(param: Tensor, value: Tensor) -> Tensor:
     return result
 
 
-def _start(rule: Rule, param: Tensor, state: dict[str, Any]) -> None:
+def _start(rule: Rule, param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
     """Make what is missing of the state of one parameter."""
     if param.is_complex() and rule.per_weight:
         message = f"{rule.name} takes real parameters only, got {param.dtype} of shape {tuple(param.shape)}"
@@ -257,7 +272,7 @@ def _start(rule: Rule, param: Tensor, state: dict[str, Any]) -> None:
     leaf = leaf.detach().float() if leaf.dtype in LOW else leaf.detach()
     for slot in rule.slots:
         if slot.name not in state:
-            state[slot.name] = slot.start(leaf.unsqueeze(0)).squeeze(0)
+            state[slot.name] = slot.first(leaf.unsqueeze(0), _numbers(group)).squeeze(0)
 
 
 def _fuse(rule: Rule, batch: _Batch, hyper: Mapping[str, float]) -> bool:
@@ -339,25 +354,11 @@ def _refuse_sparse(name: str, param: Tensor) -> None:
 
 
 def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
-    """The hyper-parameters of a group as floats, ``betas`` taken apart."""
+    """The hyper-parameters of a group as floats, tuples as ``betas`` taken apart into ``beta1, beta2``."""
     result = {}
     for name, value in group.items():
-        if name == "betas":
-            result |= {f"beta{at}": float(beta) for at, beta in enumerate(value, 1)}
+        if isinstance(value, (tuple, list)) and name.endswith("s") and name != "params":
+            result |= {f"{name[:-1]}{at}": float(one) for at, one in enumerate(value, 1)}
         elif isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
             result[name] = float(value)
     return result
-
-
-def _check(name: str, settings: Mapping[str, Any]) -> None:
-    """``UsageError`` for a setting that no rule can work with."""
-    lr = settings.get("lr")
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
-        raise UsageError(message)
-    for key, value in _numbers({key: value for key, value in settings.items() if key != "params"}).items():
-        fraction = key.startswith("beta") or key == "alpha"
-        if not 0 <= value < (1 if fraction else float("inf")):
-            allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
-            message = f"{name}: {key} must be {allowed}, got {value}"
-            raise UsageError(message)
