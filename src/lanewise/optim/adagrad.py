@@ -44,7 +44,7 @@ class AdagradRule(Rule):
         ]
 
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
-        params, grads, squares = map(list, tensors)
+        params, grads, squares = tensors
         if params[0].device.type != "cpu":  # torch has it nowhere else
             return False
         count = torch.tensor(step, dtype=torch.float32)

@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba 2015), with its bias correction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ ADAM_RATE = Hyper(name="lr", default=1e-3, low=1e-4, high=0.1, scale="log", word
 BETA1 = Hyper(name="beta1", default=0.9, low=0.8, high=0.99, words="memory of the mean gradient")
 BETA2 = Hyper(name="beta2", default=0.999, low=0.95, high=0.9999, words="memory of the mean square")
 EPSILON = Hyper(name="eps", default=1e-8, words="keeps the quotient finite; outside the root, after correction")
+
+
+_torch: Final[Any] = torch  # its fused kernels are untyped
 
 
 class AdamRule(Rule):
@@ -52,13 +55,13 @@ class AdamRule(Rule):
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, means, squares, *largest = tensors
         # the kernels behind torch.optim.Adam(fused=True) and AdamW(fused=True)
-        kernel = torch.ops.aten._fused_adamw_ if self.decay == "decoupled" else torch.ops.aten._fused_adam_
+        kernel = _torch._fused_adamw_ if self.decay == "decoupled" else _torch._fused_adam_
         kernel(
-            list(params),
-            list(grads),
-            list(means),
-            list(squares),
-            list(largest[0]) if largest else [],
+            params,
+            grads,
+            means,
+            squares,
+            largest[0] if largest else [],
             [torch.tensor(step, dtype=torch.float32, device=params[0].device)] * len(params),
             lr=hyper["lr"],
             beta1=hyper["beta1"],

@@ -1,7 +1,7 @@
 """Heavy-ball momentum (Polyak 1964)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from lanewise.optim.rule import DECAY, HyperValues, Rule, Slot, State
 MOMENTUM_RATE = Hyper(name="lr", default=0.03, low=3e-4, high=1.0, scale="log", words="learning rate")
 DAMPENING = Hyper(name="dampening", default=0.9, low=0.5, high=0.99, words="share of the gradient kept out of v")
 MOMENTUM = Hyper(name="momentum", default=0.9, low=0.5, high=0.99, words="friction of the heavy ball, mu")
+
+
+_torch: Final[Any] = torch  # its fused kernels are untyped
 
 
 class MomentumRule(Rule):
@@ -37,10 +40,10 @@ class MomentumRule(Rule):
 
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, velocities = tensors
-        torch.ops.aten._fused_sgd_(  # the kernel behind torch.optim.SGD(fused=True)
+        _torch._fused_sgd_(  # the kernel behind torch.optim.SGD(fused=True)
             list(params),
             list(grads),
-            list(velocities),
+            velocities,
             weight_decay=hyper["weight_decay"],
             momentum=hyper["momentum"],
             lr=hyper["lr"],

@@ -1,8 +1,10 @@
 """RMSprop (Tieleman & Hinton 2012, lecture 6.5), plain, centred (Graves 2013), and either with momentum."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, final
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, final
 
+import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
@@ -17,6 +19,8 @@ EPSILON = Hyper(name="eps", default=1e-8, words="keeps the quotient finite; outs
 
 
 MOMENTUM = Hyper(name="momentum", default=0.9, low=0.5, high=0.99, words="friction of the steps, mu")
+
+_torch: Final[Any] = torch  # its fused kernels are untyped
 
 
 class RMSpropRule(Rule):
@@ -46,6 +50,32 @@ class RMSpropRule(Rule):
 
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         return [rowwise(hyper["lr"], root) / root.add_(rowwise(hyper["eps"], root)) for root in self._root(state)]
+
+    def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
+        params, grads, squares, *more = tensors
+        if more or params[0].device.type != "cpu":
+            return False
+        if hyper["weight_decay"]:
+            grads = _torch._foreach_add(grads, params, alpha=hyper["weight_decay"])
+        # Adam without memory of the mean, and so late that nothing is left to correct. Its mean then is the gradient,
+        # which is written over itself: no memory is spent on it, and nothing changes (but inf to nan, as its weight).
+        endless = torch.tensor(math.inf, dtype=torch.float32)
+        _torch._fused_adam_(
+            params,
+            grads,
+            grads,
+            squares,
+            [],
+            [endless] * len(params),
+            lr=hyper["lr"],
+            beta1=0.0,
+            beta2=hyper["alpha"],
+            weight_decay=0.0,
+            eps=hyper["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+        return True
 
     def _root(self, state: State) -> Leaves:
         if self.centred:
@@ -100,7 +130,6 @@ class RMSprop(DropIn):
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for ``alpha`` of 1 or more.
 
-    >>> import torch
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = RMSprop([weight], lr=0.05, alpha=0.75)
     >>> weight.square().sum().backward()

@@ -1,7 +1,7 @@
 """Stochastic gradient descent (Robbins & Monro 1951), plain."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from lanewise.optim.nesterov import NesterovRule
 from lanewise.optim.rule import DECAY, HyperValues, Rule, State
 
 SGD_RATE = Hyper(name="lr", default=0.1, low=1e-3, high=3.0, scale="log", words="learning rate")
+
+
+_torch: Final[Any] = torch  # its fused kernels are untyped
 
 
 class SGDRule(Rule):
@@ -33,9 +36,9 @@ class SGDRule(Rule):
 
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads = tensors
-        torch.ops.aten._fused_sgd_(
-            list(params),
-            list(grads),
+        _torch._fused_sgd_(
+            params,
+            grads,
             [],
             weight_decay=hyper["weight_decay"],
             momentum=0.0,

@@ -177,6 +177,21 @@ def test_ascending_is_descending_the_negative(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_gradients_are_left_as_they_are(name: str, decay: float) -> None:
+    model = network()
+    optimizer = make(name, model.parameters(), weight_decay=decay)
+    for step in range(1, 4):
+        drawn = [torch.sin(param.detach() * 7 + step) for param in model.parameters()]
+        for param, grad in zip(model.parameters(), drawn, strict=True):
+            param.grad = grad.clone()
+        optimizer.step()
+        assert all(
+            torch.equal(p.grad, grad) for p, grad in zip(model.parameters(), drawn, strict=True) if p.grad is not None
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_hooks_and_closures_are_called(name: str) -> None:
     model, calls = network(), []
     optimizer = make(name, model.parameters())
