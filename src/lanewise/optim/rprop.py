@@ -2,14 +2,13 @@
 
 from typing import ClassVar, final
 
-import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from lanewise.errors import UsageError
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.drop_in import DropIn
-from lanewise.optim.leaves import Leaves, Scalar, rowwise
+from lanewise.optim.leaves import Leaves, Scalar
 from lanewise.optim.rule import DECAY, HyperValues, Rule, Slot, State
 
 RPROP_RATE = Hyper(name="lr", default=0.01, low=1e-3, high=0.1, scale="log", words="first step of every weight")
@@ -36,18 +35,13 @@ class RpropRule(Rule):
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         before, size = state["before"], state["size"]
-
-        def factor(product: Tensor) -> Tensor:
-            shrunk = torch.where(product < 0, rowwise(hyper["eta1"], product), 1.0)
-            return torch.where(product > 0, rowwise(hyper["eta2"], product), shrunk)
-
-        def held(leaf: Tensor) -> Tensor:
-            return leaf.clamp_(rowwise(hyper["step_size1"], leaf), rowwise(hyper["step_size2"], leaf))
-
-        product = grads.mul(before)
-        size.mul_(product.map(factor)).map(held)
-        before.copy_(grads.map(lambda grad, turned: grad.masked_fill(turned < 0, 0.0), product))
-        params.addcmul_(before.mul(1.0).sign_(), size, -1.0)
+        shrink, grow = hyper["eta1"], hyper["eta2"]
+        turn = grads.mul(before).sign_()
+        # a parabola through (-1, eta1), (0, 1), (1, eta2)
+        factor = turn.mul((shrink + grow) / 2 - 1).add_((grow - shrink) / 2).mul_(turn).add_(1.0)
+        size.mul_(factor).clamp_(hyper["step_size1"], hyper["step_size2"])
+        before.copy_(grads.map(lambda grad, own: grad.masked_fill(own < 0, 0.0), turn))
+        params.addcmul_(before.sign(), size, -1.0)
 
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         return list(state["size"])
@@ -64,6 +58,7 @@ class Rprop(DropIn):
     Raises ``UsageError`` for a setting that is negative or not finite, and unless ``0 < etas[0] < 1 < etas[1]``
     and ``step_sizes[0] <= step_sizes[1]``.
 
+    >>> import torch
     >>> weight = torch.nn.Parameter(torch.tensor([1.0, -100.0]))
     >>> optimizer = Rprop([weight], lr=0.5, etas=(0.5, 1.5))
     >>> for _ in range(2):
