@@ -4,30 +4,50 @@ They run the same rules as the lanes of a race (:mod:`lanewise.optim.rule`). Imp
 else of weight.
 """
 
+from lanewise.optim.adadelta import Adadelta
+from lanewise.optim.adagrad import Adagrad
 from lanewise.optim.adam import Adam
+from lanewise.optim.adamax import Adamax
 from lanewise.optim.adamw import AdamW
+from lanewise.optim.amsgrad import AMSGrad
+from lanewise.optim.asgd import ASGD
 from lanewise.optim.dog import DoG
 from lanewise.optim.gd import GradientDescent
 from lanewise.optim.lion import Lion
 from lanewise.optim.momentum import Momentum
 from lanewise.optim.muon import Muon
+from lanewise.optim.nadam import NAdam
+from lanewise.optim.nadamw import NAdamW
 from lanewise.optim.nesterov import Nesterov
+from lanewise.optim.polyak import PolyakSGD
+from lanewise.optim.radam import RAdam
 from lanewise.optim.rmsprop import RMSprop
+from lanewise.optim.rprop import Rprop
 from lanewise.optim.sam import SAM
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamW
 from lanewise.optim.sgd import SGD
 
 __all__ = [
+    "ASGD",
     "SAM",
     "SGD",
+    "AMSGrad",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "DoG",
     "GradientDescent",
     "Lion",
     "Momentum",
     "Muon",
+    "NAdam",
+    "NAdamW",
     "Nesterov",
+    "PolyakSGD",
+    "RAdam",
     "RMSprop",
+    "Rprop",
     "ScheduleFreeAdamW",
 ]

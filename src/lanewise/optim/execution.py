@@ -10,6 +10,7 @@ from lanewise.lanes.roster import Roster
 from lanewise.optim.blocks import Block, lane_block, leaves_of
 from lanewise.optim.leaves import RowLeaves, rowwise
 from lanewise.optim.registry import rule
+from lanewise.optim.rule import State
 from lanewise.optim.schedules import factors
 
 FUSED_FROM = 4096
@@ -139,7 +140,10 @@ class LaneOptimizer:
                 continue
             result = values.clone() if result is values else result
             leaves = leaves_of(block.rule, self._buffer.layout, result[block.rows])
-            block.rule.exchange(RowLeaves(list(leaves.values())), block.whole.state, block.hyper, evaluation=True)
+            # a copy: training goes on from the state as it is
+            slots = {name: slot.map(torch.clone) for name, slot in block.whole.state.leaves.items()}
+            state = State(slots, block.numbers)
+            block.rule.exchange(RowLeaves(list(leaves.values())), state, block.hyper, evaluation=True)
         return result
 
     def slow(self, row: int, factor: float) -> None:
