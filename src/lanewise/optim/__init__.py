@@ -1,12 +1,17 @@
 """Optimizers for a PyTorch training loop: ``lanewise.optim.NAME(params, lr=...)``, each a ``torch.optim.Optimizer``.
 
-They run the same rules as the lanes of a race (:mod:`lanewise.optim.rule`). Importing this loads torch and nothing
-else of weight.
+They run the same rules as the lanes of a race (:mod:`lanewise.optim.rule`). With them: schedules
+(:mod:`lanewise.optim.schedules`), adaptive clipping, accumulation of gradients, averaged weights, and leaving out
+updates that are not finite, for any optimizer of PyTorch. Importing this loads torch and nothing else of weight.
 """
 
+from lanewise.optim import schedules
+from lanewise.optim.accumulation import Accumulation
 from lanewise.optim.adam import Adam
 from lanewise.optim.adamw import AdamW
+from lanewise.optim.clipping import clip_grad_adaptive_
 from lanewise.optim.dog import DoG
+from lanewise.optim.ema import EMA
 from lanewise.optim.gd import GradientDescent
 from lanewise.optim.lion import Lion
 from lanewise.optim.momentum import Momentum
@@ -16,10 +21,13 @@ from lanewise.optim.rmsprop import RMSprop
 from lanewise.optim.sam import SAM
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamW
 from lanewise.optim.sgd import SGD
+from lanewise.optim.skipping import SkipNonFinite
 
 __all__ = [
+    "EMA",
     "SAM",
     "SGD",
+    "Accumulation",
     "Adam",
     "AdamW",
     "DoG",
@@ -30,4 +38,7 @@ __all__ = [
     "Nesterov",
     "RMSprop",
     "ScheduleFreeAdamW",
+    "SkipNonFinite",
+    "clip_grad_adaptive_",
+    "schedules",
 ]
