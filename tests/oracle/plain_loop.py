@@ -1,7 +1,7 @@
 """The training loop of the oracle: one net, ``torch.optim``, one step after another.
 
-The order of a step: gradient; clip all of it together; l2; the optimizer of torch at the rate of the
-schedule; l1 by soft-thresholding at the rate that each coordinate was moved with.
+The order of a step: gradient; clip its units, its entries, all of it together; l2; the optimizer of torch at the rate
+of the schedule; l1 by soft-thresholding at the rate that each coordinate was moved with.
 """
 
 import copy
@@ -112,6 +112,8 @@ def train_alone(
             group["lr"] = float(settings["lr"]) * factor
         optimizer.zero_grad()
         batch_loss(net, settings, data, randomness, step).backward()
+        clip_units(net, float(settings.get("clip_adaptive", 0.0)))
+        clip_entries(net, float(settings.get("clip_value", 0.0)))
         clip(net, float(settings["clip_norm"]))
         for weight in net.penalised():
             gradient_of(weight).add_(weight.detach(), alpha=float(settings["l2"]))
@@ -137,6 +139,24 @@ def batch_loss(net: PlainNet, settings: Settings, data: PlainData, randomness: R
 def gradient_of(weight: nn.Parameter) -> Tensor:
     assert weight.grad is not None
     return weight.grad
+
+
+def clip_units(net: PlainNet, clipping: float) -> None:
+    """Shorten the gradient of each output's weights to ``clipping`` times their length; biases as one; 0 leaves it."""
+    for weight in net.parameters() if clipping > 0 else ():
+        units = range(len(weight)) if weight.dim() > 1 else [...]
+        for unit in units:
+            gradient, own = gradient_of(weight)[unit], weight.detach()[unit]
+            limit = clipping * max(math.sqrt(float(own.square().sum())), 1e-3)
+            norm = math.sqrt(float(gradient.square().sum()))
+            if norm > limit:
+                gradient.mul_(limit / norm)
+
+
+def clip_entries(net: PlainNet, limit: float) -> None:
+    """Bound every entry of the gradient; 0 leaves it."""
+    for weight in net.parameters() if limit > 0 else ():
+        torch.nn.utils.clip_grad_value_(weight, limit)
 
 
 def clip(net: PlainNet, limit: float) -> None:

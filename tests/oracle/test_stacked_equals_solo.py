@@ -21,6 +21,7 @@ REGULARIZERS: Mapping[str, Mapping[str, Value]] = {
     "l2": {"l2": 0.1},
     "weight_decay": {"weight_decay": 0.1},
     "clip": {"clip_norm": 0.2},
+    "clip_value": {"clip_value": 0.02},
     "smoothing": {"label_smoothing": 0.2},
     "dropout": {"dropout": 0.3},
     "all": {
@@ -28,6 +29,7 @@ REGULARIZERS: Mapping[str, Mapping[str, Value]] = {
         "l2": 0.02,
         "weight_decay": 0.03,
         "clip_norm": 0.5,
+        "clip_value": 0.1,
         "label_smoothing": 0.1,
         "dropout": 0.2,
     },
@@ -70,6 +72,20 @@ def test_rule_with_every_regularizer(model: str, rule: str) -> None:
         for at, (name, settings) in enumerate(REGULARIZERS.items())
     ]
     Race(lanes=lanes, data=race_data()).check()
+
+
+@pytest.mark.parametrize("rule", ["momentum", "adamw"])
+@pytest.mark.parametrize(("model", "limit"), [("mlp", 0.05), ("linear", 20.0)])  # linear weights start at zero
+def test_adaptive_clipping(model: str, limit: float, rule: str) -> None:
+    settings: list[dict[str, Value]] = [{}, {"clip_norm": 0.3, "clip_value": 0.1}, {"layer_norm": True}]
+    lanes = [
+        lane(f"c{at}", model, rule, {"clip_adaptive": limit, **own}, fold=1 + at % 2, seed=at)
+        for at, own in enumerate(settings)
+        if model == "mlp" or "layer_norm" not in own
+    ]
+    Race(lanes=lanes[:2], data=race_data()).check()
+    if lanes[2:]:
+        Race(lanes=lanes[2:], data=race_data()).check()
 
 
 @pytest.mark.parametrize("model", STRUCTURE)

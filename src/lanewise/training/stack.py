@@ -17,6 +17,7 @@ from lanewise.models.base import Inputs, Weights
 from lanewise.models.registry import build
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
+from lanewise.optim.schedules import UNSETTLED
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
@@ -196,8 +197,7 @@ class Stack(Team):
             return values
         unsettled = self.optimizer.taken < self.length
         averaged = [
-            (unsettled or lane.candidate.text("schedule") == "constant")
-            and not rule(lane.candidate.optimizer).evaluates
+            (unsettled or lane.candidate.text("schedule") in UNSETTLED) and not rule(lane.candidate.optimizer).evaluates
             for lane in self.lanes
         ]
         return torch.where(torch.tensor(averaged)[:, None], self.average, values)
