@@ -25,7 +25,8 @@ class WorkerProcess:
     """A worker process: ``python -m MODULE FOLDER``, whose first request is ``greeting``.
 
     Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
-    running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors, in the singular.
+    running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors, in
+    the singular.
     """
 
     def __init__(
