@@ -40,6 +40,13 @@ class Status(Enum):
     ITERATIONS = "the limit on iterations was reached"
     EVALUATIONS = "the limit on evaluations was reached"
     NOT_FINITE = "the objective was not finite at the start or stayed so along every step"
+    INFEASIBLE = "no point was found that meets the constraints to the tolerance"
+    STOPPED = "the callback asked to stop"
+    SEARCHED = "every point that was to be tried has been tried; the search proves nothing about others"
+
+
+CODE = {status: code for code, status in enumerate(Status)}
+"""The number that stands for a status in a tensor; a checkpoint holds it, so new ones come last."""
 
 
 @dataclass

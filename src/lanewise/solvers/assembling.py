@@ -1,0 +1,84 @@
+"""From where every start ended to the one :class:`Solution`."""
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lanewise.solvers.form import Form
+from lanewise.solvers.outcome import ENDED_WELL, Outcome, Setup
+from lanewise.solvers.solution import Counts, Optimum, Solution
+from lanewise.solvers.solver import Status
+
+APART = 1e-4  # distance, relative to max(1, |x|), from which on two optima count as two
+UNLIKE = 1e-6  # difference of values, relative to max(1, |value|), from which on they do
+
+
+def assemble(outcome: Outcome, setup: Setup, form: Form, *, method: str, reason: str, order: list[int]) -> Solution:
+    """The best start, the distinct optima, the counts. ``order`` has the place of each constraint."""
+    sign = setup.objective.sign
+    best = best_row(outcome, setup.feasibility)
+    return Solution(
+        x=form.shown(outcome.points[best]),
+        value=sign * float(outcome.values[best]),
+        status=outcome.status[best],
+        gradient_norm=float(outcome.norms[best]),
+        violation=float(outcome.violations[best]),
+        multipliers=_multipliers(outcome, setup, form, best, order),
+        counts=Counts(
+            evaluations=setup.objective.function.calls,
+            gradients=setup.objective.gradients,
+            hessians=setup.objective.hessian_count,
+            iterations=int(outcome.iterations.sum()),
+        ),
+        history=outcome.history,
+        optima=_optima(outcome, setup, form),
+        statuses=Counter(outcome.status),
+        method=method,
+        reason=reason,
+        direction="maximized" if sign < 0 else "minimized",
+    )
+
+
+def best_row(outcome: Outcome, feasibility: float) -> int:
+    """The start with the lowest value among the feasible, else the one that violates least."""
+    values = torch.where(outcome.values.isnan(), torch.inf, outcome.values)
+    feasible = outcome.violations <= feasibility
+    if bool(feasible.any()):
+        return int(torch.where(feasible, values, torch.inf).argmin())
+    return int(torch.where(outcome.violations.isnan(), torch.inf, outcome.violations).argmin())
+
+
+def _multipliers(outcome: Outcome, setup: Setup, form: Form, best: int, order: list[int]) -> list[Any] | None:
+    if outcome.equality_multipliers is None or outcome.inequality_multipliers is None:
+        return None
+    found: list[Tensor] = []
+    for functions, multipliers in (
+        (setup.objective.equalities, outcome.equality_multipliers[best]),
+        (setup.objective.inequalities, outcome.inequality_multipliers[best]),
+    ):
+        widths = [function.values(outcome.points[best : best + 1]).shape[1] for function in functions]
+        found += list(multipliers.split(widths)) if widths else []
+    placed = sorted(zip(order, found, strict=True), key=lambda pair: pair[0])
+    return [one.clone() if form.torch else one.cpu().numpy().copy() for _, one in placed]
+
+
+def _optima(outcome: Outcome, setup: Setup, form: Form) -> list[Optimum]:
+    """Distinct points among the starts that ended well and feasibly, lowest value first."""
+    well = torch.tensor([status in ENDED_WELL for status in outcome.status], device=outcome.values.device)
+    if not any(status in ENDED_WELL for status in outcome.status):
+        well = torch.tensor([status is Status.SEARCHED for status in outcome.status], device=outcome.values.device)
+    left = (well & (outcome.violations <= setup.feasibility) & outcome.values.isfinite()).nonzero().flatten()
+    left = left[outcome.values[left].argsort()]
+    found: list[Optimum] = []
+    while len(left):
+        points, values = outcome.points[left], outcome.values[left]
+        size = points[0].abs().clamp_min(1.0)
+        same = ((points - points[0]).abs() <= APART * size).all(1)
+        same &= (values - values[0]).abs() <= UNLIKE * values[0].abs().clamp_min(1.0)
+        same[0] = True
+        value = setup.objective.sign * float(values[0])
+        found.append(Optimum(x=form.shown(points[0]), value=value, starts=int(same.sum())))
+        left = left[~same]
+    return found
