@@ -26,6 +26,7 @@ TINY = 1e-14  # relative length of a step that counts as none
 FORGETTING = 0.9  # the scale of a variable falls by this factor a step at most
 PROBE = 0.1  # part of the step at which the curvature along it is measured
 BEND = 0.75  # largest second-order correction, relative to half of the step
+CREEP, CREEP_STEPS = 1e-3, 50  # relative decrease over so many steps below which a row ends as flat
 FAILURES = 40  # refused steps in a row, each shorter, before a row counts as stalled
 
 
@@ -36,7 +37,8 @@ class LevenbergMarquardtState:
     ``problems [L]``, ``points [L, P]``, ``values [L]`` (sums of squares), ``gradients [L, P]``,
     ``residuals [L, M]``, ``axes [L, M, P]`` and ``factors [L, P, P]`` (``Q`` and ``R`` of the Jacobian;
     M is at least P here), ``scales [L, P]``, ``damping [L]``, ``growth [L]``, ``failures [L]``,
-    ``norms [L]``, ``angles [L]``, ``tolerance [L]``, ``iterations [L]``, ``evaluations [L]``, ``status [L]``.
+    ``milestone [L, 2]`` (value and iterations at the latest check of progress), ``norms [L]``,
+    ``angles [L]``, ``tolerance [L]``, ``iterations [L]``, ``evaluations [L]``, ``status [L]``.
     """
 
     problems: Tensor
@@ -50,6 +52,7 @@ class LevenbergMarquardtState:
     damping: Tensor
     growth: Tensor
     failures: Tensor
+    milestone: Tensor
     norms: Tensor
     angles: Tensor
     tolerance: Tensor
@@ -72,6 +75,8 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
     Units of variables differ in curve fitting, so a small gradient alone says little: a row goes on
     until residuals and Jacobian are at right angles, or no step of any length lowers the value. It then counts
     as converged if its largest gradient entry is at most ``tolerance`` or the angle is right to 1e-6.
+    Where residuals stay large the method may creep; a row that does ends as flat, and is better
+    handed to a method that learns second derivatives.
 
     Raises ``UsageError`` if the objective has no residuals.
     """
@@ -101,6 +106,7 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
             damping=zeros + FIRST_DAMPING,
             growth=zeros + 2.0,
             failures=torch.zeros_like(rows),
+            milestone=torch.stack((zeros + torch.inf, zeros), dim=1),
             norms=zeros.clone(),
             angles=zeros.clone(),
             tolerance=torch.as_tensor(self.tolerance, dtype=points.dtype, device=points.device).expand(lanes).clone(),
@@ -138,6 +144,7 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
         state.iterations[rows[better]] += 1
         self._finish(state, rows[done])
         self._linearize(state, rows[better], objective)
+        self._creep(state, rows[better])
         self._limit(state)
 
     def progress(self, state: LevenbergMarquardtState) -> Progress:
@@ -238,6 +245,16 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
     def _finish(self, state: LevenbergMarquardtState, rows: Tensor) -> None:
         flat = (state.norms[rows] <= state.tolerance[rows]) | (state.angles[rows] <= 1e-6)
         state.status[rows] = torch.where(flat, CODE[Status.CONVERGED], CODE[Status.STALLED])
+
+    def _creep(self, state: LevenbergMarquardtState, rows: Tensor) -> None:
+        """End rows that hardly get lower; Newton-like convergence would long have ended."""
+        value, since = state.milestone[rows].unbind(1)
+        count = state.iterations[rows].to(value.dtype)
+        due = count - since >= CREEP_STEPS
+        slow = due & (state.values[rows] > (1 - CREEP) * value) & (state.status[rows] == CODE[Status.RUNNING])
+        state.status[rows[slow]] = CODE[Status.FLAT]
+        fresh = torch.stack((state.values[rows], count), dim=1)
+        state.milestone[rows] = torch.where((due | value.isinf())[:, None], fresh, state.milestone[rows])
 
     def _limit(self, state: LevenbergMarquardtState) -> None:
         going = state.status == CODE[Status.RUNNING]

@@ -1,7 +1,9 @@
 """Every method of :func:`lanewise.minimize` by name: what it can take and how it is run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 from lanewise.errors import UsageError
 from lanewise.solvers.augmented_lagrangian import AugmentedLagrangian, AugmentedLagrangianState
@@ -16,6 +18,7 @@ from lanewise.solvers.limited_memory import LimitedMemory
 from lanewise.solvers.newton import Newton
 from lanewise.solvers.newton_cg import NewtonCG
 from lanewise.solvers.outcome import Outcome, Setup, drive
+from lanewise.solvers.solver import Status
 
 LARGE = 100
 """Variables from which on a dense matrix per start is more than a limited memory is worth."""
@@ -64,7 +67,23 @@ def _levenberg_marquardt(setup: Setup) -> Outcome:
     solver = LevenbergMarquardt(
         low=setup.low, high=setup.high, tolerance=setup.tolerance, max_evaluations=setup.max_evaluations
     )
-    return drive(solver, setup)[0]
+    outcome, _ = drive(solver, setup)
+    creeping = [place for place, status in enumerate(outcome.status) if status is Status.FLAT]
+    return _go_on(outcome, setup, creeping) if creeping else outcome
+
+
+def _go_on(outcome: Outcome, setup: Setup, rows: list[int]) -> Outcome:
+    """Let BFGS go on with ``rows`` from where they are: it learns what large residuals add to the Hessian."""
+    index = torch.tensor(rows, device=outcome.points.device)
+    further = _along(BFGS())(replace(setup, starts=outcome.points[index]))
+    for name in ("points", "values", "norms"):
+        getattr(outcome, name)[index] = getattr(further, name)
+    outcome.iterations[index] += further.iterations
+    for row, status in zip(rows, further.status, strict=True):
+        outcome.status[row] = status
+    for name in ("evaluations", "values", "seconds"):
+        getattr(outcome.history, name).extend(getattr(further.history, name))
+    return outcome
 
 
 def _augmented_lagrangian(setup: Setup) -> Outcome:
@@ -92,7 +111,7 @@ METHODS: dict[str, Method] = {
         Method(name="gauss-newton", words="linearizes residuals", run=_along(GaussNewton()), residuals=True),
         Method(
             name="levenberg-marquardt",
-            words="linearizes residuals and damps the steps",
+            words="linearizes residuals and damps the steps; where that creeps, BFGS goes on",
             run=_levenberg_marquardt,
             residuals=True,
         ),
