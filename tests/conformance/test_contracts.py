@@ -9,6 +9,7 @@ from torch import Tensor
 from lanewise.models.base import StackedModel, Width
 from lanewise.models.linear import StackedLinear
 from lanewise.models.mlp import ACTIVATIONS, StackedMLP
+from lanewise.optim.proximal import SquaredL2
 from lanewise.optim.registry import RULES
 from lanewise.optim.rule import Leaves, State
 from lanewise.optim.sgd import SGD
@@ -25,6 +26,8 @@ from lanewise.solvers.levenberg_marquardt import LevenbergMarquardt
 from lanewise.solvers.limited_memory import LimitedMemory
 from lanewise.solvers.newton import Newton
 from lanewise.solvers.newton_cg import NewtonCG
+from lanewise.solvers.proximal_gradient import ProximalGradient
+from lanewise.solvers.rule_steps import RuleSteps
 from lanewise.solvers.solver import Objective, Solver
 from lanewise.testing import check_policy, check_rule, check_solver, check_stacked_model
 
@@ -51,6 +54,8 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     **{f"descent {one.name}": lambda d=one: Descent(direction=d) for one in DIRECTIONS},
     "lbfgs": LBFGS,
     "levenberg-marquardt": LevenbergMarquardt,
+    "proximal gradient": lambda: ProximalGradient(penalty=SquaredL2(0.0), tolerance=1e-7),
+    "gradient descent": lambda: RuleSteps(rule=RULES["gd"], hyper={"lr": 0.02}, max_evaluations=100_000),
     "augmented lagrangian": lambda: AugmentedLagrangian(descent=Descent(direction=BFGS())),
 }
 

@@ -7,18 +7,20 @@ import torch
 from torch import Tensor
 
 from lanewise.solvers.form import Form
-from lanewise.solvers.outcome import ENDED_WELL, Outcome, Setup
+from lanewise.solvers.outcome import SEARCHED_WELL, Outcome, Setup, at_optimum
 from lanewise.solvers.solution import Counts, Optimum, Solution
-from lanewise.solvers.solver import Status
+from lanewise.solvers.variables import Space
 
 APART = 1e-4  # distance, relative to max(1, |x|), from which on two optima count as two
 UNLIKE = 1e-6  # difference of values, relative to max(1, |value|), from which on they do
 
 
-def assemble(outcome: Outcome, setup: Setup, form: Form, *, method: str, reason: str, order: list[int]) -> Solution:
+def assemble(
+    outcome: Outcome, setup: Setup, form: Form | Space, *, method: str, reason: str, order: list[int]
+) -> Solution:
     """The best start, the distinct optima, the counts. ``order`` has the place of each constraint."""
     sign = setup.objective.sign
-    best = best_row(outcome, setup.feasibility)
+    best = best_row(outcome)
     return Solution(
         x=form.shown(outcome.points[best]),
         value=sign * float(outcome.values[best]),
@@ -41,16 +43,16 @@ def assemble(outcome: Outcome, setup: Setup, form: Form, *, method: str, reason:
     )
 
 
-def best_row(outcome: Outcome, feasibility: float) -> int:
+def best_row(outcome: Outcome) -> int:
     """The start with the lowest value among the feasible, else the one that violates least."""
     values = torch.where(outcome.values.isnan(), torch.inf, outcome.values)
-    feasible = outcome.violations <= feasibility
+    feasible = outcome.violations <= outcome.feasibility
     if bool(feasible.any()):
         return int(torch.where(feasible, values, torch.inf).argmin())
     return int(torch.where(outcome.violations.isnan(), torch.inf, outcome.violations).argmin())
 
 
-def _multipliers(outcome: Outcome, setup: Setup, form: Form, best: int, order: list[int]) -> list[Any] | None:
+def _multipliers(outcome: Outcome, setup: Setup, form: Form | Space, best: int, order: list[int]) -> list[Any] | None:
     if outcome.equality_multipliers is None or outcome.inequality_multipliers is None:
         return None
     found: list[Tensor] = []
@@ -64,12 +66,14 @@ def _multipliers(outcome: Outcome, setup: Setup, form: Form, best: int, order: l
     return [one.clone() if form.torch else one.cpu().numpy().copy() for _, one in placed]
 
 
-def _optima(outcome: Outcome, setup: Setup, form: Form) -> list[Optimum]:
+def _optima(outcome: Outcome, setup: Setup, form: Form | Space) -> list[Optimum]:
     """Distinct points among the starts that ended well and feasibly, lowest value first."""
-    well = torch.tensor([status in ENDED_WELL for status in outcome.status], device=outcome.values.device)
-    if not any(status in ENDED_WELL for status in outcome.status):
-        well = torch.tensor([status is Status.SEARCHED for status in outcome.status], device=outcome.values.device)
-    left = (well & (outcome.violations <= setup.feasibility) & outcome.values.isfinite()).nonzero().flatten()
+    norms, levels = outcome.norms.tolist(), outcome.values.tolist()
+    ended = [at_optimum(*row) for row in zip(outcome.status, norms, levels, strict=True)]
+    if not any(ended):
+        ended = [status in SEARCHED_WELL for status in outcome.status]
+    well = torch.tensor(ended, device=outcome.values.device)
+    left = (well & (outcome.violations <= outcome.feasibility) & outcome.values.isfinite()).nonzero().flatten()
     left = left[outcome.values[left].argsort()]
     found: list[Optimum] = []
     while len(left):

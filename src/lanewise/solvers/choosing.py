@@ -6,10 +6,11 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from lanewise.optim.proximal import L1, Penalty
 from lanewise.solvers.functions import RowFunction
-from lanewise.solvers.methods import LARGE
+from lanewise.solvers.smooth_methods import LARGE
 
-TOUCHES = 3  # points beside the start at which smoothness is judged
+GRID = 1000  # combinations up to which all are tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,11 @@ class Traits:
     bounded: bool
     constrained: bool
     residuals: bool
+    penalty: Penalty | None = None
+    combinations: float = float("inf")
+    """Of whole numbers and categories; infinite where a variable is real."""
+    mixed: bool = False
+    """Whether variables were stated rather than a vector given."""
 
 
 def choose(traits: Traits) -> tuple[str, str]:
@@ -33,16 +39,34 @@ def choose(traits: Traits) -> tuple[str, str]:
     ('bfgs', 'a smooth function of 2 variables, few enough for a dense matrix; derivatives by autograd')
     """
     count = f"{traits.variables} variable{'s' if traits.variables > 1 else ''}"
+    if traits.mixed:
+        return _over_variables(traits, count)
+    if traits.penalty is not None:
+        return _with_penalty(traits, count)
     if not traits.smooth:
         return _without_derivatives(traits, count)
     if traits.constrained:
-        return "augmented-lagrangian", f"a smooth problem with constraints in {count}; {traits.derivatives}"
-    if traits.residuals:
-        return "levenberg-marquardt", f"a sum of squared residuals in {count}; {traits.derivatives}"
-    if traits.variables <= LARGE:
-        words = f"a smooth function of {count}, few enough for a dense matrix; {traits.derivatives}"
-        return "bfgs", words
-    return "lbfgs", f"a smooth function of {count}, too many for a dense matrix; {traits.derivatives}"
+        name, words = "augmented-lagrangian", f"a smooth problem with constraints in {count}"
+    elif traits.residuals:
+        name, words = "levenberg-marquardt", f"a sum of squared residuals in {count}"
+    elif traits.variables <= LARGE:
+        name, words = "bfgs", f"a smooth function of {count}, few enough for a dense matrix"
+    else:
+        name, words = "lbfgs", f"a smooth function of {count}, too many for a dense matrix"
+    return name, f"{words}; {traits.derivatives}"
+
+
+def _over_variables(traits: Traits, count: str) -> tuple[str, str]:
+    if traits.combinations <= GRID:
+        return "grid", f"{count} with {int(traits.combinations):,} combinations, few enough to try them all"
+    return "genetic", f"{count} that are not one real vector"
+
+
+def _with_penalty(traits: Traits, count: str) -> tuple[str, str]:
+    if isinstance(traits.penalty, L1) and not traits.bounded:
+        return "lbfgs", f"a smooth function of {count} with an L1 penalty; {traits.derivatives}"
+    words = f"a smooth function of {count} with a penalty or set given by its proximal map; {traits.derivatives}"
+    return "proximal-gradient", words
 
 
 def _without_derivatives(traits: Traits, count: str) -> tuple[str, str]:
@@ -99,7 +123,7 @@ def _touches(start: Tensor, direction: Tensor, low: Tensor | None, high: Tensor 
 
 def _in_steps(function: RowFunction, start: Tensor, direction: Tensor, low: Tensor | None, high: Tensor | None) -> bool:
     """Whether all slopes beside the start are exactly zero although values differ farther away."""
-    lengths = [0.0, 0.013, -0.021][:TOUCHES]
+    lengths = [0.0, 0.013, -0.021]
     points = torch.stack([start + length * direction for length in lengths])
     far = torch.stack([start + length * direction for length in (-3.1, -1.7, -0.6, 0.6, 1.7, 3.1)])
     if low is not None:

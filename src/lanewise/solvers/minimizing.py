@@ -1,33 +1,45 @@
 """``lanewise.minimize``: a function, a start, and perhaps bounds and constraints in; a ``Solution`` out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from lanewise.errors import UsageError
+from lanewise.optim.proximal import Penalty
 from lanewise.solvers.assembling import assemble
 from lanewise.solvers.choosing import Traits, choose, roughness
-from lanewise.solvers.constraints import Constraint, Equality, Inequality
+from lanewise.solvers.constraints import Constraint
 from lanewise.solvers.form import Form
-from lanewise.solvers.functions import RowFunction, read_function
-from lanewise.solvers.methods import Method, find_method
-from lanewise.solvers.outcome import Setup, Step
+from lanewise.solvers.functions import read_function
+from lanewise.solvers.methods import find_method
+from lanewise.solvers.outcome import FEASIBILITY, Setup, Step
 from lanewise.solvers.posed import PosedObjective
+from lanewise.solvers.reading import (
+    check_method,
+    check_numbers,
+    check_options,
+    check_start,
+    check_values,
+    read_bounds,
+    read_constraints,
+    read_hessian,
+    read_variables,
+)
 from lanewise.solvers.solution import Solution
 from lanewise.solvers.starts import draw_starts
+from lanewise.solvers.variables import Space, Variable
 
 EXACT_TOLERANCE, DIFFERENCE_TOLERANCE = 1e-8, 1e-6
-FEASIBILITY = 1e-8
 MAX_EVALUATIONS = 10_000
 
 
 def minimize(
     fun: Callable[..., Any],
-    x0: Any,
+    x0: Any = None,
     *,
+    variables: Mapping[Any, Variable] | Sequence[Variable] | None = None,
     method: str = "auto",
     bounds: tuple[Any, Any] | None = None,
     constraints: Constraint | Sequence[Constraint] = (),
@@ -36,6 +48,7 @@ def minimize(
     residuals: bool = False,
     jac: Callable[..., Any] | None = None,
     hess: Callable[..., Any] | None = None,
+    penalty: Penalty | None = None,
     tolerance: float | None = None,
     max_evaluations: int = MAX_EVALUATIONS,
     callback: Callable[[Step], object] | None = None,
@@ -56,12 +69,18 @@ def minimize(
     :func:`lanewise.solvers.starts.draw_starts`. ``tolerance`` is the largest entry of the projected gradient
     at which a start has converged: 1e-8, or 1e-6 with differences. ``max_evaluations`` limits the calls
     per start. ``callback`` gets a :class:`~lanewise.solvers.outcome.Step` after each round, and stops the
-    run by returning True. ``options`` are those of the method.
+    run by returning True. ``options`` are those of the method. ``penalty`` is added to the function: one of
+    :mod:`lanewise.optim.proximal`, which need not be smooth, or ``Within`` a set.
+
+    ``variables`` instead of ``x0`` and ``bounds`` states :class:`~lanewise.solvers.variables.Real`,
+    ``Integer`` and ``Categorical`` variables by name or in a list; ``fun`` then takes a dict or a list of their
+    values. ``method`` is ``"auto"`` or one of :data:`lanewise.solvers.methods.METHODS`.
 
     Raises ``UsageError`` for a start that is not finite or outside the bounds, contradictory bounds,
     wrong shapes, a function that is not finite at any start, or a method that cannot do what is asked.
 
     >>> import torch
+    >>> from lanewise import Inequality
     >>> found = minimize(lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, [-1.2, 1.0])
     >>> found.x.round(6), found.status.name, found.method
     (array([1., 1.]), 'CONVERGED', 'bfgs')
@@ -70,190 +89,143 @@ def minimize(
     >>> found.x.numpy().round(6), found.multipliers[0].numpy().round(6)
     (array([-1., -1.]), array([0.5]))
     """
-    _check_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance)
-    form, start = Form.of(x0)
-    start = start.detach()
-    low, high = _read_bounds(bounds, form, start)
-    _check_start(start, low, high)
+    check_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance, seed=seed)
     if maximize and residuals:
         message = "maximize=True has no meaning with residuals=True, whose sum of squares is minimized"
         raise UsageError(message)
-    reading = read_function(fun, form, start, scalar=not residuals, name="fun", jac=jac, bounds=(low, high))
-    equalities, inequalities = _read_constraints(constraints, form, start, (low, high))
+    if penalty is not None and not isinstance(penalty, Penalty):
+        message = f"penalty must be one of lanewise.optim.proximal, got {penalty!r:.80}"
+        raise UsageError(message)
+    asked = _Asked(
+        method=method,
+        starts=starts,
+        residuals=residuals,
+        sign=-1.0 if maximize else 1.0,
+        penalty=penalty,
+        tolerance=tolerance,
+        max_evaluations=max_evaluations,
+        callback=callback,
+        seed=seed,
+        options=options,
+    )
+    if variables is not None:
+        if bounds is not None or jac is not None or hess is not None or residuals or penalty is not None:
+            message = "variables go without bounds, jac, hess, residuals and penalty: each variable states its range"
+            raise UsageError(message)
+        return _over_variables(fun, x0, variables, constraints, asked)
+    if x0 is None:
+        message = "give x0, the point to start from, or variables"
+        raise UsageError(message)
+    return _over_vectors(fun, x0, (bounds, constraints, jac, hess), asked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What a caller of ``minimize`` asked for, besides the problem itself."""
+
+    method: str
+    starts: int
+    residuals: bool
+    sign: float
+    penalty: Penalty | None
+    tolerance: float | None
+    max_evaluations: int
+    callback: Callable[[Step], object] | None
+    seed: int
+    options: Mapping[str, Any] | None
+
+
+def _over_vectors(fun: Callable[..., Any], x0: Any, problem: tuple[Any, Any, Any, Any], asked: _Asked) -> Solution:
+    """The problem of one real vector."""
+    bounds, constraints, jac, hess = problem
+    form, start = Form.of(x0)
+    low, high = read_bounds(bounds, form, start)
+    check_start(start, low, high)
+    reading = read_function(fun, form, start, scalar=not asked.residuals, name="fun", jac=jac, bounds=(low, high))
+    equalities, inequalities = read_constraints(constraints, form, start, (low, high))
     objective = PosedObjective(
         function=reading.function,
-        sign=-1.0 if maximize else 1.0,
-        squares=residuals,
-        given_hessian=None if hess is None else _read_hessian(hess, form),
+        sign=asked.sign,
+        squares=asked.residuals,
+        given_hessian=None if hess is None else read_hessian(hess, form),
         equalities=tuple(function for _, function in equalities),
         inequalities=tuple(function for _, function in inequalities),
     )
-    constrained = bool(equalities or inequalities)
     rough = roughness(reading.function, start, low, high)
-    boxed = low is not None and high is not None and bool((low.isfinite() & high.isfinite()).all())
-    reason = "as asked"
-    if method == "auto":
-        traits = Traits(
-            variables=form.width,
-            derivatives=reading.words,
-            smooth=not rough,
-            rough=rough,
-            bounded=boxed,
-            constrained=constrained,
-            residuals=residuals,
-        )
-        method, reason = choose(traits)
-    chosen = find_method(method)
-    _check_method(chosen, bounded=low is not None, constrained=constrained, residuals=residuals, rough=rough)
-    exact = reading.function.exact
+    usual = EXACT_TOLERANCE if reading.function.exact else DIFFERENCE_TOLERANCE
     setup = Setup(
         objective=objective,
-        starts=draw_starts(start, low, high, starts=starts, seed=seed),
+        starts=draw_starts(start, low, high, starts=asked.starts, seed=asked.seed),
         low=low,
         high=high,
-        tolerance=(EXACT_TOLERANCE if exact else DIFFERENCE_TOLERANCE) if tolerance is None else tolerance,
+        tolerance=usual if asked.tolerance is None else asked.tolerance,
         feasibility=FEASIBILITY,
-        max_evaluations=max_evaluations,
-        seed=seed,
-        options=_read_options(chosen, options),
-        callback=callback,
+        max_evaluations=asked.max_evaluations,
+        seed=asked.seed,
+        options=asked.options or {},
+        callback=asked.callback,
+        penalty=asked.penalty,
     )
-    _check_values(setup)
+    traits = Traits(
+        variables=form.width,
+        derivatives=reading.words,
+        smooth=not rough,
+        rough=rough,
+        bounded=setup.boxed,
+        constrained=setup.constrained,
+        residuals=asked.residuals,
+        penalty=asked.penalty,
+    )
     order = [place for place, _ in (*equalities, *inequalities)]
-    return assemble(chosen.run(setup), setup, form, method=chosen.name, reason=reason, order=order)
+    return _run(setup, traits, form, asked, order)
 
 
-def _check_numbers(*, starts: int, max_evaluations: int, tolerance: float | None) -> None:
-    for name, value in (("starts", starts), ("max_evaluations", max_evaluations)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            message = f"{name} must be a whole number of at least 1, got {value!r}"
-            raise UsageError(message)
-    if tolerance is not None and not tolerance >= 0:
-        message = f"tolerance must be zero or more, got {tolerance!r}"
-        raise UsageError(message)
+def _over_variables(fun: Callable[..., Any], x0: Any, variables: Any, constraints: Any, asked: _Asked) -> Solution:
+    """The problem of variables that are stated one by one."""
+    space = Space.of(variables)
+    function, equalities, inequalities = read_variables(fun, constraints, space)
+    start = space.middle() if x0 is None else space.row(x0)
+    objective = PosedObjective(
+        function=function,
+        sign=asked.sign,
+        equalities=tuple(function for _, function in equalities),
+        inequalities=tuple(function for _, function in inequalities),
+    )
+    drawn = draw_starts(start, space.low, space.high, starts=asked.starts, seed=asked.seed)
+    setup = Setup(
+        objective=objective,
+        starts=torch.where(space.whole, drawn.round(), drawn),
+        low=space.low,
+        high=space.high,
+        tolerance=DIFFERENCE_TOLERANCE if asked.tolerance is None else asked.tolerance,
+        feasibility=FEASIBILITY,
+        max_evaluations=asked.max_evaluations,
+        seed=asked.seed,
+        options=asked.options or {},
+        callback=asked.callback,
+        whole=space.whole,
+        categories=space.categories,
+    )
+    counts = (space.high - space.low + 1).prod()
+    traits = Traits(
+        variables=space.width,
+        derivatives="",
+        smooth=False,
+        rough="",
+        bounded=True,
+        constrained=setup.constrained,
+        residuals=False,
+        combinations=float(counts) if bool(space.whole.all()) else float("inf"),
+        mixed=True,
+    )
+    return _run(setup, traits, space, asked, [place for place, _ in (*equalities, *inequalities)])
 
 
-def _read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    if bounds is None:
-        return None, None
-    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
-        message = f"bounds must be a pair (low, high), each a number, of the form of x0, or None; got {bounds!r:.80}"
-        raise UsageError(message)
-    sides: list[Tensor] = []
-    for side, name, open_end in ((bounds[0], "low", -torch.inf), (bounds[1], "high", torch.inf)):
-        if side is None:
-            sides.append(torch.full_like(start, open_end))
-        elif isinstance(side, (int, float, np.number)):
-            sides.append(torch.full_like(start, float(side)))
-        else:
-            sides.append(form.row(side, f"bounds: {name}").to(start))
-    low, high = sides
-    if bool((low.isnan() | high.isnan()).any()):
-        message = "bounds must not be nan; use -inf and inf, or None, where there is no bound"
-        raise UsageError(message)
-    crossed = (low > high).nonzero().flatten()
-    if len(crossed):
-        place = int(crossed[0])
-        message = (
-            f"bounds contradict each other: variable {place} must be at least {float(low[place]):g} "
-            f"and at most {float(high[place]):g}"
-        )
-        raise UsageError(message)
-    return low, high
-
-
-def _check_start(start: Tensor, low: Tensor | None, high: Tensor | None) -> None:
-    wrong = (~start.isfinite()).nonzero().flatten()
-    if len(wrong):
-        message = f"x0 must be finite, got {float(start[wrong[0]])} in variable {int(wrong[0])}"
-        raise UsageError(message)
-    if low is None or high is None:
-        return
-    outside = ((start < low) | (start > high)).nonzero().flatten()
-    if len(outside):
-        place = int(outside[0])
-        message = (
-            f"x0 must lie within the bounds: variable {place} is {float(start[place]):g}, "
-            f"the bounds are {float(low[place]):g} and {float(high[place]):g}"
-        )
-        raise UsageError(message)
-
-
-Placed = list[tuple[int, RowFunction]]
-
-
-def _read_constraints(
-    constraints: Constraint | Sequence[Constraint],
-    form: Form,
-    start: Tensor,
-    bounds: tuple[Tensor | None, Tensor | None],
-) -> tuple[Placed, Placed]:
-    """Equalities and inequalities, each with its place in the list that was given."""
-    given = [constraints] if isinstance(constraints, (Equality, Inequality)) else list(constraints)
-    equalities: Placed = []
-    inequalities: Placed = []
-    for place, constraint in enumerate(given):
-        if not isinstance(constraint, (Equality, Inequality)):
-            message = f"constraints must be Equality(g) or Inequality(h), got {constraint!r:.80}"
-            raise UsageError(message)
-        name = f"constraint {place}"
-        reading = read_function(
-            constraint.function, form, start, scalar=False, name=name, jac=constraint.jac, bounds=bounds
-        )
-        values = reading.function.values(start[None])
-        if bool(values.isnan().any()):
-            message = f"{name} is nan at x0; give a start where every constraint has a value"
-            raise UsageError(message)
-        (equalities if constraint.kind == "equality" else inequalities).append((place, reading.function))
-    return equalities, inequalities
-
-
-def _read_hessian(hess: Callable[..., Any], form: Form) -> Callable[[Tensor], Tensor]:
-    def hessian(row: Tensor) -> Tensor:
-        found = hess(form.tensors(row) if form.torch else form.arrays(row))
-        matrix = found if isinstance(found, Tensor) else torch.from_numpy(np.array(found, dtype=np.float64))
-        matrix = matrix.detach().to(row)
-        if matrix.numel() != form.width**2:
-            message = f"hess must return [{form.width}, {form.width}], got the shape {list(matrix.shape)}"
-            raise UsageError(message)
-        return matrix.reshape(form.width, form.width)
-
-    return hessian
-
-
-def _check_method(method: Method, *, bounded: bool, constrained: bool, residuals: bool, rough: str) -> None:
-    if method.derivatives and rough:
-        message = (
-            f"method {method.name!r} needs a smooth function, and this is {rough}; "
-            "use method='auto', 'genetic' or 'differential-evolution'"
-        )
-        raise UsageError(message)
-    if bounded and not method.bounds:
-        message = f"method {method.name!r} takes no bounds; use method='auto', 'bfgs' or 'lbfgs'"
-        raise UsageError(message)
-    if constrained and not method.constraints:
-        message = f"method {method.name!r} takes no constraints; use method='auto' or 'augmented-lagrangian'"
-        raise UsageError(message)
-    if method.residuals and not residuals:
-        message = f"method {method.name!r} is for least squares: let fun return residuals and say residuals=True"
-        raise UsageError(message)
-
-
-def _read_options(method: Method, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    unknown = [name for name in options or {} if name not in method.options]
-    if unknown:
-        known = ", ".join(method.options) or "none"
-        message = f"method {method.name!r} has no option {unknown[0]!r}; it has {known}"
-        raise UsageError(message)
-    return dict(options or {})
-
-
-def _check_values(setup: Setup) -> None:
-    """Refuse a function that has no value at any start."""
-    values = setup.objective.values(setup.starts[:1])
-    if bool(values.isnan().any()) or float(values[0]) == torch.inf:
-        others = setup.objective.values(setup.starts[1:]) if len(setup.starts) > 1 else values
-        if not bool(others.isfinite().any()):
-            where = "x0" if len(setup.starts) == 1 else "all starts"
-            message = f"fun is {float(values[0])} at {where}; give a start where it is finite"
-            raise UsageError(message)
+def _run(setup: Setup, traits: Traits, form: Form | Space, asked: _Asked, order: list[int]) -> Solution:
+    """Choose the method, check that it can do what is asked, run it."""
+    name, reason = choose(traits) if asked.method == "auto" else (asked.method, "as asked")
+    method = find_method(name)
+    check_method(method, setup, residuals=asked.residuals, rough=traits.rough, mixed=traits.mixed)
+    check_options(method, asked.options)
+    check_values(setup)
+    return assemble(method.run(setup), setup, form, method=name, reason=reason, order=order)

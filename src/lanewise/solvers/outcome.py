@@ -8,11 +8,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lanewise.optim.proximal import Penalty
 from lanewise.solvers.posed import PosedObjective
 from lanewise.solvers.solver import Solver, Status
 
-ENDED_WELL = (Status.CONVERGED, Status.FLAT, Status.STALLED)
-"""A row with one of these stands at what is, to rounding or the tolerance, a local optimum."""
+SEARCHED_WELL = (Status.SEARCHED, Status.SETTLED)
+"""A row with one of these did what it was to do, but it cannot tell an optimum."""
+
+FEASIBILITY = 1e-8
+"""Violation up to which constraints count as met."""
+
+SMALL = 1e-4  # gradient, relative to max(1, |value|), that rounding may leave where a row has stalled
+
+
+def at_optimum(status: Status, norm: float, value: float) -> bool:
+    """Whether a row stands at what is, to the tolerance or to rounding, a local optimum.
+
+    A row that stalled with a large gradient stands at a kink or a cliff instead.
+    """
+    if status is Status.STALLED:
+        return not norm > SMALL * max(1.0, abs(value))
+    return status in (Status.CONVERGED, Status.FLAT, Status.MET)
 
 
 @dataclass(kw_only=True)
@@ -61,6 +77,15 @@ class Setup:
     """Which coordinates ``[P]`` take whole numbers only."""
     categories: Tensor | None = None
     """Which coordinates ``[P]`` number categories, which have no order."""
+    penalty: Penalty | None = None
+    """What is added to the objective, as far as it is not smooth; bounds are part of it."""
+
+    @property
+    def boxed(self) -> bool:
+        """Whether every variable has two bounds."""
+        if self.low is None or self.high is None:
+            return False
+        return bool((self.low.isfinite() & self.high.isfinite()).all())
 
     @property
     def constrained(self) -> bool:
@@ -84,6 +109,7 @@ class Outcome:
     history: History
     equality_multipliers: Tensor | None = None
     inequality_multipliers: Tensor | None = None
+    feasibility: float = FEASIBILITY
 
 
 class Watch:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
-from lanewise.solvers.outcome import ENDED_WELL, History
+from lanewise.solvers.outcome import SEARCHED_WELL, History, at_optimum
 from lanewise.solvers.solution_plot import Plot, draw_history
 from lanewise.solvers.solver import Status
 
@@ -60,8 +60,8 @@ class Solution:
 
     @property
     def success(self) -> bool:
-        """Whether the best start ended at what is, to the tolerance or to rounding, a local optimum."""
-        return self.status in ENDED_WELL
+        """Whether the best start ended as it should: at a local optimum, or a search without derivatives at its end."""
+        return self.status in SEARCHED_WELL or at_optimum(self.status, self.gradient_norm, self.value)
 
     @property
     def evaluations(self) -> int:

@@ -42,7 +42,10 @@ class Status(Enum):
     NOT_FINITE = "the objective was not finite at the start or stayed so along every step"
     INFEASIBLE = "no point was found that meets the constraints to the tolerance"
     STOPPED = "the callback asked to stop"
-    SEARCHED = "every point that was to be tried has been tried; the search proves nothing about others"
+    SEARCHED = "all points that were to be tried have been tried; of other points nothing is known"
+    SETTLED = "the best value has not improved for long; nothing proves that it is the lowest"
+    MET = "the method's own test of convergence was met"
+    DIVERGED = "the steps left the finite numbers: the learning rate is too large"
 
 
 CODE = {status: code for code, status in enumerate(Status)}
