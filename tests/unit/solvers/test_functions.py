@@ -109,6 +109,8 @@ def test_how_functions_are_read() -> None:
     assert reading(lambda x: x.square().sum(), torch.ones(2)).words == autograd
     assert reading(lambda x: x[0] ** 2 + x[1] * 3, [1.0, 2.0]).words == autograd
     assert reading(lambda x: np.sin(x).sum(), [1.0, 2.0]).words == differences
+    # Methods that only tensors have, on numbers that came as a list.
+    assert reading(lambda x: x[0].sin() * x[1].exp(), [1.0, 2.0]).words == autograd
     # A part of the function that autograd does not see must not be lost.
     assert reading(lambda x: x[0] ** 2 + math.sin(x[1]), [1.0, 2.0]).words == differences
     assert reading(lambda x: x.detach().square().sum(), torch.ones(2)).words == differences
