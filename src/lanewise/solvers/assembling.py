@@ -9,6 +9,7 @@ from torch import Tensor
 from lanewise.solvers.form import Form
 from lanewise.solvers.outcome import SEARCHED_WELL, Outcome, Setup, at_optimum
 from lanewise.solvers.solution import Counts, Optimum, Solution
+from lanewise.solvers.solver import Status
 from lanewise.solvers.variables import Space
 
 APART = 1e-4  # distance, relative to max(1, |x|), from which on two optima count as two
@@ -19,6 +20,7 @@ def assemble(
     outcome: Outcome, setup: Setup, form: Form | Space, *, method: str, reason: str, order: list[int]
 ) -> Solution:
     """The best start, the distinct optima, the counts. ``order`` has the place of each constraint."""
+    _tell_kinks(outcome)
     sign = setup.objective.sign
     best = best_row(outcome)
     return Solution(
@@ -41,6 +43,14 @@ def assemble(
         reason=reason,
         direction="maximized" if sign < 0 else "minimized",
     )
+
+
+def _tell_kinks(outcome: Outcome) -> None:
+    """A start that stalled where the gradient is far from zero did not do so for rounding."""
+    for place, status in enumerate(outcome.status):
+        norm, value = float(outcome.norms[place]), float(outcome.values[place])
+        if status is Status.STALLED and not at_optimum(status, norm, value):
+            outcome.status[place] = Status.KINK
 
 
 def best_row(outcome: Outcome) -> int:

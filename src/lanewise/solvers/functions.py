@@ -302,8 +302,8 @@ def read_function(
         reference = _detached(plain)(start)
     if traced and (form.torch or _agrees_with_differences(with_tensors, reference, _detached(plain), start)):
         return Reading(function=TorchFunction(single=with_tensors), words="derivatives by autograd")
-    function = PlainFunction(single=_detached(plain), low=low, high=high)
-    return Reading(function=function, words="derivatives by central differences")
+    by_differences = PlainFunction(single=_detached(plain), low=low, high=high)
+    return Reading(function=by_differences, words="derivatives by central differences")
 
 
 def _detached(single: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -45,6 +45,7 @@ class Status(Enum):
     SEARCHED = "all points that were to be tried have been tried; of other points nothing is known"
     SETTLED = "the best value has not improved for long; nothing proves that it is the lowest"
     MET = "the method's own test of convergence was met"
+    KINK = "no shorter step leads lower although the gradient is not small: a kink, or a gradient that is wrong"
     DIVERGED = "the steps left the finite numbers: the learning rate is too large"
 
 

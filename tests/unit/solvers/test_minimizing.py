@@ -211,6 +211,14 @@ def test_unbounded_below_ends_with_that_status() -> None:
     assert "falls without end" in repr(found)
 
 
+def test_a_kink_is_told_from_rounding() -> None:
+    found = minimize(lambda x: x.abs().sum(), torch.tensor([3.0, -1.7]))
+    assert found.value < 1e-6
+    assert found.status is Status.KINK
+    assert "a kink, or a gradient that is wrong" in repr(found)
+    assert not found.success
+
+
 def test_constraints_that_cannot_be_met() -> None:
     constraints = [Inequality(lambda x: x[0] - 2), Inequality(lambda x: 1 - x[0])]
     found = minimize(lambda x: x[0] ** 2 + x[1] ** 2, [0.0, 0.0], constraints=constraints)
