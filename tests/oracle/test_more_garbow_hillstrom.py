@@ -30,8 +30,11 @@ def test_as_a_function(name: str, method: str) -> None:
     check(lanewise.minimize(lambda x: problem.residuals(x).square().sum(), start, method=method), name)
 
 
-@pytest.mark.slow  # Brown-Dennis: large residuals, so that BFGS has to end what linearizing began
-@pytest.mark.parametrize("name", PROBLEMS)
+# Large residuals: BFGS has to end what linearizing began.
+LONG = {"Brown-Dennis": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in PROBLEMS])
 def test_as_residuals(name: str) -> None:
     problem = PROBLEMS[name]
     found = lanewise.minimize(problem.residuals, torch.tensor(problem.start, dtype=torch.float64), residuals=True)

@@ -86,27 +86,28 @@ def roughness(function: RowFunction, start: Tensor, low: Tensor | None, high: Te
     near although they differ), and a second difference that shrinks with the step, or not at all,
     where that of a smooth function shrinks with its square.
     """
+    try:
+        return _judge(function, start, low, high)
+    except Exception:
+        # What fails beside the start will fail again where the search goes, and say so there.
+        return ""
+
+
+def _judge(function: RowFunction, start: Tensor, low: Tensor | None, high: Tensor | None) -> str:
+    """The words of :func:`roughness`."""
     draw = torch.Generator().manual_seed(0)
     scale = start.abs().clamp_min(1.0)
     direction = scale * (torch.rand(len(start), generator=draw, dtype=start.dtype) + 0.5).to(start)
 
-    def along(lengths: list[float]) -> Tensor:
-        points = torch.stack([start + length * direction for length in lengths])
-        if low is not None:
-            points = torch.maximum(points, low)
-        if high is not None:
-            points = torch.minimum(points, high)
-        return function.values(points).square().sum(1) if scalar is False else function.values(points).squeeze(1)
-
     first = function.values(start[None])
-    scalar = first.shape[1] == 1
     if not function.exact and not torch.equal(first, function.values(start[None])) and bool(first.isfinite().all()):
         return "a function whose values differ from call to call"
     if _in_steps(function, start, direction, low, high):
         return "a function without slopes, in steps"
     if function.exact or _touches(start, direction, low, high):
         return ""
-    coarse, fine = (along([-step, 0.0, step]) for step in (1e-3, 1e-4))
+    sides = (torch.stack([start - step * direction, start, start + step * direction]) for step in (1e-3, 1e-4))
+    coarse, fine = (function.values(points).sum(1) for points in sides)
     bends = [abs(float(found[0] - 2 * found[1] + found[2])) for found in (coarse, fine)]
     noise = 1e-11 * max(1e-300, float(fine.abs().max()))
     if bends[1] > 1e3 * noise and bends[0] < 30 * bends[1]:

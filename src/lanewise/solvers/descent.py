@@ -265,8 +265,9 @@ class Descent(Solver[DescentState]):
         descent = dot(directions, inner)
         poor = ~((descent < 0) & descent.isfinite())
         # Without curvature nothing is known of the scale: begin with a step of length one.
-        size = dot(inner, inner).sqrt()
-        directions = torch.where(poor[:, None], -inner / size.clamp_min(1e-300)[:, None], directions)
+        scaled = inner / inner.abs().amax(1, keepdim=True).clamp_min(1e-300)  # squares of huge entries overflow
+        unit = scaled / dot(scaled, scaled).sqrt().clamp_min(1e-300)[:, None]
+        directions = torch.where(poor[:, None], -unit, directions)
         if held is not None:
             onto = self.clip(points - torch.where(held, gradients.sign() * torch.inf, 0.0)) - points
             directions = torch.where(held, onto, directions)

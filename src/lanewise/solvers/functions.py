@@ -6,20 +6,15 @@ rows are evaluated one after another. Any other Python function is called row by
 and differentiated by central differences.
 """
 
-import contextlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
-
-from lanewise.errors import UsageError
-from lanewise.solvers.form import Form
 
 Pullback = Callable[[Tensor], Tensor]
 AGREEMENT = 1e-9  # relative difference allowed between a batch and single calls: another order of sums
@@ -50,29 +45,6 @@ class RowFunction(ABC):
         """A function that multiplies vectors ``[R, P]`` by the Hessians of ``sum_m w_m f_m``."""
 
 
-def as_vector(output: object, *, scalar: bool, name: str) -> Tensor:
-    """What a function returned as ``[M]`` in float64; raises ``UsageError`` if it is not numbers."""
-    if isinstance(output, (list, tuple)) and any(isinstance(entry, Tensor) for entry in output):
-        output = torch.stack([torch.as_tensor(entry, dtype=torch.float64) for entry in output])
-    tensor = output if isinstance(output, Tensor) else None
-    if tensor is None and output is not None:  # None would become nan
-        with contextlib.suppress(TypeError, ValueError):
-            tensor = torch.from_numpy(np.array(output, dtype=np.float64))
-    if tensor is None:
-        message = f"{name} must return {'a number' if scalar else 'numbers'}, got {output!r:.80}"
-        raise UsageError(message)
-    if scalar and tensor.numel() != 1:
-        message = (
-            f"{name} must return one number, got the shape {list(tensor.shape)}; if these are residuals "
-            "whose squares are to be summed, say residuals=True"
-        )
-        raise UsageError(message)
-    if tensor.is_complex():
-        message = f"{name} must return real numbers, got {tensor.dtype}"
-        raise UsageError(message)
-    return tensor.reshape(-1).to(torch.float64)
-
-
 @final
 @dataclass(kw_only=True, eq=False)
 class TorchFunction(RowFunction):
@@ -92,7 +64,7 @@ class TorchFunction(RowFunction):
         leaf, values = self._graph(points)
 
         def pull(weights: Tensor) -> Tensor:
-            return _gradient(values, leaf, weights)
+            return pull_back(values, leaf, weights)
 
         return values.detach(), pull
 
@@ -102,20 +74,20 @@ class TorchFunction(RowFunction):
         if not values.requires_grad:
             return values.detach(), points.new_zeros(len(points), count, width)
         if count <= width:
-            rows = [_gradient(values, leaf, _unit(values, place), retain=True) for place in range(count)]
+            rows = [pull_back(values, leaf, _unit(values, place), retain=True) for place in range(count)]
             return values.detach(), torch.stack(rows, dim=1)
         # J v is the derivative of u -> v'J'u, which is linear in u: one pass per variable, not per residual.
         probe = torch.zeros_like(values, requires_grad=True)
-        pulled = _gradient(values, leaf, probe, create=True)
+        pulled = pull_back(values, leaf, probe, create=True)
         if not pulled.requires_grad:
             return values.detach(), points.new_zeros(len(points), count, width)
-        columns = [_gradient(pulled, probe, _unit(pulled, place), retain=True) for place in range(width)]
+        columns = [pull_back(pulled, probe, _unit(pulled, place), retain=True) for place in range(width)]
         return values.detach(), torch.stack(columns, dim=2)
 
     def second(self, points: Tensor, weights: Tensor) -> Callable[[Tensor], Tensor]:
         leaf, values = self._graph(points)
-        gradients = _gradient(values, leaf, weights, create=True)
-        return lambda vectors: _gradient(gradients, leaf, vectors, retain=True)
+        gradients = pull_back(values, leaf, weights, create=True)
+        return lambda vectors: pull_back(gradients, leaf, vectors, retain=True)
 
     def _graph(self, points: Tensor) -> tuple[Tensor, Tensor]:
         leaf = points.detach().clone().requires_grad_()
@@ -138,19 +110,19 @@ class TorchFunction(RowFunction):
         with torch.enable_grad():
             apart = points.clone().requires_grad_()
             alone = torch.stack([self.single(point) for point in apart.unbind(0)])
-            alone_gradients = _gradient(alone, apart, torch.ones_like(alone))
+            alone_gradients = pull_back(alone, apart, torch.ones_like(alone))
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     leaf = points.clone().requires_grad_()
                     batch = vmap(self.single)(leaf)
-                    gradients = _gradient(batch, leaf, torch.ones_like(batch))
+                    gradients = pull_back(batch, leaf, torch.ones_like(batch))
             except Exception:
                 return False  # whatever vmap cannot batch is evaluated row by row
-        return batch.shape == alone.shape and _close(batch, alone) and _close(gradients, alone_gradients)
+        return batch.shape == alone.shape and close(batch, alone) and close(gradients, alone_gradients)
 
 
-def _close(left: Tensor, right: Tensor) -> bool:
+def close(left: Tensor, right: Tensor) -> bool:
     size = right.detach()[right.isfinite()].abs()
     scale = float(size.max()) if len(size) else 1.0
     return torch.allclose(left, right, rtol=AGREEMENT, atol=AGREEMENT * scale, equal_nan=True)
@@ -162,7 +134,7 @@ def _unit(like: Tensor, place: int) -> Tensor:
     return weights
 
 
-def _gradient(values: Tensor, leaf: Tensor, weights: Tensor, *, retain: bool = True, create: bool = False) -> Tensor:
+def pull_back(values: Tensor, leaf: Tensor, weights: Tensor, *, retain: bool = True, create: bool = False) -> Tensor:
     if not values.requires_grad:
         return torch.zeros_like(leaf)
     (found,) = torch.autograd.grad(
@@ -185,6 +157,8 @@ class PlainFunction(RowFunction):
     low: Tensor | None = None
     high: Tensor | None = None
     calls: int = 0
+    outputs: int | None = None
+    """How many values the function returns, once it has returned any."""
 
     @property
     def exact(self) -> bool:  # type: ignore[override]
@@ -192,7 +166,19 @@ class PlainFunction(RowFunction):
 
     def values(self, points: Tensor) -> Tensor:
         self.calls += len(points)
-        return torch.stack([self.single(point).to(points) for point in points.unbind(0)])
+        return torch.stack([self._value(point).to(points) for point in points.unbind(0)])
+
+    def _value(self, point: Tensor) -> Tensor:
+        """The value, or nan where arithmetic of Python fails, as NumPy and PyTorch would have it."""
+        try:
+            value = self.single(point)
+        except (ArithmeticError, ValueError) as error:
+            ours = isinstance(error, ArithmeticError) or "math domain error" in str(error)
+            if self.outputs is None or not ours:
+                raise
+            return torch.full((self.outputs,), torch.nan, dtype=torch.float64)
+        self.outputs = len(value)
+        return value
 
     def linearize(self, points: Tensor) -> tuple[Tensor, Pullback]:
         values, jacobians = self.jacobians(points)
@@ -243,147 +229,3 @@ class PlainFunction(RowFunction):
             under = points - step < self.low
             near, far = torch.where(under, step, near), torch.where(under, 2 * step, far)
         return near, far
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How a function was understood: the function over rows, and a sentence on its derivatives."""
-
-    function: RowFunction
-    words: str
-
-
-def read_function(
-    fun: Callable[..., Any],
-    form: Form,
-    start: Tensor,
-    *,
-    scalar: bool,
-    name: str,
-    jac: Callable[..., Any] | None = None,
-    bounds: tuple[Tensor | None, Tensor | None] = (None, None),
-) -> Reading:
-    """Find out by calls at ``start [P]`` how ``fun`` is to be called and differentiated.
-
-    With tensors in ``x0`` it gets tensors. With numbers or arrays it is tried with tensors all the
-    same; if the result carries derivatives, and they agree with differences, autograd is used.
-    """
-    if not callable(fun):
-        message = f"{name} must be a function, got {fun!r:.80}"
-        raise UsageError(message)
-
-    def with_tensors(row: Tensor) -> Tensor:
-        return as_vector(fun(form.tensors(row)), scalar=scalar, name=name)
-
-    def with_arrays(row: Tensor) -> Tensor:
-        return as_vector(fun(form.arrays(row)), scalar=scalar, name=name)
-
-    plain = with_tensors if form.torch else with_arrays
-    low, high = bounds
-    if jac is not None:
-
-        def known(row: Tensor) -> Tensor:
-            slopes = jac(form.tensors(row) if form.torch else form.arrays(row))
-            return _derivatives(slopes, form, scalar=scalar)
-
-        function = PlainFunction(single=_detached(plain), jacobian=known, low=low, high=high)
-        _compare_given(function, start)
-        return Reading(function=function, words="derivatives by the given jac")
-    traced = _traced(fun, form, start)
-    try:
-        with warnings.catch_warnings():
-            if traced:  # tensors and arrays meet in this one call
-                warnings.simplefilter("ignore")
-            reference = _detached(plain)(start)
-    except Exception:
-        if not traced or form.torch:
-            raise
-        plain = with_tensors  # PyTorch operations that arrays do not have
-        reference = _detached(plain)(start)
-    if traced and (form.torch or _agrees_with_differences(with_tensors, reference, _detached(plain), start)):
-        return Reading(function=TorchFunction(single=with_tensors), words="derivatives by autograd")
-    by_differences = PlainFunction(single=_detached(plain), low=low, high=high)
-    return Reading(function=by_differences, words="derivatives by central differences")
-
-
-def _detached(single: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def call(row: Tensor) -> Tensor:
-        with torch.no_grad():
-            return single(row.detach())
-
-    return call
-
-
-def _derivatives(slopes: object, form: Form, *, scalar: bool) -> Tensor:
-    """What ``jac`` returned as ``[M, P]``: for a scalar function in the form of the point."""
-    if scalar:
-        return form.row(slopes, "the result of jac")[None]
-    matrix = torch.as_tensor(np.asarray(slopes) if not isinstance(slopes, Tensor) else slopes, dtype=torch.float64)
-    if matrix.ndim != 2 or matrix.shape[1] != form.width:
-        message = f"jac must return [residuals, {form.width}], got the shape {list(matrix.shape)}"
-        raise UsageError(message)
-    return matrix
-
-
-def _traced(fun: Callable[..., Any], form: Form, start: Tensor) -> bool:
-    """Whether the result of a call with tensors carries derivatives."""
-    leaf = start.detach().clone().requires_grad_()
-    try:
-        with warnings.catch_warnings(), torch.enable_grad():
-            warnings.simplefilter("ignore")
-            result = fun(form.tensors(leaf))
-    except Exception:
-        if form.torch:
-            raise
-        return False  # a function for arrays
-    entries = result if isinstance(result, (list, tuple)) else [result]
-    return any(isinstance(entry, Tensor) and entry.requires_grad for entry in entries)
-
-
-def _agrees_with_differences(
-    single: Callable[[Tensor], Tensor], reference: Tensor, plain: Callable[[Tensor], Tensor], start: Tensor
-) -> bool:
-    """Whether values are those for arrays, and the slope along a fixed direction that of a difference.
-
-    A call such as ``math.sin(x[0])`` drops out of the graph without a word.
-    """
-    leaf = start.detach().clone().requires_grad_()
-    with warnings.catch_warnings(), torch.enable_grad():
-        warnings.simplefilter("ignore")
-        values = single(leaf)
-        if values.shape != reference.shape or not _close(values.detach()[None], reference[None]):
-            return False
-        slopes = _gradient(values, leaf, torch.ones_like(values))
-    draw = torch.Generator().manual_seed(0)
-    scale = start.abs().clamp_min(1.0)
-    for _ in range(2):
-        direction = scale * (0.5 + torch.rand(len(start), generator=draw, dtype=torch.float64))
-        step = 6e-6
-        rise = plain(start + step * direction).sum() - plain(start - step * direction).sum()
-        expected = float(rise / (2 * step))
-        found = float((slopes * direction).sum())
-        size = float((slopes * direction).abs().sum()) + 1e-4 * float(reference.abs().sum()) + 1e-12
-        if not abs(found - expected) <= 1e-3 * max(size, abs(expected)):
-            return not np.isfinite(expected)
-    return True
-
-
-def _compare_given(function: PlainFunction, start: Tensor) -> None:
-    """Refuse a ``jac`` that is plainly another function's: compared with differences at the start."""
-    values, given = function.jacobians(start[None])
-    if given.shape[1] != values.shape[1]:
-        message = f"jac must return one row per residual, {values.shape[1]}; got {given.shape[1]}"
-        raise UsageError(message)
-    found = PlainFunction(single=function.single, low=function.low, high=function.high).jacobians(start[None])[1]
-    scale = found[found.isfinite()].abs()
-    if not len(scale) or not bool(found.isfinite().all()):
-        return
-    worst = (given - found).abs().amax()
-    if not float(worst) <= 1e-2 * max(1.0, float(scale.max())):
-        place = int((given - found).abs().amax((0, 1)).argmax())
-        message = (
-            f"jac disagrees with differences of the function at x0: entry {place} is "
-            f"{float(given[0, :, place].flatten()[0]):.6g} where differences give "
-            f"{float(found[0, :, place].flatten()[0]):.6g}; correct jac, or leave it out"
-        )
-        raise UsageError(message)

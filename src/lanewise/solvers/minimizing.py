@@ -12,7 +12,7 @@ from lanewise.solvers.assembling import assemble
 from lanewise.solvers.choosing import Traits, choose, roughness
 from lanewise.solvers.constraints import Constraint
 from lanewise.solvers.form import Form
-from lanewise.solvers.functions import read_function
+from lanewise.solvers.function_reading import read_function
 from lanewise.solvers.methods import find_method
 from lanewise.solvers.outcome import FEASIBILITY, Setup, Step
 from lanewise.solvers.posed import PosedObjective

@@ -10,7 +10,8 @@ from torch import Tensor
 from lanewise.errors import UsageError
 from lanewise.solvers.constraints import Constraint, Equality, Inequality
 from lanewise.solvers.form import Form
-from lanewise.solvers.functions import PlainFunction, RowFunction, as_vector, read_function
+from lanewise.solvers.function_reading import as_vector, read_function
+from lanewise.solvers.functions import PlainFunction, RowFunction
 from lanewise.solvers.method import Method
 from lanewise.solvers.outcome import Setup
 from lanewise.solvers.variables import Space

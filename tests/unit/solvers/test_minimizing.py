@@ -204,6 +204,22 @@ def test_a_function_that_is_nan_beyond_a_wall() -> None:
     assert partly.status is Status.CONVERGED
 
 
+def test_arithmetic_of_python_that_fails_counts_as_nan() -> None:
+    found = minimize(lambda x: math.exp(float(x[0])) - 5 * float(x[0]) + 1 / (float(x[0]) + 3), [700.0])
+    assert found.x[0] == pytest.approx(math.log(5), abs=0.05)
+    wall = minimize(lambda x: float(x[0]) - math.log(float(x[0])), [0.01], method="bfgs")
+    assert wall.x[0] == pytest.approx(1, abs=1e-4)
+
+    def failing(x):
+        if float(x[0]) > 2:
+            message = "mine"
+            raise ValueError(message)
+        return (float(x[0]) - 3) ** 2
+
+    with pytest.raises(ValueError, match="mine"):
+        minimize(failing, [1.0])
+
+
 def test_unbounded_below_ends_with_that_status() -> None:
     found = minimize(lambda x: x[0] ** 3 + x[1] ** 2, [-1.0, 1.0])
     assert found.status is Status.UNBOUNDED
