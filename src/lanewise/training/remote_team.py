@@ -1,8 +1,8 @@
 """A team that trains in a worker process, seen from the race: the same contract, the same bits."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -13,18 +13,26 @@ from lanewise.lanes.roster import Lane, Roster
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.frames import Arrays, Header
+from lanewise.training.plan import Lengths
 from lanewise.training.shared_data import columns_kept
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.team_pool import TeamPool
 from lanewise.training.worker_process import WorkerDiedError, WorkerProcess
 
-if TYPE_CHECKING:
-    from lanewise.training.teams import TeamBuilder
-
 SLICE_SECONDS = 0.5
 """How long a worker trains before it is asked again, so that a request to stop is heard; it decides no bit."""
 
 FOREVER = float(2**31)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a team is trained, as a worker is told; ``length`` is the full one in the team's own unit."""
+
+    lengths: Lengths
+    length: int
+    dtype: str
+    compute: str | None
 
 
 @final
@@ -36,13 +44,26 @@ class RemoteTeam(Team):
     """
 
     def __init__(
-        self, lanes: Collection[Lane], data: TrainingData, builder: "TeamBuilder", *, pool: TeamPool, shared: str
+        self,
+        lanes: Collection[Lane],
+        data: TrainingData,
+        recipe: Recipe,
+        *,
+        build: Callable[[Sequence[Lane], TrainingData], Team],
+        stop: Callable[[], bool],
+        pool: TeamPool,
+        shared: str,
     ) -> None:
-        """``data`` are those that the workers know as ``shared``, as these lanes read them."""
+        """``data`` are those that the workers know as ``shared``, as these lanes read them.
+
+        ``build`` makes the same team in this process, to change or read its state between stretches.
+        """
         self.lanes = Roster.of(list(lanes)).lanes
-        self.length = builder.length(self.lanes[0].candidate)
+        self.length = recipe.length
         self._all = self.lanes
-        self._builder = builder
+        self._recipe = recipe
+        self._build = build
+        self._stop = stop
         self._pool = pool
         self._data = data
         self._shared = shared
@@ -61,7 +82,7 @@ class RemoteTeam(Team):
 
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         while True:
-            if self._builder.stop():
+            if self._stop():
                 message = "stopped on request"
                 raise Interrupted(message)
             between()
@@ -140,7 +161,7 @@ class RemoteTeam(Team):
 
     def _local(self) -> Team:
         """The team as it was when its state was last fetched, in this process."""
-        team = self._builder.team(self._all, self._data)
+        team = self._build(self._all, self._data)
         team.keep([lane.id for lane in self.lanes])
         if self._kept is not None:
             team.restore(*self._kept)
@@ -178,15 +199,14 @@ class RemoteTeam(Team):
         tensors, state = ({}, None) if self._kept is None else self._kept
         arrays = {f"state/{name}": tensor.numpy() for name, tensor in tensors.items()}
         candidates = {lane.candidate.id: lane.candidate for lane in self._all}
-        builder = self._builder
         header = {
             "op": "open",
             "candidates": [asdict(candidate) for candidate in candidates.values()],
             "lanes": [[lane.candidate.id, lane.fold, lane.seed] for lane in self._all],
             "left": [lane.id for lane in self.lanes],
-            "lengths": asdict(builder.lengths),
-            "dtype": str(builder.dtype).removeprefix("torch."),
-            "compute": str(builder.compute).removeprefix("torch."),
+            "lengths": asdict(self._recipe.lengths),
+            "dtype": self._recipe.dtype,
+            "compute": self._recipe.compute,
             "shows": self._data.shows,
             "kept": columns_kept(self._data, arrays),
             "state": state,

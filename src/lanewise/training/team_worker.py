@@ -80,7 +80,7 @@ class Worker:
             workers=1,
             stop=never,
             dtype=DTYPES[header["dtype"]],
-            compute=DTYPES.get(header["compute"]),
+            compute=None if header["compute"] is None else DTYPES[header["compute"]],
         )
         candidates = {item["id"]: candidate_of(item) for item in header["candidates"]}
         lanes = [Lane(candidate=candidates[name], fold=fold, seed=seed) for name, fold, seed in header["lanes"]]

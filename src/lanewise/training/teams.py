@@ -15,7 +15,7 @@ from lanewise.optim.registry import rule
 from lanewise.training.data import TrainingData
 from lanewise.training.plan import Lengths, chunk_width
 from lanewise.training.proposals import SOLVER
-from lanewise.training.remote_team import RemoteTeam
+from lanewise.training.remote_team import Recipe, RemoteTeam
 from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
@@ -73,10 +73,20 @@ class TeamBuilder:
         return self.widths.get(str(self.key(lane)), usual)
 
     def _seated(self, lanes: Sequence[Lane], phase: str) -> Team:
-        data = self._read(lanes, phase)
+        return self.placed(lanes, self._read(lanes, phase))
+
+    def placed(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
+        """:meth:`team`, in a worker process where there are seats."""
         if self.seats is None:
             return self.team(lanes, data)
-        return RemoteTeam(lanes, data, self, pool=self.seats.pool, shared=self.seats.data)
+        recipe = Recipe(
+            lengths=self.lengths,
+            length=self.length(lanes[0].candidate),
+            dtype=str(self.dtype).removeprefix("torch."),
+            compute=None if self.compute is None else str(self.compute).removeprefix("torch."),
+        )
+        seats = self.seats
+        return RemoteTeam(lanes, data, recipe, build=self.team, stop=self.stop, pool=seats.pool, shared=seats.data)
 
     def key(self, lane: Lane) -> tuple[object, ...]:
         """What lanes must have in common to share a stack."""

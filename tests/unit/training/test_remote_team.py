@@ -69,8 +69,8 @@ def test_lanes_that_read_some_columns_and_show_training_rows(small: ModuleType, 
     folds = {fold: replace(part, kept=kept if fold else None) for fold, part in builder.data.folds.items()}
     data = replace(builder.data, folds=folds, shows=True)
     lanes = small.lanes(small.company()[:3])
-    assert builder.seats is not None
-    teams = [builder.team(lanes, data), RemoteTeam(lanes, data, builder, pool=pool, shared=builder.seats.data)]
+    teams = [builder.team(lanes, data), builder.placed(lanes, data)]
+    assert isinstance(teams[1], RemoteTeam)
     found = []
     for team in teams:
         team.advance(1.0)
