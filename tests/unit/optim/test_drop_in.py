@@ -64,7 +64,9 @@ AGAINST_TORCH: dict[str, tuple[Make, Make]] = {
     ),
 }
 
-EVERY: dict[str, type[Optimizer]] = {name: getattr(lanes, name) for name in lanes.__all__}
+EVERY: dict[str, type[Optimizer]] = {
+    name: own for name in lanes.__all__ if isinstance(own := getattr(lanes, name), type) and issubclass(own, Optimizer)
+}
 
 
 def weights(dtype: torch.dtype = torch.float64, seed: int = 0) -> list[nn.Parameter]:
