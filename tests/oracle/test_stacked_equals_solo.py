@@ -12,6 +12,7 @@ import pytest
 import torch
 from covering import pairwise_design
 from lane_cases import BATCH, RULES, STRUCTURE, Race, Value, lane, race_data, rows_of
+from plain_loop import FORMULAS
 
 from lanewise.task import TaskKind
 
@@ -104,6 +105,15 @@ def test_schedule_and_warmup(schedule: str, length: int) -> None:
         for warmup in (0.0, 0.1, 0.5, 1.0)
     ]
     Race(lanes=lanes, data=race_data(), length=length).check()
+
+
+def test_the_other_schedules() -> None:
+    lanes = [
+        lane(f"{schedule}{warmup}", "linear", rule, schedule=schedule, warmup=warmup)
+        for schedule in sorted(set(FORMULAS) - {"constant", "linear", "cosine"})
+        for rule, warmup in (("momentum", 0.0), ("adamw", 0.1))
+    ]
+    Race(lanes=lanes, data=race_data()).check()
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])

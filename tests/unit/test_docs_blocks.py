@@ -87,7 +87,11 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
     for package in NEEDS.get(name_of(page), ()):
         pytest.importorskip(package, reason=f"{name_of(page)} needs the interop packages")
-    monkeypatch.chdir(tmp_path)
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    if (ROOT / ".." / "shared").is_dir():  # a page may read the public data beside a checkout
+        (tmp_path / "shared").symlink_to((ROOT / ".." / "shared").resolve())
     monkeypatch.setenv("LANEWISE_HOME", str(tmp_path / "runs"))
     for name in RULES:  # a page may register a rule, and what it registers must not outlive the test
         monkeypatch.setitem(RULES, name, RULES[name])

@@ -103,7 +103,8 @@ class LaneOptimizer:
         self._buffer.values[rows] = values
         now = self.state()
         for name, tensor in now.items():
-            tensor[rows] = before[name][rows]
+            if name != "skipped_in_a_row":
+                tensor[rows] = before[name][rows]
         self.restore(now)
 
     def _clip_gradients(self) -> None:
@@ -185,6 +186,8 @@ class LaneOptimizer:
             for name, own in block.saved().items():
                 whole = result.setdefault(name, own.new_zeros(len(self._rate_factor), *own.shape[1:]))
                 whole[block.rows] = own
+        if self._skipping is not None:
+            result["skipped_in_a_row"] = self._skipping.in_a_row.clone()
         if self._plateau is not None:
             result |= {f"plateau/{name}": own.clone() for name, own in self._plateau.state().items()}
         return result
@@ -195,6 +198,8 @@ class LaneOptimizer:
         self._steps = state["steps"].clone()
         for block in self._blocks:
             block.restore({name: state[name][block.rows] for name in block.saved()})
+        if self._skipping is not None:
+            self._skipping.in_a_row = state["skipped_in_a_row"].clone()
         if self._plateau is not None:
             self._plateau.restore({name: state[f"plateau/{name}"] for name in self._plateau.state()})
 

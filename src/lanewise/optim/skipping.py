@@ -17,18 +17,19 @@ IN_A_ROW = 10
 class LaneSkipping:
     """Which lanes leave the update out; ``wanted [L]`` are those with ``skip_nonfinite``.
 
-    After :data:`IN_A_ROW` updates in a row a lane gets the next one all the same, for the guard to find.
+    After :data:`IN_A_ROW` updates in a row a lane gets the next one all the same, for the guard to find;
+    ``in_a_row [L]`` counts them.
     """
 
     def __init__(self, wanted: Tensor) -> None:
         self._wanted = wanted
-        self.run = torch.zeros(len(wanted), dtype=torch.float64)
+        self.in_a_row = torch.zeros(len(wanted), dtype=torch.float64)
 
     def broken(self, gradients: Tensor) -> Tensor | None:
         """The lanes ``[L]`` whose update is to be left out; None if there are none."""
         broken = self._wanted & ~gradients.sum(1).isfinite()
-        self.run = torch.where(broken, self.run + 1, 0.0)
-        result = broken & (self.run <= IN_A_ROW)
+        self.in_a_row = torch.where(broken, self.in_a_row + 1, 0.0)
+        result = broken & (self.in_a_row <= IN_A_ROW)
         return result if bool(result.any()) else None
 
 

@@ -17,7 +17,8 @@ from lanewise.errors import UsageError
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.registry import RULES
 
-NAMES = [name for name in ours.__all__ if name != "SAM"]
+CLASSES = {name: own for name in ours.__all__ if isinstance(own := getattr(ours, name), type)}
+NAMES = [name for name, own in CLASSES.items() if issubclass(own, torch.optim.Optimizer) and name != "SAM"]
 REAL_ONLY = {"Muon"}
 BY_OPTION: list[tuple[str, dict[str, Any], str]] = [
     ("AdamW", {"amsgrad": True}, "amsgradw"),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from torch.optim import lr_scheduler
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
+from lanewise.optim import schedules
 from lanewise.optim.schedules import SCHEDULES, curves, factors, schedule_of
 
 STEPS = 60
+TEXT = ("schedule_shape",)
 FALLING = sorted(set(SCHEDULES) - {"one_cycle", "warm_restarts"})
 MAKERS: dict[str, tuple[Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler], curves.Curve]] = {
     "step": (lambda o: lr_scheduler.StepLR(o, 7, 0.3), partial(curves.stairs, every=7, gamma=0.3)),
@@ -184,3 +187,14 @@ def test_cosine_is_half_way_down_in_the_middle() -> None:
     assert float(factors("cosine", torch.tensor([1]), length=10, warmup=0.0)) == pytest.approx(
         (1 + math.cos(math.pi / 10)) / 2
     )
+
+
+def test_every_schedule_and_setting_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "schedules.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for name, settings in SCHEDULES.items():
+        (row,) = [row for row in rows if f"| `{name}`" in row.split("Schedule`", 1)[-1]]
+        assert all(f"`{own}` {value:.4g}" in row for own, value in settings.items() if own not in TEXT), name
+    for name in schedules.__all__:
+        if name.endswith("Schedule") and name not in ("Schedule", "JoinedSchedule"):
+            assert sum(f"| `{name}` |" in row for row in rows) == 1
