@@ -1,7 +1,7 @@
 """A step of a drop-in in which whatever changes from step to step is a tensor on the device.
 
-So a CUDA graph can record it, and ``torch.compile`` compiles it once. Each parameter is one row of its own with a step
-count of its own, and the rule runs over it as over the lane buffer.
+So ``torch.compile`` compiles it once, and nothing is copied from the host. Each parameter is one row of its own with a
+step count of its own, and the rule runs over it as over the lane buffer.
 """
 
 from collections.abc import Mapping

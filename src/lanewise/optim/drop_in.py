@@ -77,7 +77,7 @@ class DropIn(Optimizer):
     one row of the rule; parameters without a gradient are skipped and do not count the step. Sums over several weights,
     where a rule has them, run over the group. Arithmetic and state of float16 and bfloat16 parameters are float32, also
     after ``load_state_dict``. ``lr`` may be a one-element tensor, read at each step. With ``capturable`` the step count
-    is a tensor on the device, for CUDA graphs and ``torch.compile``; without either that is slow. Not offered:
+    is a tensor on the device, so that ``torch.compile`` compiles a step once; uncompiled that is slow. Not offered:
     ``differentiable``.
     """
 
