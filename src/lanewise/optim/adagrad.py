@@ -100,6 +100,7 @@ class Adagrad(DropIn):
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -109,4 +110,5 @@ class Adagrad(DropIn):
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
             maximize=maximize,
+            capturable=capturable,
         )

@@ -65,9 +65,17 @@ class AdamW(DropIn):
         *,
         amsgrad: bool = False,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
-            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            capturable=capturable,
         )
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:

@@ -11,15 +11,15 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from lanewise.errors import UsageError
+from lanewise.optim.captured import captured_step
 from lanewise.optim.leaves import ListLeaves
+from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_state
 from lanewise.optim.rule import Rule, State
 
 BLOCK = 1 << 18
 """Elements that are worked on at once on a CPU: a few leaves of this length stay in the cache together."""
 
 _torch: Final[Any] = torch  # its foreach operations are untyped
-
-LOW = (torch.float16, torch.bfloat16)
 
 
 @dataclass
@@ -76,17 +76,18 @@ class DropIn(Optimizer):
     As torch's own: parameter groups, closures, ``maximize``, hooks, schedulers, state dicts. Each parameter group is
     one row of the rule; parameters without a gradient are skipped and do not count the step. Sums over several weights,
     where a rule has them, run over the group. Arithmetic and state of float16 and bfloat16 parameters are float32, also
-    after ``load_state_dict``. ``lr`` may be a one-element tensor, read at each step. Not offered: ``differentiable``,
-    ``capturable``.
+    after ``load_state_dict``. ``lr`` may be a one-element tensor, read at each step. With ``capturable`` the step count
+    is a tensor on the device, so that ``torch.compile`` compiles a step once; uncompiled that is slow. Not offered:
+    ``differentiable``.
     """
 
     rule: ClassVar[Rule]
     fractions: ClassVar[tuple[str, ...]] = ()
     _step_supports_amp_scaling = True  # a gradient scaler hands over ``grad_scale`` and ``found_inf``
 
-    def __init__(self, params: ParamsT, *, maximize: bool = False, **settings: Any) -> None:
+    def __init__(self, params: ParamsT, *, maximize: bool = False, capturable: bool = False, **settings: Any) -> None:
         self._check(settings)
-        super().__init__(params, {**settings, "maximize": maximize})
+        super().__init__(params, {**settings, "maximize": maximize, "capturable": capturable})
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
         """The rule of a parameter group; a class that offers several chooses by its options."""
@@ -105,7 +106,7 @@ class DropIn(Optimizer):
         if isinstance(lr, Tensor) and lr.numel() != 1:
             message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
             raise UsageError(message)
-        for key, value in _numbers({key: value for key, value in settings.items() if key != "params"}).items():
+        for key, value in numbers_of({key: value for key, value in settings.items() if key != "params"}).items():
             fraction = key.startswith("beta") or key in self.fractions
             if not 0 <= value < (1 if fraction else float("inf")):
                 allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
@@ -141,7 +142,12 @@ class DropIn(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         rule = self.rule_of(group)
-        hyper = _numbers(group)
+        if group["capturable"]:
+            for param in group["params"]:
+                if param.grad is not None:
+                    captured_step(rule, param, self.state[param], group)
+            return
+        hyper = numbers_of(group)
         batches = self._gather(rule, group)
         if not batches:
             return
@@ -175,7 +181,7 @@ class DropIn(Optimizer):
                 continue
             state = states[param]
             if len(state) <= held:
-                _start(rule, param, state, group)
+                start_state(rule, param, state, numbers_of(group))
             state["step"] = step = state["step"] + 1
             dtype = param.dtype
             if step != count or dtype is not kind or not on_cpu or not param.is_cpu:  # else as for the one before
@@ -229,7 +235,7 @@ class DropIn(Optimizer):
         for key, param in zip(saved, params, strict=True):
             for name, value in state_dict["state"].get(key, {}).items():
                 if isinstance(value, Tensor):
-                    self.state[param][name] = _laid_out_as(param, value)
+                    self.state[param][name] = laid_out_as(param, value)
 
 
 class EvaluatingDropIn(DropIn):
@@ -255,7 +261,7 @@ class EvaluatingDropIn(DropIn):
     @torch.no_grad()
     def _exchange(self, *, evaluation: bool) -> None:
         for group in self.param_groups:
-            rule, hyper = self.rule_of(group), _numbers(group)
+            rule, hyper = self.rule_of(group), numbers_of(group)
             if group["evaluating"] == evaluation:
                 continue
             for param in group["params"]:
@@ -273,27 +279,6 @@ class EvaluatingDropIn(DropIn):
             message = f"{type(self).__name__} is in evaluation mode: call optimizer.train() before step()"
             raise UsageError(message)
         super()._step_group(group)
-
-
-def _laid_out_as(param: Tensor, value: Tensor) -> Tensor:
-    """A copy of ``value`` on the device of ``param``, and in its layout if it has its shape."""
-    result = value.detach().to(param.device, copy=True)
-    if result.shape == param.shape and result.stride() != param.stride():
-        return torch.empty_like(param, dtype=value.dtype).copy_(result)
-    return result
-
-
-def _start(rule: Rule, param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
-    """Make what is missing of the state of one parameter."""
-    if param.is_complex() and rule.per_weight:
-        message = f"{rule.name} takes real parameters only, got {param.dtype} of shape {tuple(param.shape)}"
-        raise UsageError(message)
-    state.setdefault("step", 0)
-    leaf = torch.view_as_real(param) if param.is_complex() else param
-    leaf = leaf.detach().float() if leaf.dtype in LOW else leaf.detach()
-    for slot in rule.slots:
-        if slot.name not in state:
-            state[slot.name] = slot.first(leaf.unsqueeze(0), _numbers(group)).squeeze(0)
 
 
 def _fuse(rule: Rule, batch: _Batch, hyper: Mapping[str, float]) -> bool:
@@ -354,7 +339,7 @@ def _update(rule: Rule, batch: _Batch, hyper: Mapping[str, float], numbers: dict
 
 def _row_by_row(rule: Rule, param: Tensor, slots: Sequence[Tensor], group: Mapping[str, Any], step: int) -> bool:
     """Update only the rows that a sparse gradient names; False if it must be filled up with zeros instead."""
-    grad, hyper = param.grad, _numbers(group)
+    grad, hyper = param.grad, numbers_of(group)
     assert grad is not None
     decays = hyper.get("weight_decay", 0.0) != 0
     if rule.sparse == "dense" or decays or rule.numbers or param.is_complex() or grad.layout is not torch.sparse_coo:
@@ -377,17 +362,3 @@ def _refuse_sparse(name: str, param: Tensor) -> None:
         "build the embedding with sparse=False, or give it to SGD in an optimizer of its own"
     )
     raise UsageError(message)
-
-
-def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
-    """The hyper-parameters of a group as floats, tuples as ``betas`` taken apart into ``beta1, beta2``."""
-    result = {}
-    for name, value in group.items():
-        if type(value) is float:
-            result[name] = value
-        elif isinstance(value, (tuple, list)):
-            if name.endswith("s") and name != "params":
-                result |= {f"{name[:-1]}{at}": float(one) for at, one in enumerate(value, 1)}
-        elif isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
-            result[name] = float(value)
-    return result

@@ -287,7 +287,7 @@ def _item(sums: list[Tensor]) -> float:
 def rowwise(values: Scalar, leaf: Tensor) -> Tensor:
     """``values [R]`` shaped to broadcast against ``leaf [R, ...]``, in the leaf's dtype; a float stays a number."""
     if not isinstance(values, Tensor):
-        return leaf.new_tensor(values)
+        return leaf.new_full((), values)  # filled on the device, which a CUDA graph can record
     return values.to(leaf.dtype).view(-1, *([1] * (leaf.dim() - 1)))
 
 

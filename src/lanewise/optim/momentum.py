@@ -50,7 +50,7 @@ class MomentumRule(Rule):
             dampening=hyper.get("dampening", 0.0),
             nesterov=self.nesterov,
             maximize=False,
-            is_first_step=step == 1,
+            is_first_step="dampening" in hyper and step == 1,
         )
         return True
 
@@ -105,9 +105,16 @@ class Momentum(DropIn):
         *,
         dampening: float = 0.0,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
-            params, lr=lr, momentum=momentum, weight_decay=weight_decay, dampening=dampening, maximize=maximize
+            params,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            dampening=dampening,
+            maximize=maximize,
+            capturable=capturable,
         )
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:

@@ -76,7 +76,7 @@ def momentum_product(beta1: Scalar, speed: Scalar, step: Scalar) -> Scalar:
     """
     if not isinstance(step, Tensor):
         return _product(float(beta1), float(speed), float(step))
-    terms = torch.arange(1, TERMS + 1, dtype=step.dtype)
+    terms = torch.arange(1, TERMS + 1, dtype=step.dtype, device=step.device)
     rates = torch.as_tensor(speed * math.log(BASE), dtype=step.dtype).reshape(-1, 1) * terms
     times = step.unsqueeze(1)
     powers = torch.where(rates == 0, times, torch.exp(rates) * torch.expm1(rates * times) / torch.expm1(rates))
@@ -132,6 +132,7 @@ class NAdam(DropIn):
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -142,6 +143,7 @@ class NAdam(DropIn):
             momentum_decay=momentum_decay,
             decoupled_weight_decay=decoupled_weight_decay,
             maximize=maximize,
+            capturable=capturable,
         )
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:

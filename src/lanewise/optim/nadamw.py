@@ -42,6 +42,7 @@ class NAdamW(DropIn):
         *,
         momentum_decay: float = 4e-3,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -51,4 +52,5 @@ class NAdamW(DropIn):
             weight_decay=weight_decay,
             momentum_decay=momentum_decay,
             maximize=maximize,
+            capturable=capturable,
         )

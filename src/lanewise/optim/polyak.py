@@ -82,5 +82,14 @@ class PolyakSGD(EvaluatingDropIn):
         power: float = 0.0,
         burn_in: float = 0.0,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, weight_decay=weight_decay, power=power, burn_in=burn_in, maximize=maximize)
+        super().__init__(
+            params,
+            lr=lr,
+            weight_decay=weight_decay,
+            power=power,
+            burn_in=burn_in,
+            maximize=maximize,
+            capturable=capturable,
+        )

@@ -115,6 +115,7 @@ class RAdam(DropIn):
         *,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -124,6 +125,7 @@ class RAdam(DropIn):
             weight_decay=weight_decay,
             decoupled_weight_decay=decoupled_weight_decay,
             maximize=maximize,
+            capturable=capturable,
         )
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:

@@ -155,6 +155,7 @@ class RMSprop(DropIn):
         momentum: float = 0.0,
         centered: bool = False,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -165,6 +166,7 @@ class RMSprop(DropIn):
             momentum=momentum,
             centered=centered,
             maximize=maximize,
+            capturable=capturable,
         )
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:

@@ -83,8 +83,17 @@ class Rprop(DropIn):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, etas=etas, step_sizes=step_sizes, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(
+            params,
+            lr=lr,
+            etas=etas,
+            step_sizes=step_sizes,
+            weight_decay=weight_decay,
+            maximize=maximize,
+            capturable=capturable,
+        )
         for group in self.param_groups:
             (shrink, grow), (smallest, largest) = group["etas"], group["step_sizes"]
             if not 0 < shrink < 1 < grow:

@@ -86,6 +86,7 @@ class SGD(DropIn):
         dampening: float = 0.0,
         nesterov: bool = False,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         if nesterov and not momentum:
             message = "nesterov needs a momentum above 0, 0.9 for instance"
@@ -101,6 +102,7 @@ class SGD(DropIn):
             dampening=dampening,
             nesterov=nesterov,
             maximize=maximize,
+            capturable=capturable,
         )
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
