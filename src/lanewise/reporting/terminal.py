@@ -1,5 +1,6 @@
 """What the command line prints at the end of a run, and the list of runs."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -48,6 +49,9 @@ HEADLINE_METRICS = (
     "rmse", "mae", "r2", "poisson_deviance",
 )  # fmt: skip
 """What people look for at the end of a run; `show --json` and the report have all."""
+TRAILING = re.compile(r"[ ]+((?:\x1b\[[0-9;]*m)*)$")
+"""Spaces at the end of a line, before the codes that end its colour."""
+
 STYLES = {"winner": "bold blue", "default": "yellow", "dummy": "dim"}
 
 
@@ -85,7 +89,7 @@ def summary(
     _warnings(console, document)
     _cost(console, document)
     _next(console, report, _commands(document) if commands is None else commands)
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
+    return "\n".join(TRAILING.sub(r"\1", line) for line in out.getvalue().rstrip().splitlines()) + "\n"
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]], *, width: int = 100) -> str:
