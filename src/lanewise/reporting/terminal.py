@@ -49,8 +49,8 @@ HEADLINE_METRICS = (
     "rmse", "mae", "r2", "poisson_deviance",
 )  # fmt: skip
 """What people look for at the end of a run; `show --json` and the report have all."""
-TRAILING = re.compile(r"[ ]+((?:\x1b\[[0-9;]*m)*)$")
-"""Spaces at the end of a line, before the codes that end its colour."""
+TRAILING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
+"""The end of a line that nobody sees: spaces and the codes of colours."""
 
 STYLES = {"winner": "bold blue", "default": "yellow", "dummy": "dim"}
 
@@ -89,7 +89,8 @@ def summary(
     _warnings(console, document)
     _cost(console, document)
     _next(console, report, _commands(document) if commands is None else commands)
-    return "\n".join(TRAILING.sub(r"\1", line) for line in out.getvalue().rstrip().splitlines()) + "\n"
+    lines = out.getvalue().rstrip().splitlines()
+    return "\n".join(TRAILING.sub(lambda end: end[0].replace(" ", ""), line) for line in lines) + "\n"
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]], *, width: int = 100) -> str:
