@@ -5,6 +5,7 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ========================  ============================================================
 ``fit``, ``resume``       from a table to a :class:`Fit`; go on with a run that was stopped
 ``load``                  a finished run as a :class:`Fit`
+``tune``                  the race for your own ``torch.nn.Module``, as a :class:`TuneResult`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
 ``LanewiseRegressor``
 ``LanewiseError``         the base of all errors raised on purpose, see :mod:`lanewise.errors`
@@ -29,6 +30,7 @@ from lanewise.errors import (
 if TYPE_CHECKING:
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
     from lanewise.experiment import Fit, fit, load, resume
+    from lanewise.tuning import TuneResult, tune
 
 __all__ = [
     "ConfigError",
@@ -40,21 +42,25 @@ __all__ = [
     "LanewiseRegressor",
     "StoreError",
     "TrainingError",
+    "TuneResult",
     "UsageError",
     "UserError",
     "__version__",
     "fit",
     "load",
     "resume",
+    "tune",
 ]
 
 _HOMES = {
     "Fit": "lanewise.experiment",
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
+    "TuneResult": "lanewise.tuning",
     "fit": "lanewise.experiment",
     "load": "lanewise.experiment",
     "resume": "lanewise.experiment",
+    "tune": "lanewise.tuning",
 }
 """Where the names are that load torch or scikit-learn, which take seconds."""
 

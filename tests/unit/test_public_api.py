@@ -19,12 +19,14 @@ EXPORTED = [
     "LanewiseRegressor",
     "StoreError",
     "TrainingError",
+    "TuneResult",
     "UsageError",
     "UserError",
     "__version__",
     "fit",
     "load",
     "resume",
+    "tune",
 ]
 
 QUICK = {"models": "linear", "budget": "30steps", "candidates": 1, "folds": 2, "seeds": 1}

@@ -1,7 +1,7 @@
 """Reads an ordinary module: what of it is trained, what changes beside that, and what stays as it is."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lanewise.errors import UsageError
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.draws import generator
+from lanewise.models.keyed_draws import own_generator
 
 MakeModel = Callable[[], nn.Module]
 
@@ -67,6 +68,14 @@ class Blueprint:
             make=make, template=template, layout=layout, dtype=dtype, draws=probe.draws, footprint=probe.footprint
         )
 
+    def module(self) -> nn.Module:
+        """A module to call with other weights, for one stack: threads must not share it."""
+        return copy.deepcopy(self.template)
+
+    def anew(self) -> nn.Module:
+        """A module of the user's own making, to be handed over."""
+        return _made(self.make, PROBE_SEEDS[0])
+
     def start(self, seed: int) -> Tensor:
         """The row ``[P + S]`` of the module that ``torch.manual_seed(seed); make()`` gives."""
         if seed not in self.starts:
@@ -90,17 +99,6 @@ class _Probe:
     changed: frozenset[str]
     draws: bool
     footprint: int
-
-
-@contextmanager
-def own_generator(seed: int) -> Iterator[None]:
-    """torch's CPU generator seeded; afterwards it is as it was."""
-    before = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(before)
 
 
 def _made(make: MakeModel, seed: int) -> nn.Module:
@@ -143,18 +141,18 @@ def _probe(module: nn.Module, inputs: Tensor) -> _Probe:
     ]
     module.train()
     try:
-        with own_generator(generator(0, "probe").initial_seed()):
-            state = torch.default_generator.get_state()
-            outputs = module(inputs)
-            draws = not torch.equal(state, torch.default_generator.get_state())
+        with own_generator(generator(0, "probe").initial_seed()) as draw:
+            state = draw.get_state()
+            outputs = _called(module, inputs)
+            draws = not torch.equal(state, draw.get_state())
     finally:
         for hook in hooks:
             hook.remove()
-    check_outputs(outputs, len(inputs))
+    outputs = check_outputs(outputs, len(inputs))
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     grads: Sequence[Tensor | None] = ()
     if weights and outputs.requires_grad:
-        grads = torch.autograd.grad(outputs.square().sum(), list(weights.values()), allow_unused=True)
+        grads = torch.autograd.grad(outputs.pow(2).sum(), list(weights.values()), allow_unused=True)
     reached = frozenset(name for name, grad in zip(weights, grads, strict=bool(grads)) if grad is not None)
     now = _tensors(module)
     changed = frozenset(name for name, tensor in before.items() if not _equal(tensor, now.get(name)))
@@ -164,12 +162,26 @@ def _probe(module: nn.Module, inputs: Tensor) -> _Probe:
     return _Probe(reached=reached, changed=changed, draws=draws, footprint=max([64, *sizes]) // max(len(inputs), 1) + 1)
 
 
+def _called(module: nn.Module, inputs: Tensor) -> object:
+    try:
+        return module(inputs)
+    except Exception as error:
+        form = f"{tuple(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
+        message = f"the module failed on a batch of inputs {form}: {type(error).__name__}: {first_line(error)}"
+        raise UsageError(message) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().split("\n", 1)[0] or "no message"
+
+
 def _size(outputs: object) -> int:
     return outputs.numel() if isinstance(outputs, Tensor) else 0
 
 
-def check_outputs(outputs: object, rows: int) -> None:
-    """Raise ``UsageError`` unless outputs are one tensor with a row for each of the ``rows`` of the batch."""
+def check_outputs(outputs: object, rows: int) -> Tensor:
+    """The outputs; raises ``UsageError`` unless they are one tensor with a row for each of ``rows`` rows."""
     if not isinstance(outputs, Tensor):
         parts = f" of {len(outputs)}" if isinstance(outputs, Sequence | dict) else ""
         message = (
@@ -183,3 +195,4 @@ def check_outputs(outputs: object, rows: int) -> None:
             "the first dim of its outputs must be the rows"
         )
         raise UsageError(message)
+    return outputs

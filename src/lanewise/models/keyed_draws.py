@@ -6,6 +6,7 @@ of their dims. So what a module draws depends on the key only: not on other lane
 """
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, final
@@ -14,6 +15,8 @@ import torch
 import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+_GENERATOR_IN_USE = threading.RLock()
 
 _NONE: Final[Mapping[str, Any]] = {}
 
@@ -87,7 +90,7 @@ class _Ordered(TorchFunctionMode):
 def keyed_draws(key: int) -> Iterator[None]:
     """Draw from torch's CPU generator as seeded by ``key``; afterwards it is as it was.
 
-    For one thread at a time: the generator belongs to the process.
+    The generator belongs to the process, so one thread waits here for another.
 
     >>> with keyed_draws(7):
     ...     a = F.dropout(torch.ones(4, 2).t())
@@ -96,11 +99,18 @@ def keyed_draws(key: int) -> Iterator[None]:
     >>> bool((a == b).all())
     True
     """
+    with own_generator(key), _Ordered():
+        yield
+
+
+@contextmanager
+def own_generator(key: int) -> Iterator[torch.Generator]:
+    """torch's CPU generator as seeded by ``key``; afterwards it is as it was."""
     generator = torch.default_generator
-    before = generator.get_state()
-    generator.manual_seed(key)
-    try:
-        with _Ordered():
-            yield
-    finally:
-        generator.set_state(before)
+    with _GENERATOR_IN_USE:
+        before = generator.get_state()
+        generator.manual_seed(key)
+        try:
+            yield generator
+        finally:
+            generator.set_state(before)

@@ -37,16 +37,17 @@ class StackedModule(StackedModel):
         self.looped = looped
         self.layout = blueprint.layout
         self.footprint = blueprint.footprint
-        self._module = blueprint.template
+        self._module = blueprint.module()
         tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         self._dtypes = {own.name: tensors[own.name].dtype for own in self.layout.statistics}
+        self._names = _names_of_each(self._module, tensors)
 
     def init(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.stack([self.blueprint.start(seed).to(dtype) for seed in seeds])
 
     def solo(self, row: Tensors) -> nn.Module:
         """A module of the user's own class with the weights and statistics of ``row``."""
-        module = self.blueprint.make()
+        module = self.blueprint.anew()
         tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
         shared = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         with torch.no_grad():
@@ -64,27 +65,31 @@ class StackedModule(StackedModel):
                 grad.zero_()
         if self._module.training is not training:
             self._module.train(training)
-        trained = {own.name: weights[own.name].read().split(inputs.sizes) for own in self.layout.parameters}
-        beside = {own.name: weights[own.name].value.split(inputs.sizes) for own in self.layout.statistics}
+        read = {own.name: weights[own.name].read() for own in self.layout.parameters}
+        state = {own.name: weights[own.name].value for own in self.layout.statistics}
+        if len(inputs.sizes) == 1:
+            key = noise.key(self.name, 0) if noise is not None else IN_EVALUATION
+            return self._group(read, state, inputs.dense[0], key, training=training)
+        trained = {name: tensor.split(inputs.sizes) for name, tensor in read.items()}
+        beside = {name: tensor.split(inputs.sizes) for name, tensor in state.items()}
         outputs = []
         for group, batch in enumerate(inputs.dense):
             key = noise.key(self.name, group) if noise is not None else IN_EVALUATION
             own = {name: parts[group] for name, parts in trained.items()}
             kept = {name: parts[group] for name, parts in beside.items()}
             outputs.append(self._group(own, kept, batch, key, training=training))
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return torch.cat(outputs)
 
     def _group(self, weights: Tensors, kept: Tensors, batch: Tensor, key: int, *, training: bool) -> Tensor:
         """Outputs ``[L, B, ...]`` of lanes that share ``batch [B, ...]``; ``kept`` is written in training."""
         # Copies: a normalization under vmap changes what it is given only if that lies in one piece.
         changed = {name: tensor.to(self._dtypes[name], copy=True) for name, tensor in kept.items()}
         lanes = len(next(iter(weights.values())))
-        with nullcontext() if training else torch.no_grad():
-            if self.looped or lanes == 1:
-                outputs = self._one_by_one(weights, changed, batch, key)
-            else:
-                with _plain_attention(), self._drawing(key):
-                    outputs = vmap(self._call, in_dims=(0, 0, None), randomness="same")(weights, changed, batch)
+        if self.looped or lanes == 1:
+            outputs = self._one_by_one(weights, changed, batch, key)
+        else:
+            with _plain_attention(), self._drawing(key):
+                outputs = vmap(self._call, in_dims=(0, 0, None), randomness="same")(weights, changed, batch)
         if training:
             with torch.no_grad():
                 for name, tensor in kept.items():
@@ -101,12 +106,19 @@ class StackedModule(StackedModel):
         return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
 
     def _call(self, weights: Tensors, kept: Tensors, batch: Tensor) -> Tensor:
-        outputs = functional_call(self._module, (dict(weights), dict(kept)), (batch,))
+        tensors = {name: tensor for own, tensor in (*weights.items(), *kept.items()) for name in self._names[own]}
+        outputs = functional_call(self._module, tensors, (batch,), tie_weights=False)
         check_outputs(outputs, len(batch))
         return outputs
 
     def _drawing(self, key: int):
         return keyed_draws(key) if self.blueprint.draws else nullcontext()
+
+
+def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:
+    """All names under which the module has each tensor: more than one where weights are tied."""
+    everywhere = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    return {own: [name for name, other in everywhere if other is tensor] for own, tensor in tensors.items()}
 
 
 @contextmanager
