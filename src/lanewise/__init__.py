@@ -8,6 +8,8 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ``tune``                  the race for your own ``torch.nn.Module``, as a :class:`TuneResult`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
 ``LanewiseRegressor``
+``minimize``              a function, bounds and constraints in, a :class:`Solution` out; ``Equality``
+                          and ``Inequality`` state constraints
 ``LanewiseError``         the base of all errors raised on purpose, see :mod:`lanewise.errors`
 ========================  ============================================================
 """
@@ -30,16 +32,22 @@ from lanewise.errors import (
 if TYPE_CHECKING:
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
     from lanewise.experiment import Fit, fit, load, resume
+    from lanewise.solvers.constraints import Equality, Inequality
+    from lanewise.solvers.minimizing import minimize
+    from lanewise.solvers.solution import Solution
     from lanewise.tuning import TuneResult, tune
 
 __all__ = [
     "ConfigError",
     "DataError",
+    "Equality",
     "Fit",
+    "Inequality",
     "Interrupted",
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "Solution",
     "StoreError",
     "TrainingError",
     "TuneResult",
@@ -48,17 +56,22 @@ __all__ = [
     "__version__",
     "fit",
     "load",
+    "minimize",
     "resume",
     "tune",
 ]
 
 _HOMES = {
+    "Equality": "lanewise.solvers.constraints",
     "Fit": "lanewise.experiment",
+    "Inequality": "lanewise.solvers.constraints",
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
+    "Solution": "lanewise.solvers.solution",
     "TuneResult": "lanewise.tuning",
     "fit": "lanewise.experiment",
     "load": "lanewise.experiment",
+    "minimize": "lanewise.solvers.minimizing",
     "resume": "lanewise.experiment",
     "tune": "lanewise.tuning",
 }

@@ -282,9 +282,19 @@ def _stages(
         seconds=time.monotonic() - started,
         before=before,
     )
-    document = finite_or_null(compose(stage))
-    write_atomically(run.report, render(document).encode())
+    document = _reported(run, finite_or_null(compose(stage)))
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)
+
+
+def _reported(run: Run, document: dict[str, Any]) -> dict[str, Any]:
+    """The document, its report drawn; with a warning where it could not be: the model is sound all the same."""
+    try:
+        page = render(document)
+    except Exception as error:
+        said = f"the report could not be drawn ({type(error).__name__}: {error}); lanewise report tries again"
+        return {**document, "warnings": [*document["warnings"], said]}
+    write_atomically(run.report, page.encode())
+    return document
 
 
 def _problem(dataset: Dataset, settings: FitSettings) -> Problem:

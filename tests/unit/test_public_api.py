@@ -12,11 +12,14 @@ import lanewise
 EXPORTED = [
     "ConfigError",
     "DataError",
+    "Equality",
     "Fit",
+    "Inequality",
     "Interrupted",
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "Solution",
     "StoreError",
     "TrainingError",
     "TuneResult",
@@ -25,6 +28,7 @@ EXPORTED = [
     "__version__",
     "fit",
     "load",
+    "minimize",
     "resume",
     "tune",
 ]

@@ -28,6 +28,22 @@ OPTIMIZERS = (
     "muon",
     "schedule_free_adamw",
     "dog",
+    "amsgrad",
+    "amsgradw",
+    "nadam",
+    "nadamw",
+    "radam",
+    "radamw",
+    "adamax",
+    "adagrad",
+    "adadelta",
+    "rmsprop_momentum",
+    "centred_rmsprop",
+    "centred_rmsprop_momentum",
+    "dampened_momentum",
+    "rprop",
+    "asgd",
+    "polyak",
 )
 
 data = section("Data")

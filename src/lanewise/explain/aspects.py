@@ -13,6 +13,9 @@ NAMES = {
     "l1": "L1",
     "l2": "L2",
     "clip_norm": "gradient clipping",
+    "clip_value": "gradient clipping by value",
+    "clip_adaptive": "adaptive gradient clipping",
+    "skip_nonfinite": "skipping of non-finite updates",
     "lambda_l1": "L1",
     "lambda_l2": "L2",
     "num_leaves": "leaves",
@@ -20,6 +23,8 @@ NAMES = {
     "min_child_samples": "rows per leaf",
     "min_samples_leaf": "rows per leaf",
     "ccp_alpha": "pruning",
+    "features": "columns",
+    "feature_share": "share of the columns",
 }
 
 
@@ -44,6 +49,7 @@ ASPECTS = (
     Aspect(name="schedule", settings=("schedule", "warmup")),
     Aspect(name="batch size", settings=("batch_size",)),
     Aspect(name="structure", settings=("width", "depth", "activation", "layer_norm", "num_leaves", "max_depth")),
+    Aspect(name="columns", settings=("features", "feature_share")),
     Aspect(name="loss", settings=("loss", "tree_loss")),
     Aspect(
         name="regularization",

@@ -38,7 +38,7 @@ class Outcome:
     ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows; ``over_default``
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
     of the candidates within one paired standard error; ``effects`` and ``threshold`` are sentences. None and
-    empty where there is nothing to say.
+    empty where there is nothing to say. ``reads`` says that the model reads some of the columns only.
     """
 
     target: str
@@ -54,6 +54,7 @@ class Outcome:
     decisions: tuple[Decision, ...] = ()
     effects: tuple[str, ...] = ()
     threshold: str = ""
+    reads: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -65,6 +66,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         _against_default(outcome, metric),
         _ties(outcome.ties),
         *_choices(outcome.decisions, metric),
+        outcome.reads,
         *outcome.effects,
         outcome.threshold,
         *_warnings(outcome.warnings),

@@ -98,7 +98,9 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
     grads = leaves_of(rule, buffer.layout, buffer.gradients[rows])
     key = {name: f"{rule.name}/{name}/" if name else "" for name in params}
     slots = {
-        key[name] + slot.name: slot.start(leaf).contiguous() for name, leaf in params.items() for slot in rule.slots
+        key[name] + slot.name: slot.first(leaf, hyper).contiguous()
+        for name, leaf in params.items()
+        for slot in rule.slots
     }
 
     def part(names: Sequence[str], *, penalised: bool = True) -> Part:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
+from lanewise.training.data import TrainingData
 from lanewise.training.plan import Plan
 from lanewise.training.teams import TeamBuilder
 
@@ -17,6 +19,9 @@ the gradients; the low-precision shadow and one temporary count as the tenth."""
 
 WORKER_BYTES = 180 * 2**20
 """A worker process for trees with LightGBM and scikit-learn loaded, before it holds any row."""
+
+TEAM_WORKER_BYTES = 300 * 2**20
+"""A worker process for stacks with torch loaded, before it maps any row."""
 
 TABLE_COPIES = 3
 """The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
@@ -48,6 +53,9 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
     workers = 0
     if builder.pool is not None:
         workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)
+    if builder.seats is not None:
+        seated = max((_team_bytes(candidate, builder) for candidate in confirmed), default=0)
+        workers += builder.workers * (TEAM_WORKER_BYTES + _data_bytes(data) + seated)
     return resident_bytes() + stacks + evidence + refit + workers
 
 
@@ -66,3 +74,16 @@ def _stack_bytes(candidates: Sequence[Candidate], builder: TeamBuilder) -> int:
         build([candidate], builder.data.width).layout.width for candidate in candidates if candidate.model in STACKED
     ]
     return sum(widths) * BUFFERS * builder.dtype.itemsize
+
+
+def _team_bytes(candidate: Candidate, builder: TeamBuilder) -> int:
+    """The widest stack that a candidate may train in."""
+    if candidate.model not in STACKED:
+        return 0
+    return _stack_bytes([candidate], builder) * builder.width(Lane(candidate=candidate, fold=0, seed=0))
+
+
+def _data_bytes(data: TrainingData) -> int:
+    """The prepared rows of all folds; what folds share counts once."""
+    tensors = [getattr(fold, part) for fold in data.folds.values() for part in ("dense", "codes", "target")]
+    return sum({tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in tensors}.values())

@@ -67,5 +67,7 @@ def step(
     losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
     losses.sum().backward()
     with torch.no_grad():
-        optimizer.step()
-    return losses.detach()
+        optimizer.step(losses.detach())
+    result = losses.detach()
+    # The loss of an update that was left out would have its lane rewound.
+    return result if optimizer.skipped is None else torch.where(optimizer.skipped, 0.0, result)

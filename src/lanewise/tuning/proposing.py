@@ -10,6 +10,7 @@ from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.optim.schedules import SCHEDULES
 from lanewise.search.sampling import Sampling, unit_points
+from lanewise.tuning.drop_ins import RACED
 
 OPTIMIZERS = ("adamw", "nesterov", "adam", "sgd")
 """The optimizers that race where the user names none; the default of the first is the default of the race."""
@@ -20,10 +21,8 @@ LOOP = ("batch_size", "schedule", "warmup", "clip_norm")
 LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size")
 PAIR = 2
 
-
-def rule_names() -> list[str]:
-    """The optimizers that a tuning race offers: all but the one that reads all rows at each step."""
-    return [name for name, rule in RULES.items() if not rule.full_batch]
+STATED_SCHEDULES = tuple(name for name in SCHEDULES if name != "plateau")
+"""Schedules that are a function of the step."""
 
 
 def listed(candidates: Sequence[Mapping[str, Any]], *, model: str, batch_size: int) -> list[Candidate]:
@@ -133,9 +132,8 @@ def _candidate(place: int, given: Mapping[str, Any], model: str, batch_size: int
 
 
 def _known_rule(name: object) -> None:
-    names = rule_names()
-    if name not in names:
-        message = f"there is no optimizer {name!r}; there are {', '.join(names)}"
+    if name not in RACED:
+        message = f"there is no optimizer {name!r} to tune with; there are {', '.join(RACED)}"
         raise UsageError(message)
 
 
@@ -150,8 +148,8 @@ def _known_setting(name: str, allowed: Iterable[str]) -> None:
 
 def _usable(name: str, value: object) -> None:
     if name == "schedule":
-        if value not in SCHEDULES:
-            message = f"schedule must be one of {', '.join(SCHEDULES)}, got {value!r}"
+        if value not in STATED_SCHEDULES:
+            message = f"schedule must be one of {', '.join(STATED_SCHEDULES)}, got {value!r}"
             raise UsageError(message)
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):

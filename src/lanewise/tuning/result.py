@@ -1,7 +1,6 @@
 """What a tuning race has found, ready for the user's own loop."""
 
 import html
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +11,13 @@ import torch
 from torch import nn
 from torch.optim.optimizer import ParamsT
 
-from lanewise import optim
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.schedules import factors
 from lanewise.selection import Selection
 from lanewise.training.plan import Plan
 from lanewise.training.race import Result
+from lanewise.tuning.drop_ins import drop_in
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,12 +80,7 @@ class TuneResult:
 
     def optimizer(self, params: ParamsT) -> DropIn:
         """The winner's optimizer with its settings, over ``params``: a ``torch.optim.Optimizer``."""
-        kind = _DROP_INS[self.winner.optimizer]
-        known = inspect.signature(kind).parameters
-        settings: dict[str, Any] = {name: value for name, value in self.winner.settings.items() if name in known}
-        if "betas" in known:
-            settings["betas"] = (self.winner.number("beta1"), self.winner.number("beta2"))
-        return kind(params, **settings)
+        return drop_in(self.winner, params)
 
     @cached_property
     def table(self) -> "pl.DataFrame":
@@ -138,10 +132,3 @@ class TuneResult:
     def _repr_html_(self) -> str:
         frame = "width:100%;height:80vh;border:1px solid #ccc"
         return f'<iframe srcdoc="{html.escape(self._html())}" style="{frame}"></iframe>'
-
-
-_DROP_INS: dict[str, type[DropIn]] = {
-    own.rule.name: own
-    for own in (getattr(optim, name) for name in optim.__all__)
-    if isinstance(own, type) and issubclass(own, DropIn) and own is not optim.SAM
-}
