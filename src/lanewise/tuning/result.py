@@ -1,6 +1,7 @@
 """What a tuning race has found, ready for the user's own loop."""
 
 import html
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +120,17 @@ class TuneResult:
         """Write the race as one HTML file that needs no network; returns where it is."""
         target = Path(path)
         target.write_text(self._html(), encoding="utf-8")
+        return target
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model's weights and buffers as a safetensors file, for ``load_state_dict``; returns where it is."""
+        from lanewise.storage.durable import write_atomically
+        from lanewise.storage.tensorfile import write_tensors
+
+        target = Path(path)
+        content = io.BytesIO()
+        write_tensors(self.model.state_dict(), content)
+        write_atomically(target, content.getvalue())
         return target
 
     def _html(self) -> str:

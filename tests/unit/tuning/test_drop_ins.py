@@ -42,7 +42,6 @@ def test_the_lane_and_the_drop_in_take_the_same_steps(name: str) -> None:
         loss.backward()
         optimizer.step(lambda loss=loss: loss.item())
         schedule.step()
-    if hasattr(optimizer, "eval"):
-        optimizer.eval()
+    getattr(optimizer, "eval", lambda: None)()  # Schedule-Free is judged by other weights than it trains
     for one, other in zip(module.parameters(), found.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
