@@ -1,6 +1,7 @@
 """The rules of a tuning race as optimizers for the user's own loop."""
 
 import inspect
+import math
 from typing import Any
 
 from torch.optim.optimizer import ParamsT
@@ -32,11 +33,17 @@ RACED = tuple(name for name, rule in RULES.items() if name in DROP_INS and not r
 """The optimizers that a tuning race offers: those that it can hand over, except the one that reads all rows a step."""
 
 
+def steady_rate(candidate: Candidate) -> float:
+    """The learning rate that the candidate ended with: lower than stated if it had diverged and was slowed down."""
+    return candidate.number("lr") * math.prod(event.rate_factor for event in candidate.events)
+
+
 def drop_in(candidate: Candidate, params: ParamsT) -> DropIn:
-    """The candidate's rule with its settings over ``params``."""
+    """The candidate's rule with its settings over ``params``, at the :func:`steady_rate` from the start."""
     kind = DROP_INS[candidate.optimizer]
     names = {hyper.name for hyper in kind.rule.hypers}
     settings: dict[str, Any] = {name: candidate.settings[name] for name in names - PAIRED}
+    settings["lr"] = steady_rate(candidate)
     if names >= PAIRED:
         settings["betas"] = (candidate.number("beta1"), candidate.number("beta2"))
     return kind(params, **settings)

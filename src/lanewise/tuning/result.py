@@ -18,7 +18,7 @@ from lanewise.optim.schedules import factors
 from lanewise.selection import Selection
 from lanewise.training.plan import Plan
 from lanewise.training.race import Result
-from lanewise.tuning.drop_ins import drop_in
+from lanewise.tuning.drop_ins import drop_in, steady_rate
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +61,7 @@ class TuneResult:
     @property
     def settings(self) -> Mapping[str, Value]:
         """Every setting of the winner, the optimizer's name among them."""
-        return {"optimizer": self.winner.optimizer, **self.winner.settings}
+        return {"optimizer": self.winner.optimizer, **self.winner.settings, "lr": steady_rate(self.winner)}
 
     @property
     def score(self) -> float:

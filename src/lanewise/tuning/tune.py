@@ -20,6 +20,7 @@ from lanewise.training.race import Pulse, Race, Result
 from lanewise.training.team import Team
 from lanewise.tuning.checking import Judge, check_first_batch, fitted_to, judge_of, training_data
 from lanewise.tuning.document import document_of
+from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.planning import POLICIES, Wanted, plan_race
 from lanewise.tuning.proposing import drawn, listed
 from lanewise.tuning.result import TuneResult
@@ -244,9 +245,14 @@ def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tu
     settings = ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in won.settings.items()
     )
+    repairs = [
+        f"it {event.cause} and was set back; its rate is {steady_rate(won):.3g} since then, and is handed over so"
+        for event in won.events[-1:]
+    ]
     return (
         f"{won.optimizer} wins with a validation {judge.metric.name} of {standing.score:.4g}",
         settings,
+        *repairs,
         *selection.reasons,
         *plan.words,
     )

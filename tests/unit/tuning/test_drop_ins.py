@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from lanewise.lanes.candidate import Event
 from lanewise.tuning import tune
-from lanewise.tuning.drop_ins import DROP_INS, RACED, drop_in
+from lanewise.tuning.drop_ins import DROP_INS, RACED, drop_in, steady_rate
+from lanewise.tuning.proposing import listed
 
 X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = X @ torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
@@ -45,3 +47,13 @@ def test_the_lane_and_the_drop_in_take_the_same_steps(name: str) -> None:
     getattr(optimizer, "eval", lambda: None)()  # Schedule-Free is judged by other weights than it trains
     for one, other in zip(module.parameters(), found.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_winner_that_was_slowed_down_is_handed_over_at_the_lower_rate() -> None:
+    (candidate,) = listed([{"optimizer": "adamw", "lr": 0.5, "betas": (0.8, 0.9)}], model="m", batch_size=8)
+    event = Event(fraction=0.5, restored=0.4, rate_factor=0.3, cause="diverged by step 10")
+    slowed = candidate.repaired(event, id="again").repaired(event, id="and again")
+    assert steady_rate(slowed) == pytest.approx(0.045)
+    group = drop_in(slowed, [nn.Parameter(torch.zeros(1))]).param_groups[0]
+    assert group["lr"] == pytest.approx(0.045)
+    assert group["betas"] == (0.8, 0.9)

@@ -179,6 +179,22 @@ def test_what_cannot_be_stacked_is_looped_and_says_why() -> None:
     assert "\n" not in why
 
 
+def convolution() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout1d(0.2), nn.Flatten(),
+        nn.Linear(12, 2),
+    )  # fmt: skip
+
+
+def test_threads_change_no_bit_of_what_a_module_draws() -> None:
+    given: dict[str, Any] = {"train": TRAIN, "valid": VALID, "loss": nn.CrossEntropyLoss(), "budget": "30steps"}
+    found = [tune(convolution, candidates=RATES, workers=workers, **given) for workers in (1, 3)]
+    assert any("convolutions" in line for line in found[0].plan.words)
+    assert found[0].selection == found[1].selection
+    for one, other in zip(*(own.model.state_dict().values() for own in found), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_numpy_arrays_of_doubles_train_a_module_of_floats() -> None:
     X = np.random.default_rng(0).normal(size=(60, 3))
     y = X @ np.array([[1.0], [2.0], [0.0]])
