@@ -1,7 +1,7 @@
 """The run document of a tuning race, as the report reads it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from lanewise._version import __version__
 from lanewise.explain import decisions, sensitivity
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
-from lanewise.selection import Selection
+from lanewise.selection import Selection, Standing
+from lanewise.statistics import bootstrap_interval
+from lanewise.training.judging import Confirmed
 from lanewise.training.plan import Plan
 from lanewise.training.race import Result, Trace
 
@@ -30,6 +32,7 @@ def document_of(
     winner = by_id[selection.winner]
     default = plan.candidates[0]
     judged = _on_rows(result, valid)
+    confirmed = {own.candidate.id: own for own in judged.confirmed}
     made = decisions(judged, winner.id, y=np.zeros(len(valid)), metric=metric, seed=0, costs=plan.costs)
     return {
         "version": __version__,
@@ -46,15 +49,13 @@ def document_of(
             "phases": [],
             "curves": [_curve(trace, winner) for trace in result.traces],
             "sensitivity": [asdict(series) for series in sensitivity(result.traces, metric)],
-            "leaderboard": [_row(standing, by_id[standing.id], winner, metric) for standing in selection.standings],
+            "leaderboard": [_row(standing, confirmed[standing.id], winner, metric) for standing in selection.standings],
             "decisions": [asdict(decision) for decision in made],
         },
     }
 
 
 def _on_rows(result: Result, valid: np.ndarray) -> Result:
-    from dataclasses import replace
-
     confirmed = tuple(replace(own, predictions=own.predictions[valid]) for own in result.confirmed)
     return replace(result, confirmed=confirmed)
 
@@ -91,12 +92,16 @@ def _curve(trace: Trace, winner: Candidate) -> dict[str, Any]:
     }
 
 
-def _row(standing: Any, candidate: Candidate, winner: Candidate, metric: Metric) -> dict[str, Any]:
-    behind = standing.behind_winner
+def _row(standing: Standing, own: Confirmed, winner: Candidate, metric: Metric) -> dict[str, Any]:
+    behind, candidate, rows = standing.behind_winner, own.candidate, own.predictions[:, 0]
+    interval = bootstrap_interval(metric, np.zeros(len(rows)), rows, seed=0, draws=200)
     return {
         **_card(candidate),
         "rank": standing.rank,
         "score": standing.score,
+        "low": interval.low,
+        "high": interval.high,
+        "seconds": own.seconds,
         "difference": metric.sign * behind.mean,
         "standard_error": behind.standard_error,
         "tie": standing.tied,

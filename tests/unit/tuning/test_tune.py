@@ -105,6 +105,9 @@ def test_the_report_is_one_file_with_the_race_in_it(found, tmp_path) -> None:
     assert 'id="leaderboard"' in page
     assert "network" in page
     assert found._repr_html_().startswith("<iframe")
+    board = found.document["race"]["leaderboard"]
+    assert [row["id"] for row in board] == list(found.selection.ranking)
+    assert all(row["low"] < row["score"] < row["high"] for row in board)
     assert f"{found.winner.optimizer} wins" in repr(found)
 
 
