@@ -5,6 +5,7 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ========================  ============================================================
 ``fit``, ``resume``       from a table to a :class:`Fit`; go on with a run that was stopped
 ``load``                  a finished run as a :class:`Fit`
+``tune``                  the race for your own ``torch.nn.Module``, as a :class:`TuneResult`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
 ``LanewiseRegressor``
 ``minimize``              a function, bounds and constraints in, a :class:`Solution` out; ``Equality``
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from lanewise.solvers.constraints import Equality, Inequality
     from lanewise.solvers.minimizing import minimize
     from lanewise.solvers.solution import Solution
+    from lanewise.tuning import TuneResult, tune
 
 __all__ = [
     "ConfigError",
@@ -48,6 +50,7 @@ __all__ = [
     "Solution",
     "StoreError",
     "TrainingError",
+    "TuneResult",
     "UsageError",
     "UserError",
     "__version__",
@@ -55,6 +58,7 @@ __all__ = [
     "load",
     "minimize",
     "resume",
+    "tune",
 ]
 
 _HOMES = {
@@ -64,10 +68,12 @@ _HOMES = {
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
     "Solution": "lanewise.solvers.solution",
+    "TuneResult": "lanewise.tuning",
     "fit": "lanewise.experiment",
     "load": "lanewise.experiment",
     "minimize": "lanewise.solvers.minimizing",
     "resume": "lanewise.experiment",
+    "tune": "lanewise.tuning",
 }
 """Where the names are that load torch or scikit-learn, which take seconds."""
 

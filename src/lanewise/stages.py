@@ -119,15 +119,16 @@ def train(
         policy = Halving()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
         watcher.announce(_planned(plan))
+        builder = replace(
+            builder,
+            workers=plan.workers,
+            lengths=plan.lengths,
+            compute=DTYPES[plan.precision],
+            widths=plan.widths,
+        )
         race = Race(
             plan=plan,
-            builder=replace(
-                builder,
-                workers=plan.workers,
-                lengths=plan.lengths,
-                compute=DTYPES[plan.precision],
-                widths=plan.widths,
-            ),
+            builder=builder,
             policy=policy,
             metric=problem.metric,
             y=problem.y,
@@ -141,7 +142,7 @@ def train(
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        final = replace(race, builder=replace(race.builder, data=whole, seats=seats, selections=selections))
+        final = replace(race, builder=replace(builder, data=whole, seats=seats, selections=selections))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)

@@ -22,6 +22,7 @@ EXPORTED = [
     "Solution",
     "StoreError",
     "TrainingError",
+    "TuneResult",
     "UsageError",
     "UserError",
     "__version__",
@@ -29,6 +30,7 @@ EXPORTED = [
     "load",
     "minimize",
     "resume",
+    "tune",
 ]
 
 QUICK = {"models": "linear", "budget": "30steps", "candidates": 1, "folds": 2, "seeds": 1}

@@ -15,6 +15,7 @@ from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
 from lanewise.cli.options import Commands
 from lanewise.cli.runs import report, runs, show
+from lanewise.cli.tune import tune
 from lanewise.errors import LanewiseError, StoreError
 from lanewise.reporting.clean import clean
 
@@ -23,6 +24,7 @@ EPILOG = """
 Examples:
   lanewise fit housing.csv --target price --budget 60s
   lanewise fit example:breast-cancer
+  lanewise tune mymodel.py:make_model --data mymodel.py:data
   lanewise predict last new.csv > predictions.csv
 
 \b
@@ -46,7 +48,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (fit, resume, predict, show, report, runs, export, example, doctor, completion):
+for command in (fit, tune, resume, predict, show, report, runs, export, example, doctor, completion):
     cli.add_command(command)
 
 

@@ -30,13 +30,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class BufferLayout:
-    """Where each parameter lies in a row; the penalised ones come first, end to end."""
+    """Where each parameter lies in a row; the penalised ones come first, end to end.
+
+    ``statistics`` are what a model keeps beside its weights: running means of a normalization, weights that are not
+    trained. They lie behind the parameters; no rule sees them.
+    """
 
     parameters: tuple[Parameter, ...]
+    statistics: tuple[Parameter, ...] = ()
 
     @classmethod
-    def of(cls, parameters: Sequence[Parameter]) -> "BufferLayout":
-        return cls(tuple(sorted(parameters, key=lambda parameter: not parameter.penalised)))
+    def of(cls, parameters: Sequence[Parameter], statistics: Sequence[Parameter] = ()) -> "BufferLayout":
+        return cls(tuple(sorted(parameters, key=lambda parameter: not parameter.penalised)), tuple(statistics))
 
     @property
     def width(self) -> int:
@@ -50,12 +55,20 @@ class BufferLayout:
 
     def views(self, buffer: Tensor) -> dict[str, Tensor]:
         """Each parameter as a view ``[L, *shape]`` of ``buffer [L, P]``."""
-        result, start = {}, 0
-        for parameter in self.parameters:
-            piece = buffer[:, start : start + parameter.size]
-            result[parameter.name] = piece.unflatten(1, parameter.shape) if parameter.shape else piece.squeeze(1)
-            start += parameter.size
-        return result
+        return _cut(self.parameters, buffer)
+
+    def all_views(self, rows: Tensor) -> dict[str, Tensor]:
+        """Each parameter and each of the statistics as a view ``[L, *shape]`` of ``rows [L, P + S]``."""
+        return _cut((*self.parameters, *self.statistics), rows)
+
+
+def _cut(parameters: Sequence[Parameter], buffer: Tensor) -> dict[str, Tensor]:
+    result, start = {}, 0
+    for parameter in parameters:
+        piece = buffer[:, start : start + parameter.size]
+        result[parameter.name] = piece.unflatten(1, parameter.shape) if parameter.shape else piece.squeeze(1)
+        start += parameter.size
+    return result
 
 
 class Weight:
@@ -89,21 +102,26 @@ class _Read(torch.autograd.Function):
 
 
 def frozen_weights(layout: BufferLayout, values: Tensor, *, shadow: torch.dtype | None = None) -> dict[str, Weight]:
-    """Weights for prediction only, over ``values [L, P]``: no gradients are allocated."""
-    views = layout.views(values.to(shadow) if shadow else values)
+    """Weights for prediction only, over ``values [L, P + S]``: no gradients are allocated."""
+    views = layout.all_views(values.to(shadow) if shadow else values)
     return {name: Weight(view, view) for name, view in views.items()}
 
 
 class LaneBuffer:
-    """Values and gradients ``[L, P]`` of a stack, with their views per parameter."""
+    """Values and gradients ``[L, P]`` of a stack, with their views per parameter.
+
+    ``rows [L, P + S]`` hold the values and, behind them, the statistics; without statistics they are the values.
+    ``weights`` names both; the statistics are no autograd leaves, and a model writes them in place.
+    """
 
     def __init__(self, layout: BufferLayout, values: Tensor, *, shadow: torch.dtype | None = None) -> None:
         self.layout = layout
         self._shadow_dtype = shadow
         self._adopt(values)
 
-    def _adopt(self, values: Tensor) -> None:
-        self.values = values
+    def _adopt(self, rows: Tensor) -> None:
+        self.rows = rows
+        self.values = values = rows[:, : self.layout.width] if self.layout.statistics else rows
         self.gradients = torch.zeros_like(values)
         self.shadow = values.to(self._shadow_dtype) if self._shadow_dtype else values
         gradients = self.layout.views(self.gradients)
@@ -113,6 +131,10 @@ class LaneBuffer:
             leaf = view.detach().requires_grad_()
             leaf.grad = gradients[name]
             self.weights[name] = Weight(leaf, shadows[name])
+        if self.layout.statistics:
+            # Through .data: autograd must not take a change of the statistics for one of the weights in the same row.
+            views = self.layout.all_views(rows.data)
+            self.weights |= {own.name: Weight(views[own.name], views[own.name]) for own in self.layout.statistics}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -124,4 +146,4 @@ class LaneBuffer:
 
     def keep(self, rows: Tensor) -> None:
         """Compact the buffer to ``rows [R]``, in that order."""
-        self._adopt(self.values[rows])
+        self._adopt(self.rows[rows])

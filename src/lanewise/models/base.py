@@ -54,6 +54,10 @@ class Noise(ABC):
     def uniform(self, layer: str, shape: Sequence[int]) -> Tensor:
         """Uniform draws ``[G, *shape]``, one block per group of lanes."""
 
+    @abstractmethod
+    def key(self, layer: str, group: int) -> int:
+        """The seed of a generator for what a layer draws in this step for one group, of whatever distribution."""
+
 
 class StackedModel(ABC):
     """A network architecture whose weights carry a lane axis.
@@ -67,6 +71,8 @@ class StackedModel(ABC):
     structure: ClassVar[tuple[str, ...]]
 
     layout: BufferLayout
+    footprint: int = 256
+    """Elements that the prediction of one row by one lane may hold at once."""
 
     @abstractmethod
     def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:

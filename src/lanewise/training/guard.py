@@ -48,7 +48,7 @@ class Guard:
 
         A lane that is not finite keeps its old place, and so do the rows ``fixed``.
         """
-        fresh = {"values": buffer.values, "average": average, **optimizer.state()}
+        fresh = {"values": buffer.rows, "average": average, **optimizer.state()}
         if not self.snapshot:
             self.snapshot = {name: tensor.clone() for name, tensor in fresh.items()}
             self.taken = [optimizer.taken] * len(buffer)
@@ -78,7 +78,7 @@ class Guard:
         A second moment that overflowed leaves finite weights that never move again. The rows ``excused``
         are left as they are.
         """
-        well = _finite_rows(losses, buffer.values, *optimizer.state().values())
+        well = _finite_rows(losses, buffer.rows, *optimizer.state().values())
         for row in (~well).nonzero().flatten().tolist():
             if row in excused or row in self.retired:
                 continue
@@ -106,7 +106,7 @@ class Guard:
         optimizer.slow(row, self.factors[row] / float(self.snapshot["rate_factor"][row]))
 
     def _put_back(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
-        buffer.values[row] = self.snapshot["values"][row]
+        buffer.rows[row] = self.snapshot["values"][row]
         average[row] = self.snapshot["average"][row]
         state = optimizer.state()
         for name, tensor in state.items():

@@ -19,8 +19,7 @@ from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.plan import Plan
 from lanewise.training.side_by_side import SideBySide
 from lanewise.training.stretch import Look, Stretch
-from lanewise.training.team import Evidence, Team
-from lanewise.training.teams import TeamBuilder
+from lanewise.training.team import Evidence, Former, Team
 
 Fate = Literal["running", "pruned", "diverged", "confirmed"]
 
@@ -73,17 +72,23 @@ class Pulse:
     spread: float = float("nan")
 
 
+def unwanted(teams: Sequence[Team]) -> None:
+    """What happens to the confirmed lanes when nobody wants them as they are."""
+    del teams
+
+
 @dataclass(kw_only=True)
 class Race:
     """Runs a plan over one problem.
 
     ``y [N]`` is the target in its own units, ``weight [N]`` or None. ``watch`` is called with a
     :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
-    that want to kill a race between two saves.
+    that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
+    they are let go.
     """
 
     plan: Plan
-    builder: TeamBuilder
+    builder: Former
     policy: Policy
     metric: Metric
     y: np.ndarray
@@ -91,6 +96,7 @@ class Race:
     watch: Callable[[Pulse], None]
     journal: Journal = field(default_factory=NoJournal)
     save_every: float = field(default_factory=lambda: SAVE_EVERY_SECONDS)
+    ended: Callable[[Sequence[Team]], None] = unwanted
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -189,6 +195,7 @@ class Race:
         teams = self.builder.form(lanes, "confirm")
         found = self.stretch("confirm", teams, self.plan.grid, share=1.0)
         self._lose("confirm", teams, [])
+        self.ended(teams)
         for team in teams:
             team.keep(())
         looks: dict[str, dict[tuple[int, int], list[Evidence]]] = {}

@@ -36,7 +36,7 @@ class SideBySide:
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results in the order of ``tasks``; the first failure is raised once all have ended."""
         # One thread inside each product and teams side by side: measured better than the reverse.
-        with _threads_per_product(1):
+        with threads_per_product(1):
             threads = ThreadPoolExecutor(self._workers)
             futures = [threads.submit(task) for task in tasks]
             try:
@@ -62,7 +62,7 @@ def _failures(futures: Sequence[Future[T]]) -> list[BaseException]:
 
 
 @contextmanager
-def _threads_per_product(count: int) -> Iterator[None]:
+def threads_per_product(count: int) -> Iterator[None]:
     """Let torch use ``count`` threads inside one operation, in this thread and those started in the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

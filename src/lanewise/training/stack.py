@@ -12,9 +12,7 @@ from lanewise.lanes.buffer import LaneBuffer, frozen_weights
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Lane, Roster
-from lanewise.losses import LOSSES_OF, response
 from lanewise.models.base import Inputs, Weights
-from lanewise.models.registry import build
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
@@ -22,6 +20,7 @@ from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
 from lanewise.training.step import Batch, KeyedNoise, step
+from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
 
 PREDICTION_ELEMENTS = 4_000_000
@@ -35,8 +34,9 @@ AVERAGING = 0.2
 class Stack(Team):
     """Lanes that share a structure, a loss and a batch size, trained as one model.
 
-    ``length`` is the number of steps of a full training; ``stop`` is asked between steps whether
-    to leave; what was trained until then is kept.
+    ``subject`` says which model that is, by which loss it learns and what is read off its outputs; None: one of
+    Lanewise's own, as the candidates name it. ``length`` is the number of steps of a full training; ``stop`` is
+    asked between steps whether to leave; what was trained until then is kept.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Stack(Team):
         dtype: torch.dtype = torch.float32,
         compute: torch.dtype | None = None,
         stop: Callable[[], bool] = never,
+        subject: Subject | None = None,
     ) -> None:
         self.roster = Roster.of(list(lanes))
         self.lanes = self.roster.lanes
@@ -57,12 +58,13 @@ class Stack(Team):
         self.stop = stop
         self._compute = compute if compute != dtype else None
         first = self.lanes[0].candidate
-        self.loss = first.text("loss", LOSSES_OF[data.task.kind][0])
+        self.subject = subject or TableSubject(data, first)
+        self.loss = self.subject.loss
         self._full_batch = rule(first.optimizer).full_batch
         # Of all folds, not of those present: a lane must not notice who trains beside it.
         shortest = min(len(fold.train) for fold in data.folds.values())
         self.batch_size = min(batch_size, shortest)
-        self.model = build([lane.candidate for lane in self.lanes], data.width)
+        self.model = self.subject.model(self.lanes)
         values = self.model.init([lane.seed for lane in self.lanes], dtype)
         self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
         self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length)
@@ -117,7 +119,7 @@ class Stack(Team):
             self._loss_sum += losses
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
-                self.average.lerp_(self.buffer.values, self._every / (AVERAGING * (at + 1) + self._every))
+                self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
             self._watch_over(at + 1, look=at + 1 == until)
 
     def _watch_over(self, taken: int, *, look: bool) -> None:
@@ -191,8 +193,10 @@ class Stack(Team):
         return result
 
     def _judged(self) -> Tensor:
-        """The weights ``[L, P]`` that predictions are made with."""
+        """The rows ``[L, P + S]`` that predictions are made with."""
         values = self.optimizer.evaluation(self.buffer.values)
+        if self.buffer.layout.statistics:
+            values = torch.cat([values, self.buffer.rows[:, self.buffer.layout.width :]], 1)
         if self.optimizer.taken < self._every:
             return values
         unsettled = self.optimizer.taken < self.length
@@ -205,12 +209,12 @@ class Stack(Team):
     def export(self, lane: str) -> Fitted:
         row = next(row for row, own in enumerate(self.lanes) if own.id == lane)
         data = self.data.folds[self.lanes[row].fold]
-        views = self.model.layout.views(self._judged()[row][None])
+        views = self.model.layout.all_views(self._judged()[row][None])
         return Fitted(
             candidate=self.lanes[row].candidate,
             seed=self.lanes[row].seed,
             stop=self.fraction,
-            loss=self.loss,
+            loss=self.loss if isinstance(self.loss, str) else "",
             center=data.center,
             scale=data.scale,
             tensors={name: view[0].detach().clone() for name, view in views.items()},
@@ -219,7 +223,7 @@ class Stack(Team):
 
     def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int) -> Tensor:
         data = self.data.folds[fold]
-        block = max(64, PREDICTION_ELEMENTS // max(1, size * 256))
+        block = max(64, PREDICTION_ELEMENTS // max(1, size * self.model.footprint))
         pieces = []
         for piece in rows.split(block):
             dense, codes = data.features(piece)
@@ -251,9 +255,7 @@ class Stack(Team):
         return self.outputs(lambda fold: parts[fold].train[parts[fold].shown]) if self.data.shows else []
 
     def _response(self, fold: int, raw: Tensor) -> np.ndarray:
-        data = self.data.folds[fold]
-        predicted = response(self.loss, raw.double())
-        return (predicted * data.scale + data.center).numpy() if data.scale != 1.0 or data.center else predicted.numpy()
+        return self.subject.judged(fold, raw)
 
     def repairs(self) -> dict[str, tuple[Event, ...]]:
         found = {self.lanes[row].id: tuple(events) for row, events in self.guard.repairs.items()}
@@ -265,14 +267,14 @@ class Stack(Team):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         snapshot, guard = self.guard.state()
-        tensors = {"values": self.buffer.values, "average": self.average, "loss_sum": self._loss_sum}
+        tensors = {"values": self.buffer.rows, "average": self.average, "loss_sum": self._loss_sum}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
         tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
         rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard}
         return tensors, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
-        self.buffer.values.copy_(tensors["values"])
+        self.buffer.rows.copy_(tensors["values"])
         self.buffer.refresh()
         self.average = tensors["average"].clone()
         self._loss_sum = tensors["loss_sum"].clone()
@@ -290,7 +292,7 @@ class Stack(Team):
         self.lanes = self.roster.lanes
         if not rows:
             return
-        self.model = build([lane.candidate for lane in self.lanes], self.data.width)
+        self.model = self.subject.model(self.lanes)
         self.buffer.keep(index)
         self.optimizer.keep(rows, self.roster, self.buffer)
         self.average = self.average[index]

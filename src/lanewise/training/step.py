@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.draws import generator
-from lanewise.losses import LOSSES
+from lanewise.losses import LOSSES, Loss
 from lanewise.models.base import Inputs, Noise, StackedModel
 from lanewise.optim.execution import LaneOptimizer
 
@@ -36,11 +36,15 @@ class KeyedNoise(Noise):
         }
         return torch.stack([draws[seed] for seed in self._seeds])
 
+    def key(self, layer: str, group: int) -> int:
+        return generator(self._seeds[group], "dropout", layer, self._step).initial_seed()
 
-def mean_loss(loss: str, outputs: Tensor, batch: Batch, smoothing: Tensor | None) -> Tensor:
+
+def mean_loss(loss: str | Loss, outputs: Tensor, batch: Batch, smoothing: Tensor | None) -> Tensor:
     """Weighted mean over the batch of each lane's loss, ``[L]``."""
     outputs = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
-    losses = LOSSES[loss](outputs, batch.inputs.per_lane(batch.targets), smoothing)
+    kernel = LOSSES[loss] if isinstance(loss, str) else loss
+    losses = kernel(outputs, batch.inputs.per_lane(batch.targets), smoothing)
     if batch.weights is not None:
         losses = losses * batch.inputs.per_lane(batch.weights)
     return losses.mean(-1)
@@ -52,7 +56,7 @@ def step(
     optimizer: LaneOptimizer,
     batch: Batch,
     *,
-    loss: str,
+    loss: str | Loss,
     smoothing: Tensor | None,
     noise: Noise,
 ) -> Tensor:

@@ -6,15 +6,16 @@ on the validation rows, drops losers, goes on.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane
+from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 
 
@@ -43,6 +44,15 @@ def nothing() -> None:
 def never() -> bool:
     """Whether to stop, when nobody ever asks for it."""
     return False
+
+
+class Former(Protocol):
+    """Who turns lanes into teams, over which data: the same lanes give the same teams, in the same order."""
+
+    @property
+    def data(self) -> TrainingData: ...
+
+    def form(self, lanes: Sequence[Lane], phase: str) -> "list[Team]": ...
 
 
 class Team(ABC):

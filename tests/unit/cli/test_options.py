@@ -15,6 +15,8 @@ OPTIONS = {
     "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "
     "--budget --models --optimizers --search --candidates --folds --seeds --seed --ensemble --device --workers "
     "--config --report --json --quiet",
+    "tune": "--data --loss --metric --budget --candidates --space --policy --seeds --batch-size --seed --workers "
+    "--weights --report --json --quiet",
     "resume": "--json --quiet",
     "predict": "--output",
     "show": "--json",
@@ -27,6 +29,7 @@ OPTIONS = {
 }
 ARGUMENTS = {
     "fit": ["source"],
+    "tune": ["model"],
     "resume": ["run"],
     "predict": ["run", "source"],
     "show": ["run"],
@@ -41,7 +44,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "resume", "predict", "show", "report", "runs", "export", "example", "doctor", "completion"]  # fmt: skip
+        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "example", "doctor",
+        "completion"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", OPTIONS)

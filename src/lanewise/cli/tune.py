@@ -1,0 +1,99 @@
+"""``lanewise tune``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lanewise.cli.options import SectionedCommand, section
+from lanewise.cli.paths import check_output
+
+POLICIES = ("never", "halving")
+
+data = section("Data")
+race = section("Race")
+output = section("Output")
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("model")
+@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives ((X, y), (X_valid, y_valid)).")
+@data(
+    "--loss",
+    metavar="NAME|FILE:NAME",
+    help="cross_entropy, mse, l1, huber, bce_with_logits, or a function of yours.",
+    usual="cross_entropy for whole numbers, else mse",
+)
+@data("--metric", type=click.Choice(("accuracy",)), help="What decides instead of the loss.")
+@race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
+@race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
+@race("--space", metavar="FILE:NAME", help="What to draw candidates from.", usual="four optimizers over their ranges")
+@race(
+    "--policy",
+    type=click.Choice(POLICIES),
+    default="halving",
+    help="Whether candidates that are behind are dropped.",
+    usual="halving",
+)
+@race("--seeds", type=int, default=1, metavar="N", help="Trainings of each confirmed candidate.", usual="1")
+@race("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
+@race("--seed", type=int, default=0, metavar="N", help="Of the candidates that are drawn.", usual="0")
+@race("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
+@output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")
+@output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the HTML report.")
+@output("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
+@output("--quiet", is_flag=True, help="No progress on stderr.")
+def tune(
+    model: str,
+    *,
+    source: str,
+    loss: str | None,
+    candidates: str | None,
+    space: str | None,
+    weights: Path | None,
+    report: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Race optimizers for your own PyTorch model.
+
+    MODEL is FILE:NAME, such as mymodel.py:make_model, of a function that builds the torch.nn.Module. The
+    files that are named are run as Python.
+    """
+    for path in (weights, report):
+        if path is not None:
+            check_output(path)
+    from lanewise.cli.screen import Screen, print_document
+    from lanewise.tuning import tune as run_tune
+    from lanewise.tuning.loading import data_of, loss_of, named
+
+    train, valid = data_of(source)
+    with Screen(quiet=quiet) as screen:
+        found = run_tune(
+            named(model),
+            train=train,
+            valid=valid,
+            loss=loss_of(loss, train),
+            candidates=_listed(candidates),
+            space=None if space is None else named(space),
+            watch=screen.pulse,
+            **settings,
+        )
+    if weights is not None:
+        found.save(weights)
+    if report is not None:
+        found.report(report)
+    if as_json:
+        print_document(found.document)
+    else:
+        click.echo("\n".join(found.words))
+
+
+def _listed(candidates: str | None) -> Any:
+    """A number, or the list that is named."""
+    if candidates is None or candidates.isdecimal():
+        return None if candidates is None else int(candidates)
+    from lanewise.tuning.loading import named
+
+    return named(candidates)

@@ -1,0 +1,198 @@
+"""Reads an ordinary module: what of it is trained, what changes beside that, and what stays as it is."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.errors import UsageError
+from lanewise.lanes.buffer import BufferLayout, Parameter
+from lanewise.lanes.draws import generator
+from lanewise.models.keyed_draws import own_generator
+
+MakeModel = Callable[[], nn.Module]
+
+PROBE_SEEDS = (0, 1)
+"""Two seeds: what differs between their modules although it is not trained belongs to a lane, too."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Blueprint:
+    """What lanes of one module need to know of it.
+
+    ``layout`` has a parameter for each that is trained, named as in ``named_parameters`` (tied weights once), and
+    statistics for buffers that training changes and for untrained tensors that depend on the seed. All other tensors
+    are those of ``template``. ``draws`` says whether a training pass draws random numbers; ``footprint`` how many
+    elements the largest activation of a row has.
+    """
+
+    make: MakeModel
+    template: nn.Module
+    layout: BufferLayout
+    dtype: torch.dtype
+    draws: bool
+    footprint: int
+    starts: dict[int, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, make: MakeModel, inputs: Tensor) -> "Blueprint":
+        """The blueprint of what ``make()`` returns, found by one pass over a batch ``inputs [B, ...]``.
+
+        Raises ``UsageError``: no module, no trainable weights, weights of several dtypes or not on the CPU, outputs
+        that are not one tensor ``[B, ...]``.
+        """
+        template = _made(make, PROBE_SEEDS[0])
+        dtype = _dtype_of(template)
+        inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
+        probe = _probe(template, inputs)
+        trained = [name for name, weight in template.named_parameters() if name in probe.reached]
+        if not trained:
+            message = (
+                "the module has no weights to train: none has requires_grad and reaches the outputs; "
+                "check what make_model freezes or detaches"
+            )
+            raise UsageError(message)
+        tensors, other = _tensors(template), _tensors(_made(make, PROBE_SEEDS[1]))
+        beside = [
+            name
+            for name, tensor in tensors.items()
+            if name not in trained and (name in probe.changed or not _equal(tensor, other.get(name)))
+        ]
+        layout = BufferLayout.of(
+            [Parameter(name=name, shape=tuple(tensors[name].shape), fan_in=1) for name in trained],
+            [Parameter(name=name, shape=tuple(tensors[name].shape), fan_in=1, penalised=False) for name in beside],
+        )
+        return cls(
+            make=make, template=template, layout=layout, dtype=dtype, draws=probe.draws, footprint=probe.footprint
+        )
+
+    def module(self) -> nn.Module:
+        """A module to call with other weights, for one stack: threads must not share it."""
+        return copy.deepcopy(self.template)
+
+    def anew(self) -> nn.Module:
+        """A module of the user's own making, to be handed over."""
+        return _made(self.make, PROBE_SEEDS[0])
+
+    def start(self, seed: int) -> Tensor:
+        """The row ``[P + S]`` of the module that ``torch.manual_seed(seed); make()`` gives."""
+        if seed not in self.starts:
+            tensors = _tensors(_made(self.make, seed))
+            wanted = (*self.layout.parameters, *self.layout.statistics)
+            for own in wanted:
+                shape = tuple(tensors[own.name].shape) if own.name in tensors else None
+                if shape != own.shape:
+                    message = (
+                        f"make_model gave {own.name} the shape {own.shape} at first and {shape} with seed {seed}; "
+                        "it must build the same shapes each time"
+                    )
+                    raise UsageError(message)
+            self.starts[seed] = torch.cat([tensors[own.name].detach().to(self.dtype).flatten() for own in wanted])
+        return self.starts[seed]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Probe:
+    reached: frozenset[str]
+    changed: frozenset[str]
+    draws: bool
+    footprint: int
+
+
+def _made(make: MakeModel, seed: int) -> nn.Module:
+    with own_generator(seed):
+        module = make()
+    if not isinstance(module, nn.Module):
+        message = f"make_model must return a torch.nn.Module, got {type(module).__name__}"
+        raise UsageError(message)
+    return module
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    weights = dict(module.named_parameters())
+    for name, weight in weights.items():
+        if weight.device.type != "cpu":
+            message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
+            raise UsageError(message)
+    found = {weight.dtype for weight in weights.values()}
+    if len(found) != 1 or not next(iter(found)).is_floating_point:
+        listed = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found)) or "no weights at all"
+        message = f"the weights of a module must have one floating dtype, got {listed}; convert it with .float()"
+        raise UsageError(message)
+    return found.pop()
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _equal(one: Tensor, other: Tensor | None) -> bool:
+    return other is not None and one.shape == other.shape and bool(torch.equal(one, other))
+
+
+def _probe(module: nn.Module, inputs: Tensor) -> _Probe:
+    """One training pass; the module is left as it was."""
+    before = {name: tensor.detach().clone() for name, tensor in _tensors(module).items()}
+    sizes: list[int] = []
+    hooks = [
+        part.register_forward_hook(lambda _part, _inputs, out: sizes.append(_size(out))) for part in module.modules()
+    ]
+    module.train()
+    try:
+        with own_generator(generator(0, "probe").initial_seed()) as draw:
+            state = draw.get_state()
+            outputs = _called(module, inputs)
+            draws = not torch.equal(state, draw.get_state())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    outputs = check_outputs(outputs, len(inputs))
+    weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+    grads: Sequence[Tensor | None] = ()
+    if weights and outputs.requires_grad:
+        grads = torch.autograd.grad(outputs.pow(2).sum(), list(weights.values()), allow_unused=True)
+    reached = frozenset(name for name, grad in zip(weights, grads, strict=bool(grads)) if grad is not None)
+    now = _tensors(module)
+    changed = frozenset(name for name, tensor in before.items() if not _equal(tensor, now.get(name)))
+    with torch.no_grad():
+        for name in changed:
+            now[name].copy_(before[name])
+    return _Probe(reached=reached, changed=changed, draws=draws, footprint=max([64, *sizes]) // max(len(inputs), 1) + 1)
+
+
+def _called(module: nn.Module, inputs: Tensor) -> object:
+    try:
+        return module(inputs)
+    except Exception as error:
+        form = f"{tuple(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
+        message = f"the module failed on a batch of inputs {form}: {type(error).__name__}: {first_line(error)}"
+        raise UsageError(message) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().split("\n", 1)[0] or "no message"
+
+
+def _size(outputs: object) -> int:
+    return outputs.numel() if isinstance(outputs, Tensor) else 0
+
+
+def check_outputs(outputs: object, rows: int) -> Tensor:
+    """The outputs; raises ``UsageError`` unless they are one tensor with a row for each of ``rows`` rows."""
+    if not isinstance(outputs, Tensor):
+        parts = f" of {len(outputs)}" if isinstance(outputs, Sequence | dict) else ""
+        message = (
+            f"the module returned a {type(outputs).__name__}{parts}; it must return one tensor [B, ...]: "
+            "wrap it in a module that picks what the loss needs"
+        )
+        raise UsageError(message)
+    if not outputs.dim() or len(outputs) != rows:
+        message = (
+            f"the module returned a tensor {tuple(outputs.shape)} for a batch of {rows} rows; "
+            "the first dim of its outputs must be the rows"
+        )
+        raise UsageError(message)
+    return outputs

@@ -1,0 +1,116 @@
+"""Random numbers inside an ordinary module: keyed, and the same whichever way the module is run.
+
+torch draws dropout from one generator for the whole process, and fills a tensor in the order in which it lies in
+memory. Inside :func:`keyed_draws` that generator is seeded by a key, and the functions that drop out draw in the order
+of their dims. So what a module draws depends on the key only: not on other lanes, and not on how tensors lie.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+import torch
+import torch.nn.functional as F  # the name that every PyTorch reader knows
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_GENERATOR_IN_USE = threading.RLock()
+
+_NONE: Final[Mapping[str, Any]] = {}
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: FBT001, FBT002  # as torch has it
+    """``torch.nn.functional.dropout``, with draws in the order of the dims of ``input``."""
+    return _dropped(input, input.shape, p, inplace=inplace) if training and p else input
+
+
+def dropout_of_channels(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: FBT001, FBT002  # as torch has it
+    """``dropout1d``, ``dropout2d`` and ``dropout3d`` of torch for ``input [B, C, ...]``: whole channels are dropped."""
+    shape = (*input.shape[:2], *[1] * (input.dim() - 2))
+    return _dropped(input, shape, p, inplace=inplace) if training and p else input
+
+
+def attention(  # noqa: PLR0917  # as torch has it
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,  # noqa: FBT001, FBT002
+    scale: float | None = None,
+    enable_gqa: bool = False,  # noqa: FBT001, FBT002
+) -> Tensor:
+    """``torch.nn.functional.scaled_dot_product_attention`` with dropout, step by step: ``[..., T, E]``."""
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    return dropout(scores.softmax(-1), dropout_p) @ value
+
+
+def _dropped(input: Tensor, shape: Sequence[int], p: float, *, inplace: bool = False) -> Tensor:
+    # an empty tensor is not batched by vmap, so that all lanes share what it is filled with
+    kept = torch.empty(tuple(shape), dtype=input.dtype).bernoulli_(1 - p)
+    factor = kept / (1 - p) if p < 1 else kept
+    return input.mul_(factor) if inplace else input * factor
+
+
+_OURS: Final[Mapping[Callable[..., Any], Callable[..., Tensor]]] = {
+    F.dropout: dropout,
+    F.dropout1d: dropout_of_channels,
+    F.dropout2d: dropout_of_channels,
+    F.dropout3d: dropout_of_channels,
+}
+
+
+@final
+class _Ordered(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        settings = kwargs or _NONE
+        if func in _OURS:
+            return _OURS[func](*args, **settings)
+        if func is F.scaled_dot_product_attention and (settings.get("dropout_p") or any(args[4:5])):
+            return attention(*args, **settings)
+        return func(*args, **settings)
+
+
+@contextmanager
+def keyed_draws(key: int) -> Iterator[None]:
+    """Draw from torch's CPU generator as seeded by ``key``; afterwards it is as it was.
+
+    The generator belongs to the process, so one thread waits here for another.
+
+    >>> with keyed_draws(7):
+    ...     a = F.dropout(torch.ones(4, 2).t())
+    >>> with keyed_draws(7):
+    ...     b = F.dropout(torch.ones(2, 4))
+    >>> bool((a == b).all())
+    True
+    """
+    with own_generator(key), _Ordered():
+        yield
+
+
+@contextmanager
+def own_generator(key: int) -> Iterator[torch.Generator]:
+    """torch's CPU generator as seeded by ``key``; afterwards it is as it was."""
+    generator = torch.default_generator
+    with _GENERATOR_IN_USE:
+        before = generator.get_state()
+        generator.manual_seed(key)
+        try:
+            yield generator
+        finally:
+            generator.set_state(before)

@@ -1,0 +1,133 @@
+"""Any ``torch.nn.Module`` as lanes: one call of the module under ``torch.func.vmap``, or lane by lane."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lanewise.lanes.hyper import Hyper
+from lanewise.models.base import Inputs, Noise, StackedModel, Weights
+from lanewise.models.blueprint import Blueprint, check_outputs
+from lanewise.models.keyed_draws import keyed_draws
+
+Tensors = Mapping[str, Tensor]
+
+IN_EVALUATION = 0
+"""Key of what a module draws although it is not being trained."""
+
+
+@final
+class StackedModule(StackedModel):
+    """The lanes of one :class:`Blueprint`.
+
+    With ``looped`` the module is called for one lane after another, as it is for a single lane anyway: for what vmap
+    cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws.
+    """
+
+    name: ClassVar[str] = "module"
+    hypers: ClassVar[tuple[Hyper, ...]] = ()
+    structure: ClassVar[tuple[str, ...]] = ("batch_size",)
+
+    def __init__(self, blueprint: Blueprint, *, looped: bool = False) -> None:
+        self.blueprint = blueprint
+        self.looped = looped
+        self.layout = blueprint.layout
+        self.footprint = blueprint.footprint
+        self._module = blueprint.module()
+        tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
+        self._dtypes = {own.name: tensors[own.name].dtype for own in self.layout.statistics}
+        self._names = _names_of_each(self._module, tensors)
+
+    def init(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.stack([self.blueprint.start(seed).to(dtype) for seed in seeds])
+
+    def solo(self, row: Tensors) -> nn.Module:
+        """A module of the user's own class with the weights and statistics of ``row``."""
+        module = self.blueprint.anew()
+        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        shared = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(row.get(name, shared[name]))
+        return module
+
+    def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:
+        training = noise is not None
+        if training and self.looped:
+            # A module that decides in Python may skip a weight, whose gradient is then not written.
+            for own in self.layout.parameters:
+                grad = weights[own.name].value.grad
+                assert grad is not None
+                grad.zero_()
+        if self._module.training is not training:
+            self._module.train(training)
+        read = {own.name: weights[own.name].read() for own in self.layout.parameters}
+        state = {own.name: weights[own.name].value for own in self.layout.statistics}
+        if len(inputs.sizes) == 1:
+            key = noise.key(self.name, 0) if noise is not None else IN_EVALUATION
+            return self._group(read, state, inputs.dense[0], key, training=training)
+        trained = {name: tensor.split(inputs.sizes) for name, tensor in read.items()}
+        beside = {name: tensor.split(inputs.sizes) for name, tensor in state.items()}
+        outputs = []
+        for group, batch in enumerate(inputs.dense):
+            key = noise.key(self.name, group) if noise is not None else IN_EVALUATION
+            own = {name: parts[group] for name, parts in trained.items()}
+            kept = {name: parts[group] for name, parts in beside.items()}
+            outputs.append(self._group(own, kept, batch, key, training=training))
+        return torch.cat(outputs)
+
+    def _group(self, weights: Tensors, kept: Tensors, batch: Tensor, key: int, *, training: bool) -> Tensor:
+        """Outputs ``[L, B, ...]`` of lanes that share ``batch [B, ...]``; ``kept`` is written in training."""
+        # Copies: a normalization under vmap changes what it is given only if that lies in one piece.
+        changed = {name: tensor.to(self._dtypes[name], copy=True) for name, tensor in kept.items()}
+        lanes = len(next(iter(weights.values())))
+        if self.looped or lanes == 1:
+            outputs = self._one_by_one(weights, changed, batch, key)
+        else:
+            with _plain_attention(), self._drawing(key):
+                outputs = vmap(self._call, in_dims=(0, 0, None), randomness="same")(weights, changed, batch)
+        if training:
+            with torch.no_grad():
+                for name, tensor in kept.items():
+                    tensor.copy_(changed[name])
+        return outputs
+
+    def _one_by_one(self, weights: Tensors, kept: Tensors, batch: Tensor, key: int) -> Tensor:
+        pieces = {name: tensor.unbind(0) for name, tensor in weights.items()}
+        found = []
+        for lane in range(len(next(iter(pieces.values())))):
+            own = {name: parts[lane] for name, parts in pieces.items()}
+            with self._drawing(key):
+                found.append(self._call(own, {name: tensor[lane] for name, tensor in kept.items()}, batch))
+        return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
+
+    def _call(self, weights: Tensors, kept: Tensors, batch: Tensor) -> Tensor:
+        tensors = {name: tensor for own, tensor in (*weights.items(), *kept.items()) for name in self._names[own]}
+        outputs = functional_call(self._module, tensors, (batch,), tie_weights=False)
+        check_outputs(outputs, len(batch))
+        return outputs
+
+    def _drawing(self, key: int):
+        return keyed_draws(key) if self.blueprint.draws else nullcontext()
+
+
+def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:
+    """All names under which the module has each tensor: more than one where weights are tied."""
+    everywhere = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    return {own: [name for name, other in everywhere if other is tensor] for own, tensor in tensors.items()}
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention in steps that vmap can do: neither its fused kernels nor that of a whole layer in evaluation."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

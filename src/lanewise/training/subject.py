@@ -1,0 +1,47 @@
+"""What the lanes of a stack are: the model, the loss, and how they are judged. The contract is documented here only."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from torch import Tensor
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.losses import LOSSES_OF, Loss, response
+from lanewise.models.base import StackedModel
+from lanewise.models.registry import build
+from lanewise.training.data import TrainingData
+
+
+class Subject(ABC):
+    """What a stack trains. It is asked when the stack is formed, when lanes leave, and at looks; never in a step."""
+
+    loss: str | Loss
+    """The loss of every lane: one of Lanewise's by name, or ``(outputs [L, B, ...], targets, smoothing) -> [L, B]``."""
+
+    @abstractmethod
+    def model(self, lanes: Sequence[Lane]) -> StackedModel:
+        """The model of these lanes, a row each."""
+
+    @abstractmethod
+    def judged(self, fold: int, raw: Tensor) -> np.ndarray:
+        """What evidence keeps ``[n, K]`` of a lane's outputs ``raw [n, ...]`` for the validation rows of its fold."""
+
+
+@final
+class TableSubject(Subject):
+    """A table and one of Lanewise's own models, judged by its predictions in the unit of the target."""
+
+    def __init__(self, data: TrainingData, first: Candidate) -> None:
+        self._data = data
+        self.loss = self._loss = first.text("loss", LOSSES_OF[data.task.kind][0])
+
+    def model(self, lanes: Sequence[Lane]) -> StackedModel:
+        return build([lane.candidate for lane in lanes], self._data.width)
+
+    def judged(self, fold: int, raw: Tensor) -> np.ndarray:
+        data = self._data.folds[fold]
+        predicted = response(self._loss, raw.double())
+        return (predicted * data.scale + data.center).numpy() if data.scale != 1.0 or data.center else predicted.numpy()

@@ -1,0 +1,109 @@
+"""The run document of a tuning race, as the report reads it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from lanewise._version import __version__
+from lanewise.explain import decisions, sensitivity
+from lanewise.lanes.candidate import Candidate
+from lanewise.metrics import Metric
+from lanewise.selection import Selection, Standing
+from lanewise.statistics import bootstrap_interval
+from lanewise.training.judging import Confirmed
+from lanewise.training.plan import Plan
+from lanewise.training.race import Result, Trace
+
+
+def document_of(
+    *,
+    plan: Plan,
+    result: Result,
+    selection: Selection,
+    metric: Metric,
+    valid: np.ndarray,
+    train_rows: int,
+    words: Sequence[str],
+) -> dict[str, Any]:
+    """Race, leaderboard, learning rates and choices; ``valid`` names the validation rows among all ``[N]``."""
+    by_id = {candidate.id: candidate for candidate in (*plan.candidates, *(own.candidate for own in result.confirmed))}
+    winner = by_id[selection.winner]
+    default = plan.candidates[0]
+    judged = _on_rows(result, valid)
+    confirmed = {own.candidate.id: own for own in judged.confirmed}
+    made = decisions(judged, winner.id, y=np.zeros(len(valid)), metric=metric, seed=0, costs=plan.costs)
+    return {
+        "version": __version__,
+        "target": winner.model,
+        "summary": list(words),
+        "metric": {"name": metric.name, "direction": metric.direction, "words": metric.words},
+        "rows": {"train": train_rows},
+        "candidates": len(plan.candidates),
+        "lanes": len(result.traces),
+        "seconds": sum(result.seconds.values()),
+        "winner": _card(winner),
+        "default": _card(default),
+        "race": {
+            "phases": [],
+            "curves": [_curve(trace, winner) for trace in result.traces],
+            "sensitivity": [asdict(series) for series in sensitivity(result.traces, metric)],
+            "leaderboard": [_row(standing, confirmed[standing.id], winner, metric) for standing in selection.standings],
+            "decisions": [asdict(decision) for decision in made],
+        },
+    }
+
+
+def _on_rows(result: Result, valid: np.ndarray) -> Result:
+    confirmed = tuple(replace(own, predictions=own.predictions[valid]) for own in result.confirmed)
+    return replace(result, confirmed=confirmed)
+
+
+def _card(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "label": candidate.label,
+        "model": candidate.model,
+        "optimizer": candidate.optimizer,
+        "hyperparameters": dict(candidate.settings),
+    }
+
+
+def _status(candidate: Candidate, winner: Candidate, fate: str) -> str:
+    if candidate.id == winner.id:
+        return "winner"
+    if candidate.is_default:
+        return "default"
+    return fate if fate in ("confirmed", "diverged") else "pruned"
+
+
+def _curve(trace: Trace, winner: Candidate) -> dict[str, Any]:
+    candidate = trace.lane.candidate
+    return {
+        "candidate": candidate.id,
+        "label": candidate.label,
+        "optimizer": candidate.optimizer,
+        "seed": trace.lane.seed,
+        "status": _status(candidate, winner, trace.fate),
+        "x": trace.fractions,
+        "valid": trace.scores,
+        "train": trace.train_losses,
+    }
+
+
+def _row(standing: Standing, own: Confirmed, winner: Candidate, metric: Metric) -> dict[str, Any]:
+    behind, candidate, rows = standing.behind_winner, own.candidate, own.predictions[:, 0]
+    interval = bootstrap_interval(metric, np.zeros(len(rows)), rows, seed=0, draws=200)
+    return {
+        **_card(candidate),
+        "rank": standing.rank,
+        "score": standing.score,
+        "low": interval.low,
+        "high": interval.high,
+        "seconds": own.seconds,
+        "difference": metric.sign * behind.mean,
+        "standard_error": behind.standard_error,
+        "tie": standing.tied,
+        "status": _status(candidate, winner, "confirmed"),
+    }

@@ -1,0 +1,49 @@
+"""The rules of a tuning race as optimizers for the user's own loop."""
+
+import inspect
+import math
+from typing import Any
+
+from torch.optim.optimizer import ParamsT
+
+from lanewise import optim
+from lanewise.lanes.candidate import Candidate
+from lanewise.optim.drop_in import DropIn
+from lanewise.optim.registry import RULES
+
+PAIRED = {"beta1", "beta2"}
+"""Hyper-parameters that a drop-in takes together, as ``betas``."""
+
+
+def _takes_all(kind: type[DropIn]) -> bool:
+    """Whether every hyper-parameter of the rule is an argument of its own, or one of ``betas``."""
+    known = set(inspect.signature(kind).parameters)
+    known |= PAIRED if "betas" in known else set()
+    return {hyper.name for hyper in kind.rule.hypers} <= known
+
+
+DROP_INS: dict[str, type[DropIn]] = {
+    own.rule.name: own
+    for own in (getattr(optim, name) for name in optim.__all__)
+    if isinstance(own, type) and issubclass(own, DropIn) and own is not optim.SAM and _takes_all(own)
+}
+"""By the name of the rule; SAM asks for two gradients a step, which lanes do not take."""
+
+RACED = tuple(name for name, rule in RULES.items() if name in DROP_INS and not rule.full_batch)
+"""The optimizers that a tuning race offers: those that it can hand over, except the one that reads all rows a step."""
+
+
+def steady_rate(candidate: Candidate) -> float:
+    """The learning rate that the candidate ended with: lower than stated if it had diverged and was slowed down."""
+    return candidate.number("lr") * math.prod(event.rate_factor for event in candidate.events)
+
+
+def drop_in(candidate: Candidate, params: ParamsT) -> DropIn:
+    """The candidate's rule with its settings over ``params``, at the :func:`steady_rate` from the start."""
+    kind = DROP_INS[candidate.optimizer]
+    names = {hyper.name for hyper in kind.rule.hypers}
+    settings: dict[str, Any] = {name: candidate.settings[name] for name in names - PAIRED}
+    settings["lr"] = steady_rate(candidate)
+    if names >= PAIRED:
+        settings["betas"] = (candidate.number("beta1"), candidate.number("beta2"))
+    return kind(params, **settings)

@@ -1,0 +1,110 @@
+"""Objects that the command line names: ``mymodel.py:make_model``."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F  # the name that every PyTorch reader knows
+from torch import Tensor
+
+from lanewise.errors import UsageError
+from lanewise.models.blueprint import first_line
+
+LOSSES: Final[Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
+    {
+        "cross_entropy": F.cross_entropy,
+        "mse": F.mse_loss,
+        "l1": F.l1_loss,
+        "huber": F.huber_loss,
+        "bce_with_logits": F.binary_cross_entropy_with_logits,
+    }
+)
+"""The losses of torch that have a short name."""
+
+
+def named(reference: str) -> Any:
+    """The object that ``FILE:NAME`` names; the file is run as Python.
+
+    Raises ``UsageError``: not of that form, no such file or name, or the file fails.
+    """
+    file, colon, name = reference.rpartition(":")
+    if not colon or not file.endswith(".py") or not name.isidentifier():
+        message = f"name an object as FILE:NAME, such as mymodel.py:make_model, got {reference!r}"
+        raise UsageError(message)
+    module = _module(Path(file))
+    if not hasattr(module, name):
+        offered = ", ".join(own for own in vars(module) if not own.startswith("_")) or "nothing"
+        message = f"{file} has no {name!r}; it has {offered}"
+        raise UsageError(message)
+    return getattr(module, name)
+
+
+def _module(path: Path) -> ModuleType:
+    if not path.is_file():
+        message = f"there is no file {path}"
+        raise UsageError(message)
+    name = f"lanewise_user_{path.resolve()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as import does: dataclasses, for one, look themselves up there
+    try:
+        with _importing_from(path.resolve().parent):
+            spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        message = f"{path} failed: {type(error).__name__}: {first_line(error)}"
+        raise UsageError(message) from error
+    return module
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """With what lies beside the file importable, as if Python had been started on it."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def data_of(reference: str) -> tuple[Any, Any]:
+    """Train and valid: what the function of that name returns, or the pair of that name.
+
+    Raises ``UsageError``: as :func:`named`, or it is not a pair.
+    """
+    found = named(reference)
+    if callable(found):
+        try:
+            found = found()
+        except Exception as error:
+            message = f"{reference} failed: {type(error).__name__}: {first_line(error)}"
+            raise UsageError(message) from error
+    if not isinstance(found, tuple | list) or len(found) != len(("train", "valid")):
+        message = f"{reference} must give ((X, y), (X_valid, y_valid)), got {type(found).__name__}"
+        raise UsageError(message)
+    return found[0], found[1]
+
+
+def loss_of(reference: str | None, train: Any) -> Callable[..., Tensor]:
+    """The loss that is named; None: cross-entropy for whole numbers, the mean squared error for others."""
+    if reference is not None:
+        if reference in LOSSES:
+            return LOSSES[reference]
+        if ":" not in reference:
+            message = f"there is no loss {reference!r}; there are {', '.join(LOSSES)}, or one of yours as FILE:NAME"
+            raise UsageError(message)
+        return named(reference)
+    try:
+        whole = not torch.as_tensor(train[1][:1]).is_floating_point()
+    except (TypeError, IndexError, KeyError, ValueError):
+        whole = True  # what is wrong with the targets is told where all data are checked
+    return LOSSES["cross_entropy" if whole else "mse"]

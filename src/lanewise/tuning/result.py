@@ -1,0 +1,146 @@
+"""What a tuning race has found, ready for the user's own loop."""
+
+import html
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import ParamsT
+
+from lanewise.lanes.candidate import Candidate, Value
+from lanewise.optim.drop_in import DropIn
+from lanewise.optim.schedules import factors
+from lanewise.selection import Selection
+from lanewise.training.plan import Plan
+from lanewise.training.race import Result
+from lanewise.tuning.drop_ins import drop_in, steady_rate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The factor of the learning rate at each step, from 0; for ``torch.optim.lr_scheduler.LambdaLR``.
+
+    >>> schedule = Schedule(name="linear", steps=4)
+    >>> [schedule(step) for step in range(5)]
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+
+    name: str
+    steps: int
+    warmup: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        return float(factors(self.name, torch.tensor([step]), self.steps, self.warmup)[0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TuneResult:
+    """The outcome of :func:`lanewise.tune`.
+
+    ``model`` is the winner as trained in the race, with the first seed; ``winner`` its candidate; ``selection`` the
+    scores of all that were confirmed, with paired standard errors, and ``plan`` what was decided before training.
+    """
+
+    model: nn.Module
+    winner: Candidate
+    selection: Selection
+    plan: Plan
+    race: Result
+    batch_size: int
+    words: tuple[str, ...]
+    document: Mapping[str, Any]
+
+    @property
+    def settings(self) -> Mapping[str, Value]:
+        """Every setting of the winner, the optimizer's name among them."""
+        return {"optimizer": self.winner.optimizer, **self.winner.settings, "lr": steady_rate(self.winner)}
+
+    @property
+    def score(self) -> float:
+        """The winner's mean over the validation rows, and over seeds."""
+        return self.selection.standing(self.winner.id).score
+
+    @property
+    def steps(self) -> int:
+        """How many steps the winner was trained for."""
+        return self.plan.lengths.steps(self.batch_size)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The winner's learning-rate schedule over as many steps as in the race."""
+        name, warmup = self.winner.text("schedule", "linear"), self.winner.number("warmup")
+        return Schedule(name=name, steps=self.steps, warmup=warmup)
+
+    def optimizer(self, params: ParamsT) -> DropIn:
+        """The winner's optimizer with its settings, over ``params``: a ``torch.optim.Optimizer``."""
+        return drop_in(self.winner, params)
+
+    @cached_property
+    def table(self) -> "pl.DataFrame":
+        """A row per candidate, the best first: settings, score, how far behind the winner, and its curve."""
+        import polars as pl
+
+        standings = {standing.id: standing for standing in self.selection.standings}
+        rows = []
+        raced = {own.id: own for own in (*self.plan.candidates, *(item.candidate for item in self.race.confirmed))}
+        for candidate in raced.values():
+            traces = [trace for trace in self.race.traces if trace.lane.candidate.id == candidate.id]
+            last = traces[-1]
+            standing = standings.get(candidate.id)
+            rows.append(
+                {
+                    "candidate": candidate.id,
+                    "rank": standing.rank if standing else None,
+                    "score": standing.score if standing else (last.scores[-1] if last.scores else None),
+                    "behind": standing.behind_winner.mean if standing else None,
+                    "standard_error": standing.behind_winner.standard_error if standing else None,
+                    "fate": "winner" if candidate.id == self.winner.id else last.fate,
+                    "default": candidate.is_default,
+                    "optimizer": candidate.optimizer,
+                    **candidate.settings,
+                    "steps": self.plan.lengths.steps(int(candidate.number("batch_size"))),
+                    "fractions": last.fractions,
+                    "scores": last.scores,
+                    "train_losses": last.train_losses,
+                }
+            )
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        return pl.DataFrame(columns, strict=False).sort("rank", nulls_last=True, maintain_order=True)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the race as one HTML file that needs no network; returns where it is."""
+        target = Path(path)
+        target.write_text(self._html(), encoding="utf-8")
+        return target
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model's weights and buffers as a safetensors file, for ``load_state_dict``; returns where it is."""
+        from lanewise.storage.durable import write_atomically
+        from lanewise.storage.tensorfile import write_tensors
+
+        target = Path(path)
+        content = io.BytesIO()
+        write_tensors(self.model.state_dict(), content)
+        write_atomically(target, content.getvalue())
+        return target
+
+    def _html(self) -> str:
+        from lanewise.reporting.report import render
+
+        return render(self.document)
+
+    def __repr__(self) -> str:
+        return "\n".join(["TuneResult", *(f"  {line}" for line in self.words)])
+
+    def _repr_html_(self) -> str:
+        frame = "width:100%;height:80vh;border:1px solid #ccc"
+        return f'<iframe srcdoc="{html.escape(self._html())}" style="{frame}"></iframe>'

@@ -1,0 +1,258 @@
+"""``lanewise.tune``: candidates for training a user's own module, raced as lanes."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from lanewise.errors import UsageError
+from lanewise.lanes.candidate import Candidate
+from lanewise.models.blueprint import Blueprint
+from lanewise.models.module import StackedModule
+from lanewise.selection import Contender, Selection, select
+from lanewise.settings import parse_budget
+from lanewise.training.fitted import Fitted
+from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
+from lanewise.training.plan import Lengths, Plan
+from lanewise.training.race import Pulse, Race, Result
+from lanewise.training.team import Team
+from lanewise.tuning.checking import Judge, check_first_batch, fitted_to, judge_of, training_data
+from lanewise.tuning.document import document_of
+from lanewise.tuning.drop_ins import steady_rate
+from lanewise.tuning.planning import POLICIES, Wanted, plan_race
+from lanewise.tuning.proposing import drawn, listed
+from lanewise.tuning.result import TuneResult
+
+CANDIDATES = 16
+MOST_WORKERS = 8
+
+Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
+
+
+def tune(
+    make_model: Callable[[], nn.Module],
+    *,
+    train: tuple[Any, Any],
+    valid: tuple[Any, Any],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    budget: str = "60s",
+    candidates: int | Sequence[Mapping[str, Any]] | None = None,
+    space: Mapping[str, Any] | None = None,
+    policy: str = "halving",
+    seeds: int | Sequence[int] = 1,
+    batch_size: int | None = None,
+    metric: Metric | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    watch: Callable[[Pulse], None] | None = None,
+) -> TuneResult:
+    """Race optimizers, learning rates, schedules and batch sizes for a module, and keep what trains it best.
+
+    Every candidate trains the same module from the same start on the same batches, as a lane of stacked runs.
+    The winner has the best mean over the validation rows; one that is not better than the default by more than one
+    paired standard error loses to it, and of equals the one with fewer steps wins.
+
+    Args:
+        make_model: builds the module, on the CPU; called under ``torch.manual_seed(seed)``.
+        train: ``X [N, ...]`` and ``y [N, ...]``, tensors or arrays; a batch of X is what the module is called with.
+        valid: as ``train``; decides the race, so a fair score of the winner needs rows that are in neither.
+        loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B, ...]``.
+        budget: steps of each training, such as ``"300steps"``, which depends on no clock; or the time for all, such
+            as ``"60s"``.
+        candidates: a list of settings, ``[{"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}, ...]``, the
+            first being the default; or how many to draw from the space.
+        space: what to draw from, ``{"optimizer": ["adamw", "sgd"], "lr": (1e-4, 1e-1), "batch_size": [32, 64]}``;
+            what it does not name is varied as the optimizer's rule declares.
+        policy: ``"halving"`` drops candidates that are behind; ``"never"`` trains all to the end.
+        seeds: how many times each confirmed candidate is trained, or the seeds.
+        batch_size: rows of a batch where a candidate does not say.
+        metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
+        seed: of the points that are drawn from the space.
+        workers: threads.
+        watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
+
+    Returns:
+        the trained module and the settings that won, see :class:`TuneResult`.
+
+    Raises:
+        UsageError: a setting, the module, the loss or the budget cannot be used.
+        DataError: train or valid cannot be used.
+        TrainingError: every candidate diverged.
+
+    >>> import torch
+    >>> X = torch.randn(96, 3, generator=torch.Generator().manual_seed(0))
+    >>> y = X @ torch.tensor([[1.0], [-2.0], [0.5]])
+    >>> rates = [{"optimizer": "sgd", "lr": lr} for lr in (1e-4, 1e-3, 1e-1)]
+    >>> found = tune(
+    ...     lambda: torch.nn.Linear(3, 1), train=(X[:64], y[:64]), valid=(X[64:], y[64:]),
+    ...     loss=torch.nn.MSELoss(), candidates=rates, budget="60steps",
+    ... )
+    >>> found.settings["lr"]
+    0.1
+    """
+    judge = judge_of(metric)
+    data = training_data(train, valid)
+    entrants = _entrants(
+        make_model, len(data.folds[0].train), candidates=candidates, space=space, batch_size=batch_size, seed=seed
+    )
+    wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
+    first = batch_of(entrants[0])
+    blueprint = Blueprint.of(make_model, data.folds[0].dense[:first])
+    data = fitted_to(data, blueprint.dtype)
+    check_first_batch(blueprint, data, loss, judge, batch_size=first)
+    teams = _teams(blueprint, data, loss, judge, wanted)
+    plan = plan_race(wanted, teams)
+    lengthened = ModuleTeams(**{**vars(teams), "lengths": plan.lengths})
+    return _run(plan, lengthened, judge, POLICIES[policy], watch)
+
+
+def _entrants(
+    make_model: Callable[[], nn.Module],
+    rows: int,
+    *,
+    candidates: int | Sequence[Mapping[str, Any]] | None,
+    space: Mapping[str, Any] | None,
+    batch_size: int | None,
+    seed: int,
+) -> tuple[Candidate, ...]:
+    if not callable(make_model) or isinstance(make_model, nn.Module):
+        message = (
+            f"make_model must be a function that builds the module anew, got {type(make_model).__name__}; "
+            "give lambda: MyModel() or the class itself"
+        )
+        raise UsageError(message)
+    if batch_size is not None and batch_size < 1:
+        message = f"batch_size must be at least 1, got {batch_size}"
+        raise UsageError(message)
+    # Some 40 batches in an epoch, a power of two.
+    usual = batch_size or int(min(128, max(16, 2 ** round(np.log2(max(rows, 1) / 40)))))
+    name = str(getattr(make_model, "__name__", "module")).strip("<>")
+    model = "module" if name == "lambda" else name
+    if candidates is not None and not isinstance(candidates, int):
+        if space is not None:
+            message = "give either a list of candidates or a space to draw them from, not both"
+            raise UsageError(message)
+        return tuple(listed(list(candidates), model=model, batch_size=usual))
+    count = CANDIDATES if candidates is None else candidates
+    if count < 1:
+        message = f"candidates must be at least 1, got {count}"
+        raise UsageError(message)
+    return tuple(drawn(space or {}, count, model=model, batch_size=usual, seed=seed))
+
+
+def _wanted(
+    entrants: tuple[Candidate, ...], *, policy: str, seeds: int | Sequence[int], workers: int | None, budget: str
+) -> Wanted:
+    if policy not in POLICIES:
+        message = f"policy must be one of {', '.join(POLICIES)}, got {policy!r}"
+        raise UsageError(message)
+    own = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
+    if not own or min(own) < 0:
+        message = f"seeds must be a count of at least 1, or seeds that are not negative, got {seeds!r}"
+        raise UsageError(message)
+    seconds, steps = parse_budget(budget)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = min(cores, MOST_WORKERS) if workers is None else workers
+    if threads < 1:
+        message = f"workers must be at least 1, got {workers}"
+        raise UsageError(message)
+    return Wanted(candidates=entrants, policy=policy, seeds=own, workers=threads, steps=steps, seconds=seconds)
+
+
+def _teams(blueprint: Blueprint, data: Any, loss: Any, judge: Judge, wanted: Wanted) -> ModuleTeams:
+    ways: dict[int, Way] = {}
+    teams = ModuleTeams(
+        blueprint=blueprint,
+        data=data,
+        loss=loss,
+        score=judge.score,
+        lengths=Lengths(rows_seen=1),
+        ways=ways,
+        workers=wanted.workers,
+    )
+    for batch in dict.fromkeys(map(batch_of, wanted.candidates)):
+        ways[batch] = choose_way(teams, batch)
+    return teams
+
+
+def _run(
+    plan: Plan, teams: ModuleTeams, judge: Judge, policy: Any, watch: Callable[[Pulse], None] | None
+) -> TuneResult:
+    kept: dict[str, Fitted] = {}
+
+    def keep(ended: Sequence[Team]) -> None:
+        for team in ended:
+            lost = team.lost()
+            for lane in team.lanes:
+                if lane.seed == plan.seeds[0] and lane.id not in lost:
+                    kept[lane.candidate.id] = team.export(lane.id)
+
+    race = Race(
+        plan=plan,
+        builder=teams,
+        policy=policy,
+        metric=judge.metric,
+        y=np.zeros(teams.data.rows),
+        weight=None,
+        watch=watch or (lambda pulse: None),
+        ended=keep,
+    )
+    result = race.run()
+    valid = teams.data.folds[0].valid.numpy()
+    selection = _selected(plan, result, judge, valid)
+    won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
+    tensors = kept[won.id].tensors
+    assert tensors is not None
+    words = _words(plan, selection, won, judge)
+    document = document_of(
+        plan=plan,
+        result=result,
+        selection=selection,
+        metric=judge.metric,
+        valid=valid,
+        train_rows=len(teams.data.folds[0].train),
+        words=words,
+    )
+    return TuneResult(
+        model=StackedModule(teams.blueprint).solo(tensors).eval(),
+        winner=won,
+        selection=selection,
+        plan=plan,
+        race=result,
+        batch_size=batch_of(won),
+        words=words,
+        document=document,
+    )
+
+
+def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Selection:
+    contenders = [
+        Contender(
+            id=item.candidate.id,
+            prediction=item.predictions[valid, 0],
+            cost=plan.costs.get(item.candidate.id, float(plan.lengths.steps(batch_of(item.candidate)))),
+            is_default=item.candidate.is_default,
+        )
+        for item in result.confirmed
+    ]
+    return select(contenders, y=np.zeros(len(valid)), metric=judge.metric, seed=0)
+
+
+def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tuple[str, ...]:
+    standing = selection.standing(won.id)
+    settings = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in won.settings.items()
+    )
+    repairs = [
+        f"it {event.cause} and was set back; its rate is {steady_rate(won):.3g} since then, and is handed over so"
+        for event in won.events[-1:]
+    ]
+    return (
+        f"{won.optimizer} wins with a validation {judge.metric.name} of {standing.score:.4g}",
+        settings,
+        *repairs,
+        *selection.reasons,
+        *plan.words,
+    )

@@ -1,0 +1,145 @@
+"""Ordinary modules as stacked models: what is found in them, and what they draw."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lanewise.models.base import Inputs
+from lanewise.models.blueprint import Blueprint
+from lanewise.models.keyed_draws import keyed_draws
+from lanewise.models.module import StackedModule
+from lanewise.testing.models import check_stacked_model
+
+ROWS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+
+
+class Mixed(nn.Module):
+    """Tied weights, a frozen layer drawn by seed, one that no gradient reaches, buffers that change and that do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.tied = nn.Linear(4, 4)
+        self.tied.weight = self.first.weight
+        self.frozen = nn.Linear(4, 4).requires_grad_(requires_grad=False)
+        self.unused = nn.Linear(2, 2)
+        self.register_buffer("constant", torch.arange(4.0))
+        self.register_buffer("seen", torch.zeros(4))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.training:
+            with torch.no_grad():
+                self.get_buffer("seen").add_(rows.sum(0))
+        hidden = self.frozen(self.first(rows)).tanh() + self.get_buffer("constant")
+        return self.tied(hidden) + self.get_buffer("seen")
+
+
+def test_what_is_trained_and_what_is_kept_beside() -> None:
+    blueprint = Blueprint.of(Mixed, ROWS)
+    assert {own.name for own in blueprint.layout.parameters} == {"first.weight", "first.bias", "tied.bias"}
+    beside = {own.name for own in blueprint.layout.statistics}
+    assert beside == {"frozen.weight", "frozen.bias", "unused.weight", "unused.bias", "seen"}
+    assert not blueprint.draws
+    assert torch.equal(blueprint.template.get_buffer("seen"), torch.zeros(4)), "the probe left its traces"
+
+
+@pytest.mark.parametrize("looped", [False, True])
+def test_the_contract_of_a_stacked_model(looped: bool) -> None:
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.LayerNorm(5), nn.Linear(5, 2)).double()
+
+    blueprint = Blueprint.of(make, torch.randn(5, 3).double())
+    check_stacked_model(lambda: _ForTables(blueprint, looped=looped), dense=3)
+
+
+class _ForTables(StackedModule):  # pyright: ignore[reportGeneralTypeIssues]  # final: only to take codes along
+    def solo(self, row):
+        module = super().solo(row)
+
+        class Taking(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = module
+
+            def forward(self, dense: Tensor, codes: Tensor) -> Tensor:
+                return self.inner(dense)
+
+        return Taking()
+
+
+def test_the_start_of_a_seed_is_that_of_manual_seed() -> None:
+    model = StackedModule(Blueprint.of(Mixed, ROWS))
+    rows = model.init([5, 0, 5], torch.float64)
+    torch.manual_seed(5)
+    alone = dict(Mixed().named_parameters())
+    for name, view in model.layout.all_views(rows).items():
+        assert torch.equal(view[0], view[2]), name
+        if name in alone:
+            assert torch.equal(view[0], alone[name].detach().double()), name
+            assert not torch.equal(view[0], view[1]), name
+
+
+def test_evaluation_changes_no_statistics_and_training_those_of_each_lane() -> None:
+    from lanewise.lanes.buffer import LaneBuffer
+    from lanewise.training.step import KeyedNoise
+
+    model = StackedModule(Blueprint.of(Mixed, ROWS))
+    buffer = LaneBuffer(model.layout, model.init([0, 1]))
+    inputs = Inputs(dense=torch.stack([ROWS, 2 * ROWS]), codes=torch.zeros(2, 6, 0, dtype=torch.int64), sizes=(1, 1))
+    before = buffer.rows.clone()
+    with torch.no_grad():
+        model.forward(buffer.weights, inputs)
+        assert torch.equal(before, buffer.rows)
+        model.forward(buffer.weights, inputs, noise=KeyedNoise([0, 1], 0))
+    seen = model.layout.all_views(buffer.rows)["seen"]
+    torch.testing.assert_close(seen, torch.stack([ROWS.sum(0), 2 * ROWS.sum(0)]))
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        lambda x: F.dropout(x, 0.4),
+        lambda x: F.dropout(x.clone(), 0.4, inplace=True),
+        lambda x: F.dropout2d(x, 0.4),
+        lambda x: F.scaled_dot_product_attention(x, x + 1, x - 1, dropout_p=0.4, is_causal=True),
+    ],
+    ids=["dropout", "in place", "channels", "attention"],
+)
+def test_draws_do_not_depend_on_how_a_tensor_lies_in_memory(drop) -> None:
+    lying = torch.randn(2, 3, 4, 5)
+    other = lying.permute(3, 1, 0, 2).contiguous().permute(2, 1, 3, 0)
+    assert lying.stride() != other.stride()
+    with keyed_draws(3):
+        one = drop(lying)
+    with keyed_draws(3):
+        two = drop(other)
+    torch.testing.assert_close(one, two)
+    with keyed_draws(4):
+        assert not torch.equal(drop(lying), one)
+
+
+def test_the_attention_that_drops_is_torchs_apart_from_dropping() -> None:
+    from lanewise.models.keyed_draws import attention
+
+    q, k, v = torch.randn(3, 2, 4, 5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    mask = torch.rand(5, 5, generator=torch.Generator().manual_seed(2)) > 0.3
+    mask.fill_diagonal_(fill_value=True)
+    cases: list[dict[str, Any]] = [{}, {"attn_mask": mask}, {"attn_mask": mask.double()}, {"is_causal": True}]
+    for settings in [*cases, {"scale": 0.1}]:
+        expected = F.scaled_dot_product_attention(q, k, v, **settings)
+        torch.testing.assert_close(attention(q, k, v, **settings), expected)
+    few = k[:, :2], v[:, :2]
+    expected = F.scaled_dot_product_attention(q, *few, enable_gqa=True)
+    torch.testing.assert_close(attention(q, *few, enable_gqa=True), expected)
+
+
+def test_dropout_keeps_the_mean_and_its_rate() -> None:
+    with keyed_draws(0):
+        dropped = F.dropout(torch.ones(200, 200), 0.25)
+        assert torch.equal(F.dropout(torch.ones(3), 0.5, training=False), torch.ones(3))
+        assert torch.equal(F.dropout(torch.ones(3), 1.0), torch.zeros(3))
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
+    assert float((dropped == 0).double().mean()) == pytest.approx(0.25, abs=0.02)

@@ -1,0 +1,136 @@
+"""Whatever is wrong with what a user hands over, one clear line says so before anything is trained."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lanewise.errors import DataError, UsageError
+from lanewise.tuning import tune
+
+X, Y = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 2
+
+
+def linear() -> nn.Module:
+    return nn.Linear(3, 2)
+
+
+def attempt(make: Any = linear, **settings: Any) -> None:
+    train, valid = (X[:40], Y[:40]), (X[40:], Y[40:])
+    usual = {"train": train, "valid": valid, "loss": nn.CrossEntropyLoss(), "budget": "20steps"}
+    given: dict[str, Any] = {**usual, "candidates": [{"lr": 0.1}], **settings}
+    tune(make, **given)
+
+
+class Returning(nn.Module):
+    """Makes of its outputs what it is told."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+        self.change = change
+
+    def forward(self, rows: Tensor):
+        return self.change(self.inner(rows))
+
+
+def frozen() -> nn.Module:
+    return nn.Linear(3, 2).requires_grad_(requires_grad=False)
+
+
+def growing():
+    sizes = iter((4, 5, 6))
+
+    def make() -> nn.Module:
+        size = next(sizes)
+        return nn.Sequential(nn.Linear(3, size), nn.Linear(size, 2))
+
+    return make
+
+
+with_nan = X.clone()
+with_nan[7, 1] = float("nan")
+
+MODELS = [
+    (lambda: Returning(lambda out: (out, out)), r"returned a tuple of 2; it must return one tensor"),
+    (lambda: Returning(lambda out: {"logits": out}), r"returned a dict of 1"),
+    (lambda: Returning(lambda out: out.mean(0)), r"returned a tensor \(2,\) for a batch of 16 rows"),
+    (lambda: Returning(lambda out: out.detach()), r"has no weights to train"),
+    (frozen, r"has no weights to train"),
+    (lambda: nn.Linear(4, 2), r"the module failed on a batch of inputs \(16, 3\) float32: RuntimeError: mat1"),
+    (lambda: "model", r"make_model must return a torch.nn.Module, got str"),
+    (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).double()), r"one floating dtype, got float32, float64"),
+    (nn.Linear(3, 2), r"make_model must be a function that builds the module anew, got Linear"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), MODELS, ids=[words for _, words in MODELS])
+def test_a_module_that_cannot_be_trained(make, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        attempt(make)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_whose_shapes_change_from_call_to_call() -> None:
+    with pytest.raises(UsageError, match="it must build the same shapes each time"):
+        attempt(growing())
+
+
+LOSSES = [
+    (nn.CrossEntropyLoss(reduction="sum"), r"must be the mean of the losses of its rows"),
+    (lambda out, y: 0.5, r"must return a tensor, a scalar or one loss per row, got float"),
+    (lambda out, y: out.mean(0), r"returned a tensor \(2,\) for outputs \(16, 2\)"),
+    (lambda out, y: out.detach().mean(), r"does not depend on the weights"),
+    (lambda out, y: out.mean() * float("inf"), r"is not finite before any training"),
+    (nn.BCELoss(), r"the loss failed on outputs \(16, 2\) and targets \(16,\) int64: ValueError"),
+]
+
+
+@pytest.mark.parametrize(("loss", "words"), LOSSES, ids=[words for _, words in LOSSES])
+def test_a_loss_that_cannot_be_minimized(loss, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        attempt(loss=loss)
+    assert "\n" not in str(caught.value)
+
+
+DATA = [
+    ({"train": (with_nan, Y)}, DataError, r"X of train has NaN or infinite values in 1 of 50 rows, the first in row 7"),
+    ({"valid": (with_nan, Y)}, DataError, r"X of valid has NaN"),
+    ({"train": (X, Y[:30])}, DataError, r"shape \(50, 3\) and y \(30,\)"),
+    ({"train": (X[:0], Y[:0])}, DataError, r"train has no rows"),
+    ({"valid": (X[:, :2], Y)}, DataError, r"X of train is \[rows, 3, float32\], that of valid \[rows, 2, float32\]"),
+    ({"valid": (X, Y.double())}, DataError, r"y of train is \[rows, int64\], that of valid \[rows, float64\]"),
+    ({"train": X}, UsageError, r"train must be a pair \(X, y\)"),
+    ({"train": (X.tolist(), Y)}, UsageError, r"X of train must be a tensor or a NumPy array, got list"),
+    ({"train": (np.array(["a"]), Y)}, UsageError, r"X of train is an array of <U1; give numbers"),
+]
+
+
+@pytest.mark.parametrize(("settings", "kind", "words"), DATA, ids=[words for *_, words in DATA])
+def test_data_that_cannot_be_used(settings, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words) as caught:
+        attempt(**settings)
+    assert "\n" not in str(caught.value)
+
+
+SETTINGS = [
+    ({"budget": "5steps"}, r"a budget of 5 steps says nothing; give at least 20steps"),
+    ({"budget": "1ms"}, r"a budget of 0.001 s allows 0 steps for each of 1 candidates"),
+    ({"budget": "soon"}, r"budget must be a time"),
+    ({"policy": "guess"}, r"policy must be one of never, halving, got 'guess'"),
+    ({"seeds": 0}, r"seeds must be a count of at least 1"),
+    ({"metric": "f1"}, r"metric must be 'accuracy' or a pair"),
+    ({"metric": (lambda out, y: out.mean(), "max")}, r"gave \(\) for 16 rows; it must give one number per row"),
+    ({"batch_size": 0}, r"batch_size must be at least 1"),
+    ({"workers": 0}, r"workers must be at least 1"),
+    ({"space": {"lr": (0.1, 0.2)}}, r"either a list of candidates or a space"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), SETTINGS, ids=[words for _, words in SETTINGS])
+def test_settings_that_cannot_be_used(settings, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        attempt(**settings)
+    assert "\n" not in str(caught.value)

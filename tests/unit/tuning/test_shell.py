@@ -1,0 +1,101 @@
+"""``lanewise tune`` over a file of the user's."""
+
+import json
+
+import click
+import pytest
+import torch
+from click.testing import CliRunner
+
+from lanewise.cli.main import cli
+from lanewise.errors import LanewiseError, UsageError
+from lanewise.storage.tensorfile import read_tensors
+from lanewise.tuning.loading import loss_of, named
+
+FILE = """
+import torch
+from beside import WIDTH
+
+X = torch.randn(90, WIDTH, generator=torch.Generator().manual_seed(0))
+y = (X[:, 0] > 0).long()
+candidates = [{"optimizer": "sgd", "lr": 1e-3}, {"optimizer": "sgd", "lr": 0.5}]
+
+def make_model():
+    return torch.nn.Linear(WIDTH, 2)
+
+def data():
+    return (X[:60], y[:60]), (X[60:], y[60:])
+
+def broken():
+    raise ValueError("no such\\ndata")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(FILE)
+    (tmp_path / "beside.py").write_text("WIDTH = 3\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, ["tune", *arguments], catch_exceptions=False, standalone_mode=False)
+    return done.output
+
+
+USUAL = ("mine.py:make_model", "--data", "mine.py:data", "--budget", "40steps", "--candidates", "mine.py:candidates")
+
+
+def test_a_race_from_the_shell(folder) -> None:
+    text = run(*USUAL, "--weights", "best.safetensors", "--report", "race.html", "--quiet")
+    assert text.startswith("sgd wins with a validation loss of")
+    assert "lr 0.5" in text
+    assert 'id="race"' in (folder / "race.html").read_text()
+    content = bytearray((folder / "best.safetensors").read_bytes())
+    tensors = read_tensors(content, "torch", source="best")
+    model = torch.nn.Linear(3, 2)
+    model.load_state_dict(tensors)
+    draw = torch.randn(90, 3, generator=torch.Generator().manual_seed(0))
+    assert ((model(draw).argmax(1) == (draw[:, 0] > 0)).double().mean()) > 0.9
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_document_is_json_and_progress_goes_elsewhere() -> None:
+    document = json.loads(run(*USUAL, "--json", "--quiet", "--metric", "accuracy"))
+    assert document["metric"]["name"] == "accuracy"
+    assert document["winner"]["hyperparameters"]["lr"] == 0.5
+    assert len(document["race"]["curves"]) == 2
+
+
+MISTAKES = [
+    (["mine.py:nothing", "--data", "mine.py:data"], "mine.py has no 'nothing'; it has torch, WIDTH, X"),
+    (["mine", "--data", "mine.py:data"], "name an object as FILE:NAME, such as mymodel.py:make_model, got 'mine'"),
+    (["other.py:make", "--data", "mine.py:data"], "there is no file other.py"),
+    (["mine.py:make_model", "--data", "mine.py:broken"], "mine.py:broken failed: ValueError: no such"),
+    (["mine.py:make_model", "--data", "mine.py:WIDTH"], r"must give \(\(X, y\), \(X_valid, y_valid\)\), got int"),
+    (["mine.py:make_model", "--data", "mine.py:data", "--loss", "hinge"], "there is no loss 'hinge'; there are cross"),
+    (["mine.py:make_model", "--data", "mine.py:data", "--report", "no/r.html"], "there is no folder no"),
+    (["mine.py:make_model"], "[Mm]issing"),
+]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=[words for _, words in MISTAKES])
+def test_mistakes_are_told_in_one_line(arguments: list[str], words: str) -> None:
+    with pytest.raises((LanewiseError, click.UsageError), match=words) as caught:
+        run(*arguments, "--quiet")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_fails_says_why(folder) -> None:
+    (folder / "bad.py").write_text("import torch\n1 / 0\n")
+    with pytest.raises(UsageError, match=r"bad.py failed: ZeroDivisionError: division by zero"):
+        named("bad.py:make")
+
+
+def test_the_loss_follows_from_the_targets() -> None:
+    whole, real = torch.zeros(4, dtype=torch.int64), torch.zeros(4)
+    assert loss_of(None, (real, whole)) is torch.nn.functional.cross_entropy
+    assert loss_of(None, (real, real)) is torch.nn.functional.mse_loss
+    assert loss_of("l1", (real, real)) is torch.nn.functional.l1_loss
