@@ -169,7 +169,7 @@ def test_closing_frees_a_thread_that_waits(pool: TreePool) -> None:
     waiting.join(20.0)
     assert not waiting.is_alive()
     assert isinstance(caught[0], TrainingError)
-    with pytest.raises(TrainingError, match="were ended"):
+    with pytest.raises(TrainingError, match="was ended"):
         pool.advance("a", 1)
 
 
