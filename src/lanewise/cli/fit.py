@@ -28,6 +28,9 @@ OPTIMIZERS = (
     "muon",
     "schedule_free_adamw",
     "dog",
+    "schedule_free_sgd",
+    "ademamix",
+    "prodigy",
 )
 
 data = section("Data")

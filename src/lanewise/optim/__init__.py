@@ -6,20 +6,24 @@ else of weight.
 
 from lanewise.optim.adam import Adam
 from lanewise.optim.adamw import AdamW
+from lanewise.optim.ademamix import AdEMAMix
 from lanewise.optim.dog import DoG
 from lanewise.optim.gd import GradientDescent
 from lanewise.optim.lion import Lion
 from lanewise.optim.momentum import Momentum
 from lanewise.optim.muon import Muon
 from lanewise.optim.nesterov import Nesterov
+from lanewise.optim.prodigy import Prodigy
 from lanewise.optim.rmsprop import RMSprop
 from lanewise.optim.sam import SAM
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamW
+from lanewise.optim.schedule_free_sgd import ScheduleFreeSGD
 from lanewise.optim.sgd import SGD
 
 __all__ = [
     "SAM",
     "SGD",
+    "AdEMAMix",
     "Adam",
     "AdamW",
     "DoG",
@@ -28,6 +32,8 @@ __all__ = [
     "Momentum",
     "Muon",
     "Nesterov",
+    "Prodigy",
     "RMSprop",
     "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
 ]

@@ -28,6 +28,7 @@ class DoGRule(Rule):
     hypers: ClassVar[tuple[Hyper, ...]] = (DOG_RATE, FIRST, EPSILON, DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (Slot("origin", torch.clone),)
     numbers: ClassVar[tuple[Number, ...]] = (Number("distance"), Number("squares"))
+    scheduled = False
 
     def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         first = hyper["first"] * (1 + square_root(params.square_sum()))

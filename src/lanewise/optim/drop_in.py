@@ -76,10 +76,12 @@ class DropIn(Optimizer):
     """
 
     rule: ClassVar[Rule]
+    above_one: ClassVar[tuple[str, ...]] = ()
+    """Settings that may be 1 and more, although those of that name may not elsewhere."""
     _step_supports_amp_scaling = True  # a gradient scaler hands over ``grad_scale`` and ``found_inf``
 
     def __init__(self, params: ParamsT, *, maximize: bool = False, **settings: Any) -> None:
-        _check(type(self).__name__, settings)
+        _check(type(self), settings)
         super().__init__(params, {**settings, "maximize": maximize})
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
@@ -90,7 +92,7 @@ class DropIn(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its own settings are checked as those of the constructor are."""
         if isinstance(param_group, dict):
-            _check(type(self).__name__, param_group)
+            _check(type(self), param_group)
         super().add_param_group(param_group)
 
     @overload
@@ -202,11 +204,18 @@ class EvaluatingDropIn(DropIn):
     It begins ready for training. Which of the two the parameters hold is part of the state dict.
     """
 
+    between: ClassVar[str] = "beta1"
+    """The hyper-parameter that says where between base and average gradients are taken."""
+
     def __init__(self, params: ParamsT, **settings: Any) -> None:
         super().__init__(params, evaluating=False, **settings)
-        if any(group["betas"][0] == 0 for group in self.param_groups):
-            message = f"{type(self).__name__}: the first of betas must be above 0, or the average cannot be recovered"
-            raise UsageError(message)
+        for group in self.param_groups:
+            between = _numbers(group)[self.between]
+            if not 0 < between < 1:
+                words = "the first of betas" if self.between == "beta1" else self.between
+                allowed = "above 0 and below 1, or the average cannot be recovered"
+                message = f"{type(self).__name__}: {words} must be {allowed}, got {between}"
+                raise UsageError(message)
 
     def eval(self) -> None:
         """Put the weights to be judged by, and to be saved, into the parameters."""
@@ -349,15 +358,15 @@ def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
     return result
 
 
-def _check(name: str, settings: Mapping[str, Any]) -> None:
+def _check(kind: type[DropIn], settings: Mapping[str, Any]) -> None:
     """``UsageError`` for a setting that no rule can work with."""
     lr = settings.get("lr")
     if isinstance(lr, Tensor) and lr.numel() != 1:
         message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
         raise UsageError(message)
     for key, value in _numbers({key: value for key, value in settings.items() if key != "params"}).items():
-        fraction = key.startswith("beta") or key == "alpha"
+        fraction = (key.rstrip("123") == "beta" or key == "alpha") and key not in kind.above_one
         if not 0 <= value < (1 if fraction else float("inf")):
             allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
-            message = f"{name}: {key} must be {allowed}, got {value}"
+            message = f"{kind.__name__}: {key} must be {allowed}, got {value}"
             raise UsageError(message)

@@ -3,15 +3,18 @@
 from lanewise.errors import UsageError
 from lanewise.optim.adam import AdamRule
 from lanewise.optim.adamw import AdamWRule
+from lanewise.optim.ademamix import AdEMAMixRule
 from lanewise.optim.dog import DoGRule
 from lanewise.optim.gd import GradientDescentRule
 from lanewise.optim.lion import LionRule
 from lanewise.optim.momentum import MomentumRule
 from lanewise.optim.muon import MuonRule
 from lanewise.optim.nesterov import NesterovRule
+from lanewise.optim.prodigy import ProdigyRule
 from lanewise.optim.rmsprop import RMSpropRule
 from lanewise.optim.rule import Rule
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamWRule
+from lanewise.optim.schedule_free_sgd import ScheduleFreeSGDRule
 from lanewise.optim.sgd import SGDRule
 
 RULES: dict[str, Rule] = {
@@ -28,6 +31,9 @@ RULES: dict[str, Rule] = {
         MuonRule(),
         ScheduleFreeAdamWRule(),
         DoGRule(),
+        ScheduleFreeSGDRule(),
+        AdEMAMixRule(),
+        ProdigyRule(),
     )
 }
 
