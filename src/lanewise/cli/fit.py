@@ -31,6 +31,8 @@ OPTIMIZERS = (
     "schedule_free_sgd",
     "ademamix",
     "prodigy",
+    "adafactor",
+    "sgld",
 )
 
 data = section("Data")

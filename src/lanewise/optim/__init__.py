@@ -4,6 +4,7 @@ They run the same rules as the lanes of a race (:mod:`lanewise.optim.rule`). Imp
 else of weight.
 """
 
+from lanewise.optim.adafactor import Adafactor
 from lanewise.optim.adam import Adam
 from lanewise.optim.adamw import AdamW
 from lanewise.optim.ademamix import AdEMAMix
@@ -19,11 +20,14 @@ from lanewise.optim.sam import SAM
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamW
 from lanewise.optim.schedule_free_sgd import ScheduleFreeSGD
 from lanewise.optim.sgd import SGD
+from lanewise.optim.sgld import SGLD
 
 __all__ = [
     "SAM",
     "SGD",
+    "SGLD",
     "AdEMAMix",
+    "Adafactor",
     "Adam",
     "AdamW",
     "DoG",

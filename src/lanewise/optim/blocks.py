@@ -63,12 +63,13 @@ class Block:
 
     def draw(self, part: Part, steps: Tensor) -> None:
         """Standard normal numbers for a part, keyed by each lane's seed and step ``[R]``."""
-        keys = zip(self.seeds, steps.tolist(), strict=True)
-        sources = [generator(seed, "draws", int(step), int(part.penalised)) for seed, step in keys]
+        keys = list(zip(self.seeds, map(int, steps.tolist()), strict=True))
+        sources = {key: generator(key[0], "draws", key[1], int(part.penalised)) for key in keys}
 
         def drawn(leaf: Tensor) -> Tensor:
             shape = leaf.shape[1:]
-            return torch.stack([torch.randn(shape, generator=source, dtype=leaf.dtype) for source in sources])
+            own = {key: torch.randn(shape, generator=source, dtype=leaf.dtype) for key, source in sources.items()}
+            return torch.stack([own[key] for key in keys])
 
         part.state.leaves = {**part.state.leaves, "draws": part.params.map(drawn)}
 

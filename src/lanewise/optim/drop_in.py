@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from lanewise.errors import UsageError
+from lanewise.lanes.draws import keyed_seed
 from lanewise.optim.leaves import ListLeaves
 from lanewise.optim.rule import Rule, State
 
@@ -30,6 +31,7 @@ class _Batch:
     params: list[Tensor] = field(default_factory=list)
     grads: list[Tensor] = field(default_factory=list)
     slots: list[list[Tensor]] = field(default_factory=list)
+    draws: list[Tensor] = field(default_factory=list)
 
     def columns(self) -> list[list[Tensor]]:
         return [self.params, self.grads, *self.slots]
@@ -138,7 +140,7 @@ class DropIn(Optimizer):
                 batch.step = numbers["step"]
             if not group["maximize"] and _fuse(rule, batch, hyper):
                 continue
-            whole = rule.per_weight or batch.params[0].device.type != "cpu"
+            whole = rule.per_weight or rule.draws or batch.params[0].device.type != "cpu"
             for block in [batch] if whole else batch.blocks():
                 _update(rule, block, hyper, numbers, maximize=group["maximize"])
 
@@ -149,7 +151,7 @@ class DropIn(Optimizer):
         batches: dict[tuple[Any, ...], _Batch] = {}
         last: tuple[Any, ...] = (0, None, None)
         batch = _Batch(0)
-        for whole in group["params"]:
+        for at, whole in enumerate(group["params"]):
             param, grad = whole, whole.grad
             if grad is None:
                 continue
@@ -174,6 +176,8 @@ class DropIn(Optimizer):
                 param, grad = torch.view_as_real(param), torch.view_as_real(grad)
             elif rule.per_weight:
                 param, grad, slots = param.unsqueeze(0), grad.unsqueeze(0), [slot.unsqueeze(0) for slot in slots]
+            if rule.draws:
+                batch.draws.append(_drawn(param, group["seed"], group.get("chain", 0), step, at))
             batch.params.append(param)
             batch.grads.append(grad)
             for column, slot in zip(batch.slots, slots, strict=True):
@@ -256,6 +260,13 @@ def _laid_out_as(param: Tensor, value: Tensor) -> Tensor:
     return result
 
 
+def _drawn(param: Tensor, seed: int, *key: int) -> Tensor:
+    """Standard normal numbers for one parameter, which depend on the key only."""
+    dtype = torch.float32 if param.dtype in LOW else param.dtype
+    source = torch.Generator(param.device).manual_seed(keyed_seed(seed, "draws", *key))
+    return torch.randn(param.shape, generator=source, dtype=dtype, device=param.device)
+
+
 def _start(rule: Rule, param: Tensor, state: dict[str, Any]) -> None:
     """Make what is missing of the state of one parameter."""
     if param.is_complex() and rule.per_weight:
@@ -314,7 +325,7 @@ def _update(rule: Rule, batch: _Batch, hyper: Mapping[str, float], numbers: dict
         _torch._foreach_mul_(params, 1 - hyper["lr"] * hyper["weight_decay"])
     state = _state(rule, batch, numbers)
     if rule.draws:
-        state.leaves = {**state.leaves, "draws": ListLeaves([torch.randn_like(param) for param in params])}
+        state.leaves = {**state.leaves, "draws": ListLeaves(batch.draws)}
     rule.update(ListLeaves(params), ListLeaves(grads), state, hyper, batch.step)
     if params is not batch.params:
         _torch._foreach_copy_(batch.params, params)

@@ -1,6 +1,7 @@
 """Every rule by name."""
 
 from lanewise.errors import UsageError
+from lanewise.optim.adafactor import AdafactorRule
 from lanewise.optim.adam import AdamRule
 from lanewise.optim.adamw import AdamWRule
 from lanewise.optim.ademamix import AdEMAMixRule
@@ -16,6 +17,7 @@ from lanewise.optim.rule import Rule
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamWRule
 from lanewise.optim.schedule_free_sgd import ScheduleFreeSGDRule
 from lanewise.optim.sgd import SGDRule
+from lanewise.optim.sgld import LangevinRule
 
 RULES: dict[str, Rule] = {
     rule.name: rule
@@ -34,6 +36,8 @@ RULES: dict[str, Rule] = {
         ScheduleFreeSGDRule(),
         AdEMAMixRule(),
         ProdigyRule(),
+        AdafactorRule(),
+        LangevinRule(),
     )
 }
 

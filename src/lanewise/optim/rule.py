@@ -66,7 +66,7 @@ class Rule(ABC):
       penalised the hyper-parameter is zero.
     - ``per_weight``: every leaf is one weight ``[rows, *shape]``. Otherwise leaves come in any form, several weights in
       one and pieces of one, and the arithmetic must go element by element.
-    - ``draws``: ``state["draws"]`` holds fresh standard normal numbers at each step.
+    - ``draws``: ``state["draws"]`` holds fresh standard normal numbers at each step, keyed by seed and step.
     - ``full_batch``: each step reads all training rows.
     - ``scheduled``: whether a race gives it schedules; a rule that averages, or finds its rate, wants a constant one.
     - ``sparse``: what the drop-in makes of a sparse gradient. ``"rows"``, where a zero gradient changes nothing:

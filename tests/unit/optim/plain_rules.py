@@ -86,6 +86,27 @@ def plain_prodigy(decay: float) -> Weights:
     return weights
 
 
+def plain_adafactor(decay: float) -> Weights:
+    weights = start()
+    rows = {name: torch.zeros(shape[0], dtype=torch.float64) for name, shape in SHAPES.items()}
+    columns = {name: torch.zeros(shape[-1], dtype=torch.float64) for name, shape in SHAPES.items()}
+    for step in range(1, STEPS + 1):
+        fresh = step**-0.7
+        for name, grad in gradients(weights, step).items():
+            size = max(0.01, math.sqrt(float(weights[name].square().mean()))) * min(0.4, 1 / math.sqrt(step))
+            square = grad.square()
+            columns[name] = (1 - fresh) * columns[name] + fresh * (square if name == "bias" else square.mean(0))
+            if name == "bias":
+                estimate = columns[name]
+            else:
+                rows[name] = (1 - fresh) * rows[name] + fresh * square.mean(1)
+                estimate = torch.outer(rows[name], columns[name]) / rows[name].mean()
+            update = grad / estimate.sqrt().clamp(min=1e-3)
+            update = update / max(1.0, math.sqrt(float(update.square().mean())) / 1.2)
+            weights[name] = weights[name] - 0.4 * penalty(name, decay) * weights[name] - size * update
+    return weights
+
+
 CASES: dict[str, Case] = {
     "schedule_free_sgd": (
         plain_schedule_free_sgd,
@@ -113,5 +134,11 @@ CASES: dict[str, Case] = {
         {"lr": 0.9, "beta1": 0.8, "beta2": 0.99, "first": 0.05, "factor": 1.5},
         ours.Prodigy,
         {"lr": 0.9, "betas": (0.8, 0.99), "first": 0.05, "factor": 1.5},
+    ),
+    "adafactor": (
+        plain_adafactor,
+        {"lr": 0.4, "decay_rate": 0.7, "clip_threshold": 1.2, "floor": 0.01, "eps": 1e-3},
+        ours.Adafactor,
+        {"lr": 0.4, "decay_rate": 0.7, "clip_threshold": 1.2, "floor": 0.01, "eps": 1e-3},
     ),
 }

@@ -18,7 +18,7 @@ from lanewise.optim.drop_in import DropIn
 from lanewise.optim.registry import RULES
 
 NAMES = [name for name in ours.__all__ if name != "SAM"]
-REAL_ONLY = {"Muon"}
+REAL_ONLY = {"Adafactor", "Muon"}
 
 
 def make(name: str, params: Any, **settings: Any) -> Optimizer:
