@@ -25,13 +25,13 @@ FACTOR_DECAY = Hyper(
 
 @final
 class AdafactorRule(Rule):
-    """``theta <- theta - a u / max(1, rms(u) / clip_threshold)``, ``u = g / sqrt(v)``, ``a = r max(floor, rms(theta))``.
+    """``theta <- theta - a u / max(1, rms(u) / clip_threshold)``; ``u = g / sqrt v``; ``a = r max(floor, rms(theta))``.
 
-    ``r = min(lr, 1 / sqrt(t))`` is the paper's relative step: with lr at 0.01 it needs no rate, for steps are a share of
-    the weights' own size that falls with ``1 / sqrt(t)`` from t = 10,000 on; a schedule lowers lr below it. v is the
-    running mean of ``g^2`` with memory ``1 - t^-decay_rate``; of a matrix only the means of its rows R and of its
-    columns C are kept, and ``v = R C^T / mean(R)``: m + n numbers instead of m n. Of a weight with more axes the last
-    two are factored. There is no mean of the gradient. rms is the root mean square over a weight.
+    ``r = min(lr, 1 / sqrt(t))`` is the paper's relative step: with lr at 0.01 no rate needs to be found, for steps are
+    a share of the weights' own size that falls with ``1 / sqrt(t)`` from t = 10,000 on; a schedule lowers lr below it.
+    v is the running mean of ``g^2`` with memory ``1 - t^-decay_rate``; of a matrix only the means of its rows R and of
+    its columns C are kept, and ``v = R C^T / mean(R)``: m + n numbers instead of m n. Of a weight with more axes the
+    last two are factored. There is no mean of the gradient. rms is the root mean square over a weight.
 
     This is torch's arithmetic: ``eps`` is a lower bound of ``sqrt(v)`` and of ``mean(R)``, where the paper adds 1e-30
     to ``g^2``; lr is the bound of r that is 0.01 in the paper, and multiplies the decoupled decay.
@@ -42,9 +42,7 @@ class AdafactorRule(Rule):
     slots: ClassVar[tuple[Slot, ...]] = (
         Slot("row_square", lambda leaf: _mean(torch.zeros_like(leaf), -1)),
         Slot("column_square", lambda leaf: _mean(torch.zeros_like(leaf), -2)),
-        Slot(
-            "mean_square", lambda leaf: leaf.new_zeros(len(leaf), 0) if _is_factored(leaf) else torch.zeros_like(leaf)
-        ),
+        Slot("mean_square", lambda leaf: _nothing(leaf) if _is_factored(leaf) else torch.zeros_like(leaf)),
     )
     decay = "own"
     per_weight: ClassVar[bool] = True
@@ -73,9 +71,13 @@ def _is_factored(leaf: Tensor) -> bool:
     return leaf.dim() >= 3  # the axis of the rows of lanes is one of them
 
 
+def _nothing(leaf: Tensor) -> Tensor:
+    return leaf.new_zeros(len(leaf), 0)
+
+
 def _mean(leaf: Tensor, dim: int) -> Tensor:
     """Over one axis, which is kept; nothing of what is not factored."""
-    return leaf.mean(dim, keepdim=True) if _is_factored(leaf) else leaf.new_zeros(len(leaf), 0)
+    return leaf.mean(dim, keepdim=True) if _is_factored(leaf) else _nothing(leaf)
 
 
 def _rms(leaf: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class LangevinRule(Rule):
 
 @final
 class SGLD(DropIn):
-    """Stochastic gradient Langevin dynamics: ``theta <- theta - lr g + sqrt(2 lr temperature) n`` (:class:`LangevinRule`).
+    """Langevin dynamics on batches: ``theta <- theta - lr g + sqrt(2 lr temperature) n`` (:class:`LangevinRule`).
 
     ``temperature`` is 1 over the number of rows for the posterior of a mean loss, 1 for that of a sum. ``weight_decay``
     is added to the gradient, as a normal prior would be. The seed of ``generator`` (of torch's own, if there is none)
