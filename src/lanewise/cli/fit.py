@@ -33,6 +33,8 @@ OPTIMIZERS = (
     "prodigy",
     "adafactor",
     "sgld",
+    "shampoo",
+    "soap",
 )
 
 data = section("Data")

@@ -21,11 +21,14 @@ from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamW
 from lanewise.optim.schedule_free_sgd import ScheduleFreeSGD
 from lanewise.optim.sgd import SGD
 from lanewise.optim.sgld import SGLD
+from lanewise.optim.shampoo import Shampoo
+from lanewise.optim.soap import SOAP
 
 __all__ = [
     "SAM",
     "SGD",
     "SGLD",
+    "SOAP",
     "AdEMAMix",
     "Adafactor",
     "Adam",
@@ -40,4 +43,5 @@ __all__ = [
     "RMSprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
 ]

@@ -18,6 +18,8 @@ from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamWRule
 from lanewise.optim.schedule_free_sgd import ScheduleFreeSGDRule
 from lanewise.optim.sgd import SGDRule
 from lanewise.optim.sgld import LangevinRule
+from lanewise.optim.shampoo import ShampooRule
+from lanewise.optim.soap import SOAPRule
 
 RULES: dict[str, Rule] = {
     rule.name: rule
@@ -38,6 +40,8 @@ RULES: dict[str, Rule] = {
         ProdigyRule(),
         AdafactorRule(),
         LangevinRule(),
+        ShampooRule(),
+        SOAPRule(),
     )
 }
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -107,6 +108,82 @@ def plain_adafactor(decay: float) -> Weights:
     return weights
 
 
+def plain_shampoo(decay: float, *, graft: bool) -> Weights:
+    weights = start()
+    momentum, squares = zeros(), zeros()
+    left = {name: 1e-2 * torch.eye(shape[0], dtype=torch.float64) for name, shape in SHAPES.items()}
+    right = {name: 1e-2 * torch.eye(shape[-1], dtype=torch.float64) for name, shape in SHAPES.items()}
+    roots = {}
+    for step in range(1, STEPS + 1):
+        for name, slope in gradients(weights, step).items():
+            grad = slope + penalty(name, decay) * weights[name]
+            squares[name] = squares[name] + grad**2
+            update = adagrad = grad / (squares[name].sqrt() + 1e-10)
+            if name != "bias":
+                left[name] = left[name] + grad @ grad.T
+                right[name] = right[name] + grad.T @ grad
+                if step in (1, 4, 7):
+                    # two square roots instead of one fourth root
+                    halves = [matrix_power(matrix_power(one[name], 0.5), -0.5) for one in (left, right)]
+                    roots[name] = halves
+                update = roots[name][0] @ grad @ roots[name][1]
+                if graft:
+                    update = update * adagrad.norm() / update.norm()
+            momentum[name] = 0.8 * momentum[name] + update
+            weights[name] = weights[name] - 0.1 * momentum[name]
+    return weights
+
+
+def matrix_power(matrix: Tensor, power: float) -> Tensor:
+    """Of a positive definite matrix, by its singular values."""
+    u, s, v = torch.linalg.svd(matrix)
+    return u @ torch.diag(s**power) @ v
+
+
+def plain_soap(decay: float) -> Weights:
+    weights = start()
+    mean, square = zeros(), zeros()
+    factors = {name: [torch.zeros(n, n, dtype=torch.float64) for n in SHAPES[name]] for name in ("weight", "tall")}
+    bases: dict[str, list[Tensor]] = {}
+    for step in range(1, STEPS + 1):
+        for name, grad in gradients(weights, step).items():
+            count = step if name == "bias" else step - 1
+            weights[name] = (1 - 0.03 * penalty(name, decay)) * weights[name]
+            if count > 0:
+                p, q = bases.get(name, [torch.eye(3, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)])
+                turn = lambda x, p=p, q=q: (p.T @ x.view(len(p), len(q)) @ q).view(x.shape)  # noqa: E731
+                mean[name] = 0.8 * mean[name] + 0.2 * grad
+                square[name] = 0.9 * square[name] + 0.1 * turn(grad) ** 2
+                root = (square[name] / (1 - 0.9**count)).sqrt() + 1e-6
+                update = turn(mean[name]) / (1 - 0.8**count) / root
+                update = (p @ update.view(len(p), len(q)) @ q.T).view(grad.shape)
+                weights[name] = weights[name] - 0.03 * update
+            if name == "bias":
+                continue
+            for side, outer in enumerate((grad @ grad.T, grad.T @ grad)):
+                own = factors[name][side] = 0.9 * factors[name][side] + 0.1 * outer
+                size = len(own)
+                rise = torch.tensor([1 + at / (size - 1) for at in range(size)], dtype=torch.float64)
+                untied = own + torch.diag(1e-5 * own.trace() / size * rise)
+                if step == 1:
+                    # the singular vectors of a positive definite matrix are its eigenvectors, the largest first
+                    bases.setdefault(name, []).append(torch.linalg.svd(untied).U)
+                elif step in (4, 7):
+                    bases[name][side] = gram_schmidt(untied @ bases[name][side])
+    return weights
+
+
+def gram_schmidt(matrix: Tensor) -> Tensor:
+    columns: list[Tensor] = []
+    for at in range(len(matrix)):
+        column = matrix[:, at]
+        for _ in range(2):  # the second pass removes what rounding left
+            for other in columns:
+                column = column - (other @ column) * other
+        columns.append(column / column.norm())
+    return torch.stack(columns, 1)
+
+
 CASES: dict[str, Case] = {
     "schedule_free_sgd": (
         plain_schedule_free_sgd,
@@ -140,5 +217,23 @@ CASES: dict[str, Case] = {
         {"lr": 0.4, "decay_rate": 0.7, "clip_threshold": 1.2, "floor": 0.01, "eps": 1e-3},
         ours.Adafactor,
         {"lr": 0.4, "decay_rate": 0.7, "clip_threshold": 1.2, "floor": 0.01, "eps": 1e-3},
+    ),
+    "shampoo": (
+        partial(plain_shampoo, graft=True),
+        {"lr": 0.1, "momentum": 0.8, "every": 3, "eps": 1e-2},
+        ours.Shampoo,
+        {"lr": 0.1, "momentum": 0.8, "every": 3, "eps": 1e-2},
+    ),
+    "shampoo without grafting": (
+        partial(plain_shampoo, graft=False),
+        {"lr": 0.1, "momentum": 0.8, "every": 3, "eps": 1e-2, "graft": False},
+        ours.Shampoo,
+        {"lr": 0.1, "momentum": 0.8, "every": 3, "eps": 1e-2, "graft": False},
+    ),
+    "soap": (
+        plain_soap,
+        {"lr": 0.03, "beta1": 0.8, "beta2": 0.9, "every": 3, "eps": 1e-6},
+        ours.SOAP,
+        {"lr": 0.03, "betas": (0.8, 0.9), "every": 3, "eps": 1e-6},
     ),
 }

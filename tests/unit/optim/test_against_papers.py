@@ -137,7 +137,8 @@ def test_the_drop_in_equals_its_paper(name: str, block: int, monkeypatch: pytest
 
 def lane(name: str, decay: float, at: int = 0, **settings: float) -> Lane:
     own = {"schedule": "constant", "weight_decay": decay, **CASES[name][1], **settings}
-    return Lane(candidate=Candidate(id=f"{name}{at}", model="linear", optimizer=name, settings=own), fold=0, seed=0)
+    candidate = Candidate(id=f"{name}{at}", model="linear", optimizer=name.split(maxsplit=1)[0], settings=own)
+    return Lane(candidate=candidate, fold=0, seed=0)
 
 
 def run_lanes(lanes: list[Lane], *, sick: int | None = None) -> tuple[LaneBuffer, LaneOptimizer, Tensor]:

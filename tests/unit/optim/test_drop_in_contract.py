@@ -18,7 +18,7 @@ from lanewise.optim.drop_in import DropIn
 from lanewise.optim.registry import RULES
 
 NAMES = [name for name in ours.__all__ if name != "SAM"]
-REAL_ONLY = {"Adafactor", "Muon"}
+REAL_ONLY = {"Adafactor", "Muon", "SOAP", "Shampoo"}
 
 
 def make(name: str, params: Any, **settings: Any) -> Optimizer:
