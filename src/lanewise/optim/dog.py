@@ -38,8 +38,12 @@ class DoGRule(Rule):
         numbers["squares"] = numbers["squares"] + grads.square_sum()
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        (rate,) = self.metric(state, hyper, step)
+        params.add_(grads, -rate)
+
+    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         root = square_root(state.numbers["squares"] + hyper["eps"])
-        params.add_(grads, -hyper["lr"] * state.numbers["distance"] / root)
+        return [hyper["lr"] * state.numbers["distance"] / root]
 
 
 @final

@@ -14,7 +14,7 @@ from lanewise.optim.leaves import Leaves, Scalar, larger
 LARGEST = 4096
 """The longest side that gets a factor: its decomposition takes the cube of this many operations."""
 
-TIE = 1e-5
+TIE = 1e-3
 """Share of the mean eigenvalue that sets equal eigenvalues apart."""
 
 
@@ -79,11 +79,17 @@ def eigenbasis(matrix: Tensor) -> Tensor:
     return torch.linalg.eigh(_untied(matrix)).eigenvectors.flip(1).to(matrix.dtype)
 
 
-def turned_basis(matrix: Tensor, basis: Tensor) -> Tensor:
-    """One step of orthogonal iteration from ``basis`` towards the eigenvectors: Q of the QR of ``matrix basis``."""
+def turned_basis(matrix: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of orthogonal iteration from ``basis`` towards the eigenvectors: Q of the QR of ``matrix basis``.
+
+    The columns of ``basis`` are first put in the order of the eigenvalues they stand for, the largest first; without it
+    the iteration would turn one towards the other. Returns the new basis and that order.
+    """
     if not bool((matrix.isfinite() & basis.isfinite()).all()):
-        return torch.full_like(matrix, torch.nan)
-    return torch.linalg.qr(_untied(matrix) @ basis.double()).Q.to(matrix.dtype)
+        return torch.full_like(matrix, torch.nan), torch.arange(len(matrix), device=matrix.device)
+    image = _untied(matrix) @ basis.double()
+    order = (basis * image).sum(0).argsort(descending=True, stable=True)
+    return torch.linalg.qr(image[:, order]).Q.to(matrix.dtype), order
 
 
 def _untied(matrix: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.adam import BETA1, BETA2
 from lanewise.optim.drop_in import DropIn
-from lanewise.optim.leaves import Leaves, Scalar, bias_correction, choose, larger, quotient, square_root
+from lanewise.optim.leaves import Leaves, Scalar, bias_correction, choose, larger, quotient, rowwise, square_root
 from lanewise.optim.rule import HyperValues, Number, Rule, Slot, State
 
 PRODIGY_RATE = Hyper(
@@ -74,6 +74,10 @@ class ProdigyRule(Rule):
         square = state["mean_square"].mul_(beta2).addcmul_(grads, grads, used * used * (1 - beta2))
         root = square.sqrt().add_(state.numbers["distance"] * hyper["eps"])
         params.mul_(1 - rate * hyper["weight_decay"]).addcdiv_(mean, root, -rate)
+
+    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
+        rate, least = state.numbers["used"] * _rate(hyper, step), state.numbers["distance"] * hyper["eps"]
+        return [rowwise(rate, square) / square.sqrt().add_(rowwise(least, square)) for square in state["mean_square"]]
 
 
 def _rate(hyper: HyperValues, step: Scalar) -> Scalar:

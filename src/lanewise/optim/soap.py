@@ -1,6 +1,6 @@
 """SOAP: Adam in the eigenbasis of Shampoo's factors (Vyas et al. 2025)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, final
 
 from torch import Tensor
@@ -26,12 +26,16 @@ class SOAPRule(Rule):
 
     P and Q are the eigenvectors of ``L <- b2 L + (1-b2) g g^T`` and ``R <- b2 R + (1-b2) g^T g``: decomposed at the
     first step, then turned every ``every`` steps by one step of orthogonal iteration, ``P <- QR(L P)``. As in the
-    authors' code the first gradient only sets the basis, and Adam's bias correction counts from the second. Here eps is
-    added after the correction, the order of the basis is left alone (the code sorts it by its estimated eigenvalues),
-    the decay comes before the step, and ``1e-5`` of the mean eigenvalue, rising along the diagonal, decides between
-    equal eigenvalues. A weight ``[out, ...]`` of more than two axes is the matrix ``[out, rest]``, where the code has
-    a factor for each axis; a side longer than 4,096 has none. Vectors and numbers get AdamW's step, from the
-    first gradient on. The decay is decoupled and multiplied by lr.
+    authors' code their columns, and v with them, are first sorted by the estimated eigenvalues, the first gradient only
+    sets the basis, and Adam's bias correction counts from the second. Here eps is added after the correction, the decay
+    comes before the step, and 1e-3 of the mean eigenvalue, rising along the diagonal, decides between equal
+    eigenvalues. A weight ``[out, ...]`` of more than two axes is the matrix ``[out, rest]``, where the code has a
+    factor for each axis; a side longer than 4,096 has none. Vectors and numbers get AdamW's step, from the first
+    gradient on. The decay is decoupled and multiplied by lr.
+
+    Directions without gradient are scaled up as all others are, and rounding with them: at the usual eps two float64
+    runs whose sums are made in another order, as in a stack of another size, were up to 1e-5 apart after 50
+    steps of a softmax network; at an eps of 0.01 less than 1e-10.
     """
 
     name: ClassVar[str] = "soap"
@@ -74,7 +78,7 @@ def _take(param: Tensor, grad: Tensor, slots: Sequence[Tensor], hyper: HyperValu
     update = _rotate(matrix_of(_rotate(matrix_of(mean), bases).view(root.shape) / root), bases, back=True)
     length = choose(moves, hyper["lr"] / bias_correction(beta1, count), 0.0)
     param.addcmul_(update.view(param.shape), rowwise(length, param), value=-1)
-    _turn(grad, (left, right), bases, hyper, step)
+    _turn(grad, square, zip((left, right), bases, strict=True), hyper, step)
 
 
 def _rotate(matrix: Tensor, bases: Sequence[Tensor], *, back: bool = False) -> Tensor:
@@ -87,16 +91,24 @@ def _rotate(matrix: Tensor, bases: Sequence[Tensor], *, back: bool = False) -> T
     return matrix
 
 
-def _turn(grad: Tensor, factors: Sequence[Tensor], bases: Sequence[Tensor], hyper: HyperValues, step: Scalar) -> None:
-    """Take ``grad`` into the factors, and turn the bases of the rows whose time it is."""
+def _turn(
+    grad: Tensor, square: Tensor, sides: Iterable[tuple[Tensor, Tensor]], hyper: HyperValues, step: Scalar
+) -> None:
+    """Take ``grad`` into the factors, and turn the bases of the rows whose time it is; ``square`` is in their order."""
     fresh, first = 1 - hyper["beta2"], due(step, float("inf"), len(grad))
     rows = due(step, hyper["every"], len(grad))
-    for side, (own, basis) in enumerate(zip(factors, bases, strict=True)):
+    for side, (own, basis) in enumerate(sides):
         if own.dim() < grad.dim():
             continue
         own.lerp_(grad @ grad.mT if side == 0 else grad.mT @ grad, rowwise(fresh, own))
         for row in rows:
-            basis[row].copy_(eigenbasis(own[row]) if row in first else turned_basis(own[row], basis[row]))
+            if row in first:
+                basis[row].copy_(eigenbasis(own[row]))
+                continue
+            turned, order = turned_basis(own[row], basis[row])
+            basis[row].copy_(turned)
+            kept = square[row]
+            kept.copy_(kept.flatten(1).index_select(side, order).view(kept.shape))
 
 
 @final

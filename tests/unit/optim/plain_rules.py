@@ -164,12 +164,15 @@ def plain_soap(decay: float) -> Weights:
                 own = factors[name][side] = 0.9 * factors[name][side] + 0.1 * outer
                 size = len(own)
                 rise = torch.tensor([1 + at / (size - 1) for at in range(size)], dtype=torch.float64)
-                untied = own + torch.diag(1e-5 * own.trace() / size * rise)
+                untied = own + torch.diag(1e-3 * own.trace() / size * rise)
                 if step == 1:
                     # the singular vectors of a positive definite matrix are its eigenvectors, the largest first
                     bases.setdefault(name, []).append(torch.linalg.svd(untied).U)
                 elif step in (4, 7):
-                    bases[name][side] = gram_schmidt(untied @ bases[name][side])
+                    values = torch.diag(bases[name][side].T @ untied @ bases[name][side])
+                    order = sorted(range(size), key=lambda at, values=values: -float(values[at]))
+                    bases[name][side] = gram_schmidt(untied @ bases[name][side][:, order])
+                    square[name] = square[name][order] if side == 0 else square[name][:, order]
     return weights
 
 
