@@ -120,6 +120,8 @@ def train_alone(
             group["lr"] = float(settings["lr"]) * factor
         optimizer.zero_grad()
         batch_loss(net, settings, data, randomness, step).backward()
+        if float(settings.get("sam_rho", 0.0)) > 0:
+            climb(net, float(settings["sam_rho"]), lambda step=step: batch_loss(net, settings, data, randomness, step))
         clip(net, float(settings["clip_norm"]))
         for weight in net.penalised():
             gradient_of(weight).add_(weight.detach(), alpha=float(settings["l2"]))
@@ -140,6 +142,21 @@ def batch_loss(net: PlainNet, settings: Settings, data: PlainData, randomness: R
     if data.weight is not None:
         losses = losses * data.weight[rows]
     return losses.mean()
+
+
+def climb(net: PlainNet, rho: float, loss: Callable[[], Tensor]) -> None:
+    """Replace the gradient by that at the weights moved by rho along it."""
+    weights = list(net.parameters())
+    before = [weight.detach().clone() for weight in weights]
+    norm = math.sqrt(sum(float(gradient_of(weight).double().square().sum()) for weight in weights))
+    with torch.no_grad():
+        for weight in weights:
+            weight.add_(gradient_of(weight), alpha=rho / (norm + 1e-12))
+    net.zero_grad()
+    loss().backward()
+    with torch.no_grad():
+        for weight, value in zip(weights, before, strict=True):
+            weight.copy_(value)
 
 
 def gradient_of(weight: nn.Parameter) -> Tensor:

@@ -13,6 +13,7 @@ NAMES = {
     "l1": "L1",
     "l2": "L2",
     "clip_norm": "gradient clipping",
+    "sam_rho": "sharpness-aware minimization",
     "lambda_l1": "L1",
     "lambda_l2": "L2",
     "num_leaves": "leaves",

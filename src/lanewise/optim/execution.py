@@ -18,9 +18,12 @@ FUSED_FROM = 4096
 FUSED_SLOTS = 2
 """Slots from which it does: a rule of one or two operations has nothing to fuse."""
 
+SMALLEST = 1e-12
+"""Added to the norm of a gradient, which may be zero."""
+
 
 class LaneOptimizer:
-    """Per-lane optimization of a stack: rule, schedule, penalties, clipping.
+    """Per-lane optimization of a stack: rule, schedule, penalties, clipping, sharpness-aware minimization.
 
     ``length`` is the number of steps of a full training, over which the schedules run. Order of a
     step: clip the gradient, add L2, decay, update, shrink by L1.
@@ -35,10 +38,11 @@ class LaneOptimizer:
         values = buffer.values
         self._buffer = buffer
         self._penalised = buffer.layout.penalised
-        column = lambda name: torch.tensor(  # noqa: E731  # read four times, here only
+        column = lambda name: torch.tensor(  # noqa: E731  # read here only
             [lane.candidate.number(name) for lane in roster], dtype=torch.float64
         )
-        self._l1, self._l2, self._clip = column("l1"), column("l2"), column("clip_norm")
+        self._l1, self._l2, self._clip, self._rho = map(column, ("l1", "l2", "clip_norm", "sam_rho"))
+        self.climbs = bool((self._rho > 0).any())
         self._rate_factor = torch.ones(len(roster), dtype=torch.float64)
         # Steps behind each lane's state: a lane that was rewound has taken fewer than the stack.
         self._steps = torch.zeros(len(roster), dtype=torch.float64)
@@ -76,6 +80,25 @@ class LaneOptimizer:
         for block in self._blocks:
             block.hyper["lr"] = block.peak * rates[block.rows]
             self._update(block)
+        self._buffer.refresh()
+
+    def climb(self) -> Tensor:
+        """Move each lane that has a ``sam_rho`` by ``sam_rho g / |g|``, g being its gradient; returns the old values.
+
+        That is where the loss around the weights is largest, to first order; the gradient taken there leads to
+        flat minima (Foret et al. 2021). Lanes without a ``sam_rho`` stay where they are, to the bit.
+        """
+        values, gradients = self._buffer.values, self._buffer.gradients
+        before = values.clone()
+        norms = torch.linalg.vector_norm(gradients, dim=1, dtype=torch.float64)
+        moved = torch.addcmul(values, gradients, rowwise(self._rho / (norms + SMALLEST), gradients))
+        values.copy_(torch.where(rowwise(self._rho, values) > 0, moved, values))
+        self._buffer.refresh()
+        return before
+
+    def come_back(self, before: Tensor) -> None:
+        """Put the weights back that :meth:`climb` returned."""
+        self._buffer.values.copy_(before)
         self._buffer.refresh()
 
     def _clip_gradients(self) -> None:
