@@ -84,6 +84,12 @@ def leaves_of(rule: Rule, layout: BufferLayout, values: Tensor) -> dict[str, Ten
     return {"": values}
 
 
+def state_elements(rule: Rule, layout: BufferLayout) -> int:
+    """How many numbers the slots of one lane hold; nothing is allocated."""
+    leaves = leaves_of(rule, layout, torch.empty(1, layout.width, device="meta")).values()
+    return sum(slot.start(leaf).numel() for leaf in leaves for slot in rule.slots)
+
+
 def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffer) -> Block:
     """A block with its state as before the first step."""
     hyper = {

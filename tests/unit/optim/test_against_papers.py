@@ -14,8 +14,10 @@ from lanewise.errors import UsageError
 from lanewise.lanes.buffer import BufferLayout, LaneBuffer, Parameter
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane, Roster
+from lanewise.optim.blocks import lane_block, state_elements
 from lanewise.optim.drop_in import EvaluatingDropIn
 from lanewise.optim.execution import LaneOptimizer
+from lanewise.optim.registry import RULES
 
 LAYOUT = BufferLayout.of(
     [
@@ -335,3 +337,11 @@ def test_sam_is_copied_saved_and_refuses_what_it_cannot_do() -> None:
         optimizer.step()
     with pytest.raises(UsageError, match="must be an optimizer class of"):
         ours.SAM([weight], lr=0.1, base=torch.optim.SGD)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_size_of_the_state_is_known_beforehand(name: str) -> None:
+    candidate = Candidate(id="a", model="linear", optimizer=name, settings={})
+    buffer = LaneBuffer(LAYOUT, torch.ones(1, LAYOUT.width))
+    block = lane_block(RULES[name], slice(0, 1), [Lane(candidate=candidate, fold=0, seed=0)], buffer)
+    assert state_elements(RULES[name], LAYOUT) == sum(slot.numel() for slot in block.slots.values())

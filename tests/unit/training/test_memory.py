@@ -51,3 +51,12 @@ def test_more_lanes_take_more_memory_in_proportion() -> None:
 def test_folds_count_where_candidates_are_confirmed() -> None:
     plan, builder = race(4)
     assert predicted_bytes(replace(plan, folds=10), builder) > predicted_bytes(plan, builder)
+
+
+def test_a_rule_that_remembers_more_takes_more() -> None:
+    base, found = resident_bytes(), []
+    for optimizer in ("adamw", "ademamix", "soap"):
+        plan, builder = race(4)
+        candidates = tuple(replace(candidate, optimizer=optimizer) for candidate in plan.candidates)
+        found.append(predicted_bytes(replace(plan, candidates=candidates), builder) - base)
+    assert found == sorted(set(found))
