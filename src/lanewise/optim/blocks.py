@@ -85,8 +85,8 @@ def leaves_of(rule: Rule, layout: BufferLayout, values: Tensor) -> dict[str, Ten
 
 
 def state_elements(rule: Rule, layout: BufferLayout) -> int:
-    """How many numbers the slots of one lane hold; nothing is allocated."""
-    leaves = leaves_of(rule, layout, torch.empty(1, layout.width, device="meta")).values()
+    """How many numbers the slots of one lane hold; they are made for a moment (meta tensors load half of torch)."""
+    leaves = leaves_of(rule, layout, torch.zeros(1, layout.width)).values()
     return sum(slot.start(leaf).numel() for leaf in leaves for slot in rule.slots)
 
 
