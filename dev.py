@@ -28,8 +28,8 @@ def python_of_venv() -> Path:
 
 
 def install(python: Path, *, development: bool) -> None:
-    """Install the package, editable, and for development its tools."""
-    packages = ["-e", str(ROOT)]
+    """Install the package, editable, and for development its tools and the frameworks its optimizers are tried in."""
+    packages = ["-e", f"{ROOT}[interop]" if development else str(ROOT)]
     if development:
         groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
         packages += groups["dev"]

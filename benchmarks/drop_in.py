@@ -34,8 +34,31 @@ PAIRS: dict[str, tuple[Make, dict[str, Make]]] = {
         {"foreach": lambda p: torch.optim.RMSprop(p, lr=1e-3, foreach=True)},
     ),
     "Lion": (lambda p: ours.Lion(p, lr=1e-3), {}),
+    "Adagrad": (
+        lambda p: ours.Adagrad(p, lr=1e-3),
+        {
+            "foreach": lambda p: torch.optim.Adagrad(p, lr=1e-3, foreach=True),
+            "fused": lambda p: torch.optim.Adagrad(p, lr=1e-3, fused=True),
+        },
+    ),
+    "AMSGrad": (
+        lambda p: ours.AMSGrad(p, lr=1e-3),
+        {
+            "foreach": lambda p: torch.optim.Adam(p, lr=1e-3, amsgrad=True, foreach=True),
+            "fused": lambda p: torch.optim.Adam(p, lr=1e-3, amsgrad=True, fused=True),
+        },
+    ),
+    **{
+        name: (
+            lambda p, name=name: getattr(ours, name)(p, lr=1e-3),
+            {"foreach": lambda p, name=name: getattr(torch.optim, name)(p, lr=1e-3, foreach=True)},
+        )
+        for name in ("Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD")
+    },
 }
 """Ours, and torch's own where it has the rule."""
+
+USUAL = "AdamW,Momentum,RMSprop,Lion"
 
 TENSOR = 1_000
 """Elements of each of many tensors."""
@@ -96,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sizes", default="1e4,1e6,1e8")
-    parser.add_argument("--only", default=",".join(PAIRS), help="rules, separated by commas")
+    parser.add_argument("--only", default=USUAL, help=f"rules, separated by commas: {', '.join(PAIRS)}")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -7,6 +7,8 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ``load``                  a finished run as a :class:`Fit`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
 ``LanewiseRegressor``
+``minimize``              a function, bounds and constraints in, a :class:`Solution` out; ``Equality``
+                          and ``Inequality`` state constraints
 ``LanewiseError``         the base of all errors raised on purpose, see :mod:`lanewise.errors`
 ========================  ============================================================
 """
@@ -29,15 +31,21 @@ from lanewise.errors import (
 if TYPE_CHECKING:
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
     from lanewise.experiment import Fit, fit, load, resume
+    from lanewise.solvers.constraints import Equality, Inequality
+    from lanewise.solvers.minimizing import minimize
+    from lanewise.solvers.solution import Solution
 
 __all__ = [
     "ConfigError",
     "DataError",
+    "Equality",
     "Fit",
+    "Inequality",
     "Interrupted",
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "Solution",
     "StoreError",
     "TrainingError",
     "UsageError",
@@ -45,15 +53,20 @@ __all__ = [
     "__version__",
     "fit",
     "load",
+    "minimize",
     "resume",
 ]
 
 _HOMES = {
+    "Equality": "lanewise.solvers.constraints",
     "Fit": "lanewise.experiment",
+    "Inequality": "lanewise.solvers.constraints",
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
+    "Solution": "lanewise.solvers.solution",
     "fit": "lanewise.experiment",
     "load": "lanewise.experiment",
+    "minimize": "lanewise.solvers.minimizing",
     "resume": "lanewise.experiment",
 }
 """Where the names are that load torch or scikit-learn, which take seconds."""

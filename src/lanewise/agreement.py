@@ -1,21 +1,41 @@
 """Whether what was asked for fits the table: found out before anything is trained."""
 
-from lanewise.errors import UsageError
+from lanewise.data.read_options import memory_bytes
+from lanewise.errors import DataError, UsageError
 from lanewise.metrics import resolve_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.training.problem import Problem
 from lanewise.training.proposals import SOLVER
 
+MEMORY_SHARE = 0.8
+"""Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""
+
 
 def check_agreement(problem: Problem, settings: FitSettings) -> None:
-    """``UsageError`` where settings name something that does not exist, or that this table cannot have."""
+    """``UsageError`` where settings name something that does not exist, or that this table cannot have.
+
+    ``DataError`` where the rows, prepared for every fold, do not fit into memory.
+    """
+    _check_memory(problem)
     _check_optimizers(settings)
     _check_threshold(problem, settings)
     rows = len(problem.train)
     if settings.folds is not None and settings.folds > rows:
         message = f"folds must be at most {rows:,}, the number of training rows, got {settings.folds}"
         raise UsageError(message)
+
+
+def _check_memory(problem: Problem) -> None:
+    rows, features, folds = len(problem.y), problem.width.dense + len(problem.width.levels), len(problem.folds)
+    needed, there = 4 * rows * features * folds, memory_bytes()  # float32
+    if needed > MEMORY_SHARE * there:
+        message = (
+            f"{problem.dataset.source} does not fit: {rows:,} rows of {features:,} features, prepared for each of "
+            f"{folds} folds, take {needed / 1e9:,.1f} GB, and this machine has {there / 1e9:,.1f} GB; "
+            "leave out columns (drop) or rows, or ask for fewer folds"
+        )
+        raise DataError(message)
 
 
 def _check_optimizers(settings: FitSettings) -> None:

@@ -9,6 +9,7 @@
     |   `-- DataError             a file, a column, a row
     |-- TrainingError             every lane of a race was lost
     |-- StoreError                the run store or a model file failed or was damaged
+    |   `-- UnavailableError      exit code 2: the folder for runs is not usable, or a run is at work elsewhere
     `-- Interrupted               Ctrl-C or SIGTERM; exit code 130, partial results kept
 
 A message says what was given, what is allowed, and what to do; it never needs a traceback.
@@ -47,6 +48,12 @@ class TrainingError(LanewiseError):
 
 class StoreError(LanewiseError):
     """The run store or a model file failed or is damaged."""
+
+
+class UnavailableError(StoreError):
+    """Nothing failed: the folder for runs cannot be used, or another process works on the run."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class Interrupted(LanewiseError):

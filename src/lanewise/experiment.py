@@ -124,6 +124,7 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
         settings.setdefault("target", _example(source).target)
     wanted = checked(settings)
     watcher = watcher or Silent()
+    command = command or _call(source, settings)
     with RunStore.open() as store:
         config: dict[str, Any] = {"source": _lasting(source), "settings": wanted.model_dump(mode="json")}
         config["settings"]["test"] = _lasting(wanted.test)
@@ -136,6 +137,16 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
             if not isinstance(source, str) or source == "-":
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
             return _execute(store, run, problem, wanted, watcher)
+
+
+def _call(source: object, settings: Mapping[str, Any]) -> str:
+    """The call that repeats a fit; a table in memory is called ``table``.
+
+    >>> _call("houses.csv", {"target": "price", "budget": "60s"}), _call({"a": [1]}, {"target": "a"})
+    ("lanewise.fit('houses.csv', target='price', budget='60s')", "lanewise.fit(table, target='a')")
+    """
+    table = repr(str(source)) if isinstance(source, (str, Path)) else "table"
+    return f"lanewise.fit({', '.join([table, *(f'{name}={value!r}' for name, value in settings.items())])})"
 
 
 def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
@@ -271,9 +282,19 @@ def _stages(
         seconds=time.monotonic() - started,
         before=before,
     )
-    document = finite_or_null(compose(stage))
-    write_atomically(run.report, render(document).encode())
+    document = _reported(run, finite_or_null(compose(stage)))
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)
+
+
+def _reported(run: Run, document: dict[str, Any]) -> dict[str, Any]:
+    """The document, its report drawn; with a warning where it could not be: the model is sound all the same."""
+    try:
+        page = render(document)
+    except Exception as error:
+        said = f"the report could not be drawn ({type(error).__name__}: {error}); lanewise report tries again"
+        return {**document, "warnings": [*document["warnings"], said]}
+    write_atomically(run.report, page.encode())
+    return document
 
 
 def _problem(dataset: Dataset, settings: FitSettings) -> Problem:

@@ -137,7 +137,7 @@ def response(loss: str, outputs: Tensor) -> Tensor:
     """Predictions from raw ``outputs [..., B, C]``: means ``[..., B, 1]`` or class probabilities ``[..., B, K]``.
 
     Hinge outputs are margins, not log-odds; their logistic transform orders rows rightly but is
-    not calibrated, which is left to the caller.
+    not calibrated, which is left to `lanewise.training.calibration`.
     """
     if loss in ("squared", "huber"):
         return outputs

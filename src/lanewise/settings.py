@@ -177,11 +177,17 @@ def checked(values: Mapping[str, Any], *, places: Mapping[str, str] | None = Non
         return FitSettings(**values)
     except ValidationError as error:
         problems = error.errors()
-    lines = [_line(problem, places or {}) for problem in problems]
+    lines = [_line(problem, places or {}) for problem in _told_once(problems)]
     message = lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines)
     if any(problem["type"] == "extra_forbidden" for problem in problems):
         message += f"; the settings are {', '.join(sorted(FitSettings.model_fields))}"
     raise ConfigError(message)
+
+
+def _told_once(problems: list[Any]) -> list[Any]:
+    """One problem for each name given: a list whose names are all unknown is not said to be empty as well."""
+    unknown = {problem["loc"][:1] for problem in problems if problem["type"] == "literal_error"}
+    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"][:1] not in unknown]
 
 
 _WORDS = {

@@ -34,6 +34,7 @@ from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.race import Confirmed, Pulse, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted, refit
+from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.team_pool import TeamPool
 from lanewise.training.teams import DTYPES, Seats, TeamBuilder
@@ -41,6 +42,9 @@ from lanewise.training.tree_pool import TreePool
 
 WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 20.0, 500
 """Budgets from which stacks train in processes of their own: a process takes two seconds to load torch."""
+
+FEWEST_FOLDS = 3
+"""Folds from which the one that the screen looked at is left out where candidates are judged."""
 
 
 class Watcher(Protocol):
@@ -104,7 +108,13 @@ def train(
     ):
         data, seats = _seated(data, teams)
         builder = TeamBuilder(
-            data=data, lengths=usual_length(len(problem.train)), workers=workers, stop=stop, pool=trees
+            data=data,
+            lengths=usual_length(len(problem.train)),
+            workers=workers,
+            stop=stop,
+            pool=trees,
+            seats=seats,
+            selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
         policy = Halving()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
@@ -117,7 +127,6 @@ def train(
                 lengths=plan.lengths,
                 compute=DTYPES[plan.precision],
                 widths=plan.widths,
-                seats=seats,
             ),
             policy=policy,
             metric=problem.metric,
@@ -131,7 +140,8 @@ def train(
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
-        final = replace(race, builder=replace(race.builder, data=whole, seats=seats))
+        selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
+        final = replace(race, builder=replace(race.builder, data=whole, seats=seats, selections=selections))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
@@ -218,7 +228,7 @@ def usual_budget(problem: Problem) -> float:
 
 def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettings) -> Choice:
     """The winner by evidence, its corrected score, and whether an ensemble takes its place."""
-    rows = np.sort(np.concatenate([fold.valid for fold in problem.folds]))
+    rows = judged_rows(problem, plan)
     contenders = tuple(
         Contender(
             id=item.candidate.id,
@@ -236,7 +246,8 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         "clusters": None if problem.clusters is None else problem.clusters[rows],
     }
     selection = select(contenders, **evidence)
-    corrected = corrected_score(contenders, **evidence)
+    trained_rows = float(np.mean([len(fold.train) for fold in problem.folds]))
+    corrected = corrected_score(contenders, trained_rows=trained_rows, **evidence)
     weights = {selection.winner: 1.0}
     ensemble = None
     if settings.ensemble != "never" and len(contenders) > 1:
@@ -255,6 +266,22 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
     )
 
 
+def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
+    """The rows that candidates are chosen and scored on: held out by a fold, not by the one that the screen looked at.
+
+    Who survives a screen did well on its fold by luck too, so the scores there are too good. It counts all the same
+    where there was no screen, where only two folds are, or where a class would be missing without it.
+    """
+    every = [fold.valid for fold in problem.folds]
+    rows = np.sort(np.concatenate(every))
+    if not plan.rungs or len(every) < FEWEST_FOLDS:
+        return rows
+    unseen = np.sort(np.concatenate(every[1:]))
+    if problem.task.is_classification and len(np.unique(problem.y[unseen])) < len(np.unique(problem.y[rows])):
+        return rows
+    return unseen
+
+
 def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
     """The members of the model, and the default to compare with on the test rows."""
     return [item for item in result.confirmed if item.candidate.id in choice.weights or item.candidate.is_default]
@@ -269,12 +296,11 @@ def _predictor(
         for fitted in refitted[name].members
     )
     out_of_fold = mixed(choice)
-    y, weight = problem.y[choice.rows], None if problem.weight is None else problem.weight[choice.rows]
     cutoff, interval = None, None
     if problem.task.kind == "binary":
-        cutoff = _cutoff(problem, y, out_of_fold, weight, settings)
+        cutoff = _cutoff(problem, choice.rows, out_of_fold, settings)
     elif not problem.task.is_classification:
-        half = interval_half_width(y, out_of_fold, level=0.9)
+        half = interval_half_width(problem.y[choice.rows], out_of_fold, level=0.9)
         interval = Interval(level=0.9, half_width=half) if np.isfinite(half) else None
     predictor = Predictor(
         task=problem.task,
@@ -293,19 +319,14 @@ def mixed(choice: Choice) -> np.ndarray:
     return np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
 
 
-def _cutoff(
-    problem: Problem, y: np.ndarray, out_of_fold: np.ndarray, weight: np.ndarray | None, settings: FitSettings
-) -> Cutoff:
+def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, settings: FitSettings) -> Cutoff:
     """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric, else that of the race."""
+    y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
     asked = settings.threshold or problem.metric.name
     value = threshold_value(asked)
     if value is None:
         metric = resolve_metric(asked, problem.task.kind)
-        clusters = (
-            None
-            if problem.clusters is None
-            else problem.clusters[np.sort(np.concatenate([f.valid for f in problem.folds]))]
-        )
+        clusters = None if problem.clusters is None else problem.clusters[rows]
         return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
     return Cutoff(value=value, metric="", words=f"the threshold was stated: {value:g}", curve=())
 

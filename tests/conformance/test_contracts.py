@@ -4,18 +4,33 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from lanewise.models.base import StackedModel, Width
 from lanewise.models.linear import StackedLinear
 from lanewise.models.mlp import ACTIVATIONS, StackedMLP
 from lanewise.optim.leaves import Leaves, Scalar
+from lanewise.optim.proximal import SquaredL2
 from lanewise.optim.registry import RULES
 from lanewise.optim.rule import HyperValues, State
 from lanewise.optim.sgd import SGDRule
 from lanewise.search.halving import Halving
 from lanewise.search.never import NeverPrune
 from lanewise.search.policy import Decision, Policy, Standing
-from lanewise.testing import check_policy, check_rule, check_stacked_model
+from lanewise.solvers.augmented_lagrangian import AugmentedLagrangian
+from lanewise.solvers.bfgs import BFGS
+from lanewise.solvers.conjugate_gradient import ConjugateGradient
+from lanewise.solvers.descent import Descent, DescentState
+from lanewise.solvers.gauss_newton import GaussNewton
+from lanewise.solvers.lbfgs import LBFGS
+from lanewise.solvers.levenberg_marquardt import LevenbergMarquardt
+from lanewise.solvers.limited_memory import LimitedMemory
+from lanewise.solvers.newton import Newton
+from lanewise.solvers.newton_cg import NewtonCG
+from lanewise.solvers.proximal_gradient import ProximalGradient
+from lanewise.solvers.rule_steps import RuleSteps
+from lanewise.solvers.solver import Objective, Solver
+from lanewise.testing import check_policy, check_rule, check_solver, check_stacked_model
 
 PLAIN = Width(dense=4, levels=(), outputs=3)
 EMBEDDED = Width(dense=4, levels=(5, 3), outputs=2)
@@ -35,6 +50,16 @@ MODELS: dict[str, tuple[Width, Callable[[Width], StackedModel]]] = {
     "mlp without categories": (PLAIN, lambda width: StackedMLP(width, hidden=20, depth=3)),
 }
 
+DIRECTIONS = (BFGS(), LimitedMemory(), ConjugateGradient(), Newton(), NewtonCG(), GaussNewton())
+SOLVERS: dict[str, Callable[[], Solver]] = {
+    **{f"descent {one.name}": lambda d=one: Descent(direction=d) for one in DIRECTIONS},
+    "lbfgs": LBFGS,
+    "levenberg-marquardt": LevenbergMarquardt,
+    "proximal gradient": lambda: ProximalGradient(penalty=SquaredL2(0.0), tolerance=1e-7),
+    "gradient descent": lambda: RuleSteps(rule=RULES["gd"], hyper={"lr": 0.02}, max_evaluations=100_000),
+    "augmented lagrangian": lambda: AugmentedLagrangian(descent=Descent(direction=BFGS())),
+}
+
 
 @pytest.mark.parametrize("name", RULES)
 def test_rules(name: str) -> None:
@@ -50,6 +75,11 @@ def test_policies(policy: Policy) -> None:
 def test_stacked_models(name: str) -> None:
     width, build = MODELS[name]
     check_stacked_model(lambda: build(width), dense=width.dense, levels=width.levels)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_solvers(name: str) -> None:
+    check_solver(SOLVERS[name])
 
 
 class _Climbs(SGDRule):
@@ -106,3 +136,35 @@ def test_a_broken_rule_is_caught(words: str) -> None:
 def test_a_broken_policy_is_caught() -> None:
     with pytest.raises(AssertionError, match="drops the best"):
         check_policy(_DropsTheBest())
+
+
+class _GivesUpEarly(Descent):  # pyright: ignore[reportGeneralTypeIssues]  # broken on purpose
+    def init(self, points: Tensor, objective: Objective) -> DescentState:
+        state = super().init(points, objective)
+        state.tolerance += 1.0
+        return state
+
+
+class _AveragesRows(Descent):  # pyright: ignore[reportGeneralTypeIssues]  # see above
+    def step(self, state: DescentState, objective: Objective) -> None:
+        super().step(state, objective)
+        state.directions += 1e-6 * state.directions.mean(0)
+
+
+class _EvaluatesAll(Descent):  # pyright: ignore[reportGeneralTypeIssues]  # see above
+    def step(self, state: DescentState, objective: Objective) -> None:
+        super().step(state, objective)
+        objective(state.points, state.problems)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (_GivesUpEarly, "away from the minimum"),
+        (_AveragesRows, "a row ends elsewhere|iterations depend|nan spread"),
+        (_EvaluatesAll, "evaluates rows that have finished"),
+    ],
+)
+def test_a_broken_solver_is_caught(broken: type[Descent], words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_solver(lambda: broken(direction=BFGS()))

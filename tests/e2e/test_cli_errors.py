@@ -178,11 +178,13 @@ def test_without_a_store_the_error_says_how_to_begin(cli, folder):
     assert not (folder / "none").exists()
 
 
-def test_a_store_that_cannot_be_used_is_a_failure(cli, folder, quick):
+@pytest.mark.parametrize("place", ["home", "home/below", "x" * 300])
+def test_a_folder_for_runs_that_cannot_be_used_is_a_mistake(cli, folder, quick, place):
     (folder / "home").write_text("a file")
-    ended = cli("fit", "good.csv", "--target", "y", *quick, folder=folder, home=folder / "home")
-    assert ended.code == 3
-    one_line(ended.err)
+    for arguments in (["fit", "good.csv", "--target", "y", *quick], ["runs"]):
+        ended = cli(*arguments, folder=folder, home=folder / place)
+        assert ended.code == 2
+        assert "Errno" not in one_line(ended.err)
 
 
 def test_a_damaged_model_is_refused_and_a_missing_one_too(cli, folder, finished):

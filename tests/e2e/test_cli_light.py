@@ -43,6 +43,33 @@ def test_light_commands_load_nothing_of_weight(cli, folder, finished, arguments)
     assert loaded(cli, folder, *arguments, home=finished["home"]) == []
 
 
+def test_a_table_that_is_not_there_is_told_before_anything_of_weight_is_loaded(cli, folder, finished):
+    code = (
+        "import sys\nfrom lanewise.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    print(ended.code, 'torch' in sys.modules)"
+    )
+    for arguments in (["fit", "nowhere.csv", "--target", "y"], ["predict", "last", "nowhere.csv"],
+                      ["fit", "good.csv", "--target", "y", "--test", "nowhere.csv"]):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=cli.variables(home=finished["home"]),
+        )
+        assert done.stdout == "2 False\n"
+        assert done.stderr == "lanewise: no file nowhere.csv: check the path\n"
+
+
+def test_the_package_runs_as_a_module(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "lanewise", "--version"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("lanewise, version ")
+
+
 def test_show_loads_rich_for_its_summary_and_no_more(cli, folder, finished):
     assert loaded(cli, folder, "show", home=finished["home"]) == ["rich"]
 

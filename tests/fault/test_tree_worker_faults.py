@@ -95,13 +95,13 @@ def test_a_killed_worker_is_replaced_and_its_lanes_trained_again_to_the_same_bit
     expected = {}
     for name in "abcd":
         (at_rung,) = pool.advance(name, 10, predict_at=[10])
-        expected[name] = at_rung, pool.digest(name), pool.train_score(name)
+        expected[name] = at_rung, pool.digest(name), pool.train_predictions(name)
     before = pool.process_ids()
     victim = pool.worker_of("a")
     kill(before[victim])
     for name in "abcd":  # lanes that are read, not trained on, come back as well
         assert pool.digest(name) == expected[name][1]
-        np.testing.assert_array_equal(pool.train_score(name), expected[name][2])
+        np.testing.assert_array_equal(pool.train_predictions(name), expected[name][2])
         np.testing.assert_array_equal(pool.predict(name, VALID), expected[name][0])
     after = pool.process_ids()
     assert after[victim] != before[victim]

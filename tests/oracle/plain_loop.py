@@ -1,7 +1,7 @@
 """The training loop of the oracle: one net, ``torch.optim``, one step after another.
 
-The order of a step: gradient; clip all of it together; l2; the optimizer of torch at the rate of the
-schedule; l1 by soft-thresholding at the rate that each coordinate was moved with.
+The order of a step: gradient; clip its units, its entries, all of it together; l2; the optimizer of torch at the rate
+of the schedule; l1 by soft-thresholding at the rate that each coordinate was moved with.
 """
 
 import copy
@@ -51,19 +51,35 @@ class Rewind:
     factor: float
 
 
+def one_cycle(after: int, left: int) -> float:
+    """From 0.04 to 1 at step 0.3 n - 1, and down to 4e-6 at step n - 1, by halves of a wave."""
+    top = 0.3 * left - 1
+    low, way = (0.04, after / top) if after <= top else (4e-6, (left - 1 - after) / (left - 1 - top))
+    return low + (1 - low) * (1 - math.cos(math.pi * way)) / 2
+
+
+# The share of the steps after the warm-up, the steps so far, and how many there are: the defaults of each schedule.
+FORMULAS: Mapping[str, Callable[[float, int, int], float]] = {
+    "constant": lambda progress, after, left: 1.0,
+    "linear": lambda progress, after, left: 1 - progress,
+    "cosine": lambda progress, after, left: (1 + math.cos(math.pi * progress)) / 2,
+    "exponential": lambda progress, after, left: 0.01**progress,
+    "step": lambda progress, after, left: 0.1 ** math.floor(after / (left / 3)),
+    "polynomial": lambda progress, after, left: (1 - progress) ** 2,
+    "inverse_square_root": lambda progress, after, left: 1 / math.sqrt(1 + after / max(left / 10, 1)),
+    "one_cycle": lambda progress, after, left: one_cycle(after, left),
+    "warm_restarts": lambda progress, after, left: (1 + math.cos(math.pi * (4 * progress % 1))) / 2,
+    "stable_decay": lambda progress, after, left: 1 - math.sqrt(max(0.0, after - 0.8 * left) / (0.2 * left)),
+}
+
+
 def rate_factor(schedule: str, warmup: float, step: int, length: int) -> float:
     """The share of the peak learning rate at ``step``, counted from 0."""
     climb = round(warmup * length)
-    if step < climb:
-        return (step + 1) / climb
-    progress = (step - climb) / max(length - climb, 1)
-    if schedule == "constant":
-        return 1.0
-    if schedule == "linear":
-        return 1 - progress
-    if schedule == "cosine":
-        return (1 + math.cos(math.pi * progress)) / 2
-    raise AssertionError(schedule)
+    left = max(length - climb, 1)
+    if step < climb:  # to where the schedule begins
+        return (step + 1) / climb * FORMULAS[schedule](0.0, 0, left)
+    return FORMULAS[schedule]((step - climb) / left, step - climb, left)
 
 
 def optimizer_of(rule: str, net: PlainNet, settings: Settings, noise: Noise) -> torch.optim.Optimizer:
@@ -122,6 +138,8 @@ def train_alone(
         batch_loss(net, settings, data, randomness, step).backward()
         if float(settings.get("sam_rho", 0.0)) > 0:
             climb(net, float(settings["sam_rho"]), lambda step=step: batch_loss(net, settings, data, randomness, step))
+        clip_units(net, float(settings.get("clip_adaptive", 0.0)))
+        clip_entries(net, float(settings.get("clip_value", 0.0)))
         clip(net, float(settings["clip_norm"]))
         for weight in net.penalised():
             gradient_of(weight).add_(weight.detach(), alpha=float(settings["l2"]))
@@ -162,6 +180,24 @@ def climb(net: PlainNet, rho: float, loss: Callable[[], Tensor]) -> None:
 def gradient_of(weight: nn.Parameter) -> Tensor:
     assert weight.grad is not None
     return weight.grad
+
+
+def clip_units(net: PlainNet, clipping: float) -> None:
+    """Shorten the gradient of each output's weights to ``clipping`` times their length; biases as one; 0 leaves it."""
+    for weight in net.parameters() if clipping > 0 else ():
+        units = range(len(weight)) if weight.dim() > 1 else [...]
+        for unit in units:
+            gradient, own = gradient_of(weight)[unit], weight.detach()[unit]
+            limit = clipping * max(math.sqrt(float(own.square().sum())), 1e-3)
+            norm = math.sqrt(float(gradient.square().sum()))
+            if norm > limit:
+                gradient.mul_(limit / norm)
+
+
+def clip_entries(net: PlainNet, limit: float) -> None:
+    """Bound every entry of the gradient; 0 leaves it."""
+    for weight in net.parameters() if limit > 0 else ():
+        torch.nn.utils.clip_grad_value_(weight, limit)
 
 
 def clip(net: PlainNet, limit: float) -> None:

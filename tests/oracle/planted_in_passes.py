@@ -74,11 +74,11 @@ def label_smoothing_of_the_neighbour(patch: Patch) -> None:
 
 @planted
 def two_lanes_are_swapped_in_one_view(patch: Patch) -> None:
-    def swapped(step: Any, self: LaneOptimizer) -> None:
+    def swapped(step: Any, self: LaneOptimizer, losses: Tensor) -> None:
         views = self._buffer.layout.views(self._buffer.gradients)
         bias = views["bias" if "bias" in views else "head.bias"]
         bias[:2] = bias[:2].flip(0)
-        step(self)
+        step(self, losses)
 
     around(patch, LaneOptimizer, "step", swapped)
 

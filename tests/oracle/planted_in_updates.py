@@ -34,9 +34,9 @@ def schedule_is_one_step_ahead(patch: Patch) -> None:
 
 @planted
 def warmup_starts_at_zero(patch: Patch) -> None:
-    def late(factors: Any, name: str, steps: Tensor, length: int, warmup: float) -> Tensor:
-        climb = round(warmup * length)
-        whole = factors(name, steps, length, warmup)
+    def late(factors: Any, name: str, steps: Tensor, length: int, *rest: Any) -> Tensor:
+        climb = round(rest[0] * length)
+        whole = factors(name, steps, length, *rest)
         return torch.where(steps < climb, steps / max(climb, 1), whole)
 
     around(patch, execution, "factors", late)
@@ -51,7 +51,7 @@ def schedules_are_those_of_the_neighbours(patch: Patch) -> None:
 def clipping_looks_at_the_whole_stack(patch: Patch) -> None:
     def together(self: LaneOptimizer) -> None:
         gradients = self._buffer.gradients
-        limit = rowwise(self._clip, gradients)
+        limit = rowwise(self._clipping.norm, gradients)
         norm = torch.linalg.vector_norm(gradients)
         gradients.mul_(torch.where((limit > 0) & (norm > limit), limit / norm, torch.ones_like(limit)))
 
@@ -60,12 +60,12 @@ def clipping_looks_at_the_whole_stack(patch: Patch) -> None:
 
 @planted
 def clipping_comes_after_l2(patch: Patch) -> None:
-    def late(step: Any, self: LaneOptimizer) -> None:
+    def late(step: Any, self: LaneOptimizer, losses: Tensor) -> None:
         penalised = self._penalised
         weights = self._buffer.values[:, :penalised]
         self._buffer.gradients[:, :penalised].addcmul_(weights, rowwise(self._l2, weights))
         kept, self._l2 = self._l2, torch.zeros_like(self._l2)
-        step(self)
+        step(self, losses)
         self._l2 = kept
 
     around(patch, LaneOptimizer, "step", late)

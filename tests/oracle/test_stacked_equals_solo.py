@@ -12,6 +12,7 @@ import pytest
 import torch
 from covering import pairwise_design
 from lane_cases import BATCH, RULES, STRUCTURE, Race, Value, lane, race_data, rows_of
+from plain_loop import FORMULAS
 
 from lanewise.task import TaskKind
 
@@ -21,6 +22,7 @@ REGULARIZERS: Mapping[str, Mapping[str, Value]] = {
     "l2": {"l2": 0.1},
     "weight_decay": {"weight_decay": 0.1},
     "clip": {"clip_norm": 0.2},
+    "clip_value": {"clip_value": 0.02},
     "smoothing": {"label_smoothing": 0.2},
     "dropout": {"dropout": 0.3},
     "all": {
@@ -28,6 +30,7 @@ REGULARIZERS: Mapping[str, Mapping[str, Value]] = {
         "l2": 0.02,
         "weight_decay": 0.03,
         "clip_norm": 0.5,
+        "clip_value": 0.1,
         "label_smoothing": 0.1,
         "dropout": 0.2,
     },
@@ -72,6 +75,20 @@ def test_rule_with_every_regularizer(model: str, rule: str) -> None:
     Race(lanes=lanes, data=race_data()).check()
 
 
+@pytest.mark.parametrize("rule", ["momentum", "adamw"])
+@pytest.mark.parametrize(("model", "limit"), [("mlp", 0.05), ("linear", 20.0)])  # linear weights start at zero
+def test_adaptive_clipping(model: str, limit: float, rule: str) -> None:
+    settings: list[dict[str, Value]] = [{}, {"clip_norm": 0.3, "clip_value": 0.1}, {"layer_norm": True}]
+    lanes = [
+        lane(f"c{at}", model, rule, {"clip_adaptive": limit, **own}, fold=1 + at % 2, seed=at)
+        for at, own in enumerate(settings)
+        if model == "mlp" or "layer_norm" not in own
+    ]
+    Race(lanes=lanes[:2], data=race_data()).check()
+    if lanes[2:]:
+        Race(lanes=lanes[2:], data=race_data()).check()
+
+
 @pytest.mark.parametrize("model", STRUCTURE)
 def test_gradient_descent_on_folds_of_unlike_size(model: str) -> None:
     # 42, 39 and 39 training rows: all rows of a fold are its batch.
@@ -88,6 +105,15 @@ def test_schedule_and_warmup(schedule: str, length: int) -> None:
         for warmup in (0.0, 0.1, 0.5, 1.0)
     ]
     Race(lanes=lanes, data=race_data(), length=length).check()
+
+
+def test_the_other_schedules() -> None:
+    lanes = [
+        lane(f"{schedule}{warmup}", "linear", rule, schedule=schedule, warmup=warmup)
+        for schedule in sorted(set(FORMULAS) - {"constant", "linear", "cosine"})
+        for rule, warmup in (("momentum", 0.0), ("adamw", 0.1))
+    ]
+    Race(lanes=lanes, data=race_data()).check()
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])

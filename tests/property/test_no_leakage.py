@@ -29,6 +29,7 @@ from lanewise.selection import corrected_score
 from lanewise.settings import FitSettings, checked
 from lanewise.statistics import CorrectedScore, bootstrap_interval
 from lanewise.training import problem as problems
+from lanewise.training import proposals, selecting
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.race import Confirmed
@@ -242,6 +243,12 @@ def wandering_table(rng: np.random.Generator) -> pl.DataFrame:
     return frame[rng.permutation(rows).tolist()]
 
 
+def many_columns(rng: np.random.Generator, rows: int = 180) -> pl.DataFrame:
+    """300 columns for 180 rows: some of them look like the target on any rows."""
+    columns: dict[str, Any] = {f"number{place}": rng.normal(size=rows) for place in range(300)}
+    return pl.DataFrame({**columns, "y": target_of("binary", rows, rng)})
+
+
 # -- plants -------------------------------------------------------------------------------------------
 
 
@@ -264,6 +271,30 @@ def peeking_refit(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.sort(np.concatenate([train, test])), test
 
     monkeypatch.setattr(problems, "holdout", holdout)
+
+
+def peeking_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns are ranked on all rows, those that judge included."""
+    usual = dict(selecting.RANKINGS)
+
+    def peek(way: str) -> Callable[..., Any]:
+        def ranked(layout: Any, dense: Any, codes: Any, target: np.ndarray, rows: Any, **more: Any) -> Any:
+            return usual[way](layout, dense, codes, target, np.arange(len(target)), **more)
+
+        return ranked
+
+    monkeypatch.setattr(selecting, "RANKINGS", {way: peek(way) for way in usual})
+
+
+def only_selecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every linear candidate but the default reads a few of the columns."""
+    places = tuple(
+        (place, way, share)
+        for place, (way, share) in enumerate(
+            [("l1-path", 0.1), ("permutation", 0.1), ("l1-path", 0.05), ("permutation", 0.2)], 1
+        )
+    )
+    monkeypatch.setattr(proposals, "SELECTIONS", {"linear": places})
 
 
 def judged_where_chosen(*contenders: Any, y: Any, metric: Any, seed: int, **more: Any) -> CorrectedScore:
@@ -315,6 +346,20 @@ def test_peeking_is_seen_with_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "out of fold" in suspicions(races(wide_table, 6))
 
 
+def test_columns_chosen_by_noise_do_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_selecting(monkeypatch)
+    found = races(many_columns, 3)
+    confirmed = [item.candidate for one in found for item in one.trained.result.confirmed]
+    assert sum(candidate.settings["features"] != "all" for candidate in confirmed) >= 4
+    assert suspicions(found) == set()
+
+
+def test_columns_chosen_on_the_rows_that_judge_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_selecting(monkeypatch)
+    peeking_selection(monkeypatch)
+    assert suspicions(races(many_columns, 3)) >= {"out of fold", "corrected score", "test rows"}
+
+
 def test_repeated_rows_stay_on_one_side() -> None:
     found = races(repeated_table, 4)
     assert suspicions(found) == set()
@@ -360,21 +405,26 @@ def test_the_future_is_seen_where_days_are_shuffled() -> None:
     assert foresight(races(wandering_table, 6)) > SURE
 
 
-def choice_among_noise(seed: int, contenders: int = 40) -> tuple[Problem, Choice]:
-    """The choice between predictions that are all drawn at random."""
+def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) -> tuple[Problem, Choice]:
+    """The choice between predictions that are all drawn at random; of ``screened`` ones, the best on the first fold."""
     rng = np.random.default_rng([seed, 11])
     problem = pose(read(mixed_table("binary", rng)), Request(target="y", metric="roc_auc", folds=4, seed=seed))
     candidates = [
-        Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={}) for place in range(contenders)
+        Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={})
+        for place in range(max(contenders, screened))
     ]
     confirmed = []
     for candidate in candidates:
         chance = rng.uniform(size=len(problem.y))
         predictions = np.column_stack([1 - chance, chance])
         confirmed.append(Confirmed(candidate=candidate, predictions=predictions, stop=1.0, curve=(0.5,), seconds=1.0))
+    if screened:
+        rows = problem.folds[0].valid
+        scores = [problem.metric.score(problem.y[rows], item.predictions[rows]) for item in confirmed]
+        confirmed = [confirmed[place] for place in np.argsort(scores)[::-1][:contenders]]
     plan = Plan(
         candidates=tuple(candidates),
-        rungs=(),
+        rungs=(1.0,) if screened else (),
         confirm={"linear": contenders},
         folds=4,
         seeds=(seed,),
@@ -386,8 +436,8 @@ def choice_among_noise(seed: int, contenders: int = 40) -> tuple[Problem, Choice
     return problem, stages.choose(problem, plan, result, settings_of(seed))
 
 
-def lead_of_the_luckiest(count: int) -> float:
-    choices = [choice_among_noise(seed) for seed in range(count)]
+def lead_of_the_luckiest(count: int, **more: int) -> float:
+    choices = [choice_among_noise(seed, **more) for seed in range(count)]
     return lead_in_errors([lead_over_guess(problem, choice.corrected) for problem, choice in choices])
 
 
@@ -398,3 +448,13 @@ def test_the_luckiest_of_many_is_not_praised() -> None:
 def test_scoring_on_the_rows_that_chose_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "corrected_score", judged_where_chosen)
     assert lead_of_the_luckiest(6) > SURE
+
+
+def test_luck_on_the_fold_of_the_screen_is_not_praised() -> None:
+    assert abs(lead_of_the_luckiest(8, contenders=4, screened=400)) < SURE
+
+
+def test_scoring_on_the_fold_of_the_screen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = stages.judged_rows
+    monkeypatch.setattr(stages, "judged_rows", lambda problem, plan: usual(problem, replace(plan, rungs=())))
+    assert lead_of_the_luckiest(8, contenders=4, screened=400) > SURE

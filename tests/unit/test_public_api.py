@@ -12,11 +12,14 @@ import lanewise
 EXPORTED = [
     "ConfigError",
     "DataError",
+    "Equality",
     "Fit",
+    "Inequality",
     "Interrupted",
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "Solution",
     "StoreError",
     "TrainingError",
     "UsageError",
@@ -24,6 +27,7 @@ EXPORTED = [
     "__version__",
     "fit",
     "load",
+    "minimize",
     "resume",
 ]
 

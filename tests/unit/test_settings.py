@@ -89,6 +89,11 @@ def test_each_mistake_says_what_is_allowed(name, value, words):
     assert "\n" not in str(error.value)
 
 
+def test_names_that_are_all_unknown_are_not_said_to_be_missing_too():
+    with pytest.raises(ConfigError, match=r"^models must be lightgbm, mlp, linear or tree, got 'foo'$"):
+        checked({"target": "y", "models": "foo"})
+
+
 def test_all_mistakes_come_in_one_error_with_their_places():
     with pytest.raises(ConfigError, match=r"^4 settings are off: ") as error:
         checked({"folds": 1, "seed": -1, "zzz": 3}, places={"folds": "LANEWISE_FOLDS"})

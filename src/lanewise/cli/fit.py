@@ -9,7 +9,7 @@ import click
 
 from lanewise.cli.completion import complete_runs
 from lanewise.cli.options import SectionedCommand, section, stated_once
-from lanewise.cli.paths import check_output, copy_report
+from lanewise.cli.paths import check_output, check_source, copy_report
 
 TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
@@ -28,6 +28,22 @@ OPTIMIZERS = (
     "muon",
     "schedule_free_adamw",
     "dog",
+    "amsgrad",
+    "amsgradw",
+    "nadam",
+    "nadamw",
+    "radam",
+    "radamw",
+    "adamax",
+    "adagrad",
+    "adadelta",
+    "rmsprop_momentum",
+    "centred_rmsprop",
+    "centred_rmsprop_momentum",
+    "dampened_momentum",
+    "rprop",
+    "asgd",
+    "polyak",
     "schedule_free_sgd",
     "ademamix",
     "prodigy",
@@ -71,7 +87,7 @@ output = section("Output")
     "--threshold",
     metavar="METRIC|NUMBER",
     help="Two classes: the metric to choose the decision threshold by, or the threshold itself.",
-    usual="f1",
+    usual="that of the race; 0.5 where it judges probabilities",
 )
 @race(
     "--budget",
@@ -122,12 +138,14 @@ def fit(
     from lanewise.cli.layers import gather
 
     given = gather(source=source, report=report, options=options, config=config)
+    check_source(given.source)
+    check_source(given.settings.get("test"))
     if given.report is not None:
         check_output(given.report)
     from lanewise.cli.screen import Screen
     from lanewise.experiment import fit as run_fit
 
-    command = shlex.join(["lanewise", *sys.argv[1:]])
+    command = shlex.join(["lanewise", *sys.argv[1:], *given.more])
     with Screen(quiet=quiet) as screen:
         if given.words:
             screen.announce(given.words)

@@ -14,12 +14,16 @@ PREFIX = "LANEWISE_"
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a fit was told: its source, its settings, where to put the report, and ``words`` on where it was said."""
+    """What a fit was told: its source, its settings, where to put the report, and ``words`` on where it was said.
+
+    ``more`` are the arguments that say on the command line what was said elsewhere, so that it repeats the run.
+    """
 
     source: str
     settings: Mapping[str, Any]
     report: Path | None
     words: str
+    more: tuple[str, ...] = ()
 
 
 def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any], config: Path | None) -> Given:
@@ -38,6 +42,7 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
             raise ConfigError(message)
     variables = from_environment(os.environ)
     stated = {key: value for key, value in options.items() if value is not None}
+    more = [] if source or "source" not in own else [own["source"]]
     source = source or own.get("source")
     if source is None:
         message = "name a table to learn from: lanewise fit FILE --target COLUMN, or lanewise fit example:iris"
@@ -53,7 +58,20 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
         settings=settings,
         report=report or (Path(own["report"]) if "report" in own else None),
         words=f"also set: {', '.join(said)}" if said else "",
+        more=(*more, *(part for key in places for part in _argument(key, settings[key]))),
     )
+
+
+def _argument(name: str, value: object) -> tuple[str, str]:
+    """A setting as an option of the command line.
+
+    >>> _argument("class_weights", {"no": 1, "yes": 5}), _argument("models", ["linear", "tree"])
+    (('--class-weights', 'no=1,yes=5'), ('--models', 'linear,tree'))
+    """
+    if isinstance(value, Mapping):
+        value = [f"{key}={one}" for key, one in value.items()]
+    words = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return f"--{name.replace('_', '-')}", words
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lanewise.cli.completion import complete_runs
-from lanewise.cli.paths import check_output
+from lanewise.cli.paths import check_output, check_source
 
 if TYPE_CHECKING:
     from lanewise.data.contract import DataContract
@@ -32,6 +32,7 @@ def predict(run: str, source: str, *, output: Path | None) -> None:
     columns are prediction and, for classes, probability_<class>; for numbers low and high.
     """
     found = finished(run)
+    check_source(source)
     if output is not None:
         check_output(output)
     from lanewise.deploy.files import predict_file, read_rows, write_predictions

@@ -1,4 +1,4 @@
-"""Files that a command writes: refused before any work is done, written whole or not at all."""
+"""Files that a command reads or writes: refused before any work is done; written whole or not at all."""
 
 import os
 from pathlib import Path
@@ -18,6 +18,15 @@ def check_output(path: Path) -> None:
     else:
         return
     raise UsageError(message)
+
+
+def check_source(source: str | None) -> None:
+    """``DataError`` where a table is not there: said at once, not after seconds of loading torch."""
+    if source is None or source == "-" or source.startswith("example:") or os.path.lexists(source):
+        return
+    from lanewise.data.sources import missing_file
+
+    raise missing_file(source)
 
 
 def copy_report(report: Path, output: Path) -> Path:

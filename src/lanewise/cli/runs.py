@@ -100,11 +100,22 @@ def report(run: str, *, output: Path | None, open_it: bool) -> None:
     """
     found = _get(run)
     if not found.report.exists():
-        _refuse(found, "report")
+        if found.status != "done" or found.document is None:
+            _refuse(found, "report")
+        _draw(found)
     where = found.report if output is None else copy_report(found.report, output)
     click.echo(str(where))
     if open_it:
         click.launch(str(where))
+
+
+def _draw(run: "Run") -> None:
+    """Draw the report of a run again, from its document."""
+    from lanewise.reporting.report import render
+    from lanewise.storage.durable import write_atomically
+
+    assert run.document is not None
+    write_atomically(run.report, render(run.document).encode())
 
 
 def _get(reference: str) -> "Run":

@@ -7,6 +7,7 @@ import numpy as np
 
 from lanewise._version import __version__
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
+from lanewise.composing.selection_section import columns_read, reads_words, selection_section
 from lanewise.composing.stage import Stage, as_scored
 from lanewise.data.dataset import Dataset
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate
@@ -29,7 +30,7 @@ from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
-"""Training rows that the training score is taken on."""
+"""Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -74,6 +75,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "ensemble": ensemble_section(stage),
         "diagnosis": None if diagnosis is None else asdict(diagnosis),
         "importance": [asdict(one) for one in _importance(stage)],
+        "selection": selection_section(stage),
         "findings": [asdict(finding) for finding in problem.findings],
         "columns": _columns(problem),
         "threshold": _threshold(stage.cutoff),
@@ -172,6 +174,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         ties=() if choice.is_ensemble else tuple(ties),
         effects=(upshot,) if upshot else (),
         threshold=stage.cutoff.words if stage.cutoff else "",
+        reads=reads_words(stage),
     )
     return summary(outcome, problem.metric)
 
@@ -187,23 +190,30 @@ def _some(dataset: Dataset, rows: np.ndarray) -> Dataset:
 
 def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
     problem, choice = stage.problem, stage.choice
-    rng = np.random.default_rng(stage.settings.seed)
-    rows = np.sort(rng.permutation(problem.train)[:TRAIN_SAMPLE])
-    weight = None if problem.weight is None else problem.weight[rows]
-    train = problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
     item = next(one for one in stage.result.confirmed if one.candidate.id == choice.selection.winner)
     found = choice.corrected
-    # An ensemble is set beside its own out-of-fold score; it has no curve.
+    # An ensemble is set beside its own out-of-fold score; it has no curve, and learned all training rows.
     mixed = choice.ensemble if choice.is_ensemble else None
     fit = Fit(
-        train=train,
+        train=item.train_curve[stage.plan.grid.index(item.stop)] if mixed is None else _train_score(stage),
         valid=found.value if mixed is None else mixed.ensemble,
         guess=guess,
         curve=item.curve if mixed is None else (),
         fractions=stage.plan.grid if mixed is None else (),
         error=(found.high - found.low) / 3.92,
     )
-    return diagnose(fit, problem.metric, stage.winner, stop=item.stop)
+    read = columns_read(stage)
+    kept = None if read is None or choice.is_ensemble else (len(read), len(problem.features))
+    return diagnose(fit, problem.metric, stage.winner, stop=item.stop, read=kept)
+
+
+def _train_score(stage: Stage) -> float:
+    """Score of the final model on a sample of the rows that it was trained on."""
+    problem = stage.problem
+    rng = np.random.default_rng(stage.settings.seed)
+    rows = np.sort(rng.permutation(problem.train)[:TRAIN_SAMPLE])
+    weight = None if problem.weight is None else problem.weight[rows]
+    return problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
 
 
 def _importance(stage: Stage) -> tuple[Importance, ...]:

@@ -1,7 +1,7 @@
 """The part of the run document about the race: curves, leaderboard, choices, effects."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from lanewise.explain import EnsembleTrial, decisions, effects, sensitivity
 from lanewise.explain.decisions import Decision
 from lanewise.lanes.candidate import Candidate
 from lanewise.statistics import bootstrap_interval
-from lanewise.training.race import Confirmed, Trace
+from lanewise.training.race import Confirmed, Result, Trace
 
 CURVE_POINTS = 24
 """Points of a loss curve that the document keeps: a race has hundreds of curves."""
@@ -58,7 +58,7 @@ def choices(stage: Stage) -> tuple[Decision, ...]:
         members = int((np.asarray(ensemble.weights) > 0).sum())
         trial = EnsembleTrial(members=members, ahead=ensemble.ahead, taken=stage.choice.is_ensemble)
     return decisions(
-        stage.result,
+        _as_judged(stage),
         stage.choice.selection.winner,
         y=problem.y,
         metric=problem.metric,
@@ -70,9 +70,20 @@ def choices(stage: Stage) -> tuple[Decision, ...]:
     )
 
 
+def _as_judged(stage: Stage) -> Result:
+    """The result with predictions for the rows that decided, and for no others."""
+    rows = stage.choice.rows
+    confirmed = []
+    for item in stage.result.confirmed:
+        predictions = np.full_like(item.predictions, np.nan)
+        predictions[rows] = item.predictions[rows]
+        confirmed.append(replace(item, predictions=predictions))
+    return replace(stage.result, confirmed=tuple(confirmed))
+
+
 def _status(stage: Stage, candidate: Candidate, fate: str) -> str:
     if candidate.id in stage.choice.weights:
-        return "winner"
+        return "member" if stage.choice.is_ensemble else "winner"
     if candidate.is_default:
         return "default"
     return fate if fate in ("confirmed", "diverged") else "pruned"
@@ -92,8 +103,7 @@ def _curve(stage: Stage, place: int, trace: Trace) -> dict[str, Any]:
         "status": _status(stage, candidate, trace.fate),
         "x": trace.fractions[::step],
         "valid": trace.scores[::step],
-        # The training loss is in the units of the loss, regularized and standardized: no score to set beside these.
-        "train": [None] * len(trace.scores[::step]),
+        "train": trace.train_scores[::step],
     }
 
 

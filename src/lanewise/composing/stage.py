@@ -23,8 +23,8 @@ from lanewise.training.refit import Refitted
 class Choice:
     """What the evidence of a race decided: the winner, or the ensemble in its place.
 
-    ``weights`` are those of the model's members by candidate id; ``rows`` the rows that out-of-fold
-    predictions exist for.
+    ``weights`` are those of the model's members by candidate id; ``rows`` the rows whose out-of-fold
+    predictions decided.
     """
 
     contenders: tuple[Contender, ...]

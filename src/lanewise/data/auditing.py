@@ -5,7 +5,8 @@ A column is set aside, unless ``keep`` names it, when it
 - has no value at all, or the same value in every row (``keep`` cannot help: there is nothing to learn from);
 - counts the rows: whole numbers from 0 or 1 up without gap or repetition, in any order;
 - identifies the rows: at least 95% of its values differ, and it is a category, or text of one word per cell, or whole
-  numbers under a name such as ``id`` or ``key``. Text of several words is kept, for its words can tell something.
+  numbers under a name such as ``id`` or ``key``, or under none (a blank header, or pandas' ``Unnamed: 0``): such are
+  the row numbers that programs write along. Text of several words is kept, for its words can tell something.
 
 A row is set aside when its target or its weight is missing. At least 10 rows must remain.
 """
@@ -32,6 +33,8 @@ IDENTIFIER_SHARE = 0.95
 NEARLY_EMPTY = 0.9
 
 _IDENTIFYING_WORDS = {"id", "ids", "key", "uuid", "guid", "index", "idx", "rowid", "rownames"}
+_NO_NAME = re.compile(r"Unnamed: ?\d+(_level_\d+)?")  # what pandas calls a column without a name
+_BY_PLACE = re.compile(r"column_\d+")  # what this reader calls it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,6 +71,7 @@ def audit(
     _check_names(dataset, target=target, drop=drop, keep=keep, roles={"weight": weight, "group": group, "time": time})
     rows, findings = _usable_rows(dataset, labelled, target=target, weight=weight)
     used = dataset.frame[rows]
+    unnamed = any(finding.code in ("blank_header", "row_names") for finding in dataset.findings)
     _check_complete(used, {"group": group, "time": time})
     set_aside = {name: "dropped as asked" for name in drop}
     set_aside |= {weight: "weight of the rows"} if weight else {}
@@ -75,7 +79,9 @@ def audit(
     for name in dataset.frame.columns:
         if name == target or name in set_aside:
             continue
-        unusable = _unusable(used[name], dataset.kinds[name], asked=name in keep)
+        unusable = _unusable(
+            used[name], dataset.kinds[name], asked=name in keep, whole=dataset.frame[name], unnamed=unnamed
+        )
         if unusable:
             code, reason = unusable
             set_aside[name] = reason
@@ -172,8 +178,13 @@ def _valid_weights(dataset: Dataset, weight: str) -> np.ndarray:
     return values.is_not_null().to_numpy()
 
 
-def _unusable(values: pl.Series, kind: ColumnKind, *, asked: bool) -> tuple[str, str] | None:
-    """Code and reason for setting a column aside, if there is one."""
+def _unusable(
+    values: pl.Series, kind: ColumnKind, *, asked: bool, whole: pl.Series, unnamed: bool
+) -> tuple[str, str] | None:
+    """Code and reason for setting a column aside, if there is one.
+
+    ``whole`` is the column on all rows, those without a target too; ``unnamed``: some columns had a blank header.
+    """
     if values.null_count() == len(values):
         return "empty_column", "it has no value in any row"
     if values.n_unique() == 1:
@@ -183,10 +194,11 @@ def _unusable(values: pl.Series, kind: ColumnKind, *, asked: bool) -> tuple[str,
     few = len(present) < MINIMUM_ROWS_OF_IDENTIFIER or distinct < IDENTIFIER_SHARE * len(present)
     if asked or few or kind == "date":
         return None
-    if kind == "number" and _counts_rows(values):
-        return "row_counter", f"it numbers the rows from {values.min():.0f} to {values.max():.0f}"
+    if kind == "number" and (_counts_rows(values) or _counts_rows(whole)):
+        return "row_counter", f"it numbers the rows from {whole.min():.0f} to {whole.max():.0f}"
     if kind == "number":
-        identifies = _named_identifier(values.name) and _whole(present)
+        nameless = _NO_NAME.fullmatch(values.name) or (unnamed and _BY_PLACE.fullmatch(values.name))
+        identifies = bool(nameless or _named_identifier(values.name)) and _whole(present)
     else:
         identifies = kind == "category" or present.str.strip_chars().str.contains(r"\s").sum() < 0.1 * len(present)
     reason = f"its {distinct} different values in {len(present)} rows identify a row rather than describe it"

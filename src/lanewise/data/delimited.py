@@ -1,5 +1,6 @@
 """Delimited text as a table of text: header, rows of one width, and what was set aside.
 
+A line without any character is no row, and neither is a row of nothing but empty cells, unless ``keep_empty`` says so.
 Rows of another width than the header are not guessed at. They are set aside and counted, and the file
 is refused if they are more than one in twenty. Two deviations carry no doubt and are mended: empty fields
 beyond the last column, and absent fields of last columns that are empty in every complete row.
@@ -62,7 +63,7 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
     records, dialect, findings = find_records(preface.text, delimiter, first_line=preface.first_line)
     _check_records(records, name, options)
     layout = _lay_out(records, options)
-    frame, ragged_findings = _rows(records, layout, name)
+    frame, ragged_findings = _rows(records, layout, name, keep_empty=options.keep_empty)
     frame, header_findings = _named(frame, layout)
     if frame.height == 0 or frame.width == 0:
         message = f"{name} has a header but no rows: give a file with data"
@@ -125,14 +126,23 @@ def _lay_out(records: Records, options: ReadOptions) -> _Layout:
         if options.header is None:
             message = "no header was found; columns are called by their place: column_1, column_2, ..."
             findings.append(Finding(code="no_header", message=message))
+        rows |= _empty_rows(records, options, after=int(present[0]))
         return _Layout(header=None, width=usual, rows=rows, findings=tuple(findings))
     rows[present[0]] = False
+    rows |= _empty_rows(records, options, after=int(present[0]))
     body = records.fields[present[1:]]
     usual = int(np.bincount(body).argmax()) if body.size else len(sample[0])
     names, finding = _fit_header(sample[0], usual, sample[1:])
     if finding is not None:
         findings.append(finding)
     return _Layout(header=names, width=len(names), rows=rows, findings=tuple(findings))
+
+
+def _empty_rows(records: Records, options: ReadOptions, *, after: int) -> NDArray[np.bool_]:
+    """Records of delimiters alone that are to be kept as rows; none before the table begins."""
+    keep = records.blank & (records.fields > 1)
+    keep[: after + 1] = False
+    return keep if options.keep_empty else np.zeros_like(keep)
 
 
 def _has_header(sample: list[list[str]], options: ReadOptions) -> bool:
@@ -169,12 +179,12 @@ def _fit_header(header: list[str], usual: int, sample: list[list[str]]) -> tuple
     return header, None
 
 
-def _rows(records: Records, layout: _Layout, name: str) -> tuple[pl.DataFrame, list[Finding]]:
+def _rows(records: Records, layout: _Layout, name: str, *, keep_empty: bool) -> tuple[pl.DataFrame, list[Finding]]:
     """Rows of the layout's width; the others mended where there is no doubt, else set aside."""
     complete = layout.rows & (records.fields == layout.width)
     frame = records.frame(complete, layout.width)
     others = np.flatnonzero(layout.rows & ~complete)
-    blank = int(records.blank.sum())
+    blank = int((records.blank & ~layout.rows).sum())
     if others.size:
         needed = layout.width - _empty_last_columns(frame)
         mended: dict[int, list[str]] = {}
@@ -183,7 +193,10 @@ def _rows(records: Records, layout: _Layout, name: str) -> tuple[pl.DataFrame, l
         for record in others.tolist():
             cells = records.cells(record)
             if not any(cell.strip() for cell in cells):
-                blank += 1
+                if keep_empty and len(cells) > 1:
+                    mended[record] = [""] * layout.width
+                else:
+                    blank += 1
             elif (len(cells) < layout.width and frame.height and 1 < len(cells) >= needed) or (
                 len(cells) > layout.width and not any(cell.strip() for cell in cells[layout.width :])
             ):
@@ -200,10 +213,14 @@ def _rows(records: Records, layout: _Layout, name: str) -> tuple[pl.DataFrame, l
     else:
         findings = []
     filled = frame.filter(pl.any_horizontal(pl.all().str.strip_chars() != ""))
-    blank += frame.height - filled.height
+    empty = frame.height - filled.height
+    if empty and keep_empty:
+        message = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value in any column"
+        findings.append(Finding(code="empty_rows", severity="warning", count=empty, message=message))
+    blank += 0 if keep_empty else empty
     if blank:
         findings.append(Finding(code="blank_lines", count=blank, message=f"{counted(blank, 'blank row')} skipped"))
-    return filled, findings
+    return (frame if keep_empty else filled), findings
 
 
 def _empty_last_columns(frame: pl.DataFrame) -> int:

@@ -69,6 +69,11 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
     return Payload(content=content, name=name, suffix=suffixes[-1] if suffixes else "")
 
 
+def missing_file(name: str) -> DataError:
+    """The error for a file that is not there."""
+    return DataError(f"no file {name}: check the path")
+
+
 def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         if path.is_dir():
@@ -77,7 +82,7 @@ def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
         with path.open("rb") as stream:
             return _bounded(stream.read, name, max_bytes)
     except FileNotFoundError:
-        message = f"no file {name}: check the path"
+        raise missing_file(name) from None
     except PermissionError:
         message = f"{name} can't be read: permission denied"
     except ValueError as error:

@@ -127,7 +127,8 @@ def fold_count(
 
     A fold needs rows of its own, groups of its own or times of its own, and a row of each class. Only two classes can
     bring the number down to 2; more classes bring it to 3 at the least, because one rare class should not take half of
-    the rows from the training of the others.
+    the rows from the training of the others. In time, the first block is the training of the first fold: fewer folds
+    make it longer, until it holds every class, or of several classes two at least.
 
     Raises ``DataError`` where not even two folds are possible.
     """
@@ -136,6 +137,9 @@ def fold_count(
     if time is not None:
         times = len(np.unique(time[rows]))
         limits.append((times - 1, f"there are {times} different times"))
+        if task.is_classification and times > 2:
+            most = min(count, times - 1)
+            limits += _first_block_limit(y[rows].astype(np.int64), time[rows], task=task, most=most)
     elif group is not None:
         groups = len(np.unique(group[rows]))
         limits.append((groups, f"there are {groups} groups"))
@@ -225,6 +229,30 @@ def _class_limit(labels: np.ndarray, units: np.ndarray, *, task: Task, what: str
     return max(int(places[rarest]), MINIMUM_FOLDS[task.kind]), f"class {label!r} has {places[rarest]} {what}"
 
 
+def _first_block_limit(labels: np.ndarray, times: np.ndarray, *, task: Task, most: int) -> list[tuple[int, str]]:
+    """The most folds whose first block holds the classes it should, and why; nothing where ``most`` does."""
+    every = np.unique(labels)
+    held = {count: np.unique(labels[times < _block_starts(times, count)[0]]) for count in range(most, 1, -1)}
+    full = [count for count in held if len(held[count]) == len(every) and count >= MINIMUM_FOLDS[task.kind]]
+    some = [count for count in held if len(held[count]) > 1]
+    if not some and len(every) > 1:
+        message = (
+            f"the first third of the rows in time holds no class but {task.classes[held[min(held)][0]]!r}, so that no "
+            "fold can learn from it: leave out the earliest rows, or do not split by time"
+        )
+        raise DataError(message)
+    chosen = (full or some or [most])[0]
+    if chosen == most:
+        return []
+    absent = np.setdiff1d(every, held[most])[0]
+    return [(chosen, f"class {task.classes[absent]!r} comes late in time")]
+
+
+def _block_starts(times: np.ndarray, count: int) -> np.ndarray:
+    """Times at which the blocks start that ``count`` folds are judged on."""
+    return _cuts(times, [block / (count + 1) for block in range(1, count + 1)])
+
+
 def _cuts(times: np.ndarray, fractions: list[float]) -> np.ndarray:
     """Times, ascending and different, at which blocks start: near the ``fractions`` of the rows, never between ties.
 
@@ -241,7 +269,7 @@ def _cuts(times: np.ndarray, fractions: list[float]) -> np.ndarray:
 
 
 def _chained(rows: np.ndarray, times: np.ndarray, count: int) -> tuple[Fold, ...]:
-    cuts = _cuts(times, [block / (count + 1) for block in range(1, count + 1)])
+    cuts = _block_starts(times, count)
     ends = np.append(cuts[1:], np.inf)
     return tuple(
         Fold(train=rows[times < cut], valid=rows[(times >= cut) & (times < end)])

@@ -1,6 +1,6 @@
 """Predictions as CSV: one line for each row, in the order of the rows, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,8 +30,9 @@ def predict_file(predictor: Predictor, source: object, out: Path, *, options: Re
 
     The columns are ``prediction``, and ``probability_<class>`` for classes or, where the model has an interval,
     ``low`` and ``high`` for numbers; numbers are written so that they read back exactly. Row i of the file belongs
-    to row i of the table; blank rows are no rows, and a finding counts them. The table is read whole, within the
-    reader's bound on memory; predictions are made and written in blocks.
+    to row i of the table. A row of nothing but empty cells keeps its place and is predicted with every cell missing; a
+    line without any character is no row, as for pandas and R; findings count both. The table is read whole, within
+    the reader's bound on memory; predictions are made and written in blocks.
 
     Raises ``DataError`` where a column is absent, or where rows have too few or too many fields: their predictions
     would be missing and all later lines would belong to other rows.
@@ -45,6 +46,7 @@ def predict_file(predictor: Predictor, source: object, out: Path, *, options: Re
 
 def read_rows(contract: DataContract, source: object, *, options: ReadOptions | None = None) -> Dataset:
     """The rows of ``source`` as a model of that contract reads them; ``DataError`` where any was set aside."""
+    options = replace(options or ReadOptions(), keep_empty=True)
     dataset = read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
     for finding in dataset.findings:
         if finding.code == "ragged_rows":
@@ -54,7 +56,7 @@ def read_rows(contract: DataContract, source: object, *, options: ReadOptions | 
     if not blank:
         return dataset
     message = (
-        f"{counted(blank, 'blank row')} of {dataset.source} {'has' if blank == 1 else 'have'} no prediction: "
+        f"{counted(blank, 'blank line')} of {dataset.source} {'has' if blank == 1 else 'have'} no prediction: "
         f"the predictions are those of the other {dataset.rows:,} rows, in order"
     )
     kept = tuple(finding for finding in dataset.findings if finding.code != "blank_lines")

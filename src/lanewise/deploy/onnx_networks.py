@@ -19,6 +19,9 @@ def stacked_response(graph: Graph, member: Fitted, rows: PreparedRows) -> str:
     dtype = str(member_dtype(member)).removeprefix("torch.")
     outputs = _linear if member.candidate.model == "linear" else _network
     raw = graph.cast(outputs(graph, member, rows, dtype), "float64")
+    if member.calibration is not None:
+        raw = graph.op("Mul", raw, graph.constant(member.calibration.scale, "float64"))
+        raw = graph.op("Add", raw, graph.constant(member.calibration.offsets, "float64"))
     answer = _response(graph, member, raw)
     if member.scale == 1.0 and not member.center:
         return answer
@@ -47,18 +50,19 @@ def _response(graph: Graph, member: Fitted, raw: str) -> str:
 def _linear(graph: Graph, member: Fitted, rows: PreparedRows, dtype: str) -> str:
     assert member.tensors is not None
     weights = member.tensors
-    outputs = _affine(graph, rows.dense(dtype), weights["weight"], weights["bias"], dtype)
+    outputs = _affine(graph, rows.dense(dtype, member.columns), weights["weight"], weights["bias"], dtype)
     for place in range(_count(weights, "levels")):
-        outputs = graph.op("Add", outputs, _embedding(graph, weights[f"levels{place}"], rows.embedded(place), dtype))
+        codes = rows.embedded(place, member.columns)
+        outputs = graph.op("Add", outputs, _embedding(graph, weights[f"levels{place}"], codes, dtype))
     return outputs
 
 
 def _network(graph: Graph, member: Fitted, rows: PreparedRows, dtype: str) -> str:
     assert member.tensors is not None
     weights, candidate = member.tensors, member.candidate
-    dense = rows.dense(dtype)
+    dense = rows.dense(dtype, member.columns)
     embedded = [
-        _embedding(graph, weights[f"embedding{place}"], rows.embedded(place), dtype)
+        _embedding(graph, weights[f"embedding{place}"], rows.embedded(place, member.columns), dtype)
         for place in range(_count(weights, "embedding"))
     ]
     hidden = _affine(graph, dense, weights["layer0.weight"], weights["layer0.bias"], dtype)

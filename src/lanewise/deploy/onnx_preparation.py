@@ -1,11 +1,15 @@
 """`lanewise.features.preparation.Preparation` of one fold as nodes of a graph: the same numbers, in float64."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
 from lanewise.deploy.onnx_graph import Graph
 from lanewise.deploy.onnx_inputs import RawRows
+from lanewise.features.columns import OTHER_CODE
 from lanewise.features.preparation import Preparation
+from lanewise.features.selection import mask_columns
 
 
 class PreparedRows:
@@ -20,8 +24,15 @@ class PreparedRows:
         self._levels = self._known_levels()
         self._dense: dict[str, str | None] = {}
 
-    def dense(self, dtype: str) -> str | None:
-        """Dense features ``[N, D]``, or None where D is 0."""
+    def dense(self, dtype: str, columns: Sequence[str] | None = None) -> str | None:
+        """Dense features ``[N, D]``, or None where D is 0; with ``columns``, those of all others are zero."""
+        whole = self._all_dense(dtype)
+        if whole is None or columns is None:
+            return whole
+        kept, _ = mask_columns(self._layout, columns)
+        return self._graph.op("Mul", whole, self._graph.constant(kept.astype(np.float64), dtype))
+
+    def _all_dense(self, dtype: str) -> str | None:
         if dtype not in self._dense:
             graph, rows = self._graph, self._rows
             parts: list[str] = []
@@ -37,10 +48,13 @@ class PreparedRows:
             self._dense[dtype] = graph.beside(parts) if parts else None
         return self._dense[dtype]
 
-    def embedded(self, place: int) -> str:
-        """Codes ``[N]`` of one embedded category."""
+    def embedded(self, place: int, columns: Sequence[str] | None = None) -> str:
+        """Codes ``[N]`` of one embedded category; those of a level never seen where ``columns`` lack it."""
         assert self._levels is not None
-        return self._graph.column(self._levels, self._layout.embedded[place])
+        codes = self._graph.column(self._levels, self._layout.embedded[place])
+        if columns is None or self._layout.embedded_names[place] in columns:
+            return codes
+        return self._graph.op("Mul", codes, self._graph.constant(OTHER_CODE, "int64"))
 
     def _known_levels(self) -> str | None:
         """Codes ``[N, Kc]`` in which a level that training never saw is the other level."""

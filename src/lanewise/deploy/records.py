@@ -73,6 +73,16 @@ class TreesRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibrationRecord:
+    """A `lanewise.training.calibration.Calibration`."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    scale: float
+    offsets: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemberRecord:
     """A member; its tensors or its text are kept beside it."""
 
@@ -90,6 +100,8 @@ class MemberRecord:
     center: float
     scale: float
     trees: TreesRecord | None
+    columns: tuple[str, ...] | None = None
+    calibration: CalibrationRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from lanewise.data.contract import DataContract
+from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.deploy.records import SCHEMA_VERSION, MemberRecord, PredictorRecord, predictor_record
 from lanewise.errors import StoreError, UserError
@@ -22,6 +23,7 @@ from lanewise.models.registry import STACKED, build
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.storage.modelfile import SavedModel, load_model, save_model
 from lanewise.task import Task
+from lanewise.training.calibration import Calibration
 from lanewise.training.fitted import Fitted, describe
 
 
@@ -103,6 +105,8 @@ def _member(place: int, record: MemberRecord, saved: SavedModel[Tensor]) -> Memb
         scale=record.scale,
         tensors=_part(saved.tensors, f"{name}/") if trees is None else None,
         trees=trees,
+        columns=record.columns,
+        calibration=None if record.calibration is None else Calibration(**asdict(record.calibration)),
     )
     return Member(fitted=fitted, weight=record.weight)
 
@@ -119,6 +123,13 @@ def _check(predictor: Predictor, record: PredictorRecord, saved: SavedModel[Tens
     texts: set[str] = set()
     for place, member in enumerate(predictor.members):
         fitted = member.fitted
+        unread = set(fitted.columns or ()) - {column.name for column in layout.columns}
+        if unread:
+            raise _unusable(folder, f"member {place} reads the column {min(unread)!r}, which its layout lacks")
+        if fitted.calibration is not None and len(fitted.calibration.offsets) != predictor.task.outputs:
+            raise _unusable(
+                folder, f"the calibration of member {place} needs {counted(predictor.task.outputs, 'offset')}"
+            )
         if fitted.trees is not None:
             texts.add(f"member{place}.txt")
             _check_trees(predictor, fitted.trees, folder)

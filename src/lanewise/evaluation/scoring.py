@@ -22,7 +22,7 @@ from lanewise.metrics import (
     resolve_metric,
     roc_curve,
 )
-from lanewise.statistics import Interval, bootstrap_counts, bootstrap_interval, resampled_scores, sample_of
+from lanewise.statistics import Interval, bootstrap_interval, resampled_scores, sample_of, share_draws
 from lanewise.task import Task
 
 LEVEL = 0.95
@@ -107,7 +107,7 @@ def evaluate(
 ) -> Evaluation:
     """Every metric of the task with its 95% interval, and tables and curves of the same rows.
 
-    Intervals are BCa bootstrap intervals (:func:`lanewise.statistics.bootstrap_interval`). The deciding
+    Intervals are those of :func:`lanewise.statistics.bootstrap_interval`. The deciding
     metric takes ``draws`` draws; others fewer, but at least 200, above 8,000 rows. Where a metric must
     walk all rows for each of many classes, the interval is the score ± 1.96 standard errors of 64 draws.
 
@@ -164,17 +164,18 @@ def _is_long(predicted: Array) -> bool:
 def _normal_interval(
     metric: Metric, y: NDArray, predicted: Array, *, weight: ArrayLike | None, groups: ArrayLike | None, seed: int
 ) -> Interval:
+    """For a share that must walk all rows for each class: score and standard error of few draws, within [0, 1]."""
     sample = sample_of(y, predicted[None], weight, groups, seed=seed)
     units = sample.units.count
     value = float(resampled_scores(metric, sample, np.ones((1, units)))[0, 0])
-    drawn = resampled_scores(metric, sample, bootstrap_counts(units, FEW_DRAWS, seed=seed))[:, 0]
+    drawn = share_draws(metric, sample, FEW_DRAWS, seed=seed)
     defined = drawn[np.isfinite(drawn)]
     error = float(defined.std(ddof=1)) if len(defined) * 2 > FEW_DRAWS else np.nan
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
     return Interval(
         value=value,
-        low=value - half,
-        high=value + half,
+        low=max(value - half, 0.0),
+        high=min(value + half, 1.0),
         level=LEVEL,
         standard_error=error,
         draws=len(defined),

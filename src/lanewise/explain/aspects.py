@@ -13,6 +13,9 @@ NAMES = {
     "l1": "L1",
     "l2": "L2",
     "clip_norm": "gradient clipping",
+    "clip_value": "gradient clipping by value",
+    "clip_adaptive": "adaptive gradient clipping",
+    "skip_nonfinite": "skipping of non-finite updates",
     "sam_rho": "sharpness-aware minimization",
     "lambda_l1": "L1",
     "lambda_l2": "L2",
@@ -21,6 +24,8 @@ NAMES = {
     "min_child_samples": "rows per leaf",
     "min_samples_leaf": "rows per leaf",
     "ccp_alpha": "pruning",
+    "features": "columns",
+    "feature_share": "share of the columns",
 }
 
 
@@ -45,6 +50,7 @@ ASPECTS = (
     Aspect(name="schedule", settings=("schedule", "warmup")),
     Aspect(name="batch size", settings=("batch_size",)),
     Aspect(name="structure", settings=("width", "depth", "activation", "layer_norm", "num_leaves", "max_depth")),
+    Aspect(name="columns", settings=("features", "feature_share")),
     Aspect(name="loss", settings=("loss", "tree_loss")),
     Aspect(
         name="regularization",
@@ -71,10 +77,12 @@ def differing(one: Candidate, other: Candidate) -> tuple[Aspect, ...]:
 
 
 def chosen_words(aspects: Sequence[Aspect], one: Candidate, other: Candidate) -> str:
-    """What ``one`` chose where it differs from ``other``: the value alone where that is a single setting."""
+    """What ``one`` chose where it differs from ``other``: the value alone where the question names the setting."""
     names = [name for aspect in aspects for name in aspect.apart(one, other)]
     if len(names) == 1:
-        return _shown(names[0], one.settings[names[0]])
+        value = one.settings[names[0]]
+        if isinstance(value, str) or setting_name(names[0]) in [aspect.name for aspect in aspects]:
+            return _shown(names[0], value)
     return ", ".join(f"{setting_name(name)} {_shown(name, one.settings[name])}" for name in names)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lanewise.certainty import TIE, certainty
 from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, listed
 from lanewise.explain.looks import diverged
 from lanewise.explain.pairs import Judge, Lead, judge_of
@@ -19,9 +20,6 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference
 from lanewise.training.race import Confirmed, Result, Trace
-
-CLEAR = 2.0
-"""Standard errors from which a difference is called clear."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,9 +233,9 @@ def verdict(lead: Lead, *, tie: str = "a tie") -> str:
     if lead.error == 0:
         return "no difference" if lead.ahead == 0 else "clear" if lead.ahead > 0 else "the other scored better"
     steps = lead.ahead / lead.error
-    if abs(steps) <= 1:
+    if abs(steps) <= TIE:
         return tie
-    return "the other scored better" if steps < 0 else "clear" if steps >= CLEAR else "likely"
+    return "the other scored better" if steps < 0 else certainty(steps)
 
 
 def _together(own: Trace, other: Trace) -> tuple[float, float, float] | None:

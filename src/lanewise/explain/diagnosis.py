@@ -65,6 +65,7 @@ def diagnose(
     *,
     stop: float = 1.0,
     columns: tuple[int, int] | None = None,
+    read: tuple[int, int] | None = None,
 ) -> Diagnosis | None:
     """Read the fit of the winner; None without a validation score.
 
@@ -82,6 +83,7 @@ def diagnose(
         candidate: the winner; its settings say what regularization it had.
         stop: share of the full length at which its training was stopped.
         columns: how many columns, and how many of them an L1 penalty removed: ``(removed, all)``.
+        read: how many columns the winner reads, where it was trained on some of them only: ``(read, all)``.
     """
     train, valid, guess = (metric.sign * value for value in (fit.train, fit.valid, fit.guess))
     if not np.isfinite(valid):
@@ -95,7 +97,7 @@ def diagnose(
         scores += f" and {score(metric.name, fit.train)} on training rows"
     if shape.turned and stop < 1:
         words += f" Longer training made it worse again, so it was stopped at {stop:.0%}."
-    advice = (*_done(candidate, stop, columns), *_to_do(verdict, shape))
+    advice = (*_done(candidate, stop, columns, read), *_to_do(verdict, shape))
     return Diagnosis(verdict=verdict, words=f"{words} Its {scores}.", train=fit.train, valid=fit.valid, advice=advice)
 
 
@@ -140,9 +142,13 @@ def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
     return "good", "What it learned holds for new rows."
 
 
-def _done(candidate: Candidate, stop: float, columns: tuple[int, int] | None) -> list[str]:
+def _done(
+    candidate: Candidate, stop: float, columns: tuple[int, int] | None, read: tuple[int, int] | None
+) -> list[str]:
     """What was done against overfitting, from the candidate's own settings."""
     done = [f"Done: stopped at {stop:.0%} of the full length, where the validation score was best."] if stop < 1 else []
+    if read is not None:
+        done.append(f"Done: kept {read[0]} of {read[1]} columns.")
     used = [f"{words} {candidate.number(name):.2g}" for name, words in PENALTIES.items() if candidate.number(name) > 0]
     if candidate.number("l1") > 0 and columns is not None:
         used.append(f"the L1 penalty removed {columns[0]} of {columns[1]} columns")

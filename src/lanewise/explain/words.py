@@ -1,15 +1,19 @@
 """The result in a few plain sentences: who won, how well, how sure, why, and what to heed."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from lanewise.certainty import CLEAR, TIE, errors_shown
 from lanewise.explain.aspects import listed
-from lanewise.explain.decisions import CLEAR, Decision
+from lanewise.explain.decisions import Decision
 from lanewise.explain.figures import between, gap, metric_label, score
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference, Interval
 
+FAMILIES = {"mlp": "MLP", "lightgbm": "LightGBM"}
+"""Families whose names begin a sentence otherwise than with one capital."""
 MOST_NAMED = 3
 """Ties, choices and warnings beyond these are counted, not named."""
 
@@ -34,7 +38,7 @@ class Outcome:
     ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows; ``over_default``
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
     of the candidates within one paired standard error; ``effects`` and ``threshold`` are sentences. None and
-    empty where there is nothing to say.
+    empty where there is nothing to say. ``reads`` says that the model reads some of the columns only.
     """
 
     target: str
@@ -50,6 +54,7 @@ class Outcome:
     decisions: tuple[Decision, ...] = ()
     effects: tuple[str, ...] = ()
     threshold: str = ""
+    reads: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -61,6 +66,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         _against_default(outcome, metric),
         _ties(outcome.ties),
         *_choices(outcome.decisions, metric),
+        outcome.reads,
         *outcome.effects,
         outcome.threshold,
         *_warnings(outcome.warnings),
@@ -73,7 +79,9 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
         return f"No model was shown to predict {outcome.target} better than a guess; {outcome.winner} was kept."
     if outcome.is_default:
         return f"The default, {outcome.winner}, stays: nothing that ran predicts {outcome.target} reliably better."
-    who = outcome.winner[:1].upper() + outcome.winner[1:]
+    first = re.match(r"\w*", outcome.winner)
+    family = first[0] if first else ""
+    who = FAMILIES.get(family, family[:1].upper() + family[1:]) + outcome.winner[len(family) :]
     return f"{who} predicts {outcome.target} best."
 
 
@@ -93,7 +101,16 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
         words += f"; a guess has {_at(outcome.guess.value, test, metric)}"
     if outcome.default_test is not None and not outcome.is_default and isfinite(outcome.default_test.value):
         words += f", the default {_at(outcome.default_test.value, test, metric)}"
-    return f"{words} ({better})."
+    note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
+    return f"{words} ({better}).{note if _trails(outcome, test, metric) else ''}"
+
+
+def _trails(outcome: Outcome, test: Score, metric: Metric) -> bool:
+    """Whether the default did better on the test rows, by as much as the digits show."""
+    default = outcome.default_test
+    if default is None or outcome.is_default or _at(default.value, test, metric) == _at(test.value, test, metric):
+        return False
+    return metric.sign * default.value < metric.sign * test.value
 
 
 def _estimate(found: Score, metric: Metric) -> str:
@@ -117,7 +134,7 @@ def _against_default(outcome: Outcome, metric: Metric) -> str:
     if lead.mean <= 0:
         return f"Out of fold it is not better than the default, {outcome.default}."
     return (
-        f"{words}: {lead.mean / lead.standard_error:.1f} paired standard errors."
+        f"{words}: {errors_shown(lead.mean / lead.standard_error)} paired standard errors."
         if lead.standard_error
         else f"{words}."
     )
@@ -136,7 +153,7 @@ def _choices(decisions: Sequence[Decision], metric: Metric) -> list[str]:
     known = [one for one in decisions if one.standard_errors is not None and one.question != "Better than the default?"]
     if not known:
         return []
-    made = [one for one in known if (one.standard_errors or 0) > 1]
+    made = [one for one in known if (one.standard_errors or 0) > TIE]
     if not made:
         return ["No single choice made a difference that the evidence can tell from chance."]
     made.sort(key=lambda one: -(one.standard_errors or 0))
@@ -150,10 +167,8 @@ def _choice(one: Decision, metric: Metric) -> str:
     question = one.question.removeprefix("Which ").removesuffix("?")
     subject = question[:1].upper() + question[1:]
     also = one.verdict[one.verdict.index(" (") :] if " (" in one.verdict else ""
-    unit = metric_label(metric.name)
-    return (
-        f"{subject}: {one.chosen} over {one.over}, {unit} better by {lead}, {errors:.1f} standard errors{sure}{also}."
-    )
+    unit, size = metric_label(metric.name), errors_shown(errors)
+    return f"{subject}: {one.chosen} over {one.over}, {unit} better by {lead}, {size} standard errors{sure}{also}."
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

@@ -224,13 +224,15 @@ def _quick_model(inputs: np.ndarray, target: np.ndarray, task: Task, dense_width
     import lightgbm
 
     objective = {"regression": "regression", "count": "poisson", "binary": "binary", "multiclass": "multiclass"}
+    small = len(inputs) < MOST_ROWS // 10
     parameters = {
         "objective": objective[task.kind],
         "num_leaves": 15,
         "learning_rate": 0.1,
-        "min_data_in_leaf": 5 if len(inputs) < MOST_ROWS // 10 else 20,
-        # LightGBM's default of 100 rows passes over the levels of small tables.
+        "min_data_in_leaf": 5 if small else 20,
+        # LightGBM's defaults of 100 and 10 rows pass over the levels of small tables.
         "min_data_per_group": 5,
+        "cat_smooth": 1.0 if small else 10.0,
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,

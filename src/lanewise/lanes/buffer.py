@@ -13,13 +13,15 @@ class Parameter:
     """Name and shape ``[*shape]`` of one weight of a lane.
 
     ``penalised`` says whether L1, L2 and weight decay apply: to weights, not to biases and not to
-    the scales of a normalization. ``fan_in`` is the width that its initial draw is scaled by.
+    the scales of a normalization. ``fan_in`` is the width that its initial draw is scaled by. ``continues`` names the
+    weight whose rows it continues: what feeds one output is then a row of both.
     """
 
     name: str
     shape: tuple[int, ...]
     fan_in: int
     penalised: bool = True
+    continues: str = ""
 
     @property
     def size(self) -> int:

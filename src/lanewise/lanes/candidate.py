@@ -46,6 +46,9 @@ class Candidate:
         rate = self.settings.get("lr", self.settings.get("learning_rate"))
         if rate is not None:
             parts.append(f"lr {float(rate):.2g}")
+        share = self.number("feature_share", 1.0)
+        if share < 1:
+            parts.append(f"{share:.0%} of the columns")
         return ", ".join(parts)
 
     def number(self, name: str, default: float = 0.0) -> float:

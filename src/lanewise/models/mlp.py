@@ -67,7 +67,11 @@ class StackedMLP(StackedModel):
         fan_in = width.dense + embedded
         for layer in range(depth):
             if layer == 0 and embedded:
-                parameters.append(Parameter(name="embedded.weight", shape=(hidden, embedded), fan_in=fan_in))
+                parameters.append(
+                    Parameter(
+                        name="embedded.weight", shape=(hidden, embedded), fan_in=fan_in, continues="layer0.weight"
+                    )
+                )
             columns = width.dense if layer == 0 else hidden
             parameters += _linear_parameters(f"layer{layer}", hidden, columns, fan_in)
             if layer_norm:

@@ -122,6 +122,7 @@ class Adafactor(DropIn):
         eps: float = 0.0,
         weight_decay: float = 0.0,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -132,4 +133,5 @@ class Adafactor(DropIn):
             eps=eps,
             weight_decay=weight_decay,
             maximize=maximize,
+            capturable=capturable,
         )

@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba 2015), with its bias correction."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ BETA2 = Hyper(name="beta2", default=0.999, low=0.95, high=0.9999, words="memory 
 EPSILON = Hyper(name="eps", default=1e-8, words="keeps the quotient finite; outside the root, after correction")
 
 
+_torch: Final[Any] = torch  # its fused kernels are untyped
+
+
 class AdamRule(Rule):
     """``m <- b1 m + (1-b1) g``; ``v <- b2 v + (1-b2) g^2``; ``theta <- theta - lr m' / (sqrt(v') + eps)``.
 
@@ -29,12 +32,15 @@ class AdamRule(Rule):
     name: ClassVar[str] = "adam"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADAM_RATE, BETA1, BETA2, EPSILON, DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("mean_square"))
+    amsgrad: ClassVar[bool] = False
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         beta1, beta2 = hyper["beta1"], hyper["beta2"]
         length = hyper["lr"] / bias_correction(beta1, step)
         mean = state["mean"].lerp_(grads, 1 - beta1)
         square = state["mean_square"].mul_(beta2).addcmul_(grads, grads, 1 - beta2)
+        if self.amsgrad:
+            square = state["largest"].maximum_(square)
         root = square.sqrt().div_(square_root(bias_correction(beta2, step))).add_(hyper["eps"])
         params.addcdiv_(mean, root, -length)
 
@@ -43,29 +49,42 @@ class AdamRule(Rule):
         return [
             rowwise(hyper["lr"], square)
             / square.sqrt().div_(rowwise(correction, square)).add_(rowwise(hyper["eps"], square))
-            for square in state["mean_square"]
+            for square in state["largest" if self.amsgrad else "mean_square"]
         ]
 
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
-        params, grads, means, squares = tensors
+        params, grads, means, squares, *largest = tensors
         # the kernels behind torch.optim.Adam(fused=True) and AdamW(fused=True)
-        kernel = torch.ops.aten._fused_adamw_ if self.decay == "decoupled" else torch.ops.aten._fused_adam_
+        kernel = _torch._fused_adamw_ if self.decay == "decoupled" else _torch._fused_adam_
         kernel(
-            list(params),
-            list(grads),
-            list(means),
-            list(squares),
-            [],
+            params,
+            grads,
+            means,
+            squares,
+            largest[0] if largest else [],
             [torch.tensor(step, dtype=torch.float32, device=params[0].device)] * len(params),
             lr=hyper["lr"],
             beta1=hyper["beta1"],
             beta2=hyper["beta2"],
             weight_decay=hyper["weight_decay"],
             eps=hyper["eps"],
-            amsgrad=False,
+            amsgrad=self.amsgrad,
             maximize=False,
         )
         return True
+
+
+@final
+class AMSGradRule(AdamRule):
+    """Adam with the largest v so far: ``u <- max(u, v)``; ``theta <- theta - lr m' / (sqrt(u / (1 - b2^t)) + eps)``.
+
+    As in torch and TensorFlow, the maximum is of v before its correction; Optax takes that of v'. The paper corrects
+    neither.
+    """
+
+    name: ClassVar[str] = "amsgrad"
+    slots: ClassVar[tuple[Slot, ...]] = (*AdamRule.slots, Slot("largest"))
+    amsgrad: ClassVar[bool] = True
 
 
 @final
@@ -73,7 +92,8 @@ class Adam(DropIn):
     """Adam: steps of about lr, whatever the size of the gradient (:class:`AdamRule` has the formula).
 
     ``betas`` are the memories of the mean gradient and of the mean square; ``eps`` is added outside the root, after the
-    correction; ``weight_decay`` is added to the gradient as ``weight_decay theta``.
+    correction; ``weight_decay`` is added to the gradient as ``weight_decay theta``. With ``amsgrad`` it is
+    :class:`AMSGrad`.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
 
@@ -97,6 +117,23 @@ class Adam(DropIn):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         *,
+        amsgrad: bool = False,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            capturable=capturable,
+        )
+
+    def rule_of(self, group: Mapping[str, Any]) -> Rule:
+        return _AMSGRAD if group["amsgrad"] else self.rule
+
+
+_AMSGRAD = AMSGradRule()

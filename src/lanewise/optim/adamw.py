@@ -1,17 +1,17 @@
 """AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-from typing import ClassVar, final
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.hyper import Hyper
-from lanewise.optim.adam import ADAM_RATE, BETA1, BETA2, EPSILON, AdamRule
+from lanewise.optim.adam import ADAM_RATE, BETA1, BETA2, EPSILON, AdamRule, AMSGradRule
 from lanewise.optim.drop_in import DropIn
-from lanewise.optim.rule import DECOUPLED_DECAY
+from lanewise.optim.rule import DECOUPLED_DECAY, Rule, Slot
 
 
-@final
 class AdamWRule(AdamRule):
     """``theta <- (1 - lr weight_decay) theta``, then Adam's step.
 
@@ -24,11 +24,21 @@ class AdamWRule(AdamRule):
 
 
 @final
+class AMSGradWRule(AdamWRule):
+    """``theta <- (1 - lr weight_decay) theta``, then the step of :class:`AMSGradRule`."""
+
+    name: ClassVar[str] = "amsgradw"
+    slots: ClassVar[tuple[Slot, ...]] = AMSGradRule.slots
+    amsgrad: ClassVar[bool] = True
+
+
+@final
 class AdamW(DropIn):
     """AdamW: ``theta <- (1 - lr weight_decay) theta``, then the step of :class:`Adam` (:class:`AdamWRule`).
 
     ``betas`` and ``eps`` as for :class:`Adam`. ``weight_decay`` is multiplied by lr, schedule included: torch's
-    convention; in the paper it is multiplied by the schedule alone.
+    convention; in the paper it is multiplied by the schedule alone. With ``amsgrad`` the largest mean square so far
+    counts, as in :class:`AMSGrad`.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
 
@@ -53,6 +63,23 @@ class AdamW(DropIn):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         *,
+        amsgrad: bool = False,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            capturable=capturable,
+        )
+
+    def rule_of(self, group: Mapping[str, Any]) -> Rule:
+        return _AMSGRAD if group["amsgrad"] else self.rule
+
+
+_AMSGRAD = AMSGradWRule()

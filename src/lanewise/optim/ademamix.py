@@ -116,7 +116,6 @@ class AdEMAMix(DropIn):
     """
 
     rule = AdEMAMixRule()
-    above_one = ("alpha",)
 
     def __init__(
         self,
@@ -130,6 +129,7 @@ class AdEMAMix(DropIn):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -141,4 +141,5 @@ class AdEMAMix(DropIn):
             eps=eps,
             weight_decay=weight_decay,
             maximize=maximize,
+            capturable=capturable,
         )

@@ -87,7 +87,8 @@ def leaves_of(rule: Rule, layout: BufferLayout, values: Tensor) -> dict[str, Ten
 def state_elements(rule: Rule, layout: BufferLayout) -> int:
     """How many numbers the slots of one lane hold; they are made for a moment (meta tensors load half of torch)."""
     leaves = leaves_of(rule, layout, torch.zeros(1, layout.width)).values()
-    return sum(slot.start(leaf).numel() for leaf in leaves for slot in rule.slots)
+    hyper = {spec.name: float(spec.default) for spec in rule.hypers}
+    return sum(slot.first(leaf, hyper).numel() for leaf in leaves for slot in rule.slots)
 
 
 def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffer) -> Block:
@@ -105,7 +106,9 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
     grads = leaves_of(rule, buffer.layout, buffer.gradients[rows])
     key = {name: f"{rule.name}/{name}/" if name else "" for name in params}
     slots = {
-        key[name] + slot.name: slot.start(leaf).contiguous() for name, leaf in params.items() for slot in rule.slots
+        key[name] + slot.name: slot.first(leaf, hyper).contiguous()
+        for name, leaf in params.items()
+        for slot in rule.slots
     }
 
     def part(names: Sequence[str], *, penalised: bool = True) -> Part:

@@ -12,15 +12,15 @@ from torch.optim.optimizer import ParamsT
 
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import keyed_seed
+from lanewise.optim.captured import captured_step
 from lanewise.optim.leaves import ListLeaves
+from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_state
 from lanewise.optim.rule import Rule, State
 
 BLOCK = 1 << 18
 """Elements that are worked on at once on a CPU: a few leaves of this length stay in the cache together."""
 
 _torch: Final[Any] = torch  # its foreach operations are untyped
-
-LOW = (torch.float16, torch.bfloat16)
 
 
 @dataclass
@@ -43,8 +43,12 @@ class _Batch:
 
     def blocks(self) -> Iterator["_Batch"]:
         """Pieces of about :data:`BLOCK` elements, so that a pass of several operations reads memory once."""
+        sizes = list(map(Tensor.numel, self.params))
+        if sum(sizes) <= BLOCK:
+            yield self
+            return
         first, held = 0, 0
-        for at, size in enumerate(map(Tensor.numel, self.params)):
+        for at, size in enumerate(sizes):
             if held + size <= BLOCK:
                 held += size
                 continue
@@ -68,23 +72,24 @@ class _Batch:
 
 
 class DropIn(Optimizer):
-    """A rule as a ``torch.optim.Optimizer``. Subclasses name their ``rule`` and spell out its hyper-parameters.
+    """A rule as a ``torch.optim.Optimizer``. Subclasses name their ``rule`` and spell out its hyper-parameters;
+    ``fractions`` are those that must stay below 1, as betas must.
 
     As torch's own: parameter groups, closures, ``maximize``, hooks, schedulers, state dicts. Each parameter group is
     one row of the rule; parameters without a gradient are skipped and do not count the step. Sums over several weights,
     where a rule has them, run over the group. Arithmetic and state of float16 and bfloat16 parameters are float32, also
-    after ``load_state_dict``. ``lr`` may be a one-element tensor, read at each step. Not offered: ``differentiable``,
-    ``capturable``.
+    after ``load_state_dict``. ``lr`` may be a one-element tensor, read at each step. With ``capturable`` the step count
+    is a tensor on the device, so that ``torch.compile`` compiles a step once; uncompiled that is slow. Not offered:
+    ``differentiable``.
     """
 
     rule: ClassVar[Rule]
-    above_one: ClassVar[tuple[str, ...]] = ()
-    """Settings that may be 1 and more, although those of that name may not elsewhere."""
+    fractions: ClassVar[tuple[str, ...]] = ()
     _step_supports_amp_scaling = True  # a gradient scaler hands over ``grad_scale`` and ``found_inf``
 
-    def __init__(self, params: ParamsT, *, maximize: bool = False, **settings: Any) -> None:
-        _check(type(self), settings)
-        super().__init__(params, {**settings, "maximize": maximize})
+    def __init__(self, params: ParamsT, *, maximize: bool = False, capturable: bool = False, **settings: Any) -> None:
+        self._check(settings)
+        super().__init__(params, {**settings, "maximize": maximize, "capturable": capturable})
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
         """The rule of a parameter group; a class that offers several chooses by its options."""
@@ -94,8 +99,24 @@ class DropIn(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its own settings are checked as those of the constructor are."""
         if isinstance(param_group, dict):
-            _check(type(self), param_group)
+            self._check(param_group)
         super().add_param_group(param_group)
+        added = self.param_groups[-1]
+        if self.rule_of(added).draws:  # each group has draws of its own
+            added.setdefault("chain", len(self.param_groups) - 1)
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        """``UsageError`` for a setting that no rule can work with."""
+        lr = settings.get("lr")
+        if isinstance(lr, Tensor) and lr.numel() != 1:
+            message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
+            raise UsageError(message)
+        for key, value in numbers_of({key: value for key, value in settings.items() if key != "params"}).items():
+            fraction = key.rstrip("123") == "beta" or key in self.fractions
+            if not 0 <= value < (1 if fraction else float("inf")):
+                allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
+                message = f"{type(self).__name__}: {key} must be {allowed}, got {value}"
+                raise UsageError(message)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -126,7 +147,12 @@ class DropIn(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         rule = self.rule_of(group)
-        hyper = _numbers(group)
+        if group["capturable"]:
+            for param in group["params"]:
+                if param.grad is not None:
+                    captured_step(rule, param, self.state[param], group)
+            return
+        hyper = numbers_of(group)
         batches = self._gather(rule, group)
         if not batches:
             return
@@ -145,44 +171,61 @@ class DropIn(Optimizer):
                 _update(rule, block, hyper, numbers, maximize=group["maximize"])
 
     def _gather(self, rule: Rule, group: Mapping[str, Any]) -> list[_Batch]:
-        """The leaves that have a gradient, with their state; counts their step."""
+        """The leaves that have a gradient, with their state; counts their step.
+
+        With many small tensors this loop takes as long as the arithmetic, hence its care about what it asks for.
+        """
         names = [slot.name for slot in rule.slots]
-        states, strided = self.state, torch.strided
+        states, strided, held = self.state, torch.strided, len(names)
         batches: dict[tuple[Any, ...], _Batch] = {}
-        last: tuple[Any, ...] = (0, None, None)
-        batch = _Batch(0)
-        for at, whole in enumerate(group["params"]):
-            param, grad = whole, whole.grad
+        batch, count, kind, on_cpu = _Batch(0), 0, None, False
+        columns: list[tuple[str, list[Tensor]]] = []
+        for at, param in enumerate(group["params"]):
+            grad = param.grad
             if grad is None:
                 continue
             state = states[param]
-            if len(state) <= len(names):
-                _start(rule, param, state)
+            if len(state) <= held:
+                start_state(rule, param, state, numbers_of(group))
             state["step"] = step = state["step"] + 1
-            dtype, device = param.dtype, param.device
-            if step != last[0] or dtype is not last[1] or device != last[2]:  # most often it is as for the one before
-                last = (step, dtype, device)
-                if last not in batches:
-                    batches[last] = _Batch(step, slots=[[] for _ in names])
-                batch = batches[last]
-            slots = [state[name] for name in names]
-            if grad.layout is not strided:
-                if rule.sparse is None:
-                    _refuse_sparse(type(self).__name__, param)
-                if _row_by_row(rule, param, slots, group, step):
-                    continue
-                grad = grad.to_dense()
-            if dtype.is_complex:
-                param, grad = torch.view_as_real(param), torch.view_as_real(grad)
-            elif rule.per_weight:
-                param, grad, slots = param.unsqueeze(0), grad.unsqueeze(0), [slot.unsqueeze(0) for slot in slots]
+            dtype = param.dtype
+            if step != count or dtype is not kind or not on_cpu or not param.is_cpu:  # else as for the one before
+                count, kind, on_cpu = step, dtype, param.is_cpu
+                key = (step, dtype, param.device)
+                if key not in batches:
+                    batches[key] = _Batch(step, slots=[[] for _ in names])
+                batch = batches[key]
+                columns = list(zip(names, batch.slots, strict=True))
             if rule.draws:
-                batch.draws.append(_drawn(param, group["seed"], group.get("chain", 0), step, at))
+                batch.draws.append(_drawn(rule, param, group, step, at))
+            if grad.layout is not strided or dtype.is_complex or rule.per_weight:
+                self._gather_apart(rule, group, param, batch)
+                continue
             batch.params.append(param)
             batch.grads.append(grad)
-            for column, slot in zip(batch.slots, slots, strict=True):
-                column.append(slot)
+            for name, column in columns:
+                column.append(state[name])
         return [batch for batch in batches.values() if batch.params]
+
+    def _gather_apart(self, rule: Rule, group: Mapping[str, Any], param: Tensor, batch: _Batch) -> None:
+        """A leaf with a sparse gradient, a complex one, or one that the rule wants with its axes, into ``batch``."""
+        grad, state = param.grad, self.state[param]
+        assert grad is not None
+        slots = [state[slot.name] for slot in rule.slots]
+        if grad.layout is not torch.strided:
+            if rule.sparse is None:
+                _refuse_sparse(type(self).__name__, param)
+            if _row_by_row(rule, param, slots, group, batch.step):
+                return
+            grad = grad.to_dense()
+        if param.is_complex():
+            param, grad = torch.view_as_real(param), torch.view_as_real(grad)
+        elif rule.per_weight:
+            param, grad, slots = param.unsqueeze(0), grad.unsqueeze(0), [slot.unsqueeze(0) for slot in slots]
+        batch.params.append(param)
+        batch.grads.append(grad)
+        for column, slot in zip(batch.slots, slots, strict=True):
+            column.append(slot)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -199,7 +242,7 @@ class DropIn(Optimizer):
         for key, param in zip(saved, params, strict=True):
             for name, value in state_dict["state"].get(key, {}).items():
                 if isinstance(value, Tensor):
-                    self.state[param][name] = _laid_out_as(param, value)
+                    self.state[param][name] = laid_out_as(param, value)
 
 
 class EvaluatingDropIn(DropIn):
@@ -208,13 +251,13 @@ class EvaluatingDropIn(DropIn):
     It begins ready for training. Which of the two the parameters hold is part of the state dict.
     """
 
-    between: ClassVar[str] = "beta1"
-    """The hyper-parameter that says where between base and average gradients are taken."""
+    between: ClassVar[str] = ""
+    """The hyper-parameter, if any, that says where between base and average gradients are taken."""
 
     def __init__(self, params: ParamsT, **settings: Any) -> None:
         super().__init__(params, evaluating=False, **settings)
-        for group in self.param_groups:
-            between = _numbers(group)[self.between]
+        for group in self.param_groups if self.between else []:
+            between = numbers_of(group)[self.between]
             if not 0 < between < 1:
                 words = "the first of betas" if self.between == "beta1" else self.between
                 allowed = "above 0 and below 1, or the average cannot be recovered"
@@ -232,7 +275,7 @@ class EvaluatingDropIn(DropIn):
     @torch.no_grad()
     def _exchange(self, *, evaluation: bool) -> None:
         for group in self.param_groups:
-            rule, hyper = self.rule_of(group), _numbers(group)
+            rule, hyper = self.rule_of(group), numbers_of(group)
             if group["evaluating"] == evaluation:
                 continue
             for param in group["params"]:
@@ -252,38 +295,25 @@ class EvaluatingDropIn(DropIn):
         super()._step_group(group)
 
 
-def _laid_out_as(param: Tensor, value: Tensor) -> Tensor:
-    """A copy of ``value`` on the device of ``param``, and in its layout if it has its shape."""
-    result = value.detach().to(param.device, copy=True)
-    if result.shape == param.shape and result.stride() != param.stride():
-        return torch.empty_like(param, dtype=value.dtype).copy_(result)
-    return result
-
-
-def _drawn(param: Tensor, seed: int, *key: int) -> Tensor:
-    """Standard normal numbers for one parameter, which depend on the key only."""
-    dtype = torch.float32 if param.dtype in LOW else param.dtype
-    source = torch.Generator(param.device).manual_seed(keyed_seed(seed, "draws", *key))
-    return torch.randn(param.shape, generator=source, dtype=dtype, device=param.device)
-
-
-def _start(rule: Rule, param: Tensor, state: dict[str, Any]) -> None:
-    """Make what is missing of the state of one parameter."""
-    if param.is_complex() and rule.per_weight:
-        message = f"{rule.name} takes real parameters only, got {param.dtype} of shape {tuple(param.shape)}"
-        raise UsageError(message)
-    state.setdefault("step", 0)
+def _drawn(rule: Rule, param: Tensor, group: Mapping[str, Any], step: int, at: int) -> Tensor:
+    """Standard normal numbers for the parameter ``at`` of a group, which depend on seed, chain, step and place only."""
     leaf = torch.view_as_real(param) if param.is_complex() else param
-    leaf = leaf.detach().float() if leaf.dtype in LOW else leaf.detach()
-    for slot in rule.slots:
-        if slot.name not in state:
-            state[slot.name] = slot.start(leaf.unsqueeze(0)).squeeze(0)
+    dtype = torch.float32 if leaf.dtype in LOW else leaf.dtype
+    seed = keyed_seed(group["seed"], "draws", group["chain"], step, at)
+    source = torch.Generator(leaf.device).manual_seed(seed)
+    drawn = torch.randn(leaf.shape, generator=source, dtype=dtype, device=leaf.device)
+    return drawn.unsqueeze(0) if rule.per_weight else drawn
 
 
 def _fuse(rule: Rule, batch: _Batch, hyper: Mapping[str, float]) -> bool:
     """Whether torch's fused kernel made the whole step; it wants one real dtype for all that it reads."""
     first = batch.params[0]
-    if rule.numbers or first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
+    if (
+        rule.numbers
+        or type(rule).fused is Rule.fused
+        or first.dtype not in (torch.float32, torch.float64)
+        or first.device.type not in ("cpu", "cuda")
+    ):
         return False
     # the kernels walk through memory; the state has the layout of its parameter
     if not (all(map(Tensor.is_contiguous, batch.params)) and all(map(Tensor.is_contiguous, batch.grads))):
@@ -333,10 +363,10 @@ def _update(rule: Rule, batch: _Batch, hyper: Mapping[str, float], numbers: dict
 
 def _row_by_row(rule: Rule, param: Tensor, slots: Sequence[Tensor], group: Mapping[str, Any], step: int) -> bool:
     """Update only the rows that a sparse gradient names; False if it must be filled up with zeros instead."""
-    grad, hyper = param.grad, _numbers(group)
+    grad, hyper = param.grad, numbers_of(group)
     assert grad is not None
-    decays = hyper.get("weight_decay", 0.0) != 0
-    if rule.sparse == "dense" or decays or rule.numbers or param.is_complex() or grad.layout is not torch.sparse_coo:
+    everywhere = rule.sparse == "dense" or rule.draws or rule.numbers or hyper.get("weight_decay", 0.0) != 0
+    if everywhere or param.is_complex() or grad.layout is not torch.sparse_coo:
         return False
     grad = grad.coalesce()
     if grad.sparse_dim() != 1:
@@ -356,28 +386,3 @@ def _refuse_sparse(name: str, param: Tensor) -> None:
         "build the embedding with sparse=False, or give it to SGD in an optimizer of its own"
     )
     raise UsageError(message)
-
-
-def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
-    """The hyper-parameters of a group as floats, ``betas`` taken apart."""
-    result = {}
-    for name, value in group.items():
-        if name == "betas":
-            result |= {f"beta{at}": float(beta) for at, beta in enumerate(value, 1)}
-        elif isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
-            result[name] = float(value)
-    return result
-
-
-def _check(kind: type[DropIn], settings: Mapping[str, Any]) -> None:
-    """``UsageError`` for a setting that no rule can work with."""
-    lr = settings.get("lr")
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
-        raise UsageError(message)
-    for key, value in _numbers({key: value for key, value in settings.items() if key != "params"}).items():
-        fraction = (key.rstrip("123") == "beta" or key == "alpha") and key not in kind.above_one
-        if not 0 <= value < (1 if fraction else float("inf")):
-            allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
-            message = f"{kind.__name__}: {key} must be {allowed}, got {value}"
-            raise UsageError(message)

@@ -8,9 +8,12 @@ from torch import Tensor
 from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.roster import Roster
 from lanewise.optim.blocks import Block, lane_block, leaves_of
+from lanewise.optim.clipping import LaneClipping
 from lanewise.optim.leaves import RowLeaves, rowwise
 from lanewise.optim.registry import rule
-from lanewise.optim.schedules import factors
+from lanewise.optim.rule import State
+from lanewise.optim.schedules import LanePlateau, factors, lane_plateau, schedule_of
+from lanewise.optim.skipping import LaneSkipping
 
 FUSED_FROM = 4096
 """Parameters per lane from which one fused call per row beats one vectorized pass over all rows."""
@@ -26,7 +29,8 @@ class LaneOptimizer:
     """Per-lane optimization of a stack: rule, schedule, penalties, clipping, sharpness-aware minimization.
 
     ``length`` is the number of steps of a full training, over which the schedules run. Order of a
-    step: clip the gradient, add L2, decay, update, shrink by L1.
+    step: clip the gradient, add L2, decay, update, shrink by L1. ``skipped [L]`` says which lanes left the last update
+    out, for ``skip_nonfinite``; None if none did.
     """
 
     def __init__(self, roster: Roster, buffer: LaneBuffer, *, length: int) -> None:
@@ -41,8 +45,12 @@ class LaneOptimizer:
         column = lambda name: torch.tensor(  # noqa: E731  # read here only
             [lane.candidate.number(name) for lane in roster], dtype=torch.float64
         )
-        self._l1, self._l2, self._clip, self._rho = map(column, ("l1", "l2", "clip_norm", "sam_rho"))
+        self._l1, self._l2, self._rho = map(column, ("l1", "l2", "sam_rho"))
         self.climbs = bool((self._rho > 0).any())
+        self._clipping = LaneClipping(roster)
+        wanted = column("skip_nonfinite") > 0
+        self._skipping = LaneSkipping(wanted) if bool(wanted.any()) else None
+        self.skipped: Tensor | None = None
         self._rate_factor = torch.ones(len(roster), dtype=torch.float64)
         # Steps behind each lane's state: a lane that was rewound has taken fewer than the stack.
         self._steps = torch.zeros(len(roster), dtype=torch.float64)
@@ -57,30 +65,51 @@ class LaneOptimizer:
                 pieces = [values[rows], buffer.gradients[rows], *block.slots.values()]
                 block.fused = [[[piece[row]] for piece in pieces] for row in range(rows.stop - rows.start)]
             self._blocks.append(block)
-        self._clips = bool((self._clip > 0).any())
         self._factors = self._schedule_table(roster)
+        self._plateau: LanePlateau | None = lane_plateau([lane.candidate for lane in roster], self.length)
 
     def _schedule_table(self, roster: Roster) -> Tensor:
         """Schedule factor of every step and lane ``[T, L]``; one column per distinct schedule is computed."""
-        keys = [(lane.candidate.text("schedule", "linear"), lane.candidate.number("warmup")) for lane in roster]
+        keys = [(*schedule_of(lane.candidate), lane.candidate.number("warmup")) for lane in roster]
         steps = torch.arange(self.length)
-        distinct = {key: factors(key[0], steps, self.length, key[1]) for key in dict.fromkeys(keys)}
+        distinct = {
+            key: factors(name, steps, self.length, warmup, settings)
+            for key in dict.fromkeys(keys)
+            for name, settings, warmup in [key]
+        }
         return torch.stack([distinct[key] for key in keys], 1)
 
     def rates(self, step: int) -> Tensor:
         """Factor of the peak rate of every lane ``[L]`` at ``step`` (from 0), repairs included."""
-        return self._factors[min(step, self.length - 1)] * self._rate_factor
+        rates = self._factors[min(step, self.length - 1)] * self._rate_factor
+        return rates if self._plateau is None else rates * self._plateau.factors
 
-    def step(self) -> None:
-        """One update of every lane from the gradients in the buffer."""
+    def step(self, losses: Tensor | None = None) -> None:
+        """One update of every lane from the gradients in the buffer, which came with ``losses [L]``."""
         rates = self.rates(self.taken)
         self.taken += 1
+        broken = self._skipping.broken(self._buffer.gradients) if self._skipping else None
+        held = None if broken is None else (self._buffer.values[broken], self.state())
         self._steps += 1
         self._clip_gradients()
         for block in self._blocks:
             block.hyper["lr"] = block.peak * rates[block.rows]
             self._update(block)
+        if self._plateau is not None and losses is not None:
+            self._plateau.observe(losses)
+        if broken is not None and held is not None:
+            self._take_back(broken, *held)
+        self.skipped = broken
         self._buffer.refresh()
+
+    def _take_back(self, rows: Tensor, values: Tensor, before: Mapping[str, Tensor]) -> None:
+        """Put the lanes ``rows [L]`` back to what they were before the update."""
+        self._buffer.values[rows] = values
+        now = self.state()
+        for name, tensor in now.items():
+            if name != "skipped_in_a_row":
+                tensor[rows] = before[name][rows]
+        self.restore(now)
 
     def climb(self) -> Tensor:
         """Move each lane that has a ``sam_rho`` by ``sam_rho g / |g|``, g being its gradient; returns the old values.
@@ -102,13 +131,7 @@ class LaneOptimizer:
         self._buffer.refresh()
 
     def _clip_gradients(self) -> None:
-        if not self._clips:
-            return
-        gradients = self._buffer.gradients
-        norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-        limit = rowwise(self._clip, gradients)
-        # where() and not a product: a lane without a limit must not even be multiplied by 1 x inf
-        gradients.mul_(torch.where((limit > 0) & (norms > limit), limit / norms, torch.ones_like(norms)))
+        self._clipping.clip(self._buffer.values, self._buffer.gradients, self._buffer.layout)
 
     def _update(self, block: Block) -> None:
         rows, method, hyper = block.rows, block.rule, block.hyper
@@ -162,7 +185,10 @@ class LaneOptimizer:
                 continue
             result = values.clone() if result is values else result
             leaves = leaves_of(block.rule, self._buffer.layout, result[block.rows])
-            block.rule.exchange(RowLeaves(list(leaves.values())), block.whole.state, block.hyper, evaluation=True)
+            # a copy: training goes on from the state as it is
+            slots = {name: slot.map(torch.clone) for name, slot in block.whole.state.leaves.items()}
+            state = State(slots, block.numbers)
+            block.rule.exchange(RowLeaves(list(leaves.values())), state, block.hyper, evaluation=True)
         return result
 
     def slow(self, row: int, factor: float) -> None:
@@ -183,6 +209,10 @@ class LaneOptimizer:
             for name, own in block.saved().items():
                 whole = result.setdefault(name, own.new_zeros(len(self._rate_factor), *own.shape[1:]))
                 whole[block.rows] = own
+        if self._skipping is not None:
+            result["skipped_in_a_row"] = self._skipping.in_a_row.clone()
+        if self._plateau is not None:
+            result |= {f"plateau/{name}": own.clone() for name, own in self._plateau.state().items()}
         return result
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -191,6 +221,10 @@ class LaneOptimizer:
         self._steps = state["steps"].clone()
         for block in self._blocks:
             block.restore({name: state[name][block.rows] for name in block.saved()})
+        if self._skipping is not None:
+            self._skipping.in_a_row = state["skipped_in_a_row"].clone()
+        if self._plateau is not None:
+            self._plateau.restore({name: state[f"plateau/{name}"] for name in self._plateau.state()})
 
 
 def soft_threshold(weights: Tensor, metric: Tensor, penalty: Tensor) -> None:

@@ -45,6 +45,12 @@ class GradientDescent(DropIn):
     rule = GradientDescentRule()
 
     def __init__(
-        self, params: ParamsT, lr: float | Tensor = 1e-3, weight_decay: float = 0.0, *, maximize: bool = False
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(params, lr=lr, weight_decay=weight_decay, maximize=maximize, capturable=capturable)

@@ -76,7 +76,11 @@ class Leaves(ABC):
     @abstractmethod
     def abs(self) -> Self: ...
     @abstractmethod
+    def sign(self) -> Self: ...
+    @abstractmethod
     def sign_(self) -> Self: ...
+    @abstractmethod
+    def clamp_(self, low: Scalar, high: Scalar) -> Self: ...
     @abstractmethod
     def dot(self, other: "Leaves") -> Scalar: ...
     @abstractmethod
@@ -159,9 +163,17 @@ class RowLeaves(Leaves):
     def abs(self) -> Self:
         return self.new([leaf.abs() for leaf in self.tensors])
 
+    def sign(self) -> Self:
+        return self.new([leaf.sign() for leaf in self.tensors])
+
     def sign_(self) -> Self:
         for leaf in self.tensors:
             leaf.sign_()
+        return self
+
+    def clamp_(self, low: Scalar, high: Scalar) -> Self:
+        for leaf in self.tensors:
+            leaf.clamp_(rowwise(low, leaf), rowwise(high, leaf))
         return self
 
     def dot(self, other: Leaves) -> Tensor:
@@ -234,8 +246,16 @@ class ListLeaves(Leaves):
     def abs(self) -> Self:
         return self.new(_torch._foreach_abs(self.tensors))
 
+    def sign(self) -> Self:
+        return self.new(_torch._foreach_sign(self.tensors))
+
     def sign_(self) -> Self:
         _torch._foreach_sign_(self.tensors)
+        return self
+
+    def clamp_(self, low: Scalar, high: Scalar) -> Self:
+        _torch._foreach_clamp_min_(self.tensors, low)
+        _torch._foreach_clamp_max_(self.tensors, high)
         return self
 
     def dot(self, other: Leaves) -> float:
@@ -267,7 +287,7 @@ def _item(sums: list[Tensor]) -> float:
 def rowwise(values: Scalar, leaf: Tensor) -> Tensor:
     """``values [R]`` shaped to broadcast against ``leaf [R, ...]``, in the leaf's dtype; a float stays a number."""
     if not isinstance(values, Tensor):
-        return leaf.new_tensor(values)
+        return leaf.new_full((), values)  # filled on the device, which a CUDA graph can record
     return values.to(leaf.dtype).view(-1, *([1] * (leaf.dim() - 1)))
 
 

@@ -1,7 +1,7 @@
 """Heavy-ball momentum (Polyak 1964)."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 import torch
 from torch import Tensor
@@ -9,18 +9,23 @@ from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.drop_in import DropIn
-from lanewise.optim.leaves import Leaves, Scalar
+from lanewise.optim.leaves import Leaves, Scalar, choose
 from lanewise.optim.rule import DECAY, HyperValues, Rule, Slot, State
 
 MOMENTUM_RATE = Hyper(name="lr", default=0.03, low=3e-4, high=1.0, scale="log", words="learning rate")
+DAMPENING = Hyper(name="dampening", default=0.9, low=0.5, high=0.99, words="share of the gradient kept out of v")
 MOMENTUM = Hyper(name="momentum", default=0.9, low=0.5, high=0.99, words="friction of the heavy ball, mu")
+
+
+_torch: Final[Any] = torch  # its fused kernels are untyped
 
 
 class MomentumRule(Rule):
     """``v <- mu v + g``; ``theta <- theta - lr v``.
 
     torch's convention: lr multiplies the velocity when it is applied, so a change of lr acts on the
-    whole velocity at once (Sutskever et al. 2013 fold lr into v instead). No dampening.
+    whole velocity at once (Sutskever et al. 2013 fold lr into v instead). No dampening: that is
+    :class:`DampenedMomentumRule`.
     """
 
     name: ClassVar[str] = "momentum"
@@ -35,28 +40,46 @@ class MomentumRule(Rule):
 
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, velocities = tensors
-        torch.ops.aten._fused_sgd_(  # the kernel behind torch.optim.SGD(fused=True)
+        _torch._fused_sgd_(  # the kernel behind torch.optim.SGD(fused=True)
             list(params),
             list(grads),
-            list(velocities),
+            velocities,
             weight_decay=hyper["weight_decay"],
             momentum=hyper["momentum"],
             lr=hyper["lr"],
-            dampening=0.0,
+            dampening=hyper.get("dampening", 0.0),
             nesterov=self.nesterov,
             maximize=False,
-            is_first_step=False,
+            is_first_step="dampening" in hyper and step == 1,
         )
         return True
+
+
+@final
+class DampenedMomentumRule(MomentumRule):
+    """``v <- mu v + (1 - dampening) g``; ``theta <- theta - lr v``.
+
+    As in torch, the first step is not dampened: v begins at g. With ``dampening`` equal to ``momentum`` v is a running
+    mean of the gradients.
+    """
+
+    name: ClassVar[str] = "dampened_momentum"
+    hypers: ClassVar[tuple[Hyper, ...]] = (MOMENTUM_RATE, MOMENTUM, DAMPENING, DECAY)
+
+    def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        share = choose(step == 1, 1.0, 1 - hyper["dampening"])
+        velocity = state["velocity"].mul_(hyper["momentum"]).add_(grads, share)
+        params.add_(velocity, -hyper["lr"])
 
 
 @final
 class Momentum(DropIn):
     """Heavy-ball momentum: ``v <- mu v + g``; ``theta <- theta - lr v`` (:class:`MomentumRule`).
 
-    ``momentum`` is mu; ``weight_decay`` is added to the gradient as ``weight_decay theta``.
+    ``momentum`` is mu. ``dampening`` keeps a share of the gradient out of v (:class:`DampenedMomentumRule`).
+    ``weight_decay`` is added to the gradient as ``weight_decay theta``.
 
-    Raises ``UsageError`` for a setting that is negative or not finite.
+    Raises ``UsageError`` for a setting that is negative or not finite, and for a dampening of 1 or more.
 
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = Momentum([weight], lr=0.25, momentum=0.5)
@@ -71,6 +94,7 @@ class Momentum(DropIn):
     """
 
     rule = MomentumRule()
+    fractions = ("dampening",)
 
     def __init__(
         self,
@@ -79,6 +103,22 @@ class Momentum(DropIn):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         *,
+        dampening: float = 0.0,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            dampening=dampening,
+            maximize=maximize,
+            capturable=capturable,
+        )
+
+    def rule_of(self, group: Mapping[str, Any]) -> Rule:
+        return _DAMPENED if group["dampening"] else self.rule
+
+
+_DAMPENED = DampenedMomentumRule()

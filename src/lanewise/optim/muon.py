@@ -135,7 +135,15 @@ class Muon(DropIn):
         eps: float = 1e-8,
         weight_decay: float = 0.1,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
         super().__init__(
-            params, lr=lr, momentum=momentum, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize
+            params,
+            lr=lr,
+            momentum=momentum,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            maximize=maximize,
+            capturable=capturable,
         )

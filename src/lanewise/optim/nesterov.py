@@ -52,5 +52,8 @@ class Nesterov(DropIn):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(
+            params, lr=lr, momentum=momentum, weight_decay=weight_decay, maximize=maximize, capturable=capturable
+        )

@@ -1,18 +1,26 @@
 """Every rule by name."""
 
 from lanewise.errors import UsageError
+from lanewise.optim.adadelta import AdadeltaRule
 from lanewise.optim.adafactor import AdafactorRule
-from lanewise.optim.adam import AdamRule
-from lanewise.optim.adamw import AdamWRule
+from lanewise.optim.adagrad import AdagradRule
+from lanewise.optim.adam import AdamRule, AMSGradRule
+from lanewise.optim.adamax import AdamaxRule
+from lanewise.optim.adamw import AdamWRule, AMSGradWRule
 from lanewise.optim.ademamix import AdEMAMixRule
+from lanewise.optim.asgd import ASGDRule
 from lanewise.optim.dog import DoGRule
 from lanewise.optim.gd import GradientDescentRule
 from lanewise.optim.lion import LionRule
-from lanewise.optim.momentum import MomentumRule
+from lanewise.optim.momentum import DampenedMomentumRule, MomentumRule
 from lanewise.optim.muon import MuonRule
+from lanewise.optim.nadam import NAdamRule, NAdamWRule
 from lanewise.optim.nesterov import NesterovRule
+from lanewise.optim.polyak import PolyakRule
 from lanewise.optim.prodigy import ProdigyRule
-from lanewise.optim.rmsprop import RMSpropRule
+from lanewise.optim.radam import RAdamRule, RAdamWRule
+from lanewise.optim.rmsprop import CentredRMSpropMomentumRule, CentredRMSpropRule, RMSpropMomentumRule, RMSpropRule
+from lanewise.optim.rprop import RpropRule
 from lanewise.optim.rule import Rule
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamWRule
 from lanewise.optim.schedule_free_sgd import ScheduleFreeSGDRule
@@ -35,6 +43,22 @@ RULES: dict[str, Rule] = {
         MuonRule(),
         ScheduleFreeAdamWRule(),
         DoGRule(),
+        DampenedMomentumRule(),
+        RMSpropMomentumRule(),
+        CentredRMSpropRule(),
+        CentredRMSpropMomentumRule(),
+        AdagradRule(),
+        AdadeltaRule(),
+        RpropRule(),
+        AMSGradRule(),
+        AMSGradWRule(),
+        AdamaxRule(),
+        NAdamRule(),
+        NAdamWRule(),
+        RAdamRule(),
+        RAdamWRule(),
+        ASGDRule(),
+        PolyakRule(),
         ScheduleFreeSGDRule(),
         AdEMAMixRule(),
         ProdigyRule(),

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from lanewise.lanes.hyper import Hyper
-from lanewise.optim.leaves import Leaves, Scalar
+from lanewise.optim.leaves import Leaves, Scalar, rowwise
 
 HyperValues = Mapping[str, Scalar]
 
@@ -30,12 +30,19 @@ HyperValues = Mapping[str, Scalar]
 class Slot:
     """State that goes with each leaf. ``start`` makes it of the weights ``[rows, *shape]`` before the first step.
 
+    ``at`` names the hyper-parameter, if any, that every element begins at; lr counts there without its schedule.
     What follows the row axis is free: factors of a matrix, or ``[rows, 0]`` where a leaf needs none; without
     ``per_weight`` it must be ``shape``.
     """
 
     name: str
     start: Callable[[Tensor], Tensor] = torch.zeros_like
+    at: str | None = None
+
+    def first(self, leaf: Tensor, hyper: HyperValues) -> Tensor:
+        """The state of ``leaf [rows, *shape]`` before the first step."""
+        first = self.start(leaf)
+        return first if self.at is None else first.add_(rowwise(hyper[self.at], first))
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Rule(ABC):
     - ``draws``: ``state["draws"]`` holds fresh standard normal numbers at each step, keyed by seed and step.
     - ``full_batch``: each step reads all training rows.
     - ``scheduled``: whether a race gives it schedules; a rule that averages, or finds its rate, wants a constant one.
+    - ``capturable``: whether ``update`` is made of tensor operations alone, so that ``torch.compile`` can capture it.
     - ``sparse``: what the drop-in makes of a sparse gradient. ``"rows"``, where a zero gradient changes nothing:
       only the rows named are touched; ``"dense"``: it is filled up with zeros; None: it is refused.
     """
@@ -82,6 +90,7 @@ class Rule(ABC):
     draws: ClassVar[bool] = False
     full_batch: ClassVar[bool] = False
     scheduled: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
     sparse: ClassVar[Literal["rows", "dense"] | None] = None
 
     def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
@@ -106,7 +115,7 @@ class Rule(ABC):
     def exchange(self, params: Leaves, state: State, hyper: HyperValues, *, evaluation: bool) -> None:
         """Turn the weights that gradients are taken at into those to be judged by (``evaluation``), in place, or back.
 
-        Only rules whose two kinds differ, as Schedule-Free's do, say how.
+        Only rules whose two kinds differ, as Schedule-Free's do, say how. May change slots as well as ``params``.
         """
         del params, state, hyper, evaluation
 

@@ -1,6 +1,7 @@
 """Sharpness-aware minimization (Foret et al. 2021) around any of the other optimizers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, final
 
 import torch
@@ -21,11 +22,12 @@ class SAM(DropIn):
 
     ``adaptive`` scales by the weights, ``e = rho theta^2 g / | |theta| g |`` (ASAM, Kwon et al. 2021). The norm goes
     over all groups. ``settings`` are those of ``base``, a class of this module. ``step`` needs a closure that zeroes
-    the gradients, computes the loss and calls ``backward``; it is called twice and the first loss is returned. The
-    base's weight decay does not enter e. Batch normalization sees both passes. A gradient scaler does not support
-    closures.
+    the gradients, computes the loss and calls ``backward``; it is called twice and the first loss is returned. A loop
+    that calls ``step()`` itself takes the second gradient inside :meth:`perturbed`. The base's weight decay does not
+    enter e. Batch normalization sees both passes. A gradient scaler does not support closures.
 
-    Raises ``UsageError`` for a step without a closure, a ``base`` that is not such a class, and settings it refuses.
+    Raises ``UsageError`` for a step without a closure, a ``base`` that is not such a class or has a ``rho`` of its own
+    (Adadelta), and settings it refuses.
 
     >>> from lanewise.optim.sgd import SGD
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
@@ -42,6 +44,8 @@ class SAM(DropIn):
     Foret et al. 2021, "Sharpness-aware minimization for efficiently improving generalization".
     """
 
+    _second_taken = False  # whether the gradients are those at theta + e
+
     def __init__(
         self,
         params: ParamsT,
@@ -56,6 +60,9 @@ class SAM(DropIn):
             message = f"base must be an optimizer class of lanewise.optim, AdamW for instance, got {base!r}"
             raise UsageError(message)
         self._base = base([nn.Parameter(torch.zeros(()))], lr=lr, **settings)
+        if "rho" in self._base.defaults:
+            message = f"SAM does not go around {base.__name__}, which has a setting rho of its own; AdamW has none"
+            raise UsageError(message)
         super().__init__(params, **self._base.defaults, rho=rho, adaptive=adaptive)
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
@@ -68,8 +75,12 @@ class SAM(DropIn):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One update; ``closure`` is called at the weights and again where the loss around them is largest."""
         if closure is None:
-            message = "SAM needs step(closure): it takes the gradient twice, at the weights and next to them"
-            raise UsageError(message)
+            if not self._second_taken:
+                message = "SAM needs step(closure), or the second gradient inside perturbed(): see its documentation"
+                raise UsageError(message)
+            self._second_taken = False
+            super().step()
+            return None
         with torch.enable_grad():
             loss = closure()
         before = self._climb()
@@ -79,6 +90,34 @@ class SAM(DropIn):
             param.copy_(value)
         super().step()
         return loss
+
+    @contextmanager
+    def perturbed(self) -> Iterator[None]:
+        """For a loop that calls ``step()`` without a closure: in this block take the gradient a second time.
+
+        Enter it after the first ``backward()``. Inside, the weights are ``theta + e`` and the gradients are gone;
+        after it the weights are back, and ``step()`` uses the gradients that were taken within.
+
+        >>> from lanewise.optim.sgd import SGD
+        >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = SAM([weight], lr=0.25, base=SGD, rho=0.5)
+        >>> weight.square().sum().backward()
+        >>> with optimizer.perturbed():
+        ...     weight.square().sum().backward()
+        >>> optimizer.step()
+        >>> weight.item()
+        0.25
+        """
+        with torch.no_grad():
+            before = self._climb()
+        self.zero_grad()
+        try:
+            yield
+            self._second_taken = True
+        finally:
+            with torch.no_grad():
+                for param, value in before:
+                    param.copy_(value)
 
     def _climb(self) -> list[tuple[Tensor, Tensor]]:
         """Move to ``theta + e``; returns the parameters that moved and what they were."""

@@ -79,6 +79,7 @@ class ScheduleFreeAdamW(EvaluatingDropIn):
     """
 
     rule = ScheduleFreeAdamWRule()
+    between = "beta1"
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Stochastic gradient Langevin dynamics (Welling & Teh 2011): descent with noise, which samples a posterior."""
 
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -80,8 +80,3 @@ class SGLD(DropIn):
         super().__init__(
             params, lr=lr, temperature=temperature, weight_decay=weight_decay, seed=seed, maximize=maximize
         )
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; its draws are its own."""
-        super().add_param_group(param_group)
-        self.param_groups[-1].setdefault("chain", len(self.param_groups) - 1)

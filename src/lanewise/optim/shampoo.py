@@ -45,6 +45,7 @@ class ShampooRule(Rule):
         Slot("right_root", factor(1)),
     )
     per_weight: ClassVar[bool] = True
+    capturable: ClassVar[bool] = False  # the host knows when decompositions are due
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         rows = due(step, hyper["every"], len(params[0])) if len(params) else []

@@ -50,6 +50,7 @@ class SOAPRule(Rule):
     )
     decay = "decoupled"
     per_weight: ClassVar[bool] = True
+    capturable: ClassVar[bool] = False  # the host knows when decompositions are due
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         others = [at for at, leaf in enumerate(params) if not is_matrix(leaf)]

@@ -13,7 +13,7 @@ from lanewise.task import TaskKind
 
 SCHEMA_VERSION = 1
 
-Status = Literal["winner", "default", "confirmed", "pruned", "diverged"]
+Status = Literal["winner", "member", "default", "confirmed", "pruned", "diverged"]
 Number = float | int | None
 
 
@@ -295,6 +295,14 @@ class Event(TypedDict):
     words: str
 
 
+class FeatureSelection(TypedDict):
+    """The columns that the model reads, ``of`` how many, where it was trained on some of them only."""
+
+    kept: list[str]
+    of: int
+    words: str
+
+
 class RunHeader(TypedDict):
     """What every run document has."""
 
@@ -331,6 +339,7 @@ class RunDocument(RunHeader, total=False):
     ensemble: Ensemble | None
     diagnosis: Diagnosis
     importance: list[Importance]
+    selection: FeatureSelection | None
     findings: list[FindingCard]
     columns: list[Column]
     threshold: Threshold | None

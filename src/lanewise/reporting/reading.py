@@ -76,6 +76,24 @@ def default_won(document: Mapping[str, Any]) -> bool:
     return winner is not None and winner == part(document, "default").get("id")
 
 
+def ensemble_won(document: Mapping[str, Any]) -> bool:
+    """Whether the winner is an average of several candidates, so that no single one is it."""
+    return part(document, "winner").get("id") == "ensemble"
+
+
+def positive_class(document: Mapping[str, Any]) -> str | None:
+    """Of two classes the one that precision, recall, F1 and the threshold are about."""
+    classes = items(document, "classes")
+    return str(classes[1]) if document.get("task") == "binary" and len(classes) == 2 else None
+
+
+def training_seconds(document: Mapping[str, Any]) -> float | None:
+    """Seconds of the race itself, to set beside the same trainings one at a time; those of the run where unknown."""
+    phases = [finite(one.get("seconds")) for one in items(part(document, "race"), "phases") if one]
+    known = [seconds for seconds in phases if seconds is not None]
+    return sum(known) if known else finite(part(document, "hardware").get("seconds"))
+
+
 def verdict_of(document: Mapping[str, Any]) -> str:
     """The result in one sentence."""
     summary = [str(line) for line in items(document, "summary") if line]
@@ -90,6 +108,14 @@ def verdict_of(document: Mapping[str, Any]) -> str:
 def settings_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Hyper-parameters as pairs of words."""
     return [(str(name), setting(value)) for name, value in part(card, "hyperparameters").items()]
+
+
+def winner_settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the winner is made of, as pairs of words: its hyper-parameters, or the members of an ensemble by weight."""
+    members = [one for one in items(part(document, "ensemble"), "members") if isinstance(one, Mapping)]
+    if not (ensemble_won(document) and members):
+        return settings_of(part(document, "winner"))
+    return [(str(one.get("label") or one.get("id")), words.percent(one.get("weight"), 0)) for one in members]
 
 
 def setting(value: Any) -> str:

@@ -6,26 +6,48 @@ from io import StringIO
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from lanewise.certainty import certainty, errors_shown
 from lanewise.reporting.clean import clean, shorten
 from lanewise.reporting.reading import (
     Measure,
     default_won,
+    ensemble_won,
     estimate_of,
     items,
     measure_of,
     part,
-    settings_of,
+    positive_class,
+    training_seconds,
     verdict_of,
+    winner_settings,
 )
-from lanewise.reporting.words import count, difference, finite, number, score
+from lanewise.reporting.words import (
+    capitalized,
+    count,
+    difference,
+    duration,
+    finite,
+    listing,
+    metric_label,
+    number,
+    score,
+    size,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-DECIDED = 1.0  # standard errors that a choice needs, as in the rule of the race
-CLEAR = 2.0  # standard errors from which it is more than likely
+MOST_NAMED = 3
+"""Columns set aside beyond these are counted, not named."""
+ASKED_FOR = ("dropped as asked", "weight of the rows", "group of the rows")
+"""Why a column is set aside, in the words of the audit, that its user need not be told."""
+HEADLINE_METRICS = (
+    "accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall", "roc_auc", "pr_auc", "log_loss", "brier",
+    "rmse", "mae", "r2", "poisson_deviance",
+)  # fmt: skip
+"""What people look for at the end of a run; `show --json` and the report have all."""
 STYLES = {"winner": "bold blue", "default": "yellow", "dummy": "dim"}
 
 
@@ -61,6 +83,7 @@ def summary(
     _contest(console, document, measure_of(document))
     _decisions(console, document, measure_of(document))
     _warnings(console, document)
+    _cost(console, document)
     _next(console, report, _commands(document) if commands is None else commands)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
 
@@ -120,11 +143,14 @@ def _verdict(console: "Console", document: Mapping[str, Any]) -> None:
     for line in lines[1:]:
         console.print(line)
     winner = part(document, "winner")
-    settings = [f"{shorten(name, 28)} {shorten(value, 28)}" for name, value in settings_of(winner)]
+    made_of = winner_settings(document)
     if winner:
         name = clean(winner.get("label") or winner.get("id"))
         tag = " (the default)" if default_won(document) else ""
-        console.print(_indented(f"{name}{tag}{': ' if settings else ''}{', '.join(settings)}", style="dim"))
+        settings = [f"{shorten(name, 28)} {shorten(value, 28)}" for name, value in made_of]
+        if ensemble_won(document):  # labels have commas of their own
+            settings = ["; ".join(f"{shorten(value, 8)} {shorten(name, 48)}" for name, value in made_of)]
+        console.print(_indented(f"{name}{tag}{': ' if made_of else ''}{', '.join(settings)}", style="dim"))
 
 
 def _indented(text: str, *, style: str = "", by: int = 2) -> Any:
@@ -164,8 +190,36 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
         test = finite(part(document, "rows").get("test"))
         where = f" on {count(test, 'test row')}" if test else ""
         console.print()
-        console.print(_styled(f"{clean(measure.label).capitalize()}{where} ({measure.better}, 95% interval)"))
+        console.print(_styled(f"{capitalized(clean(measure.label))}{where} ({measure.better}, 95% interval)"))
         console.print(table)
+    others = [name for name in HEADLINE_METRICS if name != measure.name]
+    shown = [(name, estimate_of(Measure(name=name, minimise=False), part(document, "test"))) for name in others]
+    also = [f"{clean(metric_label(name))} {one['words']}" for name, one in shown if one]
+    if also:
+        positive = positive_class(document)
+        of = "" if positive is None else f" (precision, recall and F1 of {shorten(positive, 28)!r})"
+        console.print(_indented(f"the winner's {listing(also)}{of}", style="dim"))
+
+
+def _cost(console: "Console", document: Mapping[str, Any]) -> None:
+    """What the run cost, beside what the same trainings would have cost one at a time."""
+    found = {name: finite(value) for name, value in part(document, "hardware").items()}
+    if found.get("seconds") is None:
+        return
+    facts = [
+        (found.get("cpu_seconds"), lambda value: f"{duration(value)} of processor time"),
+        (found.get("peak_memory_bytes"), lambda value: f"{size(value)} of memory at the peak"),
+        (found.get("energy_wh"), lambda value: f"about {number(value, 2)} Wh"),
+    ]
+    known = [words(value) for value, words in facts if value is not None]
+    alone = found.get("one_at_a_time_seconds")
+    text = f"It took {duration(found['seconds'])}{f' ({listing(known)})' if known else ''}"
+    if alone:
+        text += (
+            f"; the race took {duration(training_seconds(document))}, one training at a time about {duration(alone)}"
+        )
+    console.print()
+    console.print(_styled(f"{text}.", "dim"))
 
 
 def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:
@@ -173,11 +227,10 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
     table = _table()
     for one in items(race, "decisions"):
         steps = finite(one.get("standard_errors"))
-        tie = steps is not None and steps <= DECIDED
-        sure = "tie" if tie else "likely" if steps is not None and steps < CLEAR else "clear"
-        words = "one fold only" if steps is None else f"{number(steps, 2)} SE, {sure}"
+        tie = steps is not None and certainty(steps) == "tie"
+        words = "one fold only" if steps is None else f"{errors_shown(steps)} SE, {certainty(steps)}"
         table.add_row(
-            _styled(f"  {shorten(one.get('question'), 40)}", "dim"),
+            _styled(f"  {shorten(one.get('question'), 80)}", "dim"),
             # Wrapped and not cut: a cut in the middle takes away just what differs.
             _styled(f"{shorten(one.get('chosen'), 120)} over {shorten(one.get('over'), 120)}"),
             _styled(words, "dim" if tie else ""),
@@ -187,7 +240,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print("What made the difference (in standard errors)")
         console.print(table)
     ties = [one for one in items(race, "leaderboard") if one.get("tie") and one.get("status") != "winner"]
-    if ties:
+    if ties and not ensemble_won(document):  # they tie with the best single candidate
         console.print()
         console.print(_styled(f"As good as the winner, as far as the evidence tells: {len(ties)}"))
         for one in ties[:3]:
@@ -198,8 +251,14 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
 
 def _warnings(console: "Console", document: Mapping[str, Any]) -> None:
     warnings = [clean(line) for line in items(document, "warnings")]
-    if warnings:
+    aside = [one for one in items(document, "columns") if one.get("role") == "set aside" and one.get("reason")]
+    aside = [one for one in aside if str(one["reason"]) not in ASKED_FOR]
+    if warnings or aside:
         console.print()
+    if aside:
+        named = [f"{shorten(one.get('name'), 28)} ({clean(one['reason'])})" for one in aside[:MOST_NAMED]]
+        rest = len(aside) - len(named)
+        console.print(f"Columns set aside: {'; '.join(named)}{f'; and {rest} more' if rest else ''}")
     for line in warnings:
         text = _styled("")
         text.append("warning: ", style="bold yellow")

@@ -11,7 +11,12 @@ _LABELS = {
     "mae": "MAE",
     "r2": "R²",
     "f1": "F1",
-    "macro_f1": "macro F1",
+    "f1_macro": "macro F1",
+    "f1_weighted": "weighted F1",
+    "precision_macro": "macro precision",
+    "recall_macro": "macro recall",
+    "median_ae": "median absolute error",
+    "poisson_deviance": "Poisson deviance",
     "roc_auc": "ROC AUC",
     "auc": "AUC",
     "pr_auc": "PR AUC",
@@ -43,6 +48,15 @@ def metric_label(name: str) -> str:
     ('log loss', 'R²')
     """
     return _LABELS.get(name, name.replace("_", " "))
+
+
+def capitalized(text: str) -> str:
+    """The text with a capital first letter, the others as they are.
+
+    >>> capitalized("log loss"), capitalized("RMSE")
+    ('Log loss', 'RMSE')
+    """
+    return text[:1].upper() + text[1:]
 
 
 def number(value: Any, digits: int = 3) -> str:

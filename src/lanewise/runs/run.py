@@ -83,7 +83,7 @@ class Run:
         """Become the one process that works on this run, until the lock is released or the process ends.
 
         Raises:
-            StoreError: another process works on it; names its process id and host.
+            UnavailableError: another process works on it; names its process id and host.
 
         Example: ``with run.acquire(): train()``.
         """

@@ -12,6 +12,7 @@ Order is by sequence numbers and durations by the monotonic clock, so a clock th
 This module loads neither torch nor numpy: ``lanewise runs`` starts in a moment.
 """
 
+import errno
 import os
 import secrets
 import time
@@ -22,11 +23,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from lanewise.errors import StoreError, UsageError
+from lanewise.errors import StoreError, UnavailableError, UsageError
 from lanewise.runs.database import Database
 from lanewise.runs.run import Event, Run, RunStatus
 from lanewise.storage.durable import dump_json, make_folders, remove_tree
-from lanewise.storage.filesystem import DISK, explained
+from lanewise.storage.filesystem import DISK, explained, store_error
 
 FOLDER_NAME = ".lanewise"
 HOME_VARIABLE = "LANEWISE_HOME"
@@ -64,17 +65,20 @@ class RunStore:
 
         Raises:
             UsageError: there is none and ``create`` is false.
-            StoreError: the folder belongs to another user, or cannot be used.
+            UnavailableError: the folder belongs to another user, or cannot be used.
         """
         with explained("use", start or Path()):  # the working directory may be gone
             start = (start or Path.cwd()).resolve()
         home = os.environ.get(HOME_VARIABLE)
         folder = Path(home).expanduser().absolute() if home else _find(start)
+        if folder is not None:
+            _check_usable(folder)
         if folder is None or not (folder / "runs.db").exists():
             if not create:
                 msg = f"no runs in {folder or start}; start one with `lanewise fit`, or set {HOME_VARIABLE}"
                 raise UsageError(msg)
             folder = folder or start / FOLDER_NAME
+            _make(folder)
         return cls(folder)
 
     def create(self, *, command: str, config: Mapping[str, Any]) -> Run:
@@ -229,4 +233,27 @@ def _refuse_foreign(folder: Path) -> None:
     owner = folder.stat().st_uid
     if user not in (0, owner):
         msg = f"{folder} belongs to another user (uid {owner}); set {HOME_VARIABLE}={folder} to use it on purpose"
-        raise StoreError(msg)
+        raise UnavailableError(msg)
+
+
+def _check_usable(folder: Path) -> None:
+    """``UnavailableError`` where something else than a folder to write to is there."""
+    try:
+        there = folder.exists()
+    except OSError as error:  # a name too long, a loop of links
+        raise UnavailableError(str(store_error(error, action="use", path=folder))) from error
+    if there and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        why = "you may not write to it" if folder.is_dir() else "it is a file, not a folder"
+        msg = f"cannot keep runs in {folder}: {why}; set {HOME_VARIABLE} to a folder that you may write to"
+        raise UnavailableError(msg)
+
+
+def _make(folder: Path) -> None:
+    """Make the folder; a place where none can be is a mistake in what was given, a full disk is a failure."""
+    try:
+        make_folders(folder)
+    except StoreError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        msg = f"cannot keep runs in {folder}: {error}; or set {HOME_VARIABLE} to another folder"
+        raise UnavailableError(msg) from error

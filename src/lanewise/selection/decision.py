@@ -115,12 +115,14 @@ def corrected_score(
     seed: int,
     weight: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
+    trained_rows: float | None = None,
     draws: int = 1000,
     level: float = 0.95,
 ) -> CorrectedScore:
     """The score to expect of the winner of :func:`select`, corrected for having been picked.
 
-    Arguments as in :func:`select`; see :func:`lanewise.statistics.bias_corrected_interval`.
+    Arguments as in :func:`select`; ``trained_rows`` is how many rows the model behind an out-of-fold
+    prediction was trained on. See :func:`lanewise.statistics.bias_corrected_interval`.
     """
     return bias_corrected_interval(
         y,
@@ -129,6 +131,7 @@ def corrected_score(
         selection_rule(contenders),
         weight=weight,
         clusters=clusters,
+        trained_rows=trained_rows,
         draws=draws,
         level=level,
         seed=seed,

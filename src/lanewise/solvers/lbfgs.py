@@ -14,10 +14,9 @@ from lanewise.errors import UsageError
 from lanewise.solvers import orthant
 from lanewise.solvers.curvature import CurvatureMemory, dot
 from lanewise.solvers.line_search import Bracket, LineSearch, Trial
-from lanewise.solvers.solver import Objective, Progress, Solver, Status
+from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
 
 STATUSES = tuple(Status)
-CODE = {status: code for code, status in enumerate(STATUSES)}
 PATIENCE = 100  # evaluations without a lower value or a smaller gradient before a row counts as stalled
 
 

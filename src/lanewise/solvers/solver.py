@@ -40,6 +40,17 @@ class Status(Enum):
     ITERATIONS = "the limit on iterations was reached"
     EVALUATIONS = "the limit on evaluations was reached"
     NOT_FINITE = "the objective was not finite at the start or stayed so along every step"
+    INFEASIBLE = "no point was found that meets the constraints to the tolerance"
+    STOPPED = "the callback asked to stop"
+    SEARCHED = "all points that were to be tried have been tried; of other points nothing is known"
+    SETTLED = "the best value has not improved for long; nothing proves that it is the lowest"
+    MET = "the method's own test of convergence was met"
+    KINK = "no shorter step leads lower although the gradient is not small: a kink, or a gradient that is wrong"
+    DIVERGED = "the steps left the finite numbers: the learning rate is too large"
+
+
+CODE = {status: code for code, status in enumerate(Status)}
+"""The number that stands for a status in a tensor; a checkpoint holds it, so new ones come last."""
 
 
 @dataclass

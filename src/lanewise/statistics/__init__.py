@@ -1,7 +1,8 @@
 """How sure a score or a difference is: bootstrap intervals, paired errors, selection bias."""
 
+from lanewise.statistics.bayesian_bootstrap import share_draws
 from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
-from lanewise.statistics.intervals import Interval, bootstrap_interval
+from lanewise.statistics.intervals import Interval, bootstrap_interval, expanded_normal
 from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
 from lanewise.statistics.resampling import (
     Measure,
@@ -27,11 +28,13 @@ __all__ = [
     "bias_corrected_interval",
     "bootstrap_counts",
     "bootstrap_interval",
+    "expanded_normal",
     "fold_difference",
     "keyed_generator",
     "paired_difference",
     "paired_errors",
     "resampled_scores",
     "sample_of",
+    "share_draws",
     "units_of",
 ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.errors import UsageError
-from lanewise.statistics.intervals import certain_bounds, check_settings
+from lanewise.statistics.intervals import certain_bounds, check_settings, expanded_normal
 from lanewise.statistics.paired import paired_errors
 from lanewise.statistics.resampling import (
     Array,
@@ -55,6 +56,7 @@ def bias_corrected_interval(
     seed: int,
     weight: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
+    trained_rows: float | None = None,
     draws: int = 1000,
     level: float = 0.95,
 ) -> CorrectedScore:
@@ -65,13 +67,18 @@ def bias_corrected_interval(
     errors that the rule reads are the bootstrap's over the same draws, held at their estimate
     for all rows.
 
-    The interval: the quantiles of those scores, drawn in towards ``value`` by ``c``,
-    ``c² = 1 / (1/f - 1) + Var(all-row scores of the picks) / Var(scores)``, at most 1, where
-    ``f = (1 - 1/U)^U`` (about 1/e) is the share of units not drawn. A mean over a fraction f of the
-    units varies ``1/f - 1`` (1.72) times as much as a mean of all U varies between samples, so
-    plain quantiles cover too much; the second term keeps what comes from picking different
-    candidates. Predictions are held fixed: the variation from training again on other rows is
-    not in the interval.
+    The interval holds three sources of variation. A mean over the share ``f = (1 - 1/U)^U`` (about
+    1/e) of the units that a draw leaves out varies ``1/f - 1`` (1.72) times as much as a mean of all
+    U does between samples. Relative to the variance of those scores there are therefore
+
+    - the rows: ``1 / (1/f - 1)``, and ``Var(all-row scores of the picks) / Var(scores)`` for picking
+      different candidates, together at most 1;
+    - training again on other rows, which predictions held fixed do not show:
+      ``(N / trained_rows) / (1/f - 1)``. This is the ``n_test / n_train`` that Nadeau and Bengio add to
+      ``1 / folds``, with the variance of a fold's score put as that of a row's over n_test.
+
+    With ``c²`` their sum, the bounds are the quantiles of the scores at ``Φ(± c t sqrt(U / (U - 1)))``,
+    t Student's with U - 1 degrees of freedom. They stay within what a metric can be.
 
     Args:
         y: ``[N]``.
@@ -81,16 +88,23 @@ def bias_corrected_interval(
         seed: key of the draws.
         weight: ``[N]`` or None.
         clusters: ``[N]`` labels of rows that are drawn together, or None.
+        trained_rows: rows that the model behind each prediction was trained on, at least 1; None for
+            predictions of models that are themselves in question, which nobody will train again.
         draws: fewer, but at least 100, for many rows and a metric that depends on order. Above
             50,000 units, random groups of units are drawn.
         level: coverage.
 
     Raises:
-        UsageError: no candidate, or ``level`` or ``draws`` out of range.
+        UsageError: no candidate, or ``level``, ``draws`` or ``trained_rows`` out of range.
 
-    Source: Tsamardinos, Greasidou and Borboudakis (2018), Machine Learning 107, algorithm 5.
+    Source: Tsamardinos, Greasidou and Borboudakis (2018), Machine Learning 107, algorithm 5;
+    Nadeau and Bengio (2003), Inference for the generalization error, Machine Learning 52;
+    Hesterberg (2015), The American Statistician 69, for the expanded quantiles.
     """
     check_settings(draws, level)
+    if trained_rows is not None and not trained_rows >= 1:
+        message = f"trained_rows must be at least 1, got {trained_rows}; give None for models that stay as they are"
+        raise UsageError(message)
     sample = sample_of(y, predictions, weight, clusters, seed=seed)
     if not sample.candidates:
         message = "no candidate was given; give the predictions of at least one, [candidates, rows]"
@@ -107,7 +121,8 @@ def bias_corrected_interval(
     picks = select_rule(metric.sign * inside, errors)
     scored = outside[np.arange(wanted), picks]
     defined = np.isfinite(scored) & np.isfinite(inside[np.arange(wanted), picks])
-    value, low, high = _summary(scored[defined], everything[0, picks[defined]], units, level)
+    retraining = 0.0 if trained_rows is None else len(sample.y) / trained_rows
+    value, low, high = _summary(scored[defined], everything[0, picks[defined]], units, level, retraining)
     exact = certain_bounds(metric, sample, chosen, level)
     if exact is not None and low == high:
         low, high = exact
@@ -123,13 +138,18 @@ def bias_corrected_interval(
     )
 
 
-def _summary(scores: Array, of_all_rows: Array, units: int, level: float) -> tuple[float, float, float]:
+def _summary(
+    scores: Array, of_all_rows: Array, units: int, level: float, retraining: float
+) -> tuple[float, float, float]:
+    """Mean and bounds of the scores on rows left out; ``retraining`` is N / trained_rows, 0 without."""
     if len(scores) < 2 or units < 2:
         return np.nan, np.nan, np.nan
     value, variance = float(scores.mean()), float(scores.var())
     if variance == 0:
         return value, value, value
     left_out = (1 - 1 / units) ** units
-    inward = min(1.0, np.sqrt(1 / (1 / left_out - 1) + of_all_rows.var() / variance))
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return value, float(value + inward * (low - value)), float(value + inward * (high - value))
+    of_rows = 1 / (1 / left_out - 1)
+    share = min(1.0, of_rows + of_all_rows.var() / variance) + retraining * of_rows
+    reach = np.sqrt(share) * expanded_normal(level, units)
+    low, high = np.quantile(scores, [NormalDist().cdf(-reach), NormalDist().cdf(reach)])
+    return value, float(low), float(high)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.errors import UsageError
+from lanewise.statistics.bayesian_bootstrap import is_share, share_draws
 from lanewise.statistics.resampling import (
     Array,
     Measure,
@@ -17,6 +18,7 @@ from lanewise.statistics.resampling import (
     resampled_scores,
     sample_of,
 )
+from lanewise.statistics.studentized import is_mean_loss, studentized_bounds
 
 JACKKNIFE_GROUPS = 200
 
@@ -25,8 +27,8 @@ JACKKNIFE_GROUPS = 200
 class Interval:
     """A score with its interval.
 
-    ``draws`` is the number of draws used; those in which the score is not defined (a draw with
-    one class only has no AUC) are left out and counted in ``undefined``. The bounds are NaN
+    ``draws`` is the number of draws used; those in which the score is not defined (a draw of
+    equal targets has no R²) are left out and counted in ``undefined``. The bounds are NaN
     with fewer than two units, or when more than half of the draws are undefined.
     """
 
@@ -50,13 +52,20 @@ def bootstrap_interval(
     draws: int = 1000,
     level: float = 0.95,
 ) -> Interval:
-    """Bias-corrected and accelerated (BCa) bootstrap interval of a metric over rows.
+    """Bootstrap interval of a metric over rows, for new rows and this one model, not for training it again.
 
-    The bound at probability ``a`` is the quantile of the draws at
-    ``Φ(z0 + (z0 + z_a) / (1 - k (z0 + z_a)))``, where ``z0`` comes from the share of draws below the
-    score and the acceleration ``k`` from a delete-a-group jackknife. It speaks of new rows for
-    this one model, not of training it again. Draws are not stratified. When every row is hit (or
-    every row missed) all draws are equal, and the exact binomial bound is given instead.
+    Which bootstrap depends on the metric, each for where plain quantiles of the draws cover too little:
+
+    - shares of class probabilities (accuracy, recall, F1, area under a curve, ...): quantiles of a
+      Bayesian bootstrap with a prior, see :func:`share_draws`, for with few mistakes the draws
+      are nearly equal. Where every row is hit or every row missed, the exact binomial bound of an accuracy.
+    - means of losses (log loss, RMSE, ...): bootstrap-t, see :func:`studentized_bounds`, for their tail is long.
+    - others (R², median error, ...): bias-corrected and accelerated (BCa). The bound at ``z`` standard errors
+      is the quantile of the draws at ``Φ(z0 + (z0 + z) / (1 - k (z0 + z)))``, ``z0`` from the share of draws
+      below the score, the acceleration ``k`` from a delete-a-group jackknife, and z as in
+      :func:`expanded_normal`.
+
+    Draws are not stratified. The score itself always lies within.
 
     Args:
         metric: see :class:`lanewise.metrics.Metric`.
@@ -81,14 +90,23 @@ def bootstrap_interval(
     if units < 2 or not np.isfinite(value):
         return Interval(value=value, low=np.nan, high=np.nan, level=level, standard_error=np.nan, draws=0)
     wanted = affordable_draws(metric, sample, draws)
-    drawn = resampled_scores(metric, sample, bootstrap_counts(units, wanted, seed=seed))[:, 0]
+    counts = None if is_share(metric, sample) else bootstrap_counts(units, wanted, seed=seed)
+    if counts is None:
+        drawn = share_draws(metric, sample, wanted, seed=seed)
+    else:
+        drawn = resampled_scores(metric, sample, counts)[:, 0]
     defined = drawn[np.isfinite(drawn)]
     low = high = error = np.nan
     if len(defined) * 2 > wanted:
         error = float(defined.std(ddof=1))
-        low, high = certain_bounds(metric, sample, 0, level) or _bca(
-            defined, value, _acceleration(metric, sample, seed), level
-        )
+        if counts is None:
+            low, high = certain_bounds(metric, sample, 0, level) or _quantiles(defined, level)
+        elif is_mean_loss(metric):
+            low, high = studentized_bounds(metric, sample, counts, level)
+        else:
+            reach = expanded_normal(level, units)
+            low, high = _bca(defined, value, _acceleration(metric, sample, seed), reach)
+        low, high = min(low, value), max(high, value)
     return Interval(
         value=value,
         low=low,
@@ -110,13 +128,33 @@ def check_settings(draws: int, level: float) -> None:
         raise UsageError(message)
 
 
-def _bca(draws: Array, value: float, acceleration: float, level: float) -> tuple[float, float]:
+def expanded_normal(level: float, units: int) -> float:
+    """How many standard errors to each side an interval from U units needs: ``t_(U - 1) sqrt(U / (U - 1))``.
+
+    A bootstrap draw varies ``(U - 1) / U`` times as much as a sample does, and its spread is itself
+    estimated; quantiles at ``Φ(± this)`` allow for both.
+
+    Source: Hesterberg (2015), What teachers should know about the bootstrap, The American Statistician 69, section 4.
+
+    >>> round(expanded_normal(0.95, 20), 3), round(expanded_normal(0.95, 50_000), 3)
+    (2.147, 1.96)
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(units - 1, (1 + level) / 2) * np.sqrt(units / (units - 1)))
+
+
+def _quantiles(draws: Array, level: float) -> tuple[float, float]:
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _bca(draws: Array, value: float, acceleration: float, reach: float) -> tuple[float, float]:
     normal = NormalDist()
     below = (np.count_nonzero(draws < value) + np.count_nonzero(draws == value) / 2) / len(draws)
     z0 = normal.inv_cdf(float(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws))))
     places = []
-    for tail in ((1 - level) / 2, (1 + level) / 2):
-        z = z0 + normal.inv_cdf(tail)
+    for z in (z0 - reach, z0 + reach):
         places.append(normal.cdf(z0 + z / max(1 - acceleration * z, 1e-3)))
     low, high = np.quantile(draws, places)
     return float(low), float(high)

@@ -178,13 +178,14 @@ def resampled_scores(measure: Measure, sample: Sample, counts: NDArray) -> Array
     return scores
 
 
-def _blocks(total: int, cells_each: int) -> Iterator[slice]:
+def blocks(total: int, cells_each: int) -> Iterator[slice]:
+    """Slices that share ``total`` draws out, of at most 8 million cells each."""
     size = max(1, BLOCK_CELLS // max(1, cells_each))
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
 
 
 def _ordered_scores(measure: Measure, sample: Sample, counts: NDArray, scores: Array) -> None:
-    for block in _blocks(len(counts), 4 * len(sample.y)):
+    for block in blocks(len(counts), 4 * len(sample.y)):
         weights = counts[block][:, sample.units.of_row] * sample.weight
         for m, prediction in enumerate(sample.predictions):
             scores[block, m] = measure.scores(sample.y, prediction, weights)
@@ -200,7 +201,7 @@ def _mean_scores(measure: Measure, sample: Sample, counts: NDArray, scores: Arra
             width = columns[0].shape[1]
             stop += 1
         stacked = np.concatenate(columns, axis=1)
-        for block in _blocks(len(counts), sample.units.count):
+        for block in blocks(len(counts), sample.units.count):
             drawn = counts[block].astype(np.float64)
             means = drawn @ stacked / (drawn @ weight_totals)[:, None]
             scores[block, start:stop] = measure.finish(means.reshape(len(drawn), stop - start, width))

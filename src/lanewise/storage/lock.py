@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 
-from lanewise.errors import StoreError
+from lanewise.errors import UnavailableError
 from lanewise.storage.filesystem import FILE_MODE, explained
 
 if sys.platform == "win32":
@@ -57,7 +57,7 @@ class FileLock:
         """Take the lock at ``path``, waiting at most ``patience`` seconds; ``what`` names it in the message.
 
         Raises:
-            StoreError: another living process holds it; names its process id and host.
+            UnavailableError: another living process holds it; names its process id and host.
         """
         with explained("lock", path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
@@ -131,7 +131,7 @@ def _wait(descriptor: int, *, what: str, patience: float) -> None:
         except _BUSY:
             if time.monotonic() >= deadline:
                 msg = f"{what} is in use by {_owner(descriptor)}; wait until that ends, or stop it"
-                raise StoreError(msg) from None
+                raise UnavailableError(msg) from None
             time.sleep(_POLL)
         else:
             return

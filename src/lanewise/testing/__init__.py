@@ -1,4 +1,4 @@
-"""Conformance checks for rules, models and policies, for ours and for those of third parties.
+"""Conformance checks for rules, models, policies and solvers, for ours and for those of third parties.
 
 Each check takes an implementation and raises ``AssertionError`` with a sentence where it breaks its contract::
 
@@ -9,5 +9,6 @@ Each check takes an implementation and raises ``AssertionError`` with a sentence
 from lanewise.testing.models import check_stacked_model
 from lanewise.testing.policies import check_policy
 from lanewise.testing.rules import check_rule
+from lanewise.testing.solvers import check_solver
 
-__all__ = ["check_policy", "check_rule", "check_stacked_model"]
+__all__ = ["check_policy", "check_rule", "check_solver", "check_stacked_model"]

@@ -50,9 +50,9 @@ def _hyper(rule: Rule, rows: int, **given: float) -> dict[str, Tensor]:
     return {name: torch.full((rows,), value, dtype=torch.float64) for name, value in values.items()}
 
 
-def _start(rule: Rule, params: list[Tensor]) -> State:
+def _start(rule: Rule, params: list[Tensor], hyper: dict[str, Tensor]) -> State:
     """State as before the first step."""
-    leaves = {slot.name: RowLeaves([slot.start(leaf).contiguous() for leaf in params]) for slot in rule.slots}
+    leaves = {slot.name: RowLeaves([slot.first(leaf, hyper).contiguous() for leaf in params]) for slot in rule.slots}
     rows = len(params[0])
     numbers: dict[str, Scalar] = {
         number.name: torch.full((rows,), number.start, dtype=torch.float64) for number in rule.numbers
@@ -101,7 +101,7 @@ def _run(
     ``apart`` updates leaf by leaf, and in pieces where the rule says that it goes element by element.
     """
     params = [leaf.clone() for leaf in start]
-    state = _start(rule, params)
+    state = _start(rule, params, hyper)
     for step in range(1, steps + 1):
         grads = [_curvature(leaf) * leaf for leaf in params]
         before = [grad.clone() for grad in grads]
@@ -134,15 +134,15 @@ def _descends(rule: Rule, dtype: torch.dtype) -> None:
         end, state = _run(rule, start, hyper, steps)
         rule.exchange(RowLeaves(end), state, hyper, evaluation=True)
         assert all(leaf.dtype == dtype for leaf in end), f"{rule.name} changed the dtype of its parameters"
-        _keeps_its_state(rule, start, state)
+        _keeps_its_state(rule, start, state, hyper)
         if bool((_height(end) < aim).all()):
             return
     message = f"{rule.name} does not descend on a quadratic bowl"
     raise AssertionError(message)
 
 
-def _keeps_its_state(rule: Rule, start: list[Tensor], state: State) -> None:
-    fresh = _start(rule, [leaf.clone() for leaf in start])
+def _keeps_its_state(rule: Rule, start: list[Tensor], state: State, hyper: dict[str, Tensor]) -> None:
+    fresh = _start(rule, [leaf.clone() for leaf in start], hyper)
     for slot in rule.slots:
         for leaf, first in zip(state[slot.name], fresh[slot.name], strict=True):
             assert leaf.shape == first.shape, f"{rule.name} changed the shape of {slot.name}"
@@ -201,7 +201,7 @@ def _fused_is_the_same(rule: Rule) -> None:
     start = [leaf[:1] for leaf in _problem(torch.float32)]
     hyper = _hyper(rule, 1, weight_decay=0.0)
     plain, fused = ([leaf.clone() for leaf in start] for _ in range(2))
-    states = [_start(rule, plain) for _ in range(2)]
+    states = [_start(rule, plain, hyper) for _ in range(2)]
     settings = {name: float(column[0]) for name, column in hyper.items()}
     for step in range(1, 8):
         _take(rule, (plain, [_curvature(leaf) * leaf for leaf in plain], states[0]), hyper, step)

@@ -3,13 +3,33 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from lanewise.models.base import Width
 from lanewise.task import Task
 
+MOST_SHOWN = 2_000
+"""Training rows of a fold that a training score is taken on."""
+
 ALL_ROWS = -1
 """The fold that holds nothing out: a refit on every training row."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kept:
+    """The columns that a lane reads, most important first, as masks of 1 (read) and 0.
+
+    ``dense [D]`` and ``codes [K]`` are of prepared rows; ``numbers [Dn]``, ``categories [Kc]`` and ``tokens [H]``
+    (uint8) of raw rows, as trees read them.
+    """
+
+    columns: tuple[str, ...]
+    dense: Tensor
+    codes: Tensor
+    numbers: np.ndarray
+    categories: np.ndarray
+    tokens: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +37,8 @@ class FoldData:
     """Rows prepared with the statistics of one fold's training rows.
 
     ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are
-    row indices. A regression target is standardized: ``target = (y - center) / scale``.
+    row indices. A regression target is standardized: ``target = (y - center) / scale``. With ``kept``, all other
+    columns read as zero, and their codes as the level never seen: read rows through :meth:`features`.
     """
 
     dense: Tensor
@@ -27,14 +48,35 @@ class FoldData:
     valid: Tensor
     center: float = 0.0
     scale: float = 1.0
+    kept: Kept | None = None
+
+    def features(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """``dense [n, D]`` and ``codes [n, K]`` of some rows, of the columns that are kept."""
+        dense, codes = self.dense.index_select(0, rows), self.codes.index_select(0, rows)
+        return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Places within ``train`` of the rows that a training score is taken on: all, or 2,000 evenly spaced ones."""
+        count = len(self.train)
+        return np.arange(count) if count <= MOST_SHOWN else np.arange(MOST_SHOWN) * count // MOST_SHOWN
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns that are kept; None: all."""
+        return None if self.kept is None else self.kept.columns
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1."""
+    """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
+
+    With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`).
+    """
 
     task: Task
     width: Width
     folds: Mapping[int, FoldData]
     rows: int
     weight: Tensor | None = None
+    shows: bool = False

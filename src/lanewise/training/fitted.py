@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from lanewise.features.encoding import Encoded
+from lanewise.features.layout import Layout
 from lanewise.features.preparation import Preparation
 from lanewise.features.prepared import prepare_rows
+from lanewise.features.selection import mask_columns
 from lanewise.lanes.candidate import Candidate
 from lanewise.losses import response
 from lanewise.models.base import Width
@@ -18,6 +20,7 @@ from lanewise.models.registry import build
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.models.trees import load_trees
+from lanewise.training.calibration import Calibration
 from lanewise.training.problem import token_counts, tree_codes
 
 
@@ -26,7 +29,9 @@ class Fitted:
     """One member of a model.
 
     A network or linear model has ``tensors`` (its weights by name) and the loss, center and scale of its
-    outputs; trees have ``trees`` instead. ``seed`` and ``stop`` say how it was trained.
+    outputs; trees have ``trees`` instead. ``seed`` and ``stop`` say how it was trained. ``columns`` are those that it
+    reads, most important first; None: all. ``calibration`` makes probabilities of a support vector
+    machine's margins.
     """
 
     candidate: Candidate
@@ -37,6 +42,8 @@ class Fitted:
     scale: float = 1.0
     tensors: Mapping[str, Tensor] | None = None
     trees: SavedTrees | None = None
+    columns: tuple[str, ...] | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +54,14 @@ class Features:
     codes: Tensor
     encoded: Encoded
     tokens: TokenCounts | None
+    layout: Layout
+
+    def of(self, columns: tuple[str, ...] | None) -> tuple[Tensor, Tensor]:
+        """Dense features and codes in which all but ``columns`` say nothing, as in `FoldData.features`."""
+        if columns is None:
+            return self.dense, self.codes
+        dense, codes = (torch.from_numpy(mask) for mask in mask_columns(self.layout, columns))
+        return self.dense * dense.to(self.dense.dtype), self.codes * codes.to(self.codes.dtype)
 
 
 def features_of(preparation: Preparation, encoded: Encoded, *, dtype: torch.dtype | None = torch.float32) -> Features:
@@ -58,9 +73,9 @@ def features_of(preparation: Preparation, encoded: Encoded, *, dtype: torch.dtyp
     if dtype is None:
         rows = encoded.rows
         nothing = torch.empty(rows, 0), torch.empty(rows, 0, dtype=torch.int64)
-        return Features(dense=nothing[0], codes=nothing[1], encoded=encoded, tokens=tokens)
+        return Features(dense=nothing[0], codes=nothing[1], encoded=encoded, tokens=tokens, layout=preparation.layout)
     dense, codes = prepare_rows(preparation, encoded, np.arange(encoded.rows), dtype)
-    return Features(dense=dense[0], codes=codes[0], encoded=encoded, tokens=tokens)
+    return Features(dense=dense[0], codes=codes[0], encoded=encoded, tokens=tokens, layout=preparation.layout)
 
 
 def predict(member: Fitted, features: Features, width: Width) -> np.ndarray:
@@ -86,12 +101,16 @@ def loaded(member: Fitted, width: Width) -> Callable[[Features], np.ndarray]:
     dtype = member_dtype(member)
 
     def by_module(features: Features) -> np.ndarray:
+        all_dense, all_codes = features.of(member.columns)
         with torch.no_grad():
             outputs = [
                 module(dense.to(dtype), codes)
-                for dense, codes in zip(features.dense.split(65_536), features.codes.split(65_536), strict=True)
+                for dense, codes in zip(all_dense.split(65_536), all_codes.split(65_536), strict=True)
             ]
-        raw = response(member.loss, torch.cat(outputs).double())
+        scores = torch.cat(outputs).double()
+        if member.calibration is not None:
+            scores = scores * member.calibration.scale + torch.tensor(member.calibration.offsets, dtype=scores.dtype)
+        raw = response(member.loss, scores)
         return (raw * member.scale + member.center if member.scale != 1.0 or member.center else raw).numpy()
 
     return by_module
@@ -116,5 +135,7 @@ def describe(member: Fitted) -> dict[str, Any]:
         "loss": member.loss,
         "center": member.center,
         "scale": member.scale,
+        "calibration": None if member.calibration is None else asdict(member.calibration),
+        "columns": None if member.columns is None else list(member.columns),
         "trees": None if member.trees is None else {"kind": member.trees.kind, "meta": dict(member.trees.meta)},
     }

@@ -65,7 +65,7 @@ class Machine:
         widths = ", ".join(f"{chunk_width(size)} lanes at {size:,} parameters" for size in (1_000, 50_000, 500_000))
         lines += [
             "",
-            f"Lanewise would train {self.workers} stacks side by side, one thread each,",
+            f"Lanewise would train {self.workers} stacks side by side, a process each,",
             f"networks in {self.precision}, with {widths} in one stack.",
         ]
         return "\n".join(lines)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
 from lanewise.optim.blocks import state_elements
 from lanewise.optim.registry import RULES
+from lanewise.training.data import TrainingData
 from lanewise.training.plan import Plan
 from lanewise.training.teams import TeamBuilder
 
@@ -21,6 +23,9 @@ LEAST_STATE = 2
 
 WORKER_BYTES = 180 * 2**20
 """A worker process for trees with LightGBM and scikit-learn loaded, before it holds any row."""
+
+TEAM_WORKER_BYTES = 300 * 2**20
+"""A worker process for stacks with torch loaded, before it maps any row."""
 
 TABLE_COPIES = 3
 """The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
@@ -52,6 +57,9 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
     workers = 0
     if builder.pool is not None:
         workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)
+    if builder.seats is not None:
+        seated = max((_team_bytes(candidate, builder) for candidate in confirmed), default=0)
+        workers += builder.workers * (TEAM_WORKER_BYTES + _data_bytes(data) + seated)
     return resident_bytes() + stacks + evidence + refit + workers
 
 
@@ -74,3 +82,16 @@ def _stack_bytes(candidates: Sequence[Candidate], builder: TeamBuilder) -> int:
             state = max(state_elements(method, layout) if method else 0, LEAST_STATE * layout.width)
             elements += BUFFERS * layout.width + 2 * state  # and the snapshot's
     return elements * builder.dtype.itemsize
+
+
+def _team_bytes(candidate: Candidate, builder: TeamBuilder) -> int:
+    """The widest stack that a candidate may train in."""
+    if candidate.model not in STACKED:
+        return 0
+    return _stack_bytes([candidate], builder) * builder.width(Lane(candidate=candidate, fold=0, seed=0))
+
+
+def _data_bytes(data: TrainingData) -> int:
+    """The prepared rows of all folds; what folds share counts once."""
+    tensors = [getattr(fold, part) for fold in data.folds.values() for part in ("dense", "codes", "target")]
+    return sum({tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in tensors}.values())

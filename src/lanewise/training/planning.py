@@ -1,26 +1,21 @@
 """Makes the plan: measures what a lane of each kind costs, and fits the race into the budget."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from lanewise.lanes.candidate import Candidate
-from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED
-from lanewise.optim.registry import rule
 from lanewise.search.policy import Policy
 from lanewise.search.sampling import Sampling
-from lanewise.training.measuring import WORTH_IT
 from lanewise.training.memory import predicted_bytes
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.problem import Problem
-from lanewise.training.proposals import MODELS, SOLVER, Field, propose, usual_batch
-from lanewise.training.team import Team
+from lanewise.training.proposals import MODELS, Field, propose, usual_batch
+from lanewise.training.selecting import FEATURES, affordable, selects
 from lanewise.training.teams import DTYPES, TeamBuilder
-from lanewise.training.tree_team import race_spec
+from lanewise.training.trials import best_precision, best_widths, costs_alone, measured_costs
 
 ALLOTTED = 0.7
 """Share of the budget that a plan uses: measurements are short, machines are shared."""
@@ -46,13 +41,6 @@ FILLINGS = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
-
-CLEARLY_FASTER = 1.1
-"""How much less a step must cost per lane before another stack width than the usual one is taken."""
-
-TRIAL_STEPS = 6
-TRIAL_ROUNDS = 5
-TRIAL_ITERATIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +73,17 @@ def make_plan(
 ) -> Plan:
     """A plan that fits ``budget``; ``spent`` seconds of it are gone already.
 
-    The measurements take a fraction of a second. With a budget in steps nothing is measured.
+    The measurements take a fraction of a second, in this process. With a budget in steps nothing is measured.
     """
+    seats, builder = builder.seats, replace(builder, seats=None)
     rows = min(len(fold.train) for fold in problem.folds)
     field = Field(
-        task=problem.task, rows=rows, seed=wishes.seed, sampling=wishes.sampling, optimizers=wishes.optimizers
+        task=problem.task,
+        rows=rows,
+        seed=wishes.seed,
+        sampling=wishes.sampling,
+        optimizers=wishes.optimizers,
+        columns=len(problem.layout.columns),
     )
     if budget.steps is not None:
         return _by_steps(
@@ -97,13 +91,14 @@ def make_plan(
         )
     assert budget.seconds is not None
     available = max(ALLOTTED * budget.seconds - spent, 0.1 * budget.seconds) * builder.workers
-    pools = _pools(MOST, field, wishes)
-    precision = _precision(pools.get("mlp", []), builder)
+    pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, available / len(problem.folds))
+    available -= (len(problem.folds) + 1) * sum(ranking.values())
+    precision = best_precision(pools.get("mlp", []), builder)
     builder = replace(builder, compute=DTYPES[precision])
-    widths = {name: width for model in STACKED for name, width in _widths(pools.get(model, []), builder).items()}
+    widths = {name: width for model in STACKED for name, width in best_widths(pools.get(model, []), builder).items()}
     builder = replace(builder, widths=widths)
-    costs = {model: _measured(model, pool, builder) for model, pool in pools.items()}
-    alone = {id: cost for model, pool in pools.items() for id, cost in _alone(pool, builder, costs[model]).items()}
+    costs = {model: _with_ranking(measured_costs(model, pool, builder), pool, ranking) for model, pool in pools.items()}
+    alone = {id: cost for model, pool in pools.items() for id, cost in costs_alone(pool, builder, costs[model]).items()}
     plan = _filled(
         available,
         lambda share: _fitted(
@@ -119,7 +114,7 @@ def make_plan(
     shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
     solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
     plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
-    return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
+    return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seats)))
 
 
 def _filled(available: float, fitted: Callable[[float], Plan]) -> Plan:
@@ -248,7 +243,8 @@ def _relative_cost(candidate: Candidate) -> float:
     ranks = {"tree": 0.1, "linear": 0.2, "mlp": 1.0, "lightgbm": 1.0}
     size = candidate.number("rounds", 100) / 100 * candidate.number("num_leaves", 31) / 31
     width = candidate.number("width", 128) ** 2 * candidate.number("depth", 2) / 32768
-    return ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
+    ranking = 1.1 if selects(candidate) else 1.0
+    return ranking * ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
 
 
 def _with_default(chosen: Sequence[Candidate], pools: Mapping[str, list[Candidate]]) -> list[Candidate]:
@@ -289,118 +285,8 @@ def _predicted(plan: Plan, screened: float) -> float:
     return total / plan.workers
 
 
-def _alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of one full-length training of each candidate, trained alone in float32: a plain loop's cost.
-
-    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost.
-    """
-    plain = replace(builder, compute=None)
-    timed: dict[tuple[object, ...], float] = {}
-    for candidate in pool:
-        lane = Lane(candidate=candidate, fold=0, seed=0)
-        if candidate.model not in STACKED or candidate.optimizer == SOLVER:
-            continue
-        key = builder.key(lane)
-        if key not in timed:
-            team = plain.form([lane], "trial")[0]
-            timed[key] = _trial(team, TRIAL_STEPS) * team.length
-    lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
-    keys = {id: builder.key(lane) for id, lane in lanes.items() if lane.candidate.model in STACKED}
-    return {id: timed.get(keys.get(id, ()), costs[id]) for id in lanes}
-
-
-def _precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:
-    """bfloat16 for the products of networks where it was measured to be clearly faster on this machine."""
-    if not pool or builder.dtype != torch.float32:
-        return "float32"
-    lanes = [Lane(candidate=candidate, fold=0, seed=0) for candidate in pool]
-    speeds = {}
-    for precision in ("float32", "bfloat16"):
-        team = replace(builder, compute=DTYPES[precision]).form(lanes, "trial")[0]
-        speeds[precision] = min(_trial(team, TRIAL_STEPS) for _ in range(2))
-    return "bfloat16" if speeds["bfloat16"] * WORTH_IT <= speeds["float32"] else "float32"
-
-
-def _widths(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, int]:
-    """The best of a few stack widths for each structure, by the time of a step per lane.
-
-    Which is best depends on the caches and on what a call costs, and so on the machine. The usual width stays unless
-    another is clearly faster.
-    """
-    by_key: dict[tuple[object, ...], list[Candidate]] = {}
-    for candidate in pool:
-        if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch:
-            by_key.setdefault(builder.key(Lane(candidate=candidate, fold=0, seed=0)), []).append(candidate)
-    found: dict[str, int] = {}
-    for key, candidates in by_key.items():
-        usual = builder.width(Lane(candidate=candidates[0], fold=0, seed=0))
-        seconds = {
-            width: _trial(builder.team(_many(candidates, width, builder)), TRIAL_STEPS) / width
-            for width in dict.fromkeys((usual, max(1, usual // 2), max(1, usual // 4)))
-        }
-        best = min(seconds, key=lambda width: seconds[width])
-        found[str(key)] = best if seconds[best] * CLEARLY_FASTER <= seconds[usual] else usual
-    return found
-
-
-def _many(candidates: Sequence[Candidate], count: int, builder: TeamBuilder) -> list[Lane]:
-    """``count`` lanes as a confirmation has them: every candidate on every fold, and again with other seeds."""
-    folds = len(builder.data.folds)
-    return [
-        Lane(
-            candidate=candidates[place % len(candidates)],
-            fold=place // len(candidates) % folds,
-            seed=place // len(candidates) // folds,
-        )
-        for place in range(count)
-    ]
-
-
-def _trial(team: Team, units: int) -> float:
-    """Seconds of one unit of a team's length, for all its lanes, after two units to warm up."""
-    at = round(team.fraction * team.length)
-    team.advance((at + 2) / team.length)
-    started = time.perf_counter()
-    team.advance((at + 2 + units) / team.length)
-    return (time.perf_counter() - started) / units
-
-
-def _measured(model: str, pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
-    """Processor seconds of one full-length lane of each candidate, from short trials under its real load."""
-    if model in STACKED:
-        return _measured_stacks(pool, builder)
-    return _measured_trees(pool, builder)
-
-
-def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
-    """One team of each structure is timed; the others of that structure cost the same per lane."""
-    costs: dict[str, float] = {}
-    timed: dict[tuple[object, ...], float] = {}
-    for team in builder.form([Lane(candidate=candidate, fold=0, seed=0) for candidate in pool], "trial"):
-        key = builder.key(team.lanes[0])
-        if key not in timed:
-            solved = team.lanes[0].candidate.optimizer == SOLVER
-            spent = _trial(team, TRIAL_ITERATIONS if solved else TRIAL_STEPS)
-            timed[key] = spent / len(team.lanes) * team.length
-        costs |= {lane.candidate.id: timed[key] for lane in team.lanes}
-    return costs
-
-
-def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
-    data, first = builder.data, pool[0]
-    rows, columns = len(data.folds[0].train), data.width.dense
-    outputs = data.width.outputs
-
-    def work(candidate: Candidate) -> float:
-        spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
-        return spec.expected_cost(rows=rows, columns=columns, outputs=outputs)
-
-    team = builder.form([Lane(candidate=first, fold=0, seed=0)], "trial")[0]
-    length = race_spec(team.lanes[0], 1.0).full_length
-    team.advance(1 / length)
-    started = time.perf_counter()
-    trial = min(length, 1 + TRIAL_ROUNDS)
-    team.advance(trial / length)
-    spent = (time.perf_counter() - started) / max(trial - 1, 1) * length
-    team.keep(())
-    return {candidate.id: spent * work(candidate) / work(first) for candidate in pool}
+def _with_ranking(
+    costs: Mapping[str, float], pool: Sequence[Candidate], ranking: Mapping[str, float]
+) -> dict[str, float]:
+    """Costs of lanes with the ranking of the columns that some of them need first."""
+    return {one.id: costs[one.id] + (ranking[one.text(FEATURES)] if selects(one) else 0.0) for one in pool}

@@ -15,6 +15,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
 from lanewise.search.policy import Policy, Standing
 from lanewise.training.journal import Journal, NoJournal
+from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.plan import Plan
 from lanewise.training.side_by_side import SideBySide
 from lanewise.training.stretch import Look, Stretch
@@ -31,6 +32,7 @@ SAVE_EVERY_SECONDS = 5.0
 class Trace:
     """What was seen of one lane: a point per look at it.
 
+    ``scores`` are of the fold's validation rows, ``train_scores`` of a sample of its training rows; NaN in the screen.
     ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
     whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
     candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
@@ -42,25 +44,10 @@ class Trace:
     fractions: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     train_losses: list[float] = field(default_factory=list)
+    train_scores: list[float] = field(default_factory=list)
     fate: Fate = "running"
     events: list[Event] = field(default_factory=list)
     lost: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmed:
-    """A candidate that ran its full length on all folds and seeds.
-
-    ``predictions [N, K]`` are out of fold, averaged over seeds, each fold stopped at the fraction that
-    was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the fraction that was
-    best over all folds: where a refit stops.
-    """
-
-    candidate: Candidate
-    predictions: np.ndarray
-    stop: float
-    curve: tuple[float, ...]
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +95,7 @@ class Race:
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
         self._lock = threading.Lock()
+        self._judge = Judge(metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data)
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
@@ -142,7 +130,7 @@ class Race:
             if not left:
                 break
             for name, item in evidence.items():
-                best[name] = _better(best.get(name), self._loss_score(item.valid, item.lane.fold))
+                best[name] = _better(best.get(name), self._judge.loss(item))
             names = list(left)
             decision = self.policy.decide(self._standing(rung, names, best, evidence))
             words.append(f"after {fraction:.0%} of the full length {decision.words}")
@@ -213,40 +201,14 @@ class Race:
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
             complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
-            item = self._confirmed(candidate, groups) if complete and candidate.id not in self._unsteady else None
+            sound = complete and candidate.id not in self._unsteady
+            seconds = self._cost.get(candidate.id, 0.0)
+            item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=seconds) if sound else None
             own = [lane for lane in lanes if lane.candidate.id == candidate.id]
             self._end("confirm", own, fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
         return confirmed
-
-    def _confirmed(self, candidate: Candidate, groups: Mapping[tuple[int, int], list[Evidence]]) -> Confirmed | None:
-        """What a complete confirmation has shown; None if what it would be judged by is not finite."""
-        folds = range(self.plan.folds)
-        # means over seeds: [fold][look] -> [n, K]
-        means = [
-            [
-                np.mean([groups[fold, seed][look].valid for seed in self.plan.seeds], axis=0)
-                for look in range(len(self.plan.grid))
-            ]
-            for fold in folds
-        ]
-        scores = np.array([[self._loss_score(valid, fold) for valid in means[fold]] for fold in folds])
-        predictions = np.full((len(self.y), means[0][0].shape[1]), np.nan)
-        for fold in folds:
-            others = [other for other in folds if other != fold]
-            look = _best_look(scores[others].mean(0)) if others else len(self.plan.grid) - 1
-            if not np.isfinite(means[fold][look]).all():
-                return None
-            predictions[self.builder.data.folds[fold].valid.numpy()] = means[fold][look]
-        overall = scores.mean(0)
-        return Confirmed(
-            candidate=candidate,
-            predictions=predictions,
-            stop=self.plan.grid[_best_look(overall)],
-            curve=tuple(float(value) * self.metric.sign for value in overall),
-            seconds=self._cost.get(candidate.id, 0.0),
-        )
 
     # -- shared -----------------------------------------------------------------------------------
 
@@ -268,6 +230,7 @@ class Race:
                 save_every=self.save_every,
                 halted=self._threads.halted,
                 abandoned=self._threads.abandoned,
+                train_score=self._judge.train_score,
             )
             for place, team in enumerate(teams)
         ]
@@ -290,12 +253,13 @@ class Race:
 
     def _record(self, phase: str, look: Look) -> None:
         for item in look.evidence:
-            score = self._loss_score(item.valid, item.lane.fold) * self.metric.sign
+            score = self._judge.loss(item) * self.metric.sign
             with self._lock:
                 trace = self._trace(phase, item.lane)
                 trace.fractions.append(item.fraction)
                 trace.scores.append(score)
                 trace.train_losses.append(item.train_loss)
+                trace.train_scores.append(item.train_score)
 
     def _note(self, phase: str, lanes: Mapping[str, Lane], repairs: Mapping[str, Sequence[Event]]) -> None:
         """A repaired lane is a new candidate from now on; the original counts as diverged.
@@ -367,19 +331,6 @@ class Race:
             return "", float("nan"), float("nan")
         best = min(full, key=lambda name: self.metric.sign * float(np.mean(full[name])))
         return labels[best], float(np.mean(full[best])), float(np.std(full[best]))
-
-    def _loss_score(self, valid: np.ndarray, fold: int) -> float:
-        """The metric on a fold's validation rows, oriented so that smaller is better."""
-        rows = self.builder.data.folds[fold].valid.numpy()
-        predicted = valid if self.builder.data.task.is_classification else valid[:, 0]
-        weight = None if self.weight is None else self.weight[rows]
-        return self.metric.sign * self.metric.score(self.y[rows], predicted, weight)
-
-
-def _best_look(scores: np.ndarray) -> int:
-    """The last look unless an earlier one is better: a full training is the simpler story."""
-    best = int(np.nanargmin(scores)) if not np.isnan(scores).all() else len(scores) - 1
-    return best if scores[best] < scores[-1] or np.isnan(scores[-1]) else len(scores) - 1
 
 
 def _better(known: float | None, score: float) -> float:

@@ -1,16 +1,18 @@
 """Trains the chosen candidates once more, on every training row."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lanewise.errors import TrainingError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
+from lanewise.training.calibration import Calibration
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.fitted import Fitted
 from lanewise.training.race import Confirmed, Race
+from lanewise.training.team import Evidence
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,9 +43,17 @@ def refit(race: Race, chosen: Sequence[Confirmed], *, needed: Collection[str]) -
         ]
         teams = race.builder.form(lanes, f"refit{stop}")
         evidence = race.stretch(f"refit{stop}", teams, (stop,), share=len(candidates) / len(chosen))
-        looks = {item.lane.id: item.valid for items in evidence for item in items}
+        adjust = {item.candidate.id: item.calibration for item in chosen}
+        looks = {
+            item.lane.id: _calibrated(item, adjust[item.lane.candidate.id]) for items in evidence for item in items
+        }
         lost = {name: why for team in teams for name, why in team.lost().items()}
-        members = {lane.id: team.export(lane.id) for team in teams for lane in team.lanes if lane.id in looks}
+        members = {
+            lane.id: replace(team.export(lane.id), calibration=adjust[lane.candidate.id])
+            for team in teams
+            for lane in team.lanes
+            if lane.id in looks
+        }
         for candidate in candidates:
             own = [lane for lane in lanes if lane.candidate.id == candidate.id]
             try:
@@ -54,6 +64,10 @@ def refit(race: Race, chosen: Sequence[Confirmed], *, needed: Collection[str]) -
         for team in teams:
             team.keep(())
     return result
+
+
+def _calibrated(item: Evidence, calibration: Calibration | None) -> np.ndarray:
+    return item.valid if calibration is None else calibration.apply(item.valid)
 
 
 def _refitted(

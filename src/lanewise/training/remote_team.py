@@ -1,8 +1,8 @@
 """A team that trains in a worker process, seen from the race: the same contract, the same bits."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -10,17 +10,29 @@ from torch import Tensor
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
+from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.frames import Arrays, Header
+from lanewise.training.plan import Lengths
+from lanewise.training.shared_data import columns_kept
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.team_pool import TeamPool
 from lanewise.training.worker_process import WorkerDiedError, WorkerProcess
 
-if TYPE_CHECKING:
-    from lanewise.training.teams import TeamBuilder
-
 SLICE_SECONDS = 0.5
 """How long a worker trains before it is asked again, so that a request to stop is heard; it decides no bit."""
+
+FOREVER = float(2**31)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a team is trained, as a worker is told; ``length`` is the full one in the team's own unit."""
+
+    lengths: Lengths
+    length: int
+    dtype: str
+    compute: str | None
 
 
 @final
@@ -31,18 +43,35 @@ class RemoteTeam(Team):
     replaced once, and goes on from the last state that was fetched, to the same bits.
     """
 
-    def __init__(self, lanes: Collection[Lane], builder: "TeamBuilder", pool: TeamPool, data: str) -> None:
+    def __init__(
+        self,
+        lanes: Collection[Lane],
+        data: TrainingData,
+        recipe: Recipe,
+        *,
+        build: Callable[[Sequence[Lane], TrainingData], Team],
+        stop: Callable[[], bool],
+        pool: TeamPool,
+        shared: str,
+    ) -> None:
+        """``data`` are those that the workers know as ``shared``, as these lanes read them.
+
+        ``build`` makes the same team in this process, to change or read its state between stretches.
+        """
         self.lanes = Roster.of(list(lanes)).lanes
-        self.length = builder.length(self.lanes[0].candidate)
+        self.length = recipe.length
         self._all = self.lanes
-        self._builder = builder
+        self._recipe = recipe
+        self._build = build
+        self._stop = stop
         self._pool = pool
         self._data = data
+        self._shared = shared
         self._process: WorkerProcess | None = None
         self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._fraction = 0.0
-        # Fractions at which somebody looked after the state was fetched: a replay must stop there too.
-        self._looked: list[float] = []
+        # What was asked and answered after the state was fetched: a replay asks it again.
+        self._since: list[Header] = []
         self._changed = False
         self._repairs: dict[str, tuple[Event, ...]] = {}
         self._lost: dict[str, str] = {}
@@ -53,25 +82,33 @@ class RemoteTeam(Team):
 
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         while True:
-            if self._builder.stop():
+            if self._stop():
                 message = "stopped on request"
                 raise Interrupted(message)
             between()
-            answer, _ = self._ask({"op": "advance", "fraction": fraction, "seconds": SLICE_SECONDS})
             self._changed = True
+            answer, _ = self._ask({"op": "advance", "fraction": fraction, "seconds": SLICE_SECONDS})
             if answer["reached"]:
                 break
         self._fraction = fraction
-        self._looked.append(fraction)
+        self._since.append({"op": "advance", "fraction": fraction, "seconds": FOREVER})
 
     def evidence(self) -> list[Evidence]:
+        self._changed = True  # a look starts the mean of the training losses anew
         header, arrays = self._ask({"op": "look"})
+        self._since.append({"op": "look"})
         lanes = {lane.id: lane for lane in self.lanes}
         self._repairs = {lane: tuple(Event(**event) for event in events) for lane, events in header["repairs"].items()}
         self._lost = header["lost"]
         losses = arrays["train_loss"].tolist()
         return [
-            Evidence(lane=lanes[name], fraction=self._fraction, valid=arrays[f"valid/{place}"], train_loss=loss)
+            Evidence(
+                lane=lanes[name],
+                fraction=self._fraction,
+                valid=arrays[f"valid/{place}"],
+                train_loss=loss,
+                train=arrays.get(f"train/{place}"),
+            )
             for place, (name, loss) in enumerate(zip(header["lanes"], losses, strict=True))
         ]
 
@@ -87,7 +124,7 @@ class RemoteTeam(Team):
             header, arrays = self._ask({"op": "state"})
             self._kept = {name: torch.from_numpy(array) for name, array in arrays.items()}, header["state"]
             self._changed = False
-            self._looked = []
+            self._since = []
         tensors, rest = self._kept
         return dict(tensors), rest
 
@@ -95,7 +132,7 @@ class RemoteTeam(Team):
         self._leave()
         self._kept = dict(tensors), dict(rest)
         self._changed = False
-        self._looked = []
+        self._since = []
         local = self._local()
         self._fraction, self._lost = local.fraction, local.lost()
 
@@ -124,7 +161,7 @@ class RemoteTeam(Team):
 
     def _local(self) -> Team:
         """The team as it was when its state was last fetched, in this process."""
-        team = self._builder.team(self._all)
+        team = self._build(self._all, self._data)
         team.keep([lane.id for lane in self.lanes])
         if self._kept is not None:
             team.restore(*self._kept)
@@ -156,26 +193,27 @@ class RemoteTeam(Team):
         self._process = self._pool.borrow()
         process = self._process
         process.ensure_started()
-        if self._data not in process.known:
-            self._checked({"op": "data", "folder": self._data})
-            process.known = {self._data}
+        if self._shared not in process.known:
+            self._checked({"op": "data", "folder": self._shared})
+            process.known = {self._shared}
         tensors, state = ({}, None) if self._kept is None else self._kept
+        arrays = {f"state/{name}": tensor.numpy() for name, tensor in tensors.items()}
         candidates = {lane.candidate.id: lane.candidate for lane in self._all}
-        builder = self._builder
         header = {
             "op": "open",
             "candidates": [asdict(candidate) for candidate in candidates.values()],
             "lanes": [[lane.candidate.id, lane.fold, lane.seed] for lane in self._all],
             "left": [lane.id for lane in self.lanes],
-            "lengths": asdict(builder.lengths),
-            "dtype": str(builder.dtype).removeprefix("torch."),
-            "compute": str(builder.compute).removeprefix("torch."),
+            "lengths": asdict(self._recipe.lengths),
+            "dtype": self._recipe.dtype,
+            "compute": self._recipe.compute,
+            "shows": self._data.shows,
+            "kept": columns_kept(self._data, arrays),
             "state": state,
         }
-        self._checked(header, {name: tensor.numpy() for name, tensor in tensors.items()})
-        for fraction in self._looked:
-            self._checked({"op": "advance", "fraction": fraction, "seconds": float(2**31)})
-            self._checked({"op": "look"})
+        self._checked(header, arrays)
+        for request in self._since:
+            self._checked(request)
 
     def _checked(self, header: Header, arrays: Arrays | None = None) -> tuple[Header, Arrays]:
         assert self._process is not None

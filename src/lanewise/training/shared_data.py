@@ -1,6 +1,7 @@
 """Training data as files that every process maps: their pages are in memory once, however many read them."""
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 from lanewise.models.base import Width
 from lanewise.storage.strict_json import dump_json, parse_json
 from lanewise.task import Task
-from lanewise.training.data import FoldData, TrainingData
+from lanewise.training.data import FoldData, Kept, TrainingData
+from lanewise.training.frames import Arrays
 
 DESCRIPTION = "data.json"
 PARTS = ("dense", "codes", "target", "train", "valid")
@@ -58,7 +60,15 @@ def read_data(folder: Path) -> TrainingData:
         return tensors[name]
 
     folds: dict[int, FoldData] = {
-        int(key): FoldData(center=fold["center"], scale=fold["scale"], **{name: part(fold[name]) for name in PARTS})
+        int(key): FoldData(
+            dense=part(fold["dense"]),
+            codes=part(fold["codes"]),
+            target=part(fold["target"]),
+            train=part(fold["train"]),
+            valid=part(fold["valid"]),
+            center=fold["center"],
+            scale=fold["scale"],
+        )
         for key, fold in described["folds"].items()
     }
     task, width = described["task"], described["width"]
@@ -77,3 +87,25 @@ def _mapped(path: Path) -> Tensor:
         return torch.from_numpy(np.load(path, allow_pickle=False, mmap_mode="c"))
     except ValueError:  # an empty array cannot be mapped
         return torch.from_numpy(np.load(path, allow_pickle=False))
+
+
+def columns_kept(data: TrainingData, arrays: Arrays) -> dict[str, tuple[str, ...]]:
+    """The columns that are read in each fold where not all are; their masks go into ``arrays``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for fold, part in data.folds.items():
+        if part.kept is not None:
+            found[str(fold)] = part.kept.columns
+            arrays[f"kept/{fold}/dense"] = part.kept.dense.numpy()
+            arrays[f"kept/{fold}/codes"] = part.kept.codes.numpy()
+    return found
+
+
+def narrowed(data: TrainingData, kept: Mapping[str, Sequence[str]], arrays: Arrays) -> TrainingData:
+    """``data`` with the columns that :func:`columns_kept` told, as stacks and solvers read them."""
+    folds = dict(data.folds)
+    for fold, columns in kept.items():
+        masks = {part: torch.from_numpy(arrays[f"kept/{fold}/{part}"]) for part in ("dense", "codes")}
+        none = np.zeros(0, dtype=np.uint8)
+        own = Kept(columns=tuple(columns), **masks, numbers=none, categories=none, tokens=none)
+        folds[int(fold)] = replace(folds[int(fold)], kept=own)
+    return replace(data, folds=folds)

@@ -67,7 +67,8 @@ class StackedObjective:
             if self.stop():  # a solver alters its state only after the objective has returned
                 message = "stopped on request"
                 raise Interrupted(message)
-            inputs = Inputs(dense=data.dense[rows][None], codes=data.codes[rows][None], sizes=(len(points),))
+            dense, codes = data.features(rows)
+            inputs = Inputs(dense=dense[None], codes=codes[None], sizes=(len(points),))
             weights = None if self.data.weight is None else self.data.weight[rows][None]
             batch = Batch(inputs=inputs, targets=data.target[rows][None], weights=weights)
             share = len(rows) / len(data.train)
@@ -125,12 +126,14 @@ class SolverTeam(Team):
         result = []
         for place, row in enumerate(self._alive):
             lane = self.roster.lanes[row]
-            valid = self.predict(place, lane.fold, self.data.folds[lane.fold].valid)
+            part = self.data.folds[lane.fold]
+            valid = self.predict(place, lane.fold, part.valid)
             loss = float(progress.values[place])
             if progress.status[place] is Status.NOT_FINITE or not np.isfinite(valid).all():
                 self._lost[lane.id] = Status.NOT_FINITE.value
                 continue
-            result.append(Evidence(lane=lane, fraction=self.fraction, valid=valid, train_loss=loss))
+            train = self.predict(place, lane.fold, part.train[part.shown]) if self.data.shows else None
+            result.append(Evidence(lane=lane, fraction=self.fraction, valid=valid, train_loss=loss, train=train))
         return result
 
     @torch.no_grad()
@@ -140,7 +143,8 @@ class SolverTeam(Team):
         outputs = []
         weights = frozen_weights(self.objective.model.layout, self.row(place)[None])
         for piece in rows.split(65_536):
-            inputs = Inputs(dense=data.dense[piece][None], codes=data.codes[piece][None], sizes=(1,))
+            dense, codes = data.features(piece)
+            inputs = Inputs(dense=dense[None], codes=codes[None], sizes=(1,))
             outputs.append(self.objective.model.forward(weights, inputs)[0])
         raw = torch.cat(outputs) if outputs else torch.empty(0, self.data.width.outputs)
         return (
@@ -167,6 +171,7 @@ class SolverTeam(Team):
             center=data.center,
             scale=data.scale,
             tensors={name: view[0].clone() for name, view in views.items()},
+            columns=data.columns,
         )
 
     def keep(self, lanes: Collection[str]) -> None:

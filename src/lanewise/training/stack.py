@@ -17,6 +17,7 @@ from lanewise.models.base import Inputs, Weights
 from lanewise.models.registry import build
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
+from lanewise.optim.schedules import UNSETTLED
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
@@ -146,8 +147,9 @@ class Stack(Team):
                 rows, share = self._all_rows(part.train)
             else:
                 rows, share = stream.take(at * self.batch_size, self.batch_size), None
-            dense.append(part.dense.index_select(0, rows))
-            codes.append(part.codes.index_select(0, rows))
+            read = part.features(rows)
+            dense.append(read[0])
+            codes.append(read[1])
             targets.append(part.target.index_select(0, rows))
             own = None if self.data.weight is None else self.data.weight.index_select(0, rows)
             weights.append(own if share is None else share if own is None else own * share)
@@ -195,8 +197,7 @@ class Stack(Team):
             return values
         unsettled = self.optimizer.taken < self.length
         averaged = [
-            (unsettled or lane.candidate.text("schedule") == "constant")
-            and not rule(lane.candidate.optimizer).evaluates
+            (unsettled or lane.candidate.text("schedule") in UNSETTLED) and not rule(lane.candidate.optimizer).evaluates
             for lane in self.lanes
         ]
         return torch.where(torch.tensor(averaged)[:, None], self.average, values)
@@ -213,6 +214,7 @@ class Stack(Team):
             center=data.center,
             scale=data.scale,
             tensors={name: view[0].detach().clone() for name, view in views.items()},
+            columns=data.columns,
         )
 
     def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int) -> Tensor:
@@ -220,20 +222,33 @@ class Stack(Team):
         block = max(64, PREDICTION_ELEMENTS // max(1, size * 256))
         pieces = []
         for piece in rows.split(block):
-            inputs = Inputs(dense=self._low(data.dense[piece][None]), codes=data.codes[piece][None], sizes=(size,))
+            dense, codes = data.features(piece)
+            inputs = Inputs(dense=self._low(dense[None]), codes=codes[None], sizes=(size,))
             pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
         return torch.cat(pieces, 1)
 
     def evidence(self) -> list[Evidence]:
         outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
+        shown = self._shown()
         means = (self._loss_sum / max(self._loss_steps, 1)).tolist()
         self._loss_sum.zero_()
         self._loss_steps = 0
         return [
-            Evidence(lane=lane, fraction=self.fraction, valid=self._response(lane.fold, raw), train_loss=mean)
+            Evidence(
+                lane=lane,
+                fraction=self.fraction,
+                valid=self._response(lane.fold, raw),
+                train_loss=mean,
+                train=self._response(lane.fold, shown[row]) if shown else None,
+            )
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
             if row not in self.guard.retired
         ]
+
+    def _shown(self) -> list[Tensor]:
+        """Outputs of every lane for the sample of its training rows; nothing where nobody asks."""
+        parts = self.data.folds
+        return self.outputs(lambda fold: parts[fold].train[parts[fold].shown]) if self.data.shows else []
 
     def _response(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self.data.folds[fold]

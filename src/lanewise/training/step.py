@@ -75,5 +75,6 @@ def step(
         with torch.no_grad():
             optimizer.come_back(before)
     with torch.no_grad():
-        optimizer.step()
-    return losses
+        optimizer.step(losses)
+    # The loss of an update that was left out would have its lane rewound.
+    return losses if optimizer.skipped is None else torch.where(optimizer.skipped, 0.0, losses)

@@ -34,7 +34,7 @@ class Stretch:
     ``save_every`` seconds lie between two saves, or more where saving is slow; 0 saves at every chance.
     ``halted`` is asked between steps; when it turns true the team saves and raises Interrupted. ``abandoned``
     forbids to save: somebody else may own the journal by now. When it is saved decides what a kill costs,
-    never what comes out.
+    never what comes out. ``train_score`` is what is kept of predictions for training rows.
     """
 
     team: Team
@@ -44,6 +44,7 @@ class Stretch:
     save_every: float
     halted: Callable[[], bool]
     abandoned: Callable[[], bool]
+    train_score: Callable[[Evidence], float] = field(default=lambda item: item.train_score)
     evidence: list[Evidence] = field(default_factory=list)
     looks: list[dict[str, tuple[Event, ...]]] = field(default_factory=list)
     seconds: float = 0.0
@@ -80,11 +81,11 @@ class Stretch:
                 self._save()
         return self.evidence
 
-    @staticmethod
-    def _as_seen(item: Evidence, fraction: float) -> Evidence:
+    def _as_seen(self, item: Evidence, fraction: float) -> Evidence:
         """With the fraction as planned, and in memory as a resumed race has it."""
-        loss = item.train_loss if np.isfinite(item.train_loss) else float("nan")
-        return replace(item, fraction=fraction, valid=np.ascontiguousarray(item.valid), train_loss=loss)
+        loss, score = (x if np.isfinite(x) else float("nan") for x in (item.train_loss, self.train_score(item)))
+        valid = np.ascontiguousarray(item.valid)
+        return replace(item, fraction=fraction, valid=valid, train_loss=loss, train=None, train_score=score)
 
     def _between(self) -> None:
         if self.halted():
@@ -103,8 +104,9 @@ class Stretch:
         lanes: list[dict[str, Any]] = []
         for place, item in enumerate(self.evidence):
             tensors[f"look/{place}"] = torch.from_numpy(item.valid)
-            loss = None if np.isnan(item.train_loss) else item.train_loss
-            lanes.append({"lane": item.lane.id, "fraction": item.fraction, "train_loss": loss})
+            known = {"train_loss": item.train_loss, "train_score": item.train_score}
+            known = {name: None if np.isnan(value) else value for name, value in known.items()}
+            lanes.append({"lane": item.lane.id, "fraction": item.fraction, **known})
         state = {
             "team": rest,
             "evidence": lanes,
@@ -131,6 +133,7 @@ class Stretch:
                 fraction=item["fraction"],
                 valid=_array(shown[f"look/{place}"]),
                 train_loss=float("nan") if item["train_loss"] is None else item["train_loss"],
+                train_score=float("nan") if item.get("train_score") is None else item["train_score"],
             )
             for place, item in enumerate(state["evidence"])
         ]

@@ -23,13 +23,17 @@ class Evidence:
     """What is known of one lane at one point of its training.
 
     ``valid [n, K]`` are predictions (means or class probabilities) for the fold's validation rows,
-    in their order; ``train_loss`` is the mean training loss since the evidence before.
+    in their order; ``train_loss`` is the mean training loss since the evidence before. ``train [m, K]`` are
+    predictions for the sample of the fold's training rows, where the data ask for them; whoever keeps the evidence
+    keeps their ``train_score`` instead, in the units of the metric.
     """
 
     lane: Lane
     fraction: float
     valid: np.ndarray
     train_loss: float
+    train: np.ndarray | None = None
+    train_score: float = float("nan")
 
 
 def nothing() -> None:

@@ -44,7 +44,7 @@ class TeamPool:
         greeting = {"op": "start"}
         self._processes = [
             WorkerProcess(
-                index, self.folder, greeting, module=MODULE, what="the lanes' workers", environment=ENVIRONMENT
+                index, self.folder, greeting, module=MODULE, what="the lanes' worker", environment=ENVIRONMENT
             )
             for index in range(workers)
         ]

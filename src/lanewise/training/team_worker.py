@@ -19,7 +19,7 @@ close
 
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +30,12 @@ from lanewise.lanes.roster import Lane
 from lanewise.training.data import TrainingData
 from lanewise.training.frames import Arrays, Header
 from lanewise.training.plan import Lengths, candidate_of
-from lanewise.training.shared_data import read_data
+from lanewise.training.shared_data import narrowed, read_data
 from lanewise.training.team import Team, never
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.worker_loop import Answer, serve
+
+STATE = "state/"
 
 
 class _SliceIsOver(Exception):  # not an error: it ends a slice between two steps
@@ -78,15 +80,16 @@ class Worker:
             workers=1,
             stop=never,
             dtype=DTYPES[header["dtype"]],
-            compute=DTYPES.get(header["compute"]),
+            compute=None if header["compute"] is None else DTYPES[header["compute"]],
         )
         candidates = {item["id"]: candidate_of(item) for item in header["candidates"]}
-        team = builder.team(
-            [Lane(candidate=candidates[name], fold=fold, seed=seed) for name, fold, seed in header["lanes"]]
-        )
+        lanes = [Lane(candidate=candidates[name], fold=fold, seed=seed) for name, fold, seed in header["lanes"]]
+        data = replace(narrowed(self._data, header["kept"], arrays), shows=header["shows"])
+        team = builder.team(lanes, data)
         team.keep(header["left"])
         if header["state"] is not None:
-            team.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, header["state"])
+            state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
+            team.restore({name: torch.from_numpy(array) for name, array in state.items()}, header["state"])
         self._team = team
         return {"fraction": team.fraction}, {}
 
@@ -107,6 +110,11 @@ class Worker:
         evidence = self._opened.evidence()
         repairs = {lane: [asdict(event) for event in events] for lane, events in self._opened.repairs().items()}
         arrays = {f"valid/{place}": np.ascontiguousarray(item.valid) for place, item in enumerate(evidence)}
+        arrays |= {
+            f"train/{place}": np.ascontiguousarray(item.train)
+            for place, item in enumerate(evidence)
+            if item.train is not None
+        }
         arrays["train_loss"] = np.array([item.train_loss for item in evidence])
         header = {"lanes": [item.lane.id for item in evidence], "repairs": repairs, "lost": self._opened.lost()}
         return header, arrays

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -15,7 +15,8 @@ from lanewise.optim.registry import rule
 from lanewise.training.data import TrainingData
 from lanewise.training.plan import Lengths, chunk_width
 from lanewise.training.proposals import SOLVER
-from lanewise.training.remote_team import RemoteTeam
+from lanewise.training.remote_team import Recipe, RemoteTeam
+from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
@@ -51,6 +52,7 @@ class TeamBuilder:
     compute: torch.dtype | None = None
     seats: Seats | None = None
     widths: Mapping[str, int] = field(default_factory=dict)
+    selections: Selections | None = None
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         """Teams of all lanes; a stack shares structure, loss and batch size, and fits the cache."""
@@ -62,7 +64,7 @@ class TeamBuilder:
             else:
                 teams.append(self._trees([lane], phase))
         for group in groups.values():
-            teams += [self._seated(chunk) for chunk in self._chunks(group)]
+            teams += [self._seated(chunk, phase) for chunk in self._chunks(group)]
         return teams
 
     def width(self, lane: Lane) -> int:
@@ -70,10 +72,21 @@ class TeamBuilder:
         usual = chunk_width(build([lane.candidate], self.data.width).layout.width)
         return self.widths.get(str(self.key(lane)), usual)
 
-    def _seated(self, lanes: Sequence[Lane]) -> Team:
+    def _seated(self, lanes: Sequence[Lane], phase: str) -> Team:
+        return self.placed(lanes, self._read(lanes, phase))
+
+    def placed(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
+        """:meth:`team`, in a worker process where there are seats."""
         if self.seats is None:
-            return self.team(lanes)
-        return RemoteTeam(lanes, self, self.seats.pool, self.seats.data)
+            return self.team(lanes, data)
+        recipe = Recipe(
+            lengths=self.lengths,
+            length=self.length(lanes[0].candidate),
+            dtype=str(self.dtype).removeprefix("torch."),
+            compute=None if self.compute is None else str(self.compute).removeprefix("torch."),
+        )
+        seats = self.seats
+        return RemoteTeam(lanes, data, recipe, build=self.team, stop=self.stop, pool=seats.pool, shared=seats.data)
 
     def key(self, lane: Lane) -> tuple[object, ...]:
         """What lanes must have in common to share a stack."""
@@ -84,7 +97,8 @@ class TeamBuilder:
         full = not solved and rule(candidate.optimizer).full_batch
         twice = not solved and candidate.number("sam_rho") > 0  # those beside it would be passed through twice as well
         batch = 0 if solved or full else candidate.number("batch_size")
-        return (candidate.model, loss, shape, solved, full, batch, twice)
+        read = (candidate.text(FEATURES), share_read(candidate)) if selects(candidate) else ()
+        return (candidate.model, loss, shape, solved, full, batch, twice, read)
 
     def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
         """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""
@@ -93,17 +107,25 @@ class TeamBuilder:
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
-    def team(self, lanes: Sequence[Lane]) -> Team:
-        """One stack, or one team of a solver, of all ``lanes``; they must agree in their :meth:`key`."""
+    def _read(self, lanes: Sequence[Lane], phase: str) -> TrainingData:
+        """The data as these lanes read it: they all select alike. Those to be confirmed show training rows too."""
+        data, candidate = self.data, lanes[0].candidate
+        if selects(candidate):
+            assert self.selections is not None, "lanes that select columns need selections"
+            data = self.selections.narrowed(candidate, frozenset(lane.fold for lane in lanes))
+        return replace(data, shows=True) if phase == "confirm" else data
+
+    def team(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
+        """One stack, or one team of a solver, of all ``lanes`` over ``data``; they must agree in their :meth:`key`."""
         candidate = lanes[0].candidate
         if candidate.optimizer == SOLVER:
-            return SolverTeam(lanes, self.data, iterations=self.lengths.iterations, stop=self.stop)
+            return SolverTeam(lanes, data, iterations=self.lengths.iterations, stop=self.stop)
         full = rule(candidate.optimizer).full_batch
         return Stack(
             lanes,
-            self.data,
+            data,
             length=self.length(candidate),
-            batch_size=self.data.rows if full else self._batch(candidate),
+            batch_size=data.rows if full else self._batch(candidate),
             dtype=self.dtype,
             compute=self.compute if candidate.model == "mlp" else None,
             stop=self.stop,
@@ -122,5 +144,10 @@ class TeamBuilder:
     def _trees(self, lanes: Sequence[Lane], phase: str) -> Team:
         assert self.pool is not None, "tree lanes need a pool of workers"
         return TreeTeam(
-            lanes, self.data, self.pool, phase=phase, rounds_share=self.lengths.rounds_share, stop=self.stop
+            lanes,
+            self._read(lanes, phase),
+            self.pool,
+            phase=phase,
+            rounds_share=self.lengths.rounds_share,
+            stop=self.stop,
         )

@@ -12,6 +12,9 @@ from lanewise.models.tree_matrix import TokenCounts
 # float32 holds whole numbers exactly up to here; LightGBM reads a category from a float column.
 _LARGEST_CODE = 1 << 24
 
+MASKS = ("numbers", "categories", "tokens")
+"""The masks that say which columns a lane may split on: uint8 ``[Dn]``, ``[Kc]`` and ``[H]``."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TreeData:

@@ -7,7 +7,7 @@ of the rows), so reading them at a checkpoint costs nothing; they equal those of
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -50,8 +50,18 @@ class TreeTask:
 class Fold:
     """Training and validation rows that several lanes share, with LightGBM's binned copy of them."""
 
-    def __init__(self, data: TreeData, task: TreeTask, train: np.ndarray, valid: np.ndarray, *, threads: int) -> None:
+    def __init__(
+        self,
+        data: TreeData,
+        task: TreeTask,
+        train: np.ndarray,
+        valid: np.ndarray,
+        *,
+        threads: int,
+        kept: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.data, self.task, self.train, self.valid, self.threads = data, task, train, valid, threads
+        self.kept = kept or None
         self._binned: dict[int, tuple[lightgbm.Dataset, lightgbm.Dataset | None]] = {}
 
     @cached_property
@@ -78,9 +88,14 @@ class Fold:
         return mean if self.task.kind == "regression" and abs(mean) > _FAR_FROM_ZERO * spread > 0.0 else 0.0
 
     def rows(self, index: np.ndarray) -> "tuple[np.ndarray, np.ndarray, csr_matrix | None]":
-        """Numbers, codes and tokens of some rows, in memory."""
+        """Numbers, codes and tokens of some rows, in memory; columns that are left out are constant, so never split."""
         tokens = None if self.data.tokens is None else self.data.tokens.matrix()[index]
-        return np.asarray(self.data.numbers[index]), np.asarray(self.data.codes[index]), tokens
+        numbers, codes = np.asarray(self.data.numbers[index]), np.asarray(self.data.codes[index])
+        if self.kept is not None:
+            numbers = np.where(self.kept["numbers"].astype(bool), numbers, 0)
+            codes = codes * self.kept["categories"].astype(codes.dtype)
+            tokens = None if tokens is None else _without(tokens, self.kept["tokens"])
+        return numbers, codes, tokens
 
     def binned(self, spec: TreeSpec) -> "tuple[lightgbm.Dataset, lightgbm.Dataset | None]":
         """The fold in histogram bins: found on its training rows alone, and built once."""
@@ -106,6 +121,14 @@ class Fold:
         return self._binned[spec.max_bin]
 
 
+def _without(tokens: "csr_matrix", kept: np.ndarray) -> "csr_matrix":
+    """Tokens without the entries of the columns that are left out; of the same width."""
+    tokens = tokens.copy()
+    tokens.data *= kept[tokens.indices].astype(tokens.data.dtype)
+    tokens.eliminate_zeros()
+    return tokens
+
+
 class TreeLane(ABC):
     """One training of one spec on one fold with one seed."""
 
@@ -117,8 +140,8 @@ class TreeLane(ABC):
         """Train on to ``rounds``; predictions of the validation rows after each of ``predict_at`` rounds."""
 
     @abstractmethod
-    def train_predictions(self) -> np.ndarray:
-        """Predictions of the training rows as the lane stands."""
+    def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
+        """Predictions of the training rows as the lane stands, or of those at ``places`` among them."""
 
     @abstractmethod
     def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
@@ -180,8 +203,9 @@ class BoostingLane(TreeLane):
                 return [checkpoints[at] for at in predict_at]
             self._grow()
 
-    def train_predictions(self) -> np.ndarray:
-        return self._current(self.booster.eval_train, len(self.fold.train))
+    def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
+        found = self._current(self.booster.eval_train, len(self.fold.train))
+        return found if places is None else found[places]
 
     def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
         if not len(rows):
@@ -248,8 +272,8 @@ class SplittingLane(TreeLane):
     def advance(self, rounds: int, predict_at: Sequence[int]) -> list[np.ndarray]:
         return [self.predict(self.fold.valid, None) for _ in predict_at]
 
-    def train_predictions(self) -> np.ndarray:
-        return self.predict(self.fold.train, None)
+    def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
+        return self.predict(self.fold.train if places is None else self.fold.train[places], None)
 
     def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
         numbers, codes, tokens = self.fold.rows(rows)

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +29,9 @@ from lanewise.errors import TrainingError, UsageError
 from lanewise.models.saved_trees import SavedTrees, digest_of
 from lanewise.models.trees import TreeSpec
 from lanewise.task import Task
+from lanewise.training.data import Kept
 from lanewise.training.frames import Arrays, Header
-from lanewise.training.tree_data import TreeData
+from lanewise.training.tree_data import MASKS, TreeData
 from lanewise.training.worker_loop import FOLDER_PREFIX
 from lanewise.training.worker_process import WorkerDiedError, WorkerProcess
 
@@ -40,6 +41,7 @@ class _Fold:
     key: str
     train: np.ndarray
     valid: np.ndarray
+    kept: Mapping[str, np.ndarray]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -94,7 +96,7 @@ class TreePool:
                 self.folder,
                 start,
                 module="lanewise.training.tree_worker",
-                what="the trees' workers",
+                what="the trees' worker",
                 environment={"OMP_NUM_THREADS": str(threads_per_worker)},
             )
             for index in range(workers)
@@ -119,8 +121,17 @@ class TreePool:
         """End the workers and remove the folder; a call that still waits for one fails."""
         self._finalizer()
 
-    def open(self, lane: str, spec: TreeSpec, *, train_rows: np.ndarray, valid_rows: np.ndarray, seed: int) -> None:
-        """Declare a lane. Nothing is trained before ``advance``.
+    def open(
+        self,
+        lane: str,
+        spec: TreeSpec,
+        *,
+        train_rows: np.ndarray,
+        valid_rows: np.ndarray,
+        seed: int,
+        kept: Kept | None = None,
+    ) -> None:
+        """Declare a lane. Nothing is trained before ``advance``. Columns that are not ``kept`` are never split on.
 
         The lane goes to the worker with the least expected work, the first of them on a tie.
         """
@@ -132,13 +143,15 @@ class TreePool:
         if seed < 0:
             message = f"seed must not be negative, got {seed}"
             raise UsageError(message)
-        key = hashlib.sha256(f"{len(train)} ".encode() + train.tobytes() + valid.tobytes()).hexdigest()
+        masks = {} if kept is None else {name: getattr(kept, name) for name in MASKS}
+        content = train.tobytes() + valid.tobytes() + b"".join(masks[name].tobytes() for name in masks)
+        key = hashlib.sha256(f"{len(train)} {len(valid)} ".encode() + content).hexdigest()
         outputs = self._task.outputs
         with self._lock:
             if lane in self._lanes:
                 message = f"lane {lane!r} is already open: give each lane a name of its own"
                 raise UsageError(message)
-            fold = self._folds.setdefault(key, _Fold(key=key, train=train, valid=valid))
+            fold = self._folds.setdefault(key, _Fold(key=key, train=train, valid=valid, kept=masks))
             loads = {process.index: 0.0 for process in self._processes}
             for other in self._lanes.values():
                 loads[other.process.index] += other.cost
@@ -169,9 +182,10 @@ class TreePool:
         index = self._rows("rows", rows)
         return self._ask(known, {"op": "predict", "rounds": rounds}, {"rows": index})[1]["predictions"]
 
-    def train_score(self, lane: str) -> np.ndarray:
-        """Predictions of the lane's own training rows, to see how far it overfits."""
-        return self._ask(self._trained(lane, None), {"op": "train"})[1]["predictions"]
+    def train_predictions(self, lane: str, places: np.ndarray | None = None) -> np.ndarray:
+        """Predictions of the lane's own training rows, or of those at ``places`` among them, to see if it overfits."""
+        arrays = {} if places is None else {"places": np.asarray(places, dtype=np.int64)}
+        return self._ask(self._trained(lane, None), {"op": "train"}, arrays)[1]["predictions"]
 
     def export(self, lane: str, *, rounds: int | None = None) -> SavedTrees:
         """The lane as text (``load_trees`` reads it), with the first ``rounds`` rounds only if stated."""
@@ -242,7 +256,7 @@ class TreePool:
 
     def _reopen(self, lane: _Lane) -> None:
         process, fold = lane.process, lane.fold
-        rows = {} if fold.key in process.known else {"train": fold.train, "valid": fold.valid}
+        rows = {} if fold.key in process.known else {"train": fold.train, "valid": fold.valid, **fold.kept}
         header = {"op": "open", "fold": fold.key, "seed": lane.seed, "spec": lane.spec.as_settings()}
         self._checked(lane, header, rows)
         process.known.add(fold.key)

@@ -55,6 +55,7 @@ class TreeTeam(Team):
         self._specs = {lane.id: race_spec(lane, rounds_share) for lane in self.lanes}
         self.length = max(spec.full_length for spec in self._specs.values())
         self._predictions: dict[str, np.ndarray] = {}
+        self._shown: dict[str, np.ndarray] = {}
         self._lost: dict[str, str] = {}
         # Rounds that the worker holds, and how many to ask for at once.
         self._grown = dict.fromkeys(self._specs, 0)
@@ -70,6 +71,7 @@ class TreeTeam(Team):
                 train_rows=fold.train.numpy(),
                 valid_rows=fold.valid.numpy(),
                 seed=lane.seed,
+                kept=fold.kept,
             )
 
     def _name(self, lane: Lane) -> str:
@@ -90,6 +92,7 @@ class TreeTeam(Team):
             self._regrow(lane, between)
             try:
                 predicted = self._grow(lane, self._rounds(lane, fraction), between)
+                self._show(lane)
             except TrainingError as error:
                 self._lost[lane.id] = str(error)
                 continue
@@ -97,6 +100,11 @@ class TreeTeam(Team):
         self._fraction = fraction
         self._digests = {}
         self._advancing = False
+
+    def _show(self, lane: Lane) -> None:
+        if self.data.shows:
+            train = self.pool.train_predictions(self._name(lane), self.data.folds[lane.fold].shown)
+            self._shown[lane.id] = train if train.ndim > 1 else train[:, None]
 
     def _grow(self, lane: Lane, until: int, between: Callable[[], None]) -> np.ndarray:
         """Boost one lane to ``until`` rounds, a slice at a time; its predictions there."""
@@ -140,7 +148,13 @@ class TreeTeam(Team):
 
     def evidence(self) -> list[Evidence]:
         return [
-            Evidence(lane=lane, fraction=self._fraction, valid=self._predictions[lane.id], train_loss=float("nan"))
+            Evidence(
+                lane=lane,
+                fraction=self._fraction,
+                valid=self._predictions[lane.id],
+                train_loss=float("nan"),
+                train=self._shown.get(lane.id),
+            )
             for lane in self.lanes
             if lane.id not in self._lost
         ]
@@ -149,7 +163,8 @@ class TreeTeam(Team):
         own = next(own for own in self.lanes if own.id == lane)
         self._regrow(own)
         trees = self.pool.export(self._name(own))
-        return Fitted(candidate=own.candidate, seed=own.seed, stop=self._fraction, trees=trees)
+        columns = self.data.folds[own.fold].columns
+        return Fitted(candidate=own.candidate, seed=own.seed, stop=self._fraction, trees=trees, columns=columns)
 
     def keep(self, lanes: Collection[str]) -> None:
         for lane in self.lanes:

@@ -8,10 +8,11 @@ must not share a process with theirs. It ends at once when its parent closes the
 request    header and arrays                       answer
 ========== ======================================= =========================================
 start      task, classes, threads                  ready
-open       lane, fold, seed, spec; train, valid    (the arrays only for a fold not yet known)
+open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold not yet known,
+           numbers, categories, tokens             masks only where columns are left out)
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
 predict    lane, rounds; rows                      predictions
-train      lane                                    predictions of the training rows
+train      lane; places                            predictions of the training rows, or of some
 export     lane, rounds                            kind, meta; text
 drop       lane                                    whether its fold is gone too
 ========== ======================================= =========================================
@@ -28,7 +29,7 @@ import numpy as np
 
 from lanewise.models.trees import TreeSpec
 from lanewise.training.frames import Arrays, Header
-from lanewise.training.tree_data import TreeData
+from lanewise.training.tree_data import MASKS, TreeData
 from lanewise.training.tree_lanes import Fold, TreeLane, TreeTask, open_lane
 from lanewise.training.worker_loop import Answer, serve
 
@@ -63,7 +64,9 @@ class Worker:
     def _open(self, header: Header, arrays: Arrays) -> Answer:
         key = header["fold"]
         if key not in self._folds:
-            self._folds[key] = Fold(self._data, self._task, arrays["train"], arrays["valid"], threads=self._threads)
+            kept = {name: arrays[name] for name in MASKS if name in arrays}
+            rows = arrays["train"], arrays["valid"]
+            self._folds[key] = Fold(self._data, self._task, *rows, threads=self._threads, kept=kept)
         lane = open_lane(self._folds[key], TreeSpec(**header["spec"]), header["seed"])
         self._lanes[header["lane"]] = lane, key
         return {}, {}
@@ -75,8 +78,8 @@ class Worker:
     def _predict(self, header: Header, arrays: Arrays) -> Answer:
         return {}, {"predictions": self._lane(header).predict(arrays["rows"], header["rounds"])}
 
-    def _train(self, header: Header, _: Arrays) -> Answer:
-        return {}, {"predictions": self._lane(header).train_predictions()}
+    def _train(self, header: Header, arrays: Arrays) -> Answer:
+        return {}, {"predictions": self._lane(header).train_predictions(arrays.get("places"))}
 
     def _export(self, header: Header, _: Arrays) -> Answer:
         saved = self._lane(header).saved(header["rounds"])

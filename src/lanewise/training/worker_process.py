@@ -25,7 +25,8 @@ class WorkerProcess:
     """A worker process: ``python -m MODULE FOLDER``, whose first request is ``greeting``.
 
     Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
-    running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors.
+    running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors, in
+    the singular.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class WorkerProcess:
         """Start the process without waiting until it is ready."""
         with self._life:
             if self._stopped:
-                message = f"{self._what} were ended while a lane still waited for one"
+                message = f"{self._what} was ended while a lane still waited for one"
                 raise TrainingError(message)
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -89,7 +90,7 @@ class WorkerProcess:
         if not self._greeted:
             answer, _ = self.ask(self._greeting)
             if "error" in answer:
-                message = f"one of {self._what} could not start: {answer['error']}"
+                message = f"{self._what} could not start: {answer['error']}"
                 raise TrainingError(message)
             self._greeted = True
 
@@ -111,7 +112,7 @@ class WorkerProcess:
             raise WorkerDiedError(self._discard()) from error
         except FrameError as error:
             self._discard()
-            message = f"one of {self._what} broke the protocol: {error}"
+            message = f"{self._what} broke the protocol: {error}"
             raise TrainingError(message) from error
         except BaseException:
             self._discard()

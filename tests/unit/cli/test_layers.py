@@ -4,7 +4,7 @@ import pytest
 
 from lanewise.cli.layers import from_environment, gather
 from lanewise.errors import ConfigError, UsageError
-from lanewise.settings import FitSettings
+from lanewise.settings import FitSettings, checked
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +55,25 @@ def test_an_example_needs_no_target_and_no_source_is_refused():
     assert gather(source="example:iris", report=None, options={}, config=None).settings == {}
     with pytest.raises(UsageError, match="name a table"):
         gather(source=None, report=None, options={}, config=None)
+
+
+def test_what_was_said_elsewhere_can_be_said_as_arguments(tmp_path, monkeypatch):
+    (tmp_path / "lanewise.toml").write_text(
+        "source = 'a b.csv'\ntarget = 'y'\nseed = 1\nmodels = ['linear', 'tree']\nclass_weights = {no = 1, yes = 5}\n"
+    )
+    monkeypatch.setenv("LANEWISE_TEST_FRACTION", "0.3")
+    found = gather(source=None, report=None, options={"seed": 7}, config=None)
+    said = dict(zip(found.more[1::2], found.more[2::2], strict=True))
+    assert found.more[0] == "a b.csv"
+    assert said == {
+        "--target": "y",
+        "--models": "linear,tree",
+        "--class-weights": "no=1,yes=5",
+        "--test-fraction": "0.3",
+    }
+    stated = {name.removeprefix("--").replace("-", "_"): value for name, value in said.items()}
+    (tmp_path / "lanewise.toml").unlink()
+    monkeypatch.delenv("LANEWISE_TEST_FRACTION")
+    again = gather(source=found.source, report=None, options={**stated, "seed": 7}, config=None)
+    assert again.more == ()
+    assert checked(again.settings) == checked(found.settings)

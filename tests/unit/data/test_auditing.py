@@ -86,6 +86,23 @@ def test_distinct_whole_numbers_need_an_identifying_name() -> None:
     assert set(found.set_aside) == {"customer_id", "PassengerId", "IDs"}
 
 
+def test_whole_numbers_without_a_name_are_the_row_numbers_of_another_program() -> None:
+    shuffled = np.random.default_rng(0).permutation(3 * ROWS)[:ROWS]
+    found = audit(table(None, **{"Unnamed: 0": shuffled, "column_1": shuffled}), target="y")
+    assert set(found.set_aside) == {"Unnamed: 0"}  # a file without any header has columns by place, too
+    blank = table(column_1=shuffled)
+    noticed = (Finding(code="blank_header", message="1 column without a name got one by place: column_1"),)
+    blank = Dataset(frame=blank.frame, kinds=blank.kinds, source=blank.source, findings=noticed)
+    assert set(audit(blank, target="y").set_aside) == {"column_1"}
+    fractions = table(None, **{"Unnamed: 0": shuffled / 7})
+    assert "Unnamed: 0" in audit(fractions, target="y").features
+
+
+def test_a_row_counter_is_seen_although_rows_lack_a_target() -> None:
+    found = audit(table(y=[None, 1.5] * (ROWS // 2), n=list(range(1, ROWS + 1))), target="y")
+    assert found.set_aside == {"n": "it numbers the rows from 1 to 60"}
+
+
 def test_few_rows_are_no_ground_to_see_identifiers() -> None:
     assert "odd" in audit(table(odd=words(19)), target="y").features
 

@@ -115,3 +115,22 @@ def test_limits_on_lines_and_columns() -> None:
 
 def test_stated_delimiter_wins() -> None:
     assert table("a:b,c\n1:2,3\n", delimiter=":").frame.rows() == [("1", "2,3")]
+
+
+@pytest.mark.parametrize("quoted", [False, True], ids=["scanned", "loose"])
+def test_rows_of_empty_cells_are_rows_only_where_that_is_asked_for(quoted: bool) -> None:
+    odd = '5" disk' if quoted else "5"  # a stray quote mark: such texts are read record by record
+    text = f"\n,,\na,b,c\n1,2,{odd}\n,,\n\n , ,\n  \n,\n4,5,6\n,,\n"
+    found = table(text)
+    assert found.frame.rows() == [("1", "2", odd), ("4", "5", "6")]
+    assert codes(found)["blank_lines"] >= 6
+    kept = table(text, keep_empty=True)
+    assert [any((cell or "").strip() for cell in row) for row in kept.frame.rows()] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert codes(kept)["empty_rows"] == 4

@@ -270,3 +270,43 @@ def test_rare_wine_grades_are_split_without_a_warning(shared_data: Path) -> None
         assert_partition(folds(quality, train, task=classes(7), count=count, seed=0), train)
     assert count == 4
     assert np.bincount(quality[test], minlength=7).tolist() == [4, 33, 291, 440, 176, 35, 1]
+
+
+def in_time(labels: str) -> tuple[np.ndarray, np.ndarray]:
+    """Labels in the order of time, and the rows and times shuffled together."""
+    order = np.random.default_rng(3).permutation(len(labels))
+    return np.array([int(label) for label in labels])[order], order.astype(np.float64)
+
+
+def test_a_class_that_comes_late_makes_the_first_block_longer() -> None:
+    y, time = in_time("0" * 15 + "10" * 22 + "1")
+    rows = np.arange(len(y))
+    count, findings = fold_count(y, rows, task=classes(2), count=5, time=time)
+    assert count == 2
+    assert findings[0].message == "2 folds instead of 5, because class '1' comes late in time"
+    for fold in folds(y, rows, task=classes(2), count=count, seed=0, time=time):
+        assert set(y[fold.train]) == {0, 1}
+    with pytest.raises(DataError, match="comes late"):
+        folds(y, rows, task=classes(2), count=5, seed=0, time=time)
+
+
+def test_a_first_block_with_every_class_sets_no_limit() -> None:
+    y, time = in_time("01" * 30)
+    assert fold_count(y, np.arange(60), task=classes(2), count=5, time=time) == (5, ())
+
+
+def test_nothing_can_be_learned_where_the_first_third_holds_one_class() -> None:
+    y, time = in_time("0" * 40 + "1" * 20)
+    with pytest.raises(
+        DataError, match=r"first third of the rows in time holds no class but '0'.*do not split by time"
+    ):
+        fold_count(y, np.arange(60), task=classes(2), count=5, time=time)
+
+
+def test_one_late_class_of_several_does_not_take_the_rows_of_the_others() -> None:
+    y, time = in_time("01" * 25 + "2" * 10)
+    assert fold_count(y, np.arange(60), task=classes(3), count=5, time=time) == (5, ())
+    y, time = in_time("0" * 12 + "01" * 19 + "2" * 10)
+    count, _ = fold_count(y, np.arange(60), task=classes(3), count=5, time=time)
+    first = folds(y, np.arange(60), task=classes(3), count=count, seed=0, time=time)[0]
+    assert len(set(y[first.train])) == 2

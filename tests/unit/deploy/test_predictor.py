@@ -117,3 +117,15 @@ def test_overflow_is_warned_of(trained: ModuleType) -> None:
     broken = replace(predictor, members=(replace(predictor.members[0], fitted=replace(fitted, tensors=steep)),))
     findings = broken.predict(trained.table("count")).findings
     assert next(finding.count for finding in findings if finding.code == "not_finite") > 0
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_margins_are_calibrated(trained: ModuleType, kind: str) -> None:
+    calibrated = trained.members(kind)["margins"]
+    plain = replace(calibrated, calibration=None)
+    rows = trained.table(kind)
+    raw, found = (
+        trained.assembled(trained.posed(kind), [one]).predict(rows).probabilities for one in (plain, calibrated)
+    )
+    np.testing.assert_allclose(found, calibrated.calibration.apply(raw), atol=1e-9)
+    assert np.abs(found - raw).max() > 0.05

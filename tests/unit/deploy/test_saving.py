@@ -19,7 +19,8 @@ KINDS = ("regression", "count", "binary", "multiclass")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip_is_bitwise(trained: ModuleType, kind: str, tmp_path: Path) -> None:
-    before = trained.predictor(kind, "linear", "relu", "norm", "lightgbm", "tree", threshold=0.3, words="an ensemble")
+    names = ("linear", "relu", "norm", "lightgbm", "tree", "margins", "few relu", "few tree")
+    before = trained.predictor(kind, *names, threshold=0.3, words="an ensemble")
     sha256 = save_predictor(tmp_path / "model", before)
     after = load_predictor(tmp_path / "model")
     rows = trained.unusual(kind)
@@ -33,9 +34,25 @@ def test_round_trip_is_bitwise(trained: ModuleType, kind: str, tmp_path: Path) -
         before.task, before.contract, before.layout, before.interval,
     )  # fmt: skip
     assert (after.threshold, after.name, after.words) == (0.3, "small", "an ensemble")
-    assert [member.weight for member in after.members] == [1, 2, 4, 8, 16]
+    assert [member.weight for member in after.members] == [1, 2, 4, 8, 16, 32, 64, 128]
     assert [m.fitted.candidate for m in after.members] == [m.fitted.candidate for m in before.members]
+    for name in ("columns", "calibration"):
+        assert [getattr(m.fitted, name) for m in after.members] == [getattr(m.fitted, name) for m in before.members]
     assert save_predictor(tmp_path / "again", after) == sha256
+
+
+def test_a_model_without_columns_and_calibration_reads_as_before(trained: ModuleType, tmp_path: Path) -> None:
+    """Those saved by earlier versions have neither."""
+    before = trained.predictor("binary", "relu", "tree")
+    save_predictor(tmp_path / "model", before)
+    saved = load_model(tmp_path / "model")
+    manifest = json.loads(json.dumps(saved.manifest))
+    for member in manifest["members"]:
+        del member["columns"], member["calibration"]
+    save_model(tmp_path / "model", saved.tensors, manifest, saved.texts)
+    rows = trained.table("binary")
+    found = load_predictor(tmp_path / "model").predict(rows).probabilities
+    np.testing.assert_array_equal(found, before.predict(rows).probabilities)
 
 
 def test_nothing_in_the_folder_is_a_pickle(trained: ModuleType, tmp_path: Path) -> None:
@@ -81,6 +98,8 @@ def _set(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
         (_set("members", 0, "more", to=1), "members.0.more"),
         (_set("members", 0, "model", to="forest"), "forest"),
         (_set("members", 0, "settings", "width", to=8), "must have shape"),
+        (_set("members", 0, "columns", to=["light", "gone"]), "'gone', which its layout lacks"),
+        (_set("members", 0, "calibration", to={"scale": 1.0, "offsets": [0.0, 1.0]}), "needs 1 offset"),
         (_set("members", 1, "trees", "meta", "sha256", to="0"), "digest"),
         (_set("members", 1, "trees", "meta", "numbers", to=3), "other columns"),
         (_set("members", 1, "trees", to=None), "model"),

@@ -14,10 +14,12 @@ from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.task import Task, TaskKind
+from lanewise.training.calibration import Calibration
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.fitted import Fitted
 from lanewise.training.plan import Lengths
 from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
+from lanewise.training.selecting import Selections
 from lanewise.training.stack import never
 from lanewise.training.teams import TeamBuilder
 from lanewise.training.tree_pool import TreePool
@@ -42,6 +44,19 @@ SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "adamw",
         {"lr": 0.01, "batch_size": 64, "width": 16, "depth": 2, "layer_norm": True, "dropout": 0.1},
     ),
+    "margins": ("linear", "adam", {"lr": 0.01, "batch_size": 64}),
+    "few linear": ("linear", "lbfgs", {"l2": 1e-3, "features": "l1-path", "feature_share": 0.5}),
+    "few relu": (
+        "mlp",
+        "adamw",
+        {"lr": 0.01, "batch_size": 64, "width": 16, "depth": 2, "features": "permutation", "feature_share": 0.4},
+    ),
+    "few lightgbm": (
+        "lightgbm",
+        "boosting",
+        {"rounds": 25, "num_leaves": 12, "min_child_samples": 3, "features": "permutation", "feature_share": 0.5},
+    ),
+    "few tree": ("tree", "splitting", {"max_depth": 7, "features": "l1-path", "feature_share": 0.4}),
     "lightgbm": ("lightgbm", "boosting", {"rounds": 25, "num_leaves": 12, "min_child_samples": 3, "cat_smooth": 1.0}),
     "tree": ("tree", "splitting", {"max_depth": 7, "min_samples_leaf": 3, "ccp_alpha": 1e-5}),
 }
@@ -111,7 +126,10 @@ def trained_and_judged(
     if any(candidate.model in ("lightgbm", "tree") for candidate in candidates):
         pool = TreePool(tree_data(problem), problem.task, workers=1, threads_per_worker=1)
     try:
-        builder = TeamBuilder(data=data, lengths=lengths, workers=1, stop=never, pool=pool, dtype=dtype)
+        selections = Selections(data=data, layout=problem.layout, seed=0)
+        builder = TeamBuilder(
+            data=data, lengths=lengths, workers=1, stop=never, pool=pool, dtype=dtype, selections=selections
+        )
         found: dict[str, tuple[Fitted, np.ndarray]] = {}
         for team in builder.form(lanes, "refit"):
             team.advance(1.0)
@@ -125,10 +143,15 @@ def trained_and_judged(
 
 @cache
 def members(kind: TaskKind, columns: tuple[str, ...] = ()) -> dict[str, Fitted]:
-    """Every member of `SETTINGS`, by name."""
-    losses = {"sgd": {"regression": "huber", "binary": "squared_hinge"}.get(kind)}
+    """Every member of `SETTINGS`, by name; "margins" is a calibrated support vector machine where there are classes."""
+    hinge = "hinge" if kind in ("binary", "multiclass") else None
+    losses = {"sgd": {"regression": "huber", "binary": "squared_hinge"}.get(kind), "margins": hinge}
     wanted = [candidate(name, **({"loss": losses[name]} if losses.get(name) else {})) for name in SETTINGS]
-    return dict(zip(SETTINGS, train(posed(kind, columns), wanted), strict=True))
+    found = dict(zip(SETTINGS, train(posed(kind, columns), wanted), strict=True))
+    if hinge:
+        offsets = (0.3,) if kind == "binary" else (0.3, -0.2, 0.1)
+        found["margins"] = replace(found["margins"], calibration=Calibration(scale=1.7, offsets=offsets))
+    return found
 
 
 def predictor(kind: TaskKind, *names: str, columns: tuple[str, ...] = (), **more: Any) -> Predictor:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lanewise.explain import EnsembleTrial, decisions
+from lanewise.explain.aspects import chosen_words, differing
 from lanewise.explain.decisions import verdict
 from lanewise.explain.pairs import Lead, judge_of
 from lanewise.metrics import METRICS
@@ -205,3 +206,12 @@ def test_classes_and_metrics_to_be_maximised(make):
     found = decisions(make.result(both), "a", y=y, metric=METRICS["accuracy"], seed=0)
     assert found[0].difference == pytest.approx(0.2)
     assert found[0].verdict == "clear"
+
+
+def test_a_value_stands_alone_only_where_the_question_names_its_setting(make):
+    one, other = (
+        make.candidate("a", lr=0.1, num_leaves=31, loss="squared"),
+        make.candidate("b", lr=0.3, num_leaves=142, loss="huber"),
+    )
+    found = {aspect.name: chosen_words([aspect], one, other) for aspect in differing(one, other)}
+    assert found == {"learning rate": "0.1", "structure": "leaves 31", "loss": "squared"}

@@ -53,7 +53,7 @@ def test_the_whole_story():
         RMSE,
     )
     assert found == [
-        "Mlp 128x2, adamw, lr 0.003 predicts price best.",
+        "MLP 128x2, adamw, lr 0.003 predicts price best.",
         "On 1,200 untouched test rows its RMSE is 4.23 (95% interval 3.95 to 4.52); a guess has 9.87, the default 4.61 "
         "(lower is better).",
         "Out of fold it is 0.37 better than the default, lightgbm, lr 0.1: 3.1 paired standard errors.",
@@ -84,6 +84,26 @@ def test_the_default_that_stays():
     assert "the default 4.61" not in found[1]
     assert found[2] == "No single choice made a difference that the evidence can tell from chance."
     assert len(found) == 3
+
+
+def test_a_default_that_did_better_on_the_test_rows_is_admitted():
+    found = summary(outcome(test=Score(value=5.0, low=4.0, high=6.0), default_test=Score(value=4.0)), RMSE)
+    assert "the default 4.0 (lower is better). Here the default did better: the choice was made before" in found[1]
+    for default in (5.0001, 6.0):
+        found = summary(outcome(test=Score(value=5.0, low=4.0, high=6.0), default_test=Score(value=default)), RMSE)
+        assert "did better" not in found[1]
+
+
+@pytest.mark.parametrize(
+    ("winner", "words"),
+    [
+        ("lightgbm, lr 0.1", "LightGBM, lr 0.1 predicts"),
+        ("tree", "Tree predicts"),
+        ("ensemble of 3 candidates", "Ensemble of 3 candidates predicts"),
+    ],
+)
+def test_a_sentence_begins_with_the_name_of_the_family(winner, words):
+    assert summary(outcome(winner=winner), RMSE)[0].startswith(words)
 
 
 def test_choices_without_an_error_are_not_told():

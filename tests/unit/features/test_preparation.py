@@ -365,3 +365,18 @@ def test_text_needs_tokens(mixed: Dataset) -> None:
 def test_settings_are_checked(settings, words) -> None:
     with pytest.raises(UsageError, match=words):
         PreparationSettings(**settings)
+
+
+def test_missing_numbers_take_the_weighted_median_of_the_folds_training_rows() -> None:
+    values = [1.0, 2.0, 3.0, 4.0, 5.0, None, 9.0]
+    data = table({"x": values}, {"x": "number"})
+    weight = np.array([1.0, 1.0, 1.0, 1.0, 40.0, 1.0, 1000.0])
+    fold = [np.arange(6)]
+    (plain, encoded), (weighted, _) = (fit(data, fold, weight=one) for one in (None, weight))
+    assert plain.impute.item() == 3.0
+    assert weighted.impute.item() == pytest.approx(4 + 8.75 / 20.5)  # half of the weight lies left of it
+    numbers, codes = torch.from_numpy(encoded.numbers)[None], torch.from_numpy(encoded.codes)[None]
+    dense, _ = weighted.prepare(numbers, codes, None, torch.float64)
+    assert dense[0, 5, 0].item() == pytest.approx(
+        (weighted.impute.item() - weighted.centre.item()) / weighted.divisor.item()
+    )

@@ -96,6 +96,21 @@ def plain_dog(decay: float) -> Weights:
     return weights
 
 
+def plain_polyak(decay: float) -> Weights:
+    weights = start()
+    path: list[Weights] = []
+    for step in range(1, STEPS + 1):
+        for name, grad in gradients(weights, step).items():
+            free = 0.0 if name == "bias" else decay
+            weights[name] = weights[name] - 0.2 * (grad + free * weights[name])
+        path.append(dict(weights))
+    kept = path[2:]
+    # with power 1, weights of step n count as n
+    counts = range(1, len(kept) + 1)
+    means = {name: [count * one[name] for count, one in zip(counts, kept, strict=True)] for name in weights}
+    return {name: torch.stack(own).sum(0) / sum(counts) for name, own in means.items()}
+
+
 CASES: dict[str, Case] = {
     "lion": (plain_lion, {"lr": 0.02, "beta1": 0.8, "beta2": 0.95}, ours.Lion, {"lr": 0.02, "betas": (0.8, 0.95)}),
     "muon": (
@@ -109,6 +124,12 @@ CASES: dict[str, Case] = {
         {"lr": 0.04, "beta1": 0.9, "beta2": 0.99},
         ours.ScheduleFreeAdamW,
         {"lr": 0.04, "betas": (0.9, 0.99)},
+    ),
+    "polyak": (
+        plain_polyak,
+        {"lr": 0.2, "power": 1.0, "burn_in": 2.0},
+        ours.PolyakSGD,
+        {"lr": 0.2, "power": 1.0, "burn_in": 2.0},
     ),
     "dog": (plain_dog, {"lr": 0.9, "first": 0.01}, ours.DoG, {"lr": 0.9, "first": 0.01}),
     **MORE_CASES,

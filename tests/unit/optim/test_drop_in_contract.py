@@ -17,8 +17,17 @@ from lanewise.errors import UsageError
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.registry import RULES
 
-NAMES = [name for name in ours.__all__ if name != "SAM"]
+CLASSES = {name: own for name in ours.__all__ if isinstance(own := getattr(ours, name), type)}
+NAMES = [name for name, own in CLASSES.items() if issubclass(own, torch.optim.Optimizer) and name != "SAM"]
 REAL_ONLY = {"Adafactor", "Muon", "SOAP", "Shampoo"}
+BY_OPTION: list[tuple[str, dict[str, Any], str]] = [
+    ("AdamW", {"amsgrad": True}, "amsgradw"),
+    ("Momentum", {"dampening": 0.5}, "dampened_momentum"),
+    ("RAdam", {"decoupled_weight_decay": True}, "radamw"),
+    ("RMSprop", {"momentum": 0.9}, "rmsprop_momentum"),
+    ("RMSprop", {"centered": True}, "centred_rmsprop"),
+    ("RMSprop", {"centered": True, "momentum": 0.9}, "centred_rmsprop_momentum"),
+]
 
 
 def make(name: str, params: Any, **settings: Any) -> Optimizer:
@@ -54,6 +63,11 @@ def saved(optimizer: Optimizer) -> dict[str, Any]:
 
 def test_every_rule_has_a_drop_in_of_its_own_name() -> None:
     offered = {getattr(ours, name).rule.name for name in NAMES}
+    for name, options, rule in BY_OPTION:
+        optimizer = make(name, network().parameters(), **options)
+        assert isinstance(optimizer, DropIn)
+        assert optimizer.rule_of(optimizer.param_groups[0]).name == rule
+        offered.add(rule)
     assert offered == set(RULES)
 
 
@@ -161,6 +175,21 @@ def test_ascending_is_descending_the_negative(name: str) -> None:
         one.step()
         other.step()
     assert float((flat(up) - flat(down)).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_gradients_are_left_as_they_are(name: str, decay: float) -> None:
+    model = network()
+    optimizer = make(name, model.parameters(), weight_decay=decay)
+    for step in range(1, 4):
+        drawn = [torch.sin(param.detach() * 7 + step) for param in model.parameters()]
+        for param, grad in zip(model.parameters(), drawn, strict=True):
+            param.grad = grad.clone()
+        optimizer.step()
+        assert all(
+            torch.equal(p.grad, grad) for p, grad in zip(model.parameters(), drawn, strict=True) if p.grad is not None
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -275,7 +304,7 @@ def test_sparse_gradients_equal_dense_ones_or_are_refused(name: str) -> None:
 
 def test_which_drop_ins_take_sparse_gradients() -> None:
     taking = {name for name in NAMES if getattr(ours, name).rule.sparse}
-    assert taking == {"SGD", "GradientDescent", "Momentum", "Nesterov"}
+    assert taking == {"SGD", "GradientDescent", "Momentum", "Nesterov", "Adagrad"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -291,6 +320,23 @@ def test_impossible_settings_are_refused(name: str, setting: dict[str, float]) -
 def test_a_beta_of_one_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="beta2 must be at least 0 and below 1, got 1"):
         make(name, [nn.Parameter(torch.ones(1))], betas=(0.9, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("Rprop", {"etas": (1.1, 1.2)}, "etas must be a factor between 0 and 1 and one above 1"),
+        ("Rprop", {"step_sizes": (1.0, 0.1)}, "step_sizes must be the smallest and the largest"),
+        ("Rprop", {"etas": (-0.5, 1.2)}, "eta1 must be a finite number, at least 0"),
+        ("Adadelta", {"rho": 1.0}, "rho must be at least 0 and below 1"),
+        ("RMSprop", {"alpha": 1.0}, "alpha must be at least 0 and below 1"),
+        ("Momentum", {"dampening": 1.0}, "dampening must be at least 0 and below 1"),
+        ("SGD", {"momentum": 0.9, "dampening": 0.5, "nesterov": True}, "nesterov needs a dampening of 0"),
+    ],
+)
+def test_settings_of_one_rule_are_checked(name: str, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        make(name, [nn.Parameter(torch.ones(1))], **settings)
 
 
 @pytest.mark.parametrize("name", ["Adam", "Momentum"])

@@ -114,6 +114,20 @@ def test_parameters_groups_and_seeds_have_draws_of_their_own() -> None:
     assert not torch.equal(grouped[0], grouped[1])
 
 
+def test_groups_have_draws_of_their_own_within_sam_too() -> None:
+    params = [nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))]
+    groups = [{"params": [param]} for param in params]
+    optimizer = ours.SAM(groups, lr=0.1, base=ours.SGLD, generator=torch.Generator().manual_seed(1))
+
+    def closure() -> float:
+        for param in params:
+            param.grad = torch.zeros(4)
+        return 0.0
+
+    optimizer.step(closure)
+    assert not torch.equal(*params)
+
+
 def test_a_copy_and_a_state_dict_keep_the_seed() -> None:
     weight = nn.Parameter(torch.zeros(4))
     optimizer = ours.SGLD([weight], generator=torch.Generator().manual_seed(9))

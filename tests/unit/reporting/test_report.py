@@ -201,3 +201,22 @@ def test_ties_are_marked(samples):
     html = render(document)
     assert html.count('<span class="tag">tie</span>') == 2
     assert "2 candidates do as well as the winner" in html
+
+
+def test_no_single_candidate_stands_clear_where_an_ensemble_won(samples):
+    document = samples.binary()
+    document["winner"] = {
+        "id": "ensemble",
+        "label": "ensemble of 2 candidates",
+        "hyperparameters": {"a": 0.5, "b": 0.5},
+    }
+    for row in document["race"]["leaderboard"]:
+        row["tie"] = False
+        row["status"] = "member" if row["rank"] < 3 else row["status"]
+    html = render(document)
+    assert "stands clear" not in html
+    assert "is the best on its own" in html
+    assert html.count('<span class="tag member">in the ensemble</span>') == 2
+    assert "Against best single" in html
+    document["winner"] = samples.binary()["winner"]
+    assert "The winner stands clear of" in render(document)

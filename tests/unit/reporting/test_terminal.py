@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from lanewise.reporting.terminal import columns_of, runs_table, summary
+from lanewise.reporting.words import duration
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
 
@@ -83,3 +84,91 @@ def test_light_commands_stay_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def of_ensemble(samples):
+    document = samples.binary()
+    members = [
+        {"id": "mlp-012", "label": "mlp 128x2, adamw", "weight": 0.86},
+        {"id": "tree-002", "label": "tree", "weight": 0.14},
+    ]
+    document["winner"] = {
+        "id": "ensemble",
+        "label": "ensemble of 2 candidates",
+        "model": "ensemble",
+        "optimizer": "greedy selection",
+        "hyperparameters": {"mlp-012": 0.86, "tree-002": 0.14},
+    }
+    document["ensemble"] |= {"members": members, "taken": True}
+    for row in document["race"]["leaderboard"]:
+        row["status"] = "member" if row["status"] == "winner" else row["status"]
+    document["race"]["leaderboard"][2]["tie"] = True
+    return document
+
+
+def test_the_members_of_an_ensemble_are_named_as_candidates_are(samples):
+    text = summary(of_ensemble(samples), width=110, color=False)
+    assert "ensemble of 2 candidates: 86% mlp 128x2, adamw; 14% tree" in text
+    assert "mlp-012" not in text
+
+
+def test_candidates_that_tie_with_a_member_are_not_said_to_tie_with_the_ensemble(samples):
+    document = of_ensemble(samples)
+    assert "As good as the winner" not in summary(document, width=110, color=False)
+    document["winner"] = samples.binary()["winner"]
+    assert "As good as the winner" in summary(document, width=110, color=False)
+
+
+def test_the_scores_that_people_look_for_are_in_the_summary(samples):
+    text = summary(samples.binary(), width=200, color=False)
+    line = next(line for line in text.splitlines() if "the winner's" in line)
+    assert "accuracy" in line
+    assert "ROC AUC" in line
+    assert "(precision, recall and F1 of '>50K')" in " ".join(text.split())
+    assert "log loss" not in line  # it decided the race, and stands above
+
+
+def test_the_name_of_a_metric_keeps_its_capitals(samples):
+    text = summary(samples.regression(), width=100, color=False)
+    assert "R² on" in text
+    document = samples.regression()
+    document["metric"] = {"name": "rmse", "direction": "min", "words": ""}
+    document["test"] = {"rmse": {"value": 3.0, "low": 2.0, "high": 4.0}}
+    assert "RMSE on" in summary(document, width=100, color=False)
+
+
+def test_what_a_run_cost_stands_beside_one_training_at_a_time(samples):
+    document = samples.binary()
+    document["hardware"] = {
+        "seconds": 34.0,
+        "cpu_seconds": 31.0,
+        "peak_memory_bytes": 1.05e9,
+        "energy_wh": 0.085,
+        "one_at_a_time_seconds": 90.0,
+    }
+    text = " ".join(summary(document, width=100, color=False).split())
+    assert "It took 34 s (31 s of processor time, 1.05 GB of memory at the peak and about 0.085 Wh)" in text
+    race = sum(phase["seconds"] for phase in document["race"]["phases"])
+    assert f"the race took {duration(race)}, one training at a time about 1 min 30 s" in text
+
+
+def test_columns_that_were_set_aside_are_named_with_the_reason(samples):
+    document = samples.binary()
+    document["columns"] = [
+        {"name": f"id{n}", "kind": "number", "missing": 0, "role": "set aside", "reason": "it numbers the rows"}
+        for n in range(5)
+    ]
+    document["columns"].insert(0, {"name": "w", "role": "set aside", "reason": "weight of the rows"})
+    text = " ".join(summary(document, width=100, color=False).split())
+    assert "Columns set aside: id0 (it numbers the rows); id1" in text
+    assert "and 2 more" in text
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [(1.996, "1.996 SE, likely"), (2.004, "2 SE, clear"), (1.02, "1.02 SE, likely"), (1.0, "1 SE, tie")],
+)
+def test_a_figure_and_its_word_never_disagree_by_rounding(samples, steps, words):
+    document = samples.binary()
+    document["race"]["decisions"][0]["standard_errors"] = steps
+    assert words in summary(document, width=140, color=False)

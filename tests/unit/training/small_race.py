@@ -193,7 +193,8 @@ def same(one: Tensor, other: Tensor) -> bool:
 def shown(found: Any) -> list[Any]:
     """What a race has shown, bit for bit, without what is measured."""
     confirmed = [
-        (one.candidate, one.predictions.tobytes(), one.stop, np.array(one.curve).tobytes()) for one in found.confirmed
+        (one.candidate, one.predictions.tobytes(), one.stop, np.array([one.curve, one.train_curve]).tobytes())
+        for one in found.confirmed
     ]
     traces = [
         (
@@ -202,6 +203,7 @@ def shown(found: Any) -> list[Any]:
             trace.fractions,
             np.array(trace.scores).tobytes(),
             np.array(trace.train_losses).tobytes(),
+            np.array(trace.train_scores).tobytes(),
             trace.fate,
             trace.events,
             trace.lost,

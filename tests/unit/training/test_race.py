@@ -336,3 +336,15 @@ def test_slow_saves_are_fewer(small: ModuleType) -> None:
     # 60 steps take far less than the 4 s for which a save of 0.2 s is enough: one at the end of each team,
     # and one at the first chance.
     assert journal.saves <= 2 * len(journal.kept)
+
+
+def test_training_scores_are_taken_at_every_look_of_the_confirmation(small: ModuleType) -> None:
+    planned = small.plan(small.company())
+    found = small.race(planned).run()
+    for trace in found.traces:
+        assert len(trace.train_scores) == len(trace.scores)
+        assert np.isfinite(trace.train_scores).all() == (trace.phase == "confirm")
+    for item in found.confirmed:
+        own = [t for t in found.traces if t.phase == "confirm" and t.lane.candidate.id == item.candidate.id]
+        np.testing.assert_allclose(item.train_curve, np.mean([trace.train_scores for trace in own], axis=0))
+        assert item.train_curve[-1] < item.train_curve[0]

@@ -2,17 +2,20 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.training import remote_team
+from lanewise.training.data import Kept
 from lanewise.training.remote_team import RemoteTeam
 from lanewise.training.shared_data import read_data, write_data
 from lanewise.training.team_pool import TeamPool
@@ -52,30 +55,58 @@ def test_race_in_processes_gives_the_same_bits(small: ModuleType, pool: TeamPool
     assert found == expected
 
 
+def test_lanes_that_read_some_columns_and_show_training_rows(small: ModuleType, pool: TeamPool) -> None:
+    builder = seated(small, pool)
+    none = np.zeros(0, dtype=np.uint8)
+    kept = Kept(
+        columns=("a", "c"),
+        dense=torch.tensor([1.0, 0.0, 1.0, 0.0]),
+        codes=torch.zeros(0, dtype=torch.int64),
+        numbers=none,
+        categories=none,
+        tokens=none,
+    )
+    folds = {fold: replace(part, kept=kept if fold else None) for fold, part in builder.data.folds.items()}
+    data = replace(builder.data, folds=folds, shows=True)
+    lanes = small.lanes(small.company()[:3])
+    teams = [builder.team(lanes, data), builder.placed(lanes, data)]
+    assert isinstance(teams[1], RemoteTeam)
+    found = []
+    for team in teams:
+        team.advance(1.0)
+        found.append((team.evidence(), team.export(lanes[1].id)))
+        team.settle()
+    for here, there in zip(found[0][0], found[1][0], strict=True):
+        assert here.lane == there.lane
+        assert np.array_equal(here.valid, there.valid)
+        assert here.train is not None
+        assert np.array_equal(here.train, there.train)
+    assert found[1][1].columns == found[0][1].columns == ("a", "c")
+    for name, tensor in found[0][1].tensors.items():
+        assert torch.equal(found[1][1].tensors[name], tensor)
+
+
 def test_race_with_dead_workers_gives_the_same_bits(
     small: ModuleType, pool: TeamPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = small.plan(small.company(lr=1e4))
     expected = small.shown(small.race(plan).run())
-    deaths = iter([3, 9, 21, 40])
-    due = next(deaths)
-    count = 0
-    checked = RemoteTeam._checked
+    due = [("look", 1), ("advance", 9), ("look", 6), ("state", 3)]
+    asked: Counter[str] = Counter()
+    ask = RemoteTeam._ask
 
-    def dying(self: RemoteTeam, *args: Any) -> Any:
-        nonlocal count, due
-        count += 1
-        if count == due:
-            assert self._process is not None
+    def dying(self: RemoteTeam, header: dict[str, Any]) -> Any:
+        asked[header["op"]] += 1
+        if self._process is not None and (header["op"], asked[header["op"]]) in due:
+            due.remove((header["op"], asked[header["op"]]))
             os.kill(self._process.pid, signal.SIGKILL)
-            due = next(deaths, 0)
-        return checked(self, *args)
+        return ask(self, header)
 
-    monkeypatch.setattr(RemoteTeam, "_checked", dying)
+    monkeypatch.setattr(RemoteTeam, "_ask", dying)
     monkeypatch.setattr(remote_team, "SLICE_SECONDS", 0.01)
     journal = small.MemoryJournal()
     found = small.race(plan, build=seated(small, pool), journal=journal, threads=1).run()
-    assert due == 0, "not every death was died"
+    assert not due, "not every death was died"
     assert small.shown(found) == expected
 
 

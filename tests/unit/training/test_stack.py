@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lanewise.errors import Interrupted
+from lanewise.optim.execution import LaneOptimizer
 from lanewise.training.team import nothing
 
 
@@ -175,3 +176,44 @@ def test_batch_does_not_depend_on_who_trains_beside(small: ModuleType) -> None:
     data = small.data()
     sizes = {small.Stack(lanes, data, length=9, batch_size=500).batch_size for lanes in (own, own[:1], own[1:])}
     assert sizes == {31}
+
+
+def test_plateaus_and_skipped_updates_resume_to_the_same_bits(
+    small: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two lanes get a gradient that is not finite at four steps; one leaves the updates out, one is rewound."""
+    waits = {"schedule": "plateau", "schedule_patience": 1, "schedule_threshold": 0.5}
+    own = small.lanes(
+        [
+            small.candidate("plateau", optimizer="sgd", **waits),
+            small.candidate("skips", optimizer="momentum", skip_nonfinite=1, clip_adaptive=0.05),
+            small.candidate("rewound", optimizer="momentum", clip_value=0.1),
+        ],
+        folds=1,
+    )
+    whole = small.stack(own)
+    rows = {lane.candidate.id: row for row, lane in enumerate(whole.lanes)}
+    update = LaneOptimizer.step
+
+    def spoilt(self: LaneOptimizer, losses: torch.Tensor) -> None:
+        if self.taken in (9, 10, 11, 40):
+            self._buffer.gradients[[rows["skips"], rows["rewound"]], 3] = torch.nan
+        update(self, losses)
+
+    monkeypatch.setattr(LaneOptimizer, "step", spoilt)
+    saved: list[Any] = []
+
+    def keep() -> None:
+        if whole.optimizer.taken in (8, 10, 12, 35):
+            saved.append(copy.deepcopy(whole.state()))
+
+    whole.advance(1.0, keep)
+    assert list(whole.repairs()) == ["rewound.f0.s0"]
+    assert whole.optimizer.state()["steps"][rows["skips"]] == small.LENGTH - 4
+    assert float(whole.optimizer.rates(small.LENGTH // 2)[rows["plateau"]]) < 0.2
+    assert len(saved) == 4
+    for state in saved:
+        later = small.stack(own)
+        later.restore(*state)
+        later.advance(1.0)
+        assert small.same(later.buffer.values, whole.buffer.values)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -225,3 +226,28 @@ def test_race_of_all_families_goes_on_after_any_save(small: ModuleType) -> None:
     with pytest.raises(small.CutOffError):
         run(journal)
     assert run(small.MemoryJournal(journal.kept)) == expected
+
+
+def test_lanes_show_what_they_make_of_their_training_rows(small: ModuleType, pool: TreePool) -> None:
+    """Here the rows that are held out are those that are shown, so both must be the same."""
+    data = small.data()
+    both = {
+        fold: dataclasses.replace(part, valid=part.train[torch.from_numpy(part.shown)])
+        for fold, part in data.folds.items()
+    }
+    candidates = [*small.company(), small.candidate("boosted", "lightgbm", "boosting"), small.candidate("one", "tree")]
+    built = small.builder(pool=pool)
+    built = dataclasses.replace(built, data=dataclasses.replace(data, folds=both))
+    seen = {}
+    for phase in ("confirm", "screen"):
+        for team in built.form(small.lanes(candidates), phase):
+            team.advance(0.5)
+            for item in team.evidence():
+                seen[phase, item.lane.id] = item
+            team.keep(())
+    for lane in small.lanes(candidates):
+        item = seen["confirm", lane.id]
+        assert item.train is not None
+        assert np.abs(item.train - item.valid).max() < 1e-12
+        assert seen["screen", lane.id].train is None
+        assert seen["screen", lane.id].valid.tobytes() == item.valid.tobytes()

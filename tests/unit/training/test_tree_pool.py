@@ -55,7 +55,7 @@ def test_a_lane_from_rung_to_export(pool: TreePool) -> None:
     np.testing.assert_array_equal(predictor.predict(data.numbers[VALID], data.codes[VALID]), last)
     np.testing.assert_array_equal(pool.predict("whole", VALID), last)
     np.testing.assert_array_equal(pool.predict("whole", VALID, rounds=5), first)
-    np.testing.assert_array_equal(pool.train_score("whole"), pool.predict("whole", TRAIN))
+    np.testing.assert_array_equal(pool.train_predictions("whole"), pool.predict("whole", TRAIN))
     assert pool.digest("whole") == saved.meta["sha256"]
     assert saved.meta["rounds"] == 20
     pool.drop("whole")

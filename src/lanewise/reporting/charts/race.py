@@ -11,7 +11,8 @@ from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.svg import curve, dots
 from lanewise.reporting.words import axis_words, finite, percent
 
-DRAWN_FIRST = ("pruned", "diverged", "confirmed", "default", "winner")
+DRAWN_FIRST = ("pruned", "diverged", "confirmed", "default", "member", "winner")
+NAMED = {"winner": "Winner", "member": "Ensemble", "default": "Default"}
 HEIGHT = 360
 _POINTS = 12_000  # of all curves together; more does not show and makes the file heavy
 _STEEP = 0.08  # the first part of the length, whose steep fall would press the rest flat
@@ -77,7 +78,7 @@ def thin(points: list[tuple[float, float]], allowed: int) -> list[tuple[float, f
 
 
 def _metric_scale(lanes: Sequence[Lane], *, minimise: bool) -> Scale:
-    ends = [lane.points[-1][1] for lane in lanes if lane.status in ("winner", "default")]
+    ends = [lane.points[-1][1] for lane in lanes if lane.status in NAMED]
     points = [point for lane in lanes for point in lane.points]
     settled = [y for x, y in points if x >= _STEEP] or [y for _, y in points]
     values = without_outliers(settled, keep=ends, worse_is_high=minimise)
@@ -101,8 +102,8 @@ def _place(point: tuple[float, float], x: Scale, y: Scale) -> tuple[float, float
 
 def _names(lanes: Sequence[Lane], y: Scale) -> list[tuple[float, str, str]]:
     found = []
-    for status in ("winner", "default"):
+    for status, words in NAMED.items():
         ends = [y.at(lane.points[-1][1]) for lane in lanes if lane.status == status]
         if ends:
-            found.append((sum(ends) / len(ends), status.capitalize(), status))
+            found.append((sum(ends) / len(ends), words, status))
     return found

@@ -5,7 +5,7 @@ from typing import Any
 
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar
-from lanewise.reporting.reading import items, part
+from lanewise.reporting.reading import items, part, training_seconds
 from lanewise.reporting.words import count, duration, finite, number, size
 
 
@@ -14,7 +14,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     found = part(document, "hardware")
     if not any(value not in (None, [], "") for value in found.values()):
         return None
-    spent, alone = finite(found.get("seconds")), finite(found.get("one_at_a_time_seconds"))
+    spent, alone = training_seconds(document), finite(found.get("one_at_a_time_seconds"))
     return {
         "heading": _heading(spent, alone),
         "bars": _bars(spent, alone),
@@ -25,9 +25,9 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _heading(spent: float | None, alone: float | None) -> str:
     if spent and alone and alone / spent >= 1.1:
-        return f"{number(alone / spent, 2)} times faster than one training at a time"
+        return f"{number(alone / spent, 2)} times as fast as one training at a time"
     if spent and alone:
-        return "About as fast as one training at a time"
+        return f"{'About as fast as' if alone / spent > 1 / 1.1 else 'Slower than'} one training at a time"
     return f"It took {duration(spent)}" if spent is not None else "What it ran on"
 
 
@@ -35,7 +35,7 @@ def _bars(spent: float | None, alone: float | None) -> list[dict[str, Any]]:
     if not spent or not alone:
         return []
     scale = Scale(low=0.0, high=max(spent, alone) * 1.02)
-    rows = (("All lanes together", spent, "winner", ""), ("One at a time", alone, "", "estimate"))
+    rows = (("All lanes together", spent, "winner", "the race"), ("One at a time", alone, "", "estimate"))
     return [
         {
             "name": name,

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lanewise.certainty import TIE, errors_shown
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
 from lanewise.reporting.reading import Measure, items, measure_of, part, setting
 from lanewise.reporting.words import axis_words, count, difference, finite, number, percent
-
-DECIDED = 1.0  # standard errors that a choice needs, as in the rule of the race
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -33,7 +32,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
 def _heading(decisions: list[Mapping[str, Any]], effects: list[dict[str, Any]]) -> str:
     if not decisions:
         return f"{effects[0]['name']} moved the score most" if effects else "An ensemble was tried"
-    clear = [one for one in decisions if (finite(one.get("standard_errors")) or 0) > DECIDED]
+    clear = [one for one in decisions if (finite(one.get("standard_errors")) or 0) > TIE]
     if len(clear) == len(decisions):
         return "The evidence decided every choice" if len(clear) > 1 else "The evidence decided the choice"
     if not clear:
@@ -46,10 +45,10 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
     if not decisions:
         return None
     steps = [finite(one.get("standard_errors")) for one in decisions]
-    scale = scale_of([step for step in steps if step is not None], whole=(0.0, DECIDED * 2), pad=0.05)
+    scale = scale_of([step for step in steps if step is not None], whole=(0.0, TIE * 2), pad=0.05)
     rows = []
     for one, step in zip(decisions, steps, strict=True):
-        tie = step is not None and step <= DECIDED
+        tie = step is not None and step <= TIE
         rows.append(
             {
                 "question": one.get("question"),
@@ -58,7 +57,7 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
                 "verdict": one.get("verdict"),
                 "gain": difference(measure.name, one.get("difference")),
                 "better": (finite(one.get("difference")) or 0) >= 0,
-                "steps": number(step, 2),
+                "steps": number(step) if step is None else errors_shown(step),
                 "tie": tie,
                 "chart": whisker(
                     scale=scale,
@@ -66,8 +65,8 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
                     low=0.0 if step is not None else None,
                     high=step,
                     tone="tie" if tie else "winner",
-                    zone=(0.0, DECIDED),
-                    label=f"{number(step, 2)} standard errors",
+                    zone=(0.0, TIE),
+                    label="unknown" if step is None else f"{errors_shown(step)} standard errors",
                 ),
             }
         )

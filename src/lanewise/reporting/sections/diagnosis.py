@@ -20,7 +20,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     measure = measure_of(document)
     found = part(document, "diagnosis")
     curves = [one for one in items(part(document, "race"), "curves") if one.get("status") == "winner"]
-    train, valid = mean_curves(curves)
+    # Lanes of the screen have no training scores; both curves are of the same lanes.
+    train, valid = mean_curves([one for one in curves if any(finite(x) is not None for x in items(one, "train"))])
     if not found and not (train and valid):
         return None
     chart = None

@@ -14,8 +14,9 @@ from lanewise.reporting.reading import (
     items,
     measure_of,
     part,
-    settings_of,
+    positive_class,
     verdict_of,
+    winner_settings,
 )
 from lanewise.reporting.words import axis_words, count, duration, listing, metric_label, number
 
@@ -36,7 +37,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
         "contest": _contest(document, measure),
         "other": _other_metrics(document, measure),
         "winner": part(document, "winner"),
-        "settings": settings_of(part(document, "winner")),
+        "settings": winner_settings(document),
         "default": part(document, "default"),
         "default_won": default_won(document),
         "warnings": [str(line) for line in items(document, "warnings")],
@@ -113,7 +114,8 @@ def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, A
         digits = other.digits([part(judged[0][2], name)])
         cells = [(key, estimate_of(other, scores, digits=digits)) for key, _, scores in judged]
         rows.append({"label": metric_label(name), "cells": cells})
-    return {"columns": [(key, name) for key, name, _ in judged], "rows": rows}
+    columns = [(key, name) for key, name, _ in judged]
+    return {"columns": columns, "rows": rows, "positive": positive_class(document)}
 
 
 def _facts(document: Mapping[str, Any]) -> list[str]:

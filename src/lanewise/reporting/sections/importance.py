@@ -7,7 +7,7 @@ from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import bar, ruler
 from lanewise.reporting.clean import shorten
-from lanewise.reporting.reading import Measure, items, measure_of
+from lanewise.reporting.reading import Measure, items, measure_of, part
 from lanewise.reporting.words import finite, number
 
 SHOWN = 15
@@ -29,6 +29,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "more": rows[SHOWN:],
         "axis": ruler(Axis(scale=scale, count=5)),
         "measure": measure,
+        "selection": part(document, "selection").get("words"),
     }
 
 

@@ -1,12 +1,14 @@
 """The leaderboard: every candidate with its interval, and which of them the evidence cannot tell apart."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.whisker import ruler, whisker
-from lanewise.reporting.reading import Measure, items, measure_of, part, settings_of
+from lanewise.reporting.clean import shorten
+from lanewise.reporting.reading import Measure, ensemble_won, items, measure_of, part, settings_of
 from lanewise.reporting.sections.race import STATUS_WORDS
 from lanewise.reporting.words import axis_words, count, difference, duration, finite
 
@@ -19,11 +21,14 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     if not found:
         return None
     measure = measure_of(document)
+    mixed = ensemble_won(document)
     scale = _scale(found, measure)
     digits = measure.digits(found[:SHOWN], key="score")
     rows = [_row(one, measure, scale, digits) for one in found]
     return {
-        "heading": _heading(found),
+        "heading": _heading(found, mixed=mixed),
+        "rival": "best single" if mixed else "winner",
+        "best": "best single candidate" if mixed else "winner",
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:],
         "axis": ruler(Axis(scale=scale, written=axis_words(measure.name), count=4)) if _scored(found) else None,
@@ -35,10 +40,13 @@ def _scored(found: list[Mapping[str, Any]]) -> bool:
     return any(finite(one.get("score")) is not None for one in found[:SHOWN])
 
 
-def _heading(found: list[Mapping[str, Any]]) -> str:
+def _heading(found: list[Mapping[str, Any]], *, mixed: bool) -> str:
     ties = sum(1 for one in found if one.get("tie") and one.get("status") != "winner")
     if len(found) == 1:
         return "One candidate"
+    if mixed:  # the evidence is about single candidates, none of which won
+        best = min(found, key=lambda one: finite(one.get("rank")) or inf)
+        return f"The ensemble won; {shorten(best.get('label') or best.get('id'), 40)} is the best on its own"
     if not ties:
         return f"The winner stands clear of {count(len(found) - 1, 'other')}"
     verb = "does" if ties == 1 else "do"

@@ -10,6 +10,7 @@ from lanewise.reporting.words import count, duration, finite
 
 STATUS_WORDS = {
     "winner": "winner",
+    "member": "in the ensemble",
     "default": "default",
     "confirmed": "trained in full",
     "pruned": "dropped early",

@@ -46,7 +46,7 @@
     const box = boxes.find((one) => one.dataset.status === "pruned");
     if (drops && box) drops.classList.toggle("off", !box.checked || Boolean(pick && pick.value));
     figure.querySelectorAll("text.name").forEach((label) => {
-      const mine = lanes.filter((lane) => ["winner", "default"].some((s) => lane.classList.contains(s) && label.classList.contains(s)));
+      const mine = lanes.filter((lane) => ["winner", "member", "default"].some((s) => lane.classList.contains(s) && label.classList.contains(s)));
       label.classList.toggle("off", !mine.some(shown));
     });
   };

@@ -1,0 +1,213 @@
+"""Augmented Lagrangian for equality and inequality constraints, for many starts at once.
+
+Sources: Nocedal and Wright, *Numerical Optimization* (2006), section 17.4; Birgin and Martinez,
+*Practical Augmented Lagrangian Methods for Constrained Optimization* (2014), for the test that
+decides whether the penalty grows and for its first value.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from lanewise.solvers.descent import STATUSES, Descent, DescentState
+from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+
+GROWTH = 10.0  # factor of the penalty where the violation did not fall enough
+FALL = 0.25  # what counts as enough: the violation, relative to the one before
+HEAVIEST = 1e10  # penalty at which a start is given up as infeasible
+LARGEST = 1e12  # multipliers are kept within this size
+ROUNDS = 100  # updates of multipliers after which a start is given up
+
+
+class ConstrainedObjective(Protocol):
+    """An objective with constraints ``g = 0`` and ``h >= 0``."""
+
+    def __call__(self, points: Tensor, rows: Tensor, /) -> tuple[Tensor, Tensor]: ...
+
+    def constrained(
+        self, points: Tensor, rows: Tensor, /
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
+        """Values ``[R]``, ``g [R, E]``, ``h [R, I]``, and a function from weights of both
+        (``[R, E]``, ``[R, I]``) to the gradients ``[R, P]`` of ``f + w_g' g + w_h' h``.
+        """
+        ...
+
+
+@dataclass(kw_only=True)
+class AugmentedLagrangianState:
+    """All that a run needs to go on; every tensor has the rows first.
+
+    ``inner`` (of the descent on the augmented function), ``values [L]`` (of the objective alone),
+    ``equalities [L, E]`` and ``inequalities [L, I]`` (constraint values), ``lambdas [L, E]``,
+    ``mus [L, I]``, ``penalty [L]``, ``measure [L]`` (violation with complementarity),
+    ``violation [L]``, ``kkt [L]`` (gradient of the Lagrangian, projected), ``anchors [L, P]``
+    (where the latest finite inner solution was), ``rounds [L]``, ``status [L]``, ``best [L]``
+    (the least of ``measure`` so far).
+    """
+
+    inner: DescentState
+    values: Tensor
+    equalities: Tensor
+    inequalities: Tensor
+    lambdas: Tensor
+    mus: Tensor
+    penalty: Tensor
+    measure: Tensor
+    violation: Tensor
+    kkt: Tensor
+    anchors: Tensor
+    rounds: Tensor
+    status: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
+    """Minimizes ``f(x)`` with ``g(x) = 0``, ``h(x) >= 0`` and the bounds of ``descent``.
+
+    The inner descent minimizes ``f + l'g + (c/2)|g|^2 + (|max(0, m - c h)|^2 - |m|^2) / 2c``; where it
+    has ended, ``l <- l + c g`` and ``m <- max(0, m - c h)``, and the penalty ``c`` grows if the violation
+    did not fall enough. Each start has its own ``l``, ``m`` and ``c``, and none waits for another.
+
+    A row has converged when the gradient of the Lagrangian is at most ``tolerance`` and the
+    violation ``max(|g|, |min(h, m / c)|)`` at most ``feasibility``. The Lagrangian is
+    ``f + l'g - m'h``, so that ``m >= 0``.
+    """
+
+    descent: Descent
+    tolerance: float = 1e-6
+    feasibility: float = 1e-8
+    max_evaluations: int | None = None
+
+    def init(self, points: Tensor, objective: Objective) -> AugmentedLagrangianState:
+        lanes = len(points)
+        rows = torch.arange(lanes, device=points.device)
+        values, equalities, inequalities, _ = cast("ConstrainedObjective", objective).constrained(points, rows)
+        penalty = _first_penalty(values, equalities, inequalities)
+        zeros = points.new_zeros(lanes)
+        state = AugmentedLagrangianState(
+            inner=cast("DescentState", None),
+            values=values.clone(),
+            equalities=equalities.clone(),
+            inequalities=inequalities.clone(),
+            lambdas=torch.zeros_like(equalities),
+            mus=torch.zeros_like(inequalities),
+            penalty=penalty,
+            measure=zeros + torch.inf,
+            violation=violation(equalities, inequalities),
+            kkt=zeros + torch.inf,
+            anchors=points.clone(),
+            rounds=torch.zeros_like(rows),
+            status=torch.zeros_like(rows),
+        )
+        state.inner = self.descent.init(points, self._augmented(state, objective))
+        state.inner.tolerance = torch.full_like(zeros, max(1e-2, self.tolerance))
+        return state
+
+    def step(self, state: AugmentedLagrangianState, objective: Objective) -> None:
+        """One round of the inner descent of every running row; rows whose descent has ended are updated."""
+        augmented = self._augmented(state, objective)
+        self.descent.step(state.inner, augmented)
+        ended = (state.status == CODE[Status.RUNNING]) & (state.inner.status != CODE[Status.RUNNING])
+        rows = ended.nonzero().squeeze(1)
+        if len(rows):
+            self._update(state, rows, objective)
+        if self.max_evaluations is not None:
+            spent = (state.status == CODE[Status.RUNNING]) & (state.inner.evaluations >= self.max_evaluations)
+            if bool(spent.any()):
+                self._judge(state, spent.nonzero().squeeze(1), objective)
+                state.status[spent] = state.inner.status[spent] = CODE[Status.EVALUATIONS]
+
+    def progress(self, state: AugmentedLagrangianState) -> Progress:
+        """Where every row stands; values are those of the objective alone at the latest update."""
+        return Progress(
+            points=state.inner.points,
+            values=state.values,
+            gradient_norms=state.kkt,
+            iterations=state.inner.iterations,
+            evaluations=state.inner.evaluations,
+            status=[STATUSES[code] for code in state.status.tolist()],
+        )
+
+    def _augmented(self, state: AugmentedLagrangianState, objective: Objective) -> Objective:
+        constrained = cast("ConstrainedObjective", objective).constrained
+
+        def augmented(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            values, equalities, inequalities, pull = constrained(points, rows)
+            lambdas, mus, penalty = state.lambdas[rows], state.mus[rows], state.penalty[rows, None]
+            pressed = (mus - penalty * inequalities).clamp_min(0.0)
+            extra = (lambdas * equalities + penalty / 2 * equalities.square()).sum(1)
+            extra = extra + ((pressed.square() - mus.square()) / (2 * penalty)).sum(1)
+            return values + extra, pull(lambdas + penalty * equalities, -pressed)
+
+        return augmented
+
+    def _judge(self, state: AugmentedLagrangianState, rows: Tensor, objective: Objective) -> None:
+        """Take in objective and constraints at the points of ``rows``."""
+        points = state.inner.points[rows]
+        found = cast("ConstrainedObjective", objective).constrained(points, state.inner.problems[rows])
+        state.values[rows], state.equalities[rows], state.inequalities[rows] = found[:3]
+        state.violation[rows] = violation(found[1], found[2])
+
+    def _update(self, state: AugmentedLagrangianState, rows: Tensor, objective: Objective) -> None:
+        """New multipliers and penalties for ``rows`` whose inner descent has ended, and what becomes of them."""
+        inner = state.inner
+        wild = (inner.status[rows] == CODE[Status.UNBOUNDED]) | (inner.status[rows] == CODE[Status.NOT_FINITE])
+        wild |= ~inner.points[rows].isfinite().all(1) | ~inner.values[rows].isfinite()
+        self._judge(state, rows, objective)
+        equalities, inequalities = state.equalities[rows], state.inequalities[rows]
+        penalty = state.penalty[rows]
+        mus = (state.mus[rows] - penalty[:, None] * inequalities).clamp(0.0, LARGEST)
+        lambdas = (state.lambdas[rows] + penalty[:, None] * equalities).clamp(-LARGEST, LARGEST)
+        slack = torch.minimum(inequalities, state.mus[rows] / penalty[:, None])
+        measure = _largest(equalities, slack)
+        state.kkt[rows] = torch.where(wild, state.kkt[rows], inner.norms[rows])
+        state.rounds[rows] += 1
+        feasible = (state.violation[rows] <= self.feasibility) & (measure <= self.feasibility)
+        done = feasible & (inner.norms[rows] <= self.tolerance) & ~wild
+        tight = inner.tolerance[rows] <= self.tolerance
+        stuck = feasible & (inner.status[rows] == CODE[Status.STALLED]) & tight & ~wild
+        state.lambdas[rows] = torch.where(wild[:, None], state.lambdas[rows], lambdas)
+        state.mus[rows] = torch.where(wild[:, None], state.mus[rows], mus)
+        grows = wild | (measure > FALL * state.measure[rows]) & (measure > self.feasibility)
+        state.penalty[rows] = torch.where(grows, penalty * GROWTH, penalty)
+        state.measure[rows] = torch.where(wild, state.measure[rows], measure)
+        lost = (state.penalty[rows] > HEAVIEST) | (state.rounds[rows] >= ROUNDS)
+        status = torch.where(lost, self._verdict(state, rows, wild), CODE[Status.RUNNING])
+        status = torch.where(stuck, CODE[Status.STALLED], status)
+        state.status[rows] = torch.where(done, CODE[Status.CONVERGED], status)
+        # Near the solution the inner problem is worth solving as well as the constraints are met.
+        aim = torch.minimum(inner.tolerance[rows] * 0.1, measure.clamp_min(self.tolerance)).clamp_min(self.tolerance)
+        inner.tolerance[rows] = torch.where(wild, inner.tolerance[rows], aim)
+        inner.points[rows] = torch.where(wild[:, None], state.anchors[rows], inner.points[rows])
+        state.anchors[rows] = inner.points[rows]
+        going = rows[state.status[rows] == CODE[Status.RUNNING]]
+        changed = rows[grows & (state.status[rows] == CODE[Status.RUNNING])]
+        self.descent.direction.forget(inner.memory, changed)
+        self.descent.restart(inner, going, self._augmented(state, objective))
+
+    def _verdict(self, state: AugmentedLagrangianState, rows: Tensor, wild: Tensor) -> Tensor:
+        """Why rows without further hope end."""
+        met = state.violation[rows] <= self.feasibility
+        reason = torch.where(met, CODE[Status.STALLED], CODE[Status.INFEASIBLE])
+        inner = state.inner.status[rows]
+        return torch.where(wild & (inner != CODE[Status.RUNNING]), inner, reason)
+
+
+def violation(equalities: Tensor, inequalities: Tensor) -> Tensor:
+    """``max(|g|, -h, 0)`` over all constraints, ``[R]``."""
+    return _largest(equalities, inequalities.clamp_max(0.0))
+
+
+def _largest(left: Tensor, right: Tensor) -> Tensor:
+    both = torch.cat((left, right), dim=1).abs()
+    return both.amax(1) if both.shape[1] else both.new_zeros(len(both))
+
+
+def _first_penalty(values: Tensor, equalities: Tensor, inequalities: Tensor) -> Tensor:
+    """A penalty ``[R]`` with which objective and violation weigh about the same at the start."""
+    squares = equalities.square().sum(1) + inequalities.clamp_max(0.0).square().sum(1)
+    ratio = 10 * values.abs().clamp_min(1.0) / (squares / 2).clamp_min(1.0)
+    return torch.where(ratio.isfinite(), ratio, 10.0).clamp(1e-2, 1e3)

@@ -1,0 +1,187 @@
+"""How a user's function is understood: whom it wants as arguments, and how it is differentiated."""
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.errors import UsageError
+from lanewise.solvers.form import Form
+from lanewise.solvers.functions import PlainFunction, RowFunction, TorchFunction, close, pull_back
+
+
+def as_vector(output: object, *, scalar: bool, name: str) -> Tensor:
+    """What a function returned as ``[M]`` in float64; raises ``UsageError`` if it is not numbers."""
+    if isinstance(output, (list, tuple)) and any(isinstance(entry, Tensor) for entry in output):
+        output = torch.stack([torch.as_tensor(entry, dtype=torch.float64) for entry in output])
+    tensor = output if isinstance(output, Tensor) else None
+    if tensor is None and output is not None:  # None would become nan
+        with contextlib.suppress(TypeError, ValueError):
+            tensor = torch.from_numpy(np.array(output, dtype=np.float64))
+    if tensor is None:
+        message = f"{name} must return {'a number' if scalar else 'numbers'}, got {output!r:.80}"
+        raise UsageError(message)
+    if scalar and tensor.numel() != 1:
+        message = (
+            f"{name} must return one number, got the shape {list(tensor.shape)}; if these are residuals "
+            "whose squares are to be summed, say residuals=True"
+        )
+        raise UsageError(message)
+    if tensor.is_complex():
+        message = f"{name} must return real numbers, got {tensor.dtype}"
+        raise UsageError(message)
+    return tensor.reshape(-1).to(torch.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a function was understood: the function over rows, and a sentence on its derivatives."""
+
+    function: RowFunction
+    words: str
+
+
+def read_function(
+    fun: Callable[..., Any],
+    form: Form,
+    start: Tensor,
+    *,
+    scalar: bool,
+    name: str,
+    jac: Callable[..., Any] | None = None,
+    bounds: tuple[Tensor | None, Tensor | None] = (None, None),
+) -> Reading:
+    """Find out by calls at ``start [P]`` how ``fun`` is to be called and differentiated.
+
+    With tensors in ``x0`` it gets tensors. With numbers or arrays it is tried with tensors all the
+    same; if the result carries derivatives, and they agree with differences, autograd is used.
+    """
+    if not callable(fun):
+        message = f"{name} must be a function, got {fun!r:.80}"
+        raise UsageError(message)
+
+    def with_tensors(row: Tensor) -> Tensor:
+        return as_vector(fun(form.tensors(row)), scalar=scalar, name=name)
+
+    def with_arrays(row: Tensor) -> Tensor:
+        return as_vector(fun(form.arrays(row)), scalar=scalar, name=name)
+
+    plain = with_tensors if form.torch else with_arrays
+    low, high = bounds
+    if jac is not None:
+
+        def known(row: Tensor) -> Tensor:
+            slopes = jac(form.tensors(row) if form.torch else form.arrays(row))
+            return _derivatives(slopes, form, scalar=scalar)
+
+        function = PlainFunction(single=_detached(plain), jacobian=known, low=low, high=high)
+        _compare_given(function, start)
+        return Reading(function=function, words="derivatives by the given jac")
+    traced = _traced(fun, form, start)
+    coarse = "" if traced in (None, torch.float64) else f", in {str(traced).removeprefix('torch.')}: convert its data"
+    try:
+        with warnings.catch_warnings():
+            if traced:  # tensors and arrays meet in this one call
+                warnings.simplefilter("ignore")
+            reference = _detached(plain)(start)
+    except Exception:
+        if not traced or form.torch:
+            raise
+        plain = with_tensors  # PyTorch operations that arrays do not have
+        reference = _detached(plain)(start)
+    if traced and (form.torch or _agrees_with_differences(with_tensors, reference, _detached(plain), start)):
+        return Reading(function=TorchFunction(single=with_tensors), words=f"derivatives by autograd{coarse}")
+    by_differences = PlainFunction(single=_detached(plain), low=low, high=high)
+    return Reading(function=by_differences, words="derivatives by central differences")
+
+
+def _detached(single: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def call(row: Tensor) -> Tensor:
+        with torch.no_grad():
+            return single(row.detach())
+
+    return call
+
+
+def _derivatives(slopes: object, form: Form, *, scalar: bool) -> Tensor:
+    """What ``jac`` returned as ``[M, P]``: for a scalar function in the form of the point."""
+    if scalar:
+        return form.row(slopes, "the result of jac")[None]
+    matrix = torch.as_tensor(np.asarray(slopes) if not isinstance(slopes, Tensor) else slopes, dtype=torch.float64)
+    if matrix.ndim != 2 or matrix.shape[1] != form.width:
+        message = f"jac must return [residuals, {form.width}], got the shape {list(matrix.shape)}"
+        raise UsageError(message)
+    return matrix
+
+
+def _traced(fun: Callable[..., Any], form: Form, start: Tensor) -> torch.dtype | None:
+    """The dtype of the result of a call with tensors if it carries derivatives, else None."""
+    leaf = start.detach().clone().requires_grad_()
+    try:
+        with warnings.catch_warnings(), torch.enable_grad():
+            warnings.simplefilter("ignore")
+            result = fun(form.tensors(leaf))
+    except Exception as error:
+        if not form.torch:
+            return None  # a function for arrays
+        if isinstance(error, RuntimeError) and "dtype" in str(error):
+            message = f"fun fails on a float64 point ({error}); convert the data that it uses with .double()"
+            raise UsageError(message) from error
+        raise
+    entries = result if isinstance(result, (list, tuple)) else [result]
+    traced = [entry.dtype for entry in entries if isinstance(entry, Tensor) and entry.requires_grad]
+    return traced[0] if traced else None
+
+
+def _agrees_with_differences(
+    single: Callable[[Tensor], Tensor], reference: Tensor, plain: Callable[[Tensor], Tensor], start: Tensor
+) -> bool:
+    """Whether values are those for arrays, and the slope along a fixed direction that of a difference.
+
+    A call such as ``math.sin(x[0])`` drops out of the graph without a word.
+    """
+    leaf = start.detach().clone().requires_grad_()
+    with warnings.catch_warnings(), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        values = single(leaf)
+        if values.shape != reference.shape or not close(values.detach()[None], reference[None]):
+            return False
+        slopes = pull_back(values, leaf, torch.ones_like(values))
+    draw = torch.Generator().manual_seed(0)
+    scale = start.abs().clamp_min(1.0)
+    for _ in range(2):
+        direction = scale * (0.5 + torch.rand(len(start), generator=draw, dtype=torch.float64))
+        step = 6e-6
+        rise = plain(start + step * direction).sum() - plain(start - step * direction).sum()
+        expected = float(rise / (2 * step))
+        found = float((slopes * direction).sum())
+        size = float((slopes * direction).abs().sum()) + 1e-4 * float(reference.abs().sum()) + 1e-12
+        if not abs(found - expected) <= 1e-3 * max(size, abs(expected)):
+            return not np.isfinite(expected)
+    return True
+
+
+def _compare_given(function: PlainFunction, start: Tensor) -> None:
+    """Refuse a ``jac`` that is plainly another function's: compared with differences at the start."""
+    values, given = function.jacobians(start[None])
+    if given.shape[1] != values.shape[1]:
+        message = f"jac must return one row per residual, {values.shape[1]}; got {given.shape[1]}"
+        raise UsageError(message)
+    found = PlainFunction(single=function.single, low=function.low, high=function.high).jacobians(start[None])[1]
+    scale = found[found.isfinite()].abs()
+    if not len(scale) or not bool(found.isfinite().all()):
+        return
+    worst = (given - found).abs().amax()
+    if not float(worst) <= 1e-2 * max(1.0, float(scale.max())):
+        place = int((given - found).abs().amax((0, 1)).argmax())
+        message = (
+            f"jac disagrees with differences of the function at x0: entry {place} is "
+            f"{float(given[0, :, place].flatten()[0]):.6g} where differences give "
+            f"{float(found[0, :, place].flatten()[0]):.6g}; correct jac, or leave it out"
+        )
+        raise UsageError(message)

@@ -1,0 +1,231 @@
+"""A user's function of one point, evaluated and differentiated over many rows at once.
+
+A PyTorch function is batched over rows by ``torch.func.vmap`` and differentiated by autograd; the
+first batch is compared with single calls, and if values or derivatives differ, or vmap refuses,
+rows are evaluated one after another. Any other Python function is called row by row with arrays
+and differentiated by central differences.
+"""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+Pullback = Callable[[Tensor], Tensor]
+AGREEMENT = 1e-9  # relative difference allowed between a batch and single calls: another order of sums
+PROBES = 3  # rows of the first batch that are compared with single calls
+
+
+class RowFunction(ABC):
+    """Values ``[R, M]`` of a function over rows, with first derivatives; ``calls`` counts points evaluated."""
+
+    calls: int
+    exact: bool
+    """Whether derivatives are exact rather than differences."""
+
+    @abstractmethod
+    def values(self, points: Tensor) -> Tensor:
+        """``[R, M]`` at ``points [R, P]``; M is 1 for a scalar function."""
+
+    @abstractmethod
+    def linearize(self, points: Tensor) -> tuple[Tensor, Pullback]:
+        """Values ``[R, M]``, and a function from weights ``[R, M]`` to ``sum_m w_m grad f_m``, ``[R, P]``."""
+
+    @abstractmethod
+    def jacobians(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Values ``[R, M]`` and derivatives ``[R, M, P]``."""
+
+    @abstractmethod
+    def second(self, points: Tensor, weights: Tensor) -> Callable[[Tensor], Tensor]:
+        """A function that multiplies vectors ``[R, P]`` by the Hessians of ``sum_m w_m f_m``."""
+
+
+@final
+@dataclass(kw_only=True, eq=False)
+class TorchFunction(RowFunction):
+    """A function of PyTorch operations; ``single`` maps a row ``[P]`` to ``[M]``."""
+
+    single: Callable[[Tensor], Tensor]
+    calls: int = 0
+    exact: bool = True
+    batched: bool | None = field(default=None)
+    """Whether rows go through vmap; None until the first batch has been compared."""
+
+    def values(self, points: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self._forward(points)
+
+    def linearize(self, points: Tensor) -> tuple[Tensor, Pullback]:
+        leaf, values = self._graph(points)
+
+        def pull(weights: Tensor) -> Tensor:
+            return pull_back(values, leaf, weights)
+
+        return values.detach(), pull
+
+    def jacobians(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        leaf, values = self._graph(points)
+        count, width = values.shape[1], points.shape[1]
+        if not values.requires_grad:
+            return values.detach(), points.new_zeros(len(points), count, width)
+        if count <= width:
+            rows = [pull_back(values, leaf, _unit(values, place), retain=True) for place in range(count)]
+            return values.detach(), torch.stack(rows, dim=1)
+        # J v is the derivative of u -> v'J'u, which is linear in u: one pass per variable, not per residual.
+        probe = torch.zeros_like(values, requires_grad=True)
+        pulled = pull_back(values, leaf, probe, create=True)
+        if not pulled.requires_grad:
+            return values.detach(), points.new_zeros(len(points), count, width)
+        columns = [pull_back(pulled, probe, _unit(pulled, place), retain=True) for place in range(width)]
+        return values.detach(), torch.stack(columns, dim=2)
+
+    def second(self, points: Tensor, weights: Tensor) -> Callable[[Tensor], Tensor]:
+        leaf, values = self._graph(points)
+        gradients = pull_back(values, leaf, weights, create=True)
+        return lambda vectors: pull_back(gradients, leaf, vectors, retain=True)
+
+    def _graph(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = points.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            return leaf, self._forward(leaf)
+
+    def _forward(self, points: Tensor) -> Tensor:
+        self.calls += len(points)
+        if len(points) == 1:
+            return self.single(points[0])[None]
+        if self.batched is None:
+            self.batched = self._agrees(points)
+        if self.batched:
+            return vmap(self.single)(points)
+        return torch.stack([self.single(point) for point in points.unbind(0)])
+
+    def _agrees(self, points: Tensor) -> bool:
+        """Whether vmap gives the values and gradients of single calls, on some rows."""
+        points = points.detach()[: max(2, PROBES)]
+        with torch.enable_grad():
+            apart = points.clone().requires_grad_()
+            alone = torch.stack([self.single(point) for point in apart.unbind(0)])
+            alone_gradients = pull_back(alone, apart, torch.ones_like(alone))
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    leaf = points.clone().requires_grad_()
+                    batch = vmap(self.single)(leaf)
+                    gradients = pull_back(batch, leaf, torch.ones_like(batch))
+            except Exception:
+                return False  # whatever vmap cannot batch is evaluated row by row
+        return batch.shape == alone.shape and close(batch, alone) and close(gradients, alone_gradients)
+
+
+def close(left: Tensor, right: Tensor) -> bool:
+    size = right.detach()[right.isfinite()].abs()
+    scale = float(size.max()) if len(size) else 1.0
+    return torch.allclose(left, right, rtol=AGREEMENT, atol=AGREEMENT * scale, equal_nan=True)
+
+
+def _unit(like: Tensor, place: int) -> Tensor:
+    weights = torch.zeros_like(like)
+    weights[:, place] = 1.0
+    return weights
+
+
+def pull_back(values: Tensor, leaf: Tensor, weights: Tensor, *, retain: bool = True, create: bool = False) -> Tensor:
+    if not values.requires_grad:
+        return torch.zeros_like(leaf)
+    (found,) = torch.autograd.grad(
+        values, leaf, weights, retain_graph=retain or create, create_graph=create, materialize_grads=True
+    )
+    return found
+
+
+@final
+@dataclass(kw_only=True, eq=False)
+class PlainFunction(RowFunction):
+    """Any function; ``single`` maps a row ``[P]`` to ``[M]``, ``jacobian``, if known, to ``[M, P]``.
+
+    Without it derivatives are those of the parabola through three points: central differences, or
+    one-sided ones at a bound ``low`` or ``high`` (``[P]``), beyond which the function is never called.
+    """
+
+    single: Callable[[Tensor], Tensor]
+    jacobian: Callable[[Tensor], Tensor] | None = None
+    low: Tensor | None = None
+    high: Tensor | None = None
+    calls: int = 0
+    outputs: int | None = None
+    """How many values the function returns, once it has returned any."""
+
+    @property
+    def exact(self) -> bool:  # type: ignore[override]
+        return self.jacobian is not None
+
+    def values(self, points: Tensor) -> Tensor:
+        self.calls += len(points)
+        return torch.stack([self._value(point).to(points) for point in points.unbind(0)])
+
+    def _value(self, point: Tensor) -> Tensor:
+        """The value, or nan where arithmetic of Python fails, as NumPy and PyTorch would have it."""
+        try:
+            value = self.single(point)
+        except (ArithmeticError, ValueError) as error:
+            ours = isinstance(error, ArithmeticError) or "math domain error" in str(error)
+            if self.outputs is None or not ours:
+                raise
+            return torch.full((self.outputs,), torch.nan, dtype=torch.float64)
+        self.outputs = len(value)
+        return value
+
+    def linearize(self, points: Tensor) -> tuple[Tensor, Pullback]:
+        values, jacobians = self.jacobians(points)
+        return values, lambda weights: (jacobians * weights[:, :, None]).sum(1)
+
+    def jacobians(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        values = self.values(points)
+        if self.jacobian is not None:
+            known = [self.jacobian(point).to(points) for point in points.unbind(0)]
+            return values, torch.stack(known)
+        return values, self._differences(points, values, self.values, power=1 / 3)
+
+    def second(self, points: Tensor, weights: Tensor) -> Callable[[Tensor], Tensor]:
+        def gradient(where: Tensor) -> Tensor:
+            pull = self.linearize(where)[1]
+            return pull(weights)
+
+        # Differences of differences lose more digits, so they need longer steps.
+        power = 1 / 3 if self.exact else 1 / 5
+        hessians = self._differences(points, gradient(points), gradient, power=power)
+        hessians = (hessians + hessians.transpose(1, 2)) / 2
+        return lambda vectors: (hessians * vectors[:, None, :]).sum(-1)
+
+    def _differences(
+        self, points: Tensor, values: Tensor, function: Callable[[Tensor], Tensor], *, power: float
+    ) -> Tensor:
+        """``[R, M, P]``: slope at ``points`` of the parabola through each and two points beside it."""
+        near, far = self._offsets(points, torch.finfo(points.dtype).eps ** power)
+        columns = []
+        for place in range(points.shape[1]):
+            first, second = points.clone(), points.clone()
+            first[:, place] += near[:, place]
+            second[:, place] += far[:, place]
+            a, b = (first - points)[:, place, None], (second - points)[:, place, None]
+            slope = ((function(first) - values) * (b / a) - (function(second) - values) * (a / b)) / (b - a)
+            columns.append(slope)
+        return torch.stack(columns, dim=2)
+
+    def _offsets(self, points: Tensor, size: float) -> tuple[Tensor, Tensor]:
+        step = size * points.abs().clamp_min(1.0)
+        if self.low is not None and self.high is not None:
+            step = torch.minimum(step, (self.high - self.low) / 4)
+        near, far = step, -step
+        if self.high is not None:
+            over = points + step > self.high
+            near, far = torch.where(over, -step, near), torch.where(over, -2 * step, far)
+        if self.low is not None:
+            under = points - step < self.low
+            near, far = torch.where(under, step, near), torch.where(under, 2 * step, far)
+        return near, far

@@ -1,0 +1,231 @@
+"""``lanewise.minimize``: a function, a start, and perhaps bounds and constraints in; a ``Solution`` out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lanewise.errors import UsageError
+from lanewise.optim.proximal import Penalty
+from lanewise.solvers.assembling import assemble
+from lanewise.solvers.choosing import Traits, choose, roughness
+from lanewise.solvers.constraints import Constraint
+from lanewise.solvers.form import Form
+from lanewise.solvers.function_reading import read_function
+from lanewise.solvers.methods import find_method
+from lanewise.solvers.outcome import FEASIBILITY, Setup, Step
+from lanewise.solvers.posed import PosedObjective
+from lanewise.solvers.reading import (
+    check_method,
+    check_numbers,
+    check_options,
+    check_start,
+    check_values,
+    read_bounds,
+    read_constraints,
+    read_hessian,
+    read_variables,
+)
+from lanewise.solvers.solution import Solution
+from lanewise.solvers.starts import draw_starts
+from lanewise.solvers.variables import Space, Variable
+
+EXACT_TOLERANCE, DIFFERENCE_TOLERANCE = 1e-8, 1e-6
+MAX_EVALUATIONS = 10_000
+
+
+def minimize(
+    fun: Callable[..., Any],
+    x0: Any = None,
+    *,
+    variables: Mapping[Any, Variable] | Sequence[Variable] | None = None,
+    method: str = "auto",
+    bounds: tuple[Any, Any] | None = None,
+    constraints: Constraint | Sequence[Constraint] = (),
+    starts: int = 1,
+    maximize: bool = False,
+    residuals: bool = False,
+    jac: Callable[..., Any] | None = None,
+    hess: Callable[..., Any] | None = None,
+    penalty: Penalty | None = None,
+    tolerance: float | None = None,
+    max_evaluations: int = MAX_EVALUATIONS,
+    callback: Callable[[Step], object] | None = None,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> Solution:
+    """A local minimum of ``fun``, from one or many starts that run side by side as lanes.
+
+    ``fun`` takes a point of the form of ``x0`` (a number, an array, a tensor, or dicts, lists and tuples
+    of these) and returns a number; with ``residuals=True`` a vector whose sum of squares is minimized. A
+    function of PyTorch operations is differentiated by autograd and evaluated for all starts at once;
+    any other Python function by central differences, unless ``jac`` gives the derivatives. All work is
+    in float64: tensors arrive as float64, arrays come back as float64.
+
+    ``bounds`` is ``(low, high)``, each a number, something of the form of ``x0``, or None. ``constraints``
+    holds :class:`Equality` and :class:`Inequality`. ``starts`` is the number of starts: the first is
+    ``x0``, the others are drawn between the bounds or around ``x0``, see
+    :func:`lanewise.solvers.starts.draw_starts`. ``tolerance`` is the largest entry of the projected gradient
+    at which a start has converged: 1e-8, or 1e-6 with differences. ``max_evaluations`` limits the calls
+    per start. ``callback`` gets a :class:`~lanewise.solvers.outcome.Step` after each round, and stops the
+    run by returning True. ``options`` are those of the method. ``penalty`` is added to the function: one of
+    :mod:`lanewise.optim.proximal`, which need not be smooth, or ``Within`` a set.
+
+    ``variables`` instead of ``x0`` and ``bounds`` states :class:`~lanewise.solvers.variables.Real`,
+    ``Integer`` and ``Categorical`` variables by name or in a list; ``fun`` then takes a dict or a list of their
+    values. ``method`` is ``"auto"`` or one of :data:`lanewise.solvers.methods.METHODS`.
+
+    Raises ``UsageError`` for a start that is not finite or outside the bounds, contradictory bounds,
+    wrong shapes, a function that is not finite at any start, or a method that cannot do what is asked.
+
+    >>> import torch
+    >>> from lanewise import Inequality
+    >>> found = minimize(lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, [-1.2, 1.0])
+    >>> found.x.round(6), found.status.name, found.method
+    (array([1., 1.]), 'CONVERGED', 'bfgs')
+    >>> disk = Inequality(lambda x: 2 - x.square().sum())
+    >>> found = minimize(lambda x: x.sum(), torch.ones(2), constraints=disk)
+    >>> found.x.numpy().round(6), found.multipliers[0].numpy().round(6)
+    (array([-1., -1.]), array([0.5]))
+    """
+    check_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance, seed=seed)
+    if maximize and residuals:
+        message = "maximize=True has no meaning with residuals=True, whose sum of squares is minimized"
+        raise UsageError(message)
+    if penalty is not None and not isinstance(penalty, Penalty):
+        message = f"penalty must be one of lanewise.optim.proximal, got {penalty!r:.80}"
+        raise UsageError(message)
+    asked = _Asked(
+        method=method,
+        starts=starts,
+        residuals=residuals,
+        sign=-1.0 if maximize else 1.0,
+        penalty=penalty,
+        tolerance=tolerance,
+        max_evaluations=max_evaluations,
+        callback=callback,
+        seed=seed,
+        options=options,
+    )
+    if variables is not None:
+        if bounds is not None or jac is not None or hess is not None or residuals or penalty is not None:
+            message = "variables go without bounds, jac, hess, residuals and penalty: each variable states its range"
+            raise UsageError(message)
+        return _over_variables(fun, x0, variables, constraints, asked)
+    if x0 is None:
+        message = "give x0, the point to start from, or variables"
+        raise UsageError(message)
+    return _over_vectors(fun, x0, (bounds, constraints, jac, hess), asked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What a caller of ``minimize`` asked for, besides the problem itself."""
+
+    method: str
+    starts: int
+    residuals: bool
+    sign: float
+    penalty: Penalty | None
+    tolerance: float | None
+    max_evaluations: int
+    callback: Callable[[Step], object] | None
+    seed: int
+    options: Mapping[str, Any] | None
+
+
+def _over_vectors(fun: Callable[..., Any], x0: Any, problem: tuple[Any, Any, Any, Any], asked: _Asked) -> Solution:
+    """The problem of one real vector."""
+    bounds, constraints, jac, hess = problem
+    form, start = Form.of(x0)
+    low, high = read_bounds(bounds, form, start)
+    check_start(start, low, high)
+    reading = read_function(fun, form, start, scalar=not asked.residuals, name="fun", jac=jac, bounds=(low, high))
+    equalities, inequalities = read_constraints(constraints, form, start, (low, high))
+    objective = PosedObjective(
+        function=reading.function,
+        sign=asked.sign,
+        squares=asked.residuals,
+        given_hessian=None if hess is None else read_hessian(hess, form),
+        equalities=tuple(function for _, function in equalities),
+        inequalities=tuple(function for _, function in inequalities),
+    )
+    rough = roughness(reading.function, start, low, high)
+    usual = EXACT_TOLERANCE if reading.function.exact else DIFFERENCE_TOLERANCE
+    setup = Setup(
+        objective=objective,
+        starts=draw_starts(start, low, high, starts=asked.starts, seed=asked.seed),
+        low=low,
+        high=high,
+        tolerance=usual if asked.tolerance is None else asked.tolerance,
+        feasibility=FEASIBILITY,
+        max_evaluations=asked.max_evaluations,
+        seed=asked.seed,
+        options=asked.options or {},
+        callback=asked.callback,
+        penalty=asked.penalty,
+    )
+    traits = Traits(
+        variables=form.width,
+        derivatives=reading.words,
+        smooth=not rough,
+        rough=rough,
+        bounded=setup.boxed,
+        constrained=setup.constrained,
+        residuals=asked.residuals,
+        penalty=asked.penalty,
+    )
+    order = [place for place, _ in (*equalities, *inequalities)]
+    return _run(setup, traits, form, asked, order)
+
+
+def _over_variables(fun: Callable[..., Any], x0: Any, variables: Any, constraints: Any, asked: _Asked) -> Solution:
+    """The problem of variables that are stated one by one."""
+    space = Space.of(variables)
+    function, equalities, inequalities = read_variables(fun, constraints, space)
+    start = space.middle() if x0 is None else space.row(x0)
+    objective = PosedObjective(
+        function=function,
+        sign=asked.sign,
+        equalities=tuple(function for _, function in equalities),
+        inequalities=tuple(function for _, function in inequalities),
+    )
+    drawn = draw_starts(start, space.low, space.high, starts=asked.starts, seed=asked.seed)
+    setup = Setup(
+        objective=objective,
+        starts=torch.where(space.whole, drawn.round(), drawn),
+        low=space.low,
+        high=space.high,
+        tolerance=DIFFERENCE_TOLERANCE if asked.tolerance is None else asked.tolerance,
+        feasibility=FEASIBILITY,
+        max_evaluations=asked.max_evaluations,
+        seed=asked.seed,
+        options=asked.options or {},
+        callback=asked.callback,
+        whole=space.whole,
+        categories=space.categories,
+    )
+    counts = (space.high - space.low + 1).prod()
+    traits = Traits(
+        variables=space.width,
+        derivatives="",
+        smooth=False,
+        rough="",
+        bounded=True,
+        constrained=setup.constrained,
+        residuals=False,
+        combinations=float(counts) if bool(space.whole.all()) else float("inf"),
+        mixed=True,
+    )
+    return _run(setup, traits, space, asked, [place for place, _ in (*equalities, *inequalities)])
+
+
+def _run(setup: Setup, traits: Traits, form: Form | Space, asked: _Asked, order: list[int]) -> Solution:
+    """Choose the method, check that it can do what is asked, run it."""
+    name, reason = choose(traits) if asked.method == "auto" else (asked.method, "as asked")
+    method = find_method(name)
+    check_method(method, setup, residuals=asked.residuals, rough=traits.rough, mixed=traits.mixed)
+    check_options(method, asked.options)
+    check_values(setup)
+    return assemble(method.run(setup), setup, form, method=name, reason=reason, order=order)

@@ -1,0 +1,115 @@
+"""The objective of :func:`lanewise.minimize` as solvers call it: the user's functions, posed over rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from lanewise.solvers.functions import RowFunction
+
+
+@final
+@dataclass(kw_only=True, eq=False)
+class PosedObjective:
+    """``sign * f(x)``, or the sum of squares of ``f(x)``, with what methods ask of it.
+
+    ``equalities`` are zero and ``inequalities`` at least zero where the constraints hold.
+    ``given_hessian`` maps a row ``[P]`` to ``[P, P]``, as the user gave it; None where the Hessian
+    is found by differentiating. ``gradients`` and ``hessian_count`` count rows.
+    """
+
+    function: RowFunction
+    sign: float = 1.0
+    squares: bool = False
+    given_hessian: Callable[[Tensor], Tensor] | None = None
+    equalities: tuple[RowFunction, ...] = ()
+    inequalities: tuple[RowFunction, ...] = ()
+    gradients: int = 0
+    hessian_count: int = 0
+
+    def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        del rows  # all starts are of one problem
+        self.gradients += len(points)
+        values, pull = self.function.linearize(points)
+        if self.squares:
+            return values.square().sum(1), pull(2 * values)
+        return self.sign * values.squeeze(1), pull(torch.full_like(values, self.sign))
+
+    def values(self, points: Tensor) -> Tensor:
+        """``[R]`` at ``points [R, P]``, without derivatives."""
+        values = self.function.values(points)
+        return values.square().sum(1) if self.squares else self.sign * values.squeeze(1)
+
+    def residuals(self, points: Tensor, rows: Tensor) -> Tensor:
+        del rows
+        return self.function.values(points)
+
+    def jacobians(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        del rows
+        self.gradients += len(points)
+        return self.function.jacobians(points)
+
+    def hessians(self, points: Tensor, rows: Tensor) -> Tensor:
+        if self.given_hessian is not None:
+            self.hessian_count += len(points)
+            return self.sign * torch.stack([self.given_hessian(point) for point in points.unbind(0)])
+        multiply = self.curvature(points, rows)
+        columns = []
+        for place in range(points.shape[1]):
+            unit = torch.zeros_like(points)
+            unit[:, place] = 1.0
+            columns.append(multiply(unit))
+        return torch.stack(columns, dim=2)
+
+    def curvature(self, points: Tensor, rows: Tensor) -> Callable[[Tensor], Tensor]:
+        self.hessian_count += len(points)
+        if self.given_hessian is not None:
+            hessians = self.sign * torch.stack([self.given_hessian(point) for point in points.unbind(0)])
+            return lambda vectors: (hessians * vectors[:, None, :]).sum(-1)
+        if not self.squares:
+            weights = points.new_full((len(points), 1), self.sign)
+            return self.function.second(points, weights)
+        # Hessian of a sum of squares: 2 J'J + 2 sum_m r_m H_m.
+        residuals, jacobians = self.function.jacobians(points)
+        rest = self.function.second(points, 2 * residuals)
+
+        def multiply(vectors: Tensor) -> Tensor:
+            along = (jacobians * vectors[:, None, :]).sum(-1)
+            return rest(vectors) + 2 * (jacobians * along[:, :, None]).sum(1)
+
+        return multiply
+
+    def constrained(
+        self, points: Tensor, rows: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
+        """See :class:`~lanewise.solvers.augmented_lagrangian.ConstrainedObjective`."""
+        values, gradients = self(points, rows)
+        equal = [function.linearize(points) for function in self.equalities]
+        unequal = [function.linearize(points) for function in self.inequalities]
+
+        def pull(equal_weights: Tensor, unequal_weights: Tensor) -> Tensor:
+            total = gradients
+            for found, weights in ((equal, equal_weights), (unequal, unequal_weights)):
+                start = 0
+                for constraint, pullback in found:
+                    width = constraint.shape[1]
+                    total = total + pullback(weights[:, start : start + width])
+                    start += width
+            return total
+
+        return values, _joined(equal, points), _joined(unequal, points), pull
+
+    def violations(self, points: Tensor) -> Tensor:
+        """Largest violation of a constraint, ``[R]``; zero without constraints."""
+        worst = points.new_zeros(len(points))
+        for function in self.equalities:
+            worst = torch.maximum(worst, function.values(points).abs().amax(1))
+        for function in self.inequalities:
+            worst = torch.maximum(worst, (-function.values(points)).amax(1))
+        return torch.where(worst.isnan(), torch.inf, worst)
+
+
+def _joined(found: list[tuple[Tensor, Callable[[Tensor], Tensor]]], points: Tensor) -> Tensor:
+    return torch.cat([values for values, _ in found], dim=1) if found else points.new_zeros(len(points), 0)

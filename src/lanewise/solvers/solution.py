@@ -1,0 +1,117 @@
+"""The one result type of all solvers."""
+
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal
+
+from lanewise.solvers.outcome import SEARCHED_WELL, History, at_optimum
+from lanewise.solvers.solution_plot import Plot, draw_history
+from lanewise.solvers.solver import Status
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """A local optimum: ``x`` in the form of ``x0``, its value, and how many starts reached it."""
+
+    x: Any
+    value: float
+    starts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a run asked of the functions, over all starts: points evaluated, gradients, Hessians, iterations."""
+
+    evaluations: int
+    gradients: int
+    hessians: int
+    iterations: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Solution:
+    """What :func:`lanewise.minimize` found.
+
+    ``x`` has the form of ``x0`` and ``value`` is the function there. ``gradient_norm`` is the largest
+    entry of the gradient (of the Lagrangian under constraints; projected where bounds hold), nan where
+    no gradient was asked for. ``violation`` is the largest violation of a constraint. ``multipliers``
+    has one array per constraint, in the order given, or None: the gradient of
+    ``f + sum l'g - sum m'h`` is zero, ``f`` being what is minimized (minus the function if it was
+    maximized). ``statuses`` counts why each start ended; ``optima`` lists the distinct local optima,
+    the best first. ``method`` was used, and ``reason`` says why.
+    """
+
+    x: Any
+    value: float
+    status: Status
+    gradient_norm: float
+    violation: float
+    multipliers: list[Any] | None
+    counts: Counts
+    history: History
+    optima: list[Optimum]
+    statuses: Counter[Status]
+    method: str
+    reason: str
+    direction: Literal["minimized", "maximized"] = "minimized"
+
+    @property
+    def success(self) -> bool:
+        """Whether the best start ended as it should: at a local optimum, or a search without derivatives at its end."""
+        return self.status in SEARCHED_WELL or at_optimum(self.status, self.gradient_norm, self.value)
+
+    @property
+    def evaluations(self) -> int:
+        """Points at which the function was evaluated, over all starts."""
+        return self.counts.evaluations
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name + ':':12}{text}" for name, text in self._lines())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left;white-space:pre-wrap">'
+            f"{escape(text)}</td></tr>"
+            for name, text in self._lines()
+        )
+        return f"<table>{rows}</table>{self.plot()._repr_html_()}"
+
+    def plot(self) -> Plot:
+        """Best value against evaluations as inline SVG; a notebook shows it, ``str`` gives the text."""
+        return draw_history(self.history, direction=self.direction)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        lines = [
+            (self.direction, f"{self.value:.10g}"),
+            ("x", _short(self.x)),
+            ("status", f"{self.status.name.lower()}: {self.status.value}"),
+            ("method", f"{self.method}: {self.reason}"),
+            ("cost", _cost(self.counts)),
+        ]
+        if self.gradient_norm == self.gradient_norm:  # not nan
+            lines.insert(3, ("gradient", f"{self.gradient_norm:.2e} in its largest entry"))
+        if self.multipliers is not None or self.violation > 0:
+            lines.insert(3, ("violation", f"{self.violation:.2e}"))
+        starts = sum(self.statuses.values())
+        if starts > 1:
+            words = ", ".join(f"{count} {status.name.lower()}" for status, count in self.statuses.most_common())
+            lines.append(("starts", f"{starts}: {words}"))
+            found = "; ".join(f"{one.value:.6g} from {one.starts}" for one in self.optima[:SHOWN])
+            more = "" if len(self.optima) <= SHOWN else f"; and {len(self.optima) - SHOWN} more"
+            lines.append(("optima", (found or "none") + more))
+        return lines
+
+
+def _cost(counts: Counts) -> str:
+    words = [f"{counts.evaluations:,} evaluations"]
+    words += [f"{counts.gradients:,} gradients"] if counts.gradients else []
+    words += [f"{counts.hessians:,} Hessians"] if counts.hessians else []
+    return ", ".join(words)
+
+
+def _short(point: Any) -> str:
+    text = " ".join(repr(point).split())
+    return text if len(text) <= 300 else text[:297] + "..."

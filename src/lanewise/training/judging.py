@@ -1,0 +1,141 @@
+"""What the looks at lanes have shown: scores of single lanes, and out-of-fold predictions of whole candidates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.metrics import Metric
+from lanewise.training.calibration import MARGIN_LOSSES, Calibration, cross_calibrated, fit_calibration
+from lanewise.training.data import TrainingData
+from lanewise.training.team import Evidence
+
+Groups = Mapping[tuple[int, int], Sequence[Evidence]]
+"""The looks at the lanes of one candidate, in order, by fold and seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """A candidate that ran its full length on all folds and seeds.
+
+    ``predictions [N, K]`` are out of fold, averaged over seeds, each fold stopped at the fraction that
+    was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the fraction that was
+    best over all folds: where a refit stops. ``calibration``, of a support vector machine only, is what makes
+    probabilities of the margins of its refit; it was fitted on all out-of-fold margins at ``stop``. ``curve`` and
+    ``train_curve`` are mean scores over the folds at each look, on validation rows and on training rows.
+    """
+
+    candidate: Candidate
+    predictions: np.ndarray
+    stop: float
+    curve: tuple[float, ...]
+    seconds: float
+    calibration: Calibration | None = None
+    train_curve: tuple[float, ...] = ()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judge:
+    """Scores evidence by ``metric``, against ``y [N]`` in its own units, rows weighted by ``weight [N]`` or None."""
+
+    metric: Metric
+    y: np.ndarray
+    weight: np.ndarray | None
+    data: TrainingData
+
+    def loss(self, item: Evidence) -> float:
+        """The score of one lane on its fold's validation rows, oriented so that smaller is better.
+
+        The margins of a support vector machine become probabilities first: each half of the rows by the other.
+        """
+        rows = self._held(item.lane.fold)
+        valid = item.valid
+        if self._margins(item.lane.candidate):
+            valid = cross_calibrated(valid, self.y[rows], self._weight(rows))
+        return self._loss(valid, rows)
+
+    def train_score(self, item: Evidence) -> float:
+        """The score of one lane on the sample of its training rows, in the units of the metric; NaN where unknown."""
+        if item.train is None:
+            return float("nan")
+        part = self.data.folds[item.lane.fold]
+        rows, train = part.train.numpy()[part.shown], item.train
+        if self._margins(item.lane.candidate):
+            held = self._held(item.lane.fold)
+            train = fit_calibration(item.valid, self.y[held], self._weight(held)).apply(train)
+        return self.metric.sign * self._loss(train, rows)
+
+    def confirmed(
+        self, candidate: Candidate, groups: Groups, grid: Sequence[float], *, seconds: float
+    ) -> Confirmed | None:
+        """What a complete confirmation has shown; None if what it would be judged by is not finite."""
+        folds, looks = sorted({fold for fold, _ in groups}), range(len(grid))
+        means, calibrations = self._means(candidate, groups, folds, looks)
+        scores = np.array([[self._loss(valid, self._held(fold)) for valid in means[fold]] for fold in folds])
+        predictions = np.full((len(self.y), means[folds[0]][0].shape[1]), np.nan)
+        for place, fold in enumerate(folds):
+            others = [other for other in range(len(folds)) if other != place]
+            look = best_look(scores[others].mean(0)) if others else len(grid) - 1
+            if not np.isfinite(means[fold][look]).all():
+                return None
+            predictions[self._held(fold)] = means[fold][look]
+        overall = scores.mean(0)
+        stop = best_look(overall)
+        return Confirmed(
+            candidate=candidate,
+            predictions=predictions,
+            stop=grid[stop],
+            curve=tuple(float(value) * self.metric.sign for value in overall),
+            seconds=seconds,
+            calibration=calibrations[stop] if calibrations else None,
+            train_curve=tuple(float(np.mean([items[look].train_score for items in groups.values()])) for look in looks),
+        )
+
+    def _means(
+        self, candidate: Candidate, groups: Groups, folds: Sequence[int], looks: Sequence[int]
+    ) -> tuple[dict[int, list[np.ndarray]], list[Calibration]]:
+        """Predictions ``[fold][look] -> [n, K]``, averaged over seeds, and what calibrates them on all folds."""
+        own = {fold: [key for key in groups if key[0] == fold] for fold in folds}
+        if not self._margins(candidate):
+            plain = {
+                fold: [np.mean([groups[key][look].valid for key in own[fold]], axis=0) for look in looks]
+                for fold in folds
+            }
+            return plain, []
+        means: dict[int, list[np.ndarray]] = {fold: [] for fold in folds}
+        calibrations = []
+        for look in looks:
+            for fold in folds:
+                others = [key for key in groups if key[0] != fold] or own[fold]
+                fitted = self._fitted(groups, others, look)
+                means[fold].append(np.mean([fitted.apply(groups[key][look].valid) for key in own[fold]], axis=0))
+            calibrations.append(self._fitted(groups, list(groups), look))
+        return means, calibrations
+
+    def _fitted(self, groups: Groups, keys: Sequence[tuple[int, int]], look: int) -> Calibration:
+        rows = np.concatenate([self._held(fold) for fold, _ in keys])
+        return fit_calibration(
+            np.concatenate([groups[key][look].valid for key in keys]), self.y[rows], self._weight(rows)
+        )
+
+    def _margins(self, candidate: Candidate) -> bool:
+        return self.data.task.is_classification and candidate.text("loss") in MARGIN_LOSSES
+
+    def _held(self, fold: int) -> np.ndarray:
+        return self.data.folds[fold].valid.numpy()
+
+    def _weight(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.weight is None else self.weight[rows]
+
+    def _loss(self, valid: np.ndarray, rows: np.ndarray) -> float:
+        predicted = valid if self.data.task.is_classification else valid[:, 0]
+        return self.metric.sign * self.metric.score(self.y[rows], predicted, self._weight(rows))
+
+
+def best_look(scores: np.ndarray) -> int:
+    """The last look unless an earlier one is better: a full training is the simpler story."""
+    best = int(np.nanargmin(scores)) if not np.isnan(scores).all() else len(scores) - 1
+    return best if scores[best] < scores[-1] or np.isnan(scores[-1]) else len(scores) - 1

@@ -1,0 +1,143 @@
+"""Short trials that tell the plan what lanes cost here, in which format and in stacks of which width."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.models.registry import STACKED
+from lanewise.optim.registry import rule
+from lanewise.training.measuring import WORTH_IT
+from lanewise.training.proposals import SOLVER
+from lanewise.training.selecting import columns_read, selects
+from lanewise.training.team import Team
+from lanewise.training.teams import DTYPES, TeamBuilder
+from lanewise.training.tree_team import race_spec
+
+CLEARLY_FASTER = 1.1
+"""How much less a step must cost per lane before another stack width than the usual one is taken."""
+
+TRIAL_STEPS = 6
+TRIAL_ROUNDS = 5
+TRIAL_ITERATIONS = 3
+
+
+def costs_alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of one full-length training of each candidate, trained alone in float32: a plain loop's cost.
+
+    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost.
+    """
+    plain = replace(builder, compute=None)
+    timed: dict[tuple[object, ...], float] = {}
+    for candidate in pool:
+        lane = Lane(candidate=candidate, fold=0, seed=0)
+        if candidate.model not in STACKED or candidate.optimizer == SOLVER:
+            continue
+        key = builder.key(lane)
+        if key not in timed:
+            team = plain.form([lane], "trial")[0]
+            timed[key] = _trial(team, TRIAL_STEPS) * team.length
+    lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
+    keys = {id: builder.key(lane) for id, lane in lanes.items() if lane.candidate.model in STACKED}
+    return {id: timed.get(keys.get(id, ()), costs[id]) for id in lanes}
+
+
+def best_precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:
+    """bfloat16 for the products of networks where it was measured to be clearly faster on this machine."""
+    if not pool or builder.dtype != torch.float32:
+        return "float32"
+    lanes = [Lane(candidate=candidate, fold=0, seed=0) for candidate in pool]
+    speeds = {}
+    for precision in ("float32", "bfloat16"):
+        team = replace(builder, compute=DTYPES[precision]).form(lanes, "trial")[0]
+        speeds[precision] = min(_trial(team, TRIAL_STEPS) for _ in range(2))
+    return "bfloat16" if speeds["bfloat16"] * WORTH_IT <= speeds["float32"] else "float32"
+
+
+def best_widths(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, int]:
+    """The best of a few stack widths for each structure, by the time of a step per lane.
+
+    Which is best depends on the caches and on what a call costs, and so on the machine. The usual width stays unless
+    another is clearly faster.
+    """
+    builder = replace(builder, workers=1)
+    by_key: dict[tuple[object, ...], list[Candidate]] = {}
+    for candidate in pool:
+        if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch and not selects(candidate):
+            by_key.setdefault(builder.key(Lane(candidate=candidate, fold=0, seed=0)), []).append(candidate)
+    found: dict[str, int] = {}
+    for key, candidates in by_key.items():
+        usual = builder.width(Lane(candidate=candidates[0], fold=0, seed=0))
+        seconds = {
+            width: _trial(builder.form(_many(candidates, width, builder), "trial")[0], TRIAL_STEPS) / width
+            for width in dict.fromkeys((usual, max(1, usual // 2), max(1, usual // 4)))
+        }
+        best = min(seconds, key=lambda width: seconds[width])
+        found[str(key)] = best if seconds[best] * CLEARLY_FASTER <= seconds[usual] else usual
+    return found
+
+
+def _many(candidates: Sequence[Candidate], count: int, builder: TeamBuilder) -> list[Lane]:
+    """``count`` lanes as a confirmation has them: every candidate on every fold, and again with other seeds."""
+    folds = len(builder.data.folds)
+    return [
+        Lane(
+            candidate=candidates[place % len(candidates)],
+            fold=place // len(candidates) % folds,
+            seed=place // len(candidates) // folds,
+        )
+        for place in range(count)
+    ]
+
+
+def _trial(team: Team, units: int) -> float:
+    """Seconds of one unit of a team's length, for all its lanes, after two units to warm up."""
+    at = round(team.fraction * team.length)
+    team.advance((at + 2) / team.length)
+    started = time.perf_counter()
+    team.advance((at + 2 + units) / team.length)
+    return (time.perf_counter() - started) / units
+
+
+def measured_costs(model: str, pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
+    """Processor seconds of one full-length lane of each candidate, from short trials under its real load."""
+    if model in STACKED:
+        return _measured_stacks(pool, builder)
+    return _measured_trees(pool, builder)
+
+
+def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
+    """One team of each structure is timed; the others of that structure cost the same per lane."""
+    costs: dict[str, float] = {}
+    timed: dict[tuple[object, ...], float] = {}
+    for team in builder.form([Lane(candidate=candidate, fold=0, seed=0) for candidate in pool], "trial"):
+        key = builder.key(team.lanes[0])
+        if key not in timed:
+            solved = team.lanes[0].candidate.optimizer == SOLVER
+            spent = _trial(team, TRIAL_ITERATIONS if solved else TRIAL_STEPS)
+            timed[key] = spent / len(team.lanes) * team.length
+        costs |= {lane.candidate.id: timed[key] for lane in team.lanes}
+    return costs
+
+
+def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
+    data, first = builder.data, pool[0]
+    rows, columns = len(data.folds[0].train), data.width.dense
+    outputs = data.width.outputs
+
+    def work(candidate: Candidate) -> float:
+        spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
+        return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
+
+    team = builder.form([Lane(candidate=first, fold=0, seed=0)], "trial")[0]
+    length = race_spec(team.lanes[0], 1.0).full_length
+    team.advance(1 / length)
+    started = time.perf_counter()
+    trial = min(length, 1 + TRIAL_ROUNDS)
+    team.advance(trial / length)
+    spent = (time.perf_counter() - started) / max(trial - 1, 1) * length
+    team.keep(())
+    return {candidate.id: spent * work(candidate) / work(first) for candidate in pool}

@@ -1,0 +1,267 @@
+"""``minimize`` as a user meets it: forms, methods, many starts, bad input, the solution."""
+
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lanewise import Equality, Inequality, Solution, UsageError, minimize
+from lanewise.solvers.solver import Status
+
+SMOOTH = ["bfgs", "lbfgs", "cg", "newton", "newton-cg"]
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def himmelblau(x):
+    return (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2
+
+
+@pytest.mark.parametrize("method", SMOOTH)
+def test_a_smooth_function_by_every_method(method: str) -> None:
+    found = minimize(rosenbrock, torch.tensor([-1.2, 1.0, 1.0]), method=method)
+    assert found.status is Status.CONVERGED
+    assert found.method == method
+    assert found.reason == "as asked"
+    assert found.gradient_norm <= 1e-8
+    torch.testing.assert_close(found.x, torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-7)
+
+
+def test_numpy_in_is_numpy_out_in_float64() -> None:
+    for fun in (lambda x: ((x - 3) ** 2).sum(), lambda x: float(np.sum(np.square(np.asarray(x) - 3)))):
+        found = minimize(fun, np.zeros(2, dtype=np.float32))
+        assert isinstance(found.x, np.ndarray)
+        assert found.x.dtype == np.float64
+        np.testing.assert_allclose(found.x, 3, atol=1e-5)
+
+
+def test_a_number_and_a_tree() -> None:
+    assert minimize(lambda x: (x - 3) ** 2, 0).x == pytest.approx(3)
+    found = minimize(
+        lambda p: (p["w"].sum() - 3) ** 2 + (p["w"] ** 2).sum() + (p["b"] - 1) ** 2,
+        {"w": torch.zeros(2, 1), "b": torch.tensor(0.0)},
+    )
+    assert found.x["w"].shape == (2, 1)
+    torch.testing.assert_close(found.x["w"], torch.ones(2, 1, dtype=torch.float64))
+    assert found.x["b"].item() == pytest.approx(1)
+
+
+def test_starts_find_all_minima() -> None:
+    found = minimize(himmelblau, [0.0, 0.0], bounds=(-5, 5), starts=200)
+    known = {(3.0, 2.0), (-2.805118, 3.131313), (-3.779310, -3.283186), (3.584428, -1.848127)}
+    assert {tuple(round(float(v), 6) for v in one.x) for one in found.optima} == known
+    reached = sum(one.starts for one in found.optima)
+    assert reached == found.statuses[Status.CONVERGED]
+    assert reached >= 195
+    assert found.value == min(one.value for one in found.optima)
+
+
+def test_starts_are_those_of_the_seed_and_the_first_is_x0() -> None:
+    first, again, other = (minimize(himmelblau, [1.0, 1.0], starts=20, seed=seed) for seed in (1, 1, 2))
+    assert first.value == again.value
+    assert [one.starts for one in first.optima] == [one.starts for one in again.optima]
+    assert first.counts != other.counts
+    alone = minimize(himmelblau, [1.0, 1.0])
+    assert any(np.allclose(one.x, alone.x, atol=1e-6) for one in first.optima)
+
+
+def test_maximize() -> None:
+    found = minimize(lambda x: -((x[0] - 1) ** 2) - x[1] ** 2 + 5, [0.0, 3.0], maximize=True)
+    assert found.value == pytest.approx(5)
+    assert found.direction == "maximized"
+    assert found.history.values[0] < found.history.values[-1]
+    assert "maximized" in repr(found)
+
+
+def test_a_given_jac_and_hess_are_used() -> None:
+    asked = {"jac": 0, "hess": 0}
+
+    def jac(x):
+        asked["jac"] += 1
+        return np.array([4 * x[0] ** 3, 2 * x[1]])
+
+    def hess(x):
+        asked["hess"] += 1
+        return np.diag([12 * x[0] ** 2, 2.0])
+
+    found = minimize(lambda x: math.pow(x[0], 4) + x[1] ** 2, [1.0, 2.0], jac=jac, hess=hess, method="newton")
+    assert found.value < 1e-10
+    assert asked["jac"] > 3
+    assert asked["hess"] > 3
+    with pytest.raises(UsageError, match=r"hess must return \[2, 2\], got the shape \[3\]"):
+        minimize(lambda x: x[0] ** 2 + x[1] ** 2, [1.0, 2.0], hess=lambda x: np.zeros(3), method="newton")
+
+
+@pytest.mark.parametrize("method", ["auto", "gauss-newton", "levenberg-marquardt", "bfgs"])
+def test_least_squares(method: str) -> None:
+    inputs = np.linspace(0, 3, 20)
+    targets = 2.5 * np.exp(-1.3 * inputs)
+    found = minimize(lambda b: b[0] * np.exp(-b[1] * inputs) - targets, [1.0, 1.0], residuals=True, method=method)
+    np.testing.assert_allclose(found.x, [2.5, 1.3], atol=1e-5)
+    assert found.value == pytest.approx(0, abs=1e-10)
+
+
+def test_least_squares_within_bounds() -> None:
+    inputs = torch.linspace(0, 3, 20, dtype=torch.float64)
+    targets = 2.5 * torch.exp(-1.3 * inputs)
+
+    def residuals(b: Tensor) -> Tensor:
+        return b[0] * torch.exp(-b[1] * inputs) - targets
+
+    box = ([0.0, 0.0], [2.0, 5.0])
+    by_residuals = minimize(residuals, torch.ones(2), residuals=True, bounds=box)
+    assert by_residuals.method == "levenberg-marquardt"
+    by_value = minimize(lambda b: residuals(b).square().sum(), torch.ones(2), bounds=box)
+    assert by_residuals.x[0] == 2.0
+    torch.testing.assert_close(by_residuals.x, by_value.x, rtol=1e-6, atol=1e-7)
+    assert by_residuals.success
+
+
+def test_constraints_with_multipliers() -> None:
+    """The nearest point to (2, 1) with x0 = 2 x1 - 1 and the ellipse x0^2 / 4 + x1^2 <= 1 (HS14)."""
+    constraints = [Inequality(lambda x: 1 - x[0] ** 2 / 4 - x[1] ** 2), Equality(lambda x: x[0] - 2 * x[1] + 1)]
+    found = minimize(lambda x: (x[0] - 2) ** 2 + (x[1] - 1) ** 2, [2.0, 2.0], constraints=constraints)
+    assert found.method == "augmented-lagrangian"
+    assert found.value == pytest.approx(9 - 2.875 * math.sqrt(7), abs=1e-7)
+    assert found.violation <= 1e-8
+    assert found.multipliers is not None
+    mu, equal = (float(one[0]) for one in found.multipliers)
+    x = found.x
+    stationary = [2 * (x[0] - 2) + mu * x[0] / 2 + equal, 2 * (x[1] - 1) + 2 * mu * x[1] - 2 * equal]
+    np.testing.assert_allclose(stationary, 0, atol=1e-6)
+    assert mu > 0
+
+
+def test_the_callback_sees_every_round_and_may_stop() -> None:
+    steps = []
+    found = minimize(rosenbrock, torch.full((4,), -1.0), callback=steps.append)
+    assert [step.round for step in steps] == list(range(len(found.history.values)))
+    assert steps[-1].value == found.value
+    assert steps[0].points.shape == (1, 4)
+    stopped = minimize(rosenbrock, torch.full((4,), -1.0), callback=lambda step: step.round == 3)
+    assert stopped.status is Status.STOPPED
+    assert len(stopped.history.values) == 4
+    assert not stopped.success
+
+
+def test_history_never_rises() -> None:
+    found = minimize(rosenbrock, torch.full((4,), -1.0), starts=7)
+    assert found.history.values == sorted(found.history.values, reverse=True)
+    assert found.history.evaluations == sorted(found.history.evaluations)
+    assert found.history.evaluations[-1] == found.evaluations
+
+
+BOWL = lambda x: (x**2).sum()  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"x0": [1.0, math.nan]}, "x0 must be finite, got nan in variable 1"),
+        ({"x0": [math.inf, 1.0]}, "x0 must be finite, got inf in variable 0"),
+        ({"x0": "three"}, "x0 must be numbers, an array, a tensor"),
+        ({"bounds": (0, 0.5)}, "variable 0 is 1, the bounds are 0 and 0.5"),
+        ({"bounds": ([0, 3], [2, 2])}, "variable 1 must be at least 3 and at most 2"),
+        ({"bounds": ([0, 0, 0], None)}, r"bounds: low must have the shape of x0, \[2\]; got \[3\]"),
+        ({"bounds": (math.nan, 1)}, "bounds must not be nan"),
+        ({"bounds": 3}, r"bounds must be a pair \(low, high\)"),
+        ({"method": "simplex"}, "no method 'simplex'; there are auto, adam, .*, bfgs"),
+        ({"method": "levenberg-marquardt"}, "is for least squares: .* residuals=True"),
+        ({"method": "bfgs", "constraints": Equality(lambda x: x[0])}, "takes no constraints"),
+        ({"constraints": [lambda x: x[0]]}, r"constraints must be Equality\(g\) or Inequality\(h\)"),
+        ({"constraints": Equality(lambda x: x[0] * math.nan)}, "constraint 0 is nan at x0"),
+        ({"starts": 0}, "starts must be a whole number of at least 1, got 0"),
+        ({"max_evaluations": 0}, "max_evaluations must be a whole number"),
+        ({"tolerance": -1.0}, "tolerance must be zero or more, got -1.0"),
+        ({"options": {"step": 1}}, "method 'bfgs' has no option 'step'; it has none"),
+        ({"fun": lambda x: x[0] * math.nan}, "fun is nan at x0; give a start where it is finite"),
+        ({"fun": lambda x: x}, r"fun must return one number, got the shape \[2\]"),
+        ({"fun": 7}, "fun must be a function, got 7"),
+        ({"residuals": True, "maximize": True}, "maximize=True has no meaning with residuals=True"),
+        ({"fun": lambda x: np.floor(np.asarray(x)).sum(), "method": "bfgs"}, "a kink or a jump at x0"),
+        ({"fun": lambda x: np.floor(np.asarray(x) + 0.4).sum(), "method": "cg"}, "without slopes, in steps"),
+        ({"fun": lambda x: torch.round(torch.as_tensor(x)).sum(), "method": "newton"}, "needs a smooth function"),
+    ],
+)
+def test_bad_input_gets_one_sentence(arguments, words: str) -> None:
+    settings = {"fun": BOWL, "x0": [1.0, 1.0]} | arguments
+    with pytest.raises(UsageError, match=words) as caught:
+        minimize(settings.pop("fun"), settings.pop("x0"), **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_function_that_is_nan_beyond_a_wall() -> None:
+    found = minimize(lambda x: (x - torch.log(x)).sum(), torch.full((2,), 5.0))
+    torch.testing.assert_close(found.x, torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0)
+    partly = minimize(lambda x: (x - torch.log(x)).sum(), torch.full((2,), 0.1), starts=30)
+    assert partly.statuses[Status.NOT_FINITE] > 0  # starts drawn beyond the wall
+    assert partly.status is Status.CONVERGED
+
+
+def test_arithmetic_of_python_that_fails_counts_as_nan() -> None:
+    found = minimize(lambda x: math.exp(float(x[0])) - 5 * float(x[0]) + 1 / (float(x[0]) + 3), [700.0])
+    assert found.x[0] == pytest.approx(math.log(5), abs=0.05)
+    wall = minimize(lambda x: float(x[0]) - math.log(float(x[0])), [0.01], method="bfgs")
+    assert wall.x[0] == pytest.approx(1, abs=1e-4)
+
+    def failing(x):
+        if float(x[0]) > 2:
+            message = "mine"
+            raise ValueError(message)
+        return (float(x[0]) - 3) ** 2
+
+    with pytest.raises(ValueError, match="mine"):
+        minimize(failing, [1.0])
+
+
+def test_unbounded_below_ends_with_that_status() -> None:
+    found = minimize(lambda x: x[0] ** 3 + x[1] ** 2, [-1.0, 1.0])
+    assert found.status is Status.UNBOUNDED
+    assert not found.success
+    assert "falls without end" in repr(found)
+
+
+def test_a_kink_is_told_from_rounding() -> None:
+    found = minimize(lambda x: x.abs().sum(), torch.tensor([3.0, -1.7]))
+    assert found.value < 1e-6
+    assert found.status is Status.KINK
+    assert "a kink, or a gradient that is wrong" in repr(found)
+    assert not found.success
+
+
+def test_constraints_that_cannot_be_met() -> None:
+    constraints = [Inequality(lambda x: x[0] - 2), Inequality(lambda x: 1 - x[0])]
+    found = minimize(lambda x: x[0] ** 2 + x[1] ** 2, [0.0, 0.0], constraints=constraints)
+    assert found.status is Status.INFEASIBLE
+    assert found.violation == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_limit_on_evaluations_is_kept() -> None:
+    found = minimize(rosenbrock, torch.full((6,), -1.0), max_evaluations=12, starts=3)
+    assert set(found.statuses) == {Status.EVALUATIONS}
+    assert found.counts.gradients <= 3 * 12 + 10
+
+
+def test_auto_says_why() -> None:
+    many = minimize(lambda x: ((x - 1) ** 2).sum(), torch.zeros(200))
+    assert many.method == "lbfgs"
+    assert many.reason == "a smooth function of 200 variables, too many for a dense matrix; derivatives by autograd"
+
+
+def test_the_solution_is_shown() -> None:
+    found = minimize(himmelblau, [0.0, 0.0], starts=30, bounds=(-5, 5))
+    assert isinstance(found, Solution)
+    text = repr(found)
+    for word in ("minimized:", "status:", "converged: the gradient is smaller", "starts:", "optima:", "bfgs: a smooth"):
+        assert word in text
+    html = found._repr_html_()
+    ElementTree.fromstring(re.sub("&[a-z]+;", "", f"<div>{html}</div>"))
+    svg = ElementTree.fromstring(str(found.plot()))
+    assert svg.tag.endswith("svg")
+    assert "http" not in str(found.plot()).replace("http://www.w3.org/2000/svg", "")

@@ -1,0 +1,54 @@
+"""Which rows candidates are judged on: those that the screen did not look at."""
+
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lanewise.data.reading import read
+from lanewise.stages import judged_rows
+from lanewise.training.plan import Lengths, Plan
+from lanewise.training.problem import Problem, Request, pose
+
+
+@cache
+def problem_of(folds: int, *, rare: bool = False) -> Problem:
+    draw = np.random.default_rng(0)
+    labels = np.array(["a", "b"])[draw.integers(0, 2, 120)]
+    if rare:  # one row of a third class, whose fold is the only one that judges it
+        labels[7] = "c"
+    frame = pl.DataFrame({"x": draw.normal(size=120), "y": labels})
+    return pose(
+        read(frame), Request(target="y", kind="multiclass" if rare else "binary", folds=folds, test_fraction=0.1)
+    )
+
+
+def plan(folds: int, *, screened: bool) -> Plan:
+    return Plan(
+        candidates=(),
+        rungs=(1 / 3, 1.0) if screened else (),
+        confirm={},
+        folds=folds,
+        seeds=(0,),
+        lengths=Lengths(rows_seen=1),
+        workers=1,
+        costs={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("folds", "screened", "left_out"), [(4, True, 1), (3, True, 1), (2, True, 0), (4, False, 0), (2, False, 0)]
+)
+def test_the_fold_of_the_screen_is_left_out(folds: int, *, screened: bool, left_out: int) -> None:
+    problem = problem_of(folds)
+    expected = np.sort(np.concatenate([fold.valid for fold in problem.folds[left_out:]]))
+    np.testing.assert_array_equal(judged_rows(problem, plan(folds, screened=screened)), expected)
+
+
+def test_no_class_is_left_out_with_it() -> None:
+    problem = problem_of(4, rare=True)
+    of_rare = [place for place, fold in enumerate(problem.folds) if (problem.y[fold.valid] == 2).any()]
+    moved = [problem.folds[of_rare[0]], *(fold for place, fold in enumerate(problem.folds) if place != of_rare[0])]
+    object.__setattr__(problem, "folds", tuple(moved))
+    assert len(judged_rows(problem, plan(4, screened=True))) == len(problem.train)

@@ -1,0 +1,113 @@
+"""Support vector machines are judged by probabilities that were calibrated on other rows."""
+
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+
+from lanewise.lanes.roster import Lane
+from lanewise.metrics import resolve_metric
+from lanewise.training.calibration import fit_calibration
+from lanewise.training.data import MOST_SHOWN
+from lanewise.training.judging import Judge
+from lanewise.training.team import Evidence
+
+GRID = (0.5, 1.0)
+
+
+def judge(small: ModuleType, y: np.ndarray | None = None) -> Judge:
+    metric = resolve_metric("log_loss", "multiclass")
+    return Judge(metric=metric, y=small.numbers()[1] if y is None else y, weight=None, data=small.data())
+
+
+def groups_of(small: ModuleType, loss: str, *, flat: float = 0.3) -> tuple[Any, dict[tuple[int, int], list[Evidence]]]:
+    """Looks of a candidate whose probabilities are far too timid, as those of small margins are."""
+    data, y = small.data(), small.numbers()[1]
+    candidate = small.candidate("svm", "linear", "adam", loss=loss)
+    groups = {}
+    for fold in data.folds:
+        rows = data.folds[fold].valid.numpy()
+        for seed in (0, 1):
+            draw = np.random.default_rng([fold, seed])
+            margins = 3 * np.eye(3)[y[rows]] + draw.normal(size=(len(rows), 3))
+            lane = Lane(candidate=candidate, fold=fold, seed=seed)
+            valid = softmax(flat * margins, axis=1)
+            groups[fold, seed] = [Evidence(lane=lane, fraction=at, valid=valid, train_loss=0.0) for at in GRID]
+    return candidate, groups
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_margins_are_calibrated_on_the_other_folds(small: ModuleType, loss: str) -> None:
+    candidate, groups = groups_of(small, loss)
+    found = judge(small).confirmed(candidate, groups, GRID, seconds=1.0)
+    assert found is not None
+    assert found.calibration is not None
+    y, data = small.numbers()[1], small.data()
+    held = {fold: data.folds[fold].valid.numpy() for fold in (0, 1)}
+    for fold in (0, 1):
+        others = np.concatenate([groups[1 - fold, seed][1].valid for seed in (0, 1)])
+        fitted = fit_calibration(others, np.tile(y[held[1 - fold]], 2))
+        expected = np.mean([fitted.apply(groups[fold, seed][1].valid) for seed in (0, 1)], axis=0)
+        np.testing.assert_allclose(found.predictions[held[fold]], expected)
+    plain_candidate, plain_groups = groups_of(small, "softmax")
+    plain = judge(small).confirmed(plain_candidate, plain_groups, GRID, seconds=1.0)
+    assert plain is not None
+    assert plain.calibration is None
+    assert found.curve[-1] < 0.7 * plain.curve[-1]
+
+
+def test_labels_of_a_fold_do_not_calibrate_it(small: ModuleType) -> None:
+    candidate, groups = groups_of(small, "hinge")
+    y, rows = small.numbers()[1], small.data().folds[0].valid.numpy()
+    other = y.copy()
+    other[rows] = np.roll(y[rows], 1)
+    one, two = (judge(small, labels).confirmed(candidate, groups, GRID, seconds=1.0) for labels in (y, other))
+    assert one is not None
+    assert two is not None
+    np.testing.assert_array_equal(one.predictions[rows], two.predictions[rows])
+    rest = small.data().folds[1].valid.numpy()
+    assert (one.predictions[rest] != two.predictions[rest]).any()
+
+
+def test_a_single_look_at_margins_is_scored_fairly(small: ModuleType) -> None:
+    _, timid = groups_of(small, "hinge")
+    _, plain = groups_of(small, "softmax")
+    assert judge(small).loss(timid[0, 0][0]) < 0.7 * judge(small).loss(plain[0, 0][0])
+
+
+def test_a_training_score_is_that_of_the_sample_of_training_rows(small: ModuleType) -> None:
+    data, y = small.data(), small.numbers()[1]
+    part = data.folds[1]
+    rows = part.train.numpy()[part.shown]
+    draw = np.random.default_rng(0)
+    for loss in ("softmax", "hinge"):
+        candidate = small.candidate("one", "linear", "adam", loss=loss)
+        train = softmax(3 * np.eye(3)[y[rows]] + draw.normal(size=(len(rows), 3)), axis=1)
+        valid = softmax(draw.normal(size=(len(part.valid), 3)), axis=1)
+        lane = Lane(candidate=candidate, fold=1, seed=0)
+        item = Evidence(lane=lane, fraction=1.0, valid=valid, train_loss=0.0, train=train)
+        expected = train
+        if loss == "hinge":
+            expected = fit_calibration(valid, y[part.valid.numpy()]).apply(train)
+        score = -np.log(expected[np.arange(len(rows)), y[rows]]).mean()
+        assert judge(small).train_score(item) == pytest.approx(score)
+        assert np.isnan(judge(small).train_score(replace(item, train=None)))
+
+
+def test_large_folds_show_a_sample(small: ModuleType) -> None:
+    part = replace(small.data().folds[0], train=torch.arange(3 * MOST_SHOWN + 1))
+    assert len(part.shown) == MOST_SHOWN
+    assert len(np.unique(part.shown)) == MOST_SHOWN
+    assert part.shown[-1] >= 3 * MOST_SHOWN - 3
+
+
+def test_what_is_not_finite_is_not_confirmed(small: ModuleType) -> None:
+    candidate, groups = groups_of(small, "hinge")
+    for items in groups.values():
+        for item in items:
+            item.valid[0] = np.nan
+    assert judge(small).confirmed(candidate, groups, GRID, seconds=1.0) is None
