@@ -52,6 +52,31 @@ RULES: Mapping[str, Mapping[str, Value]] = {
     "adam": {"lr": 0.02, "beta1": 0.9, "beta2": 0.99, "eps": 1e-6},
     "adamw": {"lr": 0.03, "beta1": 0.8, "beta2": 0.999, "eps": 1e-8},
 }
+BEYOND_TORCH: Mapping[str, Mapping[str, Value]] = {
+    "lion": {"lr": 0.005, "beta1": 0.8, "beta2": 0.95},
+    "muon": {"lr": 0.03, "momentum": 0.9, "beta1": 0.8, "beta2": 0.99, "eps": 1e-6},
+    "schedule_free_sgd": {"lr": 0.3, "momentum": 0.8},
+    "schedule_free_adamw": {"lr": 0.03, "beta1": 0.8, "beta2": 0.99, "eps": 1e-6},
+    "dog": {"lr": 0.9, "first": 0.01},
+    "ademamix": {
+        "lr": 0.02,
+        "beta1": 0.8,
+        "beta2": 0.99,
+        "beta3": 0.999,
+        "alpha": 3.0,
+        "alpha_warmup": 20,
+        "beta3_warmup": 30,
+        "eps": 1e-6,
+    },
+    "prodigy": {"lr": 0.9, "beta1": 0.8, "beta2": 0.99, "first": 0.01, "eps": 1e-6},
+    "adafactor": {"lr": 0.2, "decay_rate": 0.7, "clip_threshold": 1.2, "floor": 0.02, "eps": 1e-4},
+    "sgld": {"lr": 0.1, "temperature": 1e-3},
+    "shampoo": {"lr": 0.1, "momentum": 0.8, "every": 4, "eps": 1e-2},
+    "soap": {"lr": 0.03, "beta1": 0.8, "beta2": 0.9, "every": 4, "eps": 1e-2},  # a smaller eps magnifies rounding
+}
+"""Rules for which torch has no optimizer, or not in this form; their truth is in ``plain_optimizers``."""
+OF_MATRICES = ("muon", "adafactor", "shampoo", "soap")
+"""Rules that look at whole matrices: a first layer has one for the dense columns and one for the embedded ones."""
 
 
 def race_data(
@@ -124,7 +149,7 @@ def lane(
     **other: Value,
 ) -> Lane:
     """A lane of the small race; ``settings`` and ``other`` override the usual ones."""
-    usual = {**SHARED, "loss": "softmax", **STRUCTURE[model], **RULES.get(rule, RULES["sgd"])}
+    usual = {**SHARED, "loss": "softmax", **STRUCTURE[model], **{**RULES, **BEYOND_TORCH}.get(rule, RULES["sgd"])}
     return Lane(
         candidate=Candidate(id=name, model=model, optimizer=rule, settings={**usual, **(settings or {}), **other}),
         fold=fold,
@@ -157,6 +182,7 @@ def plain_net(one: Lane, data: TrainingData, start: Weights) -> PlainNet:
             depth=int(settings["depth"]),
             activation=str(settings["activation"]),
             layer_norm=bool(settings["layer_norm"]),
+            apart=one.candidate.optimizer in OF_MATRICES,
         )
     net.to(next(iter(start.values())).dtype)
     net.fill(start)
@@ -181,13 +207,24 @@ def truth(
     def draws(step: int, layer: str, shape: tuple[int, int]) -> Tensor:
         return torch.rand(shape, generator=generator(one.seed, "dropout", layer, step))
 
+    def noise(step: int) -> list[Tensor]:
+        """Normal numbers for the weights of the net, in the order of the layout those of ``start``."""
+        sizes = [weight.numel() for weight in start.values()]
+        dtype = next(iter(start.values())).dtype
+        drawn = torch.randn(sum(sizes), generator=generator(one.seed, "draws", step, 1), dtype=dtype).split(sizes)
+        named = {name: own.view(weight.shape) for (name, weight), own in zip(start.items(), drawn, strict=True)}
+        twin = plain_net(one, data, named)
+        return [weight.detach() for weight in (*twin.penalised(), *twin.free())]
+
     net = plain_net(one, data, start)
     train_alone(
         net,
         one.candidate.optimizer,
         one.candidate.settings,
         PlainData(dense=part.dense, codes=part.codes, target=part.target, weight=data.weight),
-        Randomness(rows=lambda step: part.train if full else stream.take(step * batch, batch), draws=draws),
+        Randomness(
+            rows=lambda step: part.train if full else stream.take(step * batch, batch), draws=draws, noise=noise
+        ),
         length=length,
         until=until,
         rewinds=rewinds,

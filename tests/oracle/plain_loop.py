@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from plain_losses import LOSSES
 from plain_nets import PlainNet
+from plain_optimizers import PLAIN, Noise, Plain
 from torch import Tensor, nn
 
 Draws = Callable[[int, str, tuple[int, int]], Tensor]
@@ -31,10 +32,14 @@ class PlainData:
 
 @dataclass(frozen=True, kw_only=True)
 class Randomness:
-    """What is drawn outside: the rows of a step, and the dropout draws of a step and a layer."""
+    """What is drawn outside: the rows of a step, the dropout draws of a step and a layer, the noise of an update.
+
+    ``noise`` counts the updates of the optimizer from 1; its tensors are in the order of the weights.
+    """
 
     rows: Callable[[int], Tensor]
     draws: Draws
+    noise: Noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +82,8 @@ def rate_factor(schedule: str, warmup: float, step: int, length: int) -> float:
     return FORMULAS[schedule]((step - climb) / left, step - climb, left)
 
 
-def optimizer_of(rule: str, net: PlainNet, settings: Settings) -> torch.optim.Optimizer:
-    """The optimizer of torch with that name; weight decay acts on the penalised weights only."""
+def optimizer_of(rule: str, net: PlainNet, settings: Settings, noise: Noise) -> torch.optim.Optimizer:
+    """The optimizer with that name, torch's if it has one; weight decay acts on the penalised weights only."""
 
     def number(name: str, default: float) -> float:
         return float(settings.get(name, default))
@@ -89,6 +94,9 @@ def optimizer_of(rule: str, net: PlainNet, settings: Settings) -> torch.optim.Op
         {"params": net.free(), "weight_decay": 0.0},
     ]
     rate = number("lr", math.nan)
+    if rule in PLAIN:
+        numbers = {name: float(value) for name, value in settings.items() if not isinstance(value, str)}
+        return PLAIN[rule](groups, numbers, noise)
     if rule in ("gd", "sgd"):
         return torch.optim.SGD(groups, lr=rate)
     if rule in ("momentum", "nesterov"):
@@ -112,7 +120,7 @@ def train_alone(
     rewinds: Sequence[Rewind] = (),
 ) -> None:
     """Train ``net`` in place: the first ``until`` (default: all) of ``length`` steps."""
-    optimizer = optimizer_of(rule, net, settings)
+    optimizer = optimizer_of(rule, net, settings, randomness.noise)
     kept = {}
     slower = 1.0
     for step in range(length if until is None else until):
@@ -128,6 +136,8 @@ def train_alone(
             group["lr"] = float(settings["lr"]) * factor
         optimizer.zero_grad()
         batch_loss(net, settings, data, randomness, step).backward()
+        if float(settings.get("sam_rho", 0.0)) > 0:
+            climb(net, float(settings["sam_rho"]), lambda step=step: batch_loss(net, settings, data, randomness, step))
         clip_units(net, float(settings.get("clip_adaptive", 0.0)))
         clip_entries(net, float(settings.get("clip_value", 0.0)))
         clip(net, float(settings["clip_norm"]))
@@ -150,6 +160,21 @@ def batch_loss(net: PlainNet, settings: Settings, data: PlainData, randomness: R
     if data.weight is not None:
         losses = losses * data.weight[rows]
     return losses.mean()
+
+
+def climb(net: PlainNet, rho: float, loss: Callable[[], Tensor]) -> None:
+    """Replace the gradient by that at the weights moved by rho along it."""
+    weights = list(net.parameters())
+    before = [weight.detach().clone() for weight in weights]
+    norm = math.sqrt(sum(float(gradient_of(weight).double().square().sum()) for weight in weights))
+    with torch.no_grad():
+        for weight in weights:
+            weight.add_(gradient_of(weight), alpha=rho / (norm + 1e-12))
+    net.zero_grad()
+    loss().backward()
+    with torch.no_grad():
+        for weight, value in zip(weights, before, strict=True):
+            weight.copy_(value)
 
 
 def gradient_of(weight: nn.Parameter) -> Tensor:
@@ -191,7 +216,10 @@ def soft_threshold(net: PlainNet, optimizer: torch.optim.Optimizer, rule: str, l
     group = optimizer.param_groups[0]
     with torch.no_grad():
         for weight in group["params"]:
-            threshold = l1 * effective_rate(optimizer.state[weight], group, rule)
+            if isinstance(optimizer, Plain):
+                threshold = l1 * optimizer.rate(weight, group)
+            else:
+                threshold = l1 * effective_rate(optimizer.state[weight], group, rule)
             weight.copy_(weight.sign() * (weight.abs() - threshold).clamp(min=0))
 
 

@@ -79,7 +79,8 @@ class LinearNet(PlainNet):
 class MLPNet(PlainNet):
     """Hidden layers of ``linear, optional layer norm, activation, dropout``, and a linear head.
 
-    The first layer reads the dense columns and the embeddings as one input.
+    The first layer reads the dense columns and the embeddings as one input; ``apart``, by a matrix for each, which
+    makes a difference to rules that look at whole matrices.
     """
 
     def __init__(
@@ -92,20 +93,27 @@ class MLPNet(PlainNet):
         depth: int,
         activation: str,
         layer_norm: bool,
+        apart: bool = False,
     ) -> None:
         super().__init__()
         self.dense = dense
         self.tables = nn.ModuleList(nn.Embedding(count, size) for count, size in embeddings)
-        inputs = dense + sum(size for _, size in embeddings)
+        embedded = sum(size for _, size in embeddings)
+        apart = apart and embedded > 0
+        self.embedded = nn.Linear(embedded, width, bias=False) if apart else None
+        inputs = dense if apart else dense + embedded
         self.layers = nn.ModuleList(nn.Linear(inputs if i == 0 else width, width) for i in range(depth))
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-5) for _ in range(depth if layer_norm else 0))
         self.activation = ACTIVATIONS[activation]()
         self.head = nn.Linear(width, outputs)
 
     def forward(self, dense: Tensor, codes: Tensor, *, rate: float = 0.0, uniform: Uniform | None = None) -> Tensor:
-        hidden = torch.cat([dense, *(table(codes[:, k]) for k, table in enumerate(self.tables))], dim=1)
+        found = [table(codes[:, k]) for k, table in enumerate(self.tables)]
+        hidden = dense if self.embedded else torch.cat([dense, *found], dim=1)
         for i, layer in enumerate(self.layers):
             hidden = layer(hidden)
+            if self.embedded and i == 0:
+                hidden = hidden + self.embedded(torch.cat(found, dim=1))
             if self.norms:
                 hidden = self.norms[i](hidden)
             hidden = self.activation(hidden)
@@ -131,7 +139,9 @@ class MLPNet(PlainNet):
         for i, layer in enumerate(self.layers):
             named[f"layer{i}.weight"] = layer.get_parameter("weight")
             named[f"layer{i}.bias"] = layer.get_parameter("bias")
-        if self.tables:
+        if self.embedded:
+            named["embedded.weight"] = self.embedded.weight
+        elif self.tables:
             whole = named["layer0.weight"]
             named["layer0.weight"], named["embedded.weight"] = whole[:, : self.dense], whole[:, self.dense :]
         for i, norm in enumerate(self.norms):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import torch
-from lane_cases import RULES, Race, Value, assert_same, lane, plain_net, race_data, rows_of, truth
+from lane_cases import BEYOND_TORCH, RULES, Race, Value, assert_same, lane, plain_net, race_data, rows_of, truth
 from plain_loop import Rewind
 
 from lanewise.lanes.roster import Lane
@@ -144,6 +144,16 @@ def fused_kernels() -> None:
     Race(lanes=lanes, data=race_data(dtype=torch.float32), length=STEPS, dtype=torch.float32).check()
 
 
+def rules_beyond_torch() -> None:
+    """Once plain and once where the gradient is taken twice."""
+    lanes = [
+        lane(f"{rule}{rho}", "linear", rule, {"sam_rho": rho, "warmup": 0.25}, fold=at % 3, seed=at % 2)
+        for at, rule in enumerate(BEYOND_TORCH)
+        for rho in (0.0, 0.2)
+    ]
+    Race(lanes=lanes, data=race_data(), length=STEPS, batch=BATCH).check()
+
+
 CHECKS: Final[tuple[Callable[[], None], ...]] = (
     normed_networks,
     linear_models,
@@ -155,4 +165,5 @@ CHECKS: Final[tuple[Callable[[], None], ...]] = (
     starts_of_lanes,
     predictions,
     fused_kernels,
+    rules_beyond_torch,
 )

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import planted_in_passes
+import planted_in_rules
 import planted_in_updates
 import pytest
 from planting import Bug
 from quick_checks import CHECKS
 
-BUGS = [*planted_in_passes.BUGS, *planted_in_updates.BUGS]
+BUGS = [*planted_in_passes.BUGS, *planted_in_updates.BUGS, *planted_in_rules.BUGS]
 
 
 def caught_by(checks: tuple[Callable[[], None], ...] = CHECKS) -> str | None:

@@ -44,6 +44,13 @@ OPTIMIZERS = (
     "rprop",
     "asgd",
     "polyak",
+    "schedule_free_sgd",
+    "ademamix",
+    "prodigy",
+    "adafactor",
+    "sgld",
+    "shampoo",
+    "soap",
 )
 
 data = section("Data")

@@ -16,6 +16,7 @@ NAMES = {
     "clip_value": "gradient clipping by value",
     "clip_adaptive": "adaptive gradient clipping",
     "skip_nonfinite": "skipping of non-finite updates",
+    "sam_rho": "sharpness-aware minimization",
     "lambda_l1": "L1",
     "lambda_l2": "L2",
     "num_leaves": "leaves",

@@ -22,9 +22,14 @@ def generator(seed: int, *key: Key) -> torch.Generator:
     >>> bool((a == b).all())
     True
     """
+    return torch.Generator().manual_seed(keyed_seed(seed, *key))
+
+
+def keyed_seed(seed: int, *key: Key) -> int:
+    """The seed of that generator, 63 bits."""
     text = "/".join(str(part) for part in (seed, *key))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    return int.from_bytes(digest, "little") >> 1
 
 
 class RowStream:

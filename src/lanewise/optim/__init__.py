@@ -8,10 +8,12 @@ updates that are not finite, for any optimizer of PyTorch. Importing this loads 
 from lanewise.optim import schedules
 from lanewise.optim.accumulation import Accumulation
 from lanewise.optim.adadelta import Adadelta
+from lanewise.optim.adafactor import Adafactor
 from lanewise.optim.adagrad import Adagrad
 from lanewise.optim.adam import Adam
 from lanewise.optim.adamax import Adamax
 from lanewise.optim.adamw import AdamW
+from lanewise.optim.ademamix import AdEMAMix
 from lanewise.optim.amsgrad import AMSGrad
 from lanewise.optim.asgd import ASGD
 from lanewise.optim.clipping import clip_grad_adaptive_
@@ -25,22 +27,31 @@ from lanewise.optim.nadam import NAdam
 from lanewise.optim.nadamw import NAdamW
 from lanewise.optim.nesterov import Nesterov
 from lanewise.optim.polyak import PolyakSGD
+from lanewise.optim.prodigy import Prodigy
 from lanewise.optim.radam import RAdam
 from lanewise.optim.rmsprop import RMSprop
 from lanewise.optim.rprop import Rprop
 from lanewise.optim.sam import SAM
 from lanewise.optim.schedule_free_adamw import ScheduleFreeAdamW
+from lanewise.optim.schedule_free_sgd import ScheduleFreeSGD
 from lanewise.optim.sgd import SGD
+from lanewise.optim.sgld import SGLD
+from lanewise.optim.shampoo import Shampoo
 from lanewise.optim.skipping import SkipNonFinite
+from lanewise.optim.soap import SOAP
 
 __all__ = [
     "ASGD",
     "EMA",
     "SAM",
     "SGD",
+    "SGLD",
+    "SOAP",
     "AMSGrad",
     "Accumulation",
+    "AdEMAMix",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -54,10 +65,13 @@ __all__ = [
     "NAdamW",
     "Nesterov",
     "PolyakSGD",
+    "Prodigy",
     "RAdam",
     "RMSprop",
     "Rprop",
     "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "Shampoo",
     "SkipNonFinite",
     "clip_grad_adaptive_",
     "schedules",

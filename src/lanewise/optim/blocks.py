@@ -63,12 +63,13 @@ class Block:
 
     def draw(self, part: Part, steps: Tensor) -> None:
         """Standard normal numbers for a part, keyed by each lane's seed and step ``[R]``."""
-        keys = zip(self.seeds, steps.tolist(), strict=True)
-        sources = [generator(seed, "draws", int(step), int(part.penalised)) for seed, step in keys]
+        keys = list(zip(self.seeds, map(int, steps.tolist()), strict=True))
+        sources = {key: generator(key[0], "draws", key[1], int(part.penalised)) for key in keys}
 
         def drawn(leaf: Tensor) -> Tensor:
             shape = leaf.shape[1:]
-            return torch.stack([torch.randn(shape, generator=source, dtype=leaf.dtype) for source in sources])
+            own = {key: torch.randn(shape, generator=source, dtype=leaf.dtype) for key, source in sources.items()}
+            return torch.stack([own[key] for key in keys])
 
         part.state.leaves = {**part.state.leaves, "draws": part.params.map(drawn)}
 
@@ -81,6 +82,13 @@ def leaves_of(rule: Rule, layout: BufferLayout, values: Tensor) -> dict[str, Ten
     if rule.decay == "own" and 0 < edge < layout.width:
         return {"penalised": values[:, :edge], "free": values[:, edge:]}
     return {"": values}
+
+
+def state_elements(rule: Rule, layout: BufferLayout) -> int:
+    """How many numbers the slots of one lane hold; they are made for a moment (meta tensors load half of torch)."""
+    leaves = leaves_of(rule, layout, torch.zeros(1, layout.width)).values()
+    hyper = {spec.name: float(spec.default) for spec in rule.hypers}
+    return sum(slot.first(leaf, hyper).numel() for leaf in leaves for slot in rule.slots)
 
 
 def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffer) -> Block:

@@ -15,6 +15,8 @@ from lanewise.optim.leaves import RowLeaves, Scalar
 from lanewise.optim.parameter_state import LOW, start_state
 from lanewise.optim.rule import Rule, State
 
+OTHERWISE = "leave capturable at False"
+
 
 def captured_step(rule: Rule, param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
     """Update one parameter from its gradient; no number is read back from the device."""
@@ -38,8 +40,6 @@ def captured_step(rule: Rule, param: Tensor, state: dict[str, Any], group: Mappi
     if group["weight_decay"] and rule.decay == "decoupled":
         weights.mul_(1 - hyper["lr"] * hyper["weight_decay"])
     leaves = {slot.name: RowLeaves([state[slot.name].unsqueeze(0)]) for slot in rule.slots}
-    if rule.draws:
-        leaves["draws"] = weights.map(torch.randn_like)
     rule.update(weights, grads, State(leaves), hyper, state["step"].double().reshape(1))
     if param.dtype in LOW:
         param.copy_(target)
@@ -47,7 +47,13 @@ def captured_step(rule: Rule, param: Tensor, state: dict[str, Any], group: Mappi
 
 def _check(rule: Rule, param: Tensor) -> None:
     if rule.numbers:
-        message = f"{rule.name} sums over all weights of a group, and cannot be captured: leave capturable at False"
+        message = f"{rule.name} sums over all weights of a group, and cannot be captured: {OTHERWISE}"
+        raise UsageError(message)
+    if rule.draws:
+        message = f"{rule.name} draws random numbers by the count of its steps, and cannot be captured: {OTHERWISE}"
+        raise UsageError(message)
+    if not rule.capturable:
+        message = f"{rule.name} decides on the host what a step does, and cannot be captured: {OTHERWISE}"
         raise UsageError(message)
     if param.is_complex() and rule.per_weight:
         message = f"{rule.name} takes real parameters only, got {param.dtype} of shape {tuple(param.shape)}"

@@ -28,6 +28,7 @@ class DoGRule(Rule):
     hypers: ClassVar[tuple[Hyper, ...]] = (DOG_RATE, FIRST, EPSILON, DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (Slot("origin", torch.clone),)
     numbers: ClassVar[tuple[Number, ...]] = (Number("distance"), Number("squares"))
+    scheduled = False
 
     def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         first = hyper["first"] * (1 + square_root(params.square_sum()))
@@ -37,8 +38,12 @@ class DoGRule(Rule):
         numbers["squares"] = numbers["squares"] + grads.square_sum()
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
+        (rate,) = self.metric(state, hyper, step)
+        params.add_(grads, -rate)
+
+    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         root = square_root(state.numbers["squares"] + hyper["eps"])
-        params.add_(grads, -hyper["lr"] * state.numbers["distance"] / root)
+        return [hyper["lr"] * state.numbers["distance"] / root]
 
 
 @final

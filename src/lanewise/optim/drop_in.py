@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from lanewise.errors import UsageError
+from lanewise.lanes.draws import keyed_seed
 from lanewise.optim.captured import captured_step
 from lanewise.optim.leaves import ListLeaves
 from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_state
@@ -30,6 +31,7 @@ class _Batch:
     params: list[Tensor] = field(default_factory=list)
     grads: list[Tensor] = field(default_factory=list)
     slots: list[list[Tensor]] = field(default_factory=list)
+    draws: list[Tensor] = field(default_factory=list)
 
     def columns(self) -> list[list[Tensor]]:
         return [self.params, self.grads, *self.slots]
@@ -99,6 +101,9 @@ class DropIn(Optimizer):
         if isinstance(param_group, dict):
             self._check(param_group)
         super().add_param_group(param_group)
+        added = self.param_groups[-1]
+        if self.rule_of(added).draws:  # each group has draws of its own
+            added.setdefault("chain", len(self.param_groups) - 1)
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         """``UsageError`` for a setting that no rule can work with."""
@@ -107,7 +112,7 @@ class DropIn(Optimizer):
             message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
             raise UsageError(message)
         for key, value in numbers_of({key: value for key, value in settings.items() if key != "params"}).items():
-            fraction = key.startswith("beta") or key in self.fractions
+            fraction = key.rstrip("123") == "beta" or key in self.fractions
             if not 0 <= value < (1 if fraction else float("inf")):
                 allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
                 message = f"{type(self).__name__}: {key} must be {allowed}, got {value}"
@@ -161,7 +166,7 @@ class DropIn(Optimizer):
                 batch.step = numbers["step"]
             if not group["maximize"] and _fuse(rule, batch, hyper):
                 continue
-            whole = rule.per_weight or batch.params[0].device.type != "cpu"
+            whole = rule.per_weight or rule.draws or batch.params[0].device.type != "cpu"
             for block in [batch] if whole else batch.blocks():
                 _update(rule, block, hyper, numbers, maximize=group["maximize"])
 
@@ -175,7 +180,7 @@ class DropIn(Optimizer):
         batches: dict[tuple[Any, ...], _Batch] = {}
         batch, count, kind, on_cpu = _Batch(0), 0, None, False
         columns: list[tuple[str, list[Tensor]]] = []
-        for param in group["params"]:
+        for at, param in enumerate(group["params"]):
             grad = param.grad
             if grad is None:
                 continue
@@ -191,6 +196,8 @@ class DropIn(Optimizer):
                     batches[key] = _Batch(step, slots=[[] for _ in names])
                 batch = batches[key]
                 columns = list(zip(names, batch.slots, strict=True))
+            if rule.draws:
+                batch.draws.append(_drawn(rule, param, group, step, at))
             if grad.layout is not strided or dtype.is_complex or rule.per_weight:
                 self._gather_apart(rule, group, param, batch)
                 continue
@@ -244,11 +251,18 @@ class EvaluatingDropIn(DropIn):
     It begins ready for training. Which of the two the parameters hold is part of the state dict.
     """
 
+    between: ClassVar[str] = ""
+    """The hyper-parameter, if any, that says where between base and average gradients are taken."""
+
     def __init__(self, params: ParamsT, **settings: Any) -> None:
         super().__init__(params, evaluating=False, **settings)
-        if any("betas" in group and group["betas"][0] == 0 for group in self.param_groups):
-            message = f"{type(self).__name__}: the first of betas must be above 0, or the average cannot be recovered"
-            raise UsageError(message)
+        for group in self.param_groups if self.between else []:
+            between = numbers_of(group)[self.between]
+            if not 0 < between < 1:
+                words = "the first of betas" if self.between == "beta1" else self.between
+                allowed = "above 0 and below 1, or the average cannot be recovered"
+                message = f"{type(self).__name__}: {words} must be {allowed}, got {between}"
+                raise UsageError(message)
 
     def eval(self) -> None:
         """Put the weights to be judged by, and to be saved, into the parameters."""
@@ -279,6 +293,16 @@ class EvaluatingDropIn(DropIn):
             message = f"{type(self).__name__} is in evaluation mode: call optimizer.train() before step()"
             raise UsageError(message)
         super()._step_group(group)
+
+
+def _drawn(rule: Rule, param: Tensor, group: Mapping[str, Any], step: int, at: int) -> Tensor:
+    """Standard normal numbers for the parameter ``at`` of a group, which depend on seed, chain, step and place only."""
+    leaf = torch.view_as_real(param) if param.is_complex() else param
+    dtype = torch.float32 if leaf.dtype in LOW else leaf.dtype
+    seed = keyed_seed(group["seed"], "draws", group["chain"], step, at)
+    source = torch.Generator(leaf.device).manual_seed(seed)
+    drawn = torch.randn(leaf.shape, generator=source, dtype=dtype, device=leaf.device)
+    return drawn.unsqueeze(0) if rule.per_weight else drawn
 
 
 def _fuse(rule: Rule, batch: _Batch, hyper: Mapping[str, float]) -> bool:
@@ -331,7 +355,7 @@ def _update(rule: Rule, batch: _Batch, hyper: Mapping[str, float], numbers: dict
         _torch._foreach_mul_(params, 1 - hyper["lr"] * hyper["weight_decay"])
     state = _state(rule, batch, numbers)
     if rule.draws:
-        state.leaves = {**state.leaves, "draws": ListLeaves([torch.randn_like(param) for param in params])}
+        state.leaves = {**state.leaves, "draws": ListLeaves(batch.draws)}
     rule.update(ListLeaves(params), ListLeaves(grads), state, hyper, batch.step)
     if params is not batch.params:
         _torch._foreach_copy_(batch.params, params)
@@ -341,8 +365,8 @@ def _row_by_row(rule: Rule, param: Tensor, slots: Sequence[Tensor], group: Mappi
     """Update only the rows that a sparse gradient names; False if it must be filled up with zeros instead."""
     grad, hyper = param.grad, numbers_of(group)
     assert grad is not None
-    decays = hyper.get("weight_decay", 0.0) != 0
-    if rule.sparse == "dense" or decays or rule.numbers or param.is_complex() or grad.layout is not torch.sparse_coo:
+    everywhere = rule.sparse == "dense" or rule.draws or rule.numbers or hyper.get("weight_decay", 0.0) != 0
+    if everywhere or param.is_complex() or grad.layout is not torch.sparse_coo:
         return False
     grad = grad.coalesce()
     if grad.sparse_dim() != 1:

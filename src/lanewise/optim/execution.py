@@ -21,9 +21,12 @@ FUSED_FROM = 4096
 FUSED_SLOTS = 2
 """Slots from which it does: a rule of one or two operations has nothing to fuse."""
 
+SMALLEST = 1e-12
+"""Added to the norm of a gradient, which may be zero."""
+
 
 class LaneOptimizer:
-    """Per-lane optimization of a stack: rule, schedule, penalties, clipping.
+    """Per-lane optimization of a stack: rule, schedule, penalties, clipping, sharpness-aware minimization.
 
     ``length`` is the number of steps of a full training, over which the schedules run. Order of a
     step: clip the gradient, add L2, decay, update, shrink by L1. ``skipped [L]`` says which lanes left the last update
@@ -39,10 +42,11 @@ class LaneOptimizer:
         values = buffer.values
         self._buffer = buffer
         self._penalised = buffer.layout.penalised
-        column = lambda name: torch.tensor(  # noqa: E731  # read thrice, here only
+        column = lambda name: torch.tensor(  # noqa: E731  # read here only
             [lane.candidate.number(name) for lane in roster], dtype=torch.float64
         )
-        self._l1, self._l2 = column("l1"), column("l2")
+        self._l1, self._l2, self._rho = map(column, ("l1", "l2", "sam_rho"))
+        self.climbs = bool((self._rho > 0).any())
         self._clipping = LaneClipping(roster)
         wanted = column("skip_nonfinite") > 0
         self._skipping = LaneSkipping(wanted) if bool(wanted.any()) else None
@@ -106,6 +110,25 @@ class LaneOptimizer:
             if name != "skipped_in_a_row":
                 tensor[rows] = before[name][rows]
         self.restore(now)
+
+    def climb(self) -> Tensor:
+        """Move each lane that has a ``sam_rho`` by ``sam_rho g / |g|``, g being its gradient; returns the old values.
+
+        That is where the loss around the weights is largest, to first order; the gradient taken there leads to
+        flat minima (Foret et al. 2021). Lanes without a ``sam_rho`` stay where they are, to the bit.
+        """
+        values, gradients = self._buffer.values, self._buffer.gradients
+        before = values.clone()
+        norms = torch.linalg.vector_norm(gradients, dim=1, dtype=torch.float64)
+        moved = torch.addcmul(values, gradients, rowwise(self._rho / (norms + SMALLEST), gradients))
+        values.copy_(torch.where(rowwise(self._rho, values) > 0, moved, values))
+        self._buffer.refresh()
+        return before
+
+    def come_back(self, before: Tensor) -> None:
+        """Put the weights back that :meth:`climb` returned."""
+        self._buffer.values.copy_(before)
+        self._buffer.refresh()
 
     def _clip_gradients(self) -> None:
         self._clipping.clip(self._buffer.values, self._buffer.gradients, self._buffer.layout)

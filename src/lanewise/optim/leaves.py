@@ -298,6 +298,20 @@ def square_root(value: Scalar) -> Scalar:
     return math.sqrt(value) if value >= 0 else math.nan
 
 
+def logarithm(value: Scalar) -> Scalar:
+    """Natural logarithm of a scalar; of zero it is minus infinity, of a negative float nan, as torch has it."""
+    if isinstance(value, Tensor):
+        return value.log()
+    if value > 0:
+        return math.log(value)
+    return -math.inf if value == 0 else math.nan
+
+
+def exponential(value: Scalar) -> Scalar:
+    """``e^value`` of a scalar."""
+    return value.exp() if isinstance(value, Tensor) else math.exp(value)
+
+
 def larger(one: Scalar, other: Scalar) -> Scalar:
     """The larger of two scalars, nan if either is."""
     if isinstance(one, Tensor) or isinstance(other, Tensor):

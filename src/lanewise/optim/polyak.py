@@ -28,6 +28,7 @@ class PolyakRule(Rule):
     name: ClassVar[str] = "polyak"
     hypers: ClassVar[tuple[Hyper, ...]] = (POLYAK_RATE, POWER, BURN_IN, DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (Slot("average"),)
+    scheduled = False
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         power = hyper["power"]

@@ -73,8 +73,10 @@ class Rule(ABC):
       penalised the hyper-parameter is zero.
     - ``per_weight``: every leaf is one weight ``[rows, *shape]``. Otherwise leaves come in any form, several weights in
       one and pieces of one, and the arithmetic must go element by element.
-    - ``draws``: ``state["draws"]`` holds fresh standard normal numbers at each step.
+    - ``draws``: ``state["draws"]`` holds fresh standard normal numbers at each step, keyed by seed and step.
     - ``full_batch``: each step reads all training rows.
+    - ``scheduled``: whether a race gives it schedules; a rule that averages, or finds its rate, wants a constant one.
+    - ``capturable``: whether ``update`` is made of tensor operations alone, so that ``torch.compile`` can capture it.
     - ``sparse``: what the drop-in makes of a sparse gradient. ``"rows"``, where a zero gradient changes nothing:
       only the rows named are touched; ``"dense"``: it is filled up with zeros; None: it is refused.
     """
@@ -87,6 +89,8 @@ class Rule(ABC):
     per_weight: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     full_batch: ClassVar[bool] = False
+    scheduled: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
     sparse: ClassVar[Literal["rows", "dense"] | None] = None
 
     def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:

@@ -26,7 +26,8 @@ class SAM(DropIn):
     that calls ``step()`` itself takes the second gradient inside :meth:`perturbed`. The base's weight decay does not
     enter e. Batch normalization sees both passes. A gradient scaler does not support closures.
 
-    Raises ``UsageError`` for a step without a closure, a ``base`` that is not such a class, and settings it refuses.
+    Raises ``UsageError`` for a step without a closure, a ``base`` that is not such a class or has a ``rho`` of its own
+    (Adadelta), and settings it refuses.
 
     >>> from lanewise.optim.sgd import SGD
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
@@ -59,6 +60,9 @@ class SAM(DropIn):
             message = f"base must be an optimizer class of lanewise.optim, AdamW for instance, got {base!r}"
             raise UsageError(message)
         self._base = base([nn.Parameter(torch.zeros(()))], lr=lr, **settings)
+        if "rho" in self._base.defaults:
+            message = f"SAM does not go around {base.__name__}, which has a setting rho of its own; AdamW has none"
+            raise UsageError(message)
         super().__init__(params, **self._base.defaults, rho=rho, adaptive=adaptive)
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:

@@ -31,6 +31,7 @@ class ScheduleFreeAdamWRule(Rule):
     slots: ClassVar[tuple[Slot, ...]] = (Slot("base", torch.clone), Slot("mean_square"))
     numbers: ClassVar[tuple[Number, ...]] = (Number("largest_rate"), Number("total"), Number("share"))
     decay = "own"
+    scheduled = False
 
     def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         numbers = state.numbers
@@ -78,6 +79,7 @@ class ScheduleFreeAdamW(EvaluatingDropIn):
     """
 
     rule = ScheduleFreeAdamWRule()
+    between = "beta1"
 
     def __init__(
         self,

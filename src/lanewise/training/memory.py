@@ -8,14 +8,18 @@ from pathlib import Path
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
+from lanewise.optim.blocks import state_elements
+from lanewise.optim.registry import RULES
 from lanewise.training.data import TrainingData
 from lanewise.training.plan import Plan
 from lanewise.training.teams import TeamBuilder
 
-BUFFERS = 10
-"""Copies of a lane's parameters that a stack holds: values, gradients, average, two slots, and the snapshot of all but
-the gradients; the low-precision shadow and one temporary count as the tenth."""
+BUFFERS = 6
+"""Copies of a lane's parameters that a stack holds: values, gradients, average, and the snapshot of all but
+the gradients; the low-precision shadow and one temporary count as the sixth."""
 
+LEAST_STATE = 2
+"""State of the solver, in copies of the parameters, and of a rule beside others: a snapshot has a place for all."""
 
 WORKER_BYTES = 180 * 2**20
 """A worker process for trees with LightGBM and scikit-learn loaded, before it holds any row."""
@@ -70,10 +74,14 @@ def _most_confirmed(plan: Plan) -> list[Candidate]:
 
 
 def _stack_bytes(candidates: Sequence[Candidate], builder: TeamBuilder) -> int:
-    widths = [
-        build([candidate], builder.data.width).layout.width for candidate in candidates if candidate.model in STACKED
-    ]
-    return sum(widths) * BUFFERS * builder.dtype.itemsize
+    elements = 0
+    for candidate in candidates:
+        if candidate.model in STACKED:
+            layout = build([candidate], builder.data.width).layout
+            method = RULES.get(candidate.optimizer)
+            state = max(state_elements(method, layout) if method else 0, LEAST_STATE * layout.width)
+            elements += BUFFERS * layout.width + 2 * state  # and the snapshot's
+    return elements * builder.dtype.itemsize
 
 
 def _team_bytes(candidate: Candidate, builder: TeamBuilder) -> int:

@@ -83,6 +83,7 @@ FEWEST_COLUMNS = 8
 FEWEST_ROWS = 100
 
 SCHEDULE = Hyper(name="schedule", default="linear", scale="choice", choices=("linear", "linear", "cosine", "constant"))
+CONSTANT = Hyper(name="schedule", default="constant", scale="choice", choices=("constant",))
 WARMUP = Hyper(name="warmup", default=0.0, scale="choice", choices=(0.0, 0.05))
 CLIP = Hyper(name="clip_norm", default=0.0, scale="choice", choices=(0.0, 0.0, 1.0))
 LABEL_SMOOTHING = Hyper(name="label_smoothing", default=0.0, scale="choice", choices=(0.0, 0.0, 0.05))
@@ -194,7 +195,8 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
             streams[optimizer] = _penalties(amount, losses)
             continue
         fixed: dict[str, Value] = {**_defaults(optimizer), "batch_size": batch}
-        points = _points([*_rule_space(optimizer), SCHEDULE, WARMUP, l2], amount, field, "linear", optimizer)
+        space = [*_rule_space(optimizer), _schedule(optimizer), WARMUP, l2]
+        points = _points(space, amount, field, "linear", optimizer)
         stepped = itertools.cycle(_stepped(losses))
         streams[optimizer] = [
             fixed | settings | {"loss": loss} for settings, loss in zip(points, stepped, strict=False)
@@ -233,7 +235,7 @@ def _networks(count: int, field: Field) -> Iterator[Proposal]:
         amount = (count - 1) // structures + (place < (count - 1) % structures)
         streams: dict[str, Iterable[dict[str, Value]]] = {}
         for optimizer, share in _allot(amount, shares).items():
-            space = [*_rule_space(optimizer), SCHEDULE, WARMUP, CLIP, DROPOUT, NETWORK_DECAY]
+            space = [*_rule_space(optimizer), _schedule(optimizer), WARMUP, CLIP, DROPOUT, NETWORK_DECAY]
             if field.task.is_classification:
                 space.append(LABEL_SMOOTHING)
             fixed = _structure(place, field, batch)
@@ -287,7 +289,13 @@ def _allot(count: int, shares: Mapping[str, float]) -> dict[str, int]:
 def _defaults(optimizer: str) -> dict[str, Value]:
     if optimizer not in RULES:
         return {}
-    return {hyper.name: hyper.default for hyper in RULES[optimizer].hypers if hyper.name != "eps"}
+    defaults = {hyper.name: hyper.default for hyper in RULES[optimizer].hypers if hyper.name != "eps"}
+    return defaults if RULES[optimizer].scheduled else defaults | {"schedule": "constant"}
+
+
+def _schedule(optimizer: str) -> Hyper:
+    """The schedules that a race tries of a rule: only the constant one where it averages or finds its rate."""
+    return SCHEDULE if RULES[optimizer].scheduled else CONSTANT
 
 
 def _rule_space(optimizer: str) -> list[Hyper]:

@@ -62,12 +62,23 @@ def step(
 ) -> Tensor:
     """Forward, backward, update of all lanes on one batch; returns the losses ``[L]`` before it.
 
-    The losses are summed over lanes and averaged over rows, so each lane's gradient is its own.
+    The losses are summed over lanes and averaged over rows, so each lane's gradient is its own. Where a lane wants
+    sharpness-aware minimization the gradient is taken again at its perturbed weights, with the same dropout draws.
     """
-    losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
-    losses.sum().backward()
+
+    def gradients() -> Tensor:
+        losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
+        losses.sum().backward()
+        return losses.detach()
+
+    losses = gradients()
+    if optimizer.climbs:
+        with torch.no_grad():
+            before = optimizer.climb()
+        gradients()
+        with torch.no_grad():
+            optimizer.come_back(before)
     with torch.no_grad():
-        optimizer.step(losses.detach())
-    result = losses.detach()
+        optimizer.step(losses)
     # The loss of an update that was left out would have its lane rewound.
-    return result if optimizer.skipped is None else torch.where(optimizer.skipped, 0.0, result)
+    return losses if optimizer.skipped is None else torch.where(optimizer.skipped, 0.0, losses)

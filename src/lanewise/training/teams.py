@@ -95,9 +95,10 @@ class TeamBuilder:
         shape = structure_key(candidate, STACKED[candidate.model].structure)
         solved = candidate.optimizer == SOLVER
         full = not solved and rule(candidate.optimizer).full_batch
+        twice = not solved and candidate.number("sam_rho") > 0  # those beside it would be passed through twice as well
         batch = 0 if solved or full else candidate.number("batch_size")
         read = (candidate.text(FEATURES), share_read(candidate)) if selects(candidate) else ()
-        return (candidate.model, loss, shape, solved, full, batch, read)
+        return (candidate.model, loss, shape, solved, full, batch, twice, read)
 
     def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
         """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""

@@ -1,10 +1,11 @@
 """Rules against a slow plain loop written from their paper, number by number, in float64."""
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
+from plain_rules import CASES as MORE_CASES
+from plain_rules import SHAPES, STEPS, Case, Weights, gradients, start
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -13,10 +14,11 @@ from lanewise.errors import UsageError
 from lanewise.lanes.buffer import BufferLayout, LaneBuffer, Parameter
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane, Roster
+from lanewise.optim.blocks import lane_block, state_elements
 from lanewise.optim.drop_in import EvaluatingDropIn
 from lanewise.optim.execution import LaneOptimizer
+from lanewise.optim.registry import RULES
 
-SHAPES = {"weight": (3, 4), "tall": (5, 2), "bias": (3,)}
 LAYOUT = BufferLayout.of(
     [
         Parameter(name="weight", shape=SHAPES["weight"], fan_in=4),
@@ -24,19 +26,6 @@ LAYOUT = BufferLayout.of(
         Parameter(name="bias", shape=SHAPES["bias"], fan_in=4, penalised=False),
     ]
 )
-STEPS = 7
-
-Weights = dict[str, Tensor]
-
-
-def start() -> Weights:
-    draw = torch.Generator().manual_seed(5)
-    return {name: torch.randn(shape, generator=draw, dtype=torch.float64) for name, shape in SHAPES.items()}
-
-
-def gradients(weights: Weights, step: int) -> Weights:
-    """Of a bowl that moves about, so that they depend on the weights and on the step."""
-    return {name: weight * 0.5 + math.sin(3.0 * step + len(name)) for name, weight in weights.items()}
 
 
 def plain_lion(decay: float) -> Weights:
@@ -122,7 +111,6 @@ def plain_polyak(decay: float) -> Weights:
     return {name: torch.stack(own).sum(0) / sum(counts) for name, own in means.items()}
 
 
-Case = tuple[Callable[[float], Weights], dict[str, float], type[Optimizer], dict[str, object]]
 CASES: dict[str, Case] = {
     "lion": (plain_lion, {"lr": 0.02, "beta1": 0.8, "beta2": 0.95}, ours.Lion, {"lr": 0.02, "betas": (0.8, 0.95)}),
     "muon": (
@@ -144,6 +132,7 @@ CASES: dict[str, Case] = {
         {"lr": 0.2, "power": 1.0, "burn_in": 2.0},
     ),
     "dog": (plain_dog, {"lr": 0.9, "first": 0.01}, ours.DoG, {"lr": 0.9, "first": 0.01}),
+    **MORE_CASES,
 }
 
 
@@ -171,7 +160,8 @@ def test_the_drop_in_equals_its_paper(name: str, block: int, monkeypatch: pytest
 
 def lane(name: str, decay: float, at: int = 0, **settings: float) -> Lane:
     own = {"schedule": "constant", "weight_decay": decay, **CASES[name][1], **settings}
-    return Lane(candidate=Candidate(id=f"{name}{at}", model="linear", optimizer=name, settings=own), fold=0, seed=0)
+    candidate = Candidate(id=f"{name}{at}", model="linear", optimizer=name.split(maxsplit=1)[0], settings=own)
+    return Lane(candidate=candidate, fold=0, seed=0)
 
 
 def run_lanes(lanes: list[Lane], *, sick: int | None = None) -> tuple[LaneBuffer, LaneOptimizer, Tensor]:
@@ -236,7 +226,7 @@ def test_lanes_go_on_from_their_state_and_without_those_that_left() -> None:
     later = LaneOptimizer(Roster.of(lanes), buffer, length=STEPS)
     later.restore(optimizer.state())
     later.taken = optimizer.taken
-    stay = [0, 2, 3, 5, 6]
+    stay = [row for row in range(len(lanes)) if row % 3 != 1]
     buffer.keep(torch.tensor(stay))
     later.keep(stay, Roster.of(lanes).keep(stay), buffer)
     for step in (4, 5, 6, 7):
@@ -368,3 +358,11 @@ def test_sam_is_copied_saved_and_refuses_what_it_cannot_do() -> None:
         optimizer.step()
     with pytest.raises(UsageError, match="must be an optimizer class of"):
         ours.SAM([weight], lr=0.1, base=torch.optim.SGD)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_size_of_the_state_is_known_beforehand(name: str) -> None:
+    candidate = Candidate(id="a", model="linear", optimizer=name, settings={})
+    buffer = LaneBuffer(LAYOUT, torch.ones(1, LAYOUT.width))
+    block = lane_block(RULES[name], slice(0, 1), [Lane(candidate=candidate, fold=0, seed=0)], buffer)
+    assert state_elements(RULES[name], LAYOUT) == sum(slot.numel() for slot in block.slots.values())

@@ -19,7 +19,7 @@ from lanewise.optim.registry import RULES
 
 CLASSES = {name: own for name in ours.__all__ if isinstance(own := getattr(ours, name), type)}
 NAMES = [name for name, own in CLASSES.items() if issubclass(own, torch.optim.Optimizer) and name != "SAM"]
-REAL_ONLY = {"Muon"}
+REAL_ONLY = {"Adafactor", "Muon", "SOAP", "Shampoo"}
 BY_OPTION: list[tuple[str, dict[str, Any], str]] = [
     ("AdamW", {"amsgrad": True}, "amsgradw"),
     ("Momentum", {"dampening": 0.5}, "dampened_momentum"),

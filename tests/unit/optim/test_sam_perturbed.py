@@ -60,3 +60,8 @@ def test_after_an_error_the_weights_are_back_and_no_step_is_allowed() -> None:
     assert weight.item() == 1
     with pytest.raises(UsageError, match="SAM needs step"):
         optimizer.step()
+
+
+def test_a_base_with_a_rho_of_its_own_is_refused() -> None:
+    with pytest.raises(UsageError, match="SAM does not go around Adadelta, which has a setting rho of its own"):
+        optim.SAM([nn.Parameter(torch.ones(1))], lr=0.1, base=optim.Adadelta)

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from lanewise.models.base import Width
@@ -51,3 +52,13 @@ def test_more_lanes_take_more_memory_in_proportion() -> None:
 def test_folds_count_where_candidates_are_confirmed() -> None:
     plan, builder = race(4)
     assert predicted_bytes(replace(plan, folds=10), builder) > predicted_bytes(plan, builder)
+
+
+def test_a_rule_that_remembers_more_takes_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lanewise.training.memory.resident_bytes", lambda: 0)
+    found = []
+    for optimizer in ("adamw", "ademamix", "soap"):
+        plan, builder = race(4)
+        candidates = tuple(replace(candidate, optimizer=optimizer) for candidate in plan.candidates)
+        found.append(predicted_bytes(replace(plan, candidates=candidates), builder))
+    assert found == sorted(set(found))

@@ -53,6 +53,18 @@ def test_settings_name_what_the_rule_reads() -> None:
         assert declared - set(candidate.settings) <= {"eps"}, candidate.label
 
 
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+def test_rules_that_need_no_schedule_get_a_constant_one(model: str) -> None:
+    unscheduled = {name for name, rule in RULES.items() if not rule.scheduled}
+    assert unscheduled >= {"schedule_free_sgd", "schedule_free_adamw", "dog", "prodigy", "polyak", "asgd"}
+    for name in RULES:
+        schedules = {candidate.settings.get("schedule") for candidate in propose(model, 24, field(optimizers=(name,)))}
+        if name in unscheduled:
+            assert schedules == {"constant"}, name
+        else:
+            assert {"linear", "cosine"} <= schedules, name
+
+
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no model 'forest'.*lightgbm, mlp, linear, tree"):
         propose("forest", 3, field())

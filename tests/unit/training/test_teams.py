@@ -44,6 +44,13 @@ def points(team: SolverTeam) -> dict[str, bytes]:
     return {lane.id: team.row(place).numpy().tobytes() for place, lane in enumerate(team.lanes)}
 
 
+def test_lanes_that_take_the_gradient_twice_have_stacks_of_their_own(small: ModuleType) -> None:
+    builder = small.builder()
+    once, twice = (small.lanes([small.candidate("a", "mlp", "adamw", sam_rho=rho)])[0] for rho in (0.0, 0.1))
+    assert builder.key(once) != builder.key(twice)
+    assert builder.key(once) == builder.key(small.lanes([small.candidate("b", "mlp", "adamw")])[0])
+
+
 class TestSolver:
     def test_goes_on_from_any_moment_to_the_same_bits(self, small: ModuleType) -> None:
         saved: list[tuple[Any, ...]] = []

@@ -1,0 +1,43 @@
+"""Lanes of rules that torch lacks are what plain loops from the papers make of them."""
+
+import pytest
+from lane_cases import BEYOND_TORCH, STRUCTURE, Race, lane, race_data, rows_of
+from test_stacked_equals_solo import REGULARIZERS
+
+
+@pytest.mark.parametrize("rule", BEYOND_TORCH)
+@pytest.mark.parametrize("model", STRUCTURE)
+def test_rule_with_every_regularizer(model: str, rule: str) -> None:
+    lanes = [
+        lane(name, model, rule, settings, fold=1 + at % 2, seed=at // 4)
+        for at, (name, settings) in enumerate(REGULARIZERS.items())
+    ]
+    Race(lanes=lanes, data=race_data()).check()
+
+
+@pytest.mark.parametrize("model", STRUCTURE)
+def test_all_of_them_in_one_stack_that_lanes_leave_and_that_is_resumed(model: str) -> None:
+    lanes = [
+        lane(
+            f"{rule}{turn}",
+            model,
+            rule,
+            {"l2": 0.05} if turn else {"clip_norm": 0.4, "weight_decay": 0.05},
+            fold=(at + turn) % 3,
+            seed=(at + 2 * turn) % 3,
+            schedule=("linear", "constant")[turn],
+        )
+        for at, rule in enumerate((*BEYOND_TORCH, "adamw"))
+        for turn in (0, 1)
+    ]
+    race = Race(lanes=lanes, data=race_data())
+    stack = race.stack()
+    start = rows_of(stack)
+    stack.advance(0.4)
+    stack.keep({one.id for one in stack.lanes[::2]} | {one.id for one in stack.lanes[5:12]})
+    stack.advance(0.6)
+    tensors, rest = stack.state()
+    later = Race(lanes=stack.lanes, data=race.data).stack()
+    later.restore({name: tensor.clone() for name, tensor in tensors.items()}, rest)
+    later.advance(1.0)
+    race.hold(start, rows_of(later))
