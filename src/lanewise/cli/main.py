@@ -15,6 +15,7 @@ from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
 from lanewise.cli.options import Commands
 from lanewise.cli.runs import report, runs, show
+from lanewise.cli.solve import minimize
 from lanewise.errors import LanewiseError, StoreError
 from lanewise.reporting.clean import clean
 
@@ -46,7 +47,9 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (fit, resume, predict, show, report, runs, export, example, doctor, completion):
+for command in (
+    fit, resume, predict, show, report, runs, export, minimize, example, doctor, completion,
+):  # fmt: skip
     cli.add_command(command)
 
 

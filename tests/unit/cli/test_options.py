@@ -21,6 +21,8 @@ OPTIONS = {
     "report": "--output --open",
     "runs": "--json --limit",
     "export": "--sample",
+    "minimize": "--x0 --bounds --maximize --residuals --condition --method --starts --tolerance --evaluations --seed "
+    "--json",
     "example": "",
     "doctor": "--json",
     "completion": "",
@@ -33,6 +35,7 @@ ARGUMENTS = {
     "report": ["run"],
     "runs": [],
     "export": ["run", "output"],
+    "minimize": ["function"],
     "example": ["name"],
     "doctor": [],
     "completion": ["shell"],
@@ -41,7 +44,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "resume", "predict", "show", "report", "runs", "export", "example", "doctor", "completion"]  # fmt: skip
+        "fit", "resume", "predict", "show", "report", "runs", "export", "minimize", "example", "doctor", "completion",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", OPTIONS)
