@@ -36,7 +36,7 @@ def loaded(cli, folder, *arguments, home) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["fit", "--help"], ["runs"], ["runs", "--json"], ["show", "--json"], ["report"],
-     ["report", "-o", "r.html"], ["completion", "zsh"], ["minimize", "--help"]],
+     ["report", "-o", "r.html"], ["completion", "zsh"], ["minimize", "--help"], ["compare", "--help"]],
     ids=" ".join,
 )  # fmt: skip
 def test_light_commands_load_nothing_of_weight(cli, folder, finished, arguments):
@@ -116,6 +116,8 @@ def test_bash_completes_commands_options_and_runs(cli, folder, finished):
     assert completed(cli, folder, finished, "lanewise fit x.csv --search ha", 4) == ["halving"]
     assert completed(cli, folder, finished, "lanewise show 2", 2) == [finished["run"]]
     assert completed(cli, folder, finished, "lanewise minimize boo", 2)[0] == "booth"
+    some = completed(cli, folder, finished, "lanewise compare booth --methods gd,newt", 4)
+    assert some == ["gd,newton", "gd,newton-cg"]
     assert completed(cli, folder, finished, "lanewise minimize booth --method newt", 4) == ["newton", "newton-cg"]
 
 

@@ -15,7 +15,7 @@ from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
 from lanewise.cli.options import Commands
 from lanewise.cli.runs import report, runs, show
-from lanewise.cli.solve import minimize
+from lanewise.cli.solve import compare, minimize
 from lanewise.errors import LanewiseError, StoreError
 from lanewise.reporting.clean import clean
 
@@ -48,7 +48,7 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    fit, resume, predict, show, report, runs, export, minimize, example, doctor, completion,
+    fit, resume, predict, show, report, runs, export, minimize, compare, example, doctor, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

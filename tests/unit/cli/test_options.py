@@ -23,6 +23,7 @@ OPTIONS = {
     "export": "--sample",
     "minimize": "--x0 --bounds --maximize --residuals --condition --method --starts --tolerance --evaluations --seed "
     "--json",
+    "compare": "--x0 --bounds --condition --methods --evaluations --lr --seed --output --open",
     "example": "",
     "doctor": "--json",
     "completion": "",
@@ -36,6 +37,7 @@ ARGUMENTS = {
     "runs": [],
     "export": ["run", "output"],
     "minimize": ["function"],
+    "compare": ["function"],
     "example": ["name"],
     "doctor": [],
     "completion": ["shell"],
@@ -44,7 +46,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "resume", "predict", "show", "report", "runs", "export", "minimize", "example", "doctor", "completion",
+        "fit", "resume", "predict", "show", "report", "runs", "export", "minimize", "compare", "example", "doctor",
+        "completion",
     ]  # fmt: skip
 
 
@@ -88,3 +91,10 @@ def test_every_option_explains_itself(command):
     for one in cli.commands[command].params:
         if isinstance(one, click.Option):
             assert one.help, one.name
+
+
+def test_the_methods_that_are_compared_are_those_of_the_library():
+    from lanewise.cli.solve import COMPARED
+    from lanewise.solvers.comparing import USUAL
+
+    assert COMPARED == USUAL
