@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lanewise.reporting.charts.svg import UNITS, element
 
-SHARES = (0.002, 0.008, 0.02, 0.04, 0.07, 0.11, 0.16, 0.22, 0.3, 0.39, 0.49, 0.6, 0.72, 0.85)
+SHARES = (0.025, 0.045, 0.07, 0.11, 0.16, 0.22, 0.3, 0.39, 0.49, 0.6, 0.72, 0.85)
 """Shares of the map that lie below each level: whatever the values are, the lines are spread over the whole map."""
 _EDGE = 1e-3  # width, in cells, of the rim outside of the map along which every area is closed
 
