@@ -36,7 +36,7 @@ def loaded(cli, folder, *arguments, home) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["fit", "--help"], ["runs"], ["runs", "--json"], ["show", "--json"], ["report"],
-     ["report", "-o", "r.html"], ["completion", "zsh"]],
+     ["report", "-o", "r.html"], ["completion", "zsh"], ["minimize", "--help"], ["compare", "--help"]],
     ids=" ".join,
 )  # fmt: skip
 def test_light_commands_load_nothing_of_weight(cli, folder, finished, arguments):
@@ -61,6 +61,23 @@ def test_a_table_that_is_not_there_is_told_before_anything_of_weight_is_loaded(c
         )
         assert done.stdout == "2 False\n"
         assert done.stderr == "lanewise: no file nowhere.csv: check the path\n"
+
+
+def test_a_function_that_is_not_there_is_told_before_anything_of_weight_is_loaded(cli, folder):
+    code = (
+        "import sys\nfrom lanewise.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    print(ended.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "minimize", "nowhere.py:cost"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cli.variables(),
+    )
+    assert (done.stdout, done.stderr) == ("2 False\n", "lanewise: no file nowhere.py: check the path\n")
 
 
 def test_the_package_runs_as_a_module(folder):
@@ -98,6 +115,10 @@ def test_bash_completes_commands_options_and_runs(cli, folder, finished):
     assert "--budget" in completed(cli, folder, finished, "lanewise fit x.csv --b", 3)
     assert completed(cli, folder, finished, "lanewise fit x.csv --search ha", 4) == ["halving"]
     assert completed(cli, folder, finished, "lanewise show 2", 2) == [finished["run"]]
+    assert completed(cli, folder, finished, "lanewise minimize boo", 2)[0] == "booth"
+    some = completed(cli, folder, finished, "lanewise compare booth --methods gd,newt", 4)
+    assert some == ["gd,newton", "gd,newton-cg"]
+    assert completed(cli, folder, finished, "lanewise minimize booth --method newt", 4) == ["newton", "newton-cg"]
 
 
 def completed(cli, folder, finished, words: str, place: int) -> list[str]:

@@ -1,6 +1,7 @@
 """``lanewise completion``: what a shell needs to complete commands, options and their values."""
 
 import click
+from click.shell_completion import CompletionItem
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -37,3 +38,20 @@ def complete_runs(context: click.Context, parameter: click.Parameter, incomplete
     except LanewiseError:
         return []
     return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_functions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Test functions that begin so, and files."""
+    del context, parameter
+    from lanewise.cli.functions import NAMES
+
+    return [*(CompletionItem(name) for name in NAMES if name.startswith(incomplete)), CompletionItem("", type="file")]
+
+
+def complete_methods(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Methods whose names begin like the last of those given, which commas separate."""
+    del context, parameter
+    from lanewise.cli.functions import METHODS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in METHODS if name.startswith(last)]

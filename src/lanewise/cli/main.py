@@ -15,6 +15,7 @@ from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
 from lanewise.cli.options import Commands
 from lanewise.cli.runs import report, runs, show
+from lanewise.cli.solve import compare, minimize
 from lanewise.cli.tune import tune
 from lanewise.errors import LanewiseError, StoreError
 from lanewise.reporting.clean import clean
@@ -48,7 +49,9 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (fit, tune, resume, predict, show, report, runs, export, example, doctor, completion):
+for command in (
+    fit, tune, resume, predict, show, report, runs, export, minimize, compare, example, doctor, completion,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -45,13 +45,15 @@ class Step:
     """What a callback sees after each round; it may return True to stop.
 
     ``points [S, P]`` and ``values [S]`` of all starts, of the function as the user wrote it;
-    ``evaluations`` so far.
+    ``evaluations`` so far. ``places [S, P]`` is where each start stands now: a rule that oscillates stands beside its
+    best point.
     """
 
     round: int
     evaluations: int
     points: Tensor
     values: Tensor
+    places: Tensor
 
     @property
     def value(self) -> float:
@@ -120,7 +122,9 @@ class Watch:
         self.history = History()
         self.begun = time.perf_counter()
 
-    def stops(self, points: Tensor, values: Tensor, violations: Tensor | None = None) -> bool:
+    def stops(
+        self, points: Tensor, values: Tensor, violations: Tensor | None = None, places: Tensor | None = None
+    ) -> bool:
         """Record a round; True if the callback wants no more."""
         setup, history = self.setup, self.history
         counted = values if violations is None else torch.where(violations <= setup.feasibility, values, torch.nan)
@@ -140,6 +144,7 @@ class Watch:
             evaluations=history.evaluations[-1],
             points=points.detach().clone(),
             values=setup.objective.sign * values.detach(),
+            places=(points if places is None else places).detach().clone(),
         )
         return setup.callback(step) is True
 
@@ -155,7 +160,7 @@ def drive(solver: Solver[Any], setup: Setup, measure: Callable[[Any], Tensor] | 
     while True:
         progress = solver.progress(state)
         violations = None if measure is None else measure(state)
-        stopped = watch.stops(progress.points, progress.values, violations)
+        stopped = watch.stops(progress.points, progress.values, violations, progress.places)
         if stopped or progress.finished:
             break
         solver.step(state, setup.objective)

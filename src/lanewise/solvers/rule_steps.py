@@ -37,8 +37,9 @@ class RuleState:
 class RuleSteps(Solver[RuleState]):
     """``x <- clip(rule(x, gradient))`` at a constant rate; the best point so far is what counts.
 
-    ``hyper`` overrides defaults of the rule. A row has converged when the largest entry of its projected
-    gradient is at most ``tolerance``, and has diverged when it is no longer finite.
+    ``hyper`` overrides defaults of the rule, by one number for all rows or by one for each (``[L]``). A row has
+    converged when the largest entry of its projected gradient is at most ``tolerance``, and has diverged when it is no
+    longer finite.
 
     >>> from lanewise.optim.registry import RULES
     >>> def bowl(points, rows):
@@ -52,7 +53,7 @@ class RuleSteps(Solver[RuleState]):
     """
 
     rule: Rule
-    hyper: Mapping[str, float] = field(default_factory=dict)
+    hyper: Mapping[str, float | Tensor] = field(default_factory=dict)
     low: Tensor | None = None
     high: Tensor | None = None
     tolerance: float = 1e-6
@@ -70,7 +71,7 @@ class RuleSteps(Solver[RuleState]):
             best=points.clone(),
             values=values.clone(),
             norms=torch.zeros_like(values),
-            slots={slot.name: slot.first(points, self._hyper(lanes)) for slot in self.rule.slots},
+            slots={slot.name: slot.first(points, self._hyper(rows)) for slot in self.rule.slots},
             numbers={one.name: torch.full((lanes,), one.start, dtype=torch.float64) for one in self.rule.numbers},
             taken=torch.zeros_like(rows),
             status=torch.zeros_like(rows),
@@ -104,11 +105,12 @@ class RuleSteps(Solver[RuleState]):
         state.status[rows[wild]] = CODE[Status.DIVERGED]
         state.status[rows[found == -torch.inf]] = CODE[Status.UNBOUNDED]
 
-    def _hyper(self, lanes: int) -> dict[str, Tensor]:
-        """Hyper-parameters ``[L]``, the rule's defaults but for weight decay, which would be another objective."""
+    def _hyper(self, problems: Tensor) -> dict[str, Tensor]:
+        """Hyper-parameters ``[R]`` of ``problems [R]``; no weight decay, which would be another objective."""
         own = {hyper.name: float(hyper.default) for hyper in self.rule.hypers if hyper.name != "weight_decay"}
         values = {"weight_decay": 0.0, **own, **self.hyper}
-        return {name: torch.full((lanes,), value, dtype=torch.float64) for name, value in values.items()}
+        stated = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
+        return {name: one[problems] if one.ndim else one.expand(len(problems)) for name, one in stated.items()}
 
     def _update(self, state: RuleState, rows: Tensor, leaf: Tensor) -> None:
         """Move ``leaf [R, P]``, the points of ``rows [R]``, and the rule's state with them."""
@@ -119,7 +121,7 @@ class RuleSteps(Solver[RuleState]):
         if self.rule.draws:
             leaves["draws"] = RowLeaves([self._draws(leaf, state.problems[rows], state.taken[rows])])
         own, params, grads = State(leaves, numbers), RowLeaves([leaf]), RowLeaves([state.gradients[rows]])
-        hyper = self._hyper(len(rows))
+        hyper = self._hyper(state.problems[rows])
         if self.rule.numbers:
             self.rule.measure(params, grads, own, hyper, count)
         self.rule.update(params, grads, own, hyper, count)
@@ -144,6 +146,7 @@ class RuleSteps(Solver[RuleState]):
             iterations=state.taken,
             evaluations=state.taken + 1,
             status=[STATUSES[code] for code in state.status.tolist()],
+            places=state.points,
         )
 
     def _clip(self, points: Tensor) -> Tensor:

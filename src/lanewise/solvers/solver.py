@@ -58,7 +58,8 @@ class Progress:
     """Where every row stands: the whole state that a caller may read between steps.
 
     ``points [L, P]``, ``values [L]`` (penalty included), ``gradient_norms [L]`` (largest absolute
-    entry of the, for L1 pseudo-, gradient), ``iterations [L]``, ``evaluations [L]``, ``status``.
+    entry of the, for L1 pseudo-, gradient), ``iterations [L]``, ``evaluations [L]``, ``status``. ``places [L, P]`` is
+    where a method stands whose ``points`` are its best so far; None where they are the same.
     """
 
     points: Tensor
@@ -67,6 +68,7 @@ class Progress:
     iterations: Tensor
     evaluations: Tensor
     status: list[Status]
+    places: Tensor | None = None
 
     @property
     def finished(self) -> bool:

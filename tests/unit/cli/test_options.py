@@ -23,6 +23,9 @@ OPTIONS = {
     "report": "--output --open",
     "runs": "--json --limit",
     "export": "--sample",
+    "minimize": "--x0 --bounds --maximize --residuals --condition --method --starts --tolerance --evaluations --seed "
+    "--json",
+    "compare": "--x0 --bounds --condition --methods --evaluations --lr --seed --output --open",
     "example": "",
     "doctor": "--json",
     "completion": "",
@@ -36,6 +39,8 @@ ARGUMENTS = {
     "report": ["run"],
     "runs": [],
     "export": ["run", "output"],
+    "minimize": ["function"],
+    "compare": ["function"],
     "example": ["name"],
     "doctor": [],
     "completion": ["shell"],
@@ -44,8 +49,9 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "example", "doctor",
-        "completion"]  # fmt: skip
+        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "minimize", "compare", "example", "doctor",
+        "completion",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", OPTIONS)
@@ -88,3 +94,10 @@ def test_every_option_explains_itself(command):
     for one in cli.commands[command].params:
         if isinstance(one, click.Option):
             assert one.help, one.name
+
+
+def test_the_methods_that_are_compared_are_those_of_the_library():
+    from lanewise.cli.solve import COMPARED
+    from lanewise.solvers.comparing import USUAL
+
+    assert COMPARED == USUAL

@@ -171,7 +171,7 @@ BOWL = lambda x: (x**2).sum()  # noqa: E731
         ({"bounds": ([0, 0, 0], None)}, r"bounds: low must have the shape of x0, \[2\]; got \[3\]"),
         ({"bounds": (math.nan, 1)}, "bounds must not be nan"),
         ({"bounds": 3}, r"bounds must be a pair \(low, high\)"),
-        ({"method": "simplex"}, "no method 'simplex'; there are auto, adam, .*, bfgs"),
+        ({"method": "simplex"}, "no method 'simplex'; there are auto, .*, adam, .*, bfgs"),
         ({"method": "levenberg-marquardt"}, "is for least squares: .* residuals=True"),
         ({"method": "bfgs", "constraints": Equality(lambda x: x[0])}, "takes no constraints"),
         ({"constraints": [lambda x: x[0]]}, r"constraints must be Equality\(g\) or Inequality\(h\)"),

@@ -1,0 +1,184 @@
+"""Commands for functions: ``lanewise minimize`` and ``lanewise compare``."""
+
+import time
+from pathlib import Path
+
+import click
+
+from lanewise.cli.completion import complete_functions, complete_methods
+from lanewise.cli.functions import check_target, path_of, read_bounds, read_numbers, read_target, told
+from lanewise.cli.options import SectionedCommand, section
+from lanewise.cli.paths import check_output
+
+NOT_DONE = 1
+COMPARED = ("gd", "momentum", "adam", "newton", "bfgs", "genetic")
+problem = section("Problem")
+search = section("Search")
+output = section("Output")
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("function", shell_complete=complete_functions)
+@problem("--x0", metavar="NUMBERS", help="Where to start: 1,2,3.", usual="known for test functions")
+@problem(
+    "--bounds",
+    metavar="LOW,HIGH",
+    multiple=True,
+    help="Bounds of all variables, or given once for each; inf is none.",
+    usual="none",
+)
+@problem("--maximize", is_flag=True, help="Look for the highest value.")
+@problem("--residuals", is_flag=True, help="FUNCTION returns residuals; the sum of their squares is minimized.")
+@problem("--condition", type=float, metavar="K", help="Condition number of quadratic.", usual="10")
+@search(
+    "--method",
+    metavar="NAME",
+    default="auto",
+    shell_complete=complete_methods,
+    help="bfgs, lbfgs, newton, genetic, cmaes, adam, ...",
+    usual="auto",
+)
+@search("--starts", type=int, metavar="N", default=1, help="Starts, all at once; the first is x0.", usual="1")
+@search("--tolerance", type=float, metavar="SIZE", help="Largest gradient entry to end at.", usual="1e-8 or 1e-6")
+@search("--evaluations", type=int, metavar="N", default=10_000, help="Evaluations of a start.", usual="10000")
+@search("--seed", type=int, metavar="N", default=0, help="Every random number follows from it.", usual="0")
+@output("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def minimize(
+    function: str,
+    *,
+    x0: str | None,
+    bounds: tuple[str, ...],
+    maximize: bool,
+    residuals: bool,
+    condition: float | None,
+    method: str,
+    starts: int,
+    tolerance: float | None,
+    evaluations: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Minimize a function.
+
+    FUNCTION is file.py:name, a function of a vector (PyTorch or plain Python) that returns a number; or a test
+    function: rosenbrock, himmelblau, rastrigin, beale, ackley, booth, quadratic. It ends with exit code 1 where
+    no optimum was found.
+    """
+    check_target(function)
+    from lanewise.cli.screen import print_document
+    from lanewise.reporting.solving import document, summary
+    from lanewise.solvers.minimizing import minimize as run
+
+    called, known = read_target(function, condition=condition)
+    start = _start(x0, None if known is None else known.x0, f"minimize {function}")
+    if known is not None:
+        known.check(len(start))
+    begun = time.perf_counter()
+    with told(path_of(function)):
+        found = run(
+            called,
+            start,
+            method=method,
+            bounds=read_bounds(bounds, len(start)),
+            starts=starts,
+            maximize=maximize,
+            residuals=residuals,
+            tolerance=tolerance,
+            max_evaluations=evaluations,
+            seed=seed,
+        )
+    seconds = time.perf_counter() - begun
+    if as_json:
+        print_document(document(found, seconds=seconds))
+    else:
+        click.echo(summary(found, seconds=seconds))
+    if not found.success:
+        raise click.exceptions.Exit(NOT_DONE)
+
+
+def _start(given: str | None, known: tuple[float, ...] | None, command: str) -> list[float]:
+    from lanewise.errors import UsageError
+
+    if given is not None:
+        return read_numbers(given, name="x0")
+    if known is None:
+        message = f"say where to start: lanewise {command} --x0 1,2,3"
+        raise UsageError(message)
+    return list(known)
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("function", shell_complete=complete_functions)
+@problem("--x0", metavar="NUMBERS", help="Where to start: 1,2.", usual="known for test functions")
+@problem(
+    "--bounds",
+    metavar="LOW,HIGH",
+    multiple=True,
+    help="Bounds of all variables, or given once for each; inf is none.",
+    usual="none",
+)
+@problem("--condition", type=float, metavar="K", help="Condition number of quadratic.", usual="10")
+@search(
+    "--methods",
+    metavar="NAMES",
+    default=",".join(COMPARED),
+    shell_complete=complete_methods,
+    help="Methods, separated by commas, at most 8.",
+    usual=",".join(COMPARED),
+)
+@search("--evaluations", type=int, metavar="N", default=1000, help="Evaluations of each method.", usual="1000")
+@search("--lr", type=float, metavar="RATE", help="Learning rate of the rules.", usual="the best of twelve for each")
+@search("--seed", type=int, metavar="N", default=0, help="Every random number follows from it.", usual="0")
+@output(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("compare.html"),
+    help="Where to write the page.",
+    usual="compare.html",
+)
+@output("--open", "open_it", is_flag=True, help="Open it in the browser.")
+def compare(
+    function: str,
+    *,
+    x0: str | None,
+    bounds: tuple[str, ...],
+    condition: float | None,
+    methods: str,
+    evaluations: int,
+    lr: float | None,
+    seed: int,
+    output: Path,
+    open_it: bool,
+) -> None:
+    """Compare methods on a function, on one HTML page.
+
+    FUNCTION is rosenbrock, himmelblau, rastrigin, beale, ackley, booth, quadratic, or file.py:name. The page shows
+    the paths of the methods on the map of a function of two variables, moving, and their values against
+    evaluations and seconds. It needs no network.
+    """
+    check_target(function)
+    check_output(output)
+    from lanewise.reporting.comparison import page, text
+    from lanewise.solvers.comparing import compare as run
+    from lanewise.storage.durable import write_atomically
+
+    called, known = read_target(function, condition=condition)
+    start = _start(x0, None if known is None else known.x0, f"compare {function}")
+    with told(path_of(function)):
+        found = run(
+            called if known is None else known.name,
+            start,
+            methods=[name.strip() for name in methods.split(",")],
+            bounds=read_bounds(bounds, len(start)),
+            max_evaluations=evaluations,
+            lr=lr,
+            condition=condition,
+            seed=seed,
+            name=function.rpartition(":")[2],
+        )
+    write_atomically(output, page(found).encode())
+    click.echo(f"{text(found)}\n\n  page  {output}")
+    if open_it:
+        click.launch(str(output))

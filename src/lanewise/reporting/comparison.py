@@ -1,0 +1,157 @@
+"""The page of ``lanewise compare``: the paths of methods on the map of a function, and what each of them cost."""
+
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+from lanewise._version import __version__
+from lanewise.reporting.charts.paths import Path, against, ground
+from lanewise.reporting.clean import clean
+from lanewise.reporting.page import fill
+from lanewise.reporting.words import count, listing, number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lanewise.solvers.comparing import Comparison, Trace
+
+COLORS = 8
+"""Methods that one page can tell apart."""
+REACHED = 1e-6
+"""Height above the least value, relative to its size or to one, from which on a method has reached it."""
+
+
+def page(comparison: "Comparison") -> str:
+    """One HTML page that needs no network, with the paths moving as evaluations are spent.
+
+    Raises ``UsageError`` for more methods than colours can tell apart.
+
+    >>> from lanewise.solvers.comparing import compare
+    >>> page(compare("booth", methods=["bfgs"])).count("<svg") > 3
+    True
+    """
+    _check(comparison)
+    least = least_of(comparison)
+    paths = [_path(trace, place) for place, trace in enumerate(comparison.traces)]
+    known = comparison.least is not None
+    gap = "Value above the least known" if known else "Value above the lowest found"
+    shown = f"Of {listing([trace.method for trace in comparison.traces])} on {comparison.name}"
+    return fill(
+        "comparison.html",
+        styles=("style.css", "comparison.css"),
+        scripts=("script.js", "comparison.js"),
+        title=clean(f"{comparison.name}: methods compared by Lanewise"),
+        version=__version__,
+        name=comparison.name,
+        headline=headline(comparison),
+        formula=comparison.formula.replace(" - ", " \N{MINUS SIGN} "),
+        source=comparison.source,
+        start=_point(comparison.x0),
+        variables=count(len(comparison.x0), "variable"),
+        limit=max((trace.evaluations[-1] for trace in comparison.traces), default=0),
+        map=ground(
+            paths,
+            heights=comparison.heights,
+            low=comparison.low,
+            high=comparison.high,
+            start=comparison.x0,
+            optima=comparison.optima,
+            label=f"{shown}: their paths from {_point(comparison.x0)} on the map of its values.",
+        )
+        if comparison.heights
+        else None,
+        by_evaluations=against(
+            paths, seconds=False, least=least, label=f"{gap}, log scale", whole=f"{shown}: {gap} against evaluations."
+        ),
+        by_seconds=against(
+            paths, seconds=True, least=least, label=f"{gap}, log scale", whole=f"{shown}: {gap} against seconds."
+        ),
+        rows=[_row(trace, place, least) for place, trace in enumerate(comparison.traces)],
+        known=bool(comparison.optima),
+        tuned=comparison.tuned,
+        exact=comparison.exact,
+    )
+
+
+def text(comparison: "Comparison") -> str:
+    """The table of results for a terminal."""
+    least = least_of(comparison)
+    heads = ("method", "value", "evaluations", "seconds", "distance", "status")
+    lines: list[tuple[str, ...]] = [heads]
+    for place, trace in enumerate(comparison.traces):
+        row = _row(trace, place, least)
+        name = trace.method if trace.rate is None else f"{trace.method}, lr {number(trace.rate)}"
+        lines.append((name, row["value"], row["evaluations"], row["seconds"], row["distance"], row["status"]))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    written = []
+    for line in lines:
+        cells = [line[0].ljust(widths[0]), *(line[column].rjust(widths[column]) for column in range(1, 5)), line[5]]
+        written.append("  ".join(cells).rstrip())
+    return "\n".join([headline(comparison), "", *written])
+
+
+def least_of(comparison: "Comparison") -> float:
+    """The least value known, else the lowest that was found."""
+    found = [trace.value for trace in comparison.traces if isfinite(trace.value)]
+    return comparison.least if comparison.least is not None else min(found, default=0.0)
+
+
+def headline(comparison: "Comparison") -> str:
+    """Who reached the least value first, in words."""
+    least = least_of(comparison)
+    margin = REACHED * max(1.0, abs(least))
+    costs = {trace.method: _reaching(trace, least + margin) for trace in comparison.traces}
+    arrived = {method: cost for method, cost in costs.items() if cost < inf}
+    goal = "the optimum" if comparison.least is not None else "the lowest value"
+    if not arrived:
+        best = min(comparison.traces, key=lambda trace: trace.value if isfinite(trace.value) else inf)
+        who = "None reached" if len(costs) > 1 else "Not at"
+        return f"{who} {goal}. Lowest: {best.method}, at {number(best.value)}."
+    first = min(arrived, key=lambda method: arrived[method])
+    rest = f" {len(arrived)} of {len(costs)} got there." if len(costs) > 1 else ""
+    return f"First at {goal}: {first}, after {count(arrived[first], 'evaluation')}.{rest}"
+
+
+def _reaching(trace: "Trace", level: float) -> float:
+    """Evaluations until a method's best value was at most ``level``; infinite if it never was."""
+    pairs = zip(trace.evaluations, trace.values, strict=True)
+    return next((cost for cost, value in pairs if value <= level), inf)
+
+
+def _check(comparison: "Comparison") -> None:
+    from lanewise.errors import UsageError
+
+    if len(comparison.traces) > COLORS:
+        message = f"a page can tell {COLORS} methods apart, got {len(comparison.traces)}; compare fewer"
+        raise UsageError(message)
+
+
+def _path(trace: "Trace", place: int) -> Path:
+    return Path(
+        name=trace.method,
+        color=place + 1,
+        points=trace.points,
+        values=trace.values,
+        evaluations=trace.evaluations,
+        seconds=trace.seconds,
+    )
+
+
+def _row(trace: "Trace", place: int, least: float) -> dict[str, Any]:
+    return {
+        "color": place + 1,
+        "method": trace.method,
+        "words": trace.words if trace.rate is None else f"learning rate {number(trace.rate)}",
+        "rate": "" if trace.rate is None else number(trace.rate),
+        "value": number(trace.value, 4),
+        "evaluations": f"{trace.evaluations[-1]:,}",
+        "seconds": number(trace.seconds[-1], 2),
+        "distance": number(trace.distance, 2),
+        "status": trace.status.value,
+        "reached": trace.value <= least + REACHED * max(1.0, abs(least)),
+        "x": _point(trace.x),
+    }
+
+
+def _point(point: "Sequence[float]") -> str:
+    shown = ", ".join(number(one, 5) for one in point[:6])
+    return f"({shown}{', ...' if len(point) > 6 else ''})"

@@ -1,0 +1,58 @@
+"""What every HTML page of ours has: its templates, its files, and a policy that forbids all but its own script."""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from lanewise.reporting.clean import clean, shorten
+from lanewise.reporting.words import typeset
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def fill(template: str, *, styles: tuple[str, ...], scripts: tuple[str, ...], **context: Any) -> str:
+    """A template with its styles and scripts inside, and the hash of the scripts for the Content-Security-Policy."""
+    script = "\n".join(map(_asset, scripts))
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **context,
+            style=Markup("\n".join(map(_asset, styles))),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("lanewise.reporting").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("lanewise.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(shorten=shorten, clean=clean, typeset=typeset)
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a template prints: plain text is cleaned (and then escaped), markup of our own charts is left alone."""
+    if value is None:
+        return ""
+    return value if isinstance(value, Markup) else clean(value)
