@@ -62,6 +62,13 @@ METHODS = (
     "radamw",
     "asgd",
     "polyak",
+    "schedule_free_sgd",
+    "ademamix",
+    "prodigy",
+    "adafactor",
+    "sgld",
+    "shampoo",
+    "soap",
 )
 
 

@@ -49,8 +49,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "minimize", "compare", "example", "doctor",
-        "completion",
+        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "minimize", "compare", "example",
+        "doctor", "completion",
     ]  # fmt: skip
 
 
