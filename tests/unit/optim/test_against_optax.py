@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 import lanewise.optim as ours
 from lanewise.optim.drop_in import EvaluatingDropIn
 
-optax: Any = pytest.importorskip("optax", reason="optax is not installed: pip install --group interop")
+optax: Any = pytest.importorskip("optax", reason="optax is not installed")
 jax: Any = importlib.import_module("jax")
 contrib: Any = importlib.import_module("optax.contrib")
 
