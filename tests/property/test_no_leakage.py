@@ -348,7 +348,7 @@ def test_peeking_is_seen_with_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_columns_chosen_by_noise_do_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
     only_selecting(monkeypatch)
-    found = races(many_columns, 3)
+    found = races(many_columns, 5)
     confirmed = [item.candidate for one in found for item in one.trained.result.confirmed]
     assert sum(candidate.settings["features"] != "all" for candidate in confirmed) >= 4
     assert suspicions(found) == set()
@@ -357,7 +357,7 @@ def test_columns_chosen_by_noise_do_not_help(monkeypatch: pytest.MonkeyPatch) ->
 def test_columns_chosen_on_the_rows_that_judge_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     only_selecting(monkeypatch)
     peeking_selection(monkeypatch)
-    assert suspicions(races(many_columns, 3)) >= {"out of fold", "corrected score", "test rows"}
+    assert suspicions(races(many_columns, 5)) >= {"out of fold", "corrected score", "test rows"}
 
 
 def test_repeated_rows_stay_on_one_side() -> None:
@@ -451,10 +451,10 @@ def test_scoring_on_the_rows_that_chose_is_seen(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_luck_on_the_fold_of_the_screen_is_not_praised() -> None:
-    assert abs(lead_of_the_luckiest(8, contenders=4, screened=400)) < SURE
+    assert abs(lead_of_the_luckiest(24, contenders=4, screened=400)) < SURE
 
 
 def test_scoring_on_the_fold_of_the_screen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = stages.judged_rows
     monkeypatch.setattr(stages, "judged_rows", lambda problem, plan: usual(problem, replace(plan, rungs=())))
-    assert lead_of_the_luckiest(8, contenders=4, screened=400) > SURE
+    assert lead_of_the_luckiest(24, contenders=4, screened=400) > SURE

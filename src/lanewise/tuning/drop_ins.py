@@ -29,8 +29,11 @@ DROP_INS: dict[str, type[DropIn]] = {
 }
 """By the name of the rule; SAM asks for two gradients a step, which lanes do not take."""
 
-RACED = tuple(name for name, rule in RULES.items() if name in DROP_INS and not rule.full_batch)
-"""The optimizers that a tuning race offers: those that it can hand over, except the one that reads all rows a step."""
+RACED = tuple(name for name, rule in RULES.items() if name in DROP_INS and not rule.full_batch and not rule.draws)
+"""The optimizers that a tuning race offers: those that it can hand over, except the one that reads all rows a step.
+
+A rule that draws noise samples rather than trains, and its draws in a loop of the user's own would be others.
+"""
 
 
 def steady_rate(candidate: Candidate) -> float:
