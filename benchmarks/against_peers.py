@@ -159,14 +159,25 @@ def lanewise(split: Split, table: Table, budget: str) -> Outcome:
     return Outcome(score=scored(split, table, probabilities, classes), seconds=seconds)
 
 
-def fitted(model: Any, split: Split, table: Table, **settings: Any) -> Outcome:
+def framed(x: np.ndarray, categorical: np.ndarray) -> Any:
+    """The rows as pandas has them, codes as categories: FLAML fills gaps of frames only."""
+    import pandas as pd
+
+    frame = pd.DataFrame(x, columns=[f"c{place}" for place in range(x.shape[1])])
+    return frame.astype({f"c{place}": "category" for place in np.flatnonzero(categorical)})
+
+
+def fitted(model: Any, split: Split, table: Table, *, frames: bool = False, **settings: Any) -> Outcome:
     """Any estimator of the scikit-learn kind."""
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # unconverged defaults, names of columns: part of how the peers are
-        model.fit(split.x, split.y, **settings)
+        x, x_test = split.x, split.x_test
+        if frames:
+            x, x_test = framed(x, split.categorical), framed(x_test, split.categorical)
+        model.fit(x, split.y, **settings)
         seconds = time.perf_counter() - started
-        predicted = model.predict_proba(split.x_test) if table.is_class else model.predict(split.x_test)
+        predicted = model.predict_proba(x_test) if table.is_class else model.predict(x_test)
     classes = [str(name) for name in model.classes_] if table.is_class else []
     return Outcome(score=scored(split, table, np.asarray(predicted), classes), seconds=seconds)
 
@@ -220,7 +231,7 @@ def flaml(split: Split, table: Table, seconds: float) -> Outcome:
         "verbose": 0,
         "seed": 0,
     }
-    return fitted(AutoML(), split, table, **settings)
+    return fitted(AutoML(), split, table, frames=True, **settings)
 
 
 def peers(budget: str) -> dict[str, Callable[[Split, Table], Outcome]]:
@@ -232,7 +243,7 @@ def peers(budget: str) -> dict[str, Callable[[Split, Table], Outcome]]:
         "LightGBM": lightgbm,
         "linear CV": linear,
     }
-    if seconds is not None and find_spec("flaml") is not None:
+    if seconds is not None and all(find_spec(name) is not None for name in ("flaml", "xgboost")):  # flaml[automl]
         found["FLAML"] = lambda split, table: flaml(split, table, seconds)
     return found
 

@@ -103,7 +103,12 @@ class _Probe:
 
 def _made(make: MakeModel, seed: int) -> nn.Module:
     with own_generator(seed):
-        module = make()
+        try:
+            module = make()
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            message = f"make_model failed: {said}; it is called without arguments"
+            raise UsageError(message) from error
     if not isinstance(module, nn.Module):
         message = f"make_model must return a torch.nn.Module, got {type(module).__name__}"
         raise UsageError(message)

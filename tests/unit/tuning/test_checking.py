@@ -61,6 +61,7 @@ MODELS = [
     (frozen, r"has no weights to train"),
     (lambda: nn.Linear(4, 2), r"the module failed on a batch of inputs \(16, 3\) float32: RuntimeError: mat1"),
     (lambda: "model", r"make_model must return a torch.nn.Module, got str"),
+    (lambda width: nn.Linear(3, width), r"make_model failed: TypeError: .*; it is called without arguments"),
     (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).double()), r"one floating dtype, got float32, float64"),
     (nn.Linear(3, 2), r"make_model must be a function that builds the module anew, got Linear"),
 ]
