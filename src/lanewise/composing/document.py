@@ -10,7 +10,7 @@ from lanewise.composing.race_section import card, choices, effect_section, ensem
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
 from lanewise.composing.stage import Stage, as_scored
 from lanewise.data.dataset import Dataset
-from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate
+from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
 from lanewise.explain import (
     Diagnosis,
     Fit,
@@ -27,6 +27,7 @@ from lanewise.explain import (
 )
 from lanewise.explain.cost import Solo
 from lanewise.reporting.document import SCHEMA_VERSION
+from lanewise.statistics import Difference
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
@@ -113,17 +114,11 @@ def _evaluations(stage: Stage) -> dict[str, Evaluation]:
     y = problem.y[problem.test]
     weight = None if problem.weight is None else problem.weight[problem.test]
     default = next(c.id for c in stage.plan.candidates if c.is_default)
-    own = None if problem.weight is None else problem.weight[problem.train]
-    predictions = {
-        "model": model_prediction(stage),
-        "dummy": dummy_prediction(problem.task, problem.y[problem.train], own, len(y)),
-    }
+    predictions = {"model": model_prediction(stage), "dummy": _guess(stage)}
     if default in stage.refitted:
         predictions["default"] = as_scored(problem, stage.refitted[default].test)
     threshold = stage.predictor.threshold
-    # A test set of the user's own has no part in the groups of the training table.
-    known = problem.clusters is not None and len(problem.clusters) == len(problem.y)
-    groups = problem.clusters[problem.test] if known and problem.clusters is not None else None
+    groups = _test_groups(problem)
     return {
         name: evaluate(
             problem.task,
@@ -136,6 +131,35 @@ def _evaluations(stage: Stage) -> dict[str, Evaluation]:
         )
         for name, predicted in predictions.items()
     }
+
+
+def _guess(stage: Stage) -> np.ndarray:
+    """The answer without a model for every test row."""
+    problem = stage.problem
+    own = None if problem.weight is None else problem.weight[problem.train]
+    return dummy_prediction(problem.task, problem.y[problem.train], own, len(problem.test))
+
+
+def _test_groups(problem: Problem) -> np.ndarray | None:
+    """The groups of the test rows; a test set of the user's own has no part in those of the training table."""
+    known = problem.clusters is not None and len(problem.clusters) == len(problem.y)
+    return problem.clusters[problem.test] if known and problem.clusters is not None else None
+
+
+def _over_guess(stage: Stage) -> Difference | None:
+    """The paired lead of the final model over a guess on the test rows, in the deciding metric."""
+    problem = stage.problem
+    if not len(problem.test):
+        return None
+    return lead_over_guess(
+        problem.y[problem.test],
+        model_prediction(stage),
+        _guess(stage),
+        problem.metric,
+        weight=None if problem.weight is None else problem.weight[problem.test],
+        groups=_test_groups(problem),
+        seed=stage.settings.seed,
+    )
 
 
 def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
@@ -168,6 +192,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         test=scores.get("model"),
         rows=len(problem.test),
         guess=scores.get("dummy"),
+        over_guess=_over_guess(stage),
         default=stage.default.label,
         default_test=scores.get("default"),
         over_default=None if choice.is_ensemble else standing.ahead_of_default,

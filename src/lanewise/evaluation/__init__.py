@@ -1,6 +1,6 @@
 """What the chosen model does on rows that it never saw, beside a guess, and how its answers are to be used."""
 
-from lanewise.evaluation.baseline import dummy_prediction
+from lanewise.evaluation.baseline import dummy_prediction, lead_over_guess
 from lanewise.evaluation.conformal import interval_half_width
 from lanewise.evaluation.cutoff import Cutoff, CutoffPoint, threshold_of
 from lanewise.evaluation.scoring import Evaluation, Residuals, evaluate
@@ -13,5 +13,6 @@ __all__ = [
     "dummy_prediction",
     "evaluate",
     "interval_half_width",
+    "lead_over_guess",
     "threshold_of",
 ]

@@ -4,8 +4,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.errors import DataError
-from lanewise.metrics.metric import checked_weight
+from lanewise.metrics.metric import Metric, checked_weight
+from lanewise.statistics import (
+    Difference,
+    affordable_draws,
+    bootstrap_counts,
+    paired_errors,
+    resampled_scores,
+    sample_of,
+)
 from lanewise.task import Task
+
+DRAWS = 1000
+NORMAL = 1.96
 
 MEDIAN_METRICS = frozenset({"mae", "median_ae"})
 """Metrics of which the median, not the mean, is the best constant answer: beating less proves less."""
@@ -50,3 +61,31 @@ def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(below, below[-1] / 2)])
+
+
+def lead_over_guess(
+    y: ArrayLike,
+    predicted: ArrayLike,
+    guess: ArrayLike,
+    metric: Metric,
+    *,
+    weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+) -> Difference:
+    """How much better than a guess a model scores on the same rows, with the paired 95% interval.
+
+    Rows (groups, where given) are drawn with replacement; the standard error is that of the difference over the draws,
+    in which what is hard about a row for both cancels. Positive where the model is better.
+
+    >>> from lanewise.metrics import resolve_metric
+    >>> lead = lead_over_guess([1.0, 2.0, 3.0], [1.1, 2.0, 2.8], [2.0, 2.0, 2.0], resolve_metric("mae", "regression"))
+    >>> round(lead.mean, 3), lead.low < lead.mean < lead.high
+    (0.567, True)
+    """
+    sample = sample_of(y, np.stack([np.asarray(predicted), np.asarray(guess)]), weight, groups, seed=seed)
+    own, other = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
+    counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)
+    error = float(paired_errors(resampled_scores(metric, sample, counts))[0, 1])
+    mean = float(metric.sign * (other - own))
+    return Difference(mean=mean, standard_error=error, low=mean - NORMAL * error, high=mean + NORMAL * error)

@@ -35,7 +35,8 @@ class Score:
 class Outcome:
     """What the sentences are made of.
 
-    ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows; ``over_default``
+    ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows, ``over_guess`` the
+    paired lead over the guess there, positive where the winner is better; ``over_default``
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
     of the candidates within one paired standard error; ``effects`` and ``threshold`` are sentences. None and
     empty where there is nothing to say. ``reads`` says that the model reads some of the columns only.
@@ -47,6 +48,7 @@ class Outcome:
     test: Score | None
     rows: int
     guess: Score | None = None
+    over_guess: Difference | None = None
     default: str | None = None
     default_test: Score | None = None
     over_default: Difference | None = None
@@ -75,7 +77,11 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
 
 
 def _headline(outcome: Outcome, metric: Metric) -> str:
-    if outcome.test is not None and outcome.guess is not None and not _beats(outcome.test, outcome.guess, metric):
+    if (
+        outcome.test is not None
+        and outcome.guess is not None
+        and not _beats(outcome, outcome.test, outcome.guess, metric)
+    ):
         return f"No model was shown to predict {outcome.target} better than a guess; {outcome.winner} was kept."
     if outcome.is_default:
         return f"The default, {outcome.winner}, stays: nothing that ran predicts {outcome.target} reliably better."
@@ -85,8 +91,14 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
     return f"{who} predicts {outcome.target} best."
 
 
-def _beats(test: Score, guess: Score, metric: Metric) -> bool:
-    """The whole interval of the score lies on the better side of the guess; the score itself without an interval."""
+def _beats(outcome: Outcome, test: Score, guess: Score, metric: Metric) -> bool:
+    """The paired lead over the guess is above zero with its whole interval.
+
+    Without one, the whole interval of the score lies on the better side of the guess; without either, the score itself.
+    """
+    lead = outcome.over_guess
+    if lead is not None and isfinite(lead.low):
+        return lead.low > 0
     near = max((metric.sign * end for end in (test.low, test.high) if isfinite(end)), default=metric.sign * test.value)
     return not isfinite(guess.value) or not isfinite(near) or near < metric.sign * guess.value
 

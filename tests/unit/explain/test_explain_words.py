@@ -78,6 +78,16 @@ def test_a_guess_that_was_not_beaten_is_the_headline(test, metric, guess):
     assert first.startswith("No model was shown to predict price better than a guess")
 
 
+def test_a_paired_lead_says_more_than_two_intervals():
+    unsure, guess = Score(value=0.17, low=0.05, high=0.73), Score(value=0.66)
+    lead = Difference(mean=0.49, standard_error=0.14, low=0.21, high=0.77)
+    shown = summary(outcome(test=unsure, guess=guess, over_guess=lead), RMSE)[0]
+    assert not shown.startswith("No model was shown")
+    even = Difference(mean=0.49, standard_error=0.3, low=-0.1, high=1.08)
+    kept = summary(outcome(test=unsure, guess=guess, over_guess=even), RMSE)[0]
+    assert kept.startswith("No model was shown to predict price better than a guess")
+
+
 def test_the_default_that_stays():
     found = summary(outcome(is_default=True, winner="lightgbm, lr 0.1", decisions=(decision(errors=0.4),)), RMSE)
     assert found[0] == "The default, lightgbm, lr 0.1, stays: nothing that ran predicts price reliably better."
