@@ -16,7 +16,10 @@ from lanewise.statistics import (
 from lanewise.task import Task
 
 DRAWS = 1000
+"""Bootstrap draws of the paired lead over a guess."""
+
 NORMAL = 1.96
+"""Standard errors on either side of a 95% interval."""
 
 MEDIAN_METRICS = frozenset({"mae", "median_ae"})
 """Metrics of which the median, not the mean, is the best constant answer: beating less proves less."""
