@@ -1,7 +1,7 @@
 """What must hold for any rows: metrics, resampling and the rule of the race."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -85,6 +85,7 @@ def test_auc_of_the_opposite_ranking_is_the_complement(case):
 
 @settings(deadline=None, max_examples=60)
 @given(classified())
+@example((np.array([0, 1, 0]), np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]), np.array([1.0, 1.0, 1.2e-38])))
 def test_curves_rise_from_corner_to_corner(case):
     y, p, w = case
     roc = roc_curve(y, p[:, 1], w)

@@ -86,9 +86,8 @@ def roc_curve(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> Cu
     ``y [N]`` is 1 for positive, ``p [N]`` its probability. At most 200 points, chosen evenly
     along the curve. Empty where the rows hold one class only.
     """
-    target, called, found, cuts = _cumulated(y, p, weight)
-    missed = called - found
-    if not len(target) or found[-1] <= 0 or missed[-1] <= 0:
+    found, missed, cuts = _cumulated(y, p, weight)
+    if not len(cuts) or found[-1] <= 0 or missed[-1] <= 0:
         return _empty()
     return _thinned(missed / missed[-1], found / found[-1], cuts)
 
@@ -98,25 +97,32 @@ def pr_curve(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> Cur
 
     Arguments and thinning as in :func:`roc_curve`; empty without a positive row.
     """
-    target, called, found, cuts = _cumulated(y, p, weight)
-    if not len(target) or found[-1] <= 0:
+    found, missed, cuts = _cumulated(y, p, weight)
+    if not len(cuts) or found[-1] <= 0:
         return _empty()
+    called = found + missed
     kept = called > 0
     return _thinned(found[kept] / found[-1], found[kept] / called[kept], cuts[kept])
 
 
-def _cumulated(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, Array, Array, Array]:
+def _cumulated(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None) -> tuple[Array, Array, Array]:
+    """Weight of the positives and of the negatives at or above each cut, and the cuts; empty without a row.
+
+    Each is summed by itself: the difference of two sums would lose the light rows beside the heavy ones.
+    """
     score = np.asarray(p, dtype=np.float64)
     weights = checked_weight(weight, len(score))
     used = weights > 0
-    score, target, weights = score[used], np.asarray(y)[used] == 1, weights[used]
+    score, positive, weights = score[used], np.asarray(y)[used] == 1, weights[used]
     if not len(score):
-        return target, np.zeros(0), np.zeros(0), np.zeros(0)
+        return np.zeros(0), np.zeros(0), np.zeros(0)
     order = np.argsort(-score, kind="stable")
     ends = _group_ends(score[order])
-    called = np.append(0.0, np.cumsum(weights[order])[ends])
-    found = np.append(0.0, np.cumsum((weights * target)[order])[ends])
-    return target, called, found, np.append(np.inf, score[order][ends])
+
+    def cumulated(of: NDArray[np.bool_]) -> Array:
+        return np.append(0.0, np.cumsum((weights * of)[order])[ends])
+
+    return cumulated(positive), cumulated(~positive), np.append(np.inf, score[order][ends])
 
 
 def _thinned(x: Array, y: Array, cuts: Array) -> Curve:
