@@ -30,8 +30,9 @@ from lanewise.errors import (
 )
 
 if TYPE_CHECKING:
+    from lanewise.again import repeat, resume
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
-    from lanewise.experiment import Fit, fit, load, resume
+    from lanewise.experiment import Fit, fit, load
     from lanewise.solvers.constraints import Equality, Inequality
     from lanewise.solvers.minimizing import minimize
     from lanewise.solvers.solution import Solution
@@ -57,6 +58,7 @@ __all__ = [
     "fit",
     "load",
     "minimize",
+    "repeat",
     "resume",
     "tune",
 ]
@@ -72,7 +74,8 @@ _HOMES = {
     "fit": "lanewise.experiment",
     "load": "lanewise.experiment",
     "minimize": "lanewise.solvers.minimizing",
-    "resume": "lanewise.experiment",
+    "repeat": "lanewise.again",
+    "resume": "lanewise.again",
     "tune": "lanewise.tuning",
 }
 """Where the names are that load torch or scikit-learn, which take seconds."""

@@ -7,7 +7,7 @@ evaluation -> document, report and model. Each stage takes and returns a small f
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,20 @@ from lanewise.data.reading import read
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
-from lanewise.errors import DataError, Interrupted, LanewiseError, UsageError
+from lanewise.errors import DataError, UsageError
 from lanewise.explain import usage
 from lanewise.reporting.document import finite_or_null
-from lanewise.reporting.report import render
+from lanewise.reporting.report import render, reported
+from lanewise.runs.comparing import compared
+from lanewise.runs.executing import execute, remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.settings import FitSettings, checked
 from lanewise.stages import Silent, Watcher, train
-from lanewise.storage.durable import remove_leftovers, remove_tree, write_atomically
-from lanewise.storage.filesystem import explained
+from lanewise.storage.durable import write_atomically
 from lanewise.training.problem import Problem, Request, pose
-from lanewise.training.stopping import Stop, stop_on_signals
-from lanewise.training.worker_loop import FOLDER_PREFIX
+from lanewise.training.stopping import Stop
 
 KEPT_DATA = "data.parquet"
 """A table that was not read from a file, kept in the run's folder to resume from."""
@@ -156,30 +156,48 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
     """
     with RunStore.open(create=False) as store, store.get(reference).acquire():
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
-        _clean(run)
+        remove_remains(run)
         if run.status == "done":
             RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
-        wanted = checked(run.config["settings"])
-        kept = run.folder / KEPT_DATA
-        source = kept if kept.exists() else run.config["source"]
-        if source in (None, "-"):
-            message = f"run {run.id} was killed before its data were kept; start it anew"
+        problem, wanted = _begun(run)
+        return _execute(store, store.resume(run.id), problem, wanted, watcher or Silent())
+
+
+def repeat(reference: str, *, watcher: Watcher | None = None) -> Fit:
+    """Do a finished run again by its plan, as a run of its own; its document says whether it came out the same.
+
+    Raises ``UsageError`` where it is not done or its data are gone, ``DataError`` where they have changed.
+    """
+    with RunStore.open(create=False) as store:
+        original = store.get(reference)
+        if original.status != "done":
+            message = f"run {original.id} is {original.status}: only what is done can be repeated"
             raise UsageError(message)
-        dataset = _dataset(source)
-        if _fingerprint(dataset) != run.config["rows"]:
-            message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
-            raise DataError(message)
-        return _execute(store, store.resume(run.id), _problem(dataset, wanted), wanted, watcher or Silent())
+        problem, wanted = _begun(original)
+        config = {**original.config, "repeats": original.id}
+        run = store.create(command=f"lanewise repeat {original.id}", config=config)
+        with run.acquire():
+            kept = original.folder / KEPT_DATA
+            for file in (original.plan, *([kept] if kept.exists() else [])):
+                write_atomically(run.folder / file.name, file.read_bytes())
+            return _execute(store, run, problem, wanted, watcher or Silent())
 
 
-def _clean(run: Run) -> None:
-    """Remove what a killed process left in the run's folder."""
-    remove_leftovers(run.folder)
-    with explained("clean", run.folder):
-        for left in run.folder.glob(f"{FOLDER_PREFIX}*"):
-            remove_tree(left)
+def _begun(run: Run) -> tuple[Problem, FitSettings]:
+    """What a run was asked, of the table that it began with; raises ``UserError`` where that is gone or has changed."""
+    wanted = checked(run.config["settings"])
+    kept = run.folder / KEPT_DATA
+    source = kept if kept.exists() else run.config["source"]
+    if source in (None, "-"):
+        message = f"run {run.id} was killed before its data were kept; start it anew"
+        raise UsageError(message)
+    dataset = _dataset(source)
+    if _fingerprint(dataset) != run.config["rows"]:
+        message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
+        raise DataError(message)
+    return _problem(dataset, wanted), wanted
 
 
 def load(reference: str = "last") -> Fit:
@@ -190,6 +208,12 @@ def load(reference: str = "last") -> Fit:
     with RunStore.open(create=False) as store:
         run = store.get(reference)
     document = run.document
+    if run.config.get("kind") == "tune":
+        message = (
+            f"run {run.id} is a tune: its weights are for your own module, "
+            f"load_state_dict(safetensors.torch.load_file({str(run.model / 'model.safetensors')!r}))"
+        )
+        raise UsageError(message)
     if run.status != "done" or document is None:
         hint = f": {run.error}" if run.error else f"; go on with: lanewise.resume({run.id!r})"
         message = f"run {run.id} is {run.status} and has no model{hint}"
@@ -226,31 +250,12 @@ def _fingerprint(dataset: Dataset) -> str:
 
 def _execute(store: RunStore, run: Run, problem: Problem, settings: FitSettings, watcher: Watcher) -> Fit:
     """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended."""
-    with stop_on_signals() as stop:
-        try:
-            journal = RunJournal(
-                run.checkpoints,
-                passed_over=lambda key, why: _passed_over(store, run, key, why),
-            )
-            fitted = _stages(run, problem, settings, watcher=watcher, stop=stop, journal=journal)
-        except Interrupted:
-            store.interrupt(run.id)
-            message = f"stopped; go on with: lanewise resume {run.id}"
-            raise Interrupted(message) from None
-        except LanewiseError as error:
-            store.fail(run.id, str(error))
-            raise
-        except Exception as error:
-            store.fail(run.id, f"{type(error).__name__}: {error}")
-            raise
-        with stop.held():
-            store.finish(run.id, fitted.document)
-            journal.clear()
-        return fitted
 
+    def work(stop: Stop, journal: RunJournal) -> Fit:
+        fitted = _stages(run, problem, settings, watcher=watcher, stop=stop, journal=journal)
+        return replace(fitted, document=compared(store, run, fitted.document))
 
-def _passed_over(store: RunStore, run: Run, key: str, why: str) -> None:
-    store.record_event(run.id, "checkpoint_passed_over", {"team": key, "why": why})
+    return execute(store, run, work, document=lambda fitted: fitted.document)
 
 
 def _stages(
@@ -282,19 +287,8 @@ def _stages(
         seconds=time.monotonic() - started,
         before=before,
     )
-    document = _reported(run, finite_or_null(compose(stage)))
+    document = reported(finite_or_null(compose(stage)), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)
-
-
-def _reported(run: Run, document: dict[str, Any]) -> dict[str, Any]:
-    """The document, its report drawn; with a warning where it could not be: the model is sound all the same."""
-    try:
-        page = render(document)
-    except Exception as error:
-        said = f"the report could not be drawn ({type(error).__name__}: {error}); lanewise report tries again"
-        return {**document, "warnings": [*document["warnings"], said]}
-    write_atomically(run.report, page.encode())
-    return document
 
 
 def _problem(dataset: Dataset, settings: FitSettings) -> Problem:

@@ -1,7 +1,9 @@
-"""Runs fits in forked children, kills them with SIGKILL, resumes them, and prints what came out as JSON.
+"""Runs fits or tunes in forked children, kills them with SIGKILL, resumes them, and prints what came out as JSON.
 
 A script of its own: it loads torch once, so that every attempt costs only what it does, and it forks
 before any thread exists, so that every child is a fresh process as ``lanewise fit`` would be.
+
+Settings with a ``model`` are those of a tune.
 
     python resume_driver.py '{"folder": ..., "source": ..., "settings": {...}, "chains": [[KILL, ...], ...]}'
 
@@ -23,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import lanewise.training.race
-from lanewise.experiment import fit, resume
+from lanewise.again import resume
+from lanewise.experiment import fit
 from lanewise.runs.store import RunStore
 from lanewise.storage.lock import FileLock
+from lanewise.tuning.from_files import tune_files
 
 SAVE_EVERY_SECONDS = 0.05
 PATIENCE = 300.0
@@ -42,6 +46,8 @@ def child(home: Path, source: str, settings: dict[str, Any]) -> int:
         begun = (home / "runs.db").exists() and bool(runs(home))
         if begun:
             resume("last")
+        elif "model" in settings:
+            tune_files(command="", **settings)
         else:
             fit(source, **settings)
     except BaseException as error:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from lanewise import experiment
 from lanewise.cli.main import cli
+from lanewise.reporting import report
 
 
 def test_a_report_that_cannot_be_drawn_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +17,7 @@ def test_a_report_that_cannot_be_drawn_costs_no_model(tmp_path: Path, monkeypatc
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "render", broken)
+        patch.setattr(report, "render", broken)
         found = experiment.fit("example:iris", budget="20steps", models="linear", candidates=2, folds=3, seeds=1)
     assert any("the report could not be drawn (ZeroDivisionError" in warning for warning in found.document["warnings"])
     assert not found.report.exists()

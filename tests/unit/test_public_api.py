@@ -29,6 +29,7 @@ EXPORTED = [
     "fit",
     "load",
     "minimize",
+    "repeat",
     "resume",
     "tune",
 ]

@@ -162,12 +162,22 @@ def resume(run: str, *, as_json: bool, quiet: bool) -> None:
 
     RUN is an id, the beginning of one, or 'last'. The run ends in the same bits as if nothing had happened.
     """
+    from lanewise.again import resume as run_resume
     from lanewise.cli.screen import Screen
-    from lanewise.experiment import resume as run_resume
 
     with Screen(quiet=quiet) as screen:
-        fitted = run_resume(run, watcher=screen)
-    _finish(fitted, report=None, as_json=as_json)
+        found = run_resume(run, watcher=screen)
+    finish_any(found, as_json=as_json)
+
+
+def finish_any(found: Any, *, as_json: bool) -> None:
+    """Print the result of a run, whatever made it."""
+    if found.document.get("kind") == "tune":
+        from lanewise.cli.tune import finish
+
+        finish(found, as_json=as_json)
+    else:
+        _finish(found, report=None, as_json=as_json)
 
 
 def _finish(fitted: Any, *, report: Path | None, as_json: bool) -> None:

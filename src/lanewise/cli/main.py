@@ -14,6 +14,7 @@ from lanewise.cli.fit import fit, resume
 from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
 from lanewise.cli.options import Commands
+from lanewise.cli.repeat import repeat
 from lanewise.cli.runs import report, runs, show
 from lanewise.cli.solve import compare, minimize
 from lanewise.cli.tune import tune
@@ -50,7 +51,7 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    fit, tune, resume, predict, show, report, runs, export, minimize, compare, example, doctor, completion,
+    fit, tune, resume, repeat, predict, show, report, runs, export, minimize, compare, example, doctor, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -90,6 +90,10 @@ def finished(reference: str) -> "Run":
 
     with RunStore.open(create=False) as store:
         run = store.get(reference)
+    if run.config.get("kind") == "tune":
+        weights = run.model / "model.safetensors"
+        message = f"run {run.id} is a tune of your own model, which only your code can run; its weights: {weights}"
+        raise UsageError(message)
     if run.status == "done":
         return run
     if run.status == "running":

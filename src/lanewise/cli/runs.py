@@ -8,7 +8,7 @@ import click
 
 from lanewise.cli.completion import complete_runs
 from lanewise.cli.paths import copy_report
-from lanewise.cli.screen import columns, print_document, print_summary
+from lanewise.cli.screen import columns, print_document, print_summary, print_tuned
 
 if TYPE_CHECKING:
     from lanewise.runs.run import Run
@@ -43,7 +43,8 @@ def _document(run: "Run") -> Mapping[str, Any]:
 
 
 def _target(run: "Run", document: Mapping[str, Any]) -> str | None:
-    return document.get("target") or run.config.get("settings", {}).get("target")
+    settings = run.config.get("settings", {})
+    return document.get("target") or settings.get("target") or settings.get("model")
 
 
 def _row(run: "Run") -> dict[str, Any]:
@@ -57,8 +58,10 @@ def _row(run: "Run") -> dict[str, Any]:
 def _entry(run: "Run") -> dict[str, Any]:
     document = _document(run)
     metric = (document.get("metric") or {}).get("name")
+    scores = document.get("test") or document.get("validation") or {}
     return {
         "run": run.id,
+        "kind": run.config.get("kind", "fit"),
         "created": run.created,
         "status": run.status,
         "seconds": run.seconds,
@@ -67,7 +70,7 @@ def _entry(run: "Run") -> dict[str, Any]:
         "task": document.get("task"),
         "winner": (document.get("winner") or {}).get("label"),
         "metric": metric,
-        "score": ((document.get("test") or {}).get(metric) or {}).get("value"),
+        "score": (scores.get(metric) or {}).get("value"),
         "error": run.error,
     }
 
@@ -85,6 +88,8 @@ def show(run: str, *, as_json: bool) -> None:
         _refuse(found, "result")
     elif as_json:
         print_document(found.document)
+    elif found.document.get("kind") == "tune":
+        print_tuned(found.document, folder=found.folder)
     else:
         print_summary(found.document, report=found.report)
 

@@ -68,6 +68,14 @@ def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
     click.echo(text, nl=False, color=True)  # colour is decided above
 
 
+def print_tuned(document: Mapping[str, Any], *, folder: Path) -> None:
+    """The result of a tuning race, on stdout; ``folder`` is that of its run."""
+    warnings = [f"warning: {words}" for words in document["warnings"]]
+    rows = [("weights", folder / "model" / "model.safetensors"), ("report", folder / "report.html")]
+    lines = [*document["summary"], *warnings, *(f"{name}: {path}" for name, path in rows)]
+    click.echo("\n".join(map(clean, lines)))
+
+
 @final
 class Screen:
     """Follows a fit: a live line on a terminal, plain lines elsewhere."""

@@ -1,12 +1,17 @@
 """``lanewise tune``."""
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lanewise.cli.options import SectionedCommand, section
-from lanewise.cli.paths import check_output
+from lanewise.cli.paths import check_output, copy_report
+
+if TYPE_CHECKING:
+    from lanewise.tuning import TuneResult
 
 POLICIES = ("never", "halving")
 
@@ -59,41 +64,38 @@ def tune(
     """Race optimizers for your own PyTorch model.
 
     MODEL is FILE:NAME, such as mymodel.py:make_model, of a function that builds the torch.nn.Module. The
-    files that are named are run as Python.
+    files that are named are run as Python. The race is a run like a fit: see `lanewise show`, `resume`, `repeat`.
     """
     for path in (weights, report):
         if path is not None:
             check_output(path)
-    from lanewise.cli.screen import Screen, print_document
-    from lanewise.tuning import tune as run_tune
-    from lanewise.tuning.loading import data_of, loss_of, named
+    from lanewise.cli.screen import Screen
+    from lanewise.tuning.from_files import tune_files
 
-    train, valid = data_of(source)
     with Screen(quiet=quiet) as screen:
-        found = run_tune(
-            named(model),
-            train=train,
-            valid=valid,
-            loss=loss_of(loss, train),
-            candidates=_listed(candidates),
-            space=None if space is None else named(space),
+        found = tune_files(
+            command=shlex.join(["lanewise", *sys.argv[1:]]),
             watch=screen.pulse,
+            model=model,
+            data=source,
+            loss=loss,
+            candidates=candidates,
+            space=space,
             **settings,
         )
+    finish(found, weights=weights, report=report, as_json=as_json)
+
+
+def finish(found: "TuneResult", *, weights: Path | None = None, report: Path | None = None, as_json: bool) -> None:
+    """Write what was asked for, and print the result."""
+    from lanewise.cli.screen import print_document, print_tuned
+
+    assert found.folder is not None
     if weights is not None:
         found.save(weights)
     if report is not None:
-        found.report(report)
+        copy_report(found.folder / "report.html", report)
     if as_json:
         print_document(found.document)
     else:
-        click.echo("\n".join(found.words))
-
-
-def _listed(candidates: str | None) -> Any:
-    """A number, or the list that is named."""
-    if candidates is None or candidates.isdecimal():
-        return None if candidates is None else int(candidates)
-    from lanewise.tuning.loading import named
-
-    return named(candidates)
+        print_tuned(found.document, folder=found.folder)

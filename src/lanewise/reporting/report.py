@@ -1,8 +1,10 @@
 """The HTML report: one file that works offline, made from the run document."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from lanewise.errors import Interrupted
 from lanewise.reporting.clean import clean
 from lanewise.reporting.page import fill
 from lanewise.reporting.sections import (
@@ -19,6 +21,7 @@ from lanewise.reporting.sections import (
     sensitivity,
     threshold,
 )
+from lanewise.storage.durable import write_atomically
 
 Builder = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 
@@ -56,3 +59,16 @@ def render(document: Mapping[str, Any], *, title: str | None = None) -> str:
         head=headline.build(document),
         sections=sections,
     )
+
+
+def reported(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The document, its report drawn at ``path``; with a warning where that failed: the model is sound all the same."""
+    try:
+        page = render(document)
+    except Interrupted:
+        raise
+    except Exception as error:
+        said = f"the report could not be drawn ({type(error).__name__}: {error}); lanewise report tries again"
+        return {**document, "warnings": [*document["warnings"], said]}
+    write_atomically(path, page.encode())
+    return document

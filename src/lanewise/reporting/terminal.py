@@ -129,7 +129,7 @@ def _fill(text: str, wide: int) -> str:
 
 def _run(row: Mapping[str, Any]) -> tuple[str, ...]:
     measure = measure_of(row)
-    shown = estimate_of(measure, part(row, "test"))
+    shown = estimate_of(measure, part(row, "test") or part(row, "validation"))
     made = clean(row.get("created") or "")[:16].replace("T", " ")
     winner = part(row, "winner")
     return (

@@ -2,15 +2,17 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from lanewise.errors import Interrupted
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.blueprint import Blueprint, first_line
 from lanewise.training.data import TrainingData
+from lanewise.training.divisible import Divisible
 from lanewise.training.module_subject import BatchLoss, ModuleSubject
 from lanewise.training.plan import Lengths, chunk_width
 from lanewise.training.stack import Stack
@@ -35,7 +37,10 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModuleTeams:
-    """Forms the teams of a race over one :class:`Blueprint`; lanes of one batch size share stacks."""
+    """Forms the teams of a race over one :class:`Blueprint`; lanes of one batch size share stacks.
+
+    ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned.
+    """
 
     blueprint: Blueprint
     data: TrainingData
@@ -45,6 +50,7 @@ class ModuleTeams:
     ways: Mapping[int, Way]
     workers: int = 1
     stop: Callable[[], bool] = never
+    notes: list[str] = field(default_factory=list)
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         del phase
@@ -52,7 +58,7 @@ class ModuleTeams:
         for lane in lanes:
             groups.setdefault(batch_of(lane.candidate), []).append(lane)
         return [
-            self.stack(chunk, self.ways[batch], length=self.lengths.steps(batch))
+            self.team(chunk, self.ways[batch], length=self.lengths.steps(batch))
             for batch, group in groups.items()
             for chunk in self._chunks(group, self.ways[batch].width)
         ]
@@ -64,6 +70,10 @@ class ModuleTeams:
             count = max(count, min(self.workers, len(ordered)))
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
+
+    def team(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Divisible:
+        """One stack of ``lanes``, or several where memory does not suffice for one."""
+        return Divisible(lanes, lambda own: self.stack(own, way, length=length), length=length, tell=self.notes.append)
 
     def stack(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack:
         """One stack of ``lanes``, run that way."""
@@ -97,6 +107,8 @@ def choose_way(teams: ModuleTeams, batch: int) -> Way:
         way = Way(looped=looped, loss_looped=loss_looped, width=chunk_width(teams.blueprint.layout.width), words="")
         try:
             found = _tried(teams, batch, way)
+        except Interrupted:
+            raise
         except Exception as error:  # whatever vmap or the user's code raises there
             last = f"{type(error).__name__}: {first_line(error)}"
             continue

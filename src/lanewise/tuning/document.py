@@ -1,6 +1,6 @@
 """The run document of a tuning race, as the report reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,18 +26,26 @@ def document_of(
     valid: np.ndarray,
     train_rows: int,
     words: Sequence[str],
+    warnings: Sequence[str],
+    digests: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Race, leaderboard, learning rates and choices; ``valid`` names the validation rows among all ``[N]``."""
+    """Race, leaderboard, learning rates and choices; ``valid`` names the validation rows among all ``[N]``.
+
+    ``digests`` are checksums of the trained weights, by the id of the lane.
+    """
     by_id = {candidate.id: candidate for candidate in (*plan.candidates, *(own.candidate for own in result.confirmed))}
     winner = by_id[selection.winner]
     default = plan.candidates[0]
     judged = _on_rows(result, valid)
     confirmed = {own.candidate.id: own for own in judged.confirmed}
     made = decisions(judged, winner.id, y=np.zeros(len(valid)), metric=metric, seed=0, costs=plan.costs)
+    board = [_row(standing, confirmed[standing.id], winner, metric) for standing in selection.standings]
+    best = next(row for row in board if row["id"] == winner.id)
     return {
         "version": __version__,
         "target": winner.model,
         "summary": list(words),
+        "warnings": list(warnings),
         "metric": {"name": metric.name, "direction": metric.direction, "words": metric.words},
         "rows": {"train": train_rows},
         "candidates": len(plan.candidates),
@@ -45,11 +53,12 @@ def document_of(
         "seconds": sum(result.seconds.values()),
         "winner": _card(winner),
         "default": _card(default),
+        "validation": {metric.name: {"value": best["score"], "low": best["low"], "high": best["high"]}},
         "race": {
             "phases": [],
-            "curves": [_curve(trace, winner) for trace in result.traces],
+            "curves": [_curve(place, trace, winner, digests) for place, trace in enumerate(result.traces)],
             "sensitivity": [asdict(series) for series in sensitivity(result.traces, metric)],
-            "leaderboard": [_row(standing, confirmed[standing.id], winner, metric) for standing in selection.standings],
+            "leaderboard": board,
             "decisions": [asdict(decision) for decision in made],
         },
     }
@@ -78,9 +87,11 @@ def _status(candidate: Candidate, winner: Candidate, fate: str) -> str:
     return fate if fate in ("confirmed", "diverged") else "pruned"
 
 
-def _curve(trace: Trace, winner: Candidate) -> dict[str, Any]:
+def _curve(place: int, trace: Trace, winner: Candidate, digests: Mapping[str, str]) -> dict[str, Any]:
     candidate = trace.lane.candidate
     return {
+        "lane": place,
+        "phase": trace.phase,
         "candidate": candidate.id,
         "label": candidate.label,
         "optimizer": candidate.optimizer,
@@ -89,6 +100,7 @@ def _curve(trace: Trace, winner: Candidate) -> dict[str, Any]:
         "x": trace.fractions,
         "valid": trace.scores,
         "train": trace.train_losses,
+        "weights_sha256": digests.get(trace.lane.id) if trace.phase == "confirm" else None,
     }
 
 

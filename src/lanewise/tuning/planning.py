@@ -127,7 +127,7 @@ def _timed(wanted: Wanted, teams: ModuleTeams, batch: int, width: int) -> tuple[
     """Seconds of a step of one stack of ``width`` lanes, and of a look at one of them."""
     own = [candidate for candidate in wanted.candidates if batch_of(candidate) == batch]
     lanes = [Lane(candidate=own[place % len(own)], fold=0, seed=place // len(own)) for place in range(width)]
-    stack = teams.stack(lanes, teams.ways[batch], length=MEASURED_STEPS)
+    stack = teams.team(lanes, teams.ways[batch], length=MEASURED_STEPS)
     times = sorted(
         _seconds(lambda step=step: stack.advance(step / MEASURED_STEPS)) for step in range(1, MEASURED_STEPS + 1)
     )

@@ -47,6 +47,7 @@ class TuneResult:
 
     ``model`` is the winner as trained in the race, with the first seed; ``winner`` its candidate; ``selection`` the
     scores of all that were confirmed, with paired standard errors, and ``plan`` what was decided before training.
+    ``run`` and ``folder`` are the id and the folder of a race that was stored.
     """
 
     model: nn.Module
@@ -57,6 +58,9 @@ class TuneResult:
     batch_size: int
     words: tuple[str, ...]
     document: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+    run: str | None = None
+    folder: Path | None = None
 
     @property
     def settings(self) -> Mapping[str, Value]:

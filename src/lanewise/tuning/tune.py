@@ -2,6 +2,9 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,17 +16,20 @@ from lanewise.models.blueprint import Blueprint
 from lanewise.models.module import StackedModule
 from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
+from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
-from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
+from lanewise.training.module_teams import ModuleTeams, batch_of, choose_way
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.race import Pulse, Race, Result
-from lanewise.training.team import Team
+from lanewise.training.team import Team, never
 from lanewise.tuning.checking import Judge, check_first_batch, fitted_to, judge_of, training_data
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
+from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.planning import POLICIES, Wanted, plan_race
 from lanewise.tuning.proposing import drawn, listed
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.storing import Keeping, read_plan, stored, write_plan
 
 CANDIDATES = 16
 MOST_WORKERS = 8
@@ -47,6 +53,8 @@ def tune(
     seed: int = 0,
     workers: int | None = None,
     watch: Callable[[Pulse], None] | None = None,
+    home: str | Path | None = None,
+    name: str | None = None,
 ) -> TuneResult:
     """Race optimizers, learning rates, schedules and batch sizes for a module, and keep what trains it best.
 
@@ -72,14 +80,19 @@ def tune(
         seed: of the points that are drawn from the space.
         workers: threads.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
+        home: folder of a run store, such as ``".lanewise"``, where the race is recorded and leaves checkpoints; None:
+            nothing is stored.
+        name: of the stored run. The same call again goes on with a run of that name that was stopped or killed, and
+            ends in the same bits.
 
     Returns:
         the trained module and the settings that won, see :class:`TuneResult`.
 
     Raises:
         UsageError: a setting, the module, the loss or the budget cannot be used.
-        DataError: train or valid cannot be used.
+        DataError: train or valid cannot be used, or are not those that the run of that name began with.
         TrainingError: every candidate diverged.
+        Interrupted: Ctrl-C or SIGTERM, where the race is stored; what it had is kept.
 
     >>> import torch
     >>> X = torch.randn(96, 3, generator=torch.Generator().manual_seed(0))
@@ -92,6 +105,82 @@ def tune(
     >>> found.settings["lr"]
     0.1
     """
+    posed = pose(
+        make_model,
+        train=train,
+        valid=valid,
+        loss=loss,
+        budget=budget,
+        candidates=candidates,
+        space=space,
+        policy=policy,
+        seeds=seeds,
+        batch_size=batch_size,
+        metric=metric,
+        seed=seed,
+        workers=workers,
+    )
+    if home is not None:
+        return stored(
+            partial(race, posed, watch),
+            home=Path(home),
+            name=name,
+            settings=posed.settings,
+            fingerprint=posed.fingerprint,
+        )
+    if name is not None:
+        message = f"name={name!r} is that of a stored run; give home too, the folder to store it in"
+        raise UsageError(message)
+    return race(posed, watch, Keeping())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Posed:
+    """A question that can be raced: all that was given, checked, and the candidates."""
+
+    blueprint: Blueprint
+    data: TrainingData
+    loss: Callable[[Tensor, Tensor], Tensor]
+    judge: Judge
+    wanted: Wanted
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a stored race must find again to go on."""
+        return fingerprint(self.blueprint, self.data, self.loss, seed=self.wanted.seeds[0])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is asked, as far as it is no data: another answer to any of these is another race."""
+        own = self.wanted
+        return {
+            "model": own.candidates[0].model,
+            "metric": self.judge.metric.name,
+            "policy": own.policy,
+            "seeds": list(own.seeds),
+            "steps": own.steps,
+            "seconds": own.seconds,
+            "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
+        }
+
+
+def pose(
+    make_model: Callable[[], nn.Module],
+    *,
+    train: tuple[Any, Any],
+    valid: tuple[Any, Any],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    budget: str = "60s",
+    candidates: int | Sequence[Mapping[str, Any]] | None = None,
+    space: Mapping[str, Any] | None = None,
+    policy: str = "halving",
+    seeds: int | Sequence[int] = 1,
+    batch_size: int | None = None,
+    metric: Metric | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Posed:
+    """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained."""
     judge = judge_of(metric)
     data = training_data(train, valid)
     entrants = _entrants(
@@ -102,10 +191,35 @@ def tune(
     blueprint = Blueprint.of(make_model, data.folds[0].dense[:first])
     data = fitted_to(data, blueprint.dtype)
     check_first_batch(blueprint, data, loss, judge, batch_size=first)
-    teams = _teams(blueprint, data, loss, judge, wanted)
-    plan = plan_race(wanted, teams)
-    lengthened = ModuleTeams(**{**vars(teams), "lengths": plan.lengths})
-    return _run(plan, lengthened, judge, POLICIES[policy], watch)
+    return Posed(blueprint=blueprint, data=data, loss=loss, judge=judge, wanted=wanted)
+
+
+def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) -> TuneResult:
+    """Plan, unless there is a plan, and race by it."""
+    teams = teams_of(posed, stop=keeping.stop)
+    if keeping.plan_file is not None and keeping.plan_file.exists():
+        plan, ways = read_plan(keeping.plan_file)
+    else:
+        ways = {batch: choose_way(teams, batch) for batch in dict.fromkeys(map(batch_of, posed.wanted.candidates))}
+        plan = plan_race(posed.wanted, replace(teams, ways=ways))
+        if keeping.plan_file is not None:
+            write_plan(keeping.plan_file, plan, ways)
+    teams = replace(teams, ways=ways, lengths=plan.lengths, workers=plan.workers)
+    return _run(posed, plan, teams, watch, keeping)
+
+
+def teams_of(posed: Posed, *, stop: Callable[[], bool] = never) -> ModuleTeams:
+    """Forms the lanes of the question; how long they are and how they are run is yet to be planned."""
+    return ModuleTeams(
+        blueprint=posed.blueprint,
+        data=posed.data,
+        loss=posed.loss,
+        score=posed.judge.score,
+        lengths=Lengths(rows_seen=1),
+        ways={},
+        workers=posed.wanted.workers,
+        stop=stop,
+    )
 
 
 def _entrants(
@@ -161,35 +275,25 @@ def _wanted(
     return Wanted(candidates=entrants, policy=policy, seeds=own, workers=threads, steps=steps, seconds=seconds)
 
 
-def _teams(blueprint: Blueprint, data: Any, loss: Any, judge: Judge, wanted: Wanted) -> ModuleTeams:
-    ways: dict[int, Way] = {}
-    teams = ModuleTeams(
-        blueprint=blueprint,
-        data=data,
-        loss=loss,
-        score=judge.score,
-        lengths=Lengths(rows_seen=1),
-        ways=ways,
-        workers=wanted.workers,
-    )
-    for batch in dict.fromkeys(map(batch_of, wanted.candidates)):
-        ways[batch] = choose_way(teams, batch)
-    return teams
-
-
 def _run(
-    plan: Plan, teams: ModuleTeams, judge: Judge, policy: Any, watch: Callable[[Pulse], None] | None
+    posed: Posed, plan: Plan, teams: ModuleTeams, watch: Callable[[Pulse], None] | None, keeping: Keeping
 ) -> TuneResult:
+    judge, policy = posed.judge, POLICIES[posed.wanted.policy]
     kept: dict[str, Fitted] = {}
+    digests: dict[str, str] = {}
 
     def keep(ended: Sequence[Team]) -> None:
         for team in ended:
             lost = team.lost()
             for lane in team.lanes:
-                if lane.seed == plan.seeds[0] and lane.id not in lost:
-                    kept[lane.candidate.id] = team.export(lane.id)
+                if lane.id in lost:
+                    continue
+                fitted = team.export(lane.id)
+                digests[lane.id] = digest(fitted.tensors or {})
+                if lane.seed == plan.seeds[0]:
+                    kept[lane.candidate.id] = fitted
 
-    race = Race(
+    own = Race(
         plan=plan,
         builder=teams,
         policy=policy,
@@ -197,15 +301,18 @@ def _run(
         y=np.zeros(teams.data.rows),
         weight=None,
         watch=watch or (lambda pulse: None),
+        journal=keeping.journal,
         ended=keep,
     )
-    result = race.run()
+    with keeping.stop.polled():
+        result = own.run()
     valid = teams.data.folds[0].valid.numpy()
     selection = _selected(plan, result, judge, valid)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     tensors = kept[won.id].tensors
     assert tensors is not None
     words = _words(plan, selection, won, judge)
+    warnings = tuple(dict.fromkeys(teams.notes))
     document = document_of(
         plan=plan,
         result=result,
@@ -214,6 +321,8 @@ def _run(
         valid=valid,
         train_rows=len(teams.data.folds[0].train),
         words=words,
+        warnings=warnings,
+        digests=digests,
     )
     return TuneResult(
         model=StackedModule(teams.blueprint).solo(tensors).eval(),
@@ -223,6 +332,7 @@ def _run(
         race=result,
         batch_size=batch_of(won),
         words=words,
+        warnings=warnings,
         document=document,
     )
 

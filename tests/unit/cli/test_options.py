@@ -18,6 +18,7 @@ OPTIONS = {
     "tune": "--data --loss --metric --budget --candidates --space --policy --seeds --batch-size --seed --workers "
     "--weights --report --json --quiet",
     "resume": "--json --quiet",
+    "repeat": "--lane --json --quiet",
     "predict": "--output",
     "show": "--json",
     "report": "--output --open",
@@ -34,6 +35,7 @@ ARGUMENTS = {
     "fit": ["source"],
     "tune": ["model"],
     "resume": ["run"],
+    "repeat": ["run"],
     "predict": ["run", "source"],
     "show": ["run"],
     "report": ["run"],
@@ -49,8 +51,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "minimize", "compare", "example",
-        "doctor", "completion",
+        "fit", "tune", "resume", "repeat", "predict", "show", "report", "runs", "export", "minimize", "compare",
+        "example", "doctor", "completion",
     ]  # fmt: skip
 
 

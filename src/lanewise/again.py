@@ -1,0 +1,67 @@
+"""Go on with a run, or do it again, whatever made it: ``fit`` or ``tune``."""
+
+from typing import TYPE_CHECKING
+
+from lanewise.errors import UsageError
+from lanewise.runs.store import RunStore
+from lanewise.stages import Silent, Watcher
+
+if TYPE_CHECKING:
+    from lanewise.experiment import Fit
+    from lanewise.tuning import TuneResult
+    from lanewise.tuning.lane_alone import LaneAlone
+
+TUNE = "tune"
+
+
+def resume(reference: str, *, watcher: Watcher | None = None) -> "Fit | TuneResult":
+    """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
+
+    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone,
+    ``DataError`` where the data have changed, or a file that they come from.
+    """
+    watcher = watcher or Silent()
+    if _is_tune(reference):
+        from lanewise.tuning import from_files
+
+        return from_files.resume(reference, watch=watcher.pulse)
+    from lanewise import experiment
+
+    return experiment.resume(reference, watcher=watcher)
+
+
+def repeat(reference: str = "last", *, watcher: Watcher | None = None) -> "Fit | TuneResult":
+    """Do a finished run again by its plan, as a run of its own.
+
+    ``document["repeats"]`` of the result says whether every decision, score and weight is the ``same``, and which
+    ``differences`` there are. Nothing is measured again: a budget in seconds was turned into a plan once.
+
+    Raises ``UsageError`` where the run is not done or what it needs is gone, ``DataError`` where that has changed.
+    """
+    watcher = watcher or Silent()
+    if _is_tune(reference):
+        from lanewise.tuning import from_files
+
+        return from_files.repeat(reference, watch=watcher.pulse)
+    from lanewise import experiment
+
+    return experiment.repeat(reference, watcher=watcher)
+
+
+def repeat_lane(reference: str, lane: int) -> "LaneAlone":
+    """Train one lane of a finished ``tune`` alone and compare it with what it was in the race.
+
+    ``lane`` counts ``race.curves`` of the run's document from 0. Raises ``UsageError`` where there is no such lane, or
+    the run is a ``fit``, and as :func:`repeat`.
+    """
+    if not _is_tune(reference):
+        message = f"run {reference} is not a tune: single lanes of a fit cannot be repeated; repeat the run"
+        raise UsageError(message)
+    from lanewise.tuning import from_files
+
+    return from_files.repeat_lane(reference, lane)
+
+
+def _is_tune(reference: str) -> bool:
+    with RunStore.open(create=False) as store:
+        return store.get(reference).config.get("kind") == TUNE

@@ -1,0 +1,54 @@
+"""Work on a recorded run: it can be stopped and gone on with, and however it ends, the store says so."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from lanewise.errors import Interrupted, LanewiseError
+from lanewise.runs.journal import RunJournal
+from lanewise.runs.run import Run
+from lanewise.runs.store import RunStore
+from lanewise.storage.durable import remove_leftovers, remove_tree
+from lanewise.storage.filesystem import explained
+from lanewise.training.stopping import Stop, stop_on_signals
+from lanewise.training.worker_loop import FOLDER_PREFIX
+
+T = TypeVar("T")
+
+
+def execute(
+    store: RunStore, run: Run, work: Callable[[Stop, RunJournal], T], *, document: Callable[[T], Mapping[str, Any]]
+) -> T:
+    """Do the work of ``run``, whose lock the caller holds, and record its end: ``document`` describes the result.
+
+    Raises what the work raises; ``Interrupted`` with the command that goes on where somebody stopped it.
+    """
+
+    def passed_over(key: str, why: str) -> None:
+        store.record_event(run.id, "checkpoint_passed_over", {"team": key, "why": why})
+
+    with stop_on_signals() as stop:
+        try:
+            journal = RunJournal(run.checkpoints, passed_over=passed_over)
+            result = work(stop, journal)
+        except Interrupted:
+            store.interrupt(run.id)
+            message = f"stopped; go on with: lanewise resume {run.id}"
+            raise Interrupted(message) from None
+        except LanewiseError as error:
+            store.fail(run.id, str(error))
+            raise
+        except Exception as error:
+            store.fail(run.id, f"{type(error).__name__}: {error}")
+            raise
+        with stop.held():
+            store.finish(run.id, document(result))
+            journal.clear()
+        return result
+
+
+def remove_remains(run: Run) -> None:
+    """Remove what a killed process left in the run's folder; checkpoints stay."""
+    remove_leftovers(run.folder)
+    with explained("clean", run.folder):
+        for left in run.folder.glob(f"{FOLDER_PREFIX}*"):
+            remove_tree(left)

@@ -1,0 +1,136 @@
+"""Tuning races over objects that files name, ``mymodel.py:make_model``: stored, gone on with, repeated."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lanewise.errors import UsageError
+from lanewise.runs.executing import remove_remains
+from lanewise.runs.journal import RunJournal
+from lanewise.runs.run import Run
+from lanewise.runs.store import RunStore
+from lanewise.training.race import Pulse
+from lanewise.tuning.fingerprint import check_files, file_digests
+from lanewise.tuning.lane_alone import LaneAlone, train_alone
+from lanewise.tuning.loading import data_of, loss_of, named
+from lanewise.tuning.result import TuneResult
+from lanewise.tuning.storing import begin, check_unchanged, go_on
+from lanewise.tuning.tune import Posed, pose, race
+
+Watch = Callable[[Pulse], None] | None
+
+NAMED = ("model", "data", "loss", "candidates", "space")
+"""Settings that may name an object of a file."""
+
+
+def tune_files(*, command: str, watch: Watch = None, **settings: Any) -> TuneResult:
+    """Race as :func:`lanewise.tune` does, as a run of the nearest ``.lanewise`` folder.
+
+    ``settings`` are its arguments, as text: ``model`` and ``data`` are ``FILE:NAME``, ``loss`` is a name or that,
+    ``candidates`` a number or that. Raises as it does, and ``Interrupted`` on Ctrl-C or SIGTERM.
+    """
+    lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
+    posed = _posed(settings)
+    config = {
+        "source": lasting["model"],
+        "settings": lasting,
+        "files": file_digests(value for name in NAMED if _is_reference(value := lasting.get(name))),
+        "fingerprint": posed.fingerprint,
+    }
+    with RunStore.open() as store:
+        return begin(store, partial(race, posed, watch), command=command, config=config)
+
+
+def resume(reference: str, *, watch: Watch = None) -> TuneResult:
+    """Go on with a race that was stopped or killed; it ends in the same bits as if it had not been.
+
+    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, ``DataError`` where a
+    file, the data, the module or the loss is not what it was.
+    """
+    with RunStore.open(create=False) as store, store.get(reference).acquire():
+        run = store.get(reference)  # again: until the lock was ours another process may have finished it
+        remove_remains(run)
+        if run.status == "done":
+            RunJournal(run.checkpoints).clear()
+            message = f"run {run.id} is done; there is nothing to resume"
+            raise UsageError(message)
+        return go_on(store, run, partial(race, _begun(run), watch))
+
+
+def repeat(reference: str, *, watch: Watch = None) -> TuneResult:
+    """Do a finished race again by its plan, as a run of its own; its document says whether it came out the same.
+
+    Raises ``UsageError`` where it is not finished, and as :func:`resume`.
+    """
+    with _finished(reference) as (store, run):
+        posed = _begun(run)
+        config = {**run.config, "repeats": run.id}
+        command = f"lanewise repeat {run.id}"
+        return begin(store, partial(race, posed, watch), command=command, config=config, plan=run.plan)
+
+
+def repeat_lane(reference: str, lane: int) -> LaneAlone:
+    """Train one lane of a finished race alone and compare; raises as :func:`repeat`, or where there is no such lane."""
+    with _finished(reference) as (_, run):
+        return train_alone(run, _begun(run), lane)
+
+
+@contextmanager
+def _finished(reference: str) -> Iterator[tuple[RunStore, Run]]:
+    with RunStore.open(create=False) as store:
+        run = store.get(reference)
+        if run.status != "done":
+            message = f"run {run.id} is {run.status}: only what is done can be repeated"
+            hint = f"; go on with: lanewise resume {run.id}" if run.status == "interrupted" else ""
+            raise UsageError(message + hint)
+        yield store, run
+
+
+def _begun(run: Run) -> Posed:
+    """The question of a run, from the files that it was asked with; they must be as they were."""
+    if run.config.get("source") is None:
+        name = run.config.get("name")
+        again = f"the same arguments and name={name!r}" if name else "the same arguments, which starts anew"
+        message = f"run {run.id} was started from Python, with objects in memory; call lanewise.tune again with {again}"
+        raise UsageError(message)
+    check_files(run.config["files"], run=run.id)
+    posed = _posed(run.config["settings"])
+    check_unchanged(run, posed.fingerprint)
+    return posed
+
+
+def _posed(settings: Mapping[str, Any]) -> Posed:
+    given = dict(settings)
+    model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
+    candidates, space = given.pop("candidates", None), given.pop("space", None)
+    train, valid = data_of(source)
+    return pose(
+        named(model),
+        train=train,
+        valid=valid,
+        loss=loss_of(loss, train),
+        candidates=_listed(candidates),
+        space=None if space is None else named(space),
+        **given,
+    )
+
+
+def _listed(candidates: str | None) -> Any:
+    """A number, or the list that is named."""
+    if candidates is None or candidates.isdecimal():
+        return None if candidates is None else int(candidates)
+    return named(candidates)
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and ":" in value
+
+
+def _lasting(reference: str | None) -> str | None:
+    """The reference as it is good in any working directory."""
+    if reference is None or not _is_reference(reference):
+        return reference
+    file, _, name = reference.rpartition(":")
+    return f"{Path(file).absolute()}:{name}"

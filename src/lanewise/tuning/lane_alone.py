@@ -1,0 +1,121 @@
+"""One lane of a finished race, trained again without company: does it come out as it did among the others?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lanewise.errors import UsageError
+from lanewise.lanes.roster import Lane
+from lanewise.runs.run import Run
+from lanewise.storage.durable import load_json
+from lanewise.training.judging import Judge
+from lanewise.training.module_teams import ModuleTeams, batch_of
+from lanewise.training.plan import candidate_of
+from lanewise.training.side_by_side import threads_per_product
+from lanewise.training.team import Team
+from lanewise.tuning.fingerprint import digest
+from lanewise.tuning.storing import LANES, read_plan
+from lanewise.tuning.tune import Posed, teams_of
+
+ALLOWED = {torch.float64: 1e-8, torch.float32: 1e-3}
+"""By how much, relative to the larger of 1 and the score, a lane alone may be off: sums of a batched product round
+otherwise than those of a single one, and training carries that on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneAlone:
+    """What came of training one lane alone.
+
+    ``difference`` is the largest between scores and training losses, now and in the race, over all ``looks``, relative
+    to the larger of 1 and the value; ``allowed`` what rounding may do. ``bits`` says that the trained weights have the
+    checksum that they had in the race, None where none was kept (a lane that was dropped).
+    """
+
+    run: str
+    lane: int
+    label: str
+    looks: int
+    difference: float
+    allowed: float
+    bits: bool | None
+
+    @property
+    def same(self) -> bool:
+        """Whether the lane came out as in the race, up to rounding."""
+        return self.difference <= self.allowed
+
+    @property
+    def words(self) -> str:
+        """The verdict in a sentence.
+
+        >>> LaneAlone(run="k3f9", lane=3, label="sgd", looks=9, difference=2e-7, allowed=1e-3, bits=False).words
+        'lane 3 of run k3f9 (sgd) is the same alone: 9 looks, off by at most 2e-07, and 0.001 is allowed'
+        """
+        who = f"lane {self.lane} of run {self.run} ({self.label})"
+        if self.same and self.difference == 0 and self.bits is not False:
+            kept = ", and so are the trained weights" if self.bits else ""
+            return f"{who} is the same alone, bit for bit: the scores and losses of {self.looks} looks{kept}"
+        verdict = "is the same alone" if self.same else "is NOT the same alone"
+        allowed = f"off by at most {self.difference:.2g}, and {self.allowed:g} is allowed"
+        return f"{who} {verdict}: {self.looks} looks, {allowed}"
+
+
+def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
+    """Train the lane of that number, as ``race.curves`` of the run's document counts them, by the plan of the run.
+
+    Raises ``UsageError`` where there is no such lane, or it was lost before its first look.
+    """
+    record = _record(run, lane)
+    own = Lane(candidate=candidate_of(record["candidate"]), fold=record["fold"], seed=record["seed"])
+    plan, ways = read_plan(run.plan)
+    batch = batch_of(own.candidate)
+    teams = ModuleTeams(**{**vars(teams_of(posed)), "ways": ways, "lengths": plan.lengths})
+    team = teams.stack([own], ways[batch], length=plan.lengths.steps(batch))
+    judge = Judge(metric=posed.judge.metric, y=np.zeros(posed.data.rows), weight=None, data=posed.data)
+    with threads_per_product(1):
+        seen = _looks(team, record["fractions"], judge)
+    before = np.array([record["scores"], record["train_losses"]], dtype=float)  # null is NaN there
+    return LaneAlone(
+        run=run.id,
+        lane=lane,
+        label=own.candidate.label,
+        looks=len(record["fractions"]),
+        difference=_difference(seen, before),
+        allowed=ALLOWED.get(posed.blueprint.dtype, ALLOWED[torch.float32]),
+        bits=_same_bits(team, own, record["weights_sha256"]),
+    )
+
+
+def _record(run: Run, lane: int) -> Mapping[str, Any]:
+    lanes = load_json(run.folder / LANES)["lanes"]
+    if not 0 <= lane < len(lanes):
+        message = f"run {run.id} has lanes 0 to {len(lanes) - 1}, got {lane}; its document counts them in race.curves"
+        raise UsageError(message)
+    if not lanes[lane]["fractions"]:
+        message = f"lane {lane} of run {run.id} was lost before its first look: there is nothing to compare with"
+        raise UsageError(message)
+    return lanes[lane]
+
+
+def _looks(team: Team, fractions: list[float], judge: Judge) -> np.ndarray:
+    """Scores and training losses ``[2, looks]``; NaN where the lane is lost."""
+    found = np.full((2, len(fractions)), np.nan)
+    for place, fraction in enumerate(fractions):
+        team.advance(fraction)
+        for item in team.evidence():
+            found[:, place] = judge.loss(item) * judge.metric.sign, item.train_loss
+    return found
+
+
+def _difference(now: np.ndarray, before: np.ndarray) -> float:
+    if (np.isfinite(now) != np.isfinite(before)).any():
+        return float("inf")
+    gaps = np.abs(now - before) / np.maximum(1.0, np.abs(before))
+    return float(np.nanmax(gaps, initial=0.0))
+
+
+def _same_bits(team: Team, lane: Lane, known: str | None) -> bool | None:
+    return None if known is None else digest(team.export(lane.id).tensors or {}) == known

@@ -1,0 +1,78 @@
+"""A tune that is killed with SIGKILL, anywhere and several times, ends in the same bits as one that is not."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lanewise.runs.comparing import differences
+
+HERE = Path(__file__).parent
+RANDOM_KILLS = int(os.environ.get("LANEWISE_KILLS", "0"))
+FILE = HERE / "tuned_module.py"
+SETTINGS = {
+    "model": f"{FILE}:make_model",
+    "data": f"{FILE}:data",
+    "loss": None,
+    "candidates": f"{FILE}:candidates",
+    "budget": "300steps",
+    "seeds": 2,
+    "workers": 2,
+}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
+
+
+def drive(folder: Path, **task: Any) -> dict[str, Any]:
+    """What the driver found; see there for the task."""
+    task = {"folder": str(folder), "source": "", "settings": SETTINGS, **task}
+    command = [sys.executable, str(HERE / "resume_driver.py"), json.dumps(task)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def assert_lost_nothing(found: dict[str, Any]) -> None:
+    reference = found["reference"]
+    assert reference["status"] == "done"
+    for ended in found["chains"]:
+        assert (ended["status"], ended["left"]) == ("done", [])
+        assert ended["document"]["model_sha256"] == reference["document"]["model_sha256"]
+        assert list(differences(ended["document"], reference["document"])) == []
+
+
+@pytest.mark.slow
+def test_killed_in_every_phase_and_while_writing(tmp_path: Path) -> None:
+    kills = [
+        {"seen": "plan.json", "after": 0.0},
+        {"seen": "checkpoints/screen-*/.step-*.part", "after": 0.0},
+        {"seen": "checkpoints/screen-*/step-*", "after": 0.05},
+        {"seen": "checkpoints/confirm-*/step-*", "after": 0.02},
+        {"seen": "model*", "after": 0.0},
+    ]
+    found = drive(tmp_path, chains=[kills])
+    assert_lost_nothing(found)
+    assert {"planned", "screen", "confirm"} <= set(found["chains"][0]["killed"])
+
+
+@pytest.mark.slow
+def test_budget_in_time_is_planned_once(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "budget": "3s", "candidates": "4"}
+    kills = [{"random": 1}, {"seen": "checkpoints/*/step-*", "after": 0.1}]
+    assert_lost_nothing(drive(tmp_path, settings=settings, chains=[kills], planned=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(RANDOM_KILLS == 0, reason="LANEWISE_KILLS says how many random moments to kill at, 4 to a run")
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    chains = [[{"random": 4 * run + kill} for kill in range(4)] for run in range((RANDOM_KILLS + 3) // 4)]
+    found = drive(tmp_path, chains=chains)
+    stages = Counter(stage for ended in found["chains"] for stage in ended["killed"])
+    print(f"{stages.total()} kills: {dict(stages)}")
+    assert_lost_nothing(found)
+    assert stages.total() >= 2 * len(chains)

@@ -1,0 +1,219 @@
+"""``lanewise tune`` as a run: listed, shown, gone on with, repeated."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import lanewise
+from lanewise.cli.main import cli
+from lanewise.errors import DataError, Interrupted, UsageError
+from lanewise.runs.comparing import differences
+from lanewise.runs.store import RunStore
+from lanewise.storage.strict_json import dump_json, load_json
+from lanewise.tuning import from_files
+
+FILE = """
+import torch
+
+X = torch.randn(160, 3, generator=torch.Generator().manual_seed(0))
+y = (X[:, 0] + X[:, 1] > 0).long()
+candidates = [
+    {"optimizer": "sgd", "lr": 1e-3}, {"optimizer": "sgd", "lr": 0.5}, {"optimizer": "adamw", "lr": 1e12},
+    {"optimizer": "adamw", "lr": 0.05}, {"optimizer": "adamw", "lr": 1e-4},
+]
+
+def make_model():
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+
+def exact():
+    return make_model().double()
+
+def data():
+    return (X[:100], y[:100]), (X[100:], y[100:])
+"""
+USUAL = ("mine.py:make_model", "--data", "mine.py:data", "--budget", "60steps", "--candidates", "mine.py:candidates")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write(tmp_path / "mine.py", FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    """A file of the user's, as a new process would find it."""
+    path.write_text(text)
+    sys.modules.pop(f"lanewise_user_{path.resolve()}", None)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+def document_of(reference: str = "last") -> dict[str, Any]:
+    return json.loads(run("show", reference, "--json").output)
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, look: int, *arguments: str) -> str:
+    """The id of the race that the command does, killed at that look."""
+    looks = iter(range(1, look + 1))
+
+    def watch(own: Any, pulse: Any) -> None:
+        if next(looks) == look:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lanewise.cli.screen.Screen.pulse", watch)
+        with pytest.raises(Interrupted):
+            run(*arguments)
+    with RunStore.open() as store:
+        return store.get("last").id
+
+
+def test_a_race_is_listed_shown_and_reported(folder: Path) -> None:
+    said = run("tune", *USUAL, "--quiet").output
+    name = document_of()["run"]
+    lines = said.splitlines()
+    assert lines[0].startswith(("sgd wins", "adamw wins"))
+    assert lines[-2:] == [
+        f"weights: {folder}/home/runs/{name}/model/model.safetensors",
+        f"report: {folder}/home/runs/{name}/report.html",
+    ]
+    assert run("show", name).output == said
+    assert run("report", name).output.strip() == lines[-1].removeprefix("report: ")
+    (row,) = json.loads(run("runs", "--json").output)["runs"]
+    assert (row["run"], row["kind"], row["target"], row["status"]) == (name, "tune", "make_model", "done")
+    assert row["score"] == document_of()["race"]["leaderboard"][0]["score"]
+    assert row["source"] == f"{folder}/mine.py:make_model"
+    assert f"{row['score']:.2g}"[:4] in run("runs").output
+    with pytest.raises(UsageError, match="is a tune of your own model, which only your code can run; its weights: "):
+        run("predict", name, "rows.csv")
+    with pytest.raises(UsageError, match="is a tune: its weights are for your own module"):
+        lanewise.load(name)
+
+
+@pytest.mark.usefixtures("folder")
+def test_it_goes_on_and_repeats_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("tune", *USUAL, "--quiet")
+    whole = document_of()
+    name = stopped(monkeypatch, 4, "tune", *USUAL)
+    with pytest.raises(UsageError, match=f"run {name} is interrupted: only what is done can be repeated; go on with"):
+        run("repeat", name)
+    with pytest.raises(UsageError, match="is interrupted and has no result; go on with: lanewise resume"):
+        run("show", name)
+    assert json.loads(run("resume", "--json", "--quiet").output)["run"] == name
+    assert list(differences(document_of(name), whole)) == []
+    with pytest.raises(UsageError, match="is done; there is nothing to resume"):
+        lanewise.resume(name)
+    said = run("repeat", name, "--quiet")
+    assert said.exit_code == 0
+    assert f"the same as run {name}: every decision" in said.output
+    again = document_of()
+    assert again["repeats"] == {"run": name, "same": True, "differences": []}
+    assert again["model_sha256"] == whole["model_sha256"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_race_in_seconds_is_repeated_by_its_plan_even_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = (*USUAL[:3], "--budget", "2s", "--candidates", "2", "--quiet")
+    run("tune", *timed)
+    name = document_of()["run"]
+    stopped(monkeypatch, 3, "repeat", name)
+    assert lanewise.resume("last").document["repeats"] == {"run": name, "same": True, "differences": []}
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_comes_out_otherwise_is_told() -> None:
+    run("tune", *USUAL, "--quiet")
+    with RunStore.open() as store:
+        first = store.get("last")
+        document = dict(first.document or {})
+        document["model_sha256"] = "0" * 64
+        store.finish(first.id, document)
+    said = run("repeat", "--quiet")
+    assert said.exit_code == 1
+    assert f"not the same as run {first.id}: model_sha256 differ" in said.output
+
+
+@pytest.mark.usefixtures("folder")
+def test_every_lane_alone_comes_out_the_same() -> None:
+    run("tune", "mine.py:exact", *USUAL[1:], "--seeds", "2", "--quiet")
+    curves = document_of()["race"]["curves"]
+    assert {curve["phase"] for curve in curves} >= {"confirm"}
+    compared = 0
+    for curve in curves:
+        if not curve["x"]:
+            continue
+        said = run("repeat", "--lane", str(curve["lane"]), "--json")
+        found = json.loads(said.output)
+        assert said.exit_code == 0, found
+        assert (found["looks"], found["allowed"]) == (len(curve["x"]), 1e-8)
+        compared += 1
+    assert compared >= 8
+    with pytest.raises(UsageError, match=f"has lanes 0 to {len(curves) - 1}, got 99; its document counts them"):
+        run("repeat", "--lane", "99")
+
+
+def test_a_lane_that_came_out_otherwise_is_told(folder: Path) -> None:
+    run("tune", *USUAL, "--quiet")
+    name = document_of()["run"]
+    path = folder / "home" / "runs" / name / "lanes.json"
+    kept = load_json(path)
+    kept["lanes"][0]["scores"][-1] *= 1.01
+    path.write_bytes(dump_json(kept))
+    said = run("repeat", "--lane", "0")
+    assert said.exit_code == 1
+    assert "is NOT the same alone" in said.output
+
+
+CHANGES = [
+    ("candidates = [", "candidates = [\n", r"mine\.py has changed since run .* began; restore it, or start a new run"),
+    (FILE, "", r"mine\.py has changed since"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "words"), CHANGES, ids=["a space", "everything"])
+def test_a_changed_file_is_refused_before_it_is_run(
+    old: str, new: str, words: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = stopped(monkeypatch, 1, "tune", *USUAL)
+    write(folder / "mine.py", FILE.replace(old, new))
+    with pytest.raises(DataError, match=words):
+        run("resume")
+    (folder / "mine.py").unlink()
+    with pytest.raises(DataError, match=r"mine\.py is gone, which run .* began with"):
+        run("resume")
+    write(folder / "mine.py", FILE)
+    assert from_files.resume(name).run == name
+
+
+def test_data_that_have_changed_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = FILE.replace("torch.randn(160, 3, generator=torch.Generator().manual_seed(0))", "torch.load('rows.pt')")
+    write(folder / "mine.py", read)
+    import torch
+
+    draw = torch.randn(160, 3, generator=torch.Generator().manual_seed(1))
+    torch.save(draw, folder / "rows.pt")
+    name = stopped(monkeypatch, 1, "tune", *USUAL)
+    torch.save(draw + 1e-6, folder / "rows.pt")
+    write(folder / "mine.py", read)
+    with pytest.raises(DataError, match=f"the data have changed since run {name} began"):
+        run("resume")
+
+
+def test_a_run_from_python_says_how_it_goes_on(folder: Path) -> None:
+    import torch
+
+    X = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    given: dict[str, Any] = {"train": (X[:40], X[:40, :1]), "valid": (X[40:], X[40:, :1]), "loss": torch.nn.MSELoss()}
+    found = lanewise.tune(
+        lambda: torch.nn.Linear(3, 1), **given, candidates=1, budget="20steps", home=folder / "home", name="mine"
+    )
+    with pytest.raises(UsageError, match=r"with objects in memory; call lanewise\.tune again with .* name='mine'"):
+        lanewise.repeat(str(found.run))
