@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 draw = torch.Generator().manual_seed(0)
-X = torch.randn(1200, 12, generator=draw)
-y = (X[:, 0] * X[:, 1] + X[:, 2] + 0.3 * torch.randn(1200, generator=draw) > 0).long()
+X = torch.randn(500, 12, generator=draw)
+y = (X[:, 0] * X[:, 1] + X[:, 2] + 0.3 * torch.randn(500, generator=draw) > 0).long()
 
 candidates = [
     {"optimizer": name, "lr": lr, "batch_size": batch}
@@ -19,4 +19,4 @@ def make_model() -> nn.Module:
 
 
 def data():
-    return (X[:900], y[:900]), (X[900:], y[900:])
+    return (X[:400], y[:400]), (X[400:], y[400:])

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from lanewise import experiment
 from lanewise.cli.main import cli
+from lanewise.errors import UsageError
 from lanewise.reporting import report
 
 
@@ -25,3 +27,18 @@ def test_a_report_that_cannot_be_drawn_costs_no_model(tmp_path: Path, monkeypatc
     ended = CliRunner().invoke(cli, ["report", found.run])
     assert ended.exit_code == 0, ended.output
     assert found.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_fit_is_repeated_by_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path))
+    draw = np.random.default_rng(0)
+    table = {"a": draw.normal(size=60), "y": draw.choice(["no", "yes"], size=60)}
+    found = experiment.fit(table, target="y", budget="1s", models="linear", candidates=2, folds=2, seeds=1)
+    ended = CliRunner().invoke(cli, ["repeat", found.run, "--quiet"])
+    assert ended.exit_code == 0, ended.output
+    again = experiment.load("last")
+    assert again.run != found.run
+    assert again.document["repeats"] == {"run": found.run, "same": True, "differences": []}
+    assert again.document["model_sha256"] == found.document["model_sha256"]
+    with pytest.raises(UsageError, match="is not a tune: single lanes of a fit cannot be repeated"):
+        CliRunner().invoke(cli, ["repeat", found.run, "--lane", "0"], catch_exceptions=False)

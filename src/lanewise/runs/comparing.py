@@ -7,7 +7,7 @@ from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.storage.strict_json import dump_json, parse_json
 
-MEASURED: Final = frozenset({"seconds", "created", "run", "command", "hardware", "repeats"})
+MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "repeats"})
 """Parts of a run document, at any depth, that two runs of one plan need not share."""
 
 MOST_NAMED = 5
@@ -60,4 +60,5 @@ def verdict(repeats: Mapping[str, Any], *, lanes: int, sha256: str) -> str:
             f"(SHA-256 {sha256[:12]})"
         )
     named = ", ".join(repeats["differences"])
-    return f"not the same as run {repeats['run']}: {named} differ; another machine or other versions round otherwise"
+    said = f"{named} differ{'s' if len(repeats['differences']) == 1 else ''}"
+    return f"not the same as run {repeats['run']}: {said}; another machine or other versions round otherwise"

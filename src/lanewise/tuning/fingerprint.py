@@ -37,7 +37,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         flat = tensor.detach().contiguous().flatten()
         if flat.numel():
-            found.update(flat.view(torch.uint8).numpy())
+            found.update(flat.view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

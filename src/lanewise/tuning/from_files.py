@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lanewise.errors import UsageError
 from lanewise.runs.executing import remove_remains
@@ -124,7 +124,7 @@ def _listed(candidates: str | None) -> Any:
     return named(candidates)
 
 
-def _is_reference(value: Any) -> bool:
+def _is_reference(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and ":" in value
 
 

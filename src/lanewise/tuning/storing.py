@@ -144,7 +144,7 @@ def _recorded(run: Run, found: TuneResult) -> TuneResult:
         "source": run.config.get("source"),
     }
     document = {**header, **found.document, "model_sha256": sha256}
-    document = reported(finite_or_null(document), run.report)
+    document = reported(document, run.report)
     return replace(found, document=document, run=run.id, folder=run.folder)
 
 

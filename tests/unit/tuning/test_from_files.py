@@ -35,7 +35,7 @@ def exact():
 def data():
     return (X[:100], y[:100]), (X[100:], y[100:])
 """
-USUAL = ("mine.py:make_model", "--data", "mine.py:data", "--budget", "60steps", "--candidates", "mine.py:candidates")
+USUAL = ("mine.py:make_model", "--data", "mine.py:data", "--budget", "30steps", "--candidates", "mine.py:candidates")
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_it_goes_on_and_repeats_to_the_same_bits(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("folder")
 def test_a_race_in_seconds_is_repeated_by_its_plan_even_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = (*USUAL[:3], "--budget", "2s", "--candidates", "2", "--quiet")
+    timed = (*USUAL[:3], "--budget", "1s", "--candidates", "2", "--quiet")
     run("tune", *timed)
     name = document_of()["run"]
     stopped(monkeypatch, 3, "repeat", name)
@@ -138,12 +138,12 @@ def test_what_comes_out_otherwise_is_told() -> None:
         store.finish(first.id, document)
     said = run("repeat", "--quiet")
     assert said.exit_code == 1
-    assert f"not the same as run {first.id}: model_sha256 differ" in said.output
+    assert f"not the same as run {first.id}: model_sha256 differs;" in said.output
 
 
 @pytest.mark.usefixtures("folder")
 def test_every_lane_alone_comes_out_the_same() -> None:
-    run("tune", "mine.py:exact", *USUAL[1:], "--seeds", "2", "--quiet")
+    run("tune", "mine.py:exact", *USUAL[1:], "--quiet")
     curves = document_of()["race"]["curves"]
     assert {curve["phase"] for curve in curves} >= {"confirm"}
     compared = 0
@@ -155,7 +155,7 @@ def test_every_lane_alone_comes_out_the_same() -> None:
         assert said.exit_code == 0, found
         assert (found["looks"], found["allowed"]) == (len(curve["x"]), 1e-8)
         compared += 1
-    assert compared >= 8
+    assert compared >= 6
     with pytest.raises(UsageError, match=f"has lanes 0 to {len(curves) - 1}, got 99; its document counts them"):
         run("repeat", "--lane", "99")
 

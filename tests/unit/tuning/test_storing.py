@@ -35,7 +35,7 @@ def network() -> nn.Module:
 
 def tune(home: Path | None, **settings: Any) -> lanewise.TuneResult:
     usual: dict[str, Any] = {
-        "train": TRAIN, "valid": VALID, "loss": nn.CrossEntropyLoss(), "candidates": RATES, "budget": "90steps",
+        "train": TRAIN, "valid": VALID, "loss": nn.CrossEntropyLoss(), "candidates": RATES, "budget": "40steps",
         "home": home, "workers": 2,
     }  # fmt: skip
     return lanewise.tune(**{"make_model": network, **usual, **settings})
@@ -86,7 +86,7 @@ def test_what_is_in_its_folder(whole: lanewise.TuneResult) -> None:
     )
 
 
-@pytest.mark.parametrize("looks", [(1,), (9, 4), (11, 2, 3)], ids=["screen", "two kills", "three kills"])
+@pytest.mark.parametrize("looks", [(1,), (9, 4, 2)], ids=["one kill", "three kills"])
 def test_the_same_call_goes_on_to_the_same_bits(
     looks: tuple[int, ...], whole: lanewise.TuneResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,11 +116,11 @@ def test_a_run_that_is_done_is_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_budget_in_time_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Interrupted):
-        tune(tmp_path, name="mine", budget="2s", candidates=RATES[:2], watch=Killing(2))
+        tune(tmp_path, name="mine", budget="1s", candidates=RATES[:2], watch=Killing(2))
     (plan,) = tmp_path.glob("runs/*/plan.json")
     before = plan.read_bytes()
     monkeypatch.setattr(time, "perf_counter", lambda: pytest.fail("the clock was read"))
-    tune(tmp_path, name="mine", budget="2s", candidates=RATES[:2])
+    tune(tmp_path, name="mine", budget="1s", candidates=RATES[:2])
     assert plan.read_bytes() == before
 
 
