@@ -153,7 +153,8 @@ def test_every_lane_alone_comes_out_the_same() -> None:
         said = run("repeat", "--lane", str(curve["lane"]), "--json")
         found = json.loads(said.output)
         assert said.exit_code == 0, found
-        assert (found["looks"], found["allowed"]) == (len(curve["x"]), 1e-8)
+        assert found["looks"] == len(curve["x"])
+        assert found["allowed"] < 1e-9
         compared += 1
     assert compared >= 6
     with pytest.raises(UsageError, match=f"has lanes 0 to {len(curves) - 1}, got 99; its document counts them"):
