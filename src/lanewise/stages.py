@@ -19,6 +19,7 @@ from lanewise.composing import Choice, as_scored
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
+from lanewise.explain import Cost, counts_living_children, spent, usage
 from lanewise.features.preparation import Preparation
 from lanewise.metrics import resolve_metric
 from lanewise.search.halving import Halving
@@ -69,7 +70,11 @@ class Silent:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about."""
+    """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about.
+
+    ``race_cost`` is what the race used, screen and confirmation; None where that is not known, as of a race that went
+    on from where another process left it.
+    """
 
     plan: Plan
     result: RaceResult
@@ -77,6 +82,7 @@ class Trained:
     refitted: Mapping[str, Refitted]
     predictor: Predictor
     cutoff: Cutoff | None
+    race_cost: Cost | None = None
 
 
 def train(
@@ -117,6 +123,7 @@ def train(
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
         policy = Halving()
+        resumed = plan_file is not None and plan_file.exists()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
         watcher.announce(_planned(plan))
         builder = replace(
@@ -136,8 +143,10 @@ def train(
             watch=watcher.pulse,
             journal=journal or NoJournal(),
         )
+        before = usage()
         with stop.polled():
             result = race.run()
+        cost = spent(before, usage()) if counts_living_children() and not resumed else None
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
@@ -146,7 +155,15 @@ def train(
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
-    return Trained(plan=plan, result=result, choice=choice, refitted=refitted, predictor=predictor, cutoff=cutoff)
+    return Trained(
+        plan=plan,
+        result=result,
+        choice=choice,
+        refitted=refitted,
+        predictor=predictor,
+        cutoff=cutoff,
+        race_cost=cost,
+    )
 
 
 @contextmanager

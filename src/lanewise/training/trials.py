@@ -30,14 +30,19 @@ TRIAL_ROUNDS = 5
 TRIAL_ITERATIONS = 3
 TRIALS = 3
 
+SPIN_SECONDS = 0.03
+"""How long a loop of nothing shows which share of a core this process gets."""
+
 
 def costs_alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of one full-length training of each candidate, trained alone in float32: a plain loop's cost.
+    """Processor seconds of one full-length training of each candidate, alone in float32: a plain loop's cost.
 
-    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost.
+    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost. Their ``costs``
+    are seconds of the clock, of which a busy machine spends a part on others.
     """
     plain = replace(builder, compute=None)
     timed: dict[tuple[object, ...], float] = {}
+    clock, processor = 0.0, 0.0
     for candidate in pool:
         lane = Lane(candidate=candidate, fold=0, seed=0)
         if candidate.model not in STACKED or candidate.optimizer == SOLVER:
@@ -45,10 +50,21 @@ def costs_alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[
         key = builder.key(lane)
         if key not in timed:
             team = plain.form([lane], "trial")[0]
-            timed[key] = _trial(team, TRIAL_STEPS) * team.length
+            passed, spent = _timed(team, TRIAL_STEPS)
+            timed[key] = spent * team.length
+            clock, processor = clock + passed, processor + spent
+    share = min(1.0, processor / clock) if clock else _share_of_a_core()
     lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
     keys = {id: builder.key(lane) for id, lane in lanes.items() if lane.candidate.model in STACKED}
-    return {id: timed.get(keys.get(id, ()), costs[id]) for id in lanes}
+    return {id: timed.get(keys.get(id, ()), share * costs[id]) for id in lanes}
+
+
+def _share_of_a_core() -> float:
+    """Which share of a core this thread gets now: 1 on a machine that is free."""
+    started, used = time.perf_counter(), time.thread_time()
+    while time.perf_counter() - started < SPIN_SECONDS:
+        pass
+    return min(1.0, (time.thread_time() - used) / (time.perf_counter() - started))
 
 
 def best_precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:
@@ -101,11 +117,16 @@ def _many(candidates: Sequence[Candidate], count: int, builder: TeamBuilder) -> 
 
 def _trial(team: Team, units: int) -> float:
     """Seconds of one unit of a team's length, for all its lanes, after two units to warm up."""
+    return _timed(team, units)[0]
+
+
+def _timed(team: Team, units: int) -> tuple[float, float]:
+    """Seconds of one unit as :func:`_trial` has them, by the clock and of processor time of this thread."""
     at = round(team.fraction * team.length)
     team.advance((at + 2) / team.length)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.thread_time()
     team.advance((at + 2 + units) / team.length)
-    return (time.perf_counter() - started) / units
+    return (time.perf_counter() - started) / units, (time.thread_time() - used) / units
 
 
 def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> float:

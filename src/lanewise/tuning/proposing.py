@@ -1,10 +1,9 @@
 """The candidates of a tuning race: those that the user lists, or points of a space."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
@@ -133,16 +132,15 @@ def _candidate(place: int, given: Mapping[str, Any], model: str, batch_size: int
 
 def _known_rule(name: object) -> None:
     if name not in RACED:
-        message = f"there is no optimizer {name!r} to tune with; there are {', '.join(RACED)}"
+        hint = suggestion(name, RACED, place="lanewise.tuning.drop_ins.RACED")
+        message = f"there is no optimizer {name!r} to tune with; {hint}"
         raise UsageError(message)
 
 
 def _known_setting(name: str, allowed: Iterable[str]) -> None:
     known = sorted(allowed)
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        message = f"there is no setting {name!r}; {hint}There are {', '.join(known)}"
+        message = f"there is no setting {name!r}; {suggestion(name, known)}"
         raise UsageError(message)
 
 
