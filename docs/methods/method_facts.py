@@ -267,6 +267,8 @@ def _solver_facts(name: str) -> str:
         ("memory of a start", kept),
         ("evaluations a round", spent),
     ]
+    if name == "lbfgs":
+        rows.insert(0, ("in a race", "`--optimizers lbfgs`, of linear models, on full batches"))
     if not method.options:
         none = "It has no options of its own; `tolerance`, `max_evaluations` and `starts` are those of `minimize`."
         return "\n".join([*_table(("", ""), rows), "", none])
@@ -301,7 +303,7 @@ def index_parts() -> dict[str, str]:
     solvers = [name for name in METHODS if name not in RULES]
     return {
         "short": _listed(SHORT),
-        "rules": _listed((*RULES, "sam")),
+        "rules": _listed((*DROP_INS, "sam")),
         "solvers": _listed(solvers),
     }
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -253,16 +254,18 @@ def _solve(name: str, ground: Ground) -> Run:
 def _search(name: str, ground: Ground) -> Run:
     """A method that asks for values only, with every point that it asked for."""
     tried: list[Point] = []
+    values: list[float] = []
 
     def function(x: Sequence[float]) -> float:
         tried.append((float(x[0]), float(x[1])))
-        return float(ground.function(torch.tensor([float(x[0]), float(x[1])], dtype=torch.float64)))
+        values.append(float(ground.function(torch.tensor(tried[-1], dtype=torch.float64))))
+        return values[-1]
 
     form, start = Form.of(list(ground.start))
     low, high = (torch.tensor(side, dtype=torch.float64) for side in (ground.low, ground.high))
     reading = read_function(function, form, start, scalar=True, name="fun", bounds=(low, high))
     tried.clear()  # of the calls that found out how it is to be called
-    steps: list[Step] = []
+    values.clear()
     setup = Setup(
         objective=PosedObjective(function=reading.function),
         starts=start[None].clone(),
@@ -273,15 +276,12 @@ def _search(name: str, ground: Ground) -> Run:
         max_evaluations=TRIED,
         seed=0,
         options={"levels": LEVELS} if name == "grid" else {},
-        callback=steps.append,
+        callback=None,
     )
-    outcome = METHODS[name].run(setup)
-    return Run(
-        points=[ground.start, *_places(steps)],
-        value=float(outcome.values.min()),
-        evaluations=len(tried),
-        tried=tuple(tried),
-    )
+    METHODS[name].run(setup)
+    lowest = accumulate(values, min)
+    best = [point for point, value, least in zip(tried, values, lowest, strict=True) if value == least]
+    return Run(points=[ground.start, *best], value=min(values), evaluations=len(tried), tried=tuple(tried))
 
 
 def _places(steps: Sequence[Step]) -> list[Point]:

@@ -160,7 +160,7 @@ def _way(ground: Ground, one: Run) -> Iterable[Markup]:
 def _dots(ground: Ground, one: Run) -> Iterable[Markup]:
     """Points tried in three groups: the first faint and small, the last strong."""
     third = math.ceil(len(one.tried) / 3)
-    for place, (width, opacity) in enumerate(((3.4, 0.4), (5, 0.5), (6.6, 0.75))):
+    for place, (width, opacity) in enumerate(((4, 0.5), (5.2, 0.6), (6.6, 0.8))):
         group = one.tried[place * third : (place + 1) * third]
         if group:
             places = [(round(x), round(y)) for x, y in (_place(ground, point) for point in group)]
