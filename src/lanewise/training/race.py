@@ -13,7 +13,7 @@ from lanewise.errors import TrainingError
 from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
-from lanewise.search.policy import Policy, Standing
+from lanewise.search.policy import Policy, Standing, decision_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.plan import Plan
@@ -81,7 +81,8 @@ def unwanted(teams: Sequence[Team]) -> None:
 class Race:
     """Runs a plan over one problem.
 
-    ``y [N]`` is the target in its own units, ``weight [N]`` or None. ``watch`` is called with a
+    ``y [N]`` is the target in its own units, ``weight [N]`` or None, ``clusters [N]`` label rows that belong together,
+    or None. ``watch`` is called with a
     :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
     that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
     they are let go.
@@ -97,11 +98,15 @@ class Race:
     journal: Journal = field(default_factory=NoJournal)
     save_every: float = field(default_factory=lambda: SAVE_EVERY_SECONDS)
     ended: Callable[[Sequence[Team]], None] = unwanted
+    clusters: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
         self._lock = threading.Lock()
-        self._judge = Judge(metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data)
+        self._judge = Judge(
+            metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data, clusters=self.clusters
+        )
+        self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
@@ -138,7 +143,7 @@ class Race:
             for name, item in evidence.items():
                 best[name] = _better(best.get(name), self._judge.loss(item))
             names = list(left)
-            decision = self.policy.decide(self._standing(rung, names, best, evidence))
+            decision = decision_of(self.policy, self._standing(rung, names, best, evidence))
             words.append(f"after {fraction:.0%} of the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
             self._end("screen", [left[name] for name in names if name not in kept], fate="pruned")
@@ -164,10 +169,20 @@ class Race:
         return Standing(
             rung=rung,
             scores=np.array([best[name] for name in names]),
-            losses=None,
+            losses=self._losses([evidence[name] for name in names]),
             families=np.array([families.index(candidate.model) for candidate in candidates]),
             protected=np.array([candidate.is_default for candidate in candidates]),
+            numbers=np.array([self._numbers[candidate.id] for candidate in candidates]),
+            entrants=len(self.plan.candidates),
         )
+
+    def _losses(self, evidence: Sequence[Evidence]) -> np.ndarray | None:
+        """Losses ``[M, N]`` of the validation rows, for a policy that reads them."""
+        if not self.policy.reads_losses:
+            return None
+        found = [self._judge.unit_losses(item) for item in evidence]
+        known = [losses for losses in found if losses is not None]
+        return np.stack(known) if len(known) == len(found) else None
 
     def _survivors(self, ordered: Sequence[Candidate]) -> list[Candidate]:
         """The best of each family, as many as the plan confirms, and the default."""

@@ -1,0 +1,34 @@
+"""The names that a candidate of a tuning race may use, and what is said about others."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from lanewise.errors import UsageError
+from lanewise.lanes.candidate import Value
+from lanewise.tuning.drop_ins import RACED
+
+LOOP = ("batch_size", "schedule", "warmup", "clip_norm")
+"""Settings of the loop rather than of a rule."""
+
+UNSTATED: dict[str, Value] = {"warmup": 0.0, "clip_norm": 0.0}
+"""Settings of the loop that a candidate need not have, and what they are then."""
+
+LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size")
+"""Settings that a search varies on a log scale, whatever the rule declares."""
+
+
+def known_rule(name: object) -> None:
+    """``UsageError`` where ``name`` is no optimizer that a tuning race offers."""
+    if name not in RACED:
+        message = f"there is no optimizer {name!r} to tune with; there are {', '.join(RACED)}"
+        raise UsageError(message)
+
+
+def known_setting(name: str, allowed: Iterable[str]) -> None:
+    """``UsageError`` where ``name`` is none of the ``allowed`` settings."""
+    known = sorted(allowed)
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        message = f"there is no setting {name!r}; {hint}There are {', '.join(known)}"
+        raise UsageError(message)
