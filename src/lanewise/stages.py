@@ -23,7 +23,7 @@ from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
 from lanewise.features.preparation import Preparation
 from lanewise.metrics import resolve_metric
 from lanewise.search.policy import Policy, rungs_of
-from lanewise.search.registry import policy_name, policy_of
+from lanewise.search.registry import POLICIES, policy_name, policy_of
 from lanewise.selection import Contender, compare_ensemble, corrected_score, select
 from lanewise.settings import FitSettings, parse_budget, threshold_value
 from lanewise.storage.durable import load_json, write_atomically
@@ -104,7 +104,7 @@ def train(
     """
     check_agreement(problem, settings)
     policy = policy or policy_of(settings.policy)
-    _check_losses(policy, problem)
+    _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
     data, _ = prepare(problem, refit=False)
     workers = settings.workers or min(os.cpu_count() or 1, 8)
@@ -231,7 +231,13 @@ def _plan(
     return plan
 
 
-def _check_losses(policy: Policy, problem: Problem) -> None:
+def _check_policy(policy: Policy, problem: Problem) -> None:
+    if policy.copies:
+        message = (
+            f"policy {policy_name(policy)} copies lanes, which only lanewise.tune does; choose "
+            f"{', '.join(name for name, own in POLICIES.items() if not own.copies)}, or one of yours without copies"
+        )
+        raise UsageError(message)
     if policy.reads_losses and problem.metric.pointwise is None:
         message = (
             f"policy {policy_name(policy)} compares the losses of single rows, and {problem.metric.name} has none; "

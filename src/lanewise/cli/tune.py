@@ -8,7 +8,7 @@ import click
 from lanewise.cli.options import SectionedCommand, section
 from lanewise.cli.paths import check_output
 
-POLICIES = ("halving", "hyperband", "racing", "never")
+POLICIES = ("halving", "hyperband", "racing", "population", "never")
 SEARCHES = ("sobol", "random", "grid")
 
 data = section("Data")

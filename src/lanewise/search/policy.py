@@ -5,6 +5,7 @@ same evidence always gives the same decision, and a new policy is one file. It k
 two decisions: a race that was killed asks again from the first rung.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class Standing:
     group of rows that belong together; their mean orders candidates as the metric does. None where the metric has no
     loss per row, or the policy does not ask for them.
     ``families [M]`` numbers the model families. ``protected [M]`` must stay whatever their score.
-    ``numbers [M]`` are the places among all entrants, from 0, in the order in which they were drawn.
+    ``numbers [M]`` are the places among all entrants, from 0, in the order in which they were drawn; a copy has that of
+    the one that gave way to it. ``kinds [M]`` are equal where one can go on from the weights of the other.
     """
 
     rung: int
@@ -34,14 +36,32 @@ class Standing:
     protected: np.ndarray
     numbers: np.ndarray
     entrants: int
+    kinds: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """The candidate at ``target`` gives way to a copy of the one at ``source``, both positions in the standing.
+
+    The copy is a new candidate: it has the weights, the optimizer's state and all settings of the source, and its
+    learning rates from then on are multiplied by ``factor``.
+    """
+
+    source: int
+    target: int
+    factor: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Positions (in the standing) of the candidates that go on, best first, and why in words."""
+    """Positions (in the standing) of the candidates that go on, best first, and why in words.
+
+    ``copies`` are made of some of them, in the place of some that do not go on.
+    """
 
     keep: tuple[int, ...]
     words: str
+    copies: tuple[Copy, ...] = ()
 
 
 class Policy(ABC):
@@ -53,6 +73,9 @@ class Policy(ABC):
 
     reads_losses: ClassVar[bool] = False
     """Whether :meth:`decide` reads ``losses``; a race by a metric without them then refuses to start."""
+
+    copies: ClassVar[bool] = False
+    """Whether :meth:`decide` asks for copies; only races whose lanes can be copied then start."""
 
     @abstractmethod
     def rungs(self, candidates: int) -> tuple[float, ...]:
@@ -110,7 +133,25 @@ def decision_of(policy: Policy, standing: Standing) -> Decision:
             f"{name}.decide dropped position {dropped[0]}, which is protected; keep those that standing.protected marks"
         )
         raise UsageError(message)
+    if len({copy.target for copy in decision.copies}) < len(decision.copies):
+        message = f"{name}.decide must copy over a candidate once, got {decision.copies}"
+        raise UsageError(message)
+    for copy in decision.copies:
+        _check_copy(policy, copy, places, standing)
     return decision
+
+
+def _check_copy(policy: Policy, copy: Copy, kept: set[int], standing: Standing) -> None:
+    name, others = type(policy).__name__, set(range(len(standing.scores))) - kept
+    if not policy.copies:
+        message = f"{name}.decide asks for copies; say so in the class with copies = True"
+        raise UsageError(message)
+    if copy.source not in kept or copy.target not in others or not 0 < copy.factor < math.inf:
+        message = f"{name}.decide must copy one that it keeps to one that it does not, at a factor above 0, got {copy}"
+        raise UsageError(message)
+    if standing.kinds[copy.source] != standing.kinds[copy.target]:
+        message = f"{name}.decide must copy among candidates of equal standing.kinds, got {copy}"
+        raise UsageError(message)
 
 
 def rungs_of(policy: Policy, candidates: int) -> tuple[float, ...]:

@@ -8,10 +8,17 @@ from lanewise.search.halving import Halving
 from lanewise.search.hyperband import Hyperband
 from lanewise.search.never import NeverPrune
 from lanewise.search.policy import Policy
+from lanewise.search.population import PopulationBased
 from lanewise.search.racing import Racing
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
-    {"halving": Halving(), "hyperband": Hyperband(), "racing": Racing(), "never": NeverPrune()}
+    {
+        "halving": Halving(),
+        "hyperband": Hyperband(),
+        "racing": Racing(),
+        "population": PopulationBased(),
+        "never": NeverPrune(),
+    }
 )
 
 

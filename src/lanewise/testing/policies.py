@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lanewise.search.policy import Policy, Standing
+from lanewise.search.policy import Decision, Policy, Standing
 
 COUNTS = (1, 2, 5, 30, 200)
 UNITS = 60
@@ -17,7 +17,7 @@ def check_policy(policy: Policy) -> None:
     Rungs rise within (0, 1], and ``remaining`` has a count for each. A decision keeps the protected and the best, names
     each place once, keeps nobody without a score while it drops somebody with one, depends on the evidence only (not
     on what was asked before, on a generator, or on the order in which candidates are listed), and leaves the evidence
-    as it was.
+    as it was. Copies are made of who stays, in the place of who does not, and within a kind.
 
     Raises ``AssertionError`` with the name of the policy and what it broke.
     """
@@ -42,7 +42,8 @@ def _race(policy: Policy, name: str, count: int, rungs: int) -> None:
         assert decision == policy.decide(standing), f"{name} decides differently on the same evidence"
         assert decision.words, f"{name} gives no reason"
         _check_places(name, decision.keep, standing)
-        _check_order(policy, name, decision.keep, standing)
+        _check_copies(policy, name, decision, standing)
+        _check_order(policy, name, decision, standing)
         policy.decide(_seen(_entrants(count + 3), 0))
         np.random.default_rng(rung).normal(size=3)
         assert decision == policy.decide(standing), f"{name} remembers what it was asked before"
@@ -66,6 +67,7 @@ def _entrants(count: int) -> Standing:
         protected=protected,
         numbers=np.arange(count),
         entrants=count,
+        kinds=np.arange(count) % 2,
     )
 
 
@@ -86,6 +88,7 @@ def _part(standing: Standing, places: np.ndarray) -> Standing:
         families=standing.families[places],
         protected=standing.protected[places],
         numbers=standing.numbers[places],
+        kinds=standing.kinds[places],
     )
 
 
@@ -111,9 +114,24 @@ def _check_places(name: str, keep: tuple[int, ...], standing: Standing) -> None:
     assert not (dropped and lost), f"{name} keeps a candidate without a score and drops one that has a score"
 
 
-def _check_order(policy: Policy, name: str, keep: tuple[int, ...], standing: Standing) -> None:
-    """Listed in another order, the same candidates go on."""
+def _check_copies(policy: Policy, name: str, decision: Decision, standing: Standing) -> None:
+    assert policy.copies or not decision.copies, f"{name} asks for copies, and does not say so"
+    targets = [copy.target for copy in decision.copies]
+    assert len(set(targets)) == len(targets), f"{name} copies twice over one candidate"
+    for copy in decision.copies:
+        assert copy.source in decision.keep, f"{name} copies a candidate that it drops"
+        assert 0 <= copy.target < len(standing.scores), f"{name} copies over a place that does not exist"
+        assert copy.target not in decision.keep, f"{name} copies over a candidate that it keeps"
+        same = standing.kinds[copy.source] == standing.kinds[copy.target]
+        assert same, f"{name} copies to a candidate of another kind"
+        assert 0 < copy.factor < np.inf, f"{name} multiplies a rate by {copy.factor}"
+
+
+def _check_order(policy: Policy, name: str, decision: Decision, standing: Standing) -> None:
+    """Listed in another order, the same candidates go on, and the same copies are made."""
     order = np.random.default_rng(7).permutation(len(standing.scores))
-    again = policy.decide(_part(standing, order)).keep
-    same = {int(order[place]) for place in again} == set(keep)
+    again = policy.decide(_part(standing, order))
+    same = {int(order[place]) for place in again.keep} == set(decision.keep)
+    moved = {(int(order[copy.source]), int(order[copy.target]), copy.factor) for copy in again.copies}
+    same = same and moved == {(copy.source, copy.target, copy.factor) for copy in decision.copies}
     assert same, f"{name} depends on the order in which candidates are listed"

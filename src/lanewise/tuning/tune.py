@@ -73,8 +73,9 @@ def tune(
         search: how points are drawn: ``"sobol"`` covers the space evenly, ``"random"`` does not, ``"grid"`` has every
             combination of what the space names.
         where: a function of the settings that is true where they may be raced.
-        policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"never"`` anybody, or an
-            instance of a :class:`lanewise.search.policy.Policy` of yours.
+        policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
+            the best take the place of the worst), ``"never"`` anybody, or an instance of a
+            :class:`lanewise.search.policy.Policy` of yours.
         seeds: how many times each confirmed candidate is trained, or the seeds.
         batch_size: rows of a batch where a candidate does not say.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
@@ -274,12 +275,21 @@ def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tu
     )
     repairs = [
         f"it {event.cause} and was set back; its rate is {steady_rate(won):.3g} since then, and is handed over so"
-        for event in won.events[-1:]
+        for event in [event for event in won.events if event.rewinds][-1:]
     ]
     return (
         f"{won.optimizer} wins with a validation {judge.metric.name} of {standing.score:.4g}",
         settings,
         *repairs,
+        *_copies(won),
         *selection.reasons,
         *plan.words,
     )
+
+
+def _copies(won: Candidate) -> list[str]:
+    """How the winner came about, if copies of better lanes took the place of others."""
+    found = [
+        f"at {event.fraction:.0%} the rate times {event.rate_factor:g}" for event in won.events if not event.rewinds
+    ]
+    return [f"its rate was changed on the way: {', '.join(found)}; its schedule repeats that"] if found else []

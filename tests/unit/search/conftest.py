@@ -24,6 +24,7 @@ def stood(
     rung: int = 0,
     numbers: Sequence[int] | None = None,
     entrants: int | None = None,
+    kinds: Sequence[int] | None = None,
 ) -> Standing:
     """A standing of one family in which nobody has left yet, unless said otherwise."""
     mask = np.zeros(len(scores), dtype=bool)
@@ -36,4 +37,5 @@ def stood(
         protected=mask,
         numbers=np.arange(len(scores)) if numbers is None else np.array(numbers),
         entrants=entrants or len(scores),
+        kinds=np.zeros(len(scores), dtype=int) if kinds is None else np.array(kinds),
     )

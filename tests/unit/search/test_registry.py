@@ -40,7 +40,10 @@ def test_a_name_and_an_instance_are_policies() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("halve", "policy must be one of halving, hyperband, racing, never, or an instance of a Policy of yours"),
+        (
+            "halve",
+            "policy must be one of halving, hyperband, racing, population, never, or an instance of a Policy of yours",
+        ),
         (NeverPrune, r"give NeverPrune\(\) rather than the class"),
         (None, "got None"),
     ],
