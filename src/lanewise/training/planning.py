@@ -8,7 +8,7 @@ import numpy as np
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
-from lanewise.search.policy import Policy
+from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.sampling import Sampling
 from lanewise.training.memory import predicted_bytes
 from lanewise.training.plan import GRID, Lengths, Plan
@@ -42,6 +42,9 @@ FILLINGS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5
 
 REFITTED = 0.5
 """Share of the confirmed candidates that is trained once more: the winner and the default, or an ensemble."""
+
+MANY = 729
+"""Candidates for which the cost of a screen is reckoned per candidate: a power of 3, so that thirds are whole."""
 
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
@@ -172,19 +175,20 @@ def _fitted(
     chosen: list[Candidate] = []
     confirm: dict[str, int] = {}
     shrink = {"rows": 1.0, "rounds": 1.0}
-    screened = _screen_cost(policy)
+    screened, screens = _screen_cost(policy), bool(rungs_of(policy, MANY))
     for model, pool in pools.items():
         if sum(costs[model].values()) * (runs + 1) <= 0.9 * shares[model]:
             confirm[model] = len(pool)
             chosen += pool
             continue
-        affordable = CONFIRM_SHARE * shares[model] / (typical[model] * runs)
+        share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
+        affordable = share * shares[model] / (typical[model] * runs)
         short = float(np.clip(affordable, SHORTEST, 1.0))
         unit = "rows" if model in STACKED else "rounds"
         shrink[unit] = min(shrink[unit], short)
         confirm[model] = int(np.clip(affordable, 1, MOST_CONFIRMED[model]))
         wide = int(SCREEN_SHARE * shares[model] / (typical[model] * screened * short))
-        chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))]
+        chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))] if screens else pool[: confirm[model]]
     screen = any(confirm[model] < sum(c.model == model for c in chosen) for model in pools)
     chosen = _with_default(chosen, pools)
     lengths = replace(
@@ -199,7 +203,7 @@ def _fitted(
     }
     plan = Plan(
         candidates=tuple(chosen),
-        rungs=policy.rungs(len(chosen)) if screen else (),
+        rungs=rungs_of(policy, len(chosen)) if screen else (),
         confirm=confirm,
         folds=folds,
         seeds=seeds,
@@ -239,7 +243,7 @@ def _by_steps(
     share = steps / 2000
     return Plan(
         candidates=tuple(chosen),
-        rungs=policy.rungs(len(chosen)),
+        rungs=rungs_of(policy, len(chosen)),
         confirm={model: min(3, MOST_CONFIRMED[model]) for model in pools},
         folds=len(problem.folds),
         seeds=_seeds(problem, wishes),
@@ -278,13 +282,13 @@ def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:
 
 def _screen_cost(policy: Policy) -> float:
     """Full-length trainings that a screen spends per candidate."""
-    rungs = policy.rungs(1000)
+    rungs = rungs_of(policy, MANY)
     if not rungs:
         return 1.0
-    left, cost, before = 1.0, 0.0, 0.0
-    for rung in rungs:
-        cost += left * (rung - before)
-        left, before = left / 3, rung
+    left, cost, before = MANY, 0.0, 0.0
+    for rung, after in zip(rungs, remaining_of(policy, MANY), strict=True):
+        cost += left / MANY * (rung - before)
+        left, before = after, rung
     return cost
 
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -13,7 +13,8 @@ from lanewise.errors import TrainingError
 from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
-from lanewise.search.policy import Policy, Standing
+from lanewise.search.policy import Decision, Policy, Standing, decision_of
+from lanewise.training.copying import copy_of, hand_over, kinds_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.plan import Plan
@@ -98,7 +99,8 @@ def unwanted(teams: Sequence[Team]) -> None:
 class Race:
     """Runs a plan over one problem.
 
-    ``y [N]`` is the target in its own units, ``weight [N]`` or None. ``watch`` is called with a
+    ``y [N]`` is the target in its own units, ``weight [N]`` or None, ``clusters [N]`` label rows that belong together,
+    or None. ``watch`` is called with a
     :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
     that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
     they are let go.
@@ -114,11 +116,16 @@ class Race:
     journal: Journal = field(default_factory=NoJournal)
     save_every: float = field(default_factory=lambda: SAVE_EVERY_SECONDS)
     ended: Callable[[Sequence[Team]], None] = unwanted
+    clusters: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
         self._lock = threading.Lock()
-        self._judge = Judge(metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data)
+        self._judge = Judge(
+            metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data, clusters=self.clusters
+        )
+        self._copies: dict[int, int] = {}
+        self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
@@ -155,17 +162,19 @@ class Race:
             for name, item in evidence.items():
                 best[name] = _better(best.get(name), self._judge.loss(item))
             names = list(left)
-            decision = self.policy.decide(self._standing(rung, names, best, evidence))
+            decision = decision_of(self.policy, self._standing(rung, names, best, evidence, teams))
             words.append(f"after {fraction:.0%} of the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
             self._end("screen", [left[name] for name in names if name not in kept], fate="pruned")
-            left = {name: left[name] for name in names if name in kept}
+            going = {name: left[name] for name in names if name in kept}
+            going |= self._copied(decision, [left[name] for name in names], teams, fraction)
+            left = {lane.id: lane for lane in going.values()}
             for team in teams:
-                team.keep(kept)
+                team.keep(left)
             teams = [team for team in teams if team.lanes]
         for team in teams:
             team.keep(())
-        order = sorted(left, key=lambda name: np.nan_to_num(best[name], nan=np.inf))
+        order = sorted(left, key=lambda name: np.nan_to_num(best.get(name, np.nan), nan=np.inf))
         survivors = self._survivors([self._candidates[left[name].candidate.id] for name in order])
         going = {candidate.id for candidate in survivors}
         for lane in left.values():
@@ -173,18 +182,54 @@ class Race:
             self._end("screen", [lane], fate="confirmed" if goes else "pruned")
         return survivors, words
 
+    def _copied(
+        self, decision: Decision, lanes: Sequence[Lane], teams: Sequence[Team], fraction: float
+    ) -> dict[str, Lane]:
+        """Let copies take the rows of those that give way; the new lanes by the names of the old ones."""
+        found: dict[str, Lane] = {}
+        for copy in decision.copies:
+            source, target = lanes[copy.source], lanes[copy.target]
+            number = self._numbers[target.candidate.id]
+            self._copies[number] = self._copies.get(number, 0) + 1
+            candidate = copy_of(
+                self._candidates[source.candidate.id],
+                fraction=fraction,
+                factor=copy.factor,
+                id=f"{self.plan.candidates[number].id}-copy{self._copies[number]}",
+            )
+            self._candidates[candidate.id], self._numbers[candidate.id] = candidate, number
+            found[target.id] = replace(target, candidate=candidate)
+            hand_over(teams, source.id, target.id, found[target.id], factor=copy.factor)
+        return found
+
     def _standing(
-        self, rung: int, names: Sequence[str], best: Mapping[str, float], evidence: Mapping[str, Evidence]
+        self,
+        rung: int,
+        names: Sequence[str],
+        best: Mapping[str, float],
+        evidence: Mapping[str, Evidence],
+        teams: Sequence[Team],
     ) -> Standing:
         families = list(dict.fromkeys(evidence[name].lane.candidate.model for name in names))
         candidates = [evidence[name].lane.candidate for name in names]
         return Standing(
             rung=rung,
             scores=np.array([best[name] for name in names]),
-            losses=None,
+            losses=self._losses([evidence[name] for name in names]),
             families=np.array([families.index(candidate.model) for candidate in candidates]),
             protected=np.array([candidate.is_default for candidate in candidates]),
+            numbers=np.array([self._numbers[candidate.id] for candidate in candidates]),
+            entrants=len(self.plan.candidates),
+            kinds=kinds_of(names, teams),
         )
+
+    def _losses(self, evidence: Sequence[Evidence]) -> np.ndarray | None:
+        """Losses ``[M, N]`` of the validation rows, for a policy that reads them."""
+        if not self.policy.reads_losses:
+            return None
+        found = [self._judge.unit_losses(item) for item in evidence]
+        known = [losses for losses in found if losses is not None]
+        return np.stack(known) if len(known) == len(found) else None
 
     def _survivors(self, ordered: Sequence[Candidate]) -> list[Candidate]:
         """The best of each family, as many as the plan confirms, and the default."""
