@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.models.blueprint import Blueprint, check_outputs
+from lanewise.models.chain import Chain
 from lanewise.models.keyed_draws import keyed_draws
 
 Tensors = Mapping[str, Tensor]
@@ -24,8 +25,9 @@ IN_EVALUATION = 0
 class StackedModule(StackedModel):
     """The lanes of one :class:`Blueprint`.
 
-    With ``looped`` the module is called for one lane after another, as it is for a single lane anyway: for what vmap
-    cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws.
+    A :class:`Chain` of torch's own layers runs as batched products; any other module is called under vmap. With
+    ``looped`` it is called for one lane after another, as it is for a single lane anyway: for what vmap cannot do, and
+    for what is faster so. The lanes of a group share their batch and what the module draws.
     """
 
     name: ClassVar[str] = "module"
@@ -41,6 +43,7 @@ class StackedModule(StackedModel):
         tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         self._dtypes = {own.name: tensors[own.name].dtype for own in self.layout.statistics}
         self._names = _names_of_each(self._module, tensors)
+        self._chain = None if looped else Chain.of(self._module, self.layout)
 
     def init(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.stack([self.blueprint.start(seed).to(dtype) for seed in seeds])
@@ -56,6 +59,8 @@ class StackedModule(StackedModel):
         return module
 
     def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:
+        if self._chain is not None:
+            return self._chain(weights, inputs, layer=self.name, noise=noise)
         training = noise is not None
         if training and self.looped:
             # A module that decides in Python may skip a weight, whose gradient is then not written.
