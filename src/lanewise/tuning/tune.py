@@ -14,6 +14,7 @@ from lanewise.models.module import StackedModule
 from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
 from lanewise.training.fitted import Fitted
+from lanewise.training.module_seats import seated
 from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.race import Pulse, Race, Result
@@ -70,7 +71,7 @@ def tune(
         batch_size: rows of a batch where a candidate does not say.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
-        workers: threads.
+        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
 
     Returns:
@@ -105,7 +106,8 @@ def tune(
     teams = _teams(blueprint, data, loss, judge, wanted)
     plan = plan_race(wanted, teams)
     lengthened = ModuleTeams(**{**vars(teams), "lengths": plan.lengths})
-    return _run(plan, lengthened, judge, POLICIES[policy], watch)
+    with seated(lengthened, plan) as placed:
+        return _run(plan, placed, judge, POLICIES[policy], watch)
 
 
 def _entrants(
