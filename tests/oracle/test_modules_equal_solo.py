@@ -3,7 +3,7 @@
 The truth is ``plain_modules.train_alone``, which knows nothing of lanes; rows and the keys of draws are injected.
 Twelve architectures with six optimizers, in float64: after 20 steps no weight and no running statistic may differ by
 more than 1e-10 of the largest of its row (or of 1), whether the lanes are vectorized or called one after another, when
-lanes leave after 10 steps, and when a lane beside them overflows.
+lanes leave after 10 steps, when a lane beside them overflows, and when there is only one lane.
 """
 
 import functools
@@ -144,6 +144,14 @@ def test_lane_equals_the_module_alone_when_another_overflows(name: str, looped: 
     assert [stack.lanes[row].id for row in stack.guard.repairs] == [OVERFLOWING.id]
     stack.advance(1.0)
     assert_equal_to_the_module_alone(name, stack)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_only_lane_of_a_stack_equals_the_module_alone(name: str) -> None:
+    for lane in (lane for lane in lanes() if lane.seed == 0):
+        stack = stack_of(name, True, [lane])
+        stack.advance(1.0)
+        assert_equal_to_the_module_alone(name, stack)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
