@@ -32,7 +32,7 @@ def execute(
             result = work(stop, journal)
         except Interrupted:
             store.interrupt(run.id)
-            message = f"stopped; go on with: lanewise resume {run.id}"
+            message = f"stopped; go on with: lanewise.resume({run.id!r})"
             raise Interrupted(message) from None
         except LanewiseError as error:
             store.fail(run.id, str(error))

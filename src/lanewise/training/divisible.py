@@ -1,6 +1,6 @@
 """A team that divides where memory runs out: its lanes go on in two halves, and no other team notices."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from lanewise.errors import TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
+from lanewise.training.copying import Copying, Held
 from lanewise.training.fitted import Fitted
 from lanewise.training.team import Evidence, Team, nothing
 
@@ -62,7 +63,8 @@ class Divisible(Team):
 
     @property
     def fraction(self) -> float:
-        return self._at
+        known = [part.team.fraction for part in self._parts if part.team is not None and part.caught_up]
+        return min(known) if len(known) == len(self._parts) > 0 else self._at
 
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         self._each(lambda team: team.advance(fraction, between))
@@ -74,8 +76,27 @@ class Divisible(Team):
         return [item for items in found for item in items]
 
     def export(self, lane: str) -> Fitted:
-        part = next(part for part in self._parts if any(own.id == lane for own in part.lanes))
-        return self._ready(part).export(lane)
+        return self._ready(self._home(lane)).export(lane)
+
+    def kind(self, lane: str) -> Hashable:
+        return self._copying(lane).kind(lane)
+
+    def held(self, lane: str) -> Held:
+        return self._copying(lane).held(lane)
+
+    def take_over(self, lane: str, new: Lane, held: Held, *, factor: float) -> None:
+        self._copying(lane).take_over(lane, new, held, factor=factor)
+        part = self._home(lane)
+        part.lanes = tuple(new if own.id == lane else own for own in part.lanes)
+        self.lanes = tuple(own for other in self._parts for own in other.lanes)
+
+    def _home(self, lane: str) -> _Part:
+        return next(part for part in self._parts if any(own.id == lane for own in part.lanes))
+
+    def _copying(self, lane: str) -> Copying:
+        team = self._ready(self._home(lane))
+        assert isinstance(team, Copying)
+        return team
 
     def keep(self, lanes: Collection[str]) -> None:
         for part in self._parts:

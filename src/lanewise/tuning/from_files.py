@@ -83,7 +83,7 @@ def _finished(reference: str) -> Iterator[tuple[RunStore, Run]]:
         run = store.get(reference)
         if run.status != "done":
             message = f"run {run.id} is {run.status}: only what is done can be repeated"
-            hint = f"; go on with: lanewise resume {run.id}" if run.status == "interrupted" else ""
+            hint = f"; go on with: lanewise.resume({run.id!r})" if run.status == "interrupted" else ""
             raise UsageError(message + hint)
         yield store, run
 

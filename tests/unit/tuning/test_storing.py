@@ -93,7 +93,7 @@ def test_the_same_call_goes_on_to_the_same_bits(
     monkeypatch.setattr(lanewise.training.race, "SAVE_EVERY_SECONDS", 0.01)
     runs = set()
     for look in looks:
-        with pytest.raises(Interrupted, match=r"stopped; go on with: lanewise resume (\S+)") as caught:
+        with pytest.raises(Interrupted, match=r"stopped; go on with: lanewise\.resume\('(\S+)'\)") as caught:
             tune(tmp_path, name="mine", watch=Killing(look))
         runs.add(str(caught.value))
     restored = []
