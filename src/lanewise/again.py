@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from lanewise.errors import UsageError
 from lanewise.runs.store import RunStore
+from lanewise.search.policy import Policy
 from lanewise.stages import Silent, Watcher
 
 if TYPE_CHECKING:
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 TUNE = "tune"
 
 
-def resume(reference: str, *, watcher: Watcher | None = None) -> "Fit | TuneResult":
+def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> "Fit | TuneResult":
     """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
+
+    A fit under a policy of your own needs the same ``policy`` again.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone,
     ``DataError`` where the data have changed, or a file that they come from.
@@ -24,14 +27,19 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> "Fit | TuneResu
     if _is_tune(reference):
         from lanewise.tuning import from_files
 
+        if policy is not None:
+            message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
+            raise UsageError(message)
         return from_files.resume(reference, watch=watcher.pulse)
     from lanewise import experiment
 
-    return experiment.resume(reference, watcher=watcher)
+    return experiment.resume(reference, policy=policy, watcher=watcher)
 
 
-def repeat(reference: str = "last", *, watcher: Watcher | None = None) -> "Fit | TuneResult":
-    """Do a finished run again by its plan, as a run of its own.
+def repeat(
+    reference: str = "last", *, policy: Policy | None = None, watcher: Watcher | None = None
+) -> "Fit | TuneResult":
+    """Do a finished run again by its plan, as a run of its own; a ``policy`` is given as to :func:`resume`.
 
     ``document["repeats"]`` of the result says whether every decision, score and weight is the ``same``, and which
     ``differences`` there are. Nothing is measured again: a budget in seconds was turned into a plan once.
@@ -42,10 +50,13 @@ def repeat(reference: str = "last", *, watcher: Watcher | None = None) -> "Fit |
     if _is_tune(reference):
         from lanewise.tuning import from_files
 
+        if policy is not None:
+            message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
+            raise UsageError(message)
         return from_files.repeat(reference, watch=watcher.pulse)
     from lanewise import experiment
 
-    return experiment.repeat(reference, watcher=watcher)
+    return experiment.repeat(reference, policy=policy, watcher=watcher)
 
 
 def repeat_lane(reference: str, lane: int) -> "LaneAlone":
