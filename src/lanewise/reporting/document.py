@@ -133,6 +133,7 @@ class Race(TypedDict, total=False):
     sensitivity: list[Sensitivity]
     leaderboard: list[LeaderboardRow]
     decisions: list[Decision]
+    order: str  # how the order of the candidates moved towards the end, in a sentence
 
 
 class EffectValue(TypedDict):
@@ -330,6 +331,8 @@ class RunDocument(RunHeader, total=False):
     winner: CandidateCard
     default: CandidateCard
     summary: list[str]
+    verb: str  # "Predicting" unless stated
+    judged: str  # "Cross-validated" unless stated
     cross_validation: Mapping[str, Estimate]
     test: Mapping[str, Estimate]
     baselines: Mapping[str, Mapping[str, Estimate]]

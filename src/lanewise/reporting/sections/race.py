@@ -38,6 +38,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "optimizers": _optimizers([lane.optimizer for lane in lanes]),
         "phases": phases,
         "events": events,
+        "order": found.get("order"),
         "measure": measure,
     }
 

@@ -1,0 +1,287 @@
+"""``lanewise.find_batch``: the batch size from which larger ones are no faster, and the rate that goes with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.errors import UsageError
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.models.blueprint import Blueprint
+from lanewise.training.module_teams import ModuleTeams, Way
+from lanewise.training.plan import Lengths
+from lanewise.training.race import Pulse
+from lanewise.tuning.checking import fitted_to, training_data
+from lanewise.tuning.judged_rows import judged_rows
+from lanewise.tuning.proposing import listed
+from lanewise.tuning.rescaling import rescaled, scaling_of
+from lanewise.tuning.result import TuneResult
+from lanewise.tuning.throughput import SHARE, Throughput, knee, measured
+from lanewise.tuning.tune import tune
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LARGEST = 8192
+SMALLEST = 8
+USUAL = 32
+LEAST_STEPS = 20
+ALONE = Way(looped=True, loss_looped=True, width=1, words="")
+UNTIL = 200_000
+"""Steps of a training that is only measured, more than there is time for; its schedule is written out beforehand."""
+
+RULES = {
+    "linear": "in proportion to the batch",
+    "root": "with the root of the batch",
+    "none": "not at all: the rule finds its rate",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class BatchFinding:
+    """The outcome of :func:`lanewise.find_batch`.
+
+    ``knee`` is the smallest batch that is about as fast per row as any. ``batch_size`` and ``lr`` are what to train
+    with: those of the knee where they learn as much from the same rows as ``start_size`` with ``start_lr`` does, else
+    these. ``race`` is that comparison, None where the knee is the size that it would be compared with.
+    """
+
+    throughput: Throughput
+    knee: int
+    optimizer: str
+    start_size: int
+    start_lr: float
+    batch_size: int
+    lr: float
+    race: TuneResult | None
+    words: tuple[str, ...]
+
+    @cached_property
+    def table(self) -> "pl.DataFrame":
+        """A row for each batch size: milliseconds of a step, rows per second, and their share of the most."""
+        import polars as pl
+
+        speeds = self.throughput.rows_per_second
+        return pl.DataFrame(
+            {
+                "batch_size": self.throughput.sizes,
+                "step_milliseconds": [1e3 * seconds for seconds in self.throughput.seconds],
+                "rows_per_second": speeds,
+                "share": [speed / max(speeds) for speed in speeds],
+            }
+        )
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Everything but the race itself as plain data."""
+        return {
+            "schema_version": 1,
+            "words": list(self.words),
+            "optimizer": self.optimizer,
+            "sizes": list(self.throughput.sizes),
+            "step_seconds": list(self.throughput.seconds),
+            "rows_per_second": list(self.throughput.rows_per_second),
+            "knee": self.knee,
+            "start": {"batch_size": self.start_size, "lr": self.start_lr},
+            "chosen": {"batch_size": self.batch_size, "lr": self.lr},
+            "race": None if self.race is None else self.race.document["race"]["leaderboard"],
+        }
+
+    def report(self, path: str | Path) -> Path:
+        """Write the curve as one HTML file that needs no network; returns where it is."""
+        from lanewise.reporting.batch_page import batch_page
+        from lanewise.storage.durable import write_atomically
+
+        write_atomically(Path(path), batch_page(self.document).encode())
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return "\n".join(["BatchFinding", *(f"  {line}" for line in self.words)])
+
+    def _repr_html_(self) -> str:
+        from lanewise.reporting.batch_page import batch_page
+        from lanewise.reporting.page import framed
+
+        return framed(batch_page(self.document))
+
+
+def find_batch(
+    make_model: Callable[[], nn.Module],
+    *,
+    train: Any,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    optimizer: str | Mapping[str, Any] = "adamw",
+    valid: Any = None,
+    sizes: Sequence[int] | None = None,
+    start_size: int = USUAL,
+    steps: int = 200,
+    seconds: float = 5.0,
+    share: float = SHARE,
+    workers: int | None = None,
+    watch: Callable[[Pulse], None] | None = None,
+) -> BatchFinding:
+    """Measure rows per second at every batch size, and race the size where they stop growing against the usual one.
+
+    A larger batch is worth it only while it is faster per row. The knee is the smallest size that reaches ``share`` of
+    the highest throughput (:func:`lanewise.tuning.throughput.knee`), with one model trained alone. Its rate follows
+    from that of ``start_size`` (:func:`lanewise.tuning.rescaling.rescaled`). Then both, and the knee with the rate left
+    as it was, train on the same rows: the knee is taken where it is within one paired standard error, or better.
+
+    Args:
+        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``workers`` and ``watch``.
+        train: ``X [N, ...]`` and ``y [N, ...]``.
+        optimizer: a name, or settings such as ``{"optimizer": "sgd", "lr": 0.1}`` with the rate at ``start_size``.
+        valid: the rows that judge, as ``train``; None: up to 1,024 of the training rows, evenly taken.
+        sizes: what to measure; None: powers of two from 8 to 8,192, at most the rows there are.
+        start_size: the batch size whose rate is known.
+        steps: of the training at ``start_size``; the other sees as many rows, and both take 20 steps at least.
+        seconds: that measuring takes, about.
+        share: of the highest throughput, within (0, 1].
+
+    Raises:
+        UsageError: a size, or as :func:`lanewise.tune`.
+        DataError: train or valid cannot be used.
+        TrainingError: every training diverged.
+
+    >>> import torch
+    >>> X = torch.randn(512, 3, generator=torch.Generator().manual_seed(0))
+    >>> y = X @ torch.tensor([[1.0], [-2.0], [0.5]])
+    >>> found = find_batch(lambda: torch.nn.Linear(3, 1), train=(X, y), loss=torch.nn.MSELoss(), seconds=0.05)
+    >>> found.knee in found.throughput.sizes
+    True
+    """
+    settings = {"optimizer": optimizer} if isinstance(optimizer, str) else dict(optimizer)
+    judges = judged_rows(train) if valid is None else valid
+    data = training_data(train, judges)
+    (base,) = listed([settings], model="module", batch_size=start_size)
+    measurable = _sizes(sizes, start_size, rows=len(data.folds[0].train))
+    if not 0 < share <= 1:
+        message = f"share must be above 0 and at most 1, got {share:g}"
+        raise UsageError(message)
+    blueprint = Blueprint.of(make_model, data.folds[0].dense[: min(measurable)])
+    teams = ModuleTeams(
+        blueprint=blueprint,
+        data=fitted_to(data, blueprint.dtype),
+        loss=loss,
+        score=None,
+        lengths=Lengths(rows_seen=1),
+        ways={},
+    )
+    speeds = measured({size: _alone(teams, base, size) for size in measurable}, seconds=seconds, wanted=start_size)
+    best = knee(speeds.sizes, speeds.rows_per_second, share=share)
+    lr = rescaled(base.number("lr"), optimizer=base.optimizer, size=start_size, to=best)
+    race = None
+    if best != start_size:
+        race = tune(
+            make_model,
+            train=train,
+            valid=judges,
+            loss=loss,
+            candidates=_rivals(settings, base, start_size=start_size, knee=best, lr=lr),
+            budget=f"{max(steps, -(-LEAST_STEPS * best // start_size))}steps",
+            policy="never",
+            workers=workers,
+            watch=watch,
+        )
+    size, rate = _chosen(race, start_size=start_size, start_lr=base.number("lr"), knee=best)
+    return BatchFinding(
+        throughput=speeds,
+        knee=best,
+        optimizer=base.optimizer,
+        start_size=start_size,
+        start_lr=base.number("lr"),
+        batch_size=size,
+        lr=rate,
+        race=race,
+        words=_words(speeds, best, base, start_size=start_size, size=size, lr=rate, race=race, share=share),
+    )
+
+
+def _sizes(given: Sequence[int] | None, start_size: int, *, rows: int) -> list[int]:
+    """The sizes to measure, rising, ``start_size`` among them."""
+    found = [start_size, *(given or [2**power for power in range(3, 14)])]
+    for size in found:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            message = f"a batch size must be a whole number of rows, at least 1, got {size!r}"
+            raise UsageError(message)
+    if start_size > rows:
+        message = f"start_size is {start_size} and train has {rows} rows; give at most as many"
+        raise UsageError(message)
+    return sorted({size for size in found if size <= rows})
+
+
+def _alone(teams: ModuleTeams, base: Candidate, size: int) -> Any:
+    """One model trained alone at that batch size, hardly moving."""
+    settings = {**base.settings, "batch_size": size, "lr": 1e-9, "schedule": "constant"}
+    candidate = Candidate(id=f"{base.optimizer}-{size}", model=base.model, optimizer=base.optimizer, settings=settings)
+    return teams.stack([Lane(candidate=candidate, fold=0, seed=0)], ALONE, length=UNTIL)
+
+
+def _rivals(
+    settings: Mapping[str, Any], base: Candidate, *, start_size: int, knee: int, lr: float
+) -> list[dict[str, Any]]:
+    """The start first; then the knee with its rescaled rate, and with the rate left as it was where that differs."""
+    usual = {**settings, "lr": base.number("lr"), "batch_size": start_size}
+    larger = {**usual, "batch_size": knee}
+    return [usual, {**larger, "lr": lr}, *([larger] if lr != usual["lr"] else [])]
+
+
+def _chosen(race: TuneResult | None, *, start_size: int, start_lr: float, knee: int) -> tuple[int, float]:
+    """Size and rate of the best training at the knee unless it is behind the start by more than one standard error."""
+    if race is None:
+        return start_size, start_lr
+    at = {own.id: own for own in race.plan.candidates}
+    (start,) = [own for own in race.selection.standings if int(at[own.id].number("batch_size")) == start_size] or [None]
+    best = next((own for own in race.selection.standings if int(at[own.id].number("batch_size")) == knee), None)
+    if best is None or (start is not None and _behind(best)):
+        return start_size, start_lr
+    return knee, at[best.id].number("lr")
+
+
+def _behind(standing: Any) -> bool:
+    ahead = standing.ahead_of_default
+    return ahead is not None and -ahead.mean > (ahead.standard_error if ahead.standard_error > 0 else 0.0)
+
+
+def _words(
+    speeds: Throughput,
+    best: int,
+    base: Candidate,
+    *,
+    start_size: int,
+    size: int,
+    lr: float,
+    race: TuneResult | None,
+    share: float,
+) -> tuple[str, ...]:
+    fastest = max(speeds.rows_per_second)
+    still = best == speeds.sizes[-1]
+    grows = "still grows at" if still else f"reaches {share:.0%} of the most at"
+    lines = [
+        f"{base.optimizer}: train with batches of {size} and a rate of {lr:.2g}",
+        f"throughput {grows} batches of {best}: {speeds.at(best):,.0f} rows per second, against "
+        f"{speeds.at(start_size):,.0f} at {start_size} and {fastest:,.0f} at most "
+        f"({torch.get_num_threads()} threads, one model alone)",
+    ]
+    if race is not None:
+        rule = RULES[scaling_of(base.optimizer)]
+        lines.append(f"its rate goes {rule}; from the same rows:")
+        lines += [_line(own, race) for own in race.selection.standings]
+    return tuple(lines)
+
+
+def _line(standing: Any, race: TuneResult) -> str:
+    own = next(one for one in race.plan.candidates if one.id == standing.id)
+    size = int(own.number("batch_size"))
+    gap = standing.ahead_of_default
+    against = ""
+    if gap is not None and not own.is_default:
+        side = "ahead of" if gap.mean > 0 else "behind"
+        against = f", {abs(gap.mean):.2g} ± {gap.standard_error:.1g} {side} the start"
+    steps = race.plan.lengths.steps(size)
+    return f"  batches of {size} at {own.number('lr'):.2g}: loss {standing.score:.4g} after {steps} steps{against}"
