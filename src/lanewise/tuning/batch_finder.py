@@ -13,6 +13,7 @@ from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.blueprint import Blueprint
+from lanewise.reporting.words import count
 from lanewise.training.module_teams import ModuleTeams, Way
 from lanewise.training.plan import Lengths
 from lanewise.training.race import Pulse
@@ -27,8 +28,9 @@ from lanewise.tuning.tune import tune
 if TYPE_CHECKING:
     import polars as pl
 
-LARGEST = 8192
-SMALLEST = 8
+FEWEST_BATCHES = 8
+"""Of an epoch: larger batches are not measured unless they are asked for."""
+
 USUAL = 32
 LEAST_STEPS = 20
 ALONE = Way(looped=True, loss_looped=True, width=1, words="")
@@ -47,8 +49,8 @@ class BatchFinding:
     """The outcome of :func:`lanewise.find_batch`.
 
     ``knee`` is the smallest batch that is about as fast per row as any. ``batch_size`` and ``lr`` are what to train
-    with: those of the knee where they learn as much from the same rows as ``start_size`` with ``start_lr`` does, else
-    these. ``race`` is that comparison, None where the knee is the size that it would be compared with.
+    with: the fastest up to the knee that learns as much from the same rows as ``start_size`` with ``start_lr`` does.
+    ``race`` is that comparison, None where the knee is the size that it would be compared with.
     """
 
     throughput: Throughput
@@ -128,16 +130,17 @@ def find_batch(
     """Measure rows per second at every batch size, and race the size where they stop growing against the usual one.
 
     A larger batch is worth it only while it is faster per row. The knee is the smallest size that reaches ``share`` of
-    the highest throughput (:func:`lanewise.tuning.throughput.knee`), with one model trained alone. Its rate follows
-    from that of ``start_size`` (:func:`lanewise.tuning.rescaling.rescaled`). Then both, and the knee with the rate left
-    as it was, train on the same rows: the knee is taken where it is within one paired standard error, or better.
+    the highest throughput (:func:`lanewise.tuning.throughput.knee`), with one model trained alone. The rate of a size
+    follows from that of ``start_size`` (:func:`lanewise.tuning.rescaling.rescaled`). Then the sizes from ``start_size``
+    to the knee, and the knee with the rate left as it was, train on the same rows; the fastest is taken that is not
+    behind ``start_size`` by more than one paired standard error.
 
     Args:
         make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``workers`` and ``watch``.
         train: ``X [N, ...]`` and ``y [N, ...]``.
         optimizer: a name, or settings such as ``{"optimizer": "sgd", "lr": 0.1}`` with the rate at ``start_size``.
         valid: the rows that judge, as ``train``; None: up to 1,024 of the training rows, evenly taken.
-        sizes: what to measure; None: powers of two from 8 to 8,192, at most the rows there are.
+        sizes: what to measure; None: powers of two from 8 to 8,192, at most an eighth of the rows.
         start_size: the batch size whose rate is known.
         steps: of the training at ``start_size``; the other sees as many rows, and both take 20 steps at least.
         seconds: that measuring takes, about.
@@ -174,7 +177,6 @@ def find_batch(
     )
     speeds = measured({size: _alone(teams, base, size) for size in measurable}, seconds=seconds, wanted=start_size)
     best = knee(speeds.sizes, speeds.rows_per_second, share=share)
-    lr = rescaled(base.number("lr"), optimizer=base.optimizer, size=start_size, to=best)
     race = None
     if best != start_size:
         race = tune(
@@ -182,13 +184,13 @@ def find_batch(
             train=train,
             valid=judges,
             loss=loss,
-            candidates=_rivals(settings, base, start_size=start_size, knee=best, lr=lr),
+            candidates=_rivals(settings, base, speeds.sizes, start_size=start_size, knee=best),
             budget=f"{max(steps, -(-LEAST_STEPS * best // start_size))}steps",
             policy="never",
             workers=workers,
             watch=watch,
         )
-    size, rate = _chosen(race, start_size=start_size, start_lr=base.number("lr"), knee=best)
+    size, rate = _chosen(race, speeds, start=(start_size, base.number("lr")))
     return BatchFinding(
         throughput=speeds,
         knee=best,
@@ -204,7 +206,8 @@ def find_batch(
 
 def _sizes(given: Sequence[int] | None, start_size: int, *, rows: int) -> list[int]:
     """The sizes to measure, rising, ``start_size`` among them."""
-    found = [start_size, *(given or [2**power for power in range(3, 14)])]
+    usual = [2**power for power in range(3, 14) if 2**power * FEWEST_BATCHES <= rows]
+    found = [start_size, *(given or usual)]
     for size in found:
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             message = f"a batch size must be a whole number of rows, at least 1, got {size!r}"
@@ -223,24 +226,31 @@ def _alone(teams: ModuleTeams, base: Candidate, size: int) -> Any:
 
 
 def _rivals(
-    settings: Mapping[str, Any], base: Candidate, *, start_size: int, knee: int, lr: float
+    settings: Mapping[str, Any], base: Candidate, sizes: Sequence[int], *, start_size: int, knee: int
 ) -> list[dict[str, Any]]:
-    """The start first; then the knee with its rescaled rate, and with the rate left as it was where that differs."""
-    usual = {**settings, "lr": base.number("lr"), "batch_size": start_size}
-    larger = {**usual, "batch_size": knee}
-    return [usual, {**larger, "lr": lr}, *([larger] if lr != usual["lr"] else [])]
+    """The start first; the sizes from there to the knee, each with its rescaled rate; the knee with the old rate."""
+    lr = base.number("lr")
+    low, high = sorted((start_size, knee))
+    found = [{**settings, "lr": lr, "batch_size": start_size}]
+    for size in sizes:
+        if low <= size <= high and size != start_size:
+            own = rescaled(lr, optimizer=base.optimizer, size=start_size, to=size)
+            found.append({**settings, "lr": own, "batch_size": size})
+    unscaled = {**settings, "lr": lr, "batch_size": knee}
+    return found if unscaled in found else [*found, unscaled]
 
 
-def _chosen(race: TuneResult | None, *, start_size: int, start_lr: float, knee: int) -> tuple[int, float]:
-    """Size and rate of the best training at the knee unless it is behind the start by more than one standard error."""
+def _chosen(race: TuneResult | None, speeds: Throughput, *, start: tuple[int, float]) -> tuple[int, float]:
+    """Size and rate of the fastest training that is not behind the start by more than one paired standard error.
+
+    Of one size, the rate that scores better.
+    """
     if race is None:
-        return start_size, start_lr
+        return start
     at = {own.id: own for own in race.plan.candidates}
-    (start,) = [own for own in race.selection.standings if int(at[own.id].number("batch_size")) == start_size] or [None]
-    best = next((own for own in race.selection.standings if int(at[own.id].number("batch_size")) == knee), None)
-    if best is None or (start is not None and _behind(best)):
-        return start_size, start_lr
-    return knee, at[best.id].number("lr")
+    good = [at[own.id] for own in race.selection.standings if not _behind(own)]
+    best = max(good, key=lambda own: speeds.at(int(own.number("batch_size"))), default=None)
+    return start if best is None else (int(best.number("batch_size")), best.number("lr"))
 
 
 def _behind(standing: Any) -> bool:
@@ -266,7 +276,7 @@ def _words(
         f"{base.optimizer}: train with batches of {size} and a rate of {lr:.2g}",
         f"throughput {grows} batches of {best}: {speeds.at(best):,.0f} rows per second, against "
         f"{speeds.at(start_size):,.0f} at {start_size} and {fastest:,.0f} at most "
-        f"({torch.get_num_threads()} threads, one model alone)",
+        f"(one model alone, {count(torch.get_num_threads(), 'thread')})",
     ]
     if race is not None:
         rule = RULES[scaling_of(base.optimizer)]

@@ -82,9 +82,8 @@ def to_optuna(found: "TuneResult", *, study_name: str | None, storage: Any) -> "
 
     entered = raced_of(found)
     distributions = _distributions(entered)
-    study = optuna.create_study(
-        study_name=study_name, storage=storage, direction=f"{found.document['metric']['direction']}imize"
-    )
+    direction = "minimize" if found.metric.direction == "min" else "maximize"
+    study = optuna.create_study(study_name=study_name, storage=storage, direction=direction)
     states = {"confirmed": optuna.trial.TrialState.COMPLETE, "diverged": optuna.trial.TrialState.FAIL}
     for own in entered:
         settings = {name: _typed(name, value) for name, value in own.settings.items() if name in distributions}
@@ -174,7 +173,7 @@ def to_tensorboard(found: "TuneResult", folder: str | Path) -> Path:
     _needs("tensorboard", "to_tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
-    target, metric = Path(folder), str(found.document["metric"]["name"])
+    target, metric = Path(folder), found.metric.name
     for own in raced_of(found):
         with SummaryWriter(str(target / own.candidate.id)) as writer:
             for step, score in own.curve:
@@ -195,7 +194,7 @@ def to_mlflow(found: "TuneResult", *, experiment: str, tracking_uri: str | None)
     client = MlflowClient(tracking_uri=tracking_uri)
     known = client.get_experiment_by_name(experiment)
     home = client.create_experiment(experiment) if known is None else known.experiment_id
-    metric, now = str(found.document["metric"]["name"]), int(time.time() * 1000)
+    metric, now = found.metric.name, int(time.time() * 1000)
     ends = {"confirmed": "FINISHED", "diverged": "FAILED"}
     for own in raced_of(found):
         run = client.create_run(home, run_name=own.candidate.id).info.run_id

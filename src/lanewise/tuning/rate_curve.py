@@ -14,6 +14,10 @@ MARGIN = 2.0
 """What the largest good rate is divided by: the best constant rate falls as one over the root of the steps, so half
 of it serves a training four times as long."""
 
+RISE = 0.5
+"""Share by which the mean loss of a tenth of a training may exceed that without training on the same batches: networks
+that blow up and then die end below their start."""
+
 WORSE = 2.0
 """Paired standard errors by which a training must end above its start to count as unstable; at most its own size."""
 
@@ -26,10 +30,10 @@ class RateCurve:
     the standard errors of their paired differences to the least. ``start`` is the loss without training.
 
     ``best`` has the least loss; ``tied`` spans the neighbouring rates within one standard error of it. ``edge`` is the
-    largest stable rate: going up from the best, the last before one that diverges or ends worse than it began, by two
-    paired standard errors or by as much as the loss was; None where no tried rate is too large. ``suggested`` is the
-    largest tried rate up to the upper end of ``tied`` divided by a margin. All are None where no rate gets better than
-    the start by more than a standard error.
+    largest stable rate: going up from the best, the last before one that diverges, or whose loss on its batches rises
+    by half at some time, or that ends worse than it began, by two paired standard errors or by as much as the loss was;
+    None where no tried rate is too large. ``suggested`` is the largest tried rate up to the upper end of ``tied``
+    divided by a margin. All are None where no rate gets better than the start by more than a standard error.
     """
 
     optimizer: str
@@ -63,7 +67,13 @@ class RateCurve:
 
 
 def read_curve(
-    optimizer: str, rates: Sequence[float], losses: Array, start: Array, *, margin: float = MARGIN
+    optimizer: str,
+    rates: Sequence[float],
+    losses: Array,
+    start: Array,
+    *,
+    rises: Sequence[float] | None = None,
+    margin: float = MARGIN,
 ) -> RateCurve:
     """The curve of one optimizer, read by the rules of :class:`RateCurve`.
 
@@ -72,6 +82,7 @@ def read_curve(
         rates: ``[R]``, rising.
         losses: ``[R, n]`` of the same n rows after training at each rate; NaN where it diverged.
         start: ``[n]`` of those rows without training.
+        rises: ``[R]``, by which share the loss on the batches exceeded that without training, at the worst time.
         margin: what the largest good rate is divided by.
 
     Source: constant steps of ``D / (M √N)`` for N steps of stochastic gradient descent, Nemirovski, Juditsky, Lan and
@@ -87,6 +98,7 @@ def read_curve(
     # A row that explodes alone makes the error as large as the mean; twice the loss is never noise.
     allowed = [min(WORSE * np.nan_to_num(d.standard_error), abs(start.mean())) for d in against_start]
     stable = [bool(d.mean <= most) for d, most in zip(against_start, allowed, strict=True)]
+    stable = [own and rise <= RISE for own, rise in zip(stable, rises or [0.0] * len(stable), strict=True)]
     known = np.where(stable, means, np.inf)
     least = int(known.argmin())
     gained = against_start[least]

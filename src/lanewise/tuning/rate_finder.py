@@ -139,7 +139,7 @@ def find_rate(
     """Train at every learning rate of a grid at once, a little, and say which rate to train with.
 
     Each rate is a lane of one race: the same start, the same batches, a constant rate. The stable edge is the largest
-    rate that neither diverges nor ends above its start by more than two paired standard errors. The suggested rate is
+    rate that neither diverges, nor has its loss rise by half on the way, nor ends above its start. Suggested is
     the largest that does as well as the best (within one paired standard error), divided by ``margin`` and taken down
     to the grid: the best constant rate of a training of N steps falls as ``1 / √N``, so half of it serves four times
     the steps. See :func:`lanewise.tuning.rate_curve.read_curve` for the rules and their source.
@@ -187,8 +187,12 @@ def find_rate(
     )
     start, losses = _losses(raced)
     parts = losses.reshape(len(wanted), rates, -1)
+    rises = np.reshape(_rises(raced), (len(wanted), rates)).tolist()
     names = [raced.plan.candidates[1 + place * rates].optimizer for place in range(len(wanted))]
-    curves = [read_curve(name, grid, part, start, margin=margin) for name, part in zip(names, parts, strict=True)]
+    curves = [
+        read_curve(name, grid, part, start, rises=rise, margin=margin)
+        for name, part, rise in zip(names, parts, rises, strict=True)
+    ]
     if all(curve.suggested is None for curve in curves):
         lost = int(np.isnan(losses).any(1).sum())
         message = (
@@ -237,6 +241,16 @@ def _losses(raced: TuneResult) -> tuple[np.ndarray, np.ndarray]:
     judged = ~np.isnan(known[at_rest])
     nothing = np.full(int(judged.sum()), np.nan)
     return known[at_rest][judged], np.array([known[id][judged] if id in known else nothing for id in trained])
+
+
+def _rises(raced: TuneResult) -> list[float]:
+    """By which share the mean loss of a tenth of each training exceeded that at rest on the same batches, at most."""
+    losses = {trace.lane.candidate.id: np.array(trace.train_losses) for trace in raced.race.traces}
+    at_rest, *trained = [own.id for own in raced.plan.candidates]
+    rest = losses[at_rest]
+    size = np.maximum(np.abs(rest), np.finfo(np.float64).tiny)
+    own = [losses[id] if len(losses[id]) == len(rest) else np.full(len(rest), np.nan) for id in trained]
+    return [float(np.max((loss - rest) / size)) for loss in own]
 
 
 def _known(value: float) -> float | None:

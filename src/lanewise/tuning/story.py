@@ -8,6 +8,7 @@ from lanewise.explain import Cost, effects
 from lanewise.explain.flips import rank_flips, short_race
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
+from lanewise.selection import Selection
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.race import Result, Trace
 
@@ -19,6 +20,7 @@ def told(
     *,
     plan: Plan,
     result: Result,
+    selection: Selection,
     metric: Metric,
     winner: Candidate,
     cost: Cost,
@@ -38,6 +40,7 @@ def told(
         **document["race"],
         "curves": _curves(document["race"]["curves"], metric),
         "phases": phases_of(result),
+        "plan": list(plan.words),
         "order": "" if flips is None or warning else f"{flips.words}.",
     }
     return {
@@ -45,7 +48,7 @@ def told(
         "verb": "Training",
         "judged": "Validation",
         "race": race,
-        "summary": [*document["summary"], *([found.words] if evident and found is not None else [])],
+        "summary": [document["summary"][0], *selection.reasons, *([found.words] if evident and found else [])],
         "warnings": [*document.get("warnings", ()), *([warning] if warning else [])],
         "effects": [asdict(effect) for effect in evident],
         "events": events_of(result.traces, plan.lengths),

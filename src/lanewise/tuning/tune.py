@@ -235,6 +235,7 @@ def _run(
         document,
         plan=plan,
         result=result,
+        selection=selection,
         metric=judge.metric,
         winner=won,
         cost=spent(before, usage()),

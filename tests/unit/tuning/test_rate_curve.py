@@ -35,6 +35,15 @@ def test_what_ends_above_its_start_is_past_the_edge() -> None:
     assert (found.best, found.edge) == (0.01, 0.01)
 
 
+def test_a_loss_that_rose_on_the_way_is_past_the_edge() -> None:
+    """A network that blew up and died ends a little below its start."""
+    losses = np.array([0.9, 0.5, 0.2, 0.95])[:, None] + np.zeros((4, 50))
+    found = read_curve("sgd", RATES[:4], losses, START, rises=[0.0, 0.0, 0.1, 800.0])
+    assert (found.best, found.edge) == (0.01, 0.01)
+    assert read_curve("sgd", RATES[:4], losses, START).edge is None
+    assert read_curve("sgd", RATES[:4], losses, START, rises=[0.0, 0.0, 0.1, math.nan]).edge == 0.01
+
+
 def test_a_little_above_the_start_is_noise() -> None:
     assert curve([0.2, 0.3, 1.01, 5.0], noise=0.1).edge == 0.01
     assert curve([0.2, 0.3, 1.01, 5.0], noise=0.0).edge == 0.001

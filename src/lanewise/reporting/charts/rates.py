@@ -50,8 +50,8 @@ def _panel(one: Mapping[str, Any], x: Scale, y: Scale) -> Markup:
         if rate not in reached
     ]
     marks += [text("no training", x=4, y=percent(1 - start), dy=-6, class_="tick")]
-    marks += _line(one.get("edge"), x, words="stable edge", class_="brink", height=30)
-    marks += _line(one.get("suggested"), x, words="suggested", class_="chosen", height=12)
+    marks += _line(one.get("edge"), x, words="stable edge", class_="brink", down=30)
+    marks += _line(one.get("suggested"), x, words="suggested", class_="chosen", down=14)
     best = finite(one.get("best"))
     if best is not None:
         at = percent(x.at(best)), percent(1 - min(1.0, max(0.0, y.at(one["losses"][one["rates"].index(best)]))))
@@ -72,21 +72,20 @@ def _panel(one: Mapping[str, Any], x: Scale, y: Scale) -> Markup:
     )
 
 
-def _line(rate: Any, x: Scale, *, words: str, class_: str, height: int) -> list[Markup]:
-    """An upright line at a rate, with its name on the side that has room."""
+def _line(rate: Any, x: Scale, *, words: str, class_: str, down: int) -> list[Markup]:
+    """An upright line at a rate with its name at the top, left of it where there is room: curves rise on the right."""
     known = finite(rate)
     if known is None:
         return []
     place = x.at(known)
-    left = place > 0.55
+    left = place > 0.35
     return [
         element("line", x1=percent(place), x2=percent(place), y1=0, y2="100%", class_=class_),
         text(
             f"{words} {number(known, 2)}",
             x=percent(place),
-            y="100%",
+            y=down,
             dx=-7 if left else 7,
-            dy=-height,
             text_anchor="end" if left else "start",
             class_="name winner" if class_ == "chosen" else "name",
         ),
