@@ -40,7 +40,7 @@ class Raced:
     curve: tuple[tuple[int, float], ...]
     train_losses: tuple[tuple[int, float], ...]
     standing: Standing | None
-    lost: str
+    events: tuple[str, ...]
 
 
 def raced_of(found: "TuneResult") -> list[Raced]:
@@ -63,8 +63,14 @@ def _raced(found: "TuneResult", candidate: Candidate, standing: Standing | None)
         curve=_mean(last, "scores", steps),
         train_losses=_mean(last, "train_losses", steps),
         standing=standing,
-        lost=next((trace.lost for trace in own if trace.lost), ""),
+        events=tuple(dict.fromkeys(cause for trace in own for cause in _causes(trace))),
     )
+
+
+def _causes(trace: Trace) -> list[str]:
+    """Why the lane, or the candidate that it stands for, was set back or given up."""
+    events = (*trace.lane.candidate.events, *trace.events)
+    return [event.cause for event in events] + ([trace.lost] if trace.lost else [])
 
 
 def _mean(traces: Sequence[Trace], name: str, steps: int) -> tuple[tuple[int, float], ...]:
@@ -110,7 +116,7 @@ def _attributes(own: Raced, found: "TuneResult") -> dict[str, Any]:
         "steps": own.steps,
         "behind_winner": None if behind is None else behind.mean,
         "standard_error": None if behind is None else behind.standard_error,
-        "events": [event.cause for event in own.candidate.events] + ([own.lost] if own.lost else []),
+        "events": list(own.events),
     }
 
 

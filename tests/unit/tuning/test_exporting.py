@@ -71,6 +71,7 @@ def test_an_optuna_study_has_every_candidate_with_its_fate(found) -> None:
     assert best.user_attrs["settings"]["momentum"] == 0.9
     lost = next(trial for trial in study.trials if trial.user_attrs["candidate"] == "sgd-07")
     assert lost.params["lr"] == 1e6
+    assert "diverged by step" in lost.user_attrs["events"][0]
     json.dumps([trial.user_attrs for trial in study.trials])
 
 
@@ -109,6 +110,21 @@ def test_tensorboard_has_a_run_for_each_candidate(found, tmp_path) -> None:
     scalars = events.Scalars("validation/loss")
     assert [event.step for event in scalars] == list(range(9, 91, 9))
     assert scalars[-1].value == pytest.approx(found.score)
+
+
+def test_mlflow_has_a_run_for_each_candidate(found, tmp_path) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    place = f"sqlite:///{tmp_path / 'runs.db'}"
+    home = found.to_mlflow(experiment="race", tracking_uri=place)
+    assert found.to_mlflow(experiment="race", tracking_uri=place) == home  # goes on in the same experiment
+    client = MlflowClient(tracking_uri=place)
+    runs = {run.info.run_name: run for run in client.search_runs([home])}
+    assert set(runs) == set(found.table["candidate"])
+    assert runs["sgd-07"].info.status == "FAILED"
+    history = client.get_metric_history(runs[found.winner.id].info.run_id, "validation_loss")
+    assert [one.step for one in history] == list(range(9, 91, 9))
 
 
 MISSING = [

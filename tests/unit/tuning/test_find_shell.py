@@ -61,7 +61,7 @@ def test_a_batch_size_from_the_shell(folder) -> None:
     assert "rows per second" in text
     assert "Throughput" in (folder / "batch.html").read_text()
     document = json.loads(run("find-batch", *USUAL, *settings, "--json"))
-    assert document["sizes"] == [8, 16, 32, 64]
+    assert document["sizes"] == [8, 16]  # eight batches an epoch at least
     assert document["start"] == {"batch_size": 16, "lr": 0.1}
 
 
