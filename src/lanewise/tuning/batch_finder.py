@@ -11,17 +11,13 @@ from torch import Tensor, nn
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
-from lanewise.lanes.roster import Lane
-from lanewise.models.blueprint import Blueprint
 from lanewise.reporting.words import count
-from lanewise.training.module_teams import ModuleTeams, Way
-from lanewise.training.plan import Lengths
 from lanewise.training.race import Pulse
-from lanewise.tuning.checking import fitted_to, training_data
 from lanewise.tuning.judged_rows import judged_rows
 from lanewise.tuning.proposing import listed
 from lanewise.tuning.rescaling import rescaled, scaling_of
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.solo import pair_of, solo_stacks
 from lanewise.tuning.throughput import SHARE, Throughput, knee, measured
 from lanewise.tuning.tune import tune
 
@@ -33,10 +29,6 @@ FEWEST_BATCHES = 8
 
 USUAL = 32
 LEAST_STEPS = 20
-ALONE = Way(looped=True, loss_looped=True, width=1, words="")
-UNTIL = 200_000
-"""Steps of a training that is only measured, more than there is time for; its schedule is written out beforehand."""
-
 RULES = {
     "linear": "in proportion to the batch",
     "root": "with the root of the batch",
@@ -160,22 +152,14 @@ def find_batch(
     """
     settings = {"optimizer": optimizer} if isinstance(optimizer, str) else dict(optimizer)
     judges = judged_rows(train) if valid is None else valid
-    data = training_data(train, judges)
+    pair = pair_of(train)
     (base,) = listed([settings], model="module", batch_size=start_size)
-    measurable = _sizes(sizes, start_size, rows=len(data.folds[0].train))
+    measurable = _sizes(sizes, start_size, rows=len(pair[0]))
     if not 0 < share <= 1:
         message = f"share must be above 0 and at most 1, got {share:g}"
         raise UsageError(message)
-    blueprint = Blueprint.of(make_model, data.folds[0].dense[: min(measurable)])
-    teams = ModuleTeams(
-        blueprint=blueprint,
-        data=fitted_to(data, blueprint.dtype),
-        loss=loss,
-        score=None,
-        lengths=Lengths(rows_seen=1),
-        ways={},
-    )
-    speeds = measured({size: _alone(teams, base, size) for size in measurable}, seconds=seconds, wanted=start_size)
+    stacks = solo_stacks(make_model, pair, loss, base, measurable)
+    speeds = measured(stacks, seconds=seconds, wanted=start_size)
     best = knee(speeds.sizes, speeds.rows_per_second, share=share)
     race = None
     if best != start_size:
@@ -216,13 +200,6 @@ def _sizes(given: Sequence[int] | None, start_size: int, *, rows: int) -> list[i
         message = f"start_size is {start_size} and train has {rows} rows; give at most as many"
         raise UsageError(message)
     return sorted({size for size in found if size <= rows})
-
-
-def _alone(teams: ModuleTeams, base: Candidate, size: int) -> Any:
-    """One model trained alone at that batch size, hardly moving."""
-    settings = {**base.settings, "batch_size": size, "lr": 1e-9, "schedule": "constant"}
-    candidate = Candidate(id=f"{base.optimizer}-{size}", model=base.model, optimizer=base.optimizer, settings=settings)
-    return teams.stack([Lane(candidate=candidate, fold=0, seed=0)], ALONE, length=UNTIL)
 
 
 def _rivals(

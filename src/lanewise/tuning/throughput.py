@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lanewise.errors import LanewiseError, UsageError
+from lanewise.models.blueprint import first_line
 from lanewise.training.stack import Stack
 
 SHARE = 0.9
@@ -53,7 +55,7 @@ def measured(stacks: Mapping[int, Stack], *, seconds: float, wanted: int) -> Thr
     """
     first: dict[int, float] = {}
     for size, stack in stacks.items():
-        _steps(stack, 1)  # the first step allocates what the others find
+        _first(stack)  # allocates what the others find
         first[size] = min(_steps(stack, 1), _steps(stack, 1))
         if size > wanted and first[size] > seconds / 8:
             del first[size]
@@ -66,6 +68,16 @@ def measured(stacks: Mapping[int, Stack], *, seconds: float, wanted: int) -> Thr
             least[size] = min(least[size], _steps(stacks[size], steps) / steps)
         round_ += 1
     return Throughput(sizes=tuple(least), seconds=tuple(least.values()))
+
+
+def _first(stack: Stack) -> None:
+    try:
+        _steps(stack, 1)
+    except LanewiseError:
+        raise
+    except Exception as error:  # whatever the user's module or loss raises
+        message = f"a step with batches of {stack.batch_size} failed: {type(error).__name__}: {first_line(error)}"
+        raise UsageError(message) from error
 
 
 def _steps(stack: Stack, count: int) -> float:

@@ -115,6 +115,8 @@ MISTAKES = [
     ({"start_size": 5000}, "start_size is 5000 and train has 768 rows"),
     ({"share": 0.0}, "share must be above 0 and at most 1, got 0"),
     ({"optimizer": "sdg"}, "there is no optimizer 'sdg'"),
+    ({"train": [X]}, r"batch sizes are measured on a pair \(X, y\) of tensors or arrays, got list"),
+    ({"loss": lambda one, other: one @ other}, "a step with batches of 8 failed: RuntimeError: "),
 ]
 
 
