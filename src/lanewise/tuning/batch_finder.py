@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.words import count
+from lanewise.selection import Standing
 from lanewise.training.race import Pulse
 from lanewise.tuning.judged_rows import judged_rows
 from lanewise.tuning.proposing import listed
@@ -151,7 +152,6 @@ def find_batch(
     True
     """
     settings = {"optimizer": optimizer} if isinstance(optimizer, str) else dict(optimizer)
-    judges = judged_rows(train) if valid is None else valid
     pair = pair_of(train)
     (base,) = listed([settings], model="module", batch_size=start_size)
     measurable = _sizes(sizes, start_size, rows=len(pair[0]))
@@ -166,7 +166,7 @@ def find_batch(
         race = tune(
             make_model,
             train=train,
-            valid=judges,
+            valid=judged_rows(train) if valid is None else valid,
             loss=loss,
             candidates=_rivals(settings, base, speeds.sizes, start_size=start_size, knee=best),
             budget=f"{max(steps, -(-LEAST_STEPS * best // start_size))}steps",
@@ -230,7 +230,7 @@ def _chosen(race: TuneResult | None, speeds: Throughput, *, start: tuple[int, fl
     return start if best is None else (int(best.number("batch_size")), best.number("lr"))
 
 
-def _behind(standing: Any) -> bool:
+def _behind(standing: Standing) -> bool:
     ahead = standing.ahead_of_default
     return ahead is not None and -ahead.mean > (ahead.standard_error if ahead.standard_error > 0 else 0.0)
 
@@ -262,7 +262,7 @@ def _words(
     return tuple(lines)
 
 
-def _line(standing: Any, race: TuneResult) -> str:
+def _line(standing: Standing, race: TuneResult) -> str:
     own = next(one for one in race.plan.candidates if one.id == standing.id)
     size = int(own.number("batch_size"))
     gap = standing.ahead_of_default

@@ -11,10 +11,10 @@ import numpy as np
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate, Value
+from lanewise.optim.registry import RULES
 from lanewise.selection import Standing
 from lanewise.training.race import Trace
 from lanewise.tuning.drop_ins import steady_rate
-from lanewise.tuning.proposing import LOGARITHMIC
 
 if TYPE_CHECKING:
     import optuna
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from lanewise.tuning.result import TuneResult
 
-WHOLE = ("batch_size",)
-"""Settings that are whole numbers."""
+LOGARITHMIC = {"batch_size", "clip_norm"} | {
+    hyper.name for rule in RULES.values() for hyper in rule.hypers if hyper.scale in ("log", "log_integer")
+}
+"""Settings that are searched on a log scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def to_optuna(found: "TuneResult", *, study_name: str | None, storage: Any) -> "
     study = optuna.create_study(study_name=study_name, storage=storage, direction=direction)
     states = {"confirmed": optuna.trial.TrialState.COMPLETE, "diverged": optuna.trial.TrialState.FAIL}
     for own in entered:
-        settings = {name: _typed(name, value) for name, value in own.settings.items() if name in distributions}
+        settings = {name: value for name, value in own.settings.items() if name in distributions}
         trial = optuna.trial.create_trial(
             state=states.get(own.fate, optuna.trial.TrialState.PRUNED),
             value=None if own.standing is None else own.standing.score,
@@ -125,7 +127,7 @@ def _distributions(entered: Sequence[Raced]) -> dict[str, Any]:
     seen: dict[str, list[Value]] = {}
     for own in entered:
         for name, value in own.settings.items():
-            seen.setdefault(name, []).append(_typed(name, value))
+            seen.setdefault(name, []).append(value)
     return {name: _distribution(name, values) for name, values in seen.items() if len(set(values)) > 1}
 
 
@@ -137,16 +139,9 @@ def _distribution(name: str, values: Sequence[Value]) -> Any:
         return optuna.distributions.CategoricalDistribution(tuple(dict.fromkeys(values)))
     low, high = min(numbers), max(numbers)
     log = name in LOGARITHMIC and low > 0
-    if name in WHOLE:
+    if all(isinstance(value, int) for value in numbers):
         return optuna.distributions.IntDistribution(int(low), int(high), log=log)
     return optuna.distributions.FloatDistribution(low, high, log=log)
-
-
-def _typed(name: str, value: Value) -> Value:
-    """Whole numbers as such, other numbers as floats: one setting has one type in a study."""
-    if isinstance(value, bool | str):
-        return value
-    return int(value) if name in WHOLE else float(value)
 
 
 def curves_of(found: "TuneResult") -> "pl.DataFrame":

@@ -25,6 +25,9 @@ FEWEST = 2
 AT_REST: Mapping[str, Any] = {"optimizer": "sgd", "lr": 0.0, "schedule": "constant"}
 """The lane that the others must beat. It is shown the same batches, so statistics of normalization are alike."""
 
+LIKE = ("batch_size",)
+"""What it has from the first optimizer, for all lanes see as many rows as it does."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RateFinding:
@@ -171,14 +174,14 @@ def find_rate(
     """
     _check(rates, low, high, margin)
     grid = [float(rate) for rate in np.geomspace(low, high, rates)]
-    wanted = [{"optimizer": one} if isinstance(one, str) else dict(one) for one in _several(optimizer)]
+    wanted = _several(optimizer)
     entrants = [{"schedule": "constant", **settings, "lr": rate} for settings in wanted for rate in grid]
     raced = tune(
         make_model,
         train=train,
         valid=judged_rows(train) if valid is None else valid,
         loss=loss,
-        candidates=[AT_REST, *entrants],
+        candidates=[{**AT_REST, **{name: wanted[0][name] for name in LIKE if name in wanted[0]}}, *entrants],
         budget=f"{steps}steps",
         policy="never",
         batch_size=batch_size,
@@ -186,20 +189,13 @@ def find_rate(
         watch=watch,
     )
     start, losses = _losses(raced)
-    parts = losses.reshape(len(wanted), rates, -1)
-    rises = np.reshape(_rises(raced), (len(wanted), rates)).tolist()
-    names = [raced.plan.candidates[1 + place * rates].optimizer for place in range(len(wanted))]
-    curves = [
-        read_curve(name, grid, part, start, rises=rise, margin=margin)
-        for name, part, rise in zip(names, parts, rises, strict=True)
-    ]
+    rises, curves = _rises(raced), []
+    for place in range(0, len(entrants), rates):
+        own = slice(place, place + rates)
+        name = raced.plan.candidates[1 + place].optimizer
+        curves.append(read_curve(name, grid, losses[own], start, rises=rises[own], margin=margin))
     if all(curve.suggested is None for curve in curves):
-        lost = int(np.isnan(losses).any(1).sum())
-        message = (
-            f"at no rate from {low:g} to {high:g} did {steps} steps make the loss better; {lost} of {len(losses)} "
-            "trainings diverged. Give another range (low=, high=), or more steps"
-        )
-        raise TrainingError(message)
+        raise TrainingError(_nothing(losses, low, high, steps))
     return RateFinding(
         curves=tuple(sorted(curves, key=lambda curve: np.nan_to_num(curve.least, nan=np.inf))),
         steps=steps,
@@ -210,7 +206,8 @@ def find_rate(
     )
 
 
-def _several(optimizer: Optimizer | Sequence[Optimizer]) -> list[Optimizer]:
+def _several(optimizer: Optimizer | Sequence[Optimizer]) -> list[dict[str, Any]]:
+    """The settings of each optimizer."""
     several = [optimizer] if isinstance(optimizer, str | Mapping) else list(optimizer)
     if not several:
         message = "optimizer is empty; name at least one, such as 'adamw'"
@@ -219,7 +216,7 @@ def _several(optimizer: Optimizer | Sequence[Optimizer]) -> list[Optimizer]:
         if isinstance(one, Mapping) and "lr" in one:
             message = f"the rates are what is looked for; leave lr out of {dict(one)!r}"
             raise UsageError(message)
-    return several
+    return [{"optimizer": one} if isinstance(one, str) else dict(one) for one in several]
 
 
 def _check(rates: int, low: float, high: float, margin: float) -> None:
@@ -232,6 +229,15 @@ def _check(rates: int, low: float, high: float, margin: float) -> None:
     if not 1 <= margin < float("inf"):
         message = f"margin must be at least 1, got {margin:g}"
         raise UsageError(message)
+
+
+def _nothing(losses: np.ndarray, low: float, high: float, steps: int) -> str:
+    """What to say where no rate was of use."""
+    lost = int(np.isnan(losses).any(1).sum())
+    return (
+        f"at no rate from {low:g} to {high:g} did {steps} steps make the loss better; {lost} of {len(losses)} "
+        "trainings diverged. Give another range (low=, high=), or more steps"
+    )
 
 
 def _losses(raced: TuneResult) -> tuple[np.ndarray, np.ndarray]:

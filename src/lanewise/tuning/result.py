@@ -215,7 +215,7 @@ class TuneResult:
         return render(self.document)
 
     def __repr__(self) -> str:
-        return "\n".join(["TuneResult", *(f"  {line}" for line in self.words)])
+        return "\n".join(["TuneResult", *(f"  {line}" for line in (*self.words, *self.document["warnings"]))])
 
     def _repr_html_(self) -> str:
         frame = "width:100%;height:80vh;border:1px solid #ccc"

@@ -120,6 +120,14 @@ def test_several_optimizers_at_once_and_their_settings() -> None:
     np.testing.assert_allclose(both.losses, alone.curve.losses, rtol=1e-4)
 
 
+def test_a_batch_size_among_the_settings_is_that_of_the_start_too() -> None:
+    given = {"train": (X, y), "loss": nn.MSELoss(), "rates": 4, "steps": 30, "low": 1e-4, "high": 0.1}
+    one = find_rate(linear, optimizer={"optimizer": "sgd", "batch_size": 24}, **given)
+    other = find_rate(linear, optimizer="sgd", batch_size=24, **given)
+    assert one.batch_size == 24
+    assert one.curve == other.curve
+
+
 def test_an_optimizer_that_learns_nothing_stands_last(tmp_path) -> None:
     """Inputs a thousand times too large: every plain step is far too long, and Adam's is not."""
     grid = {"rates": 3, "low": 1e-3, "high": 0.1, "steps": 40}
