@@ -133,6 +133,7 @@ class Race(TypedDict, total=False):
     sensitivity: list[Sensitivity]
     leaderboard: list[LeaderboardRow]
     decisions: list[Decision]
+    rungs: list[str]  # who was dropped at each look, in phrases
     plan: list[str]  # what was decided before training, in phrases
     order: str  # how the order of the candidates moved towards the end, in a sentence
 

@@ -41,6 +41,7 @@ def told(
         "curves": _curves(document["race"]["curves"], metric),
         "phases": phases_of(result),
         "plan": list(plan.words),
+        "rungs": list(result.rungs),
         "order": "" if flips is None or warning else f"{flips.words}.",
     }
     return {
@@ -74,14 +75,19 @@ def phases_of(result: Result) -> list[dict[str, Any]]:
 
 
 def events_of(traces: Sequence[Trace], lengths: Lengths) -> list[dict[str, Any]]:
-    """Each repair, and each lane that was lost, with its step: 'adam at 0.3 diverged by step 50; ...'."""
-    found = []
+    """Each repair, copy and loss of a lane with its step: 'adam at 0.3 diverged by step 50; went back to ...'."""
+    found, told_of = [], set[str]()
     for place, trace in enumerate(traces):
         candidate = trace.lane.candidate
         steps = lengths.steps(int(candidate.number("batch_size")))
         for event in trace.events:
             went = f"went back to step {round(event.restored * steps):,} and on at {event.rate_factor:g} times the rate"
             found.append(_event(place, candidate, round(event.fraction * steps), f"{event.cause}; {went}"))
+        copied = [event for event in candidate.events if not event.rewinds][-1:]
+        if copied and candidate.id not in told_of:
+            told_of.add(candidate.id)
+            on = f"{copied[0].cause}; on at {copied[0].rate_factor:g} times its rate"
+            found.append(_event(place, candidate, round(copied[0].fraction * steps), on))
         if trace.lost:
             reached = trace.fractions[-1] if trace.fractions else 0.0
             found.append(_event(place, candidate, round(reached * steps), f"was given up: {trace.lost}"))

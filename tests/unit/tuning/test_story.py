@@ -46,6 +46,21 @@ def test_events_are_told_in_plain_words(found) -> None:
     assert all(event["words"].startswith("sgd at 1e+06") for event in events)
 
 
+def test_who_was_dropped_when_is_in_the_report(found, tmp_path) -> None:
+    page = found.report(tmp_path / "race.html").read_text()
+    assert len(found.document["race"]["rungs"]) == 3
+    assert "On the way: after 11% of the full length the best 7 of 20 went on; after 33%" in page
+    assert "Planned before training: 20 candidates, 90 steps each" in page
+
+
+def test_copies_are_events_too() -> None:
+    candidates = [{"optimizer": "sgd", "lr": rate} for rate in (0.03, 1e-4, 2e-4, 3e-4, 0.01, 0.02, 0.05, 0.1)]
+    raced = tune(model, candidates=candidates, budget="60steps", policy="population", **DATA)
+    copies = [event for event in raced.document["events"] if "times its rate" in event["words"]]
+    assert copies
+    assert all(0 < event["step"] <= 60 for event in copies)
+
+
 def test_the_rate_is_seen_to_matter(found) -> None:
     (effect,) = found.document["effects"]
     assert effect["hyperparameter"] == "learning rate"

@@ -39,6 +39,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "phases": phases,
         "events": events,
         "order": found.get("order"),
+        "rungs": [str(line) for line in items(found, "rungs")],
         "plan": [str(line) for line in items(found, "plan")],
         "measure": measure,
     }
