@@ -192,7 +192,7 @@ def run(name: str, ground: Ground) -> Run:
     )
 
 
-def _no_decay(name: str) -> dict[str, float]:
+def _no_decay(name: str) -> dict[str, Any]:
     return {} if name == "adafactor" else {"weight_decay": 0.0}
 
 
@@ -204,7 +204,7 @@ def _by_drop_in(make: Callable[[torch.nn.Parameter, float], DropIn], ground: Gro
 
 def _with_drop_in(make: Callable[[torch.nn.Parameter, float], DropIn], ground: Ground, rate: float, cost: int) -> Run:
     x = torch.nn.Parameter(torch.tensor([ground.start], dtype=torch.float64))
-    optimizer = make(x, rate)
+    optimizer: Any = make(x, rate)
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -1,5 +1,6 @@
 """Every method has a page, and what the pages say of formulas, settings, costs and pictures is what the code does."""
 
+import doctest
 import re
 import sys
 from importlib import import_module
@@ -54,6 +55,12 @@ def test_pages_say_what_the_code_knows(name: str, facts: ModuleType) -> None:
     for heading in HEADINGS[:2]:
         words = page.split(f"## {heading}\n")[1].split("\n## ")[0]
         assert len(re.findall(r"[.?](?:\s|$)", words)) >= 2, f"{heading} of {name} says too little"
+
+
+def test_examples_of_the_writing_code_hold(facts: ModuleType) -> None:
+    found = doctest.testmod(facts)
+    assert found.attempted >= 4
+    assert found.failed == 0
 
 
 def test_the_index_lists_them(facts: ModuleType) -> None:
