@@ -350,6 +350,7 @@ def _document(
         refitted=trained.refitted,
         predictor=trained.predictor,
         cutoff=trained.cutoff,
+        race_cost=trained.race_cost,
         sha256="",
         seconds=seconds,
     )

@@ -22,7 +22,7 @@ from lanewise.data.reading import read
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
-from lanewise.errors import DataError, Interrupted, LanewiseError, UsageError
+from lanewise.errors import DataError, Interrupted, LanewiseError, UsageError, suggestion
 from lanewise.explain import usage
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
@@ -233,7 +233,7 @@ def load(reference: str = "last") -> Fit:
 def _example(source: str) -> Any:
     name = source.removeprefix("example:")
     if name not in EXAMPLES:
-        message = f"there is no example {name!r}; there are {', '.join(EXAMPLES)}"
+        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
         raise UsageError(message)
     return EXAMPLES[name]
 
@@ -270,7 +270,7 @@ def _execute(
             fitted = _stages(run, problem, settings, watcher=watcher, stop=stop, journal=journal, policy=policy)
         except Interrupted:
             store.interrupt(run.id)
-            message = f"stopped; go on with: lanewise resume {run.id}"
+            message = f"stopped; go on with: lanewise.resume({run.id!r})"
             raise Interrupted(message) from None
         except LanewiseError as error:
             store.fail(run.id, str(error))
@@ -321,6 +321,7 @@ def _stages(
         refitted=trained.refitted,
         predictor=trained.predictor,
         cutoff=trained.cutoff,
+        race_cost=trained.race_cost,
         sha256=sha256,
         seconds=time.monotonic() - started,
         before=before,

@@ -20,6 +20,7 @@ from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
+from lanewise.explain import Cost, counts_living_children, spent, usage
 from lanewise.features.preparation import Preparation
 from lanewise.metrics import resolve_metric
 from lanewise.search.policy import Policy, rungs_of
@@ -71,7 +72,11 @@ class Silent:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about."""
+    """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about.
+
+    ``race_cost`` is what the race used, screen and confirmation; None where that is not known, as of a race that went
+    on from where another process left it.
+    """
 
     plan: Plan
     result: RaceResult
@@ -79,6 +84,7 @@ class Trained:
     refitted: Mapping[str, Refitted]
     predictor: Predictor
     cutoff: Cutoff | None
+    race_cost: Cost | None = None
 
 
 def train(
@@ -122,6 +128,7 @@ def train(
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
+        resumed = plan_file is not None and plan_file.exists()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
         watcher.announce(_planned(plan))
         builder = replace(
@@ -142,8 +149,10 @@ def train(
             journal=journal or NoJournal(),
             clusters=problem.clusters,
         )
+        before = usage()
         with stop.polled():
             result = race.run()
+        cost = spent(before, usage()) if counts_living_children() and not resumed else None
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
@@ -152,7 +161,15 @@ def train(
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
-    return Trained(plan=plan, result=result, choice=choice, refitted=refitted, predictor=predictor, cutoff=cutoff)
+    return Trained(
+        plan=plan,
+        result=result,
+        choice=choice,
+        refitted=refitted,
+        predictor=predictor,
+        cutoff=cutoff,
+        race_cost=cost,
+    )
 
 
 @contextmanager

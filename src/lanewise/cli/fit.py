@@ -16,6 +16,11 @@ SEARCHES = ("halving", "grid", "random")
 POLICIES = ("halving", "hyperband", "racing", "never")
 ENSEMBLES = ("auto", "always", "never")
 DEVICES = ("auto", "cpu")
+METRICS = (
+    "Numbers: rmse, mae, median_ae, r2, mape; counts: these and poisson_deviance; classes: log_loss, brier, ece, "
+    "roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro; "
+    "two classes: these and precision, recall, f1"
+)
 OPTIMIZERS = (
     "lbfgs",
     "adamw",
@@ -68,7 +73,7 @@ output = section("Output")
 @data(
     "--metric",
     metavar="NAME",
-    help="What decides the race: accuracy, roc_auc, f1, mae, r2, ...",
+    help=f"What decides the race. {METRICS}.",
     usual="log_loss, rmse or poisson_deviance",
 )
 @data("--drop", metavar="COLUMNS", help="Columns to leave out, separated by commas.")
@@ -93,7 +98,7 @@ output = section("Output")
 @race(
     "--budget",
     metavar="TIME|STEPS",
-    help="30s, 10min, 1h; or 2000steps, which depends on no clock.",
+    help="30s, 10min, 1h30min; or 2000steps, which depends on no clock.",
     usual="60s to 300s, by the size of the table",
 )
 @race("--models", metavar="NAMES", help="Families that race, separated by commas.", usual="lightgbm,mlp,linear,tree")

@@ -48,7 +48,7 @@ class Guard:
 
         A lane that is not finite keeps its old place, and so do the rows ``fixed``.
         """
-        fresh = {"values": buffer.rows, "average": average, **optimizer.state()}
+        fresh = {"values": buffer.rows, "average": average, **optimizer.state(shared=True)}
         if not self.snapshot:
             self.snapshot = {name: tensor.clone() for name, tensor in fresh.items()}
             self.taken = [optimizer.taken] * len(buffer)
@@ -78,7 +78,7 @@ class Guard:
         A second moment that overflowed leaves finite weights that never move again. The rows ``excused``
         are left as they are.
         """
-        well = _finite_rows(losses, buffer.rows, *optimizer.state().values())
+        well = _finite_rows(losses, buffer.rows, *optimizer.state(shared=True).values())
         for row in (~well).nonzero().flatten().tolist():
             if row in excused or row in self.retired:
                 continue

@@ -24,6 +24,9 @@ from lanewise.training.team import Evidence, Former, Team
 
 Fate = Literal["running", "pruned", "diverged", "confirmed"]
 
+Shown = list[Evidence]
+"""What all looks at one team have shown."""
+
 SAVE_EVERY_SECONDS = 5.0
 """Between two checkpoints of a team; it decides what a kill costs, never what comes out."""
 
@@ -71,6 +74,20 @@ class Pulse:
     leader: str = ""
     score: float = float("nan")
     spread: float = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Teams that advance through the same ``fractions``; their checkpoints are kept under ``key``.
+
+    ``share`` of the progress of the phase is theirs.
+    """
+
+    phase: str
+    key: str
+    teams: Sequence[Team]
+    fractions: Sequence[float]
+    share: float = 1.0
 
 
 def unwanted(teams: Sequence[Team]) -> None:
@@ -136,7 +153,7 @@ class Race:
         best: dict[str, float] = {}
         words: list[str] = []
         for rung, fraction in enumerate(self.plan.rungs):
-            found = self.stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
+            found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
             evidence = {item.lane.id: item for items in found for item in items}
             self._lose("screen", teams, [lane for lane in left.values() if lane.id not in evidence])
             left = {name: lane for name, lane in left.items() if name in evidence}
@@ -238,7 +255,7 @@ class Race:
         with self._lock:
             self._done = 0.0
         teams = self.builder.form(lanes, "confirm")
-        found = self.stretch("confirm", teams, self.plan.grid, share=1.0)
+        found = self._stretch("confirm", teams, self.plan.grid, share=1.0)
         self._lose("confirm", teams, [])
         self.ended(teams)
         for team in teams:
@@ -264,31 +281,34 @@ class Race:
 
     # -- shared -----------------------------------------------------------------------------------
 
-    def stretch(
-        self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float
-    ) -> list[list[Evidence]]:
-        """Advance all teams through ``fractions``, side by side; evidence per team, in the order of the teams."""
-        lanes = sum(len(team.lanes) for team in teams)
-        unit = share / (len(fractions) * max(lanes, 1))
-        for team in teams:  # in this order, whichever team is looked at first
-            for lane in team.lanes:
-                self._trace(phase, lane)
-        stretches = [
-            Stretch(
-                team=team,
-                fractions=fractions,
-                key=f"{phase}-{fractions[0]:.4f}-{place}",
-                journal=self.journal,
-                save_every=self.save_every,
-                halted=self._threads.halted,
-                abandoned=self._threads.abandoned,
-                train_score=self._judge.train_score,
-            )
-            for place, team in enumerate(teams)
-        ]
-        return self._threads.run([partial(self._run, phase, stretch, unit) for stretch in stretches])
+    def _stretch(self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float) -> list[Shown]:
+        part = Part(phase=phase, key=f"{phase}-{fractions[0]:.4f}", teams=teams, fractions=fractions, share=share)
+        return self.together([part])[0]
 
-    def _run(self, phase: str, stretch: Stretch, unit: float) -> list[Evidence]:
+    def together(self, parts: Sequence[Part]) -> list[list[Shown]]:
+        """Advance the teams of all parts side by side; for each part the evidence of its teams, in their order."""
+        tasks: list[Callable[[], Shown]] = []
+        for part in parts:
+            lanes = sum(len(team.lanes) for team in part.teams)
+            unit = part.share / (len(part.fractions) * max(lanes, 1))
+            for place, team in enumerate(part.teams):
+                for lane in team.lanes:  # in this order, whichever team is looked at first
+                    self._trace(part.phase, lane)
+                stretch = Stretch(
+                    team=team,
+                    fractions=part.fractions,
+                    key=f"{part.key}-{place}",
+                    journal=self.journal,
+                    save_every=self.save_every,
+                    halted=self._threads.halted,
+                    abandoned=self._threads.abandoned,
+                    train_score=self._judge.train_score,
+                )
+                tasks.append(partial(self._run, part.phase, stretch, unit))
+        shown = iter(self._threads.run(tasks))
+        return [[next(shown) for _ in part.teams] for part in parts]
+
+    def _run(self, phase: str, stretch: Stretch, unit: float) -> Shown:
         lanes = {lane.id: lane for lane in stretch.team.lanes}
 
         def seen(look: Look) -> None:

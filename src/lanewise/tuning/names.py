@@ -1,9 +1,8 @@
 """The names that a candidate of a tuning race may use, and what is said about others."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Value
 from lanewise.tuning.drop_ins import RACED
 
@@ -20,7 +19,8 @@ LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size")
 def known_rule(name: object) -> None:
     """``UsageError`` where ``name`` is no optimizer that a tuning race offers."""
     if name not in RACED:
-        message = f"there is no optimizer {name!r} to tune with; there are {', '.join(RACED)}"
+        hint = suggestion(name, RACED, place="lanewise.tuning.drop_ins.RACED")
+        message = f"there is no optimizer {name!r} to tune with; {hint}"
         raise UsageError(message)
 
 
@@ -28,7 +28,5 @@ def known_setting(name: str, allowed: Iterable[str]) -> None:
     """``UsageError`` where ``name`` is none of the ``allowed`` settings."""
     known = sorted(allowed)
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        message = f"there is no setting {name!r}; {hint}There are {', '.join(known)}"
+        message = f"there is no setting {name!r}; {suggestion(name, known)}"
         raise UsageError(message)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from lanewise.search.sampling import SAMPLINGS, Sampling
 from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
 from lanewise.training.fitted import Fitted
+from lanewise.training.module_seats import seated
 from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.race import Pulse, Race, Result
@@ -80,7 +82,7 @@ def tune(
         batch_size: rows of a batch where a candidate does not say.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
-        workers: threads.
+        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
 
     Returns:
@@ -122,7 +124,9 @@ def tune(
     teams = _teams(blueprint, data, loss, judge, wanted)
     plan = plan_race(wanted, teams)
     lengthened = ModuleTeams(**{**vars(teams), "lengths": plan.lengths})
-    return _run(plan, lengthened, judge, wanted.policy, watch)
+    # Copies are made between lanes of one process.
+    with nullcontext(lengthened) if wanted.policy.copies else seated(lengthened, plan) as placed:
+        return _run(plan, placed, judge, wanted.policy, watch)
 
 
 def _entrants(

@@ -7,8 +7,10 @@ import pytest
 
 from lanewise.cli import fit as module
 from lanewise.cli.main import cli
+from lanewise.metrics import METRICS, metric_names
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings
+from lanewise.solvers.methods import METHODS
 from lanewise.training.proposals import SOLVER
 
 OPTIONS = {
@@ -85,6 +87,15 @@ def test_the_choices_of_the_help_are_those_of_the_settings(stated, setting):
 
 def test_the_optimizers_of_the_help_are_those_there_are():
     assert set(module.OPTIMIZERS) == {SOLVER, *RULES}
+
+
+def test_the_help_lists_the_metrics_and_the_methods_that_messages_refer_to():
+    words = set(module.METRICS.replace(":", "").replace(";", "").replace(",", "").split())
+    assert set(METRICS) <= words
+    counts = module.METRICS.split("; ")[0].removeprefix("Numbers: ").split(", ")
+    assert tuple(counts) == metric_names("regression")
+    help = next(one.help for one in cli.commands["minimize"].params if one.name == "method")  # pyright: ignore
+    assert set(METHODS) <= set(help.partition("  [")[0].rstrip(".").split(", "))
 
 
 def test_the_defaults_of_the_help_are_those_of_the_settings():
