@@ -63,8 +63,8 @@ def fashion_rows(train: int, valid: int) -> tuple[Pair, Pair]:
 
 def bank_rows(train: int, valid: int) -> tuple[Pair, Pair]:
     """The bank table, shuffled: numbers scaled, words one-hot; ``duration``, which is known too late, left out."""
-    table = pl.read_csv(DATA / "bank_additional_full.csv.gz", separator=";").drop("duration")
-    table = table.sample(fraction=1.0, shuffle=True, seed=0)
+    table = pl.read_csv(DATA / "bank_additional_full.csv.gz", separator=";", infer_schema_length=None)
+    table = table.drop("duration").sample(fraction=1.0, shuffle=True, seed=0)
     y = torch.from_numpy((table["y"] == "yes").to_numpy().astype(np.int64))
     numbers = table.drop("y").select(pl.selectors.numeric()).to_numpy().astype(np.float32)
     words = table.drop("y").select(pl.selectors.string()).to_dummies().to_numpy().astype(np.float32)
