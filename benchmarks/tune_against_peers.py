@@ -2,10 +2,11 @@
 
 Each peer races the same list of settings for the same network and data, and prunes in its own way: Optuna with its
 median or Hyperband pruner around a tight PyTorch loop, in one process per core; skorch with scikit-learn's
-``HalvingRandomSearchCV``, as many jobs as cores. Lanewise then races the same list. Two quotients are printed: the time
-that the peer took in all over the time after which Lanewise had seen a validation loss as good as the peer's best
-completed training (``reached``), and both times in all (``whole``). Every training is as long, with
-the same linear schedule, batch size and rows. ``pip install optuna skorch`` first.
+``HalvingRandomSearchCV``, as many jobs as cores. Lanewise then races the same
+list. Two quotients are printed: the time that the peer took in all over the time after which Lanewise had seen a
+validation loss as good as the peer's best completed training (``reached``), and both times in all (``whole``). Every
+training is as long, with the same linear schedule, batch size and rows. Those peers are run that are installed:
+``pip install optuna skorch``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -196,11 +198,12 @@ def main() -> int:
     given = parser.parse_args()
     if given.rounds < 1 or given.cores < 1:
         parser.error("--rounds and --cores must be at least 1")
+    installed = [peer for peer in PEERS if find_spec(peer.partition("-")[0]) is not None]
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     print(f"{EPOCHS} epochs, batches of {BATCH}, {given.cores} cores, {given.rounds} rounds")
     for name in [given.only] if given.only else PROBLEMS:
-        compare(name, given.peer or list(PEERS), rounds=given.rounds, cores=given.cores)
+        compare(name, given.peer or installed, rounds=given.rounds, cores=given.cores)
     return 0
 
 
