@@ -105,6 +105,24 @@ class Guard:
         # The factor is cumulative: the snapshot may hold a rate from before an earlier repair.
         optimizer.slow(row, self.factors[row] / float(self.snapshot["rate_factor"][row]))
 
+    def change_rate(self, row: int, optimizer: LaneOptimizer, *, factor: float) -> None:
+        """Multiply all later rates of one lane by ``factor``; nothing is taken back."""
+        self.factors[row] = self.factors.get(row, 1.0) * factor
+        optimizer.slow(row, factor)
+
+    def held(self, row: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What is known of one lane, for :meth:`take_over`."""
+        rest = {"taken": self.taken[row], "count": self.counts.get(row, 0), "factor": self.factors.get(row, 1.0)}
+        return {name: tensor[row].clone() for name, tensor in self.snapshot.items()}, rest
+
+    def take_over(self, row: int, snapshot: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        """Know of a lane what :meth:`held` of its source, in this stack or another, gave."""
+        for name, tensor in self.snapshot.items():
+            tensor[row] = snapshot.get(name, 0.0)  # the state of a rule that the source's stack does not have
+        self.taken[row], self.counts[row], self.factors[row] = rest["taken"], rest["count"], rest["factor"]
+        self.repairs.pop(row, None)
+        self.retired.pop(row, None)
+
     def _put_back(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
         buffer.rows[row] = self.snapshot["values"][row]
         average[row] = self.snapshot["average"][row]

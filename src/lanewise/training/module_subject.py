@@ -134,6 +134,7 @@ class ModuleSubject(Subject):
         loss_looped: bool = False,
     ) -> None:
         self.blueprint = blueprint
+        self.structure = id(blueprint)  # candidates of one race that build the same module share its blueprint
         self.looped = looped
         self.loss = self._loss = lane_loss(loss, data, looped=loss_looped)
         self._score = score or self._loss.rows
