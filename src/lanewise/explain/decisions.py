@@ -264,7 +264,7 @@ def _ensemble(trial: EnsembleTrial) -> Decision:
     question = "An ensemble or one model?"
     if trial.taken:
         return _weighed(question, names, trial.ahead)
-    return _weighed(question, names[::-1], trial.ahead, sign=-1.0, tie="a tie: the single model was kept")
+    return _weighed(question, (names[1], names[0]), trial.ahead, sign=-1.0, tie="a tie: the single model was kept")
 
 
 def _weighed(
