@@ -144,7 +144,7 @@ def test_a_file_that_is_no_configuration_is_refused(cli, folder, name, content, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bogus"], "there is no command 'bogus'; all 13: lanewise --help"),
+        (["bogus"], "there is no command 'bogus'; there are fit, "),
         (["fti"], "did you mean fit?"),
         (["fit"], "name a table to learn from"),
         (["show", "zzzz"], "no run 'zzzz'"),
