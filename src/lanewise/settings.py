@@ -136,6 +136,7 @@ class FitSettings(BaseModel):
     )
     optimizers: tuple[str, ...] = ()
     search: Literal["halving", "grid", "random"] = "halving"
+    policy: Literal["halving", "hyperband", "racing", "never"] = "halving"
     candidates: Positive | None = None
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
     seeds: Annotated[int, Field(ge=1, le=100)] | None = None

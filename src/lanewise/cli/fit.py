@@ -13,6 +13,7 @@ from lanewise.cli.paths import check_output, check_source, copy_report
 
 TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
+POLICIES = ("halving", "hyperband", "racing", "never")
 ENSEMBLES = ("auto", "always", "never")
 DEVICES = ("auto", "cpu")
 METRICS = (
@@ -108,6 +109,7 @@ output = section("Output")
     usual="those that suit each family",
 )
 @race("--search", type=click.Choice(SEARCHES), help="How candidates are drawn.", usual="halving")
+@race("--policy", type=click.Choice(POLICIES), help="How losers are dropped on the way.", usual="halving")
 @race("--candidates", type=int, metavar="N", help="Candidates of each family.", usual="as the budget allows")
 @race("--folds", type=int, metavar="N", help="Folds of the cross-validation.", usual="10, 5 or 3, by rows")
 @race("--seeds", type=int, metavar="N", help="Trainings of a candidate per fold.", usual="3, 2 or 1, by rows")

@@ -28,11 +28,16 @@ from lanewise.explain import (
 from lanewise.explain.cost import Solo
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
+from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
 """Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
+
+
+LEAST_IMPORTANCE_SECONDS, IMPORTANCE_SHARE = 2.0, 0.06
+"""What the importance of the columns may take: a share of the time that the fit took, but some seconds at least."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -263,7 +268,14 @@ def _importance(stage: Stage) -> tuple[Importance, ...]:
         columns=problem.features,
         seed=stage.settings.seed,
         weight=problem.weight,
+        seconds=_time_for_importance(stage),
     )
+
+
+def _time_for_importance(stage: Stage) -> float | None:
+    """Seconds that importance may take; None where the budget counts steps, for nothing then depends on a clock."""
+    in_steps = stage.settings.budget is not None and parse_budget(stage.settings.budget)[1] is not None
+    return None if in_steps else max(LEAST_IMPORTANCE_SECONDS, IMPORTANCE_SHARE * stage.seconds)
 
 
 def _hardware(stage: Stage) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """Short trials that tell the plan what lanes cost here, in which format and in stacks of which width."""
 
+import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -17,12 +20,15 @@ from lanewise.training.team import Team
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.tree_team import race_spec
 
+T = TypeVar("T")
+
 CLEARLY_FASTER = 1.1
 """How much less a step must cost per lane before another stack width than the usual one is taken."""
 
 TRIAL_STEPS = 6
 TRIAL_ROUNDS = 5
 TRIAL_ITERATIONS = 3
+TRIALS = 3
 
 SPIN_SECONDS = 0.03
 """How long a loop of nothing shows which share of a core this process gets."""
@@ -123,10 +129,43 @@ def _timed(team: Team, units: int) -> tuple[float, float]:
     return (time.perf_counter() - started) / units, (time.thread_time() - used) / units
 
 
-def measured_costs(model: str, pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
-    """Processor seconds of one full-length lane of each candidate, from short trials under its real load."""
+def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> float:
+    """How many times as long a step of a stack takes while all workers are at one, at least 1.
+
+    Cores share memory, caches and, where two are one core twice, everything.
+    """
+    pool = max((pools.get(model, ()) for model in STACKED), key=len)
+    stacked = [one for one in pool if one.optimizer != SOLVER and not rule(one.optimizer).full_batch]
+    if builder.workers < 2 or not stacked:
+        return 1.0
+    first = builder.key(Lane(candidate=stacked[0], fold=0, seed=0))
+    alike = [one for one in stacked if builder.key(Lane(candidate=one, fold=0, seed=0)) == first]
+    width = builder.width(Lane(candidate=alike[0], fold=0, seed=0))
+    teams = builder.form(_many(alike, width * builder.workers, builder), "trial")[: builder.workers]
+    alone = statistics.median(_trial(teams[0], TRIAL_STEPS) for _ in range(TRIALS))
+    together = statistics.median(
+        seconds for _ in range(TRIALS) for seconds in _at_once(teams, lambda team: _trial(team, TRIAL_STEPS))
+    )
+    for team in teams:
+        team.settle()
+        team.keep(())
+    return max(1.0, together / alone)
+
+
+def _at_once(teams: Sequence[Team], work: Callable[[Team], T]) -> list[T]:
+    with ThreadPoolExecutor(len(teams)) as threads:
+        return list(threads.map(work, teams))
+
+
+def measured_costs(
+    model: str, pool: Sequence[Candidate], builder: TeamBuilder, *, crowded: float = 1.0
+) -> dict[str, float]:
+    """Processor seconds of one full-length lane of each candidate, from short trials under its real load.
+
+    ``crowded`` is what :func:`crowding` found for stacks; trees are measured with all workers at work.
+    """
     if model in STACKED:
-        return _measured_stacks(pool, builder)
+        return {id: crowded * cost for id, cost in _measured_stacks(pool, builder).items()}
     return _measured_trees(pool, builder)
 
 
@@ -153,12 +192,24 @@ def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str
         spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
         return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
 
-    team = builder.form([Lane(candidate=first, fold=0, seed=0)], "trial")[0]
-    length = race_spec(team.lanes[0], 1.0).full_length
-    team.advance(1 / length)
-    started = time.perf_counter()
+    # One on each worker: alone it would have the memory and the caches for itself.
+    lanes = [Lane(candidate=first, fold=0, seed=seed) for seed in range(builder.workers)]
+    teams = builder.form(lanes, "trial")
+    length = race_spec(lanes[0], 1.0).full_length
     trial = min(length, 1 + TRIAL_ROUNDS)
-    team.advance(trial / length)
-    spent = (time.perf_counter() - started) / max(trial - 1, 1) * length
-    team.keep(())
-    return {candidate.id: spent * work(candidate) / work(first) for candidate in pool}
+
+    def seconds(team: Team) -> tuple[float, float]:
+        """Of the first round, with all that comes before it, and of each that follows."""
+        started = time.perf_counter()
+        team.advance(1 / length)
+        first, started = time.perf_counter() - started, time.perf_counter()
+        team.advance(trial / length)
+        return first, (time.perf_counter() - started) / max(trial - 1, 1)
+
+    begun, each = map(statistics.fmean, zip(*_at_once(teams, seconds), strict=True))
+    for team in teams:
+        team.keep(())
+    if length == 1:
+        return {candidate.id: begun * work(candidate) / work(first) for candidate in pool}
+    before = max(begun - each, 0.0)  # sorting the cells of a fold into bins
+    return {candidate.id: before + each * length * work(candidate) / work(first) for candidate in pool}

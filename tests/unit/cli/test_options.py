@@ -15,10 +15,10 @@ from lanewise.training.proposals import SOLVER
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "
-    "--budget --models --optimizers --search --candidates --folds --seeds --seed --ensemble --device --workers "
-    "--config --report --json --quiet",
-    "tune": "--data --loss --metric --budget --candidates --space --policy --seeds --batch-size --seed --workers "
-    "--weights --report --json --quiet",
+    "--budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble --device "
+    "--workers --config --report --json --quiet",
+    "tune": "--data --loss --metric --budget --candidates --space --search --policy --seeds --batch-size --seed "
+    "--workers --weights --report --json --quiet",
     "resume": "--json --quiet",
     "predict": "--output",
     "show": "--json",
@@ -71,7 +71,13 @@ def test_every_setting_has_an_option_and_no_option_is_no_setting():
 
 @pytest.mark.parametrize(
     ("stated", "setting"),
-    [("TASKS", "task"), ("SEARCHES", "search"), ("ENSEMBLES", "ensemble"), ("DEVICES", "device")],
+    [
+        ("TASKS", "task"),
+        ("SEARCHES", "search"),
+        ("POLICIES", "policy"),
+        ("ENSEMBLES", "ensemble"),
+        ("DEVICES", "device"),
+    ],
 )
 def test_the_choices_of_the_help_are_those_of_the_settings(stated, setting):
     annotation: Any = FitSettings.model_fields[setting].annotation
@@ -96,7 +102,7 @@ def test_the_help_lists_the_metrics_and_the_methods_that_messages_refer_to():
 def test_the_defaults_of_the_help_are_those_of_the_settings():
     helps = {one.name: one.help or "" for one in cli.commands["fit"].params if isinstance(one, click.Option)}
     usual = FitSettings(target="y")
-    for name in ("search", "ensemble", "device", "seed"):
+    for name in ("search", "policy", "ensemble", "device", "seed"):
         assert helps[name].endswith(f"[default: {getattr(usual, name)}]")
     assert helps["models"].endswith(f"[default: {','.join(usual.models)}]")
 
