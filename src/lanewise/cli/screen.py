@@ -72,7 +72,7 @@ def print_tuned(document: Mapping[str, Any], *, folder: Path) -> None:
     """The result of a tuning race, on stdout; ``folder`` is that of its run."""
     warnings = [f"warning: {words}" for words in document["warnings"]]
     rows = [("weights", folder / "model" / "model.safetensors"), ("report", folder / "report.html")]
-    lines = [*document["summary"], *warnings, *(f"{name}: {path}" for name, path in rows)]
+    lines = [*document["words"], *warnings, *(f"{name}: {path}" for name, path in rows)]
     click.echo("\n".join(map(clean, lines)))
 
 

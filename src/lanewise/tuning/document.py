@@ -10,7 +10,6 @@ from lanewise._version import __version__
 from lanewise.explain import decisions, sensitivity
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
-from lanewise.reporting.document import finite_or_null
 from lanewise.selection import Selection, Standing
 from lanewise.statistics import bootstrap_interval
 from lanewise.training.judging import Confirmed
@@ -42,7 +41,7 @@ def document_of(
     made = decisions(judged, winner.id, y=np.zeros(len(valid)), metric=metric, seed=0, costs=plan.costs)
     board = [_row(standing, confirmed[standing.id], winner, metric) for standing in selection.standings]
     best = next(row for row in board if row["id"] == winner.id)
-    document = {
+    return {
         "version": __version__,
         "target": winner.model,
         "summary": list(words),
@@ -63,7 +62,6 @@ def document_of(
             "decisions": [asdict(decision) for decision in made],
         },
     }
-    return finite_or_null(document)
 
 
 def _on_rows(result: Result, valid: np.ndarray) -> Result:

@@ -15,9 +15,10 @@ from lanewise.training.race import Pulse
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
 from lanewise.tuning.loading import data_of, loss_of, named
+from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import begin, check_unchanged, go_on
-from lanewise.tuning.tune import Posed, pose, race
+from lanewise.tuning.tune import pose
 
 Watch = Callable[[Pulse], None] | None
 

@@ -18,8 +18,8 @@ from lanewise.training.side_by_side import threads_per_product
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
 from lanewise.tuning.fingerprint import digest
+from lanewise.tuning.racing import Posed, teams_of
 from lanewise.tuning.storing import LANES, read_plan
-from lanewise.tuning.tune import Posed, teams_of
 
 MARGIN = 30
 """How many times as far as one rounding of the first weights moves a lane it may be off. Sums of a batched product

@@ -142,6 +142,7 @@ def _recorded(run: Run, found: TuneResult) -> TuneResult:
         "created": run.created,
         "command": run.command,
         "source": run.config.get("source"),
+        "words": list(found.words),
     }
     document = {**header, **found.document, "model_sha256": sha256}
     document = reported(document, run.report)

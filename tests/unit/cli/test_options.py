@@ -18,7 +18,10 @@ OPTIONS = {
     "--budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble --device "
     "--workers --config --report --json --quiet",
     "tune": "--data --loss --metric --budget --candidates --space --search --policy --seeds --batch-size --seed "
-    "--workers --weights --report --json --quiet",
+    "--workers --full-length --weights --report --json --quiet",
+    "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --report --json "
+    "--quiet",
+    "find-batch": "--data --loss --optimizer --lr --start-size --steps --seconds --workers --report --json --quiet",
     "resume": "--json --quiet",
     "repeat": "--lane --json --quiet",
     "predict": "--output",
@@ -36,6 +39,8 @@ OPTIONS = {
 ARGUMENTS = {
     "fit": ["source"],
     "tune": ["model"],
+    "find-rate": ["model"],
+    "find-batch": ["model"],
     "resume": ["run"],
     "repeat": ["run"],
     "predict": ["run", "source"],
@@ -53,8 +58,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "tune", "resume", "repeat", "predict", "show", "report", "runs", "export", "minimize", "compare",
-        "example", "doctor", "completion",
+        "fit", "tune", "find-rate", "find-batch", "resume", "repeat", "predict", "show", "report", "runs", "export",
+        "minimize", "compare", "example", "doctor", "completion",
     ]  # fmt: skip
 
 
@@ -96,8 +101,9 @@ def test_the_help_lists_the_metrics_and_the_methods_that_messages_refer_to():
     assert set(METRICS) <= words
     counts = module.METRICS.split("; ")[0].removeprefix("Numbers: ").split(", ")
     assert tuple(counts) == metric_names("regression")
-    help = next(one.help for one in cli.commands["minimize"].params if one.name == "method")  # pyright: ignore
-    assert set(METHODS) <= set(help.partition("  [")[0].rstrip(".").split(", "))
+    options = [one for one in cli.commands["minimize"].params if isinstance(one, click.Option)]
+    listed = next(one.help or "" for one in options if one.name == "method").partition("  [")[0]
+    assert set(METHODS) <= set(listed.rstrip(".").split(", "))
 
 
 def test_the_defaults_of_the_help_are_those_of_the_settings():
