@@ -20,7 +20,7 @@ SETTINGS = {
     "data": f"{FILE}:data",
     "loss": None,
     "candidates": f"{FILE}:candidates",
-    "budget": "400steps",
+    "budget": "700steps",
     "seeds": 1,
     "workers": 2,
 }
