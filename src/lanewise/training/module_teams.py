@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.module import Reader
 from lanewise.training.data import TrainingData
 from lanewise.training.module_subject import BatchLoss, ModuleSubject
 from lanewise.training.plan import Lengths, chunk_width
@@ -45,6 +46,7 @@ class ModuleTeams:
     ways: Mapping[int, Way]
     workers: int = 1
     stop: Callable[[], bool] = never
+    read: Reader | None = None
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         del phase
@@ -68,7 +70,13 @@ class ModuleTeams:
     def stack(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack:
         """One stack of ``lanes``, run that way."""
         subject = ModuleSubject(
-            self.blueprint, self.data, self.loss, score=self.score, looped=way.looped, loss_looped=way.loss_looped
+            self.blueprint,
+            self.data,
+            self.loss,
+            score=self.score,
+            looped=way.looped,
+            loss_looped=way.loss_looped,
+            read=self.read,
         )
         return Stack(
             lanes,

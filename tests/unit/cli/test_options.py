@@ -15,8 +15,8 @@ OPTIONS = {
     "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "
     "--budget --models --optimizers --search --candidates --folds --seeds --seed --ensemble --device --workers "
     "--config --report --json --quiet",
-    "tune": "--data --loss --metric --budget --candidates --space --policy --seeds --batch-size --seed --workers "
-    "--weights --report --json --quiet",
+    "tune": "--data --loss --step --folds --metric --budget --candidates --space --policy --seeds --batch-size --seed "
+    "--workers --weights --report --json --quiet",
     "resume": "--json --quiet",
     "predict": "--output",
     "show": "--json",
