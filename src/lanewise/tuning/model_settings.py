@@ -11,6 +11,7 @@ from torch import nn
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate, Value
+from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
@@ -96,7 +97,7 @@ class ModelArguments:
         varied = {name: hyper for name, hyper in hypers.items() if hyper is not None}
         fixed = {name: value for name, value in space.items() if name not in varied}
         usual = {name: hyper.default for name, hyper in varied.items()}
-        key = int.from_bytes(f"{seed}/make_model".encode()[-6:], "little")
+        key = keyed_seed(seed, "make_model")
         points = unit_points(len(candidates), len(varied), sampling="sobol", seed=key)
         order = np.random.default_rng(key).permutation(len(candidates))
         found, met = [], set[str]()

@@ -14,7 +14,7 @@ from lanewise.models.module import StackedModule
 from lanewise.training.module_forms import Form, ModuleForms, form_of
 from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
-from lanewise.training.plan import Lengths
+from lanewise.training.plan import Lengths, chunk_width
 from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch
 from lanewise.tuning.rows import Rows
 
@@ -106,14 +106,37 @@ def _teams(blueprint: Blueprint, question: Question, *, workers: int) -> ModuleT
     )
 
 
-def with_ways(teams: ModuleForms, candidates: Sequence[Candidate]) -> ModuleForms:
-    """The teams with how the lanes of each form and batch size are run, tried on the first batches."""
+def with_ways(teams: ModuleForms, question: Question, candidates: Sequence[Candidate]) -> ModuleForms:
+    """The teams with how the lanes of each form and batch size are run, tried on the first batches.
+
+    Forms that differ in numbers only, such as a rate of dropout, are tried once.
+    """
     found: dict[Form, dict[int, Way]] = {form: {} for form in teams.parts}
+    tried: dict[tuple[Any, ...], Way] = {}
     for candidate in candidates:
         form, batch = form_of(candidate, teams.arguments), batch_of(candidate)
-        if batch not in found[form]:
-            found[form][batch] = choose_way(teams.parts[form], batch)
+        own = teams.parts[form]
+        kind = (batch, chunk_width(own.blueprint.layout.width), _structure(own.blueprint.template))
+        if kind not in tried:
+            tried[kind] = _shared(choose_way(own, batch), own, question.rows)
+        found[form][batch] = tried[kind]
     return replace(teams, parts={form: replace(own, ways=found[form]) for form, own in teams.parts.items()})
+
+
+def _structure(module: nn.Module) -> tuple[Any, ...]:
+    """The classes of all parts of a module, with their switches: what decides whether vmap can call it."""
+    return tuple(
+        (type(part), *((name, own) for name, own in sorted(vars(part).items()) if isinstance(own, str | bool)))
+        for part in module.modules()
+    )
+
+
+def _shared(way: Way, teams: ModuleTeams, rows: Rows) -> Way:
+    """The way with lanes in one stack where reading a batch costs something, so that one reading is for all of them."""
+    width = chunk_width(teams.blueprint.layout.width)
+    if rows.table is not None or way.width >= width:
+        return way
+    return replace(way, width=width, words=f"{way.words}; up to {width} share the batches that are read")
 
 
 def on_all_rows(teams: ModuleForms, rows: Rows) -> ModuleForms:

@@ -98,7 +98,6 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
         return collate([dataset[number] for number in numbers])
 
     first = _drawn(name, load, 0)
-    check_finite(name, first)
     fixed, keyed = _equal(first, _drawn(name, load, 1)), _equal(first, _drawn(name, load, 0))
     size, free = _bytes_of(first) * rows, MEMORY_SHARE * free_bytes()
     if not fixed:
@@ -111,7 +110,6 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
         why = f"which need {_size(size)}, more than {_size(free)} that are to spare"
     else:
         table = _all_rows(name, load, rows)
-        check_finite(name, table)
         return Source(name=name, rows=rows, table=table, words=(f"{name}: {rows:,} rows were read into memory",))
     return Source(name=name, rows=rows, load=load, words=(f"{name}: batches are loaded as they are needed, {why}",))
 
@@ -128,11 +126,12 @@ def _all_rows(name: str, load: Load, rows: int) -> Tree:
 
 def _of_loader(name: str, loader: DataLoader) -> Source:
     """A loader's data set, collate function and batch size; its order is not kept, and not needed."""
-    if isinstance(loader.dataset, IterableDataset) or loader.batch_size is None:
+    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         return _of_batches(name, loader)
-    sampler, dataset = cast("Any", loader.sampler), cast("Any", loader.dataset)
+    batches, dataset = cast("Any", loader.batch_sampler), cast("Any", loader.dataset)
+    sampler = batches.sampler if type(batches) is BatchSampler else batches
     plain = isinstance(sampler, SequentialSampler) or (isinstance(sampler, RandomSampler) and not sampler.replacement)
-    if type(loader.batch_sampler) is not BatchSampler or not plain or len(sampler) != len(dataset):
+    if not plain or len(sampler) != len(dataset):
         message = (
             f"{name} is a DataLoader whose {type(sampler).__name__} decides which rows there are, and tune draws one "
             "order of all rows for every candidate; give the Dataset of the rows you want, such as a Subset"
@@ -144,13 +143,13 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
         if exact and isinstance(loader.dataset, TensorDataset)
         else _of_rows(name, loader.dataset, loader.collate_fn, exact=exact)
     )
-    order = f"{name}: of the DataLoader its rows and its batch size, {loader.batch_size}, are taken, not its order"
+    order = f"{name}: of the DataLoader its rows and its batch size, {batches.batch_size}, are taken, not its order"
     return Source(
         name=name,
         rows=found.rows,
         table=found.table,
         load=found.load,
-        batch_size=loader.batch_size,
+        batch_size=batches.batch_size,
         words=(order, *found.words),
     )
 

@@ -3,7 +3,7 @@
 import html
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ class TuneResult:
 
     ``model`` is the winner as trained in the race, with the first seed; ``winner`` its candidate; ``selection`` the
     scores of all that were confirmed, with paired standard errors, and ``plan`` what was decided before training.
+    ``arguments`` are the settings among the winner's that make_model takes: ``make_model(**result.arguments)``.
     """
 
     model: nn.Module
@@ -57,6 +58,7 @@ class TuneResult:
     batch_size: int
     words: tuple[str, ...]
     document: Mapping[str, Any]
+    arguments: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def settings(self) -> Mapping[str, Value]:

@@ -57,6 +57,7 @@ def loaded(name: str, load: Load, rows: Sequence[int]) -> Tree:
     if count != len(rows):
         message = f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row"
         raise DataError(message)
+    check_finite(name, batch, numbers=rows)
     return batch
 
 
@@ -109,16 +110,20 @@ def length_of(name: str, tree: Tree) -> int:
     return len(one)
 
 
-def check_finite(name: str, tree: Tree) -> None:
-    """Raise ``DataError`` where a floating tensor has NaN or infinite values, with the rows that do."""
+def check_finite(name: str, tree: Tree, *, numbers: Sequence[int] | None = None) -> None:
+    """Raise ``DataError`` where a floating tensor has NaN or infinite values, with the rows that do.
+
+    ``numbers`` are those of the rows, where they are not just counted.
+    """
     for place, leaf in places(tree):
         if not leaf.is_floating_point():
             continue
         broken = (~torch.isfinite(leaf)).flatten(1).any(1) if leaf.dim() > 1 else ~torch.isfinite(leaf)
         if bool(broken.any()):
+            first = int(broken.nonzero()[0])
             message = (
                 f"{place} of {name} has NaN or infinite values in {int(broken.sum()):,} of {len(leaf):,} rows, the "
-                f"first in row {int(broken.nonzero()[0])}; remove those rows or fill them"
+                f"first in row {first if numbers is None else numbers[first]}; remove those rows or fill them"
             )
             raise DataError(message)
 

@@ -13,7 +13,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
 from lanewise.training.fitted import Fitted
-from lanewise.training.module_forms import ModuleForms
+from lanewise.training.module_forms import ModuleForms, form_of
 from lanewise.training.module_teams import batch_of
 from lanewise.training.plan import Plan
 from lanewise.training.race import Pulse, Race, Result
@@ -122,7 +122,7 @@ def tune(
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
     wanted = replace(wanted, folds=len(rows.parting.parts))
     teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=wanted.workers)
-    teams = with_ways(teams, entrants)
+    teams = with_ways(teams, question, entrants)
     plan = plan_race(wanted, teams)
     plan = replace(plan, words=(*plan.words, *rows.words, *words))
     return _run(plan, teams.changed(lengths=plan.lengths), rows, judge, policy=POLICIES[policy], watch=watch)
@@ -247,6 +247,7 @@ def _run(
         plan=plan,
         race=result,
         batch_size=batch_of(won),
+        arguments=dict(form_of(won, teams.arguments)),
         words=words,
         document=document,
     )

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
+    SequentialSampler,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
@@ -190,6 +192,7 @@ MISTAKES = [
     (iter([(X[:4], Y[:5])]), DataError, r"X of batch 0 of train has shape \(4, 3\) and y \(5,\)"),
     (DataLoader(Rows(), sampler=WeightedRandomSampler([1.0] * 20, 20)), UsageError, r"WeightedRandomSampler decides"),
     (DataLoader(Rows(), sampler=SubsetRandomSampler([1, 2])), UsageError, r"such as a Subset"),
+    (DataLoader(Rows(), batch_sampler=[[1, 2], [3]]), UsageError, r"whose list decides which rows there are"),
     (Streamed(), UsageError, r"train is an IterableDataset, .* DataLoader\(dataset, batch_size=32\)"),
 ]
 
@@ -199,6 +202,20 @@ def test_what_cannot_be_read_is_told_in_one_line(given, kind: type[Exception], w
     with pytest.raises(kind, match=words) as caught:
         source_of("train", given)
     assert "\n" not in str(caught.value)
+
+
+def test_a_row_that_is_found_broken_when_it_is_read(monkeypatch) -> None:
+    monkeypatch.setattr(reading, "free_bytes", lambda: 100)
+    source = source_of("train", Rows(lambda at: (broken[at], 0)))
+    with pytest.raises(DataError, match=r"X of train has NaN or infinite values in 1 of 2 rows, the first in row 9"):
+        source.batch(torch.tensor([4, 9]))
+
+
+def test_a_loader_may_bring_its_own_batches_or_a_plain_batch_sampler() -> None:
+    whole = DataLoader(Rows(lambda at: (X[4 * at : 4 * at + 4], Y[4 * at : 4 * at + 4]), count=5), batch_size=None)
+    assert source_of("train", whole).rows == 20
+    plain = DataLoader(Rows(), batch_sampler=BatchSampler(SequentialSampler(range(20)), 7, drop_last=False))
+    assert source_of("train", plain).batch_size == 7
 
 
 def test_a_collate_function_that_loses_rows() -> None:
