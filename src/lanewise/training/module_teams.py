@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,15 @@ CHECKED_STEPS = 2
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
+Form = tuple[tuple[str, Any], ...]
+"""Settings of a candidate that are arguments of make_model, by name."""
+
+
+def form_of(candidate: Candidate, arguments: Sequence[str]) -> Form:
+    """The settings among ``arguments`` that the candidate has."""
+    return tuple((name, candidate.settings[name]) for name in arguments if name in candidate.settings)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Way:
     """How lanes are run: ``width`` of them in one stack, vectorized or called one by one, and why."""
@@ -36,7 +46,12 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModuleTeams:
-    """Forms the teams of a race over one :class:`Blueprint`; lanes of one batch size share stacks."""
+    """Forms the teams of a race over one :class:`Blueprint`; lanes of one batch size share stacks.
+
+    Candidates whose settings of ``arguments`` are another :data:`Form` have modules that were built otherwise: their
+    blueprints, ways and batches are those of ``others``, and their lanes are in stacks of their own. ``read`` makes
+    the batches of whole passes.
+    """
 
     blueprint: Blueprint
     data: TrainingData
@@ -47,16 +62,24 @@ class ModuleTeams:
     workers: int = 1
     stop: Callable[[], bool] = never
     read: Reader | None = None
+    arguments: tuple[str, ...] = ()
+    others: Mapping[Form, "ModuleTeams"] = field(default_factory=dict)
+
+    def of(self, candidate: Candidate) -> "ModuleTeams":
+        """The teams over the module that the candidate trains."""
+        return self.others.get(form_of(candidate, self.arguments), self)
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         del phase
-        groups: dict[int, list[Lane]] = {}
+        groups: dict[tuple[Form, int], list[Lane]] = {}
         for lane in lanes:
-            groups.setdefault(batch_of(lane.candidate), []).append(lane)
+            kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate)
+            groups.setdefault(kind, []).append(lane)
         return [
-            self.stack(chunk, self.ways[batch], length=self.lengths.steps(batch))
-            for batch, group in groups.items()
-            for chunk in self._chunks(group, self.ways[batch].width)
+            own.stack(chunk, own.ways[batch], length=self.lengths.steps(batch))
+            for (form, batch), group in groups.items()
+            for own in [self.others.get(form, self)]
+            for chunk in self._chunks(group, own.ways[batch].width)
         ]
 
     def _chunks(self, lanes: Sequence[Lane], width: int) -> list[list[Lane]]:

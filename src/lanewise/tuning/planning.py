@@ -11,8 +11,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.search.halving import Halving
 from lanewise.search.never import NeverPrune
 from lanewise.search.policy import Policy
-from lanewise.training.module_forms import Form, ModuleForms, form_of
-from lanewise.training.module_teams import ModuleTeams, batch_of
+from lanewise.training.module_teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.side_by_side import threads_per_product
 
@@ -41,7 +40,7 @@ class Wanted:
     seconds: float | None = None
 
 
-def plan_race(wanted: Wanted, teams: ModuleForms) -> Plan:
+def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     """The plan. With a budget in steps no clock is read; with one in seconds the speed of a step is measured now.
 
     ``steps`` are those of the default; candidates of another batch size see as many rows. Raises ``UsageError`` where
@@ -83,22 +82,22 @@ def plan_race(wanted: Wanted, teams: ModuleForms) -> Plan:
         seeds=wanted.seeds,
         lengths=made,
         workers=wanted.workers,
-        costs={own.id: _cost(own, wanted.candidates[0], teams, made) for own in wanted.candidates},
-        precision=str(teams.of(wanted.candidates[0]).blueprint.dtype).removeprefix("torch."),
+        costs={own.id: _cost(own, teams, made) for own in wanted.candidates},
+        precision=str(teams.blueprint.dtype).removeprefix("torch."),
         grid=GRID,
         predicted_seconds=predicted,
         words=tuple(words),
     )
 
 
-def _ways_in_words(teams: ModuleForms) -> list[str]:
-    said = [(size, way.words) for part in teams.parts.values() for size, way in part.ways.items()]
+def _ways_in_words(teams: ModuleTeams) -> list[str]:
+    said = [(size, way.words) for part in (teams, *teams.others.values()) for size, way in part.ways.items()]
     return [f"batch size {size}: {words}" for size, words in dict.fromkeys(said)]
 
 
-def _cost(candidate: Candidate, default: Candidate, teams: ModuleForms, made: Lengths) -> float:
+def _cost(candidate: Candidate, teams: ModuleTeams, made: Lengths) -> float:
     """Of equally good ones the cheaper wins: fewer steps over the same rows, in a model of no more weights."""
-    weights, usual = (teams.of(own).blueprint.layout.width for own in (candidate, default))
+    weights, usual = teams.of(candidate).blueprint.layout.width, teams.blueprint.layout.width
     return made.steps(batch_of(candidate)) * (weights / usual)
 
 
@@ -123,7 +122,7 @@ def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tupl
     return [*screened, (confirmed * folds, share), (1, 1.0)]
 
 
-def _measured(wanted: Wanted, teams: ModuleForms, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:
+def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds per row that a full training has, for all stretches together, and seconds that all looks take.
 
     Measured with one thread; workers side by side are not counted on, for threads wait for each other in Python.
@@ -135,7 +134,7 @@ def _measured(wanted: Wanted, teams: ModuleForms, stretches: Sequence[tuple[int,
         kinds.setdefault((form_of(candidate, teams.arguments), batch_of(candidate)), []).append(candidate)
     with threads_per_product(1):
         for (form, batch), own in kinds.items():
-            part, known = teams.parts[form], dict[int, float]()
+            part, known = teams.others.get(form, teams), dict[int, float]()
             for lanes, share in stretches:
                 mine = max(1, round(lanes * len(own) / len(wanted.candidates)))
                 width = min(part.ways[batch].width, mine)

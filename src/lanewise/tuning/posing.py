@@ -11,8 +11,7 @@ from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.blueprint import Blueprint, StructuredOutputsError
 from lanewise.models.module import StackedModule
-from lanewise.training.module_forms import Form, ModuleForms, form_of
-from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
+from lanewise.training.module_teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
 from lanewise.training.plan import Lengths, chunk_width
 from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch
@@ -52,7 +51,7 @@ def pose(
     *,
     arguments: tuple[str, ...],
     workers: int,
-) -> tuple[ModuleForms, tuple[str, ...]]:
+) -> tuple[ModuleTeams, tuple[str, ...]]:
     """The teams of all candidates, checked on a first batch, and what the plan has to say of that.
 
     Raises ``UsageError``: the module, the loss, the step or the metric cannot be used.
@@ -60,12 +59,13 @@ def pose(
     firsts: dict[Form, int] = {}
     for candidate in candidates:
         firsts.setdefault(form_of(candidate, arguments), batch_of(candidate))
-    parts, words = {}, dict[str, None]()
+    parts, words = dict[Form, ModuleTeams](), dict[str, None]()
     for form, count in firsts.items():
         blueprint, said = _read(make_model, dict(form), question, count)
         parts[form] = _teams(blueprint, question, workers=workers)
         words |= dict.fromkeys(said)
-    return ModuleForms(arguments=arguments, parts=parts), tuple(words)
+    (_, first), *others = parts.items()
+    return replace(first, arguments=arguments, others=dict(others)), tuple(words)
 
 
 def _read(
@@ -106,21 +106,22 @@ def _teams(blueprint: Blueprint, question: Question, *, workers: int) -> ModuleT
     )
 
 
-def with_ways(teams: ModuleForms, question: Question, candidates: Sequence[Candidate]) -> ModuleForms:
+def with_ways(teams: ModuleTeams, question: Question, candidates: Sequence[Candidate]) -> ModuleTeams:
     """The teams with how the lanes of each form and batch size are run, tried on the first batches.
 
     Forms that differ in numbers only, such as a rate of dropout, are tried once.
     """
-    found: dict[Form, dict[int, Way]] = {form: {} for form in teams.parts}
+    found: dict[Form, dict[int, Way]] = {}
     tried: dict[tuple[Any, ...], Way] = {}
     for candidate in candidates:
-        form, batch = form_of(candidate, teams.arguments), batch_of(candidate)
-        own = teams.parts[form]
+        own, batch = teams.of(candidate), batch_of(candidate)
         kind = (batch, chunk_width(own.blueprint.layout.width), _structure(own.blueprint.template))
         if kind not in tried:
             tried[kind] = _shared(choose_way(own, batch), own, question.rows)
-        found[form][batch] = tried[kind]
-    return replace(teams, parts={form: replace(own, ways=found[form]) for form, own in teams.parts.items()})
+        found.setdefault(form_of(candidate, teams.arguments), {})[batch] = tried[kind]
+    first, *_ = found.values()
+    others = {form: replace(own, ways=found[form]) for form, own in teams.others.items()}
+    return replace(teams, ways=first, others=others)
 
 
 def _structure(module: nn.Module) -> tuple[Any, ...]:
@@ -139,13 +140,13 @@ def _shared(way: Way, teams: ModuleTeams, rows: Rows) -> Way:
     return replace(way, width=width, words=f"{way.words}; up to {width} share the batches that are read")
 
 
-def on_all_rows(teams: ModuleForms, rows: Rows) -> ModuleForms:
+def on_all_rows(teams: ModuleTeams, rows: Rows) -> ModuleTeams:
     """The teams over data that hold nothing out."""
-    parts = {
-        form: replace(own, data=rows.data(own.blueprint.dtype, whole=own.blueprint.whole, refit=True))
-        for form, own in teams.parts.items()
-    }
-    return replace(teams, parts=parts)
+
+    def over(own: ModuleTeams) -> ModuleTeams:
+        return replace(own, data=rows.data(own.blueprint.dtype, whole=own.blueprint.whole, refit=True))
+
+    return replace(over(teams), others={form: over(own) for form, own in teams.others.items()})
 
 
 def _by_step(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
 from lanewise.training.fitted import Fitted
-from lanewise.training.module_forms import ModuleForms, form_of
-from lanewise.training.module_teams import batch_of
+from lanewise.training.module_teams import ModuleTeams, batch_of, form_of
 from lanewise.training.plan import Plan
 from lanewise.training.race import Pulse, Race, Result
 from lanewise.training.refit import refit
@@ -125,7 +124,7 @@ def tune(
     teams = with_ways(teams, question, entrants)
     plan = plan_race(wanted, teams)
     plan = replace(plan, words=(*plan.words, *rows.words, *words))
-    return _run(plan, teams.changed(lengths=plan.lengths), rows, judge, policy=POLICIES[policy], watch=watch)
+    return _run(plan, replace(teams, lengths=plan.lengths), rows, judge, policy=POLICIES[policy], watch=watch)
 
 
 def _check_make(make_model: object) -> None:
@@ -198,7 +197,7 @@ def _wanted(
 
 def _run(
     plan: Plan,
-    teams: ModuleForms,
+    teams: ModuleTeams,
     rows: Rows,
     judge: Judge,
     *,
@@ -253,7 +252,7 @@ def _run(
     )
 
 
-def _refitted(race: Race, teams: ModuleForms, rows: Rows, won: Candidate, result: Result) -> Fitted:
+def _refitted(race: Race, teams: ModuleTeams, rows: Rows, won: Candidate, result: Result) -> Fitted:
     """The winner of a race over folds, trained once more on all rows, as far as was best on the rows held out."""
     plan = replace(race.plan, seeds=race.plan.seeds[:1])
     again = replace(race, plan=plan, builder=on_all_rows(teams, rows))
