@@ -86,7 +86,7 @@ def inputs_and_targets(batch: Tree) -> tuple[Tree, Tree]:
         return {name: own for name, own in batch.items() if name != TARGETS}, batch[TARGETS]
     message = (
         f"a batch is {form_of(batch)}, which does not say what the targets are: give (inputs, targets), a dict with "
-        f"{TARGETS!r}, or step=, a function of the model and the batch that returns the loss"
+        f"{TARGETS!r}, or step=, a function of the model and the batch that returns the loss, and no metric"
     )
     raise UsageError(message)
 

@@ -96,10 +96,11 @@ def check_whole_batch(
     whole.eval()
     with keyed_draws(0), torch.no_grad():
         value = checked_loss(objective.loss(whole.model, batch), batch)
+        if not judged_by_loss:
+            whole(batch)
         if isinstance(objective, StepObjective):
             return _judged_by_rows(value, objective.losses(whole.model, batch)) if judged_by_loss else ()
         _check_mean(value, objective.losses(whole.model, batch))
-        whole(batch)
     return ()
 
 

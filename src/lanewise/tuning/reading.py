@@ -44,7 +44,7 @@ def source_of(name: str, given: object) -> Source:
     """
     if isinstance(given, DataLoader):
         return _of_loader(name, given)
-    if isinstance(given, TensorDataset):
+    if type(given) is TensorDataset:  # a class made of it may change the rows it gives
         return _of_table(name, given.tensors)
     if isinstance(given, IterableDataset):
         message = (
@@ -140,7 +140,7 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
     exact = loader.collate_fn is default_collate
     found = (
         _of_table(name, loader.dataset.tensors)
-        if exact and isinstance(loader.dataset, TensorDataset)
+        if exact and type(loader.dataset) is TensorDataset
         else _of_rows(name, loader.dataset, loader.collate_fn, exact=exact)
     )
     order = f"{name}: of the DataLoader its rows and its batch size, {batches.batch_size}, are taken, not its order"
@@ -156,6 +156,20 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
 
 def _of_batches(name: str, given: Iterable[Any]) -> Source:
     """The batches of an iterable, read once and kept: rows that any order and any batch size can be made of."""
+    with own_generator(0):  # a loader draws from the generator of the process, even where it does not shuffle
+        batches = _kept(name, given)
+    if not batches:
+        message = f"{name} gave no batch; a generator gives its batches only once: make a new one, or give a list"
+        raise DataError(message)
+    table = joined(batches)
+    check_finite(name, table)
+    rows = length_of(name, table)
+    words = f"{name}: {len(batches):,} batches, {rows:,} rows, were read once and are kept; their order is not"
+    return Source(name=name, rows=rows, table=table, batch_size=length_of(name, batches[0]), words=(words,))
+
+
+def _kept(name: str, given: Iterable[Any]) -> list[Tree]:
+    """All batches, as far as there is memory for them."""
     batches: list[Tree] = []
     size, free = 0, MEMORY_SHARE * free_bytes()
     for place, batch in enumerate(_each(name, given)):
@@ -170,14 +184,7 @@ def _of_batches(name: str, given: Iterable[Any]) -> Source:
                 f"iterable are kept in memory, where {_size(free)} are to spare. Give fewer, or a Dataset with its rows"
             )
             raise DataError(message)
-    if not batches:
-        message = f"{name} gave no batch; a generator gives its batches only once: make a new one, or give a list"
-        raise DataError(message)
-    table = joined(batches)
-    check_finite(name, table)
-    rows = length_of(name, table)
-    words = f"{name}: {len(batches):,} batches, {rows:,} rows, were read once and are kept; their order is not"
-    return Source(name=name, rows=rows, table=table, batch_size=length_of(name, batches[0]), words=(words,))
+    return batches
 
 
 def _each(name: str, given: Iterable[Any]) -> Iterator[Any]:

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+COLUMNS = frozenset((
+    "candidate", "rank", "score", "behind", "standard_error", "fate", "default", "optimizer", "steps", "fractions",
+    "scores", "train_losses",
+))  # fmt: skip
+"""What a table says of every candidate; an argument of make_model of such a name is told as ``model_...``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The factor of the learning rate at each step, from 0; for ``torch.optim.lr_scheduler.LambdaLR``.
@@ -97,6 +104,7 @@ class TuneResult:
             traces = [trace for trace in self.race.traces if trace.lane.candidate.id == candidate.id]
             last = traces[-1]
             standing = standings.get(candidate.id)
+            steps = self.plan.lengths.steps(int(candidate.number("batch_size")))
             rows.append(
                 {
                     "candidate": candidate.id,
@@ -107,8 +115,8 @@ class TuneResult:
                     "fate": "winner" if candidate.id == self.winner.id else last.fate,
                     "default": candidate.is_default,
                     "optimizer": candidate.optimizer,
-                    **candidate.settings,
-                    "steps": self.plan.lengths.steps(int(candidate.number("batch_size"))),
+                    **{f"model_{name}" if name in COLUMNS else name: own for name, own in candidate.settings.items()},
+                    "steps": steps,
                     "fractions": last.fractions,
                     "scores": last.scores,
                     "train_losses": last.train_losses,

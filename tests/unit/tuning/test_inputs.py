@@ -66,7 +66,7 @@ def test_the_same_rows_give_the_same_race_whatever_they_come_in(plain, given) ->
 
 @pytest.mark.parametrize("given", [FORMS["loaders"], FORMS["batches"]], ids=["loader", "batches"])
 def test_the_batch_size_of_a_loader_is_the_default(given) -> None:
-    found = race(train=given[0], candidates=[*RATES, {"batch_size": 8}], budget="20steps")
+    found = race(train=given[0], candidates=[*RATES, {"batch_size": 8}])
     assert [own.settings["batch_size"] for own in found.plan.candidates] == [16, 16, 8]
 
 
@@ -118,7 +118,7 @@ def test_a_step_whose_loss_is_no_mean_over_rows_is_told() -> None:
     def step(model: nn.Module, batch: Any) -> Tensor:
         return F.cross_entropy(model(batch[0]), batch[1], reduction="sum")
 
-    found = race(step=step, candidates=[{"optimizer": "sgd", "lr": 0.01}], budget="20steps")
+    found = race(step=step, candidates=[{"optimizer": "sgd", "lr": 0.01}])
     (said,) = [line for line in found.plan.words if "by which they are judged" in line]
     assert "rows one by one" in said
     with torch.no_grad():
@@ -132,11 +132,16 @@ def test_a_step_that_needs_other_rows_needs_a_metric() -> None:
 
     with pytest.raises(UsageError, match=r"cannot be judged; return one loss per row, or give metric="):
         race(step=contrast)
-    found = race(step=contrast, metric="accuracy", budget="20steps")
+    found = race(step=contrast, metric="accuracy")
     assert 0 <= found.score <= 1
 
 
+def of_rows(model: nn.Module, batch: Any) -> Tensor:
+    return F.cross_entropy(model(batch["x"]), batch["y"], reduction="none")
+
+
 BATCH_MISTAKES = [
+    ({"train": {"x": X, "y": Y}, "valid": {"x": X, "y": Y}, "step": of_rows, "metric": "accuracy"}, r"and no metric"),
     ({"step": lambda model, batch: model(batch[0]).mean(1)[:3]}, r"it must be a scalar or have one loss for each of"),
     ({"step": lambda model, batch: 0.5}, r"the loss must be a tensor, a scalar or one loss per row, got float"),
     ({"step": lambda model, batch: model(batch["x"]).mean()}, r"step failed on a batch tuple\(\(16, 4\) float32, "),
@@ -212,7 +217,7 @@ def test_the_arguments_of_make_model_are_drawn() -> None:
         "dropout": 0.2,
         "lr": (0.01, 0.1),
     }
-    found = race(hidden, candidates=8, space=space, budget="20steps")
+    found = race(hidden, candidates=8, space=space)
     drawn = [own.settings for own in found.plan.candidates]
     assert [own["width"] for own in drawn[:2]] == [3, 3], "the first of each optimizer has the defaults"
     assert len({own["width"] for own in drawn}) > 4
@@ -225,11 +230,17 @@ def test_the_arguments_of_make_model_are_drawn() -> None:
     assert one != other
 
 
+def test_an_argument_may_be_called_as_a_column_of_the_table_is() -> None:
+    found = race(lambda rank=2: nn.Sequential(nn.Linear(4, rank), nn.Linear(rank, 2)), candidates=[{"rank": 1}, {}])
+    assert found.table["rank"].to_list() == [1, 2]
+    assert set(found.table["model_rank"]) == {1, None}
+
+
 def test_forms_that_differ_in_numbers_are_tried_once(monkeypatch) -> None:
     tried = []
     monkeypatch.setattr(posing, "choose_way", lambda *given: tried.append(given) or choose_way(*given))
     both = [{"dropout": 0.1}, {"dropout": 0.2}, {"act": "tanh"}]
-    found = race(hidden, candidates=both, budget="20steps")
+    found = race(hidden, candidates=both)
     assert len(tried) == 2
     assert len(found.plan.candidates) == 3
 
@@ -296,8 +307,6 @@ def test_a_share_of_train_judges() -> None:
 
 
 def test_folds_of_dict_batches_and_models_with_arguments() -> None:
-    found = race(
-        hidden, train=DataLoader(Augmented((X, Y)), batch_size=16), valid=None, folds=2, candidates=WIDTHS[:2], seeds=2
-    )
+    found = race(hidden, train=DataLoader(Augmented((X, Y)), batch_size=16), valid=None, folds=2, candidates=WIDTHS[:2])
     assert isinstance(found.model, nn.Sequential)
     assert found.model(X).shape == (90, 2)

@@ -79,6 +79,13 @@ def test_the_same_rows_whatever_they_come_in(make) -> None:
     assert torch.equal(targets, Y[SOME])
 
 
+@pytest.mark.parametrize("make", SAME.values(), ids=SAME)
+def test_no_generator_of_the_users_is_disturbed(make) -> None:
+    before = torch.get_rng_state()
+    source_of("train", make())
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_the_batch_size_is_that_of_a_loader_or_of_the_first_batch() -> None:
     assert source_of("train", (X, Y)).batch_size is None
     assert source_of("train", DataLoader(Rows(), batch_size=6)).batch_size == 6
@@ -129,6 +136,14 @@ def test_a_collate_function_of_ones_own_makes_the_batches() -> None:
     assert source.table is None
     assert source.batch(torch.tensor([0, 1]))[0].tolist() == [[1.0, 0.0], [1.0, 1.0]]
     assert source.batch(torch.tensor([0, 3]))[0].shape == (2, 4)
+
+
+def test_a_data_set_made_of_a_tensor_data_set_gives_its_own_rows() -> None:
+    class Doubled(TensorDataset):
+        def __getitem__(self, at: int) -> Any:
+            return tuple(2 * own for own in super().__getitem__(at))
+
+    assert torch.equal(source_of("train", Doubled(X, Y)).batch(SOME)[0], 2 * X[SOME])
 
 
 def test_what_a_data_set_draws_is_keyed() -> None:

@@ -5,6 +5,7 @@ import torch
 
 from lanewise.errors import DataError
 from lanewise.training.data import ALL_ROWS
+from lanewise.tuning.planning import _over_folds
 from lanewise.tuning.rows import Rows
 
 X, Y = torch.randn(23, 3, generator=torch.Generator().manual_seed(0)), torch.arange(23)
@@ -59,3 +60,8 @@ def test_two_sources_must_be_alike() -> None:
         Rows.of(({"a": X}, Y), OTHER, folds=None)
     with pytest.raises(DataError, match=r"X\['a'\] of train is \[rows, 3, float32\], that of valid \[rows, 2, float32"):
         Rows.of(({"a": X}, Y), ({"a": X[:, :2]}, Y), folds=None)
+
+
+def test_folds_are_planned_with_and_the_winner_once_more() -> None:
+    assert _over_folds([(8, 0.25), (3, 1.0)], 1) == [(8, 0.25), (3, 1.0)]
+    assert _over_folds([(8, 0.25), (3, 1.0)], 4) == [(8, 0.25), (12, 1.0), (1, 1.0)]
