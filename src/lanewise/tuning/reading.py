@@ -131,7 +131,7 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
     batches, dataset = cast("Any", loader.batch_sampler), cast("Any", loader.dataset)
     sampler = batches.sampler if type(batches) is BatchSampler else batches
     plain = isinstance(sampler, SequentialSampler) or (isinstance(sampler, RandomSampler) and not sampler.replacement)
-    if not plain or len(sampler) != len(dataset):
+    if not plain or len(cast("Any", sampler)) != len(dataset):
         message = (
             f"{name} is a DataLoader whose {type(sampler).__name__} decides which rows there are, and tune draws one "
             "order of all rows for every candidate; give the Dataset of the rows you want, such as a Subset"

@@ -8,7 +8,7 @@ from torch import Tensor
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import generator
 from lanewise.models.base import Width
-from lanewise.models.batch import PAIR, Tree, joined, take
+from lanewise.models.batch import PAIR, Tree, inputs_and_targets, joined, take
 from lanewise.models.module import Reader
 from lanewise.task import Task
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
@@ -47,7 +47,8 @@ class Rows:
         second = None if valid is None or share is not None else source_of("valid", valid)
         if second is not None:
             check_alike(first, second)
-        parting = _parting(first.rows, second.rows if second else 0, share=share, folds=folds)
+        order = _order(first)
+        parting = _parting(order, second.rows if second else 0, share=share, folds=folds)
         tables = [own.table for own in (first, second) if own is not None]
         whole = any(table is None for table in tables)
         return cls(
@@ -123,8 +124,27 @@ class Rows:
         return TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds=folds, rows=self.count)
 
 
-def _parting(train: int, valid: int, *, share: float | None, folds: int | None) -> Parting:
+def _order(source: Source) -> Tensor:
+    """The rows in an order drawn by a key of its own; those of a class side by side, so that it is parted evenly."""
+    order = torch.randperm(source.rows, generator=generator(0, "parts"))
+    classes = _classes(source)
+    return order if classes is None else order[classes[order].argsort(stable=True)]
+
+
+def _classes(source: Source) -> Tensor | None:
+    """The targets ``[N]``, where they are in memory and look like classes: whole numbers, most of them repeated."""
+    try:
+        _, targets = inputs_and_targets(source.table)
+    except UsageError:
+        return None
+    if not isinstance(targets, Tensor) or targets.dim() != 1 or targets.is_floating_point():
+        return None
+    return targets if len(targets.unique()) <= len(targets) / 2 else None
+
+
+def _parting(order: Tensor, valid: int, *, share: float | None, folds: int | None) -> Parting:
     """Raises ``UsageError``: none or several of validation rows, a share and folds, or one that is out of range."""
+    train = len(order)
     if folds is not None and (valid or share is not None):
         message = (
             "give either folds, which are made of train, or valid; keep rows aside yourself for a score of the winner"
@@ -136,7 +156,7 @@ def _parting(train: int, valid: int, *, share: float | None, folds: int | None) 
         if not FEWEST_FOLDS <= folds <= train:
             message = f"folds must be from {FEWEST_FOLDS} to the {train:,} rows of train, got {folds}"
             raise UsageError(message)
-        return Parting(parts=_folds(train, folds), folds=True)
+        return Parting(parts=tuple(_apart(order, order[fold::folds]) for fold in range(folds)), folds=True)
     if share is None:
         message = (
             "there is nothing to judge by: give validation rows as valid, valid=0.2 to hold that share of train out, "
@@ -150,14 +170,11 @@ def _parting(train: int, valid: int, *, share: float | None, folds: int | None) 
             f"got {share!r}"
         )
         raise UsageError(message)
-    order = torch.randperm(train, generator=generator(0, "valid"))
-    return Parting(parts=((order[held:].sort().values, order[:held].sort().values),), folds=False)
+    return Parting(parts=(_apart(order, order[torch.arange(held) * train // held]),), folds=False)
 
 
-def _folds(rows: int, count: int) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Folds of nearly equal size, drawn by a key of their own."""
-    order = torch.randperm(rows, generator=generator(0, "folds"))
-    place = torch.empty_like(order)
-    place[order] = torch.arange(rows) % count
-    numbers = torch.arange(rows)
-    return tuple((numbers[place != fold], numbers[place == fold]) for fold in range(count))
+def _apart(order: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows that are not ``held``, and those that are, both by number."""
+    out = torch.zeros(len(order), dtype=torch.bool)
+    out[held] = True
+    return (~out).nonzero()[:, 0], out.nonzero()[:, 0]

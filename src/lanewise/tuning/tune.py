@@ -103,6 +103,17 @@ def tune(
     ... )
     >>> found.settings["lr"]
     0.1
+
+    A network whose width is searched, a step of one's own, and folds instead of validation rows:
+
+    >>> def network(width=2):
+    ...     return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
+    >>> found = tune(
+    ...     network, train=(X, y), folds=2, step=lambda model, batch: (model(batch[0]) - batch[1]).pow(2),
+    ...     candidates=[{"lr": 1e-4}, {"lr": 0.05, "width": 8}], budget="40steps",
+    ... )
+    >>> found.arguments
+    {'width': 8}
     """
     judge = judge_of(metric)
     rows = Rows.of(train, valid, folds=folds)

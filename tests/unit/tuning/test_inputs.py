@@ -31,7 +31,7 @@ def race(make: Any = linear, **settings: Any) -> Any:
         "train": TRAIN,
         "valid": VALID,
         "candidates": RATES,
-        "budget": "40steps",
+        "budget": "20steps",
         "policy": "never",
     }
     if "step" not in settings:

@@ -41,6 +41,14 @@ def test_folds_part_all_rows_evenly() -> None:
     assert torch.equal(rows.judged, torch.arange(23))
 
 
+@pytest.mark.parametrize("given", [{"folds": 5}, {"folds": None, "valid": 0.2}], ids=str)
+def test_classes_are_parted_evenly(given) -> None:
+    labels = torch.arange(50) % 10 // 8  # four in five are of the first class
+    rows = Rows.of((torch.randn(50, 3), labels), given.get("valid"), folds=given["folds"])
+    for _, valid in rows.parting.parts:
+        assert labels[valid].bincount().tolist() == [8, 2]
+
+
 def test_lanes_read_the_tensors_or_the_numbers_of_rows() -> None:
     rows = Rows.of((X, Y.float()), None, folds=3)
     plain, whole = (rows.data(torch.float64, whole=own) for own in (False, True))
