@@ -178,7 +178,7 @@ def _probe(module: nn.Module, inputs: Tree, *, whole: int) -> _Probe:
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     grads: Sequence[Tensor | None] = ()
     if weights and outputs.requires_grad:
-        grads = torch.autograd.grad(outputs.pow(2).sum(), list(weights.values()), allow_unused=True)
+        grads = _gradients(outputs, list(weights.values()))
     reached = frozenset(name for name, grad in zip(weights, grads, strict=bool(grads)) if grad is not None)
     now = _tensors(module)
     changed = frozenset(name for name, tensor in before.items() if not _equal(tensor, now.get(name)))
@@ -186,6 +186,17 @@ def _probe(module: nn.Module, inputs: Tree, *, whole: int) -> _Probe:
         for name in changed:
             now[name].copy_(before[name])
     return _Probe(reached=reached, changed=changed, draws=draws, footprint=max([64, *sizes]) // max(rows, 1) + 1)
+
+
+def _gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    try:
+        return torch.autograd.grad(outputs.pow(2).sum(), weights, allow_unused=True)
+    except RuntimeError as error:
+        message = (
+            f"no gradient can be taken through the module: {first_line(error)}; it must change no tensor in place that "
+            "the gradient needs, and leave backward to the race"
+        )
+        raise UsageError(message) from error
 
 
 def _called(module: nn.Module, inputs: Tree) -> object:

@@ -59,6 +59,7 @@ MODELS = [
     (lambda: Returning(lambda out: out.mean(0)), r"returned a tensor \(2,\) for a batch of 16 rows"),
     (lambda: Returning(lambda out: out.detach()), r"has no weights to train"),
     (frozen, r"has no weights to train"),
+    (lambda: Returning(lambda out: out.exp().mul_(2) + out.exp_()), r"no gradient can be taken through the module"),
     (lambda: nn.Linear(4, 2), r"the module failed on a batch of inputs \(16, 3\) float32: RuntimeError: mat1"),
     (lambda: "model", r"make_model must return a torch.nn.Module, got str"),
     (lambda width: nn.Linear(3, width), r"make_model needs width, of which adamw-00 says nothing"),

@@ -140,7 +140,14 @@ def of_rows(model: nn.Module, batch: Any) -> Tensor:
     return F.cross_entropy(model(batch["x"]), batch["y"], reduction="none")
 
 
+def backward(model: nn.Module, batch: Any) -> Tensor:
+    loss = F.cross_entropy(model(batch[0]), batch[1])
+    loss.backward()
+    return loss
+
+
 BATCH_MISTAKES = [
+    ({"step": backward}, r"no gradient can be taken .* Trying to backward through the graph a second time .*; it must"),
     ({"train": {"x": X, "y": Y}, "valid": {"x": X, "y": Y}, "step": of_rows, "metric": "accuracy"}, r"and no metric"),
     ({"step": lambda model, batch: model(batch[0]).mean(1)[:3]}, r"it must be a scalar or have one loss for each of"),
     ({"step": lambda model, batch: 0.5}, r"the loss must be a tensor, a scalar or one loss per row, got float"),
@@ -160,12 +167,13 @@ def test_mistakes_with_batches_are_told_in_one_line(settings, words: str) -> Non
 
 class Augmented(Dataset):
     def __init__(self, rows: tuple[Tensor, Tensor]) -> None:
-        self.rows = rows
+        self.rows, self.read = rows, 0
 
     def __len__(self) -> int:
         return len(self.rows[0])
 
     def __getitem__(self, at: int) -> tuple[Tensor, Tensor]:
+        self.read += 1
         return self.rows[0][at] + 0.05 * torch.randn(4), self.rows[1][at]
 
 
@@ -174,6 +182,25 @@ def test_rows_that_are_drawn_anew_are_the_same_for_all_lanes_and_in_each_race() 
     assert one.selection == two.selection
     assert same(one.model, two.model)
     assert any("batches are loaded as they are needed" in line for line in one.plan.words)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(4, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.head(self.gru(rows.unsqueeze(1))[0][:, -1])
+
+
+def test_a_batch_is_read_once_for_all_lanes_even_where_they_cannot_be_stacked() -> None:
+    def reads(count: int) -> int:
+        rows = Augmented(TRAIN)
+        found = race(Recurrent, train=rows, candidates=[{"lr": 0.01 * (1 + place)} for place in range(count)])
+        assert any("one by one" in line and "share the batches" in line for line in found.plan.words)
+        return rows.read
+
+    assert reads(1) == reads(3) > 20 * 16
 
 
 def hidden(width: int = 3, act: str = "relu", dropout: float = 0.0) -> nn.Module:
