@@ -17,6 +17,7 @@ from lanewise.cli.options import Commands
 from lanewise.cli.runs import report, runs, show
 from lanewise.cli.solve import compare, minimize
 from lanewise.cli.tune import tune
+from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.errors import LanewiseError, StoreError
 from lanewise.reporting.clean import clean
 
@@ -95,7 +96,7 @@ def _command() -> int:
 
         return shell_complete(cli, {}, "lanewise", "_LANEWISE_COMPLETE", asked)
     try:
-        with cli.make_context("lanewise", sys.argv[1:]) as context:
+        with cli.make_context("lanewise", sys.argv[1:]) as context, in_words_of_the_shell(context):
             cli.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code

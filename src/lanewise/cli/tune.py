@@ -8,7 +8,8 @@ import click
 from lanewise.cli.options import SectionedCommand, section
 from lanewise.cli.paths import check_output
 
-POLICIES = ("never", "halving")
+POLICIES = ("halving", "hyperband", "racing", "population", "never")
+SEARCHES = ("sobol", "random", "grid")
 
 data = section("Data")
 race = section("Race")
@@ -30,11 +31,12 @@ output = section("Output")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
 @race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
 @race("--space", metavar="FILE:NAME", help="What to draw candidates from.", usual="four optimizers over their ranges")
+@race("--search", type=click.Choice(SEARCHES), default="sobol", help="How candidates are drawn.", usual="sobol")
 @race(
     "--policy",
     type=click.Choice(POLICIES),
     default="halving",
-    help="Whether candidates that are behind are dropped.",
+    help="How candidates that are behind are dropped.",
     usual="halving",
 )
 @race("--seeds", type=int, default=1, metavar="N", help="Trainings of each confirmed candidate.", usual="1")

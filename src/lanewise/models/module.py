@@ -13,6 +13,8 @@ from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.models.batch import Tree
 from lanewise.models.blueprint import Blueprint, check_outputs
+from lanewise.models.bound import Bound
+from lanewise.models.chain import Chain
 from lanewise.models.keyed_draws import keyed_draws
 
 Tensors = Mapping[str, Tensor]
@@ -28,8 +30,9 @@ IN_EVALUATION = 0
 class StackedModule(StackedModel):
     """The lanes of one :class:`Blueprint`.
 
-    With ``looped`` the module is called for one lane after another, as it is for a single lane anyway: for what vmap
-    cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws. With
+    A :class:`Chain` of torch's own layers runs as batched products. Any other module trains a single lane itself,
+    :class:`Bound` to it, and is called under vmap for several; with ``looped`` for one lane after another: for what
+    vmap cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws. With
     ``read`` the inputs are numbers of rows, which it makes a batch of, once for all lanes of a group.
     """
 
@@ -47,6 +50,8 @@ class StackedModule(StackedModel):
         tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         self._dtypes = {own.name: tensors[own.name].dtype for own in self.layout.statistics}
         self._names = _names_of_each(self._module, tensors)
+        self._chain = None if looped else Chain.of(self._module, self.layout)
+        self._bound: Bound | None = None
 
     def init(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.stack([self.blueprint.start(seed).to(dtype) for seed in seeds])
@@ -62,6 +67,10 @@ class StackedModule(StackedModel):
         return module
 
     def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:
+        if self._chain is not None:
+            return self._chain(weights, inputs, layer=self.name, noise=noise)
+        if noise is not None and inputs.sizes == (1,):
+            return self._single(weights, inputs.dense[0], noise.key(self.name, 0))
         training = noise is not None
         if training and self.looped:
             # A module that decides in Python may skip a weight, whose gradient is then not written.
@@ -85,6 +94,21 @@ class StackedModule(StackedModel):
             kept = {name: parts[group] for name, parts in beside.items()}
             outputs.append(self._group(own, kept, batch, key, training=training))
         return torch.cat(outputs)
+
+    def _single(self, weights: Weights, shared: Tensor, key: int) -> Tensor:
+        """Outputs ``[1, B, ...]`` of the only lane in training."""
+        batch = shared if self._read is None else self._read(shared, key)
+        if not self._module.training:
+            self._module.train()
+        if self._bound is None or self._bound.weights is not weights:
+            if self._bound is not None:
+                self._module = self.blueprint.module().train()
+            self._bound = Bound(self._module, weights, self.layout)
+        with self._bound.training() as module, self._drawing(key):
+            return self._checked(module(batch), batch).unsqueeze(0)
+
+    def _checked(self, outputs: Tensor, batch: Tree) -> Tensor:
+        return outputs if self.blueprint.whole else check_outputs(outputs, len(batch))
 
     def _group(self, weights: Tensors, kept: Tensors, shared: Tensor, key: int, *, training: bool) -> Tensor:
         """Outputs ``[L, B, ...]`` of lanes that share a batch ``[B, ...]``; ``kept`` is written in training."""
@@ -115,7 +139,7 @@ class StackedModule(StackedModel):
     def _call(self, weights: Tensors, kept: Tensors, batch: Tree) -> Tensor:
         tensors = {name: tensor for own, tensor in (*weights.items(), *kept.items()) for name in self._names[own]}
         outputs = functional_call(self._module, tensors, (batch,), tie_weights=False)
-        return outputs if self.blueprint.whole else check_outputs(outputs, len(batch))
+        return self._checked(outputs, batch)
 
     def _drawing(self, key: int):
         return keyed_draws(key) if self.blueprint.draws else nullcontext()

@@ -272,7 +272,11 @@ class Chunk(TypedDict, total=False):
 
 
 class Hardware(TypedDict, total=False):
-    """What ran where, and what it cost; ``one_at_a_time_seconds`` is the same trainings in an ordinary loop."""
+    """What ran where, and what it cost.
+
+    ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
+    ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
+    """
 
     device: str
     threads: int
@@ -283,6 +287,7 @@ class Hardware(TypedDict, total=False):
     peak_memory_bytes: Number
     predicted_memory_bytes: Number
     energy_wh: Number
+    race_cpu_seconds: Number
     one_at_a_time_seconds: Number
 
 

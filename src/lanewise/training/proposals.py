@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.lanes.hyper import Hyper
 from lanewise.losses import LOSSES_OF, SMOOTH
@@ -128,7 +128,7 @@ def propose(model: str, count: int, field: Field) -> list[Candidate]:
     Asking for more keeps those that a smaller count would have given, for a family without structures.
     """
     if model not in MODELS:
-        message = f"there is no model {model!r}; there are {', '.join(MODELS)}"
+        message = f"there is no model {model!r}; {suggestion(model, MODELS)}"
         raise UsageError(message)
     makers = {"lightgbm": _boosted, "tree": _single_trees, "mlp": _networks, "linear": _linear}
     found: dict[tuple[object, ...], Candidate] = {}

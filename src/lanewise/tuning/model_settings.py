@@ -15,7 +15,7 @@ from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
-from lanewise.tuning.proposing import LOOP
+from lanewise.tuning.names import LOOP
 
 OF_TRAINING = frozenset(
     {"optimizer", "betas", *LOOP, *(hyper.name for rule in RULES.values() for hyper in rule.hypers)}

@@ -146,7 +146,8 @@ def on_all_rows(teams: ModuleTeams, rows: Rows) -> ModuleTeams:
     def over(own: ModuleTeams) -> ModuleTeams:
         return replace(own, data=rows.data(own.blueprint.dtype, whole=own.blueprint.whole, refit=True))
 
-    return replace(over(teams), others={form: over(own) for form, own in teams.others.items()})
+    others = {form: over(own) for form, own in teams.others.items()}
+    return replace(over(teams), others=others, seats=None)  # the processes know the other data
 
 
 def _by_step(outputs: Tensor, targets: Tensor) -> Tensor:

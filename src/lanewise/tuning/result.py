@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +36,8 @@ COLUMNS = frozenset((
 class Schedule:
     """The factor of the learning rate at each step, from 0; for ``torch.optim.lr_scheduler.LambdaLR``.
 
+    ``changes`` are steps from which on every factor is multiplied by another: what a race with copies has found.
+
     >>> schedule = Schedule(name="linear", steps=4)
     >>> [schedule(step) for step in range(5)]
     [1.0, 0.75, 0.5, 0.25, 0.0]
@@ -43,9 +46,11 @@ class Schedule:
     name: str
     steps: int
     warmup: float = 0.0
+    changes: tuple[tuple[int, float], ...] = ()
 
     def __call__(self, step: int) -> float:
-        return float(factors(self.name, torch.tensor([step]), self.steps, self.warmup)[0])
+        changed = math.prod(factor for since, factor in self.changes if step >= since)
+        return float(factors(self.name, torch.tensor([step]), self.steps, self.warmup)[0]) * changed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -86,7 +91,10 @@ class TuneResult:
     def schedule(self) -> Schedule:
         """The winner's learning-rate schedule over as many steps as in the race."""
         name, warmup = self.winner.text("schedule", "linear"), self.winner.number("warmup")
-        return Schedule(name=name, steps=self.steps, warmup=warmup)
+        changes = tuple(
+            (round(event.fraction * self.steps), event.rate_factor) for event in self.winner.events if not event.rewinds
+        )
+        return Schedule(name=name, steps=self.steps, warmup=warmup, changes=changes)
 
     def optimizer(self, params: ParamsT) -> DropIn:
         """The winner's optimizer with its settings, over ``params``: a ``torch.optim.Optimizer``."""

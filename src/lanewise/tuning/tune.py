@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,9 +11,13 @@ from torch import Tensor, nn
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
+from lanewise.search.policy import Policy
+from lanewise.search.registry import policy_of
+from lanewise.search.sampling import SAMPLINGS, Sampling
 from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
 from lanewise.training.fitted import Fitted
+from lanewise.training.module_seats import seated
 from lanewise.training.module_teams import ModuleTeams, batch_of, form_of
 from lanewise.training.plan import Plan
 from lanewise.training.race import Pulse, Race, Result
@@ -22,13 +27,12 @@ from lanewise.tuning.checking import Judge, judge_of
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.model_settings import ModelArguments
-from lanewise.tuning.planning import POLICIES, Wanted, plan_race
+from lanewise.tuning.planning import Wanted, plan_race
 from lanewise.tuning.posing import Question, handed_over, on_all_rows, pose, with_ways
-from lanewise.tuning.proposing import drawn, listed
+from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
 
-CANDIDATES = 16
 MOST_WORKERS = 8
 
 Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
@@ -45,7 +49,9 @@ def tune(
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
     space: Mapping[str, Any] | None = None,
-    policy: str = "halving",
+    search: Sampling = "sobol",
+    where: Where | None = None,
+    policy: str | Policy = "halving",
     seeds: int | Sequence[int] = 1,
     batch_size: int | None = None,
     metric: Metric | None = None,
@@ -76,13 +82,19 @@ def tune(
         candidates: a list of settings, ``[{"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}, ...]``, the
             first being the default; or how many to draw from the space.
         space: what to draw from, ``{"optimizer": ["adamw", "sgd"], "lr": (1e-4, 1e-1), "batch_size": [32, 64]}``;
-            what it does not name is varied as the optimizer's rule declares.
-        policy: ``"halving"`` drops candidates that are behind; ``"never"`` trains all to the end.
+            what it does not name is varied as the optimizer's rule declares. See :mod:`lanewise.tuning.space` for
+            priors and conditions. The default of each optimizer is always in the race.
+        search: how points are drawn: ``"sobol"`` covers the space evenly, ``"random"`` does not, ``"grid"`` has every
+            combination of what the space names.
+        where: a function of the settings that is true where they may be raced.
+        policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
+            the best take the place of the worst), ``"never"`` anybody, or an instance of a
+            :class:`lanewise.search.policy.Policy` of yours.
         seeds: how many times each confirmed candidate is trained, or the seeds.
         batch_size: rows of a batch where a candidate does not say.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
-        workers: threads.
+        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
 
     Returns:
@@ -126,6 +138,8 @@ def tune(
         len(rows.parting.parts[0][0]),
         candidates=candidates,
         space=space,
+        search=search,
+        where=where,
         batch_size=rows.train.batch_size if batch_size is None else batch_size,
         seed=seed,
     )
@@ -135,7 +149,10 @@ def tune(
     teams = with_ways(teams, question, entrants)
     plan = plan_race(wanted, teams)
     plan = replace(plan, words=(*plan.words, *rows.words, *words))
-    return _run(plan, replace(teams, lengths=plan.lengths), rows, judge, policy=POLICIES[policy], watch=watch)
+    lengthened = replace(teams, lengths=plan.lengths)
+    # Copies are made between lanes of one process.
+    with nullcontext(lengthened) if wanted.policy.copies else seated(lengthened, plan) as placed:
+        return _run(plan, placed, rows, judge, policy=wanted.policy, watch=watch)
 
 
 def _check_make(make_model: object) -> None:
@@ -154,6 +171,8 @@ def _entrants(
     *,
     candidates: int | Sequence[Mapping[str, Any]] | None,
     space: Mapping[str, Any] | None,
+    search: Sampling,
+    where: Where | None,
     batch_size: int | None,
     seed: int,
 ) -> tuple[Candidate, ...]:
@@ -168,14 +187,24 @@ def _entrants(
         if space is not None:
             message = "give either a list of candidates or a space to draw them from, not both"
             raise UsageError(message)
+        if search != "sobol" or where is not None:
+            message = "search and where are for candidates that are drawn; a list of candidates is raced as it is"
+            raise UsageError(message)
         training, own = _parted(candidates, arguments)
         return arguments.added(listed(training, model=model, batch_size=usual), own)
-    count = CANDIDATES if candidates is None else candidates
-    if count < 1:
-        message = f"candidates must be at least 1, got {count}"
+    if candidates is not None and candidates < 1:
+        message = f"candidates must be at least 1, got {candidates}"
+        raise UsageError(message)
+    if search not in SAMPLINGS:
+        message = f"search must be one of {', '.join(SAMPLINGS)}, got {search!r}"
         raise UsageError(message)
     training, own = arguments.parted(space or {})
-    found = drawn(training, count, model=model, batch_size=usual, seed=seed)
+    if own and search == "grid":
+        message = (
+            f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates"
+        )
+        raise UsageError(message)
+    found = drawn(training, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where)
     return arguments.added(found, arguments.drawn(own, found, seed=seed))
 
 
@@ -188,11 +217,13 @@ def _parted(
 
 
 def _wanted(
-    entrants: tuple[Candidate, ...], *, policy: str, seeds: int | Sequence[int], workers: int | None, budget: str
+    entrants: tuple[Candidate, ...],
+    *,
+    policy: str | Policy,
+    seeds: int | Sequence[int],
+    workers: int | None,
+    budget: str,
 ) -> Wanted:
-    if policy not in POLICIES:
-        message = f"policy must be one of {', '.join(POLICIES)}, got {policy!r}"
-        raise UsageError(message)
     own = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
     if not own or min(own) < 0:
         message = f"seeds must be a count of at least 1, or seeds that are not negative, got {seeds!r}"
@@ -203,7 +234,9 @@ def _wanted(
     if threads < 1:
         message = f"workers must be at least 1, got {workers}"
         raise UsageError(message)
-    return Wanted(candidates=entrants, policy=policy, seeds=own, workers=threads, steps=steps, seconds=seconds)
+    return Wanted(
+        candidates=entrants, policy=policy_of(policy), seeds=own, workers=threads, steps=steps, seconds=seconds
+    )
 
 
 def _run(
@@ -212,7 +245,7 @@ def _run(
     rows: Rows,
     judge: Judge,
     *,
-    policy: Any,
+    policy: Policy,
     watch: Callable[[Pulse], None] | None,
 ) -> TuneResult:
     kept: dict[str, Fitted] = {}
@@ -240,7 +273,7 @@ def _run(
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     own = _refitted(race, teams, rows, won, result) if rows.parting.folds else kept[won.id]
     assert own.tensors is not None
-    words = (*_words(plan, selection, won, judge), *_until(own, rows))
+    words = (*_words(plan, selection, won, judge), *result.rungs, *_until(own, rows))
     document = document_of(
         plan=plan,
         result=result,
@@ -298,12 +331,21 @@ def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tu
     )
     repairs = [
         f"it {event.cause} and was set back; its rate is {steady_rate(won):.3g} since then, and is handed over so"
-        for event in won.events[-1:]
+        for event in [event for event in won.events if event.rewinds][-1:]
     ]
     return (
         f"{won.optimizer} wins with a validation {judge.metric.name} of {standing.score:.4g}",
         settings,
         *repairs,
+        *_copies(won),
         *selection.reasons,
         *plan.words,
     )
+
+
+def _copies(won: Candidate) -> list[str]:
+    """How the winner came about, if copies of better lanes took the place of others."""
+    found = [
+        f"at {event.fraction:.0%} the rate times {event.rate_factor:g}" for event in won.events if not event.rewinds
+    ]
+    return [f"its rate was changed on the way: {', '.join(found)}; its schedule repeats that"] if found else []

@@ -179,6 +179,24 @@ def test_populations_are_lanes_with_draws_of_their_own() -> None:
     assert len({tuple(point) for point in together.points.tolist()}) == 4
 
 
+@pytest.mark.parametrize(("limit", "members"), [(100, 20), (4_000, 38), (10_000, 60), (50_000, 60)])
+def test_the_population_follows_the_limit(limit: int, members: int) -> None:
+    def evaluations(**options: int) -> int:
+        found = minimize(
+            rastrigin,
+            [3.3, 1.0],
+            bounds=(-5, 5),
+            method="genetic",
+            max_evaluations=limit,
+            callback=lambda step: True,
+            options=options,
+        )
+        return found.evaluations
+
+    assert evaluations() == evaluations(population=members)
+    assert evaluations(population=members + 2) == evaluations() + 2
+
+
 @pytest.mark.parametrize("whole", [None, torch.tensor([True, False, True])])
 def test_children_stay_within_the_box(whole) -> None:
     low, high = torch.tensor([0.0, -1.0, 2.0]).double(), torch.tensor([3.0, -1.0, 9.0]).double()

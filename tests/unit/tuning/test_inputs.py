@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import RowStream
+from lanewise.training import module_seats
 from lanewise.training.module_teams import choose_way
 from lanewise.tuning import posing, tune
 from lanewise.tuning.model_settings import ModelArguments
@@ -274,6 +275,10 @@ def test_forms_that_differ_in_numbers_are_tried_once(monkeypatch) -> None:
 
 MODEL_MISTAKES = [
     (
+        {"candidates": None, "space": {"width": [3, 4]}, "search": "grid"},
+        r"settings of the training only, and width are",
+    ),
+    (
         {"candidates": [{"widht": 3}]},
         r"no setting 'widht'; did you mean width\? make_model takes width, act, dropout, and",
     ),
@@ -325,6 +330,16 @@ def alone(rate: float, steps: int) -> nn.Linear:
             for weight, grad in zip(module.parameters(), grads, strict=True):
                 weight.sub_(grad, alpha=rate * (1 - step / steps))
     return module
+
+
+def test_folds_and_forms_train_in_processes_to_the_same_bits(monkeypatch) -> None:
+    given: dict[str, Any] = {"train": (X, Y), "valid": None, "folds": 2, "candidates": WIDTHS, "workers": 2}
+    here = race(hidden, **given)
+    monkeypatch.setattr(module_seats, "WORTH_PROCESSES", 1)
+    there = race(hidden, **given)
+    assert here.selection == there.selection
+    for one, other in zip(here.model.state_dict().values(), there.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_share_of_train_judges() -> None:
