@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
+from lanewise.explain import Usage, spent, usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
@@ -32,6 +33,7 @@ from lanewise.tuning.posing import Question, handed_over, on_all_rows, pose, wit
 from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
+from lanewise.tuning.story import told
 
 MOST_WORKERS = 8
 
@@ -57,6 +59,7 @@ def tune(
     metric: Metric | None = None,
     seed: int = 0,
     workers: int | None = None,
+    full_length: int | None = None,
     watch: Callable[[Pulse], None] | None = None,
 ) -> TuneResult:
     """Race optimizers, learning rates, schedules and batch sizes for a module, and keep what trains it best.
@@ -95,6 +98,8 @@ def tune(
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
         workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
+        full_length: steps of the training that the race is about, at the default's batch size. The result warns where
+            the race is shorter by half, and says how late its order still moved.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
 
     Returns:
@@ -127,6 +132,10 @@ def tune(
     >>> found.arguments
     {'width': 8}
     """
+    before = usage()
+    if full_length is not None and full_length < 1:
+        message = f"full_length must be at least 1 step, got {full_length}"
+        raise UsageError(message)
     judge = judge_of(metric)
     rows = Rows.of(train, valid, folds=folds)
     question = Question(rows=rows, loss=loss, step=step, judge=judge)
@@ -152,7 +161,9 @@ def tune(
     lengthened = replace(teams, lengths=plan.lengths)
     # Copies are made between lanes of one process.
     with nullcontext(lengthened) if wanted.policy.copies else seated(lengthened, plan) as placed:
-        return _run(plan, placed, rows, judge, policy=wanted.policy, watch=watch)
+        return _run(
+            plan, placed, rows, judge, policy=wanted.policy, watch=watch, before=before, full_length=full_length
+        )
 
 
 def _check_make(make_model: object) -> None:
@@ -247,6 +258,8 @@ def _run(
     *,
     policy: Policy,
     watch: Callable[[Pulse], None] | None,
+    before: Usage,
+    full_length: int | None,
 ) -> TuneResult:
     kept: dict[str, Fitted] = {}
 
@@ -283,12 +296,23 @@ def _run(
         train_rows=rows.count - len(valid) * (not rows.parting.folds),
         words=words,
     )
+    document = told(
+        document,
+        plan=plan,
+        result=result,
+        selection=selection,
+        metric=judge.metric,
+        winner=won,
+        cost=spent(before, usage()),
+        full_length=full_length,
+    )
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,
         selection=selection,
         plan=plan,
         race=result,
+        metric=judge.metric,
         batch_size=batch_of(won),
         arguments=dict(form_of(won, teams.arguments)),
         words=words,
