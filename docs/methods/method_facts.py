@@ -167,7 +167,7 @@ def memory(rule: Rule) -> str:
     """
     if not rule.slots:
         return "none"
-    sizes = {
+    sizes: dict[tuple[int, ...], str] = {
         (7, 11): "m n",
         (7, 7): "m²",
         (11, 11): "n²",
@@ -245,7 +245,7 @@ def _sam_facts() -> str:
     parameters = inspect.signature(optim.SAM).parameters
     rows = [
         ("in a training loop", "`lanewise.optim.SAM(params, lr=..., base=lanewise.optim.AdamW)`"),
-        ("in a race", "candidates with a `sam_rho`, around any rule"),
+        ("in lanes", "candidates with a `sam_rho` above 0, around any rule; `fit` tries none by itself"),
         ("memory, beside weights and gradients", "that of its base; a copy of the weights during a step"),
         ("evaluations a step", "two gradients, of the same batch"),
     ]

@@ -130,6 +130,8 @@ BOWL = Ground(
 VALLEY = _ground(
     _ROSENBROCK,
     "Rosenbrock's valley",
+    low=(-2.2, -1.2),
+    high=(2.2, 3.8),
     residuals=lambda x: torch.stack((10 * (x[1] - x[0].square()), 1 - x[0])),
 )
 LATTICE = _ground(landscape("rastrigin"), "Rastrigin's lattice")
@@ -192,7 +194,7 @@ def run(name: str, ground: Ground) -> Run:
     )
 
 
-def _no_decay(name: str) -> dict[str, float]:
+def _no_decay(name: str) -> dict[str, Any]:
     return {} if name == "adafactor" else {"weight_decay": 0.0}
 
 
@@ -204,7 +206,7 @@ def _by_drop_in(make: Callable[[torch.nn.Parameter, float], DropIn], ground: Gro
 
 def _with_drop_in(make: Callable[[torch.nn.Parameter, float], DropIn], ground: Ground, rate: float, cost: int) -> Run:
     x = torch.nn.Parameter(torch.tensor([ground.start], dtype=torch.float64))
-    optimizer = make(x, rate)
+    optimizer: Any = make(x, rate)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -248,7 +250,7 @@ def _solve(name: str, ground: Ground) -> Run:
         **more,
     )
     own = found.evaluations - steps[0].evaluations + 1  # the first round has one at the start, after some to look
-    return Run(points=_places(steps), value=found.value, evaluations=own)
+    return Run(points=[ground.start, *_places(steps)], value=found.value, evaluations=own)
 
 
 def _search(name: str, ground: Ground) -> Run:

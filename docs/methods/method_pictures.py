@@ -153,7 +153,8 @@ def _way(ground: Ground, one: Run) -> Iterable[Markup]:
     yield element("path", d=_data(places), class_="b")
     yield element("path", d=_data(places), class_="w")
     if len(places) <= 60 and not one.tried:
-        data = "".join(f"M{round(x - 5)} {round(y)}a5 5 0 1 0 10 0a5 5 0 1 0-10 0" for x, y in dict.fromkeys(places))
+        seen = dict.fromkeys((round(x), round(y)) for x, y in places)
+        data = "".join(f"M{x - 5} {y}a5 5 0 1 0 10 0a5 5 0 1 0-10 0" for x, y in seen)
         yield element("path", d=data, class_="p")
 
 

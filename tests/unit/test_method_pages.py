@@ -1,5 +1,6 @@
 """Every method has a page, and what the pages say of formulas, settings, costs and pictures is what the code does."""
 
+import doctest
 import re
 import sys
 from importlib import import_module
@@ -10,12 +11,32 @@ import pytest
 import torch
 
 from lanewise.optim.registry import RULES
+from lanewise.solvers.augmented_lagrangian import AugmentedLagrangian
+from lanewise.solvers.bfgs import BFGS
+from lanewise.solvers.conjugate_gradient import ConjugateGradient
+from lanewise.solvers.gauss_newton import GaussNewton
+from lanewise.solvers.lbfgs import LBFGS
+from lanewise.solvers.levenberg_marquardt import LevenbergMarquardt
 from lanewise.solvers.methods import METHODS
+from lanewise.solvers.newton import Newton
+from lanewise.solvers.proximal_gradient import ProximalGradient
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "methods"
 NAMES = sorted({*RULES, *METHODS, "sam"})
 HEADINGS = ["When to use it", "What to watch", "Costs and settings", "Elsewhere", "Example", "Source"]
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+CODE = re.compile(r"``(.+?)``", re.DOTALL)
+SOLVERS: dict[str, type] = {
+    "bfgs": BFGS,
+    "lbfgs": LBFGS,
+    "cg": ConjugateGradient,
+    "newton": Newton,
+    "gauss-newton": GaussNewton,
+    "levenberg-marquardt": LevenbergMarquardt,
+    "augmented-lagrangian": AugmentedLagrangian,
+    "proximal-gradient": ProximalGradient,
+}
+"""Those whose docstrings state their formula."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +77,12 @@ def test_pages_say_what_the_code_knows(name: str, facts: ModuleType) -> None:
         assert len(re.findall(r"[.?](?:\s|$)", words)) >= 2, f"{heading} of {name} says too little"
 
 
+def test_examples_of_the_writing_code_hold(facts: ModuleType) -> None:
+    found = doctest.testmod(facts)
+    assert found.attempted >= 4
+    assert found.failed == 0
+
+
 def test_the_index_lists_them(facts: ModuleType) -> None:
     index = _page("index")
     assert facts.filled(index, facts.index_parts()) == index, "run docs/methods/write.py --pages"
@@ -63,15 +90,13 @@ def test_the_index_lists_them(facts: ModuleType) -> None:
         assert f"]({name}.md)" in index
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("name", sorted({*RULES, *SOLVERS}))
 def test_pages_state_the_formulas_of_the_docstrings(name: str) -> None:
     stated = _without_blanks(_page(name).split("```text\n")[1].split("```")[0])
-    formulas = [
-        part
-        for code in re.findall(r"``(.+?)``", type(RULES[name]).__doc__ or "", re.DOTALL)
-        for part in code.split(";")
-        if "<-" in part
-    ]
+    source = type(RULES[name]) if name in RULES else SOLVERS[name]
+    parts = [part for code in CODE.findall(source.__doc__ or "") for part in code.split(";")]
+    formulas = [part for part in parts if "<-" in part or part.startswith(("d = ", "beta = "))]
+    assert formulas or name in ("centred_rmsprop", "amsgradw"), f"the docstring of {name} has no formula"
     for formula in formulas:
         assert _without_blanks(formula) in stated, f"{name}: {formula}"
 

@@ -10,6 +10,7 @@ import click
 from lanewise._version import __version__
 from lanewise.cli.completion import completion
 from lanewise.cli.data import example
+from lanewise.cli.find import find_batch, find_rate
 from lanewise.cli.fit import fit, resume
 from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
@@ -51,7 +52,8 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    fit, tune, resume, predict, show, report, runs, export, minimize, compare, example, doctor, completion,
+    fit, tune, find_rate, find_batch, resume, predict, show, report, runs, export, minimize, compare, example, doctor,
+    completion,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -41,6 +41,7 @@ output = section("Output")
 @race("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
 @race("--seed", type=int, default=0, metavar="N", help="Of the candidates that are drawn.", usual="0")
 @race("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
+@race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the HTML report.")
 @output("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
@@ -89,7 +90,7 @@ def tune(
     if as_json:
         print_document(found.document)
     else:
-        click.echo("\n".join(found.words))
+        click.echo("\n".join((*found.words, *found.document["warnings"])))
 
 
 def _listed(candidates: str | None) -> Any:

@@ -133,6 +133,9 @@ class Race(TypedDict, total=False):
     sensitivity: list[Sensitivity]
     leaderboard: list[LeaderboardRow]
     decisions: list[Decision]
+    rungs: list[str]  # who was dropped at each look, in phrases
+    plan: list[str]  # what was decided before training, in phrases
+    order: str  # how the order of the candidates moved towards the end, in a sentence
 
 
 class EffectValue(TypedDict):
@@ -335,6 +338,8 @@ class RunDocument(RunHeader, total=False):
     winner: CandidateCard
     default: CandidateCard
     summary: list[str]
+    verb: str  # "Predicting" unless stated
+    judged: str  # "Cross-validated" unless stated
     cross_validation: Mapping[str, Estimate]
     test: Mapping[str, Estimate]
     baselines: Mapping[str, Mapping[str, Estimate]]

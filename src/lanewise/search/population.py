@@ -9,11 +9,16 @@ import numpy as np
 from lanewise.errors import UsageError
 from lanewise.search.policy import Copy, Decision, Policy, Standing, ranked
 
+FEWEST = 3
+"""Candidates of a kind from which one gives way to another."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class PopulationBased(Policy):
     """At each look the worst ``share`` of every kind give way to copies of the best ``share`` at another rate.
+
+    That is one at least of a kind of three or more; smaller kinds have no copies.
 
     A copy has the weights, the state of the optimizer and the settings of a candidate drawn from the best (truncation
     selection), and its learning rate from then on is multiplied by one of the two ``factors``, drawn as well. So rates
@@ -60,11 +65,15 @@ class PopulationBased(Policy):
         going = set(scored) - leaving
         keep = [place for place in everybody if place in going or standing.protected[place]]
         words = f"{len(copies)} of {len(everybody)} gave way to copies of better ones"
+        if not copies and np.bincount(standing.kinds).max() < FEWEST:
+            words = f"nobody was copied: no optimizer and batch size has {FEWEST} candidates of its own"
         return Decision(keep=tuple(keep), words=words, copies=tuple(copies))
 
     def _copies(self, standing: Standing, everybody: list[int], kind: int) -> list[Copy]:
         members = [place for place in everybody if standing.kinds[place] == kind]
-        count = math.floor(len(members) * self.share)
+        if len(members) < FEWEST:
+            return []
+        count = max(1, math.floor(len(members) * self.share))
         best = [place for place in members[:count] if not np.isnan(standing.scores[place])]
         if not best:
             return []

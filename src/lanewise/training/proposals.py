@@ -1,5 +1,6 @@
 """Which candidates enter a race: the default of every family first, then points that cover its ranges."""
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -305,6 +306,7 @@ def _rule_space(optimizer: str) -> list[Hyper]:
 
 def _points(space: Sequence[Hyper], count: int, field: Field, *key: str | int) -> Iterator[dict[str, Value]]:
     """``count`` settings that cover the space; each ``key`` has a sequence of its own."""
-    seed = int.from_bytes("/".join(map(str, (field.seed, *key))).encode()[-6:], "little")
+    name = "/".join(map(str, (field.seed, *key)))
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "little")
     for point in unit_points(max(count, 0), len(space), sampling=field.sampling, seed=seed):
         yield {hyper.name: hyper.at(float(u)) for hyper, u in zip(space, point, strict=True)}

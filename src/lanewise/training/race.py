@@ -1,11 +1,11 @@
 """A race: screen, then confirm. What happens is decided by the plan and the evidence, never by the clock."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
@@ -21,36 +21,13 @@ from lanewise.training.plan import Plan
 from lanewise.training.side_by_side import SideBySide
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-
-Fate = Literal["running", "pruned", "diverged", "confirmed"]
+from lanewise.training.trace import Fate, Trace
 
 Shown = list[Evidence]
 """What all looks at one team have shown."""
 
 SAVE_EVERY_SECONDS = 5.0
 """Between two checkpoints of a team; it decides what a kill costs, never what comes out."""
-
-
-@dataclass(kw_only=True)
-class Trace:
-    """What was seen of one lane: a point per look at it.
-
-    ``scores`` are of the fold's validation rows, ``train_scores`` of a sample of its training rows; NaN in the screen.
-    ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
-    whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
-    candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
-    ``lost`` says why a lane failed.
-    """
-
-    lane: Lane
-    phase: str
-    fractions: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    train_losses: list[float] = field(default_factory=list)
-    train_scores: list[float] = field(default_factory=list)
-    fate: Fate = "running"
-    events: list[Event] = field(default_factory=list)
-    lost: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +243,7 @@ class Race:
                 by_group = looks.setdefault(item.lane.candidate.id, {})
                 by_group.setdefault(item.lane.group, []).append(item)
         whole = self.plan.folds * len(self.plan.seeds)
+        lanes_of = {id: list(own) for id, own in itertools.groupby(lanes, key=lambda lane: lane.candidate.id)}
         confirmed = []
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
@@ -273,8 +251,7 @@ class Race:
             sound = complete and candidate.id not in self._unsteady
             seconds = self._cost.get(candidate.id, 0.0)
             item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=seconds) if sound else None
-            own = [lane for lane in lanes if lane.candidate.id == candidate.id]
-            self._end("confirm", own, fate="confirmed" if item else "diverged")
+            self._end("confirm", lanes_of[candidate.id], fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
         return confirmed

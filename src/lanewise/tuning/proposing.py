@@ -98,7 +98,12 @@ class _Field:
         rule = RULES[optimizer]
         hypers = {hyper.name: hyper for hyper in rule.hypers}
         usual: dict[str, Value] = {name: hyper.default for name, hyper in hypers.items()}
-        self.base: dict[str, Value] = {**usual, **UNSTATED, **_loop_defaults(batch_size), "optimizer": optimizer}
+        self.base: dict[str, Value] = {
+            **usual,
+            **UNSTATED,
+            **_loop_defaults(optimizer, batch_size),
+            "optimizer": optimizer,
+        }
         decays = rule.decay == "decoupled"
         found = {
             name: Dimension.of(hyper)
@@ -149,8 +154,9 @@ class _Field:
                 return
 
 
-def _loop_defaults(batch_size: int) -> dict[str, Value]:
-    return {"schedule": "linear", "batch_size": batch_size}
+def _loop_defaults(optimizer: str, batch_size: int) -> dict[str, Value]:
+    # A rule that averages, or finds its rate, wants a constant schedule.
+    return {"schedule": "linear" if RULES[optimizer].scheduled else "constant", "batch_size": batch_size}
 
 
 def _allows(where: Where | None, settings: Mapping[str, Value]) -> bool:
@@ -190,7 +196,7 @@ def _candidate(place: int, given: Mapping[str, Any], model: str, batch_size: int
         known_setting(name, {*hypers, *LOOP})
         if name not in hypers or value != hypers[name]:
             _usable(name, value)
-    defaults: dict[str, Value] = {**hypers, **_loop_defaults(batch_size)}
+    defaults: dict[str, Value] = {**hypers, **_loop_defaults(optimizer, batch_size)}
     return Candidate(
         id=f"{optimizer}-{place:02d}",
         model=model,

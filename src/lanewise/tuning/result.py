@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.candidate import Candidate, Value
+from lanewise.metrics import Metric
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.schedules import factors
 from lanewise.selection import Selection
@@ -22,7 +23,10 @@ from lanewise.training.race import Result
 from lanewise.tuning.drop_ins import drop_in, steady_rate
 
 if TYPE_CHECKING:
+    import optuna
     import polars as pl
+
+    from lanewise.explain import Effects, Sensitivity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,7 @@ class TuneResult:
     selection: Selection
     plan: Plan
     race: Result
+    metric: Metric
     batch_size: int
     words: tuple[str, ...]
     document: Mapping[str, Any]
@@ -124,6 +129,77 @@ class TuneResult:
         columns = {name: [row.get(name) for row in rows] for name in names}
         return pl.DataFrame(columns, strict=False).sort("rank", nulls_last=True, maintain_order=True)
 
+    @property
+    def effects(self) -> "Effects | None":
+        """How the score goes with each setting that varied, with intervals and a corrected p; None without candidates.
+
+        The settings of an optimizer's own rule are read among the candidates of the winner's. See
+        :func:`lanewise.explain.effects`.
+        """
+        from lanewise.explain import effects
+
+        own = self.winner
+        return effects(self.race.traces, self.metric, model=own.model, optimizer=own.optimizer, seed=0)
+
+    @property
+    def sensitivity(self) -> "tuple[Sensitivity, ...]":
+        """Score against learning rate for each optimizer that tried at least two rates, the best first."""
+        from lanewise.explain import sensitivity
+
+        return sensitivity(self.race.traces, self.metric)
+
+    def to_polars(self, *, curves: bool = False) -> "pl.DataFrame":
+        """The :attr:`table`, or with ``curves`` a row for each look at each lane.
+
+        The columns of these are candidate, phase, seed, fraction (of the full length), step, score (of the validation
+        rows) and train_loss (the mean since the look before).
+        """
+        from lanewise.tuning.exporting import curves_of
+
+        return curves_of(self) if curves else self.table
+
+    def to_optuna(self, *, study_name: str | None = None, storage: Any = None) -> "optuna.study.Study":
+        """The race as an Optuna study, for its plots and importances, or as the start of a search with Optuna.
+
+        A trial for each candidate: complete where it was confirmed, pruned where it was dropped, failed where it
+        diverged. Intermediate values are the scores at its looks, by step. Parameters are the settings that vary, each
+        with the distribution that the candidates span; the user attribute ``settings`` has them all. ``lr`` is the rate
+        that a repaired candidate ended with.
+
+        Args:
+            study_name: as ``optuna.create_study`` takes it.
+            storage: as well.
+
+        Raises:
+            UsageError: Optuna is not installed.
+        """
+        from lanewise.tuning.exporting import to_optuna
+
+        return to_optuna(self, study_name=study_name, storage=storage)
+
+    def to_tensorboard(self, folder: str | Path) -> Path:
+        """Write curves and settings for TensorBoard, a run for each candidate; returns the folder.
+
+        Raises ``UsageError`` where the package tensorboard is not installed.
+        """
+        from lanewise.tuning.exporting import to_tensorboard
+
+        return to_tensorboard(self, folder)
+
+    def to_mlflow(self, *, experiment: str = "lanewise", tracking_uri: str | None = None) -> str:
+        """Log a run for each candidate, with settings, curves and fate, to MLflow; returns the experiment's id.
+
+        Args:
+            experiment: its name; made where there is none.
+            tracking_uri: of the server or folder; None: what MLflow is set to.
+
+        Raises:
+            UsageError: MLflow is not installed.
+        """
+        from lanewise.tuning.exporting import to_mlflow
+
+        return to_mlflow(self, experiment=experiment, tracking_uri=tracking_uri)
+
     def report(self, path: str | Path) -> Path:
         """Write the race as one HTML file that needs no network; returns where it is."""
         target = Path(path)
@@ -147,7 +223,7 @@ class TuneResult:
         return render(self.document)
 
     def __repr__(self) -> str:
-        return "\n".join(["TuneResult", *(f"  {line}" for line in self.words)])
+        return "\n".join(["TuneResult", *(f"  {line}" for line in (*self.words, *self.document["warnings"]))])
 
     def _repr_html_(self) -> str:
         frame = "width:100%;height:80vh;border:1px solid #ccc"

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
+from lanewise.explain import Usage, spent, usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.blueprint import Blueprint
 from lanewise.models.module import StackedModule
@@ -29,6 +30,7 @@ from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.planning import Wanted, plan_race
 from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.story import told
 
 MOST_WORKERS = 8
 
@@ -52,6 +54,7 @@ def tune(
     metric: Metric | None = None,
     seed: int = 0,
     workers: int | None = None,
+    full_length: int | None = None,
     watch: Callable[[Pulse], None] | None = None,
 ) -> TuneResult:
     """Race optimizers, learning rates, schedules and batch sizes for a module, and keep what trains it best.
@@ -83,6 +86,8 @@ def tune(
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
         workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
+        full_length: steps of the training that the race is about, at the default's batch size. The result warns where
+            the race is shorter by half, and says how late its order still moved.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
 
     Returns:
@@ -104,6 +109,10 @@ def tune(
     >>> found.settings["lr"]
     0.1
     """
+    before = usage()
+    if full_length is not None and full_length < 1:
+        message = f"full_length must be at least 1 step, got {full_length}"
+        raise UsageError(message)
     judge = judge_of(metric)
     data = training_data(train, valid)
     entrants = _entrants(
@@ -126,7 +135,7 @@ def tune(
     lengthened = ModuleTeams(**{**vars(teams), "lengths": plan.lengths})
     # Copies are made between lanes of one process.
     with nullcontext(lengthened) if wanted.policy.copies else seated(lengthened, plan) as placed:
-        return _run(plan, placed, judge, wanted.policy, watch)
+        return _run(plan, placed, judge, wanted.policy, watch, before=before, full_length=full_length)
 
 
 def _entrants(
@@ -210,7 +219,14 @@ def _teams(blueprint: Blueprint, data: Any, loss: Any, judge: Judge, wanted: Wan
 
 
 def _run(
-    plan: Plan, teams: ModuleTeams, judge: Judge, policy: Policy, watch: Callable[[Pulse], None] | None
+    plan: Plan,
+    teams: ModuleTeams,
+    judge: Judge,
+    policy: Policy,
+    watch: Callable[[Pulse], None] | None,
+    *,
+    before: Usage,
+    full_length: int | None,
 ) -> TuneResult:
     kept: dict[str, Fitted] = {}
 
@@ -247,12 +263,23 @@ def _run(
         train_rows=len(teams.data.folds[0].train),
         words=words,
     )
+    document = told(
+        document,
+        plan=plan,
+        result=result,
+        selection=selection,
+        metric=judge.metric,
+        winner=won,
+        cost=spent(before, usage()),
+        full_length=full_length,
+    )
     return TuneResult(
         model=StackedModule(teams.blueprint).solo(tensors).eval(),
         winner=won,
         selection=selection,
         plan=plan,
         race=result,
+        metric=judge.metric,
         batch_size=batch_of(won),
         words=words,
         document=document,

@@ -18,7 +18,10 @@ OPTIONS = {
     "--budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble --device "
     "--workers --config --report --json --quiet",
     "tune": "--data --loss --metric --budget --candidates --space --search --policy --seeds --batch-size --seed "
-    "--workers --weights --report --json --quiet",
+    "--workers --full-length --weights --report --json --quiet",
+    "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --report --json "
+    "--quiet",
+    "find-batch": "--data --loss --optimizer --lr --start-size --steps --seconds --workers --report --json --quiet",
     "resume": "--json --quiet",
     "predict": "--output",
     "show": "--json",
@@ -35,6 +38,8 @@ OPTIONS = {
 ARGUMENTS = {
     "fit": ["source"],
     "tune": ["model"],
+    "find-rate": ["model"],
+    "find-batch": ["model"],
     "resume": ["run"],
     "predict": ["run", "source"],
     "show": ["run"],
@@ -51,8 +56,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "minimize", "compare", "example",
-        "doctor", "completion",
+        "fit", "tune", "find-rate", "find-batch", "resume", "predict", "show", "report", "runs", "export", "minimize",
+        "compare", "example", "doctor", "completion",
     ]  # fmt: skip
 
 

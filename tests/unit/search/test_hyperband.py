@@ -6,7 +6,7 @@ from lanewise.search.hyperband import Hyperband
 
 
 def test_brackets_are_those_of_the_paper() -> None:
-    # Table 1 of Li et al. (2018): R = 81, eta = 3 starts 81, 34, 15, 8 and 5 configurations.
+    # Algorithm 1 of Li et al. (2018) with R = 81 and eta = 3 starts 81, 34, 15, 8 and 5 configurations.
     policy = Hyperband(eta=3, shortest=1 / 81)
     assert np.bincount(policy.brackets(81 + 34 + 15 + 8 + 5)).tolist() == [81, 34, 15, 8, 5]
 

@@ -34,6 +34,14 @@ def test_nobody_copies_from_another_kind_or_over_the_protected(stand) -> None:
     assert set(decision.keep) == set(range(11)) - {9}
 
 
+def test_small_kinds_copy_one_or_say_that_they_cannot(stand) -> None:
+    one = PopulationBased().decide(stand([1.0, 2.0, 3.0]))
+    assert [(copy.source, copy.target) for copy in one.copies] == [(0, 2)]
+    none = PopulationBased().decide(stand([1.0, 2.0, 3.0, 4.0], kinds=[0, 0, 1, 1]))
+    assert none.keep == (0, 1, 2, 3)
+    assert none.words == "nobody was copied: no optimizer and batch size has 3 candidates of its own"
+
+
 def test_who_has_no_score_gives_way_first_or_leaves(stand) -> None:
     scores = [0.0, np.nan, 2.0, 3.0, 4.0, np.nan]
     decision = PopulationBased(share=0.2).decide(stand(scores, kinds=[0, 0, 0, 0, 0, 1]))

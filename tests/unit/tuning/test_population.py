@@ -84,3 +84,10 @@ def test_the_schedule_of_a_copy_has_its_changes_of_rate(found) -> None:
     for step in range(found.steps):
         expected = np.prod([factor for factor, place in zip(factors, places, strict=True) if step >= place])
         assert schedule(step) == pytest.approx(plain(step) * expected)
+
+
+def test_the_report_and_the_table_tell_of_copies(found, tmp_path) -> None:
+    page = found.report(tmp_path / "race.html").read_text()
+    assert "-copy1" in page
+    assert any("-copy" in name for name in found.table["candidate"])
+    assert any("gave way to copies of better ones" in line for line in found.words)

@@ -28,6 +28,11 @@ def test_the_default_of_each_optimizer_comes_first() -> None:
             assert own.settings[hyper.name] == hyper.default
 
 
+def test_a_rule_that_averages_or_finds_its_rate_keeps_it() -> None:
+    found = draw({"optimizer": ["schedule_free_adamw", "prodigy", "adamw"]}, count=6)
+    assert [own.settings["schedule"] for own in found] == 2 * ["constant", "constant", "linear"]
+
+
 def test_every_optimizer_that_is_offered_can_be_drawn() -> None:
     found = draw({"optimizer": list(RACED)}, count=2 * len(RACED))
     assert {own.optimizer for own in found} == set(RACED)
