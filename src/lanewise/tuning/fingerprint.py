@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import DataError
-from lanewise.models.blueprint import Blueprint
+from lanewise.models.batch import leaves
 from lanewise.models.keyed_draws import keyed_draws
 from lanewise.storage.filesystem import explained
 from lanewise.storage.strict_json import dump_json
-from lanewise.training.data import TrainingData
-from lanewise.training.module_subject import BatchLoss
+from lanewise.training.module_teams import ModuleTeams
+from lanewise.training.objective import floats_as
 from lanewise.training.side_by_side import threads_per_product
+from lanewise.tuning.posing import Question
 
 CLOSE = 1e-4
 """How far, relative to its size, the loss of one batch may be off on another machine or version of torch."""
@@ -46,16 +47,24 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(dump_json(value, sort_keys=True)).hexdigest()
 
 
-def fingerprint(blueprint: Blueprint, data: TrainingData, loss: BatchLoss, *, seed: int) -> dict[str, Any]:
-    """``data`` and ``start``, the SHA-256 of all rows and of the module's first weights; ``loss`` of a few rows."""
-    fold = data.folds[0]
-    rows = {"X": fold.dense, "y": fold.target, "train": fold.train, "valid": fold.valid}
-    X, y = fold.dense[fold.train[:ROWS]], fold.target[fold.train[:ROWS]]
-    module = blueprint.module().train()
+def fingerprint(question: Question, teams: ModuleTeams, *, seed: int) -> dict[str, Any]:
+    """``data`` and ``start``, the SHA-256 of all rows and of the modules' first weights; ``loss`` of a few rows.
+
+    Of rows that are not in memory only those of the first batch are read.
+    """
+    rows, blueprint = question.rows, teams.blueprint
+    first = rows.first(ROWS)
+    read = first if rows.table is None else rows.table
+    tensors = {name: own for name, own in leaves(read) if isinstance(own, Tensor)}
+    for place, (train, valid) in enumerate(rows.parting.parts):
+        tensors |= {f"train {place}": train, f"valid {place}": valid}
+    starts = {"start": blueprint.start(seed)}
+    starts |= {f"start {form}": own.blueprint.start(seed) for form, own in teams.others.items()}
+    module, batch = blueprint.module().train(), floats_as(blueprint.dtype, first)
     with torch.no_grad(), keyed_draws(0), threads_per_product(1):
-        value = float(loss(module(X), y).mean())
-    start = digest({"start": blueprint.start(seed)})
-    return {"data": digest(rows), "start": start, "loss": value if math.isfinite(value) else None}
+        outputs = module(batch) if blueprint.whole else teams.loss(module(batch[0]), batch[1])
+    value = float(outputs.double().mean())
+    return {"data": digest(tensors), "start": digest(starts), "loss": value if math.isfinite(value) else None}
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -18,11 +18,11 @@ from lanewise.tuning.loading import data_of, loss_of, named
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import begin, check_unchanged, go_on
-from lanewise.tuning.tune import pose
+from lanewise.tuning.tune import asked
 
 Watch = Callable[[Pulse], None] | None
 
-NAMED = ("model", "data", "loss", "candidates", "space")
+NAMED = ("model", "data", "loss", "step", "candidates", "space")
 """Settings that may name an object of a file."""
 
 
@@ -105,13 +105,14 @@ def _begun(run: Run) -> Posed:
 def _posed(settings: Mapping[str, Any]) -> Posed:
     given = dict(settings)
     model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
-    candidates, space = given.pop("candidates", None), given.pop("space", None)
+    step, candidates, space = (given.pop(name, None) for name in ("step", "candidates", "space"))
     train, valid = data_of(source)
-    return pose(
+    return asked(
         named(model),
         train=train,
         valid=valid,
-        loss=loss_of(loss, train),
+        loss=None if loss is None and step is not None else loss_of(loss, train),
+        step=None if step is None else named(step),
         candidates=_listed(candidates),
         space=None if space is None else named(space),
         **given,

@@ -1,7 +1,7 @@
 """One lane of a finished race, trained again without company: does it come out as it did among the others?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from lanewise.training.side_by_side import threads_per_product
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
 from lanewise.tuning.fingerprint import digest
-from lanewise.tuning.racing import Posed, teams_of
+from lanewise.tuning.posing import by_ways
+from lanewise.tuning.racing import Posed
 from lanewise.tuning.storing import LANES, read_plan
 
 MARGIN = 30
@@ -74,11 +75,12 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     own = Lane(candidate=candidate_of(record["candidate"]), fold=record["fold"], seed=record["seed"])
     plan, ways = read_plan(run.plan)
     batch = batch_of(own.candidate)
-    teams = replace(teams_of(posed), ways=ways, lengths=plan.lengths)
-    judge = Judge(metric=posed.judge.metric, y=np.zeros(posed.data.rows), weight=None, data=posed.data)
+    teams = by_ways(posed.teams, ways).of(own.candidate)
+    metric = posed.question.judge.metric
+    judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 
     def formed() -> Stack:
-        return teams.stack([own], ways[batch], length=plan.lengths.steps(batch))
+        return teams.stack([own], teams.ways[batch], length=plan.lengths.steps(batch))
 
     stack, fractions = formed(), record["fractions"]
     with threads_per_product(1):
@@ -86,7 +88,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
         difference = _difference(seen, np.array([record["scores"], record["train_losses"]], dtype=float))
         allowed = 0.0
         if difference:
-            moved, rounding = formed(), torch.finfo(posed.blueprint.dtype).eps
+            moved, rounding = formed(), torch.finfo(teams.blueprint.dtype).eps
             moved.buffer.values.mul_(1 + rounding)
             moved.buffer.refresh()
             allowed = MARGIN * max(rounding, _difference(_looks(moved, fractions, judge), seen))

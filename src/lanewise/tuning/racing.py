@@ -6,40 +6,42 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from lanewise.explain import Usage, spent, usage
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.blueprint import Blueprint
-from lanewise.models.module import StackedModule
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
 from lanewise.selection import Contender, Selection, select
-from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.module_seats import seated
-from lanewise.training.module_teams import ModuleTeams, batch_of, choose_way
-from lanewise.training.plan import Lengths, Plan
+from lanewise.training.module_teams import ModuleTeams, batch_of, form_of
+from lanewise.training.plan import Plan
 from lanewise.training.race import Pulse, Race, Result
-from lanewise.training.team import Team, never
+from lanewise.training.refit import refit
+from lanewise.training.team import Team
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.planning import Wanted, plan_race
+from lanewise.tuning.posing import Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping, read_plan, write_plan
 from lanewise.tuning.story import told
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Posed:
-    """A question that can be raced: all that was given, checked, and the candidates."""
+    """A question that can be raced: all that was given, checked, and the candidates.
 
-    blueprint: Blueprint
-    data: TrainingData
-    loss: Callable[[Tensor, Tensor], Tensor]
-    judge: Judge
+    ``teams`` form the lanes; how long these are and how they are run is yet to be planned. ``words`` are what the plan
+    has to say of the module.
+    """
+
+    question: Question
+    teams: ModuleTeams
+    words: tuple[str, ...]
     wanted: Wanted
     full_length: int | None
     before: Usage
@@ -47,7 +49,7 @@ class Posed:
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What a stored race must find again to go on."""
-        return fingerprint(self.blueprint, self.data, self.loss, seed=self.wanted.seeds[0])
+        return fingerprint(self.question, self.teams, seed=self.wanted.seeds[0])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -55,49 +57,44 @@ class Posed:
         own = self.wanted
         return {
             "model": own.candidates[0].model,
-            "metric": self.judge.metric.name,
+            "metric": self.question.judge.metric.name,
             "policy": policy_name(own.policy),
             "seeds": list(own.seeds),
             "steps": own.steps,
             "seconds": own.seconds,
+            "folds": own.folds,
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
         }
 
 
 def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) -> TuneResult:
     """Plan, unless there is a plan, and race by it."""
-    teams = teams_of(posed, stop=keeping.stop)
+    teams, wanted = stopped_by(posed.teams, keeping.stop), posed.wanted
     if keeping.plan_file is not None and keeping.plan_file.exists():
         plan, ways = read_plan(keeping.plan_file)
+        teams = by_ways(teams, ways)
     else:
-        ways = {batch: choose_way(teams, batch) for batch in dict.fromkeys(map(batch_of, posed.wanted.candidates))}
-        plan = plan_race(posed.wanted, replace(teams, ways=ways))
+        teams = with_ways(teams, posed.question, wanted.candidates)
+        plan = plan_race(wanted, teams)
+        plan = replace(plan, words=(*plan.words, *posed.question.rows.words, *posed.words))
         if keeping.plan_file is not None:
-            write_plan(keeping.plan_file, plan, ways)
-    teams = replace(teams, ways=ways, lengths=plan.lengths, workers=plan.workers)
+            write_plan(keeping.plan_file, plan, ways_of(teams, plan.candidates))
+    teams = replace(teams, lengths=plan.lengths, workers=plan.workers)
     # Copies are made between lanes of one process.
-    with nullcontext(teams) if posed.wanted.policy.copies else seated(teams, plan) as placed:
+    with nullcontext(teams) if wanted.policy.copies else seated(teams, plan) as placed:
         return _run(posed, plan, placed, watch, keeping)
 
 
-def teams_of(posed: Posed, *, stop: Callable[[], bool] = never) -> ModuleTeams:
-    """Forms the lanes of the question; how long they are and how they are run is yet to be planned."""
-    return ModuleTeams(
-        blueprint=posed.blueprint,
-        data=posed.data,
-        loss=posed.loss,
-        score=posed.judge.score,
-        lengths=Lengths(rows_seen=1),
-        ways={},
-        workers=posed.wanted.workers,
-        stop=stop,
-    )
+def stopped_by(teams: ModuleTeams, stop: Callable[[], bool]) -> ModuleTeams:
+    """The teams, asking ``stop`` between steps, whatever module they train."""
+    others = {form: replace(own, stop=stop) for form, own in teams.others.items()}
+    return replace(teams, stop=stop, others=others)
 
 
 def _run(
     posed: Posed, plan: Plan, teams: ModuleTeams, watch: Callable[[Pulse], None] | None, keeping: Keeping
 ) -> TuneResult:
-    judge, policy = posed.judge, posed.wanted.policy
+    judge, rows = posed.question.judge, posed.question.rows
     kept: dict[str, Fitted] = {}
     digests: dict[str, str] = {}
 
@@ -112,10 +109,10 @@ def _run(
                 if lane.seed == plan.seeds[0]:
                     kept[lane.candidate.id] = fitted
 
-    own = Race(
+    raced = Race(
         plan=plan,
         builder=teams,
-        policy=policy,
+        policy=posed.wanted.policy,
         metric=judge.metric,
         y=np.zeros(teams.data.rows),
         weight=None,
@@ -124,20 +121,24 @@ def _run(
         ended=keep,
     )
     with keeping.stop.polled():
-        result = own.run()
-    valid = teams.data.folds[0].valid.numpy()
+        result = raced.run()
+    valid = rows.judged.numpy()
     selection = _selected(plan, result, judge, valid)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
-    tensors = kept[won.id].tensors
-    assert tensors is not None
-    words = (*_words(plan, selection, won, judge), *result.rungs)
+    own = kept.get(won.id)
+    if rows.parting.folds:
+        with keeping.stop.polled():
+            own = _refitted(raced, teams, rows, won, result)
+    assert own is not None
+    assert own.tensors is not None
+    words = (*_words(plan, selection, won, judge), *result.rungs, *_until(own, rows))
     document = document_of(
         plan=plan,
         result=result,
         selection=selection,
         metric=judge.metric,
         valid=valid,
-        train_rows=len(teams.data.folds[0].train),
+        train_rows=rows.count - len(valid) * (not rows.parting.folds),
         words=words,
         warnings=tuple(dict.fromkeys(teams.notes)),
         digests=digests,
@@ -153,17 +154,33 @@ def _run(
         full_length=posed.full_length,
     )
     return TuneResult(
-        model=StackedModule(teams.blueprint).solo(tensors).eval(),
+        model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,
         selection=selection,
         plan=plan,
         race=result,
         metric=judge.metric,
         batch_size=batch_of(won),
+        arguments=dict(form_of(won, teams.arguments)),
         words=words,
         warnings=tuple(document["warnings"]),
         document=finite_or_null(document),
     )
+
+
+def _refitted(race: Race, teams: ModuleTeams, rows: Rows, won: Candidate, result: Result) -> Fitted:
+    """The winner of a race over folds, trained once more on all rows, as far as was best on the rows held out."""
+    plan = replace(race.plan, seeds=race.plan.seeds[:1])
+    again = replace(race, plan=plan, builder=on_all_rows(teams, rows))
+    confirmed = next(item for item in result.confirmed if item.candidate.id == won.id)
+    return refit(again, [confirmed], needed=[won.id])[won.id].members[0]
+
+
+def _until(own: Fitted, rows: Rows) -> tuple[str, ...]:
+    if not rows.parting.folds:
+        return ()
+    early = f", up to {own.stop:.0%} of the steps, where the rows held out were judged best" if own.stop < 1 else ""
+    return (f"the model is the winner trained once more on all {rows.count:,} rows{early}",)
 
 
 def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Selection:

@@ -16,10 +16,11 @@ from lanewise.runs.store import RunStore
 from lanewise.storage.durable import dump_json, load_json, write_atomically
 from lanewise.storage.modelfile import save_model
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.module_teams import Way
+from lanewise.training.module_teams import Form, Way
 from lanewise.training.plan import Plan
 from lanewise.training.stopping import Stop
 from lanewise.tuning.fingerprint import changed
+from lanewise.tuning.posing import Ways
 from lanewise.tuning.result import TuneResult
 
 KIND = "tune"
@@ -41,17 +42,22 @@ class Keeping:
 Raced = Callable[[Keeping], TuneResult]
 
 
-def write_plan(path: Path, plan: Plan, ways: Mapping[int, Way]) -> None:
-    """Keep all that was decided before the first step: the plan, and how lanes of each batch size are run."""
-    content = {"plan": plan.to_json(), "ways": {str(batch): asdict(way) for batch, way in ways.items()}}
-    write_atomically(path, dump_json(content))
+def write_plan(path: Path, plan: Plan, ways: Ways) -> None:
+    """Keep all that was decided before the first step: the plan, and how lanes are run."""
+    kept = [
+        {"form": form, "batch": batch, "way": asdict(way)} for form, own in ways.items() for batch, way in own.items()
+    ]
+    write_atomically(path, dump_json({"plan": plan.to_json(), "ways": kept}))
 
 
-def read_plan(path: Path) -> tuple[Plan, dict[int, Way]]:
+def read_plan(path: Path) -> tuple[Plan, Ways]:
     """What :func:`write_plan` kept; raises ``StoreError`` where the file is missing or damaged."""
     content = load_json(path)
+    ways: dict[Form, dict[int, Way]] = {}
     try:
-        ways = {int(batch): Way(**way) for batch, way in content["ways"].items()}
+        for kept in content["ways"]:
+            form = tuple((name, value) for name, value in kept["form"])
+            ways.setdefault(form, {})[kept["batch"]] = Way(**kept["way"])
         return Plan.from_json(content["plan"]), ways
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path} is not the plan of a tuning race ({type(error).__name__}: {error}); start a new run"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,18 +13,19 @@ from torch import Tensor, nn
 from lanewise.errors import UsageError
 from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.blueprint import Blueprint
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
 from lanewise.search.sampling import SAMPLINGS, Sampling
 from lanewise.settings import parse_budget
-from lanewise.training.module_teams import batch_of
 from lanewise.training.race import Pulse
-from lanewise.tuning.checking import check_first_batch, fitted_to, judge_of, training_data
+from lanewise.tuning.checking import judge_of
+from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted
+from lanewise.tuning.posing import Question, pose
 from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping, stored
 
 MOST_WORKERS = 8
@@ -32,11 +34,13 @@ Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal
 
 
 def tune(
-    make_model: Callable[[], nn.Module],
+    make_model: Callable[..., nn.Module],
     *,
-    train: tuple[Any, Any],
-    valid: tuple[Any, Any],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    train: Any,
+    valid: Any = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    step: Callable[[nn.Module, Any], Tensor] | None = None,
+    folds: int | None = None,
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
     space: Mapping[str, Any] | None = None,
@@ -60,10 +64,17 @@ def tune(
     paired standard error loses to it, and of equals the one with fewer steps wins.
 
     Args:
-        make_model: builds the module, on the CPU; called under ``torch.manual_seed(seed)``.
-        train: ``X [N, ...]`` and ``y [N, ...]``, tensors or arrays; a batch of X is what the module is called with.
-        valid: as ``train``; decides the race, so a fair score of the winner needs rows that are in neither.
+        make_model: builds the module, on the CPU; called under ``torch.manual_seed(seed)``. Arguments that it takes by
+            name are settings: of the candidates, or drawn from the space.
+        train: ``X [N, ...]`` and ``y [N, ...]``, tensors or arrays; a batch of X is what the module is called with, by
+            name where X is a dict and by place where it is a tuple. Or a torch ``Dataset``, a ``DataLoader``, or an
+            iterable of batches.
+        valid: as ``train``, or the share of train to hold out; decides the race, so a fair score of the winner needs
+            rows that are in neither.
         loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B, ...]``.
+        step: instead of the loss, a training step of your own: ``(model, batch)`` to such a loss.
+        folds: instead of ``valid``, into how many folds train is parted; every row is judged by models without it, and
+            the winner is trained once more on all.
         budget: steps of each training, such as ``"300steps"``, which depends on no clock; or the time for all, such
             as ``"60s"``.
         candidates: a list of settings, ``[{"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}, ...]``, the
@@ -95,7 +106,7 @@ def tune(
 
     Raises:
         UsageError: a setting, the module, the loss or the budget cannot be used.
-        DataError: train or valid cannot be used, or are not those that the run of that name began with.
+        DataError: train or valid cannot be used.
         TrainingError: every candidate diverged.
         Interrupted: Ctrl-C or SIGTERM, where the race is stored; what it had is kept.
 
@@ -109,12 +120,25 @@ def tune(
     ... )
     >>> found.settings["lr"]
     0.1
+
+    A network whose width is searched, a step of one's own, and folds instead of validation rows:
+
+    >>> def network(width=2):
+    ...     return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
+    >>> found = tune(
+    ...     network, train=(X, y), folds=2, step=lambda model, batch: (model(batch[0]) - batch[1]).pow(2),
+    ...     candidates=[{"lr": 1e-4}, {"lr": 0.05, "width": 8}], budget="40steps",
+    ... )
+    >>> found.arguments
+    {'width': 8}
     """
-    posed = pose(
+    posed = asked(
         make_model,
         train=train,
         valid=valid,
         loss=loss,
+        step=step,
+        folds=folds,
         budget=budget,
         candidates=candidates,
         space=space,
@@ -142,12 +166,14 @@ def tune(
     return race(posed, watch, Keeping())
 
 
-def pose(
-    make_model: Callable[[], nn.Module],
+def asked(
+    make_model: Callable[..., nn.Module],
     *,
-    train: tuple[Any, Any],
-    valid: tuple[Any, Any],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    train: Any,
+    valid: Any = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    step: Callable[[nn.Module, Any], Tensor] | None = None,
+    folds: int | None = None,
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
     space: Mapping[str, Any] | None = None,
@@ -167,35 +193,39 @@ def pose(
         message = f"full_length must be at least 1 step, got {full_length}"
         raise UsageError(message)
     judge = judge_of(metric)
-    data = training_data(train, valid)
+    rows = Rows.of(train, valid, folds=folds)
+    question = Question(rows=rows, loss=loss, step=step, judge=judge)
+    _check_make(make_model)
+    arguments = ModelArguments.of(make_model)
     entrants = _entrants(
         make_model,
-        len(data.folds[0].train),
+        arguments,
+        len(rows.parting.parts[0][0]),
         candidates=candidates,
         space=space,
         search=search,
         where=where,
-        batch_size=batch_size,
+        batch_size=rows.train.batch_size if batch_size is None else batch_size,
         seed=seed,
     )
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
-    first = batch_of(entrants[0])
-    blueprint = Blueprint.of(make_model, data.folds[0].dense[:first])
-    data = fitted_to(data, blueprint.dtype)
-    check_first_batch(blueprint, data, loss, judge, batch_size=first)
-    return Posed(
-        blueprint=blueprint,
-        data=data,
-        loss=loss,
-        judge=judge,
-        wanted=wanted,
-        full_length=full_length,
-        before=before,
-    )
+    wanted = replace(wanted, folds=len(rows.parting.parts))
+    teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=wanted.workers)
+    return Posed(question=question, teams=teams, words=words, wanted=wanted, full_length=full_length, before=before)
+
+
+def _check_make(make_model: object) -> None:
+    if not callable(make_model) or isinstance(make_model, nn.Module):
+        message = (
+            f"make_model must be a function that builds the module anew, got {type(make_model).__name__}; "
+            "give lambda: MyModel() or the class itself"
+        )
+        raise UsageError(message)
 
 
 def _entrants(
-    make_model: Callable[[], nn.Module],
+    make_model: Callable[..., nn.Module],
+    arguments: ModelArguments,
     rows: int,
     *,
     candidates: int | Sequence[Mapping[str, Any]] | None,
@@ -205,12 +235,6 @@ def _entrants(
     batch_size: int | None,
     seed: int,
 ) -> tuple[Candidate, ...]:
-    if not callable(make_model) or isinstance(make_model, nn.Module):
-        message = (
-            f"make_model must be a function that builds the module anew, got {type(make_model).__name__}; "
-            "give lambda: MyModel() or the class itself"
-        )
-        raise UsageError(message)
     if batch_size is not None and batch_size < 1:
         message = f"batch_size must be at least 1, got {batch_size}"
         raise UsageError(message)
@@ -225,14 +249,30 @@ def _entrants(
         if search != "sobol" or where is not None:
             message = "search and where are for candidates that are drawn; a list of candidates is raced as it is"
             raise UsageError(message)
-        return tuple(listed(list(candidates), model=model, batch_size=usual))
+        training, own = _parted(candidates, arguments)
+        return arguments.added(listed(training, model=model, batch_size=usual), own)
     if candidates is not None and candidates < 1:
         message = f"candidates must be at least 1, got {candidates}"
         raise UsageError(message)
     if search not in SAMPLINGS:
         message = f"search must be one of {', '.join(SAMPLINGS)}, got {search!r}"
         raise UsageError(message)
-    return tuple(drawn(space or {}, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where))
+    training, own = arguments.parted(space or {})
+    if own and search == "grid":
+        message = (
+            f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates"
+        )
+        raise UsageError(message)
+    found = drawn(training, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where)
+    return arguments.added(found, arguments.drawn(own, found, seed=seed))
+
+
+def _parted(
+    candidates: Sequence[Mapping[str, Any]], arguments: ModelArguments
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """What the candidates say of the training, and of the model."""
+    pairs = [arguments.parted(candidate) for candidate in candidates]
+    return [training for training, _ in pairs], [own for _, own in pairs]
 
 
 def _wanted(

@@ -86,7 +86,7 @@ def test_what_is_in_its_folder(whole: lanewise.TuneResult) -> None:
     )
 
 
-@pytest.mark.parametrize("looks", [(1,), (9, 4, 2)], ids=["one kill", "three kills"])
+@pytest.mark.parametrize("looks", [(3,), (9, 4, 2)], ids=["one kill", "three kills"])
 def test_the_same_call_goes_on_to_the_same_bits(
     looks: tuple[int, ...], whole: lanewise.TuneResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +107,22 @@ def test_the_same_call_goes_on_to_the_same_bits(
     assert not (tmp_path / "runs" / str(found.run) / "checkpoints").exists()
     with RunStore(tmp_path) as store:
         assert [run.status for run in store.list()] == ["done"]
+
+
+def test_folds_and_modules_of_several_forms_go_on_too(tmp_path: Path) -> None:
+    def module(width: int = 4) -> nn.Module:
+        return nn.Sequential(nn.Linear(5, width), nn.Tanh(), nn.Linear(width, 2))
+
+    asked: dict[str, Any] = {
+        "make_model": module, "valid": None, "folds": 2, "budget": "20steps",
+        "candidates": [{"lr": 1e-3}, {"lr": 0.05, "width": 8, "batch_size": 32}],
+    }  # fmt: skip
+    with pytest.raises(Interrupted):
+        tune(tmp_path / "home", name="mine", watch=Killing(4), **asked)
+    found = tune(tmp_path / "home", name="mine", **asked)
+    truth = tune(tmp_path / "whole", name="mine", **asked)
+    assert list(differences(found.document, truth.document)) == []
+    assert found.arguments == {"width": 8}
 
 
 def test_a_run_that_is_done_is_not_gone_on_with(tmp_path: Path) -> None:
