@@ -6,6 +6,8 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ``fit``, ``resume``       from a table to a :class:`Fit`; go on with a run that was stopped
 ``load``                  a finished run as a :class:`Fit`
 ``tune``                  the race for your own ``torch.nn.Module``, as a :class:`TuneResult`
+``find_rate``             the learning rate for it, from one curve, as a :class:`RateFinding`
+``find_batch``            the batch size for it, by throughput, as a :class:`BatchFinding`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
 ``LanewiseRegressor``
 ``minimize``              a function, bounds and constraints in, a :class:`Solution` out; ``Equality``
@@ -35,9 +37,10 @@ if TYPE_CHECKING:
     from lanewise.solvers.constraints import Equality, Inequality
     from lanewise.solvers.minimizing import minimize
     from lanewise.solvers.solution import Solution
-    from lanewise.tuning import TuneResult, tune
+    from lanewise.tuning import BatchFinding, RateFinding, TuneResult, find_batch, find_rate, tune
 
 __all__ = [
+    "BatchFinding",
     "ConfigError",
     "DataError",
     "Equality",
@@ -47,6 +50,7 @@ __all__ = [
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "RateFinding",
     "Solution",
     "StoreError",
     "TrainingError",
@@ -54,6 +58,8 @@ __all__ = [
     "UsageError",
     "UserError",
     "__version__",
+    "find_batch",
+    "find_rate",
     "fit",
     "load",
     "minimize",
@@ -62,13 +68,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchFinding": "lanewise.tuning",
     "Equality": "lanewise.solvers.constraints",
     "Fit": "lanewise.experiment",
     "Inequality": "lanewise.solvers.constraints",
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
+    "RateFinding": "lanewise.tuning",
     "Solution": "lanewise.solvers.solution",
     "TuneResult": "lanewise.tuning",
+    "find_batch": "lanewise.tuning",
+    "find_rate": "lanewise.tuning",
     "fit": "lanewise.experiment",
     "load": "lanewise.experiment",
     "minimize": "lanewise.solvers.minimizing",

@@ -1,7 +1,7 @@
 """Whether what was asked for fits the table: found out before anything is trained."""
 
 from lanewise.data.read_options import memory_bytes
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError, UsageError, suggestion
 from lanewise.metrics import resolve_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
@@ -42,14 +42,16 @@ def _check_optimizers(settings: FitSettings) -> None:
     known = (SOLVER, *RULES)
     for name in settings.optimizers:
         if name not in known:
-            message = f"there is no optimizer {name!r}; there are {', '.join(known)}"
+            message = (
+                f"there is no optimizer {name!r}; {suggestion(name, known, place='lanewise.optim.registry.RULES')}"
+            )
             raise UsageError(message)
     gradient = [model for model in settings.models if model in ("mlp", "linear")]
     if settings.optimizers and not gradient:
         message = f"optimizers are for the models mlp and linear, and only {', '.join(settings.models)} take part"
         raise UsageError(message)
     if settings.optimizers == (SOLVER,) and gradient == ["mlp"]:
-        message = f"{SOLVER} is for the model linear; name another optimizer for mlp: {', '.join(RULES)}"
+        message = f"{SOLVER} is for the model linear; name another optimizer for mlp, such as adamw"
         raise UsageError(message)
 
 

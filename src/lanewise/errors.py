@@ -15,7 +15,12 @@
 A message says what was given, what is allowed, and what to do; it never needs a traceback.
 """
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
 from typing import ClassVar
+
+FEW = 12
+"""So many names are listed in a message; of more, the place is named that lists them."""
 
 
 class LanewiseError(Exception):
@@ -60,3 +65,46 @@ class Interrupted(LanewiseError):
     """The run was stopped by Ctrl-C or SIGTERM; what it had is kept."""
 
     exit_code: ClassVar[int] = 130
+
+
+def closest(name: object, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """The names of ``known`` that ``name`` is nearest to, whatever its case; the nearest first, ``most`` at the most.
+
+    >>> closest("ADAN", ["sgd", "adamw", "adam", "lion"])
+    ['adam', 'adamw']
+    """
+    given = str(name).strip().lower()
+    by_lower = {one.lower(): one for one in reversed(list(known))}
+    near = get_close_matches(given, by_lower, n=3 * most)
+
+    def nearness(one: str) -> tuple[float, int]:  # of equally near ones, those that begin alike
+        alike = [one[:length] == given[:length] for length in range(1, len(one) + 1)]
+        return SequenceMatcher(None, one, given).ratio(), sum(alike)
+
+    return [by_lower[one] for one in sorted(near, key=nearness, reverse=True)[:most]]
+
+
+def suggestion(name: object, known: Iterable[str], *, place: str = "", noun: str = "there are") -> str:
+    """What to say after an unknown name: what may have been meant, and which names there are.
+
+    ``known`` are the names, in the order to list them in; of more than twelve, ``place`` is said to list them all.
+    ``noun`` begins the list.
+
+    >>> suggestion("lineer", ["linear", "mlp"])
+    'did you mean linear? There are linear, mlp'
+    >>> suggestion("adan", ["adam", "adamw", *map(str, range(20))], place="lanewise fit --help")
+    'did you mean adam or adamw? All 22: lanewise fit --help'
+    >>> suggestion("zzz", map(str, range(20)))
+    'there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 8 more'
+    """
+    names = list(known)
+    rest = len(names) - FEW
+    if rest > 0 and place:
+        every = f"all {len(names)}: {place}"
+    else:
+        every = f"{noun} {', '.join(names[:FEW])}{f' and {rest} more' if rest > 0 else ''}"
+    near = closest(name, names)
+    if not near:
+        return every
+    meant = " or ".join([", ".join(near[:-1]), near[-1]] if len(near) > 1 else near)
+    return f"did you mean {meant}? {every[:1].upper()}{every[1:]}"

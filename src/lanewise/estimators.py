@@ -37,6 +37,7 @@ from lanewise.estimator_data import (
 )
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
+from lanewise.search.policy import Policy
 from lanewise.settings import FitSettings, checked, parse_budget
 from lanewise.stages import Silent, Trained, train
 from lanewise.storage.durable import confine
@@ -50,6 +51,7 @@ SHARED = (
     "models",
     "optimizers",
     "search",
+    "policy",
     "candidates",
     "metric",
     "folds",
@@ -103,10 +105,12 @@ class _Estimator(BaseEstimator, ABC):
         started = time.monotonic()
         settings = self._settings(task.target, seed)
         problem = pose_rows(dataset, y, weight, task, settings)
+        given = self.get_params(deep=False)["policy"]
+        own = given if isinstance(given, Policy) else None
         watcher = _Lines() if self.get_params(deep=False)["verbose"] else Silent()
         with stop_on_signals() as stop:
             try:
-                trained = train(problem, settings, watcher=watcher, stop=stop, started=started)
+                trained = train(problem, settings, watcher=watcher, stop=stop, started=started, policy=own)
             except Interrupted:
                 # A search over parameters takes exceptions for failed fits and goes on: Ctrl-C must end it.
                 raise KeyboardInterrupt from None
@@ -129,6 +133,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         models: families to race, of ``lightgbm``, ``mlp``, ``linear`` and ``tree``.
         optimizers: optimizers to race; all that suit a family if empty.
         search: how candidates are drawn: ``halving``, ``grid`` or ``random``.
+        policy: how losers are dropped: ``halving``, ``hyperband``, ``racing``, ``never``, or a ``Policy`` of yours.
         candidates: candidates per family; as many as the budget allows if None.
         metric: what decides the race; log loss if None.
         folds: folds of cross-validation; 10 for few rows, 3 for many, if None.
@@ -168,6 +173,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         models: Any = FAMILIES,
         optimizers: Any = (),
         search: str = "halving",
+        policy: str | Policy = "halving",
         candidates: int | None = None,
         metric: str | None = None,
         folds: int | None = None,
@@ -183,6 +189,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         self.models = models
         self.optimizers = optimizers
         self.search = search
+        self.policy = policy
         self.candidates = candidates
         self.metric = metric
         self.folds = folds
@@ -255,6 +262,7 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         models: Any = FAMILIES,
         optimizers: Any = (),
         search: str = "halving",
+        policy: str | Policy = "halving",
         candidates: int | None = None,
         metric: str | None = None,
         folds: int | None = None,
@@ -269,6 +277,7 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         self.models = models
         self.optimizers = optimizers
         self.search = search
+        self.policy = policy
         self.candidates = candidates
         self.metric = metric
         self.folds = folds
@@ -317,7 +326,8 @@ def _counts_steps(budget: object) -> bool:
 def _settings(estimator: BaseEstimator, target: str, seed: int, **more: Any) -> FitSettings:
     """The parameters of an estimator as settings; ``ConfigError`` names all that are off."""
     given = estimator.get_params(deep=False)
-    return checked({"target": target, "seed": seed, **{name: given[name] for name in SHARED}, **more})
+    stated = [name for name in SHARED if not isinstance(given[name], Policy)]
+    return checked({"target": target, "seed": seed, **{name: given[name] for name in stated}, **more})
 
 
 def _seed(random_state: Any) -> int:
@@ -340,6 +350,7 @@ def _document(
         refitted=trained.refitted,
         predictor=trained.predictor,
         cutoff=trained.cutoff,
+        race_cost=trained.race_cost,
         sha256="",
         seconds=seconds,
     )

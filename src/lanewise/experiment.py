@@ -22,13 +22,14 @@ from lanewise.data.reading import read
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
-from lanewise.errors import DataError, Interrupted, LanewiseError, UsageError
+from lanewise.errors import DataError, Interrupted, LanewiseError, UsageError, suggestion
 from lanewise.explain import usage
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
+from lanewise.search.policy import Policy
 from lanewise.settings import FitSettings, checked
 from lanewise.stages import Silent, Watcher, train
 from lanewise.storage.durable import remove_leftovers, remove_tree, write_atomically
@@ -97,11 +98,19 @@ class Fit:
         )
 
 
-def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **settings: Any) -> Fit:
+def fit(
+    source: object,
+    *,
+    policy: str | Policy | None = None,
+    watcher: Watcher | None = None,
+    command: str = "",
+    **settings: Any,
+) -> Fit:
     """Race optimizers and models on a table and keep the one that wins.
 
     ``source`` is a path, ``"-"``, ``"example:NAME"``, or a table of polars, pandas or NumPy; ``settings``
-    are those of :class:`lanewise.settings.FitSettings`, ``target`` at least (an example knows its own).
+    are those of :class:`lanewise.settings.FitSettings`, ``target`` at least (an example knows its own). ``policy``
+    drops losers on the way: a name, or an instance of a :class:`lanewise.search.policy.Policy` of yours.
 
     Raises ``UserError`` for anything given that is not usable, ``TrainingError`` when no candidate could be
     trained, ``Interrupted`` on Ctrl-C or SIGTERM; what there was is kept.
@@ -122,12 +131,17 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", _example(source).target)
+    own = policy if isinstance(policy, Policy) else None
+    if own is None and policy is not None:
+        settings["policy"] = policy
     wanted = checked(settings)
     watcher = watcher or Silent()
-    command = command or _call(source, settings)
+    command = command or _call(source, settings if own is None else {**settings, "policy": own})
     with RunStore.open() as store:
         config: dict[str, Any] = {"source": _lasting(source), "settings": wanted.model_dump(mode="json")}
         config["settings"]["test"] = _lasting(wanted.test)
+        if own is not None:
+            config["policy"] = type(own).__name__
         dataset = _dataset(source)
         config["rows"] = _fingerprint(dataset)
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
@@ -136,7 +150,7 @@ def fit(source: object, *, watcher: Watcher | None = None, command: str = "", **
         with run.acquire():
             if not isinstance(source, str) or source == "-":
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
-            return _execute(store, run, problem, wanted, watcher)
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=own)
 
 
 def _call(source: object, settings: Mapping[str, Any]) -> str:
@@ -149,10 +163,13 @@ def _call(source: object, settings: Mapping[str, Any]) -> str:
     return f"lanewise.fit({', '.join([table, *(f'{name}={value!r}' for name, value in settings.items())])})"
 
 
-def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
+def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> Fit:
     """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
 
-    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or its data are gone.
+    A run under a policy of your own needs the same ``policy`` again.
+
+    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, its data are gone, or
+    the policy is not the one that it had.
     """
     with RunStore.open(create=False) as store, store.get(reference).acquire():
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
@@ -162,6 +179,7 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
         wanted = checked(run.config["settings"])
+        _check_policy(run, policy)
         kept = run.folder / KEPT_DATA
         source = kept if kept.exists() else run.config["source"]
         if source in (None, "-"):
@@ -171,7 +189,22 @@ def resume(reference: str, *, watcher: Watcher | None = None) -> Fit:
         if _fingerprint(dataset) != run.config["rows"]:
             message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
             raise DataError(message)
-        return _execute(store, store.resume(run.id), _problem(dataset, wanted), wanted, watcher or Silent())
+        problem = _problem(dataset, wanted)
+        return _execute(store, store.resume(run.id), problem, wanted, watcher=watcher or Silent(), policy=policy)
+
+
+def _check_policy(run: Run, policy: Policy | None) -> None:
+    had = run.config.get("policy")
+    given = None if policy is None else type(policy).__name__
+    if had is None and given is not None:
+        message = f"run {run.id} was raced under policy {run.config['settings']['policy']}; resume it without policy"
+        raise UsageError(message)
+    if had != given:
+        message = (
+            f"run {run.id} was raced under a policy of your own, {had}; "
+            f"go on from Python with: lanewise.resume({run.id!r}, policy={had}())"
+        )
+        raise UsageError(message)
 
 
 def _clean(run: Run) -> None:
@@ -200,7 +233,7 @@ def load(reference: str = "last") -> Fit:
 def _example(source: str) -> Any:
     name = source.removeprefix("example:")
     if name not in EXAMPLES:
-        message = f"there is no example {name!r}; there are {', '.join(EXAMPLES)}"
+        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
         raise UsageError(message)
     return EXAMPLES[name]
 
@@ -224,7 +257,9 @@ def _fingerprint(dataset: Dataset) -> str:
     return hashlib.sha256(dataset.frame.hash_rows().to_numpy().tobytes()).hexdigest()
 
 
-def _execute(store: RunStore, run: Run, problem: Problem, settings: FitSettings, watcher: Watcher) -> Fit:
+def _execute(
+    store: RunStore, run: Run, problem: Problem, settings: FitSettings, *, watcher: Watcher, policy: Policy | None
+) -> Fit:
     """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended."""
     with stop_on_signals() as stop:
         try:
@@ -232,10 +267,10 @@ def _execute(store: RunStore, run: Run, problem: Problem, settings: FitSettings,
                 run.checkpoints,
                 passed_over=lambda key, why: _passed_over(store, run, key, why),
             )
-            fitted = _stages(run, problem, settings, watcher=watcher, stop=stop, journal=journal)
+            fitted = _stages(run, problem, settings, watcher=watcher, stop=stop, journal=journal, policy=policy)
         except Interrupted:
             store.interrupt(run.id)
-            message = f"stopped; go on with: lanewise resume {run.id}"
+            message = f"stopped; go on with: lanewise.resume({run.id!r})"
             raise Interrupted(message) from None
         except LanewiseError as error:
             store.fail(run.id, str(error))
@@ -254,7 +289,14 @@ def _passed_over(store: RunStore, run: Run, key: str, why: str) -> None:
 
 
 def _stages(
-    run: Run, problem: Problem, settings: FitSettings, *, watcher: Watcher, stop: Stop, journal: RunJournal
+    run: Run,
+    problem: Problem,
+    settings: FitSettings,
+    *,
+    watcher: Watcher,
+    stop: Stop,
+    journal: RunJournal,
+    policy: Policy | None,
 ) -> Fit:
     started, before = time.monotonic(), usage()
     trained = train(
@@ -266,6 +308,7 @@ def _stages(
         journal=journal,
         plan_file=run.plan,
         folder=run.folder,
+        policy=policy,
     )
     sha256 = save_predictor(run.model, trained.predictor)
     stage = Stage(
@@ -278,6 +321,7 @@ def _stages(
         refitted=trained.refitted,
         predictor=trained.predictor,
         cutoff=trained.cutoff,
+        race_cost=trained.race_cost,
         sha256=sha256,
         seconds=time.monotonic() - started,
         before=before,

@@ -4,33 +4,43 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lanewise.errors import ConfigError, UsageError
+from lanewise.errors import ConfigError, UsageError, closest, suggestion
 
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
+_DURATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
+_COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?")
+_UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
+_NEXT_UNIT = {"h": "min", "m": "s", "min": "s"}
 _SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_BUDGET = "budget must be a time such as 30s or 10min, or steps such as 2000steps"
+_FORMS = "a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps"
 _CLASS_WEIGHTS = "class_weights must be 'balanced' or a weight for classes such as no=1,yes=5"
 
 
 def parse_budget(text: str) -> tuple[float | None, int | None]:
-    """Seconds or steps of a budget such as ``30s``, ``10min``, ``1h`` or ``2000steps``.
+    """Seconds or steps of a budget such as ``30s``, ``10min``, ``1h30min`` or ``2000steps``.
 
-    >>> parse_budget("10min"), parse_budget("2000steps")
-    ((600.0, None), (None, 2000))
+    Raises ``UsageError`` for anything else.
+
+    >>> parse_budget("10min"), parse_budget("1h30min"), parse_budget("2000steps")
+    ((600.0, None), (5400.0, None), (None, 2000))
     """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if not match or not 0 < float(match[1]) < math.inf:
-        message = f"{_BUDGET}, got {text!r}"
+    plain = text.strip().lower()
+    match, parts = _DURATION.fullmatch(plain), _COMPOUND.fullmatch(plain)
+    if not match and parts and any(parts.groups()):
+        seconds = sum(size * float(number or 0) for size, number in zip((3600, 60, 1), parts.groups(), strict=True))
+        match = _DURATION.fullmatch(f"{seconds}s")
+    if not match or float(match[1]) == math.inf:
+        raise _no_budget(text)
+    if not float(match[1]) > 0:
+        message = f"budget must be above zero, got {text!r}; give {_FORMS}"
         raise UsageError(message)
     if match[2].startswith("step"):
         if not float(match[1]).is_integer():
@@ -38,6 +48,19 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
             raise UsageError(message)
         return None, int(float(match[1]))
     return float(match[1]) * _SECONDS[match[2]], None
+
+
+def _no_budget(given: object) -> UsageError:
+    """The refusal of a budget, with what was probably meant."""
+    text = str(given).strip().lower()
+    unfinished = _UNFINISHED.fullmatch(text)
+    hint = ""
+    if re.fullmatch(r"\d+(\.\d+)?", text) and len(text) < 20:
+        steps = f" or {text}steps" if text.isdecimal() else ""
+        hint = f"; say its unit: {text}s, {text}min{steps}"
+    elif unfinished and len(text) < 20:
+        hint = f"; did you mean {text}{_NEXT_UNIT[unfinished[2]]}?"
+    return UsageError(f"budget must be {_FORMS}, got {given!r}{hint}")
 
 
 def parse_class_weights(value: object) -> str | dict[str, float]:
@@ -113,6 +136,7 @@ class FitSettings(BaseModel):
     )
     optimizers: tuple[str, ...] = ()
     search: Literal["halving", "grid", "random"] = "halving"
+    policy: Literal["halving", "hyperband", "racing", "never"] = "halving"
     candidates: Positive | None = None
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
     seeds: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -140,8 +164,7 @@ class FitSettings(BaseModel):
         if value is None:
             return None
         if not isinstance(value, str):  # a bare number: seconds or steps?
-            message = f"{_BUDGET}, got {value!r}"
-            raise UsageError(message)
+            raise _no_budget(value)
         parse_budget(value)
         return value
 
@@ -168,20 +191,30 @@ class FitSettings(BaseModel):
         return value
 
 
-def checked(values: Mapping[str, Any], *, places: Mapping[str, str] | None = None) -> FitSettings:
+def checked(
+    values: Mapping[str, Any], *, places: Mapping[str, str] | None = None, called: Mapping[str, str] | None = None
+) -> FitSettings:
     """Settings from plain values; every mistake is reported in one error.
 
-    ``places`` says where a setting was stated, if that is worth telling: ``{"seed": "LANEWISE_SEED"}``.
+    ``places`` says where a setting was stated, if that is worth telling: ``{"seed": "LANEWISE_SEED"}``; ``called``
+    how whoever stated it calls it: ``{"seed": "--seed"}``.
+
+    >>> checked({"target": "y", "folds": 1}, called={"folds": "--folds"})
+    Traceback (most recent call last):
+    lanewise.errors.ConfigError: --folds must be at least 2, got 1
     """
     try:
         return FitSettings(**values)
     except ValidationError as error:
         problems = error.errors()
-    lines = [_line(problem, places or {}) for problem in _told_once(problems)]
-    message = lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines)
-    if any(problem["type"] == "extra_forbidden" for problem in problems):
-        message += f"; the settings are {', '.join(sorted(FitSettings.model_fields))}"
-    raise ConfigError(message)
+    lines = [_called(_line(problem, places or {}), called or {}) for problem in _told_once(problems)]
+    raise ConfigError(lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines))
+
+
+def _called(line: str, called: Mapping[str, str]) -> str:
+    """The line with the setting that it begins with called otherwise."""
+    name, _, rest = line.partition(" ")
+    return f"{called.get(name, name)} {rest}"
 
 
 def _told_once(problems: list[Any]) -> list[Any]:
@@ -213,8 +246,8 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
     given = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            near = get_close_matches(name, FitSettings.model_fields, n=1)
-            return f"{name} is no setting{f', did you mean {near[0]}?' if near else ''}{where}"
+            hint = suggestion(name, sorted(FitSettings.model_fields), place="lanewise.settings.FitSettings")
+            return f"{name} is no setting{where}; {hint}"
         case "missing":
             return f"{name} is missing: name the column to predict"
         case "value_error":
@@ -222,9 +255,9 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             return f"{text if name in text.split() or text.startswith('a budget') else f'{name} {text}'}{where}"
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-            near = get_close_matches(str(given).lower(), allowed, n=1)
+            near = closest(given, allowed, most=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            return f"{name} must be {_either(allowed)}, got {given!r}{hint}{where}"
+            return f"{name} must be {_either(allowed)}, got {given!r}{where}{hint}"
         case kind if kind in _WORDS:
             return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {given!r}{where}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"

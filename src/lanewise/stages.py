@@ -18,10 +18,13 @@ from lanewise.agreement import check_agreement
 from lanewise.composing import Choice, as_scored
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
+from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
+from lanewise.explain import Cost, counts_living_children, spent, usage
 from lanewise.features.preparation import Preparation
 from lanewise.metrics import resolve_metric
-from lanewise.search.halving import Halving
+from lanewise.search.policy import Policy, rungs_of
+from lanewise.search.registry import POLICIES, policy_name, policy_of
 from lanewise.selection import Contender, compare_ensemble, corrected_score, select
 from lanewise.settings import FitSettings, parse_budget, threshold_value
 from lanewise.storage.durable import load_json, write_atomically
@@ -69,7 +72,11 @@ class Silent:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about."""
+    """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about.
+
+    ``race_cost`` is what the race used, screen and confirmation; None where that is not known, as of a race that went
+    on from where another process left it.
+    """
 
     plan: Plan
     result: RaceResult
@@ -77,6 +84,7 @@ class Trained:
     refitted: Mapping[str, Refitted]
     predictor: Predictor
     cutoff: Cutoff | None
+    race_cost: Cost | None = None
 
 
 def train(
@@ -89,16 +97,20 @@ def train(
     journal: Journal | None = None,
     plan_file: Path | None = None,
     folder: Path | None = None,
+    policy: Policy | None = None,
 ) -> Trained:
     """Race candidates on a problem, choose one by evidence or an ensemble, and train that on all training rows.
 
     ``started`` is the time of ``time.monotonic`` that the budget counts from. ``journal`` keeps the state of the
     race and ``plan_file`` its plan, both to go on from; without them nothing is written. The table for the
-    trees' workers lies in ``folder`` meanwhile, in the system's place for temporary files if None.
+    trees' workers lies in ``folder`` meanwhile, in the system's place for temporary files if None. ``policy`` drops
+    losers; the one that the settings name if None.
 
     Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
     """
     check_agreement(problem, settings)
+    policy = policy or policy_of(settings.policy)
+    _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
     data, _ = prepare(problem, refit=False)
     workers = settings.workers or min(os.cpu_count() or 1, 8)
@@ -116,7 +128,7 @@ def train(
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
-        policy = Halving()
+        resumed = plan_file is not None and plan_file.exists()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
         watcher.announce(_planned(plan))
         builder = replace(
@@ -135,9 +147,12 @@ def train(
             weight=problem.weight,
             watch=watcher.pulse,
             journal=journal or NoJournal(),
+            clusters=problem.clusters,
         )
+        before = usage()
         with stop.polled():
             result = race.run()
+        cost = spent(before, usage()) if counts_living_children() and not resumed else None
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
@@ -146,7 +161,15 @@ def train(
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
-    return Trained(plan=plan, result=result, choice=choice, refitted=refitted, predictor=predictor, cutoff=cutoff)
+    return Trained(
+        plan=plan,
+        result=result,
+        choice=choice,
+        refitted=refitted,
+        predictor=predictor,
+        cutoff=cutoff,
+        race_cost=cost,
+    )
 
 
 @contextmanager
@@ -190,11 +213,15 @@ def _budget(problem: Problem, settings: FitSettings) -> tuple[float, int | None]
 
 
 def _plan(
-    file: Path | None, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Halving, spent: float
+    file: Path | None, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Policy, spent: float
 ) -> Plan:
     """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
     if file is not None and file.exists():
-        return Plan.from_json(load_json(file))
+        plan = Plan.from_json(load_json(file))
+        if plan.rungs and plan.rungs != rungs_of(policy, len(plan.candidates)):
+            message = f"the run was planned for rungs that {policy_name(policy)} does not have; give the policy it had"
+            raise UsageError(message)
+        return plan
     seconds, steps = _budget(problem, settings)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -219,6 +246,21 @@ def _plan(
     if file is not None:
         write_atomically(file, dump_json(plan.to_json()))
     return plan
+
+
+def _check_policy(policy: Policy, problem: Problem) -> None:
+    if policy.copies:
+        message = (
+            f"policy {policy_name(policy)} copies lanes, which only lanewise.tune does; choose "
+            f"{', '.join(name for name, own in POLICIES.items() if not own.copies)}, or one of yours without copies"
+        )
+        raise UsageError(message)
+    if policy.reads_losses and problem.metric.pointwise is None:
+        message = (
+            f"policy {policy_name(policy)} compares the losses of single rows, and {problem.metric.name} has none; "
+            "choose another policy or metric"
+        )
+        raise UsageError(message)
 
 
 def usual_budget(problem: Problem) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,8 +16,10 @@ from lanewise.optim.registry import RULES
 from lanewise.optim.rule import HyperValues, State
 from lanewise.optim.sgd import SGDRule
 from lanewise.search.halving import Halving
-from lanewise.search.never import NeverPrune
-from lanewise.search.policy import Decision, Policy, Standing
+from lanewise.search.hyperband import Hyperband
+from lanewise.search.policy import Decision, Policy, Standing, ranked
+from lanewise.search.racing import Racing
+from lanewise.search.registry import POLICIES
 from lanewise.solvers.augmented_lagrangian import AugmentedLagrangian
 from lanewise.solvers.bfgs import BFGS
 from lanewise.solvers.conjugate_gradient import ConjugateGradient
@@ -66,7 +69,16 @@ def test_rules(name: str) -> None:
     check_rule(RULES[name])
 
 
-@pytest.mark.parametrize("policy", [Halving(), Halving(eta=2, survivors=1), NeverPrune()], ids=repr)
+@pytest.mark.parametrize(
+    "policy",
+    [
+        *POLICIES.values(),
+        Halving(eta=2, survivors=1),
+        Hyperband(eta=2, shortest=1 / 16, survivors=1),
+        Racing(alpha=0.5, looks=(0.5, 1.0)),
+    ],
+    ids=repr,
+)
 def test_policies(policy: Policy) -> None:
     check_policy(policy)
 
@@ -111,12 +123,63 @@ class _IsLostInEvaluation(SGDRule):
         params.mul_(0.5)
 
 
-class _DropsTheBest(Policy):
+class _All(Policy):
     def rungs(self, candidates: int) -> tuple[float, ...]:
         return (0.5, 1.0)
 
     def decide(self, standing: Standing) -> Decision:
+        return Decision(keep=tuple(ranked(standing.scores)), words="all")
+
+
+class _DropsTheBest(_All):
+    def decide(self, standing: Standing) -> Decision:
         return Decision(keep=tuple(int(p) for p in standing.protected.nonzero()[0]), words="protected only")
+
+
+class _DropsTheProtected(_All):
+    def decide(self, standing: Standing) -> Decision:
+        return Decision(keep=tuple(ranked(standing.scores)[:1]), words="the best")
+
+
+class _PrefersTheLost(_All):
+    def decide(self, standing: Standing) -> Decision:
+        lost = np.flatnonzero(np.isnan(standing.scores))
+        keep = dict.fromkeys([ranked(standing.scores)[0], *lost, *np.flatnonzero(standing.protected)])
+        return Decision(keep=tuple(map(int, keep)), words="the hopeless")
+
+
+class _DrawsLots(_All):
+    def decide(self, standing: Standing) -> Decision:
+        keep = set(ranked(standing.scores)[:1]) | {int(place) for place in np.flatnonzero(standing.protected)}
+        scored = np.flatnonzero(~np.isnan(standing.scores))
+        keep |= set(np.random.default_rng().choice(scored, 3).tolist())  # no seed: other lots each time
+        return Decision(keep=tuple(sorted(keep)), words="lots")
+
+
+class _Remembers(_All):
+    asked = 0
+
+    def decide(self, standing: Standing) -> Decision:
+        self.asked += len(standing.scores)
+        return Decision(keep=tuple(ranked(standing.scores)), words=f"{self.asked // 7}")
+
+
+class _GoesByPlace(_All):
+    def decide(self, standing: Standing) -> Decision:
+        reserved = {ranked(standing.scores)[0], *np.flatnonzero(standing.protected).tolist()}
+        half = {place for place in range(len(standing.scores) // 2) if not np.isnan(standing.scores[place])}
+        return Decision(keep=tuple(sorted(reserved | half)), words="the first half")
+
+
+class _Writes(_All):
+    def decide(self, standing: Standing) -> Decision:
+        standing.scores[:] = 0.0
+        return super().decide(standing)
+
+
+class _MiscountsRungs(_All):
+    def remaining(self, candidates: int) -> tuple[int, ...]:
+        return (candidates,)
 
 
 BROKEN = {
@@ -133,9 +196,27 @@ def test_a_broken_rule_is_caught(words: str) -> None:
         check_rule(BROKEN[words])
 
 
-def test_a_broken_policy_is_caught() -> None:
-    with pytest.raises(AssertionError, match="drops the best"):
-        check_policy(_DropsTheBest())
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (_DropsTheBest, "drops the best"),
+        (_DropsTheProtected, "drops a protected"),
+        (_PrefersTheLost, "keeps a candidate without a score"),
+        (_DrawsLots, "decides differently on the same evidence|remembers|depends on the order"),
+        (_Remembers, "decides differently on the same evidence|remembers"),
+        (_GoesByPlace, "depends on the order"),
+        (_MiscountsRungs, "a count for each rung"),
+    ],
+)
+def test_a_broken_policy_is_caught(broken: type[Policy], words: str) -> None:
+    check_policy(_All())
+    with pytest.raises(AssertionError, match=words):
+        check_policy(broken())
+
+
+def test_evidence_is_not_to_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        check_policy(_Writes())
 
 
 class _GivesUpEarly(Descent):  # pyright: ignore[reportGeneralTypeIssues]  # broken on purpose

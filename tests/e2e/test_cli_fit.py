@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,29 @@ def test_the_summary_names_the_winner_and_the_next_commands(cli, folder, quick):
     truth = [float(line.split(",")[2]) for line in (folder / "numbers.csv").read_text().splitlines()[1:]]
     errors = [abs(float(a) - b) for a, b in zip(columns(predicted.out)["prediction"], truth, strict=True)]
     assert max(errors) < 0.1  # the target is the sum of the features
+
+
+def test_an_ensemble_that_is_handed_over_is_what_the_default_and_the_plain_loop_are_compared_with(cli, folder):
+    drawn = random.Random(0)
+    rows = [(drawn.gauss(0, 1), drawn.gauss(0, 1), drawn.gauss(0, 0.3)) for _ in range(200)]
+    lines = [f"{a:.3f},{b:.3f},{a + (b > 0) + noise:.3f}\n" for a, b, noise in rows]  # a slope, and a step for the tree
+    (folder / "mixed.csv").write_text("a,b,y\n" + "".join(lines))
+    arguments = ("--models", "linear,tree", "--candidates", "3", "--folds", "2", "--seeds", "1", "--ensemble", "always")
+    ended = cli("fit", "mixed.csv", "--target", "y", *arguments, "--budget", "2s", "--json", folder=folder)
+    assert ended.code == 0, ended.err
+    document = ended.document
+    assert document["winner"]["id"] == "ensemble"
+    first = document["race"]["decisions"][0]
+    assert first["question"] == "Better than the default?"
+    assert first["chosen"] == f"an ensemble of {len(document['ensemble']['members'])}"
+    assert first["over"] == f"the default, {document['default']['label']}"
+    assert any(line.startswith("Out of fold it is ") for line in document["summary"])
+    hardware = document["hardware"]
+    assert 0 < hardware["race_cpu_seconds"] < hardware["cpu_seconds"]
+    assert hardware["one_at_a_time_seconds"] > 0
+    shown = " ".join(cli("show", folder=folder).out.split())
+    assert "In processor time: the race " in shown
+    assert ", the same trainings one at a time about " in shown
 
 
 def test_predictions_keep_the_order_of_the_rows(cli, folder, finished):

@@ -12,6 +12,20 @@ def line(x):
 def broken(x):
     raise RuntimeError("no luck")
 
+def narrow(x):
+    if x[0] > 4:
+        raise KeyError("far")
+    return (x[0] - 9) ** 2
+
+def nowhere(x):
+    return float("nan")
+
+def left(x):
+    import sys
+    sys.exit(4)
+
+from beside import cost as helped
+
 def residuals(x):
     return [x[0] - 1, 10 * (x[1] - x[0] ** 2)]
 """
@@ -20,6 +34,7 @@ def residuals(x):
 @pytest.fixture
 def costs(folder):
     (folder / "costs.py").write_text(COSTS)
+    (folder / "beside.py").write_text("def cost(x):\n    return {}[x[0]]\n")
     return folder
 
 
@@ -67,6 +82,14 @@ def test_no_optimum_is_a_negative_verdict(cli, costs):
         (["hill"], "there is no test function 'hill'"),
         (["costs.py:bowl"], "say where to start: lanewise minimize costs.py:bowl --x0 1,2,3"),
         (["costs.py:broken", "--x0", "1"], "costs.py line 9 raised RuntimeError: no luck"),
+        (["costs.py:narrow", "--x0", "1"], "costs.py line 13 raised KeyError: 'far'"),
+        (["costs.py:nowhere", "--x0", "1"], "the function is nan at x0; give a start where it is finite"),
+        (["costs.py:left", "--x0", "1"], "costs.py ended the program (exit code 4)"),
+        (["costs.py:helped", "--x0", "1"], "beside.py line 2 raised KeyError"),
+        (["costs.py:residuals", "--x0", "1,2"], "are to be summed, say --residuals"),
+        (["costs.py:bowl", "--x0", "1,2", "--method", "gauss-newton"], "let the function return residuals"),
+        (["booth", "--evaluations", "0"], "--evaluations must be a whole number of at least 1, got 0"),
+        (["booth", "--method", "bgfs"], "did you mean bfgs"),
         (["booth", "--x0", "1,2,3"], "booth is a function of two variables, got x0 with 3"),
         (["booth", "--method", "magic"], "there is no method 'magic'"),
         (["booth", "--bounds", "5,1"], "bounds"),

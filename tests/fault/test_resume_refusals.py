@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def begun(source: object) -> Run:
-    with pytest.raises(Interrupted, match="stopped; go on with: lanewise resume "):
+    with pytest.raises(Interrupted, match=r"stopped; go on with: lanewise.resume\('"):
         fit(source, target="y")
     with RunStore.open() as store:
         return store.get("last")

@@ -44,7 +44,10 @@ class Randomness:
 
 @dataclass(frozen=True, kw_only=True)
 class Rewind:
-    """Before step ``at``, weights and optimizer go back to what they were before step ``to``; the rate shrinks."""
+    """Before step ``at``, weights and optimizer go back to what they were before step ``to``; the rate changes.
+
+    Where both are the same step, nothing but the rate changes.
+    """
 
     at: int
     to: int
@@ -127,6 +130,8 @@ def train_alone(
         for rewind in rewinds:
             if rewind.at == step:
                 slower *= rewind.factor
+                if rewind.to == step:
+                    continue
                 net.load_state_dict(kept[rewind.to][0])
                 optimizer.load_state_dict(kept[rewind.to][1])
         if step in {rewind.to for rewind in rewinds}:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROWS, TRAIN, BATCH, CLASSES, TOKENS, TIME = 40, 30, 8, 3, 7, 5
+NODES, FEATURES = 4, 3
 
 
 def logistic_regression() -> nn.Module:
@@ -37,15 +38,28 @@ def lenet() -> nn.Module:
     ).double()
 
 
-def batch_norm_conv_net() -> nn.Module:
+class _Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Conv2d(4, 4, 3, padding=1, groups=2, bias=False),
+            nn.BatchNorm2d(4, momentum=0.3),
+            nn.ReLU(),
+            nn.Dropout2d(0.2),
+            nn.Conv2d(4, 4, 3, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.relu(hidden + self.inner(hidden))
+
+
+def resnet() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, bias=False),
+        nn.Conv2d(1, 4, 3, stride=2, bias=False),
         nn.BatchNorm2d(4),
         nn.ReLU(),
-        nn.Dropout2d(0.2),
-        nn.Conv2d(4, 4, 3, groups=2, bias=False),
-        nn.BatchNorm2d(4, momentum=0.3),
-        nn.ReLU(),
+        _Residual(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(4, CLASSES),
@@ -71,6 +85,21 @@ class _LSTM(nn.Module):
 
 def lstm() -> nn.Module:
     return _LSTM().double()
+
+
+class _GRU(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(TOKENS, 4)
+        self.gru = nn.GRU(4, 3, bidirectional=True)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.gru(self.table(tokens.t()))[0].mean(0))
+
+
+def gru() -> nn.Module:
+    return _GRU().double()
 
 
 class _Encoder(nn.Module):
@@ -124,6 +153,47 @@ def tied_gpt() -> nn.Module:
     return _GPT().double()
 
 
+class _DeepSets(nn.Module):
+    """A sum over the members of a set, between two networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.member = nn.Sequential(nn.Linear(FEATURES, 8), nn.ReLU(), nn.Linear(8, 6))
+        self.whole = nn.Sequential(nn.LeakyReLU(), nn.Linear(6, CLASSES))
+
+    def forward(self, sets: Tensor) -> Tensor:
+        return self.whole(self.member(sets).sum(-2))
+
+
+def deep_sets() -> nn.Module:
+    return _DeepSets().double()
+
+
+class _GraphConvolution(nn.Module):
+    """Two convolutions over dense graphs ``[B, N, N + F]``: adjacency, then the features of the nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(FEATURES, 7), nn.Linear(7, CLASSES, bias=False)
+        self.share = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, graphs: Tensor) -> Tensor:
+        edges, nodes = graphs.split((NODES, FEATURES), -1)
+        edges = edges + self.share * torch.eye(NODES, dtype=edges.dtype)
+        edges = edges / edges.sum(-1, keepdim=True)
+        return self.second(edges @ F.elu(self.first(edges @ nodes))).mean(-2)
+
+
+def graph_convolution() -> nn.Module:
+    return _GraphConvolution().double()
+
+
+def autoencoder() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(6, 5), nn.Softplus(), nn.Linear(5, 2), nn.Linear(2, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 6)
+    ).double()
+
+
 def token_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy over rows and places: ``outputs [B, T, V]``, ``targets [B, T]``."""
     return F.cross_entropy(outputs.flatten(0, 1), targets.flatten())
@@ -135,25 +205,40 @@ ARCHITECTURES: Mapping[str, tuple[Callable[[], nn.Module], str, Loss]] = {
     "logistic_regression": (logistic_regression, "numbers", ENTROPY),
     "mlp_with_dropout": (mlp_with_dropout, "numbers", ENTROPY),
     "lenet": (lenet, "images", ENTROPY),
-    "batch_norm_conv_net": (batch_norm_conv_net, "images", ENTROPY),
+    "resnet": (resnet, "images", ENTROPY),
     "group_norm_conv_net": (group_norm_conv_net, "images", nn.CrossEntropyLoss(reduction="none")),
     "lstm": (lstm, "tokens", ENTROPY),
+    "gru": (gru, "tokens", ENTROPY),
     "transformer_encoder": (transformer_encoder, "tokens", ENTROPY),
     "tied_gpt": (tied_gpt, "text", token_loss),
+    "deep_sets": (deep_sets, "sets", ENTROPY),
+    "graph_convolution": (graph_convolution, "graphs", ENTROPY),
+    "autoencoder": (autoencoder, "themselves", nn.MSELoss()),
 }
 """What builds the module, which rows it reads, and its loss."""
 
 OPTIMIZERS: Mapping[str, Callable[[Any, float], torch.optim.Optimizer]] = {
     "sgd": lambda weights, lr: torch.optim.SGD(weights, lr=lr, weight_decay=0.01),
     "momentum": lambda weights, lr: torch.optim.SGD(weights, lr=lr, momentum=0.9),
+    "nesterov": lambda weights, lr: torch.optim.SGD(weights, lr=lr, momentum=0.9, nesterov=True),
+    "rmsprop": lambda weights, lr: torch.optim.RMSprop(weights, lr=lr, eps=EPS),
     "adam": lambda weights, lr: torch.optim.Adam(weights, lr=lr, eps=EPS),
     "adamw": lambda weights, lr: torch.optim.AdamW(weights, lr=lr, eps=EPS, weight_decay=0.1),
 }
 EPS = 1e-6
 """Above rounding: the bias of a key in attention has no influence, and Adam would blow its gradient of 1e-17 up."""
 
-RATES = {"sgd": 0.1, "momentum": 0.03, "adam": 0.01, "adamw": 0.02}
+RATES = {"sgd": 0.1, "momentum": 0.03, "nesterov": 0.02, "rmsprop": 0.003, "adam": 0.01, "adamw": 0.02}
 DECAYS = {"sgd": 0.01, "adamw": 0.1}
+
+
+SHAPES = {
+    "numbers": (6,),
+    "themselves": (6,),
+    "images": (1, 8, 8),
+    "sets": (5, FEATURES),
+    "graphs": (NODES, NODES + FEATURES),
+}
 
 
 def rows_for(kind: str) -> tuple[Tensor, Tensor]:
@@ -162,9 +247,14 @@ def rows_for(kind: str) -> tuple[Tensor, Tensor]:
     if kind in ("tokens", "text"):
         tokens = torch.randint(0, TOKENS, (ROWS, TIME), generator=draw)
         return tokens, tokens.roll(-1, 1) if kind == "text" else tokens.sum(1) % CLASSES
-    shape = {"numbers": (6,), "images": (1, 8, 8)}[kind]
-    numbers = torch.randn(ROWS, *shape, generator=draw, dtype=torch.float64)
-    return numbers, numbers.flatten(1)[:, :CLASSES].argmax(1)
+    numbers = torch.randn(ROWS, *SHAPES[kind], generator=draw, dtype=torch.float64)
+    if kind == "themselves":
+        return numbers, numbers
+    classes = numbers.flatten(1)[:, -CLASSES:].argmax(1)
+    if kind == "graphs":
+        edges = numbers[..., :NODES] > 0
+        numbers[..., :NODES] = (edges | edges.transpose(1, 2)).double()
+    return numbers, classes
 
 
 def train_alone(

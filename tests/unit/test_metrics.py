@@ -223,7 +223,7 @@ def test_metric_names_are_understood(given, kind, name):
 
 
 def test_an_unknown_or_unfit_metric_names_the_allowed_ones():
-    with pytest.raises(UsageError, match=r"did you mean accuracy\? Allowed for a binary target: accuracy, balanced"):
+    with pytest.raises(UsageError, match=r"did you mean accuracy\? All 14: lanewise.metrics.metric_names\('binary'\)"):
         resolve_metric("acuracy", "binary")
     with pytest.raises(UsageError, match="rmse does not fit a multiclass target; choose one of accuracy"):
         resolve_metric("rmse", "multiclass")

@@ -10,6 +10,7 @@ import pytest
 import lanewise
 
 EXPORTED = [
+    "BatchFinding",
     "ConfigError",
     "DataError",
     "Equality",
@@ -19,6 +20,7 @@ EXPORTED = [
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "RateFinding",
     "Solution",
     "StoreError",
     "TrainingError",
@@ -26,6 +28,8 @@ EXPORTED = [
     "UsageError",
     "UserError",
     "__version__",
+    "find_batch",
+    "find_rate",
     "fit",
     "load",
     "minimize",

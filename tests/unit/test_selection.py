@@ -1,6 +1,7 @@
 """The rule of the race, its words, and ensembles."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,6 +267,12 @@ def test_a_useful_ensemble_is_worth_its_cost_and_copies_are_not():
     assert verdict.ahead.low > 0
     assert verdict.ensemble < verdict.single
     assert "is worth its cost: mae" in verdict.reason
+    assert verdict.over_default is not None
+    assert verdict.over_default.low > 0
+    # The same rows, the same ensemble: what it gains over the default is the distance of the two scores.
+    assert verdict.over_default.mean == pytest.approx(MAE.score(y, predictions[0]) - verdict.ensemble)
+    undefended = [replace(one, is_default=False) for one in different]
+    assert compare_ensemble(undefended, y=y, metric=MAE, seed=0).over_default is None
     copies = [Contender(id=str(m), prediction=predictions[0], cost=1, is_default=m == 0) for m in range(4)]
     same = compare_ensemble(copies, y=y, metric=MAE, seed=0)
     assert not same.worthwhile

@@ -13,16 +13,40 @@ from lanewise.settings import FitSettings, checked, parse_budget, parse_class_we
 @pytest.mark.parametrize(
     ("text", "seconds", "steps"),
     [("30s", 30, None), ("10min", 600, None), ("1.5 h", 5400, None), ("250ms", 0.25, None), ("2m", 120, None),
-     (" 2000Steps ", None, 2000), ("1step", None, 1)],
+     (" 2000Steps ", None, 2000), ("1step", None, 1), ("5 min", 300, None), ("1h30min", 5400, None),
+     ("1h 30m", 5400, None), ("2min30s", 150, None), ("1h5s", 3605, None), ("0h1min", 60, None)],
 )  # fmt: skip
 def test_budgets(text, seconds, steps):
     assert parse_budget(text) == (seconds, steps)
 
 
-@pytest.mark.parametrize("text", ["", "s", "10", "0s", "-3s", "1.5steps", "10 bananas", "1e3s", "9" * 400 + "s"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "s", "10", "0s", "-3s", "1.5steps", "10 bananas", "1e3s", "9" * 400 + "s", "30min1h", "h", "9" * 400 + "h1s"],
+)
 def test_budgets_that_are_none(text):
     with pytest.raises(UsageError, match="budget"):
         parse_budget(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("0s", "budget must be above zero, got '0s'; give a time such as 30s, 10min, 1h or 1h30min, or steps such as "),
+        ("0h0min", "budget must be above zero, got '0h0min'"),
+        ("-5s", "budget must be above zero, got '-5s'; give a time"),
+        ("10", "such as 2000steps, got '10'; say its unit: 10s, 10min or 10steps"),
+        ("1.5", "got '1.5'; say its unit: 1.5s, 1.5min"),
+        (60, "got 60; say its unit: 60s, 60min or 60steps"),
+        ("1h30", "got '1h30'; did you mean 1h30min?"),
+        ("5min30", "got '5min30'; did you mean 5min30s?"),
+        ("soon", "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 'soon'"),
+    ],
+)
+def test_a_budget_that_is_none_is_told_what_it_may_have_meant(given, words):
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", "budget": given})
+    assert words in str(error.value)
 
 
 @given(st.text(max_size=20))
@@ -73,13 +97,13 @@ def test_thresholds_out_of_range(text):
         ("task", "binery", "task must be regression, count, binary or multiclass, got 'binery'; did you mean binary?"),
         ("models", "linear,ligtgbm", "models must be lightgbm, mlp, linear or tree, got 'ligtgbm'; did you mean"),
         ("models", "", "models must name one at least"),
-        ("budget", 60, "budget must be a time such as 30s or 10min, or steps such as 2000steps, got 60"),
+        ("budget", 60, "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 60"),
         ("budget", "soon", "budget must be a time such as 30s"),
         ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),
         ("class_weights", "x", "class_weights must be 'balanced' or a weight for classes"),
         ("workers", 0, "workers must be at least 1, got 0"),
         ("device", "tpu", "device must be auto or cpu, got 'tpu'"),
-        ("fold", 3, "fold is no setting, did you mean folds?; the settings are budget, "),
+        ("fold", 3, "fold is no setting; did you mean folds? All 22: lanewise.settings.FitSettings"),
     ],
 )
 def test_each_mistake_says_what_is_allowed(name, value, words):

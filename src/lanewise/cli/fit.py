@@ -13,8 +13,14 @@ from lanewise.cli.paths import check_output, check_source, copy_report
 
 TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
+POLICIES = ("halving", "hyperband", "racing", "never")
 ENSEMBLES = ("auto", "always", "never")
 DEVICES = ("auto", "cpu")
+METRICS = (
+    "Numbers: rmse, mae, median_ae, r2, mape; counts: these and poisson_deviance; classes: log_loss, brier, ece, "
+    "roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro; "
+    "two classes: these and precision, recall, f1"
+)
 OPTIMIZERS = (
     "lbfgs",
     "adamw",
@@ -67,7 +73,7 @@ output = section("Output")
 @data(
     "--metric",
     metavar="NAME",
-    help="What decides the race: accuracy, roc_auc, f1, mae, r2, ...",
+    help=f"What decides the race. {METRICS}.",
     usual="log_loss, rmse or poisson_deviance",
 )
 @data("--drop", metavar="COLUMNS", help="Columns to leave out, separated by commas.")
@@ -92,7 +98,7 @@ output = section("Output")
 @race(
     "--budget",
     metavar="TIME|STEPS",
-    help="30s, 10min, 1h; or 2000steps, which depends on no clock.",
+    help="30s, 10min, 1h30min; or 2000steps, which depends on no clock.",
     usual="60s to 300s, by the size of the table",
 )
 @race("--models", metavar="NAMES", help="Families that race, separated by commas.", usual="lightgbm,mlp,linear,tree")
@@ -103,6 +109,7 @@ output = section("Output")
     usual="those that suit each family",
 )
 @race("--search", type=click.Choice(SEARCHES), help="How candidates are drawn.", usual="halving")
+@race("--policy", type=click.Choice(POLICIES), help="How losers are dropped on the way.", usual="halving")
 @race("--candidates", type=int, metavar="N", help="Candidates of each family.", usual="as the budget allows")
 @race("--folds", type=int, metavar="N", help="Folds of the cross-validation.", usual="10, 5 or 3, by rows")
 @race("--seeds", type=int, metavar="N", help="Trainings of a candidate per fold.", usual="3, 2 or 1, by rows")

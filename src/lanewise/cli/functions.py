@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lanewise.errors import LanewiseError, UsageError
+from lanewise.errors import LanewiseError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from lanewise.solvers.landscapes import Landscape
@@ -78,7 +78,7 @@ def check_target(target: str) -> None:
     if not colon:
         if target in NAMES:
             return
-        message = f"there is no test function {target!r}; there are {', '.join(NAMES)}, or name a file.py:function"
+        message = f"there is no test function {target!r}; {suggestion(target, NAMES)}, or name a file.py:function"
         raise UsageError(message)
     if not Path(file).is_file():
         message = f"no file {file}: check the path"
@@ -124,24 +124,42 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
     if callable(found):
         return found
     own = [one for one, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == spec.name]
-    message = f"{path} has no function {name!r}; it has {', '.join(own) or 'none'}"
+    message = f"{path} has no function {name!r}; {suggestion(name, own or ['none'], noun='it has')}"
     raise UsageError(message)
 
 
 @contextmanager
 def told(path: Path | None) -> Iterator[None]:
-    """What fails within ``path`` is told as a mistake there, with its line, and not as one of ours."""
+    """What fails within ``path``, or a file beside it, is told as a mistake there, and not as one of ours."""
     try:
         yield
     except LanewiseError:
         raise
-    except Exception as error:
-        own = None if path is None else str(path.resolve())
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
-        if not lines:
+    except SystemExit as ended:
+        if path is None:
             raise
-        message = f"{path} line {lines[-1]} raised {type(error).__name__}: {error}"
+        message = f"{path} ended the program (exit code {ended.code}); put such a call under if __name__ == '__main__'"
+        raise UsageError(message) from ended
+    except Exception as error:
+        place = None if path is None else _place_of(error, path)
+        if place is None:
+            raise
+        message = f"{place} raised {type(error).__name__}: {error}"
         raise UsageError(message) from error
+
+
+def _place_of(error: Exception, path: Path) -> str | None:
+    """File and line where a user's code failed: the last call in ``path``, or else in a file beside it."""
+    own, ours = path.resolve(), Path(__file__).resolve().parents[1]
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    for file, line in reversed(frames):
+        if file == own:
+            return f"{path} line {line}"
+    for file, line in reversed(frames):
+        beside = file.is_relative_to(own.parent) and not file.is_relative_to(ours) and "site-packages" not in file.parts
+        if beside:
+            return f"{path.parent / file.relative_to(own.parent)} line {line}"
+    return None
 
 
 def path_of(target: str) -> Path | None:

@@ -51,7 +51,8 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     places = dict.fromkeys(file, name) | {key: PREFIX + key.upper() for key in variables}
     places = {key: place for key, place in places.items() if key not in stated}
     # Whoever fits checks again; here the message can say where a setting came from.
-    checked({"target": ""} | settings if source.startswith("example:") else settings, places=places)
+    called = {key: f"--{key.replace('_', '-')}" for key in (*stated, "target") if key not in places}
+    checked({"target": ""} | settings if source.startswith("example:") else settings, places=places, called=called)
     said = [f"{key} from {place}" for key, place in places.items()]
     return Given(
         source=source,

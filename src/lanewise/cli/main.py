@@ -10,6 +10,7 @@ import click
 from lanewise._version import __version__
 from lanewise.cli.completion import completion
 from lanewise.cli.data import example
+from lanewise.cli.find import find_batch, find_rate
 from lanewise.cli.fit import fit, resume
 from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
@@ -17,6 +18,7 @@ from lanewise.cli.options import Commands
 from lanewise.cli.runs import report, runs, show
 from lanewise.cli.solve import compare, minimize
 from lanewise.cli.tune import tune
+from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.errors import LanewiseError, StoreError
 from lanewise.reporting.clean import clean
 
@@ -50,7 +52,8 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    fit, tune, resume, predict, show, report, runs, export, minimize, compare, example, doctor, completion,
+    fit, tune, find_rate, find_batch, resume, predict, show, report, runs, export, minimize, compare, example, doctor,
+    completion,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -95,7 +98,7 @@ def _command() -> int:
 
         return shell_complete(cli, {}, "lanewise", "_LANEWISE_COMPLETE", asked)
     try:
-        with cli.make_context("lanewise", sys.argv[1:]) as context:
+        with cli.make_context("lanewise", sys.argv[1:]) as context, in_words_of_the_shell(context):
             cli.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code

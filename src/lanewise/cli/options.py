@@ -6,6 +6,8 @@ from typing import Any, TypeVar, final
 
 import click
 
+from lanewise.errors import suggestion
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -50,11 +52,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, self.commands, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
-            message = f"there is no command {name!r}; {hint}"
+            message = f"there is no command {name!r}; {suggestion(name, self.commands, place='lanewise --help')}"
             raise click.UsageError(message, ctx)
         return super().resolve_command(ctx, args)
 

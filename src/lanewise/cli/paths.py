@@ -1,23 +1,65 @@
 """Files that a command reads or writes: refused before any work is done; written whole or not at all."""
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from lanewise.errors import UsageError
 
 
 def check_output(path: Path) -> None:
-    """``UsageError`` where a file cannot be written to ``path``: better now than after an hour of training."""
+    """``UsageError`` where a file cannot be written to ``path``: better now than after an hour of training.
+
+    A permission does not tell: folders of the kernel, full disks and disks mounted read-only refuse files all the
+    same. So one byte is written beside ``path``, where the file itself will be prepared, and removed again.
+    """
+    why = _obstacle(path) or _refusal(path)
+    if why:
+        message = f"cannot write {path}: {why}"
+        raise UsageError(message)
+
+
+def _obstacle(path: Path) -> str:
+    """What stands in the way of a file at ``path``, and what to do about it; empty where nothing does."""
     folder = path.parent
-    if path.is_dir():
-        message = f"cannot write {path}: it is a folder; name a file"
-    elif not folder.is_dir():
-        message = f"cannot write {path}: there is no folder {folder}; create it"
-    elif not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        message = f"cannot write {path}: permission denied; name another place"
-    else:
-        return
-    raise UsageError(message)
+    try:
+        if path.is_dir():
+            return "it is a folder; name a file"
+        if not folder.is_dir():
+            inside = "" if folder.exists() else f"there is no folder {folder}; create it"
+            return inside or f"{folder} is a file, not a folder; name another place"
+        if path.exists() and not path.is_file():
+            return "it is a device or a pipe; name a file"
+        if path.exists() and not os.access(path, os.W_OK):
+            return "permission denied; name another place"
+    except OSError as error:  # the name is too long, say
+        return f"{_reason(error)}; name another place"
+    return ""
+
+
+def _refusal(path: Path) -> str:
+    """Why the folder of ``path`` takes no new file, and what to do about it; empty where it does."""
+    probe = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+    try:
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileNotFoundError:  # what Linux says of /proc
+        return f"{path.parent} takes no files; name another place"
+    except OSError as error:
+        return f"{_reason(error)}; name another place"
+    try:
+        os.write(handle, b"\n")
+    except OSError as error:
+        return f"{_reason(error)}; name another place"
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            probe.unlink()
+    return ""
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def check_source(source: str | None) -> None:

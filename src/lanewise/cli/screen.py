@@ -118,7 +118,7 @@ class Screen:
         """A sign of life from the race."""
         if self._quiet:
             return
-        phase = "refit" if pulse.phase.startswith("refit") else pulse.phase
+        phase = pulse.phase
         leader = _leader(pulse) if phase != "refit" else ""
         what = f"{phase:8} {pulse.lanes:4} lanes"
         if self._live is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from lanewise.cli.completion import complete_functions, complete_methods
-from lanewise.cli.functions import check_target, path_of, read_bounds, read_numbers, read_target, told
+from lanewise.cli.functions import METHODS, check_target, path_of, read_bounds, read_numbers, read_target, told
 from lanewise.cli.options import SectionedCommand, section
 from lanewise.cli.paths import check_output
 
@@ -35,7 +35,7 @@ output = section("Output")
     metavar="NAME",
     default="auto",
     shell_complete=complete_methods,
-    help="bfgs, lbfgs, newton, genetic, cmaes, adam, ...",
+    help=f"auto, {', '.join(METHODS)}.",
     usual="auto",
 )
 @search("--starts", type=int, metavar="N", default=1, help="Starts, all at once; the first is x0.", usual="1")
@@ -123,7 +123,7 @@ def _start(given: str | None, known: tuple[float, ...] | None, command: str) -> 
     metavar="NAMES",
     default=",".join(COMPARED),
     shell_complete=complete_methods,
-    help="Methods, separated by commas, at most 8.",
+    help="Methods, separated by commas, at most 8; `lanewise minimize --help` lists them.",
     usual=",".join(COMPARED),
 )
 @search("--evaluations", type=int, metavar="N", default=1000, help="Evaluations of each method.", usual="1000")

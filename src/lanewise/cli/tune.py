@@ -8,7 +8,8 @@ import click
 from lanewise.cli.options import SectionedCommand, section
 from lanewise.cli.paths import check_output
 
-POLICIES = ("never", "halving")
+POLICIES = ("halving", "hyperband", "racing", "population", "never")
+SEARCHES = ("sobol", "random", "grid")
 
 data = section("Data")
 race = section("Race")
@@ -28,17 +29,19 @@ output = section("Output")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
 @race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
 @race("--space", metavar="FILE:NAME", help="What to draw candidates from.", usual="four optimizers over their ranges")
+@race("--search", type=click.Choice(SEARCHES), default="sobol", help="How candidates are drawn.", usual="sobol")
 @race(
     "--policy",
     type=click.Choice(POLICIES),
     default="halving",
-    help="Whether candidates that are behind are dropped.",
+    help="How candidates that are behind are dropped.",
     usual="halving",
 )
 @race("--seeds", type=int, default=1, metavar="N", help="Trainings of each confirmed candidate.", usual="1")
 @race("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
 @race("--seed", type=int, default=0, metavar="N", help="Of the candidates that are drawn.", usual="0")
 @race("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
+@race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the HTML report.")
 @output("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
@@ -87,7 +90,7 @@ def tune(
     if as_json:
         print_document(found.document)
     else:
-        click.echo("\n".join(found.words))
+        click.echo("\n".join((*found.words, *found.document["warnings"])))
 
 
 def _listed(candidates: str | None) -> Any:

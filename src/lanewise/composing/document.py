@@ -26,12 +26,18 @@ from lanewise.explain import (
     usage,
 )
 from lanewise.explain.cost import Solo
+from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
+from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
 """Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
+
+
+LEAST_IMPORTANCE_SECONDS, IMPORTANCE_SHARE = 2.0, 0.06
+"""What the importance of the columns may take: a share of the time that the fit took, but some seconds at least."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -183,8 +189,9 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
     problem, choice = stage.problem, stage.choice
     name = problem.metric.name
     scores = {who: Score.of(found.scores[name]) for who, found in estimates.items() if name in found.scores}
-    standing = choice.selection.standing(choice.selection.winner)
-    ties = [stage.candidate(id).label for id in choice.selection.ties if id not in choice.weights]
+    ahead = choice.selection.standing(choice.selection.winner).ahead_of_default
+    if choice.is_ensemble:
+        ahead = None if choice.ensemble is None else choice.ensemble.over_default
     outcome = Outcome(
         target=problem.task.target,
         winner=_winner(stage)["label"],
@@ -195,13 +202,21 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         over_guess=_over_guess(stage),
         default=stage.default.label,
         default_test=scores.get("default"),
-        over_default=None if choice.is_ensemble else standing.ahead_of_default,
-        ties=() if choice.is_ensemble else tuple(ties),
+        over_default=ahead,
+        ties=() if choice.is_ensemble else _ties(stage),
         effects=(upshot,) if upshot else (),
         threshold=stage.cutoff.words if stage.cutoff else "",
         reads=reads_words(stage),
     )
     return summary(outcome, problem.metric)
+
+
+def _ties(stage: Stage) -> tuple[str, ...]:
+    """The candidates that tie with the winner, told from it and from each other."""
+    selection = stage.choice.selection
+    tied = [stage.candidate(id) for id in selection.ties if id not in stage.choice.weights]
+    labels = told_apart((one.label, one.settings) for one in (stage.winner, *tied))
+    return tuple(counted_once(labels[1:]))
 
 
 def respond(stage: Stage, dataset: Dataset) -> np.ndarray:
@@ -253,7 +268,14 @@ def _importance(stage: Stage) -> tuple[Importance, ...]:
         columns=problem.features,
         seed=stage.settings.seed,
         weight=problem.weight,
+        seconds=_time_for_importance(stage),
     )
+
+
+def _time_for_importance(stage: Stage) -> float | None:
+    """Seconds that importance may take; None where the budget counts steps, for nothing then depends on a clock."""
+    in_steps = stage.settings.budget is not None and parse_budget(stage.settings.budget)[1] is not None
+    return None if in_steps else max(LEAST_IMPORTANCE_SECONDS, IMPORTANCE_SHARE * stage.seconds)
 
 
 def _hardware(stage: Stage) -> dict[str, Any]:
@@ -270,6 +292,7 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         "precision": plan.precision,
         "seconds": stage.seconds,
         "predicted_memory_bytes": plan.predicted_bytes or None,
+        "race_cpu_seconds": None if stage.race_cost is None else stage.race_cost.cpu_seconds,
         "one_at_a_time_seconds": one_at_a_time_seconds(solo) if solo else None,
     }
     if stage.before is not None:

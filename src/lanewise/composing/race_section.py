@@ -9,6 +9,7 @@ import numpy as np
 from lanewise.composing.stage import Stage
 from lanewise.explain import EnsembleTrial, decisions, effects, sensitivity
 from lanewise.explain.decisions import Decision
+from lanewise.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.statistics import bootstrap_interval
 from lanewise.training.race import Confirmed, Result, Trace
@@ -56,7 +57,12 @@ def choices(stage: Stage) -> tuple[Decision, ...]:
     ensemble = stage.choice.ensemble
     if ensemble is not None:
         members = int((np.asarray(ensemble.weights) > 0).sum())
-        trial = EnsembleTrial(members=members, ahead=ensemble.ahead, taken=stage.choice.is_ensemble)
+        trial = EnsembleTrial(
+            members=members,
+            ahead=ensemble.ahead,
+            taken=stage.choice.is_ensemble,
+            over_default=ensemble.over_default,
+        )
     return decisions(
         _as_judged(stage),
         stage.choice.selection.winner,
@@ -166,10 +172,10 @@ def ensemble_section(stage: Stage) -> dict[str, Any] | None:
     if trial is None:
         return None
     weights = zip(choice.contenders, trial.weights, strict=True)
+    taken = [(stage.candidate(contender.id), float(weight)) for contender, weight in weights if weight > 0]
+    labels = told_apart((one.label, one.settings) for one, _ in taken)
     members = [
-        {"id": contender.id, "label": stage.candidate(contender.id).label, "weight": float(weight)}
-        for contender, weight in weights
-        if weight > 0
+        {"id": one.id, "label": label, "weight": weight} for label, (one, weight) in zip(labels, taken, strict=True)
     ]
     return {
         "members": sorted(members, key=lambda member: -member["weight"]),

@@ -7,7 +7,7 @@ import numpy as np
 
 from lanewise.deploy.predictor import Predictor
 from lanewise.evaluation import Cutoff
-from lanewise.explain import Usage
+from lanewise.explain import Cost, Usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.runs.run import Run
 from lanewise.selection import Contender, EnsembleComparison, Selection
@@ -52,7 +52,7 @@ class Unrecorded:
 class Stage:
     """Everything that a fit has when its model is saved.
 
-    ``before`` is what the process had used when the fit began.
+    ``before`` is what the process had used when the fit began, ``race_cost`` what the race used.
     """
 
     run: Run | Unrecorded
@@ -67,6 +67,7 @@ class Stage:
     sha256: str
     seconds: float
     before: Usage | None = None
+    race_cost: Cost | None = None
 
     @property
     def default(self) -> Candidate:

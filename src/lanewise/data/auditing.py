@@ -139,7 +139,13 @@ def _usable_rows(
     findings = []
     lacking = dataset.rows - len(labelled)
     if lacking:
-        message = f"{lacking} of {dataset.rows} rows have no {target!r} and are set aside"
+        endless = sum(
+            finding.count or 0
+            for finding in dataset.findings
+            if finding.code == "infinite_values" and finding.column == target
+        )
+        without = f"no {target!r}" if not endless else f"no finite {target!r} ({endless:,} infinite)"
+        message = f"{lacking:,} of {dataset.rows:,} rows have {without} and are set aside"
         findings.append(
             Finding(code="target_missing", message=message, severity="warning", column=target, count=lacking)
         )

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from lanewise.data.dataset import ColumnKind, Dataset
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def example(name: str) -> Dataset:
     ['sepal_length_cm', 'sepal_width_cm', 'petal_length_cm', 'petal_width_cm', 'species']
     """
     if name not in EXAMPLES:
-        message = f"the examples are {', '.join(EXAMPLES)}, got {name!r}"
+        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
         raise UsageError(message)
     features, values, labels = _load(name)
     frame = pl.DataFrame(values.astype(np.float64), schema=features, orient="row")

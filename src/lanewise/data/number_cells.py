@@ -1,7 +1,7 @@
 """Read columns of text as numbers, all cells or none.
 
 A number is ASCII: an optional sign, digits without leading zeros, an optional decimal mark with digits, an
-optional exponent. ``007``, ``1_0``, ``0x1F``, ``inf`` and digits of other scripts are text. A column may
+optional exponent. ``007``, ``1_0``, ``0x1F``, ``inf`` and digits of other scripts are none. A column may
 share one thousands mark (in groups of three) and one currency or percent sign.
 """
 

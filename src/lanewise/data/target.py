@@ -18,7 +18,6 @@ A class with one row stays a class, because a new row may belong to it, but it c
 row for training and a finding says so.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Iterable
@@ -30,7 +29,7 @@ import polars as pl
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.wording import counted
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
 
 MAXIMUM_CLASSES = 1000
@@ -61,12 +60,10 @@ def name_hint(name: str, names: Iterable[str]) -> str:
     "did you mean 'Survived'?"
     """
     known = list(names)
-    by_lower = {known_name.lower(): known_name for known_name in reversed(known)}
-    close = [by_lower[match] for match in difflib.get_close_matches(name.strip().lower(), by_lower, n=3, cutoff=0.6)]
-    if close:
-        return f"did you mean {' or '.join(repr(match) for match in close)}?"
-    shown = ", ".join(repr(known_name) for known_name in known[:8])
-    return f"the columns are {shown}" + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+    near = closest(name, known)
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return suggestion(name, map(repr, known), noun="the columns are")
 
 
 def labelled_rows(dataset: Dataset, target: str) -> np.ndarray:
@@ -247,7 +244,7 @@ def _announcement(target: str, guess: KindGuess) -> Finding:
 def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) -> None:
     if kind != "number":
         message = (
-            f"{task_kind} needs a target of numbers, and {column.name!r} is {kind}; say --task multiclass or binary"
+            f"{task_kind} needs a target of numbers, and {column.name!r} is {kind}; say task='multiclass' or 'binary'"
         )
         raise DataError(message)
     _check_finite(column)
@@ -257,7 +254,7 @@ def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) 
         if wrong:
             message = (
                 f"count needs whole numbers from zero up, and {column.name!r} has {counted(wrong, 'other value')}; "
-                "say --task regression"
+                "say task='regression'"
             )
             raise DataError(message)
 
@@ -288,10 +285,10 @@ def _classes(labels: pl.Series, *, target: str, kind: TaskKind) -> tuple[str, ..
     """Classes of the present ``labels``, checked against the stated or found kind."""
     classes = _in_order(labels.unique().to_list())
     if kind == "binary" and len(classes) != 2:
-        message = f"binary needs exactly two classes, and {target!r} has {len(classes)}; say --task multiclass"
+        message = f"binary needs exactly two classes, and {target!r} has {len(classes)}; say task='multiclass'"
         raise DataError(message)
     if kind == "multiclass" and len(classes) == 2:
-        message = f"multiclass needs three or more classes, and {target!r} has two; say --task binary"
+        message = f"multiclass needs three or more classes, and {target!r} has two; say task='binary'"
         raise DataError(message)
     if len(classes) > MAXIMUM_CLASSES:
         message = (

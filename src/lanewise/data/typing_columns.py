@@ -38,6 +38,7 @@ from lanewise.data.word_cells import kind_of_words
 _THREADS = 4
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.99
+_ENDLESS = r"^(?i:[+-]?inf(?:inity|inite)?)$"
 _ALMOST_NUMBER = r"^[+-]?(?:\d[\d_]*|0[xXoObB][0-9a-fA-F]+|[iI]nf(?:inity|inite)?|INF|\d*\.?\d+[eE][+-]?\d+)$"
 
 
@@ -58,6 +59,7 @@ class _Reading:
     bare: pl.Series  # the usual markers null too
     numbers: NumberFit | None = None
     dates: DateFit | None = None
+    endless: pl.Series | None = None  # which cells are infinite, where all the others are numbers
 
 
 def type_text_columns(
@@ -106,6 +108,11 @@ def _read_column(cells: pl.Series, bare: pl.Series) -> _Reading:
     numbers = fit_numbers(bare)
     if numbers.grammars:
         return _Reading(cells=cells, bare=bare, numbers=numbers)
+    endless = bare.str.contains(_ENDLESS).fill_null(value=False)
+    if endless.any() and not (endless | bare.is_null()).all():
+        finite = fit_numbers(bare.set(endless, None))
+        if finite.grammars:
+            return _Reading(cells=cells, bare=bare, numbers=finite, endless=endless)
     return _Reading(cells=cells, bare=bare, numbers=numbers, dates=fit_dates(bare))
 
 
@@ -142,6 +149,9 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> T
         what = "was kept as words, because 64 bits can't exactly hold the numbers of"
         return _as_words(reading, [cells_finding("beyond_64_bit", cells, lost, what, severity="warning")])
     findings: list[Finding] = []
+    if reading.endless is not None:
+        what = "is infinite, which counts as missing, in"
+        findings.append(cells_finding("infinite_values", cells, reading.endless, what, severity="warning"))
     if grammar.decimal == ",":
         findings.append(column_finding("decimal_comma", name, "is written with decimal commas"))
     if grammar.thousands:

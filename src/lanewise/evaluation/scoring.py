@@ -27,8 +27,8 @@ from lanewise.task import Task
 
 LEVEL = 0.95
 MOST_RESIDUALS = 500
-DRAWN_ROWS = 8_000_000
-"""Rows drawn for the interval of a metric that is not the deciding one: 400 draws of 20,000 rows."""
+DRAWN_ROWS = 2_000_000
+"""Rows drawn for the interval of a metric that is not the deciding one: 250 draws of 8,000 rows."""
 FEWEST_DRAWS = 200
 CELLS_OF_FEW_DRAWS = 100_000
 FEW_DRAWS = 64
@@ -108,7 +108,7 @@ def evaluate(
     """Every metric of the task with its 95% interval, and tables and curves of the same rows.
 
     Intervals are those of :func:`lanewise.statistics.bootstrap_interval`. The deciding
-    metric takes ``draws`` draws; others fewer, but at least 200, above 8,000 rows. Where a metric must
+    metric takes ``draws`` draws; others fewer, but at least 200, above 2,000 rows. Where a metric must
     walk all rows for each of many classes, the interval is the score ± 1.96 standard errors of 64 draws.
 
     Args:

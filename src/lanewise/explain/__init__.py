@@ -1,6 +1,15 @@
 """Why the race ended as it did: choices, effects, fit, importance, cost, and the result in words."""
 
-from lanewise.explain.cost import Cost, Solo, Usage, one_at_a_time_seconds, spent, trainings, usage
+from lanewise.explain.cost import (
+    Cost,
+    Solo,
+    Usage,
+    counts_living_children,
+    one_at_a_time_seconds,
+    spent,
+    trainings,
+    usage,
+)
 from lanewise.explain.decisions import Decision, EnsembleTrial, decisions
 from lanewise.explain.diagnosis import Diagnosis, Fit, diagnose
 from lanewise.explain.effects import Effect, Effects, EffectValue, effects
@@ -24,6 +33,7 @@ __all__ = [
     "SensitivityPoint",
     "Solo",
     "Usage",
+    "counts_living_children",
     "decisions",
     "diagnose",
     "effects",

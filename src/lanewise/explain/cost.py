@@ -1,4 +1,8 @@
-"""What a run cost: processor time, memory, an estimate of energy, and of the same trainings one at a time."""
+"""What a run cost: processor time, memory, an estimate of energy, and of the same trainings one at a time.
+
+A race is set beside the same trainings one at a time in processor time: by the clock it would gain from every core
+that it uses, which several plain loops side by side would too.
+"""
 
 import os
 import sys
@@ -101,13 +105,18 @@ def spent(before: Usage, after: Usage) -> Cost:
 def one_at_a_time_seconds(parts: Iterable[Solo], *, side_by_side: int = 1) -> float:
     """Seconds that an ordinary loop over the same trainings would take: ``Σ steps · seconds_per_step / side_by_side``.
 
-    ``seconds_per_step`` must be measured on one model trained alone, with as many threads as serve it best;
-    ``side_by_side`` is how many such loops run at once.
+    ``seconds_per_step`` must be measured on one model trained alone, with one thread; ``side_by_side`` is how many
+    such loops run at once. With one it is processor time as well as time.
 
     >>> one_at_a_time_seconds([Solo(steps=1000, seconds_per_step=0.001), Solo(steps=50, seconds_per_step=0.02)])
     2.0
     """
     return sum(part.steps * part.seconds_per_step for part in parts) / max(side_by_side, 1)
+
+
+def counts_living_children() -> bool:
+    """Whether :func:`usage` holds the processor time of children that are still alive, which only Linux tells."""
+    return (PROC / str(os.getpid()) / "stat").exists()
 
 
 def trainings(traces: Sequence[Trace]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from lanewise.certainty import TIE, certainty
 from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, listed
 from lanewise.explain.looks import diverged
 from lanewise.explain.pairs import Judge, Lead, judge_of
+from lanewise.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference
@@ -40,11 +41,15 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleTrial:
-    """The ensemble of ``members`` candidates that was tried; ``ahead`` of the single winner, positive if better."""
+    """The ensemble of ``members`` candidates that was tried; ``ahead`` of the single winner, positive if better.
+
+    ``over_default`` is its lead over the default, if there is one.
+    """
 
     members: int
     ahead: Difference
     taken: bool
+    over_default: Difference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,9 @@ def decisions(
     judge = judge_of(result.confirmed, y=y, metric=metric, seed=seed, weight=weight, clusters=clusters)
     chosen = next(item for item in result.confirmed if item.candidate.id == winner)
     search = _Search(result=result, chosen=chosen, judge=judge, costs=costs or {})
-    found = [*search.against_default(), *search.broad(), *search.fine()]
+    mixed = ensemble if ensemble is not None and ensemble.taken else None
+    first = search.against_default() if mixed is None else _ensemble_against_default(result, mixed)
+    found = [*first, *search.broad(), *search.fine()]
     if ensemble is not None:
         found.append(_ensemble(ensemble))
     return tuple(found)
@@ -114,15 +121,13 @@ class _Search:
 
     def against_default(self) -> list[Decision]:
         """The winner over the default, or the default over its best challenger."""
-        if self.winner.is_default:
-            rival = self._rival(lambda one: True)
-            question, chosen = "Better than the default?", f"the default, {self.winner.label}"
-            return [] if rival is None else [self._decided(question, chosen, rival.candidate.label, rival)]
-        rival = self._rival(lambda one: one.is_default)
+        rival = self._rival(lambda one: one.is_default or self.winner.is_default)
         if rival is None:
             return []
-        over = f"the default, {rival.candidate.label}"
-        return [self._decided("Better than the default?", self.winner.label, over, rival)]
+        pair = (self.winner, rival.candidate)
+        labels = told_apart((one.label, one.settings) for one in pair)
+        names = [f"the default, {label}" if one.is_default else label for one, label in zip(pair, labels, strict=True)]
+        return [self._decided("Better than the default?", names[0], names[1], rival)]
 
     def broad(self) -> list[Decision]:
         """Model family, and the optimizer within it."""
@@ -245,16 +250,33 @@ def _together(own: Trace, other: Trace) -> tuple[float, float, float] | None:
     return (max(shared), mine[max(shared)], others[max(shared)]) if shared else None
 
 
+def _ensemble_against_default(result: Result, trial: EnsembleTrial) -> list[Decision]:
+    """What is handed over is the ensemble, so it is the ensemble that the default is compared with."""
+    default = next((item.candidate for item in result.confirmed if item.candidate.is_default), None)
+    if default is None or trial.over_default is None:
+        return []
+    names = (f"an ensemble of {trial.members}", f"the default, {default.label}")
+    return [_weighed("Better than the default?", names, trial.over_default)]
+
+
 def _ensemble(trial: EnsembleTrial) -> Decision:
-    sign = 1.0 if trial.taken else -1.0
-    error = trial.ahead.standard_error
-    lead = Lead(ahead=sign * trial.ahead.mean, error=float(error) if np.isfinite(error) else None)
     names = (f"an ensemble of {trial.members}", "one model")
-    chosen, over = names if trial.taken else names[::-1]
-    tie = "a tie" if trial.taken else "a tie: the single model was kept"
+    question = "An ensemble or one model?"
+    if trial.taken:
+        return _weighed(question, names, trial.ahead)
+    return _weighed(question, (names[1], names[0]), trial.ahead, sign=-1.0, tie="a tie: the single model was kept")
+
+
+def _weighed(
+    question: str, names: tuple[str, str], ahead: Difference, *, sign: float = 1.0, tie: str = "a tie"
+) -> Decision:
+    """The first of ``names`` over the second, by a difference that is known already."""
+    chosen, over = names
+    error = ahead.standard_error
+    lead = Lead(ahead=sign * ahead.mean, error=float(error) if np.isfinite(error) else None)
     known = bool(np.isfinite(lead.ahead))
     return Decision(
-        question="An ensemble or one model?",
+        question=question,
         chosen=chosen,
         over=over,
         difference=lead.ahead if known else None,

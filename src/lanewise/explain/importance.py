@@ -1,5 +1,6 @@
 """Permutation importance of the columns of a table: how much worse the score gets when one is shuffled."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -19,6 +20,8 @@ SCREEN_ROWS = 500
 DRAWS = 200
 MOST_CELLS = 20_000_000
 """Shuffled copies of the rows that are predicted in one call hold at most this many cells."""
+FEWEST_ROWS, ENOUGH_ROWS = 200, 500
+"""Rows that are used at least, and below which shuffles are saved rather than rows, where time is short."""
 ROUNDING = 4e-6
 """Single precision predicts the same row in another batch up to this share of the largest prediction."""
 
@@ -52,6 +55,7 @@ def permutation_importance(
     weight: ArrayLike | None = None,
     repeats: int = 5,
     max_rows: int = 2000,
+    seconds: float | None = None,
     stop: Callable[[], bool] = _never,
 ) -> tuple[Importance, ...]:
     """How much the loss rises when a column is shuffled, the most important first.
@@ -74,6 +78,8 @@ def permutation_importance(
         weight: ``[N]`` or None.
         repeats: shuffles per column.
         max_rows: bounds the work.
+        seconds: bounds it too: where one prediction of the rows shows that the whole would take longer, fewer shuffles
+            and then fewer rows are used, but 200 rows and one shuffle at least. The intervals say what that costs.
         stop: asked before every column; once true, what is known by then is returned.
 
     Raises:
@@ -89,6 +95,12 @@ def permutation_importance(
         own = None if weights is None else weights[kept]
         return _Bench(predict, _take(dataset, kept), target[kept], own, metric, repeats=times, seed=seed)
 
+    if seconds is not None and len(chosen):
+        begun = time.perf_counter()
+        predict(_take(dataset, chosen))
+        each = (time.perf_counter() - begun) / len(chosen)
+        most, repeats = _affordable(seconds / max(each, 1e-9), min(len(columns), MOST_COLUMNS), max_rows, repeats)
+        chosen = chosen[:most]
     if len(columns) > MOST_COLUMNS:
         quick = bench(chosen[:SCREEN_ROWS], 1).measured(columns, stop)
         columns = [one.column for one in quick[:MOST_COLUMNS]]
@@ -103,6 +115,13 @@ def _check(dataset: Dataset, columns: Sequence[str], repeats: int, max_rows: int
     if repeats < 1 or max_rows < 1:
         message = f"repeats and max_rows must be at least 1, got {repeats} and {max_rows}"
         raise UsageError(message)
+
+
+def _affordable(predictions: float, columns: int, max_rows: int, repeats: int) -> tuple[int, int]:
+    """Rows and shuffles per column that need about so many predictions of a row."""
+    per_shuffle = predictions / max(columns, 1)
+    times = max(1, min(repeats, int(per_shuffle // min(ENOUGH_ROWS, max_rows))))
+    return max(min(FEWEST_ROWS, max_rows), min(max_rows, int(per_shuffle // times))), times
 
 
 class _Bench:

@@ -60,7 +60,7 @@ def fair_look(traces: Sequence[Trace], metric: Metric) -> Look | None:
 
 def diverged(trace: Trace) -> bool:
     """The lane was lost, or was repaired and so is no longer the candidate that it began as."""
-    return trace.fate == "diverged" or bool(trace.events) or bool(trace.lane.candidate.events)
+    return trace.fate == "diverged" or bool(trace.events) or any(event.rewinds for event in trace.lane.candidate.events)
 
 
 def _by_candidate(traces: Sequence[Trace], phase: str) -> dict[str, list[Trace]]:

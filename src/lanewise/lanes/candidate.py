@@ -8,16 +8,22 @@ Value = float | int | str | bool
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A repair during training that a refit must repeat to be the same candidate.
+    """A repair, or a change of rate, during training that a refit must repeat to be the same candidate.
 
     At ``fraction`` of the full length the lane went back to the weights that it had at
-    ``restored``, and every later rate was multiplied by ``rate_factor``.
+    ``restored``, and every later rate was multiplied by ``rate_factor``. Where both fractions are the
+    same, nothing was taken back.
     """
 
     fraction: float
     restored: float
     rate_factor: float
     cause: str
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether the lane went back to earlier weights."""
+        return self.restored < self.fraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,5 +66,5 @@ class Candidate:
         return str(self.settings.get(name, default))
 
     def repaired(self, event: Event, *, id: str) -> "Candidate":
-        """The new candidate that a repaired lane stands for."""
+        """The new candidate that a lane stands for once it was repaired, or copied at another rate."""
         return replace(self, id=id, is_default=False, events=(*self.events, event))

@@ -1,12 +1,11 @@
 """The metrics by name."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 
 from numpy.typing import ArrayLike
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.metrics.classification import CLASSIFICATION_METRICS
 from lanewise.metrics.metric import Metric
 from lanewise.metrics.ranking import RANKING_METRICS
@@ -66,13 +65,11 @@ def resolve_metric(name: str, kind: TaskKind) -> Metric:
     allowed = metric_names(kind)
     if metric is not None and kind in metric.kinds:
         return metric
-    listed = ", ".join(allowed)
     if metric is not None:
-        message = f"metric {name} does not fit a {kind} target; choose one of {listed}"
+        message = f"metric {name} does not fit a {kind} target; choose one of {', '.join(allowed)}"
         raise UsageError(message)
-    near = get_close_matches(plain, allowed, n=1)
-    hint = f"did you mean {near[0]}? Allowed" if near else "allowed"
-    message = f"no metric is called {name!r}; {hint} for a {kind} target: {listed}"
+    hint = suggestion(plain, allowed, place=f"lanewise.metrics.metric_names({kind!r})", noun=f"a {kind} target has")
+    message = f"no metric is called {name!r}; {hint}"
     raise UsageError(message)
 
 

@@ -12,6 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.models.blueprint import Blueprint, check_outputs
+from lanewise.models.bound import Bound
+from lanewise.models.chain import Chain
 from lanewise.models.keyed_draws import keyed_draws
 
 Tensors = Mapping[str, Tensor]
@@ -24,8 +26,9 @@ IN_EVALUATION = 0
 class StackedModule(StackedModel):
     """The lanes of one :class:`Blueprint`.
 
-    With ``looped`` the module is called for one lane after another, as it is for a single lane anyway: for what vmap
-    cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws.
+    A :class:`Chain` of torch's own layers runs as batched products. Any other module trains a single lane itself,
+    :class:`Bound` to it, and is called under vmap for several; with ``looped`` for one lane after another: for what
+    vmap cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws.
     """
 
     name: ClassVar[str] = "module"
@@ -41,6 +44,8 @@ class StackedModule(StackedModel):
         tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         self._dtypes = {own.name: tensors[own.name].dtype for own in self.layout.statistics}
         self._names = _names_of_each(self._module, tensors)
+        self._chain = None if looped else Chain.of(self._module, self.layout)
+        self._bound: Bound | None = None
 
     def init(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.stack([self.blueprint.start(seed).to(dtype) for seed in seeds])
@@ -56,6 +61,10 @@ class StackedModule(StackedModel):
         return module
 
     def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:
+        if self._chain is not None:
+            return self._chain(weights, inputs, layer=self.name, noise=noise)
+        if noise is not None and inputs.sizes == (1,):
+            return self._single(weights, inputs.dense[0], noise.key(self.name, 0))
         training = noise is not None
         if training and self.looped:
             # A module that decides in Python may skip a weight, whose gradient is then not written.
@@ -79,6 +88,17 @@ class StackedModule(StackedModel):
             kept = {name: parts[group] for name, parts in beside.items()}
             outputs.append(self._group(own, kept, batch, key, training=training))
         return torch.cat(outputs)
+
+    def _single(self, weights: Weights, batch: Tensor, key: int) -> Tensor:
+        """Outputs ``[1, B, ...]`` of the only lane in training."""
+        if not self._module.training:
+            self._module.train()
+        if self._bound is None or self._bound.weights is not weights:
+            if self._bound is not None:
+                self._module = self.blueprint.module().train()
+            self._bound = Bound(self._module, weights, self.layout)
+        with self._bound.training() as module, self._drawing(key):
+            return check_outputs(module(batch), len(batch)).unsqueeze(0)
 
     def _group(self, weights: Tensors, kept: Tensors, batch: Tensor, key: int, *, training: bool) -> Tensor:
         """Outputs ``[L, B, ...]`` of lanes that share ``batch [B, ...]``; ``kept`` is written in training."""

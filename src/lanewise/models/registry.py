@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.base import StackedModel, Width
 from lanewise.models.linear import StackedLinear
@@ -28,5 +28,5 @@ def build(candidates: Sequence[Candidate], width: Width) -> StackedModel:
             layer_norm=bool(first.settings.get("layer_norm", False)),
             dropout=rates if bool((rates > 0).any()) else None,
         )
-    message = f"there is no stacked model {first.model!r}; there are {', '.join(sorted(STACKED))}"
+    message = f"there is no stacked model {first.model!r}; {suggestion(first.model, STACKED)}"
     raise UsageError(message)

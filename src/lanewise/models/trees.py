@@ -132,12 +132,21 @@ class TreeSpec:
         return asdict(self)
 
     def expected_cost(self, *, rows: int, columns: int, outputs: int) -> float:
-        """Relative work of the full training, for placing lanes; no unit."""
+        """Nanoseconds, about, of the full training on one core; what counts is how settings compare.
+
+        A boosted tree reads its rows once a level, ``0.8 ns`` a cell, and walks the histogram of every column for
+        every leaf, ``8 ns`` a bin. Fitted to LightGBM 4 on tables of 1,000 to 100,000 rows, 8 to 50 columns and 7 to
+        127 leaves, which it meets within a fifth.
+        """
+        columns = max(columns, 1)
         if self.kind == "tree":
-            return float(rows * max(columns, 1) * np.log2(rows + 2.0) / 8.0)
-        share = self.bagging_fraction * self.feature_fraction
-        depth = np.log2(self.num_leaves + 1.0)
-        return float(self.rounds * max(outputs, 1) * (rows * (max(columns, 1) * share * depth / 4.0 + 8.0)))
+            return float(2.0 * rows * columns * np.log2(rows + 2.0))
+        leaves = min(self.num_leaves, max(2, rows // max(self.min_child_samples, 1)))
+        if self.max_depth:
+            leaves = min(leaves, 2**self.max_depth)
+        reading = rows * self.bagging_fraction * columns * self.feature_fraction * np.log2(leaves + 1.0)
+        walking = leaves * columns * self.feature_fraction * min(self.max_bin, rows)
+        return float(self.rounds * max(outputs, 1) * (0.8 * reading + 8.0 * walking + 8.0 * rows))
 
 
 def tree_space(kind: TreeKind = "lightgbm", *, task_kind: TaskKind | None = None) -> tuple[Hyper, ...]:

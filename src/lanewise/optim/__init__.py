@@ -3,6 +3,8 @@
 They run the same rules as the lanes of a race (:mod:`lanewise.optim.rule`). With them: schedules
 (:mod:`lanewise.optim.schedules`), adaptive clipping, accumulation of gradients, averaged weights, and leaving out
 updates that are not finite, for any optimizer of PyTorch. Importing this loads torch and nothing else of weight.
+
+See ``docs/methods`` for a page on each: formula, picture, when to use it, costs and settings.
 """
 
 from lanewise.optim import schedules

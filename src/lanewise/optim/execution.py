@@ -145,8 +145,6 @@ class LaneOptimizer:
         if method.numbers:
             whole = block.whole
             method.measure(whole.params, whole.grads, whole.state, hyper, taken)
-        if method.decay == "decoupled":
-            weights.mul_(rowwise(1 - hyper["lr"] * hyper["weight_decay"], weights))
         self._run(block, taken)
         if block.shrinks:
             (metric,) = method.metric(block.penalised, hyper, taken)
@@ -161,21 +159,33 @@ class LaneOptimizer:
 
     def _run(self, block: Block, taken: Tensor) -> None:
         method, hyper = block.rule, block.hyper
+        # A fused kernel decays in the same pass, but all weights: where some are not penalised it is told of no decay.
+        within = method.decay == "decoupled" and self._penalised == self._buffer.layout.width
+        if not within:
+            self._decay(block)
         if block.fused:
-            # the decay of a lane is not for all of its weights, and has been applied to those it is for
             steps = taken.tolist()
             settings = {name: column.tolist() for name, column in hyper.items()}
-            settings["weight_decay"] = [0.0] * len(steps)
+            if not within:
+                settings["weight_decay"] = [0.0] * len(steps)
             for row, tensors in enumerate(block.fused):
                 if not method.fused(tensors, {name: column[row] for name, column in settings.items()}, steps[row]):
                     break
             else:
                 return
+        if within:
+            self._decay(block)
         for part in block.parts:
             if method.draws:
                 block.draw(part, taken)
             own = hyper if part.penalised else {**hyper, "weight_decay": torch.zeros_like(taken)}
             method.update(part.params, part.grads, part.state, own, taken)
+
+    def _decay(self, block: Block) -> None:
+        """Shrink the penalised weights, where that is not a part of the rule's own update."""
+        if block.rule.decay == "decoupled":
+            weights = self._buffer.values[block.rows, : self._penalised]
+            weights.mul_(rowwise(1 - block.hyper["lr"] * block.hyper["weight_decay"], weights))
 
     def evaluation(self, values: Tensor) -> Tensor:
         """The weights ``[L, P]`` to judge lanes by, made of ``values [L, P]`` where a rule's differ from them."""
@@ -202,13 +212,20 @@ class LaneOptimizer:
         index = torch.tensor(list(rows))
         self.restore({name: tensor[index] for name, tensor in before.items()})
 
-    def state(self) -> dict[str, Tensor]:
-        """All per-lane state ``[L, ...]`` by name, state of absent rules as zeros."""
+    def state(self, *, shared: bool = False) -> dict[str, Tensor]:
+        """All per-lane state ``[L, ...]`` by name, state of absent rules as zeros.
+
+        With ``shared``, to be read at once only: what need not be put together is not copied.
+        """
         result = {"rate_factor": self._rate_factor.clone(), "steps": self._steps.clone()}
+        whole = slice(0, len(self._rate_factor))
         for block in self._blocks:
             for name, own in block.saved().items():
-                whole = result.setdefault(name, own.new_zeros(len(self._rate_factor), *own.shape[1:]))
-                whole[block.rows] = own
+                if shared and block.rows == whole:
+                    result[name] = own
+                    continue
+                rows = result.setdefault(name, own.new_zeros(len(self._rate_factor), *own.shape[1:]))
+                rows[block.rows] = own
         if self._skipping is not None:
             result["skipped_in_a_row"] = self._skipping.in_a_row.clone()
         if self._plateau is not None:

@@ -1,6 +1,6 @@
 """Every rule by name."""
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.optim.adadelta import AdadeltaRule
 from lanewise.optim.adafactor import AdafactorRule
 from lanewise.optim.adagrad import AdagradRule
@@ -77,6 +77,6 @@ def rule(name: str) -> Rule:
     ['mean', 'mean_square']
     """
     if name not in RULES:
-        message = f"there is no optimizer {name!r}; there are {', '.join(sorted(RULES))}"
+        message = f"there is no optimizer {name!r}; {suggestion(name, RULES, place='lanewise.optim.registry.RULES')}"
         raise UsageError(message)
     return RULES[name]

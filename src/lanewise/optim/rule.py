@@ -9,7 +9,8 @@ hyper-parameters and its own step count, and no row ever looks at another. The s
 - by torch's fused kernels, where :meth:`Rule.fused` names one that does the same arithmetic.
 
 To add a rule: subclass :class:`Rule` in a file of its own, list its hyper-parameters and its state, add the
-drop-in class below it and one line to the registry; the conformance table of ``lanewise.testing`` covers it.
+drop-in class below it, one line to the registry and a page in ``docs/methods``; the conformance table of
+``lanewise.testing`` covers it.
 """
 
 from abc import ABC, abstractmethod

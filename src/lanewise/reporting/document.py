@@ -133,6 +133,9 @@ class Race(TypedDict, total=False):
     sensitivity: list[Sensitivity]
     leaderboard: list[LeaderboardRow]
     decisions: list[Decision]
+    rungs: list[str]  # who was dropped at each look, in phrases
+    plan: list[str]  # what was decided before training, in phrases
+    order: str  # how the order of the candidates moved towards the end, in a sentence
 
 
 class EffectValue(TypedDict):
@@ -272,7 +275,11 @@ class Chunk(TypedDict, total=False):
 
 
 class Hardware(TypedDict, total=False):
-    """What ran where, and what it cost; ``one_at_a_time_seconds`` is the same trainings in an ordinary loop."""
+    """What ran where, and what it cost.
+
+    ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
+    ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
+    """
 
     device: str
     threads: int
@@ -283,6 +290,7 @@ class Hardware(TypedDict, total=False):
     peak_memory_bytes: Number
     predicted_memory_bytes: Number
     energy_wh: Number
+    race_cpu_seconds: Number
     one_at_a_time_seconds: Number
 
 
@@ -330,6 +338,8 @@ class RunDocument(RunHeader, total=False):
     winner: CandidateCard
     default: CandidateCard
     summary: list[str]
+    verb: str  # "Predicting" unless stated
+    judged: str  # "Cross-validated" unless stated
     cross_validation: Mapping[str, Estimate]
     test: Mapping[str, Estimate]
     baselines: Mapping[str, Mapping[str, Estimate]]

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,12 @@ def fill(template: str, *, styles: tuple[str, ...], scripts: tuple[str, ...], **
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def framed(page: str) -> str:
+    """The page in a frame of its own, for a notebook."""
+    style = "width:100%;height:80vh;border:1px solid #ccc"
+    return f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" title="Lanewise" style="{style}"></iframe>'
 
 
 @cache

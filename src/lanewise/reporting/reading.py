@@ -87,11 +87,11 @@ def positive_class(document: Mapping[str, Any]) -> str | None:
     return str(classes[1]) if document.get("task") == "binary" and len(classes) == 2 else None
 
 
-def training_seconds(document: Mapping[str, Any]) -> float | None:
-    """Seconds of the race itself, to set beside the same trainings one at a time; those of the run where unknown."""
-    phases = [finite(one.get("seconds")) for one in items(part(document, "race"), "phases") if one]
-    known = [seconds for seconds in phases if seconds is not None]
-    return sum(known) if known else finite(part(document, "hardware").get("seconds"))
+def together_and_alone(document: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Processor seconds of the race and, estimated, of its trainings one at a time; None where one is unknown."""
+    found = part(document, "hardware")
+    together, alone = finite(found.get("race_cpu_seconds")), finite(found.get("one_at_a_time_seconds"))
+    return (together, alone) if together and alone else None
 
 
 def verdict_of(document: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from lanewise.certainty import certainty, errors_shown
+from lanewise.labels import told_apart
 from lanewise.reporting.clean import clean, shorten
 from lanewise.reporting.reading import (
     Measure,
@@ -18,7 +19,7 @@ from lanewise.reporting.reading import (
     measure_of,
     part,
     positive_class,
-    training_seconds,
+    together_and_alone,
     verdict_of,
     winner_settings,
 )
@@ -217,14 +218,16 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
         (found.get("energy_wh"), lambda value: f"about {number(value, 2)} Wh"),
     ]
     known = [words(value) for value, words in facts if value is not None]
-    alone = found.get("one_at_a_time_seconds")
-    text = f"It took {duration(found['seconds'])}{f' ({listing(known)})' if known else ''}"
-    if alone:
+    text = f"It took {duration(found['seconds'])}{f' ({listing(known)})' if known else ''}."
+    both = together_and_alone(document)
+    if both:
+        together, alone = both
         text += (
-            f"; the race took {duration(training_seconds(document))}, one training at a time about {duration(alone)}"
+            f" In processor time: the race {duration(together)}, the same trainings one at a time "
+            f"about {duration(alone)} (an estimate)."
         )
     console.print()
-    console.print(_styled(f"{text}.", "dim"))
+    console.print(_styled(text, "dim"))
 
 
 def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:
@@ -244,13 +247,15 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print()
         console.print("What made the difference (in standard errors)")
         console.print(table)
-    ties = [one for one in items(race, "leaderboard") if one.get("tie") and one.get("status") != "winner"]
+    board = [one for one in items(race, "leaderboard") if one.get("tie") or one.get("status") == "winner"]
+    labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in board)
+    ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]
     if ties and not ensemble_won(document):  # they tie with the best single candidate
         console.print()
         console.print(_styled(f"As good as the winner, as far as the evidence tells: {len(ties)}"))
-        for one in ties[:3]:
+        for label, one in ties[:3]:
             gap = difference(measure.name, one.get("difference"), one.get("standard_error"))
-            words = f"{shorten(one.get('label') or one.get('id'), 48)}, {score(measure.name, one.get('score'))}"
+            words = f"{shorten(label, 72)}, {score(measure.name, one.get('score'))}"
             console.print(_indented(f"{words} ({gap} apart)", style="dim"))
 
 

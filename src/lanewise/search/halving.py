@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from lanewise.search.policy import Decision, Policy, Standing, ranked
+from lanewise.search.policy import Decision, Policy, Standing, ranked, with_reserved
 
 
 @final
@@ -24,16 +24,26 @@ class Halving(Policy):
     def rungs(self, candidates: int) -> tuple[float, ...]:
         if candidates <= self.survivors:
             return ()
-        count = 1 + max(0, math.floor(math.log(1 / self.shortest, self.eta) + 1e-9))
-        return tuple(self.eta ** -(count - 1 - rung) for rung in range(count))
+        return geometric_rungs(self.eta, self.shortest)
 
     def decide(self, standing: Standing) -> Decision:
         order = ranked(standing.scores)
         wanted = max(self.survivors, math.ceil(len(order) / self.eta))
-        keep = list(order[:wanted])
-        for family in dict.fromkeys(int(standing.families[place]) for place in order):
-            best = next(place for place in order if standing.families[place] == family)
-            if best not in keep:
-                keep.append(best)
-        keep += [place for place in order if standing.protected[place] and place not in keep]
+        keep = with_reserved(order[:wanted], standing)
         return Decision(keep=tuple(keep), words=f"the best {len(keep)} of {len(order)} went on")
+
+    def remaining(self, candidates: int) -> tuple[int, ...]:
+        left = [candidates]
+        for _ in self.rungs(candidates)[:-1]:
+            left.append(max(self.survivors, math.ceil(left[-1] / self.eta)))
+        return (*left[1:], self.survivors) if self.rungs(candidates) else ()
+
+
+def geometric_rungs(eta: float, shortest: float) -> tuple[float, ...]:
+    """Fractions that rise by the factor ``eta`` up to 1, none below ``shortest``.
+
+    >>> geometric_rungs(2.0, 0.25)
+    (0.25, 0.5, 1.0)
+    """
+    count = 1 + max(0, math.floor(math.log(1 / shortest, eta) + 1e-9))
+    return tuple(eta ** -(count - 1 - rung) for rung in range(count))

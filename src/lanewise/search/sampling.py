@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 Sampling = Literal["sobol", "random", "grid"]
+SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 
 
 def unit_points(count: int, dims: int, *, sampling: Sampling, seed: int) -> np.ndarray:

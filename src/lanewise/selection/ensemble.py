@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lanewise.errors import UsageError
 from lanewise.metrics import Metric
-from lanewise.selection.contender import Array, Contender, stacked_predictions
+from lanewise.selection.contender import Array, Contender, default_index, stacked_predictions
 from lanewise.selection.rule import selection_rule
 from lanewise.statistics import (
     Difference,
@@ -125,7 +125,8 @@ class EnsembleComparison:
 
     ``weights [M]`` come from all rows; ``ensemble`` and ``single`` are the scores in which each part
     of the rows is predicted by what the other parts chose. ``ahead`` is positive where the
-    ensemble is better; ``worthwhile`` where by more than one paired standard error.
+    ensemble is better; ``worthwhile`` where by more than one paired standard error. ``over_default`` is its lead over
+    the default on the same rows; None without a default.
     """
 
     weights: Array
@@ -134,6 +135,7 @@ class EnsembleComparison:
     ahead: Difference
     worthwhile: bool
     reason: str
+    over_default: Difference | None = None
 
 
 def compare_ensemble(
@@ -164,7 +166,10 @@ def compare_ensemble(
     sample = sample_of(y, stack, weight, clusters, seed=seed)
     rule = selection_rule(contenders)
     part_of_row = _parts(sample, parts, seed)
-    crossed = np.empty((2, *stack.shape[1:]))
+    default = default_index(contenders)
+    crossed = np.empty((2 if default is None else 3, *stack.shape[1:]))
+    if default is not None:
+        crossed[2] = stack[default]
     for part in range(parts):
         here = part_of_row == part
         others = sample.take(np.flatnonzero(~here))
@@ -196,9 +201,9 @@ def _winner(metric: Metric, sample: Sample, rule: SelectRule, draws: int, seed: 
 def _judge(metric: Metric, sample: Sample, weights: Array, draws: int, seed: int) -> EnsembleComparison:
     scores = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
     counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, draws), seed=seed)
-    error = float(paired_errors(resampled_scores(metric, sample, counts))[0, 1])
-    gain = float(metric.sign * (scores[1] - scores[0]))
-    half = NormalDist().inv_cdf(0.975) * error
+    errors = paired_errors(resampled_scores(metric, sample, counts))
+    leads = [_lead(float(metric.sign * (score - scores[0])), float(errors[0, m])) for m, score in enumerate(scores)]
+    gain, error = leads[1].mean, leads[1].standard_error
     members = int(np.count_nonzero(weights))
     worthwhile = members > 1 and gain > error
     verdict = "worth its cost" if worthwhile else "not worth its cost"
@@ -206,8 +211,14 @@ def _judge(metric: Metric, sample: Sample, weights: Array, draws: int, seed: int
         weights=weights,
         ensemble=float(scores[0]),
         single=float(scores[1]),
-        ahead=Difference(mean=gain, standard_error=error, low=gain - half, high=gain + half),
+        ahead=leads[1],
         worthwhile=worthwhile,
         reason=f"An ensemble of {members} is {verdict}: {metric.name} {scores[0]:.6g} against {scores[1]:.6g} of the "
         f"single winner on rows that chose neither, {gain:.4g} ahead with a paired standard error of {error:.4g}.",
+        over_default=leads[2] if len(leads) > 2 else None,
     )
+
+
+def _lead(gain: float, error: float) -> Difference:
+    half = NormalDist().inv_cdf(0.975) * error
+    return Difference(mean=gain, standard_error=error, low=gain - half, high=gain + half)

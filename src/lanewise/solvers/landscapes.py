@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 
 CONDITION = 10.0
 
@@ -157,7 +157,7 @@ def landscape(name: str, *, condition: float | None = None) -> Landscape:
     (0.0, 0.0)
     """
     if name not in NAMES:
-        message = f"there is no test function {name!r}; there are {', '.join(NAMES)}, or name a file.py:function"
+        message = f"there is no test function {name!r}; {suggestion(name, NAMES)}, or name a file.py:function"
         raise UsageError(message)
     if condition is not None and name != "quadratic":
         message = f"condition is a setting of quadratic, not of {name}; leave it out"

@@ -1,4 +1,4 @@
-"""What a method of :func:`lanewise.minimize` is, whoever wrote it."""
+"""What a method of :func:`lanewise.minimize` is, whoever wrote it. Each has a page in ``docs/methods``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Every method of :func:`lanewise.minimize` by name."""
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.solvers.cmaes_method import CMAES
 from lanewise.solvers.method import Method
 from lanewise.solvers.rule_methods import RULE_METHODS
@@ -14,12 +14,13 @@ METHODS: dict[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of that name; raises ``UsageError`` with all names if there is none.
+    """The method of that name; raises ``UsageError`` with the nearest names if there is none.
 
     >>> find_method("bfgs").derivatives
     1
     """
     if name not in METHODS:
-        message = f"there is no method {name!r}; there are auto, {', '.join(sorted(METHODS))}"
+        hint = suggestion(name, ["auto", *METHODS], place="lanewise.solvers.methods.METHODS")
+        message = f"there is no method {name!r}; {hint}"
         raise UsageError(message)
     return METHODS[name]

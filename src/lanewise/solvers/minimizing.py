@@ -77,7 +77,9 @@ def minimize(
     values. ``method`` is ``"auto"`` or one of :data:`lanewise.solvers.methods.METHODS`.
 
     Raises ``UsageError`` for a start that is not finite or outside the bounds, contradictory bounds,
-    wrong shapes, a function that is not finite at any start, or a method that cannot do what is asked.
+    wrong shapes, a function that is not finite at any start, or a method that cannot do what is asked. An exception
+    that ``fun`` itself raises ends the search and arrives as it was raised, but arithmetic of Python that fails beyond
+    the start counts as nan; to forbid a point, return nan or infinity there.
 
     >>> import torch
     >>> from lanewise import Inequality
@@ -91,7 +93,7 @@ def minimize(
     """
     check_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance, seed=seed)
     if maximize and residuals:
-        message = "maximize=True has no meaning with residuals=True, whose sum of squares is minimized"
+        message = "maximize=True has no meaning with residuals=True, whose sum of squares is minimized; leave one out"
         raise UsageError(message)
     if penalty is not None and not isinstance(penalty, Penalty):
         message = f"penalty must be one of lanewise.optim.proximal, got {penalty!r:.80}"

@@ -48,7 +48,7 @@ class Guard:
 
         A lane that is not finite keeps its old place, and so do the rows ``fixed``.
         """
-        fresh = {"values": buffer.rows, "average": average, **optimizer.state()}
+        fresh = {"values": buffer.rows, "average": average, **optimizer.state(shared=True)}
         if not self.snapshot:
             self.snapshot = {name: tensor.clone() for name, tensor in fresh.items()}
             self.taken = [optimizer.taken] * len(buffer)
@@ -78,7 +78,7 @@ class Guard:
         A second moment that overflowed leaves finite weights that never move again. The rows ``excused``
         are left as they are.
         """
-        well = _finite_rows(losses, buffer.rows, *optimizer.state().values())
+        well = _finite_rows(losses, buffer.rows, *optimizer.state(shared=True).values())
         for row in (~well).nonzero().flatten().tolist():
             if row in excused or row in self.retired:
                 continue
@@ -104,6 +104,24 @@ class Guard:
         self.factors[row] = self.factors.get(row, 1.0) * factor
         # The factor is cumulative: the snapshot may hold a rate from before an earlier repair.
         optimizer.slow(row, self.factors[row] / float(self.snapshot["rate_factor"][row]))
+
+    def change_rate(self, row: int, optimizer: LaneOptimizer, *, factor: float) -> None:
+        """Multiply all later rates of one lane by ``factor``; nothing is taken back."""
+        self.factors[row] = self.factors.get(row, 1.0) * factor
+        optimizer.slow(row, factor)
+
+    def held(self, row: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What is known of one lane, for :meth:`take_over`."""
+        rest = {"taken": self.taken[row], "count": self.counts.get(row, 0), "factor": self.factors.get(row, 1.0)}
+        return {name: tensor[row].clone() for name, tensor in self.snapshot.items()}, rest
+
+    def take_over(self, row: int, snapshot: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        """Know of a lane what :meth:`held` of its source, in this stack or another, gave."""
+        for name, tensor in self.snapshot.items():
+            tensor[row] = snapshot.get(name, 0.0)  # the state of a rule that the source's stack does not have
+        self.taken[row], self.counts[row], self.factors[row] = rest["taken"], rest["count"], rest["factor"]
+        self.repairs.pop(row, None)
+        self.retired.pop(row, None)
 
     def _put_back(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
         buffer.rows[row] = self.snapshot["values"][row]

@@ -39,23 +39,52 @@ class Confirmed:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judge:
-    """Scores evidence by ``metric``, against ``y [N]`` in its own units, rows weighted by ``weight [N]`` or None."""
+    """Scores evidence by ``metric``, against ``y [N]`` in its own units, rows weighted by ``weight [N]`` or None.
+
+    ``clusters [N]`` label rows that belong together, or None.
+    """
 
     metric: Metric
     y: np.ndarray
     weight: np.ndarray | None
     data: TrainingData
+    clusters: np.ndarray | None = None
 
     def loss(self, item: Evidence) -> float:
         """The score of one lane on its fold's validation rows, oriented so that smaller is better.
 
         The margins of a support vector machine become probabilities first: each half of the rows by the other.
         """
+        return self._loss(self._valid(item), self._held(item.lane.fold))
+
+    def unit_losses(self, item: Evidence) -> np.ndarray | None:
+        """The loss of every unit of the fold's validation rows, weights included; None where rows have none.
+
+        A unit is a row, or the rows of one of the ``clusters``; the mean over units orders lanes as :meth:`loss` does.
+        """
+        pointwise = self.metric.pointwise
+        if pointwise is None:
+            return None
         rows = self._held(item.lane.fold)
-        valid = item.valid
-        if self._margins(item.lane.candidate):
-            valid = cross_calibrated(valid, self.y[rows], self._weight(rows))
-        return self._loss(valid, rows)
+        predicted = self._form(self._valid(item))
+        if not np.isfinite(predicted).all():
+            predicted = np.full_like(predicted, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            losses = self.metric.sign * pointwise(self.y[rows], predicted)
+        weight = self._weight(rows)
+        if weight is not None:
+            losses = losses * weight / weight.mean()
+        if self.clusters is None:
+            return losses
+        units, place = np.unique(self.clusters[rows], return_inverse=True)
+        return np.bincount(place, weights=losses) * len(units) / len(rows)
+
+    def _valid(self, item: Evidence) -> np.ndarray:
+        """Predictions of one lane for its validation rows, margins made probabilities."""
+        if not self._margins(item.lane.candidate):
+            return item.valid
+        rows = self._held(item.lane.fold)
+        return cross_calibrated(item.valid, self.y[rows], self._weight(rows))
 
     def train_score(self, item: Evidence) -> float:
         """The score of one lane on the sample of its training rows, in the units of the metric; NaN where unknown."""
@@ -131,8 +160,11 @@ class Judge:
         return None if self.weight is None else self.weight[rows]
 
     def _loss(self, valid: np.ndarray, rows: np.ndarray) -> float:
-        predicted = valid if self.data.task.is_classification else valid[:, 0]
-        return self.metric.sign * self.metric.score(self.y[rows], predicted, self._weight(rows))
+        return self.metric.sign * self.metric.score(self.y[rows], self._form(valid), self._weight(rows))
+
+    def _form(self, valid: np.ndarray) -> np.ndarray:
+        """Predictions in the form that metrics read: probabilities ``[n, K]``, or means ``[n]``."""
+        return valid if self.data.task.is_classification else valid[:, 0]
 
 
 def best_look(scores: np.ndarray) -> int:

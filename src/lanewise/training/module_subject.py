@@ -1,17 +1,21 @@
 """A user's own module and loss as what a stack trains."""
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Any, Final, final
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F  # the name that every PyTorch reader knows
+from torch import Tensor, nn
 from torch.func import vmap
 
+from lanewise import losses
 from lanewise.errors import UsageError
 from lanewise.lanes.roster import Lane
 from lanewise.models.base import StackedModel
 from lanewise.models.blueprint import Blueprint
+from lanewise.models.chain import altered
 from lanewise.models.module import StackedModule
 from lanewise.training.data import TrainingData
 from lanewise.training.subject import Subject
@@ -20,25 +24,74 @@ BatchLoss = Callable[[Tensor, Tensor], Tensor]
 """``(outputs [B, ...], targets [B, ...])`` to the mean loss of the batch, or to the loss of each row ``[B, ...]``."""
 
 
+ELEMENTWISE: Final = (nn.BCEWithLogitsLoss, nn.HuberLoss, nn.L1Loss, nn.MSELoss, nn.SmoothL1Loss)
+"""Losses that are a mean over elements, whose own weights (of BCEWithLogitsLoss) are not given."""
+
+FUNCTIONS: Final[tuple[tuple[Any, type[nn.Module]], ...]] = (
+    (F.binary_cross_entropy_with_logits, nn.BCEWithLogitsLoss),
+    (F.cross_entropy, nn.CrossEntropyLoss),
+    (F.huber_loss, nn.HuberLoss),
+    (F.l1_loss, nn.L1Loss),
+    (F.mse_loss, nn.MSELoss),
+    (F.smooth_l1_loss, nn.SmoothL1Loss),
+)
+
+
+def each_element(loss: BatchLoss) -> BatchLoss | None:
+    """torch's own ``loss`` as one of every element, of rows or of rows of lanes; None for a loss that is not known."""
+    kinds = [kind for function, kind in FUNCTIONS if function is loss]
+    own: Any = kinds[0]() if kinds else loss
+    if not isinstance(own, nn.Module) or altered(own) or getattr(own, "reduction", "") not in ("mean", "none"):
+        return None
+    if getattr(own, "weight", None) is not None or getattr(own, "pos_weight", None) is not None:
+        return None
+    if type(own) is nn.CrossEntropyLoss:
+        return _entropy if not own.label_smoothing and own.ignore_index < 0 else None
+    if type(own) not in ELEMENTWISE:
+        return None
+    each: Any = copy.copy(own)
+    each.reduction = "none"
+    return each
+
+
+def _entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of every row: ``outputs [..., B, C]``, classes ``targets [..., B]``."""
+    return losses.softmax(outputs, targets) if outputs.dim() == 3 else losses.softmax(outputs[None], targets[None])[0]
+
+
 @final
 class UserLoss:
-    """A loss of one model as the loss of lanes; vectorized over them, or with ``looped`` one after another."""
+    """A loss of one model as the loss of lanes; vectorized over them, or with ``looped`` one after another.
 
-    def __init__(self, loss: BatchLoss, *, looped: bool = False) -> None:
+    ``each``, where it is known, is the same for every element, of which the loss is the mean: see :func:`each_element`.
+    """
+
+    def __init__(self, loss: BatchLoss, *, looped: bool = False, each: BatchLoss | None = None) -> None:
         self.loss = loss
         self.looped = looped
+        self._each = each
 
     def __call__(self, outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
         """``outputs [L, B, ...]`` and ``targets [L, B, ...]`` to ``[L, K]`` whose mean over K is each lane's loss."""
         del smoothing
-        if self.looped or len(outputs) == 1:
+        if self._each is not None and self._fits(outputs, targets, 3):
+            values = self._each(outputs, targets)
+        elif self.looped or len(outputs) == 1:
             values = torch.stack([self.loss(own, wanted) for own, wanted in zip(outputs, targets, strict=True)])
         else:
             values = vmap(self.loss, randomness="same")(outputs, targets)
         return values.reshape(len(outputs), -1)
 
+    def _fits(self, outputs: Tensor, targets: Tensor, dims: int) -> bool:
+        """Whether the loss means one of each element, and not what torch makes of other forms."""
+        if self._each is _entropy:
+            return outputs.dim() == dims and targets.dtype == torch.int64 and targets.shape == outputs.shape[:-1]
+        return outputs.shape == targets.shape
+
     def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of every row ``[n]``, each a batch of its own: ``outputs [n, ...]``, ``targets [n, ...]``."""
+        if self._each is not None and self._fits(outputs, targets, 2):
+            return per_row(self._each(outputs, targets), len(outputs))
         values = self.loss(outputs, targets)
         if values.dim():
             return per_row(values, len(outputs))
@@ -46,6 +99,13 @@ class UserLoss:
             pairs = zip(outputs.split(1), targets.split(1), strict=True)
             return torch.stack([self.loss(own, wanted) for own, wanted in pairs])
         return vmap(lambda own, wanted: self.loss(own[None], wanted[None]), randomness="same")(outputs, targets)
+
+
+def lane_loss(loss: BatchLoss, data: TrainingData, *, looped: bool) -> UserLoss:
+    """The loss of lanes that are trained on ``data``, in the fastest form that means the same."""
+    # A negative class is one that the loss leaves out; then it is no mean over all rows.
+    whole = all(bool((own.target >= 0).all()) for own in data.folds.values() if own.target.dtype == torch.int64)
+    return UserLoss(loss, looped=looped, each=each_element(loss) if whole and not looped else None)
 
 
 def per_row(values: Tensor, rows: int) -> Tensor:
@@ -74,8 +134,9 @@ class ModuleSubject(Subject):
         loss_looped: bool = False,
     ) -> None:
         self.blueprint = blueprint
+        self.structure = id(blueprint)  # candidates of one race that build the same module share its blueprint
         self.looped = looped
-        self.loss = self._loss = UserLoss(loss, looped=loss_looped)
+        self.loss = self._loss = lane_loss(loss, data, looped=loss_looped)
         self._score = score or self._loss.rows
         self._data = data
 

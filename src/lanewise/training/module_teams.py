@@ -7,19 +7,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lanewise.errors import Interrupted
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.blueprint import Blueprint, first_line
 from lanewise.training.data import TrainingData
-from lanewise.training.module_subject import BatchLoss, ModuleSubject
+from lanewise.training.module_subject import BatchLoss, ModuleSubject, lane_loss
 from lanewise.training.plan import Lengths, chunk_width
+from lanewise.training.remote_team import Recipe, RemoteTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team, never
+from lanewise.training.team_pool import TeamPool
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """By how much stacked gradients may differ from those of a lane alone, relative to the largest."""
 
 CHECKED_STEPS = 2
+CHECKED_ROWS = 3
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -35,7 +39,11 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModuleTeams:
-    """Forms the teams of a race over one :class:`Blueprint`; lanes of one batch size share stacks."""
+    """Forms the teams of a race over one :class:`Blueprint`; lanes of one batch size share stacks.
+
+    With ``processes`` they are shared out among the workers whatever their size; with ``seats`` they then train in
+    processes that know all this from their start, to the same bits.
+    """
 
     blueprint: Blueprint
     data: TrainingData
@@ -45,6 +53,8 @@ class ModuleTeams:
     ways: Mapping[int, Way]
     workers: int = 1
     stop: Callable[[], bool] = never
+    processes: bool = False
+    seats: TeamPool | None = None
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         del phase
@@ -52,15 +62,34 @@ class ModuleTeams:
         for lane in lanes:
             groups.setdefault(batch_of(lane.candidate), []).append(lane)
         return [
-            self.stack(chunk, self.ways[batch], length=self.lengths.steps(batch))
+            self._placed(chunk)
             for batch, group in groups.items()
             for chunk in self._chunks(group, self.ways[batch].width)
         ]
 
+    def _placed(self, lanes: Sequence[Lane]) -> Team:
+        """:meth:`at_home`, in a worker process where there are seats."""
+        if self.seats is None:
+            return self.at_home(lanes, self.data)
+        recipe = Recipe(
+            lengths=self.lengths,
+            length=self.lengths.steps(batch_of(lanes[0].candidate)),
+            dtype=str(self.blueprint.dtype).removeprefix("torch."),
+            compute=None,
+        )
+        return RemoteTeam(lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=self.seats, shared=None)
+
+    def at_home(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
+        """The team of ``lanes`` of one batch size in this process; ``data`` are ``self.data``."""
+        del data
+        batch = batch_of(lanes[0].candidate)
+        return self.stack(lanes, self.ways[batch], length=self.lengths.steps(batch))
+
     def _chunks(self, lanes: Sequence[Lane], width: int) -> list[list[Lane]]:
         ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
         count = -(-len(ordered) // width)
-        if width < chunk_width(0):  # steps of smaller models are mostly Python, in which threads wait for each other
+        # Steps of small models are mostly Python, in which threads wait for each other; processes do not.
+        if self.processes or width < chunk_width(0):
             count = max(count, min(self.workers, len(ordered)))
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
@@ -92,30 +121,46 @@ def choose_way(teams: ModuleTeams, batch: int) -> Way:
     """
     alone = Way(looped=True, loss_looped=True, width=1, words="")
     truth = _tried(teams, batch, alone)
-    last = ""
-    for looped, loss_looped in ((False, False), (False, True)):
-        way = Way(looped=looped, loss_looped=loss_looped, width=chunk_width(teams.blueprint.layout.width), words="")
+    if any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules()):
+        why = "convolutions are faster so on a CPU"
+    else:
+        width = chunk_width(teams.blueprint.layout.width)
+        words = f"stacked, up to {width} lanes in one pass"
+        ways = [Way(looped=False, loss_looped=looped, width=width, words=words) for looped in (False, True)]
+        found, said = _first_equal(teams, batch, truth, ways)
+        if found is not None:
+            return found
+        why = f"stacking them failed ({said})"
+    words = f"lanes are trained one by one: {why}"
+    ways = [Way(looped=True, loss_looped=False, width=1, words=words)]
+    found, _ = _first_equal(teams, batch, truth, ways)
+    return found or Way(looped=True, loss_looped=True, width=1, words=words)
+
+
+def _first_equal(teams: ModuleTeams, batch: int, truth: "_Tried", ways: Sequence[Way]) -> tuple[Way | None, str]:
+    """The first of ``ways`` that gives what is true; None, and why the last one does not."""
+    said = ""
+    for way in ways:
         try:
-            found = _tried(teams, batch, way)
+            said = _difference(_tried(teams, batch, way), truth)
+        except Interrupted:
+            raise
         except Exception as error:  # whatever vmap or the user's code raises there
-            last = f"{type(error).__name__}: {first_line(error)}"
-            continue
-        differs = _difference(found, truth)
-        if differs:
-            last = differs
-            continue
-        if any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules()):
-            return _one_by_one("convolutions are faster so on a CPU")
-        words = f"stacked, up to {way.width} lanes in one pass"
-        return Way(looped=False, loss_looped=loss_looped, width=way.width, words=words)
-    return _one_by_one(f"stacking them failed ({last})")
+            said = f"{type(error).__name__}: {first_line(error)}"
+        if not said:
+            return way, ""
+    return None, said
 
 
-def _one_by_one(why: str) -> Way:
-    return Way(looped=True, loss_looped=True, width=1, words=f"lanes are trained one by one: {why}")
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """Two lanes after a few steps, and how each row of a few is judged, ``[L, n]``."""
+
+    stack: Stack
+    judged: Tensor
 
 
-def _tried(teams: ModuleTeams, batch: int, way: Way) -> Stack:
+def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
     lanes = [
         Lane(
             candidate=Candidate(
@@ -131,17 +176,22 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> Stack:
     ]
     stack = teams.stack(lanes, way, length=CHECKED_STEPS)
     stack.advance(1.0)
-    stack.outputs(lambda fold: teams.data.folds[fold].valid[:2])
-    return stack
+    rows = teams.data.folds[0].valid[:CHECKED_ROWS]
+    outputs = stack.outputs(lambda fold: rows)
+    with torch.no_grad():
+        loss = lane_loss(teams.loss, teams.data, looped=way.loss_looped)
+        judged = torch.stack([loss.rows(own, teams.data.folds[0].target[rows]) for own in outputs])
+    return _Tried(stack=stack, judged=judged)
 
 
-def _difference(found: Stack, truth: Stack) -> str:
+def _difference(found: _Tried, truth: _Tried) -> str:
     """What differs between two stacks of the same lanes; empty where nothing does."""
-    dtype = truth.buffer.values.dtype
+    dtype = truth.stack.buffer.values.dtype
     allowed = TOLERANCE.get(dtype, TOLERANCE[torch.float32])
     for what, one, other in (
-        ("gradients", found.buffer.gradients, truth.buffer.gradients),
-        ("weights or statistics", found.buffer.rows, truth.buffer.rows),
+        ("gradients", found.stack.buffer.gradients, truth.stack.buffer.gradients),
+        ("weights or statistics", found.stack.buffer.rows, truth.stack.buffer.rows),
+        ("losses of rows", found.judged, truth.judged),
     ):
         gap, largest = float((one - other).abs().max()), float(other.abs().max())
         if not gap <= allowed * max(largest, 1e-30):

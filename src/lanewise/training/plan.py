@@ -35,7 +35,7 @@ class Plan:
     that everybody is confirmed. ``confirm`` says how many of each family are confirmed.
     ``costs`` holds the predicted processor seconds of one full-length lane of every candidate, as
     measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
-    ``solo_costs`` is the same for a lane trained alone, one after another: what a plain loop would cost.
+    ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost.
     ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
     by :attr:`TeamBuilder.key` as text, where that was measured.
     """

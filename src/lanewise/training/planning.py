@@ -1,5 +1,6 @@
 """Makes the plan: measures what a lane of each kind costs, and fits the race into the budget."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
-from lanewise.search.policy import Policy
+from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.sampling import Sampling
 from lanewise.training.memory import predicted_bytes
 from lanewise.training.plan import GRID, Lengths, Plan
@@ -15,10 +16,10 @@ from lanewise.training.problem import Problem
 from lanewise.training.proposals import MODELS, Field, propose, usual_batch
 from lanewise.training.selecting import FEATURES, affordable, selects
 from lanewise.training.teams import DTYPES, TeamBuilder
-from lanewise.training.trials import best_precision, best_widths, costs_alone, measured_costs
+from lanewise.training.trials import best_precision, best_widths, costs_alone, crowding, measured_costs
 
-ALLOTTED = 0.7
-"""Share of the budget that a plan uses: measurements are short, machines are shared."""
+ALLOTTED = 0.8
+"""Share of the budget that measuring, racing and the refit may use; choosing, scoring and the report follow."""
 
 FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
 """How the processor time is split between the families before anything is known of this table."""
@@ -36,8 +37,14 @@ FIXED = {"lightgbm": 12, "mlp": 24, "linear": 14, "tree": 6}
 SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 """Of a family's time; what is left is for the refit."""
 
-FILLINGS = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+FILLINGS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 """Multiples of the available time for which a plan is tried."""
+
+REFITTED = 0.5
+"""Share of the confirmed candidates that is trained once more: the winner and the default, or an ensemble."""
+
+MANY = 729
+"""Candidates for which the cost of a screen is reckoned per candidate: a power of 3, so that thirds are whole."""
 
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
@@ -71,11 +78,12 @@ def usual_length(rows: int) -> Lengths:
 def make_plan(
     problem: Problem, builder: TeamBuilder, policy: Policy, *, budget: Budget, wishes: Wishes, spent: float = 0.0
 ) -> Plan:
-    """A plan that fits ``budget``; ``spent`` seconds of it are gone already.
+    """A plan that fits ``budget``; ``spent`` seconds of it are gone already, and measuring takes some more.
 
-    The measurements take a fraction of a second, in this process. With a budget in steps nothing is measured.
+    With a budget in steps nothing is measured.
     """
-    seats, builder = builder.seats, replace(builder, seats=None)
+    started = time.monotonic()
+    placed, builder = builder, replace(builder, seats=None)
     rows = min(len(fold.train) for fold in problem.folds)
     field = Field(
         task=problem.task,
@@ -90,15 +98,26 @@ def make_plan(
             problem=problem, policy=policy, field=field, builder=builder, steps=budget.steps, wishes=wishes
         )
     assert budget.seconds is not None
-    available = max(ALLOTTED * budget.seconds - spent, 0.1 * budget.seconds) * builder.workers
+
+    def left() -> float:
+        """Processor seconds that may still be planned with."""
+        assert budget.seconds is not None
+        gone = spent + time.monotonic() - started
+        return max(ALLOTTED * budget.seconds - gone, 0.1 * budget.seconds) * builder.workers
+
+    available = left()
     pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, available / len(problem.folds))
-    available -= (len(problem.folds) + 1) * sum(ranking.values())
     precision = best_precision(pools.get("mlp", []), builder)
     builder = replace(builder, compute=DTYPES[precision])
     widths = {name: width for model in STACKED for name, width in best_widths(pools.get(model, []), builder).items()}
     builder = replace(builder, widths=widths)
-    costs = {model: _with_ranking(measured_costs(model, pool, builder), pool, ranking) for model, pool in pools.items()}
+    crowded = crowding(pools, replace(placed, compute=builder.compute, widths=widths))
+    costs = {
+        model: _with_ranking(measured_costs(model, pool, builder, crowded=crowded), pool, ranking)
+        for model, pool in pools.items()
+    }
     alone = {id: cost for model, pool in pools.items() for id, cost in costs_alone(pool, builder, costs[model]).items()}
+    available = left() - (len(problem.folds) + 1) * sum(ranking.values())
     plan = _filled(
         available,
         lambda share: _fitted(
@@ -114,21 +133,20 @@ def make_plan(
     shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
     solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
     plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
-    return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seats)))
+    return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=placed.seats)))
 
 
 def _filled(available: float, fitted: Callable[[float], Plan]) -> Plan:
-    """The plan that uses the most of ``available`` processor seconds without overrunning it.
+    """The plan that uses the most of ``available`` processor seconds without overrunning it, or the shortest there is.
 
-    ``fitted`` makes a plan for a multiple of what is available. One made for exactly that leaves time over: it counts
-    whole candidates and whole trainings, family by family.
+    ``fitted`` makes a plan for a multiple of what is available. One made for exactly that leaves time over, or needs
+    more: it counts whole candidates and whole trainings, family by family.
     """
-    plan = fitted(1.0)
-    for share in FILLINGS:
-        fuller = fitted(share)
-        if plan.predicted_seconds <= fuller.predicted_seconds <= available / fuller.workers:
-            plan = fuller
-    return plan
+    plans = [fitted(share) for share in FILLINGS]
+    within = [plan for plan in plans if plan.predicted_seconds <= available / plan.workers]
+    if within:
+        return max(within, key=lambda plan: plan.predicted_seconds)
+    return min(plans, key=lambda plan: plan.predicted_seconds)
 
 
 def _fitted(
@@ -157,19 +175,20 @@ def _fitted(
     chosen: list[Candidate] = []
     confirm: dict[str, int] = {}
     shrink = {"rows": 1.0, "rounds": 1.0}
-    screened = _screen_cost(policy)
+    screened, screens = _screen_cost(policy), bool(rungs_of(policy, MANY))
     for model, pool in pools.items():
         if sum(costs[model].values()) * (runs + 1) <= 0.9 * shares[model]:
             confirm[model] = len(pool)
             chosen += pool
             continue
-        affordable = CONFIRM_SHARE * shares[model] / (typical[model] * runs)
+        share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
+        affordable = share * shares[model] / (typical[model] * runs)
         short = float(np.clip(affordable, SHORTEST, 1.0))
         unit = "rows" if model in STACKED else "rounds"
         shrink[unit] = min(shrink[unit], short)
         confirm[model] = int(np.clip(affordable, 1, MOST_CONFIRMED[model]))
         wide = int(SCREEN_SHARE * shares[model] / (typical[model] * screened * short))
-        chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))]
+        chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))] if screens else pool[: confirm[model]]
     screen = any(confirm[model] < sum(c.model == model for c in chosen) for model in pools)
     chosen = _with_default(chosen, pools)
     lengths = replace(
@@ -184,7 +203,7 @@ def _fitted(
     }
     plan = Plan(
         candidates=tuple(chosen),
-        rungs=policy.rungs(len(chosen)) if screen else (),
+        rungs=rungs_of(policy, len(chosen)) if screen else (),
         confirm=confirm,
         folds=folds,
         seeds=seeds,
@@ -224,7 +243,7 @@ def _by_steps(
     share = steps / 2000
     return Plan(
         candidates=tuple(chosen),
-        rungs=policy.rungs(len(chosen)),
+        rungs=rungs_of(policy, len(chosen)),
         confirm={model: min(3, MOST_CONFIRMED[model]) for model in pools},
         folds=len(problem.folds),
         seeds=_seeds(problem, wishes),
@@ -263,25 +282,30 @@ def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:
 
 def _screen_cost(policy: Policy) -> float:
     """Full-length trainings that a screen spends per candidate."""
-    rungs = policy.rungs(1000)
+    rungs = rungs_of(policy, MANY)
     if not rungs:
         return 1.0
-    left, cost, before = 1.0, 0.0, 0.0
-    for rung in rungs:
-        cost += left * (rung - before)
-        left, before = left / 3, rung
+    left, cost, before = MANY, 0.0, 0.0
+    for rung, after in zip(rungs, remaining_of(policy, MANY), strict=True):
+        cost += left / MANY * (rung - before)
+        left, before = after, rung
     return cost
 
 
 def _predicted(plan: Plan, screened: float) -> float:
-    """Wall seconds that the plan should take on its workers."""
+    """Wall seconds that the plan should take on its workers, the refit included."""
     runs = plan.folds * len(plan.seeds)
-    total = 0.0
+    again = REFITTED * len(plan.seeds) * plan.folds / max(plan.folds - 1, 1)
+    default = next(candidate for candidate in plan.candidates if candidate.is_default)
+    total = plan.costs[default.id] * (runs + again) if plan.rungs else 0.0
     for model, count in plan.confirm.items():
-        own = [plan.costs[candidate.id] for candidate in plan.candidates if candidate.model == model]
-        typical = float(np.mean(own)) if own else 0.0
-        screen = sum(own) * screened if plan.rungs else 0.0
-        total += screen + typical * min(count, len(own)) * runs
+        own = np.array([plan.costs[candidate.id] for candidate in plan.candidates if candidate.model == model])
+        if not len(own) or not own.sum():
+            continue
+        # Those that survive are the longer trained and the larger ones: each counts by what it costs.
+        survivor = float((own**2).sum() / own.sum())
+        screen = float(own.sum()) * screened if plan.rungs else 0.0
+        total += screen + survivor * min(count, len(own)) * (runs + again)
     return total / plan.workers
 
 

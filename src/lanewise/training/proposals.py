@@ -1,12 +1,13 @@
 """Which candidates enter a race: the default of every family first, then points that cover its ranges."""
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.lanes.hyper import Hyper
 from lanewise.losses import LOSSES_OF, SMOOTH
@@ -128,7 +129,7 @@ def propose(model: str, count: int, field: Field) -> list[Candidate]:
     Asking for more keeps those that a smaller count would have given, for a family without structures.
     """
     if model not in MODELS:
-        message = f"there is no model {model!r}; there are {', '.join(MODELS)}"
+        message = f"there is no model {model!r}; {suggestion(model, MODELS)}"
         raise UsageError(message)
     makers = {"lightgbm": _boosted, "tree": _single_trees, "mlp": _networks, "linear": _linear}
     found: dict[tuple[object, ...], Candidate] = {}
@@ -305,6 +306,7 @@ def _rule_space(optimizer: str) -> list[Hyper]:
 
 def _points(space: Sequence[Hyper], count: int, field: Field, *key: str | int) -> Iterator[dict[str, Value]]:
     """``count`` settings that cover the space; each ``key`` has a sequence of its own."""
-    seed = int.from_bytes("/".join(map(str, (field.seed, *key))).encode()[-6:], "little")
+    name = "/".join(map(str, (field.seed, *key)))
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "little")
     for point in unit_points(max(count, 0), len(space), sampling=field.sampling, seed=seed):
         yield {hyper.name: hyper.at(float(u)) for hyper, u in zip(space, point, strict=True)}

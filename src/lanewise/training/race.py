@@ -3,9 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
@@ -13,40 +12,21 @@ from lanewise.errors import TrainingError
 from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
-from lanewise.search.policy import Policy, Standing
+from lanewise.search.policy import Decision, Policy, Standing, decision_of
+from lanewise.training.copying import copy_of, hand_over, kinds_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.plan import Plan
 from lanewise.training.side_by_side import SideBySide
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
+from lanewise.training.trace import Fate, Trace
 
-Fate = Literal["running", "pruned", "diverged", "confirmed"]
+Shown = list[Evidence]
+"""What all looks at one team have shown."""
 
 SAVE_EVERY_SECONDS = 5.0
 """Between two checkpoints of a team; it decides what a kill costs, never what comes out."""
-
-
-@dataclass(kw_only=True)
-class Trace:
-    """What was seen of one lane: a point per look at it.
-
-    ``scores`` are of the fold's validation rows, ``train_scores`` of a sample of its training rows; NaN in the screen.
-    ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
-    whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
-    candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
-    ``lost`` says why a lane failed.
-    """
-
-    lane: Lane
-    phase: str
-    fractions: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    train_losses: list[float] = field(default_factory=list)
-    train_scores: list[float] = field(default_factory=list)
-    fate: Fate = "running"
-    events: list[Event] = field(default_factory=list)
-    lost: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +52,20 @@ class Pulse:
     spread: float = float("nan")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Teams that advance through the same ``fractions``; their checkpoints are kept under ``key``.
+
+    ``share`` of the progress of the phase is theirs.
+    """
+
+    phase: str
+    key: str
+    teams: Sequence[Team]
+    fractions: Sequence[float]
+    share: float = 1.0
+
+
 def unwanted(teams: Sequence[Team]) -> None:
     """What happens to the confirmed lanes when nobody wants them as they are."""
     del teams
@@ -81,7 +75,8 @@ def unwanted(teams: Sequence[Team]) -> None:
 class Race:
     """Runs a plan over one problem.
 
-    ``y [N]`` is the target in its own units, ``weight [N]`` or None. ``watch`` is called with a
+    ``y [N]`` is the target in its own units, ``weight [N]`` or None, ``clusters [N]`` label rows that belong together,
+    or None. ``watch`` is called with a
     :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
     that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
     they are let go.
@@ -97,11 +92,16 @@ class Race:
     journal: Journal = field(default_factory=NoJournal)
     save_every: float = field(default_factory=lambda: SAVE_EVERY_SECONDS)
     ended: Callable[[Sequence[Team]], None] = unwanted
+    clusters: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
         self._lock = threading.Lock()
-        self._judge = Judge(metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data)
+        self._judge = Judge(
+            metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data, clusters=self.clusters
+        )
+        self._copies: dict[int, int] = {}
+        self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
@@ -129,7 +129,7 @@ class Race:
         best: dict[str, float] = {}
         words: list[str] = []
         for rung, fraction in enumerate(self.plan.rungs):
-            found = self.stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
+            found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
             evidence = {item.lane.id: item for items in found for item in items}
             self._lose("screen", teams, [lane for lane in left.values() if lane.id not in evidence])
             left = {name: lane for name, lane in left.items() if name in evidence}
@@ -138,17 +138,19 @@ class Race:
             for name, item in evidence.items():
                 best[name] = _better(best.get(name), self._judge.loss(item))
             names = list(left)
-            decision = self.policy.decide(self._standing(rung, names, best, evidence))
+            decision = decision_of(self.policy, self._standing(rung, names, best, evidence, teams))
             words.append(f"after {fraction:.0%} of the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
             self._end("screen", [left[name] for name in names if name not in kept], fate="pruned")
-            left = {name: left[name] for name in names if name in kept}
+            going = {name: left[name] for name in names if name in kept}
+            going |= self._copied(decision, [left[name] for name in names], teams, fraction)
+            left = {lane.id: lane for lane in going.values()}
             for team in teams:
-                team.keep(kept)
+                team.keep(left)
             teams = [team for team in teams if team.lanes]
         for team in teams:
             team.keep(())
-        order = sorted(left, key=lambda name: np.nan_to_num(best[name], nan=np.inf))
+        order = sorted(left, key=lambda name: np.nan_to_num(best.get(name, np.nan), nan=np.inf))
         survivors = self._survivors([self._candidates[left[name].candidate.id] for name in order])
         going = {candidate.id for candidate in survivors}
         for lane in left.values():
@@ -156,18 +158,54 @@ class Race:
             self._end("screen", [lane], fate="confirmed" if goes else "pruned")
         return survivors, words
 
+    def _copied(
+        self, decision: Decision, lanes: Sequence[Lane], teams: Sequence[Team], fraction: float
+    ) -> dict[str, Lane]:
+        """Let copies take the rows of those that give way; the new lanes by the names of the old ones."""
+        found: dict[str, Lane] = {}
+        for copy in decision.copies:
+            source, target = lanes[copy.source], lanes[copy.target]
+            number = self._numbers[target.candidate.id]
+            self._copies[number] = self._copies.get(number, 0) + 1
+            candidate = copy_of(
+                self._candidates[source.candidate.id],
+                fraction=fraction,
+                factor=copy.factor,
+                id=f"{self.plan.candidates[number].id}-copy{self._copies[number]}",
+            )
+            self._candidates[candidate.id], self._numbers[candidate.id] = candidate, number
+            found[target.id] = replace(target, candidate=candidate)
+            hand_over(teams, source.id, target.id, found[target.id], factor=copy.factor)
+        return found
+
     def _standing(
-        self, rung: int, names: Sequence[str], best: Mapping[str, float], evidence: Mapping[str, Evidence]
+        self,
+        rung: int,
+        names: Sequence[str],
+        best: Mapping[str, float],
+        evidence: Mapping[str, Evidence],
+        teams: Sequence[Team],
     ) -> Standing:
         families = list(dict.fromkeys(evidence[name].lane.candidate.model for name in names))
         candidates = [evidence[name].lane.candidate for name in names]
         return Standing(
             rung=rung,
             scores=np.array([best[name] for name in names]),
-            losses=None,
+            losses=self._losses([evidence[name] for name in names]),
             families=np.array([families.index(candidate.model) for candidate in candidates]),
             protected=np.array([candidate.is_default for candidate in candidates]),
+            numbers=np.array([self._numbers[candidate.id] for candidate in candidates]),
+            entrants=len(self.plan.candidates),
+            kinds=kinds_of(names, teams),
         )
+
+    def _losses(self, evidence: Sequence[Evidence]) -> np.ndarray | None:
+        """Losses ``[M, N]`` of the validation rows, for a policy that reads them."""
+        if not self.policy.reads_losses:
+            return None
+        found = [self._judge.unit_losses(item) for item in evidence]
+        known = [losses for losses in found if losses is not None]
+        return np.stack(known) if len(known) == len(found) else None
 
     def _survivors(self, ordered: Sequence[Candidate]) -> list[Candidate]:
         """The best of each family, as many as the plan confirms, and the default."""
@@ -193,7 +231,7 @@ class Race:
         with self._lock:
             self._done = 0.0
         teams = self.builder.form(lanes, "confirm")
-        found = self.stretch("confirm", teams, self.plan.grid, share=1.0)
+        found = self._stretch("confirm", teams, self.plan.grid, share=1.0)
         self._lose("confirm", teams, [])
         self.ended(teams)
         for team in teams:
@@ -219,31 +257,34 @@ class Race:
 
     # -- shared -----------------------------------------------------------------------------------
 
-    def stretch(
-        self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float
-    ) -> list[list[Evidence]]:
-        """Advance all teams through ``fractions``, side by side; evidence per team, in the order of the teams."""
-        lanes = sum(len(team.lanes) for team in teams)
-        unit = share / (len(fractions) * max(lanes, 1))
-        for team in teams:  # in this order, whichever team is looked at first
-            for lane in team.lanes:
-                self._trace(phase, lane)
-        stretches = [
-            Stretch(
-                team=team,
-                fractions=fractions,
-                key=f"{phase}-{fractions[0]:.4f}-{place}",
-                journal=self.journal,
-                save_every=self.save_every,
-                halted=self._threads.halted,
-                abandoned=self._threads.abandoned,
-                train_score=self._judge.train_score,
-            )
-            for place, team in enumerate(teams)
-        ]
-        return self._threads.run([partial(self._run, phase, stretch, unit) for stretch in stretches])
+    def _stretch(self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float) -> list[Shown]:
+        part = Part(phase=phase, key=f"{phase}-{fractions[0]:.4f}", teams=teams, fractions=fractions, share=share)
+        return self.together([part])[0]
 
-    def _run(self, phase: str, stretch: Stretch, unit: float) -> list[Evidence]:
+    def together(self, parts: Sequence[Part]) -> list[list[Shown]]:
+        """Advance the teams of all parts side by side; for each part the evidence of its teams, in their order."""
+        tasks: list[Callable[[], Shown]] = []
+        for part in parts:
+            lanes = sum(len(team.lanes) for team in part.teams)
+            unit = part.share / (len(part.fractions) * max(lanes, 1))
+            for place, team in enumerate(part.teams):
+                for lane in team.lanes:  # in this order, whichever team is looked at first
+                    self._trace(part.phase, lane)
+                stretch = Stretch(
+                    team=team,
+                    fractions=part.fractions,
+                    key=f"{part.key}-{place}",
+                    journal=self.journal,
+                    save_every=self.save_every,
+                    halted=self._threads.halted,
+                    abandoned=self._threads.abandoned,
+                    train_score=self._judge.train_score,
+                )
+                tasks.append(partial(self._run, part.phase, stretch, unit))
+        shown = iter(self._threads.run(tasks))
+        return [[next(shown) for _ in part.teams] for part in parts]
+
+    def _run(self, phase: str, stretch: Stretch, unit: float) -> Shown:
         lanes = {lane.id: lane for lane in stretch.team.lanes}
 
         def seen(look: Look) -> None:

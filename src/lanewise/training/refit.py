@@ -11,7 +11,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.training.calibration import Calibration
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.fitted import Fitted
-from lanewise.training.race import Confirmed, Race
+from lanewise.training.race import Confirmed, Part, Race
 from lanewise.training.team import Evidence
 
 
@@ -36,33 +36,45 @@ def refit(race: Race, chosen: Sequence[Confirmed], *, needed: Collection[str]) -
     by_stop: dict[float, list[Candidate]] = {}
     for item in chosen:
         by_stop.setdefault(item.stop, []).append(item.candidate)
+    lanes = {
+        item.candidate.id: [Lane(candidate=item.candidate, fold=ALL_ROWS, seed=seed) for seed in race.plan.seeds]
+        for item in chosen
+    }
+    parts = [
+        Part(
+            phase="refit",
+            key=f"refit{stop}",
+            teams=race.builder.form([lane for one in candidates for lane in lanes[one.id]], f"refit{stop}"),
+            fractions=(stop,),
+            share=len(candidates) / len(chosen),
+        )
+        for stop, candidates in sorted(by_stop.items())
+    ]
+    evidence = race.together(parts)
+    teams = [team for part in parts for team in part.teams]
+    adjust = {item.candidate.id: item.calibration for item in chosen}
+    looks = {
+        item.lane.id: _calibrated(item, adjust[item.lane.candidate.id])
+        for shown in evidence
+        for items in shown
+        for item in items
+    }
+    lost = {name: why for team in teams for name, why in team.lost().items()}
+    members = {
+        lane.id: replace(team.export(lane.id), calibration=adjust[lane.candidate.id])
+        for team in teams
+        for lane in team.lanes
+        if lane.id in looks
+    }
     result: dict[str, Refitted] = {}
-    for stop, candidates in sorted(by_stop.items()):
-        lanes = [
-            Lane(candidate=candidate, fold=ALL_ROWS, seed=seed) for candidate in candidates for seed in race.plan.seeds
-        ]
-        teams = race.builder.form(lanes, f"refit{stop}")
-        evidence = race.stretch(f"refit{stop}", teams, (stop,), share=len(candidates) / len(chosen))
-        adjust = {item.candidate.id: item.calibration for item in chosen}
-        looks = {
-            item.lane.id: _calibrated(item, adjust[item.lane.candidate.id]) for items in evidence for item in items
-        }
-        lost = {name: why for team in teams for name, why in team.lost().items()}
-        members = {
-            lane.id: replace(team.export(lane.id), calibration=adjust[lane.candidate.id])
-            for team in teams
-            for lane in team.lanes
-            if lane.id in looks
-        }
-        for candidate in candidates:
-            own = [lane for lane in lanes if lane.candidate.id == candidate.id]
-            try:
-                result[candidate.id] = _refitted(candidate, own, members, looks, lost)
-            except TrainingError:
-                if candidate.id in needed:
-                    raise
-        for team in teams:
-            team.keep(())
+    for item in chosen:
+        try:
+            result[item.candidate.id] = _refitted(item.candidate, lanes[item.candidate.id], members, looks, lost)
+        except TrainingError:
+            if item.candidate.id in needed:
+                raise
+    for team in teams:
+        team.keep(())
     return result
 
 

@@ -52,9 +52,9 @@ class RemoteTeam(Team):
         build: Callable[[Sequence[Lane], TrainingData], Team],
         stop: Callable[[], bool],
         pool: TeamPool,
-        shared: str,
+        shared: str | None,
     ) -> None:
-        """``data`` are those that the workers know as ``shared``, as these lanes read them.
+        """``data`` are those that the workers know as ``shared`` (None: from their start), as these lanes read them.
 
         ``build`` makes the same team in this process, to change or read its state between stretches.
         """
@@ -70,6 +70,8 @@ class RemoteTeam(Team):
         self._process: WorkerProcess | None = None
         self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._fraction = 0.0
+        # The team in this process, and the state that it has.
+        self._shown: tuple[object, Team] | None = None
         # What was asked and answered after the state was fetched: a replay asks it again.
         self._since: list[Header] = []
         self._changed = False
@@ -140,7 +142,7 @@ class RemoteTeam(Team):
         left = tuple(lane for lane in self.lanes if lane.id in lanes)
         if not left:
             self._leave()
-            self._kept = None
+            self._kept = self._shown = None
         elif len(left) < len(self.lanes):
             self.state()
             self._leave()
@@ -151,7 +153,9 @@ class RemoteTeam(Team):
 
     def export(self, lane: str) -> Fitted:
         self.state()
-        return self._local().export(lane)
+        if self._shown is None or self._shown[0] is not self._kept:
+            self._shown = self._kept, self._local()
+        return self._shown[1].export(lane)
 
     def settle(self) -> None:
         if self._process is not None:
@@ -193,7 +197,7 @@ class RemoteTeam(Team):
         self._process = self._pool.borrow()
         process = self._process
         process.ensure_started()
-        if self._shared not in process.known:
+        if self._shared is not None and self._shared not in process.known:
             self._checked({"op": "data", "folder": self._shared})
             process.known = {self._shared}
         tensors, state = ({}, None) if self._kept is None else self._kept

@@ -1,6 +1,6 @@
 """A stack: gradient-trained lanes of one structure and batch size, and the loop that trains them."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +16,7 @@ from lanewise.models.base import Inputs, Weights
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
+from lanewise.training.copying import Held
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
@@ -125,11 +126,14 @@ class Stack(Team):
     def _watch_over(self, taken: int, *, look: bool) -> None:
         """After ``taken`` steps: repeat the repairs that candidates came with, find new ones, keep a snapshot."""
         for row, event in self._due.get(taken, ()):
+            if not event.rewinds:
+                self.guard.change_rate(row, self.optimizer, factor=event.rate_factor)
+                continue
             self._loss_sum[row] = 0.0
             self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
         if look or taken % CHECK_EVERY == 0:
             # A repair still to come puts its lane right, as it did when it was first made.
-            excused = {row for due, own in self._due.items() if due > taken for row, _ in own}
+            excused = {row for due, own in self._due.items() if due > taken for row, event in own if event.rewinds}
             self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average, excused=excused)
         if taken % self._snapshot_every == 0:
             fixed = {
@@ -206,8 +210,42 @@ class Stack(Team):
         ]
         return torch.where(torch.tensor(averaged)[:, None], self.average, values)
 
+    def kind(self, lane: str) -> Hashable:
+        if self.subject.structure is None:
+            return lane
+        return self.subject.structure, self.lanes[self._row(lane)].candidate.optimizer, self.batch_size, self.length
+
+    def held(self, lane: str) -> Held:
+        row = self._row(lane)
+        snapshot, known = self.guard.held(row)
+        tensors = {"values": self.buffer.rows[row].clone(), "average": self.average[row].clone()}
+        tensors |= {f"optimizer/{name}": tensor[row].clone() for name, tensor in self.optimizer.state().items()}
+        tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
+        return Held(tensors=tensors, rest=known)
+
+    def take_over(self, lane: str, new: Lane, held: Held, *, factor: float) -> None:
+        row = self._row(lane)
+        self.roster = Roster((*self.lanes[:row], new, *self.lanes[row + 1 :]))
+        self.lanes = self.roster.lanes
+        self.model = self.subject.model(self.lanes)
+        self.buffer.rows[row] = held.tensors["values"]
+        self.buffer.refresh()
+        self.average[row] = held.tensors["average"]
+        self._loss_sum[row] = 0.0
+        self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
+        state, own = self.optimizer.state(), _part(held.tensors, "optimizer/")
+        for name, tensor in state.items():
+            tensor[row] = own.get(name, 0.0)  # the state of a rule that the source's stack does not have
+        self.optimizer.restore(state)
+        self.guard.take_over(row, _part(held.tensors, "snapshot/"), held.rest)
+        self.guard.change_rate(row, self.optimizer, factor=factor)
+        self._group()
+
+    def _row(self, lane: str) -> int:
+        return next(row for row, own in enumerate(self.lanes) if own.id == lane)
+
     def export(self, lane: str) -> Fitted:
-        row = next(row for row, own in enumerate(self.lanes) if own.id == lane)
+        row = self._row(lane)
         data = self.data.folds[self.lanes[row].fold]
         views = self.model.layout.all_views(self._judged()[row][None])
         return Fitted(

@@ -1,7 +1,7 @@
 """What the lanes of a stack are: the model, the loss, and how they are judged. The contract is documented here only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import final
 
 import numpy as np
@@ -20,6 +20,9 @@ class Subject(ABC):
 
     loss: str | Loss
     """The loss of every lane: one of Lanewise's by name, or ``(outputs [L, B, ...], targets, smoothing) -> [L, B]``."""
+
+    structure: Hashable = None
+    """Equal for subjects whose lanes can go on from each other's weights; None where none can."""
 
     @abstractmethod
     def model(self, lanes: Sequence[Lane]) -> StackedModel:

@@ -3,6 +3,8 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -12,7 +14,7 @@ from lanewise.errors import TrainingError
 from lanewise.training.data import TrainingData
 from lanewise.training.shared_data import read_data, write_data
 from lanewise.training.worker_loop import FOLDER_PREFIX
-from lanewise.training.worker_process import WorkerProcess
+from lanewise.training.worker_process import Child, WorkerProcess
 
 MODULE = "lanewise.training.team_worker"
 
@@ -30,10 +32,13 @@ class TeamPool:
     """``workers`` processes, each lent to one team at a time; their private folder lies in ``folder``.
 
     A team is a function of its lanes, the data and its state, so any worker may go on with it. Raises
-    ``TrainingError`` where the folder cannot be made or the data not be written.
+    ``TrainingError`` where the folder cannot be made or the data not be written. ``launch`` starts a process, which is
+    given the folder; None: one of :mod:`lanewise.training.team_worker`.
     """
 
-    def __init__(self, *, workers: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, *, workers: int, folder: Path | None = None, launch: Callable[[Path], Child] | None = None
+    ) -> None:
         self._shared = 0
         self.workers = workers
         try:
@@ -44,7 +49,13 @@ class TeamPool:
         greeting = {"op": "start"}
         self._processes = [
             WorkerProcess(
-                index, self.folder, greeting, module=MODULE, what="the lanes' worker", environment=ENVIRONMENT
+                index,
+                self.folder,
+                greeting,
+                module=MODULE,
+                what="the lanes' worker",
+                environment=ENVIRONMENT,
+                launch=None if launch is None else partial(launch, self.folder),
             )
             for index in range(workers)
         ]

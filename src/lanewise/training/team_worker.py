@@ -19,6 +19,7 @@ close
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -43,11 +44,22 @@ class _SliceIsOver(Exception):  # not an error: it ends a slice between two step
 
 
 class Worker:
-    """The team of this process and the answers to requests about it."""
+    """The team of this process and the answers to requests about it.
 
-    def __init__(self, folder: Path) -> None:
+    ``build`` makes a team of lanes over ``data``, where this process knows both from its start; None: a
+    :class:`TeamBuilder` does, as the request says.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        data: TrainingData | None = None,
+        build: Callable[[Sequence[Lane], TrainingData], Team] | None = None,
+    ) -> None:
         self._folder = folder
-        self._data: TrainingData | None = None
+        self._data = data
+        self._build = build
         self._team: Team | None = None
 
     def answer(self, header: Header, arrays: Arrays) -> Answer:
@@ -74,24 +86,28 @@ class Worker:
 
     def _open(self, header: Header, arrays: Arrays) -> Answer:
         assert self._data is not None
-        builder = TeamBuilder(
-            data=self._data,
-            lengths=Lengths(**header["lengths"]),
-            workers=1,
-            stop=never,
-            dtype=DTYPES[header["dtype"]],
-            compute=None if header["compute"] is None else DTYPES[header["compute"]],
-        )
+        build = self._build or self._builder(self._data, header).team
         candidates = {item["id"]: candidate_of(item) for item in header["candidates"]}
         lanes = [Lane(candidate=candidates[name], fold=fold, seed=seed) for name, fold, seed in header["lanes"]]
         data = replace(narrowed(self._data, header["kept"], arrays), shows=header["shows"])
-        team = builder.team(lanes, data)
+        team = build(lanes, data)
         team.keep(header["left"])
         if header["state"] is not None:
             state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
             team.restore({name: torch.from_numpy(array) for name, array in state.items()}, header["state"])
         self._team = team
         return {"fraction": team.fraction}, {}
+
+    @staticmethod
+    def _builder(data: TrainingData, header: Header) -> TeamBuilder:
+        return TeamBuilder(
+            data=data,
+            lengths=Lengths(**header["lengths"]),
+            workers=1,
+            stop=never,
+            dtype=DTYPES[header["dtype"]],
+            compute=None if header["compute"] is None else DTYPES[header["compute"]],
+        )
 
     def _advance(self, header: Header, _: Arrays) -> Answer:
         until = time.monotonic() + header["seconds"]

@@ -26,7 +26,7 @@ from typing import final
 import numpy as np
 
 from lanewise.errors import TrainingError, UsageError
-from lanewise.models.saved_trees import SavedTrees, digest_of
+from lanewise.models.saved_trees import SavedTrees
 from lanewise.models.trees import TreeSpec
 from lanewise.task import Task
 from lanewise.training.data import Kept
@@ -193,8 +193,11 @@ class TreePool:
         return SavedTrees(kind=header["kind"], text=arrays["text"].tobytes().decode(), meta=header["meta"])
 
     def digest(self, lane: str) -> str:
-        """SHA-256 of the lane's text: equal digests, equal trees."""
-        return digest_of(self.export(lane).text)
+        """SHA-256 of what the lane predicts for its own training rows, to the last bit, as it stands.
+
+        The text of large boosters takes longer to write than a round takes to train.
+        """
+        return str(self._ask(self._trained(lane, None), {"op": "digest"})[0]["digest"])
 
     def drop(self, lane: str) -> None:
         """Forget a lane and free what it held; the name may be used again."""

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from typing import Any, final
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch import Tensor
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane
-from lanewise.models.saved_trees import digest_of
 from lanewise.models.trees import TreeSpec, tree_spec
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
@@ -144,7 +142,7 @@ class TreeTeam(Team):
             raise TrainingError(message)
 
     def _digest(self, lane: Lane) -> str:
-        return digest_of(self.pool.export(self._name(lane), rounds=self._rounds(lane, self._fraction)).text)
+        return self.pool.digest(self._name(lane))
 
     def evidence(self) -> list[Evidence]:
         return [
@@ -183,8 +181,7 @@ class TreeTeam(Team):
         if not self._advancing:
             for lane in self.lanes:
                 if self._grown[lane.id] and lane.id not in self._lost and lane.id not in self._digests:
-                    with suppress(TrainingError):  # nothing was split, so there is no text to compare
-                        self._digests[lane.id] = self._digest(lane)
+                    self._digests[lane.id] = self._digest(lane)
         tensors = {f"valid/{name}": torch.from_numpy(valid) for name, valid in self._predictions.items()}
         return tensors, {"fraction": self._fraction, "lost": self._lost, "digests": self._digests}
 

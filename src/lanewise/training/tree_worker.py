@@ -13,6 +13,7 @@ open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold n
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
 predict    lane, rounds; rows                      predictions
 train      lane; places                            predictions of the training rows, or of some
+digest     lane                                    digest of the predictions of all training rows
 export     lane, rounds                            kind, meta; text
 drop       lane                                    whether its fold is gone too
 ========== ======================================= =========================================
@@ -20,6 +21,7 @@ drop       lane                                    whether its fold is gone too
 A request that fails is answered with ``error``, one line (``worker_loop``).
 """
 
+import hashlib
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -47,6 +49,7 @@ class Worker:
             "advance": self._advance,
             "predict": self._predict,
             "train": self._train,
+            "digest": self._digest,
             "export": self._export,
             "drop": self._drop,
         }
@@ -80,6 +83,10 @@ class Worker:
 
     def _train(self, header: Header, arrays: Arrays) -> Answer:
         return {}, {"predictions": self._lane(header).train_predictions(arrays.get("places"))}
+
+    def _digest(self, header: Header, _: Arrays) -> Answer:
+        predictions = self._lane(header).train_predictions()
+        return {"digest": hashlib.sha256(np.ascontiguousarray(predictions).tobytes()).hexdigest()}, {}
 
     def _export(self, header: Header, _: Arrays) -> Answer:
         saved = self._lane(header).saved(header["rounds"])

@@ -1,8 +1,11 @@
 """Short trials that tell the plan what lanes cost here, in which format and in stacks of which width."""
 
+import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -17,21 +20,29 @@ from lanewise.training.team import Team
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.tree_team import race_spec
 
+T = TypeVar("T")
+
 CLEARLY_FASTER = 1.1
 """How much less a step must cost per lane before another stack width than the usual one is taken."""
 
 TRIAL_STEPS = 6
 TRIAL_ROUNDS = 5
 TRIAL_ITERATIONS = 3
+TRIALS = 3
+
+SPIN_SECONDS = 0.03
+"""How long a loop of nothing shows which share of a core this process gets."""
 
 
 def costs_alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of one full-length training of each candidate, trained alone in float32: a plain loop's cost.
+    """Processor seconds of one full-length training of each candidate, alone in float32: a plain loop's cost.
 
-    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost.
+    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost. Their ``costs``
+    are seconds of the clock, of which a busy machine spends a part on others.
     """
     plain = replace(builder, compute=None)
     timed: dict[tuple[object, ...], float] = {}
+    clock, processor = 0.0, 0.0
     for candidate in pool:
         lane = Lane(candidate=candidate, fold=0, seed=0)
         if candidate.model not in STACKED or candidate.optimizer == SOLVER:
@@ -39,10 +50,21 @@ def costs_alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[
         key = builder.key(lane)
         if key not in timed:
             team = plain.form([lane], "trial")[0]
-            timed[key] = _trial(team, TRIAL_STEPS) * team.length
+            passed, spent = _timed(team, TRIAL_STEPS)
+            timed[key] = spent * team.length
+            clock, processor = clock + passed, processor + spent
+    share = min(1.0, processor / clock) if clock else _share_of_a_core()
     lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
     keys = {id: builder.key(lane) for id, lane in lanes.items() if lane.candidate.model in STACKED}
-    return {id: timed.get(keys.get(id, ()), costs[id]) for id in lanes}
+    return {id: timed.get(keys.get(id, ()), share * costs[id]) for id in lanes}
+
+
+def _share_of_a_core() -> float:
+    """Which share of a core this thread gets now: 1 on a machine that is free."""
+    started, used = time.perf_counter(), time.thread_time()
+    while time.perf_counter() - started < SPIN_SECONDS:
+        pass
+    return min(1.0, (time.thread_time() - used) / (time.perf_counter() - started))
 
 
 def best_precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:
@@ -95,17 +117,55 @@ def _many(candidates: Sequence[Candidate], count: int, builder: TeamBuilder) -> 
 
 def _trial(team: Team, units: int) -> float:
     """Seconds of one unit of a team's length, for all its lanes, after two units to warm up."""
+    return _timed(team, units)[0]
+
+
+def _timed(team: Team, units: int) -> tuple[float, float]:
+    """Seconds of one unit as :func:`_trial` has them, by the clock and of processor time of this thread."""
     at = round(team.fraction * team.length)
     team.advance((at + 2) / team.length)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.thread_time()
     team.advance((at + 2 + units) / team.length)
-    return (time.perf_counter() - started) / units
+    return (time.perf_counter() - started) / units, (time.thread_time() - used) / units
 
 
-def measured_costs(model: str, pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
-    """Processor seconds of one full-length lane of each candidate, from short trials under its real load."""
+def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> float:
+    """How many times as long a step of a stack takes while all workers are at one, at least 1.
+
+    Cores share memory, caches and, where two are one core twice, everything.
+    """
+    pool = max((pools.get(model, ()) for model in STACKED), key=len)
+    stacked = [one for one in pool if one.optimizer != SOLVER and not rule(one.optimizer).full_batch]
+    if builder.workers < 2 or not stacked:
+        return 1.0
+    first = builder.key(Lane(candidate=stacked[0], fold=0, seed=0))
+    alike = [one for one in stacked if builder.key(Lane(candidate=one, fold=0, seed=0)) == first]
+    width = builder.width(Lane(candidate=alike[0], fold=0, seed=0))
+    teams = builder.form(_many(alike, width * builder.workers, builder), "trial")[: builder.workers]
+    alone = statistics.median(_trial(teams[0], TRIAL_STEPS) for _ in range(TRIALS))
+    together = statistics.median(
+        seconds for _ in range(TRIALS) for seconds in _at_once(teams, lambda team: _trial(team, TRIAL_STEPS))
+    )
+    for team in teams:
+        team.settle()
+        team.keep(())
+    return max(1.0, together / alone)
+
+
+def _at_once(teams: Sequence[Team], work: Callable[[Team], T]) -> list[T]:
+    with ThreadPoolExecutor(len(teams)) as threads:
+        return list(threads.map(work, teams))
+
+
+def measured_costs(
+    model: str, pool: Sequence[Candidate], builder: TeamBuilder, *, crowded: float = 1.0
+) -> dict[str, float]:
+    """Processor seconds of one full-length lane of each candidate, from short trials under its real load.
+
+    ``crowded`` is what :func:`crowding` found for stacks; trees are measured with all workers at work.
+    """
     if model in STACKED:
-        return _measured_stacks(pool, builder)
+        return {id: crowded * cost for id, cost in _measured_stacks(pool, builder).items()}
     return _measured_trees(pool, builder)
 
 
@@ -132,12 +192,24 @@ def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str
         spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
         return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
 
-    team = builder.form([Lane(candidate=first, fold=0, seed=0)], "trial")[0]
-    length = race_spec(team.lanes[0], 1.0).full_length
-    team.advance(1 / length)
-    started = time.perf_counter()
+    # One on each worker: alone it would have the memory and the caches for itself.
+    lanes = [Lane(candidate=first, fold=0, seed=seed) for seed in range(builder.workers)]
+    teams = builder.form(lanes, "trial")
+    length = race_spec(lanes[0], 1.0).full_length
     trial = min(length, 1 + TRIAL_ROUNDS)
-    team.advance(trial / length)
-    spent = (time.perf_counter() - started) / max(trial - 1, 1) * length
-    team.keep(())
-    return {candidate.id: spent * work(candidate) / work(first) for candidate in pool}
+
+    def seconds(team: Team) -> tuple[float, float]:
+        """Of the first round, with all that comes before it, and of each that follows."""
+        started = time.perf_counter()
+        team.advance(1 / length)
+        first, started = time.perf_counter() - started, time.perf_counter()
+        team.advance(trial / length)
+        return first, (time.perf_counter() - started) / max(trial - 1, 1)
+
+    begun, each = map(statistics.fmean, zip(*_at_once(teams, seconds), strict=True))
+    for team in teams:
+        team.keep(())
+    if length == 1:
+        return {candidate.id: begun * work(candidate) / work(first) for candidate in pool}
+    before = max(begun - each, 0.0)  # sorting the cells of a fold into bins
+    return {candidate.id: before + each * length * work(candidate) / work(first) for candidate in pool}

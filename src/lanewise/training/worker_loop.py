@@ -20,17 +20,22 @@ Answer = tuple[dict[str, Any], Arrays]
 
 
 def serve(
-    answer: Callable[[Header, Arrays], Answer], folder: Path, *, prepare: Callable[[], object] = lambda: None
+    answer: Callable[[Header, Arrays], Answer],
+    folder: Path,
+    *,
+    prepare: Callable[[], object] = lambda: None,
+    streams: tuple[BinaryIO, BinaryIO] | None = None,
 ) -> NoReturn:
-    """Answer requests over the standard streams until the parent is gone; ``prepare`` runs before the first.
+    """Answer requests until the parent is gone; ``prepare`` runs before the first.
 
-    A request that fails is answered with ``error``, one line.
+    ``streams`` are those of requests and answers; None: the standard ones. A request that fails is answered with
+    ``error``, one line.
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # to a whole group: the parent's business; it ends us
         signal.signal(number, signal.SIG_IGN)
-    answers = _take_over_stdout()
+    asked, answers = streams or (sys.stdin.buffer, _take_over_stdout())
     requests: SimpleQueue[tuple[Header, Arrays]] = SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, folder), daemon=True).start()
+    threading.Thread(target=_listen, args=(asked, requests, folder), daemon=True).start()
     threading.Thread(target=_watch_parent, args=(os.getppid(), folder), daemon=True).start()
     prepare()
     while True:

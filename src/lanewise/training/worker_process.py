@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, final
+from typing import IO, Protocol, final
 
 from lanewise.errors import TrainingError
 from lanewise.training.frames import Arrays, FrameError, Header, read_frame, write_frame
@@ -20,9 +20,25 @@ class WorkerDiedError(Exception):
     """The process ended before it answered; the message says how."""
 
 
+class Child(Protocol):
+    """A process that was started, as ``subprocess.Popen`` shows it."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
 @final
 class WorkerProcess:
-    """A worker process: ``python -m MODULE FOLDER``, whose first request is ``greeting``.
+    """A worker process, whose first request is ``greeting``.
+
+    ``launch`` starts it; None: ``python -m MODULE FOLDER``.
 
     Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
     running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors, in
@@ -38,6 +54,7 @@ class WorkerProcess:
         module: str,
         what: str,
         environment: Mapping[str, str] | None = None,
+        launch: Callable[[], Child] | None = None,
     ) -> None:
         self.index = index
         self.lock = threading.Lock()
@@ -49,7 +66,8 @@ class WorkerProcess:
         self._what = what
         self._environment = dict(environment or {})
         self._greeted = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch or self._started
+        self._process: Child | None = None
         # Starting and stopping exclude each other, so that none is started after the end.
         self._life = threading.Lock()
         self._stopped = False
@@ -69,18 +87,21 @@ class WorkerProcess:
             if self._stopped:
                 message = f"{self._what} was ended while a lane still waited for one"
                 raise TrainingError(message)
-            with self._log.open("wb") as log:
-                self._process = subprocess.Popen(
-                    # -P: a file called numpy.py in the user's folder must not be imported.
-                    [sys.executable, "-P", "-m", self._module, str(self._folder)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    env={**os.environ, "PYTHONWARNINGS": "ignore", **self._environment},
-                )
+            self._process = self._launch()
         self.starts += 1
         self.known = set()
         self._greeted = False
+
+    def _started(self) -> Child:
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                # -P: a file called numpy.py in the user's folder must not be imported.
+                [sys.executable, "-P", "-m", self._module, str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONWARNINGS": "ignore", **self._environment},
+            )
 
     def ensure_started(self) -> None:
         """A running process that has answered the greeting."""

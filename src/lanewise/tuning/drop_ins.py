@@ -37,8 +37,8 @@ A rule that draws noise samples rather than trains, and its draws in a loop of t
 
 
 def steady_rate(candidate: Candidate) -> float:
-    """The learning rate that the candidate ended with: lower than stated if it had diverged and was slowed down."""
-    return candidate.number("lr") * math.prod(event.rate_factor for event in candidate.events)
+    """The learning rate of the candidate, schedule apart: lower than stated if it had diverged and was slowed down."""
+    return candidate.number("lr") * math.prod(event.rate_factor for event in candidate.events if event.rewinds)
 
 
 def drop_in(candidate: Candidate, params: ParamsT) -> DropIn:

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.search.halving import Halving
-from lanewise.search.never import NeverPrune
-from lanewise.search.policy import Policy
+from lanewise.search.policy import Policy, remaining_of, rungs_of
+from lanewise.search.registry import policy_name
 from lanewise.training.module_teams import ModuleTeams, batch_of
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.side_by_side import threads_per_product
-
-POLICIES: dict[str, Policy] = {"never": NeverPrune(), "halving": Halving()}
 
 SHORTEST = 20
 """Steps below which a training says nothing."""
@@ -32,7 +29,7 @@ class Wanted:
     """What a race is to do, and what it may cost: ``steps`` of each training or ``seconds`` for all."""
 
     candidates: tuple[Candidate, ...]
-    policy: str
+    policy: Policy
     seeds: tuple[int, ...]
     workers: int
     steps: int | None = None
@@ -45,9 +42,9 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     ``steps`` are those of the default; candidates of another batch size see as many rows. Raises ``UsageError`` where
     the budget is too small.
     """
-    policy = POLICIES[wanted.policy]
-    rungs = policy.rungs(len(wanted.candidates))
-    survivors = policy.survivors if isinstance(policy, Halving) and rungs else len(wanted.candidates)
+    rungs = rungs_of(wanted.policy, len(wanted.candidates))
+    left = remaining_of(wanted.policy, len(wanted.candidates))
+    confirmed = left[-1] if left else len(wanted.candidates)
     batch = batch_of(wanted.candidates[0])
     words = [f"batch size {size}: {way.words}" for size, way in teams.ways.items()]
     if wanted.steps is not None:
@@ -57,7 +54,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         rows, predicted = wanted.steps * batch, 0.0
     else:
         assert wanted.seconds is not None
-        per_row, fixed = _measured(wanted, teams, _stretches(len(wanted.candidates), rungs, survivors, wanted.seeds))
+        per_row, fixed = _measured(wanted, teams, _stretches(len(wanted.candidates), rungs, left, wanted.seeds))
         rows = int((ALLOTTED * wanted.seconds - fixed) / per_row)
         predicted = per_row * rows + fixed
         if rows < SHORTEST * batch:
@@ -71,11 +68,11 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         words.append(f"measured: {1e3 * per_row * batch:.3g} ms for a step of everybody")
     made = Lengths(rows_seen=rows)
     steps = made.steps(batch)
-    words.insert(0, f"{len(wanted.candidates)} candidates, {steps} steps each, policy {wanted.policy}")
+    words.insert(0, f"{len(wanted.candidates)} candidates, {steps} steps each, policy {policy_name(wanted.policy)}")
     return Plan(
         candidates=wanted.candidates,
         rungs=rungs,
-        confirm={wanted.candidates[0].model: survivors},
+        confirm={wanted.candidates[0].model: confirmed},
         folds=1,
         seeds=wanted.seeds,
         lengths=made,
@@ -90,16 +87,17 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
 
 
 def _stretches(
-    candidates: int, rungs: Sequence[float], survivors: int, seeds: Sequence[int]
+    candidates: int, rungs: Sequence[float], left: Sequence[int], seeds: Sequence[int]
 ) -> list[tuple[int, float]]:
-    """How many lanes train over which share of the full length, one stretch after another."""
+    """How many lanes train over which share of the full length, one stretch after another.
+
+    ``left`` go on after each rung, and the default.
+    """
     found, alive, before = [], candidates, 0.0
-    for rung in rungs:
+    for rung, after in zip(rungs, left, strict=True):
         found.append((alive, rung - before))
-        before = rung
-        alive = max(survivors, math.ceil(alive / Halving().eta))
-    confirmed = min(candidates, survivors + 1) if rungs else candidates
-    return [*found, (confirmed * len(seeds), 1.0)]
+        before, alive = rung, min(candidates, after + 1)
+    return [*found, (alive * len(seeds), 1.0)]
 
 
 def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:

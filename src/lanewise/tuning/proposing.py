@@ -1,28 +1,36 @@
 """The candidates of a tuning race: those that the user lists, or points of a space."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate, Value
-from lanewise.lanes.hyper import Hyper
+from lanewise.models.blueprint import first_line
 from lanewise.optim.registry import RULES
 from lanewise.optim.schedules import SCHEDULES
 from lanewise.search.sampling import Sampling, unit_points
-from lanewise.tuning.drop_ins import RACED
+from lanewise.tuning.names import LOOP, UNSTATED, known_rule, known_setting
+from lanewise.tuning.space import Dimension, Only, dimension, for_optimizer, holding
 
 OPTIMIZERS = ("adamw", "nesterov", "adam", "sgd")
 """The optimizers that race where the user names none; the default of the first is the default of the race."""
 
-LOOP = ("batch_size", "schedule", "warmup", "clip_norm")
-"""Settings of the loop rather than of a rule."""
+USUAL_COUNT = 16
+"""Candidates that are drawn where the user does not say how many."""
 
-LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size")
-PAIR = 2
+LARGEST_GRID = 1000
+"""Points beyond which a grid is raced only if the user says that so many are meant."""
+
+TRIES = 50
+"""Points that are looked at for each one wanted, before a space counts as exhausted."""
 
 STATED_SCHEDULES = tuple(name for name in SCHEDULES if name != "plateau")
 """Schedules that are a function of the step."""
+
+Where = Callable[[Mapping[str, Value]], bool]
 
 
 def listed(candidates: Sequence[Mapping[str, Any]], *, model: str, batch_size: int) -> list[Candidate]:
@@ -38,74 +46,140 @@ def listed(candidates: Sequence[Mapping[str, Any]], *, model: str, batch_size: i
 
 def drawn(
     space: Mapping[str, Any],
-    count: int,
+    count: int | None,
     *,
     model: str,
     batch_size: int,
     seed: int,
     sampling: Sampling = "sobol",
+    where: Where | None = None,
 ) -> list[Candidate]:
-    """``count`` candidates of a space: the default of each optimizer, then points that cover the ranges.
+    """``count`` candidates of a space, each once: the default of each optimizer, then points of its ranges.
 
-    A range is ``(low, high)``, choices are a list, anything else is fixed. What ``space`` does not name is varied
-    over the ranges that the rule declares.
+    ``sobol`` and ``random`` points vary what ``space`` does not name over the ranges that the rule declares. A ``grid``
+    has every combination of what ``space`` names and leaves the rest at its default. ``where`` says of settings
+    whether they may be raced; a default that may not makes way for the first point that may.
 
-    Raises ``UsageError``: as :func:`listed`, and a range that is none.
+    Raises ``UsageError``: as :func:`listed`; a range that is none; fewer candidates than optimizers or than points of
+    the grid; a ``where`` that fails or lets nothing through.
     """
-    chosen = space.get("optimizer", OPTIMIZERS)
-    names = [chosen] if isinstance(chosen, str) else list(chosen)
+    chosen = space.get("optimizer", OPTIMIZERS[:count] if count else OPTIMIZERS)
+    names = [chosen] if isinstance(chosen, str) else list(dict.fromkeys(chosen))
     own = {name: value for name, value in space.items() if name != "optimizer"}
     for name in names:
-        _known_rule(name)
+        known_rule(name)
     offered = {hyper.name for name in names for hyper in RULES[name].hypers} | set(LOOP)
-    for name in own:
-        _known_setting(name, offered)
-    streams = [_points(name, own, -(-count // len(names)), seed, sampling) for name in names]
-    settings = [one for together in zip(*streams, strict=True) for one in together][:count]
-    return [_candidate(place, one, model, batch_size) for place, one in enumerate(settings)]
-
-
-def _points(
-    optimizer: str, own: Mapping[str, Any], count: int, seed: int, sampling: Sampling
-) -> Iterator[dict[str, Value]]:
-    hypers = {hyper.name: hyper for hyper in RULES[optimizer].hypers}
-    varied = {
-        hyper.name: hyper
-        for hyper in hypers.values()
-        if hyper.low is not None and (hyper.name != "weight_decay" or RULES[optimizer].decay == "decoupled")
-    }
-    fixed: dict[str, Value] = {"optimizer": optimizer}
-    for name, value in own.items():
-        if name not in hypers and name not in LOOP:
-            continue  # a setting of another optimizer
-        varied.pop(name, None)
-        if isinstance(value, tuple | list):
-            varied[name] = _range(name, value)
-        else:
-            fixed[name] = value
-    yield fixed | {name: hyper.default for name, hyper in varied.items()}
-    key = int.from_bytes(f"{seed}/{optimizer}".encode()[-6:], "little")
-    for point in unit_points(count - 1, len(varied), sampling=sampling, seed=key):
-        yield fixed | {name: hyper.at(float(u)) for (name, hyper), u in zip(varied.items(), point, strict=True)}
-
-
-def _range(name: str, given: Sequence[Any]) -> Hyper:
-    if isinstance(given, list):
-        if not given:
-            message = f"space[{name!r}] is an empty list; list what may be chosen"
-            raise UsageError(message)
-        return Hyper(name=name, default=given[0], scale="choice", choices=tuple(given))
-    numbers = [value for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
-    log = name in LOGARITHMIC
-    if len(given) != PAIR or len(numbers) != PAIR or not numbers[0] < numbers[1] or (log and numbers[0] <= 0):
-        above = " above zero" if log else ""
-        message = f"space[{name!r}] must be a range (low, high){above} or a list of choices, got {given!r}"
+    for name, given in own.items():
+        known_setting(name, offered)
+        for other in given.conditions if isinstance(given, Only) else ():
+            known_setting(other, {"optimizer", *offered})
+    if not names or (count is not None and count < len(names)):
+        message = (
+            f"{len(names)} optimizers take part, each with its default, and candidates is {count}; "
+            "give at least one of the optimizers, and as many candidates"
+        )
         raise UsageError(message)
-    low, high = numbers
-    middle = (low * high) ** 0.5 if log else (low + high) / 2
-    if name == "batch_size":
-        return Hyper(name=name, default=round(middle), low=low, high=high, scale="log_integer")
-    return Hyper(name=name, default=middle, low=low, high=high, scale="log" if log else "linear")
+    fields = [_Field(name, own, batch_size, grid=sampling == "grid") for name in names]
+    if sampling == "grid":
+        _check_size(sum(field.size for field in fields), own, count)
+        wanted = [field.size + 1 for field in fields]
+    else:
+        total = count or USUAL_COUNT
+        wanted = [-(-(total - place) // len(names)) for place in range(len(names))]
+    streams = [field.points(most, seed, sampling, where) for field, most in zip(fields, wanted, strict=True)]
+    together = [one for row in itertools.zip_longest(*streams) for one in row if one is not None]
+    return [_candidate(place, one, model, batch_size) for place, one in enumerate(together)]
+
+
+class _Field:
+    """The space of one optimizer."""
+
+    def __init__(self, optimizer: str, own: Mapping[str, Any], batch_size: int, *, grid: bool) -> None:
+        rule = RULES[optimizer]
+        hypers = {hyper.name: hyper for hyper in rule.hypers}
+        usual: dict[str, Value] = {name: hyper.default for name, hyper in hypers.items()}
+        self.base: dict[str, Value] = {
+            **usual,
+            **UNSTATED,
+            **_loop_defaults(optimizer, batch_size),
+            "optimizer": optimizer,
+        }
+        decays = rule.decay == "decoupled"
+        found = {
+            name: Dimension.of(hyper)
+            for name, hyper in hypers.items()
+            if not grid and hyper.low is not None and (name != "weight_decay" or decays)
+        }
+        for name, given in for_optimizer(own, optimizer).items():
+            if name in hypers or name in LOOP:  # else it is a setting of another optimizer
+                found[name] = dimension(name, given, declared=hypers.get(name), usual=self.base.get(name))
+        self.optimizer, self.dimensions = optimizer, tuple(found.values())
+        self._unstated = {name: value for name, value in UNSTATED.items() if name not in found}
+
+    @property
+    def size(self) -> int:
+        """Points of the full grid."""
+        return math.prod(len(one.grid) for one in self.dimensions)
+
+    def points(self, count: int, seed: int, sampling: Sampling, where: Where | None) -> list[dict[str, Value]]:
+        """``count`` different settings that ``where`` allows, the default first; fewer where there are not so many."""
+        default = {one.name: one.default for one in self.dimensions}
+        found: dict[tuple[Any, ...], dict[str, Value]] = {}
+        for values in itertools.chain([default], self._values(count, seed, sampling)):
+            settings = holding(values, self.dimensions, self.base)
+            if _allows(where, settings):
+                stated = {name: value for name, value in settings.items() if name not in self._unstated}
+                found.setdefault(tuple(sorted(stated.items())), stated)
+            if len(found) == count:
+                break
+        if not found:
+            message = f"where lets no point of {self.optimizer} through; it must be true for some settings of the space"
+            raise UsageError(message)
+        return list(found.values())
+
+    def _values(self, count: int, seed: int, sampling: Sampling) -> Iterator[dict[str, Value]]:
+        names = [one.name for one in self.dimensions]
+        if sampling == "grid":
+            for values in itertools.product(*(one.grid for one in self.dimensions)):
+                yield dict(zip(names, values, strict=True))
+            return
+        key = int.from_bytes(hashlib.sha256(f"{seed}/{self.optimizer}".encode()).digest()[:6], "little")
+        tried, most = 0, count - 1
+        while tried < TRIES * count:
+            # More points of one sequence begin with those that fewer would have been.
+            for point in unit_points(most, len(names), sampling=sampling, seed=key)[tried:]:
+                yield {one.name: one.at(float(u)) for one, u in zip(self.dimensions, point, strict=True)}
+            tried, most = most, max(2 * most, 1)
+            if not names:
+                return
+
+
+def _loop_defaults(optimizer: str, batch_size: int) -> dict[str, Value]:
+    # A rule that averages, or finds its rate, wants a constant schedule.
+    return {"schedule": "linear" if RULES[optimizer].scheduled else "constant", "batch_size": batch_size}
+
+
+def _allows(where: Where | None, settings: Mapping[str, Value]) -> bool:
+    if where is None:
+        return True
+    try:
+        return bool(where(dict(settings)))
+    except Exception as error:
+        message = f"where failed on {dict(settings)}: {type(error).__name__}: {first_line(error)}"
+        raise UsageError(message) from error
+
+
+def _check_size(size: int, own: Mapping[str, Any], count: int | None) -> None:
+    if not own:
+        message = "a grid needs a space that names what to vary, such as space={'lr': (1e-4, 1e-1, 5)}"
+        raise UsageError(message)
+    if size > (count or LARGEST_GRID):
+        said = "candidates is" if count else "without candidates the most is"
+        message = (
+            f"the grid has {size:,} points, and {said} {count or LARGEST_GRID:,}; "
+            f"name fewer values, or allow so many with candidates={size}"
+        )
+        raise UsageError(message)
 
 
 def _candidate(place: int, given: Mapping[str, Any], model: str, batch_size: int) -> Candidate:
@@ -114,14 +188,15 @@ def _candidate(place: int, given: Mapping[str, Any], model: str, batch_size: int
         raise UsageError(message)
     settings: dict[str, Any] = dict(given)
     optimizer = settings.pop("optimizer", OPTIMIZERS[0])
-    _known_rule(optimizer)
+    known_rule(optimizer)
     if "betas" in settings:
         settings["beta1"], settings["beta2"] = settings.pop("betas")
     hypers = {hyper.name: hyper.default for hyper in RULES[optimizer].hypers}
     for name, value in settings.items():
-        _known_setting(name, {*hypers, *LOOP})
-        _usable(name, value)
-    defaults: dict[str, Value] = {**hypers, "schedule": "linear", "batch_size": batch_size}
+        known_setting(name, {*hypers, *LOOP})
+        if name not in hypers or value != hypers[name]:
+            _usable(name, value)
+    defaults: dict[str, Value] = {**hypers, **_loop_defaults(optimizer, batch_size)}
     return Candidate(
         id=f"{optimizer}-{place:02d}",
         model=model,
@@ -129,21 +204,6 @@ def _candidate(place: int, given: Mapping[str, Any], model: str, batch_size: int
         settings={**defaults, **settings},
         is_default=place == 0,
     )
-
-
-def _known_rule(name: object) -> None:
-    if name not in RACED:
-        message = f"there is no optimizer {name!r} to tune with; there are {', '.join(RACED)}"
-        raise UsageError(message)
-
-
-def _known_setting(name: str, allowed: Iterable[str]) -> None:
-    known = sorted(allowed)
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        message = f"there is no setting {name!r}; {hint}There are {', '.join(known)}"
-        raise UsageError(message)
 
 
 def _usable(name: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from torch import nn
 from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.candidate import Candidate, Value
+from lanewise.metrics import Metric
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.schedules import factors
 from lanewise.selection import Selection
@@ -21,12 +23,17 @@ from lanewise.training.race import Result
 from lanewise.tuning.drop_ins import drop_in, steady_rate
 
 if TYPE_CHECKING:
+    import optuna
     import polars as pl
+
+    from lanewise.explain import Effects, Sensitivity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The factor of the learning rate at each step, from 0; for ``torch.optim.lr_scheduler.LambdaLR``.
+
+    ``changes`` are steps from which on every factor is multiplied by another: what a race with copies has found.
 
     >>> schedule = Schedule(name="linear", steps=4)
     >>> [schedule(step) for step in range(5)]
@@ -36,9 +43,11 @@ class Schedule:
     name: str
     steps: int
     warmup: float = 0.0
+    changes: tuple[tuple[int, float], ...] = ()
 
     def __call__(self, step: int) -> float:
-        return float(factors(self.name, torch.tensor([step]), self.steps, self.warmup)[0])
+        changed = math.prod(factor for since, factor in self.changes if step >= since)
+        return float(factors(self.name, torch.tensor([step]), self.steps, self.warmup)[0]) * changed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -54,6 +63,7 @@ class TuneResult:
     selection: Selection
     plan: Plan
     race: Result
+    metric: Metric
     batch_size: int
     words: tuple[str, ...]
     document: Mapping[str, Any]
@@ -77,7 +87,10 @@ class TuneResult:
     def schedule(self) -> Schedule:
         """The winner's learning-rate schedule over as many steps as in the race."""
         name, warmup = self.winner.text("schedule", "linear"), self.winner.number("warmup")
-        return Schedule(name=name, steps=self.steps, warmup=warmup)
+        changes = tuple(
+            (round(event.fraction * self.steps), event.rate_factor) for event in self.winner.events if not event.rewinds
+        )
+        return Schedule(name=name, steps=self.steps, warmup=warmup, changes=changes)
 
     def optimizer(self, params: ParamsT) -> DropIn:
         """The winner's optimizer with its settings, over ``params``: a ``torch.optim.Optimizer``."""
@@ -116,6 +129,77 @@ class TuneResult:
         columns = {name: [row.get(name) for row in rows] for name in names}
         return pl.DataFrame(columns, strict=False).sort("rank", nulls_last=True, maintain_order=True)
 
+    @property
+    def effects(self) -> "Effects | None":
+        """How the score goes with each setting that varied, with intervals and a corrected p; None without candidates.
+
+        The settings of an optimizer's own rule are read among the candidates of the winner's. See
+        :func:`lanewise.explain.effects`.
+        """
+        from lanewise.explain import effects
+
+        own = self.winner
+        return effects(self.race.traces, self.metric, model=own.model, optimizer=own.optimizer, seed=0)
+
+    @property
+    def sensitivity(self) -> "tuple[Sensitivity, ...]":
+        """Score against learning rate for each optimizer that tried at least two rates, the best first."""
+        from lanewise.explain import sensitivity
+
+        return sensitivity(self.race.traces, self.metric)
+
+    def to_polars(self, *, curves: bool = False) -> "pl.DataFrame":
+        """The :attr:`table`, or with ``curves`` a row for each look at each lane.
+
+        The columns of these are candidate, phase, seed, fraction (of the full length), step, score (of the validation
+        rows) and train_loss (the mean since the look before).
+        """
+        from lanewise.tuning.exporting import curves_of
+
+        return curves_of(self) if curves else self.table
+
+    def to_optuna(self, *, study_name: str | None = None, storage: Any = None) -> "optuna.study.Study":
+        """The race as an Optuna study, for its plots and importances, or as the start of a search with Optuna.
+
+        A trial for each candidate: complete where it was confirmed, pruned where it was dropped, failed where it
+        diverged. Intermediate values are the scores at its looks, by step. Parameters are the settings that vary, each
+        with the distribution that the candidates span; the user attribute ``settings`` has them all. ``lr`` is the rate
+        that a repaired candidate ended with.
+
+        Args:
+            study_name: as ``optuna.create_study`` takes it.
+            storage: as well.
+
+        Raises:
+            UsageError: Optuna is not installed.
+        """
+        from lanewise.tuning.exporting import to_optuna
+
+        return to_optuna(self, study_name=study_name, storage=storage)
+
+    def to_tensorboard(self, folder: str | Path) -> Path:
+        """Write curves and settings for TensorBoard, a run for each candidate; returns the folder.
+
+        Raises ``UsageError`` where the package tensorboard is not installed.
+        """
+        from lanewise.tuning.exporting import to_tensorboard
+
+        return to_tensorboard(self, folder)
+
+    def to_mlflow(self, *, experiment: str = "lanewise", tracking_uri: str | None = None) -> str:
+        """Log a run for each candidate, with settings, curves and fate, to MLflow; returns the experiment's id.
+
+        Args:
+            experiment: its name; made where there is none.
+            tracking_uri: of the server or folder; None: what MLflow is set to.
+
+        Raises:
+            UsageError: MLflow is not installed.
+        """
+        from lanewise.tuning.exporting import to_mlflow
+
+        return to_mlflow(self, experiment=experiment, tracking_uri=tracking_uri)
+
     def report(self, path: str | Path) -> Path:
         """Write the race as one HTML file that needs no network; returns where it is."""
         target = Path(path)
@@ -139,7 +223,7 @@ class TuneResult:
         return render(self.document)
 
     def __repr__(self) -> str:
-        return "\n".join(["TuneResult", *(f"  {line}" for line in self.words)])
+        return "\n".join(["TuneResult", *(f"  {line}" for line in (*self.words, *self.document["warnings"]))])
 
     def _repr_html_(self) -> str:
         frame = "width:100%;height:80vh;border:1px solid #ccc"

@@ -2,18 +2,24 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
+from lanewise.explain import Usage, spent, usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.blueprint import Blueprint
 from lanewise.models.module import StackedModule
+from lanewise.search.policy import Policy
+from lanewise.search.registry import policy_of
+from lanewise.search.sampling import SAMPLINGS, Sampling
 from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
 from lanewise.training.fitted import Fitted
+from lanewise.training.module_seats import seated
 from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.race import Pulse, Race, Result
@@ -21,11 +27,11 @@ from lanewise.training.team import Team
 from lanewise.tuning.checking import Judge, check_first_batch, fitted_to, judge_of, training_data
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
-from lanewise.tuning.planning import POLICIES, Wanted, plan_race
-from lanewise.tuning.proposing import drawn, listed
+from lanewise.tuning.planning import Wanted, plan_race
+from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.story import told
 
-CANDIDATES = 16
 MOST_WORKERS = 8
 
 Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
@@ -40,12 +46,15 @@ def tune(
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
     space: Mapping[str, Any] | None = None,
-    policy: str = "halving",
+    search: Sampling = "sobol",
+    where: Where | None = None,
+    policy: str | Policy = "halving",
     seeds: int | Sequence[int] = 1,
     batch_size: int | None = None,
     metric: Metric | None = None,
     seed: int = 0,
     workers: int | None = None,
+    full_length: int | None = None,
     watch: Callable[[Pulse], None] | None = None,
 ) -> TuneResult:
     """Race optimizers, learning rates, schedules and batch sizes for a module, and keep what trains it best.
@@ -64,13 +73,21 @@ def tune(
         candidates: a list of settings, ``[{"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}, ...]``, the
             first being the default; or how many to draw from the space.
         space: what to draw from, ``{"optimizer": ["adamw", "sgd"], "lr": (1e-4, 1e-1), "batch_size": [32, 64]}``;
-            what it does not name is varied as the optimizer's rule declares.
-        policy: ``"halving"`` drops candidates that are behind; ``"never"`` trains all to the end.
+            what it does not name is varied as the optimizer's rule declares. See :mod:`lanewise.tuning.space` for
+            priors and conditions. The default of each optimizer is always in the race.
+        search: how points are drawn: ``"sobol"`` covers the space evenly, ``"random"`` does not, ``"grid"`` has every
+            combination of what the space names.
+        where: a function of the settings that is true where they may be raced.
+        policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
+            the best take the place of the worst), ``"never"`` anybody, or an instance of a
+            :class:`lanewise.search.policy.Policy` of yours.
         seeds: how many times each confirmed candidate is trained, or the seeds.
         batch_size: rows of a batch where a candidate does not say.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
-        workers: threads.
+        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
+        full_length: steps of the training that the race is about, at the default's batch size. The result warns where
+            the race is shorter by half, and says how late its order still moved.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
 
     Returns:
@@ -92,10 +109,21 @@ def tune(
     >>> found.settings["lr"]
     0.1
     """
+    before = usage()
+    if full_length is not None and full_length < 1:
+        message = f"full_length must be at least 1 step, got {full_length}"
+        raise UsageError(message)
     judge = judge_of(metric)
     data = training_data(train, valid)
     entrants = _entrants(
-        make_model, len(data.folds[0].train), candidates=candidates, space=space, batch_size=batch_size, seed=seed
+        make_model,
+        len(data.folds[0].train),
+        candidates=candidates,
+        space=space,
+        search=search,
+        where=where,
+        batch_size=batch_size,
+        seed=seed,
     )
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
     first = batch_of(entrants[0])
@@ -105,7 +133,9 @@ def tune(
     teams = _teams(blueprint, data, loss, judge, wanted)
     plan = plan_race(wanted, teams)
     lengthened = ModuleTeams(**{**vars(teams), "lengths": plan.lengths})
-    return _run(plan, lengthened, judge, POLICIES[policy], watch)
+    # Copies are made between lanes of one process.
+    with nullcontext(lengthened) if wanted.policy.copies else seated(lengthened, plan) as placed:
+        return _run(plan, placed, judge, wanted.policy, watch, before=before, full_length=full_length)
 
 
 def _entrants(
@@ -114,6 +144,8 @@ def _entrants(
     *,
     candidates: int | Sequence[Mapping[str, Any]] | None,
     space: Mapping[str, Any] | None,
+    search: Sampling,
+    where: Where | None,
     batch_size: int | None,
     seed: int,
 ) -> tuple[Candidate, ...]:
@@ -134,20 +166,27 @@ def _entrants(
         if space is not None:
             message = "give either a list of candidates or a space to draw them from, not both"
             raise UsageError(message)
+        if search != "sobol" or where is not None:
+            message = "search and where are for candidates that are drawn; a list of candidates is raced as it is"
+            raise UsageError(message)
         return tuple(listed(list(candidates), model=model, batch_size=usual))
-    count = CANDIDATES if candidates is None else candidates
-    if count < 1:
-        message = f"candidates must be at least 1, got {count}"
+    if candidates is not None and candidates < 1:
+        message = f"candidates must be at least 1, got {candidates}"
         raise UsageError(message)
-    return tuple(drawn(space or {}, count, model=model, batch_size=usual, seed=seed))
+    if search not in SAMPLINGS:
+        message = f"search must be one of {', '.join(SAMPLINGS)}, got {search!r}"
+        raise UsageError(message)
+    return tuple(drawn(space or {}, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where))
 
 
 def _wanted(
-    entrants: tuple[Candidate, ...], *, policy: str, seeds: int | Sequence[int], workers: int | None, budget: str
+    entrants: tuple[Candidate, ...],
+    *,
+    policy: str | Policy,
+    seeds: int | Sequence[int],
+    workers: int | None,
+    budget: str,
 ) -> Wanted:
-    if policy not in POLICIES:
-        message = f"policy must be one of {', '.join(POLICIES)}, got {policy!r}"
-        raise UsageError(message)
     own = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
     if not own or min(own) < 0:
         message = f"seeds must be a count of at least 1, or seeds that are not negative, got {seeds!r}"
@@ -158,7 +197,9 @@ def _wanted(
     if threads < 1:
         message = f"workers must be at least 1, got {workers}"
         raise UsageError(message)
-    return Wanted(candidates=entrants, policy=policy, seeds=own, workers=threads, steps=steps, seconds=seconds)
+    return Wanted(
+        candidates=entrants, policy=policy_of(policy), seeds=own, workers=threads, steps=steps, seconds=seconds
+    )
 
 
 def _teams(blueprint: Blueprint, data: Any, loss: Any, judge: Judge, wanted: Wanted) -> ModuleTeams:
@@ -178,7 +219,14 @@ def _teams(blueprint: Blueprint, data: Any, loss: Any, judge: Judge, wanted: Wan
 
 
 def _run(
-    plan: Plan, teams: ModuleTeams, judge: Judge, policy: Any, watch: Callable[[Pulse], None] | None
+    plan: Plan,
+    teams: ModuleTeams,
+    judge: Judge,
+    policy: Policy,
+    watch: Callable[[Pulse], None] | None,
+    *,
+    before: Usage,
+    full_length: int | None,
 ) -> TuneResult:
     kept: dict[str, Fitted] = {}
 
@@ -205,7 +253,7 @@ def _run(
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     tensors = kept[won.id].tensors
     assert tensors is not None
-    words = _words(plan, selection, won, judge)
+    words = (*_words(plan, selection, won, judge), *result.rungs)
     document = document_of(
         plan=plan,
         result=result,
@@ -215,12 +263,23 @@ def _run(
         train_rows=len(teams.data.folds[0].train),
         words=words,
     )
+    document = told(
+        document,
+        plan=plan,
+        result=result,
+        selection=selection,
+        metric=judge.metric,
+        winner=won,
+        cost=spent(before, usage()),
+        full_length=full_length,
+    )
     return TuneResult(
         model=StackedModule(teams.blueprint).solo(tensors).eval(),
         winner=won,
         selection=selection,
         plan=plan,
         race=result,
+        metric=judge.metric,
         batch_size=batch_of(won),
         words=words,
         document=document,
@@ -247,12 +306,21 @@ def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tu
     )
     repairs = [
         f"it {event.cause} and was set back; its rate is {steady_rate(won):.3g} since then, and is handed over so"
-        for event in won.events[-1:]
+        for event in [event for event in won.events if event.rewinds][-1:]
     ]
     return (
         f"{won.optimizer} wins with a validation {judge.metric.name} of {standing.score:.4g}",
         settings,
         *repairs,
+        *_copies(won),
         *selection.reasons,
         *plan.words,
     )
+
+
+def _copies(won: Candidate) -> list[str]:
+    """How the winner came about, if copies of better lanes took the place of others."""
+    found = [
+        f"at {event.fraction:.0%} the rate times {event.rate_factor:g}" for event in won.events if not event.rewinds
+    ]
+    return [f"its rate was changed on the way: {', '.join(found)}; its schedule repeats that"] if found else []

@@ -7,16 +7,21 @@ import pytest
 
 from lanewise.cli import fit as module
 from lanewise.cli.main import cli
+from lanewise.metrics import METRICS, metric_names
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings
+from lanewise.solvers.methods import METHODS
 from lanewise.training.proposals import SOLVER
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "
-    "--budget --models --optimizers --search --candidates --folds --seeds --seed --ensemble --device --workers "
-    "--config --report --json --quiet",
-    "tune": "--data --loss --metric --budget --candidates --space --policy --seeds --batch-size --seed --workers "
-    "--weights --report --json --quiet",
+    "--budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble --device "
+    "--workers --config --report --json --quiet",
+    "tune": "--data --loss --metric --budget --candidates --space --search --policy --seeds --batch-size --seed "
+    "--workers --full-length --weights --report --json --quiet",
+    "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --report --json "
+    "--quiet",
+    "find-batch": "--data --loss --optimizer --lr --start-size --steps --seconds --workers --report --json --quiet",
     "resume": "--json --quiet",
     "predict": "--output",
     "show": "--json",
@@ -33,6 +38,8 @@ OPTIONS = {
 ARGUMENTS = {
     "fit": ["source"],
     "tune": ["model"],
+    "find-rate": ["model"],
+    "find-batch": ["model"],
     "resume": ["run"],
     "predict": ["run", "source"],
     "show": ["run"],
@@ -49,8 +56,8 @@ ARGUMENTS = {
 
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
-        "fit", "tune", "resume", "predict", "show", "report", "runs", "export", "minimize", "compare", "example",
-        "doctor", "completion",
+        "fit", "tune", "find-rate", "find-batch", "resume", "predict", "show", "report", "runs", "export", "minimize",
+        "compare", "example", "doctor", "completion",
     ]  # fmt: skip
 
 
@@ -69,7 +76,13 @@ def test_every_setting_has_an_option_and_no_option_is_no_setting():
 
 @pytest.mark.parametrize(
     ("stated", "setting"),
-    [("TASKS", "task"), ("SEARCHES", "search"), ("ENSEMBLES", "ensemble"), ("DEVICES", "device")],
+    [
+        ("TASKS", "task"),
+        ("SEARCHES", "search"),
+        ("POLICIES", "policy"),
+        ("ENSEMBLES", "ensemble"),
+        ("DEVICES", "device"),
+    ],
 )
 def test_the_choices_of_the_help_are_those_of_the_settings(stated, setting):
     annotation: Any = FitSettings.model_fields[setting].annotation
@@ -81,10 +94,19 @@ def test_the_optimizers_of_the_help_are_those_there_are():
     assert set(module.OPTIMIZERS) == {SOLVER, *RULES}
 
 
+def test_the_help_lists_the_metrics_and_the_methods_that_messages_refer_to():
+    words = set(module.METRICS.replace(":", "").replace(";", "").replace(",", "").split())
+    assert set(METRICS) <= words
+    counts = module.METRICS.split("; ")[0].removeprefix("Numbers: ").split(", ")
+    assert tuple(counts) == metric_names("regression")
+    help = next(one.help for one in cli.commands["minimize"].params if one.name == "method")  # pyright: ignore
+    assert set(METHODS) <= set(help.partition("  [")[0].rstrip(".").split(", "))
+
+
 def test_the_defaults_of_the_help_are_those_of_the_settings():
     helps = {one.name: one.help or "" for one in cli.commands["fit"].params if isinstance(one, click.Option)}
     usual = FitSettings(target="y")
-    for name in ("search", "ensemble", "device", "seed"):
+    for name in ("search", "policy", "ensemble", "device", "seed"):
         assert helps[name].endswith(f"[default: {getattr(usual, name)}]")
     assert helps["models"].endswith(f"[default: {','.join(usual.models)}]")
 

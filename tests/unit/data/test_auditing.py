@@ -10,6 +10,7 @@ import pytest
 from lanewise.data.auditing import audit
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
 
 ROWS = 60
@@ -176,6 +177,17 @@ def test_too_few_rows_are_refused(rows: int) -> None:
         audit(table(y=[1.5, 2.5, 3.5] * (rows // 3)), target="y")
     with pytest.raises(DataError, match=f"{rows} rows with a known 'y'"):
         audit(table(y=[*range(rows), *[None] * 20]), target="y")
+
+
+def test_infinite_targets_are_named_among_the_rows_set_aside(tmp_path: Path) -> None:
+    cells = ["inf"] * 3 + ["-inf", ""] + [str(number / 7) for number in range(40)]
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{n % 7},{cell}\n" for n, cell in enumerate(cells)))
+    dataset = read(tmp_path / "t.csv")
+    found = audit(dataset, target="y")
+    assert dataset.kinds["y"] == "number"
+    assert [finding.message for finding in found.findings if finding.code == "target_missing"] == [
+        "5 of 45 rows have no finite 'y' (4 infinite) and are set aside"
+    ]
 
 
 def test_no_column_left_is_refused_with_the_reasons() -> None:

@@ -49,7 +49,7 @@ def test_written_table_reads_back() -> None:
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="breast-cancer, diabetes, digits, iris, wine, got 'boston'"):
+    with pytest.raises(UsageError, match="no example 'boston'; there are breast-cancer, diabetes, digits, iris, wine"):
         example("boston")
 
 

@@ -108,7 +108,7 @@ def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
         ([1.5, 2, 3], "number", "count", "'y' has 1 other value;"),
         ([-1, 2, -3], "number", "count", "'y' has 2 other values;"),
         ([1, 2, 3, 1, 2, 3], "number", "binary", "exactly two classes, and 'y' has 3"),
-        ([1, 2, 1, 2], "number", "multiclass", "say --task binary"),
+        ([1, 2, 1, 2], "number", "multiclass", "say task='binary'"),
         ([None, None], "number", None, "has no value in 2 rows"),
         ([5, 5, 5], "number", None, "is 5.0 in every row"),
         (["a", None, "a"], "category", None, "is 'a' in every row"),
@@ -135,7 +135,7 @@ def test_unknown_names_are_answered_with_close_ones() -> None:
         resolve_task(table([0, 1], name="Survived"), "survived")
     with pytest.raises(UsageError, match="task must be one of regression, count, binary, multiclass, got 'ranking'"):
         resolve_task(table([0, 1]), "y", kind="ranking")  # pyright: ignore[reportArgumentType] # the case under test
-    assert name_hint("zzz", [f"c{i}" for i in range(10)]).endswith("'c7' and 2 more")
+    assert name_hint("zzz", [f"c{i}" for i in range(14)]).endswith("'c11' and 2 more")
 
 
 def test_rare_classes_are_kept_and_warned_of() -> None:

@@ -38,11 +38,26 @@ def test_a_code_of_digits_and_words_is_reported_without_alarm() -> None:
     assert codes(typed("2", "a", "b", "c")) == []
 
 
-@pytest.mark.parametrize("cell", ["1_0", "0x1F", "inf", "Infinity", "\u0661\u0662", "1e1_0"])
+@pytest.mark.parametrize("cell", ["1_0", "0x1F", "\u0661\u0662", "1e1_0"])
 def test_lookalikes_of_numbers_are_never_converted(cell: str) -> None:
     column = typed("a", "b") if cell == "1e1_0" else typed("1", cell)
     assert column.kind == "category"
     assert cell == "1e1_0" or codes(column) == [("non_number_cells", "warning", 1)]
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "+Infinity", "INF"])
+def test_an_infinite_cell_among_numbers_is_missing_and_said_to_be(cell: str) -> None:
+    column = typed("1.5", cell, "", "2", cell)
+    assert (column.kind, column.cells.to_list()) == ("number", [1.5, None, None, 2.0, None])
+    assert codes(column) == [("infinite_values", "warning", 2)]
+    assert column.findings[0].message.endswith(f"in 2 cells: '{cell}' in row 2, '{cell}' in row 5")
+
+
+@pytest.mark.parametrize("others", [(), ("",), ("inf", "-inf"), ("a", "b"), ("1", "b")])
+def test_infinity_is_a_word_where_no_numbers_are(others: tuple[str, ...]) -> None:
+    column = typed("inf", *others)
+    assert column.kind == "category"
+    assert column.cells[0] == "inf"
 
 
 @pytest.mark.parametrize("cell", ["9" * 25, "1e999", "1e-999", "-" + "9" * 19])

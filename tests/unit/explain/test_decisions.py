@@ -179,6 +179,25 @@ def test_the_ensemble(make, decided, ahead, taken, words):
     assert (one.chosen == "an ensemble of 4") == taken
 
 
+def test_where_an_ensemble_is_taken_it_is_what_the_default_is_compared_with(make, decided):
+    small, large = (Difference(mean=mean, standard_error=0.1, low=0.0, high=0.0) for mean in (0.15, 0.5))
+    result = make.result([make.confirmed(make.candidate("a")), make.confirmed(make.candidate("d", is_default=True))])
+    trial = EnsembleTrial(members=3, ahead=small, taken=True, over_default=large)
+    one = decided(result, "a", ensemble=trial)["Better than the default?"]
+    assert (one.chosen, one.over) == ("an ensemble of 3", "the default, mlp, adamw")
+    assert (one.difference, one.standard_errors, one.verdict) == (0.5, pytest.approx(5.0), "clear")
+    by_itself = decided(result, "a", ensemble=replace(trial, taken=False))["Better than the default?"]
+    assert by_itself.chosen == "mlp, adamw"
+    of_the_default = decided(result, "d", ensemble=trial)["Better than the default?"]
+    assert of_the_default.chosen == "an ensemble of 3"
+
+
+def test_a_winner_of_the_label_of_the_default_is_told_apart_from_it(make, decided):
+    pair = (make.candidate("a", dropout=0.3), make.candidate("d", dropout=0.1, is_default=True))
+    one = decided(make.result([make.confirmed(item) for item in pair]), "a")["Better than the default?"]
+    assert (one.chosen, one.over) == ("mlp, adamw, dropout 0.3", "the default, mlp, adamw, dropout 0.1")
+
+
 def test_identical_predictions_are_no_difference():
     assert verdict(Lead(ahead=0.0, error=0.0)) == "no difference"
     assert verdict(Lead(ahead=0.1, error=0.0)) == "clear"

@@ -7,6 +7,7 @@ import pytest
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import UsageError
 from lanewise.explain import permutation_importance
+from lanewise.explain.importance import _affordable
 from lanewise.metrics import METRICS
 
 RMSE, AUC = METRICS["rmse"], METRICS["roc_auc"]
@@ -52,6 +53,33 @@ def test_the_size_is_the_theory(problem):
     expected = np.sqrt(0.25 + 2 * 4.0) - 0.5
     assert found["strong"].low < expected < found["strong"].high
     assert found["strong"].value == pytest.approx(expected, rel=0.05)
+
+
+def test_little_time_means_fewer_shuffles_then_fewer_rows_but_not_none(problem):
+    seen: list[int] = []
+
+    def watching(dataset):
+        seen.append(dataset.rows)
+        return predict(dataset)
+
+    def predicted(seconds):
+        seen.clear()
+        found = run(problem, predictor=watching, max_rows=1000, seconds=seconds)
+        assert [one.column for one in found[:1]] == ["strong"]
+        # The rows of the trial, of the score as they are, and of the shuffles of a column.
+        return seen[0], seen[1], seen[2] // seen[1]
+
+    assert predicted(1e9) == (1000, 1000, 5)
+    assert predicted(0.0) == (1000, 200, 1)
+
+
+def test_shuffles_are_saved_before_rows():
+    assert _affordable(1e9, 10, 2000, 5) == (2000, 5)
+    assert _affordable(30_000, 10, 2000, 5) == (600, 5)
+    assert _affordable(11_000, 10, 2000, 5) == (550, 2)
+    assert _affordable(3_000, 10, 2000, 5) == (300, 1)
+    assert _affordable(10, 10, 2000, 5) == (200, 1)
+    assert _affordable(10, 10, 100, 5) == (100, 1)
 
 
 def test_intervals_hold_the_truth_over_samples():

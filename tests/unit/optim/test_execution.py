@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from lanewise.lanes.buffer import BufferLayout, LaneBuffer, Parameter
@@ -86,3 +87,35 @@ def test_state_round_trip_goes_on_bit_for_bit() -> None:
         buffer.gradients.copy_(buffer.values)
         optimizer.step()
     assert torch.equal(first.values, second.values)
+
+
+@pytest.mark.parametrize("name", ["adamw", "ademamix"])
+def test_decay_within_a_fused_kernel_is_that_before_the_update(name: str) -> None:
+    """adamw has such a kernel, ademamix none; with an unpenalised weight the decay is applied apart."""
+    found = []
+    draw = torch.randn(2, 5001, generator=torch.Generator().manual_seed(0))
+    for penalised in (True, False):
+        layout = BufferLayout.of(
+            [
+                Parameter(name="weight", shape=(5000,), fan_in=1),
+                Parameter(name="last", shape=(1,), fan_in=1, penalised=penalised),
+            ]
+        )
+        lanes = [
+            Lane(
+                candidate=Candidate(
+                    id=str(decay), model="m", optimizer=name, settings={"lr": 0.1, "weight_decay": decay}
+                ),
+                fold=0,
+                seed=0,
+            )
+            for decay in (0.0, 0.5)
+        ]
+        buffer = LaneBuffer(layout, torch.ones(2, 5001))
+        optimizer = LaneOptimizer(Roster.of(lanes), buffer, length=10)
+        for step in range(3):
+            buffer.gradients.copy_(draw + step)
+            optimizer.step()
+        found.append(buffer.values[:, :5000])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(found[0][0], found[0][1])

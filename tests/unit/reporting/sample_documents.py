@@ -379,7 +379,7 @@ def odd_scales() -> Document:
         }
     ]
     document["residuals"] = {"actual": [1.0, 1.0, None], "predicted": [1.0, 1.0, float("nan")]}
-    document["hardware"] = {"seconds": 0.0, "one_at_a_time_seconds": 0.0}
+    document["hardware"] = {"seconds": 0.0, "race_cpu_seconds": 0.0, "one_at_a_time_seconds": 0.0}
     document["ensemble"] = None
     return document
 

@@ -8,7 +8,6 @@ import pytest
 from rich.cells import cell_len
 
 from lanewise.reporting.terminal import columns_of, runs_table, summary
-from lanewise.reporting.words import duration
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
 
@@ -144,12 +143,35 @@ def test_what_a_run_cost_stands_beside_one_training_at_a_time(samples):
         "cpu_seconds": 31.0,
         "peak_memory_bytes": 1.05e9,
         "energy_wh": 0.085,
+        "race_cpu_seconds": 25.0,
         "one_at_a_time_seconds": 90.0,
     }
     text = " ".join(summary(document, width=100, color=False).split())
     assert "It took 34 s (31 s of processor time, 1.05 GB of memory at the peak and about 0.085 Wh)" in text
-    race = sum(phase["seconds"] for phase in document["race"]["phases"])
-    assert f"the race took {duration(race)}, one training at a time about 1 min 30 s" in text
+    both = "the race 25 s, the same trainings one at a time about 1 min 30 s (an estimate)"
+    assert f"In processor time: {both}." in text
+
+
+@pytest.mark.parametrize("unknown", ["race_cpu_seconds", "one_at_a_time_seconds"])
+def test_a_race_is_not_set_beside_what_is_unknown(samples, unknown):
+    document = samples.binary()
+    document["hardware"] = {"seconds": 34.0, "cpu_seconds": 31.0, "race_cpu_seconds": 9.0, "one_at_a_time_seconds": 9.0}
+    document["hardware"][unknown] = None
+    text = summary(document, width=200, color=False)
+    assert "It took 34 s (31 s of processor time)." in text
+    assert "one at a time" not in text
+
+
+def test_ties_of_one_label_are_told_apart(samples):
+    document = samples.binary()
+    board = document["race"]["leaderboard"]
+    winner = next(row for row in board if row["status"] == "winner")
+    others = [row for row in board if row["status"] != "winner"]
+    for row, dropout in ((winner, 0.1), (others[0], 0.2), (others[1], 0.3)):
+        row |= {"label": "mlp 64x2, adamw", "tie": True, "hyperparameters": {"width": 64, "dropout": dropout}}
+    text = summary(document, width=140, color=False)
+    assert "mlp 64x2, adamw, dropout 0.2, " in text
+    assert "mlp 64x2, adamw, dropout 0.3, " in text
 
 
 def test_columns_that_were_set_aside_are_named_with_the_reason(samples):

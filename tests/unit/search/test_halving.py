@@ -2,19 +2,7 @@ import numpy as np
 import pytest
 
 from lanewise.search.halving import Halving
-from lanewise.search.policy import Standing, ranked
-
-
-def standing(scores: list[float], protected: tuple[int, ...] = (), families: list[int] | None = None) -> Standing:
-    mask = np.zeros(len(scores), dtype=bool)
-    mask[list(protected)] = True
-    return Standing(
-        rung=0,
-        scores=np.array(scores),
-        losses=None,
-        families=np.array(families or [0] * len(scores)),
-        protected=mask,
-    )
+from lanewise.search.policy import ranked
 
 
 def test_rungs_grow_by_eta_up_to_the_full_length() -> None:
@@ -24,16 +12,27 @@ def test_rungs_grow_by_eta_up_to_the_full_length() -> None:
 
 def test_a_small_field_is_not_screened() -> None:
     assert Halving(survivors=4).rungs(4) == ()
+    assert Halving(survivors=4).remaining(4) == ()
 
 
-def test_the_best_third_goes_on() -> None:
-    decision = Halving(survivors=1).decide(standing([5, 1, 4, 2, 6, 3, 9, 8, 7]))
+def test_the_plan_reckons_with_a_third_at_each_rung_and_the_survivors_at_the_end() -> None:
+    assert Halving(survivors=4).remaining(81) == (27, 9, 4)
+    assert Halving(survivors=4).remaining(10) == (4, 4, 4)
+
+
+def test_the_best_third_goes_on(stand) -> None:
+    decision = Halving(survivors=1).decide(stand([5, 1, 4, 2, 6, 3, 9, 8, 7]))
     assert decision.keep == (1, 3, 5)
 
 
-def test_every_family_keeps_its_best_and_the_protected_stay() -> None:
-    decision = Halving(survivors=1).decide(standing([1, 2, 3, 9, 8, 10], (5,), [0, 0, 0, 1, 1, 0]))
+def test_every_family_keeps_its_best_and_the_protected_stay(stand) -> None:
+    decision = Halving(survivors=1).decide(stand([1, 2, 3, 9, 8, 10], (5,), families=[0, 0, 0, 1, 1, 0]))
     assert decision.keep == (0, 1, 4, 5)
+
+
+def test_a_family_without_a_score_keeps_nobody(stand) -> None:
+    decision = Halving(survivors=1).decide(stand([1, 2, 3, np.nan, np.nan, 4], families=[0, 0, 0, 1, 1, 0]))
+    assert decision.keep == (0, 1)
 
 
 def test_candidates_without_a_score_come_last() -> None:

@@ -79,6 +79,42 @@ def test_a_single_look_at_margins_is_scored_fairly(small: ModuleType) -> None:
     assert judge(small).loss(timid[0, 0][0]) < 0.7 * judge(small).loss(plain[0, 0][0])
 
 
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_losses_of_rows_average_to_the_loss(small: ModuleType, loss: str, weighted: bool, clustered: bool) -> None:
+    _, groups = groups_of(small, loss)
+    item, y = groups[1, 0][0], small.numbers()[1]
+    draw = np.random.default_rng(0)
+    own = replace(
+        judge(small),
+        weight=draw.random(len(y)) if weighted else None,
+        clusters=draw.integers(0, 20, size=len(y)) if clustered else None,
+    )
+    found = own.unit_losses(item)
+    assert found is not None
+    rows = small.data().folds[1].valid.numpy()
+    assert len(found) == (len(np.unique(own.clusters[rows])) if own.clusters is not None else len(rows))
+    assert found.mean() == pytest.approx(own.loss(item))
+    if loss == "softmax" and not (weighted or clustered):
+        np.testing.assert_allclose(found, -np.log(item.valid[np.arange(len(rows)), y[rows]]))
+
+
+def test_a_metric_of_the_order_of_rows_has_no_losses(small: ModuleType) -> None:
+    _, groups = groups_of(small, "softmax")
+    own = replace(judge(small), metric=resolve_metric("roc_auc", "multiclass"))
+    assert own.unit_losses(groups[0, 0][0]) is None
+
+
+def test_one_prediction_that_is_not_finite_leaves_no_row_a_loss(small: ModuleType) -> None:
+    _, groups = groups_of(small, "softmax")
+    item = groups[0, 0][0]
+    item.valid[3, 1] = np.nan
+    found = judge(small).unit_losses(item)
+    assert found is not None
+    assert np.isnan(found).all()
+
+
 def test_a_training_score_is_that_of_the_sample_of_training_rows(small: ModuleType) -> None:
     data, y = small.data(), small.numbers()[1]
     part = data.folds[1]

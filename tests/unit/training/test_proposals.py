@@ -29,6 +29,14 @@ def test_the_first_candidate_is_the_same_whatever_the_count_and_seed() -> None:
         assert propose(model, 1, field())[0].settings == propose(model, 20, field(seed=9))[0].settings
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_another_seed_draws_other_points(model: str) -> None:
+    def settings(seed: int) -> list[object]:
+        return [candidate.settings for candidate in propose(model, 16, field(seed=seed))]
+
+    assert settings(0) != settings(1)
+
+
 def test_a_race_of_networks_mixes_optimizers_from_the_start() -> None:
     optimizers = {candidate.optimizer for candidate in propose("mlp", 30, field())[:14]}
     assert {"adamw", "nesterov"} <= optimizers

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lanewise.errors import Interrupted, StoreError, TrainingError
+from lanewise.errors import Interrupted, StoreError, TrainingError, UsageError
 from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Decision, Policy, Standing, ranked
@@ -233,6 +233,51 @@ def test_race_that_ends_after_any_save_goes_on_to_the_same_bits(small: ModuleTyp
                 small.race(plan, journal=journal).run()
             kept = journal.kept
         assert small.shown(small.race(plan, journal=small.MemoryJournal(kept)).run()) == expected
+
+
+class Listens(Policy):
+    """Notes what it is shown; the last of the listed leaves at the first rung."""
+
+    reads_losses = True
+
+    def __init__(self) -> None:
+        self.seen: list[Standing] = []
+
+    def rungs(self, candidates: int) -> tuple[float, ...]:
+        return (FIRST_RUNG, 1.0)
+
+    def decide(self, standing: Standing) -> Decision:
+        self.seen.append(standing)
+        places = range(len(standing.scores))
+        return Decision(keep=tuple(places)[: -1 if standing.rung == 0 else None], words="all but one")
+
+
+def test_a_policy_is_shown_places_among_all_and_losses_of_rows(small: ModuleType) -> None:
+    shares = {"adam": 0.8, "sgd": 0.5, "momentum": 0.6}
+
+    def script(lane: Lane, fraction: float, truth: np.ndarray) -> np.ndarray | None:
+        lost = lane.candidate.id == "sgd" and fraction > FIRST_RUNG
+        return None if lost else certainty(truth, shares[lane.candidate.id])
+
+    policy = Listens()
+    company = [*small.company()[:3], small.candidate("late", optimizer="sgd")]
+    shares["late"] = 0.4
+    small.race(small.plan(company), build=scripted(small, script), policy=policy).run()
+    first, second = policy.seen
+    assert [list(standing.numbers) for standing in (first, second)] == [[0, 1, 2, 3], [0, 2]]
+    assert first.entrants == second.entrants == 4
+    assert second.losses is not None
+    np.testing.assert_allclose(second.losses.mean(1), -np.log([0.8, 0.6]))
+    assert second.losses.shape == (2, len(small.data().folds[0].valid))
+
+
+def test_a_decision_that_is_none_ends_the_race_in_one_line(small: ModuleType) -> None:
+    class Overboard(BestTwo):
+        def decide(self, standing: Standing) -> Decision:
+            return Decision(keep=(len(standing.scores),), words="")
+
+    with pytest.raises(UsageError, match=r"Overboard\.decide must keep positions from 0 to 1"):
+        small.race(small.plan(small.company()[:2]), policy=Overboard()).run()
 
 
 def test_repaired_lane_goes_on_as_a_new_candidate(small: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

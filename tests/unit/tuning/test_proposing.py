@@ -28,6 +28,11 @@ def test_the_default_of_each_optimizer_comes_first() -> None:
             assert own.settings[hyper.name] == hyper.default
 
 
+def test_a_rule_that_averages_or_finds_its_rate_keeps_it() -> None:
+    found = draw({"optimizer": ["schedule_free_adamw", "prodigy", "adamw"]}, count=6)
+    assert [own.settings["schedule"] for own in found] == 2 * ["constant", "constant", "linear"]
+
+
 def test_every_optimizer_that_is_offered_can_be_drawn() -> None:
     found = draw({"optimizer": list(RACED)}, count=2 * len(RACED))
     assert {own.optimizer for own in found} == set(RACED)
@@ -50,7 +55,7 @@ def test_the_same_seed_draws_the_same_points() -> None:
 
 
 MISTAKES = [
-    ({"optimizer": "adamx"}, "there is no optimizer 'adamx' to tune with; there are sgd"),
+    ({"optimizer": "adamx"}, "there is no optimizer 'adamx' to tune with; did you mean adam"),
     ({"optimizer": "gd"}, "there is no optimizer 'gd'"),
     ({"learning_rate": (0.1, 0.2)}, "there is no setting 'learning_rate'"),
     ({"lr": (0.2, 0.1)}, r"space\['lr'\] must be a range \(low, high\) above zero"),

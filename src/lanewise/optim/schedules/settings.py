@@ -7,7 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.optim.schedules import curves
 from lanewise.optim.schedules.curves import Curve
@@ -55,7 +55,7 @@ def schedule_of(candidate: Candidate) -> tuple[str, tuple[Value, ...]]:
     """
     name = candidate.text("schedule", "linear")
     if name not in SCHEDULES:
-        message = f"there is no schedule {name!r}; there are {', '.join(SCHEDULES)}"
+        message = f"there is no schedule {name!r}; {suggestion(name, SCHEDULES)}"
         raise UsageError(message)
     return name, tuple(candidate.settings.get(own, usual) for own, usual in SCHEDULES[name].items())
 

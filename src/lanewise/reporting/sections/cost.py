@@ -5,7 +5,7 @@ from typing import Any
 
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar
-from lanewise.reporting.reading import items, part, training_seconds
+from lanewise.reporting.reading import items, part, together_and_alone
 from lanewise.reporting.words import count, duration, finite, number, size
 
 
@@ -14,28 +14,34 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     found = part(document, "hardware")
     if not any(value not in (None, [], "") for value in found.values()):
         return None
-    spent, alone = training_seconds(document), finite(found.get("one_at_a_time_seconds"))
+    both = together_and_alone(document)
     return {
-        "heading": _heading(spent, alone),
-        "bars": _bars(spent, alone),
+        "heading": _heading(both, finite(found.get("seconds"))),
+        "bars": _bars(both),
         "facts": _facts(found),
         "chunks": [_chunk(one) for one in items(found, "chunks") if one],
     }
 
 
-def _heading(spent: float | None, alone: float | None) -> str:
-    if spent and alone and alone / spent >= 1.1:
-        return f"{number(alone / spent, 2)} times as fast as one training at a time"
-    if spent and alone:
-        return f"{'About as fast as' if alone / spent > 1 / 1.1 else 'Slower than'} one training at a time"
-    return f"It took {duration(spent)}" if spent is not None else "What it ran on"
+def _heading(both: tuple[float, float] | None, seconds: float | None) -> str:
+    if both is None:
+        return f"It took {duration(seconds)}" if seconds is not None else "What it ran on"
+    together, alone = both
+    if together * 1.1 <= alone:
+        return f"One training at a time would take {number(alone / together, 2)} times the processor time"
+    amount = "As much" if alone > together / 1.1 else "More"
+    return f"{amount} processor time {'as' if amount == 'As much' else 'than'} one training at a time"
 
 
-def _bars(spent: float | None, alone: float | None) -> list[dict[str, Any]]:
-    if not spent or not alone:
+def _bars(both: tuple[float, float] | None) -> list[dict[str, Any]]:
+    if both is None:
         return []
-    scale = Scale(low=0.0, high=max(spent, alone) * 1.02)
-    rows = (("All lanes together", spent, "winner", "the race"), ("One at a time", alone, "", "estimate"))
+    together, alone = both
+    scale = Scale(low=0.0, high=max(both) * 1.02)
+    rows = (
+        ("All lanes together", together, "winner", "the race"),
+        ("One at a time", alone, "", "an estimate"),
+    )
     return [
         {
             "name": name,

@@ -29,6 +29,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "heading": _heading(found, mixed=mixed),
         "rival": "best single" if mixed else "winner",
         "best": "best single candidate" if mixed else "winner",
+        "judged": document.get("judged") or "Cross-validated",
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:],
         "axis": ruler(Axis(scale=scale, written=axis_words(measure.name), count=4)) if _scored(found) else None,

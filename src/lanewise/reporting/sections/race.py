@@ -38,6 +38,9 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "optimizers": _optimizers([lane.optimizer for lane in lanes]),
         "phases": phases,
         "events": events,
+        "order": found.get("order"),
+        "rungs": [str(line) for line in items(found, "rungs")],
+        "plan": [str(line) for line in items(found, "plan")],
         "measure": measure,
     }
 

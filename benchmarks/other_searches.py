@@ -1,0 +1,220 @@
+"""Other searches, as their users write them: Optuna around a plain loop, skorch in scikit-learn's halving search."""
+
+import math
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPOCHS = 9
+BATCH = 128
+Settings = Mapping[str, Any]
+Pair = tuple[Tensor, Tensor]
+
+
+def optimizer_of(settings: Settings, weights: Any) -> torch.optim.Optimizer:
+    """The optimizer of a candidate, as torch has it."""
+    if settings["optimizer"] == "adamw":
+        return torch.optim.AdamW(weights, lr=settings["lr"], weight_decay=settings["weight_decay"], fused=True)
+    return torch.optim.SGD(
+        weights,
+        lr=settings["lr"],
+        momentum=settings["momentum"],
+        weight_decay=settings["weight_decay"],
+        nesterov=True,
+        fused=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One problem with its rows in memory."""
+
+    make: Callable[[], nn.Module]
+    train: Pair
+    valid: Pair
+    candidates: Sequence[Settings]
+    cores: int
+
+    @property
+    def steps(self) -> int:
+        return EPOCHS * len(self.train[0]) // BATCH
+
+
+def trained(case: Case, settings: Settings) -> Iterator[float]:
+    """The validation loss after each epoch of a plain loop."""
+    torch.manual_seed(0)
+    net = case.make()
+    optimizer = optimizer_of(settings, net.parameters())
+    (x, y), (x_valid, y_valid) = case.train, case.valid
+    per_epoch, done = case.steps // EPOCHS, 0
+    for _ in range(EPOCHS):
+        net.train()
+        for rows in torch.randperm(len(x)).split(BATCH)[:per_epoch]:
+            for group in optimizer.param_groups:
+                group["lr"] = settings["lr"] * (1 - done / case.steps)
+            loss = F.cross_entropy(net(x.index_select(0, rows)), y.index_select(0, rows))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            done += 1
+        net.eval()
+        with torch.no_grad():
+            value = float(F.cross_entropy(net(x_valid), y_valid))
+        yield value if math.isfinite(value) else 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a search ended with: its best loss, the seconds it took, and when each better loss was seen."""
+
+    loss: float
+    seconds: float
+    seen: tuple[tuple[float, float], ...] = ()
+
+    def reached(self, loss: float) -> float:
+        """Seconds until a loss of at most ``loss`` was seen; infinite if it never was."""
+        return min((second for second, own in self.seen if own <= loss), default=math.inf)
+
+
+def with_optuna(pruner: str) -> Callable[[Case], Outcome]:
+    """Optuna around the plain loop: a process per core, which take the candidates from one queue."""
+    return lambda case: _optuna(case, pruner)
+
+
+def _optuna(case: Case, pruner: str) -> Outcome:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    processes = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        path = str(Path(folder) / "journal")
+        _study(path, pruner, new=True)
+        places: Any = processes.SimpleQueue()
+        for place in [*range(len(case.candidates)), *[None] * case.cores]:
+            places.put(place)
+        workers = [
+            processes.Process(target=_optuna_worker, args=(case, path, pruner, places)) for _ in range(case.cores)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        best = _study(path, pruner).best_value
+        return Outcome(loss=best, seconds=time.perf_counter() - started)
+
+
+def _study(path: str, pruner: str, *, new: bool = False) -> Any:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    made = {
+        "median": optuna.pruners.MedianPruner,
+        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS, reduction_factor=3),
+    }[pruner]()
+    storage = optuna.storages.JournalStorage(JournalFileBackend(path))
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    return optuna.create_study(storage=storage, study_name="race", pruner=made, sampler=sampler, load_if_exists=not new)
+
+
+def _optuna_worker(case: Case, path: str, pruner: str, places: Any) -> None:
+    import optuna
+
+    torch.set_num_threads(1)
+    study = _study(path, pruner)
+    while (place := places.get()) is not None:
+        trial = study.ask()
+        loss, state = math.inf, optuna.trial.TrialState.COMPLETE
+        for epoch, loss in enumerate(trained(case, case.candidates[place]), start=1):
+            trial.report(loss, epoch)
+            if epoch < EPOCHS and trial.should_prune():
+                state = optuna.trial.TrialState.PRUNED
+                break
+        study.tell(trial, loss, state)
+
+
+def with_skorch(case: Case) -> Outcome:
+    """skorch nets in scikit-learn's ``HalvingRandomSearchCV``, whose job processes have started before."""
+    import joblib
+    from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # makes the next import possible
+    from sklearn.model_selection import HalvingRandomSearchCV, PredefinedSplit
+
+    (x, y), (x_valid, y_valid) = case.train, case.valid
+    joblib.Parallel(n_jobs=case.cores)(joblib.delayed(_warm)() for _ in range(2 * case.cores))
+    net = _raced_net(case)
+    search = HalvingRandomSearchCV(
+        net,
+        {"candidate": list(range(len(case.candidates)))},
+        n_candidates=len(case.candidates),
+        factor=3,
+        resource="max_epochs",
+        min_resources=1,
+        max_resources=EPOCHS,
+        cv=PredefinedSplit([-1] * len(x) + [0] * len(x_valid)),
+        scoring="neg_log_loss",
+        refit=False,
+        n_jobs=case.cores,
+        random_state=0,
+        error_score=-1e9,
+    )
+    started = time.perf_counter()
+    search.fit(torch.cat([x, x_valid]).numpy(), torch.cat([y, y_valid]).numpy())
+    last = search.cv_results_["iter"] == search.cv_results_["iter"].max()
+    best = -float(search.cv_results_["mean_test_score"][last].max())
+    return Outcome(loss=best, seconds=time.perf_counter() - started)
+
+
+class Made(nn.Module):
+    """What a function makes, as the class that skorch wants."""
+
+    def __init__(self, make: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.net = make()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.net(rows)
+
+
+def _raced_net(case: Case) -> Any:
+    """A net whose optimizer is that of its parameter ``candidate``."""
+    from skorch import NeuralNetClassifier
+    from skorch.callbacks import LRScheduler
+    from torch.optim.lr_scheduler import LambdaLR
+
+    candidates, steps = list(case.candidates), case.steps
+
+    class RacedNet(NeuralNetClassifier):
+        def __init__(self, *args: Any, candidate: int = 0, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.candidate = candidate
+
+        def initialize_optimizer(self, *_: Any, **__: Any) -> "RacedNet":
+            self.optimizer_ = optimizer_of(candidates[self.candidate], self.module_.parameters())
+            return self
+
+    linear = LRScheduler(policy=LambdaLR, lr_lambda=lambda step: max(0.0, 1 - step / steps), step_every="batch")
+    return RacedNet(
+        Made,
+        module__make=case.make,
+        criterion=nn.CrossEntropyLoss,
+        batch_size=BATCH,
+        iterator_train__shuffle=True,
+        iterator_valid__batch_size=len(case.valid[0]),
+        train_split=None,
+        callbacks=[("schedule", linear)],
+        verbose=0,
+    )
+
+
+def _warm() -> None:
+    import skorch  # noqa: F401  # it takes seconds
+
+    torch.set_num_threads(1)

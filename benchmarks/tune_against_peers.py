@@ -1,0 +1,208 @@
+"""``lanewise.tune`` against other searches: the same candidates, data and cores, until the same validation loss.
+
+Each peer races the same list of settings for the same network and data, and prunes in its own way: Optuna with its
+median or Hyperband pruner around a tight PyTorch loop, in one process per core; skorch with scikit-learn's
+``HalvingRandomSearchCV``, as many jobs as cores. Lanewise then races the same list. Two quotients are printed: the time
+that the peer took in all over the time after which Lanewise had seen a validation loss as good as the peer's best
+completed training (``reached``), and both times in all (``whole``). Every training is as long, with
+the same linear schedule, batch size and rows. ``pip install optuna skorch`` first.
+"""
+
+import argparse
+import gzip
+import os
+import random
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from other_searches import BATCH, EPOCHS, Case, Outcome, Pair, with_optuna, with_skorch
+from torch import nn
+
+import lanewise
+from lanewise.training.race import Pulse
+
+DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A network, its rows, and how many candidates are raced."""
+
+    make: Callable[[], nn.Module]
+    rows: Callable[[], tuple[Pair, Pair]]
+    candidates: int
+
+
+def fashion_images(train: int, valid: int) -> tuple[Pair, Pair]:
+    """Fashion-MNIST: the first ``train`` images and the ``valid`` after them, ``[N, 1, 28, 28]``."""
+
+    def read(name: str, header: int) -> np.ndarray:
+        with gzip.open(DATA / "fashion_mnist" / name) as file:
+            return np.frombuffer(file.read(), dtype=np.uint8, offset=header)
+
+    images = torch.from_numpy(read("train-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[: train + valid].copy())
+    labels = torch.from_numpy(read("train-labels-idx1-ubyte.gz", 8)[: train + valid].astype(np.int64))
+    pixels = (images.float() - 72.94) / 90.02
+    return (pixels[:train], labels[:train]), (pixels[train:], labels[train:])
+
+
+def fashion_rows(train: int, valid: int) -> tuple[Pair, Pair]:
+    """The same as rows of 784 numbers."""
+    (x, y), (x_valid, y_valid) = fashion_images(train, valid)
+    return (x.flatten(1), y), (x_valid.flatten(1), y_valid)
+
+
+def bank_rows(train: int, valid: int) -> tuple[Pair, Pair]:
+    """The bank table, shuffled: numbers scaled, words one-hot; ``duration``, which is known too late, left out."""
+    table = pl.read_csv(DATA / "bank_additional_full.csv.gz", separator=";").drop("duration")
+    table = table.sample(fraction=1.0, shuffle=True, seed=0)
+    y = torch.from_numpy((table["y"] == "yes").to_numpy().astype(np.int64))
+    numbers = table.drop("y").select(pl.selectors.numeric()).to_numpy().astype(np.float32)
+    words = table.drop("y").select(pl.selectors.string()).to_dummies().to_numpy().astype(np.float32)
+    numbers = (numbers - numbers[:train].mean(0)) / numbers[:train].std(0)
+    x = torch.from_numpy(np.concatenate([numbers, words], 1))
+    return (x[:train], y[:train]), (x[train : train + valid], y[train : train + valid])
+
+
+def sms_rows(train: int, valid: int) -> tuple[Pair, Pair]:
+    """Texts as 512 hashed counts of words, and whether each is spam."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    lines = (DATA / "text" / "sms_spam.tsv").read_text(encoding="utf-8").splitlines()
+    random.Random(0).shuffle(lines)
+    labels, texts = zip(*(line.split("\t", 1) for line in lines), strict=True)
+    counts = HashingVectorizer(n_features=512, alternate_sign=False).transform(texts)
+    x = torch.from_numpy(counts.toarray().astype(np.float32))
+    y = torch.tensor([label == "spam" for label in labels]).long()
+    return (x[:train], y[:train]), (x[train : train + valid], y[train : train + valid])
+
+
+def perceptron(inputs: int, hidden: int, outputs: int) -> Callable[[], nn.Module]:
+    """One hidden layer."""
+    return lambda: nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def lenet() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
+
+
+PROBLEMS = {
+    "fashion-mlp": Problem(make=perceptron(784, 64, 10), rows=lambda: fashion_rows(6000, 2000), candidates=32),
+    "fashion-lenet": Problem(make=lenet, rows=lambda: fashion_images(4000, 1000), candidates=16),
+    "bank-mlp": Problem(make=perceptron(62, 32, 2), rows=lambda: bank_rows(12_000, 4000), candidates=64),
+    "sms-mlp": Problem(make=perceptron(512, 32, 2), rows=lambda: sms_rows(4000, 1500), candidates=64),
+}
+
+
+def candidates_of(count: int) -> list[dict[str, Any]]:
+    """AdamW and Nesterov momentum at rates over three decades; AdamW at 0.001 first, the rest in random order."""
+    rates = torch.logspace(0, 3, count // 2, dtype=torch.float64).tolist()
+    found = [{"optimizer": "adamw", "lr": 1e-4 * rate, "weight_decay": 0.01} for rate in rates]
+    found += [{"optimizer": "nesterov", "lr": 1e-3 * rate, "momentum": 0.9, "weight_decay": 1e-4} for rate in rates]
+    random.Random(0).shuffle(found)
+    default = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.01}
+    return [default, *found[: count - 1]]
+
+
+def with_lanewise(case: Case) -> Outcome:
+    """The race, and the losses of its leader as it went on."""
+    seen: list[tuple[float, float]] = []
+    started = time.perf_counter()
+
+    def watch(pulse: Pulse) -> None:
+        seen.append((time.perf_counter() - started, pulse.score))
+
+    result = lanewise.tune(
+        case.make,
+        train=case.train,
+        valid=case.valid,
+        loss=nn.CrossEntropyLoss(),
+        candidates=[dict(own) for own in case.candidates],
+        batch_size=BATCH,
+        budget=f"{case.steps}steps",
+        workers=case.cores,
+        watch=watch,
+    )
+    best = min(standing.score for standing in result.selection.standings)
+    return Outcome(loss=best, seconds=time.perf_counter() - started, seen=tuple(seen))
+
+
+PEERS: dict[str, Callable[[Case], Outcome]] = {
+    "optuna-median": with_optuna("median"),
+    "optuna-hyperband": with_optuna("hyperband"),
+    "skorch-halving": with_skorch,
+}
+
+
+def compare(name: str, peers: Sequence[str], *, rounds: int, cores: int) -> None:
+    """Race one problem with every peer and with Lanewise, in turns, and print the quotients."""
+    problem = PROBLEMS[name]
+    train, valid = problem.rows()
+    case = Case(make=problem.make, train=train, valid=valid, candidates=candidates_of(problem.candidates), cores=cores)
+    parameters = sum(weight.numel() for weight in case.make().parameters())
+    print(
+        f"{name}: {len(case.candidates)} candidates, {parameters:,} parameters, {len(train[0]):,} rows to train, "
+        f"{case.steps} steps each"
+    )
+    ours: list[Outcome] = []
+    theirs: dict[str, list[Outcome]] = {peer: [] for peer in peers}
+    for _ in range(rounds):
+        ours.append(with_lanewise(case))
+        for peer in peers:
+            theirs[peer].append(PEERS[peer](case))
+    middle = statistics.median(own.seconds for own in ours)
+    print(f"  {'lanewise':18} loss {statistics.median(own.loss for own in ours):.4f}, {middle:6.1f} s")
+    for peer, outcomes in theirs.items():
+        seconds = statistics.median(own.seconds for own in outcomes)
+        loss = statistics.median(own.loss for own in outcomes)
+        reached = [other.seconds / own.reached(other.loss) for own, other in zip(ours, outcomes, strict=True)]
+        whole = [other.seconds / own.seconds for own, other in zip(ours, outcomes, strict=True)]
+        words = f"{statistics.median(reached):.1f}x" if min(reached) > 0 else "not in every round"
+        print(
+            f"  {peer:18} loss {loss:.4f}, {seconds:6.1f} s; reached {words} ({min(reached):.1f} to "
+            f"{max(reached):.1f}), whole {statistics.median(whole):.1f}x ({min(whole):.1f} to {max(whole):.1f})",
+            flush=True,
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PROBLEMS, help="one problem only")
+    parser.add_argument("--peer", choices=PEERS, action="append", help="only this peer; may be given again")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of taking turns (default 1)")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="processes or jobs (default: cores)")
+    given = parser.parse_args()
+    if given.rounds < 1 or given.cores < 1:
+        parser.error("--rounds and --cores must be at least 1")
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    print(f"{EPOCHS} epochs, batches of {BATCH}, {given.cores} cores, {given.rounds} rounds")
+    for name in [given.only] if given.only else PROBLEMS:
+        compare(name, given.peer or list(PEERS), rounds=given.rounds, cores=given.cores)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""``lanewise find-rate`` and ``lanewise find-batch``: the numbers to train a PyTorch model of the user's own with."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lanewise.cli.options import SectionedCommand, section
+from lanewise.cli.paths import check_output
+
+data = section("Data")
+search = section("Search")
+output = section("Output")
+
+LOSSES = "cross_entropy, mse, l1, huber, bce_with_logits, or a function of yours."
+
+
+@click.command("find-rate", cls=SectionedCommand)
+@click.argument("model")
+@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives ((X, y), (X_valid, y_valid)).")
+@data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
+@search("--optimizers", metavar="NAMES", default="adamw", help="Separated by commas.", usual="adamw")
+@search("--rates", type=int, metavar="N", default=64, help="How many rates.", usual="64")
+@search("--low", type=float, metavar="RATE", default=1e-6, help="The lowest rate.", usual="1e-6")
+@search("--high", type=float, metavar="RATE", default=10.0, help="The highest rate.", usual="10")
+@search("--steps", type=int, metavar="N", default=100, help="Steps of each training.", usual="100")
+@search("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
+@search("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
+@output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curves as an HTML page.")
+@output("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@output("--quiet", is_flag=True, help="No progress on stderr.")
+def find_rate(
+    model: str,
+    *,
+    source: str,
+    loss: str | None,
+    optimizers: str,
+    report: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Find the learning rate for your own PyTorch model.
+
+    MODEL is FILE:NAME, such as mymodel.py:make_model, of a function that builds the torch.nn.Module. It is trained a
+    little at every rate at once. The validation rows judge. The files that are named are run as Python.
+    """
+    if report is not None:
+        check_output(report)
+    from lanewise.cli.screen import Screen, print_document
+    from lanewise.tuning.loading import data_of, loss_of, named
+    from lanewise.tuning.rate_finder import find_rate as run
+
+    train, valid = data_of(source)
+    with Screen(quiet=quiet) as screen:
+        found = run(
+            named(model),
+            train=train,
+            valid=valid,
+            loss=loss_of(loss, train),
+            optimizer=[name.strip() for name in optimizers.split(",")],
+            watch=screen.pulse,
+            **settings,
+        )
+    if report is not None:
+        found.report(report)
+    if as_json:
+        print_document(found.document)
+    else:
+        click.echo("\n".join(found.words))
+
+
+@click.command("find-batch", cls=SectionedCommand)
+@click.argument("model")
+@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives ((X, y), (X_valid, y_valid)).")
+@data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
+@search("--optimizer", metavar="NAME", default="adamw", help="Which one trains.", usual="adamw")
+@search("--lr", type=float, metavar="RATE", help="Its rate at the start size.", usual="that of the optimizer")
+@search("--start-size", type=int, metavar="N", default=32, help="The batch size whose rate is known.", usual="32")
+@search("--steps", type=int, metavar="N", default=200, help="Steps at the start size.", usual="200")
+@search("--seconds", type=float, metavar="TIME", default=5.0, help="That measuring takes, about.", usual="5")
+@search("--workers", type=int, metavar="N", help="Threads of the race.", usual="all cores, at most 8")
+@output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curve as an HTML page.")
+@output("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@output("--quiet", is_flag=True, help="No progress on stderr.")
+def find_batch(
+    model: str,
+    *,
+    source: str,
+    loss: str | None,
+    optimizer: str,
+    lr: float | None,
+    report: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Find the batch size for your own PyTorch model, and its rate.
+
+    MODEL is FILE:NAME, such as mymodel.py:make_model, of a function that builds the torch.nn.Module. Rows per second
+    are measured at each batch size; the size where they stop growing is raced against the start size.
+    """
+    if report is not None:
+        check_output(report)
+    from lanewise.cli.screen import Screen, print_document
+    from lanewise.tuning.batch_finder import find_batch as run
+    from lanewise.tuning.loading import data_of, loss_of, named
+
+    train, valid = data_of(source)
+    with Screen(quiet=quiet) as screen:
+        found = run(
+            named(model),
+            train=train,
+            valid=valid,
+            loss=loss_of(loss, train),
+            optimizer={"optimizer": optimizer} if lr is None else {"optimizer": optimizer, "lr": lr},
+            watch=screen.pulse,
+            **settings,
+        )
+    if report is not None:
+        found.report(report)
+    if as_json:
+        print_document(found.document)
+    else:
+        click.echo("\n".join(found.words))

@@ -1,0 +1,74 @@
+"""What a library says in the words of Python, said in those of the command line: ``--starts`` for ``starts=``."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import click
+
+from lanewise.errors import ConfigError, LanewiseError
+
+PLACES = (
+    (r"lanewise\.optim\.registry\.RULES|lanewise\.settings\.FitSettings", "lanewise fit --help"),
+    (r"lanewise\.metrics\.metric_names\('\w+'\)", "lanewise fit --help"),
+    (r"lanewise\.solvers\.methods\.METHODS", "lanewise minimize --help"),
+    (r"lanewise\.resume\('([\w-]+)'\)", r"lanewise resume \1"),
+)
+"""Where Python finds a list or goes on with a run, and the command that does."""
+
+RENAMED = {"evaluations": "max_evaluations"}
+"""Options that are called otherwise in Python."""
+
+QUOTED = r"'[^']*'(?:(?:, | or )'[^']*')*"
+
+
+@contextmanager
+def in_words_of_the_shell(context: click.Context) -> Iterator[None]:
+    """Errors that leave the block name the options of the command that was invoked."""
+    try:
+        yield
+    except LanewiseError as error:
+        group, name = context.command, context.invoked_subcommand
+        command = group.get_command(context, name or "") if isinstance(group, click.Group) else None
+        # The settings of a fit know themselves whether an option or a file stated them.
+        options = {} if command is None or isinstance(error, ConfigError) else options_of(command)
+        error.args = (as_options(str(error), options),)
+        raise
+
+
+def options_of(command: click.Command) -> dict[str, str]:
+    """The options of a command by the names that they have in Python."""
+    options = [one for one in command.params if isinstance(one, click.Option) and one.name]
+    return {RENAMED.get(one.name or "", one.name or ""): max(one.opts, key=len) for one in options}
+
+
+def as_options(text: str, options: Mapping[str, str]) -> str:
+    """A message of the library in the words of the command line; what stands in quotes is left alone.
+
+    >>> as_options("let fun return residuals and say residuals=True", {"residuals": "--residuals"})
+    'let the function return residuals and say --residuals'
+    >>> as_options("use method='auto' or 'bfgs'; column 'method' stays", {"method": "--method"})
+    "use --method auto or bfgs; column 'method' stays"
+    >>> as_options("max_evaluations must be at least 1, got 0", {"max_evaluations": "--evaluations"})
+    '--evaluations must be at least 1, got 0'
+    """
+    for pattern, place in PLACES:
+        text = re.sub(pattern, place, text)
+    if not options:
+        return text
+    names = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
+    text = re.sub(rf"\b({names})=(True\b|\([^)]*\)|{QUOTED})", lambda m: options[m[1]] + _value(m[2]), text)
+    text = re.sub(rf"\(({names})\)", lambda m: f"({options[m[1]]})", text)
+    subject = rf"(?:^|(?<=; )|(?<=: ))({names})(?= (?:must|names|is a setting of)\b)"
+    text = re.sub(subject, lambda m: options[m[1]], text)
+    spelt = "|".join(re.escape(name) for name in options if "_" in name)
+    if spelt:
+        text = re.sub(rf"(?<![\w'\"./-])({spelt})(?![\w'\"./=])", lambda m: options[m[1]], text)
+    return re.sub(r"(?<![\w'\"./-])fun(?![\w'\"./=(])", "the function", text)
+
+
+def _value(shown: str) -> str:
+    """A value of Python as an argument; True needs none."""
+    if shown == "True":
+        return ""
+    return " " + (shown[1:-1].replace(", ", ",").upper() if shown.startswith("(") else shown.replace("'", ""))

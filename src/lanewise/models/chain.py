@@ -1,0 +1,172 @@
+"""Lanes of a network that is a chain of torch's own layers: batched products instead of a vectorized call.
+
+Under ``torch.func.vmap`` every operation is dispatched twice and every gradient is made first and copied into the lane
+buffer afterwards. A chain of linear layers, activations, dropout and layer norms runs as the networks of
+:mod:`lanewise.models.mlp` do: its products are batched over lanes, and their gradients are written in place.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, final
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.lanes.buffer import BufferLayout
+from lanewise.models.base import Inputs, Noise, Weights
+from lanewise.models.layers import stacked_layer_norm, stacked_linear
+
+ELEMENTWISE: Final = (
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.LeakyReLU,
+    nn.Mish,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SELU,
+    nn.Sigmoid,
+    nn.SiLU,
+    nn.Softplus,
+    nn.Tanh,
+)
+"""Layers that look at one element at a time: they do the same to many lanes as to one."""
+
+Draw = Callable[[Sequence[int], float], Tensor]
+"""``(shape [B, ...], p)`` to factors ``[G, B, ...]`` of dropout, the next draws of each group."""
+
+Layer = Callable[[Tensor, Weights, Inputs, Draw | None], Tensor]
+
+
+@final
+class Chain:
+    """The layers of a module one after another, over ``hidden [L, B, ...]``."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+
+    @classmethod
+    def of(cls, module: nn.Module, layout: BufferLayout) -> "Chain | None":
+        """The chain that ``module`` is; None where it has any layer that is not known here.
+
+        Known are ``nn.Sequential``, ``Linear``, ``LayerNorm`` over the last dim, ``Dropout``, ``Flatten``, ``Identity``
+        and activations element by element, these very classes without hooks, each weight used once and trained.
+
+        >>> from lanewise.models.blueprint import Blueprint
+        >>> make = lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> Chain.of(make(), Blueprint.of(make, torch.zeros(5, 3)).layout) is not None
+        True
+        """
+        parts = list(_leaves(module, ""))
+        names = [name for name, weight in module.named_parameters(remove_duplicate=False) if weight is not None]
+        if layout.statistics or any(True for _ in module.buffers()):
+            return None
+        if len({id(part) for _, part in parts}) != len(parts):
+            return None
+        if sorted(names) != sorted(own.name for own in layout.parameters):
+            return None
+        layers: list[Layer] = []
+        for place, (name, part) in enumerate(parts):
+            follows = place > 0 and type(parts[place - 1][1]) is nn.Linear
+            if type(part) is nn.ReLU and follows:
+                continue  # the product before rectifies
+            rectifies = place + 1 < len(parts) and type(parts[place + 1][1]) is nn.ReLU
+            layer = _layer(name, part, rectifies=rectifies)
+            if layer is None:
+                return None
+            layers.append(layer)
+        return cls(layers)
+
+    def __call__(self, weights: Weights, inputs: Inputs, *, layer: str, noise: Noise | None) -> Tensor:
+        """Outputs ``[L, B, ...]``. The draws of a group come from a generator of its own, keyed for ``layer``."""
+        hidden = inputs.per_lane(inputs.dense)
+        draw = _Draws(inputs, noise, layer) if noise is not None else None
+        for step in self._layers:
+            hidden = step(hidden, weights, inputs, draw)
+        return hidden
+
+
+class _Draws:
+    """Dropout of the layers in their order, as torch's generator gives it to a module that runs alone."""
+
+    def __init__(self, inputs: Inputs, noise: Noise, layer: str) -> None:
+        keys = (noise.key(layer, group) for group in range(len(inputs.sizes)))
+        self._generators = [torch.Generator().manual_seed(key) for key in keys]
+        self._dtype = inputs.dense.dtype
+
+    def __call__(self, shape: Sequence[int], p: float) -> Tensor:
+        drawn = [
+            torch.empty(tuple(shape), dtype=self._dtype).bernoulli_(1 - p, generator=own) for own in self._generators
+        ]
+        kept = drawn[0].unsqueeze(0) if len(drawn) == 1 else torch.stack(drawn)
+        return kept / (1 - p) if p < 1 else kept
+
+
+def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of nested ``nn.Sequential`` with their names, in the order in which they are called."""
+    if type(module) is nn.Sequential and not altered(module):
+        for own, child in module.named_children():
+            yield from _leaves(child, f"{name}.{own}" if name else own)
+        return
+    yield name, module
+
+
+def altered(module: nn.Module) -> bool:
+    """Whether calling the module does more than its class says: hooks, or a forward of its own."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in vars(module)
+
+
+def _layer(name: str, part: nn.Module, *, rectifies: bool) -> Layer | None:
+    """What a layer does to lanes; None for one that is not known."""
+    if altered(part) or getattr(part, "inplace", False):
+        return None
+    prefix = f"{name}." if name else ""
+    if type(part) is nn.Linear:
+        return _linear(prefix, biased=part.bias is not None, rectifies=rectifies)
+    if type(part) is nn.LayerNorm:
+        return _layer_norm(prefix, part)
+    return _without_weights(part)
+
+
+def _without_weights(part: nn.Module) -> Layer | None:
+    if type(part) is nn.Dropout:
+        return _dropout(float(part.p))
+    if type(part) is nn.Flatten and (part.start_dim, part.end_dim) == (1, -1):
+        return lambda hidden, weights, inputs, draw: hidden.flatten(2)
+    if type(part) is nn.Identity:
+        return lambda hidden, weights, inputs, draw: hidden
+    if type(part) in ELEMENTWISE:
+        return lambda hidden, weights, inputs, draw: part(hidden)
+    return None
+
+
+def _linear(prefix: str, *, biased: bool, rectifies: bool) -> Layer:
+    def run(hidden: Tensor, weights: Weights, inputs: Inputs, draw: Draw | None) -> Tensor:
+        bias = weights[f"{prefix}bias"] if biased else None
+        rows = hidden if hidden.dim() == 3 else hidden.flatten(1, -2)
+        out = stacked_linear(rows, weights[f"{prefix}weight"], bias, relu=rectifies)
+        return out if hidden.dim() == 3 else out.unflatten(1, hidden.shape[1:-1])
+
+    return run
+
+
+def _layer_norm(prefix: str, part: nn.LayerNorm) -> Layer | None:
+    if len(part.normalized_shape) != 1 or part.weight is None or part.bias is None:
+        return None
+    eps = part.eps
+
+    def run(hidden: Tensor, weights: Weights, inputs: Inputs, draw: Draw | None) -> Tensor:
+        rows = hidden if hidden.dim() == 3 else hidden.flatten(1, -2)
+        out = stacked_layer_norm(rows, weights[f"{prefix}weight"], weights[f"{prefix}bias"], eps)
+        return out if hidden.dim() == 3 else out.unflatten(1, hidden.shape[1:-1])
+
+    return run
+
+
+def _dropout(p: float) -> Layer:
+    def run(hidden: Tensor, weights: Weights, inputs: Inputs, draw: Draw | None) -> Tensor:
+        return hidden * inputs.per_lane(draw(hidden.shape[1:], p)) if draw is not None and p else hidden
+
+    return run

@@ -1,0 +1,31 @@
+"""What was seen of one lane of a race."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lanewise.lanes.candidate import Event
+from lanewise.lanes.roster import Lane
+
+Fate = Literal["running", "pruned", "diverged", "confirmed"]
+
+
+@dataclass(kw_only=True)
+class Trace:
+    """What was seen of one lane: a point per look at it.
+
+    ``scores`` are of the fold's validation rows, ``train_scores`` of a sample of its training rows; NaN in the screen.
+    ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
+    whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
+    candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
+    ``lost`` says why a lane failed.
+    """
+
+    lane: Lane
+    phase: str
+    fractions: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    train_losses: list[float] = field(default_factory=list)
+    train_scores: list[float] = field(default_factory=list)
+    fate: Fate = "running"
+    events: list[Event] = field(default_factory=list)
+    lost: str = ""

@@ -1,0 +1,112 @@
+"""What a tuning race went through, for its document: phases, events in plain words, cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lanewise.explain import Cost, effects
+from lanewise.explain.flips import rank_flips, short_race
+from lanewise.lanes.candidate import Candidate
+from lanewise.metrics import Metric
+from lanewise.selection import Selection
+from lanewise.training.plan import Lengths, Plan
+from lanewise.training.race import Result, Trace
+
+LOSS = "loss"
+
+
+def told(
+    document: Mapping[str, Any],
+    *,
+    plan: Plan,
+    result: Result,
+    selection: Selection,
+    metric: Metric,
+    winner: Candidate,
+    cost: Cost,
+    full_length: int | None,
+) -> dict[str, Any]:
+    """The document with phases, events, cost, the settings that mattered, and how late the order still moved.
+
+    Only effects that are evident are in it: the others are noise that a chart would dress up. ``full_length`` is how
+    many steps the user trains for, at the default's batch size.
+    """
+    found = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
+    evident = () if found is None else [effect for effect in found.effects if effect.evident]
+    flips = rank_flips(result.traces, metric)
+    steps = plan.lengths.steps(int(plan.candidates[0].number("batch_size")))
+    warning = "" if full_length is None else short_race(steps, full_length, flips)
+    race = {
+        **document["race"],
+        "curves": _curves(document["race"]["curves"], metric),
+        "phases": phases_of(result),
+        "plan": list(plan.words),
+        "rungs": list(result.rungs),
+        "order": "" if flips is None or warning else f"{flips.words}.",
+    }
+    return {
+        **document,
+        "verb": "Training",
+        "judged": "Validation",
+        "race": race,
+        "summary": [document["summary"][0], *selection.reasons, *([found.words] if evident and found else [])],
+        "warnings": [*document.get("warnings", ()), *([warning] if warning else [])],
+        "effects": [asdict(effect) for effect in evident],
+        "events": events_of(result.traces, plan.lengths),
+        "hardware": hardware_of(plan, cost),
+    }
+
+
+def _curves(curves: Sequence[Mapping[str, Any]], metric: Metric) -> list[dict[str, Any]]:
+    """The curves without those of training rows where these are losses and the metric is another."""
+    known = metric.name == LOSS
+    return [{**curve, "train": curve["train"] if known else []} for curve in curves]
+
+
+def phases_of(result: Result) -> list[dict[str, Any]]:
+    """Screen and confirmation, as far as lanes ran in them."""
+    found = []
+    for name, seconds in result.seconds.items():
+        own = [trace for trace in result.traces if trace.phase == name]
+        if own:
+            candidates = len({trace.lane.candidate.id for trace in own})
+            found.append({"name": name, "lanes": len(own), "candidates": candidates, "seconds": seconds})
+    return found
+
+
+def events_of(traces: Sequence[Trace], lengths: Lengths) -> list[dict[str, Any]]:
+    """Each repair, copy and loss of a lane with its step: 'adam at 0.3 diverged by step 50; went back to ...'."""
+    found, told_of = [], set[str]()
+    for place, trace in enumerate(traces):
+        candidate = trace.lane.candidate
+        steps = lengths.steps(int(candidate.number("batch_size")))
+        for event in trace.events:
+            went = f"went back to step {round(event.restored * steps):,} and on at {event.rate_factor:g} times the rate"
+            found.append(_event(place, candidate, round(event.fraction * steps), f"{event.cause}; {went}"))
+        copied = [event for event in candidate.events if not event.rewinds][-1:]
+        if copied and candidate.id not in told_of:
+            told_of.add(candidate.id)
+            on = f"{copied[0].cause}; on at {copied[0].rate_factor:g} times its rate"
+            found.append(_event(place, candidate, round(copied[0].fraction * steps), on))
+        if trace.lost:
+            reached = trace.fractions[-1] if trace.fractions else 0.0
+            found.append(_event(place, candidate, round(reached * steps), f"was given up: {trace.lost}"))
+    return found
+
+
+def _event(place: int, candidate: Candidate, step: int, words: str) -> dict[str, Any]:
+    who = f"{candidate.optimizer} at {candidate.number('lr'):.3g}"
+    return {"step": step, "lane": place, "label": candidate.label, "words": f"{who} {words}"}
+
+
+def hardware_of(plan: Plan, cost: Cost) -> dict[str, Any]:
+    """What the race ran on and what it cost, checks and plan included."""
+    return {
+        "device": "cpu",
+        "threads": plan.workers,
+        "precision": plan.precision,
+        "seconds": cost.seconds,
+        "cpu_seconds": cost.cpu_seconds,
+        "peak_memory_bytes": cost.peak_memory_bytes,
+        "energy_wh": cost.energy_wh,
+    }

@@ -1,0 +1,71 @@
+"""A file that cannot be written is found before any work is done, and the look leaves no trace."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from lanewise.cli.paths import check_output
+from lanewise.errors import UsageError
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UsageError) as error:
+        check_output(path)
+    assert str(error.value).startswith(f"cannot write {path}: ")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_look_leaves_nothing_behind_and_an_existing_file_as_it_is(tmp_path):
+    kept = tmp_path / "kept.csv"
+    kept.write_text("content")
+    before = kept.stat()
+    for name in ("new.csv", "kept.csv", "é" * 80, "x" * 200):
+        check_output(tmp_path / name)
+    assert [one.name for one in tmp_path.iterdir()] == ["kept.csv"]
+    assert kept.read_text() == "content"
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_path_without_a_folder_is_one_of_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_output(Path("report.html"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_place_for_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "it is a folder" in refused(tmp_path)
+    assert "there is no folder" in refused(tmp_path / "none" / "r.html")
+    assert "is a file, not a folder" in refused(tmp_path / "file" / "r.html")
+    assert "too long" in refused(tmp_path / ("x" * 300))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is there on Linux only")
+def test_a_folder_of_the_kernel_takes_no_files():
+    """A permission does not tell: to root, /proc looks writable."""
+    assert "/proc takes no files" in refused(Path("/proc/r.html"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no devices among its files")
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    assert "a device or a pipe" in refused(Path(os.devnull))
+    os.mkfifo(tmp_path / "pipe")
+    assert "a device or a pipe" in refused(tmp_path / "pipe")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert "permission denied" in refused(tmp_path / "locked" / "r.html")
+
+
+def test_a_full_disk_is_found_and_nothing_left_there(tmp_path, monkeypatch):
+    def full(handle: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lanewise.cli.paths.os.write", full)
+    assert "no space left" in refused(tmp_path / "r.html")
+    assert list(tmp_path.iterdir()) == []

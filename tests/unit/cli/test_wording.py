@@ -1,0 +1,57 @@
+"""The command line speaks of options, Python of arguments."""
+
+import pytest
+
+from lanewise.cli.main import cli
+from lanewise.cli.wording import as_options, options_of
+
+MINIMIZE = options_of(cli.commands["minimize"])
+FIT = options_of(cli.commands["fit"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("let fun return residuals and say residuals=True", "let the function return residuals and say --residuals"),
+        ("needs finite bounds; give bounds=(low, high)", "needs finite bounds; give --bounds LOW,HIGH"),
+        ("use method='auto', 'bfgs' or 'lbfgs'", "use --method auto, bfgs or lbfgs"),
+        ("max_evaluations must be a whole number", "--evaluations must be a whole number"),
+        ("take a higher max_evaluations", "take a higher --evaluations"),
+        ("starts must be at least 1, got 0", "--starts must be at least 1, got 0"),
+        ("x0 must be finite, got nan in variable 1", "--x0 must be finite, got nan in variable 1"),
+        ("fun is nan at x0; give a start", "the function is nan at x0; give a start"),
+        ("there is no method 'x'; all 9: lanewise.solvers.methods.METHODS", None),
+        ("no file fun.py: check the path", "no file fun.py: check the path"),
+        (
+            "costs.py line 3 raised ValueError: 'max_evaluations'",
+            "costs.py line 3 raised ValueError: 'max_evaluations'",
+        ),
+    ],
+)
+def test_of_minimize(given, said):
+    expected = "there is no method 'x'; all 9: lanewise minimize --help" if said is None else said
+    assert as_options(given, MINIMIZE) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("'y' is category; say task='multiclass' or 'binary'", "'y' is category; say --task multiclass or binary"),
+        ("leave out columns (drop) or rows", "leave out columns (--drop) or rows"),
+        ("group names 'q', no column of t.csv", "--group names 'q', no column of t.csv"),
+        ("class_weights must be above zero", "--class-weights must be above zero"),
+        ("no column 'test_fraction' in t.csv", "no column 'test_fraction' in t.csv"),
+        ("the weights in 'w' add up to zero; at least one", "the weights in 'w' add up to zero; at least one"),
+        ("stopped; go on with: lanewise.resume('20261126-1200-ab12')", None),
+        ("a target must be a number or a class", "a target must be a number or a class"),
+    ],
+)
+def test_of_fit(given, said):
+    expected = "stopped; go on with: lanewise resume 20261126-1200-ab12" if said is None else said
+    assert as_options(given, FIT) == expected
+
+
+def test_every_setting_of_fit_is_known_by_its_name_in_python():
+    assert FIT["test_fraction"] == "--test-fraction"
+    assert MINIMIZE["max_evaluations"] == "--evaluations"
+    assert as_options("seed must be at least 0", {}) == "seed must be at least 0"
