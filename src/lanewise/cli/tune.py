@@ -18,13 +18,15 @@ output = section("Output")
 
 @click.command(cls=SectionedCommand)
 @click.argument("model")
-@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives ((X, y), (X_valid, y_valid)).")
+@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives train and valid, as tune takes them.")
 @data(
     "--loss",
     metavar="NAME|FILE:NAME",
     help="cross_entropy, mse, l1, huber, bce_with_logits, or a function of yours.",
     usual="cross_entropy for whole numbers, else mse",
 )
+@data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
+@data("--folds", type=int, metavar="N", help="Judge by folds of train; valid is None then.")
 @data("--metric", type=click.Choice(("accuracy",)), help="What decides instead of the loss.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
 @race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
@@ -51,6 +53,7 @@ def tune(
     *,
     source: str,
     loss: str | None,
+    step: str | None,
     candidates: str | None,
     space: str | None,
     weights: Path | None,
@@ -77,7 +80,8 @@ def tune(
             named(model),
             train=train,
             valid=valid,
-            loss=loss_of(loss, train),
+            loss=None if loss is None and step is not None else loss_of(loss, train),
+            step=None if step is None else named(step),
             candidates=_listed(candidates),
             space=None if space is None else named(space),
             watch=screen.pulse,

@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lanewise.errors import UsageError
+from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.draws import generator
+from lanewise.models.batch import Tree, form_of, mapped
 from lanewise.models.keyed_draws import own_generator
 
 MakeModel = Callable[[], nn.Module]
 
 PROBE_SEEDS = (0, 1)
 """Two seeds: what differs between their modules although it is not trained belongs to a lane, too."""
+
+
+class StructuredOutputsError(UsageError):
+    """The module returns something else than one tensor: it can be trained by whole passes only."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +30,8 @@ class Blueprint:
     ``layout`` has a parameter for each that is trained, named as in ``named_parameters`` (tied weights once), and
     statistics for buffers that training changes and for untrained tensors that depend on the seed. All other tensors
     are those of ``template``. ``draws`` says whether a training pass draws random numbers; ``footprint`` how many
-    elements the largest activation of a row has.
+    elements the largest activation of a row has. With ``whole`` the module is given batches of whatever form, and
+    returns numbers of its own choice rather than a row of outputs for each row of inputs.
     """
 
     make: MakeModel
@@ -34,19 +40,22 @@ class Blueprint:
     dtype: torch.dtype
     draws: bool
     footprint: int
+    whole: bool = False
     starts: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, make: MakeModel, inputs: Tensor) -> "Blueprint":
+    def of(cls, make: MakeModel, inputs: Tree, *, whole: int = 0) -> "Blueprint":
         """The blueprint of what ``make()`` returns, found by one pass over a batch ``inputs [B, ...]``.
+
+        ``whole`` is the number of rows of a batch of another form, of which the module returns what it likes.
 
         Raises ``UsageError``: no module, no trainable weights, weights of several dtypes or not on the CPU, outputs
         that are not one tensor ``[B, ...]``.
         """
         template = _made(make, PROBE_SEEDS[0])
         dtype = _dtype_of(template)
-        inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
-        probe = _probe(template, inputs)
+        inputs = mapped(lambda leaf: _as_weights(leaf, dtype), inputs)
+        probe = _probe(template, inputs, whole=whole)
         trained = [name for name, weight in template.named_parameters() if name in probe.reached]
         if not trained:
             message = (
@@ -65,7 +74,13 @@ class Blueprint:
             [Parameter(name=name, shape=tuple(tensors[name].shape), fan_in=1, penalised=False) for name in beside],
         )
         return cls(
-            make=make, template=template, layout=layout, dtype=dtype, draws=probe.draws, footprint=probe.footprint
+            make=make,
+            template=template,
+            layout=layout,
+            dtype=dtype,
+            draws=probe.draws,
+            footprint=probe.footprint,
+            whole=bool(whole),
         )
 
     def module(self) -> nn.Module:
@@ -107,7 +122,8 @@ def _made(make: MakeModel, seed: int) -> nn.Module:
             module = make()
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())
-            message = f"make_model failed: {said}; it is called without arguments"
+            given = ", ".join(f"{name}={value!r}" for name, value in getattr(make, "keywords", {}).items())
+            message = f"make_model failed: {said}; it is called {f'with {given}' if given else 'without arguments'}"
             raise UsageError(message) from error
     if not isinstance(module, nn.Module):
         message = f"make_model must return a torch.nn.Module, got {type(module).__name__}"
@@ -137,7 +153,11 @@ def _equal(one: Tensor, other: Tensor | None) -> bool:
     return other is not None and one.shape == other.shape and bool(torch.equal(one, other))
 
 
-def _probe(module: nn.Module, inputs: Tensor) -> _Probe:
+def _as_weights(leaf: object, dtype: torch.dtype) -> object:
+    return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+
+def _probe(module: nn.Module, inputs: Tree, *, whole: int) -> _Probe:
     """One training pass; the module is left as it was."""
     before = {name: tensor.detach().clone() for name, tensor in _tensors(module).items()}
     sizes: list[int] = []
@@ -153,25 +173,39 @@ def _probe(module: nn.Module, inputs: Tensor) -> _Probe:
     finally:
         for hook in hooks:
             hook.remove()
-    outputs = check_outputs(outputs, len(inputs))
+    rows = whole or len(inputs)
+    outputs = outputs if whole and isinstance(outputs, Tensor) else check_outputs(outputs, rows)
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     grads: Sequence[Tensor | None] = ()
     if weights and outputs.requires_grad:
-        grads = torch.autograd.grad(outputs.pow(2).sum(), list(weights.values()), allow_unused=True)
+        grads = _gradients(outputs, list(weights.values()))
     reached = frozenset(name for name, grad in zip(weights, grads, strict=bool(grads)) if grad is not None)
     now = _tensors(module)
     changed = frozenset(name for name, tensor in before.items() if not _equal(tensor, now.get(name)))
     with torch.no_grad():
         for name in changed:
             now[name].copy_(before[name])
-    return _Probe(reached=reached, changed=changed, draws=draws, footprint=max([64, *sizes]) // max(len(inputs), 1) + 1)
+    return _Probe(reached=reached, changed=changed, draws=draws, footprint=max([64, *sizes]) // max(rows, 1) + 1)
 
 
-def _called(module: nn.Module, inputs: Tensor) -> object:
+def _gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    try:
+        return torch.autograd.grad(outputs.pow(2).sum(), weights, allow_unused=True)
+    except RuntimeError as error:
+        message = (
+            f"no gradient can be taken through the module: {first_line(error)}; it must change no tensor in place that "
+            "the gradient needs, and leave backward to the race"
+        )
+        raise UsageError(message) from error
+
+
+def _called(module: nn.Module, inputs: Tree) -> object:
     try:
         return module(inputs)
+    except LanewiseError:
+        raise
     except Exception as error:
-        form = f"{tuple(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
+        form = form_of(inputs)
         message = f"the module failed on a batch of inputs {form}: {type(error).__name__}: {first_line(error)}"
         raise UsageError(message) from error
 
@@ -193,7 +227,7 @@ def check_outputs(outputs: object, rows: int) -> Tensor:
             f"the module returned a {type(outputs).__name__}{parts}; it must return one tensor [B, ...]: "
             "wrap it in a module that picks what the loss needs"
         )
-        raise UsageError(message)
+        raise StructuredOutputsError(message)
     if not outputs.dim() or len(outputs) != rows:
         message = (
             f"the module returned a tensor {tuple(outputs.shape)} for a batch of {rows} rows; "

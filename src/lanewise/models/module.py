@@ -1,6 +1,6 @@
 """Any ``torch.nn.Module`` as lanes: one call of the module under ``torch.func.vmap``, or lane by lane."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import ClassVar, final
 
@@ -11,12 +11,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
+from lanewise.models.batch import Tree
 from lanewise.models.blueprint import Blueprint, check_outputs
 from lanewise.models.bound import Bound
 from lanewise.models.chain import Chain
 from lanewise.models.keyed_draws import keyed_draws
 
 Tensors = Mapping[str, Tensor]
+
+Reader = Callable[[Tensor, int], Tree]
+"""``(rows [B], key)`` to the batch of those rows; what reading draws is keyed."""
 
 IN_EVALUATION = 0
 """Key of what a module draws although it is not being trained."""
@@ -28,16 +32,18 @@ class StackedModule(StackedModel):
 
     A :class:`Chain` of torch's own layers runs as batched products. Any other module trains a single lane itself,
     :class:`Bound` to it, and is called under vmap for several; with ``looped`` for one lane after another: for what
-    vmap cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws.
+    vmap cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws. With
+    ``read`` the inputs are numbers of rows, which it makes a batch of, once for all lanes of a group.
     """
 
     name: ClassVar[str] = "module"
     hypers: ClassVar[tuple[Hyper, ...]] = ()
     structure: ClassVar[tuple[str, ...]] = ("batch_size",)
 
-    def __init__(self, blueprint: Blueprint, *, looped: bool = False) -> None:
+    def __init__(self, blueprint: Blueprint, *, looped: bool = False, read: Reader | None = None) -> None:
         self.blueprint = blueprint
         self.looped = looped
+        self._read = read
         self.layout = blueprint.layout
         self.footprint = blueprint.footprint
         self._module = blueprint.module()
@@ -89,8 +95,9 @@ class StackedModule(StackedModel):
             outputs.append(self._group(own, kept, batch, key, training=training))
         return torch.cat(outputs)
 
-    def _single(self, weights: Weights, batch: Tensor, key: int) -> Tensor:
+    def _single(self, weights: Weights, shared: Tensor, key: int) -> Tensor:
         """Outputs ``[1, B, ...]`` of the only lane in training."""
+        batch = shared if self._read is None else self._read(shared, key)
         if not self._module.training:
             self._module.train()
         if self._bound is None or self._bound.weights is not weights:
@@ -98,10 +105,14 @@ class StackedModule(StackedModel):
                 self._module = self.blueprint.module().train()
             self._bound = Bound(self._module, weights, self.layout)
         with self._bound.training() as module, self._drawing(key):
-            return check_outputs(module(batch), len(batch)).unsqueeze(0)
+            return self._checked(module(batch), batch).unsqueeze(0)
 
-    def _group(self, weights: Tensors, kept: Tensors, batch: Tensor, key: int, *, training: bool) -> Tensor:
-        """Outputs ``[L, B, ...]`` of lanes that share ``batch [B, ...]``; ``kept`` is written in training."""
+    def _checked(self, outputs: Tensor, batch: Tree) -> Tensor:
+        return outputs if self.blueprint.whole else check_outputs(outputs, len(batch))
+
+    def _group(self, weights: Tensors, kept: Tensors, shared: Tensor, key: int, *, training: bool) -> Tensor:
+        """Outputs ``[L, B, ...]`` of lanes that share a batch ``[B, ...]``; ``kept`` is written in training."""
+        batch = shared if self._read is None else self._read(shared, key)
         # Copies: a normalization under vmap changes what it is given only if that lies in one piece.
         changed = {name: tensor.to(self._dtypes[name], copy=True) for name, tensor in kept.items()}
         lanes = len(next(iter(weights.values())))
@@ -116,7 +127,7 @@ class StackedModule(StackedModel):
                     tensor.copy_(changed[name])
         return outputs
 
-    def _one_by_one(self, weights: Tensors, kept: Tensors, batch: Tensor, key: int) -> Tensor:
+    def _one_by_one(self, weights: Tensors, kept: Tensors, batch: Tree, key: int) -> Tensor:
         pieces = {name: tensor.unbind(0) for name, tensor in weights.items()}
         found = []
         for lane in range(len(next(iter(pieces.values())))):
@@ -125,11 +136,10 @@ class StackedModule(StackedModel):
                 found.append(self._call(own, {name: tensor[lane] for name, tensor in kept.items()}, batch))
         return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
 
-    def _call(self, weights: Tensors, kept: Tensors, batch: Tensor) -> Tensor:
+    def _call(self, weights: Tensors, kept: Tensors, batch: Tree) -> Tensor:
         tensors = {name: tensor for own, tensor in (*weights.items(), *kept.items()) for name in self._names[own]}
         outputs = functional_call(self._module, tensors, (batch,), tie_weights=False)
-        check_outputs(outputs, len(batch))
-        return outputs
+        return self._checked(outputs, batch)
 
     def _drawing(self, key: int):
         return keyed_draws(key) if self.blueprint.draws else nullcontext()

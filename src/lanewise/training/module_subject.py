@@ -16,7 +16,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.models.base import StackedModel
 from lanewise.models.blueprint import Blueprint
 from lanewise.models.chain import altered
-from lanewise.models.module import StackedModule
+from lanewise.models.module import Reader, StackedModule
 from lanewise.training.data import TrainingData
 from lanewise.training.subject import Subject
 
@@ -120,7 +120,8 @@ def per_row(values: Tensor, rows: int) -> Tensor:
 class ModuleSubject(Subject):
     """Lanes of a :class:`Blueprint` that learn by ``loss``; ``score`` gives the number per row that they are judged by.
 
-    ``score (outputs [n, ...], targets [n, ...]) -> [n]``; None: the loss itself.
+    ``score (outputs [n, ...], targets [n, ...]) -> [n]``; None: the loss itself. A blueprint of whole passes has loss
+    and score in it, and ``read`` makes its batches.
     """
 
     def __init__(
@@ -132,20 +133,31 @@ class ModuleSubject(Subject):
         score: Callable[[Tensor, Tensor], Tensor] | None = None,
         looped: bool = False,
         loss_looped: bool = False,
+        read: Reader | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.structure = id(blueprint)  # candidates of one race that build the same module share its blueprint
         self.looped = looped
-        self.loss = self._loss = lane_loss(loss, data, looped=loss_looped)
-        self._score = score or self._loss.rows
         self._data = data
+        self._read = read
+        if blueprint.whole:
+            self.loss, self._score = _as_returned, lambda outputs, targets: outputs
+        else:
+            self.loss = own = lane_loss(loss, data, looped=loss_looped)
+            self._score = score or own.rows
 
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
         del lanes
-        return StackedModule(self.blueprint, looped=self.looped)
+        return StackedModule(self.blueprint, looped=self.looped, read=self._read)
 
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self._data.folds[fold]
         with torch.no_grad():
             values = per_row(self._score(raw, data.target[data.valid]), len(raw))
         return values.double().numpy()[:, None]
+
+
+def _as_returned(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """The losses ``[L, K]`` that a whole pass returns."""
+    del targets, smoothing
+    return outputs

@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from lanewise.errors import Interrupted
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.module import Reader
 from lanewise.training.data import TrainingData
 from lanewise.training.module_subject import BatchLoss, ModuleSubject, lane_loss
 from lanewise.training.plan import Lengths, chunk_width
@@ -25,6 +27,15 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 CHECKED_STEPS = 2
 CHECKED_ROWS = 3
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+Form = tuple[tuple[str, Any], ...]
+"""Settings of a candidate that are arguments of make_model, by name."""
+
+
+def form_of(candidate: Candidate, arguments: Sequence[str]) -> Form:
+    """The settings among ``arguments`` that the candidate has."""
+    return tuple((name, candidate.settings[name]) for name in arguments if name in candidate.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +54,10 @@ class ModuleTeams:
 
     With ``processes`` they are shared out among the workers whatever their size; with ``seats`` they then train in
     processes that know all this from their start, to the same bits.
+
+    Candidates whose settings of ``arguments`` are another :data:`Form` have modules that were built otherwise: their
+    blueprints, ways and batches are those of ``others``, and their lanes are in stacks of their own. ``read`` makes
+    the batches of whole passes.
     """
 
     blueprint: Blueprint
@@ -55,16 +70,24 @@ class ModuleTeams:
     stop: Callable[[], bool] = never
     processes: bool = False
     seats: TeamPool | None = None
+    read: Reader | None = None
+    arguments: tuple[str, ...] = ()
+    others: Mapping[Form, "ModuleTeams"] = field(default_factory=dict)
+
+    def of(self, candidate: Candidate) -> "ModuleTeams":
+        """The teams over the module that the candidate trains."""
+        return self.others.get(form_of(candidate, self.arguments), self)
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         del phase
-        groups: dict[int, list[Lane]] = {}
+        groups: dict[tuple[Form, int], list[Lane]] = {}
         for lane in lanes:
-            groups.setdefault(batch_of(lane.candidate), []).append(lane)
+            kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate)
+            groups.setdefault(kind, []).append(lane)
         return [
             self._placed(chunk)
-            for batch, group in groups.items()
-            for chunk in self._chunks(group, self.ways[batch].width)
+            for (form, batch), group in groups.items()
+            for chunk in self._chunks(group, self.others.get(form, self).ways[batch].width)
         ]
 
     def _placed(self, lanes: Sequence[Lane]) -> Team:
@@ -74,7 +97,7 @@ class ModuleTeams:
         recipe = Recipe(
             lengths=self.lengths,
             length=self.lengths.steps(batch_of(lanes[0].candidate)),
-            dtype=str(self.blueprint.dtype).removeprefix("torch."),
+            dtype=str(self.of(lanes[0].candidate).blueprint.dtype).removeprefix("torch."),
             compute=None,
         )
         return RemoteTeam(lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=self.seats, shared=None)
@@ -82,8 +105,8 @@ class ModuleTeams:
     def at_home(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """The team of ``lanes`` of one batch size in this process; ``data`` are ``self.data``."""
         del data
-        batch = batch_of(lanes[0].candidate)
-        return self.stack(lanes, self.ways[batch], length=self.lengths.steps(batch))
+        own, batch = self.of(lanes[0].candidate), batch_of(lanes[0].candidate)
+        return own.stack(lanes, own.ways[batch], length=self.lengths.steps(batch))
 
     def _chunks(self, lanes: Sequence[Lane], width: int) -> list[list[Lane]]:
         ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
@@ -97,7 +120,13 @@ class ModuleTeams:
     def stack(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack:
         """One stack of ``lanes``, run that way."""
         subject = ModuleSubject(
-            self.blueprint, self.data, self.loss, score=self.score, looped=way.looped, loss_looped=way.loss_looped
+            self.blueprint,
+            self.data,
+            self.loss,
+            score=self.score,
+            looped=way.looped,
+            loss_looped=way.loss_looped,
+            read=self.read,
         )
         return Stack(
             lanes,
@@ -178,6 +207,8 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
     stack.advance(1.0)
     rows = teams.data.folds[0].valid[:CHECKED_ROWS]
     outputs = stack.outputs(lambda fold: rows)
+    if teams.blueprint.whole:
+        return _Tried(stack=stack, judged=torch.stack(outputs))
     with torch.no_grad():
         loss = lane_loss(teams.loss, teams.data, looped=way.loss_looped)
         judged = torch.stack([loss.rows(own, teams.data.folds[0].target[rows]) for own in outputs])

@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from lanewise.errors import UsageError
 from lanewise.models.blueprint import first_line
@@ -89,7 +90,10 @@ def data_of(reference: str) -> tuple[Any, Any]:
             message = f"{reference} failed: {type(error).__name__}: {first_line(error)}"
             raise UsageError(message) from error
     if not isinstance(found, tuple | list) or len(found) != len(("train", "valid")):
-        message = f"{reference} must give ((X, y), (X_valid, y_valid)), got {type(found).__name__}"
+        message = (
+            f"{reference} must give ((X, y), (X_valid, y_valid)), or two data sets, or train and None with --folds; "
+            f"got {type(found).__name__}"
+        )
         raise UsageError(message)
     return found[0], found[1]
 
@@ -103,8 +107,14 @@ def loss_of(reference: str | None, train: Any) -> Callable[..., Tensor]:
             message = f"there is no loss {reference!r}; there are {', '.join(LOSSES)}, or one of yours as FILE:NAME"
             raise UsageError(message)
         return named(reference)
+    return LOSSES["cross_entropy" if _whole_targets(train) else "mse"]
+
+
+def _whole_targets(train: Any) -> bool:
+    """Whether the first target is a whole number; what is wrong with the targets is told where all data are checked."""
+    dataset = train.dataset if isinstance(train, DataLoader) else train
     try:
-        whole = not torch.as_tensor(train[1][:1]).is_floating_point()
-    except (TypeError, IndexError, KeyError, ValueError):
-        whole = True  # what is wrong with the targets is told where all data are checked
-    return LOSSES["cross_entropy" if whole else "mse"]
+        first = dataset[0][-1] if isinstance(dataset, Dataset) else dataset[-1][:1]
+        return not torch.as_tensor(first).is_floating_point()
+    except Exception:  # whatever a data set of the user's raises
+        return True

@@ -10,7 +10,8 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.registry import policy_name
-from lanewise.training.module_teams import ModuleTeams, batch_of
+from lanewise.training.module_seats import may_fork
+from lanewise.training.module_teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.side_by_side import threads_per_product
 
@@ -19,6 +20,9 @@ SHORTEST = 20
 
 ALLOTTED = 0.7
 """Share of a budget in seconds that is planned with."""
+
+KEPT = 0.75
+"""Share of its speed that a process is trusted to keep beside others: they share caches, memory and the clock."""
 
 MEASURED_STEPS = 9
 """Of which the fastest third is taken: the first are slow, and a busy machine disturbs others."""
@@ -32,6 +36,7 @@ class Wanted:
     policy: Policy
     seeds: tuple[int, ...]
     workers: int
+    folds: int = 1
     steps: int | None = None
     seconds: float | None = None
 
@@ -46,7 +51,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     left = remaining_of(wanted.policy, len(wanted.candidates))
     confirmed = left[-1] if left else len(wanted.candidates)
     batch = batch_of(wanted.candidates[0])
-    words = [f"batch size {size}: {way.words}" for size, way in teams.ways.items()]
+    words = _ways_in_words(teams)
     if wanted.steps is not None:
         if wanted.steps < SHORTEST:
             message = f"a budget of {wanted.steps} steps says nothing; give at least {SHORTEST}steps for each training"
@@ -54,7 +59,8 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         rows, predicted = wanted.steps * batch, 0.0
     else:
         assert wanted.seconds is not None
-        per_row, fixed = _measured(wanted, teams, _stretches(len(wanted.candidates), rungs, left, wanted.seeds))
+        stretches = _stretches(len(wanted.candidates), rungs, left, wanted.seeds)
+        per_row, fixed = _measured(wanted, teams, _over_folds(stretches, wanted.folds))
         rows = int((ALLOTTED * wanted.seconds - fixed) / per_row)
         predicted = per_row * rows + fixed
         if rows < SHORTEST * batch:
@@ -73,17 +79,27 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         candidates=wanted.candidates,
         rungs=rungs,
         confirm={wanted.candidates[0].model: confirmed},
-        folds=1,
+        folds=wanted.folds,
         seeds=wanted.seeds,
         lengths=made,
         workers=wanted.workers,
-        # Of equally good ones the cheaper wins: the one with fewer steps over the same rows.
-        costs={own.id: float(made.steps(batch_of(own))) for own in wanted.candidates},
+        costs={own.id: _cost(own, teams, made) for own in wanted.candidates},
         precision=str(teams.blueprint.dtype).removeprefix("torch."),
         grid=GRID,
         predicted_seconds=predicted,
         words=tuple(words),
     )
+
+
+def _ways_in_words(teams: ModuleTeams) -> list[str]:
+    said = [(size, way.words) for part in (teams, *teams.others.values()) for size, way in part.ways.items()]
+    return [f"batch size {size}: {words}" for size, words in dict.fromkeys(said)]
+
+
+def _cost(candidate: Candidate, teams: ModuleTeams, made: Lengths) -> float:
+    """Of equally good ones the cheaper wins: fewer steps over the same rows, in a model of no more weights."""
+    weights, usual = teams.of(candidate).blueprint.layout.width, teams.blueprint.layout.width
+    return made.steps(batch_of(candidate)) * (weights / usual)
 
 
 def _stretches(
@@ -100,30 +116,43 @@ def _stretches(
     return [*found, (alive * len(seeds), 1.0)]
 
 
+def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tuple[int, float]]:
+    """The last stretch on every fold, and after it the winner once more on all rows."""
+    if folds == 1:
+        return list(stretches)
+    *screened, (confirmed, share) = stretches
+    return [*screened, (confirmed * folds, share), (1, 1.0)]
+
+
 def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds per row that a full training has, for all stretches together, and seconds that all looks take.
 
-    Measured with one thread; workers side by side are not counted on, for threads wait for each other in Python.
+    Measured in one process with one thread, and counted for as many as there are workers where stacks can have
+    processes of their own; threads are not counted on, for they wait for each other in Python.
     A stack of few lanes costs more per lane than a full one, so each stretch is measured at its own width.
     """
-    per_row, look, known = 0.0, 0.0, dict[tuple[int, int], float]()
-    shares = {batch: sum(batch_of(own) == batch for own in wanted.candidates) for batch in teams.ways}
+    together = wanted.workers if may_fork(teams) else 1
+    per_row, look = 0.0, 0.0
+    kinds: dict[tuple[Form, int], list[Candidate]] = {}
+    for candidate in wanted.candidates:
+        kinds.setdefault((form_of(candidate, teams.arguments), batch_of(candidate)), []).append(candidate)
     with threads_per_product(1):
-        for batch, way in teams.ways.items():
+        for (form, batch), own in kinds.items():
+            part, known = teams.others.get(form, teams), dict[int, float]()
             for lanes, share in stretches:
-                mine = max(1, round(lanes * shares[batch] / len(wanted.candidates)))
-                width = min(way.width, mine)
-                if (batch, width) not in known:
-                    known[batch, width], seen = _timed(wanted, teams, batch, width)
+                mine = max(1, round(lanes * len(own) / len(wanted.candidates)))
+                width = min(part.ways[batch].width, -(-mine // together))
+                if width not in known:
+                    known[width], seen = _timed(own, part, batch, width)
                     look = max(look, seen)
-                per_row += known[batch, width] / batch * -(-mine // width) * share
-    looks = len(wanted.candidates) * (len(GRID) * len(wanted.seeds))
+                rounds = -(-mine // (width * together)) / (KEPT if together > 1 else 1.0)
+                per_row += known[width] / batch * rounds * share
+    looks = len(wanted.candidates) * (len(GRID) * len(wanted.seeds) * wanted.folds)
     return per_row, look * looks
 
 
-def _timed(wanted: Wanted, teams: ModuleTeams, batch: int, width: int) -> tuple[float, float]:
+def _timed(own: Sequence[Candidate], teams: ModuleTeams, batch: int, width: int) -> tuple[float, float]:
     """Seconds of a step of one stack of ``width`` lanes, and of a look at one of them."""
-    own = [candidate for candidate in wanted.candidates if batch_of(candidate) == batch]
     lanes = [Lane(candidate=own[place % len(own)], fold=0, seed=place // len(own)) for place in range(width)]
     stack = teams.stack(lanes, teams.ways[batch], length=MEASURED_STEPS)
     times = sorted(

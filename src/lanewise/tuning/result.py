@@ -4,7 +4,7 @@ import html
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from lanewise.explain import Effects, Sensitivity
+
+
+COLUMNS = frozenset((
+    "candidate", "rank", "score", "behind", "standard_error", "fate", "default", "optimizer", "steps", "fractions",
+    "scores", "train_losses",
+))  # fmt: skip
+"""What a table says of every candidate; an argument of make_model of such a name is told as ``model_...``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,7 @@ class TuneResult:
 
     ``model`` is the winner as trained in the race, with the first seed; ``winner`` its candidate; ``selection`` the
     scores of all that were confirmed, with paired standard errors, and ``plan`` what was decided before training.
+    ``arguments`` are the settings among the winner's that make_model takes: ``make_model(**result.arguments)``.
     """
 
     model: nn.Module
@@ -67,6 +75,7 @@ class TuneResult:
     batch_size: int
     words: tuple[str, ...]
     document: Mapping[str, Any]
+    arguments: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def settings(self) -> Mapping[str, Value]:
@@ -108,6 +117,7 @@ class TuneResult:
             traces = [trace for trace in self.race.traces if trace.lane.candidate.id == candidate.id]
             last = traces[-1]
             standing = standings.get(candidate.id)
+            steps = self.plan.lengths.steps(int(candidate.number("batch_size")))
             rows.append(
                 {
                     "candidate": candidate.id,
@@ -118,8 +128,8 @@ class TuneResult:
                     "fate": "winner" if candidate.id == self.winner.id else last.fate,
                     "default": candidate.is_default,
                     "optimizer": candidate.optimizer,
-                    **candidate.settings,
-                    "steps": self.plan.lengths.steps(int(candidate.number("batch_size"))),
+                    **{f"model_{name}" if name in COLUMNS else name: own for name, own in candidate.settings.items()},
+                    "steps": steps,
                     "fractions": last.fractions,
                     "scores": last.scores,
                     "train_losses": last.train_losses,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +12,6 @@ from torch import Tensor, nn
 from lanewise.errors import UsageError
 from lanewise.explain import Usage, spent, usage
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.blueprint import Blueprint
-from lanewise.models.module import StackedModule
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
 from lanewise.search.sampling import SAMPLINGS, Sampling
@@ -20,16 +19,20 @@ from lanewise.selection import Contender, Selection, select
 from lanewise.settings import parse_budget
 from lanewise.training.fitted import Fitted
 from lanewise.training.module_seats import seated
-from lanewise.training.module_teams import ModuleTeams, Way, batch_of, choose_way
-from lanewise.training.plan import Lengths, Plan
+from lanewise.training.module_teams import ModuleTeams, batch_of, form_of
+from lanewise.training.plan import Plan
 from lanewise.training.race import Pulse, Race, Result
+from lanewise.training.refit import refit
 from lanewise.training.team import Team
-from lanewise.tuning.checking import Judge, check_first_batch, fitted_to, judge_of, training_data
+from lanewise.tuning.checking import Judge, judge_of
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
+from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted, plan_race
+from lanewise.tuning.posing import Question, handed_over, on_all_rows, pose, with_ways
 from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.rows import Rows
 from lanewise.tuning.story import told
 
 MOST_WORKERS = 8
@@ -38,11 +41,13 @@ Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal
 
 
 def tune(
-    make_model: Callable[[], nn.Module],
+    make_model: Callable[..., nn.Module],
     *,
-    train: tuple[Any, Any],
-    valid: tuple[Any, Any],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    train: Any,
+    valid: Any = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    step: Callable[[nn.Module, Any], Tensor] | None = None,
+    folds: int | None = None,
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
     space: Mapping[str, Any] | None = None,
@@ -64,10 +69,17 @@ def tune(
     paired standard error loses to it, and of equals the one with fewer steps wins.
 
     Args:
-        make_model: builds the module, on the CPU; called under ``torch.manual_seed(seed)``.
-        train: ``X [N, ...]`` and ``y [N, ...]``, tensors or arrays; a batch of X is what the module is called with.
-        valid: as ``train``; decides the race, so a fair score of the winner needs rows that are in neither.
+        make_model: builds the module, on the CPU; called under ``torch.manual_seed(seed)``. Arguments that it takes by
+            name are settings: of the candidates, or drawn from the space.
+        train: ``X [N, ...]`` and ``y [N, ...]``, tensors or arrays; a batch of X is what the module is called with, by
+            name where X is a dict and by place where it is a tuple. Or a torch ``Dataset``, a ``DataLoader``, or an
+            iterable of batches.
+        valid: as ``train``, or the share of train to hold out; decides the race, so a fair score of the winner needs
+            rows that are in neither.
         loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B, ...]``.
+        step: instead of the loss, a training step of your own: ``(model, batch)`` to such a loss.
+        folds: instead of ``valid``, into how many folds train is parted; every row is judged by models without it, and
+            the winner is trained once more on all.
         budget: steps of each training, such as ``"300steps"``, which depends on no clock; or the time for all, such
             as ``"60s"``.
         candidates: a list of settings, ``[{"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}, ...]``, the
@@ -108,38 +120,64 @@ def tune(
     ... )
     >>> found.settings["lr"]
     0.1
+
+    A network whose width is searched, a step of one's own, and folds instead of validation rows:
+
+    >>> def network(width=2):
+    ...     return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
+    >>> found = tune(
+    ...     network, train=(X, y), folds=2, step=lambda model, batch: (model(batch[0]) - batch[1]).pow(2),
+    ...     candidates=[{"lr": 1e-4}, {"lr": 0.05, "width": 8}], budget="40steps",
+    ... )
+    >>> found.arguments
+    {'width': 8}
     """
     before = usage()
     if full_length is not None and full_length < 1:
         message = f"full_length must be at least 1 step, got {full_length}"
         raise UsageError(message)
     judge = judge_of(metric)
-    data = training_data(train, valid)
+    rows = Rows.of(train, valid, folds=folds)
+    question = Question(rows=rows, loss=loss, step=step, judge=judge)
+    _check_make(make_model)
+    arguments = ModelArguments.of(make_model)
     entrants = _entrants(
         make_model,
-        len(data.folds[0].train),
+        arguments,
+        len(rows.parting.parts[0][0]),
         candidates=candidates,
         space=space,
         search=search,
         where=where,
-        batch_size=batch_size,
+        batch_size=rows.train.batch_size if batch_size is None else batch_size,
         seed=seed,
     )
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
-    first = batch_of(entrants[0])
-    blueprint = Blueprint.of(make_model, data.folds[0].dense[:first])
-    data = fitted_to(data, blueprint.dtype)
-    check_first_batch(blueprint, data, loss, judge, batch_size=first)
-    teams = _teams(blueprint, data, loss, judge, wanted)
+    wanted = replace(wanted, folds=len(rows.parting.parts))
+    teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=wanted.workers)
+    teams = with_ways(teams, question, entrants)
     plan = plan_race(wanted, teams)
-    lengthened = ModuleTeams(**{**vars(teams), "lengths": plan.lengths})
+    plan = replace(plan, words=(*plan.words, *rows.words, *words))
+    lengthened = replace(teams, lengths=plan.lengths)
     # Copies are made between lanes of one process.
     with nullcontext(lengthened) if wanted.policy.copies else seated(lengthened, plan) as placed:
-        return _run(plan, placed, judge, wanted.policy, watch, before=before, full_length=full_length)
+        return _run(
+            plan, placed, rows, judge, policy=wanted.policy, watch=watch, before=before, full_length=full_length
+        )
+
+
+def _check_make(make_model: object) -> None:
+    if not callable(make_model) or isinstance(make_model, nn.Module):
+        message = (
+            f"make_model must be a function that builds the module anew, got {type(make_model).__name__}; "
+            "give lambda: MyModel() or the class itself"
+        )
+        raise UsageError(message)
 
 
 def _entrants(
-    make_model: Callable[[], nn.Module],
+    make_model: Callable[..., nn.Module],
+    arguments: ModelArguments,
     rows: int,
     *,
     candidates: int | Sequence[Mapping[str, Any]] | None,
@@ -149,12 +187,6 @@ def _entrants(
     batch_size: int | None,
     seed: int,
 ) -> tuple[Candidate, ...]:
-    if not callable(make_model) or isinstance(make_model, nn.Module):
-        message = (
-            f"make_model must be a function that builds the module anew, got {type(make_model).__name__}; "
-            "give lambda: MyModel() or the class itself"
-        )
-        raise UsageError(message)
     if batch_size is not None and batch_size < 1:
         message = f"batch_size must be at least 1, got {batch_size}"
         raise UsageError(message)
@@ -169,14 +201,30 @@ def _entrants(
         if search != "sobol" or where is not None:
             message = "search and where are for candidates that are drawn; a list of candidates is raced as it is"
             raise UsageError(message)
-        return tuple(listed(list(candidates), model=model, batch_size=usual))
+        training, own = _parted(candidates, arguments)
+        return arguments.added(listed(training, model=model, batch_size=usual), own)
     if candidates is not None and candidates < 1:
         message = f"candidates must be at least 1, got {candidates}"
         raise UsageError(message)
     if search not in SAMPLINGS:
         message = f"search must be one of {', '.join(SAMPLINGS)}, got {search!r}"
         raise UsageError(message)
-    return tuple(drawn(space or {}, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where))
+    training, own = arguments.parted(space or {})
+    if own and search == "grid":
+        message = (
+            f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates"
+        )
+        raise UsageError(message)
+    found = drawn(training, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where)
+    return arguments.added(found, arguments.drawn(own, found, seed=seed))
+
+
+def _parted(
+    candidates: Sequence[Mapping[str, Any]], arguments: ModelArguments
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """What the candidates say of the training, and of the model."""
+    pairs = [arguments.parted(candidate) for candidate in candidates]
+    return [training for training, _ in pairs], [own for _, own in pairs]
 
 
 def _wanted(
@@ -202,29 +250,14 @@ def _wanted(
     )
 
 
-def _teams(blueprint: Blueprint, data: Any, loss: Any, judge: Judge, wanted: Wanted) -> ModuleTeams:
-    ways: dict[int, Way] = {}
-    teams = ModuleTeams(
-        blueprint=blueprint,
-        data=data,
-        loss=loss,
-        score=judge.score,
-        lengths=Lengths(rows_seen=1),
-        ways=ways,
-        workers=wanted.workers,
-    )
-    for batch in dict.fromkeys(map(batch_of, wanted.candidates)):
-        ways[batch] = choose_way(teams, batch)
-    return teams
-
-
 def _run(
     plan: Plan,
     teams: ModuleTeams,
+    rows: Rows,
     judge: Judge,
+    *,
     policy: Policy,
     watch: Callable[[Pulse], None] | None,
-    *,
     before: Usage,
     full_length: int | None,
 ) -> TuneResult:
@@ -248,19 +281,19 @@ def _run(
         ended=keep,
     )
     result = race.run()
-    valid = teams.data.folds[0].valid.numpy()
+    valid = rows.judged.numpy()
     selection = _selected(plan, result, judge, valid)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
-    tensors = kept[won.id].tensors
-    assert tensors is not None
-    words = (*_words(plan, selection, won, judge), *result.rungs)
+    own = _refitted(race, teams, rows, won, result) if rows.parting.folds else kept[won.id]
+    assert own.tensors is not None
+    words = (*_words(plan, selection, won, judge), *result.rungs, *_until(own, rows))
     document = document_of(
         plan=plan,
         result=result,
         selection=selection,
         metric=judge.metric,
         valid=valid,
-        train_rows=len(teams.data.folds[0].train),
+        train_rows=rows.count - len(valid) * (not rows.parting.folds),
         words=words,
     )
     document = told(
@@ -274,16 +307,32 @@ def _run(
         full_length=full_length,
     )
     return TuneResult(
-        model=StackedModule(teams.blueprint).solo(tensors).eval(),
+        model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,
         selection=selection,
         plan=plan,
         race=result,
         metric=judge.metric,
         batch_size=batch_of(won),
+        arguments=dict(form_of(won, teams.arguments)),
         words=words,
         document=document,
     )
+
+
+def _refitted(race: Race, teams: ModuleTeams, rows: Rows, won: Candidate, result: Result) -> Fitted:
+    """The winner of a race over folds, trained once more on all rows, as far as was best on the rows held out."""
+    plan = replace(race.plan, seeds=race.plan.seeds[:1])
+    again = replace(race, plan=plan, builder=on_all_rows(teams, rows))
+    confirmed = next(item for item in result.confirmed if item.candidate.id == won.id)
+    return refit(again, [confirmed], needed=[won.id])[won.id].members[0]
+
+
+def _until(own: Fitted, rows: Rows) -> tuple[str, ...]:
+    if not rows.parting.folds:
+        return ()
+    early = f", up to {own.stop:.0%} of the steps, where the rows held out were judged best" if own.stop < 1 else ""
+    return (f"the model is the winner trained once more on all {rows.count:,} rows{early}",)
 
 
 def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Selection:

@@ -17,8 +17,8 @@ OPTIONS = {
     "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "
     "--budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble --device "
     "--workers --config --report --json --quiet",
-    "tune": "--data --loss --metric --budget --candidates --space --search --policy --seeds --batch-size --seed "
-    "--workers --full-length --weights --report --json --quiet",
+    "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
+    "--batch-size --seed --workers --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --report --json "
     "--quiet",
     "find-batch": "--data --loss --optimizer --lr --start-size --steps --seconds --workers --report --json --quiet",
@@ -99,8 +99,9 @@ def test_the_help_lists_the_metrics_and_the_methods_that_messages_refer_to():
     assert set(METRICS) <= words
     counts = module.METRICS.split("; ")[0].removeprefix("Numbers: ").split(", ")
     assert tuple(counts) == metric_names("regression")
-    help = next(one.help for one in cli.commands["minimize"].params if one.name == "method")  # pyright: ignore
-    assert set(METHODS) <= set(help.partition("  [")[0].rstrip(".").split(", "))
+    options = [one for one in cli.commands["minimize"].params if isinstance(one, click.Option)]
+    listed = next(one.help or "" for one in options if one.name == "method").partition("  [")[0]
+    assert set(METHODS) <= set(listed.rstrip(".").split(", "))
 
 
 def test_the_defaults_of_the_help_are_those_of_the_settings():

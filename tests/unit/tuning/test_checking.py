@@ -54,14 +54,19 @@ with_nan = X.clone()
 with_nan[7, 1] = float("nan")
 
 MODELS = [
-    (lambda: Returning(lambda out: (out, out)), r"returned a tuple of 2; it must return one tensor"),
-    (lambda: Returning(lambda out: {"logits": out}), r"returned a dict of 1"),
+    (lambda: Returning(lambda out: (out, out)), r"the loss failed on outputs tuple\(\(16, 2\) .*: pick what it needs"),
+    (lambda: Returning(lambda out: {"logits": out}), r"the loss failed on outputs dict\(logits: \(16, 2\) float32\)"),
     (lambda: Returning(lambda out: out.mean(0)), r"returned a tensor \(2,\) for a batch of 16 rows"),
     (lambda: Returning(lambda out: out.detach()), r"has no weights to train"),
     (frozen, r"has no weights to train"),
+    (lambda: Returning(lambda out: out.exp().mul_(2) + out.exp_()), r"no gradient can be taken through the module"),
     (lambda: nn.Linear(4, 2), r"the module failed on a batch of inputs \(16, 3\) float32: RuntimeError: mat1"),
     (lambda: "model", r"make_model must return a torch.nn.Module, got str"),
-    (lambda width: nn.Linear(3, width), r"make_model failed: TypeError: .*; it is called without arguments"),
+    (lambda width: nn.Linear(3, width), r"make_model needs width, of which adamw-00 says nothing"),
+    (
+        lambda *sizes: nn.Sequential(nn.Linear(*sizes)),
+        r"make_model failed: TypeError: .*; it is called without arguments",
+    ),
     (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).double()), r"one floating dtype, got float32, float64"),
     (nn.Linear(3, 2), r"make_model must be a function that builds the module anew, got Linear"),
 ]
@@ -104,7 +109,7 @@ DATA = [
     ({"valid": (X[:, :2], Y)}, DataError, r"X of train is \[rows, 3, float32\], that of valid \[rows, 2, float32\]"),
     ({"valid": (X, Y.double())}, DataError, r"y of train is \[rows, int64\], that of valid \[rows, float64\]"),
     ({"train": X}, UsageError, r"train must be a pair \(X, y\)"),
-    ({"train": (X.tolist(), Y)}, UsageError, r"X of train must be a tensor or a NumPy array, got list"),
+    ({"train": (X.tolist(), Y)}, UsageError, r"X of train must be a tensor or a NumPy array, got float in a list"),
     ({"train": (np.array(["a"]), Y)}, UsageError, r"X of train is an array of <U1; give numbers"),
 ]
 
@@ -127,6 +132,12 @@ SETTINGS = [
     ({"batch_size": 0}, r"batch_size must be at least 1"),
     ({"workers": 0}, r"workers must be at least 1"),
     ({"space": {"lr": (0.1, 0.2)}}, r"either a list of candidates or a space"),
+    ({"loss": None}, r"give either loss, .* or step, .*; got neither"),
+    ({"step": lambda model, batch: model(batch[0]).mean()}, r"; got both"),
+    ({"valid": None}, r"nothing to judge by: give validation rows as valid, valid=0.2 .* or folds=5"),
+    ({"valid": 1.2}, r"valid is a share of the 40 rows of train between 0 and 1 .*, got 1.2"),
+    ({"valid": None, "folds": 1}, r"folds must be from 2 to the 40 rows of train, got 1"),
+    ({"folds": 3}, r"give either folds, which are made of train, or valid"),
 ]
 
 

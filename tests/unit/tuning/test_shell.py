@@ -73,7 +73,10 @@ MISTAKES = [
     (["mine", "--data", "mine.py:data"], "name an object as FILE:NAME, such as mymodel.py:make_model, got 'mine'"),
     (["other.py:make", "--data", "mine.py:data"], "there is no file other.py"),
     (["mine.py:make_model", "--data", "mine.py:broken"], "mine.py:broken failed: ValueError: no such"),
-    (["mine.py:make_model", "--data", "mine.py:WIDTH"], r"must give \(\(X, y\), \(X_valid, y_valid\)\), got int"),
+    (
+        ["mine.py:make_model", "--data", "mine.py:WIDTH"],
+        r"must give \(\(X, y\), \(X_valid, y_valid\)\), .* None with --folds; got int",
+    ),
     (["mine.py:make_model", "--data", "mine.py:data", "--loss", "hinge"], "there is no loss 'hinge'; there are cross"),
     (["mine.py:make_model", "--data", "mine.py:data", "--report", "no/r.html"], "there is no folder no"),
     (["mine.py:make_model"], "[Mm]issing"),
@@ -99,3 +102,35 @@ def test_the_loss_follows_from_the_targets() -> None:
     assert loss_of(None, (real, whole)) is torch.nn.functional.cross_entropy
     assert loss_of(None, (real, real)) is torch.nn.functional.mse_loss
     assert loss_of("l1", (real, real)) is torch.nn.functional.l1_loss
+
+
+FORMS = """
+import torch
+from torch.utils.data import TensorDataset
+
+X = torch.randn(90, 3, generator=torch.Generator().manual_seed(0))
+y = (X[:, 0] > 0).long()
+
+def make_model(width=4):
+    return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.ReLU(), torch.nn.Linear(width, 2))
+
+def sets():
+    return TensorDataset(X[:60], y[:60]), TensorDataset(X[60:], y[60:])
+
+def folds():
+    return (X, y), None
+
+def step(model, batch):
+    return torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+candidates = [{"lr": 1e-3, "width": 3}, {"lr": 0.03, "width": 5}]
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--data", "forms.py:sets"], ["--data", "forms.py:folds", "--folds", "2", "--step", "forms.py:step"]]
+)
+def test_data_sets_folds_and_steps_from_the_shell(folder, arguments: list[str]) -> None:
+    (folder / "forms.py").write_text(FORMS)
+    given = ["forms.py:make_model", *arguments, "--candidates", "forms.py:candidates", "--budget", "40steps", "--quiet"]
+    assert "width 5" in run(*given)

@@ -1,0 +1,161 @@
+"""From what the user hands over to lanes that can be trained: the module, its batches and what it is judged by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from lanewise.errors import UsageError
+from lanewise.lanes.candidate import Candidate
+from lanewise.models.blueprint import Blueprint, StructuredOutputsError
+from lanewise.models.module import StackedModule
+from lanewise.training.module_teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
+from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
+from lanewise.training.plan import Lengths, chunk_width
+from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch
+from lanewise.tuning.rows import Rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Question:
+    """What is asked of every candidate: rows, the loss or step to train by, and what decides."""
+
+    rows: Rows
+    loss: Callable[[Any, Any], Tensor] | None
+    step: Step | None
+    judge: Judge
+
+    def __post_init__(self) -> None:
+        if (self.loss is None) == (self.step is None):
+            given = "neither" if self.loss is None else "both"
+            message = (
+                "give either loss, a function of outputs and targets, or step, a function of the model and a batch "
+                f"that returns the loss; got {given}"
+            )
+            raise UsageError(message)
+
+    @property
+    def objective(self) -> Objective:
+        if self.step is not None:
+            return StepObjective(self.step, self.judge.score)
+        assert self.loss is not None
+        return LossObjective(self.loss, self.judge.score)
+
+
+def pose(
+    make_model: Callable[..., nn.Module],
+    question: Question,
+    candidates: Sequence[Candidate],
+    *,
+    arguments: tuple[str, ...],
+    workers: int,
+) -> tuple[ModuleTeams, tuple[str, ...]]:
+    """The teams of all candidates, checked on a first batch, and what the plan has to say of that.
+
+    Raises ``UsageError``: the module, the loss, the step or the metric cannot be used.
+    """
+    firsts: dict[Form, int] = {}
+    for candidate in candidates:
+        firsts.setdefault(form_of(candidate, arguments), batch_of(candidate))
+    parts, words = dict[Form, ModuleTeams](), dict[str, None]()
+    for form, count in firsts.items():
+        blueprint, said = _read(make_model, dict(form), question, count)
+        parts[form] = _teams(blueprint, question, workers=workers)
+        words |= dict.fromkeys(said)
+    (_, first), *others = parts.items()
+    return replace(first, arguments=arguments, others=dict(others)), tuple(words)
+
+
+def _read(
+    make_model: Callable[..., nn.Module], settings: Mapping[str, Any], question: Question, count: int
+) -> tuple[Blueprint, tuple[str, ...]]:
+    """The module as it is found on the first ``count`` rows, and what is worth saying of it."""
+    make = partial(make_model, **settings) if settings else make_model
+    rows, judge, batch = question.rows, question.judge, question.rows.first(count)
+    if rows.pair is not None and question.loss is not None:
+        try:
+            blueprint = Blueprint.of(make, batch[0])
+        except StructuredOutputsError:
+            pass  # the loss may know what to make of them
+        else:
+            check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
+            return blueprint, ()
+    objective = question.objective
+    blueprint = Blueprint.of(partial(_whole, make_model, objective, **settings), batch, whole=rows_of(batch))
+    fitted = floats_as(blueprint.dtype, batch)
+    return blueprint, check_whole_batch(blueprint, objective, fitted, judged_by_loss=judge.score is None)
+
+
+def _whole(make_model: Callable[..., nn.Module], objective: Objective, **settings: Any) -> nn.Module:
+    model = make_model(**settings)
+    return WholePass(model, objective) if isinstance(model, nn.Module) else model
+
+
+def _teams(blueprint: Blueprint, question: Question, *, workers: int) -> ModuleTeams:
+    return ModuleTeams(
+        blueprint=blueprint,
+        data=question.rows.data(blueprint.dtype, whole=blueprint.whole),
+        loss=question.loss or _by_step,
+        score=question.judge.score,
+        lengths=Lengths(rows_seen=1),
+        ways={},
+        workers=workers,
+        read=question.rows.reader(blueprint.dtype) if blueprint.whole else None,
+    )
+
+
+def with_ways(teams: ModuleTeams, question: Question, candidates: Sequence[Candidate]) -> ModuleTeams:
+    """The teams with how the lanes of each form and batch size are run, tried on the first batches.
+
+    Forms that differ in numbers only, such as a rate of dropout, are tried once.
+    """
+    found: dict[Form, dict[int, Way]] = {}
+    tried: dict[tuple[Any, ...], Way] = {}
+    for candidate in candidates:
+        own, batch = teams.of(candidate), batch_of(candidate)
+        kind = (batch, chunk_width(own.blueprint.layout.width), _structure(own.blueprint.template))
+        if kind not in tried:
+            tried[kind] = _shared(choose_way(own, batch), own, question.rows)
+        found.setdefault(form_of(candidate, teams.arguments), {})[batch] = tried[kind]
+    first, *_ = found.values()
+    others = {form: replace(own, ways=found[form]) for form, own in teams.others.items()}
+    return replace(teams, ways=first, others=others)
+
+
+def _structure(module: nn.Module) -> tuple[Any, ...]:
+    """The classes of all parts of a module, with their switches: what decides whether vmap can call it."""
+    return tuple(
+        (type(part), *((name, own) for name, own in sorted(vars(part).items()) if isinstance(own, str | bool)))
+        for part in module.modules()
+    )
+
+
+def _shared(way: Way, teams: ModuleTeams, rows: Rows) -> Way:
+    """The way with lanes in one stack where reading a batch costs something, so that one reading is for all of them."""
+    width = chunk_width(teams.blueprint.layout.width)
+    if rows.table is not None or way.width >= width:
+        return way
+    return replace(way, width=width, words=f"{way.words}; up to {width} share the batches that are read")
+
+
+def on_all_rows(teams: ModuleTeams, rows: Rows) -> ModuleTeams:
+    """The teams over data that hold nothing out."""
+
+    def over(own: ModuleTeams) -> ModuleTeams:
+        return replace(own, data=rows.data(own.blueprint.dtype, whole=own.blueprint.whole, refit=True))
+
+    others = {form: over(own) for form, own in teams.others.items()}
+    return replace(over(teams), others=others, seats=None)  # the processes know the other data
+
+
+def _by_step(outputs: Tensor, targets: Tensor) -> Tensor:
+    message = "a step of the user's own has the loss in it"
+    raise AssertionError(message)
+
+
+def handed_over(blueprint: Blueprint, tensors: Any) -> nn.Module:
+    """The user's own module with the weights and buffers of a trained lane."""
+    module = StackedModule(blueprint).solo(tensors)
+    return module.model if isinstance(module, WholePass) else module

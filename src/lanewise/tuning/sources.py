@@ -1,0 +1,148 @@
+"""Rows as they were given: in memory as one table, or loaded batch by batch whenever they are needed."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.errors import DataError, UsageError
+from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take
+from lanewise.models.blueprint import first_line
+from lanewise.models.keyed_draws import own_generator
+
+Load = Callable[[Sequence[int]], Tree]
+"""Numbers of rows to the batch of them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """``rows`` rows, either a ``table`` (one batch of all of them) or loaded by ``load``.
+
+    ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it.
+    """
+
+    name: str
+    rows: int
+    table: Tree | None = None
+    load: Load | None = None
+    batch_size: int | None = None
+    words: tuple[str, ...] = ()
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def batch(self, rows: Tensor, key: int = 0) -> Tree:
+        """The batch of ``rows [B]``; what loading draws from torch's generator depends on ``key`` only.
+
+        Raises ``DataError``: a row cannot be loaded.
+        """
+        if self.load is None:
+            return take(self.table, rows)
+        with self.lock, own_generator(key):  # a file that a data set reads from has one position
+            return loaded(self.name, self.load, rows.tolist())
+
+
+def loaded(name: str, load: Load, rows: Sequence[int]) -> Tree:
+    """The batch of ``rows`` as tensors; raises ``DataError`` in the words of whatever went wrong."""
+    try:
+        found = load(rows)
+    except Exception as error:
+        which = f"row {rows[0]}" if len(rows) == 1 else f"rows {rows[0]}, {rows[1]}, ..."
+        message = f"{name} failed at {which}: {type(error).__name__}: {first_line(error)}"
+        raise DataError(message) from error
+    batch = as_tensors(name, found)
+    count = length_of(name, batch)
+    if count != len(rows):
+        message = f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row"
+        raise DataError(message)
+    check_finite(name, batch, numbers=rows)
+    return batch
+
+
+def places(tree: Tree) -> list[tuple[str, Any]]:
+    """The leaves with the names that people give them: ``y`` for the last of a sequence, ``X`` for what is before it.
+
+    >>> places(({"ids": 1, "mask": 2}, 3))
+    [("X['ids']", 1), ("X['mask']", 2), ('y', 3)]
+    """
+    if isinstance(tree, tuple | list) and len(tree) >= PAIR:
+        inputs = tree[0] if len(tree) == PAIR else tuple(tree[:-1])
+        return [*leaves(inputs, "X"), *leaves(tree[-1], "y")]
+    return list(leaves(tree, "X"))
+
+
+def as_tensors(name: str, tree: Tree) -> Tree:
+    """``tree`` with NumPy arrays made tensors; raises ``UsageError`` for leaves that are no numbers on the CPU."""
+    for place, leaf in places(tree):
+        if not isinstance(leaf, Tensor | np.ndarray):
+            of, _, within = place.partition("[0]")
+            message = f"{of} of {name} must be a tensor or a NumPy array, got {type(leaf).__name__}"
+            message += " in a list" if within or of != place else ""
+            raise UsageError(message)
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc":
+            message = f"{place} of {name} is an array of {leaf.dtype}; give numbers"
+            raise UsageError(message)
+        if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
+            message = f"{place} of {name} is on {leaf.device}; tune trains on the CPU so far: give it with .cpu()"
+            raise UsageError(message)
+    return mapped(lambda leaf: torch.as_tensor(leaf).detach(), tree)
+
+
+def length_of(name: str, tree: Tree) -> int:
+    """The number of rows, which every leaf must have; raises ``DataError`` where they differ or there are none."""
+    found = places(tree)
+    if not found:
+        message = f"{name} holds no tensor, got {form_of(tree)}"
+        raise DataError(message)
+    first, one = found[0]
+    for place, leaf in found[1:] or found:
+        if not one.dim() or not leaf.dim() or len(leaf) != len(one):
+            message = (
+                f"{first} of {name} has shape {tuple(one.shape)} and {place} {tuple(leaf.shape)}; "
+                "both must have one entry per row"
+            )
+            raise DataError(message)
+    if not len(one):
+        message = f"{name} has no rows; give at least one"
+        raise DataError(message)
+    return len(one)
+
+
+def check_finite(name: str, tree: Tree, *, numbers: Sequence[int] | None = None) -> None:
+    """Raise ``DataError`` where a floating tensor has NaN or infinite values, with the rows that do.
+
+    ``numbers`` are those of the rows, where they are not just counted.
+    """
+    for place, leaf in places(tree):
+        if not leaf.is_floating_point():
+            continue
+        broken = (~torch.isfinite(leaf)).flatten(1).any(1) if leaf.dim() > 1 else ~torch.isfinite(leaf)
+        if bool(broken.any()):
+            first = int(broken.nonzero()[0])
+            message = (
+                f"{place} of {name} has NaN or infinite values in {int(broken.sum()):,} of {len(leaf):,} rows, the "
+                f"first in row {first if numbers is None else numbers[first]}; remove those rows or fill them"
+            )
+            raise DataError(message)
+
+
+def check_alike(one: Source, other: Source) -> None:
+    """Raise ``DataError`` where the rows of two sources are not of one form, by the first row of each."""
+    first, second = (own.batch(torch.zeros(1, dtype=torch.int64)) for own in (one, other))
+    mine, theirs = dict(places(first)), dict(places(second))
+    if mine.keys() != theirs.keys():
+        message = f"a row of {one.name} is {form_of(first)}, one of {other.name} {form_of(second)}; they must be alike"
+        raise DataError(message)
+    for place, leaf in mine.items():
+        if leaf.shape[1:] != theirs[place].shape[1:] or leaf.dtype != theirs[place].dtype:
+            message = (
+                f"{place} of {one.name} is [rows, {_form(leaf)}], that of {other.name} "
+                f"[rows, {_form(theirs[place])}]; they must be alike"
+            )
+            raise DataError(message)
+
+
+def _form(tensor: Tensor) -> str:
+    return ", ".join([*map(str, tensor.shape[1:]), str(tensor.dtype).removeprefix("torch.")])
