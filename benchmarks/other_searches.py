@@ -132,13 +132,14 @@ def _optuna_worker(case: Case, path: str, pruner: str, places: Any) -> None:
     study = _study(path, pruner)
     while (place := places.get()) is not None:
         trial = study.ask()
-        loss, state = math.inf, optuna.trial.TrialState.COMPLETE
+        loss = math.inf
         for epoch, loss in enumerate(trained(case, case.candidates[place]), start=1):
             trial.report(loss, epoch)
             if epoch < EPOCHS and trial.should_prune():
-                state = optuna.trial.TrialState.PRUNED
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 break
-        study.tell(trial, loss, state)
+        else:
+            study.tell(trial, loss)
 
 
 def with_skorch(case: Case) -> Outcome:

@@ -103,7 +103,11 @@ def test_thresholds_out_of_range(text):
         ("class_weights", "x", "class_weights must be 'balanced' or a weight for classes"),
         ("workers", 0, "workers must be at least 1, got 0"),
         ("device", "tpu", "device must be auto or cpu, got 'tpu'"),
-        ("fold", 3, "fold is no setting; did you mean folds? All 22: lanewise.settings.FitSettings"),
+        (
+            "fold",
+            3,
+            f"fold is no setting; did you mean folds? All {len(FitSettings.model_fields)}: lanewise.settings.FitS",
+        ),
     ],
 )
 def test_each_mistake_says_what_is_allowed(name, value, words):

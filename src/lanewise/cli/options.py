@@ -52,7 +52,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
-            message = f"there is no command {name!r}; {suggestion(name, self.commands, place='lanewise --help')}"
+            message = f"there is no command {name!r}; {suggestion(name, self.commands)}"
             raise click.UsageError(message, ctx)
         return super().resolve_command(ctx, args)
 

@@ -29,12 +29,19 @@ def _obstacle(path: Path) -> str:
         if not folder.is_dir():
             inside = "" if folder.exists() else f"there is no folder {folder}; create it"
             return inside or f"{folder} is a file, not a folder; name another place"
-        if path.exists() and not path.is_file():
-            return "it is a device or a pipe; name a file"
-        if path.exists() and not os.access(path, os.W_OK):
-            return "permission denied; name another place"
+        return _occupant(path)
     except OSError as error:  # the name is too long, say
         return f"{_reason(error)}; name another place"
+
+
+def _occupant(path: Path) -> str:
+    """What is at ``path`` already and may not be replaced by a file; empty where that is nothing."""
+    if path.is_symlink():  # such as /dev/stdout
+        return "it is a symbolic link, which would be replaced; name the file that it leads to"
+    if path.exists() and not path.is_file():
+        return "it is a device or a pipe; name a file"
+    if path.exists() and not os.access(path, os.W_OK):
+        return "permission denied; name another place"
     return ""
 
 

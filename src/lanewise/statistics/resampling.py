@@ -5,6 +5,7 @@ together. All scores of all draws are then one matrix product, ``counts [R, U] @
 for every metric that is a function of weighted means.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +24,7 @@ BLOCK_CELLS = 8_000_000
 BLOCK_COLUMNS = 256
 ORDERED_WORK = 1_000_000_000
 FEWEST_DRAWS = 100
+KEPT_CELLS = 4_000_000
 
 
 class Measure(Protocol):
@@ -139,13 +141,22 @@ def sample_of(
 def bootstrap_counts(units: int, draws: int, *, seed: int) -> NDArray[np.uint8]:
     """How often each unit is drawn: ``[R, U]``; a row sums to U (drawn with replacement, never stratified).
 
-    A count above 255 has a probability below 1e-500.
+    A count above 255 has a probability below 1e-500. Few counts are kept, read-only: all candidates of a race are drawn
+    alike.
     """
+    return (_kept_counts if units * draws <= KEPT_CELLS else _drawn_counts)(units, draws, seed)
+
+
+def _drawn_counts(units: int, draws: int, seed: int) -> NDArray[np.uint8]:
     generator = keyed_generator(seed, "bootstrap")
     counts = np.empty((draws, units), dtype=np.uint8)
     for row in counts:
         row[:] = np.bincount(generator.integers(0, units, units), minlength=units)
+    counts.flags.writeable = False
     return counts
+
+
+_kept_counts = functools.lru_cache(maxsize=4)(_drawn_counts)
 
 
 def affordable_draws(measure: Measure, sample: Sample, draws: int) -> int:

@@ -20,14 +20,18 @@ WORTH_PROCESSES = 4000
 """Steps of lanes in a race from which it is shared out among processes: to fork one takes some ten milliseconds."""
 
 
+def may_fork(teams: ModuleTeams) -> bool:
+    """Whether stacks can have processes of their own: several workers, a dtype of NumPy, and this system can fork."""
+    return teams.workers > 1 and teams.blueprint.dtype in (torch.float32, torch.float64) and can_fork()
+
+
 def in_processes(teams: ModuleTeams, plan: Plan) -> bool:
-    """Whether the stacks of a race train in processes: several workers, enough to do, and this system can fork.
+    """Whether the stacks of a race train in processes: :func:`may_fork`, and there is enough to do.
 
     No clock is read: the same plan always gives the same stacks.
     """
     lane_steps = len(plan.candidates) * min(teams.lengths.steps(batch) for batch in teams.ways)
-    plain = teams.blueprint.dtype in (torch.float32, torch.float64)
-    return teams.workers > 1 and lane_steps >= WORTH_PROCESSES and plain and can_fork()
+    return lane_steps >= WORTH_PROCESSES and may_fork(teams)
 
 
 @contextmanager

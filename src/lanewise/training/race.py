@@ -1,5 +1,6 @@
 """A race: screen, then confirm. What happens is decided by the plan and the evidence, never by the clock."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -242,6 +243,7 @@ class Race:
                 by_group = looks.setdefault(item.lane.candidate.id, {})
                 by_group.setdefault(item.lane.group, []).append(item)
         whole = self.plan.folds * len(self.plan.seeds)
+        lanes_of = {id: list(own) for id, own in itertools.groupby(lanes, key=lambda lane: lane.candidate.id)}
         confirmed = []
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
@@ -249,8 +251,7 @@ class Race:
             sound = complete and candidate.id not in self._unsteady
             seconds = self._cost.get(candidate.id, 0.0)
             item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=seconds) if sound else None
-            own = [lane for lane in lanes if lane.candidate.id == candidate.id]
-            self._end("confirm", own, fate="confirmed" if item else "diverged")
+            self._end("confirm", lanes_of[candidate.id], fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
         return confirmed

@@ -10,6 +10,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.registry import policy_name
+from lanewise.training.module_seats import may_fork
 from lanewise.training.module_teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.plan import GRID, Lengths, Plan
 from lanewise.training.side_by_side import threads_per_product
@@ -19,6 +20,9 @@ SHORTEST = 20
 
 ALLOTTED = 0.7
 """Share of a budget in seconds that is planned with."""
+
+KEPT = 0.75
+"""Share of its speed that a process is trusted to keep beside others: they share caches, memory and the clock."""
 
 MEASURED_STEPS = 9
 """Of which the fastest third is taken: the first are slow, and a busy machine disturbs others."""
@@ -123,9 +127,11 @@ def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tupl
 def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds per row that a full training has, for all stretches together, and seconds that all looks take.
 
-    Measured with one thread; workers side by side are not counted on, for threads wait for each other in Python.
+    Measured in one process with one thread, and counted for as many as there are workers where stacks can have
+    processes of their own; threads are not counted on, for they wait for each other in Python.
     A stack of few lanes costs more per lane than a full one, so each stretch is measured at its own width.
     """
+    together = wanted.workers if may_fork(teams) else 1
     per_row, look = 0.0, 0.0
     kinds: dict[tuple[Form, int], list[Candidate]] = {}
     for candidate in wanted.candidates:
@@ -135,11 +141,12 @@ def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int,
             part, known = teams.others.get(form, teams), dict[int, float]()
             for lanes, share in stretches:
                 mine = max(1, round(lanes * len(own) / len(wanted.candidates)))
-                width = min(part.ways[batch].width, mine)
+                width = min(part.ways[batch].width, -(-mine // together))
                 if width not in known:
                     known[width], seen = _timed(own, part, batch, width)
                     look = max(look, seen)
-                per_row += known[width] / batch * -(-mine // width) * share
+                rounds = -(-mine // (width * together)) / (KEPT if together > 1 else 1.0)
+                per_row += known[width] / batch * rounds * share
     looks = len(wanted.candidates) * (len(GRID) * len(wanted.seeds) * wanted.folds)
     return per_row, look * looks
 

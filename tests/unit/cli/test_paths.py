@@ -56,6 +56,16 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
     assert "a device or a pipe" in refused(tmp_path / "pipe")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("target", ["file.html", "nowhere.html", "/proc/self/fd/1"])
+def test_a_link_is_not_replaced_by_a_file(tmp_path, target):
+    """To write durably is to rename: as root, that would put a file in the place of the link /dev/stdout itself."""
+    (tmp_path / "file.html").write_text("")
+    (tmp_path / "link").symlink_to(target)
+    assert "symbolic link" in refused(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_refused(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)

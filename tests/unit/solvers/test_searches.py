@@ -197,6 +197,18 @@ def test_the_population_follows_the_limit(limit: int, members: int) -> None:
     assert evaluations(population=members + 2) == evaluations() + 2
 
 
+def test_values_alone_are_asked_for() -> None:
+    """No look at the smoothness of a function before a method that does not need it: that takes 3 gradients."""
+    calls = []
+
+    def fun(x):
+        calls.append(1)
+        return float(np.sum(x**2))
+
+    minimize(fun, np.full(20, 0.5), bounds=(-1, 1), method="random", options={"points": 1})
+    assert len(calls) < 20
+
+
 @pytest.mark.parametrize("whole", [None, torch.tensor([True, False, True])])
 def test_children_stay_within_the_box(whole) -> None:
     low, high = torch.tensor([0.0, -1.0, 2.0]).double(), torch.tensor([3.0, -1.0, 9.0]).double()
