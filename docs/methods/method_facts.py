@@ -99,7 +99,7 @@ SOLVER_COSTS: dict[str, tuple[str, str]] = {
 """Of a method that is no rule: memory of a start, and what one round costs. P variables, M residuals."""
 
 OPTIONS = {
-    "population": "members of a generation, an even number",
+    "population": "members, an even number; fewer below 10,000 `max_evaluations`: 0.6 times their root, 20 at least",
     "crossover": "probability that a pair is mixed",
     "crossover_spread": "how near children stay to their parents: the larger, the nearer",
     "mutation": "probability that a variable of a child is changed; by default 1 / P",
