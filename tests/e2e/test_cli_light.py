@@ -111,7 +111,7 @@ def test_bash_completes_commands_options_and_runs(cli, folder, finished):
     assert script.code == 0
     done = subprocess.run(["bash", "-n"], input=script.out, text=True, check=True, capture_output=True)
     assert done.stderr == ""
-    assert completed(cli, folder, finished, "lanewise fi", 1) == ["fit"]
+    assert completed(cli, folder, finished, "lanewise fi", 1) == ["fit", "find-rate", "find-batch"]
     assert "--budget" in completed(cli, folder, finished, "lanewise fit x.csv --b", 3)
     assert completed(cli, folder, finished, "lanewise fit x.csv --search ha", 4) == ["halving"]
     assert completed(cli, folder, finished, "lanewise show 2", 2) == [finished["run"]]

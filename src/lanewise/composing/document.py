@@ -28,7 +28,6 @@ from lanewise.explain import (
 from lanewise.explain.cost import Solo
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
-from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.problem import Problem
 
@@ -36,8 +35,11 @@ TRAIN_SAMPLE = 4000
 """Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
 
 
-LEAST_IMPORTANCE_SECONDS, IMPORTANCE_SHARE = 2.0, 0.06
-"""What the importance of the columns may take: a share of the time that the fit took, but some seconds at least."""
+IMPORTANCE_SHARE, IMPORTANCE_SECONDS = 0.1, (3.0, 30.0)
+"""What the importance of the columns may take: a share of the race as planned, within bounds."""
+
+SECONDS_PER_ROW, SECONDS_PER_TREE, SECONDS_PER_WEIGHT = 5e-6, 9e-8, 1e-10
+"""What one prediction of a row takes about, and more per boosted tree and per weight: no clock, so a run repeats."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -268,14 +270,19 @@ def _importance(stage: Stage) -> tuple[Importance, ...]:
         columns=problem.features,
         seed=stage.settings.seed,
         weight=problem.weight,
-        seconds=_time_for_importance(stage),
+        predictions=_predictions_for_importance(stage),
     )
 
 
-def _time_for_importance(stage: Stage) -> float | None:
-    """Seconds that importance may take; None where the budget counts steps, for nothing then depends on a clock."""
-    in_steps = stage.settings.budget is not None and parse_budget(stage.settings.budget)[1] is not None
-    return None if in_steps else max(LEAST_IMPORTANCE_SECONDS, IMPORTANCE_SHARE * stage.seconds)
+def _predictions_for_importance(stage: Stage) -> float:
+    """How many predictions of a row importance may make."""
+    each = SECONDS_PER_ROW
+    for member in stage.predictor.members:
+        if member.fitted.trees is not None:
+            each += SECONDS_PER_TREE * member.fitted.trees.text.count("\nTree=")
+        if member.fitted.tensors is not None:
+            each += SECONDS_PER_WEIGHT * sum(tensor.numel() for tensor in member.fitted.tensors.values())
+    return float(np.clip(IMPORTANCE_SHARE * stage.plan.predicted_seconds, *IMPORTANCE_SECONDS)) / each
 
 
 def _hardware(stage: Stage) -> dict[str, Any]:

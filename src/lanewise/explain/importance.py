@@ -1,6 +1,5 @@
 """Permutation importance of the columns of a table: how much worse the score gets when one is shuffled."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -55,7 +54,7 @@ def permutation_importance(
     weight: ArrayLike | None = None,
     repeats: int = 5,
     max_rows: int = 2000,
-    seconds: float | None = None,
+    predictions: float | None = None,
     stop: Callable[[], bool] = _never,
 ) -> tuple[Importance, ...]:
     """How much the loss rises when a column is shuffled, the most important first.
@@ -78,8 +77,8 @@ def permutation_importance(
         weight: ``[N]`` or None.
         repeats: shuffles per column.
         max_rows: bounds the work.
-        seconds: bounds it too: where one prediction of the rows shows that the whole would take longer, fewer shuffles
-            and then fewer rows are used, but 200 rows and one shuffle at least. The intervals say what that costs.
+        predictions: of one row, that may be made about: fewer shuffles and then fewer rows are used where the whole
+            would need more, but 200 rows and one shuffle at least. The intervals say what that costs.
         stop: asked before every column; once true, what is known by then is returned.
 
     Raises:
@@ -95,11 +94,8 @@ def permutation_importance(
         own = None if weights is None else weights[kept]
         return _Bench(predict, _take(dataset, kept), target[kept], own, metric, repeats=times, seed=seed)
 
-    if seconds is not None and len(chosen):
-        begun = time.perf_counter()
-        predict(_take(dataset, chosen))
-        each = (time.perf_counter() - begun) / len(chosen)
-        most, repeats = _affordable(seconds / max(each, 1e-9), min(len(columns), MOST_COLUMNS), max_rows, repeats)
+    if predictions is not None:
+        most, repeats = _affordable(predictions, min(len(columns), MOST_COLUMNS), max_rows, repeats)
         chosen = chosen[:most]
     if len(columns) > MOST_COLUMNS:
         quick = bench(chosen[:SCREEN_ROWS], 1).measured(columns, stop)

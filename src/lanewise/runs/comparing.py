@@ -7,11 +7,8 @@ from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.storage.strict_json import dump_json, parse_json
 
-MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "importance", "repeats"})
-"""Parts of a run document, at any depth, that two runs of one plan need not share.
-
-Under a budget in seconds the importance of columns takes as many shuffles as time allows; nothing is decided by it.
-"""
+MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "repeats"})
+"""Parts of a run document, at any depth, that two runs of one plan need not share."""
 
 MOST_NAMED = 5
 """Differences beyond these are not named: once one lane differs, much does."""

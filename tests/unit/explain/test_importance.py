@@ -55,22 +55,22 @@ def test_the_size_is_the_theory(problem):
     assert found["strong"].value == pytest.approx(expected, rel=0.05)
 
 
-def test_little_time_means_fewer_shuffles_then_fewer_rows_but_not_none(problem):
+def test_few_predictions_mean_fewer_shuffles_then_fewer_rows_but_not_none(problem):
     seen: list[int] = []
 
     def watching(dataset):
         seen.append(dataset.rows)
         return predict(dataset)
 
-    def predicted(seconds):
+    def used(predictions):
         seen.clear()
-        found = run(problem, predictor=watching, max_rows=1000, seconds=seconds)
+        found = run(problem, predictor=watching, max_rows=1000, predictions=predictions)
         assert [one.column for one in found[:1]] == ["strong"]
-        # The rows of the trial, of the score as they are, and of the shuffles of a column.
-        return seen[0], seen[1], seen[2] // seen[1]
+        # The rows as they are, and the shuffles of a column.
+        return seen[0], seen[1] // seen[0]
 
-    assert predicted(1e9) == (1000, 1000, 5)
-    assert predicted(0.0) == (1000, 200, 1)
+    assert used(1e9) == (1000, 5)
+    assert used(0.0) == (200, 1)
 
 
 def test_shuffles_are_saved_before_rows():
