@@ -1,8 +1,8 @@
 """A question that can be raced, and its race: plan, run, selection, result."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -91,24 +91,31 @@ def stopped_by(teams: ModuleTeams, stop: Callable[[], bool]) -> ModuleTeams:
     return replace(teams, stop=stop, others=others)
 
 
-def _run(
-    posed: Posed, plan: Plan, teams: ModuleTeams, watch: Callable[[Pulse], None] | None, keeping: Keeping
-) -> TuneResult:
-    judge, rows = posed.question.judge, posed.question.rows
-    kept: dict[str, Fitted] = {}
-    digests: dict[str, str] = {}
+@dataclass(kw_only=True, eq=False)
+class _Exports:
+    """The lanes at the end of a confirmation: weights of the first seed of each candidate, digests of all."""
 
-    def keep(ended: Sequence[Team]) -> None:
+    seed: int
+    weights: dict[str, Fitted] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def take(self, ended: Sequence[Team]) -> None:
         for team in ended:
             lost = team.lost()
             for lane in team.lanes:
                 if lane.id in lost:
                     continue
                 fitted = team.export(lane.id)
-                digests[lane.id] = digest(fitted.tensors or {})
-                if lane.seed == plan.seeds[0]:
-                    kept[lane.candidate.id] = fitted
+                self.digests[lane.id] = digest(fitted.tensors or {})
+                if lane.seed == self.seed:
+                    self.weights[lane.candidate.id] = fitted
 
+
+def _run(
+    posed: Posed, plan: Plan, teams: ModuleTeams, watch: Callable[[Pulse], None] | None, keeping: Keeping
+) -> TuneResult:
+    judge, rows = posed.question.judge, posed.question.rows
+    exports = _Exports(seed=plan.seeds[0])
     raced = Race(
         plan=plan,
         builder=teams,
@@ -118,40 +125,28 @@ def _run(
         weight=None,
         watch=watch or (lambda pulse: None),
         journal=keeping.journal,
-        ended=keep,
+        ended=exports.take,
     )
     with keeping.stop.polled():
         result = raced.run()
-    valid = rows.judged.numpy()
-    selection = _selected(plan, result, judge, valid)
+    selection = _selected(plan, result, judge, rows.judged.numpy())
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
-    own = kept.get(won.id)
     if rows.parting.folds:
         with keeping.stop.polled():
             own = _refitted(raced, teams, rows, won, result)
-    assert own is not None
+    else:
+        own = exports.weights[won.id]
     assert own.tensors is not None
     words = (*_words(plan, selection, won, judge), *result.rungs, *_until(own, rows))
-    document = document_of(
+    document = _document(
+        posed,
         plan=plan,
         result=result,
         selection=selection,
-        metric=judge.metric,
-        valid=valid,
-        train_rows=rows.count - len(valid) * (not rows.parting.folds),
+        won=won,
         words=words,
-        warnings=tuple(dict.fromkeys(teams.notes)),
-        digests=digests,
-    )
-    document = told(
-        document,
-        plan=plan,
-        result=result,
-        selection=selection,
-        metric=judge.metric,
-        winner=won,
-        cost=spent(posed.before, usage()),
-        full_length=posed.full_length,
+        notes=teams.notes,
+        digests=exports.digests,
     )
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
@@ -165,6 +160,43 @@ def _run(
         words=words,
         warnings=tuple(document["warnings"]),
         document=finite_or_null(document),
+    )
+
+
+def _document(
+    posed: Posed,
+    *,
+    plan: Plan,
+    result: Result,
+    selection: Selection,
+    won: Candidate,
+    words: tuple[str, ...],
+    notes: Sequence[str],
+    digests: Mapping[str, str],
+) -> dict[str, Any]:
+    """The document of the run, with the story that the report tells."""
+    rows, metric = posed.question.rows, posed.question.judge.metric
+    valid = rows.judged.numpy()
+    document = document_of(
+        plan=plan,
+        result=result,
+        selection=selection,
+        metric=metric,
+        valid=valid,
+        train_rows=rows.count - len(valid) * (not rows.parting.folds),
+        words=words,
+        warnings=tuple(dict.fromkeys(notes)),
+        digests=digests,
+    )
+    return told(
+        document,
+        plan=plan,
+        result=result,
+        selection=selection,
+        metric=metric,
+        winner=won,
+        cost=spent(posed.before, usage()),
+        full_length=posed.full_length,
     )
 
 
