@@ -24,6 +24,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 pytestmark = pytest.mark.slow
 MISSING = {"", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "NaN", "nan", "?", "-"}
 DOUBTFUL = {"NA", "None", "-"}
+INFINITE = {"inf"}  # of what is drawn: among numbers it is missing, and named
 NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 WORDS = st.text(alphabet="abcXYZ äßλ,;|\"'\n#:$().-", max_size=12)  # no digits: "1,5" would be a number
 INTEGERS = st.integers(-(10**12), 10**12).map(str)
@@ -90,12 +91,12 @@ def check_column(dataset: Dataset, name: str, cells: list[str]) -> None:
     """Every value equals what ``Decimal`` or the stripped text says, and the kind is the one that the cells allow."""
     kind, values = dataset.kinds[name], dataset.frame[name].to_list()
     stripped = [cell.strip() for cell in cells]
-    present = [cell for cell in stripped if cell not in MISSING]
+    present = [cell for cell in stripped if cell not in MISSING | INFINITE]
     fits = bool(present) and all(NUMBER.fullmatch(cell) for cell in present)
     if kind == "number":
         assert fits, f"{stripped} are not all numbers"
         for cell, value in zip(stripped, values, strict=True):
-            assert (value is None) == (cell in MISSING)
+            assert (value is None) == (cell in MISSING | INFINITE)
             if value is not None and isinstance(value, int):
                 assert Decimal(cell) == value
             elif value is not None:

@@ -6,26 +6,38 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
+from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
 from lanewise.search.policy import Copy, Decision, Policy, Standing, ranked
 from lanewise.search.population import PopulationBased
+from lanewise.task import Task
 from lanewise.training.copying import kinds_of
+from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.module_teams import ModuleTeams, Way
 from lanewise.training.plan import Lengths, Plan
 from lanewise.training.race import Race, Result
-from lanewise.tuning.checking import judge_of, training_data
+from lanewise.tuning.checking import judge_of
 
 LENGTH, BATCH = 30, 10
 
 
-def rows(count: int) -> tuple[Tensor, Tensor]:
-    X = torch.randn(count, 3, generator=torch.Generator().manual_seed(count))
-    return X, X[:, :1] * X[:, 1:2]
+def data() -> TrainingData:
+    """50 rows to train on and 20 to judge by."""
+    X = torch.randn(70, 3, generator=torch.Generator().manual_seed(70))
+    fold = FoldData(
+        dense=X,
+        codes=torch.zeros(70, 0, dtype=torch.int64),
+        target=X[:, :1] * X[:, 1:2],
+        train=torch.arange(50),
+        valid=torch.arange(50, 70),
+    )
+    task = Task(target="y", kind="regression", metric="loss")
+    return TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds={0: fold}, rows=70)
 
 
 def candidates() -> list[Candidate]:
@@ -39,14 +51,12 @@ def candidates() -> list[Candidate]:
 
 
 def race(small: ModuleType, policy: Policy, *, journal: Any = None, width: int = 4) -> Race:
-    data = training_data(rows(50), rows(20))
-    blueprint = Blueprint.of(
-        lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), data.folds[0].dense[:2]
-    )
+    own = data()
+    blueprint = Blueprint.of(lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), own.folds[0].dense[:2])
     entrants = candidates()
     teams = ModuleTeams(
         blueprint=blueprint,
-        data=data,
+        data=own,
         loss=nn.MSELoss(),
         score=None,
         lengths=Lengths(rows_seen=LENGTH * BATCH),
@@ -69,7 +79,7 @@ def race(small: ModuleType, policy: Policy, *, journal: Any = None, width: int =
         builder=teams,
         policy=policy,
         metric=metric,
-        y=np.zeros(data.rows),
+        y=np.zeros(own.rows),
         weight=None,
         watch=lambda pulse: None,
         journal=journal or small.MemoryJournal(),
