@@ -131,6 +131,7 @@ def fit(
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", _example(source).target)
+    started = time.monotonic()
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
         settings["policy"] = policy
@@ -150,7 +151,7 @@ def fit(
         with run.acquire():
             if not isinstance(source, str) or source == "-":
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
-            return _execute(store, run, problem, wanted, watcher=watcher, policy=own)
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=own, started=started)
 
 
 def _call(source: object, settings: Mapping[str, Any]) -> str:
@@ -171,6 +172,7 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, its data are gone, or
     the policy is not the one that it had.
     """
+    started = time.monotonic()
     with RunStore.open(create=False) as store, store.get(reference).acquire():
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
         remove_remains(run)
@@ -180,7 +182,9 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             raise UsageError(message)
         _check_policy(run, policy)
         problem, wanted = _begun(run)
-        return _execute(store, store.resume(run.id), problem, wanted, watcher=watcher or Silent(), policy=policy)
+        run = store.resume(run.id)
+        watcher = watcher or Silent()
+        return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, started=started, resumed=True)
 
 
 def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> Fit:
@@ -191,6 +195,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     Raises ``UsageError`` where it is not done, its data are gone or the policy is another, ``DataError`` where the data
     have changed.
     """
+    started = time.monotonic()
     with RunStore.open(create=False) as store:
         original = store.get(reference)
         if original.status != "done":
@@ -204,7 +209,8 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             kept = original.folder / KEPT_DATA
             for file in (original.plan, *([kept] if kept.exists() else [])):
                 write_atomically(run.folder / file.name, file.read_bytes())
-            return _execute(store, run, problem, wanted, watcher=watcher or Silent(), policy=policy)
+            watcher = watcher or Silent()
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, started=started)
 
 
 def _check_policy(run: Run, policy: Policy | None) -> None:
@@ -285,12 +291,33 @@ def _fingerprint(dataset: Dataset) -> str:
 
 
 def _execute(
-    store: RunStore, run: Run, problem: Problem, settings: FitSettings, *, watcher: Watcher, policy: Policy | None
+    store: RunStore,
+    run: Run,
+    problem: Problem,
+    settings: FitSettings,
+    *,
+    watcher: Watcher,
+    policy: Policy | None,
+    started: float,
+    resumed: bool = False,
 ) -> Fit:
-    """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended."""
+    """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended.
+
+    ``started`` is the time of ``time.monotonic`` before the table was read.
+    """
 
     def work(stop: Stop, journal: RunJournal) -> Fit:
-        fitted = _stages(run, problem, settings, watcher=watcher, stop=stop, journal=journal, policy=policy)
+        fitted = _stages(
+            run,
+            problem,
+            settings,
+            watcher=watcher,
+            stop=stop,
+            journal=journal,
+            policy=policy,
+            started=started,
+            resumed=resumed,
+        )
         return replace(fitted, document=compared(store, run, fitted.document))
 
     return execute(store, run, work, document=lambda fitted: fitted.document)
@@ -305,8 +332,10 @@ def _stages(
     stop: Stop,
     journal: RunJournal,
     policy: Policy | None,
+    started: float,
+    resumed: bool,
 ) -> Fit:
-    started, before = time.monotonic(), usage()
+    before = usage()
     trained = train(
         problem,
         settings,
@@ -334,7 +363,10 @@ def _stages(
         seconds=time.monotonic() - started,
         before=before,
     )
-    document = reported(finite_or_null(compose(stage)), run.report)
+    document = compose(stage)
+    document["seconds"] = document["hardware"]["seconds"] = time.monotonic() - started
+    document["hardware"]["resumed"] = resumed
+    document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)
 
 

@@ -130,7 +130,7 @@ def train(
         )
         resumed = plan_file is not None and plan_file.exists()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
-        watcher.announce(_planned(plan))
+        watcher.announce(_planned(plan, settings))
         builder = replace(
             builder,
             workers=plan.workers,
@@ -383,6 +383,11 @@ def _opening(problem: Problem, settings: FitSettings) -> str:
     )
 
 
-def _planned(plan: Plan) -> str:
+def _planned(plan: Plan, settings: FitSettings) -> str:
     families = dict.fromkeys(candidate.model for candidate in plan.candidates)
-    return f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), {counted(plan.workers, 'worker')}"
+    missing = [model for model in settings.models if model not in families]
+    without = f"; without {', '.join(missing)}, for which budget or optimizers leave no room" if missing else ""
+    return (
+        f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), "
+        f"{counted(plan.workers, 'worker')}{without}"
+    )

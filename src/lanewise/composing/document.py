@@ -28,6 +28,7 @@ from lanewise.explain import (
 from lanewise.explain.cost import Solo
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
+from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.problem import Problem
 
@@ -298,6 +299,7 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         "threads": plan.workers,
         "precision": plan.precision,
         "seconds": stage.seconds,
+        "budget_seconds": parse_budget(stage.settings.budget)[0] if stage.settings.budget else None,
         "predicted_memory_bytes": plan.predicted_bytes or None,
         "race_cpu_seconds": None if stage.race_cost is None else stage.race_cost.cpu_seconds,
         "one_at_a_time_seconds": one_at_a_time_seconds(solo) if solo else None,

@@ -277,6 +277,7 @@ class Chunk(TypedDict, total=False):
 class Hardware(TypedDict, total=False):
     """What ran where, and what it cost.
 
+    ``seconds`` are those of the clock, from before the table was read, or since the resume where ``resumed``.
     ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
     ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
     """
@@ -286,6 +287,8 @@ class Hardware(TypedDict, total=False):
     precision: str
     chunks: list[Chunk]
     seconds: Number
+    budget_seconds: Number
+    resumed: bool
     cpu_seconds: Number
     peak_memory_bytes: Number
     predicted_memory_bytes: Number

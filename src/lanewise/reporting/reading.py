@@ -7,6 +7,9 @@ from typing import Any
 from lanewise.reporting import words
 from lanewise.reporting.words import finite
 
+OVERRUN = 1.05
+"""A budget of which more than this was used is named beside what was used."""
+
 
 def part(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     """The mapping at the end of a path of keys; an empty one where there is none."""
@@ -92,6 +95,21 @@ def together_and_alone(document: Mapping[str, Any]) -> tuple[float, float] | Non
     found = part(document, "hardware")
     together, alone = finite(found.get("race_cpu_seconds")), finite(found.get("one_at_a_time_seconds"))
     return (together, alone) if together and alone else None
+
+
+def took(document: Mapping[str, Any]) -> str:
+    """What a run took by the clock, and its budget where that was overrun; empty where that is unknown.
+
+    >>> took({"hardware": {"seconds": 50.0, "budget_seconds": 40.0}})
+    'It took 50 s, with a budget of 40 s'
+    """
+    found = part(document, "hardware")
+    seconds, budget = finite(found.get("seconds")), finite(found.get("budget_seconds"))
+    if seconds is None:
+        return ""
+    since = " since it was resumed" if found.get("resumed") is True else ""
+    overrun = f", with a budget of {words.duration(budget)}" if budget and seconds > OVERRUN * budget else ""
+    return f"It took {words.duration(seconds)}{since}{overrun}"
 
 
 def verdict_of(document: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from lanewise.reporting.reading import (
     part,
     positive_class,
     together_and_alone,
+    took,
     verdict_of,
     winner_settings,
 )
@@ -218,7 +219,7 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
         (found.get("energy_wh"), lambda value: f"about {number(value, 2)} Wh"),
     ]
     known = [words(value) for value, words in facts if value is not None]
-    text = f"It took {duration(found['seconds'])}{f' ({listing(known)})' if known else ''}."
+    text = f"{took(document)}{f' ({listing(known)})' if known else ''}."
     both = together_and_alone(document)
     if both:
         together, alone = both

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from lanewise.lanes.candidate import Candidate
@@ -130,7 +131,7 @@ def _timed(team: Team, units: int) -> tuple[float, float]:
 
 
 def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> float:
-    """How many times as long a step of a stack takes while all workers are at one, at least 1.
+    """How many times as long a step of a stack takes while all workers are at one, from 1 to their number.
 
     Cores share memory, caches and, where two are one core twice, everything.
     """
@@ -142,14 +143,14 @@ def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> 
     alike = [one for one in stacked if builder.key(Lane(candidate=one, fold=0, seed=0)) == first]
     width = builder.width(Lane(candidate=alike[0], fold=0, seed=0))
     teams = builder.form(_many(alike, width * builder.workers, builder), "trial")[: builder.workers]
-    alone = statistics.median(_trial(teams[0], TRIAL_STEPS) for _ in range(TRIALS))
-    together = statistics.median(
-        seconds for _ in range(TRIALS) for seconds in _at_once(teams, lambda team: _trial(team, TRIAL_STEPS))
-    )
+    # The fastest of a few: other work on the machine is no neighbour of the race.
+    alone = min(_trial(teams[0], TRIAL_STEPS) for _ in range(TRIALS))
+    rounds = [_at_once(teams, lambda team: _trial(team, TRIAL_STEPS)) for _ in range(TRIALS)]
+    together = max(map(min, zip(*rounds, strict=True)))
     for team in teams:
         team.settle()
         team.keep(())
-    return max(1.0, together / alone)
+    return float(np.clip(together / alone, 1.0, builder.workers))  # at most as if all shared one core
 
 
 def _at_once(teams: Sequence[Team], work: Callable[[Team], T]) -> list[T]:

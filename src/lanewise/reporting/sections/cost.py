@@ -5,7 +5,7 @@ from typing import Any
 
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar
-from lanewise.reporting.reading import items, part, together_and_alone
+from lanewise.reporting.reading import items, part, together_and_alone, took
 from lanewise.reporting.words import count, duration, finite, number, size
 
 
@@ -16,16 +16,16 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     both = together_and_alone(document)
     return {
-        "heading": _heading(both, finite(found.get("seconds"))),
+        "heading": _heading(both, took(document)),
         "bars": _bars(both),
         "facts": _facts(found),
         "chunks": [_chunk(one) for one in items(found, "chunks") if one],
     }
 
 
-def _heading(both: tuple[float, float] | None, seconds: float | None) -> str:
+def _heading(both: tuple[float, float] | None, words: str) -> str:
     if both is None:
-        return f"It took {duration(seconds)}" if seconds is not None else "What it ran on"
+        return words or "What it ran on"
     together, alone = both
     if together * 1.1 <= alone:
         return f"One training at a time would take {number(alone / together, 2)} times the processor time"
