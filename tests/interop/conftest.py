@@ -1,6 +1,7 @@
 """A small regression, and the plain PyTorch loop that every framework must equal."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -9,6 +10,16 @@ from torch.optim.lr_scheduler import LRScheduler
 
 Batches = Sequence[tuple[Tensor, Tensor]]
 EPOCHS = 3
+
+
+@pytest.fixture(autouse=True)
+def unshared_accelerate() -> Iterator[None]:
+    """Accelerate, and the Trainer by it, keep their state for the whole process: each test begins without one."""
+    yield
+    state = sys.modules.get("accelerate.state")
+    if state is not None:
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+        state.GradientState._reset_state()
 
 
 @pytest.fixture
