@@ -12,14 +12,22 @@ Batches = Sequence[tuple[Tensor, Tensor]]
 EPOCHS = 3
 
 
-@pytest.fixture(autouse=True)
-def unshared_accelerate() -> Iterator[None]:
-    """Accelerate, and the Trainer by it, keep their state for the whole process: each test begins without one."""
-    yield
+def forget_accelerate() -> None:
     state = sys.modules.get("accelerate.state")
     if state is not None:
         state.AcceleratorState._reset_state(reset_partial_state=True)
         state.GradientState._reset_state()
+
+
+@pytest.fixture(autouse=True)
+def unshared_accelerate() -> Iterator[None]:
+    """Accelerate, and the Trainer by it, keep their state for the whole process: each test begins without one.
+
+    What came before may also be a block of the documentation.
+    """
+    forget_accelerate()
+    yield
+    forget_accelerate()
 
 
 @pytest.fixture
