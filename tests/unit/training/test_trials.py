@@ -22,6 +22,5 @@ def test_work_is_both():
 
     busy: Any = SimpleNamespace(fraction=0.0, length=100, advance=work)
     clock, processor = trials._timed(busy, 2)
-    assert processor >= 0.025
-    assert clock >= 0.024  # the two clocks are read one after the other
+    assert clock >= processor >= 0.025
     assert 0 < trials._share_of_a_core() <= 1
