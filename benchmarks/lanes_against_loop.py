@@ -29,11 +29,11 @@ from lanewise.models.base import Width
 from lanewise.models.registry import build
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
-from lanewise.training.plan import Lengths
-from lanewise.training.side_by_side import SideBySide
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.team import Team, never
-from lanewise.training.team_pool import TeamPool
 from lanewise.training.teams import DTYPES, Seats, TeamBuilder
+from lanewise.training.workers.side_by_side import SideBySide
+from lanewise.training.workers.team_pool import TeamPool
 
 CANDIDATES = 64
 ROWS = 20_000

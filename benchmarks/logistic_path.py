@@ -29,12 +29,12 @@ from lanewise.lanes.roster import Lane
 from lanewise.models.base import Width
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
-from lanewise.training.plan import Lengths
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.problem import Request, pose, prepare
-from lanewise.training.side_by_side import SideBySide
 from lanewise.training.solver_team import TOLERANCE, SolverTeam
 from lanewise.training.team import never
 from lanewise.training.teams import TeamBuilder
+from lanewise.training.workers.side_by_side import SideBySide
 
 ADULT = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "adult_train.csv.gz"
 PENALTIES = np.logspace(-1, -6, 10)

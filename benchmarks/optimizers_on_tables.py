@@ -30,9 +30,9 @@ from lanewise.lanes.hyper import Hyper
 from lanewise.lanes.roster import Lane
 from lanewise.optim.registry import RULES
 from lanewise.training.data import TrainingData
-from lanewise.training.plan import GRID, Lengths
+from lanewise.training.planning.plan import GRID, Lengths
+from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem, Request, pose, prepare
-from lanewise.training.proposals import SOLVER
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team, never

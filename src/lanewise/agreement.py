@@ -5,8 +5,8 @@ from lanewise.errors import DataError, UsageError, suggestion
 from lanewise.metrics import resolve_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
+from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
-from lanewise.training.proposals import SOLVER
 
 MEMORY_SHARE = 0.8
 """Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""

@@ -31,17 +31,17 @@ from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.data import TrainingData
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.plan import Plan
-from lanewise.training.planning import Budget, Wishes, make_plan, usual_length
+from lanewise.training.planning.making import Budget, Wishes, make_plan, usual_length
+from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.race import Confirmed, Pulse, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
-from lanewise.training.team_pool import TeamPool
 from lanewise.training.teams import DTYPES, Seats, TeamBuilder
-from lanewise.training.tree_pool import TreePool
+from lanewise.training.trees.pool import TreePool
+from lanewise.training.workers.team_pool import TeamPool
 
 WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 20.0, 500
 """Budgets from which stacks train in processes of their own: a process takes two seconds to load torch."""

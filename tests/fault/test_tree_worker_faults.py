@@ -15,8 +15,8 @@ import pytest
 from lanewise.errors import TrainingError
 from lanewise.models.trees import TreeSpec
 from lanewise.task import Task
-from lanewise.training.tree_data import TreeData
-from lanewise.training.tree_pool import TreePool
+from lanewise.training.trees.data import TreeData
+from lanewise.training.trees.pool import TreePool
 
 ROWS = np.arange(600)
 TRAIN, VALID = ROWS[:400], ROWS[400:]
@@ -32,8 +32,8 @@ from pathlib import Path
 import numpy as np
 from lanewise.models.trees import TreeSpec
 from lanewise.task import Task
-from lanewise.training.tree_data import TreeData
-from lanewise.training.tree_pool import TreePool
+from lanewise.training.trees.data import TreeData
+from lanewise.training.trees.pool import TreePool
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 rng = np.random.default_rng(0)

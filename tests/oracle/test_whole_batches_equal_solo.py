@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.draws import RowStream, generator
 from lanewise.lanes.roster import Lane
-from lanewise.training.module_teams import Way
+from lanewise.training.modules.teams import Way
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.posing import Question, pose
 from lanewise.tuning.rows import Rows

@@ -29,8 +29,9 @@ from lanewise.selection import corrected_score
 from lanewise.settings import FitSettings, checked
 from lanewise.statistics import CorrectedScore, bootstrap_interval
 from lanewise.training import problem as problems
-from lanewise.training import proposals, selecting
-from lanewise.training.plan import Lengths, Plan
+from lanewise.training import selecting
+from lanewise.training.planning import proposals
+from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.race import Confirmed
 from lanewise.training.race import Result as RaceResult

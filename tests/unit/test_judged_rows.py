@@ -8,7 +8,7 @@ import pytest
 
 from lanewise.data.reading import read
 from lanewise.stages import judged_rows
-from lanewise.training.plan import Lengths, Plan
+from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.problem import Problem, Request, pose
 
 

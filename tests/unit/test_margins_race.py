@@ -11,7 +11,7 @@ from lanewise import stages
 from lanewise.composing import Choice, as_scored
 from lanewise.data.reading import read
 from lanewise.settings import FitSettings, checked
-from lanewise.training.plan import Plan
+from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.race import Result
 from lanewise.training.stopping import Stop

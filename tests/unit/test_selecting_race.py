@@ -12,7 +12,7 @@ from lanewise.composing import Stage, Unrecorded, compose
 from lanewise.data.reading import read
 from lanewise.reporting.report import render
 from lanewise.settings import checked
-from lanewise.training import proposals
+from lanewise.training.planning import proposals
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.stopping import Stop
 

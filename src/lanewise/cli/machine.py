@@ -8,7 +8,7 @@ import click
 def doctor(*, as_json: bool) -> None:
     """Measure this machine."""
     from lanewise.cli.screen import print_document
-    from lanewise.training.measuring import examine
+    from lanewise.training.planning.measuring import examine
 
     findings = examine()
     if as_json:

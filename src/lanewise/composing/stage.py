@@ -13,7 +13,7 @@ from lanewise.runs.run import Run
 from lanewise.selection import Contender, EnsembleComparison, Selection
 from lanewise.settings import FitSettings
 from lanewise.statistics import CorrectedScore
-from lanewise.training.plan import Plan
+from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted

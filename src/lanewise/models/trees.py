@@ -1,7 +1,7 @@
 """Boosted trees and single trees: what a candidate may set, and what that means to the libraries.
 
 Boosting is LightGBM (Ke et al. 2017), the single tree is scikit-learn's CART (Breiman et al. 1984).
-Both are trained in worker processes (``lanewise.training.tree_pool``); this file only declares them
+Both are trained in worker processes (``lanewise.training.trees.pool``); this file only declares them
 and loads neither library. Three settings are measured in units of the training rows, so that one
 search range fits every table: ``lambda_l1`` and the bend of Huber's loss in standard deviations of
 the target, ``ccp_alpha`` in impurities of the whole table.

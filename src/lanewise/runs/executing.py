@@ -10,7 +10,7 @@ from lanewise.runs.store import RunStore
 from lanewise.storage.durable import remove_leftovers, remove_tree
 from lanewise.storage.filesystem import explained
 from lanewise.training.stopping import Stop, stop_on_signals
-from lanewise.training.worker_loop import FOLDER_PREFIX
+from lanewise.training.workers.loop import FOLDER_PREFIX
 
 T = TypeVar("T")
 

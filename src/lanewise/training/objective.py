@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from lanewise.errors import UsageError
 from lanewise.models.batch import Tree, called, form_of, inputs_and_targets, leaves, mapped
 from lanewise.models.blueprint import first_line
-from lanewise.training.module_subject import per_row
+from lanewise.training.modules.subject import per_row
 
 Step = Callable[[nn.Module, Tree], Tensor]
 """``(model, batch)`` to the mean loss of the batch, or to the loss of each row ``[B, ...]``."""

@@ -25,7 +25,7 @@ from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
-from lanewise.training.tree_data import TreeData
+from lanewise.training.trees.data import TreeData
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,11 @@ from lanewise.search.policy import Decision, Policy, Standing, decision_of
 from lanewise.training.copying import copy_of, hand_over, kinds_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
-from lanewise.training.plan import Plan
-from lanewise.training.side_by_side import SideBySide
+from lanewise.training.planning.plan import Plan
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
 from lanewise.training.trace import Fate, Trace
+from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]
 """What all looks at one team have shown."""

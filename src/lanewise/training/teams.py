@@ -13,16 +13,16 @@ from lanewise.models.base import structure_key
 from lanewise.models.registry import STACKED, build
 from lanewise.optim.registry import rule
 from lanewise.training.data import TrainingData
-from lanewise.training.plan import Lengths, chunk_width
-from lanewise.training.proposals import SOLVER
-from lanewise.training.remote_team import Recipe, RemoteTeam
+from lanewise.training.planning.plan import Lengths, chunk_width
+from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
-from lanewise.training.team_pool import TeamPool
-from lanewise.training.tree_pool import TreePool
-from lanewise.training.tree_team import TreeTeam
+from lanewise.training.trees.pool import TreePool
+from lanewise.training.trees.team import TreeTeam
+from lanewise.training.workers.remote_team import Recipe, RemoteTeam
+from lanewise.training.workers.team_pool import TeamPool
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 

@@ -12,7 +12,7 @@ from lanewise.metrics import Metric
 from lanewise.models.batch import Tree
 from lanewise.models.blueprint import Blueprint, first_line
 from lanewise.models.keyed_draws import keyed_draws
-from lanewise.training.module_subject import BatchLoss, UserLoss, per_row
+from lanewise.training.modules.subject import BatchLoss, UserLoss, per_row
 from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss
 
 PAIR = 2

@@ -13,7 +13,7 @@ from lanewise.metrics import Metric
 from lanewise.selection import Selection, Standing
 from lanewise.statistics import bootstrap_interval
 from lanewise.training.judging import Confirmed
-from lanewise.training.plan import Plan
+from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result, Trace
 
 

@@ -14,9 +14,9 @@ from lanewise.models.batch import leaves
 from lanewise.models.keyed_draws import keyed_draws
 from lanewise.storage.filesystem import explained
 from lanewise.storage.strict_json import dump_json
-from lanewise.training.module_teams import ModuleTeams
+from lanewise.training.modules.teams import ModuleTeams
 from lanewise.training.objective import floats_as
-from lanewise.training.side_by_side import threads_per_product
+from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.posing import Question
 
 CLOSE = 1e-4

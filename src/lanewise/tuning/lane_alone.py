@@ -12,11 +12,11 @@ from lanewise.lanes.roster import Lane
 from lanewise.runs.run import Run
 from lanewise.storage.durable import load_json
 from lanewise.training.judging import Judge
-from lanewise.training.module_teams import batch_of
-from lanewise.training.plan import candidate_of
-from lanewise.training.side_by_side import threads_per_product
+from lanewise.training.modules.teams import batch_of
+from lanewise.training.planning.plan import candidate_of
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
+from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.fingerprint import digest
 from lanewise.tuning.posing import by_ways
 from lanewise.tuning.racing import Posed

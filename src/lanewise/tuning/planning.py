@@ -10,10 +10,10 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.registry import policy_name
-from lanewise.training.module_seats import may_fork
-from lanewise.training.module_teams import Form, ModuleTeams, batch_of, form_of
-from lanewise.training.plan import GRID, Lengths, Plan
-from lanewise.training.side_by_side import threads_per_product
+from lanewise.training.modules.seats import may_fork
+from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
+from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.workers.side_by_side import threads_per_product
 
 SHORTEST = 20
 """Steps below which a training says nothing."""

@@ -11,9 +11,9 @@ from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.blueprint import Blueprint, StructuredOutputsError
 from lanewise.models.module import StackedModule
-from lanewise.training.module_teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
+from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
-from lanewise.training.plan import Lengths, chunk_width
+from lanewise.training.planning.plan import Lengths, chunk_width
 from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch
 from lanewise.tuning.rows import Rows
 

@@ -13,9 +13,9 @@ from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
 from lanewise.selection import Contender, Selection, select
 from lanewise.training.fitted import Fitted
-from lanewise.training.module_seats import seated
-from lanewise.training.module_teams import ModuleTeams, batch_of, form_of
-from lanewise.training.plan import Plan
+from lanewise.training.modules.seats import seated
+from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
+from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Pulse, Race, Result
 from lanewise.training.refit import refit
 from lanewise.training.team import Team

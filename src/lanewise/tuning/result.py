@@ -18,7 +18,7 @@ from lanewise.metrics import Metric
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.schedules import factors
 from lanewise.selection import Selection
-from lanewise.training.plan import Plan
+from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
 from lanewise.tuning.drop_ins import drop_in, steady_rate
 

@@ -13,7 +13,7 @@ from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
-from lanewise.training.module_subject import ModuleSubject
+from lanewise.training.modules.subject import ModuleSubject
 from lanewise.training.stack import Stack
 
 UNTIL = 200_000

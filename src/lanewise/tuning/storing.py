@@ -16,8 +16,8 @@ from lanewise.runs.store import RunStore
 from lanewise.storage.durable import dump_json, load_json, write_atomically
 from lanewise.storage.modelfile import save_model
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.module_teams import Form, Way
-from lanewise.training.plan import Plan
+from lanewise.training.modules.teams import Form, Way
+from lanewise.training.planning.plan import Plan
 from lanewise.training.stopping import Stop
 from lanewise.tuning.fingerprint import changed
 from lanewise.tuning.posing import Ways

@@ -9,7 +9,7 @@ from lanewise.explain.flips import rank_flips, short_race
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.selection import Selection
-from lanewise.training.plan import Lengths, Plan
+from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.race import Result, Trace
 
 LOSS = "loss"

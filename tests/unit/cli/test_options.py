@@ -11,7 +11,7 @@ from lanewise.metrics import METRICS, metric_names
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings
 from lanewise.solvers.methods import METHODS
-from lanewise.training.proposals import SOLVER
+from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "

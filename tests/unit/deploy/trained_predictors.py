@@ -17,12 +17,12 @@ from lanewise.task import Task, TaskKind
 from lanewise.training.calibration import Calibration
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.fitted import Fitted
-from lanewise.training.plan import Lengths
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
 from lanewise.training.selecting import Selections
 from lanewise.training.stack import never
 from lanewise.training.teams import TeamBuilder
-from lanewise.training.tree_pool import TreePool
+from lanewise.training.trees.pool import TreePool
 
 ROWS = 300
 KINDS: dict[str, ColumnKind] = {

@@ -17,13 +17,13 @@ from lanewise.search.policy import Policy
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.plan import Lengths, Plan
+from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.race import Race
-from lanewise.training.side_by_side import SideBySide
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
 from lanewise.training.teams import TeamBuilder
-from lanewise.training.tree_data import TreeData
+from lanewise.training.trees.data import TreeData
+from lanewise.training.workers.side_by_side import SideBySide
 
 ROWS, COLUMNS, LENGTH, BATCH = 90, 4, 60, 16
 CLASSES = ("a", "b", "c")

@@ -18,8 +18,8 @@ from lanewise.search.population import PopulationBased
 from lanewise.task import Task
 from lanewise.training.copying import kinds_of
 from lanewise.training.data import FoldData, TrainingData
-from lanewise.training.module_teams import ModuleTeams, Way
-from lanewise.training.plan import Lengths, Plan
+from lanewise.training.modules.teams import ModuleTeams, Way
+from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.race import Race, Result
 from lanewise.tuning.checking import judge_of
 

@@ -16,9 +16,9 @@ from lanewise.models.blueprint import Blueprint
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.divisible import Divisible, out_of_memory
-from lanewise.training.module_subject import ModuleSubject
-from lanewise.training.side_by_side import threads_per_product
+from lanewise.training.modules.subject import ModuleSubject
 from lanewise.training.stack import Stack
+from lanewise.training.workers.side_by_side import threads_per_product
 
 ROWS, STEPS, LOOKS = 60, 28, (0.25, 0.5, 1.0)
 X = torch.randn(ROWS, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

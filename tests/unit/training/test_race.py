@@ -15,7 +15,7 @@ from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Decision, Policy, Standing, ranked
 from lanewise.storage.strict_json import dump_json, parse_json
-from lanewise.training.plan import Plan
+from lanewise.training.planning.plan import Plan
 from lanewise.training.team import Evidence, Team, nothing
 
 Script = Callable[[Lane, float, np.ndarray], np.ndarray | None]

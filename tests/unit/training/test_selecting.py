@@ -17,12 +17,12 @@ from lanewise.search.halving import Halving
 from lanewise.training import selecting
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.fitted import features_of, predict
-from lanewise.training.plan import Lengths
-from lanewise.training.planning import Budget, Wishes, make_plan
+from lanewise.training.planning.making import Budget, Wishes, make_plan
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
 from lanewise.training.selecting import Selections, affordable, columns_read
 from lanewise.training.teams import TeamBuilder
-from lanewise.training.tree_pool import TreePool
+from lanewise.training.trees.pool import TreePool
 
 ROWS = 480
 KINDS = {

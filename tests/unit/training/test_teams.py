@@ -13,8 +13,8 @@ import torch
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.training.race import Race
 from lanewise.training.solver_team import SolverTeam
-from lanewise.training.tree_pool import TreePool
-from lanewise.training.tree_team import TreeTeam
+from lanewise.training.trees.pool import TreePool
+from lanewise.training.trees.team import TreeTeam
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import RowStream
-from lanewise.training import module_seats
-from lanewise.training.module_teams import choose_way
+from lanewise.training.modules import seats as module_seats
+from lanewise.training.modules.teams import choose_way
 from lanewise.tuning import posing, tune
 from lanewise.tuning.model_settings import ModelArguments
 

@@ -1,0 +1,1 @@
+"""Lanes of a user's own module: what a stack trains, and how its lanes form teams."""

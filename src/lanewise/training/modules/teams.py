@@ -1,0 +1,239 @@
+"""Teams of lanes of a user's own module: which of them are stacked, and how many."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.errors import Interrupted
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.module import Reader
+from lanewise.training.data import TrainingData
+from lanewise.training.divisible import Divisible
+from lanewise.training.modules.subject import BatchLoss, ModuleSubject, lane_loss
+from lanewise.training.planning.plan import Lengths, chunk_width
+from lanewise.training.stack import Stack
+from lanewise.training.team import Team, never
+from lanewise.training.workers.remote_team import Recipe, RemoteTeam
+from lanewise.training.workers.team_pool import TeamPool
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""By how much stacked gradients may differ from those of a lane alone, relative to the largest."""
+
+CHECKED_STEPS = 2
+CHECKED_ROWS = 3
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+Form = tuple[tuple[str, Any], ...]
+"""Settings of a candidate that are arguments of make_model, by name."""
+
+
+def form_of(candidate: Candidate, arguments: Sequence[str]) -> Form:
+    """The settings among ``arguments`` that the candidate has."""
+    return tuple((name, candidate.settings[name]) for name in arguments if name in candidate.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How lanes are run: ``width`` of them in one stack, vectorized or called one by one, and why."""
+
+    looped: bool
+    loss_looped: bool
+    width: int
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModuleTeams:
+    """Forms the teams of a race over one :class:`Blueprint`; lanes of one batch size share stacks.
+
+    With ``processes`` they are shared out among the workers whatever their size; with ``seats`` they then train in
+    processes that know all this from their start, to the same bits.
+
+    Candidates whose settings of ``arguments`` are another :data:`Form` have modules that were built otherwise: their
+    blueprints, ways and batches are those of ``others``, and their lanes are in stacks of their own. ``read`` makes
+    the batches of whole passes.
+
+    ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned.
+    """
+
+    blueprint: Blueprint
+    data: TrainingData
+    loss: BatchLoss
+    score: Callable[[Tensor, Tensor], Tensor] | None
+    lengths: Lengths
+    ways: Mapping[int, Way]
+    workers: int = 1
+    stop: Callable[[], bool] = never
+    processes: bool = False
+    seats: TeamPool | None = None
+    notes: list[str] = field(default_factory=list)
+    read: Reader | None = None
+    arguments: tuple[str, ...] = ()
+    others: Mapping[Form, "ModuleTeams"] = field(default_factory=dict)
+
+    def of(self, candidate: Candidate) -> "ModuleTeams":
+        """The teams over the module that the candidate trains."""
+        return self.others.get(form_of(candidate, self.arguments), self)
+
+    def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
+        del phase
+        groups: dict[tuple[Form, int], list[Lane]] = {}
+        for lane in lanes:
+            kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate)
+            groups.setdefault(kind, []).append(lane)
+        return [
+            self._placed(chunk)
+            for (form, batch), group in groups.items()
+            for chunk in self._chunks(group, self.others.get(form, self).ways[batch].width)
+        ]
+
+    def _placed(self, lanes: Sequence[Lane]) -> Team:
+        """:meth:`at_home`, in a worker process where there are seats."""
+        if self.seats is None:
+            return self.at_home(lanes, self.data)
+        recipe = Recipe(
+            lengths=self.lengths,
+            length=self.lengths.steps(batch_of(lanes[0].candidate)),
+            dtype=str(self.of(lanes[0].candidate).blueprint.dtype).removeprefix("torch."),
+            compute=None,
+        )
+        return RemoteTeam(lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=self.seats, shared=None)
+
+    def at_home(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
+        """The team of ``lanes`` of one batch size in this process; ``data`` are ``self.data``."""
+        del data
+        own, batch = self.of(lanes[0].candidate), batch_of(lanes[0].candidate)
+        return own.team(lanes, own.ways[batch], length=self.lengths.steps(batch), notes=self.notes)
+
+    def _chunks(self, lanes: Sequence[Lane], width: int) -> list[list[Lane]]:
+        ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
+        count = -(-len(ordered) // width)
+        # Steps of small models are mostly Python, in which threads wait for each other; processes do not.
+        if self.processes or width < chunk_width(0):
+            count = max(count, min(self.workers, len(ordered)))
+        bounds = [len(ordered) * place // count for place in range(count + 1)]
+        return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
+
+    def team(self, lanes: Sequence[Lane], way: Way, *, length: int, notes: list[str] | None = None) -> Divisible:
+        """One stack of ``lanes``, or several where memory does not suffice for one, which ``notes`` then say."""
+        tell = (self.notes if notes is None else notes).append
+        return Divisible(lanes, lambda own: self.stack(own, way, length=length), length=length, tell=tell)
+
+    def stack(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack:
+        """One stack of ``lanes``, run that way."""
+        subject = ModuleSubject(
+            self.blueprint,
+            self.data,
+            self.loss,
+            score=self.score,
+            looped=way.looped,
+            loss_looped=way.loss_looped,
+            read=self.read,
+        )
+        return Stack(
+            lanes,
+            self.data,
+            length=length,
+            batch_size=batch_of(lanes[0].candidate),
+            dtype=self.blueprint.dtype,
+            stop=self.stop,
+            subject=subject,
+        )
+
+
+def batch_of(candidate: Candidate) -> int:
+    return int(candidate.number("batch_size", 32))
+
+
+def choose_way(teams: ModuleTeams, batch: int) -> Way:
+    """Whether lanes of this batch size can be stacked, and whether that pays; no clock is read.
+
+    Two lanes are trained for two steps stacked and one by one: losses, gradients and statistics must agree.
+    """
+    alone = Way(looped=True, loss_looped=True, width=1, words="")
+    truth = _tried(teams, batch, alone)
+    if any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules()):
+        why = "convolutions are faster so on a CPU"
+    else:
+        width = chunk_width(teams.blueprint.layout.width)
+        words = f"stacked, up to {width} lanes in one pass"
+        ways = [Way(looped=False, loss_looped=looped, width=width, words=words) for looped in (False, True)]
+        found, said = _first_equal(teams, batch, truth, ways)
+        if found is not None:
+            return found
+        why = f"stacking them failed ({said})"
+    words = f"lanes are trained one by one: {why}"
+    ways = [Way(looped=True, loss_looped=False, width=1, words=words)]
+    found, _ = _first_equal(teams, batch, truth, ways)
+    return found or Way(looped=True, loss_looped=True, width=1, words=words)
+
+
+def _first_equal(teams: ModuleTeams, batch: int, truth: "_Tried", ways: Sequence[Way]) -> tuple[Way | None, str]:
+    """The first of ``ways`` that gives what is true; None, and why the last one does not."""
+    said = ""
+    for way in ways:
+        try:
+            said = _difference(_tried(teams, batch, way), truth)
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever vmap or the user's code raises there
+            said = f"{type(error).__name__}: {first_line(error)}"
+        if not said:
+            return way, ""
+    return None, said
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """Two lanes after a few steps, and how each row of a few is judged, ``[L, n]``."""
+
+    stack: Stack
+    judged: Tensor
+
+
+def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
+    lanes = [
+        Lane(
+            candidate=Candidate(
+                id=f"try{place}",
+                model="module",
+                optimizer="sgd",
+                settings={"lr": 1e-3 * (place + 1), "batch_size": batch, "schedule": "constant"},
+            ),
+            fold=0,
+            seed=0,
+        )
+        for place in range(2)
+    ]
+    stack = teams.stack(lanes, way, length=CHECKED_STEPS)
+    stack.advance(1.0)
+    rows = teams.data.folds[0].valid[:CHECKED_ROWS]
+    outputs = stack.outputs(lambda fold: rows)
+    if teams.blueprint.whole:
+        return _Tried(stack=stack, judged=torch.stack(outputs))
+    with torch.no_grad():
+        loss = lane_loss(teams.loss, teams.data, looped=way.loss_looped)
+        judged = torch.stack([loss.rows(own, teams.data.folds[0].target[rows]) for own in outputs])
+    return _Tried(stack=stack, judged=judged)
+
+
+def _difference(found: _Tried, truth: _Tried) -> str:
+    """What differs between two stacks of the same lanes; empty where nothing does."""
+    dtype = truth.stack.buffer.values.dtype
+    allowed = TOLERANCE.get(dtype, TOLERANCE[torch.float32])
+    for what, one, other in (
+        ("gradients", found.stack.buffer.gradients, truth.stack.buffer.gradients),
+        ("weights or statistics", found.stack.buffer.rows, truth.stack.buffer.rows),
+        ("losses of rows", found.judged, truth.judged),
+    ):
+        gap, largest = float((one - other).abs().max()), float(other.abs().max())
+        if not gap <= allowed * max(largest, 1e-30):
+            return f"{what} differ by {gap / max(largest, 1e-30):.1e} of the largest"
+    return ""

@@ -1,0 +1,316 @@
+"""Makes the plan: measures what a lane of each kind costs, and fits the race into the budget."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.models.registry import STACKED
+from lanewise.search.policy import Policy, remaining_of, rungs_of
+from lanewise.search.sampling import Sampling
+from lanewise.training.planning.memory import predicted_bytes
+from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.planning.proposals import MODELS, Field, propose, usual_batch
+from lanewise.training.planning.trials import best_precision, best_widths, costs_alone, crowding, measured_costs
+from lanewise.training.problem import Problem
+from lanewise.training.selecting import FEATURES, affordable, selects
+from lanewise.training.teams import DTYPES, TeamBuilder
+
+ALLOTTED = 0.8
+"""Share of the budget that measuring, racing and the refit may use; choosing, scoring and the report follow."""
+
+FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
+"""How the processor time is split between the families before anything is known of this table."""
+
+MOST = {"lightgbm": 40, "mlp": 64, "linear": 24, "tree": 12}
+"""Candidates of a family beyond which a search of this kind gains little."""
+
+FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "tree": 2}
+
+MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "tree": 1}
+
+FIXED = {"lightgbm": 12, "mlp": 24, "linear": 14, "tree": 6}
+"""Candidates of a family when the budget is given in steps, so that no clock has a say."""
+
+SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
+"""Of a family's time; what is left is for the refit."""
+
+FILLINGS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""Multiples of the available time for which a plan is tried."""
+
+REFITTED = 0.5
+"""Share of the confirmed candidates that is trained once more: the winner and the default, or an ensemble."""
+
+MANY = 729
+"""Candidates for which the cost of a screen is reckoned per candidate: a power of 3, so that thirds are whole."""
+
+SHORTEST = 0.15
+"""Share of the usual full length below which a training says little; a family that does not fit is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a race may cost: seconds of wall time, or steps of a full-length network lane."""
+
+    seconds: float | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user asked for about the race."""
+
+    models: tuple[str, ...] = MODELS
+    optimizers: tuple[str, ...] = ()
+    sampling: Sampling = "sobol"
+    seeds: int | None = None
+    seed: int = 0
+    candidates: int | None = None
+
+
+def usual_length(rows: int) -> Lengths:
+    """Rows that a mini-batch lane sees in a full training: 40 epochs, within 150,000 to 1.5 million rows."""
+    return Lengths(rows_seen=int(np.clip(40 * rows, 150_000, 1_500_000)))
+
+
+def make_plan(
+    problem: Problem, builder: TeamBuilder, policy: Policy, *, budget: Budget, wishes: Wishes, spent: float = 0.0
+) -> Plan:
+    """A plan that fits ``budget``; ``spent`` seconds of it are gone already, and measuring takes some more.
+
+    With a budget in steps nothing is measured.
+    """
+    started = time.monotonic()
+    placed, builder = builder, replace(builder, seats=None)
+    rows = min(len(fold.train) for fold in problem.folds)
+    field = Field(
+        task=problem.task,
+        rows=rows,
+        seed=wishes.seed,
+        sampling=wishes.sampling,
+        optimizers=wishes.optimizers,
+        columns=len(problem.layout.columns),
+    )
+    if budget.steps is not None:
+        return _by_steps(
+            problem=problem, policy=policy, field=field, builder=builder, steps=budget.steps, wishes=wishes
+        )
+    assert budget.seconds is not None
+
+    def left() -> float:
+        """Processor seconds that may still be planned with."""
+        assert budget.seconds is not None
+        gone = spent + time.monotonic() - started
+        return max(ALLOTTED * budget.seconds - gone, 0.1 * budget.seconds) * builder.workers
+
+    available = left()
+    pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, available / len(problem.folds))
+    precision = best_precision(pools.get("mlp", []), builder)
+    builder = replace(builder, compute=DTYPES[precision])
+    widths = {name: width for model in STACKED for name, width in best_widths(pools.get(model, []), builder).items()}
+    builder = replace(builder, widths=widths)
+    crowded = crowding(pools, replace(placed, compute=builder.compute, widths=widths))
+    costs = {
+        model: _with_ranking(measured_costs(model, pool, builder, crowded=crowded), pool, ranking)
+        for model, pool in pools.items()
+    }
+    alone = {id: cost for model, pool in pools.items() for id, cost in costs_alone(pool, builder, costs[model]).items()}
+    available = left() - (len(problem.folds) + 1) * sum(ranking.values())
+    plan = _filled(
+        available,
+        lambda share: _fitted(
+            problem=problem,
+            policy=policy,
+            pools=pools,
+            costs=costs,
+            available=available * share,
+            builder=builder,
+            wishes=wishes,
+        ),
+    )
+    shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
+    solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
+    plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
+    return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=placed.seats)))
+
+
+def _filled(available: float, fitted: Callable[[float], Plan]) -> Plan:
+    """The plan that uses the most of ``available`` processor seconds without overrunning it, or the shortest there is.
+
+    ``fitted`` makes a plan for a multiple of what is available. One made for exactly that leaves time over, or needs
+    more: it counts whole candidates and whole trainings, family by family.
+    """
+    plans = [fitted(share) for share in FILLINGS]
+    within = [plan for plan in plans if plan.predicted_seconds <= available / plan.workers]
+    if within:
+        return max(within, key=lambda plan: plan.predicted_seconds)
+    return min(plans, key=lambda plan: plan.predicted_seconds)
+
+
+def _fitted(
+    *,
+    problem: Problem,
+    policy: Policy,
+    pools: Mapping[str, list[Candidate]],
+    costs: Mapping[str, dict[str, float]],
+    available: float,
+    builder: TeamBuilder,
+    wishes: Wishes,
+) -> Plan:
+    folds = len(problem.folds)
+    pools = _affordable(pools, costs, available / folds)
+    total = sum(FAMILY_SHARES[model] for model in pools)
+    shares = {model: available * FAMILY_SHARES[model] / total for model in pools}
+    typical = {model: float(np.mean(list(costs[model].values()))) for model in pools}
+    seeds = _seeds(problem, wishes)
+    while (
+        len(seeds) > 1
+        and not wishes.seeds
+        and any(CONFIRM_SHARE * shares[model] < 2 * typical[model] * folds * len(seeds) for model in pools)
+    ):
+        seeds = seeds[:-1]
+    runs = folds * len(seeds)
+    chosen: list[Candidate] = []
+    confirm: dict[str, int] = {}
+    shrink = {"rows": 1.0, "rounds": 1.0}
+    screened, screens = _screen_cost(policy), bool(rungs_of(policy, MANY))
+    for model, pool in pools.items():
+        if sum(costs[model].values()) * (runs + 1) <= 0.9 * shares[model]:
+            confirm[model] = len(pool)
+            chosen += pool
+            continue
+        share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
+        affordable = share * shares[model] / (typical[model] * runs)
+        short = float(np.clip(affordable, SHORTEST, 1.0))
+        unit = "rows" if model in STACKED else "rounds"
+        shrink[unit] = min(shrink[unit], short)
+        confirm[model] = int(np.clip(affordable, 1, MOST_CONFIRMED[model]))
+        wide = int(SCREEN_SHARE * shares[model] / (typical[model] * screened * short))
+        chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))] if screens else pool[: confirm[model]]
+    screen = any(confirm[model] < sum(c.model == model for c in chosen) for model in pools)
+    chosen = _with_default(chosen, pools)
+    lengths = replace(
+        builder.lengths,
+        rows_seen=max(20_000, round(builder.lengths.rows_seen * shrink["rows"])),
+        rounds_share=shrink["rounds"],
+    )
+    per_lane = {
+        id: cost * shrink["rows" if model in STACKED else "rounds"]
+        for model, family in costs.items()
+        for id, cost in family.items()
+    }
+    plan = Plan(
+        candidates=tuple(chosen),
+        rungs=rungs_of(policy, len(chosen)) if screen else (),
+        confirm=confirm,
+        folds=folds,
+        seeds=seeds,
+        lengths=lengths,
+        workers=builder.workers,
+        costs={candidate.id: per_lane[candidate.id] for candidate in chosen},
+        grid=GRID,
+    )
+    return replace(plan, predicted_seconds=_predicted(plan, screened))
+
+
+def _pools(counts: Mapping[str, int], field: Field, wishes: Wishes) -> dict[str, list[Candidate]]:
+    """The candidates of every family that takes part; one that no stated optimizer can train does not."""
+    pools = {model: propose(model, wishes.candidates or counts[model], field) for model in wishes.models}
+    return {model: pool for model, pool in pools.items() if pool}
+
+
+def _affordable(
+    pools: Mapping[str, list[Candidate]], costs: Mapping[str, dict[str, float]], available: float
+) -> dict[str, list[Candidate]]:
+    """The families of which one candidate at least can be confirmed at the shortest length.
+
+    ``available`` are processor seconds per fold. The cheapest family stays, whatever the budget.
+    """
+    default_cost = {model: costs[model][pool[0].id] for model, pool in pools.items()}
+    kept = {model: pool for model, pool in pools.items() if SHORTEST * default_cost[model] < 0.5 * available}
+    cheapest = min(pools, key=lambda model: default_cost[model])
+    return kept or {cheapest: pools[cheapest]}
+
+
+def _by_steps(
+    *, problem: Problem, policy: Policy, field: Field, builder: TeamBuilder, steps: int, wishes: Wishes
+) -> Plan:
+    """A plan that depends on no clock: fixed numbers of candidates, lengths in proportion to ``steps``."""
+    pools = _pools(FIXED, field, wishes)
+    chosen = _with_default([candidate for pool in pools.values() for candidate in pool], pools)
+    share = steps / 2000
+    return Plan(
+        candidates=tuple(chosen),
+        rungs=rungs_of(policy, len(chosen)),
+        confirm={model: min(3, MOST_CONFIRMED[model]) for model in pools},
+        folds=len(problem.folds),
+        seeds=_seeds(problem, wishes),
+        lengths=Lengths(
+            rows_seen=steps * usual_batch(field.rows),
+            iterations=max(10, round(200 * min(share, 1.0))),
+            rounds_share=float(np.clip(share, 0.05, 1.0)),
+        ),
+        workers=builder.workers,
+        # Not seconds here, but their order: what a lane of each family usually costs relative to others.
+        costs={candidate.id: _relative_cost(candidate) for candidate in chosen},
+    )
+
+
+def _relative_cost(candidate: Candidate) -> float:
+    ranks = {"tree": 0.1, "linear": 0.2, "mlp": 1.0, "lightgbm": 1.0}
+    size = candidate.number("rounds", 100) / 100 * candidate.number("num_leaves", 31) / 31
+    width = candidate.number("width", 128) ** 2 * candidate.number("depth", 2) / 32768
+    ranking = 1.1 if selects(candidate) else 1.0
+    return ranking * ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
+
+
+def _with_default(chosen: Sequence[Candidate], pools: Mapping[str, list[Candidate]]) -> list[Candidate]:
+    """Mark the default of the race: the first candidate of the first family, in the documented order."""
+    family = next(model for model in MODELS if model in pools)
+    default = pools[family][0].id
+    return [replace(candidate, is_default=candidate.id == default) for candidate in chosen]
+
+
+def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:
+    """Seeds of the confirmation: several where rows are few and a lane costs little."""
+    rows = len(problem.train)
+    count = wishes.seeds or (3 if rows < 1000 else 2 if rows < 5000 else 1)
+    return tuple(range(wishes.seed, wishes.seed + count))
+
+
+def _screen_cost(policy: Policy) -> float:
+    """Full-length trainings that a screen spends per candidate."""
+    rungs = rungs_of(policy, MANY)
+    if not rungs:
+        return 1.0
+    left, cost, before = MANY, 0.0, 0.0
+    for rung, after in zip(rungs, remaining_of(policy, MANY), strict=True):
+        cost += left / MANY * (rung - before)
+        left, before = after, rung
+    return cost
+
+
+def _predicted(plan: Plan, screened: float) -> float:
+    """Wall seconds that the plan should take on its workers, the refit included."""
+    runs = plan.folds * len(plan.seeds)
+    again = REFITTED * len(plan.seeds) * plan.folds / max(plan.folds - 1, 1)
+    default = next(candidate for candidate in plan.candidates if candidate.is_default)
+    total = plan.costs[default.id] * (runs + again) if plan.rungs else 0.0
+    for model, count in plan.confirm.items():
+        own = np.array([plan.costs[candidate.id] for candidate in plan.candidates if candidate.model == model])
+        if not len(own) or not own.sum():
+            continue
+        # Those that survive are the longer trained and the larger ones: each counts by what it costs.
+        survivor = float((own**2).sum() / own.sum())
+        screen = float(own.sum()) * screened if plan.rungs else 0.0
+        total += screen + survivor * min(count, len(own)) * (runs + again)
+    return total / plan.workers
+
+
+def _with_ranking(
+    costs: Mapping[str, float], pool: Sequence[Candidate], ranking: Mapping[str, float]
+) -> dict[str, float]:
+    """Costs of lanes with the ranking of the columns that some of them need first."""
+    return {one.id: costs[one.id] + (ranking[one.text(FEATURES)] if selects(one) else 0.0) for one in pool}

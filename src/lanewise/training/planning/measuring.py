@@ -1,0 +1,140 @@
+"""Measures this machine: what products, threads and formats are worth here. It assumes nothing."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from lanewise.training.planning.plan import chunk_width
+
+REPEATS = 7
+SHAPES = ((64, 128, 64, 64), (16, 256, 128, 128), (8, 256, 256, 256))
+"""Lanes, batch, inputs, outputs of the products that are timed: what stacked networks really do."""
+
+WORTH_IT = 1.3
+"""How much faster bfloat16 must be before it is chosen; below that, its rounding buys nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """Speed of one batched product, in GFLOP/s of one thread."""
+
+    lanes: int
+    batch: int
+    inputs: int
+    outputs: int
+    float32: float
+    bfloat16: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What was measured, and what would be chosen."""
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    torch: str
+    cuda: bool
+    products: tuple[Product, ...]
+    copy_bandwidth: float
+    workers: int
+    precision: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def words(self) -> str:
+        """The findings as a page for a terminal."""
+        lines = [
+            f"processor   {self.processor}, {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB of memory",
+            f"torch       {self.torch}, {'a GPU is there' if self.cuda else 'no GPU'}",
+            f"memory      copies {self.copy_bandwidth:.1f} GB/s with one thread",
+            "",
+            "batched products, GFLOP/s of one thread     float32  bfloat16",
+        ]
+        for product in self.products:
+            shape = (
+                f"{product.lanes} lanes x [{product.batch}, {product.inputs}] x [{product.inputs}, {product.outputs}]"
+            )
+            lines.append(f"  {shape:40} {product.float32:8.0f} {product.bfloat16:9.0f}")
+        widths = ", ".join(f"{chunk_width(size)} lanes at {size:,} parameters" for size in (1_000, 50_000, 500_000))
+        lines += [
+            "",
+            f"Lanewise would train {self.workers} stacks side by side, a process each,",
+            f"networks in {self.precision}, with {widths} in one stack.",
+        ]
+        return "\n".join(lines)
+
+
+def examine() -> Machine:
+    """Measure for about a second."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        products = tuple(_product(*shape) for shape in SHAPES)
+        block = torch.empty(16 * 2**20)
+        other = torch.empty_like(block)
+        seconds = fastest(lambda: other.copy_(block))
+    finally:
+        torch.set_num_threads(threads)
+    gains = sorted(product.bfloat16 / product.float32 for product in products)
+    return Machine(
+        processor=_processor(),
+        cores=cores(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0,
+        torch=torch.__version__,
+        cuda=torch.cuda.is_available(),
+        products=products,
+        copy_bandwidth=2 * block.numel() * block.element_size() / seconds / 1e9,
+        workers=cores(),
+        precision="bfloat16" if gains[len(gains) // 2] >= WORTH_IT else "float32",
+    )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def fastest(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of a few runs, after one to warm up."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _product(lanes: int, batch: int, inputs: int, outputs: int) -> Product:
+    flops = 2 * lanes * batch * inputs * outputs
+    speeds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(lanes, batch, inputs).to(dtype)
+        b = torch.randn(lanes, outputs, inputs).to(dtype).transpose(1, 2)
+        speeds[dtype] = flops / fastest(lambda a=a, b=b: torch.bmm(a, b)) / 1e9
+    return Product(
+        lanes=lanes,
+        batch=batch,
+        inputs=inputs,
+        outputs=outputs,
+        float32=speeds[torch.float32],
+        bfloat16=speeds[torch.bfloat16],
+    )
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,97 @@
+"""How much memory a race will take at its peak, told before it starts."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.models.registry import STACKED, build
+from lanewise.optim.blocks import state_elements
+from lanewise.optim.registry import RULES
+from lanewise.training.data import TrainingData
+from lanewise.training.planning.plan import Plan
+from lanewise.training.teams import TeamBuilder
+
+BUFFERS = 6
+"""Copies of a lane's parameters that a stack holds: values, gradients, average, and the snapshot of all but
+the gradients; the low-precision shadow and one temporary count as the sixth."""
+
+LEAST_STATE = 2
+"""State of the solver, in copies of the parameters, and of a rule beside others: a snapshot has a place for all."""
+
+WORKER_BYTES = 180 * 2**20
+"""A worker process for trees with LightGBM and scikit-learn loaded, before it holds any row."""
+
+TEAM_WORKER_BYTES = 300 * 2**20
+"""A worker process for stacks with torch loaded, before it maps any row."""
+
+TABLE_COPIES = 3
+"""The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
+
+
+def resident_bytes() -> int:
+    """Memory that this process has now; its peak where the system tells no more."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
+    """Peak memory of a race about to start: what is there, the stacks of a phase, evidence, the rows of the refit."""
+    screened = [candidate for candidate in plan.candidates if plan.rungs]
+    confirmed = _most_confirmed(plan)
+    runs = plan.folds * len(plan.seeds)
+    stacks = max(_stack_bytes(screened, builder), _stack_bytes(confirmed, builder) * runs)
+    data = builder.data
+    outputs = max(data.width.outputs, 2) if data.task.is_classification else 1
+    evidence = len(confirmed) * len(plan.grid) * len(plan.seeds) * data.rows * outputs * 8
+    fold = next(iter(data.folds.values()))
+    refit = fold.dense.numel() * fold.dense.element_size()
+    workers = 0
+    if builder.pool is not None:
+        workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)
+    if builder.seats is not None:
+        seated = max((_team_bytes(candidate, builder) for candidate in confirmed), default=0)
+        workers += builder.workers * (TEAM_WORKER_BYTES + _data_bytes(data) + seated)
+    return resident_bytes() + stacks + evidence + refit + workers
+
+
+def _most_confirmed(plan: Plan) -> list[Candidate]:
+    taken: dict[str, int] = {}
+    result = []
+    for candidate in plan.candidates:
+        if taken.get(candidate.model, 0) < plan.confirm.get(candidate.model, 0) or candidate.is_default:
+            taken[candidate.model] = taken.get(candidate.model, 0) + 1
+            result.append(candidate)
+    return result
+
+
+def _stack_bytes(candidates: Sequence[Candidate], builder: TeamBuilder) -> int:
+    elements = 0
+    for candidate in candidates:
+        if candidate.model in STACKED:
+            layout = build([candidate], builder.data.width).layout
+            method = RULES.get(candidate.optimizer)
+            state = max(state_elements(method, layout) if method else 0, LEAST_STATE * layout.width)
+            elements += BUFFERS * layout.width + 2 * state  # and the snapshot's
+    return elements * builder.dtype.itemsize
+
+
+def _team_bytes(candidate: Candidate, builder: TeamBuilder) -> int:
+    """The widest stack that a candidate may train in."""
+    if candidate.model not in STACKED:
+        return 0
+    return _stack_bytes([candidate], builder) * builder.width(Lane(candidate=candidate, fold=0, seed=0))
+
+
+def _data_bytes(data: TrainingData) -> int:
+    """The prepared rows of all folds; what folds share counts once."""
+    tensors = [getattr(fold, part) for fold in data.folds.values() for part in ("dense", "codes", "target")]
+    return sum({tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in tensors}.values())

@@ -1,0 +1,115 @@
+"""The worker process of boosted and single trees: ``python -m lanewise.training.trees.worker FOLDER``.
+
+It answers one request at a time over its standard streams (``frames``), holds its lanes alive
+between rungs, and loads numpy, LightGBM and scikit-learn but never torch, whose OpenMP runtime
+must not share a process with theirs. It ends at once when its parent closes the pipe or dies.
+
+========== ======================================= =========================================
+request    header and arrays                       answer
+========== ======================================= =========================================
+start      task, classes, threads                  ready
+open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold not yet known,
+           numbers, categories, tokens             masks only where columns are left out)
+advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
+predict    lane, rounds; rows                      predictions
+train      lane; places                            predictions of the training rows, or of some
+digest     lane                                    digest of the predictions of all training rows
+export     lane, rounds                            kind, meta; text
+drop       lane                                    whether its fold is gone too
+========== ======================================= =========================================
+
+A request that fails is answered with ``error``, one line (``worker_loop``).
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from lanewise.models.trees import TreeSpec
+from lanewise.training.trees.data import MASKS, TreeData
+from lanewise.training.trees.lanes import Fold, TreeLane, TreeTask, open_lane
+from lanewise.training.workers.frames import Arrays, Header
+from lanewise.training.workers.loop import Answer, serve
+
+
+class Worker:
+    """The lanes of this process and the answers to requests about them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folds: dict[str, Fold] = {}
+        self._lanes: dict[str, tuple[TreeLane, str]] = {}
+        self._requests: dict[str, Callable[[Header, Arrays], Answer]] = {
+            "start": self._start,
+            "open": self._open,
+            "advance": self._advance,
+            "predict": self._predict,
+            "train": self._train,
+            "digest": self._digest,
+            "export": self._export,
+            "drop": self._drop,
+        }
+
+    def answer(self, header: Header, arrays: Arrays) -> Answer:
+        """The answer to one request."""
+        return self._requests[header["op"]](header, arrays)
+
+    def _start(self, header: Header, _: Arrays) -> Answer:
+        self._task = TreeTask(kind=header["task"], classes=int(header["classes"]))
+        self._threads = int(header["threads"])
+        self._data = TreeData.read(self._folder)
+        return {"ready": True}, {}
+
+    def _open(self, header: Header, arrays: Arrays) -> Answer:
+        key = header["fold"]
+        if key not in self._folds:
+            kept = {name: arrays[name] for name in MASKS if name in arrays}
+            rows = arrays["train"], arrays["valid"]
+            self._folds[key] = Fold(self._data, self._task, *rows, threads=self._threads, kept=kept)
+        lane = open_lane(self._folds[key], TreeSpec(**header["spec"]), header["seed"])
+        self._lanes[header["lane"]] = lane, key
+        return {}, {}
+
+    def _advance(self, header: Header, _: Arrays) -> Answer:
+        predictions = self._lane(header).advance(header["rounds"], header["predict_at"])
+        return {}, {"predictions": np.stack(predictions)} if predictions else {}
+
+    def _predict(self, header: Header, arrays: Arrays) -> Answer:
+        return {}, {"predictions": self._lane(header).predict(arrays["rows"], header["rounds"])}
+
+    def _train(self, header: Header, arrays: Arrays) -> Answer:
+        return {}, {"predictions": self._lane(header).train_predictions(arrays.get("places"))}
+
+    def _digest(self, header: Header, _: Arrays) -> Answer:
+        predictions = self._lane(header).train_predictions()
+        return {"digest": hashlib.sha256(np.ascontiguousarray(predictions).tobytes()).hexdigest()}, {}
+
+    def _export(self, header: Header, _: Arrays) -> Answer:
+        saved = self._lane(header).saved(header["rounds"])
+        text = np.frombuffer(saved.text.encode(), dtype=np.uint8)
+        return {"kind": saved.kind, "meta": dict(saved.meta)}, {"text": text}
+
+    def _drop(self, header: Header, _: Arrays) -> Answer:
+        key = self._lanes[header["lane"]][1]
+        del self._lanes[header["lane"]]
+        gone = all(used != key for _, used in self._lanes.values())
+        if gone:
+            del self._folds[key]
+        return {"fold_gone": gone}, {}
+
+    def _lane(self, header: Header) -> TreeLane:
+        return self._lanes[header["lane"]][0]
+
+
+def main(folder: Path) -> None:
+    """Answer requests until the parent is gone."""
+    # LightGBM takes a second or two to import, best spent while the parent is busy elsewhere.
+    serve(Worker(folder).answer, folder, prepare=lambda: import_module("lightgbm"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

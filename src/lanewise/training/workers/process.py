@@ -1,0 +1,189 @@
+"""One worker process as its parent sees it: started, asked, found dead, started again."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Protocol, final
+
+from lanewise.errors import TrainingError
+from lanewise.training.workers.frames import Arrays, FrameError, Header, read_frame, write_frame
+
+_LAST_WORDS = 4096
+
+
+class WorkerDiedError(Exception):
+    """The process ended before it answered; the message says how."""
+
+
+class Child(Protocol):
+    """A process that was started, as ``subprocess.Popen`` shows it."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+@final
+class WorkerProcess:
+    """A worker process, whose first request is ``greeting``.
+
+    ``launch`` starts it; None: ``python -m MODULE FOLDER``.
+
+    Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
+    running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors, in
+    the singular.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        folder: Path,
+        greeting: Header,
+        *,
+        module: str,
+        what: str,
+        environment: Mapping[str, str] | None = None,
+        launch: Callable[[], Child] | None = None,
+    ) -> None:
+        self.index = index
+        self.lock = threading.Lock()
+        self.starts = 0
+        self.known: set[str] = set()
+        self._folder = folder
+        self._greeting = greeting
+        self._module = module
+        self._what = what
+        self._environment = dict(environment or {})
+        self._greeted = False
+        self._launch = launch or self._started
+        self._process: Child | None = None
+        # Starting and stopping exclude each other, so that none is started after the end.
+        self._life = threading.Lock()
+        self._stopped = False
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the process without waiting until it is ready."""
+        with self._life:
+            if self._stopped:
+                message = f"{self._what} was ended while a lane still waited for one"
+                raise TrainingError(message)
+            self._process = self._launch()
+        self.starts += 1
+        self.known = set()
+        self._greeted = False
+
+    def _started(self) -> Child:
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                # -P: a file called numpy.py in the user's folder must not be imported.
+                [sys.executable, "-P", "-m", self._module, str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONWARNINGS": "ignore", **self._environment},
+            )
+
+    def ensure_started(self) -> None:
+        """A running process that has answered the greeting."""
+        if not self.alive:
+            self._discard()
+            self.start()
+        if not self._greeted:
+            answer, _ = self.ask(self._greeting)
+            if "error" in answer:
+                message = f"{self._what} could not start: {answer['error']}"
+                raise TrainingError(message)
+            self._greeted = True
+
+    def ask(self, header: Header, arrays: Arrays | None = None) -> tuple[Header, Arrays]:
+        """Send a request and wait for its answer.
+
+        Raises ``WorkerDiedError`` where the process ends first. On any interruption it is killed, for its
+        answer would otherwise be taken for that of the next request.
+        """
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            write_frame(self._process.stdin, header, arrays)
+            return read_frame(self._process.stdout)
+        except (EOFError, OSError, ValueError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5.0)  # its pipe closes a moment before it has an exit code
+            raise WorkerDiedError(self._discard()) from error
+        except FrameError as error:
+            self._discard()
+            message = f"{self._what} broke the protocol: {error}"
+            raise TrainingError(message) from error
+        except BaseException:
+            self._discard()
+            raise
+
+    def stop(self) -> None:
+        """End the process for good; a thread that waits for its answer gets ``WorkerDiedError``."""
+        with self._life:
+            self._stopped = True
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+        # A thread that was waiting lets go of the pipes now that they are at their end.
+        if self.lock.acquire(timeout=5.0):
+            try:
+                self._close_pipes()
+            finally:
+                self.lock.release()
+
+    def _discard(self) -> str:
+        """Make sure that the process is gone; how it ended, in words."""
+        if self._process is None:
+            return "it never ran"
+        self._process.kill()  # does nothing to one that has ended by itself
+        code = self._process.wait()
+        self._close_pipes()
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"by {signal.Signals(-code).name}"
+        return f"with exit code {code}" + self._last_line()
+
+    def _close_pipes(self) -> None:
+        process = self._process
+        for stream in (process.stdin, process.stdout) if process is not None else ():
+            with contextlib.suppress(OSError):
+                _close(stream)
+
+    def _last_line(self) -> str:
+        with contextlib.suppress(OSError), self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - _LAST_WORDS))
+            lines = log.read().decode(errors="replace").split("\n")
+            said = [line.strip() for line in lines if line.strip()]
+            return f" ({said[-1]})" if said else ""
+        return ""
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"{self._module.rpartition('.')[2]}-{self.index}.log"
+
+
+def _close(stream: IO[bytes] | None) -> None:
+    if stream is not None:
+        stream.close()

@@ -1,0 +1,116 @@
+"""Worker processes in which teams of stacked lanes train side by side."""
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import final
+
+from lanewise.errors import TrainingError
+from lanewise.training.data import TrainingData
+from lanewise.training.workers.loop import FOLDER_PREFIX
+from lanewise.training.workers.process import Child, WorkerProcess
+from lanewise.training.workers.shared_data import read_data, write_data
+
+MODULE = "lanewise.training.workers.team_worker"
+
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # Memory that a step gives back is wanted again by the next: glibc is told to keep it, for to bring it in anew,
+    # page by page, took a tenth of the time of a step. Other systems do not read these.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+}
+
+
+@final
+class TeamPool:
+    """``workers`` processes, each lent to one team at a time; their private folder lies in ``folder``.
+
+    A team is a function of its lanes, the data and its state, so any worker may go on with it. Raises
+    ``TrainingError`` where the folder cannot be made or the data not be written. ``launch`` starts a process, which is
+    given the folder; None: one of :mod:`lanewise.training.workers.team_worker`.
+    """
+
+    def __init__(
+        self, *, workers: int, folder: Path | None = None, launch: Callable[[Path], Child] | None = None
+    ) -> None:
+        self._shared = 0
+        self.workers = workers
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=folder))
+        except OSError as error:
+            message = f"no folder for the lanes' workers could be made: {error}"
+            raise TrainingError(message) from error
+        greeting = {"op": "start"}
+        self._processes = [
+            WorkerProcess(
+                index,
+                self.folder,
+                greeting,
+                module=MODULE,
+                what="the lanes' worker",
+                environment=ENVIRONMENT,
+                launch=None if launch is None else partial(launch, self.folder),
+            )
+            for index in range(workers)
+        ]
+        self._idle: SimpleQueue[WorkerProcess] = SimpleQueue()
+        self._finalizer = weakref.finalize(self, _end, self._processes, self.folder)
+        for process in self._processes:
+            process.start()
+            self._idle.put(process)
+
+    def __enter__(self) -> "TeamPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ready(self) -> None:
+        """Wait until every worker has started; raises ``TrainingError`` where one can not."""
+        for process in self._processes:
+            with process.lock:
+                process.ensure_started()
+
+    def share(self, data: TrainingData) -> tuple[TrainingData, str]:
+        """The same data, mapped from files that the workers map too, and the name that workers know them by."""
+        name = f"data-{self._shared}"
+        self._shared += 1
+        try:
+            (self.folder / name).mkdir()
+            write_data(data, self.folder / name)
+        except OSError as error:
+            message = f"the data for the lanes' workers could not be written: {error}"
+            raise TrainingError(message) from error
+        return read_data(self.folder / name), name
+
+    def borrow(self) -> WorkerProcess:
+        """A worker that nobody else uses; waits for one where all are lent."""
+        process = self._idle.get()
+        process.lock.acquire()
+        return process
+
+    def give_back(self, process: WorkerProcess) -> None:
+        process.lock.release()
+        self._idle.put(process)
+
+    def process_ids(self) -> list[int]:
+        """The workers' process ids, for supervision."""
+        return [process.pid for process in self._processes]
+
+    def close(self) -> None:
+        """End the workers and remove the folder; a team that still waits for one fails."""
+        self._finalizer()
+
+
+def _end(processes: list[WorkerProcess], folder: Path) -> None:
+    for process in processes:
+        process.stop()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,157 @@
+"""Lanes of a user's own module in forked processes: the same bits as at home, whatever happens to a process."""
+
+import os
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lanewise
+from lanewise.errors import TrainingError
+from lanewise.training.modules import seats as module_seats
+from lanewise.training.workers.forked_child import can_fork
+from lanewise.training.workers.remote_team import RemoteTeam
+
+pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are not forked on this system")
+
+X = torch.randn(240, 5, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] * X[:, 1] > 0).long()
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_seats, "WORTH_PROCESSES", 0)
+
+
+class Local(nn.Module):
+    """With dropout and running statistics, and of no importable module's making."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 2))
+        self.factor = factor
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.net(self.factor * rows)
+
+
+def race(**others: Any) -> lanewise.TuneResult:
+    factor = 1.5
+    settings: dict[str, Any] = {
+        "train": (X[:160], Y[:160]),
+        "valid": (X[160:], Y[160:]),
+        "loss": lambda outputs, targets: nn.functional.cross_entropy(outputs * factor, targets),
+        "candidates": [{"optimizer": "sgd", "lr": 1e30}, *({"lr": 0.003 * (k + 1)} for k in range(9))],
+        "budget": "40steps",
+        "seeds": 2,
+        "workers": 2,
+    }
+    return lanewise.tune(lambda: Local(factor), **{**settings, **others})
+
+
+def shown(result: lanewise.TuneResult) -> tuple[list[Any], dict[str, Tensor]]:
+    traces = [(trace.lane.id, trace.fate, trace.fractions, trace.scores) for trace in result.race.traces]
+    return traces, dict(result.model.state_dict())
+
+
+def assert_same(one: lanewise.TuneResult, other: lanewise.TuneResult) -> None:
+    (traces, weights), (expected, truth) = shown(one), shown(other)
+    assert np.array_equal(np.array(traces, dtype=object)[:, :3], np.array(expected, dtype=object)[:, :3])
+    for own, wanted in zip(traces, expected, strict=True):
+        assert np.array_equal(own[3], wanted[3], equal_nan=True), own[0]
+    for name, tensor in truth.items():
+        assert torch.equal(weights[name], tensor), name
+
+
+@pytest.fixture(scope="module")
+def at_home() -> Any:
+    """The same race in this process, lanes shared out in the same way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module_seats, "WORTH_PROCESSES", 0)
+        patch.setattr(module_seats, "TeamPool", _Nobody)
+        return race()
+
+
+class _Nobody:
+    """A pool without processes."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_race_in_processes_gives_the_same_bits(at_home: lanewise.TuneResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    ask = RemoteTeam._ask
+
+    def asking(self: RemoteTeam, header: dict[str, Any]) -> Any:
+        answer = ask(self, header)
+        if self._process is not None:
+            seen.add(self._process.pid)
+        return answer
+
+    monkeypatch.setattr(RemoteTeam, "_ask", asking)
+    assert_same(race(), at_home)
+    assert len(seen) == 2
+    assert os.getpid() not in seen
+    for pid in seen:
+        with pytest.raises(ProcessLookupError):  # they ended with the race
+            os.kill(pid, 0)
+
+
+def test_race_with_dead_processes_gives_the_same_bits(
+    at_home: lanewise.TuneResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, asked, killed = RemoteTeam._ask, 0, []
+
+    def dying(self: RemoteTeam, header: dict[str, Any]) -> Any:
+        nonlocal asked
+        asked += 1
+        if self._process is not None and asked in (3, 9) and len(killed) < 2:
+            killed.append(self._process.pid)
+            os.kill(self._process.pid, signal.SIGKILL)
+        return ask(self, header)
+
+    monkeypatch.setattr(RemoteTeam, "_ask", dying)
+    assert_same(race(), at_home)
+    assert killed
+
+
+def test_what_fails_in_a_process_is_told_in_one_line() -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        if os.getpid() != parent:
+            message = "the loss had\nenough"
+            raise RuntimeError(message)
+        return nn.functional.cross_entropy(outputs, targets)
+
+    parent = os.getpid()
+    with pytest.raises(TrainingError, match="could not be trained: the loss had enough"):
+        race(loss=loss)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_worker_stays_in_this_process(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    placed = module_seats.ForkedChild
+
+    def forking(work: Any) -> Any:
+        made.append(work)
+        return placed(work)
+
+    monkeypatch.setattr(module_seats, "ForkedChild", forking)
+    race(workers=workers, budget="20steps", seeds=1, policy="never", candidates=[{"lr": 0.01}, {"lr": 0.02}])
+    assert len(made) == (0 if workers == 1 else 2)
+
+
+def test_short_races_stay_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(module_seats, "ForkedChild", lambda work: pytest.fail("a process was forked"))
+    race(budget="20steps", seeds=1)

@@ -1,0 +1,119 @@
+import pytest
+
+from lanewise.errors import UsageError
+from lanewise.optim.registry import RULES
+from lanewise.task import Task, TaskKind
+from lanewise.training.planning.proposals import MODELS, SOLVER, Field, propose, usual_batch
+
+
+def field(
+    kind: TaskKind = "binary", *, optimizers: tuple[str, ...] = (), seed: int = 0, columns: int = 0, rows: int = 5000
+) -> Field:
+    classes = {"binary": ("a", "b"), "multiclass": ("a", "b", "c")}.get(kind, ())
+    task = Task(target="y", kind=kind, metric="log_loss" if classes else "rmse", classes=classes)
+    return Field(task=task, rows=rows, seed=seed, optimizers=optimizers, columns=columns)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("kind", ["regression", "count", "binary", "multiclass"])
+def test_candidates_differ_and_repeat_with_the_seed(model: str, kind: TaskKind) -> None:
+    found = propose(model, 16, field(kind))
+    assert len({candidate.id for candidate in found}) == len(found)
+    assert len({(candidate.optimizer, *sorted(candidate.settings.items())) for candidate in found}) == len(found)
+    assert [candidate.settings for candidate in found] == [c.settings for c in propose(model, 16, field(kind))]
+    assert found[0].id.endswith("000")
+
+
+def test_the_first_candidate_is_the_same_whatever_the_count_and_seed() -> None:
+    for model in MODELS:
+        assert propose(model, 1, field())[0].settings == propose(model, 20, field(seed=9))[0].settings
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_another_seed_draws_other_points(model: str) -> None:
+    def settings(seed: int) -> list[object]:
+        return [candidate.settings for candidate in propose(model, 16, field(seed=seed))]
+
+    assert settings(0) != settings(1)
+
+
+def test_a_race_of_networks_mixes_optimizers_from_the_start() -> None:
+    optimizers = {candidate.optimizer for candidate in propose("mlp", 30, field())[:14]}
+    assert {"adamw", "nesterov"} <= optimizers
+
+
+def test_only_the_optimizers_asked_for_take_part() -> None:
+    found = propose("mlp", 20, field(optimizers=("sgd", "adam")))
+    assert {candidate.optimizer for candidate in found} == {"sgd", "adam"}
+    assert found[0].optimizer == "sgd"
+
+
+def test_a_family_that_no_stated_optimizer_can_train_stays_away() -> None:
+    assert propose("mlp", 20, field(optimizers=("lbfgs",))) == []
+    assert {candidate.optimizer for candidate in propose("linear", 5, field(optimizers=("lbfgs",)))} == {"lbfgs"}
+
+
+def test_settings_name_what_the_rule_reads() -> None:
+    for candidate in (*propose("mlp", 30, field()), *propose("linear", 30, field())):
+        if candidate.optimizer == SOLVER:
+            continue
+        declared = {hyper.name for hyper in RULES[candidate.optimizer].hypers}
+        assert declared - set(candidate.settings) <= {"eps"}, candidate.label
+
+
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+def test_rules_that_need_no_schedule_get_a_constant_one(model: str) -> None:
+    unscheduled = {name for name, rule in RULES.items() if not rule.scheduled}
+    assert unscheduled >= {"schedule_free_sgd", "schedule_free_adamw", "dog", "prodigy", "polyak", "asgd"}
+    for name in RULES:
+        schedules = {candidate.settings.get("schedule") for candidate in propose(model, 24, field(optimizers=(name,)))}
+        if name in unscheduled:
+            assert schedules == {"constant"}, name
+        else:
+            assert {"linear", "cosine"} <= schedules, name
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"no model 'forest'.*lightgbm, mlp, linear, tree"):
+        propose("forest", 3, field())
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(1, 32), (500, 32), (5_000, 128), (30_000, 256), (10**7, 256)])
+def test_batches_are_powers_of_two_that_leave_some_forty_in_an_epoch(rows: int, batch: int) -> None:
+    assert usual_batch(rows) == batch
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_few_candidates_read_some_of_the_columns_and_are_the_anchor_in_all_else(model: str) -> None:
+    found = propose(model, 16, field(columns=30))
+    read = {"features", "feature_share"}
+    chosen = [one for one in found if one.settings["features"] != "all"]
+    assert 1 <= len(chosen) <= 3
+    assert all(one.settings["feature_share"] == 1.0 for one in found if one not in chosen)
+    others = [{k: v for k, v in one.settings.items() if k not in read} for one in found if one not in chosen]
+    for one in chosen:
+        assert {k: v for k, v in one.settings.items() if k not in read} in others
+        assert 0 < float(one.settings["feature_share"]) < 1
+    assert found[0].settings["features"] == "all"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_selecting_candidates_join_the_field_and_drop_none_of_a_larger_one(model: str) -> None:
+    plain = [one.settings for one in propose(model, 10, field())]
+    more = propose(model, 14, field(columns=30))
+    kept = [{k: v for k, v in one.settings.items() if k not in ("features", "feature_share")} for one in more]
+    assert all(settings in kept for settings in plain)
+
+
+@pytest.mark.parametrize("few", [{"columns": 7}, {"columns": 30, "rows": 99}])
+def test_a_table_with_few_columns_or_rows_has_no_selecting_candidates(few: dict[str, int]) -> None:
+    for model in MODELS:
+        assert all("features" not in one.settings for one in propose(model, 16, field(**few)))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_hinge_is_stepped_by_rules_and_never_given_to_a_solver(kind: TaskKind) -> None:
+    found = [one for one in propose("linear", 14, field(kind)) if one.settings["loss"] == "hinge"]
+    assert found
+    assert all(one.optimizer in RULES for one in found)
+    assert all(one.settings["loss"] != "hinge" for one in propose("linear", 14, field("regression")))

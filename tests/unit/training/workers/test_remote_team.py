@@ -1,0 +1,158 @@
+"""Teams in worker processes: the same bits as at home, whatever happens to the worker."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lanewise.errors import Interrupted, TrainingError
+from lanewise.training.data import Kept
+from lanewise.training.teams import Seats, TeamBuilder
+from lanewise.training.workers import remote_team
+from lanewise.training.workers.remote_team import RemoteTeam
+from lanewise.training.workers.shared_data import read_data, write_data
+from lanewise.training.workers.team_pool import TeamPool
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamPool]:
+    with TeamPool(workers=2, folder=tmp_path_factory.mktemp("pool")) as made:
+        yield made
+
+
+def seated(small: ModuleType, pool: TeamPool, **others: Any) -> TeamBuilder:
+    builder = small.builder(**others)
+    data, name = pool.share(builder.data)
+    return replace(builder, data=data, seats=Seats(pool=pool, data=name))
+
+
+def test_mapped_data_are_those_that_were_written(small: ModuleType, tmp_path: Path) -> None:
+    data = replace(small.data(), weight=torch.rand(small.ROWS))
+    write_data(data, tmp_path)
+    found = read_data(tmp_path)
+    assert found.task == data.task
+    assert found.width == data.width
+    assert torch.equal(found.weight, data.weight)
+    for fold, own in data.folds.items():
+        for part in ("dense", "codes", "target", "train", "valid"):
+            assert torch.equal(getattr(found.folds[fold], part), getattr(own, part)), part
+    files = list(tmp_path.glob("*.npy"))
+    assert len(files) == 10, "the target, which the folds share, is written once"
+
+
+def test_race_in_processes_gives_the_same_bits(small: ModuleType, pool: TeamPool) -> None:
+    plan = small.plan(small.company(lr=1e4))
+    expected = small.shown(small.race(plan).run())
+    found = small.shown(small.race(plan, build=seated(small, pool)).run())
+    assert found == expected
+
+
+def test_lanes_that_read_some_columns_and_show_training_rows(small: ModuleType, pool: TeamPool) -> None:
+    builder = seated(small, pool)
+    none = np.zeros(0, dtype=np.uint8)
+    kept = Kept(
+        columns=("a", "c"),
+        dense=torch.tensor([1.0, 0.0, 1.0, 0.0]),
+        codes=torch.zeros(0, dtype=torch.int64),
+        numbers=none,
+        categories=none,
+        tokens=none,
+    )
+    folds = {fold: replace(part, kept=kept if fold else None) for fold, part in builder.data.folds.items()}
+    data = replace(builder.data, folds=folds, shows=True)
+    lanes = small.lanes(small.company()[:3])
+    teams = [builder.team(lanes, data), builder.placed(lanes, data)]
+    assert isinstance(teams[1], RemoteTeam)
+    found = []
+    for team in teams:
+        team.advance(1.0)
+        found.append((team.evidence(), team.export(lanes[1].id)))
+        team.settle()
+    for here, there in zip(found[0][0], found[1][0], strict=True):
+        assert here.lane == there.lane
+        assert np.array_equal(here.valid, there.valid)
+        assert here.train is not None
+        assert np.array_equal(here.train, there.train)
+    assert found[1][1].columns == found[0][1].columns == ("a", "c")
+    for name, tensor in found[0][1].tensors.items():
+        assert torch.equal(found[1][1].tensors[name], tensor)
+
+
+def test_race_with_dead_workers_gives_the_same_bits(
+    small: ModuleType, pool: TeamPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = small.plan(small.company(lr=1e4))
+    expected = small.shown(small.race(plan).run())
+    due = [("look", 1), ("advance", 9), ("look", 6), ("state", 3)]
+    asked: Counter[str] = Counter()
+    ask = RemoteTeam._ask
+
+    def dying(self: RemoteTeam, header: dict[str, Any]) -> Any:
+        asked[header["op"]] += 1
+        if self._process is not None and (header["op"], asked[header["op"]]) in due:
+            due.remove((header["op"], asked[header["op"]]))
+            os.kill(self._process.pid, signal.SIGKILL)
+        return ask(self, header)
+
+    monkeypatch.setattr(RemoteTeam, "_ask", dying)
+    monkeypatch.setattr(remote_team, "SLICE_SECONDS", 0.01)
+    journal = small.MemoryJournal()
+    found = small.race(plan, build=seated(small, pool), journal=journal, threads=1).run()
+    assert not due, "not every death was died"
+    assert small.shown(found) == expected
+
+
+def test_race_stopped_in_processes_goes_on_at_home(small: ModuleType, pool: TeamPool) -> None:
+    plan = small.plan(small.company())
+    expected = small.shown(small.race(plan).run())
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 12
+
+    journal = small.MemoryJournal()
+    with pytest.raises(Interrupted):
+        small.race(plan, build=seated(small, pool, stop=stop), journal=journal).run()
+    assert small.shown(small.race(plan, journal=small.MemoryJournal(journal.kept)).run()) == expected
+
+
+def test_worker_that_dies_again_and_again_ends_the_race_in_one_line(
+    small: ModuleType, pool: TeamPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = seated(small, pool)
+    team = builder.form(small.lanes(small.company()[:1]), "screen")[0]
+    checked = RemoteTeam._checked
+
+    def dying(self: RemoteTeam, header: dict[str, Any], *args: Any) -> Any:
+        if header["op"] == "advance":
+            assert self._process is not None
+            os.kill(self._process.pid, signal.SIGKILL)
+        return checked(self, header, *args)
+
+    monkeypatch.setattr(RemoteTeam, "_checked", dying)
+    with pytest.raises(TrainingError, match=r"ended twice, by SIGKILL; if memory ran out") as error:
+        team.advance(1.0)
+    assert "\n" not in str(error.value)
+    monkeypatch.undo()
+    team.advance(1.0)  # the pool is sound again
+    assert team.evidence()
+    team.settle()
+
+
+def test_pool_leaves_nothing_behind(tmp_path: Path) -> None:
+    with TeamPool(workers=1, folder=tmp_path) as pool:
+        (worker,) = pool.process_ids()
+        assert any(tmp_path.iterdir())
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
