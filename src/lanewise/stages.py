@@ -22,6 +22,7 @@ from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
 from lanewise.explain import Cost, counts_living_children, spent, usage
 from lanewise.features.preparation import Preparation
+from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.search.registry import POLICIES, policy_name, policy_of
@@ -344,7 +345,7 @@ def _opening(problem: Problem, settings: FitSettings) -> str:
     budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
     return (
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
-        f"{len(problem.folds)} folds, judged by {problem.metric.name}, budget {budget}"
+        f"{len(problem.folds)} folds, judged by {metric_label(problem.metric.name)}, budget {budget}"
     )
 
 
