@@ -19,6 +19,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     metric = str(found.get("metric") or "")
     pairs = [(finite(one.get("threshold")), finite(one.get("value"))) for one in items(found, "curve")]
     points = [(place, height) for place, height in pairs if place is not None and height is not None]
+    if len(points) < 2 and found.get("words") in items(document, "summary"):
+        return None  # the head of the report says all there is
     classes = items(document, "classes")
     answer = f"“{shorten(classes[-1], 30)}”" if classes else "yes"
     return {
