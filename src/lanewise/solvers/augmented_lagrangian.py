@@ -117,8 +117,12 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         if self.max_evaluations is not None:
             spent = (state.status == CODE[Status.RUNNING]) & (state.inner.evaluations >= self.max_evaluations)
             if bool(spent.any()):
-                self._judge(state, spent.nonzero().squeeze(1), objective)
-                state.status[spent] = state.inner.status[spent] = CODE[Status.EVALUATIONS]
+                self.end(state, spent.nonzero().squeeze(1), Status.EVALUATIONS, objective)
+
+    def end(self, state: AugmentedLagrangianState, rows: Tensor, status: Status, objective: Objective) -> None:
+        """End ``rows`` with objective and constraints as they are where they stand."""
+        self._judge(state, rows, objective)
+        state.status[rows] = state.inner.status[rows] = CODE[status]
 
     def progress(self, state: AugmentedLagrangianState) -> Progress:
         """Where every row stands; values are those of the objective alone at the latest update."""

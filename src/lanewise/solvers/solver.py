@@ -8,7 +8,7 @@ calls the objective: a line search, a trust region, a population. Both work on r
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from torch import Tensor
 
@@ -75,6 +75,12 @@ class Progress:
         return all(status is not Status.RUNNING for status in self.status)
 
 
+class Stoppable(Protocol):
+    """A state with a status for each row, as a number of :data:`CODE`."""
+
+    status: Tensor
+
+
 class Solver(ABC, Generic[State]):
     """Many problems solved side by side; rows that have finished cost nothing."""
 
@@ -93,3 +99,11 @@ class Solver(ABC, Generic[State]):
     @abstractmethod
     def progress(self, state: State) -> Progress:
         """Where every row stands now."""
+
+    def end(self, state: State, rows: Tensor, status: Status, objective: Objective) -> None:
+        """End ``rows [R]`` where they stand, for a reason from outside, such as a limit.
+
+        By default that is written into ``state.status [L]``, numbers of :data:`CODE`.
+        """
+        del objective
+        cast("Stoppable", state).status[rows] = CODE[status]
