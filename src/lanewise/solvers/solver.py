@@ -47,6 +47,7 @@ class Status(Enum):
     MET = "the method's own test of convergence was met"
     KINK = "no shorter step leads lower although the gradient is not small: a kink, or a gradient that is wrong"
     DIVERGED = "the steps left the finite numbers: the learning rate is too large"
+    RUNAWAY = "the objective fell ever faster, out of all scale, with the constraints nearly met: unbounded, it seems"
 
 
 CODE = {status: code for code, status in enumerate(Status)}
