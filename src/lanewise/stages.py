@@ -3,11 +3,11 @@
 ``fit`` puts a run around them; the scikit-learn estimators use them as they are.
 """
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +18,10 @@ from lanewise.agreement import check_agreement
 from lanewise.composing import Choice, as_scored
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
+from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
-from lanewise.explain import Cost, counts_living_children, spent, usage
+from lanewise.explain import Cost, counts_living_children, gathered, spent, total, usage
 from lanewise.features.preparation import Preparation
 from lanewise.metrics import resolve_metric
 from lanewise.search.policy import Policy, rungs_of
@@ -36,6 +37,8 @@ from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.race import Confirmed, Pulse, Race
 from lanewise.training.race import Result as RaceResult
+from lanewise.training.ranks.planning import shared_plan, workers_here
+from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
@@ -98,13 +101,14 @@ def train(
     plan_file: Path | None = None,
     folder: Path | None = None,
     policy: Policy | None = None,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Race candidates on a problem, choose one by evidence or an ensemble, and train that on all training rows.
 
     ``started`` is the time of ``time.monotonic`` that the budget counts from. ``journal`` keeps the state of the
     race and ``plan_file`` its plan, both to go on from; without them nothing is written. The table for the
     trees' workers lies in ``folder`` meanwhile, in the system's place for temporary files if None. ``policy`` drops
-    losers; the one that the settings name if None.
+    losers; the one that the settings name if None. All ``ranks`` call this alike, and all come to the same.
 
     Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
     """
@@ -113,7 +117,8 @@ def train(
     _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
     data, _ = prepare(problem, refit=False)
-    workers = settings.workers or min(os.cpu_count() or 1, 8)
+    ranks = ranks or Lone()
+    workers = workers_here(settings.workers, ranks)
     with (
         _tree_pool(problem, settings, workers, folder) as trees,
         _team_pool(problem, settings, workers, folder) as teams,
@@ -122,14 +127,15 @@ def train(
         builder = TeamBuilder(
             data=data,
             lengths=usual_length(len(problem.train)),
-            workers=workers,
+            workers=workers * ranks.size,
+            ranks=ranks.size,
             stop=stop,
             pool=trees,
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
-        resumed = plan_file is not None and plan_file.exists()
-        plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
+        making = partial(_plan, problem=problem, builder=builder, settings=settings, policy=policy, started=started)
+        plan, resumed = shared_plan(ranks, plan_file, making)
         watcher.announce(_planned(plan, settings))
         builder = replace(
             builder,
@@ -140,7 +146,7 @@ def train(
         )
         race = Race(
             plan=plan,
-            builder=builder,
+            builder=spread(builder, ranks),
             policy=policy,
             metric=problem.metric,
             y=problem.y,
@@ -148,16 +154,18 @@ def train(
             watch=watcher.pulse,
             journal=journal or NoJournal(),
             clusters=problem.clusters,
+            spreading=Spreading(ranks, plan.costs, stop=stop),
         )
         before = usage()
         with stop.polled():
             result = race.run()
-        cost = spent(before, usage()) if counts_living_children() and not resumed else None
+        cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not resumed else None
         choice = choose(problem, plan, result, settings)
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        final = replace(race, builder=replace(builder, data=whole, seats=seats, selections=selections))
+        whole_builder = replace(builder, data=whole, seats=seats, selections=selections)
+        final = replace(race, builder=spread(whole_builder, ranks))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
@@ -213,7 +221,7 @@ def _budget(problem: Problem, settings: FitSettings) -> tuple[float, int | None]
 
 
 def _plan(
-    file: Path | None, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Policy, spent: float
+    file: Path | None, *, problem: Problem, builder: TeamBuilder, settings: FitSettings, policy: Policy, started: float
 ) -> Plan:
     """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
     if file is not None and file.exists():
@@ -239,7 +247,7 @@ def _plan(
                 seed=settings.seed,
                 candidates=settings.candidates,
             ),
-            spent=spent,
+            spent=time.monotonic() - started,
         )
     finally:
         torch.set_num_threads(threads)

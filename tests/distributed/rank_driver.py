@@ -10,6 +10,7 @@ Printed is a list: for each task the ranks' ``code``, ``seconds`` from the launc
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -23,10 +24,13 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist  # noqa: F401, TID251 so that every child has it
 
+from lanewise import again, experiment
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import LanewiseError
+from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
+from lanewise.training import race as race_module
 from lanewise.training.journal import Journal
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.trees.pool import TreePool
@@ -79,7 +83,36 @@ def race(task: Mapping[str, Any]) -> Any:
         return [digest(small.shown(raced(ranks, **which))) for which in task["races"]]
 
 
-SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"race": race}
+def fit(task: Mapping[str, Any]) -> Any:
+    """The document of a fit, or of the one that it goes on with."""
+    os.environ["LANEWISE_HOME"] = str(Path(task["folder"]) / task.get("home", "home"))
+    race_module.SAVE_EVERY_SECONDS = 0.05
+    harm(task)
+    settings = {**task["settings"], **task.get("settings_of", {}).get(os.environ.get("RANK", "0"), {})}
+    found = again.resume("last") if task.get("resume") else experiment.fit(task["source"], **settings)
+    return {"document": found.document, "known": found.predictor.task.target}
+
+
+SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"race": race, "fit": fit}
+
+
+# -- what befalls it ----------------------------------------------------------------------------------
+
+
+def harm(task: Mapping[str, Any]) -> None:
+    """Let a signal reach this rank at its ``after``-th save of a checkpoint: {"rank": 1, "signal": 9, "after": 3}."""
+    planned = task.get("harm")
+    if planned is None or os.environ.get("RANK") != str(planned["rank"]):
+        return
+    saves = itertools.count(1)
+    save = RunJournal.save
+
+    def harmed(self: RunJournal, *args: Any) -> None:
+        save(self, *args)
+        if next(saves) == planned["after"]:
+            os.kill(os.getpid(), planned["signal"])
+
+    RunJournal.save = harmed
 
 
 # -- launching ----------------------------------------------------------------------------------------

@@ -87,14 +87,14 @@ class Board:
             self._ask(lambda store: store.set("halt", json.dumps(what)))
 
     def leave(self, *, patience: float) -> None:
-        """Say goodbye and wait a little for the others to do so: who leaves first may take the store along."""
-        if self._ask(lambda store: store.add("left", 1)) == self._size:
-            self._ask(lambda store: store.set("left/all", ""))
-        until = time.monotonic() + patience
-        while time.monotonic() < until and not self._ask(lambda store: store.check(["left/all"])):
-            time.sleep(LATEST)
+        """Say goodbye; rank 0 waits a little for the others to do so, for the store may go along with it."""
         self._ended.set()
-        self._thread.join(timeout=LATEST + 1.0)
+        self._thread.join(timeout=1.0)
+        gone = self._ask(lambda store: store.add("left", 1))
+        until = time.monotonic() + patience
+        while self._rank == 0 and gone < self._size and time.monotonic() < until:
+            time.sleep(LATEST)
+            gone = self._ask(lambda store: store.add("left", 0))
 
     def _ask(self, question: Callable[[Store], Any]) -> Any:
         try:

@@ -1,5 +1,6 @@
 """How processes that a launcher started become the ranks of one run, and how they part."""
 
+import importlib
 import os
 import shutil
 import stat
@@ -17,6 +18,9 @@ from lanewise.errors import LanewiseError, TrainingError, UsageError
 
 MEETING_SECONDS = 60.0
 """How long processes wait for each other to start, and for bytes that are on their way: all are there by then."""
+
+STORE_SECONDS = 10.0
+"""How long to look for a file through which ranks meet before it counts as removed."""
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
@@ -50,10 +54,10 @@ class _Joined(Ranks):
 
     def __init__(self, place: Place) -> None:
         import torch
-        import torch.distributed as dist  # noqa: TID251
 
         from lanewise.distributed.board import Board
 
+        dist: Any = importlib.import_module("torch.distributed")
         self.place = place
         self._torch, self._dist = torch, dist
         self._folder = _private_folder(place) if place.one_host else None
@@ -148,7 +152,9 @@ def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> 
         interface = LOOPBACK.get(sys.platform)
         if interface is not None:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
-        return dist.FileStore(str(folder / "store"))
+        store = dist.FileStore(str(folder / "store"))
+        store.set_timeout(timedelta(seconds=STORE_SECONDS))
+        return store
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if missing:
         message = f"{' and '.join(missing)} must be set where ranks are on several hosts; torchrun sets them"

@@ -41,7 +41,7 @@ class TeamBuilder:
     """Turns lanes into teams. The same lanes always give the same teams, in the same order.
 
     ``pool`` are the workers of trees. With ``seats`` the other teams train in processes too, to the same bits.
-    ``widths`` are the measured ones of the plan.
+    ``widths`` are the measured ones of the plan. ``workers`` are those of all ``ranks`` together.
     """
 
     data: TrainingData
@@ -54,6 +54,12 @@ class TeamBuilder:
     seats: Seats | None = None
     widths: Mapping[str, int] = field(default_factory=dict)
     selections: Selections | None = None
+    ranks: int = 1
+
+    @property
+    def workers_here(self) -> int:
+        """Those of this rank."""
+        return max(1, -(-self.workers // self.ranks))
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         """Teams of all lanes; a stack shares structure, loss and batch size, and fits the cache."""
