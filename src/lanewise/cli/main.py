@@ -12,6 +12,7 @@ from lanewise.cli.completion import completion
 from lanewise.cli.data import example
 from lanewise.cli.find import find_batch, find_rate
 from lanewise.cli.fit import fit, resume
+from lanewise.cli.launch import launch
 from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
 from lanewise.cli.options import Commands
@@ -63,7 +64,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     fit, tune, find_rate, find_batch, resume, repeat, predict, show, report, runs, export, minimize, compare, example,
-    doctor, completion,
+    doctor, launch, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -22,8 +22,8 @@ from lanewise.explain import (
     permutation_importance,
     spent,
     summary,
-    trainings,
     total,
+    trainings,
     usage,
 )
 from lanewise.explain.cost import Solo
