@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lanewise.distributed.place import place_of
 from lanewise.errors import UsageError
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
@@ -24,7 +25,7 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     ``DataError`` where the data have changed, or a file that they come from.
     """
     watcher = watcher or Silent()
-    if _is_tune(reference):
+    if place_of().size == 1 and _is_tune(reference):
         from lanewise.tuning import from_files
 
         if policy is not None:

@@ -4,7 +4,6 @@ It reads as the way of the data does: source -> problem -> plan -> race -> selec
 evaluation -> document, report and model. Each stage takes and returns a small frozen result.
 """
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.agreement import check_agreement
 from lanewise.composing import Stage, compose
-from lanewise.data.dataset import Dataset
-from lanewise.data.examples import EXAMPLES, example
-from lanewise.data.reading import read
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
-from lanewise.errors import DataError, UsageError, suggestion
-from lanewise.explain import usage
+from lanewise.distributed.joining import joined
+from lanewise.distributed.ranks import Lone, Ranks
+from lanewise.errors import DataError, UsageError
+from lanewise.explain import gathered, spent, usage
+from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, told_apart
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render, reported
 from lanewise.runs.comparing import compared
 from lanewise.runs.executing import execute, remove_remains
 from lanewise.runs.journal import RunJournal
+from lanewise.runs.ranked import RankedStore, Store, held, opened
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
@@ -36,7 +35,8 @@ from lanewise.settings import FitSettings, checked
 from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Watcher, train
 from lanewise.storage.durable import write_atomically
-from lanewise.training.problem import Problem, Request, pose
+from lanewise.storage.strict_json import dump_json, parse_json
+from lanewise.training.problem import Problem
 from lanewise.training.stopping import Stop
 
 KEPT_DATA = "data.parquet"
@@ -131,7 +131,7 @@ def fit(
     >>> home.cleanup()
     """
     if isinstance(source, str) and source.startswith("example:"):
-        settings.setdefault("target", _example(source).target)
+        settings.setdefault("target", known_example(source).target)
     times = StageTimes(time.monotonic())
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
@@ -139,20 +139,27 @@ def fit(
     wanted = checked(settings)
     watcher = watcher or Silent()
     command = command or _call(source, settings if own is None else {**settings, "policy": own})
-    with RunStore.open() as store:
-        config: dict[str, Any] = {"source": _lasting(source), "settings": wanted.model_dump(mode="json")}
-        config["settings"]["test"] = _lasting(wanted.test)
+    with joined() as ranks, opened(ranks) as store:
+        _check_source(source, ranks)
+        config: dict[str, Any] = {"source": lasting(source), "settings": wanted.model_dump(mode="json")}
+        config["settings"]["test"] = lasting(wanted.test)
         if own is not None:
             config["policy"] = type(own).__name__
-        dataset = _dataset(source)
-        config["rows"] = _fingerprint(dataset)
+        if ranks.place.job:
+            config["job"] = ranks.place.job
+        dataset = dataset_of(source)
+        config["rows"] = fingerprint(dataset)
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
-        problem = _problem(dataset, wanted)
+        problem = problem_of(dataset, wanted)
+        ranks.agree(told_apart(config))
+        before = store.begun(ranks.place.job) if ranks.place.again else None
+        if before is not None:
+            return _go_on(store, before, policy=own, watcher=watcher, times=times, ranks=ranks)
         run = store.create(command=command, config=config)
-        with run.acquire():
-            if not isinstance(source, str) or source == "-":
+        with held(run, ranks):
+            if (not isinstance(source, str) or source == "-") and ranks.leads:
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
-            return _execute(store, run, problem, wanted, watcher=watcher, policy=own, times=times)
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=own, times=times, ranks=ranks)
 
 
 def _call(source: object, settings: Mapping[str, Any]) -> str:
@@ -174,18 +181,29 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     the policy is not the one that it had.
     """
     times = StageTimes(time.monotonic())
-    with RunStore.open(create=False) as store, store.get(reference).acquire():
+    with joined() as ranks, opened(ranks, create=False) as store:
+        return _go_on(store, reference, policy=policy, watcher=watcher or Silent(), times=times, ranks=ranks)
+
+
+def _go_on(
+    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes, ranks: Ranks
+) -> Fit:
+    with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
-        remove_remains(run)
+        if ranks.leads:
+            remove_remains(run)
         if run.status == "done":
-            RunJournal(run.checkpoints).clear()
+            if ranks.leads:
+                RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
         _check_policy(run, policy)
         problem, wanted = _begun(run)
+        ranks.agree(told_apart(run.config))
         run = store.resume(run.id)
-        watcher = watcher or Silent()
-        return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, times=times, resumed=True)
+        return _execute(
+            store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks, resumed=True
+        )
 
 
 def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> Fit:
@@ -210,11 +228,14 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             kept = original.folder / KEPT_DATA
             for file in (original.plan, *([kept] if kept.exists() else [])):
                 write_atomically(run.folder / file.name, file.read_bytes())
-            watcher = watcher or Silent()
-            return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, times=times)
+            watcher, ranks = watcher or Silent(), Lone()
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks)
 
 
 def _check_policy(run: Run, policy: Policy | None) -> None:
+    if run.config.get("kind") == "tune":
+        message = f"run {run.id} is a tune, which goes on in one process: lanewise.resume({run.id!r})"
+        raise UsageError(message)
     had = run.config.get("policy")
     given = None if policy is None else type(policy).__name__
     if had is None and given is not None:
@@ -236,11 +257,11 @@ def _begun(run: Run) -> tuple[Problem, FitSettings]:
     if source in (None, "-"):
         message = f"run {run.id} was killed before its data were kept; start it anew"
         raise UsageError(message)
-    dataset = _dataset(source)
-    if _fingerprint(dataset) != run.config["rows"]:
+    dataset = dataset_of(source)
+    if fingerprint(dataset) != run.config["rows"]:
         message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
         raise DataError(message)
-    return _problem(dataset, wanted), wanted
+    return problem_of(dataset, wanted), wanted
 
 
 def load(reference: str = "last") -> Fit:
@@ -264,35 +285,14 @@ def load(reference: str = "last") -> Fit:
     return Fit(run=run.id, folder=run.folder, document=document, predictor=load_predictor(run.model))
 
 
-def _example(source: str) -> Any:
-    name = source.removeprefix("example:")
-    if name not in EXAMPLES:
-        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
+def _check_source(source: object, ranks: Ranks) -> None:
+    if source == "-" and ranks.size > 1:
+        message = "standard input reaches one process only; write the table to a file that all ranks can read"
         raise UsageError(message)
-    return EXAMPLES[name]
-
-
-def _lasting(source: object) -> str | None:
-    """The name of a source that is good in any working directory; None for a table in memory."""
-    if not isinstance(source, str):
-        return None
-    return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
-
-
-def _dataset(source: object) -> Dataset:
-    if isinstance(source, str) and source.startswith("example:"):
-        _example(source)
-        return example(source.removeprefix("example:"))
-    return read(source)
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    """SHA-256 of the rows as read, to tell whether a run is resumed on the table that it began with."""
-    return hashlib.sha256(dataset.frame.hash_rows().to_numpy().tobytes()).hexdigest()
 
 
 def _execute(
-    store: RunStore,
+    store: Store,
     run: Run,
     problem: Problem,
     settings: FitSettings,
@@ -300,6 +300,7 @@ def _execute(
     watcher: Watcher,
     policy: Policy | None,
     times: StageTimes,
+    ranks: Ranks,
     resumed: bool = False,
 ) -> Fit:
     """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended.
@@ -317,11 +318,22 @@ def _execute(
             journal=journal,
             policy=policy,
             times=times,
+            ranks=ranks,
             resumed=resumed,
         )
         return replace(fitted, document=compared(store, run, fitted.document))
 
-    return execute(store, run, work, document=lambda fitted: fitted.document)
+    fitted = execute(store, run, work, document=lambda fitted: fitted.document)
+    if ranks.leads:
+        ranks.broadcast(dump_json(fitted.document))
+    return fitted
+
+
+def _followed(run: Run, ranks: Ranks, stop: Stop) -> Fit:
+    """What rank 0 has made of a run that all ranks have trained."""
+    text = ranks.broadcast(stop=stop)
+    document = parse_json(text, source=f"the document of run {run.id}")
+    return Fit(run=run.id, folder=run.folder, document=document, predictor=load_predictor(run.model))
 
 
 def _stages(
@@ -334,6 +346,7 @@ def _stages(
     journal: RunJournal,
     policy: Policy | None,
     times: StageTimes,
+    ranks: Ranks,
     resumed: bool,
 ) -> Fit:
     before = usage()
@@ -347,7 +360,11 @@ def _stages(
         plan_file=run.plan,
         folder=run.folder,
         policy=policy,
+        ranks=ranks,
     )
+    costs = gathered(ranks, spent(before, usage()))
+    if not ranks.leads:
+        return _followed(run, ranks, stop)
     sha256 = save_predictor(run.model, trained.predictor)
     times.end("save")
     stage = Stage(
@@ -364,6 +381,7 @@ def _stages(
         sha256=sha256,
         seconds=times.elapsed(),
         before=before,
+        elsewhere=tuple(costs[1:]),
     )
     document = compose(stage)
     times.end("evaluate")
@@ -372,26 +390,3 @@ def _stages(
     document["hardware"]["resumed"] = resumed
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)
-
-
-def _problem(dataset: Dataset, settings: FitSettings) -> Problem:
-    """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
-    problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
-    check_agreement(problem, settings)
-    return problem
-
-
-def _request(settings: FitSettings) -> Request:
-    return Request(
-        target=settings.target,
-        kind=settings.task,
-        metric=settings.metric,
-        drop=settings.drop,
-        weight=settings.weight,
-        class_weights=settings.class_weights,
-        group=settings.group,
-        time=settings.time,
-        folds=settings.folds,
-        test_fraction=settings.test_fraction,
-        seed=settings.seed,
-    )

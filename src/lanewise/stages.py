@@ -3,10 +3,11 @@
 ``fit`` puts a run around them; the scikit-learn estimators use them as they are.
 """
 
-import os
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +19,10 @@ from lanewise.choosing import choose
 from lanewise.composing import Choice
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
+from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
-from lanewise.explain import Cost, counts_living_children, spent, usage
+from lanewise.explain import Cost, counts_living_children, gathered, spent, total, usage
 from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
@@ -39,6 +41,8 @@ from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
+from lanewise.training.ranks.planning import shared_plan, workers_here
+from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
@@ -98,13 +102,14 @@ def train(
     plan_file: Path | None = None,
     folder: Path | None = None,
     policy: Policy | None = None,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Race candidates on a problem, choose one by evidence or an ensemble, and train that on all training rows.
 
     ``times`` says what the budget counts from, and keeps what each stage took. ``journal`` keeps the state of the
     race and ``plan_file`` its plan, both to go on from; without them nothing is written. The table for the
     trees' workers lies in ``folder`` meanwhile, in the system's place for temporary files if None. ``policy`` drops
-    losers; the one that the settings name if None.
+    losers; the one that the settings name if None. All ``ranks`` call this alike, and all come to the same.
 
     Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
     """
@@ -115,7 +120,8 @@ def train(
     times.end("read")
     data, _ = prepare(problem, refit=False)
     times.end("prepare")
-    workers = settings.workers or min(os.cpu_count() or 1, 8)
+    ranks = ranks or Lone()
+    workers = workers_here(settings.workers, ranks)
     with (
         _tree_pool(problem, settings, workers, folder) as trees,
         _team_pool(problem, settings, workers, folder) as teams,
@@ -125,14 +131,15 @@ def train(
         builder = TeamBuilder(
             data=data,
             lengths=usual_length(len(problem.train)),
-            workers=workers,
+            workers=workers * ranks.size,
+            ranks=ranks.size,
             stop=stop,
             pool=trees,
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
-        resumed = plan_file is not None and plan_file.exists()
-        plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=times.elapsed())
+        making = partial(_plan, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
+        plan, resumed = shared_plan(ranks, plan_file, making)
         times.end("plan")
         watcher.announce(_planned(plan, settings))
         builder = replace(
@@ -144,7 +151,7 @@ def train(
         )
         race = Race(
             plan=plan,
-            builder=builder,
+            builder=spread(builder, ranks),
             policy=policy,
             metric=problem.metric,
             y=problem.y,
@@ -152,20 +159,22 @@ def train(
             watch=watcher.pulse,
             journal=journal or NoJournal(),
             clusters=problem.clusters,
-            amend=None if resumed else _amending(problem, settings, times, plan_file),
+            amend=None if resumed else _amending(problem, settings, times, plan_file, ranks),
+            spreading=Spreading(ranks, plan.costs, stop=stop),
         )
         before = usage()
         with stop.polled():
             result = race.run()
         plan = race.plan
-        cost = spent(before, usage()) if counts_living_children() and not resumed else None
+        cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not resumed else None
         times.end("race", result.seconds)
         choice = choose(problem, plan, result, settings)
         times.end("choose")
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        final = replace(race, builder=replace(builder, data=whole, seats=seats, selections=selections))
+        whole_builder = replace(builder, data=whole, seats=seats, selections=selections)
+        final = replace(race, builder=spread(whole_builder, ranks))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
         times.end("refit")
@@ -222,7 +231,13 @@ def _budget(problem: Problem, settings: FitSettings) -> tuple[float, int | None]
 
 
 def _plan(
-    file: Path | None, problem: Problem, builder: TeamBuilder, settings: FitSettings, *, policy: Policy, spent: float
+    file: Path | None,
+    *,
+    problem: Problem,
+    builder: TeamBuilder,
+    settings: FitSettings,
+    policy: Policy,
+    times: StageTimes,
 ) -> Plan:
     """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
     if file is not None and file.exists():
@@ -248,7 +263,7 @@ def _plan(
                 seed=settings.seed,
                 candidates=settings.candidates,
             ),
-            spent=spent,
+            spent=times.elapsed(),
         )
     finally:
         torch.set_num_threads(threads)
@@ -257,17 +272,22 @@ def _plan(
     return plan
 
 
-def _amending(problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None) -> Amending | None:
+def _amending(
+    problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None, ranks: Ranks
+) -> Amending | None:
     """What decides once more who is confirmed when the screen is over; nothing where the budget is in steps."""
     seconds, steps = _budget(problem, settings)
     if steps is not None:
         return None
 
     def keep(plan: Plan) -> None:
-        if file is not None:
+        if file is not None and ranks.leads:
             write_atomically(file, dump_json(plan.to_json()))
 
-    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), keep=keep)
+    def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
+
+    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), agreed=agreed, keep=keep)
 
 
 def _check_policy(policy: Policy, problem: Problem) -> None:

@@ -10,6 +10,7 @@ import click
 from lanewise.cli.completion import complete_runs
 from lanewise.cli.options import SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
+from lanewise.distributed.place import leads
 
 TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
@@ -153,11 +154,12 @@ def fit(
     from lanewise.experiment import fit as run_fit
 
     command = shlex.join(["lanewise", *sys.argv[1:], *given.more])
-    with Screen(quiet=quiet) as screen:
+    with Screen(quiet=quiet or not leads()) as screen:
         if given.words:
             screen.announce(given.words)
         fitted = run_fit(given.source, watcher=screen, command=command, **given.settings)
-    _finish(fitted, report=given.report, as_json=json)
+    if leads():
+        _finish(fitted, report=given.report, as_json=json)
 
 
 @click.command()
@@ -172,9 +174,10 @@ def resume(run: str, *, as_json: bool, quiet: bool) -> None:
     from lanewise.again import resume as run_resume
     from lanewise.cli.screen import Screen
 
-    with Screen(quiet=quiet) as screen:
+    with Screen(quiet=quiet or not leads()) as screen:
         found = run_resume(run, watcher=screen)
-    finish_any(found, as_json=as_json)
+    if leads():
+        finish_any(found, as_json=as_json)
 
 
 def finish_any(found: Any, *, as_json: bool) -> None:

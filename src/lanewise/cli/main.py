@@ -12,6 +12,7 @@ from lanewise.cli.completion import completion
 from lanewise.cli.data import example
 from lanewise.cli.find import find_batch, find_rate
 from lanewise.cli.fit import fit, resume
+from lanewise.cli.launch import launch
 from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
 from lanewise.cli.options import Commands
@@ -20,7 +21,8 @@ from lanewise.cli.runs import report, runs, show
 from lanewise.cli.solve import compare, minimize
 from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
-from lanewise.errors import LanewiseError, StoreError
+from lanewise.distributed.place import leads, place_of
+from lanewise.errors import LanewiseError, StoreError, UsageError
 from lanewise.reporting.clean import clean
 
 EPILOG = """
@@ -37,6 +39,9 @@ Exit codes:
   3 training or an internal failure, 130 stopped.
 """
 
+SPREAD = ("fit", "resume")
+"""Commands that torchrun may start on several ranks; any other would be done as often as there are ranks."""
+
 
 @click.group(
     cls=Commands,
@@ -50,11 +55,16 @@ def cli(context: click.Context) -> None:
     """Find by evidence how to train a model best: race optimizers and models, keep the one that wins."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+    elif context.invoked_subcommand not in SPREAD and place_of().size > 1:
+        message = (
+            f"{context.invoked_subcommand} runs in one process, not under torchrun; {', '.join(SPREAD)} can spread"
+        )
+        raise UsageError(message)
 
 
 for command in (
     fit, tune, find_rate, find_batch, resume, repeat, predict, show, report, runs, export, minimize, compare, example,
-    doctor, completion,
+    doctor, launch, completion,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -77,18 +87,24 @@ def _run() -> int:
         _abandon_stdout()
         return 0
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        _tell("stopped")
         if threading.active_count() > 1:  # lanes in the middle of a step: what is worth keeping is saved
             os._exit(130)
         return 130
     except click.ClickException as error:
-        click.echo(f"lanewise: {_usage(error)}", err=True)
+        _tell(f"lanewise: {_usage(error)}")
         return 2
     except Exception as error:
         if os.environ.get("LANEWISE_DEBUG"):
             raise
-        click.echo(f"lanewise: {clean(_words(error))}", err=True)
+        _tell(f"lanewise: {clean(_words(error))}")
         return error.exit_code if isinstance(error, LanewiseError) else 3
+
+
+def _tell(line: str) -> None:
+    """One line on stderr; of several ranks, which fail alike, only the first says it."""
+    if leads():
+        click.echo(line, err=True)
 
 
 def _command() -> int:

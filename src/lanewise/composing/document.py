@@ -22,6 +22,7 @@ from lanewise.explain import (
     permutation_importance,
     spent,
     summary,
+    total,
     trainings,
     usage,
 )
@@ -314,10 +315,12 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         "one_at_a_time_seconds": one_at_a_time_seconds(solo) if solo else None,
     }
     if stage.before is not None:
-        cost = spent(stage.before, usage())
+        cost = total([spent(stage.before, usage()), *stage.elsewhere])
         hardware["cpu_seconds"] = cost.cpu_seconds
         hardware["peak_memory_bytes"] = cost.peak_memory_bytes
         hardware["energy_wh"] = cost.energy_wh
+    if stage.elsewhere:
+        hardware["ranks"] = 1 + len(stage.elsewhere)
     return hardware
 
 

@@ -52,7 +52,8 @@ class Unrecorded:
 class Stage:
     """Everything that a fit has when its model is saved.
 
-    ``before`` is what the process had used when the fit began, ``race_cost`` what the race used.
+    ``before`` is what the process had used when the fit began, ``race_cost`` what the race used,
+    ``elsewhere`` what other ranks used for all of it.
     """
 
     run: Run | Unrecorded
@@ -68,6 +69,7 @@ class Stage:
     seconds: float
     before: Usage | None = None
     race_cost: Cost | None = None
+    elsewhere: tuple[Cost, ...] = ()
 
     @property
     def default(self) -> Candidate:

@@ -14,6 +14,7 @@ from lanewise.explain.decisions import Decision, EnsembleTrial, decisions
 from lanewise.explain.diagnosis import Diagnosis, Fit, diagnose
 from lanewise.explain.effects import Effect, Effects, EffectValue, effects
 from lanewise.explain.importance import Importance, permutation_importance
+from lanewise.explain.ranked_cost import gathered, total
 from lanewise.explain.sensitivity import Sensitivity, SensitivityPoint, sensitivity
 from lanewise.explain.words import Outcome, Score, summary
 
@@ -37,11 +38,13 @@ __all__ = [
     "decisions",
     "diagnose",
     "effects",
+    "gathered",
     "one_at_a_time_seconds",
     "permutation_importance",
     "sensitivity",
     "spent",
     "summary",
+    "total",
     "trainings",
     "usage",
 ]

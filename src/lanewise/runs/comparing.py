@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from lanewise.runs.ranked import Store
 from lanewise.runs.run import Run
-from lanewise.runs.store import RunStore
 from lanewise.storage.strict_json import dump_json, parse_json
 
 MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "repeats"})
@@ -37,7 +37,7 @@ def _listed(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def compared(store: RunStore, run: Run, document: Mapping[str, Any]) -> Mapping[str, Any]:
+def compared(store: Store, run: Run, document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The document of a run that repeats another, with what came of it under ``repeats``; of any other run as it is."""
     original = run.config.get("repeats")
     if original is None:

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from lanewise.errors import Interrupted, LanewiseError
 from lanewise.runs.journal import RunJournal
+from lanewise.runs.ranked import Store
 from lanewise.runs.run import Run
-from lanewise.runs.store import RunStore
 from lanewise.storage.durable import remove_leftovers, remove_tree
 from lanewise.storage.filesystem import explained
 from lanewise.training.stopping import Stop, stop_on_signals
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def execute(
-    store: RunStore, run: Run, work: Callable[[Stop, RunJournal], T], *, document: Callable[[T], Mapping[str, Any]]
+    store: Store, run: Run, work: Callable[[Stop, RunJournal], T], *, document: Callable[[T], Mapping[str, Any]]
 ) -> T:
     """Do the work of ``run``, whose lock the caller holds, and record its end: ``document`` describes the result.
 

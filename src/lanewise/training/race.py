@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.amending import Amending, slowness_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse, leader_of
+from lanewise.training.ranks.spreading import Spreading, alone
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
 from lanewise.training.trace import Fate, Trace
@@ -69,7 +69,8 @@ class Race:
     or None. ``watch`` is called with a
     :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
     that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
-    they are let go. ``amend`` decides once more, after the screen, who is confirmed.
+    they are let go. ``amend`` decides once more, after the screen, who is confirmed. ``spreading`` says on which rank
+    a team of ``builder`` is trained.
     """
 
     plan: Plan
@@ -84,6 +85,7 @@ class Race:
     ended: Callable[[Sequence[Team]], None] = unwanted
     clusters: np.ndarray | None = None
     amend: Amending | None = None
+    spreading: Spreading = field(default_factory=alone)
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -97,7 +99,7 @@ class Race:
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
-        self._threads = SideBySide(self.plan.workers)
+        self._threads = SideBySide(self.spreading.share(self.plan.workers))
 
     def run(self) -> Result:
         """Screen if the plan has rungs, then confirm."""
@@ -267,7 +269,8 @@ class Race:
 
     def together(self, parts: Sequence[Part]) -> list[list[Shown]]:
         """Advance the teams of all parts side by side; for each part the evidence of its teams, in their order."""
-        tasks: list[Callable[[], Shown]] = []
+        stretches: list[Stretch] = []
+        own: dict[str, tuple[str, float]] = {}
         for part in parts:
             lanes = sum(len(team.lanes) for team in part.teams)
             unit = part.share / (len(part.fractions) * max(lanes, 1))
@@ -284,11 +287,12 @@ class Race:
                     abandoned=self._threads.abandoned,
                     train_score=self._judge.train_score,
                 )
-                tasks.append(partial(self._run, part.phase, stretch, unit))
-        shown = iter(self._threads.run(tasks))
+                stretches.append(stretch)
+                own[stretch.key] = part.phase, unit
+        shown = iter(self.spreading.run(self._threads, stretches, lambda one: self._run(*own[one.key], one)))
         return [[next(shown) for _ in part.teams] for part in parts]
 
-    def _run(self, phase: str, stretch: Stretch, unit: float) -> Shown:
+    def _run(self, phase: str, unit: float, stretch: Stretch) -> Shown:
         lanes = {lane.id: lane for lane in stretch.team.lanes}
 
         def seen(look: Look) -> None:

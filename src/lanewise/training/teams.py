@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
@@ -40,7 +41,7 @@ class TeamBuilder:
     """Turns lanes into teams. The same lanes always give the same teams, in the same order.
 
     ``pool`` are the workers of trees. With ``seats`` the other teams train in processes too, to the same bits.
-    ``widths`` are the measured ones of the plan.
+    ``widths`` are the measured ones of the plan. ``workers`` are those of all ``ranks`` together.
     """
 
     data: TrainingData
@@ -53,19 +54,29 @@ class TeamBuilder:
     seats: Seats | None = None
     widths: Mapping[str, int] = field(default_factory=dict)
     selections: Selections | None = None
+    ranks: int = 1
+
+    @property
+    def workers_here(self) -> int:
+        """Those of this rank."""
+        return max(1, -(-self.workers // self.ranks))
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         """Teams of all lanes; a stack shares structure, loss and batch size, and fits the cache."""
-        teams: list[Team] = []
+        return [make() for _, make in self.parts(lanes, phase)]
+
+    def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]:
+        """The lanes of every team of :meth:`form`, and what makes the team: for who does not need all of them."""
+        found: list[tuple[Sequence[Lane], Callable[[], Team]]] = []
         groups: dict[tuple[object, ...], list[Lane]] = {}
         for lane in lanes:
             if lane.candidate.model in STACKED:
                 groups.setdefault(self.key(lane), []).append(lane)
             else:
-                teams.append(self._trees([lane], phase))
+                found.append(([lane], partial(self._trees, [lane], phase)))
         for group in groups.values():
-            teams += [self._seated(chunk, phase) for chunk in self._chunks(group)]
-        return teams
+            found += [(chunk, partial(self._seated, chunk, phase)) for chunk in self._chunks(group)]
+        return found
 
     def width(self, lane: Lane) -> int:
         """How many lanes like this one go into one stack."""

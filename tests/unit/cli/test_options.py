@@ -34,6 +34,7 @@ OPTIONS = {
     "compare": "--x0 --bounds --condition --methods --evaluations --lr --seed --output --open",
     "example": "",
     "doctor": "--json",
+    "launch": "--slurm --nodes --ranks --cores --time --name --partition --output",
     "completion": "",
 }
 ARGUMENTS = {
@@ -52,6 +53,7 @@ ARGUMENTS = {
     "compare": ["function"],
     "example": ["name"],
     "doctor": [],
+    "launch": ["command"],
     "completion": ["shell"],
 }
 
@@ -59,7 +61,7 @@ ARGUMENTS = {
 def test_the_commands_are_these_in_this_order():
     assert list(cli.commands) == [
         "fit", "tune", "find-rate", "find-batch", "resume", "repeat", "predict", "show", "report", "runs", "export",
-        "minimize", "compare", "example", "doctor", "completion",
+        "minimize", "compare", "example", "doctor", "launch", "completion",
     ]  # fmt: skip
 
 

@@ -99,6 +99,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     energy = finite(found.get("energy_wh"))
     facts = [
         ("Device", str(found.get("device") or "")),
+        ("Ranks", str(found.get("ranks") or "")),
         ("Threads", str(found.get("threads") or "")),
         ("Precision", str(found.get("precision") or "")),
         ("Wall time", duration(found["seconds"]) if finite(found.get("seconds")) is not None else ""),

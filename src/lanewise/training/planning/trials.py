@@ -138,12 +138,13 @@ def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> 
     """
     pool = max((pools.get(model, ()) for model in STACKED), key=len)
     stacked = [one for one in pool if one.optimizer != SOLVER and not rule(one.optimizer).full_batch]
-    if builder.workers < 2 or not stacked:
+    workers = builder.workers_here
+    if workers < 2 or not stacked:
         return 1.0
     first = builder.key(Lane(candidate=stacked[0], fold=0, seed=0))
     alike = [one for one in stacked if builder.key(Lane(candidate=one, fold=0, seed=0)) == first]
     width = builder.width(Lane(candidate=alike[0], fold=0, seed=0))
-    teams = builder.form(_many(alike, width * builder.workers, builder), "trial")[: builder.workers]
+    teams = builder.form(_many(alike, width * workers, builder), "trial")[:workers]
     # The fastest of a few: other work on the machine is no neighbour of the race.
     alone = min(_trial(teams[0], TRIAL_STEPS) for _ in range(TRIALS))
     rounds = [_at_once(teams, lambda team: _trial(team, TRIAL_STEPS)) for _ in range(TRIALS)]
@@ -151,7 +152,7 @@ def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> 
     for team in teams:
         team.settle()
         team.keep(())
-    return float(np.clip(together / alone, 1.0, builder.workers))  # at most as if all shared one core
+    return float(np.clip(together / alone, 1.0, workers))  # at most as if all shared one core
 
 
 def _at_once(teams: Sequence[Team], work: Callable[[Team], T]) -> list[T]:
@@ -195,7 +196,7 @@ def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str
         return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
 
     # One on each worker: alone it would have the memory and the caches for itself.
-    lanes = [Lane(candidate=first, fold=0, seed=seed) for seed in range(builder.workers)]
+    lanes = [Lane(candidate=first, fold=0, seed=seed) for seed in range(builder.workers_here)]
     teams = builder.form(lanes, "trial")
     length = race_spec(lanes[0], 1.0).full_length
     trial = min(length, 1 + TRIAL_ROUNDS)

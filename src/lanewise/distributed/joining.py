@@ -1,0 +1,186 @@
+"""How processes that a launcher started become the ranks of one run, and how they part."""
+
+import importlib
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, final
+
+from lanewise.distributed.place import Place, launcher, place_of
+from lanewise.distributed.ranks import Lone, Ranks, never
+from lanewise.errors import LanewiseError, TrainingError, UsageError
+
+MEETING_SECONDS = 60.0
+"""How long processes wait for each other to start, and for bytes that are on their way: all are there by then."""
+
+STORE_SECONDS = 10.0
+"""How long to look for a file through which ranks meet before it counts as removed."""
+
+LOOPBACK = {"linux": "lo", "darwin": "lo0"}
+
+
+@contextmanager
+def joined(place: Place | None = None) -> Iterator[Ranks]:
+    """The ranks of this run within the block; one alone where no launcher started several.
+
+    What the block raises on one rank ends it on all: each raises the same, with the rank that it came from.
+
+    Raises ``UsageError`` where the processes cannot meet.
+    """
+    place = place or place_of()
+    if place.size == 1:
+        yield Lone(place)
+        return
+    ranks = _Joined(place)
+    try:
+        yield ranks
+    except BaseException as error:
+        with suppress(LanewiseError):
+            ranks.fail(error)
+        ranks.close(patience=3.0)
+        raise
+    ranks.close(patience=MEETING_SECONDS)
+
+
+@final
+class _Joined(Ranks):
+    """Ranks over a process group on the processors: what they tell each other lies in memory, whatever trains."""
+
+    def __init__(self, place: Place) -> None:
+        import torch
+
+        from lanewise.distributed.board import Board
+
+        dist: Any = importlib.import_module("torch.distributed")
+        self.place = place
+        self._torch, self._dist = torch, dist
+        self._folder = _private_folder(place) if place.one_host else None
+        timeout = timedelta(seconds=MEETING_SECONDS)
+        self._owns = not dist.is_initialized()
+        try:
+            store = _store(dist, place, self._folder, timeout)
+            if self._owns:
+                named = dist.PrefixStore("group", store)
+                dist.init_process_group("gloo", store=named, rank=place.rank, world_size=place.size, timeout=timeout)
+            self._group = dist.group.WORLD if self._owns else dist.new_group(backend="gloo", timeout=timeout)
+        except LanewiseError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            message = (
+                f"rank {place.rank} of {place.size} could not meet the others ({' '.join(str(error).split())[:200]}); "
+                "start all of them with torchrun, with an address that each host reaches"
+            )
+            raise UsageError(message) from error
+        self._board = Board(
+            dist.PrefixStore("board", store), rank=place.rank, size=place.size, timeout=place.timeout, lost=_left_alone
+        )
+
+    def meet(self, *, stop: Callable[[], bool] = never) -> None:
+        self._board.meet(stop)
+
+    def gather(self, own: bytes, *, stop: Callable[[], bool] = never) -> list[bytes]:
+        self.meet(stop=stop)
+        sizes = [self._torch.zeros(1, dtype=self._torch.int64) for _ in range(self.size)]
+        self._call(lambda: self._dist.all_gather(sizes, self._torch.tensor([len(own)]), group=self._group))
+        return [self._sent(own, source, int(size)) for source, size in enumerate(sizes)]
+
+    def broadcast(self, own: bytes = b"", *, source: int = 0, stop: Callable[[], bool] = never) -> bytes:
+        self.meet(stop=stop)
+        size = self._torch.tensor([len(own)])
+        self._call(lambda: self._dist.broadcast(size, group=self._group, group_src=source))
+        return self._sent(own, source, int(size))
+
+    def halted(self) -> bool:
+        return self._board.halted()
+
+    def alive(self) -> None:
+        self._board.alive()
+
+    def busy(self, *, at_work: bool) -> None:
+        self._board.busy(at_work=at_work)
+
+    def fail(self, error: BaseException) -> None:
+        self._board.fail(error)
+
+    def raise_if_halted(self) -> None:
+        self._board.raise_if_halted()
+
+    def close(self, *, patience: float) -> None:
+        """Part: wait a little for the others, and leave nothing behind."""
+        with suppress(LanewiseError):
+            self._board.leave(patience=patience)
+        if self._owns:
+            with suppress(RuntimeError):
+                self._dist.destroy_process_group()
+        if self._folder is not None and self.leads:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _sent(self, own: bytes, source: int, size: int) -> bytes:
+        if not size:
+            return b""
+        data = bytearray(own) if self.rank == source else bytearray(size)
+        buffer = self._torch.frombuffer(data, dtype=self._torch.uint8)
+        self._call(lambda: self._dist.broadcast(buffer, group=self._group, group_src=source))
+        return bytes(data)
+
+    def _call(self, collective: Callable[[], Any]) -> None:
+        """All ranks are there: a collective that fails has lost one of them on the way."""
+        try:
+            collective()
+        except RuntimeError as error:
+            self.raise_if_halted()
+            message = f"a rank was lost ({' '.join(str(error).split())[:200]}); go on with: lanewise resume"
+            raise TrainingError(message) from error
+
+
+def _left_alone(error: LanewiseError) -> None:
+    """End this process, whose main thread does not hear that the run is over: in a product, a read, a collective."""
+    if place_of().leads:
+        print(f"lanewise: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_code)
+
+
+def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> Any:
+    """Where the processes meet: a file within one host, which opens no port; over hosts what the launcher serves."""
+    if folder is not None:
+        interface = LOOPBACK.get(sys.platform)
+        if interface is not None:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        store = dist.FileStore(str(folder / "store"))
+        store.set_timeout(timedelta(seconds=STORE_SECONDS))
+        return store
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        message = f"{' and '.join(missing)} must be set where ranks are on several hosts; torchrun sets them"
+        raise UsageError(message)
+    served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(
+        host_name=os.environ["MASTER_ADDR"],
+        port=int(os.environ["MASTER_PORT"]),
+        world_size=place.size,
+        is_master=place.rank == 0 and not served,
+        timeout=timeout,
+        wait_for_workers=False,
+    )
+    return dist.PrefixStore(f"lanewise-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _private_folder(place: Place) -> Path:
+    """A folder that all processes of one launch name alike and nobody else may enter."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    port = os.environ.get("MASTER_PORT", "0")
+    folder = Path(tempfile.gettempdir()) / f"lanewise-ranks-{user}-{launcher()}-{port}-{start}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or stat.S_IMODE(found.st_mode) & 0o077:
+        message = f"{folder} is not a folder of this user alone, so ranks cannot meet in it; remove it, or set TMPDIR"
+        raise UsageError(message)
+    return folder

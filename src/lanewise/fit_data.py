@@ -1,0 +1,78 @@
+"""The table that a fit is given: where it comes from, what it is known by, the question that is asked of it."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lanewise.agreement import check_agreement
+from lanewise.data.dataset import Dataset
+from lanewise.data.examples import EXAMPLES, example
+from lanewise.data.reading import read
+from lanewise.errors import UsageError, suggestion
+from lanewise.settings import FitSettings
+from lanewise.training.problem import Problem, Request, pose
+
+
+def known_example(source: str) -> Any:
+    """The example that ``source`` names; raises ``UsageError`` where there is none."""
+    name = source.removeprefix("example:")
+    if name not in EXAMPLES:
+        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
+        raise UsageError(message)
+    return EXAMPLES[name]
+
+
+def lasting(source: object) -> str | None:
+    """The name of a source that is good in any working directory; None for a table in memory."""
+    if not isinstance(source, str):
+        return None
+    return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
+
+
+def dataset_of(source: object) -> Dataset:
+    """The table of a source, read."""
+    if isinstance(source, str) and source.startswith("example:"):
+        known_example(source)
+        return example(source.removeprefix("example:"))
+    return read(source)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 of the rows as read, to tell whether a run is resumed on the table that it began with."""
+    return hashlib.sha256(dataset.frame.hash_rows().to_numpy().tobytes()).hexdigest()
+
+
+def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
+    """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
+    problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
+    check_agreement(problem, settings)
+    return problem
+
+
+def _request(settings: FitSettings) -> Request:
+    return Request(
+        target=settings.target,
+        kind=settings.task,
+        metric=settings.metric,
+        drop=settings.drop,
+        weight=settings.weight,
+        class_weights=settings.class_weights,
+        group=settings.group,
+        time=settings.time,
+        folds=settings.folds,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+    )
+
+
+def told_apart(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ranks must agree on: the settings one by one, the rows, the versions of what computes."""
+    import polars
+    import torch
+
+    from lanewise._version import __version__
+
+    versions = {"lanewise": __version__, "torch": torch.__version__, "polars": polars.__version__}
+    own = {name: value for name, value in config.items() if name != "settings"}
+    return {**own, **config["settings"], **{f"the version of {name}": version for name, version in versions.items()}}

@@ -1,0 +1,113 @@
+"""The run store of several ranks: rank 0 reads and writes it, the others are told."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, final
+
+from lanewise.distributed.ranks import Ranks
+from lanewise.errors import UsageError
+from lanewise.runs.run import Run
+from lanewise.runs.store import RunStore
+from lanewise.storage.lock import FileLock
+
+LOCK = "lock"
+"""The lock of a run; that of rank 3 is called ``lock.3`` beside it."""
+
+
+@final
+class RankedStore:
+    """What a run needs of a :class:`RunStore`, on every rank; all call :meth:`create`, :meth:`get` and the like alike.
+
+    ``store`` is there on rank 0 only. How a run ends is recorded there, and nowhere else.
+    """
+
+    def __init__(self, store: RunStore | None, ranks: Ranks) -> None:
+        self._store, self._ranks = store, ranks
+
+    def create(self, *, command: str, config: Mapping[str, Any]) -> Run:
+        """Record a run that starts now."""
+        return self._told(None if self._store is None else self._store.create(command=command, config=config))
+
+    def get(self, reference: str) -> Run:
+        """The run that is meant."""
+        return self._told(None if self._store is None else self._store.get(reference))
+
+    def resume(self, reference: str) -> Run:
+        """Mark a run as running again."""
+        return self._told(None if self._store is None else self._store.resume(reference))
+
+    def begun(self, job: str) -> str | None:
+        """The id of the newest run that ``job`` has begun, if it has; raises ``UsageError`` where that is done."""
+        found = None
+        if self._store is not None:
+            found = next((run for run in self._store.list(limit=1000) if run.config.get("job") == job), None)
+            if found is not None and found.status == "done":
+                message = f"job {job} has finished, as run {found.id}; nothing is left to do"
+                raise UsageError(message)
+        told = self._ranks.broadcast(found.id.encode() if found is not None else b"")
+        return told.decode() or None
+
+    def finish(self, run: str, document: Mapping[str, Any]) -> None:
+        if self._store is not None:
+            self._store.finish(run, document)
+
+    def fail(self, run: str, error: str) -> None:
+        if self._store is not None:
+            self._store.fail(run, error)
+
+    def interrupt(self, run: str) -> None:
+        if self._store is not None:
+            self._store.interrupt(run)
+
+    def record_event(self, run: str, kind: str, payload: Mapping[str, Any]) -> None:
+        if self._store is not None:
+            self._store.record_event(run, kind, payload)
+
+    def _told(self, run: Run | None) -> Run:
+        own = b"" if run is None else json.dumps({**asdict(run), "folder": str(run.folder)}).encode()
+        found = json.loads(self._ranks.broadcast(own))
+        found["folder"] = folder = Path(found["folder"])
+        if not folder.is_dir():
+            message = (
+                f"the folder of the run, {folder}, is not on this host; set LANEWISE_HOME to a folder that all "
+                "hosts share"
+            )
+            raise UsageError(message)
+        return run or Run(**found)
+
+
+Store = RunStore | RankedStore
+
+
+@contextmanager
+def opened(ranks: Ranks, *, create: bool = True) -> Iterator[RankedStore]:
+    """The store of a run over ``ranks``; raises as :meth:`RunStore.open` does."""
+    if ranks.leads:
+        with RunStore.open(create=create) as store:
+            yield RankedStore(store, ranks)
+    else:
+        yield RankedStore(None, ranks)
+
+
+@contextmanager
+def held(run: Run, ranks: Ranks) -> Iterator[None]:
+    """Be the one job that works on a run: rank 0 holds its lock, every other rank one of its own.
+
+    A rank of an earlier job that does not know yet that rank 0 is gone still writes checkpoints: raises
+    ``UnavailableError`` while there is one.
+    """
+    if ranks.leads:
+        with run.acquire():
+            for lock in sorted(run.folder.glob(f"{LOCK}.*")):
+                with FileLock.acquire(lock, what=f"run {run.id}", patience=10.0):
+                    pass
+            ranks.meet()
+            yield
+    else:
+        ranks.meet()
+        lock = run.folder / f"{LOCK}.{ranks.rank}"
+        with FileLock.acquire(lock, what=f"run {run.id}"):
+            yield

@@ -1,0 +1,167 @@
+"""A team that one rank trains and all ranks know: the same contract, the same bits."""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from io import BytesIO
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.distributed.ranks import Ranks
+from lanewise.lanes.candidate import Event
+from lanewise.lanes.roster import Lane, Roster
+from lanewise.models.registry import STACKED
+from lanewise.models.saved_trees import SavedTrees
+from lanewise.training.fitted import Fitted
+from lanewise.training.planning.plan import candidate_of
+from lanewise.training.team import Evidence, Team, nothing
+from lanewise.training.workers.frames import Arrays, read_frame, write_frame
+
+
+@final
+class SpreadTeam(Team):
+    """Lanes that are trained on the rank ``home``, where alone the team itself is made.
+
+    Every rank calls :meth:`move`, :meth:`export` and :meth:`keep` in the same order; what trains is called at home
+    only. What a stretch has shown is told to the others by :meth:`tell`.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], *, make: Callable[[], Team], ranks: Ranks) -> None:
+        self.lanes = Roster.of(list(lanes)).lanes
+        self.length = 0  # until it is made
+        self.home: int | None = None
+        # Trees are grown again where they move: that costs what they cost.
+        self.movable = self.lanes[0].candidate.model in STACKED
+        self._make, self._ranks = make, ranks
+        self._team: Team | None = None
+        self._fraction = 0.0
+        self._lost: dict[str, str] = {}
+
+    @property
+    def at_home(self) -> bool:
+        """Whether this rank trains the team."""
+        return self.home == self._ranks.rank
+
+    def move(self, home: int) -> None:
+        """Train on the rank ``home`` from now on; its state goes there, if it has one."""
+        before, self.home = self.home, home
+        if before in (None, home):
+            return
+        state = pack(*self._own.state()) if self._ranks.rank == before else b""
+        state = self._ranks.broadcast(state, source=before)
+        if self._ranks.rank == before:
+            self._own.keep(())
+            self._team = None
+        if self.at_home:
+            self._own.restore(*unpack(state))
+
+    def tell(self) -> dict[str, Any]:
+        """What the other ranks must know of this team after a stretch, besides its evidence."""
+        return {"lost": self._own.lost(), "fraction": self._own.fraction}
+
+    def hear(self, told: Mapping[str, Any]) -> None:
+        """Take over what the rank at home has to :meth:`tell`."""
+        self._lost, self._fraction = dict(told["lost"]), told["fraction"]
+
+    @property
+    def fraction(self) -> float:
+        return self._own.fraction if self.at_home else self._fraction
+
+    def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
+        self._own.advance(fraction, between)
+
+    def evidence(self) -> list[Evidence]:
+        return self._own.evidence()
+
+    def repairs(self) -> dict[str, tuple[Event, ...]]:
+        return self._own.repairs()
+
+    def lost(self) -> dict[str, str]:
+        return self._own.lost() if self.at_home else dict(self._lost)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self._own.state()
+
+    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        """At home; elsewhere nothing is trained, so nothing is restored."""
+        if self.at_home:
+            self._own.restore(tensors, rest)
+
+    def settle(self) -> None:
+        if self._team is not None:
+            self._team.settle()
+
+    def keep(self, lanes: Collection[str]) -> None:
+        self.lanes = tuple(lane for lane in self.lanes if lane.id in lanes)
+        if self._team is not None:
+            self._team.keep(lanes)
+            if not self.lanes:
+                self._team = None
+
+    def export(self, lane: str) -> Fitted:
+        """The lane as it is now, on every rank."""
+        assert self.home is not None, "a team that was never trained has nothing to export"
+        packed = packed_fitted(self._own.export(lane)) if self.at_home else b""
+        return unpacked_fitted(self._ranks.broadcast(packed, source=self.home))
+
+    @property
+    def _own(self) -> Team:
+        assert self.at_home or self._team is not None, "only the rank at home has the team"
+        if self._team is None:
+            self._team = self._make()
+            self.length = self._team.length
+            if len(self.lanes) < len(self._team.lanes):
+                self._team.keep([lane.id for lane in self.lanes])
+        return self._team
+
+
+def pack(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> bytes:
+    """Tensors and their JSON-able rest as one message; the rest may be longer than a header.
+
+    >>> unpack(pack({"a": torch.ones(2)}, {"taken": 3}))
+    ({'a': tensor([1., 1.])}, {'taken': 3})
+    """
+    arrays: Arrays = {f"/{name}": tensor.detach().numpy() for name, tensor in tensors.items()}
+    arrays["rest"] = np.frombuffer(json.dumps(rest).encode(), dtype=np.uint8)
+    stream = BytesIO()
+    write_frame(stream, {}, arrays)
+    return stream.getvalue()
+
+
+def unpack(message: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`pack` made a message of."""
+    _, arrays = read_frame(BytesIO(message))
+    rest = json.loads(arrays.pop("rest").tobytes())
+    return {name.removeprefix("/"): torch.from_numpy(array) for name, array in arrays.items()}, rest
+
+
+def packed_fitted(fitted: Fitted) -> bytes:
+    """A trained lane as one message."""
+    assert fitted.calibration is None, "calibrations are added once the lane is exported"
+    rest = {
+        "candidate": asdict(fitted.candidate),
+        "seed": fitted.seed,
+        "stop": fitted.stop,
+        "loss": fitted.loss,
+        "center": fitted.center,
+        "scale": fitted.scale,
+        "columns": fitted.columns,
+        "trees": None if fitted.trees is None else asdict(fitted.trees),
+        "tensors": fitted.tensors is not None,
+    }
+    return pack(fitted.tensors or {}, rest)
+
+
+def unpacked_fitted(message: bytes) -> Fitted:
+    """What :func:`packed_fitted` made a message of."""
+    tensors, rest = unpack(message)
+    has_tensors, trees, columns = rest.pop("tensors"), rest.pop("trees"), rest.pop("columns")
+    return Fitted(
+        **{**rest, "candidate": candidate_of(rest["candidate"])},
+        columns=None if columns is None else tuple(columns),
+        trees=None if trees is None else SavedTrees(**trees),
+        tensors=tensors if has_tensors else None,
+    )

@@ -1,0 +1,206 @@
+"""Runs the stretches of a race where their teams train, and tells every rank what all of them have shown."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, final
+
+from torch import Tensor
+
+from lanewise.distributed.ranks import Lone, Ranks, never
+from lanewise.errors import TrainingError
+from lanewise.lanes.roster import Lane
+from lanewise.training.data import TrainingData
+from lanewise.training.journal import Journal
+from lanewise.training.ranks.assigning import assigned
+from lanewise.training.ranks.spread_team import SpreadTeam, pack, unpack
+from lanewise.training.stretch import Stretch
+from lanewise.training.team import Former, Team
+from lanewise.training.workers.side_by_side import SideBySide
+
+T = TypeVar("T")
+
+SHOWN = "look/"
+"""How the names of evidence begin among the tensors that a stretch saves; the others are the team's state."""
+
+_NAMED_AFTER = re.compile(r"(.+?)(?:-(?:slower|copy)\d+)*")
+
+
+class Parts(Protocol):
+    """A former that can also say which teams it would make, without making them."""
+
+    @property
+    def data(self) -> TrainingData: ...
+
+    def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]: ...
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SpreadFormer:
+    """Forms the teams of ``former`` so that each is made only on the rank that trains it."""
+
+    former: Parts
+    ranks: Ranks
+
+    @property
+    def data(self) -> TrainingData:
+        return self.former.data
+
+    def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
+        parts = self.former.parts(lanes, phase)
+        return [SpreadTeam(own, make=make, ranks=self.ranks) for own, make in parts]
+
+
+def spread(former: Parts, ranks: Ranks) -> Former:
+    """The former whose teams are spread over ``ranks``; the same one where there is but one."""
+    return SpreadFormer(former=former, ranks=ranks) if ranks.size > 1 else former  # pyright: ignore[reportReturnType]
+
+
+@final
+class Overheard(Journal):
+    """Another journal, of whose last state the evidence is remembered: what the other ranks are told."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.last: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+
+    def save(self, key: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        self._remember(tensors, state)
+        self._journal.save(key, tensors, state)
+
+    def load(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        found = self._journal.load(key)
+        if found is not None:
+            self._remember(*found)
+        return found
+
+    def _remember(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        shown = {name: tensor for name, tensor in tensors.items() if name.startswith(SHOWN)}
+        self.last = shown, {**state, "team": None}
+
+
+@final
+class Told(Journal):
+    """What another rank has saved of a stretch that is over: nothing is left to train."""
+
+    def __init__(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        self._kept = tensors, state
+
+    def save(self, key: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        raise AssertionError(key)
+
+    def load(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, state = self._kept
+        return dict(tensors), state
+
+
+@final
+class Spreading:
+    """Advances the teams of a race on ``ranks``; ``costs`` are the plan's, by id of candidate.
+
+    ``stop`` is asked while this rank waits for others.
+    """
+
+    def __init__(self, ranks: Ranks, costs: Mapping[str, float], *, stop: Callable[[], bool]) -> None:
+        self._ranks, self._costs, self._stop = ranks, costs, stop
+
+    def share(self, workers: int) -> int:
+        """How many of a plan's workers are on this rank."""
+        return max(1, -(-workers // self._ranks.size))
+
+    def run(self, threads: SideBySide, stretches: Sequence[Stretch], work: Callable[[Stretch], T]) -> list[T]:
+        """``work`` of every stretch, in their order: of those at home once trained, then of the others as told."""
+        if self._ranks.size == 1:
+            return threads.run([lambda stretch=stretch: work(stretch) for stretch in stretches])
+        teams = [_spread(stretch) for stretch in stretches]
+        self._assign(teams, stretches)
+        own = [place for place, team in enumerate(teams) if team.at_home]
+        found = dict(zip(own, self._trained(threads, [stretches[place] for place in own], work), strict=True))
+        for message in self._ranks.gather(self._said(stretches, own), stop=self._stop):
+            for place, tensors, told in self._heard(message, stretches):
+                if not teams[place].at_home:
+                    teams[place].hear(told)
+                    stretches[place].journal = Told(tensors, told["state"])
+                    found[place] = work(stretches[place])
+        return [found[place] for place in range(len(stretches))]
+
+    def _assign(self, teams: Sequence[SpreadTeam], stretches: Sequence[Stretch]) -> None:
+        costs = [self._cost(stretch) for stretch in stretches]
+        movable = [team.movable for team in teams]
+        homes = assigned(costs, [team.home for team in teams], movable, self._ranks.size)
+        for team, home in zip(teams, homes, strict=True):
+            team.move(home)
+
+    def _cost(self, stretch: Stretch) -> float:
+        """Predicted seconds of what is left of a stretch; lanes whose cost nobody knows count as one each."""
+        named = [_NAMED_AFTER.fullmatch(lane.candidate.id) for lane in stretch.team.lanes]
+        lanes = sum(self._costs.get(match[1], 1.0) if match else 1.0 for match in named)
+        return lanes * max(stretch.fractions[-1], 1e-9)
+
+    def _trained(self, threads: SideBySide, stretches: Sequence[Stretch], work: Callable[[Stretch], T]) -> list[T]:
+        for stretch in stretches:
+            stretch.journal = Overheard(stretch.journal)
+            stretch.halted = _either(stretch.halted, self._ranks)
+        self._ranks.busy(at_work=bool(stretches))
+        try:
+            return threads.run([lambda stretch=stretch: work(stretch) for stretch in stretches])
+        except BaseException:
+            self._ranks.raise_if_halted()  # it stopped because another rank had failed: that is the cause
+            raise
+        finally:
+            self._ranks.busy(at_work=False)
+
+    def _said(self, stretches: Sequence[Stretch], own: Sequence[int]) -> bytes:
+        tensors: dict[str, Tensor] = {}
+        told: dict[str, Any] = {}
+        for place in own:
+            stretch = stretches[place]
+            assert isinstance(stretch.journal, Overheard)
+            assert stretch.journal.last is not None, "a stretch that is over has saved"
+            shown, state = stretch.journal.last
+            tensors |= {f"{place}/{name}": tensor for name, tensor in shown.items()}
+            told[str(place)] = {"state": state, **_spread(stretch).tell()}
+        return pack(tensors, {"at": _digest(stretches), "rank": self._ranks.rank, "told": told})
+
+    def _heard(
+        self, message: bytes, stretches: Sequence[Stretch]
+    ) -> list[tuple[int, dict[str, Tensor], dict[str, Any]]]:
+        tensors, said = unpack(message)
+        if said["at"] != _digest(stretches):
+            text = (
+                f"ranks {self._ranks.rank} and {said['rank']} decided differently on the same evidence, so their "
+                "processors or libraries round differently; use hosts that are alike"
+            )
+            raise TrainingError(text)
+        own: dict[str, dict[str, Tensor]] = {place: {} for place in said["told"]}
+        for name, tensor in tensors.items():
+            place, _, shown = name.partition("/")
+            own[place][shown] = tensor
+        return [(int(place), own[place], told) for place, told in said["told"].items()]
+
+
+def alone() -> Spreading:
+    """All teams of a race are trained by this process."""
+    return Spreading(Lone(), {}, stop=never)
+
+
+def _spread(stretch: Stretch) -> SpreadTeam:
+    assert isinstance(stretch.team, SpreadTeam)
+    return stretch.team
+
+
+def _either(halted: Callable[[], bool], ranks: Ranks) -> Callable[[], bool]:
+    def asked() -> bool:
+        ranks.alive()
+        return halted() or ranks.halted()
+
+    return asked
+
+
+def _digest(stretches: Sequence[Stretch]) -> str:
+    """What this rank is at: ranks that decide alike have the same."""
+    what = [[stretch.key, list(stretch.fractions), [lane.id for lane in stretch.team.lanes]] for stretch in stretches]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()

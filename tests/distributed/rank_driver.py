@@ -1,0 +1,182 @@
+"""Runs scenarios on several ranks, each a forked child, and prints what came out as JSON.
+
+A script of its own: it loads torch once, so that every launch costs only what it does, and it forks before any thread
+exists, so that every rank is a fresh process as torchrun would start it.
+
+    python rank_driver.py '[{"scenario": "race", "size": 2, "folder": ..., ...}, ...]'
+
+Printed is a list: for each task the ranks' ``code``, ``seconds`` from the launch to the end, ``out`` and ``stderr``.
+"""
+
+import hashlib
+import importlib.util
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist  # noqa: F401, TID251 so that every child has it
+
+from lanewise import again, experiment
+from lanewise.distributed.joining import joined
+from lanewise.distributed.ranks import Ranks
+from lanewise.errors import LanewiseError
+from lanewise.runs.journal import RunJournal
+from lanewise.search.racing import Racing
+from lanewise.training import race as race_module
+from lanewise.training.journal import Journal
+from lanewise.training.ranks.spreading import Spreading, spread
+from lanewise.training.trees.pool import TreePool
+
+PATIENCE = 60.0
+
+
+def small_race() -> ModuleType:
+    path = Path(__file__).parents[1] / "unit" / "training" / "small_race.py"
+    spec = importlib.util.spec_from_file_location("small_race", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["small_race"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+small = small_race()
+
+
+def digest(what: Any) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()
+
+
+# -- what a rank does ---------------------------------------------------------------------------------
+
+
+def raced(ranks: Ranks, *, trees: bool = False, racing: bool = False, journal: Journal | None = None) -> Any:
+    """A small race over the ranks."""
+    company = small.company(lr=1e4)
+    if trees:
+        company += [small.candidate("boosted", "lightgbm"), small.candidate("alone", "tree")]
+    plan = small.plan(company)
+    pool = TreePool(small.tree_data(), small.task(), workers=1, threads_per_worker=1) if trees else None
+    builder = small.builder(pool=pool)
+    race = small.race(
+        plan, build=spread(builder, ranks), policy=Racing() if racing else None, journal=journal, save_every=5.0
+    )
+    race.spreading = Spreading(ranks, plan.costs, stop=lambda: False)
+    found = race.run()
+    if pool is not None:
+        pool.close()
+    return found
+
+
+def race(task: Mapping[str, Any]) -> Any:
+    """The digest of all that races over the ranks have shown, each with what else there is to try."""
+    with joined() as ranks:
+        return [digest(small.shown(raced(ranks, **which))) for which in task["races"]]
+
+
+def fit(task: Mapping[str, Any]) -> Any:
+    """The document of a fit, or of the one that it goes on with."""
+    os.environ["LANEWISE_HOME"] = str(Path(task["folder"]) / task.get("home", "home"))
+    race_module.SAVE_EVERY_SECONDS = 0.05
+    harm(task)
+    settings = {**task["settings"], **task.get("settings_of", {}).get(os.environ.get("RANK", "0"), {})}
+    found = again.resume("last") if task.get("resume") else experiment.fit(task["source"], **settings)
+    return {"document": found.document, "known": found.predictor.task.target}
+
+
+SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"race": race, "fit": fit}
+
+
+# -- what befalls it ----------------------------------------------------------------------------------
+
+
+def harm(task: Mapping[str, Any]) -> None:
+    """Let a signal reach this rank at its ``after``-th save of a checkpoint: {"rank": 1, "signal": 9, "after": 3}."""
+    planned = task.get("harm")
+    if planned is None or os.environ.get("RANK") != str(planned["rank"]):
+        return
+    saves = itertools.count(1)
+    save = RunJournal.save
+
+    def harmed(self: RunJournal, *args: Any) -> None:
+        save(self, *args)
+        if next(saves) == planned["after"]:
+            os.kill(os.getpid(), planned["signal"])
+
+    RunJournal.save = harmed
+
+
+# -- launching ----------------------------------------------------------------------------------------
+
+
+def child(task: Mapping[str, Any], rank: int, number: int) -> NoReturn:
+    folder = Path(task["folder"])
+    size = task["size"]
+    if size > 1:
+        names = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size, "MASTER_PORT": number}
+        os.environ.update({name: str(value) for name, value in names.items()})
+    os.environ.update(task.get("environment", {}))
+    descriptor = os.open(folder / f"stderr-{number}-{rank}", os.O_CREAT | os.O_WRONLY, 0o600)
+    os.dup2(descriptor, 2)
+    os.dup2(descriptor, 1)
+    code = 0
+    try:
+        out = SCENARIOS[task["scenario"]](task)
+        (folder / f"out-{number}-{rank}").write_text(json.dumps(out))
+    except LanewiseError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        code = error.exit_code
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 99
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    folder = Path(task["folder"])
+    started = time.monotonic()
+    left: dict[int, int] = {}
+    for rank in range(task["size"]):
+        process = os.fork()
+        if not process:
+            child(task, rank, number)
+        left[process] = rank
+    found: dict[int, dict[str, Any]] = {}
+    while left:
+        process, status = os.waitpid(-1, os.WNOHANG)
+        if process in left:
+            rank = left.pop(process)
+            out, err = folder / f"out-{number}-{rank}", folder / f"stderr-{number}-{rank}"
+            found[rank] = {
+                "code": os.waitstatus_to_exitcode(status),
+                "seconds": time.monotonic() - started,
+                "out": json.loads(out.read_text()) if out.exists() else None,
+                "stderr": err.read_text(),
+            }
+        elif time.monotonic() - started > task.get("patience", PATIENCE):
+            for hanging in left:
+                os.kill(hanging, signal.SIGKILL)
+        else:
+            time.sleep(0.005)
+    return [found[rank] for rank in range(task["size"])]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    print(json.dumps([launch(task, number) for number, task in enumerate(json.loads(sys.argv[1]))]))
+
+
+if __name__ == "__main__":
+    main()

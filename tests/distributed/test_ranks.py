@@ -1,0 +1,163 @@
+"""Runs over several ranks: the bits of one process, whatever happens to a rank. One launch of the driver does all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DRIVER = Path(__file__).with_name("rank_driver.py")
+MEASURED = {"seconds", "created", "run", "hardware", "command"}
+RACES = [{}, {"racing": True}, {"trees": True}]
+SETTINGS = {"budget": "60steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1, "workers": 1}
+FAMILIES = {
+    "budget": "60steps",
+    "candidates": 2,
+    "folds": 2,
+    "seeds": 1,
+    "workers": 1,
+    "target": "cultivar",
+    "models": "lightgbm,mlp,linear,tree",
+}
+SILENCE = 3.0
+GONE_WITHIN = 10.0
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forks, and stops ranks by signals"),
+    pytest.mark.slow,
+]
+
+
+def fit(home: str, size: int, **more: Any) -> dict[str, Any]:
+    settings = {**SETTINGS, **more.pop("given", {})}
+    # Only where a rank is to be missed: on a busy machine any other may be slow.
+    environment = {"LANEWISE_RANK_TIMEOUT": str(SILENCE)} if "harm" in more else {}
+    task = {"scenario": "fit", "source": "example:wine", "home": home, "size": size, "settings": settings}
+    return {**task, "environment": environment, "patience": 60.0, **more}
+
+
+def harm(rank: int, number: int, after: int) -> dict[str, int]:
+    return {"rank": rank, "signal": number, "after": after}
+
+
+TASKS: dict[str, dict[str, Any]] = {
+    **{f"races on {size}": {"scenario": "race", "size": size, "races": RACES} for size in (1, 2, 4)},
+    "all families, one process": fit("families-1", 1, given={**FAMILIES, "workers": 2}),
+    "all families": fit("families-2", 2, given=FAMILIES),
+    "one process": fit("reference", 1, given={"workers": 2}),
+    # One run, harmed again and again, at another number of ranks each time.
+    "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 2)),
+    "rank 0 killed": fit("harmed", 4, resume=True, harm=harm(0, signal.SIGKILL, 2)),
+    "rank 1 stopped": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGTERM, 2)),
+    "rank 1 stuck": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGSTOP, 2), patience=12.0),
+    "gone on with": fit("harmed", 2, resume=True),
+    "other settings": fit("refused", 2, settings_of={"1": {"seed": 1}}),
+    "no such column": fit("refused", 2, given={"target": "nothing"}),
+    "one cannot read": fit("refused", 2, settings_of={"1": {"test": "/nowhere.csv"}}),
+    "standard input": fit("refused", 2, source="-", given={"target": "y"}),
+}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    tasks = [{"folder": str(folder), **task} for task in TASKS.values()]
+    ran = subprocess.run(
+        [sys.executable, str(DRIVER), json.dumps(tasks)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = dict(zip(TASKS, json.loads(ran.stdout), strict=True))
+    left = [path.name for path in folder.glob("lanewise-*")]
+    # Those of runs whose rank 0 was killed, or had to leave a rank that could not answer.
+    assert len(left) <= 2, left
+    return found
+
+
+def lasting(document: Any) -> Any:
+    """A document without what is measured."""
+    if isinstance(document, Mapping):
+        return {name: lasting(value) for name, value in document.items() if name not in MEASURED}
+    if isinstance(document, list):
+        return [lasting(value) for value in document]
+    return document
+
+
+def outcome(found: list[dict[str, Any]]) -> Any:
+    """The one document that all ranks came to."""
+    assert [rank["code"] for rank in found] == [0] * len(found), [rank["stderr"] for rank in found]
+    documents = [rank["out"]["document"] for rank in found]
+    assert all(document == documents[0] for document in documents)
+    return documents[0]
+
+
+def test_race_over_two_and_four_ranks_gives_the_bits_of_one(ended: Any) -> None:
+    (alone,) = ended["races on 1"]
+    assert len(set(alone["out"])) == len(RACES)
+    for size in (2, 4):
+        ranks = ended[f"races on {size}"]
+        assert [rank["out"] for rank in ranks] == [alone["out"]] * size, [rank["stderr"] for rank in ranks]
+
+
+def test_fit_over_two_ranks_is_that_of_one_process_with_two_workers(ended: Any) -> None:
+    one, two = outcome(ended["all families, one process"]), outcome(ended["all families"])
+    assert lasting(one) == lasting(two)
+    assert two["hardware"]["ranks"] == 2
+    assert "ranks" not in one["hardware"]
+    assert two["hardware"]["threads"] == one["hardware"]["threads"] == 2
+
+
+def test_killed_stopped_and_stuck_ranks_cost_nothing_but_time(ended: Any) -> None:
+    last = outcome(ended["gone on with"])
+    assert lasting(last) == lasting(outcome(ended["one process"]))
+    assert last["hardware"]["resumed"]
+
+
+@pytest.mark.parametrize(("what", "killed", "size"), [("rank 1 killed", 1, 2), ("rank 0 killed", 0, 4)])
+def test_a_killed_rank_ends_the_others_by_name(ended: Any, what: str, killed: int, size: int) -> None:
+    for number, rank in enumerate(ended[what]):
+        assert rank["code"] == (-signal.SIGKILL if number == killed else 3), rank["stderr"]
+        assert rank["seconds"] < SILENCE + GONE_WITHIN + 10.0
+        if number != killed:
+            assert f"rank {killed} gave no sign of life" in rank["stderr"] or "rank was lost" in rank["stderr"]
+    assert len(ended[what]) == size
+
+
+def test_a_signal_to_one_rank_stops_all(ended: Any) -> None:
+    for rank in ended["rank 1 stopped"]:
+        assert rank["code"] == 130, rank["stderr"]
+        assert "stopped; go on with: lanewise.resume" in rank["stderr"]
+
+
+def test_a_stuck_rank_is_named(ended: Any) -> None:
+    awake, stuck = ended["rank 1 stuck"]
+    assert awake["code"] == 3
+    assert awake["stderr"].startswith("TrainingError: rank 1 gave no sign of life for 3 s")
+    assert stuck["code"] == -signal.SIGKILL  # by the driver: it could not hear
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("other settings", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command"),
+        ("no such column", "nothing"),
+        ("one cannot read", "rank 1: "),
+        ("standard input", "standard input reaches one process only"),
+    ],
+)
+def test_what_is_not_usable_ends_all_ranks_soon(ended: Any, what: str, said: str) -> None:
+    first = ended[what][0]
+    assert said in first["stderr"]
+    assert first["stderr"].count("\n") == 1
+    for rank in ended[what]:
+        assert rank["code"] == 2, rank["stderr"]
+        assert rank["seconds"] < GONE_WITHIN
