@@ -32,6 +32,7 @@ class Lane:
     points: tuple[tuple[float, float], ...]
     candidate: str = ""
     label: str = ""
+    phase: str = ""
 
 
 def lanes_of(curves: Sequence[Mapping[str, Any]]) -> list[Lane]:
@@ -78,6 +79,7 @@ def _lane(one: Mapping[str, Any], allowed: int) -> Lane:
         points=tuple(thin(points, allowed)),
         candidate=str(one.get("candidate") or ""),
         label=facts[0],
+        phase=str(one.get("phase") or ""),
     )
 
 
@@ -97,8 +99,10 @@ def means_of(lanes: Sequence[Lane]) -> list[Lane]:
             own.setdefault(lane.candidate, []).append(lane)
     found = []
     for group in own.values():
-        end = max(lane.points[-1][0] for lane in group)
-        full = [lane for lane in group if lane.points[-1][0] >= end - 1e-9 and len(lane.points) > 1]
+        # The screen trains on a fold that the confirmation trains on again: it would count twice.
+        own_phase = [lane for lane in group if lane.phase != "screen"] or group
+        end = max(lane.points[-1][0] for lane in own_phase)
+        full = [lane for lane in own_phase if lane.points[-1][0] >= end - 1e-9 and len(lane.points) > 1]
         points = mean_curve([list(lane.points) for lane in full]) if len(full) > 1 else []
         if points:
             words = f"{group[0].label}, mean of its {len(full)} lanes"
