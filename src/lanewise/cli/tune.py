@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
 POLICIES = ("halving", "hyperband", "racing", "population", "never")
-SEARCHES = ("sobol", "random", "grid")
+SEARCHES = ("sobol", "random", "grid", "bayesian")
 
 data = section("Data")
 race = section("Race")

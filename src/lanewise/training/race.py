@@ -15,12 +15,13 @@ from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
 from lanewise.search.policy import Decision, Policy, Standing, decision_of
 from lanewise.training.copying import copy_of, hand_over, kinds_of
+from lanewise.training.entering import NobodyElse, Proposer, tried
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.plan import Plan
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-from lanewise.training.trace import Fate, Trace
+from lanewise.training.trace import Fate, Trace, leader
 from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]
@@ -80,7 +81,7 @@ class Race:
     or None. ``watch`` is called with a
     :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
     that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
-    they are let go.
+    they are let go. ``proposer`` adds candidates to those of the plan while the screen goes to its first rung.
     """
 
     plan: Plan
@@ -94,6 +95,7 @@ class Race:
     save_every: float = field(default_factory=lambda: SAVE_EVERY_SECONDS)
     ended: Callable[[Sequence[Team]], None] = unwanted
     clusters: np.ndarray | None = None
+    proposer: Proposer = field(default_factory=NobodyElse)
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -124,13 +126,12 @@ class Race:
     # -- screen -----------------------------------------------------------------------------------
 
     def _screen(self) -> tuple[list[Candidate], list[str]]:
-        lanes = [Lane(candidate=candidate, fold=0, seed=self.plan.seeds[0]) for candidate in self.plan.candidates]
-        teams = self.builder.form(lanes, "screen")
-        left = {lane.id: lane for lane in lanes}
+        teams, found, words = self._enter()
+        left = {lane.id: lane for lane in self._screened(self.plan.candidates)}
         best: dict[str, float] = {}
-        words: list[str] = []
         for rung, fraction in enumerate(self.plan.rungs):
-            found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
+            if rung:
+                found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
             evidence = {item.lane.id: item for items in found for item in items}
             self._lose("screen", teams, [lane for lane in left.values() if lane.id not in evidence])
             left = {name: lane for name, lane in left.items() if name in evidence}
@@ -158,6 +159,29 @@ class Race:
             goes = self._candidates[lane.candidate.id].id in going
             self._end("screen", [lane], fate="confirmed" if goes else "pruned")
         return survivors, words
+
+    def _screened(self, candidates: Sequence[Candidate]) -> list[Lane]:
+        return [Lane(candidate=candidate, fold=0, seed=self.plan.seeds[0]) for candidate in candidates]
+
+    def _enter(self) -> tuple[list[Team], list[Shown], list[str]]:
+        """Train everybody up to the first rung: those of the plan, then batch after batch of those proposed."""
+        fraction, fresh, batch = self.plan.rungs[0], self.plan.candidates, 0
+        teams: list[Team] = []
+        found: list[Shown] = []
+        while fresh:
+            entered = self.builder.form(self._screened(fresh), "screen")
+            # Progress reckons with those of the plan.
+            share = 0.0 if batch else fraction / sum(self.plan.rungs)
+            found += self._stretch("screen", entered, (fraction,), share=share, batch=batch)
+            teams, batch = [*teams, *entered], batch + 1
+            losses = {item.lane.candidate.id: self._judge.loss(item) for items in found for item in items}
+            fresh = self.proposer.propose(batch, tried(self.plan.candidates, self._candidates, losses))
+            self.plan = replace(self.plan, candidates=(*self.plan.candidates, *fresh))
+            self._candidates |= {candidate.id: candidate for candidate in fresh}
+            self.builder = self.proposer.former(self.builder, fresh)
+        self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
+        words = f"{batch - 1} batches of candidates were proposed by what those before had shown after {fraction:.0%}"
+        return teams, found, [words] if batch > 1 else []
 
     def _copied(
         self, decision: Decision, lanes: Sequence[Lane], teams: Sequence[Team], fraction: float
@@ -258,8 +282,11 @@ class Race:
 
     # -- shared -----------------------------------------------------------------------------------
 
-    def _stretch(self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float) -> list[Shown]:
-        part = Part(phase=phase, key=f"{phase}-{fractions[0]:.4f}", teams=teams, fractions=fractions, share=share)
+    def _stretch(
+        self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float, batch: int = 0
+    ) -> list[Shown]:
+        key = f"{phase}-{fractions[0]:.4f}" + (f"-batch{batch}" if batch else "")
+        part = Part(phase=phase, key=key, teams=teams, fractions=fractions, share=share)
         return self.together([part])[0]
 
     def together(self, parts: Sequence[Part]) -> list[list[Shown]]:
@@ -354,7 +381,7 @@ class Race:
         with self._lock:
             self._done += done
             alive = [trace for trace in self._traces.values() if trace.phase == phase and trace.fate == "running"]
-            label, score, spread = self._leader(alive)
+            label, score, spread = leader(alive, sign=self.metric.sign)
             pulse = Pulse(
                 phase=phase,
                 done=min(self._done, 1.0),
@@ -365,21 +392,6 @@ class Race:
                 spread=spread,
             )
             self.watch(pulse)
-
-    def _leader(self, traces: Sequence[Trace]) -> tuple[str, float, float]:
-        """Label, mean score and spread over lanes of the best candidate seen on as many folds as any other."""
-        latest: dict[str, list[float]] = {}
-        labels: dict[str, str] = {}
-        for trace in traces:
-            if trace.scores and np.isfinite(trace.scores[-1]):
-                latest.setdefault(trace.lane.candidate.id, []).append(trace.scores[-1])
-                labels[trace.lane.candidate.id] = trace.lane.candidate.label
-        widest = max(map(len, latest.values()), default=0)
-        full = {name: scores for name, scores in latest.items() if len(scores) == widest}
-        if not full:
-            return "", float("nan"), float("nan")
-        best = min(full, key=lambda name: self.metric.sign * float(np.mean(full[name])))
-        return labels[best], float(np.mean(full[best])), float(np.std(full[best]))
 
 
 def _better(known: float | None, score: float) -> float:

@@ -12,6 +12,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
 from lanewise.selection import Contender, Selection, select
+from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import seated
 from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
@@ -19,12 +20,13 @@ from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Pulse, Race, Result
 from lanewise.training.refit import refit
 from lanewise.training.team import Team
+from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
-from lanewise.tuning.planning import Wanted, plan_race
-from lanewise.tuning.posing import Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
+from lanewise.tuning.planning import Wanted, plan_race, priced
+from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping, read_plan, write_plan
@@ -36,7 +38,7 @@ class Posed:
     """A question that can be raced: all that was given, checked, and the candidates.
 
     ``teams`` form the lanes; how long these are and how they are run is yet to be planned. ``words`` are what the plan
-    has to say of the module.
+    has to say of the module. ``grow`` makes teams for candidates that ``space`` is searched for on the way, if it is.
     """
 
     question: Question
@@ -45,6 +47,18 @@ class Posed:
     wanted: Wanted
     full_length: int | None
     before: Usage
+    grow: Grow
+    space: Searched | None = None
+
+    @property
+    def proposer(self) -> Proposer:
+        """Who brings further candidates into the race."""
+        return NobodyElse() if self.space is None else Bayesian(space=self.space, grow=self.grow)
+
+    @property
+    def alone(self) -> bool:
+        """Whether all teams are in this process: copies are made there, and modules that nobody knew before."""
+        return self.wanted.policy.copies or (self.space is not None and self.space.varies_form)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -64,6 +78,7 @@ class Posed:
             "seconds": own.seconds,
             "folds": own.folds,
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
+            "proposed": own.proposed or None,
         }
 
 
@@ -80,8 +95,7 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
         if keeping.plan_file is not None:
             write_plan(keeping.plan_file, plan, ways_of(teams, plan.candidates))
     teams = replace(teams, lengths=plan.lengths, workers=plan.workers)
-    # Copies are made between lanes of one process.
-    with nullcontext(teams) if wanted.policy.copies else seated(teams, plan) as placed:
+    with nullcontext(teams) if posed.alone else seated(teams, plan) as placed:
         return _run(posed, plan, placed, watch, keeping)
 
 
@@ -126,9 +140,12 @@ def _run(
         watch=watch or (lambda pulse: None),
         journal=keeping.journal,
         ended=exports.take,
+        proposer=posed.proposer,
     )
     with keeping.stop.polled():
         result = raced.run()
+    assert isinstance(raced.builder, ModuleTeams)
+    teams, plan = raced.builder, priced(raced.plan, raced.builder)  # with what was proposed on the way
     selection = _selected(plan, result, judge, rows.judged.numpy())
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
