@@ -13,7 +13,7 @@ from lanewise.cli.paths import check_output, copy_report
 if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
-POLICIES = ("halving", "hyperband", "racing", "population", "never")
+POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
 SEARCHES = ("sobol", "random", "grid", "bayesian")
 
 data = section("Data")

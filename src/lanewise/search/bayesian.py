@@ -98,7 +98,7 @@ def propose(
             if usable(branch, point):
                 found.append((branch, point))
             else:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                study.tell(trial, _worst(told))  # so that the next ones lie elsewhere
         return found
 
 
@@ -111,7 +111,9 @@ def check_installed() -> None:
 
 def _suggested(trial: "optuna.trial.Trial", axis: Axis) -> Coordinate:
     if axis.choices:
-        return trial.suggest_categorical(axis.name, axis.choices)
+        found = trial.suggest_categorical(axis.name, axis.choices)
+        assert found is not None
+        return found
     return trial.suggest_float(axis.name, 0.0, 1.0)
 
 
@@ -119,8 +121,7 @@ def _trials(branches: Mapping[str, Sequence[Axis]], told: Sequence[Told]) -> "li
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-    known = [one.loss for one in told if math.isfinite(one.loss)]
-    found = []
+    worst, found = _worst(told), []
     for one in told:
         distributions: dict[str, BaseDistribution] = {BRANCH: CategoricalDistribution(tuple(branches))}
         for axis in branches[one.branch]:
@@ -130,12 +131,16 @@ def _trials(branches: Mapping[str, Sequence[Axis]], told: Sequence[Told]) -> "li
         finite = math.isfinite(one.loss)
         found.append(
             optuna.trial.create_trial(
-                value=one.loss if finite else max(known, default=0.0),
+                value=one.loss if finite else worst,
                 params={BRANCH: one.branch, **{name: one.point[name] for name in distributions if name != BRANCH}},
                 distributions=distributions,
             )
         )
     return found
+
+
+def _worst(told: Sequence[Told]) -> float:
+    return max((one.loss for one in told if math.isfinite(one.loss)), default=0.0)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from lanewise.metrics import Metric
 from lanewise.search.policy import Decision, Policy, Standing, decision_of
 from lanewise.training.copying import copy_of, hand_over, kinds_of
 from lanewise.training.entering import NobodyElse, Proposer, tried
+from lanewise.training.genes import GENES, genes_of, settings_from
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.plan import Plan
@@ -78,10 +79,9 @@ class Race:
     """Runs a plan over one problem.
 
     ``y [N]`` is the target in its own units, ``weight [N]`` or None, ``clusters [N]`` label rows that belong together,
-    or None. ``watch`` is called with a
-    :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
-    that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
-    they are let go. ``proposer`` adds candidates to those of the plan while the screen goes to its first rung.
+    or None. ``watch`` is called with a :class:`Pulse` after every look, from any thread but never from two at once.
+    ``save_every`` is for tests that want to kill a race between two saves. ``ended`` is given the teams at the end of
+    the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
     """
 
     plan: Plan
@@ -166,12 +166,10 @@ class Race:
     def _enter(self) -> tuple[list[Team], list[Shown], list[str]]:
         """Train everybody up to the first rung: those of the plan, then batch after batch of those proposed."""
         fraction, fresh, batch = self.plan.rungs[0], self.plan.candidates, 0
-        teams: list[Team] = []
-        found: list[Shown] = []
+        teams, found = list[Team](), list[Shown]()
         while fresh:
             entered = self.builder.form(self._screened(fresh), "screen")
-            # Progress reckons with those of the plan.
-            share = 0.0 if batch else fraction / sum(self.plan.rungs)
+            share = (not batch) * fraction / sum(self.plan.rungs)
             found += self._stretch("screen", entered, (fraction,), share=share, batch=batch)
             teams, batch = [*teams, *entered], batch + 1
             losses = {item.lane.candidate.id: self._judge.loss(item) for items in found for item in items}
@@ -180,8 +178,8 @@ class Race:
             self._candidates |= {candidate.id: candidate for candidate in fresh}
             self.builder = self.proposer.former(self.builder, fresh)
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
-        words = f"{batch - 1} batches of candidates were proposed by what those before had shown after {fraction:.0%}"
-        return teams, found, [words] if batch > 1 else []
+        words = f"{batch - 1} batches of candidates were proposed by what those before had shown at {fraction:.0%}"
+        return teams, found, [words] * (batch > 1)
 
     def _copied(
         self, decision: Decision, lanes: Sequence[Lane], teams: Sequence[Team], fraction: float
@@ -196,6 +194,7 @@ class Race:
                 self._candidates[source.candidate.id],
                 fraction=fraction,
                 factor=copy.factor,
+                changes=settings_from(copy.changes),
                 id=f"{self.plan.candidates[number].id}-copy{self._copies[number]}",
             )
             self._candidates[candidate.id], self._numbers[candidate.id] = candidate, number
@@ -222,6 +221,8 @@ class Race:
             numbers=np.array([self._numbers[candidate.id] for candidate in candidates]),
             entrants=len(self.plan.candidates),
             kinds=kinds_of(names, teams),
+            named=GENES,
+            genes=genes_of([self._candidates[own.id] for own in candidates], self.plan.rungs[rung]),
         )
 
     def _losses(self, evidence: Sequence[Evidence]) -> np.ndarray | None:

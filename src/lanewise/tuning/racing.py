@@ -266,7 +266,9 @@ def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tu
 
 def _copies(won: Candidate) -> list[str]:
     """How the winner came about, if copies of better lanes took the place of others."""
-    found = [
-        f"at {event.fraction:.0%} the rate times {event.rate_factor:g}" for event in won.events if not event.rewinds
-    ]
-    return [f"its rate was changed on the way: {', '.join(found)}; its schedule repeats that"] if found else []
+    found = []
+    for event in (own for own in won.events if not own.rewinds):
+        others = "".join(f", {name} {value:.3g}" for name, value in event.changes)
+        found.append(f"at {event.fraction:.0%} the rate times {event.rate_factor:.3g}{others}")
+    rest = " and its changes" if any(own.changes for own in won.events) else ""
+    return [f"its rate was changed on the way: {'; '.join(found)}; its schedule repeats that{rest}"] if found else []

@@ -105,8 +105,16 @@ class TuneResult:
         )
         return Schedule(name=name, steps=self.steps, warmup=warmup, changes=changes)
 
+    @property
+    def changes(self) -> tuple[tuple[int, dict[str, float]], ...]:
+        """Settings other than the rate that change on the way, with the step from which on: for ``param_groups``.
+
+        A winner has some only where ``policy="genetic"`` bred it.
+        """
+        return tuple((round(own.fraction * self.steps), dict(own.changes)) for own in self.winner.events if own.changes)
+
     def optimizer(self, params: ParamsT) -> DropIn:
-        """The winner's optimizer with its settings, over ``params``: a ``torch.optim.Optimizer``."""
+        """The winner's optimizer with its settings, those of its first step, over ``params``."""
         return drop_in(self.winner, params)
 
     @cached_property

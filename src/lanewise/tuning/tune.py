@@ -90,8 +90,8 @@ def tune(
             others in three batches, where those before did well at the first look of the policy (needs Optuna).
         where: a function of the settings that is true where they may be raced.
         policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
-            the best take the place of the worst), ``"never"`` anybody, or an instance of a
-            :class:`lanewise.search.policy.Policy` of yours.
+            the best take the place of the worst), ``"genetic"`` (children of two do), ``"never"`` anybody, or an
+            instance of a :class:`lanewise.search.policy.Policy` of yours.
         seeds: how many times each confirmed candidate is trained, or the seeds.
         batch_size: rows of a batch where a candidate does not say.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.

@@ -125,7 +125,7 @@ SETTINGS = [
     ({"budget": "5steps"}, r"a budget of 5 steps says nothing; give at least 20steps"),
     ({"budget": "1ms"}, r"a budget of 0.001 s allows 0 steps for each of 1 candidates"),
     ({"budget": "soon"}, r"budget must be a time"),
-    ({"policy": "guess"}, r"policy must be one of halving, hyperband, racing, population, never, or an instance"),
+    ({"policy": "guess"}, r"policy must be one of halving, hyperband, racing, population, genetic, never, or an"),
     ({"seeds": 0}, r"seeds must be a count of at least 1"),
     ({"metric": "f1"}, r"metric must be 'accuracy' or a pair"),
     ({"metric": (lambda out, y: out.mean(), "max")}, r"gave \(\) for 16 rows; it must give one number per row"),
