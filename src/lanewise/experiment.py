@@ -33,6 +33,7 @@ from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
 from lanewise.settings import FitSettings, checked
+from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Watcher, train
 from lanewise.storage.durable import write_atomically
 from lanewise.training.problem import Problem, Request, pose
@@ -131,7 +132,7 @@ def fit(
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", _example(source).target)
-    started = time.monotonic()
+    times = StageTimes(time.monotonic())
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
         settings["policy"] = policy
@@ -151,7 +152,7 @@ def fit(
         with run.acquire():
             if not isinstance(source, str) or source == "-":
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
-            return _execute(store, run, problem, wanted, watcher=watcher, policy=own, started=started)
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=own, times=times)
 
 
 def _call(source: object, settings: Mapping[str, Any]) -> str:
@@ -172,7 +173,7 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, its data are gone, or
     the policy is not the one that it had.
     """
-    started = time.monotonic()
+    times = StageTimes(time.monotonic())
     with RunStore.open(create=False) as store, store.get(reference).acquire():
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
         remove_remains(run)
@@ -184,7 +185,7 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
         problem, wanted = _begun(run)
         run = store.resume(run.id)
         watcher = watcher or Silent()
-        return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, started=started, resumed=True)
+        return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, times=times, resumed=True)
 
 
 def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> Fit:
@@ -195,7 +196,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     Raises ``UsageError`` where it is not done, its data are gone or the policy is another, ``DataError`` where the data
     have changed.
     """
-    started = time.monotonic()
+    times = StageTimes(time.monotonic())
     with RunStore.open(create=False) as store:
         original = store.get(reference)
         if original.status != "done":
@@ -210,7 +211,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             for file in (original.plan, *([kept] if kept.exists() else [])):
                 write_atomically(run.folder / file.name, file.read_bytes())
             watcher = watcher or Silent()
-            return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, started=started)
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, times=times)
 
 
 def _check_policy(run: Run, policy: Policy | None) -> None:
@@ -298,12 +299,12 @@ def _execute(
     *,
     watcher: Watcher,
     policy: Policy | None,
-    started: float,
+    times: StageTimes,
     resumed: bool = False,
 ) -> Fit:
     """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended.
 
-    ``started`` is the time of ``time.monotonic`` before the table was read.
+    ``times`` began before the table was read.
     """
 
     def work(stop: Stop, journal: RunJournal) -> Fit:
@@ -315,7 +316,7 @@ def _execute(
             stop=stop,
             journal=journal,
             policy=policy,
-            started=started,
+            times=times,
             resumed=resumed,
         )
         return replace(fitted, document=compared(store, run, fitted.document))
@@ -332,7 +333,7 @@ def _stages(
     stop: Stop,
     journal: RunJournal,
     policy: Policy | None,
-    started: float,
+    times: StageTimes,
     resumed: bool,
 ) -> Fit:
     before = usage()
@@ -341,13 +342,14 @@ def _stages(
         settings,
         watcher=watcher,
         stop=stop,
-        started=started,
+        times=times,
         journal=journal,
         plan_file=run.plan,
         folder=run.folder,
         policy=policy,
     )
     sha256 = save_predictor(run.model, trained.predictor)
+    times.end("save")
     stage = Stage(
         run=run,
         settings=settings,
@@ -360,11 +362,13 @@ def _stages(
         cutoff=trained.cutoff,
         race_cost=trained.race_cost,
         sha256=sha256,
-        seconds=time.monotonic() - started,
+        seconds=times.elapsed(),
         before=before,
     )
     document = compose(stage)
-    document["seconds"] = document["hardware"]["seconds"] = time.monotonic() - started
+    times.end("evaluate")
+    document["seconds"] = document["hardware"]["seconds"] = times.elapsed()
+    document["hardware"]["seconds_by_stage"] = times.seconds
     document["hardware"]["resumed"] = resumed
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

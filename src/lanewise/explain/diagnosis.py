@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from lanewise.explain.figures import metric_label, score
+from lanewise.explain.figures import score
 from lanewise.lanes.candidate import Candidate
+from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
 
 Verdict = Literal["underfit", "good", "overfit"]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting import words
 from lanewise.reporting.words import finite
 
@@ -35,7 +36,7 @@ class Measure:
 
     @property
     def label(self) -> str:
-        return words.metric_label(self.name)
+        return metric_label(self.name)
 
     @property
     def better(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lanewise.certainty import certainty, errors_shown
 from lanewise.labels import told_apart
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.clean import clean, shorten
 from lanewise.reporting.reading import (
     Measure,
@@ -31,7 +32,6 @@ from lanewise.reporting.words import (
     duration,
     finite,
     listing,
-    metric_label,
     number,
     score,
     size,

@@ -19,10 +19,12 @@ from lanewise.training.entering import NobodyElse, Proposer, tried
 from lanewise.training.genes import GENES, genes_of, settings_from
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
+from lanewise.training.planning.amending import Amending, slowness_of
 from lanewise.training.planning.plan import Plan
+from lanewise.training.pulse import Pulse, leader_of
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-from lanewise.training.trace import Fate, Trace, leader
+from lanewise.training.trace import Fate, Trace
 from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]
@@ -40,19 +42,6 @@ class Result:
     traces: tuple[Trace, ...]
     rungs: tuple[str, ...]
     seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pulse:
-    """A sign of life for whoever watches: how far the race is and who leads."""
-
-    phase: str
-    done: float
-    lanes: int
-    candidates: int
-    leader: str = ""
-    score: float = float("nan")
-    spread: float = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,6 +71,7 @@ class Race:
     or None. ``watch`` is called with a :class:`Pulse` after every look, from any thread but never from two at once.
     ``save_every`` is for tests that want to kill a race between two saves. ``ended`` is given the teams at the end of
     the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
+    ``amend`` decides once more, after the screen, who is confirmed.
     """
 
     plan: Plan
@@ -96,6 +86,7 @@ class Race:
     ended: Callable[[Sequence[Team]], None] = unwanted
     clusters: np.ndarray | None = None
     proposer: Proposer = field(default_factory=NobodyElse)
+    amend: Amending | None = None
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -153,7 +144,8 @@ class Race:
         for team in teams:
             team.keep(())
         order = sorted(left, key=lambda name: np.nan_to_num(best.get(name, np.nan), nan=np.inf))
-        survivors = self._survivors([self._candidates[left[name].candidate.id] for name in order])
+        survivors, amended = self._survivors([self._candidates[left[name].candidate.id] for name in order])
+        words += amended
         going = {candidate.id for candidate in survivors}
         for lane in left.values():
             goes = self._candidates[lane.candidate.id].id in going
@@ -215,7 +207,7 @@ class Race:
         return Standing(
             rung=rung,
             scores=np.array([best[name] for name in names]),
-            losses=self._losses([evidence[name] for name in names]),
+            losses=self._judge.all_losses([evidence[name] for name in names]) if self.policy.reads_losses else None,
             families=np.array([families.index(candidate.model) for candidate in candidates]),
             protected=np.array([candidate.is_default for candidate in candidates]),
             numbers=np.array([self._numbers[candidate.id] for candidate in candidates]),
@@ -225,15 +217,19 @@ class Race:
             genes=genes_of([self._candidates[own.id] for own in candidates], self.plan.rungs[rung]),
         )
 
-    def _losses(self, evidence: Sequence[Evidence]) -> np.ndarray | None:
-        """Losses ``[M, N]`` of the validation rows, for a policy that reads them."""
-        if not self.policy.reads_losses:
-            return None
-        found = [self._judge.unit_losses(item) for item in evidence]
-        known = [losses for losses in found if losses is not None]
-        return np.stack(known) if len(known) == len(found) else None
+    def _survivors(self, ordered: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
+        """Those that are confirmed, and in words what the time that was left has changed."""
+        usual = self._best_of_families(ordered)
+        if self.amend is not None and ordered and not self.plan.confirmed:
+            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, self._traces.values(), self._cost))
+        if not self.plan.confirmed:
+            return usual, []
+        amended = [candidate for candidate in ordered if candidate.id in self.plan.confirmed]
+        if {one.id for one in amended} == {one.id for one in usual}:
+            return amended, []
+        return amended, [f"with the time left {len(amended)} are confirmed, where the plan had thought of {len(usual)}"]
 
-    def _survivors(self, ordered: Sequence[Candidate]) -> list[Candidate]:
+    def _best_of_families(self, ordered: Sequence[Candidate]) -> list[Candidate]:
         """The best of each family, as many as the plan confirms, and the default."""
         taken: dict[str, int] = {}
         result = []
@@ -382,7 +378,7 @@ class Race:
         with self._lock:
             self._done += done
             alive = [trace for trace in self._traces.values() if trace.phase == phase and trace.fate == "running"]
-            label, score, spread = leader(alive, sign=self.metric.sign)
+            label, score, spread = leader_of(alive, self.metric.sign)
             pulse = Pulse(
                 phase=phase,
                 done=min(self._done, 1.0),

@@ -1,10 +1,7 @@
 """What was seen of one lane of a race."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-
-import numpy as np
 
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane
@@ -32,22 +29,3 @@ class Trace:
     fate: Fate = "running"
     events: list[Event] = field(default_factory=list)
     lost: str = ""
-
-
-def leader(traces: Sequence[Trace], *, sign: float) -> tuple[str, float, float]:
-    """Label, mean score and spread over lanes of the best candidate seen on as many folds as any other.
-
-    ``sign`` times a score is smaller for the better.
-    """
-    latest: dict[str, list[float]] = {}
-    labels: dict[str, str] = {}
-    for trace in traces:
-        if trace.scores and np.isfinite(trace.scores[-1]):
-            latest.setdefault(trace.lane.candidate.id, []).append(trace.scores[-1])
-            labels[trace.lane.candidate.id] = trace.lane.candidate.label
-    widest = max(map(len, latest.values()), default=0)
-    full = {name: scores for name, scores in latest.items() if len(scores) == widest}
-    if not full:
-        return "", float("nan"), float("nan")
-    best = min(full, key=lambda name: sign * float(np.mean(full[name])))
-    return labels[best], float(np.mean(full[best])), float(np.std(full[best]))

@@ -17,7 +17,8 @@ from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import seated
 from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import Plan
-from lanewise.training.race import Pulse, Race, Result
+from lanewise.training.pulse import Pulse
+from lanewise.training.race import Race, Result
 from lanewise.training.refit import refit
 from lanewise.training.team import Team
 from lanewise.tuning.bayesian import Bayesian, Searched

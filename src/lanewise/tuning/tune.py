@@ -18,7 +18,7 @@ from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
 from lanewise.settings import parse_budget
 from lanewise.training.modules.teams import form_of
-from lanewise.training.race import Pulse
+from lanewise.training.pulse import Pulse
 from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments

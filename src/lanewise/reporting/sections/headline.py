@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
@@ -18,7 +19,7 @@ from lanewise.reporting.reading import (
     verdict_of,
     winner_settings,
 )
-from lanewise.reporting.words import axis_words, count, duration, listing, metric_label, number
+from lanewise.reporting.words import axis_words, count, duration, listing, number
 
 CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
 

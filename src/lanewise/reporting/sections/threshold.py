@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.charts import threshold as chart
 from lanewise.reporting.clean import shorten
 from lanewise.reporting.reading import items, part
-from lanewise.reporting.words import finite, metric_label, number
+from lanewise.reporting.words import finite, number
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
