@@ -11,7 +11,8 @@ from lanewise.explain import Usage, spent, usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
-from lanewise.selection import Contender, Selection, select
+from lanewise.selection import Contender, Selection, corrected_score, select
+from lanewise.statistics import CorrectedScore
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import seated
@@ -32,6 +33,7 @@ from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping, read_plan, write_plan
 from lanewise.tuning.story import told
+from lanewise.tuning.tradeoffs import tradeoffs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,23 +133,15 @@ def _run(
 ) -> TuneResult:
     judge, rows = posed.question.judge, posed.question.rows
     exports = _Exports(seed=plan.seeds[0])
-    raced = Race(
-        plan=plan,
-        builder=teams,
-        policy=posed.wanted.policy,
-        metric=judge.metric,
-        y=np.zeros(teams.data.rows),
-        weight=None,
-        watch=watch or (lambda pulse: None),
-        journal=keeping.journal,
-        ended=exports.take,
-        proposer=posed.proposer,
-    )
+    raced = _race(posed, plan, teams, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
         result = raced.run()
     assert isinstance(raced.builder, ModuleTeams)
     teams, plan = raced.builder, priced(raced.plan, raced.builder)  # with what was proposed on the way
-    selection = _selected(plan, result, judge, rows.judged.numpy())
+    contenders = _contenders(plan, result, rows.judged.numpy())
+    evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
+    selection = select(contenders, **evidence)
+    corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
         with keeping.stop.polled():
@@ -155,7 +149,9 @@ def _run(
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
-    words = (*_words(plan, selection, won, judge), *result.rungs, *_until(own, rows))
+    said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
+    words = (*said, *result.rungs, *_until(own, rows))
+    weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     document = _document(
         posed,
         plan=plan,
@@ -165,6 +161,8 @@ def _run(
         words=words,
         notes=teams.notes,
         digests=exports.digests,
+        corrected=corrected,
+        weights=weights,
     )
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
@@ -175,9 +173,34 @@ def _run(
         metric=judge.metric,
         batch_size=batch_of(won),
         arguments=dict(form_of(won, teams.arguments)),
+        corrected=corrected,
+        pareto=tradeoffs(result, selection, weights, sign=judge.metric.sign),
         words=words,
         warnings=tuple(document["warnings"]),
         document=finite_or_null(document),
+    )
+
+
+def _race(
+    posed: Posed,
+    plan: Plan,
+    teams: ModuleTeams,
+    *,
+    watch: Callable[[Pulse], None] | None,
+    keeping: Keeping,
+    exports: _Exports,
+) -> Race:
+    return Race(
+        plan=plan,
+        builder=teams,
+        policy=posed.wanted.policy,
+        metric=posed.question.judge.metric,
+        y=np.zeros(teams.data.rows),
+        weight=None,
+        watch=watch or (lambda pulse: None),
+        journal=keeping.journal,
+        ended=exports.take,
+        proposer=posed.proposer,
     )
 
 
@@ -191,6 +214,8 @@ def _document(
     words: tuple[str, ...],
     notes: Sequence[str],
     digests: Mapping[str, str],
+    corrected: CorrectedScore,
+    weights: Mapping[str, int],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     rows, metric = posed.question.rows, posed.question.judge.metric
@@ -205,6 +230,8 @@ def _document(
         words=words,
         warnings=tuple(dict.fromkeys(notes)),
         digests=digests,
+        corrected=corrected,
+        weights=weights,
     )
     return told(
         document,
@@ -215,6 +242,7 @@ def _document(
         winner=won,
         cost=spent(posed.before, usage()),
         full_length=posed.full_length,
+        corrected=_corrected(corrected, len(result.confirmed)),
     )
 
 
@@ -233,8 +261,8 @@ def _until(own: Fitted, rows: Rows) -> tuple[str, ...]:
     return (f"the model is the winner trained once more on all {rows.count:,} rows{early}",)
 
 
-def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Selection:
-    contenders = [
+def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender]:
+    return [
         Contender(
             id=item.candidate.id,
             prediction=item.predictions[valid, 0],
@@ -243,7 +271,16 @@ def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Se
         )
         for item in result.confirmed
     ]
-    return select(contenders, y=np.zeros(len(valid)), metric=judge.metric, seed=0)
+
+
+def _corrected(found: CorrectedScore, contenders: int) -> list[str]:
+    """What the score of the winner is worth once it is corrected for having been picked."""
+    if contenders == 1 or not np.isfinite(found.value):
+        return []
+    return [
+        f"corrected for having been picked of {contenders} on these rows it is {found.value:.4g} "
+        f"(95% interval {found.low:.4g} to {found.high:.4g})"
+    ]
 
 
 def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tuple[str, ...]:

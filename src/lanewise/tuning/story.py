@@ -25,11 +25,12 @@ def told(
     winner: Candidate,
     cost: Cost,
     full_length: int | None,
+    corrected: Sequence[str],
 ) -> dict[str, Any]:
     """The document with phases, events, cost, the settings that mattered, and how late the order still moved.
 
     Only effects that are evident are in it: the others are noise that a chart would dress up. ``full_length`` is how
-    many steps the user trains for, at the default's batch size.
+    many steps the user trains for, at the default's batch size. ``corrected`` is the sentence on the score to expect.
     """
     found = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
     evident = () if found is None else [effect for effect in found.effects if effect.evident]
@@ -49,7 +50,12 @@ def told(
         "verb": "Training",
         "judged": "Validation",
         "race": race,
-        "summary": [document["summary"][0], *selection.reasons, *([found.words] if evident and found else [])],
+        "summary": [
+            document["summary"][0],
+            *selection.reasons,
+            *corrected,
+            *([found.words] if evident and found else []),
+        ],
         "warnings": [*document.get("warnings", ()), *([warning] if warning else [])],
         "effects": [asdict(effect) for effect in evident],
         "events": events_of(result.traces, plan.lengths),
