@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lanewise.errors import UsageError
+from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.blueprint import Blueprint, StructuredOutputsError
+from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_line
 from lanewise.models.module import StackedModule
 from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
@@ -131,7 +131,17 @@ def _way(teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...]
     """How lanes of that batch size are run: as those ``tried`` that differ in numbers only, or tried now."""
     kind = _kind(teams, batch)
     if kind not in tried:
-        tried[kind] = _shared(choose_way(teams, batch), teams, rows)
+        try:
+            way = choose_way(teams, batch)
+        except LanewiseError:
+            raise
+        except Exception as error:  # whatever the user's module raises
+            message = (
+                f"the module could be called, but not trained for two steps of {batch} rows: {type(error).__name__}: "
+                f"{first_line(error)}; equal shapes of inputs must give equal shapes of outputs, in every call"
+            )
+            raise UsageError(message) from error
+        tried[kind] = _shared(way, teams, rows)
     return tried[kind]
 
 

@@ -24,6 +24,19 @@ def attempt(make: Any = linear, **settings: Any) -> None:
     tune(make, **given)
 
 
+class Wavering(nn.Module):
+    """Returns one more column at every other call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.calls = nn.Linear(3, 2), 0
+
+    def forward(self, rows: Tensor) -> Tensor:
+        self.calls += 1
+        out = self.inner(rows)
+        return out if self.calls % 2 else torch.cat([out, out], 1)
+
+
 class Returning(nn.Module):
     """Makes of its outputs what it is told."""
 
@@ -54,6 +67,7 @@ with_nan = X.clone()
 with_nan[7, 1] = float("nan")
 
 MODELS = [
+    (Wavering, r"could be called, but not trained for two steps of 16 rows: RuntimeError: stack .* in every call"),
     (lambda: Returning(lambda out: (out, out)), r"the loss failed on outputs tuple\(\(16, 2\) .*: pick what it needs"),
     (lambda: Returning(lambda out: {"logits": out}), r"the loss failed on outputs dict\(logits: \(16, 2\) float32\)"),
     (lambda: Returning(lambda out: out.mean(0)), r"returned a tensor \(2,\) for a batch of 16 rows"),
