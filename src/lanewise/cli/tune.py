@@ -13,8 +13,8 @@ from lanewise.cli.paths import check_output, copy_report
 if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
-POLICIES = ("halving", "hyperband", "racing", "population", "never")
-SEARCHES = ("sobol", "random", "grid")
+POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
+SEARCHES = ("sobol", "random", "grid", "bayesian")
 
 data = section("Data")
 race = section("Race")

@@ -41,6 +41,7 @@ class LaneOptimizer:
 
     def _build(self, roster: Roster, buffer: LaneBuffer) -> None:
         values = buffer.values
+        roster = roster.at(self.taken, self.length)
         self._buffer = buffer
         self._penalised = buffer.layout.penalised
         column = lambda name: torch.tensor(  # noqa: E731  # read here only

@@ -79,6 +79,12 @@ class Judge:
         units, place = np.unique(self.clusters[rows], return_inverse=True)
         return np.bincount(place, weights=losses) * len(units) / len(rows)
 
+    def all_losses(self, items: Sequence[Evidence]) -> np.ndarray | None:
+        """The :meth:`unit_losses` ``[M, N]`` of lanes of one fold; None where rows have none."""
+        found = [self.unit_losses(item) for item in items]
+        known = [losses for losses in found if losses is not None]
+        return np.stack(known) if len(known) == len(found) else None
+
     def _valid(self, item: Evidence) -> np.ndarray:
         """Predictions of one lane for its validation rows, margins made probabilities."""
         if not self._margins(item.lane.candidate):

@@ -128,6 +128,8 @@ class Stack(Team):
         for row, event in self._due.get(taken, ()):
             if not event.rewinds:
                 self.guard.change_rate(row, self.optimizer, factor=event.rate_factor)
+                if event.changes:
+                    self._read_settings()
                 continue
             self._loss_sum[row] = 0.0
             self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
@@ -143,6 +145,10 @@ class Stack(Team):
                 if round(event.restored * self.length) < taken < due
             }
             self.guard.remember(self.buffer, self.optimizer, self.average, fixed=fixed)
+
+    def _read_settings(self) -> None:
+        """Have the optimizer read the settings of all lanes as they are after the steps so far."""
+        self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
 
     def _batch(self, at: int) -> Batch:
         """The batch of step ``at`` for every group."""
@@ -232,7 +238,7 @@ class Stack(Team):
         self.buffer.refresh()
         self.average[row] = held.tensors["average"]
         self._loss_sum[row] = 0.0
-        self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
+        self._read_settings()
         state, own = self.optimizer.state(), _part(held.tensors, "optimizer/")
         for name, tensor in state.items():
             tensor[row] = own.get(name, 0.0)  # the state of a rule that the source's stack does not have
@@ -317,8 +323,10 @@ class Stack(Team):
         self.average = tensors["average"].clone()
         self._loss_sum = tensors["loss_sum"].clone()
         self._loss_steps = rest["loss_steps"]
-        self.optimizer.restore(_part(tensors, "optimizer/"))
         self.optimizer.taken = rest["taken"]
+        if any(event.changes for lane in self.lanes for event in lane.candidate.events):
+            self._read_settings()
+        self.optimizer.restore(_part(tensors, "optimizer/"))
         self.guard.restore(_part(tensors, "snapshot/"), rest["guard"])
 
     def keep(self, lanes: Collection[str]) -> None:

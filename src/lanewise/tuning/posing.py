@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lanewise.errors import UsageError
+from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.blueprint import Blueprint, StructuredOutputsError
+from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_line
 from lanewise.models.module import StackedModule
 from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
@@ -19,6 +19,9 @@ from lanewise.tuning.rows import Rows
 
 Ways = Mapping[Form, Mapping[int, Way]]
 """How lanes are run, by the settings of their module and by batch size."""
+
+Grow = Callable[[ModuleTeams, Sequence[Candidate]], ModuleTeams]
+"""Makes teams that can form lanes of more candidates."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,13 +121,60 @@ def with_ways(teams: ModuleTeams, question: Question, candidates: Sequence[Candi
     tried: dict[tuple[Any, ...], Way] = {}
     for candidate in candidates:
         own, batch = teams.of(candidate), batch_of(candidate)
-        kind = (batch, chunk_width(own.blueprint.layout.width), _structure(own.blueprint.template))
-        if kind not in tried:
-            tried[kind] = _shared(choose_way(own, batch), own, question.rows)
-        found.setdefault(form_of(candidate, teams.arguments), {})[batch] = tried[kind]
+        found.setdefault(form_of(candidate, teams.arguments), {})[batch] = _way(own, batch, question.rows, tried)
     first, *_ = found.values()
     others = {form: replace(own, ways=found[form]) for form, own in teams.others.items()}
     return replace(teams, ways=first, others=others)
+
+
+def _way(teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...], Way]) -> Way:
+    """How lanes of that batch size are run: as those ``tried`` that differ in numbers only, or tried now."""
+    kind = _kind(teams, batch)
+    if kind not in tried:
+        try:
+            way = choose_way(teams, batch)
+        except LanewiseError:
+            raise
+        except Exception as error:  # whatever the user's module raises
+            message = (
+                f"the module could be called, but not trained for two steps of {batch} rows: {type(error).__name__}: "
+                f"{first_line(error)}; equal shapes of inputs must give equal shapes of outputs, in every call"
+            )
+            raise UsageError(message) from error
+        tried[kind] = _shared(way, teams, rows)
+    return tried[kind]
+
+
+def _kind(teams: ModuleTeams, batch: int) -> tuple[Any, ...]:
+    return batch, chunk_width(teams.blueprint.layout.width), _structure(teams.blueprint.template)
+
+
+def grown(
+    teams: ModuleTeams,
+    candidates: Sequence[Candidate],
+    *,
+    make_model: Callable[..., nn.Module],
+    question: Question,
+    home: Form,
+) -> ModuleTeams:
+    """The teams, able to form lanes of more ``candidates``; ``home`` is the form that is not among their others.
+
+    Raises as :func:`pose` where the module cannot be built or used so.
+    """
+    parts = {home: teams, **teams.others}
+    for candidate in candidates:
+        form = form_of(candidate, teams.arguments)
+        if form not in parts:
+            blueprint, _ = _read(make_model, dict(form), question, batch_of(candidate))
+            parts[form] = replace(_teams(blueprint, question, workers=teams.workers), stop=teams.stop)
+    tried = {_kind(part, batch): way for part in parts.values() for batch, way in part.ways.items()}
+    ways = {form: dict(part.ways) for form, part in parts.items()}
+    for candidate in candidates:
+        form, batch = form_of(candidate, teams.arguments), batch_of(candidate)
+        if batch not in ways[form]:
+            ways[form][batch] = _way(parts[form], batch, question.rows, tried)
+    others = {form: replace(part, ways=ways[form]) for form, part in parts.items() if form != home}
+    return replace(teams, ways=ways[home], others=others)
 
 
 def ways_of(teams: ModuleTeams, candidates: Sequence[Candidate]) -> Ways:

@@ -68,6 +68,12 @@ class Rows:
         return torch.cat([valid for _, valid in self.parting.parts]).sort().values
 
     @property
+    def trained(self) -> float | None:
+        """How many rows the models behind the judgement were trained on; None where they are those handed over."""
+        parts = self.parting.parts
+        return sum(len(train) for train, _ in parts) / len(parts) if self.parting.folds else None
+
+    @property
     def words(self) -> tuple[str, ...]:
         """What the plan says of how the rows were given and parted."""
         given = [*self.train.words, *(self.valid.words if self.valid else ())]

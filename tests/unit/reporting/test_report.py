@@ -134,6 +134,7 @@ def test_a_section_goes_with_its_data(samples, name):
         "decisions": ("decisions", "effects", "ensemble"),
         "race": ("curves", "phases", "events"),
         "leaderboard": ("leaderboard",),
+        "tradeoff": ("tradeoffs",),
         "sensitivity": ("sensitivity",),
         "diagnosis": ("diagnosis", "curves"),
         "results": ("confusion", "per_class", "calibration", "roc", "pr", "residuals"),
