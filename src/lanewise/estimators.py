@@ -39,11 +39,12 @@ from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.search.policy import Policy
 from lanewise.settings import FitSettings, checked, parse_budget
+from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Trained, train
 from lanewise.storage.durable import confine
 from lanewise.task import Task
 from lanewise.training.problem import Problem
-from lanewise.training.race import Pulse
+from lanewise.training.pulse import Pulse
 from lanewise.training.stopping import stop_on_signals
 
 SHARED = (
@@ -102,7 +103,7 @@ class _Estimator(BaseEstimator, ABC):
 
     def _race(self, dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: Task, seed: int) -> None:
         """Train on rows that were read and checked; ``y [N]`` holds class indices or numbers."""
-        started = time.monotonic()
+        times = StageTimes(time.monotonic())
         settings = self._settings(task.target, seed)
         problem = pose_rows(dataset, y, weight, task, settings)
         given = self.get_params(deep=False)["policy"]
@@ -110,12 +111,12 @@ class _Estimator(BaseEstimator, ABC):
         watcher = _Lines() if self.get_params(deep=False)["verbose"] else Silent()
         with stop_on_signals() as stop:
             try:
-                trained = train(problem, settings, watcher=watcher, stop=stop, started=started, policy=own)
+                trained = train(problem, settings, watcher=watcher, stop=stop, times=times, policy=own)
             except Interrupted:
                 # A search over parameters takes exceptions for failed fits and goes on: Ctrl-C must end it.
                 raise KeyboardInterrupt from None
         self.predictor_ = trained.predictor
-        self.document_ = _document(problem, trained, settings, command=repr(self), seconds=time.monotonic() - started)
+        self.document_ = _document(problem, trained, settings, command=repr(self), seconds=times.elapsed())
 
     def _responses(self, X: Any) -> np.ndarray:
         """Means ``[N, 1]`` or class probabilities ``[N, K]``."""

@@ -32,6 +32,7 @@ from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
 from lanewise.settings import FitSettings, checked
+from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Watcher, train
 from lanewise.storage.durable import write_atomically
 from lanewise.storage.strict_json import dump_json, parse_json
@@ -131,7 +132,7 @@ def fit(
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", known_example(source).target)
-    started = time.monotonic()
+    times = StageTimes(time.monotonic())
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
         settings["policy"] = policy
@@ -153,12 +154,12 @@ def fit(
         ranks.agree(told_apart(config))
         before = store.begun(ranks.place.job) if ranks.place.again else None
         if before is not None:
-            return _go_on(store, before, policy=own, watcher=watcher, started=started, ranks=ranks)
+            return _go_on(store, before, policy=own, watcher=watcher, times=times, ranks=ranks)
         run = store.create(command=command, config=config)
         with held(run, ranks):
             if (not isinstance(source, str) or source == "-") and ranks.leads:
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
-            return _execute(store, run, problem, wanted, watcher=watcher, policy=own, started=started, ranks=ranks)
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=own, times=times, ranks=ranks)
 
 
 def _call(source: object, settings: Mapping[str, Any]) -> str:
@@ -179,13 +180,13 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, its data are gone, or
     the policy is not the one that it had.
     """
-    started = time.monotonic()
+    times = StageTimes(time.monotonic())
     with joined() as ranks, opened(ranks, create=False) as store:
-        return _go_on(store, reference, policy=policy, watcher=watcher or Silent(), started=started, ranks=ranks)
+        return _go_on(store, reference, policy=policy, watcher=watcher or Silent(), times=times, ranks=ranks)
 
 
 def _go_on(
-    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, started: float, ranks: Ranks
+    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes, ranks: Ranks
 ) -> Fit:
     with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
@@ -201,7 +202,7 @@ def _go_on(
         ranks.agree(told_apart(run.config))
         run = store.resume(run.id)
         return _execute(
-            store, run, problem, wanted, watcher=watcher, policy=policy, started=started, ranks=ranks, resumed=True
+            store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks, resumed=True
         )
 
 
@@ -213,7 +214,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     Raises ``UsageError`` where it is not done, its data are gone or the policy is another, ``DataError`` where the data
     have changed.
     """
-    started = time.monotonic()
+    times = StageTimes(time.monotonic())
     with RunStore.open(create=False) as store:
         original = store.get(reference)
         if original.status != "done":
@@ -228,7 +229,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             for file in (original.plan, *([kept] if kept.exists() else [])):
                 write_atomically(run.folder / file.name, file.read_bytes())
             watcher, ranks = watcher or Silent(), Lone()
-            return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, started=started, ranks=ranks)
+            return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks)
 
 
 def _check_policy(run: Run, policy: Policy | None) -> None:
@@ -298,13 +299,13 @@ def _execute(
     *,
     watcher: Watcher,
     policy: Policy | None,
-    started: float,
+    times: StageTimes,
     ranks: Ranks,
     resumed: bool = False,
 ) -> Fit:
     """Run all stages; the caller holds the run's lock. Whatever happens, the store says how it ended.
 
-    ``started`` is the time of ``time.monotonic`` before the table was read.
+    ``times`` began before the table was read.
     """
 
     def work(stop: Stop, journal: RunJournal) -> Fit:
@@ -316,7 +317,7 @@ def _execute(
             stop=stop,
             journal=journal,
             policy=policy,
-            started=started,
+            times=times,
             ranks=ranks,
             resumed=resumed,
         )
@@ -344,7 +345,7 @@ def _stages(
     stop: Stop,
     journal: RunJournal,
     policy: Policy | None,
-    started: float,
+    times: StageTimes,
     ranks: Ranks,
     resumed: bool,
 ) -> Fit:
@@ -354,7 +355,7 @@ def _stages(
         settings,
         watcher=watcher,
         stop=stop,
-        started=started,
+        times=times,
         journal=journal,
         plan_file=run.plan,
         folder=run.folder,
@@ -365,6 +366,7 @@ def _stages(
     if not ranks.leads:
         return _followed(run, ranks, stop)
     sha256 = save_predictor(run.model, trained.predictor)
+    times.end("save")
     stage = Stage(
         run=run,
         settings=settings,
@@ -377,12 +379,14 @@ def _stages(
         cutoff=trained.cutoff,
         race_cost=trained.race_cost,
         sha256=sha256,
-        seconds=time.monotonic() - started,
+        seconds=times.elapsed(),
         before=before,
         elsewhere=tuple(costs[1:]),
     )
     document = compose(stage)
-    document["seconds"] = document["hardware"]["seconds"] = time.monotonic() - started
+    times.end("evaluate")
+    document["seconds"] = document["hardware"]["seconds"] = times.elapsed()
+    document["hardware"]["seconds_by_stage"] = times.seconds
     document["hardware"]["resumed"] = resumed
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

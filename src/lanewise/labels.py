@@ -1,5 +1,6 @@
 """Labels that tell candidates apart: those of the same label are told by the settings in which they differ."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,16 @@ def told_apart(cards: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
             for place, addition in zip(places, additions, strict=True):
                 found[place] = ", ".join([found[place], *addition])
     return found
+
+
+def with_labels(text: str, labels: Mapping[str, str]) -> str:
+    """The text with the label of each candidate in the place of its id.
+
+    >>> with_labels("sgd-1 beats sgd-11, not sgd-1-slower.", {"sgd-1": "sgd at 0.1", "sgd-11": "sgd at 1"})
+    'sgd at 0.1 beats sgd at 1, not sgd-1-slower.'
+    """
+    ids = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
+    return re.sub(rf"(?<![\w-])(?:{ids})(?![\w-])", lambda found: labels[found[0]], text) if labels else text
 
 
 def counted_once(labels: Iterable[str]) -> list[str]:

@@ -3,19 +3,19 @@
 ``fit`` puts a run around them; the scikit-learn estimators use them as they are.
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from lanewise.agreement import check_agreement
-from lanewise.composing import Choice, as_scored
+from lanewise.choosing import choose
+from lanewise.composing import Choice
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.distributed.ranks import Lone, Ranks
@@ -23,21 +23,24 @@ from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
 from lanewise.explain import Cost, counts_living_children, gathered, spent, total, usage
 from lanewise.features.preparation import Preparation
+from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.search.registry import POLICIES, policy_name, policy_of
-from lanewise.selection import Contender, compare_ensemble, corrected_score, select
 from lanewise.settings import FitSettings, parse_budget, threshold_value
+from lanewise.stage_times import StageTimes
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.data import TrainingData
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.planning.making import Budget, Wishes, make_plan, usual_length
+from lanewise.training.planning.amending import Amending
+from lanewise.training.planning.making import ALLOTTED, Budget, Wishes, make_plan, usual_length
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare, tree_data
-from lanewise.training.race import Confirmed, Pulse, Race
+from lanewise.training.pulse import Pulse
+from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
-from lanewise.training.ranks.planning import shared_plan, workers_here
+from lanewise.training.ranks.planning import shared_amending, shared_plan, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.selecting import Selections
@@ -48,9 +51,6 @@ from lanewise.training.workers.team_pool import TeamPool
 
 WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 20.0, 500
 """Budgets from which stacks train in processes of their own: a process takes two seconds to load torch."""
-
-FEWEST_FOLDS = 3
-"""Folds from which the one that the screen looked at is left out where candidates are judged."""
 
 
 class Watcher(Protocol):
@@ -96,7 +96,7 @@ def train(
     *,
     watcher: Watcher,
     stop: Stop,
-    started: float,
+    times: StageTimes,
     journal: Journal | None = None,
     plan_file: Path | None = None,
     folder: Path | None = None,
@@ -105,7 +105,7 @@ def train(
 ) -> Trained:
     """Race candidates on a problem, choose one by evidence or an ensemble, and train that on all training rows.
 
-    ``started`` is the time of ``time.monotonic`` that the budget counts from. ``journal`` keeps the state of the
+    ``times`` says what the budget counts from, and keeps what each stage took. ``journal`` keeps the state of the
     race and ``plan_file`` its plan, both to go on from; without them nothing is written. The table for the
     trees' workers lies in ``folder`` meanwhile, in the system's place for temporary files if None. ``policy`` drops
     losers; the one that the settings name if None. All ``ranks`` call this alike, and all come to the same.
@@ -116,14 +116,17 @@ def train(
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
+    times.end("read")
     data, _ = prepare(problem, refit=False)
     ranks = ranks or Lone()
+    times.end("prepare")
     workers = workers_here(settings.workers, ranks)
     with (
         _tree_pool(problem, settings, workers, folder) as trees,
         _team_pool(problem, settings, workers, folder) as teams,
     ):
         data, seats = _seated(data, teams)
+        times.end("start workers")
         builder = TeamBuilder(
             data=data,
             lengths=usual_length(len(problem.train)),
@@ -134,8 +137,9 @@ def train(
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
         )
-        making = partial(_plan, problem=problem, builder=builder, settings=settings, policy=policy, started=started)
+        making = partial(_plan, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
         plan, resumed = shared_plan(ranks, plan_file, making)
+        times.end("plan")
         watcher.announce(_planned(plan, settings))
         builder = replace(
             builder,
@@ -155,12 +159,16 @@ def train(
             journal=journal or NoJournal(),
             clusters=problem.clusters,
             spreading=Spreading(ranks, plan.costs, stop=stop),
+            amend=None if resumed else shared_amending(ranks, _amending(problem, settings, times, plan_file)),
         )
         before = usage()
         with stop.polled():
             result = race.run()
+        plan = race.plan
         cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not resumed else None
+        times.end("race", result.seconds)
         choice = choose(problem, plan, result, settings)
+        times.end("choose")
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
@@ -168,6 +176,7 @@ def train(
         final = replace(race, builder=spread(whole_builder, ranks))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
+        times.end("refit")
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
     return Trained(
         plan=plan,
@@ -221,7 +230,13 @@ def _budget(problem: Problem, settings: FitSettings) -> tuple[float, int | None]
 
 
 def _plan(
-    file: Path | None, *, problem: Problem, builder: TeamBuilder, settings: FitSettings, policy: Policy, started: float
+    file: Path | None,
+    *,
+    problem: Problem,
+    builder: TeamBuilder,
+    settings: FitSettings,
+    policy: Policy,
+    times: StageTimes,
 ) -> Plan:
     """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
     if file is not None and file.exists():
@@ -247,13 +262,26 @@ def _plan(
                 seed=settings.seed,
                 candidates=settings.candidates,
             ),
-            spent=time.monotonic() - started,
+            spent=times.elapsed(),
         )
     finally:
         torch.set_num_threads(threads)
     if file is not None:
         write_atomically(file, dump_json(plan.to_json()))
     return plan
+
+
+def _amending(problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None) -> Amending | None:
+    """What decides once more who is confirmed when the screen is over; nothing where the budget is in steps."""
+    seconds, steps = _budget(problem, settings)
+    if steps is not None:
+        return None
+
+    def keep(plan: Plan) -> None:
+        if file is not None:
+            write_atomically(file, dump_json(plan.to_json()))
+
+    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), keep=keep)
 
 
 def _check_policy(policy: Policy, problem: Problem) -> None:
@@ -275,62 +303,6 @@ def usual_budget(problem: Problem) -> float:
     """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
     cells = len(problem.train) * max(problem.width.dense, 1)
     return float(np.clip(60 * cells / 1_000_000, 60, 300))
-
-
-def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettings) -> Choice:
-    """The winner by evidence, its corrected score, and whether an ensemble takes its place."""
-    rows = judged_rows(problem, plan)
-    contenders = tuple(
-        Contender(
-            id=item.candidate.id,
-            prediction=as_scored(problem, item.predictions[rows]),
-            cost=plan.costs[item.candidate.id.split("-slower")[0]],
-            is_default=item.candidate.is_default,
-        )
-        for item in result.confirmed
-    )
-    evidence: dict[str, Any] = {
-        "y": problem.y[rows],
-        "metric": problem.metric,
-        "seed": settings.seed,
-        "weight": None if problem.weight is None else problem.weight[rows],
-        "clusters": None if problem.clusters is None else problem.clusters[rows],
-    }
-    selection = select(contenders, **evidence)
-    trained_rows = float(np.mean([len(fold.train) for fold in problem.folds]))
-    corrected = corrected_score(contenders, trained_rows=trained_rows, **evidence)
-    weights = {selection.winner: 1.0}
-    ensemble = None
-    if settings.ensemble != "never" and len(contenders) > 1:
-        units = len(rows) if problem.clusters is None else len(np.unique(problem.clusters[rows]))
-        ensemble = compare_ensemble(contenders, **evidence, parts=min(5, units))
-        if np.count_nonzero(ensemble.weights) < 2:
-            ensemble = None  # the best average is one candidate alone: there is nothing to tell
-        elif settings.ensemble == "always" or ensemble.worthwhile:
-            weights = {
-                contender.id: float(weight)
-                for contender, weight in zip(contenders, ensemble.weights, strict=True)
-                if weight > 0
-            }
-    return Choice(
-        contenders=contenders, selection=selection, corrected=corrected, ensemble=ensemble, weights=weights, rows=rows
-    )
-
-
-def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
-    """The rows that candidates are chosen and scored on: held out by a fold, not by the one that the screen looked at.
-
-    Who survives a screen did well on its fold by luck too, so the scores there are too good. It counts all the same
-    where there was no screen, where only two folds are, or where a class would be missing without it.
-    """
-    every = [fold.valid for fold in problem.folds]
-    rows = np.sort(np.concatenate(every))
-    if not plan.rungs or len(every) < FEWEST_FOLDS:
-        return rows
-    unseen = np.sort(np.concatenate(every[1:]))
-    if problem.task.is_classification and len(np.unique(problem.y[unseen])) < len(np.unique(problem.y[rows])):
-        return rows
-    return unseen
 
 
 def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
@@ -387,7 +359,7 @@ def _opening(problem: Problem, settings: FitSettings) -> str:
     budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
     return (
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
-        f"{len(problem.folds)} folds, judged by {problem.metric.name}, budget {budget}"
+        f"{len(problem.folds)} folds, judged by {metric_label(problem.metric.name)}, budget {budget}"
     )
 
 

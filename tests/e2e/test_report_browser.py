@@ -117,6 +117,21 @@ def test_lanes_can_be_hidden_and_are_named_under_the_pointer(browser, written):
         assert visit.said == []
 
 
+def test_lanes_are_named_by_the_arrow_keys(browser, written):
+    with Visit(browser, written("binary"), viewport={"width": 1280, "height": 800}) as visit:
+        page = visit.page
+        resting = page.text_content("#race-words")
+        page.locator("svg.race").focus()
+        page.keyboard.press("ArrowRight")
+        assert "lit" in page.locator("#race-figure path.lane.winner").last.get_attribute("class")
+        assert "mlp 256, adamw" in page.text_content("#race-words")
+        page.keyboard.press("ArrowRight")
+        assert page.locator(".lane.lit").count() == 1
+        page.keyboard.press("Escape")
+        assert page.text_content("#race-words") == resting
+        assert visit.said == []
+
+
 def test_without_scripts_everything_is_there(browser, written):
     with Visit(browser, written("binary"), java_script_enabled=False) as visit:
         assert visit.page.locator("section").count() == 12

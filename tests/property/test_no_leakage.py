@@ -27,6 +27,7 @@ from lanewise.evaluation import dummy_prediction
 from lanewise.lanes.candidate import Candidate
 from lanewise.selection import corrected_score
 from lanewise.settings import FitSettings, checked
+from lanewise.stage_times import StageTimes
 from lanewise.statistics import CorrectedScore, bootstrap_interval
 from lanewise.training import problem as problems
 from lanewise.training import selecting
@@ -112,7 +113,9 @@ def races(
         frame = table(np.random.default_rng([seed, 7]))
         problem = pose(read(frame), Request(target="y", folds=4, seed=seed, **request))
         settings = settings_of(seed, models=models, candidates=candidates, ensemble=ensemble)
-        trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), started=time.monotonic())
+        trained = stages.train(
+            problem, settings, watcher=stages.Silent(), stop=Stop(), times=StageTimes(time.monotonic())
+        )
         found.append(Raced(problem=problem, settings=settings, trained=trained))
     return found
 

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lanewise.choosing import judged_rows
 from lanewise.data.reading import read
-from lanewise.stages import judged_rows
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.problem import Problem, Request, pose
 

@@ -12,6 +12,7 @@ from lanewise.composing import Stage, Unrecorded, compose
 from lanewise.data.reading import read
 from lanewise.reporting.report import render
 from lanewise.settings import checked
+from lanewise.stage_times import StageTimes
 from lanewise.training.planning import proposals
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.stopping import Stop
@@ -40,7 +41,7 @@ def raced(problem: Problem, **more: Any) -> tuple[stages.Trained, Stage]:
             **more,
         }
     )
-    trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), started=time.monotonic())
+    trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
     stage = Stage(
         run=Unrecorded(created="", command="test"),
         settings=settings,

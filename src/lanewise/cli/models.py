@@ -35,6 +35,7 @@ def predict(run: str, source: str, *, output: Path | None) -> None:
     check_source(source)
     if output is not None:
         check_output(output)
+    from lanewise.data.grouped_warnings import warning_lines
     from lanewise.deploy.files import predict_file, read_rows, write_predictions
     from lanewise.deploy.saving import load_predictor
     from lanewise.reporting.clean import clean
@@ -45,9 +46,8 @@ def predict(run: str, source: str, *, output: Path | None) -> None:
     else:
         dataset = read_rows(predictor.contract, source)
         findings = (*predictor.check(dataset), *write_predictions(predictor, dataset, sys.stdout.buffer))
-    for finding in findings:
-        if finding.severity == "warning":
-            click.echo(f"warning: {clean(finding.message)}", err=True)
+    for line in warning_lines(findings):
+        click.echo(f"warning: {clean(line)}", err=True)
 
 
 @click.command()

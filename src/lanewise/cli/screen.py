@@ -15,6 +15,8 @@ import click
 from lanewise.reporting.clean import clean
 
 PLAIN_EVERY_SECONDS = 5.0
+AFRESH = "confirm: those that are left train in full from the start; scores begin anew, on everything that judges them"
+"""Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
 
 
 def wants_color(stream: Any) -> bool:
@@ -70,10 +72,12 @@ def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
 
 def print_tuned(document: Mapping[str, Any], *, folder: Path) -> None:
     """The result of a tuning race, on stdout; ``folder`` is that of its run."""
-    warnings = [f"warning: {words}" for words in document["warnings"]]
-    rows = [("weights", folder / "model" / "model.safetensors"), ("report", folder / "report.html")]
-    lines = [*document["words"], *warnings, *(f"{name}: {path}" for name, path in rows)]
-    click.echo("\n".join(map(clean, lines)))
+    from lanewise.reporting.terminal import tuned_summary
+
+    files = [("weights", str(folder / "model" / "model.safetensors")), ("report", str(folder / "report.html"))]
+    width = columns(most=110, piped=100)
+    text = tuned_summary(document, width=width, color=wants_color(sys.stdout), files=files)
+    click.echo(text, nl=False, color=True)  # colour is decided above
 
 
 @final
@@ -128,7 +132,9 @@ class Screen:
             return
         phase = pulse.phase
         leader = _leader(pulse) if phase != "refit" else ""
-        what = f"{phase:8} {pulse.lanes:4} lanes"
+        what = f"{phase:8} {pulse.lanes:4} {'lane ' if pulse.lanes == 1 else 'lanes'}"
+        if (self._phase, phase) == ("screen", "confirm"):
+            self.announce(AFRESH)
         if self._live is not None:
             if phase != self._phase:
                 self._task = self._live.add_task(what, total=1.0, leader="")

@@ -29,6 +29,7 @@ from lanewise.explain import (
 from lanewise.explain.cost import Solo
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
+from lanewise.reporting.reading import LEAKS
 from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.problem import Problem
@@ -69,7 +70,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "candidates": len(stage.plan.candidates),
         "lanes": len(stage.result.traces) + sum(len(item.members) for item in stage.refitted.values()),
         "model_sha256": stage.sha256,
-        "warnings": [finding.message for finding in problem.findings if finding.severity == "warning"],
+        "warnings": _warnings(problem),
         "winner": _winner(stage),
         "default": card(stage.default),
         "summary": _summary(stage, estimates, upshot),
@@ -95,6 +96,12 @@ def compose(stage: Stage) -> dict[str, Any]:
         **(estimates["model"].details() if estimates else {}),
     }
     return document
+
+
+def _warnings(problem: Problem) -> list[str]:
+    """What to keep in mind, first what makes every score here untrue."""
+    found = [finding for finding in problem.findings if finding.severity == "warning"]
+    return [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
 
 
 def _winner(stage: Stage) -> dict[str, Any]:
@@ -246,8 +253,10 @@ def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
         fractions=stage.plan.grid if mixed is None else (),
         error=(found.high - found.low) / 3.92,
     )
+    if mixed is not None:
+        return diagnose(fit, problem.metric, None)
     read = columns_read(stage)
-    kept = None if read is None or choice.is_ensemble else (len(read), len(problem.features))
+    kept = None if read is None else (len(read), len(problem.features))
     return diagnose(fit, problem.metric, stage.winner, stop=item.stop, read=kept)
 
 

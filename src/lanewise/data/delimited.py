@@ -72,6 +72,9 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
     if comments:
         message = f"{counted(comments, 'comment line')} before the table skipped"
         findings.append(Finding(code="comment_lines", count=comments, message=message))
+    if preface.marked:
+        message = "the column names stood behind a comment mark (#); the mark was dropped"
+        findings.append(Finding(code="marked_header", count=1, message=message))
     findings += [*layout.findings, *ragged_findings, *header_findings]
     return TextTable(frame=frame, delimiter=dialect.delimiter, findings=tuple(findings))
 

@@ -26,12 +26,16 @@ Records = ScannedRecords | LooseRecords
 
 @dataclass(frozen=True, kw_only=True)
 class Preface:
-    """What stands before the table: text from the header on, its first line, comment lines dropped."""
+    """What stands before the table: text from the header on, its first line, comment lines dropped.
+
+    ``marked``: the header stood behind a comment mark, which is gone.
+    """
 
     text: bytes
     first_line: int
     comments: int
     delimiter: str | None
+    marked: bool = False
 
 
 def skip_preface(text: bytes) -> Preface:
@@ -60,7 +64,13 @@ def skip_preface(text: bytes) -> Preface:
         start = text.find(b"#", last_comment[0])
         header = text[start:at].lstrip(b"# ")
         if _is_header_of(header, text[at : at + _SAMPLE_BYTES]):
-            return Preface(text=header + text[at:], first_line=line - 1, comments=comments - 1, delimiter=delimiter)
+            return Preface(
+                text=header + text[at:],
+                first_line=line - 1,
+                comments=comments - 1,
+                delimiter=delimiter,
+                marked=True,
+            )
     return Preface(text=text[at:], first_line=line, comments=comments, delimiter=delimiter)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric, best_threshold
 from lanewise.metrics.metric import checked_weight
 from lanewise.statistics import (
@@ -86,7 +87,8 @@ def threshold_of(
     groups = None if clusters is None else np.asarray(clusters)[known]
     if not metric.uses_threshold:
         words = (
-            f"The threshold is 0.5: {metric.name} judges the probabilities themselves, so no other serves it better."
+            f"The threshold is 0.5: {metric_label(metric.name)} judges the probabilities themselves, so no other "
+            "serves it better."
         )
         return Cutoff(value=USUAL, metric=metric.name, words=words, curve=())
     if not weights.any() or len(np.unique(target[weights > 0])) < 2:
@@ -117,13 +119,14 @@ def _chosen(rows: _Rows, metric: Metric, seed: int) -> tuple[float, str]:
     draws = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)
     error = float(paired_errors(resampled_scores(metric, sample, draws))[0, 1])
     gain = float(crossed - usual)
-    figures = f"{metric.name} {crossed:.3g} on out-of-fold rows that had no part in choosing it, against {usual:.3g}"
+    name = metric_label(metric.name)
+    figures = f"{name} {crossed:.3g} on out-of-fold rows that had no part in choosing it, against {usual:.3g}"
     if gain > error:
         return best, f"A threshold of {best:.3g} gives {figures} at 0.5."
     if gain <= 0:
         return (
             USUAL,
-            f"The threshold stays at 0.5: no other gives a better {metric.name} on rows that did not choose it.",
+            f"The threshold stays at 0.5: no other gives a better {name} on rows that did not choose it.",
         )
     return USUAL, (
         f"The threshold stays at 0.5: {best:.3g} gives {figures}, within one paired standard error ({error:.2g})."

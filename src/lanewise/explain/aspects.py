@@ -28,6 +28,9 @@ NAMES = {
     "feature_share": "share of the columns",
 }
 
+WAYS = {"l1-path": "by their L1 path", "permutation": "by permutation"}
+"""Values in words, of settings whose own words do not speak for themselves."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Aspect:
@@ -103,7 +106,7 @@ def value_words(value: Value) -> str:
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+    return f"{value:.2g}" if isinstance(value, float) else WAYS.get(str(value), str(value)).replace("_", " ")
 
 
 def _shown(name: str, value: Value) -> str:

@@ -7,7 +7,7 @@ A rival that only the screen saw was scored on one fold alone: such a choice has
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,13 +22,17 @@ from lanewise.metrics import Metric
 from lanewise.statistics import Difference
 from lanewise.training.race import Confirmed, Result, Trace
 
+SINGLES = "single candidates"
+"""Between whom the finer choices are where an ensemble won."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """One choice. ``difference``: by how much the chosen one is better, in the unit of the metric.
 
     Negative where it is not: a tie may go to the default or to the cheaper. ``standard_errors`` is the
-    difference counted in paired standard errors. Both are None where there is no evidence.
+    difference counted in paired standard errors. Both are None where there is no evidence. ``among`` says who was
+    compared, where it is not the winner: an ensemble won, and the choice is between ``single candidates``.
     """
 
     question: str
@@ -37,6 +41,7 @@ class Decision:
     difference: float | None
     standard_errors: float | None
     verdict: str
+    among: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,20 +96,23 @@ def decisions(
     """
     judge = judge_of(result.confirmed, y=y, metric=metric, seed=seed, weight=weight, clusters=clusters)
     chosen = next(item for item in result.confirmed if item.candidate.id == winner)
-    search = _Search(result=result, chosen=chosen, judge=judge, costs=costs or {})
     mixed = ensemble if ensemble is not None and ensemble.taken else None
+    search = _Search(result=result, chosen=chosen, judge=judge, costs=costs or {}, taken=mixed is None)
     first = search.against_default() if mixed is None else _ensemble_against_default(result, mixed)
-    found = [*first, *search.broad(), *search.fine()]
-    if ensemble is not None:
-        found.append(_ensemble(ensemble))
-    return tuple(found)
+    alone = [*search.broad(), *search.fine()]
+    if mixed is not None:  # first what is handed over, then what is best without it
+        return (*first, _ensemble(mixed), *(replace(one, among=SINGLES) for one in alone))
+    return (*first, *alone, *([] if ensemble is None else [_ensemble(ensemble)]))
 
 
 class _Search:
     """Finds for each question the best rival of the winner, confirmed if there is one, else screened."""
 
-    def __init__(self, *, result: Result, chosen: Confirmed, judge: Judge, costs: Mapping[str, float]) -> None:
+    def __init__(
+        self, *, result: Result, chosen: Confirmed, judge: Judge, costs: Mapping[str, float], taken: bool
+    ) -> None:
         self.chosen = chosen
+        self.taken = taken  # it is what is handed over; else an ensemble is
         self.judge = judge
         self.costs = costs
         losses = [(judge.loss(item), item) for item in result.confirmed if item is not chosen]
@@ -219,6 +227,8 @@ class _Search:
         )
 
     def _tie(self, rival: Candidate, lead: Lead) -> str:
+        if not self.taken:
+            return "a tie"
         if self.winner.is_default:
             return "a tie: the default was kept"
         mine, other = self.costs.get(self.winner.id), self.costs.get(rival.id)

@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from lanewise.explain.figures import metric_label, score
+from lanewise.explain.figures import score
 from lanewise.lanes.candidate import Candidate
+from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
 
 Verdict = Literal["underfit", "good", "overfit"]
@@ -49,19 +50,23 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """The verdict in a word and in words, both scores, and advice: first what was done, then what can be."""
+    """The verdict in a word and in words, both scores, and advice: first what was done, then what can be.
+
+    ``stop`` is the share of the full length at which the training was stopped, where both scores are read.
+    """
 
     verdict: Verdict
     words: str
     train: float
     valid: float
     advice: tuple[str, ...]
+    stop: float = 1.0
 
 
 def diagnose(
     fit: Fit,
     metric: Metric,
-    candidate: Candidate,
+    candidate: Candidate | None,
     *,
     stop: float = 1.0,
     columns: tuple[int, int] | None = None,
@@ -80,7 +85,8 @@ def diagnose(
     Args:
         fit: the scores.
         metric: of the scores.
-        candidate: the winner; its settings say what regularization it had.
+        candidate: the winner; its settings say what regularization it had. None for an ensemble, whose members each
+            have their own.
         stop: share of the full length at which its training was stopped.
         columns: how many columns, and how many of them an L1 penalty removed: ``(removed, all)``.
         read: how many columns the winner reads, where it was trained on some of them only: ``(read, all)``.
@@ -97,8 +103,15 @@ def diagnose(
         scores += f" and {score(metric.name, fit.train)} on training rows"
     if shape.turned and stop < 1:
         words += f" Longer training made it worse again, so it was stopped at {stop:.0%}."
-    advice = (*_done(candidate, stop, columns, read), *_to_do(verdict, shape))
-    return Diagnosis(verdict=verdict, words=f"{words} Its {scores}.", train=fit.train, valid=fit.valid, advice=advice)
+    done = () if candidate is None else _done(candidate, stop, columns, read)
+    return Diagnosis(
+        verdict=verdict,
+        words=f"{words} Its {scores}.",
+        train=fit.train,
+        valid=fit.valid,
+        advice=(*done, *_to_do(verdict, shape)),
+        stop=stop,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,48 +2,24 @@
 
 from math import floor, isfinite, log10
 
-SHARES = frozenset({"accuracy", "balanced_accuracy"})
-"""Metrics that people read as percentages."""
-
-LABELS = {
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "median_ae": "median absolute error",
-    "r2": "R²",
-    "mape": "MAPE",
-    "f1": "F1",
-    "f1_macro": "macro F1",
-    "f1_weighted": "weighted F1",
-    "precision_macro": "macro precision",
-    "recall_macro": "macro recall",
-    "poisson_deviance": "Poisson deviance",
-    "roc_auc": "ROC AUC",
-    "pr_auc": "PR AUC",
-    "brier": "Brier score",
-    "ece": "calibration error",
-}
-
-
-def metric_label(name: str) -> str:
-    """A metric's name as people write it.
-
-    >>> metric_label("log_loss"), metric_label("rmse")
-    ('log loss', 'RMSE')
-    """
-    return LABELS.get(name, name.replace("_", " "))
+from lanewise.metric_labels import SHARES, short_of_the_end
 
 
 def score(metric: str, value: float, half: float | None = None) -> str:
     """A score to the digits that half its interval justifies, else to three significant ones; shares in percent.
 
-    >>> score("rmse", 48231.4, 730.0), score("accuracy", 0.87312, 0.0061), score("log_loss", 0.31237)
-    ('48,200', '87.3%', '0.312')
+    None is rounded to a perfect one.
+
+    >>> score("rmse", 48231.4, 730.0), score("accuracy", 0.87312, 0.0061), score("roc_auc", 0.99996)
+    ('48,200', '87.3%', '>0.999')
     """
     if not isfinite(value):
         return "unknown"
     if metric in SHARES:
-        return f"{fixed(100 * value, max(1, decimals(100 * half)) if half else 1)}%"
-    return fixed(value, decimals(half) if half else _significant(value, 3))
+        places = max(1, decimals(100 * half)) if half else 1
+        return short_of_the_end(metric, value, places) or f"{fixed(100 * value, places)}%"
+    places = decimals(half) if half else _significant(value, 3)
+    return short_of_the_end(metric, value, places) or fixed(value, places)
 
 
 def gap(metric: str, value: float) -> str:

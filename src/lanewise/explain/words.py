@@ -8,7 +8,8 @@ from math import isfinite
 from lanewise.certainty import CLEAR, TIE, errors_shown
 from lanewise.explain.aspects import listed
 from lanewise.explain.decisions import Decision
-from lanewise.explain.figures import between, gap, metric_label, score
+from lanewise.explain.figures import between, gap, score
+from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference, Interval
 

@@ -46,6 +46,7 @@ class AdafactorRule(Rule):
     )
     decay = "own"
     per_weight: ClassVar[bool] = True
+    proximal: ClassVar[bool] = False  # a step mixes the rates of a whole matrix
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         rate = -larger(-hyper["lr"], -1 / square_root(step))

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from lanewise.errors import UsageError
 from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.roster import Roster
 from lanewise.optim.blocks import Block, lane_block, leaves_of
 from lanewise.optim.clipping import LaneClipping
 from lanewise.optim.leaves import RowLeaves, rowwise
 from lanewise.optim.registry import rule
-from lanewise.optim.rule import State
+from lanewise.optim.rule import Rule, State
 from lanewise.optim.schedules import LanePlateau, factors, lane_plateau, schedule_of
 from lanewise.optim.skipping import LaneSkipping
 
@@ -57,6 +58,7 @@ class LaneOptimizer:
         self._blocks: list[Block] = []
         for name, rows in roster.blocks():
             block = lane_block(rule(name), rows, roster.lanes[rows], buffer)
+            _check_l1(block.rule, self._l1[rows])
             decay = block.hyper.get("weight_decay", 0.0) if block.rule.decay == "coupled" else 0.0
             # Asked once: a look at a tensor costs as much as an operation on a small one.
             block.decays = bool((self._l2[rows] + decay > 0).any())
@@ -242,6 +244,18 @@ class LaneOptimizer:
             self._skipping.in_a_row = state["skipped_in_a_row"].clone()
         if self._plateau is not None:
             self._plateau.restore({name: state[f"plateau/{name}"] for name in self._plateau.state()})
+
+
+def _check_l1(rule: Rule, l1: Tensor) -> None:
+    """Refuse L1 ``[R]`` where no proximal step goes with the rule."""
+    if rule.proximal or not bool((l1 > 0).any()):
+        return
+    message = (
+        f"l1 must be 0 with {rule.name}, got {float(l1.max()):g}: its step has no rate for each weight by which L1 "
+        "could shrink it; take a weight_decay or l2 with it, or l1 with another rule, such as adamw or momentum (for a "
+        "linear model also the solver lbfgs)"
+    )
+    raise UsageError(message)
 
 
 def soft_threshold(weights: Tensor, metric: Tensor, penalty: Tensor) -> None:

@@ -53,6 +53,7 @@ class MuonRule(Rule):
     )
     decay = "decoupled"
     per_weight: ClassVar[bool] = True
+    proximal: ClassVar[bool] = False  # a step mixes the rates of a whole matrix
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         matrices = [at for at, leaf in enumerate(params) if _is_matrix(leaf)]

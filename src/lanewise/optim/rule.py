@@ -78,6 +78,8 @@ class Rule(ABC):
     - ``full_batch``: each step reads all training rows.
     - ``scheduled``: whether a race gives it schedules; a rule that averages, or finds its rate, wants a constant one.
     - ``capturable``: whether ``update`` is made of tensor operations alone, so that ``torch.compile`` can capture it.
+    - ``proximal``: whether L1 goes with it: each weight has a rate, told by :meth:`metric`, and gradients are taken
+      where it is.
     - ``sparse``: what the drop-in makes of a sparse gradient. ``"rows"``, where a zero gradient changes nothing:
       only the rows named are touched; ``"dense"``: it is filled up with zeros; None: it is refused.
     """
@@ -92,6 +94,7 @@ class Rule(ABC):
     full_batch: ClassVar[bool] = False
     scheduled: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
+    proximal: ClassVar[bool] = True
     sparse: ClassVar[Literal["rows", "dense"] | None] = None
 
     def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:

@@ -32,6 +32,7 @@ class ScheduleFreeAdamWRule(Rule):
     numbers: ClassVar[tuple[Number, ...]] = (Number("largest_rate"), Number("total"), Number("share"))
     decay = "own"
     scheduled = False
+    proximal: ClassVar[bool] = False  # gradients are taken between two sequences: zeros of either are none there
 
     def measure(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         numbers = state.numbers

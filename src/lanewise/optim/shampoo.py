@@ -45,6 +45,7 @@ class ShampooRule(Rule):
         Slot("right_root", factor(1)),
     )
     per_weight: ClassVar[bool] = True
+    proximal: ClassVar[bool] = False  # a step mixes the rates of a whole matrix
     capturable: ClassVar[bool] = False  # the host knows when decompositions are due
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:

@@ -50,6 +50,7 @@ class SOAPRule(Rule):
     )
     decay = "decoupled"
     per_weight: ClassVar[bool] = True
+    proximal: ClassVar[bool] = False  # a step mixes the rates of a whole matrix
     capturable: ClassVar[bool] = False  # the host knows when decompositions are due
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:

@@ -7,7 +7,7 @@ data. All numbers are finite or null. ``low`` and ``high`` bound a 95% interval.
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from lanewise.task import TaskKind
 
@@ -84,11 +84,15 @@ class SensitivityPoint(Estimate):
 
 
 class Sensitivity(TypedDict):
-    """Score against learning rate for one optimizer on one model; a null score means that it diverged."""
+    """Score against learning rate for one optimizer on one model; a null score means that it diverged.
+
+    ``look`` says after how much of the training, and on how many folds.
+    """
 
     optimizer: str
     model: str
     points: list[SensitivityPoint]
+    look: NotRequired[str]
 
 
 class LeaderboardRow(TypedDict):
@@ -115,7 +119,10 @@ class LeaderboardRow(TypedDict):
 
 
 class Decision(TypedDict):
-    """One choice: ``difference`` is by how much the chosen one is better, also counted in standard errors."""
+    """One choice: ``difference`` is by how much the chosen one is better, also counted in standard errors.
+
+    ``among`` is empty, or says that the choice is between others than the winner: ``single candidates``.
+    """
 
     question: str
     chosen: str
@@ -123,6 +130,7 @@ class Decision(TypedDict):
     difference: Number
     standard_errors: Number
     verdict: str
+    among: NotRequired[str]
 
 
 class Race(TypedDict, total=False):
@@ -174,13 +182,17 @@ class Ensemble(TypedDict):
 
 
 class Diagnosis(TypedDict):
-    """Whether the winner fits too little, well or too much, and what to do about it."""
+    """Whether the winner fits too little, well or too much, and what to do about it.
+
+    ``stop`` is the share of the full length at which its training ended, where its scores are read.
+    """
 
     verdict: Literal["underfit", "good", "overfit"]
     words: str
     train: Number
     valid: Number
     advice: list[str]
+    stop: NotRequired[Number]
 
 
 class Importance(TypedDict):
@@ -278,6 +290,7 @@ class Hardware(TypedDict, total=False):
     """What ran where, and what it cost.
 
     ``seconds`` are those of the clock, from before the table was read, or since the resume where ``resumed``.
+    ``seconds_by_stage`` says how they were spent, by the name of the stage (read, plan, screen, ...).
     ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
     ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
     ``ranks`` are the processes that torchrun started, where there were several; what was used is that of all.
@@ -289,6 +302,7 @@ class Hardware(TypedDict, total=False):
     precision: str
     chunks: list[Chunk]
     seconds: Number
+    seconds_by_stage: Mapping[str, Number]
     budget_seconds: Number
     resumed: bool
     cpu_seconds: Number

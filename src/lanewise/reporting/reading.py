@@ -4,11 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lanewise.certainty import errors_shown
+from lanewise.metric_labels import metric_label
 from lanewise.reporting import words
 from lanewise.reporting.words import finite
 
 OVERRUN = 1.05
 """A budget of which more than this was used is named beside what was used."""
+LEAKS = ("leaks_target", "sums_to_target")
+"""Codes of findings that a column gives the target away: then no score of the run holds for new rows."""
+STAGES = ("read", "prepare", "plan", "screen", "confirm", "choose", "refit", "evaluate", "report")
+"""The stages of a run in their order."""
 
 
 def part(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -35,7 +41,7 @@ class Measure:
 
     @property
     def label(self) -> str:
-        return words.metric_label(self.name)
+        return metric_label(self.name)
 
     @property
     def better(self) -> str:
@@ -108,8 +114,46 @@ def took(document: Mapping[str, Any]) -> str:
     if seconds is None:
         return ""
     since = " since it was resumed" if found.get("resumed") is True else ""
-    overrun = f", with a budget of {words.duration(budget)}" if budget and seconds > OVERRUN * budget else ""
-    return f"It took {words.duration(seconds)}{since}{overrun}"
+    over = f", with a budget of {words.duration(budget)}" if budget and overran(document) else ""
+    return f"It took {words.duration(seconds)}{since}{over}"
+
+
+def overran(document: Mapping[str, Any]) -> bool:
+    """Whether the run took clearly longer than its budget."""
+    found = part(document, "hardware")
+    seconds, budget = finite(found.get("seconds")), finite(found.get("budget_seconds"))
+    return bool(seconds and budget and seconds > OVERRUN * budget)
+
+
+def stage_seconds(document: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """What each stage of the run took by the clock, in the order of the stages; empty where that is unknown.
+
+    >>> stage_seconds({"hardware": {"seconds_by_stage": {"screen": 4.0, "read": 0.5, "choose": None}}})
+    [('read', 0.5), ('screen', 4.0)]
+    """
+    found = part(document, "hardware", "seconds_by_stage")
+    order = [*(name for name in STAGES if name in found), *(name for name in found if name not in STAGES)]
+    known = [(str(name), finite(found[name])) for name in order]
+    return [(name, seconds) for name, seconds in known if seconds is not None and seconds >= 0]
+
+
+def told_warnings(document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The warnings in two lots: those that a column gives the target away, which belong first, and the others."""
+    leaks = {str(one.get("message")) for one in items(document, "findings") if one and one.get("code") in LEAKS}
+    lines = [str(line) for line in items(document, "warnings")]
+    return [line for line in lines if line in leaks], [line for line in lines if line not in leaks]
+
+
+def evidence(decision: Mapping[str, Any]) -> str:
+    """How far a choice is ahead in standard errors, or why they are unknown.
+
+    >>> evidence({"standard_errors": 2.31}), evidence({"verdict": "screen only: ahead on one fold"})
+    ('2.3 SE', 'one fold only')
+    """
+    steps, verdict = finite(decision.get("standard_errors")), str(decision.get("verdict") or "")
+    if steps is not None:
+        return f"{errors_shown(steps)} SE"
+    return "one fold only" if verdict.startswith("screen only") else "diverged" if "diverged" in verdict else "no SE"
 
 
 def verdict_of(document: Mapping[str, Any]) -> str:

@@ -7,19 +7,24 @@ from io import StringIO
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from lanewise.certainty import certainty, errors_shown
+from lanewise.certainty import certainty
 from lanewise.labels import told_apart
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.clean import clean, shorten
 from lanewise.reporting.reading import (
     Measure,
     default_won,
     ensemble_won,
     estimate_of,
+    evidence,
     items,
     measure_of,
+    overran,
     part,
     positive_class,
+    stage_seconds,
     together_and_alone,
+    told_warnings,
     took,
     verdict_of,
     winner_settings,
@@ -31,7 +36,6 @@ from lanewise.reporting.words import (
     duration,
     finite,
     listing,
-    metric_label,
     number,
     score,
     size,
@@ -51,6 +55,8 @@ HEADLINE_METRICS = (
     "rmse", "mae", "r2", "poisson_deviance",
 )  # fmt: skip
 """What people look for at the end of a run; `show --json` and the report have all."""
+WIDEST_WINNER = 36
+"""Columns that the list of runs makes room for to name a winner; a longer name is cut."""
 TRAILING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
 """The end of a line that nobody sees: spaces and the codes of colours."""
 
@@ -71,10 +77,39 @@ def summary(
     to predict with the run's model and to export it. Text of the document is cleaned: nothing in it can steer the
     terminal.
     """
+    out = StringIO()
+    console = _console(out, width=width, color=color)
+    _verdict(console, document)
+    _contest(console, document, measure_of(document))
+    _decisions(console, document, measure_of(document))
+    _warnings(console, document)
+    _cost(console, document)
+    _next(console, report, _commands(document) if commands is None else commands)
+    return _trimmed(out)
+
+
+def tuned_summary(
+    document: Mapping[str, Any], *, width: int, color: bool, files: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The result of a tuning race for a terminal; ``files`` are pairs of a name and where it lies."""
+    out = StringIO()
+    console = _console(out, width=width, color=color)
+    verdict, settings, *rest = [*items(document, "words"), "", ""]
+    console.print(clean(verdict), style="bold")
+    console.print(_indented(clean(settings), style="dim"))
+    for line in rest:
+        if line:
+            console.print(clean(line))
+    _warn(console, items(document, "warnings"))
+    _cost(console, document)
+    _next(console, None, files)
+    return _trimmed(out)
+
+
+def _console(out: StringIO, *, width: int, color: bool) -> "Console":
     from rich.console import Console
 
-    out = StringIO()
-    console = Console(
+    return Console(
         file=out,
         width=max(40, width),
         force_terminal=color,
@@ -85,12 +120,10 @@ def summary(
         emoji=False,
         legacy_windows=False,
     )
-    _verdict(console, document)
-    _contest(console, document, measure_of(document))
-    _decisions(console, document, measure_of(document))
-    _warnings(console, document)
-    _cost(console, document)
-    _next(console, report, _commands(document) if commands is None else commands)
+
+
+def _trimmed(out: StringIO) -> str:
+    """What was printed, without what nobody sees at the ends of its lines."""
     lines = out.getvalue().rstrip().splitlines()
     return "\n".join(TRAILING.sub(lambda end: end[0].replace(" ", ""), line) for line in lines) + "\n"
 
@@ -98,16 +131,27 @@ def summary(
 def runs_table(rows: Sequence[Mapping[str, Any]], *, width: int = 100) -> str:
     """The list of runs as aligned plain text; rows are run documents, or as much of them as is at hand.
 
-    Imports nothing of weight, so that ``lanewise runs`` starts at once.
+    Where winners would be cut for want of room the times are left out: ids begin with them. Imports nothing of
+    weight, so that ``lanewise runs`` starts at once.
     """
     if not rows:
         return "No runs yet.\n"
     lines = [("run", "made", "target", "metric", "score", "winner"), *map(_run, rows)]
-    columns = list(zip(*lines, strict=True))
-    widths = [max(map(columns_of, column)) for column in columns]
-    room = max(8, width - sum(widths[:-1]) - 2 * (len(widths) - 1))
+    if _room(lines, width) < min(_widths(lines)[-1], WIDEST_WINNER):
+        lines = [(line[0], *line[2:]) for line in lines]
+    widths, room = _widths(lines), _room(lines, width)
     text = ("  ".join(_fill(cell, wide) for cell, wide in zip(line[:-1], widths, strict=False)) for line in lines)
     return "".join(f"{head}  {shorten(line[-1], room)}".rstrip() + "\n" for head, line in zip(text, lines, strict=True))
+
+
+def _widths(lines: Sequence[tuple[str, ...]]) -> list[int]:
+    return [max(map(columns_of, column)) for column in zip(*lines, strict=True)]
+
+
+def _room(lines: Sequence[tuple[str, ...]], width: int) -> int:
+    """Columns of the terminal that are left for the last column of the table."""
+    widths = _widths(lines)
+    return max(8, width - sum(widths[:-1]) - 2 * (len(widths) - 1))
 
 
 def columns_of(text: str) -> int:
@@ -147,6 +191,7 @@ def _run(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _verdict(console: "Console", document: Mapping[str, Any]) -> None:
     lines = [clean(line) for line in items(document, "summary")]
     console.print(clean(verdict_of(document)), style="bold")
+    _warn(console, told_warnings(document)[0])
     for line in lines[1:]:
         console.print(line)
     winner = part(document, "winner")
@@ -229,17 +274,26 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
         )
     console.print()
     console.print(_styled(text, "dim"))
+    stages = stage_seconds(document)
+    if stages and overran(document):
+        console.print(_styled(f"By stage: {listing([f'{name} {duration(spent)}' for name, spent in stages])}.", "dim"))
 
 
 def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:
     race = part(document, "race")
     table = _table()
+    among = ""
     for one in items(race, "decisions"):
+        group = str(one.get("among") or "")
+        if group and group != among:
+            table.add_row("", _styled(f"among {shorten(group, 40)}"))
+        among = group
         steps = finite(one.get("standard_errors"))
-        tie = steps is not None and certainty(steps) == "tie"
-        words = "one fold only" if steps is None else f"{errors_shown(steps)} SE, {certainty(steps)}"
+        tie = steps is None or certainty(steps) == "tie"
+        words = evidence(one) if steps is None else f"{evidence(one)}, {certainty(steps)}"
         table.add_row(
-            _styled(f"  {shorten(one.get('question'), 80)}", "dim"),
+            "",  # an empty column indents what is wrapped too
+            _styled(_asked(one), "dim"),
             # Wrapped and not cut: a cut in the middle takes away just what differs.
             _styled(f"{shorten(one.get('chosen'), 120)} over {shorten(one.get('over'), 120)}"),
             _styled(words, "dim" if tie else ""),
@@ -260,8 +314,14 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
             console.print(_indented(f"{words} ({gap} apart)", style="dim"))
 
 
+def _asked(decision: Mapping[str, Any]) -> str:
+    """What a choice was about, in few words: its question without the words that all questions have."""
+    question = shorten(decision.get("question"), 80).removeprefix("Which ").removesuffix("?")
+    return f"{question[:1].lower()}{question[1:]}".replace("an ensemble or one model", "ensemble or one model")
+
+
 def _warnings(console: "Console", document: Mapping[str, Any]) -> None:
-    warnings = [clean(line) for line in items(document, "warnings")]
+    _, warnings = told_warnings(document)
     aside = [one for one in items(document, "columns") if one.get("role") == "set aside" and one.get("reason")]
     aside = [one for one in aside if str(one["reason"]) not in ASKED_FOR]
     if warnings or aside:
@@ -270,10 +330,14 @@ def _warnings(console: "Console", document: Mapping[str, Any]) -> None:
         named = [f"{shorten(one.get('name'), 28)} ({clean(one['reason'])})" for one in aside[:MOST_NAMED]]
         rest = len(aside) - len(named)
         console.print(f"Columns set aside: {'; '.join(named)}{f'; and {rest} more' if rest else ''}")
-    for line in warnings:
+    _warn(console, warnings)
+
+
+def _warn(console: "Console", lines: Sequence[str]) -> None:
+    for line in lines:
         text = _styled("")
         text.append("warning: ", style="bold yellow")
-        console.print(text.append(line))
+        console.print(text.append(clean(line)))
 
 
 def _commands(document: Mapping[str, Any]) -> list[tuple[str, str]]:

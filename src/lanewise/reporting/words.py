@@ -5,28 +5,8 @@ from collections.abc import Callable
 from math import floor, isfinite, log10
 from typing import Any
 
-_LABELS = {
-    "rmse": "RMSE",
-    "mse": "MSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "f1": "F1",
-    "f1_macro": "macro F1",
-    "f1_weighted": "weighted F1",
-    "precision_macro": "macro precision",
-    "recall_macro": "macro recall",
-    "median_ae": "median absolute error",
-    "poisson_deviance": "Poisson deviance",
-    "roc_auc": "ROC AUC",
-    "auc": "AUC",
-    "pr_auc": "PR AUC",
-    "mape": "MAPE",
-    "rmsle": "RMSLE",
-    "ece": "calibration error (ECE)",
-    "brier": "Brier score",
-    "mcc": "Matthews correlation",
-}
-_SHARES = frozenset({"accuracy", "balanced_accuracy", "error_rate", "top_5_accuracy"})
+from lanewise.metric_labels import SHARES, short_of_the_end
+
 MISSING = "\N{EN DASH}"
 
 
@@ -39,15 +19,6 @@ def finite(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if isfinite(number) else None
-
-
-def metric_label(name: str) -> str:
-    """A metric's name as people write it.
-
-    >>> metric_label("log_loss"), metric_label("r2")
-    ('log loss', 'R²')
-    """
-    return _LABELS.get(name, name.replace("_", " "))
 
 
 def capitalized(text: str) -> str:
@@ -113,7 +84,7 @@ def places(metric: str, low: Any, high: Any, *, fallback: Any = None) -> int:
     """Decimals for a score with this interval, counted in percent for shares."""
     bottom, top = finite(low), finite(high)
     half = None if bottom is None or top is None else top / 2 - bottom / 2
-    if metric in _SHARES:
+    if metric in SHARES:
         return 1 if half is None else max(1, min(3, decimals(100 * half)))
     return decimals(half, fallback=fallback)
 
@@ -121,14 +92,17 @@ def places(metric: str, low: Any, high: Any, *, fallback: Any = None) -> int:
 def score(metric: str, value: Any, low: Any = None, high: Any = None, *, digits: int | None = None) -> str:
     """A score with the digits that its interval justifies, or with so many decimals; shares as a percentage.
 
-    >>> score("log_loss", 0.31237, 0.29811, 0.32702), score("accuracy", 0.8731, 0.86, 0.88)
-    ('0.312', '87.3%')
+    None is rounded to a perfect one.
+
+    >>> score("log_loss", 0.31237, 0.29811, 0.32702), score("accuracy", 0.8731, 0.86, 0.88), score("accuracy", 0.9999)
+    ('0.312', '87.3%', '>99.9%')
     """
     known = finite(value)
     if known is None:
         return MISSING
     kept = places(metric, low, high, fallback=known) if digits is None else digits
-    return f"{rounded(100 * known, kept)}%" if metric in _SHARES else rounded(known, kept)
+    short = short_of_the_end(metric, known, kept)
+    return short or (f"{rounded(100 * known, kept)}%" if metric in SHARES else rounded(known, kept))
 
 
 def axis_words(metric: str) -> Callable[[Any], str]:
@@ -137,7 +111,7 @@ def axis_words(metric: str) -> Callable[[Any], str]:
     >>> axis_words("accuracy")(0.85), axis_words("rmse")(0.85)
     ('85%', '0.85')
     """
-    return percent if metric in _SHARES else number
+    return percent if metric in SHARES else number
 
 
 def interval(metric: str, low: Any, high: Any, *, digits: int | None = None) -> str:
@@ -163,7 +137,7 @@ def difference(metric: str, value: Any, standard_error: Any = None) -> str:
     if known is None:
         return MISSING
     size = abs(known)
-    if metric in _SHARES:
+    if metric in SHARES:
         return f"{rounded(100 * size, 1)} points"
     error = finite(standard_error)
     return rounded(size, decimals(error)) if error else number(size, 2)

@@ -30,7 +30,8 @@ class Halving(Policy):
         order = ranked(standing.scores)
         wanted = max(self.survivors, math.ceil(len(order) / self.eta))
         keep = with_reserved(order[:wanted], standing)
-        return Decision(keep=tuple(keep), words=f"the best {len(keep)} of {len(order)} went on")
+        kept = f"the best {len(keep)} of" if len(keep) < len(order) else "all"
+        return Decision(keep=tuple(keep), words=f"{kept} {len(order)} went on")
 
     def remaining(self, candidates: int) -> tuple[int, ...]:
         left = [candidates]

@@ -179,7 +179,7 @@ def _reasons(standings: tuple[Standing, ...], selection_winner: str, default: st
     reasons = [_verdict(winner, best, None if default is None else by_id[default])]
     if winner is not best and winner.id != default:
         reasons.append(
-            f"{best.id} scores best ({best.score:.6g}), but within one paired standard error of {winner.id}, "
+            f"{best.id} scores best ({best.score:.4g}), but within one paired standard error of {winner.id}, "
             f"which costs less ({winner.cost:.4g} against {best.cost:.4g})."
         )
     others = [standing.id for standing in standings if standing.tied and standing not in (winner, best)]
@@ -195,19 +195,19 @@ def _verdict(winner: Standing, best: Standing, default: Standing | None) -> str:
     if not np.isfinite(winner.score):
         return f"{winner.id} is kept, because no contender has a score."
     if default is None or winner.ahead_of_default is None:
-        return f"{winner.id} wins with a score of {winner.score:.6g}; no default took part."
+        return f"{winner.id} wins with a score of {winner.score:.4g}; no default took part."
     if winner is not default:
         if not np.isfinite(default.score):
-            return f"{winner.id} wins with a score of {winner.score:.6g}; the default, {default.id}, has none."
+            return f"{winner.id} wins with a score of {winner.score:.4g}; the default, {default.id}, has none."
         return (
-            f"{winner.id} wins with a score of {winner.score:.6g}: better than the default, {default.id} "
-            f"({default.score:.6g}), by {_in_errors(winner.ahead_of_default)}."
+            f"{winner.id} wins with a score of {winner.score:.4g}: better than the default, {default.id} "
+            f"({default.score:.4g}), by {_in_errors(winner.ahead_of_default)}."
         )
     if best is default:
-        return f"{default.id}, the default, wins: it has the best score, {default.score:.6g}."
+        return f"{default.id}, the default, wins: it has the best score, {default.score:.4g}."
     assert best.ahead_of_default is not None
     return (
-        f"{default.id}, the default, wins with a score of {default.score:.6g}: {best.id} ({best.score:.6g}) is "
+        f"{default.id}, the default, wins with a score of {default.score:.4g}: {best.id} ({best.score:.4g}) is "
         f"ahead by {_in_errors(best.ahead_of_default)}, and more than one is needed."
     )
 

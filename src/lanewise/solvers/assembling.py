@@ -31,7 +31,7 @@ def assemble(
         violation=float(outcome.violations[best]),
         multipliers=_multipliers(outcome, setup, form, best, order),
         counts=Counts(
-            evaluations=setup.objective.function.calls,
+            evaluations=setup.objective.evaluated,
             gradients=setup.objective.gradients,
             hessians=setup.objective.hessian_count,
             iterations=int(outcome.iterations.sum()),

@@ -20,6 +20,12 @@ FALL = 0.25  # what counts as enough: the violation, relative to the one before
 HEAVIEST = 1e10  # penalty at which a start is given up as infeasible
 LARGEST = 1e12  # multipliers are kept within this size
 ROUNDS = 100  # updates of multipliers after which a start is given up
+FAR = 1e5  # fall of the objective, relative to max(1, |f|) at the start, that is out of all scale
+BEYOND = 1e12  # fall by which the value at the start has gone under in rounding, nearly
+LONG = 300  # iterations after an update of multipliers at which a fall is looked at, and at twice as many again
+FASTER = 4.0  # factor by which it is then to have grown; one towards a minimum has slowed down
+NEARLY = 1e-3  # violation, relative to the largest entry of x, up to which the constraints are nearly met
+FLIGHTS = 4  # falls out of all scale in a row, each under a heavier penalty, after which a start is given up
 
 
 class ConstrainedObjective(Protocol):
@@ -44,8 +50,9 @@ class AugmentedLagrangianState:
     ``equalities [L, E]`` and ``inequalities [L, I]`` (constraint values), ``lambdas [L, E]``,
     ``mus [L, I]``, ``penalty [L]``, ``measure [L]`` (violation with complementarity),
     ``violation [L]``, ``kkt [L]`` (gradient of the Lagrangian, projected), ``anchors [L, P]``
-    (where the latest finite inner solution was), ``rounds [L]``, ``status [L]``, ``best [L]``
-    (the least of ``measure`` so far).
+    (where the latest finite inner solution was), ``rounds [L]``, ``status [L]``, ``first [L]`` (the value at the
+    start), ``begun [L]`` (iterations at the latest update), ``mark [L]`` (the inner value ``LONG`` iterations later,
+    nan before), ``flights [L]`` (falls out of all scale in a row).
     """
 
     inner: DescentState
@@ -61,6 +68,10 @@ class AugmentedLagrangianState:
     anchors: Tensor
     rounds: Tensor
     status: Tensor
+    first: Tensor
+    begun: Tensor
+    mark: Tensor
+    flights: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,6 +112,10 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
             anchors=points.clone(),
             rounds=torch.zeros_like(rows),
             status=torch.zeros_like(rows),
+            first=values.clone(),
+            begun=torch.zeros_like(rows),
+            mark=zeros + torch.nan,
+            flights=torch.zeros_like(rows),
         )
         state.inner = self.descent.init(points, self._augmented(state, objective))
         state.inner.tolerance = torch.full_like(zeros, max(1e-2, self.tolerance))
@@ -110,6 +125,7 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         """One round of the inner descent of every running row; rows whose descent has ended are updated."""
         augmented = self._augmented(state, objective)
         self.descent.step(state.inner, augmented)
+        self._watch(state)
         ended = (state.status == CODE[Status.RUNNING]) & (state.inner.status != CODE[Status.RUNNING])
         rows = ended.nonzero().squeeze(1)
         if len(rows):
@@ -117,8 +133,12 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         if self.max_evaluations is not None:
             spent = (state.status == CODE[Status.RUNNING]) & (state.inner.evaluations >= self.max_evaluations)
             if bool(spent.any()):
-                self._judge(state, spent.nonzero().squeeze(1), objective)
-                state.status[spent] = state.inner.status[spent] = CODE[Status.EVALUATIONS]
+                self.end(state, spent.nonzero().squeeze(1), Status.EVALUATIONS, objective)
+
+    def end(self, state: AugmentedLagrangianState, rows: Tensor, status: Status, objective: Objective) -> None:
+        """End ``rows`` with objective and constraints as they are where they stand."""
+        self._judge(state, rows, objective)
+        state.status[rows] = state.inner.status[rows] = CODE[status]
 
     def progress(self, state: AugmentedLagrangianState) -> Progress:
         """Where every row stands; values are those of the objective alone at the latest update."""
@@ -155,7 +175,8 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         """New multipliers and penalties for ``rows`` whose inner descent has ended, and what becomes of them."""
         inner = state.inner
         wild = (inner.status[rows] == CODE[Status.UNBOUNDED]) | (inner.status[rows] == CODE[Status.NOT_FINITE])
-        wild |= ~inner.points[rows].isfinite().all(1) | ~inner.values[rows].isfinite()
+        fled = self._out_of_scale(state, inner.values)[rows] & (inner.status[rows] != CODE[Status.CONVERGED])
+        wild |= ~inner.points[rows].isfinite().all(1) | ~inner.values[rows].isfinite() | fled
         self._judge(state, rows, objective)
         equalities, inequalities = state.equalities[rows], state.inequalities[rows]
         penalty = state.penalty[rows]
@@ -174,24 +195,52 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         grows = wild | (measure > FALL * state.measure[rows]) & (measure > self.feasibility)
         state.penalty[rows] = torch.where(grows, penalty * GROWTH, penalty)
         state.measure[rows] = torch.where(wild, state.measure[rows], measure)
+        state.flights[rows] = torch.where(fled, state.flights[rows] + 1, 0)
         lost = (state.penalty[rows] > HEAVIEST) | (state.rounds[rows] >= ROUNDS)
         status = torch.where(lost, self._verdict(state, rows, wild), CODE[Status.RUNNING])
+        bent = (inner.status[rows] == CODE[Status.RUNAWAY]) & self._nearly_met(state, rows)
+        status = torch.where(bent | (state.flights[rows] >= FLIGHTS), CODE[Status.RUNAWAY], status)
         status = torch.where(stuck, CODE[Status.STALLED], status)
         state.status[rows] = torch.where(done, CODE[Status.CONVERGED], status)
         # Near the solution the inner problem is worth solving as well as the constraints are met.
         aim = torch.minimum(inner.tolerance[rows] * 0.1, measure.clamp_min(self.tolerance)).clamp_min(self.tolerance)
         inner.tolerance[rows] = torch.where(wild, inner.tolerance[rows], aim)
-        inner.points[rows] = torch.where(wild[:, None], state.anchors[rows], inner.points[rows])
-        state.anchors[rows] = inner.points[rows]
+        ended = state.status[rows] != CODE[Status.RUNNING]
+        back = wild & ~(ended & inner.points[rows].isfinite().all(1))
+        inner.points[rows] = torch.where(back[:, None], state.anchors[rows], inner.points[rows])
+        if bool((back & ended).any()):
+            self._judge(state, rows[back & ended], objective)
+        state.anchors[rows], state.begun[rows], state.mark[rows] = inner.points[rows], inner.iterations[rows], torch.nan
         going = rows[state.status[rows] == CODE[Status.RUNNING]]
         changed = rows[grows & (state.status[rows] == CODE[Status.RUNNING])]
         self.descent.direction.forget(inner.memory, changed)
         self.descent.restart(inner, going, self._augmented(state, objective))
 
+    def _out_of_scale(self, state: AugmentedLagrangianState, values: Tensor, by: float = FAR) -> Tensor:
+        """Which ``values [L]`` are below all scale of the start; none where the start has no value."""
+        return values < state.first - by * state.first.abs().clamp_min(1.0)
+
+    def _nearly_met(self, state: AugmentedLagrangianState, rows: Tensor) -> Tensor:
+        """Which ``rows [R]`` violate their constraints little for the size of their numbers."""
+        return state.violation[rows] <= NEARLY * state.inner.points[rows].abs().amax(1).clamp_min(1.0)
+
+    def _watch(self, state: AugmentedLagrangianState) -> None:
+        """End inner descents that fall ever faster: in a bent valley no straight search finds that it has no end."""
+        inner = state.inner
+        taken = inner.iterations - state.begun
+        state.mark = torch.where(state.mark.isnan() & (taken >= LONG), inner.values, state.mark)
+        falls = self._out_of_scale(state, inner.values) & (taken >= 2 * LONG)
+        faster = state.first - inner.values >= FASTER * (state.first - state.mark)
+        running = inner.status == CODE[Status.RUNNING]
+        beyond = self._out_of_scale(state, inner.values, BEYOND)
+        inner.status[(falls & faster | beyond) & running] = CODE[Status.RUNAWAY]
+
     def _verdict(self, state: AugmentedLagrangianState, rows: Tensor, wild: Tensor) -> Tensor:
         """Why rows without further hope end."""
         met = state.violation[rows] <= self.feasibility
         reason = torch.where(met, CODE[Status.STALLED], CODE[Status.INFEASIBLE])
+        fallen = self._out_of_scale(state, state.values)[rows] & self._nearly_met(state, rows)
+        reason = torch.where(fallen & ~met, CODE[Status.RUNAWAY], reason)
         inner = state.inner.status[rows]
         return torch.where(wild & (inner != CODE[Status.RUNNING]), inner, reason)
 

@@ -183,13 +183,13 @@ class _Problem:
     def _fresh(self) -> RowFunction:
         """The function with its count of calls at zero."""
         fresh = copy(self.function)
-        fresh.calls = 0
+        fresh.calls = fresh.looks = 0
         return fresh
 
-    def limit(self, method: Method) -> int:
-        """Steps that cost ``max_evaluations``: each gradient by differences costs two evaluations a variable."""
-        by_differences = method.derivatives > 0 and not self.function.exact
-        return max(2, self.max_evaluations // (2 * len(self.start) + 1)) if by_differences else self.max_evaluations
+    @property
+    def steps(self) -> int:
+        """Steps of a rule that cost ``max_evaluations``: a gradient by differences costs two for each variable."""
+        return max(2, self.max_evaluations // (1 if self.function.exact else 2 * len(self.start) + 1))
 
     @property
     def optima(self) -> tuple[Point, ...]:
@@ -235,7 +235,7 @@ class _Problem:
             low=self.low,
             high=self.high,
             tolerance=TOLERANCE,
-            max_evaluations=self.limit(method),
+            max_evaluations=self.steps,
         )
         objective = PosedObjective(function=self._fresh())
         state = solver.init(self.start.repeat(len(rates), 1), objective)
@@ -267,7 +267,7 @@ class _Problem:
             high=high,
             tolerance=TOLERANCE,
             feasibility=FEASIBILITY,
-            max_evaluations=self.limit(method) if limit is None else limit,
+            max_evaluations=self.max_evaluations if limit is None else limit,
             seed=self.seed,
             options=options,
             callback=callback,

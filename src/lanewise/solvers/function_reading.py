@@ -65,11 +65,13 @@ def read_function(
         message = f"{name} must be a function, got {fun!r:.80}"
         raise UsageError(message)
 
+    asked = _Counted(fun)
+
     def with_tensors(row: Tensor) -> Tensor:
-        return as_vector(fun(form.tensors(row)), scalar=scalar, name=name)
+        return as_vector(asked(form.tensors(row)), scalar=scalar, name=name)
 
     def with_arrays(row: Tensor) -> Tensor:
-        return as_vector(fun(form.arrays(row)), scalar=scalar, name=name)
+        return as_vector(asked(form.arrays(row)), scalar=scalar, name=name)
 
     plain = with_tensors if form.torch else with_arrays
     low, high = bounds
@@ -81,8 +83,9 @@ def read_function(
 
         function = PlainFunction(single=_detached(plain), jacobian=known, low=low, high=high)
         _compare_given(function, start)
+        function.looks = asked.calls - function.calls
         return Reading(function=function, words="derivatives by the given jac")
-    traced = _traced(fun, form, start)
+    traced = _traced(asked, form, start)
     coarse = "" if traced in (None, torch.float64) else f", in {str(traced).removeprefix('torch.')}: convert its data"
     try:
         with warnings.catch_warnings():
@@ -95,9 +98,22 @@ def read_function(
         plain = with_tensors  # PyTorch operations that arrays do not have
         reference = _detached(plain)(start)
     if traced and (form.torch or _agrees_with_differences(with_tensors, reference, _detached(plain), start)):
-        return Reading(function=TorchFunction(single=with_tensors), words=f"derivatives by autograd{coarse}")
-    by_differences = PlainFunction(single=_detached(plain), low=low, high=high)
+        by_autograd = TorchFunction(single=with_tensors, looks=asked.calls)
+        return Reading(function=by_autograd, words=f"derivatives by autograd{coarse}")
+    by_differences = PlainFunction(single=_detached(plain), low=low, high=high, looks=asked.calls)
     return Reading(function=by_differences, words="derivatives by central differences")
+
+
+@dataclass(eq=False)
+class _Counted:
+    """A function that counts how often it was called."""
+
+    function: Callable[..., Any]
+    calls: int = 0
+
+    def __call__(self, point: Any) -> Any:
+        self.calls += 1
+        return self.function(point)
 
 
 def _detached(single: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

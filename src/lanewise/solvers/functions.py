@@ -22,9 +22,14 @@ PROBES = 3  # rows of the first batch that are compared with single calls
 
 
 class RowFunction(ABC):
-    """Values ``[R, M]`` of a function over rows, with first derivatives; ``calls`` counts points evaluated."""
+    """Values ``[R, M]`` of a function over rows, with first derivatives.
+
+    ``calls`` counts the points evaluated, those of differences among them; ``looks`` those that only told how the
+    function is to be called.
+    """
 
     calls: int
+    looks: int
     exact: bool
     """Whether derivatives are exact rather than differences."""
 
@@ -52,6 +57,7 @@ class TorchFunction(RowFunction):
 
     single: Callable[[Tensor], Tensor]
     calls: int = 0
+    looks: int = 0
     exact: bool = True
     batched: bool | None = field(default=None)
     """Whether rows go through vmap; None until the first batch has been compared."""
@@ -107,6 +113,7 @@ class TorchFunction(RowFunction):
     def _agrees(self, points: Tensor) -> bool:
         """Whether vmap gives the values and gradients of single calls, on some rows."""
         points = points.detach()[: max(2, PROBES)]
+        self.looks += 2 * len(points)
         with torch.enable_grad():
             apart = points.clone().requires_grad_()
             alone = torch.stack([self.single(point) for point in apart.unbind(0)])
@@ -157,6 +164,7 @@ class PlainFunction(RowFunction):
     low: Tensor | None = None
     high: Tensor | None = None
     calls: int = 0
+    looks: int = 0
     outputs: int | None = None
     """How many values the function returns, once it has returned any."""
 

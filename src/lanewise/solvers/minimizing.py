@@ -1,7 +1,7 @@
 """``lanewise.minimize``: a function, a start, and perhaps bounds and constraints in; a ``Solution`` out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,7 +50,7 @@ def minimize(
     hess: Callable[..., Any] | None = None,
     penalty: Penalty | None = None,
     tolerance: float | None = None,
-    max_evaluations: int = MAX_EVALUATIONS,
+    max_evaluations: int | None = None,
     callback: Callable[[Step], object] | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
@@ -67,14 +67,21 @@ def minimize(
     holds :class:`Equality` and :class:`Inequality`. ``starts`` is the number of starts: the first is
     ``x0``, the others are drawn between the bounds or around ``x0``, see
     :func:`lanewise.solvers.starts.draw_starts`. ``tolerance`` is the largest entry of the projected gradient
-    at which a start has converged: 1e-8, or 1e-6 with differences. ``max_evaluations`` limits the calls
-    per start. ``callback`` gets a :class:`~lanewise.solvers.outcome.Step` after each round, and stops the
+    at which a start has converged: 1e-8, or 1e-6 with differences. ``max_evaluations`` limits the evaluations of
+    each start, see below. ``callback`` gets a :class:`~lanewise.solvers.outcome.Step` after each round, and stops the
     run by returning True. ``options`` are those of the method. ``penalty`` is added to the function: one of
     :mod:`lanewise.optim.proximal`, which need not be smooth, or ``Within`` a set.
 
     ``variables`` instead of ``x0`` and ``bounds`` states :class:`~lanewise.solvers.variables.Real`,
     ``Integer`` and ``Categorical`` variables by name or in a list; ``fun`` then takes a dict or a list of their
     values. ``method`` is ``"auto"`` or one of :data:`lanewise.solvers.methods.METHODS`.
+
+    An evaluation is one point at which ``fun`` is evaluated, whoever asks: a value with its gradient by autograd or by
+    ``jac`` is one, a gradient by differences costs two more for each variable, a member of a population one. Products
+    with the Hessian cost none of their own by autograd; calls of ``jac``, ``hess`` and the constraints are not counted.
+    A start ends after the round in which it reaches its limit. The limit is 10,000, and where a method follows
+    derivatives by differences 10,000 values with their gradients. ``Solution.evaluations`` adds up all starts and the
+    few calls that tell how ``fun`` is to be differentiated and whether it is smooth, which have no limit.
 
     Raises ``UsageError`` for a start that is not finite or outside the bounds, contradictory bounds,
     wrong shapes, a function that is not finite at any start, or a method that cannot do what is asked. An exception
@@ -131,7 +138,7 @@ class _Asked:
     sign: float
     penalty: Penalty | None
     tolerance: float | None
-    max_evaluations: int
+    max_evaluations: int | None
     callback: Callable[[Step], object] | None
     seed: int
     options: Mapping[str, Any] | None
@@ -164,7 +171,7 @@ def _over_vectors(fun: Callable[..., Any], x0: Any, problem: tuple[Any, Any, Any
         high=high,
         tolerance=usual if asked.tolerance is None else asked.tolerance,
         feasibility=FEASIBILITY,
-        max_evaluations=asked.max_evaluations,
+        max_evaluations=asked.max_evaluations or MAX_EVALUATIONS,
         seed=asked.seed,
         options=asked.options or {},
         callback=asked.callback,
@@ -203,7 +210,7 @@ def _over_variables(fun: Callable[..., Any], x0: Any, variables: Any, constraint
         high=space.high,
         tolerance=DIFFERENCE_TOLERANCE if asked.tolerance is None else asked.tolerance,
         feasibility=FEASIBILITY,
-        max_evaluations=asked.max_evaluations,
+        max_evaluations=asked.max_evaluations or MAX_EVALUATIONS,
         seed=asked.seed,
         options=asked.options or {},
         callback=asked.callback,
@@ -229,6 +236,8 @@ def _run(setup: Setup, traits: Traits, form: Form | Space, asked: _Asked, order:
     """Choose the method, check that it can do what is asked, run it."""
     name, reason = choose(traits) if asked.method == "auto" else (asked.method, "as asked")
     method = find_method(name)
+    if asked.max_evaluations is None and method.derivatives and not setup.objective.function.exact:
+        setup = replace(setup, max_evaluations=MAX_EVALUATIONS * (1 + 2 * setup.starts.shape[1]))
     check_method(method, setup, residuals=asked.residuals, rough=traits.rough, mixed=traits.mixed)
     check_options(method, asked.options)
     check_values(setup)

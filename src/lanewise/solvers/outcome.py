@@ -134,7 +134,7 @@ class Watch:
             value = history.values[-1]
         else:
             value = setup.objective.sign * best if best < torch.inf else torch.nan
-        history.evaluations.append(setup.objective.function.calls)
+        history.evaluations.append(setup.objective.evaluated)
         history.values.append(value)
         history.seconds.append(time.perf_counter() - self.begun)
         if setup.callback is None:
@@ -154,8 +154,10 @@ def drive(solver: Solver[Any], setup: Setup, measure: Callable[[Any], Tensor] | 
 
     ``measure`` takes the violation ``[S]`` of the constraints out of the state.
     """
-    watch = Watch(setup)
-    state = solver.init(setup.starts, setup.objective)
+    watch, objective = Watch(setup), setup.objective
+    if objective.spent is None:
+        objective.begin(len(setup.starts))
+    state = solver.init(setup.starts, objective)
     stopped = False
     while True:
         progress = solver.progress(state)
@@ -163,7 +165,8 @@ def drive(solver: Solver[Any], setup: Setup, measure: Callable[[Any], Tensor] | 
         stopped = watch.stops(progress.points, progress.values, violations, progress.places)
         if stopped or progress.finished:
             break
-        solver.step(state, setup.objective)
+        solver.step(state, objective)
+        _limit(solver, state, setup)
     status = [Status.STOPPED if one is Status.RUNNING else one for one in progress.status]
     outcome = Outcome(
         points=progress.points,
@@ -175,3 +178,14 @@ def drive(solver: Solver[Any], setup: Setup, measure: Callable[[Any], Tensor] | 
         history=watch.history,
     )
     return outcome, state
+
+
+def _limit(solver: Solver[Any], state: Any, setup: Setup) -> None:
+    """End the rows that have had their evaluations and are still running."""
+    spent = setup.objective.spent
+    if spent is None or int(spent.max()) < setup.max_evaluations:
+        return
+    running = torch.tensor([status is Status.RUNNING for status in solver.progress(state).status])
+    rows = (running & (spent >= setup.max_evaluations)).nonzero().squeeze(1)
+    if len(rows):
+        solver.end(state, rows.to(setup.starts.device), Status.EVALUATIONS, setup.objective)

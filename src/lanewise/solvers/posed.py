@@ -1,6 +1,7 @@
 """The objective of :func:`lanewise.minimize` as solvers call it: the user's functions, posed over rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
@@ -17,7 +18,8 @@ class PosedObjective:
 
     ``equalities`` are zero and ``inequalities`` at least zero where the constraints hold.
     ``given_hessian`` maps a row ``[P]`` to ``[P, P]``, as the user gave it; None where the Hessian
-    is found by differentiating. ``gradients`` and ``hessian_count`` count rows.
+    is found by differentiating. ``gradients`` and ``hessian_count`` count rows; ``spent [S]``, once :meth:`begin` was
+    called, counts the points that each start had evaluated.
     """
 
     function: RowFunction
@@ -28,11 +30,34 @@ class PosedObjective:
     inequalities: tuple[RowFunction, ...] = ()
     gradients: int = 0
     hessian_count: int = 0
+    spent: Tensor | None = None
+
+    def begin(self, starts: int) -> None:
+        """Count for each of so many starts from now on."""
+        self.spent = torch.zeros(starts, dtype=torch.int64)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with ``rows [K]`` only, which are numbered afresh."""
+        self.spent = None if self.spent is None else self.spent[rows.to(self.spent.device)]
+
+    @property
+    def evaluated(self) -> int:
+        """Points at which the function was evaluated, over all starts, and to learn how it is to be called."""
+        return self.function.calls + self.function.looks
+
+    @contextmanager
+    def _charged(self, rows: Tensor) -> Iterator[None]:
+        """Charge each of the starts ``rows [R]`` with its share of what is evaluated within."""
+        before = self.function.calls
+        yield
+        if self.spent is not None and len(rows):
+            share = (self.function.calls - before) // len(rows)
+            self.spent.index_add_(0, rows.to(self.spent.device), torch.full((len(rows),), share))
 
     def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        del rows  # all starts are of one problem
         self.gradients += len(points)
-        values, pull = self.function.linearize(points)
+        with self._charged(rows):
+            values, pull = self.function.linearize(points)
         if self.squares:
             return values.square().sum(1), pull(2 * values)
         return self.sign * values.squeeze(1), pull(torch.full_like(values, self.sign))
@@ -43,13 +68,13 @@ class PosedObjective:
         return values.square().sum(1) if self.squares else self.sign * values.squeeze(1)
 
     def residuals(self, points: Tensor, rows: Tensor) -> Tensor:
-        del rows
-        return self.function.values(points)
+        with self._charged(rows):
+            return self.function.values(points)
 
     def jacobians(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        del rows
         self.gradients += len(points)
-        return self.function.jacobians(points)
+        with self._charged(rows):
+            return self.function.jacobians(points)
 
     def hessians(self, points: Tensor, rows: Tensor) -> Tensor:
         if self.given_hessian is not None:
@@ -70,10 +95,12 @@ class PosedObjective:
             return lambda vectors: (hessians * vectors[:, None, :]).sum(-1)
         if not self.squares:
             weights = points.new_full((len(points), 1), self.sign)
-            return self.function.second(points, weights)
+            with self._charged(rows):
+                return self.function.second(points, weights)
         # Hessian of a sum of squares: 2 J'J + 2 sum_m r_m H_m.
-        residuals, jacobians = self.function.jacobians(points)
-        rest = self.function.second(points, 2 * residuals)
+        with self._charged(rows):
+            residuals, jacobians = self.function.jacobians(points)
+            rest = self.function.second(points, 2 * residuals)
 
         def multiply(vectors: Tensor) -> Tensor:
             along = (jacobians * vectors[:, None, :]).sum(-1)

@@ -17,12 +17,14 @@ from lanewise.solvers.outcome import Setup
 from lanewise.solvers.variables import Space
 
 
-def check_numbers(*, starts: int, max_evaluations: int, tolerance: float | None, seed: int) -> None:
+def check_numbers(*, starts: int, max_evaluations: int | None, tolerance: float | None, seed: int) -> None:
     """Refuse counts and tolerances that mean nothing."""
     if not isinstance(seed, int) or seed < 0:
         message = f"seed must be a whole number of at least 0, got {seed!r}"
         raise UsageError(message)
     for name, value in (("starts", starts), ("max_evaluations", max_evaluations)):
+        if name == "max_evaluations" and value is None:
+            continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             message = f"{name} must be a whole number of at least 1, got {value!r}"
             raise UsageError(message)

@@ -45,8 +45,10 @@ class _Ledger:
     def smooth(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at ``[P]``."""
         row = torch.from_numpy(np.array(point, dtype=np.float64))[None]
-        self._spend(1)
+        self._check()
+        before = self.setup.objective.evaluated
         values, gradients = self.setup.objective(row, torch.zeros(1, dtype=torch.int64))
+        self.spent += self.setup.objective.evaluated - before  # more than one by differences
         self._note(row, values)
         return float(values[0]), gradients[0].numpy()
 
@@ -57,7 +59,8 @@ class _Ledger:
         """Values ``[R]`` at ``points [P, R]``, SciPy's way round."""
         columns = np.asarray(points, dtype=np.float64)
         rows = torch.from_numpy(np.ascontiguousarray(np.atleast_2d(columns.T)))
-        self._spend(len(rows))
+        self._check()
+        self.spent += len(rows)
         values = self.setup.objective.values(rows)
         self._note(rows, values)
         found = torch.where(values.isnan(), torch.inf, values).numpy()
@@ -69,10 +72,9 @@ class _Ledger:
         self.value = self.setup.objective.values(self.point)
         self.violation = self.setup.objective.violations(self.point)
 
-    def _spend(self, count: int) -> None:
+    def _check(self) -> None:
         if self.spent >= self.limit:
             raise _Enough(Status.EVALUATIONS)
-        self.spent += count
 
     def _note(self, rows: Tensor, values: Tensor) -> None:
         violations = self.setup.objective.violations(rows)

@@ -37,7 +37,6 @@ def _along(direction: Direction) -> Callable[[Setup], Outcome]:
             low=setup.low,
             high=setup.high,
             tolerance=setup.tolerance,
-            max_evaluations=setup.max_evaluations,
         )
         return drive(solver, setup)[0]
 
@@ -51,16 +50,13 @@ def _lbfgs(setup: Setup) -> Outcome:
     solver = LBFGS(
         tolerance=setup.tolerance,
         max_iterations=setup.max_evaluations,
-        max_evaluations=setup.max_evaluations,
         l1=torch.full((lanes,), setup.penalty.weight, dtype=torch.float64) if isinstance(setup.penalty, L1) else None,
     )
     return drive(solver, setup)[0]
 
 
 def _levenberg_marquardt(setup: Setup) -> Outcome:
-    solver = LevenbergMarquardt(
-        low=setup.low, high=setup.high, tolerance=setup.tolerance, max_evaluations=setup.max_evaluations
-    )
+    solver = LevenbergMarquardt(low=setup.low, high=setup.high, tolerance=setup.tolerance)
     outcome, _ = drive(solver, setup)
     creeping = [place for place, status in enumerate(outcome.status) if status is Status.FLAT]
     return _go_on(outcome, setup, creeping) if creeping else outcome
@@ -69,6 +65,7 @@ def _levenberg_marquardt(setup: Setup) -> Outcome:
 def _go_on(outcome: Outcome, setup: Setup, rows: list[int]) -> Outcome:
     """Let BFGS go on with ``rows`` from where they are: it learns what large residuals add to the Hessian."""
     index = torch.tensor(rows, device=outcome.points.device)
+    setup.objective.keep(index)
     further = _along(BFGS())(replace(setup, starts=outcome.points[index]))
     for name in ("points", "values", "norms"):
         getattr(outcome, name)[index] = getattr(further, name)
@@ -86,7 +83,6 @@ def _augmented_lagrangian(setup: Setup) -> Outcome:
         descent=Descent(direction=direction, low=setup.low, high=setup.high),
         tolerance=setup.tolerance,
         feasibility=setup.feasibility,
-        max_evaluations=setup.max_evaluations,
     )
     state: AugmentedLagrangianState
     outcome, state = drive(solver, setup, measure=lambda state: state.violation)
@@ -119,9 +115,7 @@ def _within_bounds(setup: Setup) -> Penalty:
 
 
 def _proximal_gradient(setup: Setup) -> Outcome:
-    solver = ProximalGradient(
-        penalty=_within_bounds(setup), tolerance=setup.tolerance, max_evaluations=setup.max_evaluations
-    )
+    solver = ProximalGradient(penalty=_within_bounds(setup), tolerance=setup.tolerance)
     return drive(solver, setup)[0]
 
 

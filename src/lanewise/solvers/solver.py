@@ -8,7 +8,7 @@ calls the objective: a line search, a trust region, a population. Both work on r
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from torch import Tensor
 
@@ -47,6 +47,7 @@ class Status(Enum):
     MET = "the method's own test of convergence was met"
     KINK = "no shorter step leads lower although the gradient is not small: a kink, or a gradient that is wrong"
     DIVERGED = "the steps left the finite numbers: the learning rate is too large"
+    RUNAWAY = "the objective fell ever faster, out of all scale, with the constraints nearly met: unbounded, it seems"
 
 
 CODE = {status: code for code, status in enumerate(Status)}
@@ -75,6 +76,12 @@ class Progress:
         return all(status is not Status.RUNNING for status in self.status)
 
 
+class Stoppable(Protocol):
+    """A state with a status for each row, as a number of :data:`CODE`."""
+
+    status: Tensor
+
+
 class Solver(ABC, Generic[State]):
     """Many problems solved side by side; rows that have finished cost nothing."""
 
@@ -93,3 +100,11 @@ class Solver(ABC, Generic[State]):
     @abstractmethod
     def progress(self, state: State) -> Progress:
         """Where every row stands now."""
+
+    def end(self, state: State, rows: Tensor, status: Status, objective: Objective) -> None:
+        """End ``rows [R]`` where they stand, for a reason from outside, such as a limit.
+
+        By default that is written into ``state.status [L]``, numbers of :data:`CODE`.
+        """
+        del objective
+        cast("Stoppable", state).status[rows] = CODE[status]

@@ -89,7 +89,7 @@ def loaded(member: Fitted, width: Width) -> Callable[[Features], np.ndarray]:
     Raises ``StoreError`` where saved trees are damaged.
     """
     if member.trees is not None:
-        trees = load_trees(member.trees)
+        trees = load_trees(member.trees, threads=torch.get_num_threads())
 
         def by_trees(features: Features) -> np.ndarray:
             predicted = trees.predict(features.encoded.numbers, tree_codes(features.encoded.codes), features.tokens)

@@ -16,7 +16,9 @@ from lanewise.search.policy import Decision, Policy, Standing, decision_of
 from lanewise.training.copying import copy_of, hand_over, kinds_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
+from lanewise.training.planning.amending import Amending, slowness_of
 from lanewise.training.planning.plan import Plan
+from lanewise.training.pulse import Pulse, leader_of
 from lanewise.training.ranks.spreading import Spreading, alone
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
@@ -38,19 +40,6 @@ class Result:
     traces: tuple[Trace, ...]
     rungs: tuple[str, ...]
     seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pulse:
-    """A sign of life for whoever watches: how far the race is and who leads."""
-
-    phase: str
-    done: float
-    lanes: int
-    candidates: int
-    leader: str = ""
-    score: float = float("nan")
-    spread: float = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +69,8 @@ class Race:
     or None. ``watch`` is called with a
     :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
     that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
-    they are let go. ``spreading`` says on which rank a team of ``builder`` is trained.
+    they are let go. ``spreading`` says on which rank a team of ``builder`` is trained. ``amend`` decides once more,
+    after the screen, who is confirmed.
     """
 
     plan: Plan
@@ -95,6 +85,7 @@ class Race:
     ended: Callable[[Sequence[Team]], None] = unwanted
     clusters: np.ndarray | None = None
     spreading: Spreading = field(default_factory=alone)
+    amend: Amending | None = None
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -153,7 +144,8 @@ class Race:
         for team in teams:
             team.keep(())
         order = sorted(left, key=lambda name: np.nan_to_num(best.get(name, np.nan), nan=np.inf))
-        survivors = self._survivors([self._candidates[left[name].candidate.id] for name in order])
+        survivors, amended = self._survivors([self._candidates[left[name].candidate.id] for name in order])
+        words += amended
         going = {candidate.id for candidate in survivors}
         for lane in left.values():
             goes = self._candidates[lane.candidate.id].id in going
@@ -209,7 +201,19 @@ class Race:
         known = [losses for losses in found if losses is not None]
         return np.stack(known) if len(known) == len(found) else None
 
-    def _survivors(self, ordered: Sequence[Candidate]) -> list[Candidate]:
+    def _survivors(self, ordered: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
+        """Those that are confirmed, and in words what the time that was left has changed."""
+        usual = self._best_of_families(ordered)
+        if self.amend is not None and ordered and not self.plan.confirmed:
+            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, self._traces.values(), self._cost))
+        if not self.plan.confirmed:
+            return usual, []
+        amended = [candidate for candidate in ordered if candidate.id in self.plan.confirmed]
+        if {one.id for one in amended} == {one.id for one in usual}:
+            return amended, []
+        return amended, [f"with the time left {len(amended)} are confirmed, where the plan had thought of {len(usual)}"]
+
+    def _best_of_families(self, ordered: Sequence[Candidate]) -> list[Candidate]:
         """The best of each family, as many as the plan confirms, and the default."""
         taken: dict[str, int] = {}
         result = []
@@ -357,7 +361,7 @@ class Race:
         with self._lock:
             self._done += done
             alive = [trace for trace in self._traces.values() if trace.phase == phase and trace.fate == "running"]
-            label, score, spread = self._leader(alive)
+            label, score, spread = leader_of(alive, self.metric.sign)
             pulse = Pulse(
                 phase=phase,
                 done=min(self._done, 1.0),
@@ -368,21 +372,6 @@ class Race:
                 spread=spread,
             )
             self.watch(pulse)
-
-    def _leader(self, traces: Sequence[Trace]) -> tuple[str, float, float]:
-        """Label, mean score and spread over lanes of the best candidate seen on as many folds as any other."""
-        latest: dict[str, list[float]] = {}
-        labels: dict[str, str] = {}
-        for trace in traces:
-            if trace.scores and np.isfinite(trace.scores[-1]):
-                latest.setdefault(trace.lane.candidate.id, []).append(trace.scores[-1])
-                labels[trace.lane.candidate.id] = trace.lane.candidate.label
-        widest = max(map(len, latest.values()), default=0)
-        full = {name: scores for name, scores in latest.items() if len(scores) == widest}
-        if not full:
-            return "", float("nan"), float("nan")
-        best = min(full, key=lambda name: self.metric.sign * float(np.mean(full[name])))
-        return labels[best], float(np.mean(full[best])), float(np.std(full[best]))
 
 
 def _better(known: float | None, score: float) -> float:

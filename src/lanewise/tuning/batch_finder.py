@@ -13,7 +13,7 @@ from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.words import count
 from lanewise.selection import Standing
-from lanewise.training.race import Pulse
+from lanewise.training.pulse import Pulse
 from lanewise.tuning.judged_rows import judged_rows
 from lanewise.tuning.proposing import listed
 from lanewise.tuning.rescaling import rescaled, scaling_of

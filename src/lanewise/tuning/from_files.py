@@ -11,7 +11,7 @@ from lanewise.runs.executing import remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
-from lanewise.training.race import Pulse
+from lanewise.training.pulse import Pulse
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
 from lanewise.tuning.loading import data_of, loss_of, named

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.explain import Usage, spent, usage
+from lanewise.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
@@ -16,7 +17,8 @@ from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import seated
 from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import Plan
-from lanewise.training.race import Pulse, Race, Result
+from lanewise.training.pulse import Pulse
+from lanewise.training.race import Race, Result
 from lanewise.training.refit import refit
 from lanewise.training.team import Team
 from lanewise.tuning.checking import Judge
@@ -225,7 +227,11 @@ def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Se
         )
         for item in result.confirmed
     ]
-    return select(contenders, y=np.zeros(len(valid)), metric=judge.metric, seed=0)
+    found = select(contenders, y=np.zeros(len(valid)), metric=judge.metric, seed=0)
+    known = [item.candidate for item in result.confirmed]
+    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", one.settings) for one in known)
+    named = dict(zip((one.id for one in known), labels, strict=True))
+    return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
 
 
 def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lanewise.errors import TrainingError, UsageError
-from lanewise.training.race import Pulse
+from lanewise.training.pulse import Pulse
 from lanewise.tuning.judged_rows import judged_rows
 from lanewise.tuning.rate_curve import MARGIN, RateCurve, read_curve
 from lanewise.tuning.result import TuneResult

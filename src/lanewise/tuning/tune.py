@@ -17,7 +17,7 @@ from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
 from lanewise.search.sampling import SAMPLINGS, Sampling
 from lanewise.settings import parse_budget
-from lanewise.training.race import Pulse
+from lanewise.training.pulse import Pulse
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted

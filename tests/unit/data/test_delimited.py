@@ -87,6 +87,12 @@ def test_blank_rows_comments_and_titles_are_counted() -> None:
     assert codes(found) == {"title_lines": 1, "comment_lines": 1, "blank_lines": 5}
 
 
+def test_a_header_behind_a_comment_mark_is_counted() -> None:
+    found = table('# "ID",NAME\n1,x\n2,y\n')
+    assert found.frame.columns == ["ID", "NAME"]
+    assert codes(found) == {"marked_header": 1}
+
+
 def test_hash_as_a_value_is_no_comment() -> None:
     assert table("a,b\n1,2\n#3,4\n").frame["a"].to_list() == ["1", "#3"]
 

@@ -74,10 +74,13 @@ def test_comment_block_and_blank_lines_are_skipped() -> None:
 def test_header_behind_a_comment_mark_is_kept() -> None:
     preface = skip_preface(b"# note\n# a,b\n1,2\n")
     assert (preface.text, preface.first_line, preface.comments) == (b"a,b\n1,2\n", 2, 1)
+    assert preface.marked
 
 
 def test_comment_with_the_table_s_width_above_a_header_is_a_comment() -> None:
-    assert skip_preface(b"# made, by us\na,b\n1,2\n").text == b"a,b\n1,2\n"
+    preface = skip_preface(b"# made, by us\na,b\n1,2\n")
+    assert preface.text == b"a,b\n1,2\n"
+    assert not preface.marked
 
 
 def test_excel_names_its_delimiter() -> None:

@@ -34,7 +34,7 @@ def test_the_stated_gain_is_that_of_new_rows():
         y, p = rare(300, seed=seed)
         found = threshold_of(y, p, F1, seed=seed)
         if found.value != 0.5:
-            stated = float(found.words.split("f1 ")[1].split(" ")[0])
+            stated = float(found.words.split("F1 ")[1].split(" ")[0])
             gaps.append(stated - F1.score(y_new, both, threshold=found.value))
     assert len(gaps) > 15
     assert abs(np.mean(gaps)) < 3 * np.std(gaps) / np.sqrt(len(gaps))

@@ -234,3 +234,17 @@ def test_a_value_stands_alone_only_where_the_question_names_its_setting(make):
     )
     found = {aspect.name: chosen_words([aspect], one, other) for aspect in differing(one, other)}
     assert found == {"learning rate": "0.1", "structure": "leaves 31", "loss": "squared"}
+
+
+def test_where_an_ensemble_is_taken_the_finer_choices_are_between_single_candidates(make, decided):
+    lead = Difference(mean=0.15, standard_error=0.1, low=0.0, high=0.0)
+    pair = (make.candidate("a", model="mlp"), make.candidate("b", model="linear"))
+    result = make.result([make.confirmed(one) for one in pair])
+    trial = EnsembleTrial(members=2, ahead=lead, taken=True)
+    mixed = decided(result, "a", ensemble=trial, costs={"a": 1.0, "b": 2.0})
+    assert list(mixed) == ["An ensemble or one model?", "Which model?"]
+    assert (mixed["An ensemble or one model?"].among, mixed["Which model?"].among) == ("", "single candidates")
+    assert "cheaper" not in mixed["Which model?"].verdict
+    alone = decided(result, "a", ensemble=replace(trial, taken=False), costs={"a": 1.0, "b": 2.0})
+    assert list(alone) == ["Which model?", "An ensemble or one model?"]
+    assert alone["Which model?"].among == ""

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lanewise.errors import UsageError
 from lanewise.lanes.buffer import BufferLayout, LaneBuffer, Parameter
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane, Roster
@@ -43,6 +44,13 @@ def test_l1_makes_weights_exactly_zero() -> None:
     buffer, optimizer = stack({"lr": 0.5, "l1": 4.0, "schedule": "constant"})
     optimizer.step()
     assert buffer.values[0].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("rule", ["muon", "soap", "shampoo", "adafactor", "schedule_free_sgd", "schedule_free_adamw"])
+def test_l1_is_refused_where_a_weight_has_no_rate_of_its_own(rule: str) -> None:
+    with pytest.raises(UsageError, match=f"l1 must be 0 with {rule}, got 0.01: .*; take a weight_decay or l2 with it"):
+        stack({"l1": 0.01}, optimizer=rule)
+    stack({"l1": 0.0}, optimizer=rule)
 
 
 def test_soft_threshold_shrinks_towards_zero() -> None:

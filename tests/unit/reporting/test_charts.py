@@ -124,3 +124,38 @@ def test_a_perfect_prediction_has_flat_residuals():
     parsed(scatter.against_actual(pairs))
     heights = re.findall(r"M\d+ (\d+)h0", str(scatter.residuals(pairs)))
     assert set(heights) == {"500"}
+
+
+def test_several_lanes_of_the_winner_stand_out_by_their_mean():
+    curves = [
+        {**lane("winner", x=(0.5, 1.0), valid=(2.0, 1.0)), "candidate": "w"},
+        {**lane("winner", x=(0.5, 1.0), valid=(4.0, 3.0)), "candidate": "w"},
+        {**lane("winner", x=(0.2,), valid=(9.0,)), "candidate": "w"},
+        {**lane("default", x=(0.5, 1.0), valid=(4.0, 4.0)), "candidate": "d"},
+    ]
+    (mean,) = race.means_of(race.lanes_of(curves))
+    assert (mean.points[0], mean.points[-1]) == ((0.5, 3.0), (1.0, 2.0))
+    assert "mean of its 2 lanes" in mean.words
+    chart = str(race.race(race.lanes_of(curves), metric="rmse", metric_label="RMSE", minimise=True))
+    assert chart.count("winner faint") == 3
+    assert chart.count('"lane winner"') == 1
+
+
+def test_a_lane_of_next_to_no_loss_does_not_take_most_of_a_log_axis():
+    good = [{**lane("winner", x=(0.5, 1.0), valid=(5.0, 0.1 + n / 100)), "candidate": "w"} for n in range(20)]
+    odd = {**lane("winner", x=(0.5, 1.0), valid=(5.0, 1e-12)), "candidate": "w"}
+    lanes = race.lanes_of([*good, odd])
+    chart = str(race.race(lanes, metric="log_loss", metric_label="log loss", minimise=True))
+    assert "log scale" in chart
+    assert "e\N{MINUS SIGN}" not in chart  # no tick of a tiny power of ten
+
+
+def test_learning_rates_are_dots_and_no_curve():
+    points = [{"lr": 10.0**-step, "score": 0.1 * step, "low": 0.0, "high": 1.0} for step in (1, 2, 3)]
+    items = [
+        {"optimizer": name, "model": "mlp", "points": points, "look": look} for name, look in (("a", "x"), ("b", "y"))
+    ]
+    panel, _ = sensitivity.panels(sensitivity.series_of(items), metric="rmse", metric_label="RMSE", minimise=True)
+    assert panel.count('class="front dots"') == 1
+    assert panel.count('class="spread"') == 3
+    assert 'class="behind' not in panel  # the other was read after another share of the training

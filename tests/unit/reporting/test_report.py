@@ -220,3 +220,89 @@ def test_no_single_candidate_stands_clear_where_an_ensemble_won(samples):
     assert "Against best single" in html
     document["winner"] = samples.binary()["winner"]
     assert "The winner stands clear of" in render(document)
+
+
+def test_a_leak_stands_before_everything_that_it_makes_untrue(samples):
+    document = samples.binary()
+    leak = "'duration' alone gives the target away"
+    document["findings"] = [{"code": "leaks_target", "severity": "warning", "message": leak}]
+    document["warnings"] = ["few rows", leak]
+    html = render(document).split("<main", 1)[1]
+    assert html.index("gives the target away") < html.index(document["summary"][1][:20]) < html.index("few rows")
+    assert html.count("Mistrust these scores first") == 1
+
+
+def test_choices_that_one_fold_saw_are_not_said_to_be_decided(samples):
+    document = samples.binary()
+    seen = {"question": "Which loss?", "chosen": "a", "over": "b", "difference": 0.1, "standard_errors": None}
+    document["race"]["decisions"] = [
+        {**seen, "standard_errors": 3.0, "verdict": "clear"},
+        {**seen, "verdict": "screen only: ahead on one fold after 33% of the training"},
+        {**seen, "difference": None, "verdict": "the other diverged"},
+    ]
+    html = render(document)
+    assert "1 of 3 choices was decided by the evidence" in html
+    assert "1 was seen on one fold of the screen only" in html
+    assert '<span class="value">one fold only</span>' in html
+    assert '<span class="value">diverged</span>' in html
+
+
+def test_choices_between_single_candidates_have_a_heading_of_their_own(samples):
+    document = samples.binary()
+    for one in document["race"]["decisions"][1:]:
+        one["among"] = "single candidates"
+    html = render(document)
+    assert html.count("Among single candidates") == 1
+    assert html.index(document["race"]["decisions"][0]["question"]) < html.index("Among single candidates")
+
+
+@pytest.mark.parametrize(
+    ("lows", "heading"),
+    [
+        ((-1.0, 0.5, 0.1), "“b” and 1 other surely matter"),
+        ((-1.0, 0.5, -0.1), "Only “b” surely matters"),
+        ((0.1, 0.5, 0.1), "“a” matters most"),
+        ((-1.0, -1.0, -1.0), "No column surely matters on its own"),
+    ],
+)
+def test_the_importance_is_headed_by_what_its_order_shows(samples, lows, heading):
+    document = samples.binary()
+    document["importance"] = [
+        {"column": name, "value": value, "low": low, "high": 2 * value - low}
+        for name, value, low in zip("abc", (3.0, 2.0, 1.0), lows, strict=True)
+    ]
+    assert heading in render(document)
+
+
+def test_the_learning_rates_are_headed_by_the_winner_s(samples):
+    document = samples.binary()
+    assert "adamw won with a learning rate of 0.0032" in render(document)
+    document["winner"] |= {"optimizer": "lbfgs", "hyperparameters": {}}
+    assert "The winner has no learning rate; these have" in render(document)
+    document["winner"]["id"] = "ensemble"
+    assert "The learning rates that were tried" in render(document)
+
+
+def test_scores_of_a_training_that_was_stopped_are_not_those_of_its_end(samples):
+    document = samples.binary()
+    document["diagnosis"]["stop"] = 0.4
+    html = render(document)
+    assert "Where it was stopped, at 40% of the full length" in html
+    assert "stopped here" in html
+    document["diagnosis"]["stop"] = 1.0
+    html = render(document)
+    assert "At the end:" in html
+    assert "stopped here" not in html
+
+
+def test_the_cost_says_where_the_time_went(samples):
+    document = samples.binary()
+    assert "Where the time went" not in render({**document, "hardware": {"seconds": 12.0}})
+    document["hardware"] = {
+        "seconds": 12.0,
+        "budget_seconds": 10.0,
+        "seconds_by_stage": {"refit": 2.0, "read": 0.5, "screen": 9.5},
+    }
+    html = render(document).split("Where the time went")[1]
+    assert html.index("Read the table") < html.index("Screen") < html.index("Train on all rows")
+    assert "The budget was 10 s, and was overrun" in html

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from rich.cells import cell_len
 
-from lanewise.reporting.terminal import columns_of, runs_table, summary
+from lanewise.reporting.terminal import columns_of, runs_table, summary, tuned_summary
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
 
@@ -63,13 +63,23 @@ def test_a_hostile_run_name_cannot_add_a_command(samples):
 
 def test_the_runs_table_is_aligned_and_fits(samples):
     rows = [samples.binary(), samples.regression(), samples.minimal(), samples.hostile()]
-    lines = runs_table(rows, width=100).splitlines()
+    lines = runs_table(rows, width=140).splitlines()
     assert len(lines) == 5
     assert lines[0].split() == ["run", "made", "target", "metric", "score", "winner"]
     place = lines[0].index("score")
     assert lines[1][place:].startswith("0.287")
     assert lines[2][place:].startswith("0.831")
-    assert all(columns_of(line) <= 100 for line in lines[:4])
+    assert all(columns_of(line) <= 140 for line in lines[:4])
+    assert all(columns_of(line) <= 100 for line in runs_table(rows[:3], width=100).splitlines())
+
+
+def test_the_times_of_runs_make_room_for_their_winners(samples):
+    row = {**samples.binary(), "winner": {"label": "linear, lbfgs, 25% of the columns"}}
+    assert "made" in runs_table([row], width=120)
+    narrow = runs_table([row], width=80)
+    assert "made" not in narrow
+    assert "linear, lbfgs, 25% of the columns" in narrow
+    assert all(columns_of(line) <= 80 for line in narrow.splitlines())
 
 
 def test_no_runs_are_said_in_words():
@@ -194,3 +204,43 @@ def test_a_figure_and_its_word_never_disagree_by_rounding(samples, steps, words)
     document = samples.binary()
     document["race"]["decisions"][0]["standard_errors"] = steps
     assert words in summary(document, width=140, color=False)
+
+
+def test_the_stages_of_a_run_are_told_where_its_budget_was_overrun(samples):
+    document = samples.binary()
+    document["hardware"] = {
+        "seconds": 20.0,
+        "budget_seconds": 10.0,
+        "seconds_by_stage": {"screen": 15.0, "read": 0.5, "refit": 4.5},
+    }
+    assert "By stage: read 0.5 s, screen 15 s and refit 4.5 s." in summary(document, width=100, color=False)
+    document["hardware"]["budget_seconds"] = 20.0
+    assert "By stage" not in summary(document, width=100, color=False)
+    del document["hardware"]["seconds_by_stage"]
+    document["hardware"]["budget_seconds"] = 10.0
+    assert "By stage" not in summary(document, width=100, color=False)
+
+
+def test_a_leak_is_warned_of_right_below_the_verdict(samples):
+    document = samples.binary()
+    document["findings"] = [{"code": "leaks_target", "severity": "warning", "message": "a column leaks"}]
+    document["warnings"] = ["few rows", "a column leaks"]
+    lines = summary(document, width=200, color=False).splitlines()
+    assert lines[1] == "warning: a column leaks"
+    assert lines.index("warning: few rows") > 5
+    assert sum("a column leaks" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_tuning_race_is_told_within_the_terminal(width):
+    document = {
+        "words": ["adam wins with a validation loss of 0.4", "lr 0.04, schedule linear", "why it won " * 12],
+        "warnings": ["the race is short"],
+        "hardware": {"seconds": 3.0},
+    }
+    text = tuned_summary(document, width=width, color=False, files=[("report", "a/report.html")])
+    lines = text.splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    assert lines[:2] == ["adam wins with a validation loss of 0.4", "  lr 0.04, schedule linear"]
+    assert "warning: the race is short" in lines
+    assert lines[-3:] == ["It took 3 s.", "", "  report  a/report.html"]

@@ -101,6 +101,34 @@ def test_an_objective_without_a_floor_off_the_feasible_set() -> None:
     assert found.violation <= 1e-8
 
 
+VALLEYS = {
+    "two equalities": (lambda x: -x[2], [Equality(lambda x: x[0] ** 2 - x[1]), Equality(lambda x: x[1] ** 2 - x[2])]),
+    "one equality": (lambda x: -x[1] - x[2], [Equality(lambda x: torch.stack((x[0] ** 2 - x[1], x[2] - 1)))]),
+    "a straight one": (lambda x: -x[1] + x[2] ** 2, [Equality(lambda x: x[0] - x[1])]),
+}
+
+
+@pytest.mark.parametrize("name", VALLEYS)
+def test_a_valley_without_end_is_not_followed_to_the_limit(name: str) -> None:
+    function, constraints = VALLEYS[name]
+    found = minimize(function, torch.ones(3), constraints=constraints)
+    assert found.status is Status.RUNAWAY
+    assert not found.success
+    assert found.value < -1e5
+    assert found.value == pytest.approx(float(function(found.x)))
+    assert found.violation < 1e-3 * float(found.x.abs().max())
+    assert found.evaluations < 1500
+
+
+def test_a_deep_but_bounded_valley_is_followed_to_its_end() -> None:
+    """The fall is out of all scale of the start, but it ends: at the most of ``1e7 sin(pi x / 6)`` along a parabola."""
+    parabola = Equality(lambda x: x[0] ** 2 - x[1])
+    found = minimize(lambda x: -1e7 * torch.sin(x[0] * torch.pi / 6), torch.zeros(2), constraints=parabola)
+    assert found.success
+    assert found.value == pytest.approx(-1e7, rel=1e-9)
+    torch.testing.assert_close(found.x, torch.tensor([3.0, 9.0]).double(), rtol=0, atol=1e-5)
+
+
 def test_redundant_constraints() -> None:
     twice = [Equality(lambda x: x[0] - 1), Equality(lambda x: 2 * x[0] - 2)]
     found = minimize(lambda x: (x**2).sum(), torch.tensor([3.0, 2.0]), constraints=twice)

@@ -81,12 +81,12 @@ def test_a_race_is_listed_shown_and_reported(folder: Path) -> None:
     name = document_of()["run"]
     lines = said.splitlines()
     assert lines[0].startswith(("sgd wins", "adamw wins"))
-    assert lines[-2:] == [
-        f"weights: {folder}/home/runs/{name}/model/model.safetensors",
-        f"report: {folder}/home/runs/{name}/report.html",
+    assert [line.split() for line in lines[-2:]] == [
+        ["weights", f"{folder}/home/runs/{name}/model/model.safetensors"],
+        ["report", f"{folder}/home/runs/{name}/report.html"],
     ]
     assert run("show", name).output == said
-    assert run("report", name).output.strip() == lines[-1].removeprefix("report: ")
+    assert run("report", name).output.strip() == lines[-1].split()[1]
     (row,) = json.loads(run("runs", "--json").output)["runs"]
     assert (row["run"], row["kind"], row["target"], row["status"]) == (name, "tune", "make_model", "done")
     assert row["score"] == document_of()["race"]["leaderboard"][0]["score"]

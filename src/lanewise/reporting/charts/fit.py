@@ -8,8 +8,9 @@ from markupsafe import Markup
 
 from lanewise.reporting.charts.frame import Axis, beside, plot
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
-from lanewise.reporting.charts.svg import band, curve
-from lanewise.reporting.words import axis_words, finite, percent
+from lanewise.reporting.charts.svg import band, curve, element, percent, text
+from lanewise.reporting.words import axis_words, capitalized, finite
+from lanewise.reporting.words import percent as share
 
 HEIGHT = 260
 _GRID = 80
@@ -18,11 +19,13 @@ Points = list[tuple[float, float]]
 
 def mean_curves(curves: Sequence[Mapping[str, Any]]) -> tuple[Points, Points]:
     """Mean training and validation curves of lanes, each interpolated to the same grid; empty where unknown."""
-    return _mean([_known(one, "train") for one in curves]), _mean([_known(one, "valid") for one in curves])
+    return mean_curve([_known(one, "train") for one in curves]), mean_curve([_known(one, "valid") for one in curves])
 
 
-def fit(*, train: Points, valid: Points, metric: str, metric_label: str, minimise: bool) -> Markup:
-    """Both curves against the fraction of the full length."""
+def fit(
+    *, train: Points, valid: Points, metric: str, metric_label: str, minimise: bool, stop: float | None = None
+) -> Markup:
+    """Both curves against the fraction of the full length, with a line where the training was stopped early."""
     x = Scale(low=0.0, high=1.0)
     values = [value for points in (train, valid) for _, value in points]
     keep = (train[-1][1], valid[-1][1])
@@ -31,17 +34,30 @@ def fit(*, train: Points, valid: Points, metric: str, metric_label: str, minimis
     gap = [(at, *sorted((one, other))) for (at, one), (_, other) in zip(there, back, strict=False)]
     return plot(
         label=f"Mean training and validation {metric_label} of the winner, ending at {keep[0]:.4g} and {keep[1]:.4g}.",
-        x=Axis(scale=x, label="Fraction of the full training length", written=percent),
-        y=Axis(scale=y, label=metric_label.capitalize(), written=axis_words(metric)),
+        x=Axis(scale=x, label="Fraction of the full training length", written=share),
+        y=Axis(scale=y, label=capitalized(metric_label), written=axis_words(metric)),
         curves=[
             band([(at, low, high) for at, low, high in gap], class_="band"),
             curve(there, class_="lane training"),
             curve(back, class_="lane winner"),
         ],
-        marks=[beside([(there[-1][1], "Training", "training"), (back[-1][1], "Validation", "winner")], height=HEIGHT)],
+        marks=[
+            *_stopped(stop, x),
+            beside([(there[-1][1], "Training", "training"), (back[-1][1], "Validation", "winner")], height=HEIGHT),
+        ],
         height=HEIGHT,
         right=88,
     )
+
+
+def _stopped(stop: float | None, x: Scale) -> list[Markup]:
+    if stop is None:
+        return []
+    at, left = percent(x.at(stop)), stop > 0.7
+    words = text(
+        "stopped here", x=at, y=12, dx=-8 if left else 8, class_="tick", text_anchor="end" if left else "start"
+    )
+    return [element("line", x1=at, x2=at, y1=0, y2="100%", class_="chosen"), words]
 
 
 def _known(one: Mapping[str, Any], key: str) -> Points:
@@ -49,7 +65,12 @@ def _known(one: Mapping[str, Any], key: str) -> Points:
     return sorted((x, y) for x, y in pairs if x is not None and y is not None)
 
 
-def _mean(lines: Sequence[Points]) -> Points:
+def mean_curve(lines: Sequence[Points]) -> Points:
+    """The mean of lines, each interpolated to the same grid over the stretch that all of them cover; empty without one.
+
+    >>> mean_curve([[(0.0, 1.0), (1.0, 3.0)], [(0.0, 3.0), (1.0, 5.0)]])[-1]
+    (1.0, 4.0)
+    """
     known = [line for line in lines if len(line) > 1]
     if not known:
         return []
@@ -61,8 +82,8 @@ def _mean(lines: Sequence[Points]) -> Points:
 def _at(line: Points, x: float) -> float:
     place = min(max(1, bisect_right(line, x, key=lambda point: point[0])), len(line) - 1)
     (x0, y0), (x1, y1) = line[place - 1], line[place]
-    share = 0.0 if x1 == x0 else (x - x0) / (x1 - x0)
-    return y0 * (1 - share) + y1 * share
+    part = 0.0 if x1 == x0 else (x - x0) / (x1 - x0)
+    return y0 * (1 - part) + y1 * part
 
 
 def _placed(points: Points, x: Scale, y: Scale) -> Points:

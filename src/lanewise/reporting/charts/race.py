@@ -1,11 +1,13 @@
 """The race: the validation curve of every lane; those that were dropped fade, the winner stands out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import quantiles
 from typing import Any
 
 from markupsafe import Markup
 
+from lanewise.reporting.charts.fit import mean_curve
 from lanewise.reporting.charts.frame import Axis, beside, plot
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.svg import curve, dots
@@ -16,6 +18,7 @@ NAMED = {"winner": "Winner", "member": "Ensemble", "default": "Default"}
 HEIGHT = 360
 _POINTS = 12_000  # of all curves together; more does not show and makes the file heavy
 _STEEP = 0.08  # the first part of the length, whose steep fall would press the rest flat
+_BELOW = 3.0  # on a logarithmic axis lanes dive below the plot that are better than the best tenth by this factor
 _LOG_FROM = 15.0  # ratio of worst to best from which a logarithmic axis shows more
 
 
@@ -27,6 +30,8 @@ class Lane:
     words: str
     optimizer: str
     points: tuple[tuple[float, float], ...]
+    candidate: str = ""
+    label: str = ""
 
 
 def lanes_of(curves: Sequence[Mapping[str, Any]]) -> list[Lane]:
@@ -37,8 +42,9 @@ def lanes_of(curves: Sequence[Mapping[str, Any]]) -> list[Lane]:
 
 
 def race(lanes: Sequence[Lane], *, metric: str, metric_label: str, minimise: bool) -> Markup:
-    """Metric against fraction of the full length."""
-    y = _metric_scale(lanes, minimise=minimise)
+    """Metric against fraction of the full length; what won and the default stand out by the mean of their lanes."""
+    means = means_of(lanes)
+    y = _metric_scale(lanes, means, minimise=minimise)
     x = Scale(low=0.0, high=1.0)
     ends = [_place(lane.points[-1], x, y) for lane in lanes if lane.status == "pruned"]
     dropped = [dots(ends, class_="drops")] if ends else []
@@ -46,8 +52,12 @@ def race(lanes: Sequence[Lane], *, metric: str, metric_label: str, minimise: boo
         label=f"Validation {metric_label} of {len(lanes)} lanes against the fraction of their full length.",
         x=Axis(scale=x, label="Fraction of the full training length", written=percent),
         y=Axis(scale=y, label=f"Validation {metric_label}{', log scale' if y.log else ''}", written=axis_words(metric)),
-        curves=[*dropped, *(_drawn(lane, x, y) for lane in lanes)],
-        marks=[beside(_names(lanes, y), height=HEIGHT)],
+        curves=[
+            *dropped,
+            *(_drawn(lane, x, y, faint=lane.candidate in {mean.candidate for mean in means}) for lane in lanes),
+            *(_drawn(mean, x, y) for mean in means),
+        ],
+        marks=[beside(_names(means or lanes, y), height=HEIGHT)],
         height=HEIGHT,
         right=78,
         class_="plot race",
@@ -66,6 +76,8 @@ def _lane(one: Mapping[str, Any], allowed: int) -> Lane:
         words=", ".join([*facts, str(status)]),
         optimizer=str(one.get("optimizer") or ""),
         points=tuple(thin(points, allowed)),
+        candidate=str(one.get("candidate") or ""),
+        label=facts[0],
     )
 
 
@@ -77,17 +89,37 @@ def thin(points: list[tuple[float, float]], allowed: int) -> list[tuple[float, f
     return [points[round(place * last / (allowed - 1))] for place in range(allowed)]
 
 
-def _metric_scale(lanes: Sequence[Lane], *, minimise: bool) -> Scale:
-    ends = [lane.points[-1][1] for lane in lanes if lane.status in NAMED]
+def means_of(lanes: Sequence[Lane]) -> list[Lane]:
+    """The mean curve of each candidate that stands out and has several lanes that ran as far as its longest."""
+    own: dict[str, list[Lane]] = {}
+    for lane in lanes:
+        if lane.status in NAMED and lane.candidate:
+            own.setdefault(lane.candidate, []).append(lane)
+    found = []
+    for group in own.values():
+        end = max(lane.points[-1][0] for lane in group)
+        full = [lane for lane in group if lane.points[-1][0] >= end - 1e-9 and len(lane.points) > 1]
+        points = mean_curve([list(lane.points) for lane in full]) if len(full) > 1 else []
+        if points:
+            words = f"{group[0].label}, mean of its {len(full)} lanes"
+            found.append(replace(full[0], points=tuple(points), words=words))
+    return sorted(found, key=lambda lane: DRAWN_FIRST.index(lane.status))
+
+
+def _metric_scale(lanes: Sequence[Lane], means: Sequence[Lane], *, minimise: bool) -> Scale:
+    ends = [lane.points[-1][1] for lane in means or lanes if lane.status in NAMED]
     points = [point for lane in lanes for point in lane.points]
     settled = [y for x, y in points if x >= _STEEP] or [y for _, y in points]
     values = without_outliers(settled, keep=ends, worse_is_high=minimise)
     log = minimise and min(values) > 0 and max(values) / min(values) > _LOG_FROM
+    if log and means:  # a fold without a single doubtful row has a loss of next to nothing, and would take most decades
+        least = min(*ends, quantiles(values, n=10)[0]) / _BELOW
+        values = [value for value in values if value >= least]
     return scale_of(values, log=log, pad=0.04)
 
 
-def _drawn(lane: Lane, x: Scale, y: Scale) -> Markup:
-    kind = lane.status
+def _drawn(lane: Lane, x: Scale, y: Scale, *, faint: bool = False) -> Markup:
+    kind = f"{lane.status} faint" if faint else lane.status
     if kind == "pruned":  # the earlier it was dropped, the fainter
         kind += f" p{min(3, int(lane.points[-1][0] * 4))}"
     points = [_place(point, x, y) for point in lane.points]

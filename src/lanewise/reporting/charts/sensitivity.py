@@ -1,4 +1,7 @@
-"""Learning-rate sensitivity: one small panel for each optimizer, the others in grey behind it."""
+"""Score against learning rate: one small panel of dots for each optimizer, those of the others in grey behind it.
+
+Dots and no line: the candidates of a panel differ in their other settings too, so neighbours are no curve.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from markupsafe import Markup
 
 from lanewise.reporting.charts.frame import Axis, plot
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
-from lanewise.reporting.charts.svg import band, curve, dots, element, percent, text
+from lanewise.reporting.charts.svg import curve, dots, element, percent, text
 from lanewise.reporting.words import axis_words, finite, number
 
 HEIGHT = 132
@@ -16,12 +19,17 @@ HEIGHT = 132
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Scores against learning rate: points are (rate, score, low, high), ``lost`` the rates that diverged."""
+    """Scores against learning rate: points are (rate, score, low, high), ``lost`` the rates that diverged.
+
+    ``look`` says after how much of the training they were read; ``rate`` is that of the winner, if it is one of these.
+    """
 
     optimizer: str
     model: str
     points: tuple[tuple[float, float, float, float], ...]
     lost: tuple[float, ...]
+    look: str = ""
+    rate: float | None = None
 
     def best(self, *, minimise: bool) -> tuple[float, float, float, float]:
         return min(self.points, key=lambda point: point[1] if minimise else -point[1])
@@ -42,7 +50,7 @@ def series_of(items: Sequence[Mapping[str, Any]]) -> list[Series]:
             else:
                 points.append((rate, value, value if low is None else low, value if high is None else high))
         if points:
-            names = {key: str(item.get(key) or "") for key in ("optimizer", "model")}
+            names = {key: str(item.get(key) or "") for key in ("optimizer", "model", "look")}
             found.append(Series(**names, points=tuple(sorted(points)), lost=tuple(sorted(lost))))
     return found
 
@@ -65,15 +73,16 @@ def _panel(
 ) -> Markup:
     one = series[here]
     best = one.best(minimise=minimise)
-    behind = [curve(_line(other, x, y), class_="behind") for other in series if other is not one]
-    area = [(x.at(rate), y.at(low), y.at(high)) for rate, _, low, high in one.points]
+    # Scores after another share of the training are no rivals.
+    behind = [
+        dots(_places(other, x, y), class_="behind dots") for other in series if other is not one and alike(other, one)
+    ]
     edge = 0.97 if minimise else 0.03
     written = axis_words(metric)
     chart = [
         *behind[:12],
-        band(area, class_="band"),
-        curve(_line(one, x, y), class_="front"),
-        dots([(x.at(point[0]), y.at(point[1])) for point in one.points], class_="front dots"),
+        *(curve([(x.at(rate), y.at(end)) for end in ends], class_="spread") for rate, _, *ends in one.points),
+        dots(_places(one, x, y), class_="front dots"),
     ]
     place = percent(x.at(best[0])), percent(1 - min(1.0, max(0.0, y.at(best[1]))))
     marks = [element("circle", cx=place[0], cy=place[1], r=5, class_="best")]
@@ -81,6 +90,9 @@ def _panel(
         text("\N{MULTIPLICATION SIGN}", x=percent(x.at(rate)), y=percent(1 - edge), dy=".32em", class_="lost")
         for rate in one.lost
     ]
+    if one.rate is not None and x.covers(one.rate):
+        at = percent(x.at(one.rate))
+        marks.insert(0, element("line", x1=at, x2=at, y1=0, y2="100%", class_="chosen"))
     return plot(
         label=f"{one.optimizer}, {one.model}: {metric_label} against learning rate; best {written(best[1])} at "
         f"{number(best[0])}, {len(one.lost)} rates diverged.",
@@ -93,5 +105,11 @@ def _panel(
     )
 
 
-def _line(one: Series, x: Scale, y: Scale) -> list[tuple[float, float]]:
-    return [(x.at(point[0]), y.at(point[1])) for point in one.points]
+def alike(one: Series, other: Series) -> bool:
+    """Whether both were read after the same share of the training, on as many folds."""
+    return one.look == other.look
+
+
+def _places(one: Series, x: Scale, y: Scale) -> list[tuple[float, float]]:
+    """Where the dots are; those far worse than the rest stand at the edge."""
+    return [(x.at(point[0]), min(1.0, max(0.0, y.at(point[1])))) for point in one.points]

@@ -2,10 +2,11 @@
 
 from markupsafe import Markup
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.charts.frame import Axis, plot
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.svg import curve, element, percent, text
-from lanewise.reporting.words import axis_words, metric_label, number
+from lanewise.reporting.words import axis_words, number
 
 HEIGHT = 190
 

@@ -5,8 +5,22 @@ from typing import Any
 
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar
-from lanewise.reporting.reading import items, part, together_and_alone, took
-from lanewise.reporting.words import count, duration, finite, number, size
+from lanewise.reporting.reading import items, overran, part, stage_seconds, together_and_alone, took
+from lanewise.reporting.words import capitalized, count, duration, finite, number, percent, size
+
+STAGE_WORDS = {
+    "read": "read the table",
+    "prepare": "prepare the features",
+    "plan": "measure and plan",
+    "screen": "screen",
+    "confirm": "confirm",
+    "choose": "choose",
+    "refit": "train on all rows",
+    "evaluate": "evaluate and explain",
+    "report": "write the report",
+}
+RACE = ("screen", "confirm")
+"""The stages that are the race itself, in colour."""
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -18,6 +32,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "heading": _heading(both, took(document)),
         "bars": _bars(both),
+        "stages": _stages(document),
         "facts": _facts(found),
         "chunks": [_chunk(one) for one in items(found, "chunks") if one],
     }
@@ -51,6 +66,31 @@ def _bars(both: tuple[float, float] | None) -> list[dict[str, Any]]:
         }
         for name, seconds, tone, note in rows
     ]
+
+
+def _stages(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The seconds of each stage by the clock, beside the budget."""
+    known = stage_seconds(document)
+    if not known:
+        return None
+    scale = Scale(low=0.0, high=max(1e-9, *(seconds for _, seconds in known)) * 1.02)
+    total = sum(seconds for _, seconds in known) or 1.0
+    budget = finite(part(document, "hardware").get("budget_seconds"))
+    rows = [
+        {
+            "name": capitalized(STAGE_WORDS.get(name, name)),
+            "words": duration(seconds),
+            "share": percent(seconds / total, 0),
+            "chart": bar(
+                scale=scale,
+                value=seconds,
+                tone="winner" if name in RACE else "",
+                label=f"{name}: {duration(seconds)}",
+            ),
+        }
+        for name, seconds in known
+    ]
+    return {"rows": rows, "budget": duration(budget) if budget else "", "over": overran(document)}
 
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:

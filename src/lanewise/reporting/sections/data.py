@@ -24,6 +24,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "columns": columns[:SHOWN],
         "more_columns": columns[SHOWN:],
         "reasons": any(one["reason"] for one in columns),
+        "gaps": any(one["missing"] for one in columns),
     }
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from lanewise.certainty import TIE, errors_shown
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
-from lanewise.reporting.reading import Measure, items, measure_of, part, setting
-from lanewise.reporting.words import axis_words, count, difference, finite, number, percent
+from lanewise.reporting.reading import Measure, evidence, items, measure_of, part, setting
+from lanewise.reporting.words import axis_words, count, difference, finite, listing, percent
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -22,6 +24,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     trace = _trace(decisions, measure)
     return {
         "heading": _heading(decisions, effects),
+        "rest": _rest(decisions),
         "trace": trace,
         "effects": effects,
         "ensemble": ensemble,
@@ -32,13 +35,38 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
 def _heading(decisions: list[Mapping[str, Any]], effects: list[dict[str, Any]]) -> str:
     if not decisions:
         return f"{effects[0]['name']} moved the score most" if effects else "An ensemble was tried"
-    clear = [one for one in decisions if (finite(one.get("standard_errors")) or 0) > TIE]
+    clear, close, _ = _sorted(decisions)
     if len(clear) == len(decisions):
         return "The evidence decided every choice" if len(clear) > 1 else "The evidence decided the choice"
     if not clear:
-        return "Too close to call: the simpler choice was kept"
+        return "Too close to call: the simpler choice was kept" if close else "No choice was judged on enough folds"
     verb = "was" if len(clear) == 1 else "were"
-    return f"{len(clear)} of {count(len(decisions), 'choice')} {verb} decided by the evidence, the rest too close"
+    return f"{len(clear)} of {count(len(decisions), 'choice')} {verb} decided by the evidence"
+
+
+def _sorted(decisions: list[Mapping[str, Any]]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Choices with clear or likely evidence, those too close, and those that no standard error judges."""
+    steps = [(one, finite(one.get("standard_errors"))) for one in decisions]
+    return (
+        [one for one, step in steps if step is not None and step > TIE],
+        [one for one, step in steps if step is not None and step <= TIE],
+        [one for one, step in steps if step is None],
+    )
+
+
+def _rest(decisions: list[Mapping[str, Any]]) -> str:
+    """What became of the choices that the evidence did not decide."""
+    clear, close, unknown = _sorted(decisions)
+    once = [one for one in unknown if evidence(one) == "one fold only"]
+    parts = []
+    if close:
+        parts.append(f"{len(close)} {'was' if len(close) == 1 else 'were'} too close to call")
+    if once:
+        verb = "was" if len(once) == 1 else "were"
+        parts.append(f"{len(once)} {verb} seen on one fold of the screen only, which decides nothing")
+    if not parts:
+        return ""
+    return f"{'Of the others ' if clear else ''}{listing(parts)}."
 
 
 def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, Any] | None:
@@ -46,31 +74,35 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
         return None
     steps = [finite(one.get("standard_errors")) for one in decisions]
     scale = scale_of([step for step in steps if step is not None], whole=(0.0, TIE * 2), pad=0.05)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    among = ""
     for one, step in zip(decisions, steps, strict=True):
-        tie = step is not None and step <= TIE
+        tie = step is None or step <= TIE
+        group = str(one.get("among") or "")
         rows.append(
             {
+                "group": f"Among {group}" if group and group != among else "",
                 "question": one.get("question"),
                 "chosen": one.get("chosen"),
                 "over": one.get("over"),
                 "verdict": one.get("verdict"),
-                "gain": difference(measure.name, one.get("difference")),
+                "gain": difference(measure.name, one["difference"])
+                if finite(one.get("difference")) is not None
+                else "",
                 "better": (finite(one.get("difference")) or 0) >= 0,
-                "steps": number(step) if step is None else errors_shown(step),
+                "evidence": evidence(one),
                 "tie": tie,
-                "chart": whisker(
-                    scale=scale,
-                    value=step,
-                    low=0.0 if step is not None else None,
-                    high=step,
-                    tone="tie" if tie else "winner",
-                    zone=(0.0, TIE),
-                    label="unknown" if step is None else f"{errors_shown(step)} standard errors",
-                ),
+                "chart": None if step is None else _chart(scale, step),
             }
         )
+        among = group
     return {"rows": rows, "axis": ruler(Axis(scale=scale, count=6), note="Standard errors.")}
+
+
+def _chart(scale: Scale, step: float) -> Markup:
+    tone = "tie" if step <= TIE else "winner"
+    label = f"{errors_shown(step)} standard errors"
+    return whisker(scale=scale, value=step, low=0.0, high=step, tone=tone, zone=(0.0, TIE), label=label)
 
 
 def _effects(found: Any, measure: Measure) -> list[dict[str, Any]]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from lanewise.reporting.charts.fit import fit, mean_curves
 from lanewise.reporting.reading import items, measure_of, part
-from lanewise.reporting.words import difference, finite, score
+from lanewise.reporting.words import difference, finite, percent, score
 
 ENDS = ("training", "validation")
 HEADINGS = {
@@ -27,7 +29,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     chart = None
     if train and valid:
         names = {"metric": measure.name, "metric_label": measure.label, "minimise": measure.minimise}
-        chart = fit(train=train, valid=valid, **names)
+        chart = fit(train=train, valid=valid, stop=_stop(found), **names)
     ends = finite(found.get("train")), finite(found.get("valid"))
     gap = None if ends[0] is None or ends[1] is None else ends[1] - ends[0]
     return {
@@ -36,10 +38,30 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "words": found.get("words"),
         "advice": [str(line) for line in items(found, "advice")],
         "chart": chart,
-        "ends": _ends(measure.name, ends, gap),
-        "gap": difference(measure.name, gap),
+        "ends": _ends(measure.name, ends, gap) if chart is not None or not found.get("words") else [],
+        "where": _where(found, chart),
+        "gap": _gap(measure.name, ends[0], ends[1]),
         "measure": measure,
     }
+
+
+def _stop(found: Mapping[str, Any]) -> float | None:
+    """The share of the full length at which the training was stopped early; None where it ran to its end."""
+    stop = finite(found.get("stop"))
+    return stop if stop is not None and 0 < stop < 1 else None
+
+
+def _where(found: Mapping[str, Any], chart: Markup | None) -> str:
+    """What the scores below the chart belong to."""
+    stop = _stop(found)
+    if stop is not None:
+        return f"Where it was stopped, at {percent(stop, 0)} of the full length"
+    return "At the end" if chart is not None and "stop" in found else "Its scores"
+
+
+def _gap(metric: str, train: float | None, valid: float | None) -> str:
+    """The gap between both scores, to the digits of their difference."""
+    return "" if train is None or valid is None else difference(metric, valid - train, (valid - train) / 10)
 
 
 def _ends(metric: str, ends: tuple[float | None, float | None], gap: float | None) -> list[tuple[str, str]]:

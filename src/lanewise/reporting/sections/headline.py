@@ -4,21 +4,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
 from lanewise.reporting.reading import (
     Measure,
     default_won,
+    ensemble_won,
     estimate_of,
     items,
     measure_of,
     part,
     positive_class,
+    told_warnings,
     verdict_of,
     winner_settings,
 )
-from lanewise.reporting.words import axis_words, count, duration, listing, metric_label, number
+from lanewise.reporting.words import axis_words, count, duration, listing, number
 
 CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
 
@@ -27,6 +30,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
     """The head of the report; the only section that every document has."""
     measure = measure_of(document)
     summary = [str(line) for line in items(document, "summary")]
+    leaks, warnings = told_warnings(document)
     return {
         "heading": verdict_of(document),
         "standfirst": summary[1:],
@@ -37,10 +41,12 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
         "contest": _contest(document, measure),
         "other": _other_metrics(document, measure),
         "winner": part(document, "winner"),
-        "settings": winner_settings(document),
+        "settings": [] if ensemble_won(document) else winner_settings(document),
+        "members": winner_settings(document) if ensemble_won(document) else [],
         "default": part(document, "default"),
         "default_won": default_won(document),
-        "warnings": [str(line) for line in items(document, "warnings")],
+        "leaks": leaks,
+        "warnings": warnings,
     }
 
 
@@ -81,7 +87,7 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
     details = {
         "winner": part(document, "winner").get("label"),
         "default": part(document, "default").get("label"),
-        "dummy": "no model: the same answer for every row",
+        "dummy": "one answer for every row",
     }
     rows = [
         {

@@ -8,7 +8,7 @@ from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import bar, ruler
 from lanewise.reporting.clean import shorten
 from lanewise.reporting.reading import Measure, items, measure_of, part
-from lanewise.reporting.words import finite, number
+from lanewise.reporting.words import count, decimals, finite, rounded
 
 SHOWN = 15
 
@@ -22,7 +22,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     found.sort(key=lambda one: -one["value"])
     ends = [one.get(end) for one in found for end in ("value", "low", "high")]
     scale = _scale(ends)
-    rows = [_row(one, measure, scale) for one in found]
+    digits = _digits(found)
+    rows = [_row(one, measure, scale, digits) for one in found]
     return {
         "heading": _heading(found),
         "rows": rows[:SHOWN],
@@ -42,16 +43,28 @@ def _scale(ends: list[Any]) -> Scale:
 def _heading(found: list[Mapping[str, Any]]) -> str:
     sure = [one for one in found if (finite(one.get("low")) or 0.0) > 0]
     if not sure:
-        return "No single column matters much on its own"
-    return f"“{shorten(sure[0]['column'], 40)}” matters most"
+        return "No column surely matters on its own"
+    first = f"“{shorten(sure[0]['column'], 40)}”"
+    if sure[0] is found[0]:
+        return f"{first} matters most"
+    if len(sure) == 1:  # others have longer bars, whose intervals reach zero
+        return f"Only {first} surely matters"
+    return f"{first} and {count(len(sure) - 1, 'other')} surely matter"
 
 
-def _row(one: Mapping[str, Any], measure: Measure, scale: Scale) -> dict[str, Any]:
+def _digits(found: list[Mapping[str, Any]]) -> int:
+    """Decimals of the whole list, so that it lines up: those that the interval of its largest value justifies."""
+    low, high = finite(found[0].get("low")), finite(found[0].get("high"))
+    half = None if low is None or high is None else (high - low) / 2
+    return decimals(half or None, fallback=found[0]["value"])
+
+
+def _row(one: Mapping[str, Any], measure: Measure, scale: Scale, digits: int) -> dict[str, Any]:
     low, high = finite(one.get("low")), finite(one.get("high"))
     shown = measure.estimate(one["value"], low, high)
     small = low is not None and low <= 0
-    words = number(one["value"], 2)
-    between = f"{number(low, 2)} to {number(high, 2)}" if low is not None and high is not None else ""
+    words = rounded(one["value"], digits)
+    between = f"{rounded(low, digits)} to {rounded(high, digits)}" if low is not None and high is not None else ""
     tone = "unsure" if small else "winner"
     ends = {end: shown[end] for end in ("value", "low", "high")}
     return {

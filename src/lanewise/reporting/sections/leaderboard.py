@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
+from lanewise.labels import told_apart
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.whisker import ruler, whisker
@@ -24,9 +25,14 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     mixed = ensemble_won(document)
     scale = _scale(found, measure)
     digits = measure.digits(found[:SHOWN], key="score")
-    rows = [_row(one, measure, scale, digits) for one in found]
+    labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in found)
+    best = _best(found)
+    rows = [
+        {**_row(one, measure, scale, digits, apart=one is not best), "label": label}
+        for one, label in zip(found, labels, strict=True)
+    ]
     return {
-        "heading": _heading(found, mixed=mixed),
+        "heading": _heading(found, labels[found.index(best)], mixed=mixed),
         "rival": "best single" if mixed else "winner",
         "best": "best single candidate" if mixed else "winner",
         "judged": document.get("judged") or "Cross-validated",
@@ -41,13 +47,19 @@ def _scored(found: list[Mapping[str, Any]]) -> bool:
     return any(finite(one.get("score")) is not None for one in found[:SHOWN])
 
 
-def _heading(found: list[Mapping[str, Any]], *, mixed: bool) -> str:
+def _best(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The candidate that the others are compared with: the winner, or the best single one where an ensemble won."""
+    winners = [one for one in found if one.get("status") == "winner"]
+    level = [one for one in found if finite(one.get("difference")) == 0 and one.get("tie")]
+    return next(iter([*winners, *level]), min(found, key=lambda one: finite(one.get("rank")) or inf))
+
+
+def _heading(found: list[Mapping[str, Any]], best: str, *, mixed: bool) -> str:
     ties = sum(1 for one in found if one.get("tie") and one.get("status") != "winner")
     if len(found) == 1:
         return "One candidate"
     if mixed:  # the evidence is about single candidates, none of which won
-        best = min(found, key=lambda one: finite(one.get("rank")) or inf)
-        return f"The ensemble won; {shorten(best.get('label') or best.get('id'), 40)} is the best on its own"
+        return f"The ensemble won; {shorten(best, 48)} is the best on its own"
     if not ties:
         return f"The winner stands clear of {count(len(found) - 1, 'other')}"
     verb = "does" if ties == 1 else "do"
@@ -62,7 +74,7 @@ def _scale(found: list[Mapping[str, Any]], measure: Measure) -> Scale:
     return scale_of(without_outliers(ends + scores, keep=scores[:3], worse_is_high=measure.minimise), pad=0.05)
 
 
-def _row(one: Mapping[str, Any], measure: Measure, scale: Scale, digits: int | None) -> dict[str, Any]:
+def _row(one: Mapping[str, Any], measure: Measure, scale: Scale, digits: int | None, *, apart: bool) -> dict[str, Any]:
     shown = measure.estimate(one.get("score"), one.get("low"), one.get("high"), digits=digits)
     status = str(one.get("status") or "")
     gap = finite(one.get("difference"))
@@ -70,11 +82,10 @@ def _row(one: Mapping[str, Any], measure: Measure, scale: Scale, digits: int | N
     tone = status if status in ("winner", "default") else "tie" if one.get("tie") else ""
     return {
         "rank": one.get("rank"),
-        "label": one.get("label") or one.get("id"),
         "settings": settings_of(one),
         "status": status,
         "status_words": STATUS_WORDS.get(status, status),
-        "tie": bool(one.get("tie")) and status != "winner",
+        "tie": bool(one.get("tie")) and apart,
         "shown": shown,
         "gap": difference(measure.name, gap, one.get("standard_error")) if gap else "",
         "error": difference(measure.name, one.get("standard_error"), one.get("standard_error")),

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lanewise.reporting.charts.race import lanes_of, race
+from lanewise.reporting.charts.race import lanes_of, means_of, race
 from lanewise.reporting.reading import items, measure_of, part
 from lanewise.reporting.words import count, duration, finite
 
@@ -34,6 +34,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "heading": _heading(len(lanes), tally),
         "chart": chart,
+        "note": "Strong lines are means over the lanes of a candidate. " * bool(means_of(lanes))
+        + "Dots mark where a lane was dropped." * bool(tally["pruned"]),
         "legend": [(status, words, tally[status]) for status, words in STATUS_WORDS.items() if tally[status]],
         "optimizers": _optimizers([lane.optimizer for lane in lanes]),
         "phases": phases,

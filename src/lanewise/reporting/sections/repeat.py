@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lanewise.reporting.reading import part
+from lanewise.reporting.sections.headline import written_date
 from lanewise.reporting.words import finite
 
 
@@ -18,10 +19,10 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         ("Run", document.get("run")),
         ("Lanewise", document.get("version")),
         ("Seed", document.get("seed")),
-        ("Made", document.get("created")),
+        ("Made", written_date(str(document.get("created") or ""))),
         ("Source", document.get("source")),
         ("Target", document.get("target")),
-        ("Rows", ", ".join(f"{value:,.0f} {words}" for words, value in known if value is not None)),
+        ("Rows", ", ".join(f"{value:,.0f} {words}" for words, value in known if value)),
         ("Model, SHA-256", document.get("model_sha256")),
     ]
     shown = [(name, str(value)) for name, value in facts if value not in (None, "")]

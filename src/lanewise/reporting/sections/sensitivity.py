@@ -1,39 +1,79 @@
-"""Learning-rate sensitivity: how much room each optimizer leaves for a wrong learning rate."""
+"""Learning rates: which were tried with each optimizer, and how far they got."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from lanewise.reporting.charts.sensitivity import panels, series_of
-from lanewise.reporting.reading import items, measure_of, part
-from lanewise.reporting.words import count, number, score
+from lanewise.reporting.charts.sensitivity import Series, panels, series_of
+from lanewise.reporting.reading import ensemble_won, items, measure_of, part
+from lanewise.reporting.words import count, finite, number, score
 
 SHOWN = 9
+ENOUGH = 3
+"""Rates from which a panel shows more than its note says; panels with fewer wait behind a click."""
+RATES = ("lr", "learning_rate")
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A panel for each optimizer and model, the best first."""
+    """A panel for each optimizer and model: the winner's first, then by their best score."""
     measure = measure_of(document)
-    series = series_of([one for one in items(part(document, "race"), "sensitivity") if isinstance(one, Mapping)])
-    if not series:
+    found = series_of([one for one in items(part(document, "race"), "sensitivity") if isinstance(one, Mapping)])
+    if not found:
         return None
     sign = 1 if measure.minimise else -1
-    series.sort(key=lambda one: sign * one.best(minimise=measure.minimise)[1])
+    series = [replace(one, rate=_winning_rate(document, one)) for one in found]
+    series.sort(key=lambda one: (one.rate is None, sign * one.best(minimise=measure.minimise)[1]))
     charts = panels(series, metric=measure.name, metric_label=measure.label, minimise=measure.minimise)
     shown = [
         {
             "optimizer": one.optimizer,
             "model": one.model,
             "rate": number(one.best(minimise=measure.minimise)[0], 2),
-            "score": score(measure.name, *one.best(minimise=measure.minimise)[1:]),
+            "score": _score(measure.name, one.best(minimise=measure.minimise)),
+            "won": "" if one.rate is None else number(one.rate, 2),
             "lost": count(len(one.lost), "rate") + " diverged" if one.lost else "",
+            "look": one.look,
+            "rates": len(one.points) + len(one.lost),
             "chart": chart,
         }
         for one, chart in zip(series, charts, strict=True)
     ]
-    best = shown[0]
+    telling = [one for one in shown if one["won"] or one["rates"] >= ENOUGH][:SHOWN] or shown[:SHOWN]
+    rest = [one for one in shown if one not in telling]
+    same = len({one.look for one in series}) == 1
     return {
-        "heading": f"Best: {best['optimizer'] or best['model']} at a learning rate of {best['rate']}",
-        "panels": shown[:SHOWN],
-        "more": shown[SHOWN:],
+        "heading": _heading(document, series),
+        "panels": telling,
+        "more": rest,
         "measure": measure,
+        "lost": any(one.lost for one in series),
+        "won": any(one["won"] for one in shown),
+        "look": series[0].look if same else "",
+        "looks": "" if same else "yes",
+        "spread": any(low < high for one in series for _, _, low, high in one.points),
     }
+
+
+def _winning_rate(document: Mapping[str, Any], one: Series) -> float | None:
+    """The winner's learning rate, if this is its family; None for an ensemble, which has several or none."""
+    winner = part(document, "winner")
+    if ensemble_won(document) or (winner.get("model"), winner.get("optimizer")) != (one.model, one.optimizer):
+        return None
+    rates = (finite(part(winner, "hyperparameters").get(name)) for name in RATES)
+    return next((rate for rate in rates if rate is not None), None)
+
+
+def _heading(document: Mapping[str, Any], series: list[Series]) -> str:
+    first = series[0]
+    if first.rate is not None:
+        tried = count(len(first.points) + len(first.lost), "rate")
+        return f"{first.optimizer or first.model} won with a learning rate of {number(first.rate, 2)}, of {tried} tried"
+    if part(document, "winner") and not ensemble_won(document):
+        return "The winner has no learning rate; these have"
+    return "The learning rates that were tried"
+
+
+def _score(metric: str, best: tuple[float, float, float, float]) -> str:
+    """The best score of a panel: to the digits of its interval, or to three where it has none."""
+    _, value, low, high = best
+    return score(metric, value, low, high) if low < high else score(metric, value, value * 0.98, value * 1.02)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.charts import threshold as chart
 from lanewise.reporting.clean import shorten
 from lanewise.reporting.reading import items, part
-from lanewise.reporting.words import finite, metric_label, number
+from lanewise.reporting.words import finite, number
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -18,6 +19,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     metric = str(found.get("metric") or "")
     pairs = [(finite(one.get("threshold")), finite(one.get("value"))) for one in items(found, "curve")]
     points = [(place, height) for place, height in pairs if place is not None and height is not None]
+    if len(points) < 2 and found.get("words") in items(document, "summary"):
+        return None  # the head of the report says all there is
     classes = items(document, "classes")
     answer = f"“{shorten(classes[-1], 30)}”" if classes else "yes"
     return {

@@ -56,7 +56,8 @@
   // The lane nearest to the pointer is lifted out and named below the chart.
   const chart = figure.querySelector("svg.race");
   const words = document.getElementById("race-words");
-  const resting = words.textContent;
+  const resting = `${words.textContent.trim()} Point at a lane, or step through them with the arrow keys, to name it.`;
+  words.textContent = resting;
   const ways = lanes.map((lane) => {
     const [head, tail] = lane.getAttribute("d").slice(1).split("l");
     let [x, y] = head.split("M")[0].replace("h0", "").trim().split(" ").map(Number);
@@ -97,4 +98,19 @@
     light(nearest);
   });
   chart.addEventListener("pointerleave", () => light(null));
+
+  // The same by keyboard, the winner's lanes first, spoken as they are named.
+  chart.tabIndex = 0;
+  chart.addEventListener("focus", () => words.setAttribute("aria-live", "polite"));
+  chart.addEventListener("blur", () => { light(null); words.setAttribute("aria-live", "off"); });
+  chart.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (event.key === "Escape") light(null);
+    if (!step) return;
+    event.preventDefault();
+    const there = lanes.filter((lane) => !lane.classList.contains("off")).reverse();
+    if (!there.length) return;
+    const at = there.indexOf(lit);
+    light(there[at < 0 ? 0 : (at + step + there.length) % there.length]);
+  });
 })();

@@ -10,6 +10,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.sampling import Sampling
+from lanewise.training.planning.amending import MOST_CONFIRMED, REFITTED
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS, Field, propose, usual_batch
@@ -29,8 +30,6 @@ MOST = {"lightgbm": 40, "mlp": 64, "linear": 24, "tree": 12}
 
 FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "tree": 2}
 
-MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "tree": 1}
-
 FIXED = {"lightgbm": 12, "mlp": 24, "linear": 14, "tree": 6}
 """Candidates of a family when the budget is given in steps, so that no clock has a say."""
 
@@ -39,9 +38,6 @@ SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 
 FILLINGS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 """Multiples of the available time for which a plan is tried."""
-
-REFITTED = 0.5
-"""Share of the confirmed candidates that is trained once more: the winner and the default, or an ensemble."""
 
 MANY = 729
 """Candidates for which the cost of a screen is reckoned per candidate: a power of 3, so that thirds are whole."""
@@ -304,7 +300,9 @@ def _predicted(plan: Plan, screened: float) -> float:
             continue
         # Those that survive are the longer trained and the larger ones: each counts by what it costs.
         survivor = float((own**2).sum() / own.sum())
-        screen = float(own.sum()) * screened if plan.rungs else 0.0
+        screen = 0.0
+        if plan.rungs:
+            screen = float(own.sum()) * plan.rungs[0] + survivor * len(own) * (screened - plan.rungs[0])
         total += screen + survivor * min(count, len(own)) * (runs + again)
     return total / plan.workers
 

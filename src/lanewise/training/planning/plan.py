@@ -37,7 +37,8 @@ class Plan:
     measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
     ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost.
     ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
-    by :attr:`TeamBuilder.key` as text, where that was measured.
+    by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
+    screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says.
     """
 
     candidates: tuple[Candidate, ...]
@@ -50,6 +51,7 @@ class Plan:
     costs: Mapping[str, float]
     solo_costs: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
+    confirmed: tuple[str, ...] = ()
     widths: Mapping[str, int] = field(default_factory=dict)
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0
@@ -62,7 +64,7 @@ class Plan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Plan":
         candidates = tuple(candidate_of(item) for item in data["candidates"])
-        tuples = {name: tuple(data[name]) for name in ("rungs", "seeds", "grid", "words")}
+        tuples = {name: tuple(data.get(name, ())) for name in ("rungs", "seeds", "grid", "words", "confirmed")}
         return cls(**{**data, **tuples, "candidates": candidates, "lengths": Lengths(**data["lengths"])})
 
 

@@ -18,9 +18,10 @@ def can_fork() -> bool:
     """Whether this process may be forked and its children train.
 
     Elsewhere than on Linux system libraries do not survive it. Where there is an accelerator, autograd has threads for
-    it, which a fork leaves behind; torch then refuses to go backward in the child.
+    it, which a fork leaves behind; torch then refuses to go backward in the child. JAX, where it is loaded, has
+    threads that hold locks, which a fork may take along.
     """
-    return sys.platform == "linux" and not torch.accelerator.is_available()
+    return sys.platform == "linux" and not torch.accelerator.is_available() and "jax" not in sys.modules
 
 
 @final

@@ -1,0 +1,97 @@
+"""Who is confirmed after a screen, decided once more with the time that is then left.
+
+A plan is made before anything is trained: it cannot know who survives, and a wide network costs twenty times what a
+narrow one does. So the process that made a plan for a budget in seconds amends it once, between screen and
+confirmation. The amended plan is kept; whoever resumes or repeats the run reads it, and never the clock.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.models.registry import STACKED
+from lanewise.training.planning.plan import Plan
+from lanewise.training.trace import Trace
+
+MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "tree": 1}
+"""Candidates of a family beyond which confirming more gains little."""
+
+REFITTED = 0.5
+"""Share of the confirmed candidates that is trained once more: the winner and the default, or an ensemble."""
+
+SLOWEST, FASTEST = 4.0, 0.5
+"""Bounds of what a screen tells of costs: short trainings carry what is paid once, and the machine's moods."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amending:
+    """Amends a plan when ``left()`` wall seconds are left for confirmation and refit; ``keep`` stores the result."""
+
+    left: Callable[[], float]
+    keep: Callable[[Plan], None]
+
+    def __call__(self, plan: Plan, ordered: Sequence[Candidate], slowness: Mapping[str, float]) -> Plan:
+        """The plan with those named that are confirmed, of the candidates ``ordered`` by what the screen showed.
+
+        ``slowness`` is what the lanes of each family took, as a multiple of what the plan had thought.
+        """
+        amended = replace(plan, confirmed=confirmable(plan, ordered, slowness=slowness, seconds=self.left()))
+        self.keep(amended)
+        return amended
+
+
+def confirmable(
+    plan: Plan, ordered: Sequence[Candidate], *, slowness: Mapping[str, float], seconds: float
+) -> tuple[str, ...]:
+    """Ids of those that can be confirmed and refitted in ``seconds`` of wall time, by what the screen showed.
+
+    The default and the best candidate go whatever they cost. After them the best of every family that fits, then the
+    next best ones, as many as the plan thought of, and with time left over as many as are worth it.
+    """
+    costs = {one.id: _seconds_of_lane(plan, one, slowness) for one in ordered}
+    taken = [one for one in ordered if one.is_default or one is ordered[0]]
+    families = list(dict.fromkeys(one.model for one in ordered))
+    for wanted in (dict.fromkeys(families, 1), plan.confirm, MOST_CONFIRMED):
+        for one in ordered:
+            own = sum(other.model == one.model and not other.is_default for other in taken)
+            if one in taken or own >= wanted.get(one.model, 0):
+                continue
+            if wall_seconds(plan, [*taken, one], costs) <= seconds:
+                taken.append(one)
+    return tuple(one.id for one in ordered if one in taken)
+
+
+def slowness_of(plan: Plan, traces: Iterable[Trace], seconds: Mapping[str, float]) -> dict[str, float]:
+    """What the lanes of each family took in the screen, as a multiple of what the plan had thought.
+
+    ``seconds`` are those that the lanes of each candidate took, by its id.
+    """
+    thought: dict[str, float] = {}
+    took: dict[str, float] = {}
+    for trace in traces:
+        candidate = trace.lane.candidate
+        share = trace.fractions[-1] if trace.fractions else 0.0
+        thought[candidate.model] = thought.get(candidate.model, 0.0) + share * plan.costs[original_of(candidate.id)]
+        took[candidate.model] = took.get(candidate.model, 0.0) + seconds.get(candidate.id, 0.0)
+    return {model: took[model] / thought[model] for model in thought if thought[model] > 0}
+
+
+def wall_seconds(plan: Plan, candidates: Sequence[Candidate], costs: Mapping[str, float]) -> float:
+    """Wall seconds that confirmation and refit of ``candidates`` take; ``costs`` are seconds of a lane.
+
+    The lanes of a stacked candidate train in one thread: no number of workers makes it shorter than they are.
+    """
+    runs = plan.folds * len(plan.seeds)
+    again = REFITTED * len(plan.seeds) * plan.folds / max(plan.folds - 1, 1)
+    total = sum(costs[one.id] * (runs + again) for one in candidates)
+    longest = max((costs[one.id] * (runs + again) for one in candidates if one.model in STACKED), default=0.0)
+    return max(total / plan.workers, longest)
+
+
+def _seconds_of_lane(plan: Plan, candidate: Candidate, slowness: Mapping[str, float]) -> float:
+    return plan.costs[original_of(candidate.id)] * min(max(slowness.get(candidate.model, 1.0), FASTEST), SLOWEST)
+
+
+def original_of(id: str) -> str:
+    """The id in the plan of a candidate that may have been rewound to a lower rate since."""
+    return id.split("-slower", maxsplit=1)[0]

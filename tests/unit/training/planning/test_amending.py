@@ -1,0 +1,98 @@
+"""Who is confirmed with the time that is left: the default and the best always, then what fits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.training.planning.amending import Amending, confirmable, slowness_of, wall_seconds
+from lanewise.training.planning.plan import Lengths, Plan
+from lanewise.training.trace import Trace
+
+
+def candidate(id: str, *, default: bool = False) -> Candidate:
+    return Candidate(id=id, model=id.split("-", maxsplit=1)[0], optimizer="adam", settings={}, is_default=default)
+
+
+def plan(costs: Mapping[str, float], *, confirm: Mapping[str, int], default: str, workers: int = 2) -> Plan:
+    return Plan(
+        candidates=tuple(candidate(id, default=id == default) for id in costs),
+        rungs=(1 / 9, 1 / 3, 1.0),
+        confirm=confirm,
+        folds=5,
+        seeds=(0,),
+        lengths=Lengths(rows_seen=1000),
+        workers=workers,
+        costs=costs,
+    )
+
+
+COSTS = {"lightgbm-0": 1.0, "lightgbm-1": 2.0, "lightgbm-2": 2.0, "mlp-0": 8.0, "mlp-1": 1.0, "linear-0": 0.1}
+PLAN = plan(COSTS, confirm={"lightgbm": 1, "mlp": 1, "linear": 1}, default="lightgbm-0")
+
+
+def ordered(*names: str) -> list[Candidate]:
+    by_id = {one.id: one for one in PLAN.candidates}
+    return [by_id[name] for name in names]
+
+
+def chosen(names: Sequence[str], *, seconds: float, **slowness: float) -> set[str]:
+    return set(confirmable(PLAN, ordered(*names), slowness=slowness, seconds=seconds))
+
+
+ALL = ("lightgbm-1", "mlp-0", "lightgbm-2", "mlp-1", "linear-0", "lightgbm-0")
+
+
+def test_without_any_time_the_default_and_the_best_go() -> None:
+    assert chosen(ALL, seconds=-5.0) == {"lightgbm-1", "lightgbm-0"}
+    assert chosen(ALL[::-1], seconds=-5.0) == {"lightgbm-0"}
+
+
+def test_a_family_sends_its_best_that_fits() -> None:
+    """The wide network is better, and needs 45 seconds in its one thread; the narrow one fits."""
+    assert chosen(ALL, seconds=20.0) >= {"mlp-1", "linear-0"}
+    assert "mlp-0" not in chosen(ALL, seconds=20.0)
+    assert "mlp-0" in chosen(ALL, seconds=50.0)
+
+
+def test_time_left_over_confirms_more_than_the_plan_thought() -> None:
+    assert chosen(ALL, seconds=1000.0) == set(ALL)
+
+
+def test_a_family_that_was_slow_in_the_screen_is_expected_to_stay_so() -> None:
+    assert "mlp-1" in chosen(ALL, seconds=12.0)
+    assert "mlp-1" not in chosen(ALL, seconds=12.0, mlp=3.0)
+    assert chosen(ALL, seconds=1000.0, mlp=1e9) == set(ALL)  # one that hung for a moment is not lost for that
+
+
+def test_the_lanes_of_a_network_cannot_be_spread_over_workers() -> None:
+    wide = replace(PLAN, workers=16)
+    costs = dict(COSTS)
+    assert wall_seconds(wide, ordered("lightgbm-1"), costs) < 1.0
+    assert wall_seconds(wide, ordered("mlp-1"), costs) == pytest.approx(5 * 1.0 + 0.5 * 5 / 4)
+
+
+def test_a_candidate_that_was_rewound_costs_what_it_did_before() -> None:
+    slower = replace(candidate("mlp-1"), id="mlp-1-slower2")
+    assert set(confirmable(PLAN, [*ordered("lightgbm-0"), slower], slowness={}, seconds=100.0)) == {
+        "lightgbm-0",
+        "mlp-1-slower2",
+    }
+
+
+def test_slowness_counts_what_was_trained() -> None:
+    traces = [
+        Trace(lane=Lane(candidate=one, fold=0, seed=0), phase="screen", fractions=[1 / 9, share])
+        for one, share in zip(ordered("mlp-0", "mlp-1"), (1.0, 1 / 3), strict=True)
+    ]
+    assert slowness_of(PLAN, traces, {"mlp-0": 12.0, "mlp-1": 0.5}) == pytest.approx({"mlp": 12.5 / (8 + 1 / 3)})
+
+
+def test_the_amended_plan_is_kept_and_survives_a_file() -> None:
+    kept: list[Plan] = []
+    found = Amending(left=lambda: 20.0, keep=kept.append)(PLAN, ordered(*ALL), {})
+    assert kept == [found]
+    assert found.confirmed
+    assert Plan.from_json(found.to_json()) == found
