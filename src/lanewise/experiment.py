@@ -286,7 +286,7 @@ def load(reference: str = "last") -> Fit:
 
 
 def _check_source(source: object, ranks: Ranks) -> None:
-    if source == "-" and ranks.size > 1:
+    if isinstance(source, str) and source == "-" and ranks.size > 1:
         message = "standard input reaches one process only; write the table to a file that all ranks can read"
         raise UsageError(message)
 

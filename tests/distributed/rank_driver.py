@@ -89,7 +89,12 @@ def fit(task: Mapping[str, Any]) -> Any:
     race_module.SAVE_EVERY_SECONDS = 0.05
     harm(task)
     settings = {**task["settings"], **task.get("settings_of", {}).get(os.environ.get("RANK", "0"), {})}
-    found = again.resume("last") if task.get("resume") else experiment.fit(task["source"], **settings)
+    if task.get("repeat"):
+        found = again.repeat("last")
+    elif task.get("resume"):
+        found = again.resume("last")
+    else:
+        found = experiment.fit(task["source"], **settings)
     return {"document": found.document, "known": found.predictor.task.target}
 
 

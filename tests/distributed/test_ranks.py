@@ -50,6 +50,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "all families, one process": fit("families-1", 1, given={**FAMILIES, "workers": 2}),
     "all families": fit("families-2", 2, given=FAMILIES),
     "one process": fit("reference", 1, given={"workers": 2}),
+    "by the clock": fit("timed", 2, given={"budget": "4s"}),
+    "by its plan": fit("timed", 1, repeat=True),
     # One run, harmed again and again, at another number of ranks each time.
     "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 2)),
     "rank 0 killed": fit("harmed", 4, resume=True, harm=harm(0, signal.SIGKILL, 2)),
@@ -114,6 +116,12 @@ def test_fit_over_two_ranks_is_that_of_one_process_with_two_workers(ended: Any) 
     assert two["hardware"]["ranks"] == 2
     assert "ranks" not in one["hardware"]
     assert two["hardware"]["threads"] == one["hardware"]["threads"] == 2
+
+
+def test_plan_for_seconds_is_one_plan_and_one_process_repeats_what_came_of_it(ended: Any) -> None:
+    timed = outcome(ended["by the clock"])
+    repeated = outcome(ended["by its plan"])["repeats"]
+    assert repeated == {"run": timed["run"], "same": True, "differences": []}
 
 
 def test_killed_stopped_and_stuck_ranks_cost_nothing_but_time(ended: Any) -> None:

@@ -6,6 +6,10 @@ WORTH_A_MOVE = 0.9
 """How much shorter the longest rank's work must become before teams leave the rank that has their state."""
 
 
+NO_GAIN = 0.999
+"""A busiest rank's work that shrinks by less has not been shortened: it is rounding."""
+
+
 def assigned(costs: Sequence[float], homes: Sequence[int | None], movable: Sequence[bool], size: int) -> list[int]:
     """A rank of ``size`` for each team of ``costs``; the same on every rank, for it reads no clock.
 
@@ -20,9 +24,8 @@ def assigned(costs: Sequence[float], homes: Sequence[int | None], movable: Seque
     [0, 0, 1, 1]
     """
     stay = _placed(costs, homes, size)
-    fixed = [home if not may else None for home, may in zip(homes, movable, strict=True)]
-    fresh = _placed(costs, fixed, size)
-    return fresh if _longest(costs, fresh, size) < WORTH_A_MOVE * _longest(costs, stay, size) else stay
+    moved = _evened(costs, stay, movable, size)
+    return moved if max(_loads(costs, moved, size)) < WORTH_A_MOVE * max(_loads(costs, stay, size)) else stay
 
 
 def _placed(costs: Sequence[float], homes: Sequence[int | None], size: int) -> list[int]:
@@ -40,8 +43,26 @@ def _placed(costs: Sequence[float], homes: Sequence[int | None], size: int) -> l
     return found
 
 
-def _longest(costs: Sequence[float], ranks: Sequence[int], size: int) -> float:
+def _evened(costs: Sequence[float], ranks: Sequence[int], movable: Sequence[bool], size: int) -> list[int]:
+    """Move one team after another from the busiest rank to the idlest, as long as that shortens the busiest's work."""
+    found = list(ranks)
+    for _ in range(len(costs) * size):  # far fewer in practice: but sums round, so nothing else is certain to end it
+        loads = _loads(costs, found, size)
+        busiest, idlest = loads.index(max(loads)), loads.index(min(loads))
+        here = [team for team, rank in enumerate(found) if rank == busiest and movable[team] and costs[team] > 0]
+
+        def longest(team: int, busy: float = loads[busiest], idle: float = loads[idlest]) -> float:
+            return max(busy - costs[team], idle + costs[team])
+
+        best = min(here, key=lambda team: (longest(team), costs[team], team), default=None)
+        if best is None or longest(best) >= NO_GAIN * loads[busiest]:
+            break
+        found[best] = idlest
+    return found
+
+
+def _loads(costs: Sequence[float], ranks: Sequence[int], size: int) -> list[float]:
     loads = [0.0] * size
     for cost, rank in zip(costs, ranks, strict=True):
         loads[rank] += cost
-    return max(loads)
+    return loads
