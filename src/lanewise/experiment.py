@@ -35,6 +35,7 @@ from lanewise.search.policy import Policy
 from lanewise.settings import FitSettings, checked
 from lanewise.stages import Silent, Watcher, train
 from lanewise.storage.durable import write_atomically
+from lanewise.training.device import device_of
 from lanewise.training.problem import Problem, Request, pose
 from lanewise.training.stopping import Stop
 
@@ -136,6 +137,7 @@ def fit(
     if own is None and policy is not None:
         settings["policy"] = policy
     wanted = checked(settings)
+    device_of(wanted.device)  # before anything is read or recorded
     watcher = watcher or Silent()
     command = command or _call(source, settings if own is None else {**settings, "policy": own})
     with RunStore.open() as store:

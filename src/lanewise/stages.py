@@ -29,7 +29,8 @@ from lanewise.selection import Contender, compare_ensemble, corrected_score, sel
 from lanewise.settings import FitSettings, parse_budget, threshold_value
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
-from lanewise.training.data import TrainingData
+from lanewise.training.data import Moving, TrainingData
+from lanewise.training.device import device_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.planning.making import Budget, Wishes, make_plan, usual_length
 from lanewise.training.planning.plan import Plan
@@ -112,6 +113,7 @@ def train(
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
+    device = device_of(settings.device)
     data, _ = prepare(problem, refit=False)
     workers = settings.workers or min(os.cpu_count() or 1, 8)
     with (
@@ -127,6 +129,8 @@ def train(
             pool=trees,
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
+            moving=Moving(device) if device.type == "cuda" else None,
+            tell=watcher.announce,
         )
         resumed = plan_file is not None and plan_file.exists()
         plan = _plan(plan_file, problem, builder, settings, policy=policy, spent=time.monotonic() - started)
@@ -157,7 +161,16 @@ def train(
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        final = replace(race, builder=replace(builder, data=whole, seats=seats, selections=selections))
+        final = replace(
+            race,
+            builder=replace(
+                builder,
+                data=whole,
+                seats=seats,
+                selections=selections,
+                moving=None if builder.moving is None else Moving(device),
+            ),
+        )
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)

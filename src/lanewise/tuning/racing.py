@@ -12,6 +12,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
 from lanewise.selection import Contender, Selection, select
+from lanewise.training.device import device_name
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import seated
 from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
@@ -63,6 +64,7 @@ class Posed:
             "steps": own.steps,
             "seconds": own.seconds,
             "folds": own.folds,
+            **({} if self.teams.device.type == "cpu" else {"device": str(self.teams.device)}),
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
         }
 
@@ -148,6 +150,7 @@ def _run(
         notes=teams.notes,
         digests=exports.digests,
     )
+    document["hardware"]["device"] = device_name(teams.device)
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,

@@ -117,16 +117,16 @@ def _many(candidates: Sequence[Candidate], count: int, builder: TeamBuilder) -> 
 
 
 def _trial(team: Team, units: int) -> float:
-    """Seconds of one unit of a team's length, for all its lanes, after two units to warm up."""
+    """Seconds of one unit of a team's length, for all its lanes, after a few to warm up."""
     return _timed(team, units)[0]
 
 
 def _timed(team: Team, units: int) -> tuple[float, float]:
     """Seconds of one unit as :func:`_trial` has them, by the clock and of processor time of this thread."""
     at = round(team.fraction * team.length)
-    team.advance((at + 2) / team.length)
+    team.advance((at + team.warm_up) / team.length)
     started, used = time.perf_counter(), time.thread_time()
-    team.advance((at + 2 + units) / team.length)
+    team.advance((at + team.warm_up + units) / team.length)
     processor = time.thread_time() - used  # within what the clock is read around
     return (time.perf_counter() - started) / units, processor / units
 
@@ -138,6 +138,8 @@ def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> 
     """
     pool = max((pools.get(model, ()) for model in STACKED), key=len)
     stacked = [one for one in pool if one.optimizer != SOLVER and not rule(one.optimizer).full_batch]
+    if stacked and builder.on_gpu(stacked[0]):
+        return float(builder.workers)  # they take turns, while the workers wait
     if builder.workers < 2 or not stacked:
         return 1.0
     first = builder.key(Lane(candidate=stacked[0], fold=0, seed=0))
