@@ -189,7 +189,7 @@ class Loop(Side):
                 step(rows)
             graph = torch.cuda.CUDAGraph()
             optimizer.zero_grad(set_to_none=True)
-            with torch.cuda.graph(graph, stream=stream):
+            with torch.cuda.graph(graph, stream=stream):  # once for each candidate
                 step(rows)
             for at in range(WARM, self.steps):
                 rows.copy_(self.rows[at])

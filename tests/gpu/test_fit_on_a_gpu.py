@@ -36,7 +36,7 @@ def test_a_fit_is_that_of_the_processor(tmp_path: Path, monkeypatch: pytest.Monk
         found[device] = lanewise.fit("example:breast-cancer", models="mlp,linear,tree", device=device, **SETTINGS)
     there, here = found["cuda"].document, found["cpu"].document
     assert there["hardware"]["device"] == torch.cuda.get_device_name(0)
-    scores = [{own["id"]: own["score"] for own in one["leaderboard"]} for one in (there, here)]
+    scores = [{own["id"]: own["score"] for own in one["race"]["leaderboard"]} for one in (there, here)]
     assert set(scores[0]) & set(scores[1])
     for id in set(scores[0]) & set(scores[1]):
         assert scores[0][id] == pytest.approx(scores[1][id], abs=0.02), id
@@ -61,8 +61,10 @@ def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
         assert "is done" in error, error
         pytest.skip("the fit was done before it was killed")
     one, other = json.loads(said), json.loads(again)
-    assert one["winner"]["id"] == other["winner"]["id"]
-    assert other["winner"]["score"] == pytest.approx(one["winner"]["score"], rel=1e-5)
+    assert one["winner"] == other["winner"]
+    for mine, yours in zip(one["race"]["leaderboard"], other["race"]["leaderboard"], strict=True):
+        assert mine["id"] == yours["id"]
+        assert mine["score"] == pytest.approx(yours["score"], rel=1e-5)
 
 
 def test_a_budget_of_time_measures_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ NAMES = sorted(
     for name in optim.__all__
     if isinstance(getattr(optim, name), type) and issubclass(getattr(optim, name), DropIn) and name != "DropIn"
 )
-DRAWING = {"SGLD"}
+APART = {"SAM", "SGLD"}
+"""One takes another optimizer, the other draws on the device."""
 
 
 def trained(name: str, device: str, dtype: torch.dtype, **settings: Any) -> list[torch.Tensor]:
@@ -36,7 +37,7 @@ def trained(name: str, device: str, dtype: torch.dtype, **settings: Any) -> list
     return [weight.detach().cpu() for weight in net.parameters()]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in DRAWING])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in APART])
 def test_as_on_the_processor(name: str) -> None:
     for here, there in zip(trained(name, "cpu", torch.float64), trained(name, "cuda", torch.float64), strict=True):
         torch.testing.assert_close(there, here, rtol=1e-8, atol=1e-10)

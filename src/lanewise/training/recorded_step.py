@@ -5,7 +5,9 @@ takes longer than they run. What changes from step to step (rows, rates, dropout
 reads it; everything else changes in place.
 """
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import final
 
 import torch
@@ -13,6 +15,9 @@ from torch import Tensor
 
 from lanewise.models.base import Noise
 from lanewise.training.divisible import out_of_memory
+
+Take = Callable[[Sequence[Tensor], Tensor, Noise], Tensor]
+"""A whole step, ``(rows of each group, rates [L], noise)`` to the losses ``[L]``: operations on the device alone."""
 
 WARM_STEPS = 3
 """Steps that are taken as usual before one is recorded: libraries allocate and choose their kernels in the first."""
@@ -42,21 +47,19 @@ class HeldNoise(Noise):
         return self.held[layer]
 
     def key(self, layer: str, group: int) -> int:
-        message = "draws of a module's own cannot be recorded"
-        raise AssertionError(message)
+        assert self._source is not None, "a step is filled before it is taken"
+        return self._source.key(layer, group)  # of a module that draws no step is recorded
 
 
 @final
 class RecordedStep:
     """Takes the steps of a stack whose lanes stay the same: a few as usual, then by replaying a graph.
 
-    ``take (rows, rates, noise) -> losses [L]`` is one whole step; it is made of operations on the device alone. A step
-    that cannot be recorded after all, for an operation waits for the host, is taken as usual for ever.
+    A step that cannot be recorded after all, for an operation waits for the host, is taken as usual for ever;
+    ``refused`` says why.
     """
 
-    def __init__(self, take: Callable[[Sequence[Tensor], Tensor, Noise], Tensor], device: torch.device) -> None:
-        self._take = take
-        self._device = device
+    def __init__(self) -> None:
         self._noise = HeldNoise()
         self._rows: list[Tensor] = []
         self._rates: Tensor | None = None
@@ -70,17 +73,21 @@ class RecordedStep:
         """Whether steps are replayed by now."""
         return self._graph is not None
 
-    def __call__(self, rows: Sequence[Tensor], rates: Tensor, noise: Noise, *, left: int) -> Tensor:
-        """One step, of ``left`` that are still to come; the losses are overwritten by the next."""
+    def __call__(self, take: Take, rows: Sequence[Tensor], rates: Tensor, noise: Noise, *, left: int) -> Tensor:
+        """One step, of ``left`` that are still to come; the losses ``[L]`` are overwritten by the next.
+
+        ``take`` is the whole step, the same each time. It is not kept: a stack that keeps its steps, and is kept by
+        them, would wait for the garbage collector, which must not free a graph while another is recorded.
+        """
         self._fill(rows, rates, noise)
         assert self._rates is not None
         if self._graph is None and (self._warm < WARM_STEPS or left < WORTH_RECORDING or self.refused):
             self._warm += 1
-            return self._take(self._rows, self._rates, self._noise)
+            return take(self._rows, self._rates, self._noise)
         if self._graph is None:
-            self._record()
+            self._record(take)
         if self._graph is None:
-            return self._take(self._rows, self._rates, self._noise)
+            return take(self._rows, self._rates, self._noise)
         self._graph.replay()
         assert self._losses is not None
         return self._losses
@@ -94,18 +101,35 @@ class RecordedStep:
             self._rates.copy_(rates)
         self._noise.fill(noise)
 
-    def _record(self) -> None:
+    def _record(self, take: Take) -> None:
         assert self._rates is not None
         graph = torch.cuda.CUDAGraph()
         try:
-            # Only this thread is recorded: trees' threads may use the GPU's driver meanwhile.
-            with torch.cuda.graph(
-                graph, stream=torch.cuda.current_stream(self._device), capture_error_mode="thread_local"
-            ):
-                self._losses = self._take(self._rows, self._rates, self._noise)
+            with _recording(graph):
+                self._losses = take(self._rows, self._rates, self._noise)
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
             self.refused = str(error).strip().partition("\n")[0]
             return
         self._graph = graph
+
+
+@contextmanager
+def _recording(graph: "torch.cuda.CUDAGraph") -> Iterator[None]:
+    """Record what the block does on the current stream, without what ``torch.cuda.graph`` does before.
+
+    That empties the cache of the allocator, so that every stack would have to ask the driver for memory anew. Only this
+    thread is recorded: others may use the GPU meanwhile.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        graph.capture_begin(capture_error_mode="thread_local")
+        try:
+            yield
+        finally:
+            graph.capture_end()
+    finally:
+        if collects:
+            gc.enable()

@@ -40,7 +40,7 @@ class Stack(Team):
     ``subject`` says which model that is, by which loss it learns and what is read off its outputs; None: one of
     Lanewise's own, as the candidates name it. ``length`` is the number of steps of a full training; ``stop`` is
     asked between steps whether to leave; what was trained until then is kept. Lanes train where their data lie:
-    on a GPU a step is recorded as a CUDA graph where it can be.
+    on a GPU a step is recorded as a CUDA graph where it can be, unless ``records`` is False.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Stack(Team):
         compute: torch.dtype | None = None,
         stop: Callable[[], bool] = never,
         subject: Subject | None = None,
+        records: bool = True,
     ) -> None:
         self.roster = Roster.of(list(lanes))
         self.lanes = self.roster.lanes
@@ -61,6 +62,7 @@ class Stack(Team):
         self.length = length
         self.stop = stop
         self.device = next(iter(data.folds.values())).dense.device
+        self._records = records and self.device.type == "cuda"
         self._compute = compute if compute != dtype else None
         first = self.lanes[0].candidate
         self.subject = subject or TableSubject(data, first)
@@ -129,11 +131,12 @@ class Stack(Team):
     def _step(self, at: int) -> Tensor:
         """The losses ``[L]`` of step ``at``."""
         noise = KeyedNoise(self._seeds, at, self.device)
-        if self.device.type != "cuda" or not (self.subject.recordable and self.optimizer.recordable):
+        records = self._records and self.subject.recordable and self.optimizer.recordable
+        if not records:
             return self._take(self._rows(at), None, noise)
         if self._recorded is None:
-            self._recorded = RecordedStep(self._take, self.device)
-        losses = self._recorded(self._rows(at), self.optimizer.rates(at), noise, left=self.length - at)
+            self._recorded = RecordedStep()
+        losses = self._recorded(self._take, self._rows(at), self.optimizer.rates(at), noise, left=self.length - at)
         self.optimizer.taken = at + 1  # a step that is replayed does not count itself
         return losses
 

@@ -53,7 +53,7 @@ class TeamBuilder:
     ``pool`` are the workers of trees. With ``seats`` the other teams train in processes too, to the same bits.
     ``widths`` are the measured ones of the plan. ``moving`` brings the data of stacks to a GPU, where these then train
     one after another, in this process; solvers and trees stay on the processor. ``tell`` hears where its memory ran
-    out.
+    out; with ``records`` their steps are recorded.
     """
 
     data: TrainingData
@@ -68,6 +68,7 @@ class TeamBuilder:
     selections: Selections | None = None
     moving: Moving | None = None
     tell: Callable[[str], None] = silent
+    records: bool = True
 
     @property
     def waiting(self) -> int:
@@ -106,7 +107,7 @@ class TeamBuilder:
             there = self.moving(data)
             length = self.length(lanes[0].candidate)
             team = Divisible(lanes, lambda own: self.team(own, there), length=length, tell=self.tell)
-            team.warm_up = WARM_STEPS + 2
+            team.warm_up = WARM_STEPS + 2 if self.records else team.warm_up
             return team
         if self.seats is None:
             return self.team(lanes, data)
@@ -161,6 +162,7 @@ class TeamBuilder:
             dtype=self.dtype,
             compute=self.compute if candidate.model == "mlp" else None,
             stop=self.stop,
+            records=self.records,
         )
 
     def length(self, candidate: Candidate) -> int:

@@ -41,7 +41,7 @@ def costs_alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[
     Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost. Their ``costs``
     are seconds of the clock, of which a busy machine spends a part on others.
     """
-    plain = replace(builder, compute=None)
+    plain = replace(builder, compute=None, records=False)
     timed: dict[tuple[object, ...], float] = {}
     clock, processor = 0.0, 0.0
     for candidate in pool:
@@ -89,6 +89,8 @@ def best_widths(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, in
     builder = replace(builder, workers=1)
     by_key: dict[tuple[object, ...], list[Candidate]] = {}
     for candidate in pool:
+        if builder.on_gpu(candidate):
+            continue  # where many lanes take hardly longer than one: as wide as can be
         if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch and not selects(candidate):
             by_key.setdefault(builder.key(Lane(candidate=candidate, fold=0, seed=0)), []).append(candidate)
     found: dict[str, int] = {}
@@ -139,7 +141,8 @@ def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> 
     pool = max((pools.get(model, ()) for model in STACKED), key=len)
     stacked = [one for one in pool if one.optimizer != SOLVER and not rule(one.optimizer).full_batch]
     if stacked and builder.on_gpu(stacked[0]):
-        return float(builder.workers)  # they take turns, while the workers wait
+        # They take turns, while the workers wait, or train trees that take about as long.
+        return builder.workers / 2 if builder.pool is not None and builder.workers > 1 else float(builder.workers)
     if builder.workers < 2 or not stacked:
         return 1.0
     first = builder.key(Lane(candidate=stacked[0], fold=0, seed=0))
