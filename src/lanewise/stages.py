@@ -161,16 +161,9 @@ def train(
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        final = replace(
-            race,
-            builder=replace(
-                builder,
-                data=whole,
-                seats=seats,
-                selections=selections,
-                moving=None if builder.moving is None else Moving(device),
-            ),
-        )
+        moving = None if builder.moving is None else Moving(device)
+        last = replace(builder, data=whole, seats=seats, selections=selections, moving=moving)
+        final = replace(race, builder=last)
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
