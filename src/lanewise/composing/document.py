@@ -1,5 +1,7 @@
 """Puts what a fit found into the one document that ``--json``, the report and the run store share."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -54,7 +56,7 @@ def compose(stage: Stage) -> dict[str, Any]:
     made = choices(stage)
     guess = estimates["dummy"].scores[metric.name].value if "dummy" in estimates else float("nan")
     effects, upshot = effect_section(stage, guess)
-    diagnosis = _diagnosis(stage, guess)
+    diagnosis = _diagnosis(stage, guess, estimates)
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "run": stage.run.id,
@@ -240,12 +242,13 @@ def _some(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return Dataset(frame=dataset.frame[rows], kinds=dataset.kinds, source=dataset.source)
 
 
-def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
+def _diagnosis(stage: Stage, guess: float, estimates: Mapping[str, Evaluation]) -> Diagnosis | None:
     problem, choice = stage.problem, stage.choice
     item = next(one for one in stage.result.confirmed if one.candidate.id == choice.selection.winner)
     found = choice.corrected
     # An ensemble is set beside its own out-of-fold score; it has no curve, and learned all training rows.
     mixed = choice.ensemble if choice.is_ensemble else None
+    test = estimates["model"].scores if "model" in estimates else {}
     fit = Fit(
         train=item.train_curve[stage.plan.grid.index(item.stop)] if mixed is None else _train_score(stage),
         valid=found.value if mixed is None else mixed.ensemble,
@@ -253,6 +256,8 @@ def _diagnosis(stage: Stage, guess: float) -> Diagnosis | None:
         curve=item.curve if mixed is None else (),
         fractions=stage.plan.grid if mixed is None else (),
         error=(found.high - found.low) / 3.92,
+        test=test[problem.metric.name].value if test else math.nan,
+        r2=test["r2"].value if "r2" in test else math.nan,
     )
     if mixed is not None:
         return diagnose(fit, problem.metric, None)

@@ -37,6 +37,8 @@ MAXIMUM_CODES = 10
 MAXIMUM_GRADES = 20
 ROWS_PER_CODE = 10
 COUNT_SKEWNESS = 1.0
+LARGEST_TARGET = 1e30
+"""Size up to which targets and sums of their squares are far from overflow, in single precision as trees keep them."""
 
 _COUNTING_WORDS = {"count", "counts", "cnt"}
 _COUNTING_PREFIXES = {"n", "num", "number"}
@@ -193,6 +195,13 @@ def _check_finite(column: pl.Series) -> None:
     infinite = int((~column.drop_nulls().is_finite()).sum())
     if infinite:
         message = f"target {column.name!r} has {counted(infinite, 'value')} of infinity; leave such rows out"
+        raise DataError(message)
+    largest = float(column.drop_nulls().cast(pl.Float64).abs().max() or 0.0)  # pyright: ignore[reportArgumentType]
+    if largest > LARGEST_TARGET:
+        message = (
+            f"target {column.name!r} holds values of up to {largest:.3g} in size, and at most {LARGEST_TARGET:g} is "
+            "allowed, for errors are squared and trees compute in single precision; divide it by a constant"
+        )
         raise DataError(message)
 
 

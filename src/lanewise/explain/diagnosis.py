@@ -1,7 +1,8 @@
 """Whether the winner fits too little, well, or too much, and what to do about it."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,13 +14,17 @@ from lanewise.metrics import Metric
 
 Verdict = Literal["underfit", "good", "overfit"]
 
-LARGE_GAP = 0.35
+LARGE_GAP = 0.3
 """Share of what was learned on the training rows that is lost on new rows, above which the model overfits."""
 SMALL_GAP = 0.1
+FAR_APART = 100.0
+"""Times by which an error on training rows exceeds that on new rows from which the two tell of different things."""
 STILL_LEARNING = 0.02
 """Share of all that was learned that the last tenth of the training must bring to call it unfinished."""
 TURNED = 0.1
 """Share of all that was learned that is lost between the best look and the end: then the curve has turned."""
+SQUARED_METRICS = ("rmse", "r2")
+"""Metrics under which an R squared below 0 is a failure; a median can be right where its R squared is not above 0."""
 
 PENALTIES = {
     "dropout": "dropout",
@@ -36,7 +41,8 @@ PENALTIES = {
 class Fit:
     """The winner's scores: on rows it trained on, on rows it did not, and that of a guess (NaN where unknown).
 
-    ``curve`` is the validation score at the shares ``fractions`` of the full length. ``error`` is the standard
+    ``test`` is the final model's score on the test rows, where ``guess`` was scored too, and ``r2`` its R squared
+    there. ``curve`` is the validation score at the shares ``fractions`` of the full length. ``error`` is the standard
     error of ``valid``, 0 where unknown.
     """
 
@@ -46,6 +52,8 @@ class Fit:
     curve: tuple[float, ...] = ()
     fractions: tuple[float, ...] = ()
     error: float = 0.0
+    test: float = math.nan
+    r2: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +83,16 @@ def diagnose(
     """Read the fit of the winner; None without a validation score.
 
     With losses g of a guess, t on training rows and v on new rows, the model learned ``g - t``, of which
-    ``(v - t) / (g - t)`` is lost on new rows. *Overfit*: more than 0.35 is lost and v - t is more than two
+    ``(v - t) / (g - t)`` is lost on new rows. *Overfit*: more than 0.3 is lost and v - t is more than two
     standard errors; or the validation curve turned, lost a tenth of ``g - v`` before its end, and nothing
     stopped it. *Underfit*: v is within two standard errors of the guess and so is t; or less than 0.1 is lost
     and the last tenth of the training still brought 2% of ``g - v``. A training score far better than the
     validation score is usual for boosted trees and no fault as long as little is lost. These shares are
     rules of thumb.
+
+    A final model that does not beat the guess on the test rows, or whose R squared there is below 0 (where RMSE or
+    R squared decides), is read as if v did not beat it. An error over 100 times larger on training rows than on new
+    ones is *underfit*: a few extreme rows decide it.
 
     Args:
         fit: the scores.
@@ -91,12 +103,16 @@ def diagnose(
         columns: how many columns, and how many of them an L1 penalty removed: ``(removed, all)``.
         read: how many columns the winner reads, where it was trained on some of them only: ``(read, all)``.
     """
-    train, valid, guess = (metric.sign * value for value in (fit.train, fit.valid, fit.guess))
+    train, valid, guess, test = (metric.sign * value for value in (fit.train, fit.valid, fit.guess, fit.test))
     if not np.isfinite(valid):
         return None
     curve = metric.sign * np.asarray(fit.curve, dtype=np.float64)
     noise = 2 * fit.error if np.isfinite(fit.error) else 0.0
     shape = _Shape.of(train, valid, guess, curve, noise)
+    if test >= guess or (fit.r2 < 0 and metric.name in SQUARED_METRICS):
+        shape = replace(shape, beats_guess=False)
+    if metric.sign > 0 and train > FAR_APART * valid > 0:
+        shape = replace(shape, comparable=False)
     verdict, words = _read(shape, stopped=stop < 1)
     scores = f"{metric_label(metric.name)} is {score(metric.name, fit.valid)} on new rows"
     if np.isfinite(train):
@@ -123,6 +139,7 @@ class _Shape:
     beats_guess: bool
     turned: bool
     learning: bool
+    comparable: bool = True
 
     @classmethod
     def of(cls, train: float, valid: float, guess: float, curve: np.ndarray, noise: float) -> "_Shape":
@@ -142,10 +159,14 @@ class _Shape:
 
 
 def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
-    if not shape.beats_guess and shape.knows_rows:
-        return "overfit", "It learned its training rows and nothing that holds for new ones."
+    if not shape.comparable:
+        return "underfit", f"It errs over {FAR_APART:.0f} times more on training rows: a few extreme rows decide there."
     if not shape.beats_guess:
-        return "underfit", "It does no better than a guess: these columns may not say much about the target."
+        return (
+            ("overfit", "It learned its training rows and nothing that holds for new ones.")
+            if shape.knows_rows
+            else ("underfit", "It does no better than a guess: these columns may not say much about the target.")
+        )
     if shape.knows_rows and shape.lost > LARGE_GAP:
         return "overfit", f"{shape.lost:.0%} of what it learned holds for its training rows only."
     if shape.turned and not stopped:
@@ -182,6 +203,8 @@ def _to_do(verdict: Verdict, shape: _Shape) -> Sequence[str]:
         )
     if verdict == "good":
         return ()
+    if not shape.comparable:
+        return ("To check: the extreme values of the target; correct them, leave them out, or judge by --metric mae.",)
     if not shape.beats_guess:
         return (
             "To try: columns that say more about the target.",

@@ -14,6 +14,7 @@ from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, 
 from lanewise.data.findings import Finding
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.target import encode_target, label_findings, resolve_task
+from lanewise.data.target_tails import robust_units, target_tail_findings
 from lanewise.errors import DataError, UsageError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
@@ -99,6 +100,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     if group is None and time is None:
         group = kept_together(duplicate_groups(dataset, audited.features), rows)
     y = encode_target(dataset, task)
+    noticed += target_tail_findings(y, task, rows)
     if test is None:
         train, held = holdout(
             y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=time
@@ -217,7 +219,9 @@ def _target(problem: Problem, rows: np.ndarray, dtype: torch.dtype) -> tuple[Ten
     if problem.task.kind == "count":
         center, scale = 0.0, mean or 1.0
     else:
-        center, scale = mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weight))) or 1.0
+        deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
+        counting = values if weight is None else values[weight > 0]
+        center, scale = robust_units(counting, deviation) or (mean, deviation or 1.0)
     return torch.from_numpy((problem.y - center) / scale).to(dtype), center, scale
 
 

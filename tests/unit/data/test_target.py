@@ -113,6 +113,7 @@ def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
         ([5, 5, 5], "number", None, "is 5.0 in every row"),
         (["a", None, "a"], "category", None, "is 'a' in every row"),
         ([1.0, float("inf"), 2.0], "number", None, "has 1 value of infinity"),
+        ([1.5e200, -3e200, 2.0], "number", None, "up to 3e\\+200 in size, and at most 1e\\+30 is allowed"),
         ([f"name {i}" for i in range(30)], "category", None, "most of them in a single row"),
         ([f"{i}" for i in range(1001)] * 2, "category", None, "at most 1000 are allowed"),
     ],

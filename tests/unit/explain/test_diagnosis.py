@@ -14,8 +14,18 @@ RISING = tuple(np.linspace(0.1, 1.0, 10))
 
 @pytest.fixture
 def read(make):
-    def run(train, valid, guess=1.0, *, metric=RMSE, curve=(), error=0.0, stop=1.0, columns=None, **settings):
-        fit = Fit(train=train, valid=valid, guess=guess, curve=curve, fractions=RISING[: len(curve)], error=error)
+    def run(
+        train, valid, guess=1.0, *, metric=RMSE, curve=(), error=0.0, stop=1.0, columns=None, on_test=None, **settings
+    ):
+        fit = Fit(
+            train=train,
+            valid=valid,
+            guess=guess,
+            curve=curve,
+            fractions=RISING[: len(curve)],
+            error=error,
+            **(on_test or {}),
+        )
         return diagnose(fit, metric, make.candidate("a", **settings), stop=stop, columns=columns)
 
     return run
@@ -48,7 +58,7 @@ def test_scores_to_be_maximised_are_read_the_same_way(read):
 def test_a_curve_that_still_falls_is_underfit_only_while_little_is_lost(read):
     falling = tuple(1.0 - 0.06 * n for n in range(10))
     assert read(0.45, 0.46, curve=falling).verdict == "underfit"
-    assert read(0.10, 0.40, curve=falling).verdict == "good"
+    assert read(0.10, 0.35, curve=falling).verdict == "good"
     assert "longer training" in read(0.45, 0.46, curve=falling).advice[-2]
 
 
@@ -91,3 +101,26 @@ def test_what_is_unknown_does_not_decide(read):
 def test_noise_alone_is_no_overfitting(read):
     assert read(0.90, 0.94, error=0.04).verdict == "underfit"  # within two errors of the guess
     assert read(0.80, 0.88, error=0.05).verdict == "good"
+
+
+def test_perfect_on_training_rows_and_much_worse_on_new_ones_is_never_good(read):
+    assert read(1.0, 0.687, 0.03, metric=METRICS["pr_auc"], error=0.05).verdict == "overfit"
+
+
+@pytest.mark.parametrize(
+    "on_test",
+    [{"test": 1.0}, {"test": 1.2}, {"test": 0.9, "r2": -0.01}],
+    ids=["equal to a guess", "worse than a guess", "negative R2"],
+)
+def test_what_fails_on_the_test_rows_is_not_good(read, on_test):
+    found = read(0.9, 0.3, on_test=on_test)
+    assert found.verdict == "underfit"
+    assert "no better than a guess" in found.words
+    assert read(0.3, 0.32, on_test={"test": 0.35, "r2": 0.8}).verdict == "good"
+
+
+def test_errors_that_are_orders_of_magnitude_apart_are_not_good(read):
+    found = read(2e6, 0.9, 3e6)
+    assert found.verdict == "underfit"
+    assert "over 100 times more on training rows" in found.words
+    assert "extreme values of the target" in found.advice[0]

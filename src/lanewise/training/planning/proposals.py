@@ -51,6 +51,9 @@ BOOSTED_ANCHORS: tuple[dict[str, Value], ...] = (
 )
 """Settings of boosted trees that do well on many tables: they enter before any point of the search."""
 
+ABSOLUTE_METRICS = ("mae", "median_ae")
+"""Metrics for which every other one of these anchors, the first among them, fits the absolute error."""
+
 NETWORK_ANCHORS: tuple[dict[str, Value], ...] = (
     {"lr": 3e-3, "weight_decay": 0.01, "dropout": 0.1},
     {"lr": 1e-3, "weight_decay": 0.05, "dropout": 0.35, "warmup": 0.05},
@@ -167,7 +170,12 @@ def _boosted(count: int, field: Field) -> Iterator[Proposal]:
     yield "boosting", default | {"rounds": 100}
     losses = [hyper for hyper in space if hyper.name == "tree_loss"]
     points = _points([*BOOSTED_SEARCH, *losses], count - 1 - len(BOOSTED_ANCHORS), field, "boosting")
-    for settings in (*BOOSTED_ANCHORS, *points):
+    absolute = bool(losses) and field.task.metric in ABSOLUTE_METRICS
+    anchors = [
+        anchor | {"tree_loss": "absolute"} if absolute and place % 2 == 0 else anchor
+        for place, anchor in enumerate(BOOSTED_ANCHORS)
+    ]
+    for settings in (*anchors, *points):
         # With half the shrinkage a sum of trees needs twice as many of them (Friedman 2001).
         rounds = int(np.clip(round(25 / float(settings["learning_rate"])), 150, 1250))
         yield "boosting", default | settings | {"rounds": rounds}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from lanewise.data.target_tails import robust_units
 from lanewise.models.saved_trees import SavedTrees, SingleTree, digest_of, load_trees, no_rows, response
 from lanewise.models.tree_matrix import (
     TokenCounts,
@@ -79,6 +80,13 @@ class Fold:
             message = "all training rows of a fold have weight zero: give some of them weight"
             raise ValueError(message)
         return weight * (len(weight) / total)
+
+    @cached_property
+    def deviation(self) -> float:
+        """The unit of Huber's bend and of L1 penalties: robust where a few rows make up the standard deviation."""
+        deviation = float(self.target.std())
+        robust = robust_units(self.target, deviation) if self.task.kind == "regression" else None
+        return deviation if robust is None else robust[1]
 
     @cached_property
     def offset(self) -> float:
@@ -186,7 +194,7 @@ class BoostingLane(TreeLane):
             task_kind=fold.task.kind,
             classes=fold.task.classes,
             rows=len(fold.train),
-            deviation=float(fold.target.std()),
+            deviation=fold.deviation,
             seed=self.seed,
             threads=fold.threads,
         )

@@ -3,7 +3,7 @@ import pytest
 from lanewise.errors import UsageError
 from lanewise.optim.registry import RULES
 from lanewise.task import Task, TaskKind
-from lanewise.training.planning.proposals import MODELS, SOLVER, Field, propose, usual_batch
+from lanewise.training.planning.proposals import BOOSTED_ANCHORS, MODELS, SOLVER, Field, propose, usual_batch
 
 
 def field(
@@ -117,3 +117,20 @@ def test_hinge_is_stepped_by_rules_and_never_given_to_a_solver(kind: TaskKind) -
     assert found
     assert all(one.optimizer in RULES for one in found)
     assert all(one.settings["loss"] != "hinge" for one in propose("linear", 14, field("regression")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "losses"),
+    [
+        ("regression", "mae", ["squared", "absolute", "squared", "absolute", "squared"]),
+        ("regression", "median_ae", ["squared", "absolute", "squared", "absolute", "squared"]),
+        ("regression", "rmse", ["squared"] * 5),
+        ("count", "mae", [None] * 5),
+    ],
+)
+def test_boosted_trees_fit_absolute_errors_where_those_are_judged(
+    kind: TaskKind, metric: str, losses: list[str | None]
+) -> None:
+    task = Task(target="y", kind=kind, metric=metric)
+    found = propose("lightgbm", 1 + len(BOOSTED_ANCHORS), Field(task=task, rows=5000, seed=0))
+    assert [one.settings.get("tree_loss") for one in found] == losses
