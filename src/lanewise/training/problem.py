@@ -225,6 +225,12 @@ def _target(problem: Problem, rows: np.ndarray, dtype: torch.dtype) -> tuple[Ten
     return torch.from_numpy((problem.y - center) / scale).to(dtype), center, scale
 
 
+def has_extreme_target(problem: Problem) -> bool:
+    """Whether a few training rows make up the standard deviation of a regression target."""
+    y = problem.y[problem.train]
+    return problem.task.kind == "regression" and robust_units(y, float(y.std())) is not None
+
+
 def tree_data(problem: Problem) -> TreeData:
     """The same rows as trees read them: raw numbers, and codes with 0 for missing and -1 for other levels."""
     encoded = problem.encoded

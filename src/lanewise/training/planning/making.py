@@ -15,7 +15,7 @@ from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS, Field, propose, usual_batch
 from lanewise.training.planning.trials import best_precision, best_widths, costs_alone, crowding, measured_costs
-from lanewise.training.problem import Problem
+from lanewise.training.problem import Problem, has_extreme_target
 from lanewise.training.selecting import FEATURES, affordable, selects
 from lanewise.training.teams import DTYPES, TeamBuilder
 
@@ -88,6 +88,7 @@ def make_plan(
         sampling=wishes.sampling,
         optimizers=wishes.optimizers,
         columns=len(problem.layout.columns),
+        extreme=has_extreme_target(problem),
     )
     if budget.steps is not None:
         return _by_steps(

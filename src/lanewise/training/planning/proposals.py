@@ -100,6 +100,8 @@ class Field:
     """What is known before the race: the task, how many rows a fold trains on, and what the user asked for.
 
     ``columns`` of the table, of which a few candidates may read some only; 0: all candidates read them all.
+    ``extreme`` where single targets dominate all squared errors: the default apart, boosted trees then fit the
+    absolute error, linear models and networks Huber's loss.
     """
 
     task: Task
@@ -108,11 +110,18 @@ class Field:
     sampling: Sampling = "sobol"
     optimizers: tuple[str, ...] = ()
     columns: int = 0
+    extreme: bool = False
 
     @property
     def selects(self) -> bool:
         """Whether there are columns enough to leave some out, and rows enough to tell which."""
         return self.columns >= FEWEST_COLUMNS and self.rows >= FEWEST_ROWS
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The losses of linear models and networks, the usual one first."""
+        known = LOSSES_OF[self.task.kind]
+        return ("huber",) if self.extreme and "huber" in known else known
 
 
 def usual_batch(rows: int) -> int:
@@ -175,10 +184,11 @@ def _boosted(count: int, field: Field) -> Iterator[Proposal]:
         anchor | {"tree_loss": "absolute"} if absolute and place % 2 == 0 else anchor
         for place, anchor in enumerate(BOOSTED_ANCHORS)
     ]
+    fixed: dict[str, Value] = {"tree_loss": "absolute"} if losses and field.extreme else {}
     for settings in (*anchors, *points):
         # With half the shrinkage a sum of trees needs twice as many of them (Friedman 2001).
         rounds = int(np.clip(round(25 / float(settings["learning_rate"])), 150, 1250))
-        yield "boosting", default | settings | {"rounds": rounds}
+        yield "boosting", default | settings | fixed | {"rounds": rounds}
 
 
 def _single_trees(count: int, field: Field) -> Iterator[Proposal]:
@@ -189,7 +199,7 @@ def _single_trees(count: int, field: Field) -> Iterator[Proposal]:
 
 
 def _linear(count: int, field: Field) -> Iterator[Proposal]:
-    losses = LOSSES_OF[field.task.kind]
+    losses = field.losses
     batch = usual_batch(field.rows)
     shares = _shares("linear", field, (SOLVER,))
     if not shares:
@@ -271,7 +281,7 @@ def _structure(place: int, field: Field, batch: int) -> dict[str, Value]:
         "activation": activation,
         "layer_norm": layer_norm,
         "batch_size": max(16, int(batch * share)),
-        "loss": LOSSES_OF[field.task.kind][0],
+        "loss": field.losses[0],
     }
 
 

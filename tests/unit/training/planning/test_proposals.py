@@ -134,3 +134,16 @@ def test_boosted_trees_fit_absolute_errors_where_those_are_judged(
     task = Task(target="y", kind=kind, metric=metric)
     found = propose("lightgbm", 1 + len(BOOSTED_ANCHORS), Field(task=task, rows=5000, seed=0))
     assert [one.settings.get("tree_loss") for one in found] == losses
+
+
+@pytest.mark.parametrize("kind", ["regression", "count"])
+def test_with_extreme_targets_all_but_the_default_fit_a_robust_loss(kind: TaskKind) -> None:
+    task = Task(target="y", kind=kind, metric="rmse")
+    extreme = Field(task=task, rows=5000, seed=0, extreme=True)
+    usual = Field(task=task, rows=5000, seed=0)
+    boosted, linear, networks = (propose(model, 16, extreme) for model in ("lightgbm", "linear", "mlp"))
+    assert boosted[0] == propose("lightgbm", 16, usual)[0]
+    robust = kind == "regression"
+    assert {one.settings.get("tree_loss") for one in boosted[1:]} == {"absolute" if robust else None}
+    assert {one.settings["loss"] for one in linear + networks} == {"huber" if robust else "poisson"}
+    assert len(boosted) == len(linear) == len(networks) == 16
