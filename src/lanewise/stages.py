@@ -3,6 +3,7 @@
 ``fit`` puts a run around them; the scikit-learn estimators use them as they are.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,7 +32,8 @@ from lanewise.settings import FitSettings, parse_budget, threshold_value
 from lanewise.stage_times import StageTimes
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
-from lanewise.training.data import TrainingData
+from lanewise.training.data import Moving, TrainingData
+from lanewise.training.device import device_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.planning.amending import Amending
 from lanewise.training.planning.making import ALLOTTED, Budget, Wishes, make_plan, usual_length
@@ -40,7 +42,7 @@ from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
-from lanewise.training.ranks.planning import shared_amending, shared_plan, workers_here
+from lanewise.training.ranks.planning import shared_plan, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.selecting import Selections
@@ -116,10 +118,11 @@ def train(
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
+    device = device_of(settings.device)
     times.end("read")
     data, _ = prepare(problem, refit=False)
-    ranks = ranks or Lone()
     times.end("prepare")
+    ranks = ranks or Lone()
     workers = workers_here(settings.workers, ranks)
     with (
         _tree_pool(problem, settings, workers, folder) as trees,
@@ -136,6 +139,8 @@ def train(
             pool=trees,
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
+            moving=Moving(device) if device.type == "cuda" else None,
+            tell=watcher.announce,
         )
         making = partial(_plan, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
         plan, resumed = shared_plan(ranks, plan_file, making)
@@ -158,8 +163,8 @@ def train(
             watch=watcher.pulse,
             journal=journal or NoJournal(),
             clusters=problem.clusters,
+            amend=None if resumed else _amending(problem, settings, times, plan_file, ranks),
             spreading=Spreading(ranks, plan.costs, stop=stop),
-            amend=None if resumed else shared_amending(ranks, _amending(problem, settings, times, plan_file)),
         )
         before = usage()
         with stop.polled():
@@ -172,7 +177,8 @@ def train(
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        whole_builder = replace(builder, data=whole, seats=seats, selections=selections)
+        moving = None if builder.moving is None else Moving(device)
+        whole_builder = replace(builder, data=whole, seats=seats, selections=selections, moving=moving)
         final = replace(race, builder=spread(whole_builder, ranks))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
@@ -271,17 +277,22 @@ def _plan(
     return plan
 
 
-def _amending(problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None) -> Amending | None:
+def _amending(
+    problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None, ranks: Ranks
+) -> Amending | None:
     """What decides once more who is confirmed when the screen is over; nothing where the budget is in steps."""
     seconds, steps = _budget(problem, settings)
     if steps is not None:
         return None
 
     def keep(plan: Plan) -> None:
-        if file is not None:
+        if file is not None and ranks.leads:
             write_atomically(file, dump_json(plan.to_json()))
 
-    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), keep=keep)
+    def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
+
+    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), agreed=agreed, keep=keep)
 
 
 def _check_policy(policy: Policy, problem: Problem) -> None:

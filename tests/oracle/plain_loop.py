@@ -7,7 +7,8 @@ of the schedule; l1 by soft-thresholding at the rate that each coordinate was mo
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,12 +47,13 @@ class Randomness:
 class Rewind:
     """Before step ``at``, weights and optimizer go back to what they were before step ``to``; the rate changes.
 
-    Where both are the same step, nothing but the rate changes.
+    Where both are the same step, nothing but the rate changes, and the ``settings`` that are named.
     """
 
     at: int
     to: int
     factor: float
+    settings: Mapping[str, float] = field(default_factory=dict)
 
 
 def one_cycle(after: int, left: int) -> float:
@@ -130,6 +132,8 @@ def train_alone(
         for rewind in rewinds:
             if rewind.at == step:
                 slower *= rewind.factor
+                settings = {**settings, **rewind.settings}
+                change(optimizer, rewind.settings)
                 if rewind.to == step:
                     continue
                 net.load_state_dict(kept[rewind.to][0])
@@ -142,7 +146,7 @@ def train_alone(
         optimizer.zero_grad()
         batch_loss(net, settings, data, randomness, step).backward()
         if float(settings.get("sam_rho", 0.0)) > 0:
-            climb(net, float(settings["sam_rho"]), lambda step=step: batch_loss(net, settings, data, randomness, step))
+            climb(net, float(settings["sam_rho"]), partial(batch_loss, net, settings, data, randomness, step))
         clip_units(net, float(settings.get("clip_adaptive", 0.0)))
         clip_entries(net, float(settings.get("clip_value", 0.0)))
         clip(net, float(settings["clip_norm"]))
@@ -150,6 +154,17 @@ def train_alone(
             gradient_of(weight).add_(weight.detach(), alpha=float(settings["l2"]))
         optimizer.step()
         soft_threshold(net, optimizer, rule, float(settings["l1"]))
+
+
+def change(optimizer: torch.optim.Optimizer, settings: Mapping[str, float]) -> None:
+    """Give the groups of an optimizer of torch's the settings that are named; a decay to the first group only."""
+    for place, group in enumerate(optimizer.param_groups):
+        if "momentum" in settings:
+            group["momentum"] = settings["momentum"]
+        if "betas" in group:
+            group["betas"] = (settings.get("beta1", group["betas"][0]), settings.get("beta2", group["betas"][1]))
+        if "weight_decay" in settings and place == 0:
+            group["weight_decay"] = settings["weight_decay"]
 
 
 def batch_loss(net: PlainNet, settings: Settings, data: PlainData, randomness: Randomness, step: int) -> Tensor:

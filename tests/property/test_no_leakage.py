@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lanewise import stages
+from lanewise import choosing, stages
 from lanewise.composing import Choice, Stage, Unrecorded, as_scored, compose
 from lanewise.data.reading import read
 from lanewise.data.splits import Fold
@@ -437,7 +437,7 @@ def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) ->
         costs={candidate.id: 1.0 for candidate in candidates},
     )
     result = RaceResult(confirmed=tuple(confirmed), traces=(), rungs=(), seconds={})
-    return problem, stages.choose(problem, plan, result, settings_of(seed))
+    return problem, choosing.choose(problem, plan, result, settings_of(seed))
 
 
 def lead_of_the_luckiest(count: int, **more: int) -> float:
@@ -450,7 +450,7 @@ def test_the_luckiest_of_many_is_not_praised() -> None:
 
 
 def test_scoring_on_the_rows_that_chose_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "corrected_score", judged_where_chosen)
+    monkeypatch.setattr(choosing, "corrected_score", judged_where_chosen)
     assert lead_of_the_luckiest(6) > SURE
 
 
@@ -459,6 +459,6 @@ def test_luck_on_the_fold_of_the_screen_is_not_praised() -> None:
 
 
 def test_scoring_on_the_fold_of_the_screen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = stages.judged_rows
-    monkeypatch.setattr(stages, "judged_rows", lambda problem, plan: usual(problem, replace(plan, rungs=())))
+    usual = choosing.judged_rows
+    monkeypatch.setattr(choosing, "judged_rows", lambda problem, plan: usual(problem, replace(plan, rungs=())))
     assert lead_of_the_luckiest(24, contenders=4, screened=400) > SURE

@@ -15,7 +15,7 @@ import click
 from lanewise.reporting.clean import clean
 
 PLAIN_EVERY_SECONDS = 5.0
-AFRESH = "confirm: those that are left train in full from the start; scores begin anew, on everything that judges them"
+AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
 
 

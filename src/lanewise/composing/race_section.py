@@ -100,6 +100,7 @@ def _curve(stage: Stage, place: int, trace: Trace) -> dict[str, Any]:
     step = max(1, len(trace.fractions) // CURVE_POINTS)
     return {
         "lane": place,
+        "phase": trace.phase,
         "candidate": candidate.id,
         "label": candidate.label,
         "model": candidate.model,

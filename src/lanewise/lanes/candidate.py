@@ -12,13 +12,18 @@ class Event:
 
     At ``fraction`` of the full length the lane went back to the weights that it had at
     ``restored``, and every later rate was multiplied by ``rate_factor``. Where both fractions are the
-    same, nothing was taken back.
+    same, nothing was taken back. ``changes`` are settings, by name, that have other values from then on.
     """
 
     fraction: float
     restored: float
     rate_factor: float
     cause: str
+    changes: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        # JSON made lists of them.
+        object.__setattr__(self, "changes", tuple((str(name), float(value)) for name, value in self.changes))
 
     @property
     def rewinds(self) -> bool:
@@ -64,6 +69,16 @@ class Candidate:
     def text(self, name: str, default: str = "") -> str:
         """A textual setting, or ``default`` where the candidate has none."""
         return str(self.settings.get(name, default))
+
+    def at(self, taken: int, length: int) -> "Candidate":
+        """With the settings that it has after ``taken`` of ``length`` steps; the rate apart, which has factors."""
+        changed = {
+            name: value
+            for event in self.events
+            if round(event.fraction * length) <= taken
+            for name, value in event.changes
+        }
+        return replace(self, settings={**self.settings, **changed}) if changed else self
 
     def repaired(self, event: Event, *, id: str) -> "Candidate":
         """The new candidate that a lane stands for once it was repaired, or copied at another rate."""

@@ -1,7 +1,7 @@
 """Which lane sits in which row of a stack."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lanewise.lanes.candidate import Candidate
 
@@ -41,6 +41,10 @@ class Roster:
     @classmethod
     def of(cls, lanes: Sequence[Lane]) -> "Roster":
         return cls(tuple(sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))))
+
+    def at(self, taken: int, length: int) -> "Roster":
+        """The same lanes with the settings that their candidates have after ``taken`` of ``length`` steps."""
+        return Roster(tuple(replace(lane, candidate=lane.candidate.at(taken, length)) for lane in self.lanes))
 
     def __len__(self) -> int:
         return len(self.lanes)

@@ -35,7 +35,8 @@ class SOAPRule(Rule):
 
     Directions without gradient are scaled up as all others are, and rounding with them: at the usual eps two float64
     runs whose sums are made in another order, as in a stack of another size, were up to 1e-5 apart after 50
-    steps of a softmax network; at an eps of 0.01 less than 1e-10.
+    steps of a softmax network; at an eps of 0.01 less than 1e-10. The distance grows
+    as 1 / eps, and is that of a plain loop from itself, begun with weights that differ in the last bit.
     """
 
     name: ClassVar[str] = "soap"

@@ -61,7 +61,7 @@ class Phase(TypedDict):
 
 
 class Curve(TypedDict):
-    """The way of one lane: ``x`` is the fraction of the full length, the others the metric there."""
+    """The way of one lane in a phase: ``x`` is the fraction of the full length, the others the metric there."""
 
     lane: int
     candidate: str
@@ -70,6 +70,7 @@ class Curve(TypedDict):
     optimizer: str | None
     fold: int | None
     seed: int | None
+    phase: NotRequired[str]
     status: Status
     x: list[float]
     valid: list[Number]

@@ -13,8 +13,21 @@ OVERRUN = 1.05
 """A budget of which more than this was used is named beside what was used."""
 LEAKS = ("leaks_target", "sums_to_target")
 """Codes of findings that a column gives the target away: then no score of the run holds for new rows."""
-STAGES = ("read", "prepare", "plan", "screen", "confirm", "choose", "refit", "evaluate", "report")
-"""The stages of a run in their order."""
+STAGES = {
+    "read": "reading",
+    "prepare": "preparing features",
+    "start workers": "starting processes",
+    "plan": "measuring and planning",
+    "screen": "screen",
+    "confirm": "confirmation",
+    "race": "rest of the race",
+    "choose": "choosing",
+    "refit": "training on all rows",
+    "save": "saving",
+    "evaluate": "evaluating and explaining",
+    "report": "the report",
+}
+"""The stages of a run in their order, in words."""
 
 
 def part(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -126,15 +139,20 @@ def overran(document: Mapping[str, Any]) -> bool:
 
 
 def stage_seconds(document: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """What each stage of the run took by the clock, in the order of the stages; empty where that is unknown.
+    """What each stage took by the clock, in the order of the stages; empty where that is unknown.
 
-    >>> stage_seconds({"hardware": {"seconds_by_stage": {"screen": 4.0, "read": 0.5, "choose": None}}})
-    [('read', 0.5), ('screen', 4.0)]
+    Stages of no more than a hundredth of the whole are put together at the end.
+
+    >>> stage_seconds({"hardware": {"seconds_by_stage": {"screen": 4.0, "read": 0.5, "choose": 0.03, "save": None}}})
+    [('read', 0.5), ('screen', 4.0), ('the rest', 0.03)]
     """
     found = part(document, "hardware", "seconds_by_stage")
     order = [*(name for name in STAGES if name in found), *(name for name in found if name not in STAGES)]
     known = [(str(name), finite(found[name])) for name in order]
-    return [(name, seconds) for name, seconds in known if seconds is not None and seconds >= 0]
+    sound = [(name, seconds) for name, seconds in known if seconds is not None and seconds >= 0]
+    least = sum(seconds for _, seconds in sound) / 100
+    rest = sum(seconds for _, seconds in sound if seconds <= least)
+    return [one for one in sound if one[1] > least] + ([("the rest", rest)] if rest else [])
 
 
 def told_warnings(document: Mapping[str, Any]) -> tuple[list[str], list[str]]:

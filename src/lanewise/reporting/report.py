@@ -20,6 +20,7 @@ from lanewise.reporting.sections import (
     results,
     sensitivity,
     threshold,
+    tradeoff,
 )
 from lanewise.storage.durable import write_atomically
 
@@ -30,6 +31,7 @@ SECTIONS: tuple[tuple[str, str, Builder], ...] = (
     ("decisions", "What made the difference", decisions.build),
     ("race", "The race", race.build),
     ("leaderboard", "Leaderboard", leaderboard.build),
+    ("tradeoff", "Quality against cost", tradeoff.build),
     ("sensitivity", "Learning rate", sensitivity.build),
     ("diagnosis", "Fit", diagnosis.build),
     ("results", "Test results", results.build),

@@ -12,6 +12,7 @@ from lanewise.labels import told_apart
 from lanewise.metric_labels import metric_label
 from lanewise.reporting.clean import clean, shorten
 from lanewise.reporting.reading import (
+    STAGES,
     Measure,
     default_won,
     ensemble_won,
@@ -276,7 +277,12 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
     console.print(_styled(text, "dim"))
     stages = stage_seconds(document)
     if stages and overran(document):
-        console.print(_styled(f"By stage: {listing([f'{name} {duration(spent)}' for name, spent in stages])}.", "dim"))
+        console.print(
+            _styled(
+                f"By stage: {listing([f'{STAGES.get(name, name)} {duration(spent)}' for name, spent in stages])}.",
+                "dim",
+            )
+        )
 
 
 def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:

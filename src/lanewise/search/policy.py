@@ -15,6 +15,9 @@ import numpy as np
 
 from lanewise.errors import UsageError
 
+RATE = "lr"
+"""The gene that a copy changes by its factor."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
@@ -27,6 +30,9 @@ class Standing:
     ``families [M]`` numbers the model families. ``protected [M]`` must stay whatever their score.
     ``numbers [M]`` are the places among all entrants, from 0, in the order in which they were drawn; a copy has that of
     the one that gave way to it. ``kinds [M]`` are equal where one can go on from the weights of the other.
+    ``genes [M, G]`` are the logarithms of the settings that a copy may have of its own, by name in ``named [G]``, as
+    they are now: of the rate, of a decay, of how much of the past a rule forgets in a step (1 - momentum). NaN where a
+    candidate does not have one.
     """
 
     rung: int
@@ -37,6 +43,8 @@ class Standing:
     numbers: np.ndarray
     entrants: int
     kinds: np.ndarray
+    named: tuple[str, ...] = ()
+    genes: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +52,14 @@ class Copy:
     """The candidate at ``target`` gives way to a copy of the one at ``source``, both positions in the standing.
 
     The copy is a new candidate: it has the weights, the optimizer's state and all settings of the source, and its
-    learning rates from then on are multiplied by ``factor``.
+    learning rates from then on are multiplied by ``factor``. ``changes`` are genes that it has of its own, by name, as
+    in the standing.
     """
 
     source: int
     target: int
     factor: float
+    changes: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +159,10 @@ def _check_copy(policy: Policy, copy: Copy, kept: set[int], standing: Standing) 
     if copy.source not in kept or copy.target not in others or not 0 < copy.factor < math.inf:
         message = f"{name}.decide must copy one that it keeps to one that it does not, at a factor above 0, got {copy}"
         raise UsageError(message)
+    for gene, value in copy.changes:
+        if gene not in standing.named or gene == RATE or not math.isfinite(value):
+            message = f"{name}.decide must change genes of standing.named but {RATE} to finite values, got {copy}"
+            raise UsageError(message)
     if standing.kinds[copy.source] != standing.kinds[copy.target]:
         message = f"{name}.decide must copy among candidates of equal standing.kinds, got {copy}"
         raise UsageError(message)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lanewise.errors import UsageError
+from lanewise.search.genetic import Genetic
 from lanewise.search.halving import Halving
 from lanewise.search.hyperband import Hyperband
 from lanewise.search.never import NeverPrune
@@ -17,6 +18,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "hyperband": Hyperband(),
         "racing": Racing(),
         "population": PopulationBased(),
+        "genetic": Genetic(),
         "never": NeverPrune(),
     }
 )

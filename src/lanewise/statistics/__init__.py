@@ -4,6 +4,7 @@ from lanewise.statistics.bayesian_bootstrap import share_draws
 from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
 from lanewise.statistics.intervals import Interval, bootstrap_interval, expanded_normal
 from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
+from lanewise.statistics.pareto import pareto_front
 from lanewise.statistics.resampling import (
     Measure,
     Sample,
@@ -33,6 +34,7 @@ __all__ = [
     "keyed_generator",
     "paired_difference",
     "paired_errors",
+    "pareto_front",
     "resampled_scores",
     "sample_of",
     "share_draws",

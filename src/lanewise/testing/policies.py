@@ -68,6 +68,8 @@ def _entrants(count: int) -> Standing:
         numbers=np.arange(count),
         entrants=count,
         kinds=np.arange(count) % 2,
+        named=("lr", "momentum"),
+        genes=rng.normal(-4, 1, size=(count, 2)),
     )
 
 
@@ -81,6 +83,7 @@ def _seen(standing: Standing, rung: int) -> Standing:
 
 def _part(standing: Standing, places: np.ndarray) -> Standing:
     assert standing.losses is not None
+    assert standing.genes is not None
     return replace(
         standing,
         scores=standing.scores[places],
@@ -89,6 +92,7 @@ def _part(standing: Standing, places: np.ndarray) -> Standing:
         protected=standing.protected[places],
         numbers=standing.numbers[places],
         kinds=standing.kinds[places],
+        genes=standing.genes[places],
     )
 
 
@@ -125,6 +129,9 @@ def _check_copies(policy: Policy, name: str, decision: Decision, standing: Stand
         same = standing.kinds[copy.source] == standing.kinds[copy.target]
         assert same, f"{name} copies to a candidate of another kind"
         assert 0 < copy.factor < np.inf, f"{name} multiplies a rate by {copy.factor}"
+        for gene, value in copy.changes:
+            assert gene == "momentum", f"{name} changes {gene}, which is no gene or is changed by the factor"
+            assert np.isfinite(value), f"{name} changes {gene} to {value}"
 
 
 def _check_order(policy: Policy, name: str, decision: Decision, standing: Standing) -> None:
@@ -132,6 +139,6 @@ def _check_order(policy: Policy, name: str, decision: Decision, standing: Standi
     order = np.random.default_rng(7).permutation(len(standing.scores))
     again = policy.decide(_part(standing, order))
     same = {int(order[place]) for place in again.keep} == set(decision.keep)
-    moved = {(int(order[copy.source]), int(order[copy.target]), copy.factor) for copy in again.copies}
-    same = same and moved == {(copy.source, copy.target, copy.factor) for copy in decision.copies}
+    moved = {(int(order[one.source]), int(order[one.target]), one.factor, one.changes) for one in again.copies}
+    same = same and moved == {(one.source, one.target, one.factor, one.changes) for one in decision.copies}
     assert same, f"{name} depends on the order in which candidates are listed"

@@ -46,13 +46,19 @@ def kinds_of(names: Sequence[str], teams: Sequence[Team]) -> np.ndarray:
     return np.array([distinct.index(kinds[name]) for name in names])
 
 
-def copy_of(candidate: Candidate, *, fraction: float, factor: float, id: str) -> Candidate:
+def copy_of(
+    candidate: Candidate, *, fraction: float, factor: float, id: str, changes: tuple[tuple[str, float], ...] = ()
+) -> Candidate:
     """The new candidate that a copy stands for: trained alone it comes to the same weights.
 
-    It is the source with one more event: at ``fraction`` of the length all later rates are multiplied by ``factor``.
+    It is the source with one more event: at ``fraction`` of the length all later rates are multiplied by ``factor``,
+    and the settings that ``changes`` names have other values from then on.
     """
     cause = f"took over from {candidate.id}"
-    return candidate.repaired(Event(fraction=fraction, restored=fraction, rate_factor=factor, cause=cause), id=id)
+    if changes:
+        cause += " with " + ", ".join(f"{name} {value:.3g}" for name, value in changes)
+    event = Event(fraction=fraction, restored=fraction, rate_factor=factor, cause=cause, changes=changes)
+    return candidate.repaired(event, id=id)
 
 
 def hand_over(teams: Sequence[Team], source: str, target: str, new: Lane, *, factor: float) -> None:

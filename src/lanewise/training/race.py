@@ -14,6 +14,8 @@ from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
 from lanewise.search.policy import Decision, Policy, Standing, decision_of
 from lanewise.training.copying import copy_of, hand_over, kinds_of
+from lanewise.training.entering import NobodyElse, Proposer, tried
+from lanewise.training.genes import GENES, genes_of, settings_from
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.amending import Amending, slowness_of
@@ -66,11 +68,11 @@ class Race:
     """Runs a plan over one problem.
 
     ``y [N]`` is the target in its own units, ``weight [N]`` or None, ``clusters [N]`` label rows that belong together,
-    or None. ``watch`` is called with a
-    :class:`Pulse` after every look, from any thread but never from two at once. ``save_every`` is for tests
-    that want to kill a race between two saves. ``ended`` is given the teams at the end of the confirmation, before
-    they are let go. ``spreading`` says on which rank a team of ``builder`` is trained. ``amend`` decides once more,
-    after the screen, who is confirmed.
+    or None. ``watch`` is called with a :class:`Pulse` after every look, from any thread but never from two at once.
+    ``save_every`` is for tests that want to kill a race between two saves. ``ended`` is given the teams at the end of
+    the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
+    ``amend`` decides once more, after the screen, who is confirmed. ``spreading`` says on which
+    rank a team of ``builder`` is trained.
     """
 
     plan: Plan
@@ -84,8 +86,9 @@ class Race:
     save_every: float = field(default_factory=lambda: SAVE_EVERY_SECONDS)
     ended: Callable[[Sequence[Team]], None] = unwanted
     clusters: np.ndarray | None = None
-    spreading: Spreading = field(default_factory=alone)
+    proposer: Proposer = field(default_factory=NobodyElse)
     amend: Amending | None = None
+    spreading: Spreading = field(default_factory=alone)
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -99,7 +102,8 @@ class Race:
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
-        self._threads = SideBySide(self.spreading.share(self.plan.workers))
+        share = self.spreading.share(self.plan.workers)
+        self._threads = SideBySide(share + getattr(self.builder, "waiting", 0))
 
     def run(self) -> Result:
         """Screen if the plan has rungs, then confirm."""
@@ -116,13 +120,12 @@ class Race:
     # -- screen -----------------------------------------------------------------------------------
 
     def _screen(self) -> tuple[list[Candidate], list[str]]:
-        lanes = [Lane(candidate=candidate, fold=0, seed=self.plan.seeds[0]) for candidate in self.plan.candidates]
-        teams = self.builder.form(lanes, "screen")
-        left = {lane.id: lane for lane in lanes}
+        teams, found, words = self._enter()
+        left = {lane.id: lane for lane in self._screened(self.plan.candidates)}
         best: dict[str, float] = {}
-        words: list[str] = []
         for rung, fraction in enumerate(self.plan.rungs):
-            found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
+            if rung:
+                found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
             evidence = {item.lane.id: item for items in found for item in items}
             self._lose("screen", teams, [lane for lane in left.values() if lane.id not in evidence])
             left = {name: lane for name, lane in left.items() if name in evidence}
@@ -152,6 +155,27 @@ class Race:
             self._end("screen", [lane], fate="confirmed" if goes else "pruned")
         return survivors, words
 
+    def _screened(self, candidates: Sequence[Candidate]) -> list[Lane]:
+        return [Lane(candidate=candidate, fold=0, seed=self.plan.seeds[0]) for candidate in candidates]
+
+    def _enter(self) -> tuple[list[Team], list[Shown], list[str]]:
+        """Train everybody up to the first rung: those of the plan, then batch after batch of those proposed."""
+        fraction, fresh, batch = self.plan.rungs[0], self.plan.candidates, 0
+        teams, found = list[Team](), list[Shown]()
+        while fresh:
+            entered = self.builder.form(self._screened(fresh), "screen")
+            share = (not batch) * fraction / sum(self.plan.rungs)
+            found += self._stretch("screen", entered, (fraction,), share=share, batch=batch)
+            teams, batch = [*teams, *entered], batch + 1
+            losses = {item.lane.candidate.id: self._judge.loss(item) for items in found for item in items}
+            fresh = self.proposer.propose(batch, tried(self.plan.candidates, self._candidates, losses))
+            self.plan = replace(self.plan, candidates=(*self.plan.candidates, *fresh))
+            self._candidates |= {candidate.id: candidate for candidate in fresh}
+            self.builder = self.proposer.former(self.builder, fresh)
+        self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
+        words = f"{batch - 1} batches of candidates were proposed by what those before had shown at {fraction:.0%}"
+        return teams, found, [words] * (batch > 1)
+
     def _copied(
         self, decision: Decision, lanes: Sequence[Lane], teams: Sequence[Team], fraction: float
     ) -> dict[str, Lane]:
@@ -165,6 +189,7 @@ class Race:
                 self._candidates[source.candidate.id],
                 fraction=fraction,
                 factor=copy.factor,
+                changes=settings_from(copy.changes),
                 id=f"{self.plan.candidates[number].id}-copy{self._copies[number]}",
             )
             self._candidates[candidate.id], self._numbers[candidate.id] = candidate, number
@@ -185,21 +210,15 @@ class Race:
         return Standing(
             rung=rung,
             scores=np.array([best[name] for name in names]),
-            losses=self._losses([evidence[name] for name in names]),
+            losses=self._judge.all_losses([evidence[name] for name in names]) if self.policy.reads_losses else None,
             families=np.array([families.index(candidate.model) for candidate in candidates]),
             protected=np.array([candidate.is_default for candidate in candidates]),
             numbers=np.array([self._numbers[candidate.id] for candidate in candidates]),
             entrants=len(self.plan.candidates),
             kinds=kinds_of(names, teams),
+            named=GENES,
+            genes=genes_of([self._candidates[own.id] for own in candidates], self.plan.rungs[rung]),
         )
-
-    def _losses(self, evidence: Sequence[Evidence]) -> np.ndarray | None:
-        """Losses ``[M, N]`` of the validation rows, for a policy that reads them."""
-        if not self.policy.reads_losses:
-            return None
-        found = [self._judge.unit_losses(item) for item in evidence]
-        known = [losses for losses in found if losses is not None]
-        return np.stack(known) if len(known) == len(found) else None
 
     def _survivors(self, ordered: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
         """Those that are confirmed, and in words what the time that was left has changed."""
@@ -263,8 +282,11 @@ class Race:
 
     # -- shared -----------------------------------------------------------------------------------
 
-    def _stretch(self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float) -> list[Shown]:
-        part = Part(phase=phase, key=f"{phase}-{fractions[0]:.4f}", teams=teams, fractions=fractions, share=share)
+    def _stretch(
+        self, phase: str, teams: Sequence[Team], fractions: Sequence[float], *, share: float, batch: int = 0
+    ) -> list[Shown]:
+        key = f"{phase}-{fractions[0]:.4f}" + (f"-batch{batch}" if batch else "")
+        part = Part(phase=phase, key=key, teams=teams, fractions=fractions, share=share)
         return self.together([part])[0]
 
     def together(self, parts: Sequence[Part]) -> list[list[Shown]]:

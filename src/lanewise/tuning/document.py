@@ -11,7 +11,7 @@ from lanewise.explain import decisions, sensitivity
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.selection import Selection, Standing
-from lanewise.statistics import bootstrap_interval
+from lanewise.statistics import CorrectedScore, bootstrap_interval
 from lanewise.training.judging import Confirmed
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result, Trace
@@ -28,10 +28,13 @@ def document_of(
     words: Sequence[str],
     warnings: Sequence[str],
     digests: Mapping[str, str],
+    corrected: CorrectedScore,
+    weights: Mapping[str, int],
 ) -> dict[str, Any]:
     """Race, leaderboard, learning rates and choices; ``valid`` names the validation rows among all ``[N]``.
 
-    ``digests`` are checksums of the trained weights, by the id of the lane.
+    ``digests`` are checksums of the trained weights, by the id of the lane; ``corrected`` is the score to expect of the
+    winner; ``weights`` counts what each candidate trains, by id.
     """
     by_id = {candidate.id: candidate for candidate in (*plan.candidates, *(own.candidate for own in result.confirmed))}
     winner = by_id[selection.winner]
@@ -54,11 +57,13 @@ def document_of(
         "winner": _card(winner),
         "default": _card(default),
         "validation": {metric.name: {"value": best["score"], "low": best["low"], "high": best["high"]}},
+        "corrected": {metric.name: {"value": corrected.value, "low": corrected.low, "high": corrected.high}},
         "race": {
             "phases": [],
             "curves": [_curve(place, trace, winner, digests) for place, trace in enumerate(result.traces)],
             "sensitivity": [asdict(series) for series in sensitivity(result.traces, metric)],
             "leaderboard": board,
+            "tradeoffs": [{**row, "weights": weights[row["id"]]} for row in board],
             "decisions": [asdict(decision) for decision in made],
         },
     }

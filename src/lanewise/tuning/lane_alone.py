@@ -75,7 +75,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     own = Lane(candidate=candidate_of(record["candidate"]), fold=record["fold"], seed=record["seed"])
     plan, ways = read_plan(run.plan)
     batch = batch_of(own.candidate)
-    teams = by_ways(posed.teams, ways).of(own.candidate)
+    teams = posed.grow(by_ways(posed.teams, ways), [own.candidate]).of(own.candidate)
     metric = posed.question.judge.metric
     judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 

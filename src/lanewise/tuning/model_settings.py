@@ -93,8 +93,7 @@ class ModelArguments:
         Points cover the ranges evenly, and are dealt out in an order of their own: two even sequences side by side
         would go up and down together.
         """
-        hypers = {name: self._range(name, value) for name, value in space.items()}
-        varied = {name: hyper for name, hyper in hypers.items() if hyper is not None}
+        varied = self.varied(space)
         fixed = {name: value for name, value in space.items() if name not in varied}
         usual = {name: hyper.default for name, hyper in varied.items()}
         key = keyed_seed(seed, "make_model")
@@ -107,6 +106,11 @@ class ModelArguments:
             drawn = {name: hyper.at(float(u)) for (name, hyper), u in zip(varied.items(), point, strict=True)}
             found.append({**fixed, **(usual if first else drawn)})
         return found
+
+    def varied(self, space: Mapping[str, Any]) -> dict[str, Hyper]:
+        """The arguments of which a space gives a range or choices; raises ``UsageError`` for one that is none."""
+        hypers = {name: self._range(name, value) for name, value in space.items()}
+        return {name: hyper for name, hyper in hypers.items() if hyper is not None}
 
     def _range(self, name: str, given: Any) -> Hyper | None:
         """The range or the choices that a space gives an argument; None for a single value."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
@@ -13,6 +13,7 @@ from lanewise.search.registry import policy_name
 from lanewise.training.modules.seats import may_fork
 from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.recorded_step import WORTH_RECORDING
 from lanewise.training.workers.side_by_side import threads_per_product
 
 SHORTEST = 20
@@ -24,13 +25,19 @@ ALLOTTED = 0.7
 KEPT = 0.75
 """Share of its speed that a process is trusted to keep beside others: they share caches, memory and the clock."""
 
+BATCHES = 3
+"""In how many batches candidates are proposed."""
+
 MEASURED_STEPS = 9
 """Of which the fastest third is taken: the first are slow, and a busy machine disturbs others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a race is to do, and what it may cost: ``steps`` of each training or ``seconds`` for all."""
+    """What a race is to do, and what it may cost: ``steps`` of each training or ``seconds`` for all.
+
+    ``proposed`` counts candidates that enter on the way, beside those that are known.
+    """
 
     candidates: tuple[Candidate, ...]
     policy: Policy
@@ -39,6 +46,11 @@ class Wanted:
     folds: int = 1
     steps: int | None = None
     seconds: float | None = None
+    proposed: int = 0
+
+    @property
+    def entrants(self) -> int:
+        return len(self.candidates) + self.proposed
 
 
 def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
@@ -47,9 +59,15 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     ``steps`` are those of the default; candidates of another batch size see as many rows. Raises ``UsageError`` where
     the budget is too small.
     """
-    rungs = rungs_of(wanted.policy, len(wanted.candidates))
-    left = remaining_of(wanted.policy, len(wanted.candidates))
-    confirmed = left[-1] if left else len(wanted.candidates)
+    rungs = rungs_of(wanted.policy, wanted.entrants)
+    left = remaining_of(wanted.policy, wanted.entrants)
+    confirmed = left[-1] if left else wanted.entrants
+    if wanted.proposed and not rungs:
+        message = (
+            f"a Bayesian search learns from the first look of the policy, and {policy_name(wanted.policy)} looks at "
+            f"nobody among {wanted.entrants} candidates on the way; give another policy, or more candidates"
+        )
+        raise UsageError(message)
     batch = batch_of(wanted.candidates[0])
     words = _ways_in_words(teams)
     if wanted.steps is not None:
@@ -59,7 +77,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         rows, predicted = wanted.steps * batch, 0.0
     else:
         assert wanted.seconds is not None
-        stretches = _stretches(len(wanted.candidates), rungs, left, wanted.seeds)
+        stretches = _in_batches(_stretches(wanted.entrants, rungs, left, wanted.seeds), wanted)
         per_row, fixed = _measured(wanted, teams, _over_folds(stretches, wanted.folds))
         rows = int((ALLOTTED * wanted.seconds - fixed) / per_row)
         predicted = per_row * rows + fixed
@@ -67,14 +85,16 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
             needed = (per_row * SHORTEST * batch + fixed) / ALLOTTED
             message = (
                 f"a budget of {wanted.seconds:g} s allows {max(rows // batch, 0)} steps for each of "
-                f"{len(wanted.candidates)} candidates, and {SHORTEST} are the least that says anything; give at least "
+                f"{wanted.entrants} candidates, and {SHORTEST} are the least that says anything; give at least "
                 f"{math.ceil(needed)}s, or fewer candidates"
             )
             raise UsageError(message)
         words.append(f"measured: {1e3 * per_row * batch:.3g} ms for a step of everybody")
     made = Lengths(rows_seen=rows)
     steps = made.steps(batch)
-    words.insert(0, f"{len(wanted.candidates)} candidates, {steps} steps each, policy {policy_name(wanted.policy)}")
+    words.insert(0, f"{wanted.entrants} candidates, {steps} steps each, policy {policy_name(wanted.policy)}")
+    if wanted.proposed:
+        words.insert(1, f"{len(wanted.candidates)} of them cover the space, the others enter by what those before show")
     return Plan(
         candidates=wanted.candidates,
         rungs=rungs,
@@ -83,12 +103,21 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         seeds=wanted.seeds,
         lengths=made,
         workers=wanted.workers,
-        costs={own.id: _cost(own, teams, made) for own in wanted.candidates},
+        costs=_costs(wanted.candidates, teams, made),
         precision=str(teams.blueprint.dtype).removeprefix("torch."),
         grid=GRID,
         predicted_seconds=predicted,
         words=tuple(words),
     )
+
+
+def priced(plan: Plan, teams: ModuleTeams) -> Plan:
+    """The plan with the costs of all its candidates, those that entered on the way included."""
+    return replace(plan, costs=_costs(plan.candidates, teams, plan.lengths))
+
+
+def _costs(candidates: Sequence[Candidate], teams: ModuleTeams, made: Lengths) -> dict[str, float]:
+    return {own.id: _cost(own, teams, made) for own in candidates}
 
 
 def _ways_in_words(teams: ModuleTeams) -> list[str]:
@@ -114,6 +143,27 @@ def _stretches(
         found.append((alive, rung - before))
         before, alive = rung, min(candidates, after + 1)
     return [*found, (alive * len(seeds), 1.0)]
+
+
+def _in_batches(stretches: Sequence[tuple[int, float]], wanted: Wanted) -> list[tuple[int, float]]:
+    """The first stretch batch after batch, where candidates enter on the way."""
+    (_, share), *others = stretches
+    if not wanted.proposed:
+        return list(stretches)
+    entering = [(batch, share) for batch in batches(wanted.proposed) if batch]
+    return [(len(wanted.candidates), share), *entering, *others]
+
+
+def batches(count: int) -> list[int]:
+    """How many of ``count`` candidates are proposed in each batch.
+
+    >>> batches(11)
+    [3, 4, 4]
+    """
+    found = []
+    for left in range(BATCHES, 0, -1):
+        found.append((count - sum(found)) // left)
+    return found
 
 
 def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tuple[int, float]]:
@@ -154,12 +204,12 @@ def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int,
 def _timed(own: Sequence[Candidate], teams: ModuleTeams, batch: int, width: int) -> tuple[float, float]:
     """Seconds of a step of one stack of ``width`` lanes, and of a look at one of them."""
     lanes = [Lane(candidate=own[place % len(own)], fold=0, seed=place // len(own)) for place in range(width)]
-    stack = teams.team(lanes, teams.ways[batch], length=MEASURED_STEPS)
-    times = sorted(
-        _seconds(lambda step=step: stack.advance(step / MEASURED_STEPS)) for step in range(1, MEASURED_STEPS + 1)
-    )
+    # On a GPU a step is recorded after the first few, where enough are to come.
+    count = MEASURED_STEPS if teams.device.type == "cpu" else 2 * WORTH_RECORDING
+    stack = teams.team(lanes, teams.ways[batch], length=count)
+    times = sorted(_seconds(lambda step=step: stack.advance(step / count)) for step in range(1, count + 1))
     _seconds(stack.evidence)
-    return times[MEASURED_STEPS // 3], _seconds(stack.evidence) / width
+    return times[count // 3], _seconds(stack.evidence) / width
 
 
 def _seconds(work: Callable[[], object]) -> float:

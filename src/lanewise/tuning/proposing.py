@@ -41,7 +41,7 @@ def listed(candidates: Sequence[Mapping[str, Any]], *, model: str, batch_size: i
     if not candidates:
         message = "candidates is empty; list at least one, such as {'optimizer': 'adamw', 'lr': 1e-3}"
         raise UsageError(message)
-    return [_candidate(place, own, model, batch_size) for place, own in enumerate(candidates)]
+    return [candidate_from(place, own, model, batch_size) for place, own in enumerate(candidates)]
 
 
 def drawn(
@@ -63,6 +63,21 @@ def drawn(
     Raises ``UsageError``: as :func:`listed`; a range that is none; fewer candidates than optimizers or than points of
     the grid; a ``where`` that fails or lets nothing through.
     """
+    fields = fields_of(space, count, batch_size=batch_size, grid=sampling == "grid")
+    if sampling == "grid":
+        own = {name: value for name, value in space.items() if name != "optimizer"}
+        _check_size(sum(field.size for field in fields), own, count)
+        wanted = [field.size + 1 for field in fields]
+    else:
+        total = count or USUAL_COUNT
+        wanted = [-(-(total - place) // len(fields)) for place in range(len(fields))]
+    streams = [field.points(most, seed, sampling, where) for field, most in zip(fields, wanted, strict=True)]
+    together = [one for row in itertools.zip_longest(*streams) for one in row if one is not None]
+    return [candidate_from(place, one, model, batch_size) for place, one in enumerate(together)]
+
+
+def fields_of(space: Mapping[str, Any], count: int | None, *, batch_size: int, grid: bool) -> "list[Field]":
+    """The field of each optimizer of a space, of which ``count`` candidates are drawn; raises as :func:`drawn`."""
     chosen = space.get("optimizer", OPTIMIZERS[:count] if count else OPTIMIZERS)
     names = [chosen] if isinstance(chosen, str) else list(dict.fromkeys(chosen))
     own = {name: value for name, value in space.items() if name != "optimizer"}
@@ -79,19 +94,10 @@ def drawn(
             "give at least one of the optimizers, and as many candidates"
         )
         raise UsageError(message)
-    fields = [_Field(name, own, batch_size, grid=sampling == "grid") for name in names]
-    if sampling == "grid":
-        _check_size(sum(field.size for field in fields), own, count)
-        wanted = [field.size + 1 for field in fields]
-    else:
-        total = count or USUAL_COUNT
-        wanted = [-(-(total - place) // len(names)) for place in range(len(names))]
-    streams = [field.points(most, seed, sampling, where) for field, most in zip(fields, wanted, strict=True)]
-    together = [one for row in itertools.zip_longest(*streams) for one in row if one is not None]
-    return [_candidate(place, one, model, batch_size) for place, one in enumerate(together)]
+    return [Field(name, own, batch_size, grid=grid) for name in names]
 
 
-class _Field:
+class Field:
     """The space of one optimizer."""
 
     def __init__(self, optimizer: str, own: Mapping[str, Any], batch_size: int, *, grid: bool) -> None:
@@ -121,14 +127,18 @@ class _Field:
         """Points of the full grid."""
         return math.prod(len(one.grid) for one in self.dimensions)
 
+    def stated(self, settings: Mapping[str, Value]) -> dict[str, Value]:
+        """The settings without those of the loop that nobody varies and a candidate need not have."""
+        return {name: value for name, value in settings.items() if name not in self._unstated}
+
     def points(self, count: int, seed: int, sampling: Sampling, where: Where | None) -> list[dict[str, Value]]:
         """``count`` different settings that ``where`` allows, the default first; fewer where there are not so many."""
         default = {one.name: one.default for one in self.dimensions}
         found: dict[tuple[Any, ...], dict[str, Value]] = {}
         for values in itertools.chain([default], self._values(count, seed, sampling)):
             settings = holding(values, self.dimensions, self.base)
-            if _allows(where, settings):
-                stated = {name: value for name, value in settings.items() if name not in self._unstated}
+            if allows(where, settings):
+                stated = self.stated(settings)
                 found.setdefault(tuple(sorted(stated.items())), stated)
             if len(found) == count:
                 break
@@ -159,7 +169,8 @@ def _loop_defaults(optimizer: str, batch_size: int) -> dict[str, Value]:
     return {"schedule": "linear" if RULES[optimizer].scheduled else "constant", "batch_size": batch_size}
 
 
-def _allows(where: Where | None, settings: Mapping[str, Value]) -> bool:
+def allows(where: Where | None, settings: Mapping[str, Value]) -> bool:
+    """Whether ``where`` is true of the settings; raises ``UsageError`` where it fails."""
     if where is None:
         return True
     try:
@@ -182,7 +193,8 @@ def _check_size(size: int, own: Mapping[str, Any], count: int | None) -> None:
         raise UsageError(message)
 
 
-def _candidate(place: int, given: Mapping[str, Any], model: str, batch_size: int) -> Candidate:
+def candidate_from(place: int, given: Mapping[str, Any], model: str, batch_size: int) -> Candidate:
+    """The candidate of that place with the settings that are given, the others at their defaults."""
     if not isinstance(given, Mapping):
         message = f"a candidate is a dict such as {{'optimizer': 'adamw', 'lr': 1e-3}}, got {given!r}"
         raise UsageError(message)

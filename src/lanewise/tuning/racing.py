@@ -12,7 +12,10 @@ from lanewise.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
-from lanewise.selection import Contender, Selection, select
+from lanewise.selection import Contender, Selection, corrected_score, select
+from lanewise.statistics import CorrectedScore
+from lanewise.training.device import device_name
+from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import seated
 from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
@@ -21,16 +24,18 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.race import Race, Result
 from lanewise.training.refit import refit
 from lanewise.training.team import Team
+from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
-from lanewise.tuning.planning import Wanted, plan_race
-from lanewise.tuning.posing import Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
+from lanewise.tuning.planning import Wanted, plan_race, priced
+from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping, read_plan, write_plan
 from lanewise.tuning.story import told
+from lanewise.tuning.tradeoffs import tradeoffs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +43,7 @@ class Posed:
     """A question that can be raced: all that was given, checked, and the candidates.
 
     ``teams`` form the lanes; how long these are and how they are run is yet to be planned. ``words`` are what the plan
-    has to say of the module.
+    has to say of the module. ``grow`` makes teams for candidates that ``space`` is searched for on the way, if it is.
     """
 
     question: Question
@@ -47,6 +52,18 @@ class Posed:
     wanted: Wanted
     full_length: int | None
     before: Usage
+    grow: Grow
+    space: Searched | None = None
+
+    @property
+    def proposer(self) -> Proposer:
+        """Who brings further candidates into the race."""
+        return NobodyElse() if self.space is None else Bayesian(space=self.space, grow=self.grow)
+
+    @property
+    def alone(self) -> bool:
+        """Whether all teams are in this process: copies are made there, and modules that nobody knew before."""
+        return self.wanted.policy.copies or (self.space is not None and self.space.varies_form)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -65,7 +82,9 @@ class Posed:
             "steps": own.steps,
             "seconds": own.seconds,
             "folds": own.folds,
+            **({} if self.teams.device.type == "cpu" else {"device": str(self.teams.device)}),
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
+            "proposed": own.proposed or None,
         }
 
 
@@ -82,8 +101,7 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
         if keeping.plan_file is not None:
             write_plan(keeping.plan_file, plan, ways_of(teams, plan.candidates))
     teams = replace(teams, lengths=plan.lengths, workers=plan.workers)
-    # Copies are made between lanes of one process.
-    with nullcontext(teams) if wanted.policy.copies else seated(teams, plan) as placed:
+    with nullcontext(teams) if posed.alone else seated(teams, plan) as placed:
         return _run(posed, plan, placed, watch, keeping)
 
 
@@ -118,20 +136,15 @@ def _run(
 ) -> TuneResult:
     judge, rows = posed.question.judge, posed.question.rows
     exports = _Exports(seed=plan.seeds[0])
-    raced = Race(
-        plan=plan,
-        builder=teams,
-        policy=posed.wanted.policy,
-        metric=judge.metric,
-        y=np.zeros(teams.data.rows),
-        weight=None,
-        watch=watch or (lambda pulse: None),
-        journal=keeping.journal,
-        ended=exports.take,
-    )
+    raced = _race(posed, plan, teams, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
         result = raced.run()
-    selection = _selected(plan, result, judge, rows.judged.numpy())
+    assert isinstance(raced.builder, ModuleTeams)
+    teams, plan = raced.builder, priced(raced.plan, raced.builder)  # with what was proposed on the way
+    contenders = _contenders(plan, result, rows.judged.numpy())
+    evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
+    selection = _named(select(contenders, **evidence), result)
+    corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
         with keeping.stop.polled():
@@ -139,7 +152,9 @@ def _run(
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
-    words = (*_words(plan, selection, won, judge), *result.rungs, *_until(own, rows))
+    said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
+    words = (*said, *result.rungs, *_until(own, rows))
+    weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     document = _document(
         posed,
         plan=plan,
@@ -149,7 +164,10 @@ def _run(
         words=words,
         notes=teams.notes,
         digests=exports.digests,
+        corrected=corrected,
+        weights=weights,
     )
+    document["hardware"]["device"] = device_name(teams.device)
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,
@@ -159,9 +177,34 @@ def _run(
         metric=judge.metric,
         batch_size=batch_of(won),
         arguments=dict(form_of(won, teams.arguments)),
+        corrected=corrected,
+        pareto=tradeoffs(result, selection, weights, sign=judge.metric.sign),
         words=words,
         warnings=tuple(document["warnings"]),
         document=finite_or_null(document),
+    )
+
+
+def _race(
+    posed: Posed,
+    plan: Plan,
+    teams: ModuleTeams,
+    *,
+    watch: Callable[[Pulse], None] | None,
+    keeping: Keeping,
+    exports: _Exports,
+) -> Race:
+    return Race(
+        plan=plan,
+        builder=teams,
+        policy=posed.wanted.policy,
+        metric=posed.question.judge.metric,
+        y=np.zeros(teams.data.rows),
+        weight=None,
+        watch=watch or (lambda pulse: None),
+        journal=keeping.journal,
+        ended=exports.take,
+        proposer=posed.proposer,
     )
 
 
@@ -175,6 +218,8 @@ def _document(
     words: tuple[str, ...],
     notes: Sequence[str],
     digests: Mapping[str, str],
+    corrected: CorrectedScore,
+    weights: Mapping[str, int],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     rows, metric = posed.question.rows, posed.question.judge.metric
@@ -189,6 +234,8 @@ def _document(
         words=words,
         warnings=tuple(dict.fromkeys(notes)),
         digests=digests,
+        corrected=corrected,
+        weights=weights,
     )
     return told(
         document,
@@ -199,6 +246,7 @@ def _document(
         winner=won,
         cost=spent(posed.before, usage()),
         full_length=posed.full_length,
+        corrected=_corrected(corrected, len(result.confirmed)),
     )
 
 
@@ -217,8 +265,8 @@ def _until(own: Fitted, rows: Rows) -> tuple[str, ...]:
     return (f"the model is the winner trained once more on all {rows.count:,} rows{early}",)
 
 
-def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Selection:
-    contenders = [
+def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender]:
+    return [
         Contender(
             id=item.candidate.id,
             prediction=item.predictions[valid, 0],
@@ -227,11 +275,24 @@ def _selected(plan: Plan, result: Result, judge: Judge, valid: np.ndarray) -> Se
         )
         for item in result.confirmed
     ]
-    found = select(contenders, y=np.zeros(len(valid)), metric=judge.metric, seed=0)
+
+
+def _named(found: Selection, result: Result) -> Selection:
+    """The selection with its reasons in the labels of candidates instead of their ids."""
     known = [item.candidate for item in result.confirmed]
     labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", one.settings) for one in known)
     named = dict(zip((one.id for one in known), labels, strict=True))
     return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
+
+
+def _corrected(found: CorrectedScore, contenders: int) -> list[str]:
+    """What the score of the winner is worth once it is corrected for having been picked."""
+    if contenders == 1 or not np.isfinite(found.value):
+        return []
+    return [
+        f"corrected for having been picked of {contenders} on these rows it is {found.value:.4g} "
+        f"(95% interval {found.low:.4g} to {found.high:.4g})"
+    ]
 
 
 def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tuple[str, ...]:
@@ -255,7 +316,9 @@ def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tu
 
 def _copies(won: Candidate) -> list[str]:
     """How the winner came about, if copies of better lanes took the place of others."""
-    found = [
-        f"at {event.fraction:.0%} the rate times {event.rate_factor:g}" for event in won.events if not event.rewinds
-    ]
-    return [f"its rate was changed on the way: {', '.join(found)}; its schedule repeats that"] if found else []
+    found = []
+    for event in (own for own in won.events if not own.rewinds):
+        others = "".join(f", {name} {value:.3g}" for name, value in event.changes)
+        found.append(f"at {event.fraction:.0%} the rate times {event.rate_factor:.3g}{others}")
+    rest = " and its changes" if any(own.changes for own in won.events) else ""
+    return [f"its rate was changed on the way: {'; '.join(found)}; its schedule repeats that{rest}"] if found else []

@@ -18,9 +18,11 @@ from lanewise.metrics import Metric
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.schedules import factors
 from lanewise.selection import Selection
+from lanewise.statistics import CorrectedScore
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
 from lanewise.tuning.drop_ins import drop_in, steady_rate
+from lanewise.tuning.tradeoffs import TradeOff
 
 if TYPE_CHECKING:
     import optuna
@@ -64,6 +66,9 @@ class TuneResult:
     ``model`` is the winner as trained in the race, with the first seed; ``winner`` its candidate; ``selection`` the
     scores of all that were confirmed, with paired standard errors, and ``plan`` what was decided before training.
     ``arguments`` are the settings among the winner's that make_model takes: ``make_model(**result.arguments)``.
+    ``corrected`` is the score to expect of the winner on other rows, corrected for having been picked as the best of
+    those that were confirmed (the screen before chose by the same rows, which no correction can know).
+    ``pareto`` are the candidates that no better one undercuts in weights or in seconds, the best first.
     ``run`` and ``folder`` are the id and the folder of a race that was stored.
     """
 
@@ -76,6 +81,8 @@ class TuneResult:
     batch_size: int
     words: tuple[str, ...]
     document: Mapping[str, Any]
+    corrected: CorrectedScore
+    pareto: tuple[TradeOff, ...] = ()
     arguments: Mapping[str, Value] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     run: str | None = None
@@ -105,8 +112,16 @@ class TuneResult:
         )
         return Schedule(name=name, steps=self.steps, warmup=warmup, changes=changes)
 
+    @property
+    def changes(self) -> tuple[tuple[int, dict[str, float]], ...]:
+        """Settings other than the rate that change on the way, with the step from which on: for ``param_groups``.
+
+        A winner has some only where ``policy="genetic"`` bred it.
+        """
+        return tuple((round(own.fraction * self.steps), dict(own.changes)) for own in self.winner.events if own.changes)
+
     def optimizer(self, params: ParamsT) -> DropIn:
-        """The winner's optimizer with its settings, over ``params``: a ``torch.optim.Optimizer``."""
+        """The winner's optimizer with its settings, those of its first step, over ``params``."""
         return drop_in(self.winner, params)
 
     @cached_property

@@ -19,6 +19,9 @@ POINTS = 3
 EDGE = 1e-9
 """How near to the ends of the unit interval a prior is read: at the ends it is infinite."""
 
+HALVINGS = 50
+"""Of the unit interval, to find the coordinate of a number."""
+
 WITHIN = NormalDist().inv_cdf(0.975)
 """Standard deviations that hold 95% of a normal distribution to both sides of its middle."""
 
@@ -90,7 +93,7 @@ def only(values: Any, **conditions: Any) -> Only:
 class Dimension:
     """One setting: its ``default``, the value ``at`` a coordinate of the unit interval, the points of a ``grid``.
 
-    It takes part where every one of the ``conditions`` holds.
+    It takes part where every one of the ``conditions`` holds. ``choices`` are all values where they have no order.
     """
 
     name: str
@@ -98,16 +101,36 @@ class Dimension:
     at: Callable[[float], Value]
     grid: tuple[Value, ...]
     conditions: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    choices: tuple[Value, ...] = ()
+
+    def holds(self, settings: Mapping[str, Any]) -> bool:
+        """Whether all conditions hold among ``settings``."""
+        return all(settings.get(other) in allowed for other, allowed in self.conditions.items())
+
+    def place(self, value: float) -> float:
+        """The coordinate of a number: the middle of those that give it, the nearer end where none does."""
+        ends = (self._first(lambda found: found >= value), self._first(lambda found: found > value))
+        return sum(ends) / PAIR
+
+    def _first(self, reached: Callable[[Any], bool]) -> float:
+        """The lowest coordinate that has reached something; values rise with the coordinate."""
+        low, high = 0.0, 1.0
+        if reached(self.at(low)):
+            return low
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if reached(self.at(middle)) else (middle, high)
+        return high
 
     @classmethod
     def of(cls, hyper: Hyper, points: int = POINTS) -> "Dimension":
         """The dimension of a range or of choices; ``points`` of a range are in the grid, both ends among them."""
         if hyper.scale == "choice":
             grid = dict.fromkeys(hyper.choices)
-        else:
-            # To twelve digits, so that a default on the grid is one of its points.
-            ticks = (hyper.at(place / (points - 1)) for place in range(points))
-            grid = dict.fromkeys(float(f"{tick:.12g}") if isinstance(tick, float) else tick for tick in ticks)
+            return cls(name=hyper.name, default=hyper.default, at=hyper.at, grid=tuple(grid), choices=tuple(grid))
+        # To twelve digits, so that a default on the grid is one of its points.
+        ticks = (hyper.at(place / (points - 1)) for place in range(points))
+        grid = dict.fromkeys(float(f"{tick:.12g}") if isinstance(tick, float) else tick for tick in ticks)
         return cls(name=hyper.name, default=hyper.default, at=hyper.at, grid=tuple(grid))
 
 
@@ -133,7 +156,7 @@ def dimension(name: str, given: Any, *, declared: Hyper | None, usual: Value | N
         return Dimension.of(Hyper(name=name, default=first, scale="choice", choices=tuple(given)))
     if isinstance(given, tuple):
         return _range(name, given, log=log, whole=whole, usual=usual)
-    return Dimension(name=name, default=given, at=lambda u: given, grid=(given,))
+    return Dimension(name=name, default=given, at=lambda u: given, grid=(given,), choices=(given,))
 
 
 def _prior(name: str, prior: Near, *, log: bool, whole: bool) -> Dimension:
@@ -203,11 +226,7 @@ def holding(
     left = {one.name: one for one in dimensions}
     while True:
         settings = {**base, **{name: values[name] for name in left}}
-        fallen = [
-            name
-            for name, one in left.items()
-            if any(settings.get(other) not in allowed for other, allowed in one.conditions.items())
-        ]
+        fallen = [name for name, one in left.items() if not one.holds(settings)]
         if not fallen:
             return settings
         for name in fallen:

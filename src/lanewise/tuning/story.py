@@ -1,5 +1,6 @@
 """What a tuning race went through, for its document: phases, events in plain words, cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -25,11 +26,12 @@ def told(
     winner: Candidate,
     cost: Cost,
     full_length: int | None,
+    corrected: Sequence[str],
 ) -> dict[str, Any]:
     """The document with phases, events, cost, the settings that mattered, and how late the order still moved.
 
     Only effects that are evident are in it: the others are noise that a chart would dress up. ``full_length`` is how
-    many steps the user trains for, at the default's batch size.
+    many steps the user trains for, at the default's batch size. ``corrected`` is the sentence on the score to expect.
     """
     found = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
     evident = () if found is None else [effect for effect in found.effects if effect.evident]
@@ -49,10 +51,15 @@ def told(
         "verb": "Training",
         "judged": "Validation",
         "race": race,
-        "summary": [document["summary"][0], *selection.reasons, *([found.words] if evident and found else [])],
+        "summary": [
+            document["summary"][0],
+            *selection.reasons,
+            *corrected,
+            *([found.words] if evident and found else []),
+        ],
         "warnings": [*document.get("warnings", ()), *([warning] if warning else [])],
         "effects": [asdict(effect) for effect in evident],
-        "events": events_of(result.traces, plan.lengths),
+        "events": events_of(result.traces, plan.lengths, metric),
         "hardware": hardware_of(plan, cost),
     }
 
@@ -74,8 +81,30 @@ def phases_of(result: Result) -> list[dict[str, Any]]:
     return found
 
 
-def events_of(traces: Sequence[Trace], lengths: Lengths) -> list[dict[str, Any]]:
-    """Each repair, copy and loss of a lane with its step: 'adam at 0.3 diverged by step 50; went back to ...'."""
+STALLED = 1e-3
+"""Share by which a validation loss must move from the first look to the last, or the training stood still."""
+
+BEHIND = 1e-2
+"""Share by which that loss must be above the lowest of the race, for who is at the best needs not move."""
+
+FEWEST_LOOKS = 5
+
+
+def stalled(traces: Sequence[Trace]) -> list[int]:
+    """The places of lanes whose validation loss stood still far from the best; the first lane of a candidate."""
+    looked = {place: own.scores for place, own in enumerate(traces) if len(own.scores) >= FEWEST_LOOKS}
+    known = {place: own for place, own in looked.items() if all(map(math.isfinite, own))}
+    lowest = min((own[-1] for own in known.values()), default=0.0)
+    first: dict[str, int] = {}
+    for place, own in known.items():
+        size = abs(own[0])
+        if max(own) - min(own) <= STALLED * size and own[-1] - lowest > BEHIND * size:
+            first.setdefault(traces[place].lane.candidate.id, place)
+    return list(first.values())
+
+
+def events_of(traces: Sequence[Trace], lengths: Lengths, metric: Metric) -> list[dict[str, Any]]:
+    """Each repair, copy, loss and standstill with its step: 'adam at 0.3 diverged by step 50; went back to ...'."""
     found, told_of = [], set[str]()
     for place, trace in enumerate(traces):
         candidate = trace.lane.candidate
@@ -91,6 +120,11 @@ def events_of(traces: Sequence[Trace], lengths: Lengths) -> list[dict[str, Any]]
         if trace.lost:
             reached = trace.fractions[-1] if trace.fractions else 0.0
             found.append(_event(place, candidate, round(reached * steps), f"was given up: {trace.lost}"))
+    for place in stalled(traces) if metric.name == LOSS else ():
+        own = traces[place]
+        steps = lengths.steps(int(own.lane.candidate.number("batch_size")))
+        losses = f"its validation loss was {own.scores[0]:.4g} at the first look and {own.scores[-1]:.4g} at the last"
+        found.append(_event(place, own.lane.candidate, steps, f"stood still: {losses}, far from the best"))
     return found
 
 

@@ -8,24 +8,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
 from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
+from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.search.sampling import SAMPLINGS, Sampling
 from lanewise.settings import parse_budget
+from lanewise.training.device import device_of
+from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
+from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted
-from lanewise.tuning.posing import Question, pose
+from lanewise.tuning.posing import Question, grown, pose
 from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
+from lanewise.tuning.space import Dimension
 from lanewise.tuning.storing import Keeping, stored
 
 MOST_WORKERS = 8
@@ -44,7 +49,7 @@ def tune(
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
     space: Mapping[str, Any] | None = None,
-    search: Sampling = "sobol",
+    search: Search = "sobol",
     where: Where | None = None,
     policy: str | Policy = "halving",
     seeds: int | Sequence[int] = 1,
@@ -52,6 +57,7 @@ def tune(
     metric: Metric | None = None,
     seed: int = 0,
     workers: int | None = None,
+    device: str | torch.device = "auto",
     full_length: int | None = None,
     watch: Callable[[Pulse], None] | None = None,
     home: str | Path | None = None,
@@ -83,16 +89,19 @@ def tune(
             what it does not name is varied as the optimizer's rule declares. See :mod:`lanewise.tuning.space` for
             priors and conditions. The default of each optimizer is always in the race.
         search: how points are drawn: ``"sobol"`` covers the space evenly, ``"random"`` does not, ``"grid"`` has every
-            combination of what the space names.
+            combination of what the space names. ``"bayesian"`` begins with a third of them evenly and proposes the
+            others in three batches, where those before did well at the first look of the policy (needs Optuna).
         where: a function of the settings that is true where they may be raced.
         policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
-            the best take the place of the worst), ``"never"`` anybody, or an instance of a
-            :class:`lanewise.search.policy.Policy` of yours.
+            the best take the place of the worst), ``"genetic"`` (children of two do), ``"never"`` anybody, or an
+            instance of a :class:`lanewise.search.policy.Policy` of yours.
         seeds: how many times each confirmed candidate is trained, or the seeds.
         batch_size: rows of a batch where a candidate does not say.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
         workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor. On a GPU all stacks train in this
+            process, one after another; the rows may lie there already. The module that comes back is on the CPU.
         full_length: steps of the training that the race is about, at the default's batch size. The result warns where
             the race is shorter by half, and says how late its order still moved.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
@@ -150,6 +159,7 @@ def tune(
         metric=metric,
         seed=seed,
         workers=workers,
+        device=device,
         full_length=full_length,
     )
     if home is not None:
@@ -177,7 +187,7 @@ def asked(
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
     space: Mapping[str, Any] | None = None,
-    search: Sampling = "sobol",
+    search: Search = "sobol",
     where: Where | None = None,
     policy: str | Policy = "halving",
     seeds: int | Sequence[int] = 1,
@@ -185,6 +195,7 @@ def asked(
     metric: Metric | None = None,
     seed: int = 0,
     workers: int | None = None,
+    device: str | torch.device = "auto",
     full_length: int | None = None,
 ) -> Posed:
     """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained."""
@@ -193,11 +204,12 @@ def asked(
         message = f"full_length must be at least 1 step, got {full_length}"
         raise UsageError(message)
     judge = judge_of(metric)
-    rows = Rows.of(train, valid, folds=folds)
+    where_to = device_of(device)
+    rows = Rows.of(train, valid, folds=folds, device=where_to)
     question = Question(rows=rows, loss=loss, step=step, judge=judge)
     _check_make(make_model)
     arguments = ModelArguments.of(make_model)
-    entrants = _entrants(
+    entrants, searching = _entrants(
         make_model,
         arguments,
         len(rows.parting.parts[0][0]),
@@ -209,9 +221,22 @@ def asked(
         seed=seed,
     )
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
-    wanted = replace(wanted, folds=len(rows.parting.parts))
-    teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=wanted.workers)
-    return Posed(question=question, teams=teams, words=words, wanted=wanted, full_length=full_length, before=before)
+    proposed = 0 if searching is None else searching.count - len(entrants)
+    alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
+    workers = 1 if alone else wanted.workers
+    wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
+    teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=workers, device=where_to)
+    home = form_of(entrants[0], arguments.names)
+    return Posed(
+        question=question,
+        teams=teams,
+        words=words,
+        wanted=wanted,
+        full_length=full_length,
+        before=before,
+        grow=partial(grown, make_model=make_model, question=question, home=home),
+        space=searching,
+    )
 
 
 def _check_make(make_model: object) -> None:
@@ -230,11 +255,12 @@ def _entrants(
     *,
     candidates: int | Sequence[Mapping[str, Any]] | None,
     space: Mapping[str, Any] | None,
-    search: Sampling,
+    search: Search,
     where: Where | None,
     batch_size: int | None,
     seed: int,
-) -> tuple[Candidate, ...]:
+) -> tuple[tuple[Candidate, ...], Searched | None]:
+    """The candidates that the race begins with, and the space that is searched for more on the way, if it is."""
     if batch_size is not None and batch_size < 1:
         message = f"batch_size must be at least 1, got {batch_size}"
         raise UsageError(message)
@@ -250,12 +276,12 @@ def _entrants(
             message = "search and where are for candidates that are drawn; a list of candidates is raced as it is"
             raise UsageError(message)
         training, own = _parted(candidates, arguments)
-        return arguments.added(listed(training, model=model, batch_size=usual), own)
+        return arguments.added(listed(training, model=model, batch_size=usual), own), None
     if candidates is not None and candidates < 1:
         message = f"candidates must be at least 1, got {candidates}"
         raise UsageError(message)
-    if search not in SAMPLINGS:
-        message = f"search must be one of {', '.join(SAMPLINGS)}, got {search!r}"
+    if search not in SEARCHES:
+        message = f"search must be one of {', '.join(SEARCHES)}, got {search!r}"
         raise UsageError(message)
     training, own = arguments.parted(space or {})
     if own and search == "grid":
@@ -263,8 +289,21 @@ def _entrants(
             f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates"
         )
         raise UsageError(message)
+    if search == "bayesian":
+        hypers = arguments.varied(own)
+        searching, found = searched(
+            training,
+            candidates,
+            arguments={name: Dimension.of(hyper) for name, hyper in hypers.items()},
+            fixed={name: value for name, value in own.items() if name not in hypers},
+            model=model,
+            batch_size=usual,
+            seed=seed,
+            where=where,
+        )
+        return arguments.added(found, arguments.drawn(own, found, seed=seed)), searching
     found = drawn(training, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where)
-    return arguments.added(found, arguments.drawn(own, found, seed=seed))
+    return arguments.added(found, arguments.drawn(own, found, seed=seed)), None
 
 
 def _parted(

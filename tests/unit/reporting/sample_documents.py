@@ -152,6 +152,7 @@ def _race(draw: random.Random, *, lanes: int, best: float, minimise: bool) -> Do
         "curves": curves,
         "sensitivity": _sensitivity(best, minimise=minimise),
         "leaderboard": board,
+        "tradeoffs": [{**row, "weights": 90_000 // row["rank"]} for row in board],
         "decisions": parts("decisions"),
     }
 

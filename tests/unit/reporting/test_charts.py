@@ -131,13 +131,14 @@ def test_several_lanes_of_the_winner_stand_out_by_their_mean():
         {**lane("winner", x=(0.5, 1.0), valid=(2.0, 1.0)), "candidate": "w"},
         {**lane("winner", x=(0.5, 1.0), valid=(4.0, 3.0)), "candidate": "w"},
         {**lane("winner", x=(0.2,), valid=(9.0,)), "candidate": "w"},
+        {**lane("winner", x=(0.5, 1.0), valid=(9.0, 9.0)), "candidate": "w", "phase": "screen"},
         {**lane("default", x=(0.5, 1.0), valid=(4.0, 4.0)), "candidate": "d"},
     ]
     (mean,) = race.means_of(race.lanes_of(curves))
     assert (mean.points[0], mean.points[-1]) == ((0.5, 3.0), (1.0, 2.0))
     assert "mean of its 2 lanes" in mean.words
     chart = str(race.race(race.lanes_of(curves), metric="rmse", metric_label="RMSE", minimise=True))
-    assert chart.count("winner faint") == 3
+    assert chart.count("winner faint") == 4
     assert chart.count('"lane winner"') == 1
 
 

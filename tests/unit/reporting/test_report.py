@@ -134,6 +134,7 @@ def test_a_section_goes_with_its_data(samples, name):
         "decisions": ("decisions", "effects", "ensemble"),
         "race": ("curves", "phases", "events"),
         "leaderboard": ("leaderboard",),
+        "tradeoff": ("tradeoffs",),
         "sensitivity": ("sensitivity",),
         "diagnosis": ("diagnosis", "curves"),
         "results": ("confusion", "per_class", "calibration", "roc", "pr", "residuals"),
@@ -304,5 +305,5 @@ def test_the_cost_says_where_the_time_went(samples):
         "seconds_by_stage": {"refit": 2.0, "read": 0.5, "screen": 9.5},
     }
     html = render(document).split("Where the time went")[1]
-    assert html.index("Read the table") < html.index("Screen") < html.index("Train on all rows")
+    assert html.index("Reading") < html.index("Screen") < html.index("Training on all rows")
     assert "The budget was 10 s, and was overrun" in html

@@ -213,7 +213,9 @@ def test_the_stages_of_a_run_are_told_where_its_budget_was_overrun(samples):
         "budget_seconds": 10.0,
         "seconds_by_stage": {"screen": 15.0, "read": 0.5, "refit": 4.5},
     }
-    assert "By stage: read 0.5 s, screen 15 s and refit 4.5 s." in summary(document, width=100, color=False)
+    assert "By stage: reading 0.5 s, screen 15 s and training on all rows 4.5 s." in summary(
+        document, width=100, color=False
+    )
     document["hardware"]["budget_seconds"] = 20.0
     assert "By stage" not in summary(document, width=100, color=False)
     del document["hardware"]["seconds_by_stage"]

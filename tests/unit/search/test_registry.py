@@ -42,7 +42,7 @@ def test_a_name_and_an_instance_are_policies() -> None:
     [
         (
             "halve",
-            "policy must be one of halving, hyperband, racing, population, never, or an instance of a Policy of yours",
+            "policy must be one of halving, hyperband, racing, population, genetic, never, or an instance of a Policy",
         ),
         (NeverPrune, r"give NeverPrune\(\) rather than the class"),
         (None, "got None"),

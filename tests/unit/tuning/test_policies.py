@@ -124,7 +124,7 @@ def test_a_prior_and_a_constraint_are_raced() -> None:
     ("settings", "words"),
     [
         ({"search": "grid"}, "search and where are for candidates that are drawn"),
-        ({"candidates": None, "search": "lattice"}, "search must be one of sobol, random, grid, got 'lattice'"),
+        ({"candidates": None, "search": "lattice"}, "must be one of sobol, random, grid, bayesian, got 'lattice'"),
     ],
 )
 def test_mistakes_about_the_search(settings: dict[str, Any], words: str) -> None:

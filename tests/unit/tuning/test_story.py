@@ -43,7 +43,8 @@ def test_events_are_told_in_plain_words(found) -> None:
     assert "and on at 0.3 times the rate" in first["words"]
     assert 0 < first["step"] <= 90
     assert found.race.traces[first["lane"]].lane.candidate.id == "sgd-19"
-    assert all(event["words"].startswith("sgd at 1e+06") for event in events)
+    repairs = [event for event in events if "diverged" in event["words"] or "given up" in event["words"]]
+    assert all(event["words"].startswith("sgd at 1e+06") for event in repairs)
 
 
 def test_who_was_dropped_when_is_in_the_report(found, tmp_path) -> None:
@@ -51,6 +52,17 @@ def test_who_was_dropped_when_is_in_the_report(found, tmp_path) -> None:
     assert len(found.document["race"]["rungs"]) == 3
     assert "On the way: after 11% of the full length the best 7 of 20 went on; after 33%" in page
     assert "Planned before training: 20 candidates, 90 steps each" in page
+
+
+def test_a_training_that_stood_still_is_told_where_another_came_further() -> None:
+    rates = [{"optimizer": "sgd", "lr": lr} for lr in (0.03, 1e-9, 0.01)]
+    raced = tune(model, candidates=rates, budget="60steps", policy="never", seeds=2, **DATA)
+    still = [event for event in raced.document["events"] if "stood still" in event["words"]]
+    (event,) = still
+    assert event["words"].startswith("sgd at 1e-09 stood still: its validation loss was ")
+    assert event["step"] == 60
+    alone = tune(model, candidates=rates[1:2], budget="60steps", **DATA)
+    assert not alone.document["events"]  # nobody shows that there was something to learn
 
 
 def test_copies_are_events_too() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import quantiles
 from typing import Any
 
 from markupsafe import Markup
@@ -18,7 +17,7 @@ NAMED = {"winner": "Winner", "member": "Ensemble", "default": "Default"}
 HEIGHT = 360
 _POINTS = 12_000  # of all curves together; more does not show and makes the file heavy
 _STEEP = 0.08  # the first part of the length, whose steep fall would press the rest flat
-_BELOW = 3.0  # on a logarithmic axis lanes dive below the plot that are better than the best tenth by this factor
+_BELOW = 30.0  # on a logarithmic axis lanes dive below the plot that are better than the best mean by this factor
 _LOG_FROM = 15.0  # ratio of worst to best from which a logarithmic axis shows more
 
 
@@ -32,6 +31,7 @@ class Lane:
     points: tuple[tuple[float, float], ...]
     candidate: str = ""
     label: str = ""
+    phase: str = ""
 
 
 def lanes_of(curves: Sequence[Mapping[str, Any]]) -> list[Lane]:
@@ -78,6 +78,7 @@ def _lane(one: Mapping[str, Any], allowed: int) -> Lane:
         points=tuple(thin(points, allowed)),
         candidate=str(one.get("candidate") or ""),
         label=facts[0],
+        phase=str(one.get("phase") or ""),
     )
 
 
@@ -97,8 +98,10 @@ def means_of(lanes: Sequence[Lane]) -> list[Lane]:
             own.setdefault(lane.candidate, []).append(lane)
     found = []
     for group in own.values():
-        end = max(lane.points[-1][0] for lane in group)
-        full = [lane for lane in group if lane.points[-1][0] >= end - 1e-9 and len(lane.points) > 1]
+        # The screen trains on a fold that the confirmation trains on again: it would count twice.
+        own_phase = [lane for lane in group if lane.phase != "screen"] or group
+        end = max(lane.points[-1][0] for lane in own_phase)
+        full = [lane for lane in own_phase if lane.points[-1][0] >= end - 1e-9 and len(lane.points) > 1]
         points = mean_curve([list(lane.points) for lane in full]) if len(full) > 1 else []
         if points:
             words = f"{group[0].label}, mean of its {len(full)} lanes"
@@ -113,7 +116,7 @@ def _metric_scale(lanes: Sequence[Lane], means: Sequence[Lane], *, minimise: boo
     values = without_outliers(settled, keep=ends, worse_is_high=minimise)
     log = minimise and min(values) > 0 and max(values) / min(values) > _LOG_FROM
     if log and means:  # a fold without a single doubtful row has a loss of next to nothing, and would take most decades
-        least = min(*ends, quantiles(values, n=10)[0]) / _BELOW
+        least = min(ends) / _BELOW
         values = [value for value in values if value >= least]
     return scale_of(values, log=log, pad=0.04)
 

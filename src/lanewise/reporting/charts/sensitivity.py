@@ -50,8 +50,9 @@ def series_of(items: Sequence[Mapping[str, Any]]) -> list[Series]:
             else:
                 points.append((rate, value, value if low is None else low, value if high is None else high))
         if points:
-            names = {key: str(item.get(key) or "") for key in ("optimizer", "model", "look")}
-            found.append(Series(**names, points=tuple(sorted(points)), lost=tuple(sorted(lost))))
+            optimizer, model, look = (str(item.get(key) or "") for key in ("optimizer", "model", "look"))
+            known, gone = tuple(sorted(points)), tuple(sorted(lost))
+            found.append(Series(optimizer=optimizer, model=model, look=look, points=known, lost=gone))
     return found
 
 

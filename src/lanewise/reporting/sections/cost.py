@@ -5,21 +5,10 @@ from typing import Any
 
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar
-from lanewise.reporting.reading import items, overran, part, stage_seconds, together_and_alone, took
+from lanewise.reporting.reading import STAGES, items, overran, part, stage_seconds, together_and_alone, took
 from lanewise.reporting.words import capitalized, count, duration, finite, number, percent, size
 
-STAGE_WORDS = {
-    "read": "read the table",
-    "prepare": "prepare the features",
-    "plan": "measure and plan",
-    "screen": "screen",
-    "confirm": "confirm",
-    "choose": "choose",
-    "refit": "train on all rows",
-    "evaluate": "evaluate and explain",
-    "report": "write the report",
-}
-RACE = ("screen", "confirm")
+RACE = ("screen", "confirm", "race")
 """The stages that are the race itself, in colour."""
 
 
@@ -78,7 +67,7 @@ def _stages(document: Mapping[str, Any]) -> dict[str, Any] | None:
     budget = finite(part(document, "hardware").get("budget_seconds"))
     rows = [
         {
-            "name": capitalized(STAGE_WORDS.get(name, name)),
+            "name": capitalized(STAGES.get(name, name)),
             "words": duration(seconds),
             "share": percent(seconds / total, 0),
             "chart": bar(

@@ -22,8 +22,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     found.sort(key=lambda one: -one["value"])
     ends = [one.get(end) for one in found for end in ("value", "low", "high")]
     scale = _scale(ends)
-    digits = _digits(found)
-    rows = [_row(one, measure, scale, digits) for one in found]
+    rows = [_row(one, measure, scale) for one in found]
     return {
         "heading": _heading(found),
         "rows": rows[:SHOWN],
@@ -52,17 +51,11 @@ def _heading(found: list[Mapping[str, Any]]) -> str:
     return f"{first} and {count(len(sure) - 1, 'other')} surely matter"
 
 
-def _digits(found: list[Mapping[str, Any]]) -> int:
-    """Decimals of the whole list, so that it lines up: those that the interval of its largest value justifies."""
-    low, high = finite(found[0].get("low")), finite(found[0].get("high"))
-    half = None if low is None or high is None else (high - low) / 2
-    return decimals(half or None, fallback=found[0]["value"])
-
-
-def _row(one: Mapping[str, Any], measure: Measure, scale: Scale, digits: int) -> dict[str, Any]:
+def _row(one: Mapping[str, Any], measure: Measure, scale: Scale) -> dict[str, Any]:
     low, high = finite(one.get("low")), finite(one.get("high"))
     shown = measure.estimate(one["value"], low, high)
     small = low is not None and low <= 0
+    digits = decimals(None if low is None or high is None else (high - low) / 2, fallback=one["value"])
     words = rounded(one["value"], digits)
     between = f"{rounded(low, digits)} to {rounded(high, digits)}" if low is not None and high is not None else ""
     tone = "unsure" if small else "winner"

@@ -26,8 +26,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     charts = panels(series, metric=measure.name, metric_label=measure.label, minimise=measure.minimise)
     shown = [
         {
-            "optimizer": one.optimizer,
-            "model": one.model,
+            "name": _names(one)[0],
+            "of": _names(one)[1],
             "rate": number(one.best(minimise=measure.minimise)[0], 2),
             "score": _score(measure.name, one.best(minimise=measure.minimise)),
             "won": "" if one.rate is None else number(one.rate, 2),
@@ -63,11 +63,18 @@ def _winning_rate(document: Mapping[str, Any], one: Series) -> float | None:
     return next((rate for rate in rates if rate is not None), None)
 
 
+def _names(one: Series) -> tuple[str, str]:
+    """What a panel is called, and what is said beside: boosting is no optimizer that anybody would choose."""
+    if one.optimizer in ("", "boosting"):
+        return one.model, ""
+    return one.optimizer, one.model
+
+
 def _heading(document: Mapping[str, Any], series: list[Series]) -> str:
     first = series[0]
     if first.rate is not None:
         tried = count(len(first.points) + len(first.lost), "rate")
-        return f"{first.optimizer or first.model} won with a learning rate of {number(first.rate, 2)}, of {tried} tried"
+        return f"{_names(first)[0]} won with a learning rate of {number(first.rate, 2)}, of {tried} tried"
     if part(document, "winner") and not ensemble_won(document):
         return "The winner has no learning rate; these have"
     return "The learning rates that were tried"

@@ -25,9 +25,13 @@ SLOWEST, FASTEST = 4.0, 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Amending:
-    """Amends a plan when ``left()`` wall seconds are left for confirmation and refit; ``keep`` stores the result."""
+    """Amends a plan when ``left()`` wall seconds are left for confirmation and refit; ``keep`` stores the result.
+
+    ``agreed`` is told what this process would confirm and says what all that race together do.
+    """
 
     left: Callable[[], float]
+    agreed: Callable[[tuple[str, ...]], tuple[str, ...]]
     keep: Callable[[Plan], None]
 
     def __call__(self, plan: Plan, ordered: Sequence[Candidate], slowness: Mapping[str, float]) -> Plan:
@@ -35,7 +39,8 @@ class Amending:
 
         ``slowness`` is what the lanes of each family took, as a multiple of what the plan had thought.
         """
-        amended = replace(plan, confirmed=confirmable(plan, ordered, slowness=slowness, seconds=self.left()))
+        own = confirmable(plan, ordered, slowness=slowness, seconds=self.left())
+        amended = replace(plan, confirmed=self.agreed(own))
         self.keep(amended)
         return amended
 

@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from lanewise.distributed.ranks import Ranks
-from lanewise.training.planning.amending import Amending
 from lanewise.training.planning.measuring import cores
 from lanewise.training.planning.plan import Plan
 
@@ -35,18 +33,3 @@ def shared_plan(ranks: Ranks, file: Path | None, make: Callable[[Path | None], P
     elif not known:
         make(None)
     return Plan.from_json(json.loads(ranks.broadcast(own))), bool(known)
-
-
-def shared_amending(ranks: Ranks, own: Amending | None) -> Amending | None:
-    """What amends the plan of all ranks alike: by the time that rank 0 has left; it alone keeps the result."""
-    if own is None or ranks.size == 1:
-        return own
-
-    def left() -> float:
-        return float(ranks.broadcast(repr(own.left()).encode()))
-
-    def keep(plan: Plan) -> None:
-        if ranks.leads:
-            own.keep(plan)
-
-    return replace(own, left=left, keep=keep)

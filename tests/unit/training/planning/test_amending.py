@@ -92,7 +92,7 @@ def test_slowness_counts_what_was_trained() -> None:
 
 def test_the_amended_plan_is_kept_and_survives_a_file() -> None:
     kept: list[Plan] = []
-    found = Amending(left=lambda: 20.0, keep=kept.append)(PLAN, ordered(*ALL), {})
+    found = Amending(left=lambda: 20.0, agreed=lambda ids: ids[:2], keep=kept.append)(PLAN, ordered(*ALL), {})
     assert kept == [found]
-    assert found.confirmed
+    assert found.confirmed == confirmable(PLAN, ordered(*ALL), slowness={}, seconds=20.0)[:2]
     assert Plan.from_json(found.to_json()) == found
