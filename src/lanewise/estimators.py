@@ -58,6 +58,7 @@ SHARED = (
     "folds",
     "seeds",
     "ensemble",
+    "device",
     "workers",
 )
 """Parameters of both estimators that are settings of the same name."""
@@ -143,6 +144,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         threshold: two classes only: the probability from which the second is predicted, or the metric to choose it
             for; the likelier class if None.
         class_weight: ``balanced``, or the weight of each class.
+        device: where networks train: ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is the processor.
         workers: threads and processes; all cores, at most 8, if None.
         random_state: seed of every random number, or a generator to draw it from.
         verbose: whether progress is written to stderr.
@@ -182,6 +184,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         ensemble: str = "auto",
         threshold: float | str | None = None,
         class_weight: Any = None,
+        device: str = "auto",
         workers: int | None = None,
         random_state: Any = 0,
         verbose: bool = False,
@@ -198,6 +201,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         self.ensemble = ensemble
         self.threshold = threshold
         self.class_weight = class_weight
+        self.device = device
         self.workers = workers
         self.random_state = random_state
         self.verbose = verbose
@@ -269,6 +273,7 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         folds: int | None = None,
         seeds: int | None = None,
         ensemble: str = "auto",
+        device: str = "auto",
         workers: int | None = None,
         random_state: Any = 0,
         verbose: bool = False,
@@ -284,6 +289,7 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         self.folds = folds
         self.seeds = seeds
         self.ensemble = ensemble
+        self.device = device
         self.workers = workers
         self.random_state = random_state
         self.verbose = verbose

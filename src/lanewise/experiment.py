@@ -36,6 +36,7 @@ from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Watcher, train
 from lanewise.storage.durable import write_atomically
 from lanewise.storage.strict_json import dump_json, parse_json
+from lanewise.training.device import device_of
 from lanewise.training.problem import Problem
 from lanewise.training.stopping import Stop
 
@@ -137,6 +138,7 @@ def fit(
     if own is None and policy is not None:
         settings["policy"] = policy
     wanted = checked(settings)
+    device_of(wanted.device)  # before anything is read or recorded
     watcher = watcher or Silent()
     command = command or _call(source, settings if own is None else {**settings, "policy": own})
     with joined() as ranks, opened(ranks) as store:

@@ -15,6 +15,9 @@ Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+"""How a device is named; ``auto`` is the processor, so that the same command trains the same bits on every machine."""
+
 _DURATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
 _COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?")
 _UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
@@ -143,7 +146,7 @@ class FitSettings(BaseModel):
     seed: Seed = 0
     ensemble: Literal["auto", "always", "never"] = "auto"
     threshold: str | None = None
-    device: Literal["auto", "cpu"] = "auto"
+    device: str = "auto"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @field_validator("drop", "optimizers", "models", mode="before")
@@ -172,6 +175,15 @@ class FitSettings(BaseModel):
     @classmethod
     def _class_weights(cls, value: object) -> object:
         return None if value is None else parse_class_weights(value)
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _device(cls, value: object) -> object:
+        text = str(value)
+        if not DEVICE.fullmatch(text):
+            message = f"device must be auto, cpu, cuda or cuda:N, got {value!r}"
+            raise UsageError(message)
+        return text
 
     @field_validator("threshold", mode="before")
     @classmethod

@@ -32,7 +32,8 @@ from lanewise.settings import FitSettings, parse_budget, threshold_value
 from lanewise.stage_times import StageTimes
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
-from lanewise.training.data import TrainingData
+from lanewise.training.data import Moving, TrainingData
+from lanewise.training.device import device_of
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.planning.amending import Amending
 from lanewise.training.planning.making import ALLOTTED, Budget, Wishes, make_plan, usual_length
@@ -117,6 +118,7 @@ def train(
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
+    device = device_of(settings.device)
     times.end("read")
     data, _ = prepare(problem, refit=False)
     times.end("prepare")
@@ -137,6 +139,8 @@ def train(
             pool=trees,
             seats=seats,
             selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
+            moving=Moving(device) if device.type == "cuda" else None,
+            tell=watcher.announce,
         )
         making = partial(_plan, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
         plan, resumed = shared_plan(ranks, plan_file, making)
@@ -173,7 +177,8 @@ def train(
         whole, preparation = prepare(problem, refit=True)
         whole, seats = _seated(whole, teams)
         selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        whole_builder = replace(builder, data=whole, seats=seats, selections=selections)
+        moving = None if builder.moving is None else Moving(device)
+        whole_builder = replace(builder, data=whole, seats=seats, selections=selections, moving=moving)
         final = replace(race, builder=spread(whole_builder, ranks))
         with stop.polled():
             refitted = refit(final, _to_refit(result, choice), needed=choice.weights)

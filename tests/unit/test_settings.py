@@ -102,7 +102,7 @@ def test_thresholds_out_of_range(text):
         ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),
         ("class_weights", "x", "class_weights must be 'balanced' or a weight for classes"),
         ("workers", 0, "workers must be at least 1, got 0"),
-        ("device", "tpu", "device must be auto or cpu, got 'tpu'"),
+        ("device", "tpu", "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
         (
             "fold",
             3,

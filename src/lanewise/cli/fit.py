@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lanewise.cli.completion import complete_runs
-from lanewise.cli.options import SectionedCommand, section, stated_once
+from lanewise.cli.options import DeviceName, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
 
@@ -16,7 +16,6 @@ TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
 POLICIES = ("halving", "hyperband", "racing", "never")
 ENSEMBLES = ("auto", "always", "never")
-DEVICES = ("auto", "cpu")
 METRICS = (
     "Numbers: rmse, mae, median_ae, r2, mape; counts: these and poisson_deviance; classes: log_loss, brier, ece, "
     "roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro; "
@@ -121,7 +120,13 @@ output = section("Output")
     help="Average several candidates; 'auto' does where that is clearly better.",
     usual="auto",
 )
-@race("--device", type=click.Choice(DEVICES), help="Where to train.", usual="auto")
+@race(
+    "--device",
+    type=DeviceName(),
+    metavar="DEVICE",
+    help="Where networks train: cpu, cuda or cuda:N.",
+    usual="auto, which is cpu",
+)
 @race("--workers", type=int, metavar="N", help="Threads and processes.", usual="all cores, at most 8")
 @output(
     "--config",

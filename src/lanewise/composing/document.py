@@ -32,6 +32,7 @@ from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
 from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
+from lanewise.training.device import device_name, device_of
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
@@ -305,7 +306,7 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         if id in plan.solo_costs
     ]
     hardware: dict[str, Any] = {
-        "device": "cpu",
+        "device": device_name(device_of(stage.settings.device)),
         "threads": plan.workers,
         "precision": plan.precision,
         "seconds": stage.seconds,

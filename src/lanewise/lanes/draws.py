@@ -40,14 +40,16 @@ class RowStream:
     permutation of *all* rows is drawn per seed and epoch and then restricted to the fold, so two
     folds see the rows that they share in the same order.
 
-    ``rows [n]`` are the training rows, ``total`` the number N of rows of the data set.
+    ``rows [n]`` are the training rows, ``total`` the number N of rows of the data set. What is taken lies where
+    ``rows`` do; it is drawn on the CPU, so that every device sees the same.
     """
 
     def __init__(self, seed: int, rows: Tensor, total: int) -> None:
         assert len(rows) > 0
         self._seed = seed
         self._member = torch.zeros(total, dtype=torch.bool)
-        self._member[rows] = True
+        self._member[rows.cpu()] = True
+        self._device = rows.device
         self._length = int(self._member.sum())
         self._total = total
         self._epoch = -1
@@ -56,7 +58,7 @@ class RowStream:
     def _epoch_order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             order = torch.randperm(self._total, generator=generator(self._seed, "rows", epoch))
-            self._order = order[self._member[order]]
+            self._order = order[self._member[order]].to(self._device)
             self._epoch = epoch
         return self._order
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -32,7 +33,13 @@ class Inputs:
         """``shared [G, ...]`` as ``[L, ...]``; a view where all lanes are of one group."""
         if len(self.sizes) == 1:
             return shared.expand(self.sizes[0], *shared.shape[1:])
-        return shared.repeat_interleave(torch.tensor(self.sizes), 0)
+        return shared.index_select(0, _groups_of_lanes(self.sizes, shared.device))
+
+
+@lru_cache(maxsize=64)
+def _groups_of_lanes(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """The group of every lane ``[L]``; kept, for a step asks several times and a copy to a GPU makes it wait."""
+    return torch.repeat_interleave(torch.tensor(sizes)).to(device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,10 @@ class StackedModel(ABC):
     @abstractmethod
     def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:
         """Outputs ``[L, B, C]``; ``noise`` is given in training and absent in prediction."""
+
+    def place(self, device: torch.device) -> None:
+        """Move what the model keeps beside its weights to where these lie; nothing for most."""
+        del device
 
     @abstractmethod
     def solo(self, row: Mapping[str, Tensor]) -> nn.Module:

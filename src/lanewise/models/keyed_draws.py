@@ -2,7 +2,8 @@
 
 torch draws dropout from one generator for the whole process, and fills a tensor in the order in which it lies in
 memory. Inside :func:`keyed_draws` that generator is seeded by a key, and the functions that drop out draw in the order
-of their dims. So what a module draws depends on the key only: not on other lanes, and not on how tensors lie.
+of their dims. So what a module draws depends on the key only: not on other lanes, and not on how tensors lie. What is
+dropped out is drawn on the CPU wherever the module is; other draws on a GPU come from its generator, keyed as well.
 """
 
 import math
@@ -48,7 +49,7 @@ def attention(  # noqa: PLR0917  # as torch has it
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
     scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
     return dropout(scores.softmax(-1), dropout_p) @ value
@@ -56,7 +57,7 @@ def attention(  # noqa: PLR0917  # as torch has it
 
 def _dropped(input: Tensor, shape: Sequence[int], p: float, *, inplace: bool = False) -> Tensor:
     # an empty tensor is not batched by vmap, so that all lanes share what it is filled with
-    kept = torch.empty(tuple(shape), dtype=input.dtype).bernoulli_(1 - p)
+    kept = torch.empty(tuple(shape), dtype=input.dtype, device="cpu").bernoulli_(1 - p).to(input.device)
     factor = kept / (1 - p) if p < 1 else kept
     return input.mul_(factor) if inplace else input * factor
 
@@ -105,12 +106,17 @@ def keyed_draws(key: int) -> Iterator[None]:
 
 @contextmanager
 def own_generator(key: int) -> Iterator[torch.Generator]:
-    """torch's CPU generator as seeded by ``key``; afterwards it is as it was."""
+    """torch's CPU generator as seeded by ``key``, and that of the current GPU too; afterwards they are as they were."""
     generator = torch.default_generator
+    seeded = [generator]
+    if torch.cuda.is_initialized():
+        seeded.append(torch.cuda.default_generators[torch.cuda.current_device()])
     with _GENERATOR_IN_USE:
-        before = generator.get_state()
-        generator.manual_seed(key)
+        before = [own.get_state() for own in seeded]
+        for own in seeded:
+            own.manual_seed(key)
         try:
             yield generator
         finally:
-            generator.set_state(before)
+            for own, state in zip(seeded, before, strict=True):
+                own.set_state(state)

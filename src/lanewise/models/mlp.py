@@ -81,6 +81,10 @@ class StackedMLP(StackedModel):
         parameters += _linear_parameters("head", width.outputs, hidden, hidden)
         self.layout = BufferLayout.of(parameters)
 
+    def place(self, device: torch.device) -> None:
+        if self.dropout is not None:
+            self.dropout = self.dropout.to(device)
+
     def initial(self, parameter: Parameter, seed: int) -> Tensor:
         if parameter.name.endswith(".scale"):
             return torch.ones(parameter.shape, dtype=torch.float64)

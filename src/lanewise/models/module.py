@@ -52,6 +52,11 @@ class StackedModule(StackedModel):
         self._names = _names_of_each(self._module, tensors)
         self._chain = None if looped else Chain.of(self._module, self.layout)
         self._bound: Bound | None = None
+        self._device: torch.device | None = None
+
+    def place(self, device: torch.device) -> None:
+        self._device = device
+        self._module.to(device)
 
     def init(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.stack([self.blueprint.start(seed).to(dtype) for seed in seeds])
@@ -102,7 +107,7 @@ class StackedModule(StackedModel):
             self._module.train()
         if self._bound is None or self._bound.weights is not weights:
             if self._bound is not None:
-                self._module = self.blueprint.module().train()
+                self._module = self.blueprint.module().to(self._device).train()
             self._bound = Bound(self._module, weights, self.layout)
         with self._bound.training() as module, self._drawing(key):
             return self._checked(module(batch), batch).unsqueeze(0)

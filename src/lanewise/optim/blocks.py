@@ -69,7 +69,7 @@ class Block:
         def drawn(leaf: Tensor) -> Tensor:
             shape = leaf.shape[1:]
             own = {key: torch.randn(shape, generator=source, dtype=leaf.dtype) for key, source in sources.items()}
-            return torch.stack([own[key] for key in keys])
+            return torch.stack([own[key] for key in keys]).to(leaf.device)
 
         part.state.leaves = {**part.state.leaves, "draws": part.params.map(drawn)}
 
@@ -95,12 +95,15 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
     """A block with its state as before the first step."""
     hyper = {
         spec.name: torch.tensor(
-            [lane.candidate.number(spec.name, float(spec.default)) for lane in lanes], dtype=torch.float64
+            [lane.candidate.number(spec.name, float(spec.default)) for lane in lanes],
+            dtype=torch.float64,
+            device=buffer.values.device,
         )
         for spec in rule.hypers
     }
     numbers: dict[str, Scalar] = {
-        number.name: torch.full((len(lanes),), number.start, dtype=torch.float64) for number in rule.numbers
+        number.name: torch.full((len(lanes),), number.start, dtype=torch.float64, device=buffer.values.device)
+        for number in rule.numbers
     }
     params = leaves_of(rule, buffer.layout, buffer.values[rows])
     grads = leaves_of(rule, buffer.layout, buffer.gradients[rows])

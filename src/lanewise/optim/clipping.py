@@ -23,11 +23,11 @@ class LaneClipping:
     weights of the lane together. A lane without a limit keeps every bit of its gradient.
     """
 
-    def __init__(self, lanes: Iterable[Lane]) -> None:
+    def __init__(self, lanes: Iterable[Lane], device: torch.device | None = None) -> None:
         settings = [lane.candidate.number for lane in lanes]
 
         def column(name: str) -> Tensor:
-            return torch.tensor([number(name) for number in settings], dtype=torch.float64)
+            return torch.tensor([number(name) for number in settings], dtype=torch.float64, device=device)
 
         self.adaptive, self.value, self.norm = column("clip_adaptive"), column("clip_value"), column("clip_norm")
         # Asked once: a look at a tensor costs as much as an operation on a small one.

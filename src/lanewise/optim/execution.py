@@ -44,18 +44,19 @@ class LaneOptimizer:
         roster = roster.at(self.taken, self.length)
         self._buffer = buffer
         self._penalised = buffer.layout.penalised
+        device = values.device
         column = lambda name: torch.tensor(  # noqa: E731  # read here only
-            [lane.candidate.number(name) for lane in roster], dtype=torch.float64
+            [lane.candidate.number(name) for lane in roster], dtype=torch.float64, device=device
         )
         self._l1, self._l2, self._rho = map(column, ("l1", "l2", "sam_rho"))
         self.climbs = bool((self._rho > 0).any())
-        self._clipping = LaneClipping(roster)
+        self._clipping = LaneClipping(roster, device)
         wanted = column("skip_nonfinite") > 0
         self._skipping = LaneSkipping(wanted) if bool(wanted.any()) else None
         self.skipped: Tensor | None = None
-        self._rate_factor = torch.ones(len(roster), dtype=torch.float64)
+        self._rate_factor = torch.ones(len(roster), dtype=torch.float64, device=device)
         # Steps behind each lane's state: a lane that was rewound has taken fewer than the stack.
-        self._steps = torch.zeros(len(roster), dtype=torch.float64)
+        self._steps = torch.zeros(len(roster), dtype=torch.float64, device=device)
         self._blocks: list[Block] = []
         for name, rows in roster.blocks():
             block = lane_block(rule(name), rows, roster.lanes[rows], buffer)
@@ -68,8 +69,8 @@ class LaneOptimizer:
                 pieces = [values[rows], buffer.gradients[rows], *block.slots.values()]
                 block.fused = [[[piece[row]] for piece in pieces] for row in range(rows.stop - rows.start)]
             self._blocks.append(block)
-        self._factors = self._schedule_table(roster)
-        self._plateau: LanePlateau | None = lane_plateau([lane.candidate for lane in roster], self.length)
+        self._factors = self._schedule_table(roster).to(device)
+        self._plateau: LanePlateau | None = lane_plateau([lane.candidate for lane in roster], self.length, device)
 
     def _schedule_table(self, roster: Roster) -> Tensor:
         """Schedule factor of every step and lane ``[T, L]``; one column per distinct schedule is computed."""
@@ -87,9 +88,20 @@ class LaneOptimizer:
         rates = self._factors[min(step, self.length - 1)] * self._rate_factor
         return rates if self._plateau is None else rates * self._plateau.factors
 
-    def step(self, losses: Tensor | None = None) -> None:
-        """One update of every lane from the gradients in the buffer, which came with ``losses [L]``."""
-        rates = self.rates(self.taken)
+    @property
+    def recordable(self) -> bool:
+        """Whether a step is made of operations on tensors alone, so that a CUDA graph can repeat it."""
+        if self._plateau is not None or self._skipping is not None:
+            return False  # they look at losses and gradients
+        rules = [block.rule for block in self._blocks]
+        return all(own.capturable and not own.draws and not own.numbers for own in rules)
+
+    def step(self, losses: Tensor | None = None, *, rates: Tensor | None = None) -> None:
+        """One update of every lane from the gradients in the buffer, which came with ``losses [L]``.
+
+        ``rates [L]`` are those of :meth:`rates`; None: they are asked for.
+        """
+        rates = self.rates(self.taken) if rates is None else rates
         self.taken += 1
         broken = self._skipping.broken(self._buffer.gradients) if self._skipping else None
         held = None if broken is None else (self._buffer.values[broken], self.state())
@@ -156,7 +168,7 @@ class LaneOptimizer:
 
     @staticmethod
     def _fuses(block: Block, values: Tensor) -> bool:
-        if values.shape[1] < FUSED_FROM or values.dtype != torch.float32:
+        if values.shape[1] < FUSED_FROM or values.dtype != torch.float32 or values.device.type != "cpu":
             return False
         return len(block.slots) >= FUSED_SLOTS and not (block.rule.per_weight or block.rule.numbers)
 
@@ -237,8 +249,8 @@ class LaneOptimizer:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take over what :meth:`state` gave."""
-        self._rate_factor = state["rate_factor"].clone()
-        self._steps = state["steps"].clone()
+        self._rate_factor.copy_(state["rate_factor"])
+        self._steps.copy_(state["steps"])
         for block in self._blocks:
             block.restore({name: state[name][block.rows] for name in block.saved()})
         if self._skipping is not None:

@@ -23,7 +23,7 @@ class LaneSkipping:
 
     def __init__(self, wanted: Tensor) -> None:
         self._wanted = wanted
-        self.in_a_row = torch.zeros(len(wanted), dtype=torch.float64)
+        self.in_a_row = torch.zeros(len(wanted), dtype=torch.float64, device=wanted.device)
 
     def broken(self, gradients: Tensor) -> Tensor | None:
         """The lanes ``[L]`` whose update is to be left out; None if there are none."""

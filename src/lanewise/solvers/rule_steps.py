@@ -72,7 +72,10 @@ class RuleSteps(Solver[RuleState]):
             values=values.clone(),
             norms=torch.zeros_like(values),
             slots={slot.name: slot.first(points, self._hyper(rows)) for slot in self.rule.slots},
-            numbers={one.name: torch.full((lanes,), one.start, dtype=torch.float64) for one in self.rule.numbers},
+            numbers={
+                one.name: torch.full((lanes,), one.start, dtype=torch.float64, device=points.device)
+                for one in self.rule.numbers
+            },
             taken=torch.zeros_like(rows),
             status=torch.zeros_like(rows),
         )
@@ -109,7 +112,9 @@ class RuleSteps(Solver[RuleState]):
         """Hyper-parameters ``[R]`` of ``problems [R]``; no weight decay, which would be another objective."""
         own = {hyper.name: float(hyper.default) for hyper in self.rule.hypers if hyper.name != "weight_decay"}
         values = {"weight_decay": 0.0, **own, **self.hyper}
-        stated = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
+        stated = {
+            name: torch.as_tensor(value, dtype=torch.float64, device=problems.device) for name, value in values.items()
+        }
         return {name: one[problems] if one.ndim else one.expand(len(problems)) for name, one in stated.items()}
 
     def _update(self, state: RuleState, rows: Tensor, leaf: Tensor) -> None:
@@ -135,7 +140,8 @@ class RuleSteps(Solver[RuleState]):
         """Standard normal numbers like ``leaf [R, P]``, keyed by each problem and its step."""
         keys = zip(problems.tolist(), taken.tolist(), strict=True)
         sources = [generator(problem, "draws", step) for problem, step in keys]
-        return torch.stack([torch.randn(leaf.shape[1:], generator=source, dtype=leaf.dtype) for source in sources])
+        drawn = [torch.randn(leaf.shape[1:], generator=source, dtype=leaf.dtype) for source in sources]
+        return torch.stack(drawn).to(leaf.device)
 
     def progress(self, state: RuleState) -> Progress:
         """The lowest point of every row so far."""

@@ -1,9 +1,11 @@
 """What the lanes train on: prepared rows, folds, targets, weights."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lanewise.models.base import Width
@@ -50,6 +52,14 @@ class FoldData:
     scale: float = 1.0
     kept: Kept | None = None
 
+    def on(self, device: torch.device, moved: "Callable[[Tensor], Tensor]") -> "FoldData":
+        """The same rows on another device; ``moved`` brings a tensor there."""
+        kept = self.kept
+        if kept is not None:
+            kept = replace(kept, dense=kept.dense.to(device), codes=kept.codes.to(device))
+        parts = {name: moved(getattr(self, name)) for name in ("dense", "codes", "target", "train", "valid")}
+        return replace(self, kept=kept, **parts)
+
     def features(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """``dense [n, D]`` and ``codes [n, K]`` of some rows, of the columns that are kept."""
         dense, codes = self.dense.index_select(0, rows), self.codes.index_select(0, rows)
@@ -80,3 +90,32 @@ class TrainingData:
     rows: int
     weight: Tensor | None = None
     shows: bool = False
+
+
+@final
+class Moving:
+    """Brings data to a device, each tensor once, however many teams read it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._known: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, data: TrainingData) -> TrainingData:
+        """``data`` with its tensors on the device; itself where that is where they are.
+
+        >>> from lanewise.task import Task
+        >>> task = Task(target="y", kind="regression", metric="rmse")
+        >>> data = TrainingData(task=task, width=Width(dense=1, levels=(), outputs=1), folds={}, rows=0)
+        >>> Moving(torch.device("cpu"))(data) is data
+        True
+        """
+        if self.device.type == "cpu":
+            return data
+        folds = {fold: part.on(self.device, self._moved) for fold, part in data.folds.items()}
+        return replace(data, folds=folds, weight=None if data.weight is None else self._moved(data.weight))
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        # The original is kept beside it, so that no other tensor gets its id.
+        if id(tensor) not in self._known:
+            self._known[id(tensor)] = tensor, tensor.to(self.device)
+        return self._known[id(tensor)][1]

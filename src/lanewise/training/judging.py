@@ -97,7 +97,7 @@ class Judge:
         if item.train is None:
             return float("nan")
         part = self.data.folds[item.lane.fold]
-        rows, train = part.train.numpy()[part.shown], item.train
+        rows, train = part.train.cpu().numpy()[part.shown], item.train
         if self._margins(item.lane.candidate):
             held = self._held(item.lane.fold)
             train = fit_calibration(item.valid, self.y[held], self._weight(held)).apply(train)
@@ -160,7 +160,7 @@ class Judge:
         return self.data.task.is_classification and candidate.text("loss") in MARGIN_LOSSES
 
     def _held(self, fold: int) -> np.ndarray:
-        return self.data.folds[fold].valid.numpy()
+        return self.data.folds[fold].valid.cpu().numpy()
 
     def _weight(self, rows: np.ndarray) -> np.ndarray | None:
         return None if self.weight is None else self.weight[rows]

@@ -102,7 +102,8 @@ class Race:
         self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
-        self._threads = SideBySide(self.spreading.share(self.plan.workers))
+        share = self.spreading.share(self.plan.workers)
+        self._threads = SideBySide(share + getattr(self.builder, "waiting", 0))
 
     def run(self) -> Result:
         """Screen if the plan has rungs, then confirm."""

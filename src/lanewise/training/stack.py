@@ -1,6 +1,6 @@
 """A stack: gradient-trained lanes of one structure and batch size, and the loop that trains them."""
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -12,14 +12,16 @@ from lanewise.lanes.buffer import LaneBuffer, frozen_weights
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Lane, Roster
-from lanewise.models.base import Inputs, Weights
+from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
 from lanewise.training.copying import Held
 from lanewise.training.data import TrainingData
+from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
+from lanewise.training.recorded_step import RecordedStep
 from lanewise.training.step import Batch, KeyedNoise, step
 from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
@@ -37,7 +39,8 @@ class Stack(Team):
 
     ``subject`` says which model that is, by which loss it learns and what is read off its outputs; None: one of
     Lanewise's own, as the candidates name it. ``length`` is the number of steps of a full training; ``stop`` is
-    asked between steps whether to leave; what was trained until then is kept.
+    asked between steps whether to leave; what was trained until then is kept. Lanes train where their data lie:
+    on a GPU a step is recorded as a CUDA graph where it can be, unless ``records`` is False.
     """
 
     def __init__(
@@ -51,12 +54,15 @@ class Stack(Team):
         compute: torch.dtype | None = None,
         stop: Callable[[], bool] = never,
         subject: Subject | None = None,
+        records: bool = True,
     ) -> None:
         self.roster = Roster.of(list(lanes))
         self.lanes = self.roster.lanes
         self.data = data
         self.length = length
         self.stop = stop
+        self.device = next(iter(data.folds.values())).dense.device
+        self._records = records and self.device.type == "cuda"
         self._compute = compute if compute != dtype else None
         first = self.lanes[0].candidate
         self.subject = subject or TableSubject(data, first)
@@ -65,13 +71,13 @@ class Stack(Team):
         # Of all folds, not of those present: a lane must not notice who trains beside it.
         shortest = min(len(fold.train) for fold in data.folds.values())
         self.batch_size = min(batch_size, shortest)
-        self.model = self.subject.model(self.lanes)
-        values = self.model.init([lane.seed for lane in self.lanes], dtype)
+        self.model = self._modelled()
+        values = self.model.init([lane.seed for lane in self.lanes], dtype).to(self.device)
         self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
         self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length)
         self.average = values.clone()
         self.guard = Guard()
-        self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64)
+        self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
         self._loss_steps = 0
         self._every = max(1, length // 100)
         self._snapshot_every = max(1, length // SNAPSHOTS)
@@ -86,11 +92,17 @@ class Stack(Team):
         smoothing = torch.tensor(
             [lane.candidate.number("label_smoothing") for lane in self.lanes], dtype=self.buffer.values.dtype
         )
-        self._smoothing = smoothing if bool((smoothing > 0).any()) else None
+        self._smoothing = smoothing.to(self.device) if bool((smoothing > 0).any()) else None
+        self._recorded: RecordedStep | None = None
         self._due: dict[int, list[tuple[int, Event]]] = {}
         for row, lane in enumerate(self.lanes):
             for event in lane.candidate.events:
                 self._due.setdefault(round(event.fraction * self.length), []).append((row, event))
+
+    def _modelled(self) -> StackedModel:
+        model = self.subject.model(self.lanes)
+        model.place(self.device)
+        return model
 
     @property
     def fraction(self) -> float:
@@ -98,7 +110,10 @@ class Stack(Team):
 
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         """Train all lanes up to ``fraction`` of the full length: the one training loop."""
-        until = round(fraction * self.length)
+        with turn(self.device):
+            self._advance(round(fraction * self.length), between)
+
+    def _advance(self, until: int, between: Callable[[], None]) -> None:
         if self.optimizer.taken == 0:
             self.guard.remember(self.buffer, self.optimizer, self.average)
         while self.optimizer.taken < until:
@@ -107,21 +122,38 @@ class Stack(Team):
                 raise Interrupted(message)
             between()
             at = self.optimizer.taken
-            noise = KeyedNoise(self._seeds, at)
-            losses = step(
-                self.model,
-                self.buffer,
-                self.optimizer,
-                self._batch(at),
-                loss=self.loss,
-                smoothing=self._smoothing,
-                noise=noise,
-            )
-            self._loss_sum += losses
+            self._loss_sum += self._step(at)
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
             self._watch_over(at + 1, look=at + 1 == until)
+
+    def _step(self, at: int) -> Tensor:
+        """The losses ``[L]`` of step ``at``."""
+        noise = KeyedNoise(self._seeds, at, self.device)
+        records = self._records and self.subject.recordable and self.optimizer.recordable
+        if not records:
+            return self._take(self._rows(at), None, noise)
+        if self._recorded is None:
+            self._recorded = RecordedStep()
+        losses = self._recorded(self._take, self._rows(at), self.optimizer.rates(at), noise, left=self.length - at)
+        self.optimizer.taken = at + 1  # a step that is replayed does not count itself
+        return losses
+
+    def _take(self, rows: Sequence[Tensor], rates: Tensor | None, noise: Noise) -> Tensor:
+        return step(
+            self.model,
+            self.buffer,
+            self.optimizer,
+            self._batch(rows),
+            loss=self.loss,
+            smoothing=self._smoothing,
+            noise=noise,
+            rates=rates,
+        )
+
+    def settle(self) -> None:
+        self._recorded = None
 
     def _watch_over(self, taken: int, *, look: bool) -> None:
         """After ``taken`` steps: repeat the repairs that candidates came with, find new ones, keep a snapshot."""
@@ -150,15 +182,18 @@ class Stack(Team):
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
         self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
 
-    def _batch(self, at: int) -> Batch:
-        """The batch of step ``at`` for every group."""
+    def _rows(self, at: int) -> list[Tensor]:
+        """The rows ``[B]`` that each group is shown at step ``at``."""
+        if self._full_batch:
+            return [self.data.folds[fold].train for fold, _ in self._groups]
+        return [stream.take(at * self.batch_size, self.batch_size) for stream in self._streams]
+
+    def _batch(self, shown: Sequence[Tensor]) -> Batch:
+        """The batch of the rows that each group is shown."""
         dense, codes, targets, weights = [], [], [], []
-        for (fold, _), stream in zip(self._groups, self._streams, strict=True):
+        for (fold, _), taken in zip(self._groups, shown, strict=True):
             part = self.data.folds[fold]
-            if self._full_batch:
-                rows, share = self._all_rows(part.train)
-            else:
-                rows, share = stream.take(at * self.batch_size, self.batch_size), None
+            rows, share = self._all_rows(taken) if self._full_batch else (taken, None)
             read = part.features(rows)
             dense.append(read[0])
             codes.append(read[1])
@@ -178,20 +213,23 @@ class Stack(Team):
         longest = max(map(len, folds))
         if longest == min(map(len, folds)):
             return train, None
-        share = torch.zeros(longest, dtype=self.buffer.values.dtype)
+        share = torch.zeros(longest, dtype=self.buffer.values.dtype, device=self.device)
         share[: len(train)] = longest / len(train)
         return torch.cat([train, train[:1].expand(longest - len(train))]), share
 
     def _low(self, dense: Tensor) -> Tensor:
         return dense.to(self._compute) if self._compute else dense
 
-    @torch.no_grad()
     def outputs(self, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
         """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names.
 
         Before the end of its schedule a lane is judged by its averaged weights, for the weights of
         the moment jump about; one whose rate never decays is so at the end too.
         """
+        with turn(self.device), torch.no_grad():
+            return self._outputs(rows_of)
+
+    def _outputs(self, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
         values = self._judged()
         result: list[Tensor] = []
         start = 0
@@ -214,7 +252,7 @@ class Stack(Team):
             (unsettled or lane.candidate.text("schedule") in UNSETTLED) and not rule(lane.candidate.optimizer).evaluates
             for lane in self.lanes
         ]
-        return torch.where(torch.tensor(averaged)[:, None], self.average, values)
+        return torch.where(torch.tensor(averaged, device=self.device)[:, None], self.average, values)
 
     def kind(self, lane: str) -> Hashable:
         if self.subject.structure is None:
@@ -233,7 +271,7 @@ class Stack(Team):
         row = self._row(lane)
         self.roster = Roster((*self.lanes[:row], new, *self.lanes[row + 1 :]))
         self.lanes = self.roster.lanes
-        self.model = self.subject.model(self.lanes)
+        self.model = self._modelled()
         self.buffer.rows[row] = held.tensors["values"]
         self.buffer.refresh()
         self.average[row] = held.tensors["average"]
@@ -261,7 +299,7 @@ class Stack(Team):
             loss=self.loss if isinstance(self.loss, str) else "",
             center=data.center,
             scale=data.scale,
-            tensors={name: view[0].detach().clone() for name, view in views.items()},
+            tensors={name: view[0].detach().clone().cpu() for name, view in views.items()},
             columns=data.columns,
         )
 
@@ -318,6 +356,7 @@ class Stack(Team):
         return tensors, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self.buffer.rows.copy_(tensors["values"])
         self.buffer.refresh()
         self.average = tensors["average"].clone()
@@ -338,7 +377,7 @@ class Stack(Team):
         self.lanes = self.roster.lanes
         if not rows:
             return
-        self.model = self.subject.model(self.lanes)
+        self.model = self._modelled()
         self.buffer.keep(index)
         self.optimizer.keep(rows, self.roster, self.buffer)
         self.average = self.average[index]

@@ -23,18 +23,22 @@ class Batch:
 
 
 class KeyedNoise(Noise):
-    """Dropout draws keyed by seed, layer and step; ``seeds`` names the seed of each group."""
+    """Dropout draws keyed by seed, layer and step; ``seeds`` names the seed of each group.
 
-    def __init__(self, seeds: Sequence[int], step: int) -> None:
+    They are drawn on the CPU and brought to ``device``: every device sees the same.
+    """
+
+    def __init__(self, seeds: Sequence[int], step: int, device: torch.device | None = None) -> None:
         self._seeds = seeds
         self._step = step
+        self._device = device
 
     def uniform(self, layer: str, shape: Sequence[int]) -> Tensor:
         draws = {
             seed: torch.rand(tuple(shape), generator=generator(seed, "dropout", layer, self._step))
             for seed in dict.fromkeys(self._seeds)
         }
-        return torch.stack([draws[seed] for seed in self._seeds])
+        return torch.stack([draws[seed] for seed in self._seeds]).to(self._device)
 
     def key(self, layer: str, group: int) -> int:
         return generator(self._seeds[group], "dropout", layer, self._step).initial_seed()
@@ -59,11 +63,13 @@ def step(
     loss: str | Loss,
     smoothing: Tensor | None,
     noise: Noise,
+    rates: Tensor | None = None,
 ) -> Tensor:
     """Forward, backward, update of all lanes on one batch; returns the losses ``[L]`` before it.
 
     The losses are summed over lanes and averaged over rows, so each lane's gradient is its own. Where a lane wants
     sharpness-aware minimization the gradient is taken again at its perturbed weights, with the same dropout draws.
+    ``rates [L]`` are those of this step, where the optimizer is not to look them up.
     """
 
     def gradients() -> Tensor:
@@ -79,6 +85,6 @@ def step(
         with torch.no_grad():
             optimizer.come_back(before)
     with torch.no_grad():
-        optimizer.step(losses)
+        optimizer.step(losses) if rates is None else optimizer.step(losses, rates=rates)
     # The loss of an update that was left out would have its lane rewound.
     return losses if optimizer.skipped is None else torch.where(optimizer.skipped, 0.0, losses)

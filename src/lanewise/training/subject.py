@@ -21,6 +21,9 @@ class Subject(ABC):
     loss: str | Loss
     """The loss of every lane: one of Lanewise's by name, or ``(outputs [L, B, ...], targets, smoothing) -> [L, B]``."""
 
+    recordable: bool = True
+    """Whether a forward pass runs nothing but operations on tensors, so that a CUDA graph can repeat it."""
+
     structure: Hashable = None
     """Equal for subjects whose lanes can go on from each other's weights; None where none can."""
 
@@ -46,5 +49,5 @@ class TableSubject(Subject):
 
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self._data.folds[fold]
-        predicted = response(self._loss, raw.double())
+        predicted = response(self._loss, raw.double()).cpu()
         return (predicted * data.scale + data.center).numpy() if data.scale != 1.0 or data.center else predicted.numpy()

@@ -62,6 +62,9 @@ class Team(ABC):
     length: int
     """Full length in the team's own unit: steps, iterations, boosting rounds of its longest lane."""
 
+    warm_up: int = 2
+    """Units after which each takes the time that it usually does."""
+
     @property
     @abstractmethod
     def fraction(self) -> float:

@@ -13,9 +13,12 @@ from lanewise.losses import LOSSES_OF
 from lanewise.models.base import structure_key
 from lanewise.models.registry import STACKED, build
 from lanewise.optim.registry import rule
-from lanewise.training.data import TrainingData
+from lanewise.training.data import Moving, TrainingData
+from lanewise.training.device import gpu_width
+from lanewise.training.divisible import Divisible
 from lanewise.training.planning.plan import Lengths, chunk_width
 from lanewise.training.planning.proposals import SOLVER
+from lanewise.training.recorded_step import WARM_STEPS
 from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
@@ -25,7 +28,15 @@ from lanewise.training.trees.team import TreeTeam
 from lanewise.training.workers.remote_team import Recipe, RemoteTeam
 from lanewise.training.workers.team_pool import TeamPool
 
+MOST_WAITING = 64
+"""Stacks that wait for their turn on a GPU, a thread each, while trees train in their processes."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+def silent(text: str) -> None:
+    """Hears it and says nothing."""
+    del text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +52,9 @@ class TeamBuilder:
     """Turns lanes into teams. The same lanes always give the same teams, in the same order.
 
     ``pool`` are the workers of trees. With ``seats`` the other teams train in processes too, to the same bits.
-    ``widths`` are the measured ones of the plan. ``workers`` are those of all ``ranks`` together.
+    ``widths`` are the measured ones of the plan. ``workers`` are those of all ``ranks`` together. ``moving`` brings the
+    data of stacks to a GPU, where these then train one after another, in this process; solvers and trees stay on the
+    processor. ``tell`` hears where its memory ran out; with ``records`` their steps are recorded.
     """
 
     data: TrainingData
@@ -60,6 +73,19 @@ class TeamBuilder:
     def workers_here(self) -> int:
         """Those of this rank."""
         return max(1, -(-self.workers // self.ranks))
+
+    moving: Moving | None = None
+    tell: Callable[[str], None] = silent
+    records: bool = True
+
+    @property
+    def waiting(self) -> int:
+        """Threads beside those of the workers that teams may need: on a GPU, where each waits for its turn."""
+        return 0 if self.moving is None else MOST_WAITING
+
+    def on_gpu(self, candidate: Candidate) -> bool:
+        """Whether lanes of the candidate train on a GPU."""
+        return self.moving is not None and candidate.model in STACKED and candidate.optimizer != SOLVER
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         """Teams of all lanes; a stack shares structure, loss and batch size, and fits the cache."""
@@ -80,7 +106,8 @@ class TeamBuilder:
 
     def width(self, lane: Lane) -> int:
         """How many lanes like this one go into one stack."""
-        usual = chunk_width(build([lane.candidate], self.data.width).layout.width)
+        parameters = build([lane.candidate], self.data.width).layout.width
+        usual = gpu_width(parameters) if self.on_gpu(lane.candidate) else chunk_width(parameters)
         return self.widths.get(str(self.key(lane)), usual)
 
     def _seated(self, lanes: Sequence[Lane], phase: str) -> Team:
@@ -88,6 +115,12 @@ class TeamBuilder:
 
     def placed(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """:meth:`team`, in a worker process where there are seats."""
+        if self.moving is not None and self.on_gpu(lanes[0].candidate):
+            there = self.moving(data)
+            length = self.length(lanes[0].candidate)
+            team = Divisible(lanes, lambda own: self.team(own, there), length=length, tell=self.tell)
+            team.warm_up = WARM_STEPS + 2 if self.records else team.warm_up
+            return team
         if self.seats is None:
             return self.team(lanes, data)
         recipe = Recipe(
@@ -114,7 +147,8 @@ class TeamBuilder:
     def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
         """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""
         ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
-        count = max(-(-len(ordered) // self.width(lanes[0])), min(self.workers, len(ordered)))
+        apart = 1 if self.on_gpu(lanes[0].candidate) else min(self.workers, len(ordered))
+        count = max(-(-len(ordered) // self.width(lanes[0])), apart)
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
@@ -140,6 +174,7 @@ class TeamBuilder:
             dtype=self.dtype,
             compute=self.compute if candidate.model == "mlp" else None,
             stop=self.stop,
+            records=self.records,
         )
 
     def length(self, candidate: Candidate) -> int:

@@ -13,6 +13,7 @@ from lanewise.search.registry import policy_name
 from lanewise.training.modules.seats import may_fork
 from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.recorded_step import WORTH_RECORDING
 from lanewise.training.workers.side_by_side import threads_per_product
 
 SHORTEST = 20
@@ -203,12 +204,12 @@ def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int,
 def _timed(own: Sequence[Candidate], teams: ModuleTeams, batch: int, width: int) -> tuple[float, float]:
     """Seconds of a step of one stack of ``width`` lanes, and of a look at one of them."""
     lanes = [Lane(candidate=own[place % len(own)], fold=0, seed=place // len(own)) for place in range(width)]
-    stack = teams.team(lanes, teams.ways[batch], length=MEASURED_STEPS)
-    times = sorted(
-        _seconds(lambda step=step: stack.advance(step / MEASURED_STEPS)) for step in range(1, MEASURED_STEPS + 1)
-    )
+    # On a GPU a step is recorded after the first few, where enough are to come.
+    count = MEASURED_STEPS if teams.device.type == "cpu" else 2 * WORTH_RECORDING
+    stack = teams.team(lanes, teams.ways[batch], length=count)
+    times = sorted(_seconds(lambda step=step: stack.advance(step / count)) for step in range(1, count + 1))
     _seconds(stack.evidence)
-    return times[MEASURED_STEPS // 3], _seconds(stack.evidence) / width
+    return times[count // 3], _seconds(stack.evidence) / width
 
 
 def _seconds(work: Callable[[], object]) -> float:

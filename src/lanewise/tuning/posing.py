@@ -1,19 +1,22 @@
 """From what the user hands over to lanes that can be trained: the module, its batches and what it is judged by."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_line
 from lanewise.models.module import StackedModule
+from lanewise.training.device import CPU
 from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
-from lanewise.training.planning.plan import Lengths, chunk_width
+from lanewise.training.planning.plan import Lengths
 from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch
 from lanewise.tuning.rows import Rows
 
@@ -57,6 +60,7 @@ def pose(
     *,
     arguments: tuple[str, ...],
     workers: int,
+    device: torch.device = CPU,
 ) -> tuple[ModuleTeams, tuple[str, ...]]:
     """The teams of all candidates, checked on a first batch, and what the plan has to say of that.
 
@@ -68,7 +72,7 @@ def pose(
     parts, words = dict[Form, ModuleTeams](), dict[str, None]()
     for form, count in firsts.items():
         blueprint, said = _read(make_model, dict(form), question, count)
-        parts[form] = _teams(blueprint, question, workers=workers)
+        parts[form] = _teams(blueprint, question, workers=workers, device=device)
         words |= dict.fromkeys(said)
     (_, first), *others = parts.items()
     return replace(first, arguments=arguments, others=dict(others)), tuple(words)
@@ -99,16 +103,17 @@ def _whole(make_model: Callable[..., nn.Module], objective: Objective, **setting
     return WholePass(model, objective) if isinstance(model, nn.Module) else model
 
 
-def _teams(blueprint: Blueprint, question: Question, *, workers: int) -> ModuleTeams:
+def _teams(blueprint: Blueprint, question: Question, *, workers: int, device: torch.device) -> ModuleTeams:
     return ModuleTeams(
         blueprint=blueprint,
-        data=question.rows.data(blueprint.dtype, whole=blueprint.whole),
-        loss=question.loss or _by_step,
+        data=question.rows.data(blueprint.dtype, whole=blueprint.whole, device=device),
+        loss=_loss_on(device, question.loss) if question.loss else _by_step,
         score=question.judge.score,
         lengths=Lengths(rows_seen=1),
         ways={},
         workers=workers,
-        read=question.rows.reader(blueprint.dtype) if blueprint.whole else None,
+        read=question.rows.reader(blueprint.dtype, device) if blueprint.whole else None,
+        device=device,
     )
 
 
@@ -141,12 +146,12 @@ def _way(teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...]
                 f"{first_line(error)}; equal shapes of inputs must give equal shapes of outputs, in every call"
             )
             raise UsageError(message) from error
-        tried[kind] = _shared(way, teams, rows)
+        tried[kind] = _shared(way, teams, rows, batch)
     return tried[kind]
 
 
 def _kind(teams: ModuleTeams, batch: int) -> tuple[Any, ...]:
-    return batch, chunk_width(teams.blueprint.layout.width), _structure(teams.blueprint.template)
+    return batch, teams.usual_width(batch), _structure(teams.blueprint.template)
 
 
 def grown(
@@ -166,7 +171,9 @@ def grown(
         form = form_of(candidate, teams.arguments)
         if form not in parts:
             blueprint, _ = _read(make_model, dict(form), question, batch_of(candidate))
-            parts[form] = replace(_teams(blueprint, question, workers=teams.workers), stop=teams.stop)
+            parts[form] = replace(
+                _teams(blueprint, question, workers=teams.workers, device=teams.device), stop=teams.stop
+            )
     tried = {_kind(part, batch): way for part in parts.values() for batch, way in part.ways.items()}
     ways = {form: dict(part.ways) for form, part in parts.items()}
     for candidate in candidates:
@@ -197,9 +204,9 @@ def _structure(module: nn.Module) -> tuple[Any, ...]:
     )
 
 
-def _shared(way: Way, teams: ModuleTeams, rows: Rows) -> Way:
+def _shared(way: Way, teams: ModuleTeams, rows: Rows, batch: int) -> Way:
     """The way with lanes in one stack where reading a batch costs something, so that one reading is for all of them."""
-    width = chunk_width(teams.blueprint.layout.width)
+    width = teams.usual_width(batch)
     if rows.table is not None or way.width >= width:
         return way
     return replace(way, width=width, words=f"{way.words}; up to {width} share the batches that are read")
@@ -209,10 +216,19 @@ def on_all_rows(teams: ModuleTeams, rows: Rows) -> ModuleTeams:
     """The teams over data that hold nothing out."""
 
     def over(own: ModuleTeams) -> ModuleTeams:
-        return replace(own, data=rows.data(own.blueprint.dtype, whole=own.blueprint.whole, refit=True))
+        return replace(
+            own, data=rows.data(own.blueprint.dtype, whole=own.blueprint.whole, refit=True, device=own.device)
+        )
 
     others = {form: over(own) for form, own in teams.others.items()}
     return replace(over(teams), others=others, seats=None)  # the processes know the other data
+
+
+def _loss_on(device: torch.device, loss: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """The loss with the tensors that it holds, such as weights of classes, on the device."""
+    if device.type == "cpu" or not isinstance(loss, nn.Module) or not loss.state_dict():
+        return loss
+    return copy.deepcopy(loss).to(device)
 
 
 def _by_step(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
 from lanewise.selection import Contender, Selection, corrected_score, select
 from lanewise.statistics import CorrectedScore
+from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import seated
@@ -81,6 +82,7 @@ class Posed:
             "steps": own.steps,
             "seconds": own.seconds,
             "folds": own.folds,
+            **({} if self.teams.device.type == "cpu" else {"device": str(self.teams.device)}),
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
             "proposed": own.proposed or None,
         }
@@ -165,6 +167,7 @@ def _run(
         corrected=corrected,
         weights=weights,
     )
+    document["hardware"]["device"] = device_name(teams.device)
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,

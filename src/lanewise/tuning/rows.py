@@ -8,13 +8,14 @@ from torch import Tensor
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import generator
 from lanewise.models.base import Width
-from lanewise.models.batch import PAIR, Tree, inputs_and_targets, joined, take
+from lanewise.models.batch import PAIR, Tree, inputs_and_targets, joined, mapped, take
 from lanewise.models.module import Reader
 from lanewise.task import Task
-from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
+from lanewise.training.data import ALL_ROWS, FoldData, Moving, TrainingData
+from lanewise.training.device import CPU
 from lanewise.training.objective import floats_as
 from lanewise.tuning.reading import source_of
-from lanewise.tuning.sources import Source, check_alike
+from lanewise.tuning.sources import Source, at_home, check_alike
 
 FEWEST_FOLDS = 2
 
@@ -37,11 +38,14 @@ class Rows:
     table: Tree | None
 
     @classmethod
-    def of(cls, train: object, valid: object, *, folds: int | None) -> "Rows":
+    def of(cls, train: object, valid: object, *, folds: int | None, device: torch.device = CPU) -> "Rows":
         """Read what was given; ``valid`` may be a share of the training rows, or None with ``folds``.
+
+        Tensors may lie on ``device``; they are brought to the processor, from where lanes get them.
 
         Raises ``UsageError`` or ``DataError``: as :func:`source_of`, sources that differ, or nothing to judge by.
         """
+        train, valid = at_home(train, device), at_home(valid, device)
         first = source_of("train", train)
         share = None if valid is None or isinstance(valid, bool) or not isinstance(valid, float) else valid
         second = None if valid is None or share is not None else source_of("valid", valid)
@@ -106,14 +110,14 @@ class Rows:
             return self.train.batch(rows, key)
         return self.valid.batch(rows - before, key)
 
-    def reader(self, dtype: torch.dtype) -> Reader:
-        """What makes batches of row numbers, floats in ``dtype``."""
+    def reader(self, dtype: torch.dtype, device: torch.device = CPU) -> Reader:
+        """What makes batches of row numbers on ``device``, floats in ``dtype``: a table is brought there once."""
         if self.table is None:
-            return lambda rows, key: floats_as(dtype, self.batch(rows, key))
-        table = floats_as(dtype, self.table)
+            return lambda rows, key: _on(device, floats_as(dtype, self.batch(rows.cpu(), key)))
+        table = _on(device, floats_as(dtype, self.table))
         return lambda rows, key: take(table, rows)
 
-    def data(self, dtype: torch.dtype, *, whole: bool, refit: bool = False) -> TrainingData:
+    def data(self, dtype: torch.dtype, *, whole: bool, refit: bool = False, device: torch.device = CPU) -> TrainingData:
         """What lanes read: the rows themselves, or with ``whole`` their numbers; with ``refit`` all rows train."""
         if whole or self.pair is None:
             X, y = torch.arange(self.count), torch.zeros(self.count)
@@ -127,7 +131,12 @@ class Rows:
             for fold, (train, valid) in parts.items()
         }
         task = Task(target="y", kind="regression", metric="loss")
-        return TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds=folds, rows=self.count)
+        data = TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds=folds, rows=self.count)
+        return Moving(device)(data)
+
+
+def _on(device: torch.device, batch: Tree) -> Tree:
+    return mapped(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, batch)
 
 
 def _order(source: Source) -> Tensor:

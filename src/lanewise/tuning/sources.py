@@ -1,7 +1,7 @@
 """Rows as they were given: in memory as one table, or loaded batch by batch whenever they are needed."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,20 @@ def places(tree: Tree) -> list[tuple[str, Any]]:
     return list(leaves(tree, "X"))
 
 
+def at_home(given: Any, device: torch.device) -> Any:
+    """What was given as rows, with its tensors that lie on ``device`` brought to the processor.
+
+    One on another device is refused by :func:`as_tensors`.
+    """
+    if not isinstance(given, tuple | list | Mapping):
+        return given
+
+    def moved(leaf: Any) -> Any:
+        return leaf.cpu() if isinstance(leaf, Tensor) and leaf.device == device else leaf
+
+    return mapped(moved, given)
+
+
 def as_tensors(name: str, tree: Tree) -> Tree:
     """``tree`` with NumPy arrays made tensors; raises ``UsageError`` for leaves that are no numbers on the CPU."""
     for place, leaf in places(tree):
@@ -85,7 +99,10 @@ def as_tensors(name: str, tree: Tree) -> Tree:
             message = f"{place} of {name} is an array of {leaf.dtype}; give numbers"
             raise UsageError(message)
         if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
-            message = f"{place} of {name} is on {leaf.device}; tune trains on the CPU so far: give it with .cpu()"
+            message = (
+                f"{place} of {name} is on {leaf.device}, and tune trains elsewhere: "
+                f"give device={str(leaf.device)!r}, or the tensor with .cpu()"
+            )
             raise UsageError(message)
     return mapped(lambda leaf: torch.as_tensor(leaf).detach(), tree)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
@@ -17,6 +18,7 @@ from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
 from lanewise.settings import parse_budget
+from lanewise.training.device import device_of
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
 from lanewise.tuning.bayesian import Searched, searched
@@ -55,6 +57,7 @@ def tune(
     metric: Metric | None = None,
     seed: int = 0,
     workers: int | None = None,
+    device: str | torch.device = "auto",
     full_length: int | None = None,
     watch: Callable[[Pulse], None] | None = None,
     home: str | Path | None = None,
@@ -97,6 +100,8 @@ def tune(
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
         workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor. On a GPU all stacks train in this
+            process, one after another; the rows may lie there already. The module that comes back is on the CPU.
         full_length: steps of the training that the race is about, at the default's batch size. The result warns where
             the race is shorter by half, and says how late its order still moved.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
@@ -154,6 +159,7 @@ def tune(
         metric=metric,
         seed=seed,
         workers=workers,
+        device=device,
         full_length=full_length,
     )
     if home is not None:
@@ -189,6 +195,7 @@ def asked(
     metric: Metric | None = None,
     seed: int = 0,
     workers: int | None = None,
+    device: str | torch.device = "auto",
     full_length: int | None = None,
 ) -> Posed:
     """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained."""
@@ -197,7 +204,8 @@ def asked(
         message = f"full_length must be at least 1 step, got {full_length}"
         raise UsageError(message)
     judge = judge_of(metric)
-    rows = Rows.of(train, valid, folds=folds)
+    where_to = device_of(device)
+    rows = Rows.of(train, valid, folds=folds, device=where_to)
     question = Question(rows=rows, loss=loss, step=step, judge=judge)
     _check_make(make_model)
     arguments = ModelArguments.of(make_model)
@@ -214,8 +222,10 @@ def asked(
     )
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
-    wanted = replace(wanted, folds=len(rows.parting.parts), proposed=proposed)
-    teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=wanted.workers)
+    alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
+    workers = 1 if alone else wanted.workers
+    wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
+    teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=workers, device=where_to)
     home = form_of(entrants[0], arguments.names)
     return Posed(
         question=question,

@@ -18,7 +18,7 @@ OPTIONS = {
     "--budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble --device "
     "--workers --config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
-    "--batch-size --seed --workers --full-length --weights --report --json --quiet",
+    "--batch-size --seed --device --workers --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --report --json "
     "--quiet",
     "find-batch": "--data --loss --optimizer --lr --start-size --steps --seconds --workers --report --json --quiet",
@@ -85,7 +85,6 @@ def test_every_setting_has_an_option_and_no_option_is_no_setting():
         ("SEARCHES", "search"),
         ("POLICIES", "policy"),
         ("ENSEMBLES", "ensemble"),
-        ("DEVICES", "device"),
     ],
 )
 def test_the_choices_of_the_help_are_those_of_the_settings(stated, setting):
@@ -111,7 +110,7 @@ def test_the_help_lists_the_metrics_and_the_methods_that_messages_refer_to():
 def test_the_defaults_of_the_help_are_those_of_the_settings():
     helps = {one.name: one.help or "" for one in cli.commands["fit"].params if isinstance(one, click.Option)}
     usual = FitSettings(target="y")
-    for name in ("search", "policy", "ensemble", "device", "seed"):
+    for name in ("search", "policy", "ensemble", "seed"):
         assert helps[name].endswith(f"[default: {getattr(usual, name)}]")
     assert helps["models"].endswith(f"[default: {','.join(usual.models)}]")
 

@@ -25,9 +25,9 @@ class Standing:
     factor: Tensor
 
     @classmethod
-    def of(cls, *shape: int) -> "Standing":
+    def of(cls, *shape: int, device: torch.device | None = None) -> "Standing":
         """Before any loss was seen."""
-        zeros = torch.zeros(shape, dtype=torch.float64)
+        zeros = torch.zeros(shape, dtype=torch.float64, device=device)
         largest = torch.finfo(torch.float64).max  # not inf, which a guard would take for a lane that diverged
         return cls(best=zeros + largest, bad=zeros, excused=zeros, factor=zeros + 1)
 
@@ -91,9 +91,9 @@ class LanePlateau:
 
     def __init__(self, wanted: Tensor, settings: Mapping[str, Tensor], *, window: int) -> None:
         self._wanted, self._settings, self._window = wanted, dict(settings), window
-        self._standing = Standing.of(len(wanted))
-        self._sum = torch.zeros(len(wanted), dtype=torch.float64)
-        self._seen = torch.zeros(len(wanted), dtype=torch.float64)
+        self._standing = Standing.of(len(wanted), device=wanted.device)
+        self._sum = torch.zeros(len(wanted), dtype=torch.float64, device=wanted.device)
+        self._seen = torch.zeros_like(self._sum)
 
     @property
     def factors(self) -> Tensor:

@@ -75,14 +75,16 @@ def factors(name: str, steps: Tensor, length: int, warmup: float, settings: tupl
     return curves.warmed(steps, _curve(name, max(length - climb, 1), own), warmup=climb)
 
 
-def lane_plateau(candidates: Sequence[Candidate], length: int) -> LanePlateau | None:
+def lane_plateau(
+    candidates: Sequence[Candidate], length: int, device: torch.device | None = None
+) -> LanePlateau | None:
     """The plateau schedule of the lanes that have it; None if no lane has."""
-    wanted = torch.tensor([candidate.text("schedule") == "plateau" for candidate in candidates])
+    wanted = torch.tensor([candidate.text("schedule") == "plateau" for candidate in candidates], device=device)
     if not bool(wanted.any()):
         return None
     settings = {
         name.removeprefix("schedule_"): torch.tensor(
-            [candidate.number(name, float(usual)) for candidate in candidates], dtype=torch.float64
+            [candidate.number(name, float(usual)) for candidate in candidates], dtype=torch.float64, device=device
         )
         for name, usual in SCHEDULES["plateau"].items()
     }

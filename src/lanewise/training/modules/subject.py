@@ -71,6 +71,11 @@ class UserLoss:
         self.looped = looped
         self._each = each
 
+    @property
+    def known(self) -> bool:
+        """Whether it is one of torch's own, known element by element."""
+        return self._each is not None
+
     def __call__(self, outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
         """``outputs [L, B, ...]`` and ``targets [L, B, ...]`` to ``[L, K]`` whose mean over K is each lane's loss."""
         del smoothing
@@ -142,9 +147,13 @@ class ModuleSubject(Subject):
         self._read = read
         if blueprint.whole:
             self.loss, self._score = _as_returned, lambda outputs, targets: outputs
+            self.recordable = False
         else:
             self.loss = own = lane_loss(loss, data, looped=loss_looped)
             self._score = score or own.rows
+            # Code of the user's own may do more than tensor operations, which a recording would not repeat.
+            known = all(type(part).__module__.startswith("torch.nn.") for part in blueprint.template.modules())
+            self.recordable = known and own.known and not blueprint.draws
 
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
         del lanes
@@ -154,7 +163,7 @@ class ModuleSubject(Subject):
         data = self._data.folds[fold]
         with torch.no_grad():
             values = per_row(self._score(raw, data.target[data.valid]), len(raw))
-        return values.double().numpy()[:, None]
+        return values.double().cpu().numpy()[:, None]
 
 
 def _as_returned(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:

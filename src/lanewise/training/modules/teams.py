@@ -14,6 +14,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.models.blueprint import Blueprint, first_line
 from lanewise.models.module import Reader
 from lanewise.training.data import TrainingData
+from lanewise.training.device import CPU, gpu_width
 from lanewise.training.divisible import Divisible
 from lanewise.training.modules.subject import BatchLoss, ModuleSubject, lane_loss
 from lanewise.training.planning.plan import Lengths, chunk_width
@@ -24,6 +25,9 @@ from lanewise.training.workers.team_pool import TeamPool
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """By how much stacked gradients may differ from those of a lane alone, relative to the largest."""
+
+ACTIVATIONS = 2**29
+"""Elements that the largest activation of all lanes of a stack on a GPU may have: 2 GB in float32."""
 
 CHECKED_STEPS = 2
 CHECKED_ROWS = 3
@@ -58,7 +62,7 @@ class ModuleTeams:
 
     Candidates whose settings of ``arguments`` are another :data:`Form` have modules that were built otherwise: their
     blueprints, ways and batches are those of ``others``, and their lanes are in stacks of their own. ``read`` makes
-    the batches of whole passes.
+    the batches of whole passes. ``device`` is where data and reader have the rows, and so where lanes train.
 
     ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned.
     """
@@ -75,8 +79,16 @@ class ModuleTeams:
     seats: TeamPool | None = None
     notes: list[str] = field(default_factory=list)
     read: Reader | None = None
+    device: torch.device = CPU
     arguments: tuple[str, ...] = ()
     others: Mapping[Form, "ModuleTeams"] = field(default_factory=dict)
+
+    def usual_width(self, batch: int) -> int:
+        """Lanes of that batch size in one stack."""
+        parameters = self.blueprint.layout.width
+        if self.device.type == "cpu":
+            return chunk_width(parameters)
+        return max(1, min(gpu_width(parameters), ACTIVATIONS // (batch * self.blueprint.footprint)))
 
     def of(self, candidate: Candidate) -> "ModuleTeams":
         """The teams over the module that the candidate trains."""
@@ -159,10 +171,11 @@ def choose_way(teams: ModuleTeams, batch: int) -> Way:
     """
     alone = Way(looped=True, loss_looped=True, width=1, words="")
     truth = _tried(teams, batch, alone)
-    if any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules()):
+    on_cpu = teams.device.type == "cpu"
+    if on_cpu and any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules()):
         why = "convolutions are faster so on a CPU"
     else:
-        width = chunk_width(teams.blueprint.layout.width)
+        width = teams.usual_width(batch)
         words = f"stacked, up to {width} lanes in one pass"
         ways = [Way(looped=False, loss_looped=looped, width=width, words=words) for looped in (False, True)]
         found, said = _first_equal(teams, batch, truth, ways)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lanewise.training.device import CPU
 from lanewise.training.planning.plan import chunk_width
 
 REPEATS = 7
@@ -32,6 +33,17 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One GPU: products in GFLOP/s, and copies within its memory in GB/s."""
+
+    device: str
+    name: str
+    memory_bytes: int
+    products: tuple[Product, ...]
+    copy_bandwidth: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """What was measured, and what would be chosen."""
 
@@ -44,31 +56,42 @@ class Machine:
     copy_bandwidth: float
     workers: int
     precision: str
+    gpus: tuple[Gpu, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def words(self) -> str:
         """The findings as a page for a terminal."""
+        there = ", ".join(gpu.name for gpu in self.gpus) or ("a GPU is there" if self.cuda else "no GPU")
         lines = [
             f"processor   {self.processor}, {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB of memory",
-            f"torch       {self.torch}, {'a GPU is there' if self.cuda else 'no GPU'}",
+            f"torch       {self.torch}, {there}",
             f"memory      copies {self.copy_bandwidth:.1f} GB/s with one thread",
             "",
             "batched products, GFLOP/s of one thread     float32  bfloat16",
         ]
-        for product in self.products:
-            shape = (
-                f"{product.lanes} lanes x [{product.batch}, {product.inputs}] x [{product.inputs}, {product.outputs}]"
-            )
-            lines.append(f"  {shape:40} {product.float32:8.0f} {product.bfloat16:9.0f}")
+        lines += [_line(product) for product in self.products]
         widths = ", ".join(f"{chunk_width(size)} lanes at {size:,} parameters" for size in (1_000, 50_000, 500_000))
         lines += [
             "",
             f"Lanewise would train {self.workers} stacks side by side, a process each,",
             f"networks in {self.precision}, with {widths} in one stack.",
         ]
+        for gpu in self.gpus:
+            size = f"{gpu.memory_bytes / 2**30:.0f} GiB, copies {gpu.copy_bandwidth:,.0f} GB/s"
+            lines += [
+                "",
+                f"{gpu.device}: {gpu.name}, {size}; GFLOP/s",
+                *map(_line, gpu.products),
+                f"Networks train there with --device {gpu.device}.",
+            ]
         return "\n".join(lines)
+
+
+def _line(product: Product) -> str:
+    shape = f"{product.lanes} lanes x [{product.batch}, {product.inputs}] x [{product.inputs}, {product.outputs}]"
+    return f"  {shape:40} {product.float32:8.0f} {product.bfloat16:9.0f}"
 
 
 def examine() -> Machine:
@@ -93,7 +116,30 @@ def examine() -> Machine:
         copy_bandwidth=2 * block.numel() * block.element_size() / seconds / 1e9,
         workers=cores(),
         precision="bfloat16" if gains[len(gains) // 2] >= WORTH_IT else "float32",
+        gpus=tuple(_gpu(number) for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)),
     )
+
+
+def _gpu(number: int) -> Gpu:
+    device = torch.device("cuda", number)
+    known = torch.cuda.get_device_properties(device)
+    block = torch.empty(64 * 2**20, device=device)
+    other = torch.empty_like(block)
+    seconds = fastest(lambda: _finished(device, lambda: other.copy_(block)))
+    return Gpu(
+        device=str(device),
+        name=known.name,
+        memory_bytes=known.total_memory,
+        products=tuple(_product(*shape, device=device) for shape in SHAPES),
+        copy_bandwidth=2 * block.numel() * block.element_size() / seconds / 1e9,
+    )
+
+
+def _finished(device: torch.device, work: Callable[[], object]) -> None:
+    """Do ``work``, and wait until a GPU has done it too."""
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def cores() -> int:
@@ -112,13 +158,14 @@ def fastest(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def _product(lanes: int, batch: int, inputs: int, outputs: int) -> Product:
+def _product(lanes: int, batch: int, inputs: int, outputs: int, *, device: torch.device = CPU) -> Product:
     flops = 2 * lanes * batch * inputs * outputs
     speeds = {}
     for dtype in (torch.float32, torch.bfloat16):
-        a = torch.randn(lanes, batch, inputs).to(dtype)
-        b = torch.randn(lanes, outputs, inputs).to(dtype).transpose(1, 2)
-        speeds[dtype] = flops / fastest(lambda a=a, b=b: torch.bmm(a, b)) / 1e9
+        a = torch.randn(lanes, batch, inputs).to(device, dtype)
+        b = torch.randn(lanes, outputs, inputs).to(device, dtype).transpose(1, 2)
+        seconds = fastest(lambda a=a, b=b: _finished(device, lambda: torch.bmm(a, b)))
+        speeds[dtype] = flops / seconds / 1e9
     return Product(
         lanes=lanes,
         batch=batch,

@@ -76,7 +76,7 @@ def _most_confirmed(plan: Plan) -> list[Candidate]:
 def _stack_bytes(candidates: Sequence[Candidate], builder: TeamBuilder) -> int:
     elements = 0
     for candidate in candidates:
-        if candidate.model in STACKED:
+        if candidate.model in STACKED and not builder.on_gpu(candidate):
             layout = build([candidate], builder.data.width).layout
             method = RULES.get(candidate.optimizer)
             state = max(state_elements(method, layout) if method else 0, LEAST_STATE * layout.width)

@@ -41,7 +41,7 @@ def costs_alone(pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[
     Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost. Their ``costs``
     are seconds of the clock, of which a busy machine spends a part on others.
     """
-    plain = replace(builder, compute=None)
+    plain = replace(builder, compute=None, records=False)
     timed: dict[tuple[object, ...], float] = {}
     clock, processor = 0.0, 0.0
     for candidate in pool:
@@ -89,6 +89,8 @@ def best_widths(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, in
     builder = replace(builder, workers=1)
     by_key: dict[tuple[object, ...], list[Candidate]] = {}
     for candidate in pool:
+        if builder.on_gpu(candidate):
+            continue  # where many lanes take hardly longer than one: as wide as can be
         if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch and not selects(candidate):
             by_key.setdefault(builder.key(Lane(candidate=candidate, fold=0, seed=0)), []).append(candidate)
     found: dict[str, int] = {}
@@ -117,16 +119,16 @@ def _many(candidates: Sequence[Candidate], count: int, builder: TeamBuilder) -> 
 
 
 def _trial(team: Team, units: int) -> float:
-    """Seconds of one unit of a team's length, for all its lanes, after two units to warm up."""
+    """Seconds of one unit of a team's length, for all its lanes, after a few to warm up."""
     return _timed(team, units)[0]
 
 
 def _timed(team: Team, units: int) -> tuple[float, float]:
     """Seconds of one unit as :func:`_trial` has them, by the clock and of processor time of this thread."""
     at = round(team.fraction * team.length)
-    team.advance((at + 2) / team.length)
+    team.advance((at + team.warm_up) / team.length)
     started, used = time.perf_counter(), time.thread_time()
-    team.advance((at + 2 + units) / team.length)
+    team.advance((at + team.warm_up + units) / team.length)
     processor = time.thread_time() - used  # within what the clock is read around
     return (time.perf_counter() - started) / units, processor / units
 
@@ -138,6 +140,9 @@ def crowding(pools: Mapping[str, Sequence[Candidate]], builder: TeamBuilder) -> 
     """
     pool = max((pools.get(model, ()) for model in STACKED), key=len)
     stacked = [one for one in pool if one.optimizer != SOLVER and not rule(one.optimizer).full_batch]
+    if stacked and builder.on_gpu(stacked[0]):
+        # They take turns, while the workers wait, or train trees that take about as long.
+        return builder.workers / 2 if builder.pool is not None and builder.workers > 1 else float(builder.workers)
     workers = builder.workers_here
     if workers < 2 or not stacked:
         return 1.0

@@ -1,0 +1,33 @@
+"""Progress on stderr where it is no terminal."""
+
+import pytest
+
+from lanewise.cli.screen import AFRESH, Screen
+from lanewise.training.pulse import Pulse
+
+
+def lines_of(capsys: pytest.CaptureFixture, *phases: str, quiet: bool = False) -> list[str]:
+    with Screen(quiet=quiet) as screen:
+        for phase in phases:
+            screen.pulse(Pulse(phase=phase, done=0.5, lanes=1, candidates=1, leader="m", score=0.25))
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.splitlines()
+
+
+def test_the_scores_of_a_confirmation_that_follows_a_screen_are_said_to_begin_anew(capsys) -> None:
+    lines = lines_of(capsys, "screen", "confirm", "refit")
+    assert [line.split()[0] for line in lines] == ["screen", "confirm:", "confirm", "refit"]
+    assert lines[1] == AFRESH
+    assert "best 0.25" in lines[2]
+    assert "best" not in lines[3]
+    assert all("1 lane " in line for line in (lines[0], *lines[2:]))
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_a_screen_nothing_begins_anew(capsys) -> None:
+    assert AFRESH not in lines_of(capsys, "confirm", "refit")
+
+
+def test_quiet_is_quiet(capsys) -> None:
+    assert lines_of(capsys, "screen", "confirm", quiet=True) == []
