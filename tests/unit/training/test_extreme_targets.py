@@ -1,0 +1,38 @@
+"""The units in which networks and linear models see a target, with and without one extreme value."""
+
+import numpy as np
+import polars as pl
+
+from lanewise.data.dataset import Dataset
+from lanewise.training.problem import Problem, Request, has_extreme_target, pose, prepare
+
+DRAWS = np.random.default_rng(0).normal(size=(200, 2))
+TARGET = 50.0 + 10.0 * DRAWS[:, 0] + DRAWS[:, 1]
+
+
+def posed(target: np.ndarray) -> Problem:
+    frame = pl.DataFrame({"a": DRAWS[:, 0], "price": target})
+    dataset = Dataset(frame=frame, kinds={"a": "number", "price": "number"}, source="a table")
+    return pose(dataset, Request(target="price"))
+
+
+def test_an_ordinary_target_is_scaled_by_mean_and_standard_deviation_to_the_bit() -> None:
+    problem = posed(TARGET)
+    data, _ = prepare(problem, refit=False)
+    assert not has_extreme_target(problem)
+    for place, fold in enumerate(problem.folds):
+        values = problem.y[fold.train]
+        assert (data.folds[place].center, data.folds[place].scale) == (values.mean(), values.std())
+
+
+def test_one_extreme_value_leaves_the_units_of_the_other_rows() -> None:
+    row = posed(TARGET).train[0]
+    target = TARGET.copy()
+    target[row] *= 1e6
+    problem = posed(target)
+    assert "extreme_target" in {finding.code for finding in problem.findings}
+    assert has_extreme_target(problem) == (row in problem.train)
+    data, _ = prepare(problem, refit=False)
+    for fold in data.folds.values():
+        assert 5.0 < fold.scale < 20.0
+        assert 45.0 < fold.center < 55.0
