@@ -10,6 +10,7 @@ from lanewise.composing.race_section import card, choices, effect_section, ensem
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
 from lanewise.composing.stage import Stage, as_scored
 from lanewise.data.dataset import Dataset
+from lanewise.deploy.reordering import ReorderedRows
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
 from lanewise.explain import (
     Diagnosis,
@@ -27,6 +28,7 @@ from lanewise.explain import (
     usage,
 )
 from lanewise.explain.cost import Solo
+from lanewise.explain.importance import Reordered
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
@@ -283,7 +285,13 @@ def _importance(stage: Stage) -> tuple[Importance, ...]:
         seed=stage.settings.seed,
         weight=problem.weight,
         predictions=_predictions_for_importance(stage),
+        reordering=lambda dataset: _reordering(stage, dataset),
     )
+
+
+def _reordering(stage: Stage, dataset: Dataset) -> Reordered:
+    rows = ReorderedRows(predictor=stage.predictor, dataset=dataset)
+    return lambda column, orders: as_scored(stage.problem, rows.responses(column, orders))
 
 
 def _predictions_for_importance(stage: Stage) -> float:
