@@ -142,7 +142,7 @@ def fit(
     watcher = watcher or Silent()
     command = command or _call(source, settings if own is None else {**settings, "policy": own})
     with joined() as ranks, opened(ranks) as store:
-        _check_source(source, ranks)
+        _check_ranks(ranks, source, wanted)
         config: dict[str, Any] = {"source": lasting(source), "settings": wanted.model_dump(mode="json")}
         config["settings"]["test"] = lasting(wanted.test)
         if own is not None:
@@ -201,6 +201,7 @@ def _go_on(
             raise UsageError(message)
         _check_policy(run, policy)
         problem, wanted = _begun(run)
+        _check_ranks(ranks, None, wanted)
         ranks.agree(told_apart(run.config))
         run = store.resume(run.id)
         return _execute(
@@ -287,9 +288,12 @@ def load(reference: str = "last") -> Fit:
     return Fit(run=run.id, folder=run.folder, document=document, predictor=load_predictor(run.model))
 
 
-def _check_source(source: object, ranks: Ranks) -> None:
-    if isinstance(source, str) and source == "-" and ranks.size > 1:
+def _check_ranks(ranks: Ranks, source: object, wanted: FitSettings) -> None:
+    if ranks.size > 1 and isinstance(source, str) and source == "-":
         message = "standard input reaches one process only; write the table to a file that all ranks can read"
+        raise UsageError(message)
+    if ranks.size > 1 and wanted.device.startswith("cuda"):
+        message = f"several ranks train on processors only, got device {wanted.device}; use one process or device cpu"
         raise UsageError(message)
 
 

@@ -21,8 +21,8 @@ LABELS = {
     "brier": "Brier score",
     "mcc": "Matthews correlation",
 }
-SHARES = frozenset({"accuracy", "balanced_accuracy", "error_rate", "top_5_accuracy"})
-"""Metrics that people read as percentages."""
+SHARES = frozenset({"accuracy", "balanced_accuracy", "error_rate", "top_5_accuracy", "mape"})
+"""Metrics that people read as percentages; all but MAPE are at most 100%."""
 UNIT = frozenset(
     {
         "precision", "recall", "f1", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc", "pr_auc",
@@ -52,7 +52,7 @@ def short_of_the_end(metric: str, value: float, digits: int) -> str | None:
     >>> short_of_the_end("accuracy", 0.9997, 1), short_of_the_end("roc_auc", 0.9997, 3), short_of_the_end("f1", 1.0, 3)
     ('>99.9%', '>0.999', None)
     """
-    if (metric not in SHARES and metric not in UNIT) or digits < 0:
+    if (metric not in SHARES and metric not in UNIT) or metric == "mape" or digits < 0:
         return None
     whole, unit = (100.0, "%") if metric in SHARES else (1.0, "")
     step, size = 10.0**-digits, value * whole

@@ -23,6 +23,8 @@ _COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?
 _UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
 _NEXT_UNIT = {"h": "min", "m": "s", "min": "s"}
 _SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+LONGEST_DAYS = 30
+"""Days that a budget may have at the most; a longer one is a slip of the pen."""
 _FORMS = "a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps"
 _CLASS_WEIGHTS = "class_weights must be 'balanced' or a weight for classes such as no=1,yes=5"
 
@@ -50,7 +52,11 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
             message = f"a budget in steps must be whole, got {text!r}"
             raise UsageError(message)
         return None, int(float(match[1]))
-    return float(match[1]) * _SECONDS[match[2]], None
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > LONGEST_DAYS * 86400:
+        message = f"budget must be at most {LONGEST_DAYS} days ({LONGEST_DAYS * 24}h), got {text!r}"
+        raise UsageError(message)
+    return seconds, None
 
 
 def _no_budget(given: object) -> UsageError:

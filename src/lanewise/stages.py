@@ -3,13 +3,11 @@
 ``fit`` puts a run around them; the scikit-learn estimators use them as they are.
 """
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,19 +24,18 @@ from lanewise.explain import Cost, counts_living_children, gathered, spent, tota
 from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
-from lanewise.search.policy import Policy, rungs_of
+from lanewise.planned import amending_of, plan_of, usual_budget
+from lanewise.pools import seated, team_pool, tree_pool
+from lanewise.search.policy import Policy
 from lanewise.search.registry import POLICIES, policy_name, policy_of
-from lanewise.settings import FitSettings, parse_budget, threshold_value
+from lanewise.settings import FitSettings, threshold_value
 from lanewise.stage_times import StageTimes
-from lanewise.storage.durable import load_json, write_atomically
-from lanewise.storage.strict_json import dump_json
 from lanewise.training.data import Moving, TrainingData
 from lanewise.training.device import device_of
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.planning.amending import Amending
-from lanewise.training.planning.making import ALLOTTED, Budget, Wishes, make_plan, usual_length
+from lanewise.training.planning.making import usual_length
 from lanewise.training.planning.plan import Plan
-from lanewise.training.problem import Problem, prepare, tree_data
+from lanewise.training.problem import Problem, prepare
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
@@ -47,12 +44,8 @@ from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
-from lanewise.training.teams import DTYPES, Seats, TeamBuilder
-from lanewise.training.trees.pool import TreePool
+from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.workers.team_pool import TeamPool
-
-WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 20.0, 500
-"""Budgets from which stacks train in processes of their own: a process takes two seconds to load torch."""
 
 
 class Watcher(Protocol):
@@ -118,31 +111,27 @@ def train(
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
+    ranks = ranks or Lone()
+    workers = workers_here(settings.workers, ranks)
     device = device_of(settings.device)
     times.end("read")
     data, _ = prepare(problem, refit=False)
     times.end("prepare")
-    ranks = ranks or Lone()
-    workers = workers_here(settings.workers, ranks)
     with (
-        _tree_pool(problem, settings, workers, folder) as trees,
-        _team_pool(problem, settings, workers, folder) as teams,
+        tree_pool(problem, settings, workers, folder) as trees,
+        team_pool(problem, settings, workers, folder) as teams,
     ):
-        data, seats = _seated(data, teams)
-        times.end("start workers")
         builder = TeamBuilder(
-            data=data,
             lengths=usual_length(len(problem.train)),
             workers=workers * ranks.size,
             ranks=ranks.size,
             stop=stop,
             pool=trees,
-            seats=seats,
-            selections=Selections(data=data, layout=problem.layout, seed=settings.seed),
-            moving=Moving(device) if device.type == "cuda" else None,
             tell=watcher.announce,
+            **_where(problem, settings, data, teams, device),
         )
-        making = partial(_plan, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
+        times.end("start workers")
+        making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
         plan, resumed = shared_plan(ranks, plan_file, making)
         times.end("plan")
         watcher.announce(_planned(plan, settings))
@@ -163,29 +152,25 @@ def train(
             watch=watcher.pulse,
             journal=journal or NoJournal(),
             clusters=problem.clusters,
-            amend=None if resumed else _amending(problem, settings, times, plan_file, ranks),
+            amend=None if resumed else amending_of(problem, settings, times, plan_file, ranks),
             spreading=Spreading(ranks, plan.costs, stop=stop),
         )
         before = usage()
         with stop.polled():
             result = race.run()
-        plan = race.plan
         cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not resumed else None
         times.end("race", result.seconds)
-        choice = choose(problem, plan, result, settings)
+        choice = choose(problem, race.plan, result, settings)
         times.end("choose")
         whole, preparation = prepare(problem, refit=True)
-        whole, seats = _seated(whole, teams)
-        selections = Selections(data=whole, layout=problem.layout, seed=settings.seed)
-        moving = None if builder.moving is None else Moving(device)
-        whole_builder = replace(builder, data=whole, seats=seats, selections=selections, moving=moving)
-        final = replace(race, builder=spread(whole_builder, ranks))
+        last = replace(builder, **_where(problem, settings, whole, teams, device))
         with stop.polled():
-            refitted = refit(final, _to_refit(result, choice), needed=choice.weights)
+            again = _to_refit(result, choice)
+            refitted = refit(replace(race, builder=spread(last, ranks)), again, needed=choice.weights)
         times.end("refit")
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
     return Trained(
-        plan=plan,
+        plan=race.plan,
         result=result,
         choice=choice,
         refitted=refitted,
@@ -195,104 +180,17 @@ def train(
     )
 
 
-@contextmanager
-def _tree_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TreePool | None]:
-    """Worker processes for trees, if trees take part."""
-    if not {"lightgbm", "tree"} & set(settings.models):
-        yield None
-        return
-    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1, folder=folder) as pool:
-        yield pool
-
-
-@contextmanager
-def _team_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TeamPool | None]:
-    """Worker processes for stacks and solvers, where there is enough to train to be worth their start.
-
-    They change no bit: a team trains the same in this process and in another.
-    """
-    seconds, steps = _budget(problem, settings)
-    long = seconds >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
-    if workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
-        yield None
-        return
-    with TeamPool(workers=workers, folder=folder) as pool:
-        pool.ready()  # so that what the plan measures is not their start
-        yield pool
-
-
-def _seated(data: TrainingData, pool: TeamPool | None) -> tuple[TrainingData, Seats | None]:
-    """The data where the pool's workers, if there are any, share their memory, and the way to them."""
-    if pool is None:
-        return data, None
-    mapped, name = pool.share(data)
-    return mapped, Seats(pool=pool, data=name)
-
-
-def _budget(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
-    """Seconds, and steps where the user counts in those."""
-    seconds, steps = parse_budget(settings.budget) if settings.budget else (usual_budget(problem), None)
-    return seconds or 0.0, steps
-
-
-def _plan(
-    file: Path | None,
-    *,
-    problem: Problem,
-    builder: TeamBuilder,
-    settings: FitSettings,
-    policy: Policy,
-    times: StageTimes,
-) -> Plan:
-    """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
-    if file is not None and file.exists():
-        plan = Plan.from_json(load_json(file))
-        if plan.rungs and plan.rungs != rungs_of(policy, len(plan.candidates)):
-            message = f"the run was planned for rungs that {policy_name(policy)} does not have; give the policy it had"
-            raise UsageError(message)
-        return plan
-    seconds, steps = _budget(problem, settings)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        plan = make_plan(
-            problem,
-            builder,
-            policy,
-            budget=Budget(seconds=None if steps else seconds, steps=steps),
-            wishes=Wishes(
-                models=settings.models,
-                optimizers=settings.optimizers,
-                sampling="sobol" if settings.search == "halving" else settings.search,
-                seeds=settings.seeds,
-                seed=settings.seed,
-                candidates=settings.candidates,
-            ),
-            spent=times.elapsed(),
-        )
-    finally:
-        torch.set_num_threads(threads)
-    if file is not None:
-        write_atomically(file, dump_json(plan.to_json()))
-    return plan
-
-
-def _amending(
-    problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None, ranks: Ranks
-) -> Amending | None:
-    """What decides once more who is confirmed when the screen is over; nothing where the budget is in steps."""
-    seconds, steps = _budget(problem, settings)
-    if steps is not None:
-        return None
-
-    def keep(plan: Plan) -> None:
-        if file is not None and ranks.leads:
-            write_atomically(file, dump_json(plan.to_json()))
-
-    def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
-
-    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), agreed=agreed, keep=keep)
+def _where(
+    problem: Problem, settings: FitSettings, data: TrainingData, teams: TeamPool | None, device: torch.device
+) -> dict[str, Any]:
+    """The data of a team builder, and how they come to where its teams train."""
+    mapped, seats = seated(data, teams)
+    return {
+        "data": mapped,
+        "seats": seats,
+        "selections": Selections(data=mapped, layout=problem.layout, seed=settings.seed),
+        "moving": Moving(device) if device.type == "cuda" else None,
+    }
 
 
 def _check_policy(policy: Policy, problem: Problem) -> None:
@@ -308,12 +206,6 @@ def _check_policy(policy: Policy, problem: Problem) -> None:
             "choose another policy or metric"
         )
         raise UsageError(message)
-
-
-def usual_budget(problem: Problem) -> float:
-    """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
-    cells = len(problem.train) * max(problem.width.dense, 1)
-    return float(np.clip(60 * cells / 1_000_000, 60, 300))
 
 
 def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:

@@ -53,7 +53,7 @@ def test_a_full_disk_behind_stdout_is_one_line(cli, folder, finished):
             )
         assert done.returncode == 3
         assert done.stderr.count(b"\n") == 1, done.stderr
-        assert b"no space left" in done.stderr.lower()
+        assert b"the disk is full; free some space" in done.stderr
 
 
 def test_color_follows_the_variables(cli, folder, finished):

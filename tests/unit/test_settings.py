@@ -38,6 +38,8 @@ def test_budgets_that_are_none(text):
         ("10", "such as 2000steps, got '10'; say its unit: 10s, 10min or 10steps"),
         ("1.5", "got '1.5'; say its unit: 1.5s, 1.5min"),
         (60, "got 60; say its unit: 60s, 60min or 60steps"),
+        ("721h", "budget must be at most 30 days (720h), got '721h'"),
+        (f"1{'0' * 24}s", "budget must be at most 30 days (720h)"),
         ("1h30", "got '1h30'; did you mean 1h30min?"),
         ("5min30", "got '5min30'; did you mean 5min30s?"),
         ("soon", "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 'soon'"),

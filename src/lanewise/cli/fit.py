@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lanewise.cli.completion import complete_runs
-from lanewise.cli.options import SectionedCommand, section, stated_once
+from lanewise.cli.options import DeviceName, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
 
@@ -120,7 +120,13 @@ output = section("Output")
     help="Average several candidates; 'auto' does where that is clearly better.",
     usual="auto",
 )
-@race("--device", metavar="DEVICE", help="Where networks train: cpu, cuda or cuda:N.", usual="auto, which is cpu")
+@race(
+    "--device",
+    type=DeviceName(),
+    metavar="DEVICE",
+    help="Where networks train: cpu, cuda or cuda:N.",
+    usual="auto, which is cpu",
+)
 @race("--workers", type=int, metavar="N", help="Threads and processes.", usual="all cores, at most 8")
 @output(
     "--config",

@@ -1,8 +1,10 @@
 """The ``lanewise`` command and how it ends."""
 
+import errno
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -41,6 +43,8 @@ Exit codes:
 
 SPREAD = ("fit", "resume")
 """Commands that torchrun may start on several ranks; any other would be done as often as there are ranks."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What fails, without a file's name, where standard output goes to a file that takes no more."""
 
 
 @click.group(
@@ -97,6 +101,8 @@ def _run() -> int:
     except Exception as error:
         if os.environ.get("LANEWISE_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error = _unwritten(error)
         _tell(f"lanewise: {clean(_words(error))}")
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
@@ -129,9 +135,15 @@ def _flush() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _abandon_stdout()
-        message = f"standard output cannot be written: {(error.strerror or str(error)).lower()}"
-        raise StoreError(message) from None
+        raise _unwritten(error) from None
+
+
+def _unwritten(error: OSError) -> StoreError:
+    """Standard output takes no more; says why and what to do."""
+    from lanewise.storage.filesystem import store_error
+
+    _abandon_stdout()
+    return store_error(error, action="write to", path=Path("standard output"))
 
 
 def _abandon_stdout() -> None:

@@ -68,6 +68,12 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     predictor = load_predictor(found.model)
     check = export_onnx(predictor, output, _rows_of(found, predictor.contract, sample))
     click.echo(check.words, err=True)
+    texts = [column.name for column in predictor.layout.columns if column.kind == "text"]
+    if texts:
+        message = (
+            f"hash before it: {', '.join(texts)} (text goes in as counts of lanewise.deploy.onnx_inputs.text_counts)"
+        )
+        click.echo(message, err=True)
     click.echo(str(output))
 
 

@@ -68,3 +68,17 @@ def stated_once(ctx: click.Context, parameter: click.Parameter, values: tuple[st
         message = f"was given {len(values)} times: {' and '.join(map(repr, values))}"
         raise click.BadParameter(message, ctx=ctx, param=parameter)
     return values[0] if values else None
+
+
+@final
+class DeviceName(click.ParamType):
+    """The name of a device, as the settings have it; whether it is there is asked when it is used."""
+
+    name = "device"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from lanewise.settings import DEVICE
+
+        if not DEVICE.fullmatch(value):
+            self.fail(f"{value!r} is none of auto, cpu, cuda and cuda:N.", param, ctx)
+        return value

@@ -40,7 +40,13 @@ output = section("Output")
 )
 @search("--starts", type=int, metavar="N", default=1, help="Starts, all at once; the first is x0.", usual="1")
 @search("--tolerance", type=float, metavar="SIZE", help="Largest gradient entry to end at.", usual="1e-8 or 1e-6")
-@search("--evaluations", type=int, metavar="N", help="Evaluations of a start.", usual="10000; so many gradients")
+@search(
+    "--evaluations",
+    type=int,
+    metavar="N",
+    help="Evaluations of a start; unless stated, a gradient by differences is one.",
+    usual="10000",
+)
 @search("--seed", type=int, metavar="N", default=0, help="Every random number follows from it.", usual="0")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def minimize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import SectionedCommand, section
+from lanewise.cli.options import DeviceName, SectionedCommand, section
 from lanewise.cli.paths import check_output, copy_report
 
 if TYPE_CHECKING:
@@ -47,7 +47,14 @@ output = section("Output")
 @race("--seeds", type=int, default=1, metavar="N", help="Trainings of each confirmed candidate.", usual="1")
 @race("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
 @race("--seed", type=int, default=0, metavar="N", help="Of the candidates that are drawn.", usual="0")
-@race("--device", default="auto", metavar="DEVICE", help="cpu, cuda or cuda:N.", usual="auto, which is cpu")
+@race(
+    "--device",
+    type=DeviceName(),
+    default="auto",
+    metavar="DEVICE",
+    help="cpu, cuda or cuda:N.",
+    usual="auto, which is cpu",
+)
 @race("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
 @race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")

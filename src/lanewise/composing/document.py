@@ -29,6 +29,7 @@ from lanewise.explain import (
 )
 from lanewise.explain.cost import Solo
 from lanewise.explain.importance import Reordered
+from lanewise.explain.looks import diverged
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
@@ -44,8 +45,11 @@ TRAIN_SAMPLE = 4000
 IMPORTANCE_SHARE, IMPORTANCE_SECONDS = 0.1, (3.0, 30.0)
 """What the importance of the columns may take: a share of the race as planned, within bounds."""
 
-SECONDS_PER_ROW, SECONDS_PER_TREE, SECONDS_PER_WEIGHT = 5e-6, 9e-8, 1e-10
-"""What one prediction of a row takes about, and more per boosted tree and per weight: no clock, so a run repeats."""
+SHORTEST_ADVISED = 60.0
+"""Seconds of budget that are advised at the least where a shorter one confirmed nothing but the default."""
+
+SECONDS_PER_ROW, SECONDS_PER_FEATURE, SECONDS_PER_TREE, SECONDS_PER_WEIGHT = 5e-6, 2e-8, 9e-8, 1e-10
+"""What a prediction of a row takes about, and more per feature, boosted tree and weight: no clock, so a run repeats."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -221,8 +225,24 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         effects=(upshot,) if upshot else (),
         threshold=stage.cutoff.words if stage.cutoff else "",
         reads=reads_words(stage),
+        cut_short=_cut_short(stage),
     )
     return summary(outcome, problem.metric)
+
+
+def _cut_short(stage: Stage) -> str:
+    """That the budget left room to confirm the default alone, and which to try; empty where it left more.
+
+    Others that diverged had their chance.
+    """
+    lost = {trace.lane.candidate.id for trace in stage.result.traces if diverged(trace)}
+    sound = [one for one in stage.plan.candidates if one.id not in lost]
+    if len(stage.result.confirmed) > 1 or len(sound) < 2:
+        return ""
+    given = stage.settings.budget
+    seconds, steps = parse_budget(given) if given else (None, None)
+    more = f"{4 * steps}steps" if steps else f"{max(SHORTEST_ADVISED, 4 * seconds):g}s" if seconds else "10min"
+    return f"{f'a budget of {given}' if given else 'the usual budget'} left room to confirm it alone; try {more}"
 
 
 def _ties(stage: Stage) -> tuple[str, ...]:
@@ -296,7 +316,7 @@ def _reordering(stage: Stage, dataset: Dataset) -> Reordered:
 
 def _predictions_for_importance(stage: Stage) -> float:
     """How many predictions of a row importance may make."""
-    each = SECONDS_PER_ROW
+    each = SECONDS_PER_ROW + SECONDS_PER_FEATURE * stage.predictor.layout.dense_width
     for member in stage.predictor.members:
         if member.fitted.trees is not None:
             each += SECONDS_PER_TREE * member.fitted.trees.text.count("\nTree=")

@@ -3,6 +3,7 @@
 from math import floor, isfinite, log10
 
 from lanewise.metric_labels import SHARES, short_of_the_end
+from lanewise.rounding import decimals, fixed, telling
 
 
 def score(metric: str, value: float, half: float | None = None) -> str:
@@ -16,9 +17,13 @@ def score(metric: str, value: float, half: float | None = None) -> str:
     if not isfinite(value):
         return "unknown"
     if metric in SHARES:
-        places = max(1, decimals(100 * half)) if half else 1
+        return _written(metric, value, max(1, decimals(100 * half)) if half else 1)
+    return _written(metric, value, telling(value, decimals(half)) if half else _significant(value, 3))
+
+
+def _written(metric: str, value: float, places: int) -> str:
+    if metric in SHARES:
         return short_of_the_end(metric, value, places) or f"{fixed(100 * value, places)}%"
-    places = decimals(half) if half else _significant(value, 3)
     return short_of_the_end(metric, value, places) or fixed(value, places)
 
 
@@ -40,25 +45,8 @@ def between(metric: str, low: float, high: float) -> str:
     '0.298 to 0.327'
     """
     half = (high - low) / 2
-    return f"{score(metric, low, half)} to {score(metric, high, half)}"
-
-
-def decimals(half: float) -> int:
-    """Decimals that half an interval justifies: two significant digits of it up to 3.5, one above (as the PDG rounds).
-
-    >>> decimals(0.0145), decimals(0.06), decimals(730.0)
-    (3, 2, -2)
-    """
-    if not half > 0 or not isfinite(half):
-        return 3
-    power = floor(log10(half))
-    return min(12, (1 if half / 10.0**power < 3.55 else 0) - power)
-
-
-def fixed(value: float, places: int) -> str:
-    """A number with so many decimals; negative ones round to tens, hundreds, ..."""
-    text = f"{round(value, places):,.{max(0, places)}f}"
-    return text.lstrip("-") if not text.strip("-0.,") else text
+    places = max(1, decimals(100 * half)) if metric in SHARES else decimals(half)
+    return f"{_written(metric, low, places)} to {_written(metric, high, places)}"
 
 
 def _significant(value: float, digits: int) -> int:

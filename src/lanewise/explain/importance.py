@@ -81,7 +81,8 @@ def permutation_importance(
         repeats: shuffles per column.
         max_rows: bounds the work.
         predictions: of one row, that may be made about: fewer shuffles and then fewer rows are used where the whole
-            would need more, but 200 rows and one shuffle at least. The intervals say what that costs.
+            would need more, the screen included, but 200 rows and one shuffle at least. The intervals say what that
+            costs.
         reordering: makes of a table what predicts its rows with one column in other orders, where that can be had for
             less than a shuffled table costs ``predict``; the predictions must be the same.
         stop: asked before every column; once true, what is known by then is returned.
@@ -102,7 +103,7 @@ def permutation_importance(
         return _Bench(predict, mix, table, target[kept], metric, weight=own, repeats=times, seed=seed)
 
     if predictions is not None:
-        most, repeats = _affordable(predictions, min(len(columns), MOST_COLUMNS), max_rows, repeats)
+        most, repeats = _affordable(predictions, len(columns), max_rows, repeats)
         chosen = chosen[:most]
     if len(columns) > MOST_COLUMNS:
         quick = bench(chosen[:SCREEN_ROWS], 1).measured(columns, stop)
@@ -121,7 +122,14 @@ def _check(dataset: Dataset, columns: Sequence[str], repeats: int, max_rows: int
 
 
 def _affordable(predictions: float, columns: int, max_rows: int, repeats: int) -> tuple[int, int]:
-    """Rows and shuffles per column that need about so many predictions of a row."""
+    """Rows and shuffles per column that need about so many predictions of a row, a screen of many columns included."""
+    if columns > MOST_COLUMNS:
+        left = predictions - columns * SCREEN_ROWS
+        if left < MOST_COLUMNS * SCREEN_ROWS:
+            # Fewer rows than the screen wants: both read the same ones, once.
+            rows = int(predictions // (columns + MOST_COLUMNS))
+            return max(min(FEWEST_ROWS, max_rows), min(SCREEN_ROWS, max_rows, rows)), 1
+        predictions, columns = left, MOST_COLUMNS
     per_shuffle = predictions / max(columns, 1)
     times = max(1, min(repeats, int(per_shuffle // min(ENOUGH_ROWS, max_rows))))
     return max(min(FEWEST_ROWS, max_rows), min(max_rows, int(per_shuffle // times))), times

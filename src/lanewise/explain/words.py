@@ -40,7 +40,8 @@ class Outcome:
     paired lead over the guess there, positive where the winner is better; ``over_default``
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
     of the candidates within one paired standard error; ``effects`` and ``threshold`` are sentences. None and
-    empty where there is nothing to say. ``reads`` says that the model reads some of the columns only.
+    empty where there is nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short``
+    that the budget left no room to confirm anything but the default.
     """
 
     target: str
@@ -58,6 +59,7 @@ class Outcome:
     effects: tuple[str, ...] = ()
     threshold: str = ""
     reads: str = ""
+    cut_short: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -84,6 +86,8 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
         and not _beats(outcome, outcome.test, outcome.guess, metric)
     ):
         return f"No model was shown to predict {outcome.target} better than a guess; {outcome.winner} was kept."
+    if outcome.is_default and outcome.cut_short:
+        return f"The default, {outcome.winner}, stays: {outcome.cut_short}."
     if outcome.is_default:
         return f"The default, {outcome.winner}, stays: nothing that ran predicts {outcome.target} reliably better."
     first = re.match(r"\w*", outcome.winner)
@@ -157,7 +161,9 @@ def _ties(labels: Sequence[str]) -> str:
     if not labels:
         return ""
     named, rest = labels[:MOST_NAMED], len(labels) - MOST_NAMED
-    who = listed([*named, f"{rest} more"] if rest > 0 else list(named))
+    more = [f"{rest} more"] if rest > 0 else []
+    commas = any("," in label for label in named)
+    who = "; ".join([*named, *(f"and {words}" for words in more)]) if commas else listed([*named, *more])
     return f"Within one paired standard error of the best score, so no worse as far as the evidence goes: {who}."
 
 

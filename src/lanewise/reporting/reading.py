@@ -13,6 +13,8 @@ OVERRUN = 1.05
 """A budget of which more than this was used is named beside what was used."""
 LEAKS = ("leaks_target", "sums_to_target")
 """Codes of findings that a column gives the target away: then no score of the run holds for new rows."""
+SCREEN_ONLY = "screen only: "
+"""How the verdict of a choice begins that one fold of the screen alone has seen."""
 STAGES = {
     "read": "reading",
     "prepare": "preparing features",
@@ -66,7 +68,13 @@ class Measure:
         return kept[len(kept) // 2] if kept else None
 
     def estimate(self, value: Any, low: Any = None, high: Any = None, *, digits: int | None = None) -> dict[str, Any]:
-        """A score ready to be shown: its numbers, its words, its interval in words."""
+        """A score ready to be shown: its numbers, its words, its interval in words.
+
+        With ``digits`` decimals, those of its column, unless its own interval justifies more by two at the least.
+        """
+        if digits is not None:
+            own = words.places(self.name, low, high, fallback=value)
+            digits = own if own >= digits + 2 and finite(low) is not None and finite(high) is not None else digits
         return {
             "value": finite(value),
             "low": finite(low),
@@ -165,13 +173,15 @@ def told_warnings(document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 def evidence(decision: Mapping[str, Any]) -> str:
     """How far a choice is ahead in standard errors, or why they are unknown.
 
-    >>> evidence({"standard_errors": 2.31}), evidence({"verdict": "screen only: ahead on one fold"})
-    ('2.3 SE', 'one fold only')
+    >>> evidence({"standard_errors": 2.31}), evidence({"verdict": "screen only: ahead on one fold after 11%"})
+    ('2.3 SE', 'ahead on one fold')
     """
     steps, verdict = finite(decision.get("standard_errors")), str(decision.get("verdict") or "")
     if steps is not None:
         return f"{errors_shown(steps)} SE"
-    return "one fold only" if verdict.startswith("screen only") else "diverged" if "diverged" in verdict else "no SE"
+    if "diverged" in verdict:
+        return "diverged"
+    return verdict.removeprefix(SCREEN_ONLY).split(" after ")[0].split(" (")[0] or "no SE"
 
 
 def verdict_of(document: Mapping[str, Any]) -> str:

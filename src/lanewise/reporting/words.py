@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import floor, isfinite, log10
 from typing import Any
 
+from lanewise import rounding
 from lanewise.metric_labels import SHARES, short_of_the_end
 
 MISSING = "\N{EN DASH}"
@@ -61,23 +62,19 @@ def decimals(half_width: Any, *, fallback: Any = None) -> int:
     if width is None or width <= 0:
         size = finite(fallback)
         return 3 if not size else min(12, max(0, 3 - floor(log10(abs(size)))))
-    power = floor(log10(width))
-    return min(12, (1 if width / 10.0**power < 3.55 else 0) - power)
+    return rounding.decimals(width)
 
 
 def rounded(value: Any, digits: int) -> str:
-    """A number with so many decimals, kept even where they are zeros, so that columns line up.
+    """A number with so many decimals, kept even where they are zeros, so that columns line up; never rounded away.
 
-    >>> rounded(0.3, 3), rounded(48231.4, -2)
-    ('0.300', '48,200')
+    >>> rounded(0.3, 3), rounded(48231.4, -2), rounded(-6.69, -1)
+    ('0.300', '48,200', '-7')
     """
     known = finite(value)
     if known is None:
         return MISSING
-    if abs(known) >= 1e15 or 0 < abs(known) < 10.0**-9:
-        return number(known)
-    text = f"{round(known, digits):,.{max(0, digits)}f}"
-    return text.lstrip("-") if not text.strip("-0.,") else text
+    return rounding.fixed(known, digits)
 
 
 def places(metric: str, low: Any, high: Any, *, fallback: Any = None) -> int:
@@ -101,6 +98,10 @@ def score(metric: str, value: Any, low: Any = None, high: Any = None, *, digits:
     if known is None:
         return MISSING
     kept = places(metric, low, high, fallback=known) if digits is None else digits
+    return _score(metric, known, kept if metric in SHARES else rounding.telling(known, kept))
+
+
+def _score(metric: str, known: float, kept: int) -> str:
     short = short_of_the_end(metric, known, kept)
     return short or (f"{rounded(100 * known, kept)}%" if metric in SHARES else rounded(known, kept))
 
@@ -124,7 +125,7 @@ def interval(metric: str, low: Any, high: Any, *, digits: int | None = None) -> 
     if bottom is None or top is None:
         return ""
     kept = places(metric, bottom, top, fallback=bottom) if digits is None else digits
-    return f"{score(metric, bottom, digits=kept)} to {score(metric, top, digits=kept)}"
+    return f"{_score(metric, bottom, kept)} to {_score(metric, top, kept)}"
 
 
 def difference(metric: str, value: Any, standard_error: Any = None) -> str:

@@ -72,10 +72,11 @@ def _with_penalty(traits: Traits, count: str) -> tuple[str, str]:
 def _without_derivatives(traits: Traits, count: str) -> tuple[str, str]:
     if traits.constrained:
         return "genetic", f"{traits.rough}, under constraints, in {count}"
+    # First on functions in steps, with noise and with kinks (benchmarks/rough_search.py, its figures in results.md).
+    if find_spec("cmaes") is not None and traits.variables > 1:
+        return "cmaes", f"{traits.rough}, {'within' if traits.bounded else 'without'} bounds, in {count}"
     if traits.bounded:
         return "differential-evolution", f"{traits.rough}, within bounds, in {count}"
-    if find_spec("cmaes") is not None and traits.variables > 1:
-        return "cmaes", f"{traits.rough}, without bounds, in {count}"
     return "genetic", f"{traits.rough}, in {count}"
 
 

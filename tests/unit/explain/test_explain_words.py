@@ -65,6 +65,22 @@ def test_the_whole_story():
     ]
 
 
+def test_labels_with_commas_are_set_apart_by_semicolons():
+    ties = ("linear, lbfgs", "mlp, adamw", "tree, sgd", "tree, lion")
+    found = summary(outcome(ties=ties), RMSE)
+    assert found[3].endswith("as far as the evidence goes: linear, lbfgs; mlp, adamw; tree, sgd; and 1 more.")
+
+
+def test_a_default_that_alone_was_confirmed_is_said_to_be_alone():
+    words = "a budget of 2s left room to confirm it alone; try 60s"
+    found = summary(outcome(is_default=True, winner="lightgbm, lr 0.1", cut_short=words), RMSE)
+    assert found[0] == f"The default, lightgbm, lr 0.1, stays: {words}."
+
+
+def test_a_percentage_error_has_its_unit():
+    assert score("mape", 63.81, 10.2) == "6,381.0%"
+
+
 @pytest.mark.parametrize(
     ("test", "metric", "guess"),
     [
@@ -169,7 +185,12 @@ def test_shares_are_read_in_percent():
         (1234567.0, 5210.0, "1,235,000"),
         (2.0, 0.4, "2.0"),
         (0.0, None, "0"),
-        (-0.001, 0.2, "0.00"),
+        (-0.001, 0.2, "-0.001"),
+        (-0.00001, 0.2, "0.00"),
+        (-6.69, 12.0, "-7"),
+        (0.0149, 0.05, "0.015"),
+        (2.2e-11, 2e-12, "2.2e-11"),
+        (0.69314718056, 2e-12, "0.6931"),
     ],
 )
 def test_digits_follow_the_interval(value, half, words):

@@ -244,7 +244,7 @@ def test_choices_that_one_fold_saw_are_not_said_to_be_decided(samples):
     html = render(document)
     assert "1 of 3 choices was decided by the evidence" in html
     assert "1 was seen on one fold of the screen only" in html
-    assert '<span class="value">one fold only</span>' in html
+    assert '<span class="value">ahead on one fold</span>' in html
     assert '<span class="value">diverged</span>' in html
 
 

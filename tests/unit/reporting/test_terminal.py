@@ -206,6 +206,32 @@ def test_a_figure_and_its_word_never_disagree_by_rounding(samples, steps, words)
     assert words in summary(document, width=140, color=False)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("screen only: behind on one fold after 11% of the training", "behind on one fold"),
+        ("no difference", "no difference"),
+        ("not enough rows to tell (the two also differ in width)", "not enough rows to tell"),
+    ],
+)
+def test_a_choice_without_a_standard_error_has_the_verdict_of_the_document(samples, verdict, words):
+    document = samples.binary()
+    document["race"]["decisions"][0] |= {"standard_errors": None, "verdict": verdict}
+    shown = summary(document, width=160, color=False)
+    assert words in shown
+    assert "one fold only" not in shown
+    assert "also differ" not in shown
+
+
+def test_the_table_has_the_digits_of_the_sentence(samples):
+    document = samples.regression()
+    name = document["metric"]["name"]
+    document["test"][name] = {"value": 5712.0, "low": 2790.0, "high": 12100.0}
+    document["baselines"]["default"][name] = {"value": 5713.0, "low": 2791.0, "high": 5900.0}
+    shown = summary(document, width=160, color=False)
+    assert "winner    6,000    3,000 to 12,000" in shown
+
+
 def test_the_stages_of_a_run_are_told_where_its_budget_was_overrun(samples):
     document = samples.binary()
     document["hardware"] = {

@@ -36,7 +36,7 @@ def test_the_interval_has_as_many_decimals_as_its_score():
 
 
 def test_a_rounded_zero_has_no_sign():
-    assert words.rounded(-0.0001, 2) == "0.00"
+    assert words.rounded(-0.00001, 2) == "0.00"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from lanewise.certainty import TIE, errors_shown
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
-from lanewise.reporting.reading import Measure, evidence, items, measure_of, part, setting
+from lanewise.reporting.reading import SCREEN_ONLY, Measure, evidence, items, measure_of, part, setting
 from lanewise.reporting.words import axis_words, count, difference, finite, listing, percent
 
 
@@ -57,7 +57,7 @@ def _sorted(decisions: list[Mapping[str, Any]]) -> tuple[list[Any], list[Any], l
 def _rest(decisions: list[Mapping[str, Any]]) -> str:
     """What became of the choices that the evidence did not decide."""
     clear, close, unknown = _sorted(decisions)
-    once = [one for one in unknown if evidence(one) == "one fold only"]
+    once = [one for one in unknown if str(one.get("verdict") or "").startswith(SCREEN_ONLY)]
     parts = []
     if close:
         parts.append(f"{len(close)} {'was' if len(close) == 1 else 'were'} too close to call")

@@ -78,7 +78,7 @@ def contenders(document: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str,
 
 def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
     judged = contenders(document)
-    digits = measure.digits(part(scores, measure.name) for _, _, scores in judged)
+    digits = measure.digits([part(judged[0][2], measure.name)]) if judged else None  # as the sentence above has it
     known = [(key, name, estimate_of(measure, scores, digits=digits)) for key, name, scores in judged]
     found = [(key, name, shown) for key, name, shown in known if shown]
     if not found:

@@ -1,0 +1,93 @@
+"""The plan of a fit: what its budget is, how the plan comes about or is read, and what amends it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lanewise.distributed.ranks import Ranks
+from lanewise.errors import UsageError
+from lanewise.search.policy import Policy, rungs_of
+from lanewise.search.registry import policy_name
+from lanewise.settings import FitSettings, parse_budget
+from lanewise.stage_times import StageTimes
+from lanewise.storage.durable import load_json, write_atomically
+from lanewise.storage.strict_json import dump_json
+from lanewise.training.planning.amending import Amending
+from lanewise.training.planning.making import ALLOTTED, Budget, Wishes, make_plan
+from lanewise.training.planning.plan import Plan
+from lanewise.training.problem import Problem
+from lanewise.training.teams import TeamBuilder
+
+
+def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
+    """Seconds, and steps where the user counts in those."""
+    seconds, steps = parse_budget(settings.budget) if settings.budget else (usual_budget(problem), None)
+    return seconds or 0.0, steps
+
+
+def usual_budget(problem: Problem) -> float:
+    """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
+    cells = len(problem.train) * max(problem.width.dense, 1)
+    return float(np.clip(60 * cells / 1_000_000, 60, 300))
+
+
+def plan_of(
+    file: Path | None,
+    *,
+    problem: Problem,
+    builder: TeamBuilder,
+    settings: FitSettings,
+    policy: Policy,
+    times: StageTimes,
+) -> Plan:
+    """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
+    if file is not None and file.exists():
+        plan = Plan.from_json(load_json(file))
+        if plan.rungs and plan.rungs != rungs_of(policy, len(plan.candidates)):
+            message = f"the run was planned for rungs that {policy_name(policy)} does not have; give the policy it had"
+            raise UsageError(message)
+        return plan
+    seconds, steps = budget_of(problem, settings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        plan = make_plan(
+            problem,
+            builder,
+            policy,
+            budget=Budget(seconds=None if steps else seconds, steps=steps),
+            wishes=Wishes(
+                models=settings.models,
+                optimizers=settings.optimizers,
+                sampling="sobol" if settings.search == "halving" else settings.search,
+                seeds=settings.seeds,
+                seed=settings.seed,
+                candidates=settings.candidates,
+            ),
+            spent=times.elapsed(),
+        )
+    finally:
+        torch.set_num_threads(threads)
+    if file is not None:
+        write_atomically(file, dump_json(plan.to_json()))
+    return plan
+
+
+def amending_of(
+    problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None, ranks: Ranks
+) -> Amending | None:
+    """What decides once more who is confirmed when the screen is over; nothing where the budget is in steps."""
+    seconds, steps = budget_of(problem, settings)
+    if steps is not None:
+        return None
+
+    def keep(plan: Plan) -> None:
+        if file is not None and ranks.leads:
+            write_atomically(file, dump_json(plan.to_json()))
+
+    def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
+
+    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), agreed=agreed, keep=keep)

@@ -1,0 +1,50 @@
+"""The worker processes of a fit, where there is enough to train to be worth their start."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lanewise.planned import budget_of
+from lanewise.settings import FitSettings
+from lanewise.training.data import TrainingData
+from lanewise.training.problem import Problem, tree_data
+from lanewise.training.teams import Seats
+from lanewise.training.trees.pool import TreePool
+from lanewise.training.workers.team_pool import TeamPool
+
+WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 20.0, 500
+"""Budgets from which stacks train in processes of their own: a process takes two seconds to load torch."""
+
+
+@contextmanager
+def tree_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TreePool | None]:
+    """Worker processes for trees, if trees take part."""
+    if not {"lightgbm", "tree"} & set(settings.models):
+        yield None
+        return
+    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1, folder=folder) as pool:
+        yield pool
+
+
+@contextmanager
+def team_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TeamPool | None]:
+    """Worker processes for stacks and solvers, where there is enough to train to be worth their start.
+
+    They change no bit: a team trains the same in this process and in another.
+    """
+    seconds, steps = budget_of(problem, settings)
+    long = seconds >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
+    if workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
+        yield None
+        return
+    with TeamPool(workers=workers, folder=folder) as pool:
+        pool.ready()  # so that what the plan measures is not their start
+        yield pool
+
+
+def seated(data: TrainingData, pool: TeamPool | None) -> tuple[TrainingData, Seats | None]:
+    """The data where the pool's workers, if there are any, share their memory, and the way to them."""
+    if pool is None:
+        return data, None
+    mapped, name = pool.share(data)
+    return mapped, Seats(pool=pool, data=name)

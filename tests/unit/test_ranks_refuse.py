@@ -1,0 +1,20 @@
+"""What several ranks cannot do is said before anything is read."""
+
+import pytest
+
+from lanewise.distributed.place import Place
+from lanewise.distributed.ranks import Lone
+from lanewise.errors import UsageError
+from lanewise.experiment import _check_ranks
+from lanewise.settings import FitSettings
+
+
+@pytest.mark.parametrize(
+    ("source", "device", "said"),
+    [("-", "cpu", "standard input reaches one process only"), ("a.csv", "cuda:0", "train on processors only, got dev")],
+)
+def test_refused_on_two_ranks_and_allowed_on_one(source, device, said):
+    wanted = FitSettings(target="y", device=device)
+    with pytest.raises(UsageError, match=said):
+        _check_ranks(Lone(Place(size=2)), source, wanted)
+    _check_ranks(Lone(Place()), source, wanted)
