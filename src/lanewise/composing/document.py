@@ -12,6 +12,7 @@ from lanewise.composing.race_section import card, choices, effect_section, ensem
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
 from lanewise.composing.stage import Stage, as_scored
 from lanewise.data.dataset import Dataset
+from lanewise.deploy.reordering import ReorderedRows
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
 from lanewise.explain import (
     Diagnosis,
@@ -29,6 +30,7 @@ from lanewise.explain import (
     usage,
 )
 from lanewise.explain.cost import Solo
+from lanewise.explain.importance import Reordered
 from lanewise.explain.looks import diverged
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
@@ -48,8 +50,8 @@ IMPORTANCE_SHARE, IMPORTANCE_SECONDS = 0.1, (3.0, 30.0)
 SHORTEST_ADVISED = 60.0
 """Seconds of budget that are advised at the least where a shorter one confirmed nothing but the default."""
 
-SECONDS_PER_ROW, SECONDS_PER_TREE, SECONDS_PER_WEIGHT = 5e-6, 9e-8, 1e-10
-"""What one prediction of a row takes about, and more per boosted tree and per weight: no clock, so a run repeats."""
+SECONDS_PER_ROW, SECONDS_PER_FEATURE, SECONDS_PER_TREE, SECONDS_PER_WEIGHT = 5e-6, 2e-8, 9e-8, 1e-10
+"""What a prediction of a row takes about, and more per feature, boosted tree and weight: no clock, so a run repeats."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -308,12 +310,18 @@ def _importance(stage: Stage) -> tuple[Importance, ...]:
         seed=stage.settings.seed,
         weight=problem.weight,
         predictions=_predictions_for_importance(stage),
+        reordering=lambda dataset: _reordering(stage, dataset),
     )
+
+
+def _reordering(stage: Stage, dataset: Dataset) -> Reordered:
+    rows = ReorderedRows(predictor=stage.predictor, dataset=dataset)
+    return lambda column, orders: as_scored(stage.problem, rows.responses(column, orders))
 
 
 def _predictions_for_importance(stage: Stage) -> float:
     """How many predictions of a row importance may make."""
-    each = SECONDS_PER_ROW
+    each = SECONDS_PER_ROW + SECONDS_PER_FEATURE * stage.predictor.layout.dense_width
     for member in stage.predictor.members:
         if member.fitted.trees is not None:
             each += SECONDS_PER_TREE * member.fitted.trees.text.count("\nTree=")

@@ -7,6 +7,8 @@ Each feature alone predicts the target, by a rule learnt on one half of the rows
 - a number: the mean in each level or bin, or a straight line, whichever does better; judged by R². Where a feature
   puts the rows in nearly the target's order, its squared rank correlation counts as well, for a long tail spoils R².
 
+A class of fewer than 20 rows is too small for halves: see `lanewise.data.rare_class_leaks`.
+
 A warning is due from an area of 0.98, from an R² of 0.9, and from an accuracy that takes away 97% of the errors that
 the most frequent class makes. A strong feature can be honest: the finding gives the figure and drops nothing.
 """
@@ -18,6 +20,8 @@ import polars as pl
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.rare_class_leaks import FEWEST_OF_A_CLASS, Division, telling_division
+from lanewise.data.wording import counted
 from lanewise.task import TaskKind
 
 MAXIMUM_ROWS = 20_000
@@ -35,8 +39,10 @@ class _Figure:
     strength: float
 
 
-_LEAKS_FROM = {"AUC": 0.96, "R²": 0.9, "accuracy": 0.97}
-_STRONG_FROM = {"AUC": 0.6, "R²": 0.5, "accuracy": 0.7}
+_RANKS = "squared rank correlation"
+_LEAKS_FROM = {"AUC": 0.96, "R²": 0.9, _RANKS: 0.9, "accuracy": 0.97}
+_ORDERED_FROM = 0.99
+_STRONG_FROM = {"AUC": 0.6, "R²": 0.5, _RANKS: 0.5, "accuracy": 0.7}
 
 
 def leakage(
@@ -44,17 +50,20 @@ def leakage(
 ) -> tuple[Finding, ...]:
     """Warnings of columns that nearly tell the target alone and of pairs that add up to it; else the strongest column.
 
-    ``rows`` have a target; at most 20,000 of them are looked at, always the same ones. Fewer than 40 rows, or than 20
-    of the smaller of two classes, say nothing.
+    ``rows`` have a target; at most 20,000 of them are looked at, always the same ones. Fewer than 40 rows, or than 8
+    of the smaller of two classes, tell nothing, and from fewer than 20 of it only missing cells and single values do:
+    a finding says so.
     """
     chosen = np.random.default_rng(0).permutation(rows)[:MAXIMUM_ROWS]
     if len(chosen) < MINIMUM_ROWS:
-        return ()
+        return (_unchecked(target, f"not checked: {counted(len(chosen), 'row')}, and {MINIMUM_ROWS} are needed"),)
     frame = dataset.frame[chosen]
     is_class = kind in ("binary", "multiclass")
     y = frame[target].rank("dense").to_numpy().astype(np.int64) - 1 if is_class else _numbers(frame[target])
-    if kind == "binary" and np.bincount(y).min() < MINIMUM_OF_A_CLASS:
-        return ()
+    if kind == "binary":
+        sizes = np.bincount(y, minlength=2)
+        if sizes.min() < MINIMUM_OF_A_CLASS:
+            return _of_a_rare_class(frame, y == np.argmin(sizes), target, features)
     figures = [_alone(frame[name], dataset.kinds[name], y, kind) for name in features]
     leaks = [figure for figure in figures if figure.strength >= _LEAKS_FROM[figure.measure]]
     findings = [_leak(figure, target) for figure in leaks]
@@ -70,6 +79,31 @@ def leakage(
             Finding(code="strongest_column", message=message, column=strongest.column, figure=strongest.value)
         )
     return tuple(findings)
+
+
+def _of_a_rare_class(
+    frame: pl.DataFrame, rare: np.ndarray, target: str, features: tuple[str, ...]
+) -> tuple[Finding, ...]:
+    """What missing cells and single values tell of a class of few rows, and that no more was looked at."""
+    found = f"the smaller class has {counted(int(rare.sum()), 'row')}"
+    if rare.sum() < FEWEST_OF_A_CLASS:
+        return (_unchecked(target, f"not checked: {found}, and {FEWEST_OF_A_CLASS} are needed"),)
+    divisions = [division for name in features if (division := telling_division(frame[name], rare)) is not None]
+    words = f"checked by missing cells and single values only: {found}, and {MINIMUM_OF_A_CLASS} are needed for more"
+    return (*(_division_leak(division, target) for division in divisions), _unchecked(target, words))
+
+
+def _unchecked(target: str, words: str) -> Finding:
+    return Finding(code="leaks_unchecked", message=f"whether a column alone nearly tells {target!r} is {words}")
+
+
+def _division_leak(division: Division, target: str) -> Finding:
+    name = division.column
+    message = (
+        f"{name!r} alone nearly tells {target!r} ({division.words}, all rows looked at); "
+        f"if it is known only after {target!r}, say --drop {name!r}"
+    )
+    return Finding(code="leaks_target", message=message, severity="warning", column=name, figure=division.area)
 
 
 def _leak(figure: _Figure, target: str) -> Finding:
@@ -103,7 +137,10 @@ def _alone(values: pl.Series, kind: ColumnKind, y: np.ndarray, task_kind: TaskKi
         return _Figure(column=name, measure="accuracy", value=accuracy, strength=strength)
     fit = _r_squared(_means(cells[:half], y[:half], cells.max() + 1)[cells[half:]], y[half:])
     if kind == "number":
-        fit = max(fit, _by_line(_numbers(values), y, half))
+        line, order = _by_line(_numbers(values), y, half)
+        fit = max(fit, line)
+        if order >= _ORDERED_FROM and fit < _LEAKS_FROM["R²"]:
+            return _Figure(column=name, measure=_RANKS, value=order, strength=order)
     return _Figure(column=name, measure="R²", value=fit, strength=fit)
 
 
@@ -144,19 +181,18 @@ def _r_squared(told: np.ndarray, y: np.ndarray) -> float:
     return float(1 - np.sum((y - told) ** 2) / spread) if spread > 0 else 0.0
 
 
-def _by_line(x: np.ndarray, y: np.ndarray, half: int) -> float:
-    """R² of a straight line on the second half, or the squared rank correlation there if that is nearly exact."""
+def _by_line(x: np.ndarray, y: np.ndarray, half: int) -> tuple[float, float]:
+    """R² of a straight line on the second half, and the squared rank correlation there."""
     present = np.isfinite(x)
     first, second = np.flatnonzero(present[:half]), half + np.flatnonzero(present[half:])
     # A line through few rows says little about the whole column.
     if len(first) < 0.9 * half or len(second) < 0.9 * (len(x) - half) or np.ptp(x[first]) == 0:
-        return 0.0
+        return 0.0, 0.0
     centre, scale = x[first].mean(), np.abs(x[first]).max()
     near = (x - centre) / scale
     slope = near[first] @ (y[first] - y[first].mean()) / (near[first] @ near[first])
     line = _r_squared(y[first].mean() + slope * near[second], y[second])
-    order = _rank_correlation(x[second], y[second]) ** 2
-    return max(line, order) if order >= 0.99 else line
+    return line, _rank_correlation(x[second], y[second]) ** 2
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:

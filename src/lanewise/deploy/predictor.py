@@ -12,6 +12,7 @@ from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.wording import counted
+from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout
 from lanewise.features.preparation import Preparation
 from lanewise.models.base import Width
@@ -119,9 +120,10 @@ class Predictor:
     def responses(self, dataset: Dataset) -> Iterator[np.ndarray]:
         """Means ``[n, 1]`` or class probabilities ``[n, K]`` of consecutive blocks of rows, at least one block."""
         conformed = self.contract.conform(dataset)
-        for start in range(0, max(conformed.rows, 1), self._block_rows):
-            rows = conformed.frame.slice(start, self._block_rows)
-            yield self._average(Dataset(frame=rows, kinds=conformed.kinds, source=conformed.source))
+        for start in range(0, max(conformed.rows, 1), self.block_rows):
+            rows = conformed.frame.slice(start, self.block_rows)
+            encoded = self.layout.encode(Dataset(frame=rows, kinds=conformed.kinds, source=conformed.source))
+            yield self.respond(encoded)
 
     def decide(self, response: np.ndarray, *, findings: tuple[Finding, ...] = ()) -> Prediction:
         """The prediction that follows from averaged means ``[N, 1]`` or class probabilities ``[N, K]``."""
@@ -139,8 +141,9 @@ class Predictor:
             low = np.maximum(low, 0.0)
         return Prediction(values=values, low=low, high=high, findings=findings)
 
-    def _average(self, rows: Dataset) -> np.ndarray:
-        features = features_of(self.preparation, self.layout.encode(rows), dtype=self._dtype)
+    def respond(self, encoded: Encoded) -> np.ndarray:
+        """Means ``[n, 1]`` or class probabilities ``[n, K]`` of rows that the layout encoded, at most `block_rows`."""
+        features = features_of(self.preparation, encoded, dtype=self._dtype)
         total = sum(member.weight for member in self.members)
         shares = [member.weight / total for member in self.members]
         average = shares[0] * self._loaded[0](features)
@@ -159,7 +162,8 @@ class Predictor:
         return max(found, key=lambda dtype: dtype.itemsize, default=None)
 
     @cached_property
-    def _block_rows(self) -> int:
+    def block_rows(self) -> int:
+        """Rows that are predicted at once, so that memory is bounded."""
         layout = self.layout
         raw = len(layout.numbers) + len(layout.categories)
         wide = layout.dense_width if self._dtype is not None else 0

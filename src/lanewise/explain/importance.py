@@ -26,6 +26,8 @@ ROUNDING = 4e-6
 
 Array = NDArray[np.float64]
 Predict = Callable[[Dataset], np.ndarray]
+Reordered = Callable[[str, Sequence[NDArray[np.intp]]], np.ndarray]
+"""Predictions of the rows of a table once per order of the column named, one below the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ def permutation_importance(
     repeats: int = 5,
     max_rows: int = 2000,
     predictions: float | None = None,
+    reordering: Callable[[Dataset], Reordered] | None = None,
     stop: Callable[[], bool] = _never,
 ) -> tuple[Importance, ...]:
     """How much the loss rises when a column is shuffled, the most important first.
@@ -78,7 +81,10 @@ def permutation_importance(
         repeats: shuffles per column.
         max_rows: bounds the work.
         predictions: of one row, that may be made about: fewer shuffles and then fewer rows are used where the whole
-            would need more, but 200 rows and one shuffle at least. The intervals say what that costs.
+            would need more, the screen included, but 200 rows and one shuffle at least. The intervals say what that
+            costs.
+        reordering: makes of a table what predicts its rows with one column in other orders, where that can be had for
+            less than a shuffled table costs ``predict``; the predictions must be the same.
         stop: asked before every column; once true, what is known by then is returned.
 
     Raises:
@@ -92,10 +98,12 @@ def permutation_importance(
 
     def bench(kept: NDArray[np.intp], times: int) -> _Bench:
         own = None if weights is None else weights[kept]
-        return _Bench(predict, _take(dataset, kept), target[kept], own, metric, repeats=times, seed=seed)
+        table = _take(dataset, kept)
+        mix = _shuffled_tables(predict, table) if reordering is None else reordering(table)
+        return _Bench(predict, mix, table, target[kept], metric, weight=own, repeats=times, seed=seed)
 
     if predictions is not None:
-        most, repeats = _affordable(predictions, min(len(columns), MOST_COLUMNS), max_rows, repeats)
+        most, repeats = _affordable(predictions, len(columns), max_rows, repeats)
         chosen = chosen[:most]
     if len(columns) > MOST_COLUMNS:
         quick = bench(chosen[:SCREEN_ROWS], 1).measured(columns, stop)
@@ -114,7 +122,14 @@ def _check(dataset: Dataset, columns: Sequence[str], repeats: int, max_rows: int
 
 
 def _affordable(predictions: float, columns: int, max_rows: int, repeats: int) -> tuple[int, int]:
-    """Rows and shuffles per column that need about so many predictions of a row."""
+    """Rows and shuffles per column that need about so many predictions of a row, a screen of many columns included."""
+    if columns > MOST_COLUMNS:
+        left = predictions - columns * SCREEN_ROWS
+        if left < MOST_COLUMNS * SCREEN_ROWS:
+            # Fewer rows than the screen wants: both read the same ones, once.
+            rows = int(predictions // (columns + MOST_COLUMNS))
+            return max(min(FEWEST_ROWS, max_rows), min(SCREEN_ROWS, max_rows, rows)), 1
+        predictions, columns = left, MOST_COLUMNS
     per_shuffle = predictions / max(columns, 1)
     times = max(1, min(repeats, int(per_shuffle // min(ENOUGH_ROWS, max_rows))))
     return max(min(FEWEST_ROWS, max_rows), min(max_rows, int(per_shuffle // times))), times
@@ -126,15 +141,17 @@ class _Bench:
     def __init__(
         self,
         predict: Predict,
+        mix: Reordered,
         dataset: Dataset,
         y: NDArray,
-        weight: NDArray | None,
         metric: Metric,
         *,
+        weight: NDArray | None,
         repeats: int,
         seed: int,
     ) -> None:
         self.predict = predict
+        self.mix = mix
         self.dataset = dataset
         self.y = y
         self.weight = weight
@@ -150,7 +167,7 @@ class _Bench:
         for column in columns:
             if stop():
                 break
-            base = self._predicted(self.dataset) if base is None else base
+            base = _flat(self.predict(self.dataset)) if base is None else base
             found.append(self._importance(column, base))
         return tuple(sorted(found, key=lambda one: -one.value if np.isfinite(one.value) else np.inf))
 
@@ -171,20 +188,32 @@ class _Bench:
 
     def _shuffled(self, column: str) -> list[Array]:
         """Predictions with the column shuffled, one per repeat; as many repeats per call as fit."""
-        frame, values = self.dataset.frame, self.dataset.frame[column]
+        frame = self.dataset.frame
         at_once = max(1, MOST_CELLS // max(1, frame.height * frame.width))
         found: list[Array] = []
         for start in range(0, len(self.orders), at_once):
             orders = self.orders[start : start + at_once]
-            mixed = pl.concat([values.gather(pl.Series(order)) for order in orders], rechunk=True)
-            copies = pl.concat([frame] * len(orders), rechunk=True).with_columns(mixed.alias(column))
-            predicted = self._predicted(replace(self.dataset, frame=copies))
+            predicted = _flat(self.mix(column, orders))
             found += list(predicted.reshape(len(orders), len(self.y), *predicted.shape[1:]))
         return found
 
-    def _predicted(self, dataset: Dataset) -> Array:
-        predicted = np.asarray(self.predict(dataset), dtype=np.float64)
-        return predicted[:, 0] if predicted.ndim == 2 and predicted.shape[1] == 1 else predicted
+
+def _shuffled_tables(predict: Predict, dataset: Dataset) -> Reordered:
+    """The plain way: the shuffled tables, one below the other."""
+    frame = dataset.frame
+
+    def mix(column: str, orders: Sequence[NDArray[np.intp]]) -> np.ndarray:
+        mixed = pl.concat([frame[column].gather(pl.Series(order)) for order in orders], rechunk=True)
+        copies = pl.concat([frame] * len(orders), rechunk=True).with_columns(mixed.alias(column))
+        return predict(replace(dataset, frame=copies))
+
+    return mix
+
+
+def _flat(predicted: np.ndarray) -> Array:
+    """Means as ``[n]`` where they come as ``[n, 1]``; probabilities ``[n, C]`` as they are."""
+    predicted = np.asarray(predicted, dtype=np.float64)
+    return predicted[:, 0] if predicted.ndim == 2 and predicted.shape[1] == 1 else predicted
 
 
 def _drawn(rows: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lanewise.data.auditing import audit
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
-from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together
+from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.target import encode_target, label_findings, resolve_task
@@ -112,6 +112,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         train = rows
         whole, held = _joined(dataset, test, audited.features, request, task)
         noticed += label_findings(test, task)
+        noticed += training_rows_tested(train, held, duplicate_groups(whole, (*audited.features, request.target)))
         y = encode_target(whole, task)
     wanted = request.folds or default_folds(len(train))
     count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)

@@ -214,10 +214,11 @@ def test_repeated_rows_are_counted() -> None:
 
 def test_unequal_classes_are_told() -> None:
     rare = ["yes"] * 5 + ["no"] * 55
-    (finding,) = audit(table(y=rare), target="y").findings
+    finding, unchecked = audit(table(y=rare), target="y").findings
+    assert unchecked.code == "leaks_unchecked"
     assert (finding.code, finding.count) == ("class_imbalance", 5)
     assert "'yes' has 5 of 60 rows (8.3%)" in finding.message
-    assert audit(table(y=["yes"] * 6 + ["no"] * 54), target="y").findings == ()
+    assert codes(audit(table(y=["yes"] * 6 + ["no"] * 54), target="y").findings) == [("leaks_unchecked", None)]
     assert audit(table(y=[0] * 4 + [1] * 56), target="y", kind="regression").findings == ()
 
 

@@ -94,11 +94,51 @@ def test_sums_and_differences_are_found() -> None:
         assert words in finding.message
 
 
-def test_few_rows_say_nothing() -> None:
+def test_what_is_not_checked_for_want_of_rows_is_said() -> None:
     y = np.arange(39)
-    assert leaks(y, "regression", copy=y) == ()
-    rare = (np.arange(ROWS) < 19).astype(int)
-    assert leaks(rare, "binary", copy=rare) == ()
+    (finding,) = leaks(y, "regression", copy=y)
+    assert (finding.code, finding.severity) == ("leaks_unchecked", "info")
+    assert "39 rows, and 40 are needed" in finding.message
+    rare = (np.arange(ROWS) < 7).astype(int)
+    (finding,) = leaks(rare, "binary", copy=rare)
+    assert (finding.code, finding.severity) == ("leaks_unchecked", "info")
+    assert "the smaller class has 7 rows, and 8 are needed" in finding.message
+
+
+def test_a_class_of_few_rows_is_told_by_a_missing_cell_or_a_value() -> None:
+    rare = np.arange(ROWS) < 17
+    closed = [f"2023-01-{row + 1:02}" if row < 17 else None for row in range(ROWS)]
+    state = ["closed" if row < 17 else ("open", "new")[row % 2] for row in range(ROWS)]
+    still = [None if row < 17 or row == 400 else "paying" for row in range(ROWS)]
+    *found, unchecked = leaks(rare, "binary", closed=closed, state=state, still=still, copy=rare * 1, other=noise(0))
+    assert [(one.code, one.severity, one.column) for one in found] == [
+        ("leaks_target", "warning", name) for name in ("closed", "state", "still", "copy")
+    ]
+    assert "it is filled in 17 of 17 rows of the smaller class and in 0 of the 583 others" in found[0].message
+    assert "it is 'closed' in 17 of 17" in found[1].message
+    assert "it is missing in 17 of 17 rows of the smaller class and in 1 of the 583 others" in found[2].message
+    assert found[2].figure == pytest.approx((1 + 582 / 583) / 2)
+    assert (unchecked.code, unchecked.severity) == ("leaks_unchecked", "info")
+
+
+def test_chance_and_weak_signs_do_not_tell_a_class_of_few_rows() -> None:
+    rng = np.random.default_rng(0)
+    rare = np.arange(ROWS) < 17
+    columns = {f"c{place}": rng.choice(["a", "b", None], ROWS, p=[0.05, 0.05, 0.9]).tolist() for place in range(50)}
+    half_filled = [1.0 if row < 8 else None for row in range(ROWS)]
+    names = [f"name {row}" for row in range(ROWS)]
+    (finding,) = leaks(rare, "binary", **columns, half_filled=half_filled, names=names)
+    assert finding.code == "leaks_unchecked"
+
+
+def test_a_figure_of_ranks_is_called_so() -> None:
+    y = np.exp(3 * noise(0))
+    (finding,) = leaks(y, "regression", order=np.sqrt(noise(0) + 5), other=noise(1))
+    assert "(squared rank correlation 1.000 on rows held out)" in finding.message
+    (finding,) = leaks(noise(0), "regression", near=noise(0) + 0.1 * noise(1))
+    figure = f"{finding.figure:.3f}"
+    assert figure < "1.000"
+    assert f"(R² {figure} on rows held out)" in finding.message
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ def test_shuffles_are_saved_before_rows():
     assert _affordable(10, 10, 100, 5) == (100, 1)
 
 
+def test_the_screen_of_many_columns_counts_among_the_predictions():
+    assert _affordable(1e9, 1000, 2000, 5) == (2000, 5)
+    # 1,000 columns on 500 rows each leave as much for 100 columns on 600 rows.
+    assert _affordable(560_000, 1000, 2000, 5) == (600, 1)
+    assert _affordable(330_000, 1000, 2000, 5) == (300, 1)
+    assert _affordable(10, 1000, 2000, 5) == (200, 1)
+    assert _affordable(330_000, 1000, 100, 5) == (100, 1)
+
+
 def test_intervals_hold_the_truth_over_samples():
     expected = np.sqrt(0.25 + 2 * 0.25) - 0.5
     inside = 0
