@@ -97,14 +97,14 @@ class RunStore:
                 remove_tree(folder)
             raise
         self._clocks[name] = time.monotonic()
-        return self._one("id = ?", name)
+        return self._one("id = :id", id=name)
 
     def resume(self, reference: str) -> Run:
         """Mark an earlier run as running again; its seconds go on from where they stood."""
         run = self.get(reference)
         self._clocks[run.id] = time.monotonic()
         self._set(run.id, "status = 'running', error = NULL")
-        return self._one("id = ?", run.id)
+        return self._one("id = :id", id=run.id)
 
     def finish(self, run: str, document: Mapping[str, Any]) -> None:
         """Record that a run is done, with the document that describes its result."""
@@ -137,7 +137,7 @@ class RunStore:
 
     def list(self, *, limit: int = 50) -> tuple[Run, ...]:
         """Return at most ``limit`` runs, the newest first."""
-        return self._select("1 ORDER BY sequence DESC LIMIT ?", limit)
+        return self._select("1 ORDER BY sequence DESC LIMIT :limit", limit=limit)
 
     def get(self, reference: str) -> Run:
         """Return the run with this id, a unique beginning of it, its last four letters, or ``last``.
@@ -148,10 +148,10 @@ class RunStore:
         if reference == "last":
             found = self.list(limit=1)
         else:
-            found = self._select("id = ?", reference) or self._select(
-                "substr(id, 1, length(?1)) = ?1 OR substr(id, ?2) = ?1 ORDER BY sequence DESC LIMIT 6",
-                reference,
-                -_SUFFIX,
+            found = self._select("id = :id", id=reference) or self._select(
+                "substr(id, 1, length(:id)) = :id OR substr(id, :suffix) = :id ORDER BY sequence DESC LIMIT 6",
+                id=reference,
+                suffix=-_SUFFIX,
             )
         if len(found) == 1 and reference:
             return found[0]
@@ -191,25 +191,26 @@ class RunStore:
         seconds = None if started is None else time.monotonic() - started
         self._set(
             run,
-            "status = ?1, document = COALESCE(?2, document), error = ?3, "
-            "seconds = CASE WHEN ?4 IS NULL THEN seconds ELSE COALESCE(seconds, 0) + ?4 END",
-            status,
-            document,
-            error,
-            seconds,
+            "status = :status, document = COALESCE(:document, document), error = :error, "
+            "seconds = CASE WHEN :seconds IS NULL THEN seconds ELSE COALESCE(seconds, 0) + :seconds END",
+            status=status,
+            document=document,
+            error=error,
+            seconds=seconds,
         )
         self._clocks.pop(run, None)
 
-    def _set(self, run: str, assignments: str, *values: object) -> None:
+    def _set(self, run: str, assignments: str, **values: object) -> None:
         with self._database.transaction() as database:
-            changed = database.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*values, run)).rowcount
+            found = database.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**values, "id": run})
+            changed = found.rowcount
         if changed != 1:
             raise self._unknown(run)
 
-    def _one(self, condition: str, *values: object) -> Run:
-        return self._select(condition, *values)[0]
+    def _one(self, condition: str, **values: object) -> Run:
+        return self._select(condition, **values)[0]
 
-    def _select(self, condition: str, *values: object) -> tuple[Run, ...]:
+    def _select(self, condition: str, **values: object) -> tuple[Run, ...]:
         with self._database.reading() as database:
             rows = database.execute(f"SELECT {_COLUMNS} FROM runs WHERE {condition}", values).fetchall()
         return tuple(Run.from_row(row, folder=self.folder / "runs" / row[1]) for row in rows)
