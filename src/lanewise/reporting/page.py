@@ -55,7 +55,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(shorten=shorten, clean=clean, typeset=typeset, prose=prose)
+    environment.filters.update(shorten=shorten, clean=clean, typeset=typeset, prose=prose, unbroken=unbroken)
     return environment
 
 
@@ -65,7 +65,12 @@ def prose(text: Any) -> Markup:
     >>> str(prose("a < -1: say --drop a"))
     'a &lt; −1: say <span class="option">--drop</span> a'
     """
-    written = str(escape(typeset(clean(text))))
+    return unbroken(typeset(clean(text)))
+
+
+def unbroken(text: Any) -> Markup:
+    """A command, escaped and sign by sign as it is; its options never break after their hyphens."""
+    written = str(escape(clean(text)))
     return Markup(re.sub(r"(?<![\w-])--[a-z][a-z-]*", r'<span class="option">\g<0></span>', written))
 
 
