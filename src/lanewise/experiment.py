@@ -23,6 +23,7 @@ from lanewise.errors import DataError, UsageError
 from lanewise.explain import gathered, spent, usage
 from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, told_apart
 from lanewise.reporting.document import finite_or_null
+from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import render, reported
 from lanewise.runs.comparing import compared
 from lanewise.runs.executing import execute, remove_remains
@@ -394,5 +395,6 @@ def _stages(
     document["seconds"] = document["hardware"]["seconds"] = times.elapsed()
     document["hardware"]["seconds_by_stage"] = times.seconds
     document["hardware"]["resumed"] = resumed
+    document["warnings"] += filter(None, [overrun_warning(document)])
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

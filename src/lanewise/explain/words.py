@@ -140,7 +140,8 @@ def _estimate(found: Score, metric: Metric) -> str:
 def _at(value: float, test: Score, metric: Metric) -> str:
     """A score with the digits of the one that it stands beside."""
     half = (test.high - test.low) / 2
-    return score(metric.name, value, half if isfinite(half) and half > 0 else None)
+    beside = score(metric.name, value, half if isfinite(half) and half > 0 else None)
+    return score(metric.name, value) if value and not beside.strip("-0.%") else beside  # never rounded away
 
 
 def _against_default(outcome: Outcome, metric: Metric) -> str:

@@ -3,11 +3,12 @@
 import base64
 import hashlib
 import html
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lanewise.reporting.clean import clean, shorten
 from lanewise.reporting.words import typeset
@@ -54,8 +55,23 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(shorten=shorten, clean=clean, typeset=typeset)
+    environment.filters.update(shorten=shorten, clean=clean, typeset=typeset, prose=prose, unbroken=unbroken)
     return environment
+
+
+def prose(text: Any) -> Markup:
+    """Text of a document, cleaned and escaped; an option such as ``--drop`` never breaks after its hyphens.
+
+    >>> str(prose("a < -1: say --drop a"))
+    'a &lt; −1: say <span class="option">--drop</span> a'
+    """
+    return unbroken(typeset(clean(text)))
+
+
+def unbroken(text: Any) -> Markup:
+    """A command, escaped and sign by sign as it is; its options never break after their hyphens."""
+    written = str(escape(clean(text)))
+    return Markup(re.sub(r"(?<![\w-])--[a-z][a-z-]*", r'<span class="option">\g<0></span>', written))
 
 
 def _shown(value: Any) -> Any:

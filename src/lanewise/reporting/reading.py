@@ -73,7 +73,9 @@ class Measure:
         With ``digits`` decimals, those of its column, unless its own interval justifies more by two at the least.
         """
         if digits is not None:
-            own = words.places(self.name, low, high, fallback=value)
+            own = min(
+                words.places(self.name, low, high, fallback=value), words.places(self.name, None, None, fallback=value)
+            )
             digits = own if own >= digits + 2 and finite(low) is not None and finite(high) is not None else digits
         return {
             "value": finite(value),
@@ -146,6 +148,15 @@ def overran(document: Mapping[str, Any]) -> bool:
     return bool(seconds and budget and seconds > OVERRUN * budget)
 
 
+def overrun_warning(document: Mapping[str, Any]) -> str:
+    """That the run took clearly longer than its budget, as its summary says it; else empty.
+
+    >>> overrun_warning({"hardware": {"seconds": 50.0, "budget_seconds": 40.0}})
+    'It took 50 s, with a budget of 40 s'
+    """
+    return took(document) if overran(document) else ""
+
+
 def stage_seconds(document: Mapping[str, Any]) -> list[tuple[str, float]]:
     """What each stage took by the clock, in the order of the stages; empty where that is unknown.
 
@@ -166,7 +177,8 @@ def stage_seconds(document: Mapping[str, Any]) -> list[tuple[str, float]]:
 def told_warnings(document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The warnings in two lots: those that a column gives the target away, which belong first, and the others."""
     leaks = {str(one.get("message")) for one in items(document, "findings") if one and one.get("code") in LEAKS}
-    lines = [str(line) for line in items(document, "warnings")]
+    own = overrun_warning(document)  # what it took is told at the end in the same words
+    lines = [str(line) for line in items(document, "warnings") if line != own]
     return [line for line in lines if line in leaks], [line for line in lines if line not in leaks]
 
 

@@ -82,7 +82,8 @@ def places(metric: str, low: Any, high: Any, *, fallback: Any = None) -> int:
     bottom, top = finite(low), finite(high)
     half = None if bottom is None or top is None else top / 2 - bottom / 2
     if metric in SHARES:
-        return 1 if half is None else max(1, min(3, decimals(100 * half)))
+        least = 0 if metric == "mape" else 1  # it may be far above 100%
+        return 1 if half is None else max(least, min(3, decimals(100 * half)))
     return decimals(half, fallback=fallback)
 
 

@@ -77,6 +77,11 @@ def test_a_default_that_alone_was_confirmed_is_said_to_be_alone():
     assert found[0] == f"The default, lightgbm, lr 0.1, stays: {words}."
 
 
+def test_a_guess_far_below_the_interval_is_not_rounded_away():
+    found = summary(outcome(test=Score(value=79000, low=61000, high=104000), guess=Score(value=8.9)), RMSE)
+    assert "a guess has 8.90" in " ".join(found)
+
+
 def test_a_percentage_error_has_its_unit():
     assert score("mape", 63.81, 10.2) == "6,381.0%"
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.reporting.charts import fit, heat, race, scatter, sensitivity, svg
+from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale
-from lanewise.reporting.charts.whisker import bar, whisker
+from lanewise.reporting.charts.whisker import bar, ruler, whisker
 
 
 def parsed(markup) -> ElementTree.Element:
@@ -160,3 +161,8 @@ def test_learning_rates_are_dots_and_no_curve():
     assert panel.count('class="front dots"') == 1
     assert panel.count('class="spread"') == 3
     assert 'class="behind' not in panel  # the other was read after another share of the training
+
+
+def test_ticks_of_a_narrow_column_do_not_run_into_each_other():
+    drawn = ruler(Axis(scale=Scale(low=0, high=4e7), count=4), room=28)
+    assert re.findall(r"<text[^>]*>([^<]*)<", drawn) == ["0", "20,000,000", "40,000,000"]

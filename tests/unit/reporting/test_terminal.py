@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from rich.cells import cell_len
 
+from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.terminal import columns_of, runs_table, summary, tuned_summary
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
@@ -247,6 +248,13 @@ def test_the_stages_of_a_run_are_told_where_its_budget_was_overrun(samples):
     del document["hardware"]["seconds_by_stage"]
     document["hardware"]["budget_seconds"] = 10.0
     assert "By stage" not in summary(document, width=100, color=False)
+
+
+def test_an_overrun_is_told_once(samples):
+    document = samples.binary()
+    document["hardware"] = {"seconds": 20.0, "budget_seconds": 10.0}
+    document["warnings"] = [overrun_warning(document)]
+    assert summary(document, width=200, color=False).count("It took 20 s, with a budget of 10 s") == 1
 
 
 def test_a_leak_is_warned_of_right_below_the_verdict(samples):

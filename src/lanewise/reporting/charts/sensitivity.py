@@ -61,7 +61,7 @@ def panels(series: Sequence[Series], *, metric: str, metric_label: str, minimise
     rates = [rate for one in series for rate in (*(point[0] for point in one.points), *one.lost)]
     x = scale_of(rates, log=True, pad=0.03)
     best = [one.best(minimise=minimise)[1] for one in series]
-    values = [point[1] for one in series for point in one.points]
+    values = [value for one in series for point in one.points for value in point[1:]]
     y = scale_of(without_outliers(values, keep=best, worse_is_high=minimise, deciles=7), pad=0.08)
     return [
         _panel(series, place, x, y, metric=metric, metric_label=metric_label, minimise=minimise)

@@ -55,9 +55,11 @@ def bar(*, scale: Scale, value: Any, low: Any = None, high: Any = None, tone: st
     return picture(*parts, label=label, height=HEIGHT, class_=f"cell {tone}".strip())
 
 
-def ruler(axis: Axis, *, note: str = "") -> Markup:
-    """The ticks below a column of cells."""
+def ruler(axis: Axis, *, note: str = "", room: int = 56) -> Markup:
+    """The ticks below a column of cells; as many as fit ``room`` letters side by side."""
     ticks = axis.ticks()
+    while len(ticks) > 2 and sum(len(words) + 2 for _, words in ticks) > room:
+        ticks = ticks[::2]
     marks = [element("line", x1=percent(at), x2=percent(at), y1=0, y2=4, class_="base") for at, _ in ticks]
     words = [text(word, x=percent(at), y=18, class_="tick", text_anchor="middle") for at, word in ticks]
     base = element("line", x1=0, x2="100%", y1=0, y2=0, class_="base")

@@ -123,7 +123,7 @@ def _effect(one: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
         "gain": difference(measure.name, one["gain"]) if finite(one.get("gain")) is not None else "",
         "size": finite(one.get("gain")) or 0.0,
         "rows": [_value(value, measure, scale, digits, best=value is best) for value in values],
-        "axis": ruler(Axis(scale=scale, written=axis_words(measure.name), count=3)),
+        "axis": ruler(Axis(scale=scale, written=axis_words(measure.name), count=3), room=16),
     }
 
 

@@ -38,7 +38,9 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "judged": document.get("judged") or "Cross-validated",
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:],
-        "axis": ruler(Axis(scale=scale, written=axis_words(measure.name), count=4)) if _scored(found) else None,
+        "axis": ruler(Axis(scale=scale, written=axis_words(measure.name), count=4), room=28)
+        if _scored(found)
+        else None,
         "measure": measure,
     }
 
