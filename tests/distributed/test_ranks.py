@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 DRIVER = Path(__file__).with_name("rank_driver.py")
-MEASURED = {"seconds", "created", "run", "hardware", "command"}
+MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
 RACES = [{}, {"racing": True}, {"trees": True}]
 SETTINGS = {"budget": "60steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1, "workers": 1}
 FAMILIES = {

@@ -134,7 +134,7 @@ def test_lanes_are_named_by_the_arrow_keys(browser, written):
 
 def test_without_scripts_everything_is_there(browser, written):
     with Visit(browser, written("binary"), java_script_enabled=False) as visit:
-        assert visit.page.locator("section").count() == 12
+        assert visit.page.locator("section").count() == 13
         assert not visit.page.locator("#theme").is_visible()
         assert not visit.page.locator("input[data-status=pruned]").is_visible()
 

@@ -123,7 +123,7 @@ def workers(home: Path) -> list[str]:
             line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if "tree_worker" in line and f"{home}/" in line:
+        if "lanewise.training.trees.worker" in line and f"{home}/" in line:
             found.append(line)
     return found
 

@@ -17,8 +17,9 @@ DRIVER = Path(__file__).with_name("resume_driver.py")
 RANDOM_KILLS = int(os.environ.get("LANEWISE_KILLS", "0"))
 SETTINGS = {"budget": "150steps", "candidates": 3, "folds": 2, "seeds": 1, "workers": 2}
 
-# Of one document to another only these differ: what the clock and the meters say, and which run it is.
-MEASURED = {"seconds", "created", "run", "hardware"}
+# Of one document to another only these differ: what the clock and the meters say, and which run it is. Warnings repeat
+# findings, and say whether a budget was overrun.
+MEASURED = {"seconds", "created", "run", "hardware", "warnings"}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 

@@ -66,7 +66,7 @@ def workers(home: Path) -> list[bytes]:
             lines.append(entry.read_bytes())
         except OSError:
             continue
-    return [line for line in lines if str(home).encode() in line and b"tree_worker" in line]
+    return [line for line in lines if str(home).encode() in line and b"lanewise.training.trees.worker" in line]
 
 
 def left_over(home: Path) -> list[Path]:

@@ -97,7 +97,7 @@ def repeated_codes_count_once(patch: Patch) -> None:
 
 @planted
 def dropout_draws_are_of_the_step_before(patch: Patch) -> None:
-    around(patch, KeyedNoise, "__init__", lambda init, self, seeds, step: init(self, seeds, step - 1))
+    around(patch, KeyedNoise, "__init__", lambda init, self, seeds, step, *rest: init(self, seeds, step - 1, *rest))
 
 
 @planted

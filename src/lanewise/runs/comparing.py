@@ -7,8 +7,11 @@ from lanewise.runs.ranked import Store
 from lanewise.runs.run import Run
 from lanewise.storage.strict_json import dump_json, parse_json
 
-MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "repeats"})
-"""Parts of a run document, at any depth, that two runs of one plan need not share."""
+MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "repeats", "warnings"})
+"""Parts of a run document, at any depth, that two runs of one plan need not share.
+
+Warnings repeat findings, which are compared, and say whether a budget was overrun.
+"""
 
 MOST_NAMED = 5
 """Differences beyond these are not named: once one lane differs, much does."""

@@ -74,6 +74,7 @@ def at_home() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module_seats, "WORTH_PROCESSES", 0)
         patch.setattr(module_seats, "TeamPool", _Nobody)
+        patch.setattr(module_seats, "can_fork", lambda: True)
         return race()
 
 
