@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import torch
 
 from lanewise.agreement import check_agreement
 from lanewise.choosing import choose
@@ -113,7 +112,6 @@ def train(
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
     workers = workers_here(settings.workers, ranks)
-    device = device_of(settings.device)
     times.end("read")
     data, _ = prepare(problem, refit=False)
     times.end("prepare")
@@ -122,14 +120,15 @@ def train(
         team_pool(problem, settings, workers, folder) as teams,
     ):
         builder = TeamBuilder(
+            data=data,
             lengths=usual_length(len(problem.train)),
             workers=workers * ranks.size,
             ranks=ranks.size,
             stop=stop,
             pool=trees,
             tell=watcher.announce,
-            **_where(problem, settings, data, teams, device),
         )
+        builder = _placed(builder, data, teams, problem, settings)
         times.end("start workers")
         making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
         plan, resumed = shared_plan(ranks, plan_file, making)
@@ -163,7 +162,7 @@ def train(
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
         whole, preparation = prepare(problem, refit=True)
-        last = replace(builder, **_where(problem, settings, whole, teams, device))
+        last = _placed(builder, whole, teams, problem, settings)
         with stop.polled():
             again = _to_refit(result, choice)
             refitted = refit(replace(race, builder=spread(last, ranks)), again, needed=choice.weights)
@@ -180,17 +179,19 @@ def train(
     )
 
 
-def _where(
-    problem: Problem, settings: FitSettings, data: TrainingData, teams: TeamPool | None, device: torch.device
-) -> dict[str, Any]:
-    """The data of a team builder, and how they come to where its teams train."""
+def _placed(
+    builder: TeamBuilder, data: TrainingData, teams: TeamPool | None, problem: Problem, settings: FitSettings
+) -> TeamBuilder:
+    """The builder of teams over ``data``, which it brings to where they train: shared memory, or the device."""
     mapped, seats = seated(data, teams)
-    return {
-        "data": mapped,
-        "seats": seats,
-        "selections": Selections(data=mapped, layout=problem.layout, seed=settings.seed),
-        "moving": Moving(device) if device.type == "cuda" else None,
-    }
+    device = device_of(settings.device)
+    return replace(
+        builder,
+        data=mapped,
+        seats=seats,
+        selections=Selections(data=mapped, layout=problem.layout, seed=settings.seed),
+        moving=Moving(device) if device.type == "cuda" else None,
+    )
 
 
 def _check_policy(policy: Policy, problem: Problem) -> None:

@@ -1,16 +1,15 @@
 """A genetic algorithm among lanes: children of the best take the place of the worst (Eiben & Smith 2015)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
 import numpy as np
 
 from lanewise.errors import UsageError
-from lanewise.search.policy import RATE, Copy, Decision, Policy, Standing, ranked
-
-FEWEST = 3
-"""Candidates of a kind from which one gives way to a child of others."""
+from lanewise.search.policy import RATE, Copy, Standing
+from lanewise.search.replacing import Replacing
 
 FORGETTING: Final = frozenset(("momentum", "beta1", "beta2"))
 LEAST, MOST = math.log(1e-6), math.log(0.9)
@@ -19,7 +18,7 @@ LEAST, MOST = math.log(1e-6), math.log(0.9)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Genetic(Policy):
+class Genetic(Replacing):
     """At each look the worst ``share`` of every kind give way to children of two of the others.
 
     Each parent is the best of ``tournament`` candidates of the kind that stay, drawn with replacement. The child has
@@ -36,20 +35,16 @@ class Genetic(Policy):
     Gaussian mutation, tournament selection, elitism.
     """
 
-    copies: ClassVar[bool] = True
+    gave: ClassVar[str] = "children of better ones"
+    nobody: ClassVar[str] = "nobody had children"
 
     share: float = 0.3
     tournament: int = 2
     mutated: float = 0.5
     sd: float = 0.3
-    looks: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
-    survivors: int = 4
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 0.5:
-            message = f"share must be above 0 and at most 0.5, got {self.share}"
-            raise UsageError(message)
+        super().__post_init__()
         if not 0 <= self.mutated <= 1 or not 0 <= self.sd < math.inf or self.tournament < 1:
             message = (
                 "mutated must be from 0 to 1, sd not negative and tournament at least 1, "
@@ -57,36 +52,7 @@ class Genetic(Policy):
             )
             raise UsageError(message)
 
-    def rungs(self, candidates: int) -> tuple[float, ...]:
-        return (*self.looks, 1.0) if candidates > 1 else ()
-
-    def remaining(self, candidates: int) -> tuple[int, ...]:
-        rungs = self.rungs(candidates)
-        return (*([candidates] * (len(rungs) - 1)), min(candidates, self.survivors)) if rungs else ()
-
-    def decide(self, standing: Standing) -> Decision:
-        # Ties by number: the order of listing must not decide who gives way.
-        by_number = np.argsort(standing.numbers, kind="stable")
-        everybody = [int(by_number[place]) for place in ranked(standing.scores[by_number])]
-        scored = [place for place in everybody if not np.isnan(standing.scores[place])] or everybody[:1]
-        if standing.rung == len(self.rungs(standing.entrants)) - 1:
-            going = set(scored[: self.survivors])
-            keep = [place for place in everybody if place in going or standing.protected[place]]
-            return Decision(keep=tuple(keep), words=f"the best {len(keep)} of {len(everybody)} went on")
-        kinds = dict.fromkeys(int(standing.kinds[place]) for place in everybody)
-        children = [child for kind in kinds for child in self._children(standing, everybody, kind)]
-        going = set(scored) - {child.target for child in children}
-        keep = [place for place in everybody if place in going or standing.protected[place]]
-        words = f"{len(children)} of {len(everybody)} gave way to children of better ones"
-        if not children and np.bincount(standing.kinds).max() < FEWEST:
-            words = f"nobody had children: no optimizer and batch size has {FEWEST} candidates of its own"
-        return Decision(keep=tuple(keep), words=words, copies=tuple(children))
-
-    def _children(self, standing: Standing, everybody: list[int], kind: int) -> list[Copy]:
-        members = [place for place in everybody if standing.kinds[place] == kind]
-        if len(members) < FEWEST:
-            return []
-        count = max(1, math.floor(len(members) * self.share))
+    def replaced(self, standing: Standing, members: Sequence[int], count: int) -> list[Copy]:
         parents = [place for place in members[:-count] if not np.isnan(standing.scores[place])]
         leaving = [place for place in members[-count:] if not standing.protected[place]]
         return [self._child(standing, parents, target) for target in leaving] if parents else []

@@ -1,21 +1,18 @@
 """Population-based training: the worst take over from the best, weights and all (Jaderberg et al. 2017)."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
-from lanewise.errors import UsageError
-from lanewise.search.policy import Copy, Decision, Policy, Standing, ranked
-
-FEWEST = 3
-"""Candidates of a kind from which one gives way to another."""
+from lanewise.search.policy import Copy, Standing
+from lanewise.search.replacing import Replacing
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PopulationBased(Policy):
+class PopulationBased(Replacing):
     """At each look the worst ``share`` of every kind give way to copies of the best ``share`` at another rate.
 
     That is one at least of a kind of three or more; smaller kinds have no copies.
@@ -31,49 +28,13 @@ class PopulationBased(Policy):
     0.2 and the factors 0.8 and 1.2 in section 4.1.
     """
 
-    copies: ClassVar[bool] = True
+    gave: ClassVar[str] = "copies of better ones"
+    nobody: ClassVar[str] = "nobody was copied"
 
     share: float = 0.2
     factors: tuple[float, float] = (0.8, 1.2)
-    looks: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
-    survivors: int = 4
-    seed: int = 0
 
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 0.5:
-            message = f"share must be above 0 and at most 0.5, got {self.share}"
-            raise UsageError(message)
-
-    def rungs(self, candidates: int) -> tuple[float, ...]:
-        return (*self.looks, 1.0) if candidates > 1 else ()
-
-    def remaining(self, candidates: int) -> tuple[int, ...]:
-        rungs = self.rungs(candidates)
-        return (*([candidates] * (len(rungs) - 1)), min(candidates, self.survivors)) if rungs else ()
-
-    def decide(self, standing: Standing) -> Decision:
-        # Ties, of those without a score above all, by number: the order of listing must not decide who takes over.
-        by_number = np.argsort(standing.numbers, kind="stable")
-        everybody = [int(by_number[place]) for place in ranked(standing.scores[by_number])]
-        scored = [place for place in everybody if not np.isnan(standing.scores[place])] or everybody[:1]
-        if standing.rung == len(self.rungs(standing.entrants)) - 1:
-            going = set(scored[: self.survivors])
-            keep = [place for place in everybody if place in going or standing.protected[place]]
-            return Decision(keep=tuple(keep), words=f"the best {len(keep)} of {len(everybody)} went on")
-        copies = [one for kind in np.unique(standing.kinds) for one in self._copies(standing, everybody, kind)]
-        leaving = {one.target for one in copies}
-        going = set(scored) - leaving
-        keep = [place for place in everybody if place in going or standing.protected[place]]
-        words = f"{len(copies)} of {len(everybody)} gave way to copies of better ones"
-        if not copies and np.bincount(standing.kinds).max() < FEWEST:
-            words = f"nobody was copied: no optimizer and batch size has {FEWEST} candidates of its own"
-        return Decision(keep=tuple(keep), words=words, copies=tuple(copies))
-
-    def _copies(self, standing: Standing, everybody: list[int], kind: int) -> list[Copy]:
-        members = [place for place in everybody if standing.kinds[place] == kind]
-        if len(members) < FEWEST:
-            return []
-        count = max(1, math.floor(len(members) * self.share))
+    def replaced(self, standing: Standing, members: Sequence[int], count: int) -> list[Copy]:
         best = [place for place in members[:count] if not np.isnan(standing.scores[place])]
         if not best:
             return []

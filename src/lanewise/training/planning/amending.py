@@ -86,11 +86,16 @@ def wall_seconds(plan: Plan, candidates: Sequence[Candidate], costs: Mapping[str
 
     The lanes of a stacked candidate train in one thread: no number of workers makes it shorter than they are.
     """
-    runs = plan.folds * len(plan.seeds)
-    again = REFITTED * len(plan.seeds) * plan.folds / max(plan.folds - 1, 1)
-    total = sum(costs[one.id] * (runs + again) for one in candidates)
-    longest = max((costs[one.id] * (runs + again) for one in candidates if one.model in STACKED), default=0.0)
+    lanes = lanes_of(plan)
+    total = sum(costs[one.id] * lanes for one in candidates)
+    longest = max((costs[one.id] * lanes for one in candidates if one.model in STACKED), default=0.0)
     return max(total / plan.workers, longest)
+
+
+def lanes_of(plan: Plan) -> float:
+    """Lanes of a fold that confirming one candidate costs: all folds and seeds, and its share of the refit."""
+    again = REFITTED * len(plan.seeds) * plan.folds / max(plan.folds - 1, 1)  # on the rows of all folds
+    return plan.folds * len(plan.seeds) + again
 
 
 def _seconds_of_lane(plan: Plan, candidate: Candidate, slowness: Mapping[str, float]) -> float:

@@ -10,7 +10,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.sampling import Sampling
-from lanewise.training.planning.amending import MOST_CONFIRMED, REFITTED
+from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS, Field, propose, usual_batch
@@ -291,10 +291,9 @@ def _screen_cost(policy: Policy) -> float:
 
 def _predicted(plan: Plan, screened: float) -> float:
     """Wall seconds that the plan should take on its workers, the refit included."""
-    runs = plan.folds * len(plan.seeds)
-    again = REFITTED * len(plan.seeds) * plan.folds / max(plan.folds - 1, 1)
+    lanes = lanes_of(plan)
     default = next(candidate for candidate in plan.candidates if candidate.is_default)
-    total = plan.costs[default.id] * (runs + again) if plan.rungs else 0.0
+    total = plan.costs[default.id] * lanes if plan.rungs else 0.0
     for model, count in plan.confirm.items():
         own = np.array([plan.costs[candidate.id] for candidate in plan.candidates if candidate.model == model])
         if not len(own) or not own.sum():
@@ -304,7 +303,7 @@ def _predicted(plan: Plan, screened: float) -> float:
         screen = 0.0
         if plan.rungs:
             screen = float(own.sum()) * plan.rungs[0] + survivor * len(own) * (screened - plan.rungs[0])
-        total += screen + survivor * min(count, len(own)) * (runs + again)
+        total += screen + survivor * min(count, len(own)) * lanes
     return total / plan.workers
 
 
