@@ -51,12 +51,18 @@ def rough(kind: str, function: Function, width: int) -> tuple[Function, Function
         noise = np.random.default_rng(0)
         return lambda x: (function(x) + 0.5) * (1 + 0.05 * noise.normal()), function
     if kind == "steps":
-        stepped = lambda x: function(np.round(x * 5) / 5)  # noqa: E731
+
+        def stepped(x: np.ndarray) -> float:
+            return function(np.round(x * 5) / 5)
+
         return stepped, stepped
     draw = np.random.default_rng(200)
     at, weights = draw.uniform(-3, 3, width), 10 ** np.linspace(0, 1, width)
     turn = np.linalg.qr(draw.normal(size=(width, width)))[0]
-    kinked = lambda x: float(weights @ np.abs(turn @ (x - at))) + 0.1 * function(x)  # noqa: E731
+
+    def kinked(x: np.ndarray) -> float:
+        return float(weights @ np.abs(turn @ (x - at))) + 0.1 * function(x)
+
     return kinked, kinked
 
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from networks import lenet
 from other_searches import BATCH, EPOCHS, Case, Outcome, Pair, with_optuna, with_skorch
 from torch import nn
 
@@ -91,23 +92,6 @@ def sms_rows(train: int, valid: int) -> tuple[Pair, Pair]:
 def perceptron(inputs: int, hidden: int, outputs: int) -> Callable[[], nn.Module]:
     """One hidden layer."""
     return lambda: nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-def lenet() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, 10),
-    )
 
 
 PROBLEMS = {

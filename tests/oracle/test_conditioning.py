@@ -24,6 +24,10 @@ WELL_CONDITIONED: dict[str, tuple[str, str, dict[str, Value]]] = {
 }
 
 
+def last_bits(weight: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+    return LAST_BIT * torch.randn(weight.shape, generator=draw, dtype=weight.dtype)
+
+
 def apart(one: Weights, other: Weights) -> float:
     largest = max(1.0, *(float(weight.abs().max()) for weight in other.values()))
     return max(float((one[name] - other[name]).abs().max()) for name in other) / largest
@@ -39,8 +43,7 @@ def gaps(rule: str, model: str, settings: dict[str, Value]) -> list[tuple[float,
     for one in lanes:
         begun = start[one.id]
         alone = truth(one, begun, race.data)
-        noise = lambda weight: LAST_BIT * torch.randn(weight.shape, generator=draw, dtype=weight.dtype)  # noqa: E731
-        moved = [{name: weight + noise(weight) for name, weight in begun.items()} for _ in range(TIMES)]
+        moved = [{name: weight + last_bits(weight, draw) for name, weight in begun.items()} for _ in range(TIMES)]
         found.append((apart(trained[one.id], alone), max(apart(truth(one, own, race.data), alone) for own in moved)))
     return found
 

@@ -196,7 +196,7 @@ def _check_finite(column: pl.Series) -> None:
     if infinite:
         message = f"target {column.name!r} has {counted(infinite, 'value')} of infinity; leave such rows out"
         raise DataError(message)
-    largest = float(column.drop_nulls().cast(pl.Float64).abs().max() or 0.0)  # pyright: ignore[reportArgumentType]
+    largest = float(column.drop_nulls().cast(pl.Float64).abs().max() or 0.0)  # pyright: ignore[reportArgumentType]  # of numbers
     if largest > LARGEST_TARGET:
         message = (
             f"target {column.name!r} holds values of up to {largest:.3g} in size, and at most {LARGEST_TARGET:g} is "

@@ -132,7 +132,7 @@ def test_each_ranking_is_made_once_per_fold(problem: Problem, monkeypatch: pytes
     ]
     teams = found.form(lanes, "screen")
     assert len(asked) == 2
-    assert {fold for fold, _ in found.selections.seconds} == {0, 1}  # pyright: ignore[reportOptionalMemberAccess]
+    assert {fold for fold, _ in found.selections.seconds} == {0, 1}  # pyright: ignore[reportOptionalMemberAccess]  # it was given some
     assert len({found.key(team.lanes[0]) for team in teams}) == 4
 
 

@@ -143,7 +143,7 @@ def test_a_candidate_is_told_at_the_coordinates_that_give_it() -> None:
 
 def test_a_budget_in_seconds_reckons_with_the_batches() -> None:
     found = race(candidates=14, budget="60steps").plan
-    wanted = Wanted(candidates=found.candidates[:5], policy=None, seeds=(0,), workers=1, proposed=9)  # type: ignore[arg-type]
+    wanted = Wanted(candidates=found.candidates[:5], policy=None, seeds=(0,), workers=1, proposed=9)  # type: ignore[arg-type]  # no policy is asked
     assert _in_batches([(14, 0.1), (5, 0.9)], wanted) == [(5, 0.1), (3, 0.1), (3, 0.1), (3, 0.1), (5, 0.9)]
 
 
