@@ -18,6 +18,7 @@ from lanewise.solvers.lbfgs import LBFGS, LBFGSState
 from lanewise.solvers.solver import Status
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
+from lanewise.training.null_metric import null_metric
 from lanewise.training.step import Batch, mean_loss
 from lanewise.training.team import Evidence, Team, never, nothing
 
@@ -100,6 +101,7 @@ class SolverTeam(Team):
             max_iterations=iterations,
             l1=l1 if bool((l1 > 0).any()) else None,
             penalised=torch.arange(layout.width) < layout.penalised,
+            metric=null_metric(self.roster, data, self.objective.model, self.loss),
         )
         self._state: LBFGSState | None = None
         self._alive = list(range(len(self.lanes)))
