@@ -59,7 +59,7 @@ def cli(context: click.Context) -> None:
     """Find by evidence how to train a model best: race optimizers and models, keep the one that wins."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-    elif context.invoked_subcommand not in SPREAD and place_of().size > 1:
+    elif context.invoked_subcommand not in (*SPREAD, doctor.name) and place_of().size > 1:  # doctor decides itself
         message = (
             f"{context.invoked_subcommand} runs in one process, not under torchrun; {', '.join(SPREAD)} can spread"
         )

@@ -43,7 +43,7 @@ def check_sizes(degrees: Mapping[str, int], sizes: Sizes) -> None:
         if size % tensor:
             message = (
                 f"{size} {'heads do' if name == 'heads' else 'hidden units do'} not split evenly over tensor={tensor}; "
-                f"set tensor to {_any_of(_divisors(size))}, or {name} to {_any_of(_neighbours(size, tensor))}"
+                f"set tensor to {_any_of(divisors(size))}, or {name} to {_any_of(_neighbours(size, tensor))}"
             )
             raise UsageError(message)
     _enough(sizes.layers, "layers", "pipeline", pipeline)
@@ -77,7 +77,8 @@ def _enough(size: int, name: str, axis: str, degree: int, *, more: bool = False)
         raise UsageError(message)
 
 
-def _divisors(size: int) -> list[int]:
+def divisors(size: int) -> list[int]:
+    """All numbers that divide ``size``, in ascending order."""
     small = [number for number in range(1, isqrt(size) + 1) if size % number == 0]
     return sorted({*small, *(size // number for number in small)})
 
