@@ -25,6 +25,7 @@ class Workload:
     axis add up ``layer_sums`` times a layer: 4 in a transformer, 2 for each pair of matrices. ``activation_bytes`` is
     what one row leaves behind in one layer until the backward. A parameter is kept in ``weight_bytes``, its gradient
     in ``gradient_bytes``, and what the optimizer knows of it in ``state_bytes``. ``row_bytes`` are read for each row.
+    So many rows as ``unit`` stay together, such as the tokens of a text.
     """
 
     parameters: int
@@ -40,6 +41,7 @@ class Workload:
     state_bytes: float = 8.0
     activation_bytes: float = 8.0
     row_bytes: float = 0.0
+    unit: int = 1
 
     @property
     def flops(self) -> float:
@@ -111,13 +113,15 @@ class _Part:
 
 
 def predict(work: Workload, mesh: Mesh, hardware: Hardware, *, microbatches: int = 1, every: int = 1) -> Cost:
-    """The cost of a step of ``work`` on ``mesh``; a pipeline takes its rows in ``microbatches``.
+    """The cost of a step of ``work`` on ``mesh``, whose rows a rank takes in ``microbatches``.
+
+    A pipeline needs them to fill its stages; without one they save memory, as accumulated gradients do.
 
     Parameters that are averaged ``every`` so many steps (local SGD) share one exchange between them.
 
     - compute: the larger of arithmetic and of moving weights, gradients, optimizer state and activations
     - tensor: ``layer_sums`` all-reduces of activations in each layer and microbatch
-    - shard: parameters gathered twice, gradients summed and scattered once
+    - shard: parameters gathered twice, gradients summed and scattered once, for each microbatch unless there are stages
     - pipeline: idle ``(p-1)/m`` of the work of a stage, a bubble of ``(p-1)/(m+p-1)``, and activations sent on
     - data: one all-reduce of the gradients of all lanes at once, or of their parameters every so many steps
 
@@ -147,7 +151,7 @@ def predict(work: Workload, mesh: Mesh, hardware: Hardware, *, microbatches: int
     tensor = _tensor(work, mesh, hardware, part, microbatches)
     idle = (mesh.pipeline - 1) / microbatches
     hidden = BACKWARD * compute if hardware.overlap else 0.0
-    shard = _exposed(_shard(work, mesh, hardware, part), hidden)
+    shard = _exposed(_shard(work, mesh, hardware, part, microbatches), hidden)
     data = _exposed(_data(work, mesh, hardware, part) / every, max(0.0, hidden - shard))
     return Cost(
         compute=waves * compute,
@@ -199,15 +203,15 @@ def _tensor(work: Workload, mesh: Mesh, hardware: Hardware, part: _Part, microba
     return work.layer_sums * part.layers * microbatches * link.all_reduce(size, mesh.tensor)
 
 
-def _shard(work: Workload, mesh: Mesh, hardware: Hardware, part: _Part) -> float:
+def _shard(work: Workload, mesh: Mesh, hardware: Hardware, part: _Part, microbatches: int) -> float:
     if mesh.shard == 1:
         return 0.0
     link = link_along(mesh, "shard", hardware)
     of_a_layer = part.lanes * part.parameters / part.layers
-    gathers = 1 if mesh.pipeline > 1 else 2
+    gathers, times = (1, 1) if mesh.pipeline > 1 else (2, microbatches)  # a stage keeps what it has gathered
     gather = link.all_gather(of_a_layer * work.weight_bytes, mesh.shard)
     scatter = link.all_gather(of_a_layer * work.gradient_bytes * hardware.scatter, mesh.shard)
-    return part.layers * (gathers * gather + scatter)
+    return times * part.layers * (gathers * gather + scatter)
 
 
 def _data(work: Workload, mesh: Mesh, hardware: Hardware, part: _Part) -> float:

@@ -12,14 +12,14 @@ from lanewise.errors import UsageError
 NEAR = 1.02
 """A mesh of fewer axes is taken where its step is longer by less than this factor."""
 
-FILLS = (1, 2, 4, 8, 16)
-"""Microbatches that are tried, as multiples of the stages of a pipeline."""
+FILLS = tuple(2**power for power in range(13))
+"""Microbatches that are tried, as multiples of the stages of a pipeline; without one the fewest that fit the memory."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A mesh, the microbatches of its pipeline (1 without one), what a step costs, and why it was taken."""
+    """A mesh, the microbatches in which a rank takes its rows, what a step costs, and why it was taken."""
 
     mesh: Mesh
     microbatches: int
@@ -30,7 +30,7 @@ class Proposal:
 def propose(work: Workload, hardware: Hardware, size: int, *, axes: tuple[str, ...] = AXES) -> Proposal:
     """The mesh over ``size`` ranks on which all lanes of ``work`` take a step soonest.
 
-    Only ``axes`` are split. Of meshes that take about as long, the one with the fewest axes.
+    Only ``axes`` are split. Of meshes that take about as long, the one with the fewest axes that splits a model least.
 
     Raises ``UsageError`` where no mesh fits the memory of a rank, with how much one would need.
 
@@ -49,16 +49,22 @@ def propose(work: Workload, hardware: Hardware, size: int, *, axes: tuple[str, .
     if not fitting:
         least = min(tried, key=lambda one: one.cost.memory)
         message = (
-            f"one lane needs {_gigabytes(least.cost.memory)} of each of {size} ranks, which have "
-            f"{_gigabytes(hardware.memory)}, even with {least.mesh}; take more ranks, or a smaller batch"
+            f"one lane needs {_gigabytes(least.cost.memory)} of a rank, which has {_gigabytes(hardware.memory)}, even with "
+            f"{least.mesh} over {size} rank{'s' if size > 1 else ''}; take more ranks, or a smaller batch"
         )
         raise UsageError(message)
     soonest = min(one.cost.seconds for one in fitting)
     near = [one for one in fitting if one.cost.seconds <= NEAR * soonest]
-    best = min(near, key=lambda one: (len(one.mesh.active), one.cost.seconds, one.cost.memory))
+    best = min(near, key=_intricate)
     return Proposal(
         mesh=best.mesh, microbatches=best.microbatches, cost=best.cost, why=_why(best, tried, work, hardware)
     )
+
+
+def _intricate(one: Proposal) -> tuple[float, ...]:
+    """How much is split, the model before all; then the seconds of a step."""
+    mesh = one.mesh
+    return len(mesh.active), mesh.pipeline * mesh.shard * mesh.tensor, one.cost.seconds
 
 
 def meshes(size: int, axes: tuple[str, ...] = AXES) -> Iterator[Mesh]:
@@ -78,16 +84,18 @@ def meshes(size: int, axes: tuple[str, ...] = AXES) -> Iterator[Mesh]:
 
 def _candidates(work: Workload, hardware: Hardware, size: int, axes: tuple[str, ...]) -> Iterator[Proposal]:
     for mesh in meshes(size, axes):
-        rows = work.batch // (mesh.data * mesh.shard)
-        if not rows:
-            continue
-        fills = [fill * mesh.pipeline for fill in FILLS if fill * mesh.pipeline <= rows] if mesh.pipeline > 1 else [1]
-        for microbatches in fills:
+        units = work.batch // work.unit // (mesh.data * mesh.shard)
+        for fill in FILLS:
+            microbatches = fill * mesh.pipeline
+            if microbatches > units:
+                break
             try:
                 cost = predict(work, mesh, hardware, microbatches=microbatches)
             except UsageError:  # it cannot split this work
                 break
             yield Proposal(mesh=mesh, microbatches=microbatches, cost=cost, why="")
+            if mesh.pipeline == 1 and cost.lanes_at_once:
+                break
 
 
 def _why(best: Proposal, tried: list[Proposal], work: Workload, hardware: Hardware) -> str:
