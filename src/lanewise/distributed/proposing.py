@@ -49,8 +49,8 @@ def propose(work: Workload, hardware: Hardware, size: int, *, axes: tuple[str, .
     if not fitting:
         least = min(tried, key=lambda one: one.cost.memory)
         message = (
-            f"one lane needs {_gigabytes(least.cost.memory)} of a rank, which has {_gigabytes(hardware.memory)}, even with "
-            f"{least.mesh} over {size} rank{'s' if size > 1 else ''}; take more ranks, or a smaller batch"
+            f"one lane needs {_gigabytes(least.cost.memory)} of a rank, which has {_gigabytes(hardware.memory)}, even "
+            f"with {least.mesh} over {size} rank{'s' if size > 1 else ''}; take more ranks, or a smaller batch"
         )
         raise UsageError(message)
     soonest = min(one.cost.seconds for one in fitting)
