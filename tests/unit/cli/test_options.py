@@ -33,7 +33,7 @@ OPTIONS = {
     "--json",
     "compare": "--x0 --bounds --condition --methods --evaluations --lr --seed --output --open",
     "example": "",
-    "doctor": "--json",
+    "doctor": "--mesh --json",
     "launch": "--slurm --nodes --ranks --cores --time --name --partition --output",
     "completion": "",
 }
