@@ -2,8 +2,8 @@
 
     python benchmarks/ranks.py
 
-Two forked ranks of one thread each; the sides of a comparison take turns, and the median of their ratios counts. The bytes
-that go through the loopback interface are those that the kernel counts, so other traffic on this machine is in them.
+Two forked ranks of one thread each; the sides of a comparison take turns, and the median of their ratios counts. Bytes
+are what the kernel counts on the loopback interface, so other traffic on this machine is in them.
 """
 
 import json

@@ -9,9 +9,6 @@ from torch import Tensor
 from lanewise.distributed.ranks import never
 from lanewise.lanes.buffer import LaneBuffer
 
-PAYLOADS = {"float32": None, "bfloat16": torch.bfloat16}
-"""What gradients may travel as; None: as they are."""
-
 
 @final
 class DataAxis:
