@@ -133,6 +133,12 @@ output = section("Output")
     usual="auto, which is cpu",
 )
 @race("--workers", type=int, metavar="N", help="Threads and processes.", usual="all cores, at most 8")
+@race(
+    "--mesh",
+    metavar="AXES",
+    help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
+    usual="all ranks along lane",
+)
 @output(
     "--config",
     type=click.Path(path_type=Path),

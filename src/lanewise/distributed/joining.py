@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from lanewise.distributed.groups import check_backend
+from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.place import Place, launcher, place_of
 from lanewise.distributed.ranks import Lone, Ranks, never
 from lanewise.distributed.reaching import reach
 from lanewise.errors import LanewiseError, TrainingError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from lanewise.distributed.data_axis import DataAxis
 
 MEETING_SECONDS = 60.0
 """How long processes wait for each other to start, and for bytes that are on their way: all are there by then."""
@@ -102,6 +106,24 @@ class _Joined(Ranks):
         self._call(lambda: self._dist.broadcast(size, group=self._group, group_src=source))
         return self._sent(own, source, int(size))
 
+    def data_axis(self, mesh: Mesh) -> "DataAxis | None":
+        if mesh.data == 1:
+            return None
+        from lanewise.distributed.data_axis import DataAxis
+
+        dist, timeout = self._dist, timedelta(seconds=self.place.timeout)
+        groups = {
+            members: dist.new_group(list(members), backend="gloo", timeout=timeout) for members in mesh.groups("data")
+        }
+        members = mesh.group("data", rank=self.rank)
+        group = groups[members]
+        return DataAxis(
+            place=members.index(self.rank),
+            size=len(members),
+            sums=lambda message: self._call(lambda: dist.all_reduce(message, group=group)),
+            sends=lambda own: self._sent_along(group, own, leads=self.rank == members[0]),
+        )
+
     def halted(self) -> bool:
         return self._board.halted()
 
@@ -133,6 +155,17 @@ class _Joined(Ranks):
         data = bytearray(own) if self.rank == source else bytearray(size)
         buffer = self._torch.frombuffer(data, dtype=self._torch.uint8)
         self._call(lambda: self._dist.broadcast(buffer, group=self._group, group_src=source))
+        return bytes(data)
+
+    def _sent_along(self, group: Any, own: bytes, *, leads: bool) -> bytes:
+        """What the first rank of ``group`` has."""
+        size = self._torch.tensor([len(own)])
+        self._call(lambda: self._dist.broadcast(size, group=group, group_src=0))
+        if not int(size):
+            return b""
+        data = bytearray(own) if leads else bytearray(int(size))
+        buffer = self._torch.frombuffer(data, dtype=self._torch.uint8)
+        self._call(lambda: self._dist.broadcast(buffer, group=group, group_src=0))
         return bytes(data)
 
     def _call(self, collective: Callable[[], Any]) -> None:

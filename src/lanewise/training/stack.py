@@ -7,22 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.errors import Interrupted
+from lanewise.distributed.data_axis import DataAxis
+from lanewise.errors import Interrupted, UsageError
 from lanewise.lanes.buffer import LaneBuffer, frozen_weights
 from lanewise.lanes.candidate import Event
-from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
+from lanewise.training.batches import Batches
 from lanewise.training.copying import Held
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
 from lanewise.training.recorded_step import RecordedStep
-from lanewise.training.step import Batch, KeyedNoise, step
+from lanewise.training.step import step
 from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
 
@@ -40,7 +41,10 @@ class Stack(Team):
     ``subject`` says which model that is, by which loss it learns and what is read off its outputs; None: one of
     Lanewise's own, as the candidates name it. ``length`` is the number of steps of a full training; ``stop`` is
     asked between steps whether to leave; what was trained until then is kept. Lanes train where their data lie:
-    on a GPU a step is recorded as a CUDA graph where it can be, unless ``records`` is False.
+    on a GPU a step is recorded as a CUDA graph where it can be, unless ``records`` is False. With an ``axis`` the
+    ranks along it have the same stack, and share the rows of every batch.
+
+    Raises ``UsageError`` where the subject cannot share them.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Stack(Team):
         stop: Callable[[], bool] = never,
         subject: Subject | None = None,
         records: bool = True,
+        axis: DataAxis | None = None,
     ) -> None:
         self.roster = Roster.of(list(lanes))
         self.lanes = self.roster.lanes
@@ -66,6 +71,12 @@ class Stack(Team):
         self._compute = compute if compute != dtype else None
         first = self.lanes[0].candidate
         self.subject = subject or TableSubject(data, first)
+        self.axis = axis
+        if axis is not None and self.subject.undivided:
+            message = (
+                f"ranks cannot share the rows of a batch: {self.subject.undivided}; use the mesh axis lane instead"
+            )
+            raise UsageError(message)
         self.loss = self.subject.loss
         self._full_batch = rule(first.optimizer).full_batch
         # Of all folds, not of those present: a lane must not notice who trains beside it.
@@ -85,10 +96,14 @@ class Stack(Team):
 
     def _group(self) -> None:
         """What depends on which lanes are left."""
-        self._groups, self._sizes = self.roster.groups, self.roster.group_sizes
-        self._seeds = [seed for _, seed in self._groups]
-        folds = self.data.folds
-        self._streams = [RowStream(seed, folds[fold].train, self.data.rows) for fold, seed in self._groups]
+        self._batches = Batches(
+            self.data,
+            self.roster,
+            batch_size=None if self._full_batch else self.batch_size,
+            dtype=self.buffer.values.dtype,
+            compute=self._compute,
+            axis=self.axis,
+        )
         smoothing = torch.tensor(
             [lane.candidate.number("label_smoothing") for lane in self.lanes], dtype=self.buffer.values.dtype
         )
@@ -117,7 +132,7 @@ class Stack(Team):
         if self.optimizer.taken == 0:
             self.guard.remember(self.buffer, self.optimizer, self.average)
         while self.optimizer.taken < until:
-            if self.stop():
+            if self.stop() if self.axis is None else self.axis.stopping:
                 message = "stopped on request"
                 raise Interrupted(message)
             between()
@@ -130,13 +145,14 @@ class Stack(Team):
 
     def _step(self, at: int) -> Tensor:
         """The losses ``[L]`` of step ``at``."""
-        noise = KeyedNoise(self._seeds, at, self.device)
-        records = self._records and self.subject.recordable and self.optimizer.recordable
+        rows = self._batches.rows(at)
+        noise = self._batches.noise(at, rows)
+        records = self._records and self.axis is None and self.subject.recordable and self.optimizer.recordable
         if not records:
-            return self._take(self._rows(at), None, noise)
+            return self._take(rows, None, noise)
         if self._recorded is None:
             self._recorded = RecordedStep()
-        losses = self._recorded(self._take, self._rows(at), self.optimizer.rates(at), noise, left=self.length - at)
+        losses = self._recorded(self._take, rows, self.optimizer.rates(at), noise, left=self.length - at)
         self.optimizer.taken = at + 1  # a step that is replayed does not count itself
         return losses
 
@@ -145,11 +161,12 @@ class Stack(Team):
             self.model,
             self.buffer,
             self.optimizer,
-            self._batch(rows),
+            self._batches.batch(rows),
             loss=self.loss,
             smoothing=self._smoothing,
             noise=noise,
             rates=rates,
+            axis=self.axis,
         )
 
     def settle(self) -> None:
@@ -182,44 +199,6 @@ class Stack(Team):
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
         self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
 
-    def _rows(self, at: int) -> list[Tensor]:
-        """The rows ``[B]`` that each group is shown at step ``at``."""
-        if self._full_batch:
-            return [self.data.folds[fold].train for fold, _ in self._groups]
-        return [stream.take(at * self.batch_size, self.batch_size) for stream in self._streams]
-
-    def _batch(self, shown: Sequence[Tensor]) -> Batch:
-        """The batch of the rows that each group is shown."""
-        dense, codes, targets, weights = [], [], [], []
-        for (fold, _), taken in zip(self._groups, shown, strict=True):
-            part = self.data.folds[fold]
-            rows, share = self._all_rows(taken) if self._full_batch else (taken, None)
-            read = part.features(rows)
-            dense.append(read[0])
-            codes.append(read[1])
-            targets.append(part.target.index_select(0, rows))
-            own = None if self.data.weight is None else self.data.weight.index_select(0, rows)
-            weights.append(own if share is None else share if own is None else own * share)
-        weighted = [own for own in weights if own is not None]
-        inputs = Inputs(dense=self._low(_stacked(dense)), codes=_stacked(codes), sizes=self._sizes)
-        return Batch(inputs=inputs, targets=_stacked(targets), weights=_stacked(weighted) if weighted else None)
-
-    def _all_rows(self, train: Tensor) -> tuple[Tensor, Tensor | None]:
-        """All rows of a fold, filled up to the length of the longest fold by a row of its own that weighs nothing.
-
-        With the rows come their weights, under which a mean over the longer batch is the mean over the fold.
-        """
-        folds = [self.data.folds[fold].train for fold, _ in self._groups]
-        longest = max(map(len, folds))
-        if longest == min(map(len, folds)):
-            return train, None
-        share = torch.zeros(longest, dtype=self.buffer.values.dtype, device=self.device)
-        share[: len(train)] = longest / len(train)
-        return torch.cat([train, train[:1].expand(longest - len(train))]), share
-
-    def _low(self, dense: Tensor) -> Tensor:
-        return dense.to(self._compute) if self._compute else dense
-
     def outputs(self, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
         """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names.
 
@@ -233,7 +212,7 @@ class Stack(Team):
         values = self._judged()
         result: list[Tensor] = []
         start = 0
-        for (fold, _), size in zip(self._groups, self._sizes, strict=True):
+        for (fold, _), size in zip(self._batches.groups, self._batches.sizes, strict=True):
             lanes = slice(start, start + size)
             start += size
             weights = frozen_weights(self.model.layout, values[lanes], shadow=self._compute)
@@ -309,7 +288,7 @@ class Stack(Team):
         pieces = []
         for piece in rows.split(block):
             dense, codes = data.features(piece)
-            inputs = Inputs(dense=self._low(dense[None]), codes=codes[None], sizes=(size,))
+            inputs = Inputs(dense=self._batches.low(dense[None]), codes=codes[None], sizes=(size,))
             pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
         return torch.cat(pieces, 1)
 
@@ -384,11 +363,6 @@ class Stack(Team):
         self._loss_sum = self._loss_sum[index]
         self.guard.keep(rows)
         self._group()
-
-
-def _stacked(parts: list[Tensor]) -> Tensor:
-    """``parts`` of one shape with an axis in front; a view, not a copy, where there is only one."""
-    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -24,6 +24,9 @@ class Subject(ABC):
     recordable: bool = True
     """Whether a forward pass runs nothing but operations on tensors, so that a CUDA graph can repeat it."""
 
+    undivided: str = ""
+    """Why the rows of a batch cannot be shared by ranks; empty where they can."""
+
     structure: Hashable = None
     """Equal for subjects whose lanes can go on from each other's weights; None where none can."""
 
