@@ -58,6 +58,10 @@ class Portion(ABC):
         del name
         return True
 
+    def gathered(self) -> dict[str, Tensor]:
+        """All weights and buffers, whole, as copies on the CPU, by the names of the user's model."""
+        return {name: own.detach().cpu().clone() for name, own in self.module.state_dict().items()}
+
     @property
     def buffers(self) -> Mapping[str, Tensor]:
         """What training changes beside the weights, such as running statistics; named as in the user's model."""

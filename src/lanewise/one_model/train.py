@@ -1,24 +1,30 @@
 """``lanewise.train``: one model, trained by one optimizer, on one device or split over many."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lanewise.distributed import checkpoints
+from lanewise.distributed.groups import Groups, make_groups
+from lanewise.distributed.joining import joined_for_good
+from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.portion import Portion, Whole
-from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import Interrupted, UsageError, suggestion
+from lanewise.distributed.ranks import Ranks
+from lanewise.distributed.spread import Spread, made_alike
+from lanewise.distributed.together import Together
+from lanewise.errors import Interrupted, TrainingError, UsageError
 from lanewise.models.batch import Tree, mapped
+from lanewise.models.blueprint import first_line
+from lanewise.one_model.course import built, check_batch, course_of, whole_number
+from lanewise.one_model.keeping import Keeping
 from lanewise.one_model.optimizers import Given, optimizer_over
 from lanewise.one_model.result import TrainResult
 from lanewise.optim.drop_in import EvaluatingDropIn
-from lanewise.optim.schedules import SCHEDULES, factors
 from lanewise.training.device import device_of
-from lanewise.training.model_training import Course, ModelTraining
+from lanewise.training.model_training import ModelTraining
 from lanewise.training.objective import floats_as
 from lanewise.training.stopping import Stop, stop_on_signals
 from lanewise.tuning.reading import source_of
@@ -45,8 +51,12 @@ def train(
     device: str | torch.device = "auto",
     checkpoint: str | Path | None = None,
     checkpoint_every: int | None = None,
+    mesh: str | Mesh | None = None,
+    blocks: Sequence[str] | None = None,
 ) -> TrainResult:
     """Train one model with one optimizer: ``theta <- theta - step(gradient of the mean loss of a batch)``.
+
+    Under torchrun all ranks train one model together, as ``mesh`` says.
 
     Args:
         model: the module, trained in place, or a function that builds it, called under ``torch.manual_seed(seed)``.
@@ -66,18 +76,22 @@ def train(
         clip_norm: limit on the norm of the gradient of all weights; 0: none.
         seed: of the order of rows, of what a step draws (dropout), and of a model that is built.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor.
-        checkpoint: a folder for checkpoints; where it has one, training goes on from the newest, to the same bits.
-            Written when stopped by Ctrl-C or SIGTERM too.
+        checkpoint: a folder for checkpoints; where it has one, training goes on from the newest, to the same bits, or
+            over another mesh to the same numbers up to rounding. Written when stopped by Ctrl-C or SIGTERM too.
         checkpoint_every: steps between checkpoints; None: one at the end, or when stopped.
+        mesh: how the ranks share the model, ``"data=2,shard=4"`` or a :class:`~lanewise.distributed.mesh.Mesh`; None:
+            each has all of it and reads its part of every batch. See ``docs/scaling.md``.
+        blocks: with ``shard``, names of the submodules that are gathered one at a time; None: the children of every
+            ``ModuleList`` and ``Sequential``.
 
     Returns:
         the trained model and its losses, see :class:`TrainResult`.
 
     Raises:
-        UsageError: an argument cannot be used.
+        UsageError: an argument cannot be used; the mesh does not fit the ranks, the model or the batch; ranks differ.
         DataError: the data cannot be used.
         TrainingError: the loss is not finite any more.
-        Interrupted: Ctrl-C or SIGTERM; with ``checkpoint`` the same call goes on.
+        Interrupted: Ctrl-C or SIGTERM, to any rank; with ``checkpoint`` the same call goes on.
 
     >>> X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
     >>> y = X @ torch.tensor([[1.0], [-2.0], [0.5]])
@@ -88,159 +102,102 @@ def train(
     Loshchilov & Hutter 2019, "Decoupled weight decay regularization", for the default optimizer.
     """
     started = time.monotonic()
-    where = device_of(device)
-    source = source_of("data", at_home(data, where))
-    size = min(_whole("batch_size", batch_size or source.batch_size or USUAL_BATCH), source.rows)
-    length = _length(epochs, steps, source.rows, size)
-    _whole("accumulate", accumulate)
-    if size % accumulate:
-        message = f"a batch of {size} rows does not split into accumulate={accumulate} equal pieces; change one of them"
-        raise UsageError(message)
-    course = Course(
-        steps=length,
-        batch_size=size,
-        accumulate=accumulate,
-        factors=_factors(schedule, length, warmup),
-        clip_norm=_limit(clip_norm),
-        seed=seed,
-    )
-    module = _built(model, seed).to(where)
-    names = {own: name for name, own in module.named_parameters()}
-    portion: Portion = Whole(module)
-    made = optimizer_over(portion, optimizer, lr, names)
-    training = ModelTraining(
-        portion, made, course, read=_reader(source, module, where), rows=source.rows, loss=_mean_of(loss)
-    )
-    told = {"rows": source.rows, "batch_size": size, "steps": length, "seed": seed, "schedule": schedule}
-    told |= {"warmup": warmup, "clip_norm": clip_norm, "optimizer": type(made).__name__}
-    keeping = _Keeping(training, None if checkpoint is None else Path(checkpoint), checkpoint_every, told, Lone())
-    with stop_on_signals() as stop:
-        _run(training, keeping, stop)
-    if isinstance(made, EvaluatingDropIn):
-        made.eval()
-    module.eval()
-    return TrainResult(
-        model=module,
-        losses=tuple(training.losses),
-        seconds=time.monotonic() - started,
-        checkpoint=keeping.last,
-        gather=lambda: {name: own.detach().cpu().clone() for name, own in module.state_dict().items()},
-    )
+    if checkpoint_every is not None:
+        whole_number("checkpoint_every", checkpoint_every)
+    mean = _mean_of(loss)
+    with joined_for_good(device=str(device).partition(":")[0].replace("auto", "cpu")) as ranks:
+        where = device_of(_own_device(device, ranks))
+        source = source_of("data", at_home(data, where))
+        course = course_of(
+            source.rows,
+            batch_size or source.batch_size or USUAL_BATCH,
+            steps=steps,
+            epochs=epochs,
+            accumulate=accumulate,
+            schedule=schedule,
+            warmup=warmup,
+            clip_norm=clip_norm,
+            seed=seed,
+        )
+        groups = _groups(mesh, where)
+        check_batch(course, groups.mesh.data * groups.mesh.shard)
+        module = built(model, seed).to(where)
+        names = {own: name for name, own in module.named_parameters()}
+        portion = _portion(module, groups, blocks)
+        made = optimizer_over(portion, optimizer, lr, names)
+        told = {"rows": source.rows, "batch_size": course.batch_size, "steps": course.steps, "seed": seed}
+        told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm, "optimizer": type(made).__name__}
+        ranks.agree({**told, "mesh": str(groups.mesh), "torch": torch.__version__})
+        read = _reader(source, names, where)
+        training = ModelTraining(portion, made, course, read=read, rows=source.rows, loss=mean)
+        keeping = Keeping(training, None if checkpoint is None else Path(checkpoint), checkpoint_every, told, ranks)
+        with stop_on_signals() as stop:
+            _run(training, keeping, stop, ranks)
+        if isinstance(made, EvaluatingDropIn):
+            made.eval()
+        portion.module.eval()
+        return TrainResult(
+            model=portion.module,
+            losses=tuple(training.losses),
+            seconds=time.monotonic() - started,
+            checkpoint=keeping.last,
+            gather=portion.gathered,
+        )
 
 
-def _run(training: ModelTraining, keeping: "_Keeping", stop: Stop) -> None:
+def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) -> None:
     keeping.resume()
+    together = Together(ranks)
+
+    def between() -> None:
+        ranks.alive()
+        keeping.between()
+
+    ranks.busy(at_work=True)
     with stop.polled():
         try:
-            training.advance(training.course.steps, stop=stop, between=keeping.between)
+            training.advance(training.course.steps, stop=lambda: together.any(own=stop()), between=between)
         except Interrupted:
             keeping.save()
             raise
+        except RuntimeError as error:
+            ranks.raise_if_halted()
+            if ranks.size == 1:
+                raise
+            message = f"a step failed on rank {ranks.rank}: {first_line(error)}; the same call goes on"
+            raise TrainingError(message) from error
+        finally:
+            together.close()
+            ranks.busy(at_work=False)
         keeping.save()
 
 
-class _Keeping:
-    """When checkpoints are written, and where training goes on."""
-
-    def __init__(
-        self, training: ModelTraining, folder: Path | None, every: int | None, told: dict[str, Any], ranks: Ranks
-    ) -> None:
-        if every is not None:
-            _whole("checkpoint_every", every)
-        self.last = None
-        self._training, self._folder, self._every, self._ranks = training, folder, every, ranks
-        self._told, self._saved = told, 0
-
-    def resume(self) -> None:
-        """Go on from the newest checkpoint; raises ``UsageError`` where it is of another training."""
-        self.last = None if self._folder is None else checkpoints.newest(self._folder)
-        if self.last is None:
-            return
-        rest = checkpoints.rest_of(self.last)
-        for name, own in self._told.items():
-            if rest["told"].get(name) != own:
-                message = (
-                    f"the checkpoint {self.last} is of a training with {name} {rest['told'].get(name)}, this one has "
-                    f"{own}; give the same, or another folder"
-                )
-                raise UsageError(message)
-        kinds = checkpoints.kinds(self.last)
-        blank = self._training.blank(kinds)
-        checkpoints.read_into(self.last, blank)
-        self._training.restore(blank, rest)
-        self._saved = self._training.taken
-
-    def between(self) -> None:
-        taken = self._training.taken
-        if self._every and taken % self._every == 0 and taken > self._saved:
-            self.save()
-
-    def save(self) -> None:
-        if self._folder is None or self._training.taken == self._saved:
-            return
-        tensors, rest = self._training.state()
-        self.last = checkpoints.save(
-            self._folder, self._training.taken, tensors, {**rest, "told": self._told}, self._ranks
-        )
-        self._saved = self._training.taken
+def _groups(mesh: str | Mesh | None, device: torch.device) -> Groups:
+    wanted = Mesh.parse(mesh) if isinstance(mesh, str) else mesh or Mesh(data=-1)
+    for axis in ("lane", "tensor", "pipeline"):
+        if wanted.degrees[axis] != 1:
+            message = f"train splits a model along data and shard, got mesh {wanted}; leave {axis} out"
+            raise UsageError(message)
+    return make_groups(wanted, device=device.type)
 
 
-def _built(model: Any, seed: int) -> nn.Module:
-    if isinstance(model, nn.Module):
-        return model
-    if not callable(model):
-        message = f"model must be a torch.nn.Module or a function that builds one, got {type(model).__name__}"
-        raise UsageError(message)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        found = model()
-    if not isinstance(found, nn.Module):
-        message = f"the function that builds the model returned {type(found).__name__}; it must return a Module"
-        raise UsageError(message)
-    return found
+def _portion(module: nn.Module, groups: Groups, blocks: Sequence[str] | None) -> Portion:
+    if not groups.mesh.active:
+        return Whole(module)
+    made_alike(module)
+    return Spread(module, groups, blocks=blocks)
 
 
-def _length(epochs: float | None, steps: int | None, rows: int, size: int) -> int:
-    if (epochs is None) == (steps is None):
-        message = "give epochs or steps, one of them: how long to train"
-        raise UsageError(message)
-    if steps is not None:
-        return _whole("steps", steps)
-    assert epochs is not None
-    if not 0 < epochs < float("inf"):
-        message = f"epochs must be a positive number, got {epochs}"
-        raise UsageError(message)
-    return max(1, -int(-epochs * rows // size))
+def _own_device(device: str | torch.device, ranks: Ranks) -> str | torch.device:
+    """The GPU of this rank among those of its host."""
+    return f"cuda:{ranks.place.local_rank}" if ranks.size > 1 and str(device) == "cuda" else device
 
 
-def _whole(name: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        message = f"{name} must be a whole number from 1, got {value!r}"
-        raise UsageError(message)
-    return value
-
-
-def _limit(clip_norm: float) -> float:
-    if not 0 <= clip_norm < float("inf"):
-        message = f"clip_norm must be 0 (no limit) or a positive number, got {clip_norm}"
-        raise UsageError(message)
-    return float(clip_norm)
-
-
-def _factors(schedule: str, length: int, warmup: float) -> Tensor:
-    offered = [name for name in SCHEDULES if name != "plateau"]
-    if schedule not in offered:
-        message = f"there is no schedule {schedule!r}; {suggestion(schedule, offered)}"
-        raise UsageError(message)
-    if not 0 <= warmup < 1:
-        message = f"warmup is a share of the steps, from 0 to below 1, got {warmup}"
-        raise UsageError(message)
-    return factors(schedule, torch.arange(length), length, warmup)
-
-
-def _reader(source: Source, module: nn.Module, device: torch.device) -> Callable[[Tensor, int], Tree]:
+def _reader(
+    source: Source, parameters: Mapping[nn.Parameter, str], device: torch.device
+) -> Callable[[Tensor, int], Tree]:
     """Batches of row numbers as the model takes them: floats in its dtype, on its device."""
-    dtype = next((own.dtype for own in module.parameters() if own.is_floating_point()), torch.float32)
+    dtype = next((own.dtype for own in parameters if own.is_floating_point()), torch.float32)
     if source.table is not None and device.type == "cpu":
         source = Source(name=source.name, rows=source.rows, table=floats_as(dtype, source.table))
 

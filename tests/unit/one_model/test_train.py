@@ -212,7 +212,10 @@ def test_an_optimizer_that_was_made_is_used():
         ({"steps": None}, "give epochs or steps, one of them"),
         ({"steps": None, "epochs": -1}, "epochs must be a positive number, got -1"),
         ({"steps": 0}, "steps must be a whole number from 1, got 0"),
-        ({"accumulate": 3}, "a batch of 8 rows does not split into accumulate=3 equal pieces"),
+        (
+            {"accumulate": 3},
+            "a batch of 8 rows does not split into equal pieces over accumulate=3; set batch",
+        ),
         ({"clip_norm": -1}, "clip_norm must be 0"),
         ({"schedule": "plateau"}, "there is no schedule 'plateau'"),
         ({"warmup": 1.0}, "warmup is a share of the steps"),
