@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lanewise.distributed.data_axis import DataAxis
-from lanewise.errors import Interrupted, UsageError
+from lanewise.errors import UsageError
 from lanewise.lanes.buffer import LaneBuffer, frozen_weights
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
@@ -22,6 +22,7 @@ from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
+from lanewise.training.loop import each_step
 from lanewise.training.recorded_step import RecordedStep
 from lanewise.training.step import step
 from lanewise.training.subject import Subject, TableSubject
@@ -124,19 +125,19 @@ class Stack(Team):
         return self.optimizer.taken / self.length
 
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
-        """Train all lanes up to ``fraction`` of the full length: the one training loop."""
+        """Train all lanes up to ``fraction`` of the full length."""
         with turn(self.device):
             self._advance(round(fraction * self.length), between)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether a rank of the axis was asked to: they leave at the same step."""
+        return self.axis is not None and self.axis.stopping
 
     def _advance(self, until: int, between: Callable[[], None]) -> None:
         if self.optimizer.taken == 0:
             self.guard.remember(self.buffer, self.optimizer, self.average)
-        while self.optimizer.taken < until:
-            if self.stop() if self.axis is None else self.axis.stopping:
-                message = "stopped on request"
-                raise Interrupted(message)
-            between()
-            at = self.optimizer.taken
+        stop = self.stop if self.axis is None else self._asked_to_stop
+        for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
             self._loss_sum += self._step(at)
             self._loss_steps += 1
             if (at + 1) % self._every == 0:

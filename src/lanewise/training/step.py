@@ -1,16 +1,20 @@
-"""The one training step: every gradient-trained lane of Lanewise goes through it."""
+"""The one training step: of lanes in their buffer, and of one model that its ranks share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from lanewise.distributed.data_axis import DataAxis
+from lanewise.distributed.portion import Pass, Pieces, Portion
 from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.draws import generator
 from lanewise.losses import LOSSES, Loss
 from lanewise.models.base import Inputs, Noise, PartOfBatch, StackedModel
+from lanewise.models.batch import called
 from lanewise.optim.execution import LaneOptimizer
 
 
@@ -123,5 +127,30 @@ def _gradients(
     losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
     if batch.share != 1.0:
         losses = losses * batch.share
-    losses.sum().backward()
+    _back(losses.sum())
     return losses.detach()
+
+
+def step_of_model(
+    portion: Portion, optimizer: Optimizer, pieces: Pieces, *, loss: Callable[[Any, Any], Tensor], clip_norm: float
+) -> Tensor:
+    """Forward, backward, update of one model on one batch; returns the loss of this rank's rows before it.
+
+    ``pieces`` are the own rows, whose gradients are added up; ``clip_norm`` limits the norm of the gradient of all
+    weights together, 0: it does not.
+    """
+    optimizer.zero_grad()
+    value = portion.gradients(pieces, Pass(call=called, loss=loss, back=_back))
+    if clip_norm:
+        norm = portion.norm()
+        factor = torch.where(norm > clip_norm, clip_norm / norm, torch.ones_like(norm))
+        with torch.no_grad():
+            for leaf in portion.leaves.values():
+                if leaf.grad is not None:
+                    leaf.grad.mul_(factor.to(leaf.grad.dtype))
+    optimizer.step()
+    return value
+
+
+def _back(loss: Tensor) -> None:
+    loss.backward()
