@@ -17,16 +17,18 @@ from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
 from lanewise.training.batches import Batches
-from lanewise.training.copying import Held
+from lanewise.training.copying import Held, under
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
 from lanewise.training.loop import each_step
 from lanewise.training.recorded_step import RecordedStep
+from lanewise.training.replay import Replay
 from lanewise.training.step import step
 from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
+from lanewise.training.vitals import Vitals
 
 PREDICTION_ELEMENTS = 4_000_000
 """Hidden activations that a prediction block may hold at once, so that it stays in cache and memory."""
@@ -88,7 +90,7 @@ class Stack(Team):
         self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
         self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length)
         self.average = values.clone()
-        self.guard = Guard()
+        self.guard, self.vitals = Guard(), Vitals()
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
         self._loss_steps = 0
         self._every = max(1, length // 100)
@@ -110,10 +112,7 @@ class Stack(Team):
         )
         self._smoothing = smoothing.to(self.device) if bool((smoothing > 0).any()) else None
         self._recorded: RecordedStep | None = None
-        self._due: dict[int, list[tuple[int, Event]]] = {}
-        for row, lane in enumerate(self.lanes):
-            for event in lane.candidate.events:
-                self._due.setdefault(round(event.fraction * self.length), []).append((row, event))
+        self._replay = Replay(self.lanes, self.length)
 
     def _modelled(self) -> StackedModel:
         model = self.subject.model(self.lanes)
@@ -136,9 +135,12 @@ class Stack(Team):
     def _advance(self, until: int, between: Callable[[], None]) -> None:
         if self.optimizer.taken == 0:
             self.guard.remember(self.buffer, self.optimizer, self.average)
+            self.vitals.begin(self.buffer.values)
         stop = self.stop if self.axis is None else self._asked_to_stop
         for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
             self._loss_sum += self._step(at)
+            if at == 0:
+                self.vitals.first = self._loss_sum.clone()
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
@@ -175,7 +177,7 @@ class Stack(Team):
 
     def _watch_over(self, taken: int, *, look: bool) -> None:
         """After ``taken`` steps: repeat the repairs that candidates came with, find new ones, keep a snapshot."""
-        for row, event in self._due.get(taken, ()):
+        for row, event in self._replay.after(taken):
             if not event.rewinds:
                 self.guard.change_rate(row, self.optimizer, factor=event.rate_factor)
                 if event.changes:
@@ -184,17 +186,13 @@ class Stack(Team):
             self._loss_sum[row] = 0.0
             self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
         if look or taken % CHECK_EVERY == 0:
-            # A repair still to come puts its lane right, as it did when it was first made.
-            excused = {row for due, own in self._due.items() if due > taken for row, event in own if event.rewinds}
+            excused = self._replay.excused(taken)
             self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average, excused=excused)
+            if look and self.subject.watched:
+                means = self._loss_sum / max(self._loss_steps, 1)
+                self.vitals.look(self.buffer, self.guard, means, taken=taken, length=self.length, excused=excused)
         if taken % self._snapshot_every == 0:
-            fixed = {
-                row
-                for due, own in self._due.items()
-                for row, event in own
-                if round(event.restored * self.length) < taken < due
-            }
-            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=fixed)
+            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=self._replay.fixed(taken))
 
     def _read_settings(self) -> None:
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
@@ -257,12 +255,13 @@ class Stack(Team):
         self.average[row] = held.tensors["average"]
         self._loss_sum[row] = 0.0
         self._read_settings()
-        state, own = self.optimizer.state(), _part(held.tensors, "optimizer/")
+        state, own = self.optimizer.state(), under(held.tensors, "optimizer/")
         for name, tensor in state.items():
             tensor[row] = own.get(name, 0.0)  # the state of a rule that the source's stack does not have
         self.optimizer.restore(state)
-        self.guard.take_over(row, _part(held.tensors, "snapshot/"), held.rest)
+        self.guard.take_over(row, under(held.tensors, "snapshot/"), held.rest)
         self.guard.change_rate(row, self.optimizer, factor=factor)
+        self.vitals.take_over(row, self.buffer.values[row])
         self._group()
 
     def _row(self, lane: str) -> int:
@@ -296,6 +295,8 @@ class Stack(Team):
     def evidence(self) -> list[Evidence]:
         outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
         shown = self._shown()
+        if self.subject.watched:
+            self.vitals.units(self.subject.silent(self.model, self._judged(), self.roster), self.fraction)
         means = (self._loss_sum / max(self._loss_steps, 1)).tolist()
         self._loss_sum.zero_()
         self._loss_steps = 0
@@ -306,6 +307,7 @@ class Stack(Team):
                 valid=self._response(lane.fold, raw),
                 train_loss=mean,
                 train=self._response(lane.fold, shown[row]) if shown else None,
+                notices=self.vitals.news(row),
             )
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
             if row not in self.guard.retired
@@ -332,7 +334,9 @@ class Stack(Team):
         tensors = {"values": self.buffer.rows, "average": self.average, "loss_sum": self._loss_sum}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
         tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
-        rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard}
+        known, vitals = self.vitals.state()
+        tensors |= {f"vitals/{name}": tensor for name, tensor in known.items()}
+        rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard, "vitals": vitals}
         return tensors, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
@@ -345,8 +349,9 @@ class Stack(Team):
         self.optimizer.taken = rest["taken"]
         if any(event.changes for lane in self.lanes for event in lane.candidate.events):
             self._read_settings()
-        self.optimizer.restore(_part(tensors, "optimizer/"))
-        self.guard.restore(_part(tensors, "snapshot/"), rest["guard"])
+        self.optimizer.restore(under(tensors, "optimizer/"))
+        self.guard.restore(under(tensors, "snapshot/"), rest["guard"])
+        self.vitals.restore(under(tensors, "vitals/"), rest["vitals"])
 
     def keep(self, lanes: Collection[str]) -> None:
         rows = [row for row, lane in enumerate(self.lanes) if lane.id in lanes]
@@ -363,8 +368,5 @@ class Stack(Team):
         self.average = self.average[index]
         self._loss_sum = self._loss_sum[index]
         self.guard.keep(rows)
+        self.vitals.keep(rows)
         self._group()
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -13,13 +13,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lanewise import losses
 from lanewise.errors import UsageError
-from lanewise.lanes.roster import Lane
+from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import StackedModel
 from lanewise.models.blueprint import Blueprint
 from lanewise.models.chain import Chain, altered
 from lanewise.models.module import Reader, StackedModule
 from lanewise.training.data import TrainingData
 from lanewise.training.subject import Subject
+
+LOOKED_AT = 256
+"""Validation rows, evenly taken, that dead units are looked for with."""
 
 BatchLoss = Callable[[Tensor, Tensor], Tensor]
 """``(outputs [B, ...], targets [B, ...])`` to the mean loss of the batch, or to the loss of each row ``[B, ...]``."""
@@ -147,6 +150,7 @@ class ModuleSubject(Subject):
         self._data = data
         self._read = read
         self.undivided = _undivided(blueprint, looped=looped)
+        self.watched = self._rectifies = True
         if blueprint.whole:
             self.loss, self._score = _as_returned, lambda outputs, targets: outputs
             self.recordable = False
@@ -162,6 +166,22 @@ class ModuleSubject(Subject):
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
         del lanes
         return StackedModule(self.blueprint, looped=self.looped, read=self._read)
+
+    def silent(self, model: StackedModel, values: Tensor, roster: Roster) -> list[tuple[list[Tensor], int]]:
+        assert isinstance(model, StackedModule)
+        views, found, start = self.blueprint.layout.all_views(values), [], 0
+        for (fold, _), size in zip(roster.groups, roster.group_sizes, strict=True):
+            data = self._data.folds[fold]
+            rows = data.valid[:: -(-len(data.valid) // LOOKED_AT)]
+            own = {name: view[start : start + size] for name, view in views.items()}
+            try:
+                units = model.silent(own, data.dense.index_select(0, rows)) if self._rectifies else []
+            except Exception:  # whatever a module of the user's cannot do while it is watched: no reason to end a race
+                units = []
+            self._rectifies = bool(units)
+            found += [([each[lane] for each in units], len(rows)) for lane in range(size)]
+            start += size
+        return found
 
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self._data.folds[fold]
