@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -232,7 +233,7 @@ def _entry_on_path(
     shares = np.geomspace(1, _PATH_END, _PATH_LENGTH)
     single = response.shape[1] == 1
     features, response = np.asfortranarray(features), np.asfortranarray(response[:, 0] if single else response)
-    products = {}
+    products: dict[str, Any] = {}
     if single and len(features) > features.shape[1]:
         products = {"precompute": features.T @ features, "Xy": features.T @ response}
     entry, sizes, weights = np.zeros(features.shape[1]), np.zeros(features.shape[1]), None
