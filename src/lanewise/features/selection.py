@@ -246,7 +246,7 @@ def _entry_on_path(
                 features,
                 response,
                 l1_ratio=1.0,
-                alphas=[share * joint.max()],
+                alphas=np.array([share * joint.max()]),
                 coef_init=weights,
                 copy_X=False,
                 max_iter=200,
