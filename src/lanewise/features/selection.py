@@ -233,25 +233,25 @@ def _entry_on_path(
     shares = np.geomspace(1, _PATH_END, _PATH_LENGTH)
     single = response.shape[1] == 1
     features, response = np.asfortranarray(features), np.asfortranarray(response[:, 0] if single else response)
-    products: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     if single and len(features) > features.shape[1]:
-        products = {"precompute": features.T @ features, "Xy": features.T @ response}
+        given = {"precompute": features.T @ features, "Xy": features.T @ response}
     entry, sizes, weights = np.zeros(features.shape[1]), np.zeros(features.shape[1]), None
     with warnings.catch_warnings():
         # The end of the path may be cut short: only the order of entry is read.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for share in shares:  # one call for each, which begins where the one before it has ended
             check()
+            given["alphas"] = np.array([share * joint.max()])
             _, path, _ = enet_path(
                 features,
                 response,
                 l1_ratio=1.0,
-                alphas=np.array([share * joint.max()]),
                 coef_init=weights,
                 copy_X=False,
                 max_iter=200,
                 tol=1e-3,
-                **products,
+                **given,
             )
             weights = path[..., 0]
             sizes = np.abs(weights) if single else np.linalg.norm(weights, axis=0)
