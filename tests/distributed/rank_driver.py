@@ -174,6 +174,7 @@ def child(task: Mapping[str, Any], rank: int, number: int) -> NoReturn:
 
 
 def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    """What became of each rank; those that are ``deaf`` are killed when all others have ended."""
     folder = Path(task["folder"])
     started = time.monotonic()
     left: dict[int, int] = {}
@@ -194,7 +195,7 @@ def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
                 "out": json.loads(out.read_text()) if out.exists() else None,
                 "stderr": err.read_text(),
             }
-        elif time.monotonic() - started > task.get("patience", PATIENCE):
+        elif set(left.values()) == set(task.get("deaf", ())) or time.monotonic() - started > PATIENCE:
             for hanging in left:
                 os.kill(hanging, signal.SIGKILL)
         else:

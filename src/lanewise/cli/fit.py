@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lanewise.cli.completion import complete_runs
-from lanewise.cli.options import DeviceName, SectionedCommand, section, stated_once
+from lanewise.cli.options import SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
 
@@ -127,7 +127,6 @@ output = section("Output")
 )
 @race(
     "--device",
-    type=DeviceName(),
     metavar="DEVICE",
     help="Where networks train: cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
