@@ -133,6 +133,25 @@ SMOOTH = frozenset({"squared", "huber", "poisson", "logistic", "softmax", "squar
 """Losses with a continuous gradient: those that a full-batch solver may minimize."""
 
 
+def null_curvature(loss: str, targets: Tensor, weights: Tensor | None, outputs: int) -> Tensor:
+    """Mean second derivative ``[C]`` of a smooth loss by each output, near the best constant outputs.
+
+    ``p (1 - p)`` of the share p of each class for logistic and softmax, the mean target for Poisson; squared errors
+    bend alike everywhere. What hinges do is taken where all rows are within the margin. ``targets, weights [N]``.
+
+    >>> null_curvature("logistic", torch.tensor([0, 0, 0, 1]), None, 1)
+    tensor([0.1875], dtype=torch.float64)
+    """
+    weight = torch.ones(len(targets), dtype=torch.float64) if weights is None else weights.double()
+    if loss == "poisson":
+        return ((weight * targets).sum() / weight.sum()).expand(outputs)
+    if loss in ("logistic", "softmax"):
+        classes = torch.arange(outputs) if outputs > 1 else torch.ones(1)
+        share = ((targets[:, None] == classes) * weight[:, None]).sum(0) / weight.sum()
+        return share * (1 - share)
+    return torch.full((outputs,), 2.0 if loss == "squared_hinge" else 1.0, dtype=torch.float64)
+
+
 def response(loss: str, outputs: Tensor) -> Tensor:
     """Predictions from raw ``outputs [..., B, C]``: means ``[..., B, 1]`` or class probabilities ``[..., B, K]``.
 

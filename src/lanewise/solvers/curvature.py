@@ -5,10 +5,14 @@ update of the inverse Hessian only through its direction, so each is stored scal
 ``s'y = 1``; the usual factors rho are then all one and an empty slot, being zero, changes nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+Metric = Callable[[Tensor], Tensor]
+"""An initial inverse Hessian, symmetric and positive definite, up to its scale: ``vectors [R, P] -> [R, P]``."""
 
 
 def dot(left: Tensor, right: Tensor) -> Tensor:
@@ -70,11 +74,14 @@ class CurvatureMemory:
         blocks = self.pairs.view(lanes * memory, 2 * parameters).index_select(0, (rows * memory + slots).flatten())
         return blocks.view(*slots.shape, 2, parameters)
 
-    def apply(self, rows: Tensor, vectors: Tensor, *, free: Tensor | None = None) -> Tensor:
+    def apply(
+        self, rows: Tensor, vectors: Tensor, *, free: Tensor | None = None, metric: Metric | None = None
+    ) -> Tensor:
         """Inverse Hessian times ``vectors [R, P]``, for ``rows [R]``: the two-loop recursion.
 
         With ``free [R, P]`` it is the inverse of the Hessian's block of the free coordinates, which
-        takes the others as fixed; ``vectors`` must be zero there.
+        takes the others as fixed; ``vectors`` must be zero there. It begins with ``metric`` in place
+        of the unit matrix, scaled like that one by the latest pair.
         """
         pushed = self.pushed.index_select(0, rows)
         depth = min(self.pairs.shape[1], int(pushed.max()))
@@ -91,7 +98,11 @@ class CurvatureMemory:
             weight = (step * result).sum(-1, keepdim=True)
             result -= weight * change
             weights.append(weight)
-        result *= scale[:, None]
+        if metric is None:
+            result *= scale[:, None]
+        else:
+            within = metric if free is None else _within(metric, free)
+            result = within(result) * _metric_scale(within, pairs)[:, None]
         for (step, change), weight in zip(reversed(latest_first), reversed(weights), strict=True):
             result += (weight - (change * result).sum(-1, keepdim=True)) * step
         return result
@@ -112,3 +123,19 @@ def _restrict(pairs: Tensor, scale: Tensor, free: Tensor) -> tuple[Tensor, Tenso
     latest = sound.to(torch.int8).argmax(0, keepdim=True)
     latest_scale = (curvature / square).gather(0, latest).squeeze(0)
     return pairs * factor[..., None, None], torch.where(sound.any(0), latest_scale, scale)
+
+
+def _within(metric: Metric, free: Tensor) -> Metric:
+    """The block of ``metric`` that belongs to the free coordinates ``[R, P]``."""
+    return lambda vectors: metric(vectors * free) * free
+
+
+def _metric_scale(metric: Metric, pairs: Tensor) -> Tensor:
+    """``s'y / y'My [R]`` of the latest pair of each row that is not empty, 1 without one; ``pairs [m, R, 2, P]``."""
+    if len(pairs) == 0:
+        return pairs.new_ones(pairs.shape[1])
+    changes = pairs[:, :, 1]
+    stored = (changes != 0).any(-1)
+    latest = stored.to(torch.int8).argmax(0)
+    change = changes[latest, torch.arange(changes.shape[1], device=changes.device)]
+    return torch.where(stored.any(0), dot(change, metric(change)).reciprocal(), 1.0)

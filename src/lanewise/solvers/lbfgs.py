@@ -5,14 +5,16 @@ next trial step of its own line search, and the rows whose step is taken get a n
 number of rounds is therefore that of the row that needs most evaluations, not a sum over iterations.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lanewise.errors import UsageError
 from lanewise.solvers import orthant
-from lanewise.solvers.curvature import CurvatureMemory, dot
+from lanewise.solvers.curvature import CurvatureMemory, Metric, dot
 from lanewise.solvers.line_search import Bracket, LineSearch, Trial
 from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
 
@@ -88,6 +90,10 @@ class LBFGS(Solver[LBFGSState]):
     (absolute; a number or ``[L]``), when a step lowers the value by at most ``value_tolerance``
     times its size (off if None), or at a limit; ``max_evaluations`` counts calls per row.
 
+    ``metric(problems [R], vectors [R, P]) -> [R, P]`` is what ``H`` is before any pair, up to its scale:
+    the unit matrix, if not given. One that is near the inverse Hessian saves most of the iterations. Rows with an
+    L1 penalty go without it: the projection onto an orthant would undo the steps (measured: 40 times the evaluations).
+
     Sources: Liu and Nocedal, *Mathematical Programming* 45 (1989); Andrew and Gao, ICML 2007.
 
     Raises ``UsageError`` if a setting is out of range or of another shape than the points.
@@ -109,6 +115,7 @@ class LBFGS(Solver[LBFGSState]):
     max_evaluations: int | None = None
     l1: Tensor | None = None
     penalised: Tensor | None = None
+    metric: Callable[[Tensor, Tensor], Tensor] | None = None
     line_search: LineSearch = field(default_factory=LineSearch)
 
     def __post_init__(self) -> None:
@@ -280,15 +287,19 @@ class LBFGS(Solver[LBFGSState]):
         """Start a search of ``rows`` along the quasi-Newton direction from ``slopes [R, P]``."""
         if len(rows) == 0:
             return
+        metric = self._initial(state, rows)
         if self.l1 is None:
-            directions = -state.memory.apply(rows, slopes)
+            directions = -state.memory.apply(rows, slopes, metric=metric)
         else:
             points, descents, weights = state.points[rows], -slopes, self._weights(state, rows)
             free = orthant.free(points, descents, weights)
-            directions = state.memory.apply(rows, descents, free=free)
+            directions = state.memory.apply(rows, descents, free=free, metric=metric)
             directions = orthant.align(directions, points, descents, weights)
         descent = dot(directions, slopes)
-        usable = (descent < 0) & descent.isfinite() & (state.memory.pushed[rows] > 0)
+        known = state.memory.pushed[rows] > 0
+        if metric is not None:
+            known |= state.l1[rows] == 0
+        usable = (descent < 0) & descent.isfinite() & known
         restart = (~usable).nonzero().squeeze(1)
         if len(restart):
             # Without curvature nothing is known of the scale: begin with a step of length one.
@@ -300,6 +311,16 @@ class LBFGS(Solver[LBFGSState]):
             descent[restart] = -dot(steepest, slopes[restart])
         state.directions[rows] = directions
         state.search[rows] = Bracket.start(state.values[rows], descent).pack()
+
+    def _initial(self, state: LBFGSState, rows: Tensor) -> Metric | None:
+        """The metric of ``rows``; the unit matrix for those among them with an L1 penalty."""
+        if self.metric is None:
+            return None
+        metric = partial(self.metric, state.problems[rows])
+        if self.l1 is None:
+            return metric
+        bent = (state.l1[rows] > 0)[:, None]
+        return lambda vectors: torch.where(bent, vectors, metric(vectors))
 
     def _refine(self, state: LBFGSState, rows: Tensor, refused: Tensor, bracket: Bracket) -> None:
         """Store the narrowed brackets of ``refused [R]`` rows; a failed search starts afresh or ends."""

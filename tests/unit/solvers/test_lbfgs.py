@@ -357,3 +357,37 @@ def test_settings_out_of_range(setting: dict, message: str) -> None:
 def test_settings_that_do_not_fit_the_points(setting: dict, points: Tensor, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         LBFGS(**setting).init(points, rosenbrock)
+
+
+def test_the_inverse_hessian_as_metric_ends_a_quadratic_at_once() -> None:
+    draw = torch.Generator().manual_seed(0)
+    factors = torch.randn(4, 9, 9, generator=draw, dtype=torch.float64)
+    hessians = factors @ factors.transpose(1, 2) + 1e-3 * torch.eye(9, dtype=torch.float64)
+    inverses = torch.linalg.inv(hessians)
+
+    def bowls(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        slopes = torch.einsum("rij,rj->ri", hessians[rows], points - 1)
+        return 0.5 * (slopes * (points - 1)).sum(1), slopes
+
+    def metric(rows: Tensor, vectors: Tensor) -> Tensor:
+        return torch.einsum("rij,rj->ri", inverses[rows], vectors)
+
+    start = torch.zeros(4, 9, dtype=torch.float64)
+    with_metric, without = (solve(LBFGS(metric=own), start, bowls) for own in (metric, None))
+    assert with_metric.evaluations.tolist() == [2] * 4
+    assert int(without.evaluations.min()) > 8
+    assert torch.allclose(with_metric.points, torch.ones_like(start))
+
+
+def test_rows_with_an_l1_penalty_go_without_the_metric() -> None:
+    objective, starts = robust_regressions(5, 6)
+    l1 = torch.tensor([0.0, 2.0, 0.0, 5.0, 0.1], dtype=torch.float64)
+
+    def metric(rows: Tensor, vectors: Tensor) -> Tensor:
+        return vectors * torch.arange(1, 7)
+
+    plain, steered = (solve(LBFGS(tolerance=1e-9, l1=l1, metric=own), starts, objective) for own in (None, metric))
+    assert torch.allclose(plain.points, steered.points, atol=1e-7)
+    assert not torch.equal(plain.points[l1 == 0], steered.points[l1 == 0])
+    # Its scale comes from another formula, so the bits differ; the way does not.
+    assert torch.equal(plain.evaluations[l1 > 0], steered.evaluations[l1 > 0])
