@@ -176,6 +176,7 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         inner = state.inner
         wild = (inner.status[rows] == CODE[Status.UNBOUNDED]) | (inner.status[rows] == CODE[Status.NOT_FINITE])
         fled = self._out_of_scale(state, inner.values)[rows] & (inner.status[rows] != CODE[Status.CONVERGED])
+        fled &= inner.status[rows] != CODE[Status.UNBOUNDED]  # under a heavier penalty it may have an end
         wild |= ~inner.points[rows].isfinite().all(1) | ~inner.values[rows].isfinite() | fled
         self._judge(state, rows, objective)
         equalities, inequalities = state.equalities[rows], state.inequalities[rows]
