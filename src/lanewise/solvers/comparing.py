@@ -265,7 +265,7 @@ class _Problem:
         method: Method,
         options: dict[str, float],
         *,
-        callback: Callable[[Step], None] | None = None,
+        callback: Callable[[Step], object] | None = None,
     ) -> Setup:
         low, high = self.low, self.high
         if method.derivatives == 0 and self.known is not None and low is None and high is None:

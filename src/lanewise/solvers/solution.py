@@ -47,7 +47,8 @@ class Solution:
 
     ``x`` has the form of ``x0`` and ``value`` is the function there. ``gradient_norm`` is the largest
     entry of the gradient (of the Lagrangian under constraints; projected where bounds hold), nan where
-    no gradient was asked for. ``violation`` is the largest violation of a constraint. ``multipliers``
+    no gradient was asked for, and at a kink that of the shortest average of the gradients close by.
+    ``violation`` is the largest violation of a constraint. ``multipliers``
     has one array per constraint, in the order given, or None: the gradient of
     ``f + sum l'g - sum m'h`` is zero, ``f`` being what is minimized (minus the function if it was
     maximized). ``statuses`` counts why each start ended; ``optima`` lists the distinct local optima,

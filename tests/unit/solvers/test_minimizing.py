@@ -260,11 +260,18 @@ def test_functions_that_mix_tensors_and_arrays() -> None:
 
 
 def test_a_kink_is_told_from_rounding() -> None:
-    found = minimize(lambda x: x.abs().sum(), torch.tensor([3.0, -1.7]))
+    found = minimize(lambda x: x.abs().sum(), torch.tensor([3.0, -1.7]), method="bfgs")
     assert found.value < 1e-6
     assert found.status is Status.KINK
-    assert "a kink, or a gradient that is wrong" in repr(found)
+    assert "a kink, a gradient that is wrong" in repr(found)
     assert not found.success
+
+
+def test_a_rule_without_a_learning_rate_says_which_it_took() -> None:
+    found = minimize(himmelblau, [0.5, 0.5], method="gd")
+    assert found.status is Status.DIVERGED
+    assert "at its usual learning rate of" in found.reason
+    assert minimize(himmelblau, [0.5, 0.5], method="gd", options={"lr": 0.01}).reason == "as asked"
 
 
 def test_constraints_that_cannot_be_met() -> None:
