@@ -5,6 +5,7 @@
     LanewiseError                 exit code 3
     |-- UserError (ValueError)    exit code 2: something given was not usable
     |   |-- UsageError            an option or argument
+    |   |   `-- UnreachableError  this process could not meet the other ranks of its job
     |   |-- ConfigError           a setting or configuration file
     |   `-- DataError             a file, a column, a row
     |-- TrainingError             every lane of a race was lost
@@ -37,6 +38,10 @@ class UserError(LanewiseError, ValueError):
 
 class UsageError(UserError):
     """An option or an argument is off."""
+
+
+class UnreachableError(UsageError):
+    """This process could not meet the other ranks, so each host says it for itself."""
 
 
 class ConfigError(UserError):

@@ -150,7 +150,7 @@ def fit(
             config["policy"] = type(own).__name__
         if ranks.place.job:
             config["job"] = ranks.place.job
-        dataset = dataset_of(source)
+        dataset = dataset_of(source, wanted.missing)
         config["rows"] = fingerprint(dataset)
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         problem = problem_of(dataset, wanted)
@@ -261,7 +261,7 @@ def _begun(run: Run) -> tuple[Problem, FitSettings]:
     if source in (None, "-"):
         message = f"run {run.id} was killed before its data were kept; start it anew"
         raise UsageError(message)
-    dataset = dataset_of(source)
+    dataset = dataset_of(source, () if kept.exists() else wanted.missing)
     if fingerprint(dataset) != run.config["rows"]:
         message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
         raise DataError(message)

@@ -8,7 +8,7 @@ from typing import Any
 from lanewise.agreement import check_agreement
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import EXAMPLES, example
-from lanewise.data.reading import read
+from lanewise.data.reading import ReadOptions, read
 from lanewise.errors import UsageError, suggestion
 from lanewise.settings import FitSettings
 from lanewise.training.problem import Problem, Request, pose
@@ -30,12 +30,12 @@ def lasting(source: object) -> str | None:
     return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
 
 
-def dataset_of(source: object) -> Dataset:
-    """The table of a source, read."""
+def dataset_of(source: object, missing: tuple[str, ...] = ()) -> Dataset:
+    """The table of a source, read; ``missing`` are marks of missing cells beside the usual ones."""
     if isinstance(source, str) and source.startswith("example:"):
         known_example(source)
         return example(source.removeprefix("example:"))
-    return read(source)
+    return read(source, options=ReadOptions(missing=missing))
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -45,7 +45,8 @@ def fingerprint(dataset: Dataset) -> str:
 
 def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
-    problem = pose(dataset, _request(settings), test=read(settings.test) if settings.test else None)
+    test = read(settings.test, options=ReadOptions(missing=settings.missing)) if settings.test else None
+    problem = pose(dataset, _request(settings), test=test)
     check_agreement(problem, settings)
     return problem
 
@@ -56,6 +57,7 @@ def _request(settings: FitSettings) -> Request:
         kind=settings.task,
         metric=settings.metric,
         drop=settings.drop,
+        missing=settings.missing,
         weight=settings.weight,
         class_weights=settings.class_weights,
         group=settings.group,

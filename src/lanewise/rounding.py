@@ -13,13 +13,13 @@ def decimals(half: float) -> int:
 
     Negative ones round to tens, hundreds, ...
 
-    >>> decimals(0.0145), decimals(0.06), decimals(730.0)
-    (3, 2, -2)
+    >>> decimals(0.0145), decimals(0.06), decimals(730.0), decimals(2e-30)
+    (3, 2, -2, 31)
     """
     if not half > 0 or not isfinite(half):
         return 3
     power = floor(log10(half))
-    return min(12, (1 if half / 10.0**power < 3.55 else 0) - power)
+    return (1 if half / 10.0**power < 3.55 else 0) - power
 
 
 def fixed(value: float, places: int) -> str:

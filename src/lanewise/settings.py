@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanewise.errors import ConfigError, UsageError, closest, suggestion
 
@@ -132,6 +132,7 @@ class FitSettings(BaseModel):
     test: str | None = None
     test_fraction: Share | None = None
     drop: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     weight: str | None = None
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     group: str | None = None
@@ -155,7 +156,7 @@ class FitSettings(BaseModel):
     device: str = "auto"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
 
-    @field_validator("drop", "optimizers", "models", mode="before")
+    @field_validator("drop", "missing", "optimizers", "models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -198,6 +199,14 @@ class FitSettings(BaseModel):
             return None
         threshold_value(str(value))
         return str(value)
+
+    @field_validator("test_fraction", mode="after")
+    @classmethod
+    def _one_test(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("test") is not None:
+            message = "cannot hold rows out beside a test file; leave one of the two out"
+            raise UsageError(message)
+        return value
 
     @field_validator("*", mode="before")
     @classmethod

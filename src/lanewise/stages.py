@@ -13,7 +13,7 @@ import numpy as np
 
 from lanewise.agreement import check_agreement
 from lanewise.choosing import choose
-from lanewise.composing import Choice
+from lanewise.composing import Choice, families_left_out
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.distributed.ranks import Lone, Ranks
@@ -269,7 +269,7 @@ def _opening(problem: Problem, settings: FitSettings) -> str:
 
 def _planned(plan: Plan, settings: FitSettings) -> str:
     families = dict.fromkeys(candidate.model for candidate in plan.candidates)
-    missing = [model for model in settings.models if model not in families]
+    missing = families_left_out(plan, settings)
     without = f"; without {', '.join(missing)}, for which budget or optimizers leave no room" if missing else ""
     return (
         f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), "

@@ -22,16 +22,18 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
-import torch.distributed as dist  # noqa: F401, TID251 so that every child has it
+import torch.distributed as dist  # noqa: TID251 so that every child has it
 
 from lanewise import again, experiment
 from lanewise.distributed.joining import joined
+from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import LanewiseError
 from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
 from lanewise.training import race as race_module
 from lanewise.training.journal import Journal
+from lanewise.training.planning import mesh_measuring, mesh_steps
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.trees.pool import TreePool
 
@@ -59,8 +61,11 @@ def digest(what: Any) -> str:
 # -- what a rank does ---------------------------------------------------------------------------------
 
 
-def raced(ranks: Ranks, *, trees: bool = False, racing: bool = False, journal: Journal | None = None) -> Any:
-    """A small race over the ranks."""
+def raced(
+    ranks: Ranks, *, trees: bool = False, racing: bool = False, apart: bool = False, journal: Journal | None = None
+) -> Any:
+    """A small race over the ranks; ``apart`` lets rank 1 decide by another policy, as if it rounded differently."""
+    racing = racing or (apart and ranks.rank == 1)
     company = small.company(lr=1e4)
     if trees:
         company += [small.candidate("boosted", "lightgbm"), small.candidate("alone", "tree")]
@@ -98,7 +103,18 @@ def fit(task: Mapping[str, Any]) -> Any:
     return {"document": found.document, "known": found.predictor.task.target}
 
 
-SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"race": race, "fit": fit}
+def mesh(task: Mapping[str, Any]) -> Any:
+    """What ``lanewise doctor --mesh`` finds, of smaller exchanges and steps."""
+    if task.get("without"):
+        setattr(dist, f"is_{task['without']}_available", lambda: False)
+    mesh_measuring.FITTED, mesh_measuring.CHECKED = (2**12, 2**18, 2**24), (2**14, 2**20)
+    mesh_measuring.SECONDS, mesh_steps.BATCH = 0.0, 32
+    asked = Mesh.parse(task["mesh"]) if "mesh" in task else None
+    with joined() as ranks:
+        return mesh_measuring.examine_mesh(ranks, asked).to_json()
+
+
+SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"race": race, "fit": fit, "mesh": mesh}
 
 
 # -- what befalls it ----------------------------------------------------------------------------------

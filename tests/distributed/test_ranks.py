@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from lanewise.distributed.mesh import AXES
+
 DRIVER = Path(__file__).with_name("rank_driver.py")
 MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
 RACES = [{}, {"racing": True}, {"trees": True}]
@@ -45,6 +47,17 @@ def harm(rank: int, number: int, after: int) -> dict[str, int]:
     return {"rank": rank, "signal": number, "after": after}
 
 
+def mesh(size: int, **more: Any) -> dict[str, Any]:
+    return {"scenario": "mesh", "size": size, **more}
+
+
+def on_hosts(address: str) -> dict[str, str]:
+    """Ranks that believe to be on a host each, of a launcher that is said to listen at ``address``."""
+    host, _, port = address.partition(":")
+    where = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": host, "MASTER_PORT": port}
+    return {**where, "TORCHELASTIC_USE_AGENT_STORE": "True"}
+
+
 TASKS: dict[str, dict[str, Any]] = {
     **{f"races on {size}": {"scenario": "race", "size": size, "races": RACES} for size in (1, 2, 4)},
     "all families, one process": fit("families-1", 1, given={**FAMILIES, "workers": 2}),
@@ -62,6 +75,15 @@ TASKS: dict[str, dict[str, Any]] = {
     "no such column": fit("refused", 2, given={"target": "nothing"}),
     "one cannot read": fit("refused", 2, settings_of={"1": {"test": "/nowhere.csv"}}),
     "standard input": fit("refused", 2, source="-", given={"target": "y"}),
+    "decided otherwise": {"scenario": "race", "size": 2, "races": [{"apart": True}]},
+    "meshes": mesh(2),
+    "too many for it": mesh(2, mesh="lane=3"),
+    "two axes open": mesh(2, mesh="lane=-1,data=-1"),
+    "no such axis": mesh(2, mesh="rows=2"),
+    "no backend": mesh(2, without="gloo"),
+    "nobody listens": mesh(2, environment=on_hosts("127.0.0.1:1")),
+    "no such host": mesh(2, environment=on_hosts("nowhere.invalid:29500")),
+    "no port": mesh(2, environment=on_hosts("127.0.0.1:http")),
 }
 
 
@@ -160,6 +182,13 @@ def test_a_stuck_rank_is_named(ended: Any) -> None:
         ("no such column", "nothing"),
         ("one cannot read", "rank 1: "),
         ("standard input", "standard input reaches one process only"),
+        ("too many for it", "mesh lane=3 is for 3 processes, there are 2; start 3, or set lane=2"),
+        ("two axes open", "one axis of a mesh can be left open, got -1 for lane and data"),
+        ("no such axis", "a mesh has no axis 'rows'"),
+        ("no backend", "built without gloo, by which ranks exchange bytes of cpu; install a build that has it"),
+        ("nobody listens", "rank 0 cannot reach 127.0.0.1 port 1, where ranks meet (Connection refused, tried for"),
+        ("no such host", "rank 0 cannot reach nowhere.invalid port 29500, where ranks meet ("),
+        ("no port", "MASTER_PORT must be from 1 to 65535, got 'http'; start all processes with torchrun"),
     ],
 )
 def test_what_is_not_usable_ends_all_ranks_soon(ended: Any, what: str, said: str) -> None:
@@ -169,3 +198,24 @@ def test_what_is_not_usable_ends_all_ranks_soon(ended: Any, what: str, said: str
     for rank in ended[what]:
         assert rank["code"] == 2, rank["stderr"]
         assert rank["seconds"] < GONE_WITHIN
+
+
+def test_ranks_that_decide_differently_end_at_the_next_rung(ended: Any) -> None:
+    for number, rank in enumerate(ended["decided otherwise"]):
+        assert rank["code"] == 3, rank["stderr"]
+        assert f"ranks {number} and {1 - number} decided differently on the same evidence" in rank["stderr"]
+        assert rank["seconds"] < GONE_WITHIN
+
+
+def test_meshes_are_measured_beside_what_was_predicted(ended: Any) -> None:
+    ranks = ended["meshes"]
+    assert [rank["code"] for rank in ranks] == [0, 0], [rank["stderr"] for rank in ranks]
+    found = ranks[0]["out"]
+    assert found["ranks"] == 2
+    assert [one["mesh"] for one in found["steps"]] == [f"{axis}=2" for axis in AXES]
+    assert all(one["measured"] > 0 and one["predicted"] > one["told"] >= 0 for one in found["steps"])
+    assert found["beta"] > 0
+    assert found["alpha"] >= 0
+    assert [one["size"] for one in found["exchanges"]] == [2**14, 2**20]
+    assert found["proposed"]
+    assert found["why"]

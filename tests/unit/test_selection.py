@@ -279,6 +279,26 @@ def test_a_useful_ensemble_is_worth_its_cost_and_copies_are_not():
     assert "not worth its cost" in same.reason
 
 
+def test_an_ensemble_that_does_not_beat_the_default_is_not_taken(monkeypatch):
+    """Whoever the race would name is worse than the default on every part, so that to beat that one proves nothing."""
+    rng = np.random.default_rng(4)
+    y = rng.normal(size=600)
+    default = y + 0.5 * rng.normal(size=600)
+    rivals = [y + rng.normal(size=600) for _ in range(2)]
+    contenders = [
+        Contender(id=str(m), prediction=p, cost=1, is_default=m == 0) for m, p in enumerate([default, *rivals])
+    ]
+    monkeypatch.setattr("lanewise.selection.ensemble._winner", lambda *_: 1)
+    monkeypatch.setattr("lanewise.selection.ensemble.greedy_ensemble", lambda *_, **__: np.array([0.0, 0.5, 0.5]))
+    verdict = compare_ensemble(contenders, y=y, metric=MAE, seed=0)
+    assert verdict.ahead.low > 0
+    assert verdict.over_default.high < 0
+    assert not verdict.worthwhile
+    assert "of the default" in verdict.reason
+    undefended = [replace(one, is_default=False) for one in contenders]
+    assert compare_ensemble(undefended, y=y, metric=MAE, seed=0).worthwhile
+
+
 def test_the_comparison_with_an_ensemble_is_not_optimistic():
     """On pure noise the ensemble looks better on the rows that chose it; the comparison sees no such gain."""
     claimed, honest = [], []

@@ -179,3 +179,8 @@ def test_toml_files_that_are_none(tmp_path):
             read_toml(tmp_path / name)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_toml(tmp_path)
+
+
+def test_a_test_file_and_a_share_of_the_rows_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="test_fraction cannot hold rows out beside a test file"):
+        checked({"target": "y", "test": "rows.csv", "test_fraction": 0.2})

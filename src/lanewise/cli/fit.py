@@ -77,6 +77,11 @@ output = section("Output")
     usual="log_loss, rmse or poisson_deviance",
 )
 @data("--drop", metavar="COLUMNS", help="Columns to leave out, separated by commas.")
+@data(
+    "--missing",
+    metavar="MARKS",
+    help="What stands for a missing cell beside empty, NA, ? and the like, as written, separated by commas.",
+)
 @data("--test", metavar="FILE", help="A test set of your own, instead of held-out rows.")
 @data(
     "--test-fraction",

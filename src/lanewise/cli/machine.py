@@ -1,16 +1,68 @@
 """Commands about this machine."""
 
+import sys
+
 import click
+
+from lanewise.distributed.mesh import Mesh
+from lanewise.distributed.place import place_of
+from lanewise.errors import UsageError
+
+RANKS = 2
+"""Processes that are started where no launcher has started some."""
 
 
 @click.command()
+@click.option(
+    "--mesh",
+    "asked",
+    is_flag=False,
+    flag_value="",
+    metavar="[AXIS=N]",
+    help="Measure what ranks tell each other, and steps on the meshes they can form, beside what is predicted.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def doctor(*, as_json: bool) -> None:
-    """Measure this machine."""
+def doctor(*, asked: str | None, as_json: bool) -> None:
+    """Measure this machine.
+
+    With --mesh two processes are started, or those are used that torchrun has started; --mesh data=2 measures this
+    mesh only.
+    """
+    if asked is not None:
+        _mesh(asked, as_json=as_json)
+        return
+    if place_of().size > 1:
+        message = (
+            "doctor measures a machine in one process; what ranks reach under torchrun says: lanewise doctor --mesh"
+        )
+        raise UsageError(message)
     from lanewise.cli.screen import print_document
     from lanewise.training.planning.measuring import examine
 
     findings = examine()
+    if as_json:
+        print_document({"schema_version": 1, **findings.to_json()})
+    else:
+        click.echo(findings.words())
+
+
+def _mesh(text: str, *, as_json: bool) -> None:
+    """Measure ranks: those of the launcher, or some of this host's own."""
+    place = place_of()
+    mesh = Mesh.parse(text).resolve(place.size if place.size > 1 else RANKS) if text else None
+    if place.size == 1:
+        from lanewise.distributed.local import run_ranks
+
+        given = ["--json"] if as_json else []
+        sys.exit(run_ranks(["doctor", f"--mesh={text}", *given], RANKS))
+    from lanewise.cli.screen import print_document
+    from lanewise.distributed.joining import joined
+    from lanewise.training.planning.mesh_measuring import examine_mesh
+
+    with joined() as ranks:
+        findings = examine_mesh(ranks, mesh)
+    if not place.leads:
+        return
     if as_json:
         print_document({"schema_version": 1, **findings.to_json()})
     else:

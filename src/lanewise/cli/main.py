@@ -24,7 +24,7 @@ from lanewise.cli.solve import compare, minimize
 from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import leads, place_of
-from lanewise.errors import LanewiseError, StoreError, UsageError
+from lanewise.errors import LanewiseError, StoreError, UnreachableError, UsageError
 from lanewise.reporting.clean import clean
 
 EPILOG = """
@@ -59,7 +59,7 @@ def cli(context: click.Context) -> None:
     """Find by evidence how to train a model best: race optimizers and models, keep the one that wins."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-    elif context.invoked_subcommand not in SPREAD and place_of().size > 1:
+    elif context.invoked_subcommand not in (*SPREAD, doctor.name) and place_of().size > 1:  # doctor decides itself
         message = (
             f"{context.invoked_subcommand} runs in one process, not under torchrun; {', '.join(SPREAD)} can spread"
         )
@@ -103,13 +103,13 @@ def _run() -> int:
             raise
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
             error = _unwritten(error)
-        _tell(f"lanewise: {clean(_words(error))}")
+        _tell(f"lanewise: {clean(_words(error))}", apart=isinstance(error, UnreachableError))
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
 
-def _tell(line: str) -> None:
-    """One line on stderr; of several ranks, which fail alike, only the first says it."""
-    if leads():
+def _tell(line: str, *, apart: bool = False) -> None:
+    """One line on stderr; of several ranks, which fail alike, only the first says it, or one of each host."""
+    if leads() or (apart and place_of().local_rank == 0):
         click.echo(line, err=True)
 
 

@@ -80,13 +80,14 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
 def _rows_of(run: "Run", contract: "DataContract", sample: str | None) -> "Dataset":
     """Rows as the model reads them: those of ``sample``, or of the table that the run learned from."""
     from lanewise.data.examples import example
-    from lanewise.data.reading import read_like
+    from lanewise.data.reading import ReadOptions, read_like
 
     kept = run.folder / "data.parquet"
     source = sample or (str(kept) if kept.exists() else str(run.config["source"]))
     if source.startswith("example:"):
         return example(source.removeprefix("example:"))
-    return read_like(source, {column.name: column.kind for column in contract.columns})
+    options = ReadOptions(missing=contract.missing)
+    return read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
 
 
 def finished(reference: str) -> "Run":

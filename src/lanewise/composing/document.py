@@ -10,7 +10,7 @@ import numpy as np
 from lanewise._version import __version__
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
-from lanewise.composing.stage import Stage, as_scored
+from lanewise.composing.stage import Stage, as_scored, families_left_out
 from lanewise.data.dataset import Dataset
 from lanewise.deploy.reordering import ReorderedRows
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
@@ -29,6 +29,7 @@ from lanewise.explain import (
     trainings,
     usage,
 )
+from lanewise.explain.aspects import listed
 from lanewise.explain.cost import Solo
 from lanewise.explain.importance import Reordered
 from lanewise.explain.looks import diverged
@@ -79,7 +80,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "candidates": len(stage.plan.candidates),
         "lanes": len(stage.result.traces) + sum(len(item.members) for item in stage.refitted.values()),
         "model_sha256": stage.sha256,
-        "warnings": _warnings(problem),
+        "warnings": _warnings(stage),
         "winner": _winner(stage),
         "default": card(stage.default),
         "summary": _summary(stage, estimates, upshot),
@@ -107,10 +108,14 @@ def compose(stage: Stage) -> dict[str, Any]:
     return document
 
 
-def _warnings(problem: Problem) -> list[str]:
-    """What to keep in mind, first what makes every score here untrue."""
-    found = [finding for finding in problem.findings if finding.severity == "warning"]
-    return [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
+def _warnings(stage: Stage) -> list[str]:
+    """What to keep in mind, first what makes every score here untrue, last the families that were not tried."""
+    found = [finding for finding in stage.problem.findings if finding.severity == "warning"]
+    words = [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
+    missing = families_left_out(stage.plan, stage.settings)
+    if missing and not stage.settings.optimizers:
+        words.append(f"the budget left no room for {listed(missing)}; the default is {stage.default.label}")
+    return words
 
 
 def _winner(stage: Stage) -> dict[str, Any]:

@@ -39,6 +39,12 @@ class Choice:
         return len(self.weights) > 1
 
 
+def families_left_out(plan: Plan, settings: FitSettings) -> list[str]:
+    """The model families that were asked for and of which the plan has no candidate."""
+    raced = {candidate.model for candidate in plan.candidates}
+    return [model for model in settings.models if model not in raced]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unrecorded:
     """Stands for the run of a fit that no run store keeps, as those of the scikit-learn estimators."""

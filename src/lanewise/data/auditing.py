@@ -13,7 +13,7 @@ A row is set aside when its target or its weight is missing. At least 10 rows mu
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -94,6 +94,8 @@ def audit(
     found = kind or guess_kind(used[target], dataset.kinds[target]).kind
     for name in features:
         findings += _column_findings(used[name], dataset.kinds[name])
+    if found in ("regression", "count"):
+        findings += [replace(finding, severity="warning") for finding in _sentinels(used[target])]
     findings += _imbalance(used[target], found)
     findings += _duplicates(dataset, (*features, target), rows)
     findings += leakage(dataset, target=target, kind=found, features=features, rows=rows)
@@ -252,7 +254,8 @@ def _sentinels(values: pl.Series) -> list[Finding]:
     """An extreme value that repeats far away from all others, as markers of missing cells do (``-200``, ``999``).
 
     It is a whole number and fills 0.2% of the rows, 10 at the least; its distance from the nearest other value is at
-    least half of the range of the others, of which there are ten or more different ones.
+    least half of the range of the others, of which there are ten or more different ones. A negative one that fills 1%
+    of the rows where no other value is below zero needs no such distance.
     """
     counts = values.drop_nulls().value_counts(name="rows").sort(values.name)
     if counts.height < 11:
@@ -265,11 +268,12 @@ def _sentinels(values: pl.Series) -> list[Finding]:
     ):
         count = int(rows[extreme])
         whole = levels[extreme] == np.floor(levels[extreme])
-        if whole and count >= max(10, 0.002 * len(values)) and gap >= 0.5 * spread:
+        odd = extreme == 0 and levels[0] < 0 <= levels[1] and count >= 0.01 * len(values)
+        if whole and count >= max(10, 0.002 * len(values)) and (odd or gap >= 0.5 * spread):
             others = (levels[1], levels[-1]) if extreme == 0 else (levels[0], levels[-2])
             message = (
                 f"{values.name!r} is {levels[extreme]:g} in {count} rows and otherwise {others[0]:g} to {others[1]:g}; "
-                "if that stands for a missing value, declare it as one"
+                f"if that stands for a missing value, say so (--missing={levels[extreme]:g})"
             )
             findings.append(Finding(code="sentinel_value", message=message, column=values.name, count=count))
     return findings

@@ -50,7 +50,10 @@ class ColumnContract:
 
 @dataclass(frozen=True, kw_only=True)
 class DataContract:
-    """The target, and the feature columns in the order that a model expects them."""
+    """The target, and the feature columns in the order that a model expects them.
+
+    ``missing`` are the marks of missing cells that were declared, beside those that every reader knows.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
@@ -59,14 +62,30 @@ class DataContract:
     classes: tuple[str, ...]
     rows: int
     columns: tuple[ColumnContract, ...]
+    missing: tuple[str, ...] = ()
     format: Literal[1] = 1
 
     @classmethod
-    def of(cls, dataset: Dataset, *, task: Task, features: tuple[str, ...], rows: np.ndarray) -> "DataContract":
+    def of(
+        cls,
+        dataset: Dataset,
+        *,
+        task: Task,
+        features: tuple[str, ...],
+        rows: np.ndarray,
+        missing: tuple[str, ...] = (),
+    ) -> "DataContract":
         """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on."""
         frame = dataset.frame.select(features)[rows]
         columns = tuple(_column_contract(frame[name], dataset.kinds[name]) for name in features)
-        return cls(target=task.target, kind=task.kind, classes=task.classes, rows=len(rows), columns=columns)
+        return cls(
+            target=task.target,
+            kind=task.kind,
+            classes=task.classes,
+            rows=len(rows),
+            columns=columns,
+            missing=missing,
+        )
 
     def to_json(self) -> str:
         """The contract as JSON text, which ``from_json`` reads back."""

@@ -27,6 +27,7 @@ from lanewise.task import TaskKind
 MAXIMUM_ROWS = 20_000
 MINIMUM_ROWS = 40
 MINIMUM_OF_A_CLASS = 20
+SMALLEST_PART = 1e-6  # what a sum adds beside its columns must be seen in them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +214,9 @@ def _sums(frame: pl.DataFrame, y: np.ndarray, target: str, names: list[str]) -> 
         for rest, sign in ((y - values, "+"), (y + values, "-")):
             other = by_values.get(_key(rest))
             if other is None or np.ptp(values) == 0 or (sign == "+" and other <= name):
+                continue
+            # A target that rounding hides beside the column says nothing of it.
+            if other == name or np.abs(y).max() < SMALLEST_PART * np.abs(values).max():
                 continue
             pair = f"{name!r} + {other!r}" if sign == "+" else f"{other!r} - {name!r}"
             message = f"{pair} is {target!r} in every row; say --drop for what is known only after {target!r}"

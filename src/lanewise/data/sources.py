@@ -71,6 +71,8 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
 
 def missing_file(name: str) -> DataError:
     """The error for a file that is not there."""
+    if "://" in name:
+        return DataError(f"{name} is an address: fetch it to a file first, only files are read")
     return DataError(f"no file {name}: check the path")
 
 

@@ -44,6 +44,9 @@ _COUNTING_WORDS = {"count", "counts", "cnt"}
 _COUNTING_PREFIXES = {"n", "num", "number"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
+FEWEST_TESTED = 5
+"""Test rows of a class below which its scores are mostly luck."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class KindGuess:
@@ -167,6 +170,27 @@ def label_findings(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
     pairs = ", ".join(f"{given!r} as {label!r}" for given, label in list(repaired.items())[:3])
     message = f"{count} labels of {task.target!r} were read without their blanks or trailing dot: {pairs}"
     return (Finding(code="labels_repaired", message=message, severity="warning", column=task.target, count=count),)
+
+
+def rare_in_test(held: np.ndarray, task: Task) -> tuple[Finding, ...]:
+    """The rarest class of the test rows ``held [n]``, as encoded, if fewer than five of them are of it.
+
+    >>> task = Task(target="y", kind="binary", metric="log_loss", classes=("no", "yes"))
+    >>> rare_in_test(np.array([0] * 30 + [1] * 2), task)[0].message
+    "only 2 of 32 test rows are 'yes': the test says little of that class"
+    """
+    if not task.is_classification or not len(held):
+        return ()
+    counts = np.bincount(held.astype(np.int64), minlength=len(task.classes))
+    rarest = int(counts.argmin())
+    if counts[rarest] >= FEWEST_TESTED:
+        return ()
+    count, label = int(counts[rarest]), task.classes[rarest]
+    many = f"only {count} of" if count else "none of the"
+    message = (
+        f"{many} {len(held):,} test rows {'is' if count == 1 else 'are'} {label!r}: the test says little of that class"
+    )
+    return (Finding(code="rare_in_test", message=message, severity="warning", column=task.target, count=count),)
 
 
 def _column(dataset: Dataset, target: str) -> pl.Series:

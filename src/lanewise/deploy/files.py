@@ -46,7 +46,8 @@ def predict_file(predictor: Predictor, source: object, out: Path, *, options: Re
 
 def read_rows(contract: DataContract, source: object, *, options: ReadOptions | None = None) -> Dataset:
     """The rows of ``source`` as a model of that contract reads them; ``DataError`` where any was set aside."""
-    options = replace(options or ReadOptions(), keep_empty=True)
+    options = options or ReadOptions()
+    options = replace(options, keep_empty=True, missing=(*options.missing, *contract.missing))
     dataset = read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
     for finding in dataset.findings:
         if finding.code == "ragged_rows":

@@ -12,12 +12,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, final
 
+from lanewise.distributed.groups import check_backend
 from lanewise.distributed.place import Place, launcher, place_of
 from lanewise.distributed.ranks import Lone, Ranks, never
-from lanewise.errors import LanewiseError, TrainingError, UsageError
+from lanewise.distributed.reaching import reach
+from lanewise.errors import LanewiseError, TrainingError, UnreachableError, UsageError
 
 MEETING_SECONDS = 60.0
 """How long processes wait for each other to start, and for bytes that are on their way: all are there by then."""
+
+SERVED_SECONDS = 4.0
+"""How long to look for a launcher that listens before it starts any process."""
 
 STORE_SECONDS = 10.0
 """How long to look for a file through which ranks meet before it counts as removed."""
@@ -31,7 +36,7 @@ def joined(place: Place | None = None) -> Iterator[Ranks]:
 
     What the block raises on one rank ends it on all: each raises the same, with the rank that it came from.
 
-    Raises ``UsageError`` where the processes cannot meet.
+    Raises ``UsageError`` where the processes cannot meet, or PyTorch was built without what moves their bytes.
     """
     place = place or place_of()
     if place.size == 1:
@@ -58,6 +63,7 @@ class _Joined(Ranks):
         from lanewise.distributed.board import Board
 
         dist: Any = importlib.import_module("torch.distributed")
+        check_backend("cpu")
         self.place = place
         self._torch, self._dist = torch, dist
         self._folder = _private_folder(place) if place.one_host else None
@@ -76,7 +82,7 @@ class _Joined(Ranks):
                 f"rank {place.rank} of {place.size} could not meet the others ({' '.join(str(error).split())[:200]}); "
                 "start all of them with torchrun, with an address that each host reaches"
             )
-            raise UsageError(message) from error
+            raise UnreachableError(message) from error
         self._board = Board(
             dist.PrefixStore("board", store), rank=place.rank, size=place.size, timeout=place.timeout, lost=_left_alone
         )
@@ -160,15 +166,27 @@ def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> 
         message = f"{' and '.join(missing)} must be set where ranks are on several hosts; torchrun sets them"
         raise UsageError(message)
     served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    port = _port()
+    if served or not place.leads:  # else this process is the one that is to listen there
+        patience = SERVED_SECONDS if served else MEETING_SECONDS
+        reach(os.environ["MASTER_ADDR"], port, rank=place.rank, patience=patience)
     store = dist.TCPStore(
         host_name=os.environ["MASTER_ADDR"],
-        port=int(os.environ["MASTER_PORT"]),
+        port=port,
         world_size=place.size,
         is_master=place.rank == 0 and not served,
         timeout=timeout,
         wait_for_workers=False,
     )
     return dist.PrefixStore(f"lanewise-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _port() -> int:
+    text = os.environ["MASTER_PORT"]
+    if not (text.isdecimal() and 0 < int(text[:6]) < 2**16):
+        message = f"MASTER_PORT must be from 1 to 65535, got {text!r}; start all processes with torchrun, which sets it"
+        raise UsageError(message)
+    return int(text)
 
 
 def _private_folder(place: Place) -> Path:

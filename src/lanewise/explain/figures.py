@@ -51,4 +51,4 @@ def between(metric: str, low: float, high: float) -> str:
 
 def _significant(value: float, digits: int) -> int:
     """Decimals that leave so many significant digits."""
-    return 0 if value == 0 or not isfinite(value) else min(12, digits - 1 - floor(log10(abs(value))))
+    return 0 if value == 0 or not isfinite(value) else digits - 1 - floor(log10(abs(value)))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from lanewise.certainty import CLEAR, TIE, errors_shown
@@ -21,11 +21,19 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A score with its 95% interval; bounds are NaN where unknown."""
+    """A score with its 95% interval; bounds are NaN where unknown.
+
+    ``digits`` is the half of the interval whose digits the score is written with, if not that of its own.
+    """
 
     value: float
     low: float = float("nan")
     high: float = float("nan")
+    digits: float | None = None
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2 if self.digits is None else self.digits
 
     @classmethod
     def of(cls, interval: Interval) -> "Score":
@@ -113,6 +121,7 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
     if test is None or not isfinite(test.value):
         return ""
     better = "lower is better" if metric.direction == "min" else "higher is better"
+    test = _told_apart(test, outcome, metric)
     words = f"On {outcome.rows:,} untouched test rows its {metric_label(metric.name)} is {_estimate(test, metric)}"
     if outcome.guess is not None and isfinite(outcome.guess.value):
         words += f"; a guess has {_at(outcome.guess.value, test, metric)}"
@@ -120,6 +129,20 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
         words += f", the default {_at(outcome.default_test.value, test, metric)}"
     note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
     return f"{words} ({better}).{note if _trails(outcome, test, metric) else ''}"
+
+
+def _told_apart(test: Score, outcome: Outcome, metric: Metric) -> Score:
+    """The score with up to two digits more than its interval justifies, where default and guess would look the same."""
+    others = [outcome.guess, None if outcome.is_default else outcome.default_test]
+    values = [test.value, *(other.value for other in others if other is not None and isfinite(other.value))]
+    half = (test.high - test.low) / 2
+    if not (isfinite(half) and half > 0) or not all(isfinite(value) for value in values):
+        return test
+    for narrower in (1, 10, 100):
+        shown = {score(metric.name, value, half / narrower) for value in values}
+        if len(shown) == len(set(values)):
+            return replace(test, digits=half / narrower)
+    return test
 
 
 def _trails(outcome: Outcome, test: Score, metric: Metric) -> bool:
@@ -133,15 +156,17 @@ def _trails(outcome: Outcome, test: Score, metric: Metric) -> bool:
 def _estimate(found: Score, metric: Metric) -> str:
     if not (isfinite(found.low) and isfinite(found.high)):
         return score(metric.name, found.value)
-    value = score(metric.name, found.value, (found.high - found.low) / 2)
+    value = score(metric.name, found.value, found.half)
     return f"{value} (95% interval {between(metric.name, found.low, found.high)})"
 
 
 def _at(value: float, test: Score, metric: Metric) -> str:
     """A score with the digits of the one that it stands beside."""
-    half = (test.high - test.low) / 2
+    half = test.half
     beside = score(metric.name, value, half if isfinite(half) and half > 0 else None)
-    return score(metric.name, value) if value and not beside.strip("-0.%") else beside  # never rounded away
+    away = bool(value) and not beside.strip("-0.%")
+    far_below = isfinite(test.high) and abs(value) < (test.high - test.low) / 20
+    return score(metric.name, value) if away or far_below else beside  # never rounded away
 
 
 def _against_default(outcome: Outcome, metric: Metric) -> str:

@@ -61,7 +61,7 @@ def decimals(half_width: Any, *, fallback: Any = None) -> int:
     width = finite(half_width)
     if width is None or width <= 0:
         size = finite(fallback)
-        return 3 if not size else min(12, max(0, 3 - floor(log10(abs(size)))))
+        return 3 if not size else max(0, 3 - floor(log10(abs(size))))
     return rounding.decimals(width)
 
 

@@ -125,8 +125,8 @@ class EnsembleComparison:
 
     ``weights [M]`` come from all rows; ``ensemble`` and ``single`` are the scores in which each part
     of the rows is predicted by what the other parts chose. ``ahead`` is positive where the
-    ensemble is better; ``worthwhile`` where by more than one paired standard error. ``over_default`` is its lead over
-    the default on the same rows; None without a default.
+    ensemble is better; ``worthwhile`` where by more than one paired standard error, and by as much than the default.
+    ``over_default`` is its lead over the default on the same rows; None without a default.
     """
 
     weights: Array
@@ -203,18 +203,22 @@ def _judge(metric: Metric, sample: Sample, weights: Array, draws: int, seed: int
     counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, draws), seed=seed)
     errors = paired_errors(resampled_scores(metric, sample, counts))
     leads = [_lead(float(metric.sign * (score - scores[0])), float(errors[0, m])) for m, score in enumerate(scores)]
-    gain, error = leads[1].mean, leads[1].standard_error
     members = int(np.count_nonzero(weights))
-    worthwhile = members > 1 and gain > error
+    # What a part chose on the others may be worse than the default, which whoever wins must beat.
+    worthwhile = members > 1 and all(lead.mean > lead.standard_error for lead in leads[1:])
     verdict = "worth its cost" if worthwhile else "not worth its cost"
+    rivals = [
+        f"{score:.6g} of {name} ({lead.mean:.4g} ahead, paired standard error {lead.standard_error:.4g})"
+        for name, score, lead in zip(("the single winner", "the default"), scores[1:], leads[1:], strict=False)
+    ]
     return EnsembleComparison(
         weights=weights,
         ensemble=float(scores[0]),
         single=float(scores[1]),
         ahead=leads[1],
         worthwhile=worthwhile,
-        reason=f"An ensemble of {members} is {verdict}: {metric.name} {scores[0]:.6g} against {scores[1]:.6g} of the "
-        f"single winner on rows that chose neither, {gain:.4g} ahead with a paired standard error of {error:.4g}.",
+        reason=f"An ensemble of {members} is {verdict}: {metric.name} {scores[0]:.6g} against "
+        f"{' and '.join(rivals)} on rows that chose neither.",
         over_default=leads[2] if len(leads) > 2 else None,
     )
 

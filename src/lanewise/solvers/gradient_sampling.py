@@ -99,7 +99,8 @@ class GradientSampling:
 def shortest_average(vectors: Tensor, cone: Tensor) -> Tensor:
     """The shortest of all averages of ``vectors [N, P]``, any multiples of ``cone [B, P]`` added.
 
-    >>> shortest_average(torch.tensor([[2.0, 1.0], [-2.0, 1.0]]).double(), torch.zeros(0, 2).double()).abs().tolist()
+    >>> shortest = shortest_average(torch.tensor([[2.0, 1.0], [-2.0, 1.0]]).double(), torch.zeros(0, 2).double())
+    >>> shortest.round(decimals=9).abs().tolist()
     [0.0, 1.0]
     """
     size = vectors.abs().max().clamp_min(1e-300)

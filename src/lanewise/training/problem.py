@@ -13,7 +13,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
-from lanewise.data.target import encode_target, label_findings, resolve_task
+from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
 from lanewise.data.target_tails import robust_units, target_tail_findings
 from lanewise.errors import DataError, UsageError
 from lanewise.features.columns import FIRST_LEVEL_CODE
@@ -43,6 +43,7 @@ class Request:
     time: str | None = None
     folds: int | None = None
     test_fraction: float | None = None
+    missing: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -114,6 +115,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         noticed += label_findings(test, task)
         noticed += training_rows_tested(train, held, duplicate_groups(whole, (*audited.features, request.target)))
         y = encode_target(whole, task)
+    noticed += rare_in_test(y[held], task)
     wanted = request.folds or default_folds(len(train))
     count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
@@ -122,7 +124,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         dataset=whole,
         task=task,
         metric=metric,
-        contract=DataContract.of(whole, task=task, features=audited.features, rows=train),
+        contract=DataContract.of(whole, task=task, features=audited.features, rows=train, missing=request.missing),
         features=audited.features,
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),

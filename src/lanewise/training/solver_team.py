@@ -25,6 +25,9 @@ from lanewise.training.team import Evidence, Team, never, nothing
 BLOCK_ELEMENTS = 8_000_000
 """Outputs that one block of the objective may hold: bounds memory, decides nothing else."""
 
+KEPT_BYTES = 64 * 2**20
+"""Training rows of a fold up to this size are gathered once, not at each evaluation."""
+
 TOLERANCE = 1e-6
 """Largest gradient entry at which a lane has converged; features are standardized, so it is a pure number."""
 
@@ -44,6 +47,7 @@ class StackedObjective:
         self.groups = roster.groups
         self.group_of = torch.repeat_interleave(torch.tensor(roster.group_sizes))
         self.l2 = torch.tensor([lane.candidate.number("l2") for lane in roster], dtype=torch.float64)
+        self._gathered: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         values = points.new_empty(len(points))
@@ -68,7 +72,7 @@ class StackedObjective:
             if self.stop():  # a solver alters its state only after the objective has returned
                 message = "stopped on request"
                 raise Interrupted(message)
-            dense, codes = data.features(rows)
+            dense, codes = self._features(fold, rows)
             inputs = Inputs(dense=dense[None], codes=codes[None], sizes=(len(points),))
             weights = None if self.data.weight is None else self.data.weight[rows][None]
             batch = Batch(inputs=inputs, targets=data.target[rows][None], weights=weights)
@@ -78,6 +82,15 @@ class StackedObjective:
             values += losses.detach()
             total += buffer.gradients
         return values, total
+
+    def _features(self, fold: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Dense columns and codes of a block of training rows; of small tables the only block is kept."""
+        data = self.data.folds[fold]
+        if len(rows) < len(data.train) or data.dense[0].nbytes * len(rows) > KEPT_BYTES:
+            return data.features(rows)
+        if fold not in self._gathered:
+            self._gathered[fold] = data.features(rows)
+        return self._gathered[fold]
 
 
 @final

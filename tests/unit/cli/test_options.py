@@ -14,9 +14,9 @@ from lanewise.solvers.methods import METHODS
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
-    "fit": "--target --task --metric --drop --test --test-fraction --group --time --weight --class-weights --threshold "
-    "--budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble --device "
-    "--workers --config --report --json --quiet",
+    "fit": "--target --task --metric --drop --missing --test --test-fraction --group --time --weight --class-weights "
+    "--threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble "
+    "--device --workers --config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
     "--batch-size --seed --device --workers --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --report --json "
@@ -33,7 +33,7 @@ OPTIONS = {
     "--json",
     "compare": "--x0 --bounds --condition --methods --evaluations --lr --seed --output --open",
     "example": "",
-    "doctor": "--json",
+    "doctor": "--mesh --json",
     "launch": "--slurm --nodes --ranks --cores --time --name --partition --output",
     "completion": "",
 }

@@ -286,3 +286,19 @@ def test_known_tables(*, shared_data: Path, file: str, separator: str, target: s
         assert reason in found.set_aside[name]
     columns = {"row_counter", "identifier_column", "constant_column"}
     assert {finding.code for finding in found.findings} - columns == told
+
+
+def test_a_mark_of_missing_cells_in_the_target_is_warned_of() -> None:
+    marked = [-200.0] * 12 + [row / 7 for row in range(ROWS - 12)]
+    found = audit(table(gas=marked), target="gas")
+    (finding,) = [one for one in found.findings if one.code == "sentinel_value"]
+    assert finding.severity == "warning"
+    assert "'gas' is -200 in 12 rows" in finding.message
+    assert "--missing=-200" in finding.message
+
+
+def test_a_negative_mark_is_seen_beside_numbers_of_a_wide_range() -> None:
+    spread = [-200.0] * 12 + [2.0 + 30 * row for row in range(ROWS - 12)]
+    assert ("sentinel_value", "gas") in codes(audit(table(gas=spread), target="y").findings)
+    balances = [-200.0] * 12 + [30.0 * row - 100 for row in range(ROWS - 12)]
+    assert ("sentinel_value", "gas") not in codes(audit(table(gas=balances), target="y").findings)

@@ -172,3 +172,8 @@ def test_damaged_contracts_are_refused(change, message: str) -> None:
 def test_text_that_is_no_contract_is_refused(text: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
         DataContract.from_json(text)
+
+
+def test_declared_marks_of_missing_cells_are_kept() -> None:
+    own = DataContract.of(table(), task=TASK, features=FEATURES, rows=np.arange(4), missing=("-200",))
+    assert DataContract.from_json(own.to_json()).missing == ("-200",)

@@ -164,3 +164,7 @@ def test_known_tables(
     assert [finding.column for finding in findings] == leaking
     if figure is not None:
         assert findings[0].figure == pytest.approx(figure, abs=0.01)
+
+
+def test_a_target_that_rounding_hides_beside_the_columns_is_no_difference_of_them() -> None:
+    assert not leaks(noise(0) * 1e-30, "regression", x=noise(1), q=noise(2))

@@ -107,3 +107,8 @@ def test_damaged_gzip(tmp_path: Path, damage) -> None:
 )
 def test_other_formats_are_named(tmp_path: Path, content: bytes, words: str) -> None:
     assert words in refusal(written(tmp_path, content))
+
+
+def test_an_address_is_told_from_a_missing_file() -> None:
+    with pytest.raises(DataError, match=r"http://example.com/x.csv is an address: fetch it to a file first"):
+        load("http://example.com/x.csv", max_bytes=100)

@@ -194,7 +194,7 @@ def test_shares_are_read_in_percent():
         (-0.00001, 0.2, "0.00"),
         (-6.69, 12.0, "-7"),
         (0.0149, 0.05, "0.015"),
-        (2.2e-11, 2e-12, "2.2e-11"),
+        (2.2e-11, 2e-12, "2.20e-11"),
         (0.69314718056, 2e-12, "0.6931"),
     ],
 )
@@ -207,3 +207,18 @@ def test_gaps_and_bounds():
     assert gap("accuracy", -0.2) == "20.0 points"
     assert between("rmse", 47100.0, 49400.0) == "47,100 to 49,400"
     assert score("rmse", math.nan) == "unknown"
+
+
+def test_scores_that_would_look_the_same_get_a_digit_more():
+    outcome = Outcome(
+        target="area",
+        winner="ensemble",
+        is_default=False,
+        test=Score(value=73.27, low=0.0, high=170.0),
+        rows=104,
+        guess=Score(value=73.99),
+        default="lightgbm",
+        default_test=Score(value=72.91),
+    )
+    told = summary(outcome, METRICS["rmse"])[1]
+    assert "its RMSE is 73.3 (95% interval 0 to 170); a guess has 74.0, the default 72.9" in told
