@@ -28,6 +28,10 @@ from beside import cost as helped
 
 def residuals(x):
     return [x[0] - 1, 10 * (x[1] - x[0] ** 2)]
+
+def loud(x):
+    print("at", x)
+    return (x[0] - 3) ** 2
 """
 
 
@@ -51,6 +55,12 @@ def test_the_document_has_the_numbers(cli, costs):
     assert ended.document["method"] == "levenberg-marquardt"
     assert ended.document["x"] == pytest.approx([1.0, 1.0])
     assert ended.document["success"] is True
+
+
+def test_what_a_function_prints_stays_out_of_the_document(cli, costs):
+    ended = cli("minimize", "costs.py:loud", "--x0", "0", "--json", folder=costs)
+    assert ended.document["x"] == pytest.approx([3.0])
+    assert "at " in ended.err
 
 
 def test_many_starts_find_the_four_minima_of_himmelblau(cli, costs):

@@ -1,6 +1,8 @@
 """Commands for functions: ``lanewise minimize`` and ``lanewise compare``."""
 
+import sys
 import time
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import click
@@ -75,12 +77,13 @@ def minimize(
     from lanewise.reporting.solving import document, summary
     from lanewise.solvers.minimizing import minimize as run
 
-    called, known = read_target(function, condition=condition)
+    with _own_output(quiet=as_json):
+        called, known = read_target(function, condition=condition)
     start = _start(x0, None if known is None else known.x0, f"minimize {function}")
     if known is not None:
         known.check(len(start))
     begun = time.perf_counter()
-    with told(path_of(function)):
+    with told(path_of(function)), _own_output(quiet=as_json):
         found = run(
             called,
             start,
@@ -100,6 +103,11 @@ def minimize(
         click.echo(summary(found, seconds=seconds))
     if not found.success:
         raise click.exceptions.Exit(NOT_DONE)
+
+
+def _own_output(*, quiet: bool) -> AbstractContextManager[object]:
+    """What a user's function prints goes to stderr where stdout is to hold one JSON document."""
+    return redirect_stdout(sys.stderr) if quiet else nullcontext()
 
 
 def _start(given: str | None, known: tuple[float, ...] | None, command: str) -> list[float]:

@@ -91,12 +91,17 @@ def text(comparison: "Comparison") -> str:
 
 def least_of(comparison: "Comparison") -> float:
     """The least value known, else the lowest that was found."""
-    found = [trace.value for trace in comparison.traces if isfinite(trace.value)]
+    found = [trace.value for trace in comparison.traces if isfinite(trace.value) and not trace.endless]
     return comparison.least if comparison.least is not None else min(found, default=0.0)
 
 
 def headline(comparison: "Comparison") -> str:
     """Who reached the least value first, in words."""
+    endless = [trace for trace in comparison.traces if trace.endless]
+    if endless:
+        quickest = min(endless, key=lambda trace: trace.evaluations[-1])
+        cost = _evaluations(quickest.evaluations[-1])
+        return f"{comparison.name} falls without end: {quickest.method} saw it after {cost}."
     least = least_of(comparison)
     margin = REACHED * max(1.0, abs(least))
     costs = {trace.method: _reaching(trace, least + margin) for trace in comparison.traces}
@@ -108,7 +113,11 @@ def headline(comparison: "Comparison") -> str:
         return f"{who} {goal}. Lowest: {best.method}, at {number(best.value)}."
     first = min(arrived, key=lambda method: arrived[method])
     rest = f" {len(arrived)} of {len(costs)} got there." if len(costs) > 1 else ""
-    return f"First at {goal}: {first}, after {count(arrived[first], 'evaluation')}.{rest}"
+    return f"First at {goal}: {first}, after {_evaluations(arrived[first])}.{rest}"
+
+
+def _evaluations(cost: float) -> str:
+    return count(int(cost), "evaluation")
 
 
 def _reaching(trace: "Trace", level: float) -> float:

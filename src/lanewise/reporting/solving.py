@@ -28,7 +28,7 @@ def summary(solution: "Solution", *, seconds: float) -> str:
     best = "lowest" if solution.direction == "minimized" else "highest"
     opening = f"{best.capitalize()} value" if solution.success else f"No optimum found. The {best} value was"
     lines = [f"{opening} {_digits(solution.value)} at x = {point(solution.x)}", ""]
-    rows = [("status", f"{solution.status.name.lower().replace('_', ' ')}: {solution.status.value}")]
+    rows = [("status", f"{solution.status.name.lower().replace('_', ' ')}: {solution.status_words}")]
     if not math.isnan(solution.gradient_norm):
         rows.append(("gradient", f"{solution.gradient_norm:.2g} in its largest entry"))
     rows.append(("method", f"{solution.method}: {solution.reason}"))
@@ -59,7 +59,7 @@ def document(solution: "Solution", *, seconds: float) -> dict[str, Any]:
         "direction": solution.direction,
         "success": solution.success,
         "status": solution.status.name.lower(),
-        "status_words": solution.status.value,
+        "status_words": solution.status_words,
         "value": _plain(solution.value),
         "x": _plain(solution.x),
         "gradient_norm": _plain(solution.gradient_norm),

@@ -57,6 +57,7 @@ def best_row(outcome: Outcome) -> int:
     """The start with the lowest value among the feasible, else the one that violates least."""
     values = torch.where(outcome.values.isnan(), torch.inf, outcome.values)
     feasible = outcome.violations <= outcome.feasibility
+    feasible &= torch.tensor([one is not Status.INFEASIBLE for one in outcome.status], device=feasible.device)
     if bool(feasible.any()):
         return int(torch.where(feasible, values, torch.inf).argmin())
     return int(torch.where(outcome.violations.isnan(), torch.inf, outcome.violations).argmin())

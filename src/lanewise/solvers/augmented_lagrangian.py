@@ -52,7 +52,8 @@ class AugmentedLagrangianState:
     ``violation [L]``, ``kkt [L]`` (gradient of the Lagrangian, projected), ``anchors [L, P]``
     (where the latest finite inner solution was), ``rounds [L]``, ``status [L]``, ``first [L]`` (the value at the
     start), ``begun [L]`` (iterations at the latest update), ``mark [L]`` (the inner value ``LONG`` iterations later,
-    nan before), ``flights [L]`` (falls out of all scale in a row).
+    nan before), ``flights [L]`` (falls out of all scale in a row), ``kept [L, P]`` and ``kept_values [L]`` (the lowest
+    point seen that meets the constraints, infinite where there is none).
     """
 
     inner: DescentState
@@ -72,6 +73,8 @@ class AugmentedLagrangianState:
     begun: Tensor
     mark: Tensor
     flights: Tensor
+    kept: Tensor
+    kept_values: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,7 +119,10 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
             begun=torch.zeros_like(rows),
             mark=zeros + torch.nan,
             flights=torch.zeros_like(rows),
+            kept=points.clone(),
+            kept_values=torch.full_like(values, torch.inf),
         )
+        self._keep(state, rows, points, (values, equalities, inequalities))
         state.inner = self.descent.init(points, self._augmented(state, objective))
         state.inner.tolerance = torch.full_like(zeros, max(1e-2, self.tolerance))
         return state
@@ -156,6 +162,7 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
 
         def augmented(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             values, equalities, inequalities, pull = constrained(points, rows)
+            self._keep(state, rows, points, (values, equalities, inequalities))
             lambdas, mus, penalty = state.lambdas[rows], state.mus[rows], state.penalty[rows, None]
             pressed = (mus - penalty * inequalities).clamp_min(0.0)
             extra = (lambdas * equalities + penalty / 2 * equalities.square()).sum(1)
@@ -163,6 +170,15 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
             return values + extra, pull(lambdas + penalty * equalities, -pressed)
 
         return augmented
+
+    def _keep(
+        self, state: AugmentedLagrangianState, rows: Tensor, points: Tensor, found: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        """Remember the lowest point of ``rows`` that meets the constraints: the last one may not."""
+        values, equalities, inequalities = found
+        lower = (violation(equalities, inequalities) <= self.feasibility) & (values < state.kept_values[rows])
+        if bool(lower.any()):
+            state.kept[rows[lower]], state.kept_values[rows[lower]] = points[lower], values[lower]
 
     def _judge(self, state: AugmentedLagrangianState, rows: Tensor, objective: Objective) -> None:
         """Take in objective and constraints at the points of ``rows``."""
@@ -176,6 +192,7 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         inner = state.inner
         wild = (inner.status[rows] == CODE[Status.UNBOUNDED]) | (inner.status[rows] == CODE[Status.NOT_FINITE])
         fled = self._out_of_scale(state, inner.values)[rows] & (inner.status[rows] != CODE[Status.CONVERGED])
+        fled &= inner.status[rows] != CODE[Status.UNBOUNDED]  # under a heavier penalty it may have an end
         wild |= ~inner.points[rows].isfinite().all(1) | ~inner.values[rows].isfinite() | fled
         self._judge(state, rows, objective)
         equalities, inequalities = state.equalities[rows], state.inequalities[rows]

@@ -33,6 +33,8 @@ EVALUATIONS = 1000
 GRID = 96
 """Cells of the map along each axis."""
 WARM = 3  # evaluations of an unmeasured run, after which nothing is done for the first time
+LEVELS = 11  # values of each variable on a grid, where the evaluations allow so many
+DEEP = -1e100  # a value below which a function is taken to fall without end
 SAME = 1e-10  # difference of values, relative to max(1, |value|), up to which two rates lead equally low
 AIR = 0.2  # share of the span of the paths left free around them
 
@@ -58,6 +60,11 @@ class Trace:
     success: bool
     rate: float | None
     distance: float | None
+
+    @property
+    def endless(self) -> bool:
+        """Whether it found that the function falls without end."""
+        return self.status in (Status.UNBOUNDED, Status.RUNAWAY) or self.value < DEEP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +210,11 @@ class _Problem:
         rate = None
         if "lr" in method.options:
             rate = self._best_rate(method) if lr is None else lr
-        options = {} if rate is None else {"lr": rate}
+        options: dict[str, float] = {} if rate is None else {"lr": rate}
+        if "levels" in method.options:
+            options["levels"] = self._levels
         check_method(method, self._setup(method, options), residuals=False, rough="", mixed=False)
-        method.run(self._setup(method, options, limit=WARM))
+        method.run(self._setup(method, options, callback=lambda step: step.evaluations >= WARM))
         steps: list[Step] = []
         outcome = method.run(self._setup(method, options, callback=steps.append))
         best = best_row(outcome)
@@ -225,6 +234,12 @@ class _Problem:
             rate=rate,
             distance=min(distances, default=None),
         )
+
+    @property
+    def _levels(self) -> int:
+        """Values of each variable, so that the grid costs no more than ``max_evaluations``, if that can be."""
+        fitting = (self.max_evaluations + 0.5) ** (1 / len(self.start))
+        return max(2, min(LEVELS, int(fitting)))
 
     def _best_rate(self, method: Method) -> float:
         """The rate that leads lowest; of several that lead there, the one that is done first."""
@@ -250,8 +265,7 @@ class _Problem:
         method: Method,
         options: dict[str, float],
         *,
-        limit: int | None = None,
-        callback: Callable[[Step], None] | None = None,
+        callback: Callable[[Step], object] | None = None,
     ) -> Setup:
         low, high = self.low, self.high
         if method.derivatives == 0 and self.known is not None and low is None and high is None:
@@ -267,7 +281,7 @@ class _Problem:
             high=high,
             tolerance=TOLERANCE,
             feasibility=FEASIBILITY,
-            max_evaluations=self.max_evaluations if limit is None else limit,
+            max_evaluations=self.max_evaluations,
             seed=self.seed,
             options=options,
             callback=callback,
@@ -282,6 +296,9 @@ class _Problem:
         if self.known is not None and len(self.start) == 2:
             x0 = self.start.tolist()
             return tuple(map(min, self.known.low, x0)), tuple(map(max, self.known.high, x0))
+        if any(trace.endless for trace in traces):  # somewhere far off is no place to draw a map up to
+            low, high = search_box(self._setup(find_method("bfgs"), {}))
+            return tuple(low.tolist()), tuple(high.tolist())
         ends = [trace.x for trace in traces if all(map(math.isfinite, trace.x))]
         seen = torch.tensor([self.start.tolist(), *ends], dtype=torch.float64)
         low, high = seen.amin(0), seen.amax(0)

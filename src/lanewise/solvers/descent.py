@@ -156,7 +156,12 @@ class Descent(Solver[DescentState]):
             self._move(state, rows[taken], (points[taken], trial.value[taken], gradients[taken]), objective)
         if len(taken) < len(rows):
             state.status[rows[trial.value == -torch.inf]] = CODE[Status.UNBOUNDED]
-            self._refine(state, rows, ~accepted, self.line_search.narrow(bracket, trial), objective)
+            narrowed = self.line_search.narrow(bracket, trial)
+            self._refine(state, rows, ~accepted, narrowed, objective)
+            reach = torch.where(narrowed.low_value.isfinite(), narrowed.low, bracket.low)
+            fallen = (state.status[rows] == CODE[Status.UNBOUNDED]) & (reach > 0)
+            if bool(fallen.any()):
+                self._fall(state, rows[fallen], reach[fallen], objective)
         if self.max_evaluations is not None:
             spent = (state.status == CODE[Status.RUNNING]) & (state.evaluations >= self.max_evaluations)
             state.status.masked_fill_(spent, CODE[Status.EVALUATIONS])
@@ -239,6 +244,16 @@ class Descent(Solver[DescentState]):
         status = torch.where(values == -torch.inf, CODE[Status.UNBOUNDED], status)
         state.status[rows] = torch.where(norms <= state.tolerance[rows], CODE[Status.CONVERGED], status)
         self._aim(state, rows[state.status[rows] == CODE[Status.RUNNING]], objective)
+
+    def _fall(self, state: DescentState, rows: Tensor, reach: Tensor, objective: Objective) -> None:
+        """Move ``rows`` without end to the lowest point of the search, at the step ``reach [R]``."""
+        points = self.clip(state.points[rows] + reach[:, None] * state.directions[rows])
+        values, gradients = objective(points, state.problems[rows])
+        state.evaluations[rows] += 1
+        lower = (values < state.values[rows]) & values.isfinite()
+        rows, points, gradients = rows[lower], points[lower], gradients[lower]
+        state.points[rows], state.values[rows], state.gradients[rows] = points, values[lower], gradients
+        state.norms[rows] = self._norms(points, gradients)
 
     def _stalls(self, state: DescentState, rows: Tensor, values: Tensor, norms: Tensor) -> Tensor:
         """Which ``rows`` have gone PATIENCE evaluations without a new record; keeps the record."""

@@ -1,6 +1,7 @@
 """Every method of :func:`lanewise.minimize` by name."""
 
-from lanewise.errors import UsageError, suggestion
+from lanewise.errors import UsageError, closest
+from lanewise.optim.registry import RULES
 from lanewise.solvers.cmaes_method import CMAES
 from lanewise.solvers.method import Method
 from lanewise.solvers.rule_methods import RULE_METHODS
@@ -20,7 +21,12 @@ def find_method(name: str) -> Method:
     1
     """
     if name not in METHODS:
-        hint = suggestion(name, ["auto", *METHODS], place="lanewise.solvers.methods.METHODS")
-        message = f"there is no method {name!r}; {hint}"
+        own = ", ".join(["auto", *(one for one in METHODS if one not in RULES)])
+        near = " or ".join(closest(name, ["auto", *METHODS]))
+        meant = f" did you mean {near}?" if near else ""
+        message = (
+            f"there is no method {name!r};{meant} there are {own}, and rules such as "
+            f"gd, momentum and adam; all {len(METHODS) + 1}: lanewise.solvers.methods.METHODS"
+        )
         raise UsageError(message)
     return METHODS[name]

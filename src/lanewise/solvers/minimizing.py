@@ -8,11 +8,13 @@ import torch
 
 from lanewise.errors import UsageError
 from lanewise.optim.proximal import Penalty
+from lanewise.optim.registry import RULES
 from lanewise.solvers.assembling import assemble
 from lanewise.solvers.choosing import Traits, choose, roughness
 from lanewise.solvers.constraints import Constraint
 from lanewise.solvers.form import Form
 from lanewise.solvers.function_reading import read_function
+from lanewise.solvers.going_on import go_on
 from lanewise.solvers.methods import find_method
 from lanewise.solvers.outcome import FEASIBILITY, Setup, Step
 from lanewise.solvers.posed import PosedObjective
@@ -234,11 +236,27 @@ def _over_variables(fun: Callable[..., Any], x0: Any, variables: Any, constraint
 
 def _run(setup: Setup, traits: Traits, form: Form | Space, asked: _Asked, order: list[int]) -> Solution:
     """Choose the method, check that it can do what is asked, run it."""
-    name, reason = choose(traits) if asked.method == "auto" else (asked.method, "as asked")
+    name, reason = choose(traits) if asked.method == "auto" else (asked.method, _as_asked(asked))
     method = find_method(name)
     if asked.max_evaluations is None and method.derivatives and not setup.objective.function.exact:
         setup = replace(setup, max_evaluations=MAX_EVALUATIONS * (1 + 2 * setup.starts.shape[1]))
     check_method(method, setup, residuals=asked.residuals, rough=traits.rough, mixed=traits.mixed)
     check_options(method, asked.options)
     check_values(setup)
-    return assemble(method.run(setup), setup, form, method=name, reason=reason, order=order)
+    outcome = method.run(setup)
+    if asked.method == "auto":
+        reason += go_on(outcome, setup)
+    return assemble(outcome, setup, form, method=name, reason=reason, order=order)
+
+
+def _as_asked(asked: _Asked) -> str:
+    """The reason of a method that was named; of a rule without a learning rate, which one it took."""
+    if asked.method not in RULES or "lr" in (asked.options or {}):
+        return "as asked"
+    usual = next((float(one.default) for one in RULES[asked.method].hypers if one.name == "lr"), None)
+    if usual is None:
+        return "as asked"
+    return (
+        f"as asked, at its usual learning rate of {usual:g}, which may not fit: "
+        "lanewise compare tries twelve, options={'lr': ...} sets one"
+    )

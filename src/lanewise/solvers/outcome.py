@@ -28,7 +28,7 @@ def at_optimum(status: Status, norm: float, value: float) -> bool:
     """
     if status is Status.STALLED:
         return not norm > SMALL * max(1.0, abs(value))
-    return status in (Status.CONVERGED, Status.FLAT, Status.MET)
+    return status in (Status.CONVERGED, Status.FLAT, Status.MET, Status.CORNER, Status.SCALED)
 
 
 @dataclass(kw_only=True)

@@ -38,6 +38,16 @@ def read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, 
         return None, None
     if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
         message = f"bounds must be a pair (low, high), each a number, of the form of x0, or None; got {bounds!r:.80}"
+        if _by_variable(bounds, len(start)):
+            message += "; of one pair for each variable make tuple(zip(*bounds))"
+        raise UsageError(message)
+    if isinstance(bounds, list) and len(start) == 2 and all(isinstance(pair, tuple) for pair in bounds):
+        pairs = [tuple(pair) for pair in bounds]
+        message = (
+            f"bounds={bounds} can be read in two ways: give (low, high), each of the form of x0. Where each pair is "
+            f"that of one variable, it is bounds=({[pair[0] for pair in pairs]}, {[pair[-1] for pair in pairs]}); "
+            f"else bounds={tuple(map(list, pairs))}"
+        )
         raise UsageError(message)
     sides: list[Tensor] = []
     for side, name, open_end in ((bounds[0], "low", -torch.inf), (bounds[1], "high", torch.inf)):
@@ -60,6 +70,13 @@ def read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, 
         )
         raise UsageError(message)
     return low, high
+
+
+def _by_variable(bounds: Any, count: int) -> bool:
+    """Whether there is one pair for each variable, as SciPy has it."""
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != count:
+        return False
+    return all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in bounds)
 
 
 def check_start(start: Tensor, low: Tensor | None, high: Tensor | None) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lanewise.solvers.functions import RowFunction
 from lanewise.solvers.method import Method
+from lanewise.solvers.multipliers import estimate_multipliers
 from lanewise.solvers.outcome import Outcome, Setup, Watch
 from lanewise.solvers.ranking import better
 from lanewise.solvers.solver import Status
@@ -212,7 +213,7 @@ def _run(runner: Runner, *, whole_box: bool) -> Callable[[Setup], Outcome]:
             if status[-1] is Status.STOPPED:
                 break
         points = torch.cat([ledger.point for ledger in ledgers])
-        return Outcome(
+        outcome = Outcome(
             points=points,
             values=torch.cat([ledger.value for ledger in ledgers]),
             norms=torch.full((len(points),), torch.nan, dtype=torch.float64),
@@ -222,8 +223,29 @@ def _run(runner: Runner, *, whole_box: bool) -> Callable[[Setup], Outcome]:
             history=watch.history,
             feasibility=FEASIBILITY,
         )
+        if not whole_box:
+            _with_multipliers(outcome, setup)
+        return outcome
 
     return run
+
+
+def _with_multipliers(outcome: Outcome, setup: Setup) -> None:
+    """Gradient norms and multipliers of the starts that came to their end, which SciPy does not tell alike."""
+    count = len(outcome.points)
+    lambdas, mus = (
+        torch.full((count, sum(function.values(outcome.points[:1]).shape[1] for function in functions)), torch.nan)
+        for functions in (setup.objective.equalities, setup.objective.inequalities)
+    )
+    lambdas, mus = lambdas.double(), mus.double()
+    ended = torch.tensor([one not in (Status.EVALUATIONS, Status.STOPPED) for one in outcome.status])
+    ended &= outcome.values.isfinite()
+    if bool(ended.any()):
+        lambdas[ended], mus[ended], outcome.norms[ended] = estimate_multipliers(setup, outcome.points[ended])
+        if outcome.history.evaluations:
+            outcome.history.evaluations[-1] = setup.objective.evaluated
+    if setup.constrained:
+        outcome.equality_multipliers, outcome.inequality_multipliers = lambdas, mus
 
 
 def _status(ledger: _Ledger, *, whole_box: bool, success: bool) -> Status:

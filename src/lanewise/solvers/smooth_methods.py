@@ -87,6 +87,14 @@ def _augmented_lagrangian(setup: Setup) -> Outcome:
     state: AugmentedLagrangianState
     outcome, state = drive(solver, setup, measure=lambda state: state.violation)
     outcome.equality_multipliers, outcome.inequality_multipliers = state.lambdas, state.mus
+    broken = (outcome.violations > setup.feasibility) & state.kept_values.isfinite()
+    for row in broken.nonzero().flatten().tolist():
+        if outcome.status[row] in (Status.INFEASIBLE, Status.EVALUATIONS, Status.STOPPED):
+            outcome.points[row], outcome.values[row] = state.kept[row], state.kept_values[row]
+            outcome.violations[row : row + 1] = setup.objective.violations(outcome.points[row : row + 1])
+            outcome.norms[row] = torch.nan  # known only where the search ended
+        if outcome.status[row] is Status.INFEASIBLE:
+            outcome.status[row] = Status.FEASIBLE
     return outcome
 
 

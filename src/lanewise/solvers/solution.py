@@ -1,5 +1,6 @@
 """The one result type of all solvers."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,15 @@ from lanewise.solvers.solution_plot import Plot, draw_history
 from lanewise.solvers.solver import Status
 
 SHOWN = 5
+UPWARDS = {
+    "falls": "rises",
+    "fell": "rose",
+    "lower": "higher",
+    "lowered": "raised",
+    "lowest": "highest",
+    "decrease": "increase",
+}
+"""Words of a status that are turned around where a function was maximized."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +47,8 @@ class Solution:
 
     ``x`` has the form of ``x0`` and ``value`` is the function there. ``gradient_norm`` is the largest
     entry of the gradient (of the Lagrangian under constraints; projected where bounds hold), nan where
-    no gradient was asked for. ``violation`` is the largest violation of a constraint. ``multipliers``
+    no gradient was asked for, and at a kink that of the shortest average of the gradients close by.
+    ``violation`` is the largest violation of a constraint. ``multipliers``
     has one array per constraint, in the order given, or None: the gradient of
     ``f + sum l'g - sum m'h`` is zero, ``f`` being what is minimized (minus the function if it was
     maximized). ``statuses`` counts why each start ended; ``optima`` lists the distinct local optima,
@@ -64,6 +75,14 @@ class Solution:
         return self.status in SEARCHED_WELL or at_optimum(self.status, self.gradient_norm, self.value)
 
     @property
+    def status_words(self) -> str:
+        """The sentence of the status, of a function that was maximized the other way round."""
+        words = self.status.value
+        if self.direction == "minimized":
+            return words
+        return re.sub(rf"\b({'|'.join(UPWARDS)})\b", lambda found: UPWARDS[found[0]], words)
+
+    @property
     def evaluations(self) -> int:
         """Points at which the function was evaluated, over all starts."""
         return self.counts.evaluations
@@ -87,7 +106,7 @@ class Solution:
         lines = [
             (self.direction, f"{self.value:.10g}"),
             ("x", _short(self.x)),
-            ("status", f"{self.status.name.lower()}: {self.status.value}"),
+            ("status", f"{self.status.name.lower()}: {self.status_words}"),
             ("method", f"{self.method}: {self.reason}"),
             ("cost", _cost(self.counts)),
         ]

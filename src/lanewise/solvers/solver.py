@@ -45,9 +45,15 @@ class Status(Enum):
     SEARCHED = "all points that were to be tried have been tried; of other points nothing is known"
     SETTLED = "the best value has not improved for long; nothing proves that it is the lowest"
     MET = "the method's own test of convergence was met"
-    KINK = "no shorter step leads lower although the gradient is not small: a kink, or a gradient that is wrong"
+    KINK = (
+        "no shorter step leads lower although the gradient is not small: "
+        "a kink, a gradient that is wrong, or variables of very unlike size"
+    )
     DIVERGED = "the steps left the finite numbers: the learning rate is too large"
     RUNAWAY = "the objective fell ever faster, out of all scale, with the constraints nearly met: unbounded, it seems"
+    FEASIBLE = "no optimum was found; this is the best point seen that meets the constraints"
+    CORNER = "a kink with no way down: the gradients close by average to zero"
+    SCALED = "the gradient is as small as the tolerance or rounding asks, each variable measured in its own size"
 
 
 CODE = {status: code for code, status in enumerate(Status)}

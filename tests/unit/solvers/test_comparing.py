@@ -85,6 +85,25 @@ def test_more_variables_of_a_test_function():
     assert all(-2 <= entry <= 3 for entry in found.traces[1].x)
 
 
+def test_a_grid_is_compared_within_the_evaluations():
+    grid, drawn = compare("himmelblau", methods=["grid", "random"], max_evaluations=100).traces
+    assert grid.status is Status.SEARCHED
+    assert grid.evaluations[-1] == 101  # ten values of each variable, and the start
+    assert 90 < drawn.evaluations[-1] <= 101
+    (whole,) = compare("rastrigin", methods=["grid"], max_evaluations=5000).traces
+    assert whole.evaluations[-1] == 122
+
+
+def test_a_function_without_end_is_told_and_drawn_near_the_start():
+    from lanewise.reporting.comparison import headline, page
+
+    found = compare(lambda x: -(x**2).sum(), [1.0, 2.0], methods=["gd", "newton"], name="hill")
+    assert found.traces[1].endless
+    assert headline(found).startswith("hill falls without end: newton")
+    assert (found.low, found.high) == ((-9.0, -18.0), (11.0, 22.0))
+    assert "falls without end" in page(found)
+
+
 def test_a_rate_that_diverges_is_told():
     (trace,) = compare("rosenbrock", methods=["gd"], lr=1.0).traces
     assert trace.status is Status.DIVERGED

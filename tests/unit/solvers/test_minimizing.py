@@ -171,7 +171,9 @@ BOWL = lambda x: (x**2).sum()  # noqa: E731
         ({"bounds": ([0, 0, 0], None)}, r"bounds: low must have the shape of x0, \[2\]; got \[3\]"),
         ({"bounds": (math.nan, 1)}, "bounds must not be nan"),
         ({"bounds": 3}, r"bounds must be a pair \(low, high\)"),
-        ({"method": "simplex"}, "no method 'simplex'; all 5[0-9]: lanewise.solvers.methods.METHODS"),
+        ({"method": "simplex"}, "no method 'simplex'; there are auto, bfgs, .*gd.* all 5[0-9]: lanewise.*METHODS"),
+        ({"bounds": [(0, 1), (2, 3)]}, r"two ways.*variable, it is bounds=\(\[0, 2\], \[1, 3\]\)"),
+        ({"x0": [1.0] * 3, "bounds": [(0, 1)] * 3}, r"a pair \(low, high\).*make tuple\(zip\(\*bounds\)\)"),
         ({"method": "levenberg-marquardt"}, "is for least squares: .* residuals=True"),
         ({"method": "bfgs", "constraints": Equality(lambda x: x[0])}, "takes no constraints"),
         ({"constraints": [lambda x: x[0]]}, r"constraints must be Equality\(g\) or Inequality\(h\)"),
@@ -242,14 +244,34 @@ def test_unbounded_below_ends_with_that_status() -> None:
     assert found.status is Status.UNBOUNDED
     assert not found.success
     assert "falls without end" in repr(found)
+    assert found.value < -1e6  # the lowest that was seen, not the start
+    upwards = minimize(lambda x: (x**2).sum(), [1.0, 1.0], maximize=True)
+    assert upwards.value > 1e6
+    assert "rises without end" in repr(upwards)
+
+
+def test_functions_that_mix_tensors_and_arrays() -> None:
+    matrix, aim = torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    held = minimize(lambda x: ((matrix @ x - aim) ** 2).sum(), [0.0, 0.0])  # a warning of NumPy is an error here
+    assert held.x == pytest.approx([1 / 3, 1 / 3])
+    turned = minimize(lambda x: float(np.sum((np.asarray(x) - 2) ** 2)), torch.ones(2))
+    assert turned.x.tolist() == pytest.approx([2.0, 2.0], abs=1e-5)
+    assert "central differences" in turned.reason
 
 
 def test_a_kink_is_told_from_rounding() -> None:
-    found = minimize(lambda x: x.abs().sum(), torch.tensor([3.0, -1.7]))
+    found = minimize(lambda x: x.abs().sum(), torch.tensor([3.0, -1.7]), method="bfgs")
     assert found.value < 1e-6
     assert found.status is Status.KINK
-    assert "a kink, or a gradient that is wrong" in repr(found)
+    assert "a kink, a gradient that is wrong" in repr(found)
     assert not found.success
+
+
+def test_a_rule_without_a_learning_rate_says_which_it_took() -> None:
+    found = minimize(himmelblau, [0.5, 0.5], method="gd")
+    assert found.status is Status.DIVERGED
+    assert "at its usual learning rate of" in found.reason
+    assert minimize(himmelblau, [0.5, 0.5], method="gd", options={"lr": 0.01}).reason == "as asked"
 
 
 def test_constraints_that_cannot_be_met() -> None:

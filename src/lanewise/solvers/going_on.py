@@ -1,0 +1,156 @@
+"""What ``method="auto"`` does where the method that it took ends short of an optimum: another goes on from there."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lanewise.solvers.bfgs import BFGS
+from lanewise.solvers.descent import Descent
+from lanewise.solvers.gradient_sampling import GradientSampling
+from lanewise.solvers.methods import find_method
+from lanewise.solvers.outcome import History, Outcome, Setup, Watch, at_optimum
+from lanewise.solvers.smooth_methods import LARGE
+from lanewise.solvers.solver import Status
+
+SHORT = (Status.STALLED, Status.KINK, Status.INFEASIBLE, Status.FEASIBLE)
+"""Ends that another method may get over."""
+UNEVEN = 100.0  # ratio of the sizes of variables from which on each is measured in its own
+SAME = 1e-9  # rise of the value, relative to max(1, |value|), at which a point that is an optimum is still taken
+
+
+def go_on(outcome: Outcome, setup: Setup) -> str:
+    """Let other methods go on with the starts that ended short, in place; what was done in words, or ``""``."""
+    rows = [place for place in range(len(outcome.status)) if _short(outcome, place)]
+    spent = setup.objective.spent
+    if not rows or spent is None or setup.penalty is not None or setup.starts.device.type != "cpu":
+        return ""
+    left = setup.max_evaluations - int(spent[rows].max())
+    if left < 2 or Status.STOPPED in outcome.status:
+        return ""
+    setup.objective.spent = None
+    if setup.constrained:
+        return _by_quadratic_programs(outcome, setup, rows, left)
+    if setup.starts.shape[1] > LARGE:
+        return ""
+    words = _in_own_sizes(outcome, setup, rows, left)
+    rows = [row for row in rows if _short(outcome, row)]
+    return words + (_over_kinks(outcome, setup, rows, left) if rows and Status.STOPPED not in outcome.status else "")
+
+
+def _short(outcome: Outcome, row: int) -> bool:
+    status = outcome.status[row]
+    return status in SHORT and not at_optimum(status, float(outcome.norms[row]), float(outcome.values[row]))
+
+
+def _by_quadratic_programs(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> str:
+    """SLSQP from where multipliers and penalties ended, and from where they began: either may be too near for it."""
+    index = torch.tensor(rows)
+    for starts in (outcome.points[index].clone(), setup.starts[index]):
+        further = find_method("slsqp").run(replace(setup, starts=starts, max_evaluations=left // 2))
+        for place, row in enumerate(rows[: len(further.points)]):
+            _take(outcome, row, further, place)
+        _extend(outcome.history, further.history, setup)
+        if Status.STOPPED in further.status:
+            break
+    return f"; {_starts(rows, outcome)}slsqp went on from where that ended"
+
+
+def _take(outcome: Outcome, row: int, further: Outcome, place: int) -> None:
+    """Put what ``further`` has in ``place`` into ``row``, if it meets the constraints and is no worse."""
+    value, old = float(further.values[place]), float(outcome.values[row])
+    met = float(outcome.violations[row]) <= outcome.feasibility and outcome.status[row] is not Status.INFEASIBLE
+    as_low = value <= old + SAME * max(1.0, abs(old))
+    if float(further.violations[place]) > further.feasibility or (met and not as_low):
+        return
+    for name in ("points", "values", "norms", "violations", "equality_multipliers", "inequality_multipliers"):
+        getattr(outcome, name)[row] = getattr(further, name)[place]
+    outcome.iterations[row] += further.iterations[place]
+    outcome.status[row] = further.status[place]
+    if float(further.violations[place]) > outcome.feasibility:
+        outcome.feasibility = further.feasibility
+
+
+def _in_own_sizes(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> str:
+    """BFGS once more, each variable measured in its own size, if the sizes differ much."""
+    index = torch.tensor(rows)
+    points = outcome.points[index]
+    size = torch.cat((points, setup.starts[index])).abs().amax(0)
+    size = torch.where((size > 0) & size.isfinite(), size, 1.0)
+    if float(size.max()) < UNEVEN * float(size.min()):
+        return ""
+    objective, watch = setup.objective, Watch(setup)
+
+    def measured(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        values, gradients = objective(points * size, rows)
+        return values, gradients * size
+
+    solver = Descent(
+        direction=BFGS(),
+        low=None if setup.low is None else setup.low / size,
+        high=None if setup.high is None else setup.high / size,
+        tolerance=setup.tolerance,
+        max_evaluations=left,
+    )
+    state = solver.init(points / size, measured)
+    while True:
+        progress = solver.progress(state)
+        stopped = watch.stops(state.points * size, state.values)
+        if stopped or progress.finished:
+            break
+        solver.step(state, measured)
+    for place, row in enumerate(rows):
+        status, value = progress.status[place], float(state.values[place])
+        if value > float(outcome.values[row]) or not bool(state.points[place].isfinite().all()):
+            continue
+        ended = at_optimum(status, float(state.norms[place]), value)
+        outcome.points[row], outcome.values[row] = state.points[place] * size, value
+        # In the units of the user the gradient may be large although no step leads lower.
+        outcome.norms[row] = _norm(setup, outcome.points[row], state.gradients[place] / size)
+        outcome.iterations[row] += state.iterations[place]
+        small = float(outcome.norms[row]) <= setup.tolerance
+        outcome.status[row] = Status.CONVERGED if small else Status.SCALED if ended else status
+    outcome.status[:] = [Status.STOPPED if one is Status.RUNNING else one for one in outcome.status]
+    _extend(outcome.history, watch.history, setup)
+    return f"; {_starts(rows, outcome)}it went on with each variable measured in its own size"
+
+
+def _norm(setup: Setup, point: Tensor, gradient: Tensor) -> Tensor:
+    moved = point - gradient
+    moved = moved if setup.low is None else torch.maximum(moved, setup.low)
+    moved = moved if setup.high is None else torch.minimum(moved, setup.high)
+    return (point - moved).abs().amax()
+
+
+def _over_kinks(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> str:
+    """Gradient sampling from the kinks where the search ended: it goes on, or confirms that there is no way down."""
+    watch = Watch(setup)
+    for row in rows:
+        solver = GradientSampling(
+            objective=setup.objective, low=setup.low, high=setup.high, max_evaluations=left, seed=setup.seed
+        )
+        found = solver.run(outcome.points[row].clone(), float(outcome.values[row]))
+        outcome.points[row], outcome.values[row] = found.point, found.value
+        if found.stationary:
+            outcome.status[row], outcome.norms[row] = Status.CORNER, found.norm
+        if watch.stops(outcome.points, outcome.values):
+            outcome.status[row] = Status.STOPPED
+            break
+    _extend(outcome.history, watch.history, setup)
+    return f"; {_starts(rows, outcome)}gradient sampling went on from the kink where that ended"
+
+
+def _starts(rows: list[int], outcome: Outcome) -> str:
+    return "" if len(outcome.status) == 1 else f"for {len(rows):,} of {len(outcome.status):,} starts "
+
+
+def _extend(history: History, further: History, setup: Setup) -> None:
+    """Put ``further`` behind ``history``; the best value so far never gets worse."""
+    sign, begun = setup.objective.sign, history.seconds[-1] if history.seconds else 0.0
+    for evaluations, value, seconds in zip(further.evaluations, further.values, further.seconds, strict=True):
+        last = history.values[-1] if history.values else torch.nan
+        worse = math.isnan(value) or sign * value > sign * last
+        history.evaluations.append(evaluations)
+        history.values.append(last if worse else value)
+        history.seconds.append(begun + seconds)

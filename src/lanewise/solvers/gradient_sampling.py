@@ -1,0 +1,117 @@
+"""Descent over kinks, where one gradient says too little: the gradients of points close by are taken together.
+
+Source: Burke, Lewis and Overton, *A robust gradient sampling algorithm for nonsmooth, nonconvex optimization*, SIAM J.
+Optim. 15 (2005). Where a step fails, the gradient at its end joins the sample, as in bundle methods.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from lanewise.solvers.multipliers import bound_normals
+from lanewise.solvers.posed import PosedObjective
+
+WIDEST, SHRINK = 1e-3, 0.1  # the first radius of a sample, relative to max(1, |x|), and its factor from then on
+NARROWEST, NARROWEST_DIFFERENCES = 1e-9, 1e-5  # the last radius; differences blur what is nearer
+STATIONARY = 1e-7  # the shortest average of gradients, relative to max(1, the largest), that counts as zero
+ROUNDS = 60  # steps and failures at one radius
+DECREASE = 1e-4
+STEPS = torch.logspace(-1, 9, 11, base=2, dtype=torch.float64)  # lengths that are tried, in radii
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descended:
+    """Where a descent ended; ``norm`` is that of the shortest average of gradients, ``stationary`` if it is zero."""
+
+    point: Tensor
+    value: float
+    norm: float
+    stationary: bool
+
+
+@dataclass(kw_only=True)
+class GradientSampling:
+    """Minimizes a function with kinks from a point near a minimum, within bounds ``[P]``.
+
+    At a radius ``r`` gradients ``g_i`` are sampled within ``r`` of ``x``, and ``x <- x - t d`` with ``d`` the shortest
+    vector among their averages. Where ``d`` is zero no direction leads down by more than ``r``: then ``r`` shrinks. A
+    point that is still stationary at the last radius is a minimum to that precision, if the function is convex nearby.
+    """
+
+    objective: PosedObjective
+    low: Tensor | None
+    high: Tensor | None
+    max_evaluations: int
+    seed: int = 0
+
+    def run(self, point: Tensor, value: float) -> Descended:
+        """Descend from ``point [P]`` of that ``value``."""
+        draw = torch.Generator().manual_seed(self.seed)
+        narrowest = NARROWEST if self.objective.function.exact else NARROWEST_DIFFERENCES
+        limit = self.objective.evaluated + self.max_evaluations
+        radius, found = WIDEST, Descended(point=point, value=value, norm=torch.inf, stationary=False)
+        while radius > 0.5 * narrowest and self.objective.evaluated < limit:
+            found = self._at_radius(found, radius, draw, limit)
+            radius *= SHRINK
+        return found
+
+    def _at_radius(self, begun: Descended, radius: float, draw: torch.Generator, limit: int) -> Descended:
+        """Descend until no average of gradients within ``radius`` leads down."""
+        point, value, norm = begun.point, begun.value, torch.inf
+        size = point.abs().clamp_min(1.0)
+        sample = self._sample(point, radius * size, draw) * size
+        for _ in range(ROUNDS):
+            if not len(sample) or self.objective.evaluated >= limit:
+                break
+            direction = -shortest_average(sample, bound_normals(point, self.low, self.high, 0.0))
+            norm = float(direction.abs().amax())
+            if norm <= STATIONARY * max(1.0, float(sample.abs().max())):
+                return Descended(point=point, value=value, norm=norm, stationary=True)
+            strides = radius * STEPS / direction.norm()
+            trials = self._clip(point + strides[:, None] * (direction * size))
+            values = self.objective.values(trials)
+            values = torch.where(values.isnan(), torch.inf, values)
+            best = int(values.argmin())
+            if float(values[best]) < value - DECREASE * float(strides[best] * direction.square().sum()):
+                point, value = trials[best], float(values[best])
+                size = point.abs().clamp_min(1.0)
+                sample = self._sample(point, radius * size, draw) * size
+            else:
+                sample = torch.cat((sample, self._gradients(trials[:2]) * size))
+        return Descended(point=point, value=value, norm=norm, stationary=False)
+
+    def _sample(self, point: Tensor, reach: Tensor, draw: torch.Generator) -> Tensor:
+        """Gradients ``[N, P]`` at the point and at twice as many beside it as it has variables."""
+        shifts = 2 * torch.rand(2 * len(point), len(point), generator=draw, dtype=point.dtype) - 1
+        return self._gradients(torch.cat((point[None], self._clip(point + shifts * reach))))
+
+    def _gradients(self, points: Tensor) -> Tensor:
+        _, gradients = self.objective(points, torch.zeros(len(points), dtype=torch.int64))
+        return gradients[gradients.isfinite().all(1)]
+
+    def _clip(self, points: Tensor) -> Tensor:
+        points = points if self.low is None else torch.maximum(points, self.low)
+        return points if self.high is None else torch.minimum(points, self.high)
+
+
+def shortest_average(vectors: Tensor, cone: Tensor) -> Tensor:
+    """The shortest of all averages of ``vectors [N, P]``, any multiples of ``cone [B, P]`` added.
+
+    >>> shortest = shortest_average(torch.tensor([[2.0, 1.0], [-2.0, 1.0]]).double(), torch.zeros(0, 2).double())
+    >>> shortest.round(decimals=9).abs().tolist()
+    [0.0, 1.0]
+    """
+    size = vectors.abs().max().clamp_min(1e-300)
+    whole = torch.cat((vectors / size, cone))
+    ones = torch.cat((whole.new_ones(len(vectors)), whole.new_zeros(len(cone))))
+    # Of all s w with averages w the best has the shortest: |s w'V|^2 + (s - 1)^2 is smallest there for every s.
+    aim = whole.new_zeros(vectors.shape[1] + 1)
+    aim[-1] = 1.0
+    try:
+        weights = torch.from_numpy(nnls(torch.cat((whole, ones[:, None]), dim=1).T.numpy(), aim.numpy())[0])
+    except RuntimeError:  # its limit on iterations
+        return vectors[0]
+    total = weights[: len(vectors)].sum()
+    return weights @ whole / total * size if float(total) > 0 else vectors[0]
