@@ -51,6 +51,7 @@ class Adadelta(DropIn):
 
     v and u are running means of the squared gradients and of the squared steps, with memory ``rho``. ``lr`` multiplies
     the rate that results, and is not in the paper. ``weight_decay`` is added to the gradient as ``weight_decay theta``.
+    ``foreach`` chooses between implementations in torch, and is ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for ``rho`` of 1 or more.
 
@@ -78,7 +79,9 @@ class Adadelta(DropIn):
         *,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
     ) -> None:
+        del foreach  # the steps are the same
         super().__init__(
             params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize, capturable=capturable
         )

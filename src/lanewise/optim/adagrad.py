@@ -74,6 +74,7 @@ class Adagrad(DropIn):
     ``initial_accumulator_value`` is what s begins at. ``weight_decay`` is added to the gradient as
     ``weight_decay theta``. Sparse gradients touch only the rows that they name, unless weight decay moves the others
     too.
+    ``foreach`` and ``fused`` choose between implementations in torch, and are ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite.
 
@@ -101,7 +102,10 @@ class Adagrad(DropIn):
         eps: float = 1e-10,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
+        del foreach, fused  # the steps are the same
         super().__init__(
             params,
             lr=lr,

@@ -94,6 +94,7 @@ class Adam(DropIn):
     ``betas`` are the memories of the mean gradient and of the mean square; ``eps`` is added outside the root, after the
     correction; ``weight_decay`` is added to the gradient as ``weight_decay theta``. With ``amsgrad`` it is
     :class:`AMSGrad`.
+    ``foreach`` and ``fused`` choose between implementations in torch, and are ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
 
@@ -120,7 +121,10 @@ class Adam(DropIn):
         amsgrad: bool = False,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
+        del foreach, fused  # the steps are the same
         super().__init__(
             params,
             lr=lr,

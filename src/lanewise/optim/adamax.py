@@ -42,6 +42,7 @@ class Adamax(DropIn):
 
     ``betas`` are the memories of the mean gradient m and of the largest gradient u; ``weight_decay`` is added to the
     gradient as ``weight_decay theta``.
+    ``foreach`` chooses between implementations in torch, and is ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
 
@@ -68,7 +69,9 @@ class Adamax(DropIn):
         *,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
     ) -> None:
+        del foreach  # the steps are the same
         super().__init__(
             params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize, capturable=capturable
         )

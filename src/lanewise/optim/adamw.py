@@ -39,6 +39,7 @@ class AdamW(DropIn):
     ``betas`` and ``eps`` as for :class:`Adam`. ``weight_decay`` is multiplied by lr, schedule included: torch's
     convention; in the paper it is multiplied by the schedule alone. With ``amsgrad`` the largest mean square so far
     counts, as in :class:`AMSGrad`.
+    ``foreach`` and ``fused`` choose between implementations in torch, and are ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
 
@@ -66,7 +67,10 @@ class AdamW(DropIn):
         amsgrad: bool = False,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
+        del foreach, fused  # the steps are the same
         super().__init__(
             params,
             lr=lr,

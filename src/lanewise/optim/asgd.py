@@ -23,7 +23,8 @@ class ASGDRule(Rule):
 
     ``eta = lr / (1 + lambd lr (t-1))^alpha``. The weights to judge by are a, which is theta up to step ``t0 + 2``;
     torch keeps it as ``ax`` in the state and never uses it. A change of lr acts at once, here; torch computes eta at
-    the end of the step before, with the rate of then. ``weight_decay`` is added to the gradient, beside ``lambd``.
+    the end of the step before, with the rate of then, and rounds it to the default dtype. ``weight_decay`` is added to
+    the gradient, beside ``lambd``.
     """
 
     name: ClassVar[str] = "asgd"
@@ -55,6 +56,7 @@ class ASGD(EvaluatingDropIn):
     Call ``optimizer.eval()`` before judging or saving the model and ``optimizer.train()`` before going on; torch's has
     neither. ``lr`` is the first rate; ``lambd`` shrinks the weights and sets how fast the rate falls, ``alpha`` its
     power; averaging begins after ``t0`` steps. ``weight_decay`` is added to the gradient as ``weight_decay theta``.
+    ``foreach`` chooses between implementations in torch, and is ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a step in evaluation mode.
 
@@ -87,7 +89,9 @@ class ASGD(EvaluatingDropIn):
         weight_decay: float = 0.0,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
     ) -> None:
+        del foreach  # the steps are the same
         super().__init__(
             params,
             lr=lr,

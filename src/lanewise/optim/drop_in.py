@@ -16,29 +16,34 @@ from lanewise.optim.captured import captured_step
 from lanewise.optim.leaves import ListLeaves
 from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_state
 from lanewise.optim.rule import Rule, State
+from lanewise.optim.saved_state import check_saved
+from lanewise.optim.settings import check_settings
 
 _torch: Final[Any] = torch  # its foreach operations are untyped
 
 
 class DropIn(Optimizer):
     """A rule as a ``torch.optim.Optimizer``. Subclasses name their ``rule`` and spell out its hyper-parameters;
-    ``fractions`` are those that must stay below 1, as betas must.
+    ``fractions`` are those that must stay below 1, as betas must, ``counts`` those that are whole numbers from 1 on.
 
     As torch's own: parameter groups, closures, ``maximize``, hooks, schedulers, state dicts. Each parameter group is
     one row of the rule; parameters without a gradient are skipped and do not count the step. Sums over several weights,
     where a rule has them, run over the group. Arithmetic and state of float16 and bfloat16 parameters are float32, also
     after ``load_state_dict``. ``lr`` may be a one-element tensor, read at each step. With ``capturable`` the step count
-    is a tensor on the device, so that ``torch.compile`` compiles a step once; uncompiled that is slow. Not offered:
-    ``differentiable``.
+    is a tensor on the device, so that ``torch.compile`` compiles a step once; uncompiled that is slow. ``foreach`` and
+    ``fused``, which only choose how torch's own compute a step, are taken where torch's class of the same name has
+    them, and ignored. Not offered: ``differentiable``.
     """
 
     rule: ClassVar[Rule]
     fractions: ClassVar[tuple[str, ...]] = ()
+    counts: ClassVar[tuple[str, ...]] = ()
     _step_supports_amp_scaling = True  # a gradient scaler hands over ``grad_scale`` and ``found_inf``
 
     def __init__(self, params: ParamsT, *, maximize: bool = False, capturable: bool = False, **settings: Any) -> None:
+        settings |= {"maximize": maximize, "capturable": capturable}
         self._check(settings)
-        super().__init__(params, {**settings, "maximize": maximize, "capturable": capturable})
+        super().__init__(params, settings)
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
         """The rule of a parameter group; a class that offers several chooses by its options."""
@@ -56,16 +61,7 @@ class DropIn(Optimizer):
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         """``UsageError`` for a setting that no rule can work with."""
-        lr = settings.get("lr")
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
-            raise UsageError(message)
-        for key, value in numbers_of({key: value for key, value in settings.items() if key != "params"}).items():
-            fraction = key.rstrip("123") == "beta" or key in self.fractions
-            if not 0 <= value < (1 if fraction else float("inf")):
-                allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
-                message = f"{type(self).__name__}: {key} must be {allowed}, got {value}"
-                raise UsageError(message)
+        check_settings(type(self), settings, fractions=self.fractions, counts=self.counts)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -185,13 +181,24 @@ class DropIn(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for group in self.param_groups:  # options that are younger than the state
+        for at, group in enumerate(self.param_groups):  # options that are younger than the state
             for name, default in self.defaults.items():
                 if name != "differentiable":  # torch adds it to the defaults of a copy
                     group.setdefault(name, default)
+            if self.rule_of(group).draws:
+                group.setdefault("chain", at)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's, and the rule of each group by name, so that no other takes the state for its own."""
+        return {**super().state_dict(), "rules": [self.rule_of(group).name for group in self.param_groups]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's, but the state keeps its own dtype, and is copied rather than shared with ``state_dict``."""
+        """As torch's, but the state keeps its own dtype, and is copied rather than shared with ``state_dict``.
+
+        Raises ``UsageError`` for the state of another optimizer, torch's own of the same name included.
+        """
+        groups = [{**self.defaults, **group} for group in state_dict["param_groups"]]
+        check_saved(type(self).__name__, [self.rule_of(group) for group in groups], state_dict)
         super().load_state_dict(state_dict)
         saved = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
         params = chain.from_iterable(group["params"] for group in self.param_groups)

@@ -106,6 +106,7 @@ class NAdam(DropIn):
     ``betas`` and ``eps`` as for :class:`Adam`; ``momentum_decay`` is the speed at which the momentum rises from half of
     the first beta to all of it. ``weight_decay`` is added to the gradient as ``weight_decay theta``, or shrinks the
     weights by ``lr weight_decay`` with ``decoupled_weight_decay``.
+    ``foreach`` chooses between implementations in torch, and is ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
 
@@ -133,7 +134,9 @@ class NAdam(DropIn):
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
     ) -> None:
+        del foreach  # the steps are the same
         super().__init__(
             params,
             lr=lr,

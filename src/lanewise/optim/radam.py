@@ -90,6 +90,7 @@ class RAdam(DropIn):
 
     ``betas`` as for :class:`Adam`; ``eps`` is added to the root before its correction. ``weight_decay`` is added to the
     gradient as ``weight_decay theta``, or shrinks the weights by ``lr weight_decay`` with ``decoupled_weight_decay``.
+    ``foreach`` chooses between implementations in torch, and is ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for a beta of 1 or more.
 
@@ -116,7 +117,9 @@ class RAdam(DropIn):
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
     ) -> None:
+        del foreach  # the steps are the same
         super().__init__(
             params,
             lr=lr,

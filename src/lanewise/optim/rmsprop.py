@@ -127,6 +127,7 @@ class RMSprop(DropIn):
 
     With ``momentum`` the quotients are gathered as heavy-ball momentum gathers gradients; with ``centered`` the square
     of the mean gradient is taken off v. ``weight_decay`` is added to the gradient as ``weight_decay theta``.
+    ``foreach`` chooses between implementations in torch, and is ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and for ``alpha`` of 1 or more.
 
@@ -156,7 +157,9 @@ class RMSprop(DropIn):
         centered: bool = False,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
     ) -> None:
+        del foreach  # the steps are the same
         super().__init__(
             params,
             lr=lr,

@@ -54,6 +54,7 @@ class Rprop(DropIn):
     For gradients of all rows only: the sign of a noisy gradient says little. ``lr`` is the first step; ``etas`` are the
     factors of d when the gradient turned and when it did not; ``step_sizes`` are the smallest and the largest d.
     ``weight_decay`` is added to the gradient as ``weight_decay theta``.
+    ``foreach`` chooses between implementations in torch, and is ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, and unless ``0 < etas[0] < 1 < etas[1]``
     and ``step_sizes[0] <= step_sizes[1]``.
@@ -84,7 +85,9 @@ class Rprop(DropIn):
         *,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
     ) -> None:
+        del foreach  # the steps are the same
         super().__init__(
             params,
             lr=lr,

@@ -65,6 +65,10 @@ class SAM(DropIn):
             raise UsageError(message)
         super().__init__(params, **self._base.defaults, rho=rho, adaptive=adaptive)
 
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        self._base._check(settings)
+        super()._check(settings)
+
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
         return self._base.rule_of(group)
 

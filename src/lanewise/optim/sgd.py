@@ -59,6 +59,7 @@ class SGD(DropIn):
     dampening; ``dampening`` is for the heavy ball alone (:class:`DampenedMomentumRule`). ``weight_decay`` is added to
     the gradient as ``weight_decay theta``. Sparse gradients touch only the rows that they name, unless momentum or
     weight decay moves the others too.
+    ``foreach`` and ``fused`` choose between implementations in torch, and are ignored.
 
     Raises ``UsageError`` for a setting that is negative or not finite, a dampening of 1 or more, and ``nesterov``
     without momentum or with dampening.
@@ -87,7 +88,10 @@ class SGD(DropIn):
         nesterov: bool = False,
         maximize: bool = False,
         capturable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
+        del foreach, fused  # the steps are the same
         if nesterov and not momentum:
             message = "nesterov needs a momentum above 0, 0.9 for instance"
             raise UsageError(message)

@@ -107,6 +107,7 @@ class Shampoo(DropIn):
     """
 
     rule = ShampooRule()
+    counts = ("every",)
 
     def __init__(
         self,

@@ -121,7 +121,8 @@ class SOAP(DropIn):
     ``betas`` are the memories of the mean gradient, and of the mean square and the factors. The basis is turned
     ``every`` so many steps, which costs the cube of the longer side. ``eps`` is added outside the root, after the
     correction. ``weight_decay`` is decoupled and multiplied by lr. The first gradient moves vectors only. A
-    convolution counts as the matrix ``[out, rest]``. Real parameters only.
+    convolution counts as the matrix ``[out, rest]``. Real parameters only. ``torch.compile`` cannot compile the step,
+    for the host decides when a basis is turned: compile the model alone.
 
     Raises ``UsageError`` for a setting that is negative or not finite, a beta of 1 or more, and complex parameters.
 
@@ -139,6 +140,7 @@ class SOAP(DropIn):
     """
 
     rule = SOAPRule()
+    counts = ("every",)
 
     def __init__(
         self,

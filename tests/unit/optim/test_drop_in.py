@@ -1,5 +1,6 @@
 """The drop-ins against ``torch.optim`` in float64, and what a ``torch.optim.Optimizer`` must be able to do."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -257,6 +258,24 @@ def test_asgd_is_judged_by_the_average_that_torch_keeps(begin: int) -> None:
     assert_same(found, [nn.Parameter(reference.state[param]["ax"]) for param in expected])
     mine.train()
     assert_same(found, expected)
+
+
+def test_the_rate_of_asgd_is_not_rounded_to_the_default_dtype_as_in_torch() -> None:
+    """Float64 weights follow the formula whatever the default dtype is; torch's follow it to seven digits."""
+    lr, lambd, alpha = 0.1, 0.01, 0.75
+    torch.set_default_dtype(torch.float32)
+    weight, other = (nn.Parameter(torch.ones((), dtype=torch.float64)) for _ in range(2))
+    mine = lanes.ASGD([weight], lr=lr, lambd=lambd, alpha=alpha)
+    reference = torch.optim.ASGD([other], lr=lr, lambd=lambd, alpha=alpha)
+    expected = 1.0
+    for step in range(12):
+        for param, optimizer in ((weight, mine), (other, reference)):
+            param.grad = torch.tensor(math.sin(step), dtype=torch.float64)
+            optimizer.step()
+        rate = lr / (1 + lambd * lr * step) ** alpha
+        expected -= rate * (lambd * expected + math.sin(step))
+    assert abs(weight.item() - expected) < 1e-15
+    assert 1e-10 < abs(other.item() - expected) < 1e-7
 
 
 def test_a_change_of_rate_reaches_asgd_at_once() -> None:

@@ -1,6 +1,7 @@
 """What every drop-in must be able to do as a ``torch.optim.Optimizer``."""
 
 import copy
+import inspect
 import io
 import pickle  # noqa: TID251  # torch's own optimizers can be pickled, and so must ours be
 import subprocess
@@ -352,6 +353,98 @@ def test_a_beta_of_one_is_refused(name: str) -> None:
 def test_settings_of_one_rule_are_checked(name: str, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         make(name, [nn.Parameter(torch.ones(1))], **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("AdamW", {"lr": "x"}, "AdamW: lr must be a number or a tensor of one element, got 'x'"),
+        ("AdamW", {"lr": None}, "AdamW: lr must be a number or a tensor of one element, got None"),
+        ("AdamW", {"betas": (0.9,)}, r"betas must be 2 numbers, as in betas=\(0.9, 0.999\), got \(0.9,\)"),
+        ("AdamW", {"betas": 0.9}, "betas must be 2 numbers, .* got 0.9"),
+        ("AdamW", {"betas": (0.9, "x")}, "betas must be 2 numbers"),
+        ("AdEMAMix", {"betas": (0.9, 0.99)}, "AdEMAMix: betas must be 3 numbers, .* got"),
+        ("Lion", {"weight_decay": "x"}, "Lion: weight_decay must be a number"),
+        ("Rprop", {"etas": (0.5, 1.2, 2.0)}, "etas must be 2 numbers"),
+        ("AdamW", {"amsgrad": "no"}, "AdamW: amsgrad must be True or False, got 'no'"),
+        ("AdamW", {"maximize": "no"}, "AdamW: maximize must be True or False, got 'no'"),
+        ("SOAP", {"every": 0}, "SOAP: every must be a whole number of steps, at least 1, got 0"),
+        ("Shampoo", {"every": 1.5}, "Shampoo: every must be a whole number of steps, at least 1, got 1.5"),
+    ],
+)
+def test_settings_of_another_form_are_refused_before_a_step(name: str, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        make(name, [nn.Parameter(torch.ones(1))], **settings)
+    if settings.keys() <= {"lr", "betas", "every"}:
+        with pytest.raises(UsageError, match=words):
+            make(name, [{"params": [nn.Parameter(torch.ones(1))], **settings}])
+        with pytest.raises(UsageError, match=words):
+            ours.SAM([nn.Parameter(torch.ones(1))], base=getattr(ours, name), **{"lr": 0.1, **settings})
+
+
+def test_numbers_may_come_in_tensors_lists_and_whole() -> None:
+    plain, other = network(), network()
+    learn(plain, make("AdamW", plain.parameters(), betas=(0.5, 0.9), weight_decay=0.0), 2)
+    settings = {"betas": [torch.tensor(0.5, dtype=torch.float64), 0.9], "weight_decay": 0, "amsgrad": 0}
+    learn(other, make("AdamW", other.parameters(), **settings), 2)
+    assert torch.equal(flat(plain), flat(other))
+
+
+@pytest.mark.parametrize("option", ["foreach", "fused"])
+def test_what_only_chooses_how_torch_computes_is_ignored(option: str) -> None:
+    """For every class of torch's that takes it and that there is one of the same name of, with the same settings."""
+    taking = {
+        name
+        for name in set(NAMES) - {"Adafactor"}  # whose settings are others than torch's
+        if option in inspect.signature(getattr(torch.optim, name, lambda: None)).parameters
+    }
+    assert {"AdamW", "SGD"} <= taking
+    for name in taking:
+        plain, chosen = network(), network()
+        learn(plain, make(name, plain.parameters()), 2)
+        learn(chosen, make(name, chosen.parameters(), **{option: True}), 2)
+        assert torch.equal(flat(plain), flat(chosen)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("AdamW", "AdamW"), ("Momentum", "SGD"), ("Adagrad", "Adagrad"), ("ASGD", "ASGD")]
+)
+def test_the_state_of_torchs_own_is_refused_when_it_is_loaded(name: str, theirs: str) -> None:
+    model = network()
+    settings = {"momentum": 0.9} if theirs == "SGD" else {}
+    saver = getattr(torch.optim, theirs)(model.parameters(), lr=0.05, **settings)
+    learn(model, saver, 1)
+    optimizer = make(name, model.parameters())
+    learn(model, optimizer, 1)
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(UsageError, match=f"not that of {name} but of another optimizer: it has .*; load it into"):
+        optimizer.load_state_dict(saver.state_dict())
+    assert str(optimizer.state_dict()) == str(before)
+
+
+@pytest.mark.parametrize(
+    ("saving", "loading", "words"),
+    [
+        ("AdamW", "Lion", "not that of Lion but of the rule adamw: it has mean, mean_square .* Lion keeps mean;"),
+        ("Lion", "AdamW", "not that of AdamW but of the rule lion: it has mean .* keeps mean, mean_square;"),
+        ("SGD", "Momentum", "not that of Momentum but of the rule sgd: it has nothing"),
+        ("Momentum", "SGD", ""),  # whose state says that it is one with momentum
+        ("Adam", "AdamW", ""),  # the same state
+        ("SGD", "SGLD", ""),
+    ],
+)
+def test_the_state_of_another_rule_is_refused_where_it_is_another(saving: str, loading: str, words: str) -> None:
+    model = network()
+    saver = make(saving, model.parameters())
+    learn(model, saver, 2)
+    optimizer = make(loading, model.parameters())
+    if words:
+        with pytest.raises(UsageError, match=words):
+            optimizer.load_state_dict(saved(saver))
+    else:
+        optimizer.load_state_dict(saved(saver))
+    learn(model, optimizer, 1)
+    assert bool(flat(model).isfinite().all())
 
 
 @pytest.mark.parametrize("name", ["Adam", "Momentum"])
