@@ -60,6 +60,12 @@ PAIRS: dict[str, tuple[Make, dict[str, Make]]] = {
 
 USUAL = "AdamW,Momentum,RMSprop,Lion"
 
+GOALS = {"foreach": 1.0, "fused": 1.2}
+"""How long a step may take, as a share of torch's."""
+
+BANDWIDTH_GOAL, LARGE = 0.7, 10**8
+"""The least share of the copy bandwidth, from so many elements on."""
+
 TENSOR = 1_000
 """Elements of each of many tensors."""
 
@@ -88,6 +94,11 @@ def copy_seconds(total: int) -> float:
     return statistics.median(seconds)
 
 
+def against(met: bool, goal: str) -> str:  # noqa: FBT001  # read here only
+    """Whether a goal is met, in words."""
+    return f"[goal {goal}: {'met' if met else 'MISSED'}]"
+
+
 def compare(rule: str, total: int, *, many: bool, rounds: int) -> None:
     """One line: the time of our step, and its ratio to each of torch's, smaller is better."""
     make, others = PAIRS[rule]
@@ -105,19 +116,21 @@ def compare(rule: str, total: int, *, many: bool, rounds: int) -> None:
     runs = {name: steps(optimizer) for name, optimizer in sides.items()}
     in_turns(runs, 1)
     seconds = in_turns(runs, rounds)
-    own = statistics.median(seconds["lanewise"]) / repeats
-    words = [f"{name} {ratio(seconds['lanewise'], seconds[name])}" for name in others]
+    own_seconds = statistics.median(seconds["lanewise"]) / repeats
+    ratios = {name: ratio(seconds["lanewise"], seconds[name]) for name in others}
+    words = [f"{name} {own} {against(own.median <= GOALS[name], f'<= {GOALS[name]}')}" for name, own in ratios.items()]
     # weights and gradients are read, weights written; each slot is read and written; a copy reads and writes
     slots = len(getattr(ours, rule).rule.slots)
-    share = (3 + 2 * slots) / 2 * copy_seconds(total) / own
-    words.append(f"{share:.0%} of the copy bandwidth")
+    share = (3 + 2 * slots) / 2 * copy_seconds(total) / own_seconds
+    met = f" {against(share >= BANDWIDTH_GOAL, f'>= {BANDWIDTH_GOAL:.0%}')}" if total >= LARGE else ""
+    words.append(f"{share:.0%} of the copy bandwidth{met}")
     where = f"{len(params):>7,} tensors"
-    print(f"{rule:<9} {total:>12,} in {where}  {own * 1e6:>12,.0f} us  " + "  ".join(words), flush=True)
+    print(f"{rule:<9} {total:>12,} in {where}  {own_seconds * 1e6:>12,.0f} us  " + "  ".join(words), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", default="1e4,1e6,1e8")
     parser.add_argument("--only", default=USUAL, help=f"rules, separated by commas: {', '.join(PAIRS)}")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -6,6 +6,8 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ``fit``, ``resume``       from a table to a :class:`Fit`; go on with a run that was stopped
 ``load``                  a finished run as a :class:`Fit`
 ``tune``                  the race for your own ``torch.nn.Module``, as a :class:`TuneResult`
+``train``                 one model with one optimizer, on one device or split over many, as a
+                          :class:`TrainResult`
 ``find_rate``             the learning rate for it, from one curve, as a :class:`RateFinding`
 ``find_batch``            the batch size for it, by throughput, as a :class:`BatchFinding`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from lanewise.again import repeat, resume
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
     from lanewise.experiment import Fit, fit, load
+    from lanewise.one_model import TrainResult, train
     from lanewise.solvers.constraints import Equality, Inequality
     from lanewise.solvers.minimizing import minimize
     from lanewise.solvers.solution import Solution
@@ -54,6 +57,7 @@ __all__ = [
     "RateFinding",
     "Solution",
     "StoreError",
+    "TrainResult",
     "TrainingError",
     "TuneResult",
     "UsageError",
@@ -66,6 +70,7 @@ __all__ = [
     "minimize",
     "repeat",
     "resume",
+    "train",
     "tune",
 ]
 
@@ -78,6 +83,7 @@ _HOMES = {
     "LanewiseRegressor": "lanewise.estimators",
     "RateFinding": "lanewise.tuning",
     "Solution": "lanewise.solvers.solution",
+    "TrainResult": "lanewise.one_model",
     "TuneResult": "lanewise.tuning",
     "find_batch": "lanewise.tuning",
     "find_rate": "lanewise.tuning",
@@ -86,6 +92,7 @@ _HOMES = {
     "minimize": "lanewise.solvers.minimizing",
     "repeat": "lanewise.again",
     "resume": "lanewise.again",
+    "train": "lanewise.one_model",
     "tune": "lanewise.tuning",
 }
 """Where the names are that load torch or scikit-learn, which take seconds."""

@@ -1,12 +1,14 @@
 """Whether what was asked for fits the table: found out before anything is trained."""
 
 from lanewise.data.read_options import memory_bytes
+from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError, suggestion
 from lanewise.metrics import resolve_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
+from lanewise.training.ranks.crew import mesh_of
 
 MEMORY_SHARE = 0.8
 """Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""
@@ -23,6 +25,22 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
     rows = len(problem.train)
     if settings.folds is not None and settings.folds > rows:
         message = f"folds must be at most {rows:,}, the number of training rows, got {settings.folds}"
+        raise UsageError(message)
+
+
+def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: bool) -> None:
+    """``UsageError`` where several ranks cannot do what is asked; one that ``begins`` needs the ranks of its mesh."""
+    if ranks.size > 1 and isinstance(source, str) and source == "-":
+        message = "standard input reaches one process only; write the table to a file that all ranks can read"
+        raise UsageError(message)
+    if ranks.size > 1 and settings.device.startswith("cuda"):
+        message = f"several ranks train on processors only, got device {settings.device}; use one process or device cpu"
+        raise UsageError(message)
+    if begins and mesh_of(settings.mesh, ranks.size).data > 1 and (settings.workers or 1) > 1:
+        message = (
+            f"workers must be 1 where ranks share batches, for each trains one stack at a time, "
+            f"got {settings.workers}; start more ranks instead"
+        )
         raise UsageError(message)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lanewise.agreement import check_ranks
 from lanewise.composing import Stage, compose
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
@@ -143,7 +144,7 @@ def fit(
     watcher = watcher or Silent()
     command = command or _call(source, settings if own is None else {**settings, "policy": own})
     with joined() as ranks, opened(ranks) as store:
-        _check_ranks(ranks, source, wanted)
+        check_ranks(ranks, source, wanted, begins=True)
         config: dict[str, Any] = {"source": lasting(source), "settings": wanted.model_dump(mode="json")}
         config["settings"]["test"] = lasting(wanted.test)
         if own is not None:
@@ -202,7 +203,7 @@ def _go_on(
             raise UsageError(message)
         _check_policy(run, policy)
         problem, wanted = _begun(run)
-        _check_ranks(ranks, None, wanted)
+        check_ranks(ranks, None, wanted, begins=False)
         ranks.agree(told_apart(run.config))
         run = store.resume(run.id)
         return _execute(
@@ -289,15 +290,6 @@ def load(reference: str = "last") -> Fit:
     return Fit(run=run.id, folder=run.folder, document=document, predictor=load_predictor(run.model))
 
 
-def _check_ranks(ranks: Ranks, source: object, wanted: FitSettings) -> None:
-    if ranks.size > 1 and isinstance(source, str) and source == "-":
-        message = "standard input reaches one process only; write the table to a file that all ranks can read"
-        raise UsageError(message)
-    if ranks.size > 1 and wanted.device.startswith("cuda"):
-        message = f"several ranks train on processors only, got device {wanted.device}; use one process or device cpu"
-        raise UsageError(message)
-
-
 def _execute(
     store: Store,
     run: Run,
@@ -368,6 +360,7 @@ def _stages(
         folder=run.folder,
         policy=policy,
         ranks=ranks,
+        resumed=resumed or "repeats" in run.config,
     )
     costs = gathered(ranks, spent(before, usage()))
     if not ranks.leads:
@@ -395,6 +388,9 @@ def _stages(
     document["seconds"] = document["hardware"]["seconds"] = times.elapsed()
     document["hardware"]["seconds_by_stage"] = times.seconds
     document["hardware"]["resumed"] = resumed
+    if trained.crew.axis is not None:
+        document["hardware"]["mesh"] = str(trained.crew.mesh)
+        document["hardware"]["exchanged_bytes"] = trained.crew.axis.exchanged
     document["warnings"] += filter(None, [overrun_warning(document)])
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

@@ -155,6 +155,7 @@ class FitSettings(BaseModel):
     threshold: str | None = None
     device: str = "auto"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    mesh: str | None = None
 
     @field_validator("drop", "missing", "optimizers", "models", mode="before")
     @classmethod

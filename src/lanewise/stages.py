@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,7 @@ from lanewise.training.problem import Problem, prepare
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
+from lanewise.training.ranks.crew import Crew, crew_of, lone
 from lanewise.training.ranks.planning import shared_plan, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
@@ -82,6 +83,7 @@ class Trained:
     predictor: Predictor
     cutoff: Cutoff | None
     race_cost: Cost | None = None
+    crew: Crew = field(default_factory=lone)
 
 
 def train(
@@ -96,13 +98,15 @@ def train(
     folder: Path | None = None,
     policy: Policy | None = None,
     ranks: Ranks | None = None,
+    resumed: bool = False,
 ) -> Trained:
     """Race candidates on a problem, choose one by evidence or an ensemble, and train that on all training rows.
 
     ``times`` says what the budget counts from, and keeps what each stage took. ``journal`` keeps the state of the
     race and ``plan_file`` its plan, both to go on from; without them nothing is written. The table for the
     trees' workers lies in ``folder`` meanwhile, in the system's place for temporary files if None. ``policy`` drops
-    losers; the one that the settings name if None. All ``ranks`` call this alike, and all come to the same.
+    losers; the one that the settings name if None. All ``ranks`` call this alike, and all come to the same; a run
+    that is ``resumed`` may have other ranks than its mesh asks for.
 
     Raises ``TrainingError`` where no candidate could be trained, ``Interrupted`` where ``stop()`` turned true.
     """
@@ -111,7 +115,8 @@ def train(
     _check_policy(policy, problem)
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
-    workers = workers_here(settings.workers, ranks)
+    crew = crew_of(ranks, settings.mesh, resumed=resumed)
+    workers = workers_here(settings.workers, ranks) if crew.axis is None else 1
     times.end("read")
     data, _ = prepare(problem, refit=False)
     times.end("prepare")
@@ -122,8 +127,8 @@ def train(
         builder = TeamBuilder(
             data=data,
             lengths=usual_length(len(problem.train)),
-            workers=workers * ranks.size,
-            ranks=ranks.size,
+            workers=workers * crew.size,
+            ranks=crew.size,
             stop=stop,
             pool=trees,
             tell=watcher.announce,
@@ -131,7 +136,7 @@ def train(
         builder = _placed(builder, data, teams, problem, settings)
         times.end("start workers")
         making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
-        plan, resumed = shared_plan(ranks, plan_file, making)
+        plan, planned = shared_plan(ranks, plan_file, making)
         times.end("plan")
         watcher.announce(_planned(plan, settings))
         builder = replace(
@@ -140,10 +145,11 @@ def train(
             lengths=plan.lengths,
             compute=DTYPES[plan.precision],
             widths=plan.widths,
+            axis=crew.axis,
         )
         race = Race(
             plan=plan,
-            builder=spread(builder, ranks),
+            builder=spread(builder, crew),
             policy=policy,
             metric=problem.metric,
             y=problem.y,
@@ -151,13 +157,13 @@ def train(
             watch=watcher.pulse,
             journal=journal or NoJournal(),
             clusters=problem.clusters,
-            amend=None if resumed else amending_of(problem, settings, times, plan_file, ranks),
-            spreading=Spreading(ranks, plan.costs, stop=stop),
+            amend=None if planned else amending_of(problem, settings, times, plan_file, ranks),
+            spreading=Spreading(crew, plan.costs, stop=stop),
         )
         before = usage()
         with stop.polled():
             result = race.run()
-        cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not resumed else None
+        cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not planned else None
         times.end("race", result.seconds)
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
@@ -165,7 +171,7 @@ def train(
         last = _placed(builder, whole, teams, problem, settings)
         with stop.polled():
             again = _to_refit(result, choice)
-            refitted = refit(replace(race, builder=spread(last, ranks)), again, needed=choice.weights)
+            refitted = refit(replace(race, builder=spread(last, crew)), again, needed=choice.weights)
         times.end("refit")
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
     return Trained(
@@ -176,6 +182,7 @@ def train(
         predictor=predictor,
         cutoff=cutoff,
         race_cost=cost,
+        crew=crew,
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist  # noqa: TID251 so that every child has it
+from data_scenarios import guards, stacks
 
 from lanewise import again, experiment
 from lanewise.distributed.joining import joined
@@ -34,6 +35,7 @@ from lanewise.search.racing import Racing
 from lanewise.training import race as race_module
 from lanewise.training.journal import Journal
 from lanewise.training.planning import mesh_measuring, mesh_steps
+from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.trees.pool import TreePool
 
@@ -71,11 +73,11 @@ def raced(
         company += [small.candidate("boosted", "lightgbm"), small.candidate("alone", "tree")]
     plan = small.plan(company)
     pool = TreePool(small.tree_data(), small.task(), workers=1, threads_per_worker=1) if trees else None
-    builder = small.builder(pool=pool)
+    builder, crew = small.builder(pool=pool), crew_of(ranks)
     race = small.race(
-        plan, build=spread(builder, ranks), policy=Racing() if racing else None, journal=journal, save_every=5.0
+        plan, build=spread(builder, crew), policy=Racing() if racing else None, journal=journal, save_every=5.0
     )
-    race.spreading = Spreading(ranks, plan.costs, stop=lambda: False)
+    race.spreading = Spreading(crew, plan.costs, stop=lambda: False)
     found = race.run()
     if pool is not None:
         pool.close()
@@ -114,7 +116,13 @@ def mesh(task: Mapping[str, Any]) -> Any:
         return mesh_measuring.examine_mesh(ranks, asked).to_json()
 
 
-SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"race": race, "fit": fit, "mesh": mesh}
+SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "race": race,
+    "fit": fit,
+    "mesh": mesh,
+    "guards": guards,
+    "stacks": stacks,
+}
 
 
 # -- what befalls it ----------------------------------------------------------------------------------
@@ -166,6 +174,7 @@ def child(task: Mapping[str, Any], rank: int, number: int) -> NoReturn:
 
 
 def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    """What became of each rank; those that are ``deaf`` are killed when all others have ended."""
     folder = Path(task["folder"])
     started = time.monotonic()
     left: dict[int, int] = {}
@@ -186,7 +195,7 @@ def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
                 "out": json.loads(out.read_text()) if out.exists() else None,
                 "stderr": err.read_text(),
             }
-        elif time.monotonic() - started > task.get("patience", PATIENCE):
+        elif set(left.values()) == set(task.get("deaf", ())) or time.monotonic() - started > PATIENCE:
             for hanging in left:
                 os.kill(hanging, signal.SIGKILL)
         else:

@@ -40,7 +40,7 @@ def fit(home: str, size: int, **more: Any) -> dict[str, Any]:
     # Only where a rank is to be missed: on a busy machine any other may be slow.
     environment = {"LANEWISE_RANK_TIMEOUT": str(SILENCE)} if "harm" in more else {}
     task = {"scenario": "fit", "source": "example:wine", "home": home, "size": size, "settings": settings}
-    return {**task, "environment": environment, "patience": 60.0, **more}
+    return {**task, "environment": environment, **more}
 
 
 def harm(rank: int, number: int, after: int) -> dict[str, int]:
@@ -69,7 +69,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 2)),
     "rank 0 killed": fit("harmed", 4, resume=True, harm=harm(0, signal.SIGKILL, 2)),
     "rank 1 stopped": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGTERM, 2)),
-    "rank 1 stuck": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGSTOP, 2), patience=12.0),
+    "rank 1 stuck": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGSTOP, 2), deaf=[1]),
     "gone on with": fit("harmed", 2, resume=True),
     "other settings": fit("refused", 2, settings_of={"1": {"seed": 1}}),
     "no such column": fit("refused", 2, given={"target": "nothing"}),

@@ -61,6 +61,10 @@ FITS: dict[str, tuple[list[str], str]] = {
     "budget": (["good.csv", "--target", "y", "--budget", "10bananas"], "--budget must be a time such as 30s, 10min"),
     "no budget": (["good.csv", "--target", "y", "--budget", "0s"], "--budget must be above zero, got '0s'"),
     "half steps": (["good.csv", "--target", "y", "--budget", "1.5steps"], "must be whole"),
+    "device": (
+        ["good.csv", "--target", "y", "--device", "tpu", "--folds", "1"],
+        "--folds must be at least 2, got 1; --device must be auto, cpu, cuda or cuda:N, got 'tpu'",
+    ),
     "search": (["good.csv", "--target", "y", "--search", "luck"], "'halving', 'grid', 'random'"),
     "one fold": (["good.csv", "--target", "y", "--folds", "1"], "--folds must be at least 2, got 1"),
     "more folds than rows": (["good.csv", "--target", "y", "--folds", "90"], "folds must be at most 45"),

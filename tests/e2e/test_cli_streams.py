@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "4000steps", "--candidates", "2", "--folds", "2",
+LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "2500steps", "--candidates", "2", "--folds", "2",
         "--seeds", "1", "--json")  # fmt: skip
 
 

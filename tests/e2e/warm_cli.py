@@ -1,5 +1,7 @@
 """Runs command lines, each in a fork of one process that has the heavy imports done already.
 
+The command line itself imports them only where a command needs them: they are named here one by one.
+
 A child is a process of its own with its own streams and exit code; only the seconds of importing torch are shared.
 Requests and answers are lines of JSON.
 """
@@ -10,6 +12,20 @@ import signal
 import sys
 from typing import Any
 
+import lightgbm  # noqa: F401 as those below: a child finds it loaded
+import scipy.stats  # noqa: F401
+import sklearn.linear_model
+import sklearn.metrics
+import sklearn.model_selection  # noqa: F401
+
+import lanewise.again
+import lanewise.deploy.onnx_export
+import lanewise.experiment
+import lanewise.reporting.comparison
+import lanewise.reporting.terminal
+import lanewise.solvers.comparing
+import lanewise.solvers.minimizing
+import lanewise.tuning  # noqa: F401
 from lanewise.cli import main
 
 PATIENCE = 120  # seconds; a child that hangs ends with SIGALRM and fails its test

@@ -23,6 +23,7 @@ EXPORTED = [
     "RateFinding",
     "Solution",
     "StoreError",
+    "TrainResult",
     "TrainingError",
     "TuneResult",
     "UsageError",
@@ -35,6 +36,7 @@ EXPORTED = [
     "minimize",
     "repeat",
     "resume",
+    "train",
     "tune",
 ]
 
@@ -66,8 +68,8 @@ def test_every_exported_name_can_be_had(name):
 
 
 def test_another_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'train'"):
-        _ = lanewise.train
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = lanewise.trian
 
 
 def test_the_import_loads_nothing_heavy():

@@ -2,10 +2,10 @@
 
 import pytest
 
+from lanewise.agreement import check_ranks
 from lanewise.distributed.place import Place
 from lanewise.distributed.ranks import Lone
 from lanewise.errors import UsageError
-from lanewise.experiment import _check_ranks
 from lanewise.settings import FitSettings
 
 
@@ -16,5 +16,5 @@ from lanewise.settings import FitSettings
 def test_refused_on_two_ranks_and_allowed_on_one(source, device, said):
     wanted = FitSettings(target="y", device=device)
     with pytest.raises(UsageError, match=said):
-        _check_ranks(Lone(Place(size=2)), source, wanted)
-    _check_ranks(Lone(Place()), source, wanted)
+        check_ranks(Lone(Place(size=2)), source, wanted, begins=True)
+    check_ranks(Lone(Place()), source, wanted, begins=True)

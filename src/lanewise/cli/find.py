@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lanewise.cli.options import SectionedCommand, section
+from lanewise.cli.options import DeviceName, SectionedCommand, section
 from lanewise.cli.paths import check_output
 
 data = section("Data")
@@ -17,7 +17,13 @@ LOSSES = "cross_entropy, mse, l1, huber, bce_with_logits, or a function of yours
 
 @click.command("find-rate", cls=SectionedCommand)
 @click.argument("model")
-@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives ((X, y), (X_valid, y_valid)).")
+@data(
+    "--data",
+    "source",
+    required=True,
+    metavar="FILE:NAME",
+    help="Gives train and valid, each a pair, a Dataset, a DataLoader or batches.",
+)
 @data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
 @search("--optimizers", metavar="NAMES", default="adamw", help="Separated by commas.", usual="adamw")
 @search("--rates", type=int, metavar="N", default=64, help="How many rates.", usual="64")
@@ -26,6 +32,7 @@ LOSSES = "cross_entropy, mse, l1, huber, bce_with_logits, or a function of yours
 @search("--steps", type=int, metavar="N", default=100, help="Steps of each training.", usual="100")
 @search("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
 @search("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
+@search("--device", type=DeviceName(), metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curves as an HTML page.")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @output("--quiet", is_flag=True, help="No progress on stderr.")
@@ -72,7 +79,13 @@ def find_rate(
 
 @click.command("find-batch", cls=SectionedCommand)
 @click.argument("model")
-@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives ((X, y), (X_valid, y_valid)).")
+@data(
+    "--data",
+    "source",
+    required=True,
+    metavar="FILE:NAME",
+    help="Gives train and valid, each a pair, a Dataset, a DataLoader or batches.",
+)
 @data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
 @search("--optimizer", metavar="NAME", default="adamw", help="Which one trains.", usual="adamw")
 @search("--lr", type=float, metavar="RATE", help="Its rate at the start size.", usual="that of the optimizer")
@@ -80,6 +93,7 @@ def find_rate(
 @search("--steps", type=int, metavar="N", default=200, help="Steps at the start size.", usual="200")
 @search("--seconds", type=float, metavar="TIME", default=5.0, help="That measuring takes, about.", usual="5")
 @search("--workers", type=int, metavar="N", help="Threads of the race.", usual="all cores, at most 8")
+@search("--device", type=DeviceName(), metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curve as an HTML page.")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @output("--quiet", is_flag=True, help="No progress on stderr.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lanewise.cli.completion import complete_runs
-from lanewise.cli.options import DeviceName, SectionedCommand, section, stated_once
+from lanewise.cli.options import SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
 
@@ -127,12 +127,17 @@ output = section("Output")
 )
 @race(
     "--device",
-    type=DeviceName(),
     metavar="DEVICE",
     help="Where networks train: cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
 @race("--workers", type=int, metavar="N", help="Threads and processes.", usual="all cores, at most 8")
+@race(
+    "--mesh",
+    metavar="AXES",
+    help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
+    usual="all ranks along lane",
+)
 @output(
     "--config",
     type=click.Path(path_type=Path),

@@ -1,5 +1,6 @@
 """How processes that a launcher started become the ranks of one run, and how they part."""
 
+import atexit
 import importlib
 import os
 import shutil
@@ -9,14 +10,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from lanewise.distributed.groups import check_backend
+from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.place import Place, launcher, place_of
 from lanewise.distributed.ranks import Lone, Ranks, never
 from lanewise.distributed.reaching import reach
 from lanewise.errors import LanewiseError, TrainingError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from lanewise.distributed.data_axis import DataAxis
 
 MEETING_SECONDS = 60.0
 """How long processes wait for each other to start, and for bytes that are on their way: all are there by then."""
@@ -53,11 +59,37 @@ def joined(place: Place | None = None) -> Iterator[Ranks]:
     ranks.close(patience=MEETING_SECONDS)
 
 
+_CALLS = count()
+
+
+@contextmanager
+def joined_for_good(*, device: str = "cpu") -> Iterator[Ranks]:
+    """As :func:`joined`, but the process group stays until the process ends: what was trained may need it.
+
+    ``device`` is where tensors lie that the group is to move, beside the processor. Where the user's program has made
+    a process group, that one serves.
+    """
+    place = place_of()
+    if place.size == 1:
+        yield Lone(place)
+        return
+    sys.excepthook = _one_line
+    ranks = _Joined(place, board=f"board{next(_CALLS)}", lasts=True, device=device)
+    try:
+        yield ranks
+    except BaseException as error:
+        with suppress(LanewiseError):
+            ranks.fail(error)
+        ranks.close(patience=3.0)
+        raise
+    ranks.close(patience=MEETING_SECONDS)
+
+
 @final
 class _Joined(Ranks):
     """Ranks over a process group on the processors: what they tell each other lies in memory, whatever trains."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, board: str = "board", lasts: bool = False, device: str = "cpu") -> None:
         import torch
 
         from lanewise.distributed.board import Board
@@ -68,12 +100,17 @@ class _Joined(Ranks):
         self._torch, self._dist = torch, dist
         self._folder = _private_folder(place) if place.one_host else None
         timeout = timedelta(seconds=MEETING_SECONDS)
-        self._owns = not dist.is_initialized()
+        makes = not dist.is_initialized()
+        self._owns, self._lasts = makes and not lasts, lasts
         try:
             store = _store(dist, place, self._folder, timeout)
-            if self._owns:
+            if makes:
                 named = dist.PrefixStore("group", store)
-                dist.init_process_group("gloo", store=named, rank=place.rank, world_size=place.size, timeout=timeout)
+                backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
+                patience = timedelta(seconds=place.timeout) if lasts else timeout
+                dist.init_process_group(backend, store=named, rank=place.rank, world_size=place.size, timeout=patience)
+            if lasts:
+                atexit.register(_end, dist if makes else None, self._folder if place.leads else None)
             self._group = dist.group.WORLD if self._owns else dist.new_group(backend="gloo", timeout=timeout)
         except LanewiseError:
             raise
@@ -84,7 +121,7 @@ class _Joined(Ranks):
             )
             raise UnreachableError(message) from error
         self._board = Board(
-            dist.PrefixStore("board", store), rank=place.rank, size=place.size, timeout=place.timeout, lost=_left_alone
+            dist.PrefixStore(board, store), rank=place.rank, size=place.size, timeout=place.timeout, lost=_left_alone
         )
 
     def meet(self, *, stop: Callable[[], bool] = never) -> None:
@@ -101,6 +138,24 @@ class _Joined(Ranks):
         size = self._torch.tensor([len(own)])
         self._call(lambda: self._dist.broadcast(size, group=self._group, group_src=source))
         return self._sent(own, source, int(size))
+
+    def data_axis(self, mesh: Mesh) -> "DataAxis | None":
+        if mesh.data == 1:
+            return None
+        from lanewise.distributed.data_axis import DataAxis
+
+        dist, timeout = self._dist, timedelta(seconds=self.place.timeout)
+        groups = {
+            members: dist.new_group(list(members), backend="gloo", timeout=timeout) for members in mesh.groups("data")
+        }
+        members = mesh.group("data", rank=self.rank)
+        group = groups[members]
+        return DataAxis(
+            place=members.index(self.rank),
+            size=len(members),
+            sums=lambda message: self._call(lambda: dist.all_reduce(message, group=group)),
+            sends=lambda own: self._sent_along(group, own, leads=self.rank == members[0]),
+        )
 
     def halted(self) -> bool:
         return self._board.halted()
@@ -124,7 +179,7 @@ class _Joined(Ranks):
         if self._owns:
             with suppress(RuntimeError):
                 self._dist.destroy_process_group()
-        if self._folder is not None and self.leads:
+        if not self._lasts and self._folder is not None and self.leads:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _sent(self, own: bytes, source: int, size: int) -> bytes:
@@ -135,6 +190,17 @@ class _Joined(Ranks):
         self._call(lambda: self._dist.broadcast(buffer, group=self._group, group_src=source))
         return bytes(data)
 
+    def _sent_along(self, group: Any, own: bytes, *, leads: bool) -> bytes:
+        """What the first rank of ``group`` has."""
+        size = self._torch.tensor([len(own)])
+        self._call(lambda: self._dist.broadcast(size, group=group, group_src=0))
+        if not int(size):
+            return b""
+        data = bytearray(own) if leads else bytearray(int(size))
+        buffer = self._torch.frombuffer(data, dtype=self._torch.uint8)
+        self._call(lambda: self._dist.broadcast(buffer, group=group, group_src=0))
+        return bytes(data)
+
     def _call(self, collective: Callable[[], Any]) -> None:
         """All ranks are there: a collective that fails has lost one of them on the way."""
         try:
@@ -143,6 +209,27 @@ class _Joined(Ranks):
             self.raise_if_halted()
             message = f"a rank was lost ({' '.join(str(error).split())[:200]}); go on with: lanewise resume"
             raise TrainingError(message) from error
+
+
+def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """What nobody caught ends every rank with its exit code, and rank 0 says it in one line."""
+    if not isinstance(error, LanewiseError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    if place_of().leads:
+        print(f"lanewise: {error}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    atexit._run_exitfuncs()  # an exit code can only be had by leaving here
+    os._exit(error.exit_code)
+
+
+def _end(dist: Any, folder: Path | None) -> None:
+    """The process ends: part from a group that lasted until then."""
+    if dist is not None and dist.is_initialized():
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _left_alone(error: LanewiseError) -> None:

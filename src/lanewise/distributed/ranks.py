@@ -3,10 +3,14 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
+from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.place import Place
 from lanewise.errors import UsageError
+
+if TYPE_CHECKING:
+    from lanewise.distributed.data_axis import DataAxis
 
 MOST_SAID = 60
 """Letters of a value that two ranks disagree on that are shown."""
@@ -71,6 +75,10 @@ class Ranks(ABC):
     def raise_if_halted(self) -> None:
         """Raise what another rank has failed with."""
 
+    @abstractmethod
+    def data_axis(self, mesh: Mesh) -> "DataAxis | None":
+        """The ranks that share batches with this one in ``mesh``, which is resolved; None: nobody does."""
+
     def agree(self, own: Mapping[str, Any]) -> None:
         """Compare what every rank was told; raises ``UsageError`` with the first thing that differs, on all alike."""
         texts = self.gather(json.dumps(own, sort_keys=True, default=str).encode())
@@ -117,6 +125,9 @@ class Lone(Ranks):
 
     def raise_if_halted(self) -> None:
         return
+
+    def data_axis(self, mesh: Mesh) -> None:
+        del mesh
 
 
 def _short(value: Any) -> str:

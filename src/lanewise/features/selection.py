@@ -1,7 +1,9 @@
 """Which source columns to keep: a setting that candidates may try, decided on the training rows of one fold."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,10 @@ _PATH_END = 1e-3
 _ENCODING_PARTS = 5
 _ENCODING_PRIOR_ROWS = 10.0
 _FEWEST_ROWS = 10
+
+
+class SlowRanking(Exception):
+    """A ranking was given up: it would take longer than it may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +58,7 @@ def l1_path_mask(
     task: Task,
     keep_fraction: float,
     seed: int,
+    most_seconds: float = inf,
 ) -> FeatureMask:
     """The columns that enter an L1-penalised linear model first, as the penalty falls.
 
@@ -62,14 +69,16 @@ def l1_path_mask(
     class numbers; ``rows`` the training rows of that fold, the only ones that are read (at most 10,000, drawn by
     ``seed``). ``Y`` is the standardised target (its logarithm for counts), or one indicator per class. An embedded
     category stands as the cross-fitted mean of ``Y`` per level; of a text, the 64 buckets that correlate most.
+    Raises ``SlowRanking`` where it is not done within ``most_seconds``.
 
     Source: Tibshirani (1996), Regression shrinkage and selection via the lasso; Yuan and Lin (2006) for groups;
     Fan and Lv (2008), Sure independence screening, for the texts.
     """
+    check = _within(most_seconds)
     chosen = _draw_rows(rows, keep_fraction, seed)
     response = _standardise(_response(target[chosen], task))
     features, columns = _path_features(layout, dense[chosen], codes[chosen], response, seed)
-    entry, size = _entry_on_path(features, response)
+    entry, size = _entry_on_path(features, response, check)
     count = len(layout.columns)
     entered, final = np.zeros(count), np.zeros(count)
     np.maximum.at(entered, columns, entry)
@@ -89,36 +98,55 @@ def permutation_mask(
     keep_fraction: float,
     seed: int,
     repeats: int = 3,
+    most_seconds: float = inf,
 ) -> FeatureMask:
     """The columns whose shuffling hurts a quick model most, on rows that it did not see.
 
     A small LightGBM model learns three quarters of ``rows`` (of at most 10,000, drawn by ``seed``) and predicts the
     rest, once as they are and ``repeats`` times with all features of one column shuffled together; the importance
     is the mean rise of its loss (squared error, Poisson deviance or log loss). Columns that carry the same
-    information share it, so each of them looks less important than both. Arguments as for `l1_path_mask`.
+    information share it, so each of them looks less important than both. Arguments and errors as for `l1_path_mask`.
 
     Source: Breiman (2001), Random forests; Fisher, Rudin and Dominici (2019), All models are wrong.
     """
     if repeats < 1:
         message = f"repeats must be 1 or more, got {repeats}"
         raise UsageError(message)
+    check = _within(most_seconds)
     chosen = _draw_rows(rows, keep_fraction, seed)
     inputs = np.concatenate([dense[chosen], codes[chosen]], axis=1).astype(np.float64)
-    draw = np.random.default_rng([seed, 1])
-    learned, held = np.split(draw.permutation(len(chosen)), [len(chosen) * 3 // 4])
-    predict = _quick_model(inputs[learned], target[chosen][learned], task, dense.shape[1], seed)
+    learned, held = np.split(np.random.default_rng([seed, 1]).permutation(len(chosen)), [len(chosen) * 3 // 4])
+    predict, read = _quick_model(
+        inputs[learned], target[chosen][learned], task, dense_width=dense.shape[1], seed=seed, check=check
+    )
     truth, held_inputs = target[chosen][held], inputs[held]
     base = _loss(predict(held_inputs), truth, task)
     owner = np.array([*layout.feature_columns, *layout.embedded_names])
     importance = np.zeros(len(layout.columns))
+    truths, shuffled = np.tile(truth, repeats), np.tile(held_inputs, (repeats, 1))
     for place, column in enumerate(layout.columns):
         mine = np.flatnonzero(owner == column.name)
-        for _ in range(repeats):
-            shuffled = held_inputs.copy()
-            shuffled[:, mine] = held_inputs[np.ix_(draw.permutation(len(held)), mine)]
-            importance[place] += (_loss(predict(shuffled), truth, task) - base) / repeats
+        if not read[mine].any():
+            continue  # nothing that the model reads: no shuffling would change a prediction
+        check()
+        draw = np.random.default_rng([seed, 1, place])
+        order = np.concatenate([draw.permutation(len(held)) for _ in range(repeats)])
+        shuffled[:, mine] = held_inputs[np.ix_(order, mine)]
+        importance[place] = _loss(predict(shuffled), truths, task) - base
+        shuffled[:, mine] = np.tile(held_inputs[:, mine], (repeats, 1))
     ranking = np.lexsort((np.arange(len(importance)), -importance))
     return _keep(layout, ranking, importance, keep_fraction)
+
+
+def _within(most_seconds: float) -> Callable[[], None]:
+    """A check that raises ``SlowRanking`` once ``most_seconds`` have passed since now."""
+    started = time.perf_counter()
+
+    def check() -> None:
+        if time.perf_counter() - started > most_seconds:
+            raise SlowRanking
+
+    return check
 
 
 def _keep(layout: Layout, ranking: np.ndarray, importance: np.ndarray, fraction: float) -> FeatureMask:
@@ -190,7 +218,9 @@ def _cross_fitted_means(codes: np.ndarray, response: np.ndarray, seed: int) -> n
     return encoded
 
 
-def _entry_on_path(features: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _entry_on_path(
+    features: np.ndarray, response: np.ndarray, check: Callable[[], None]
+) -> tuple[np.ndarray, np.ndarray]:
     """Penalty at which each feature ``[D]`` enters, as a part of the largest, and its weight at the end."""
     import warnings
 
@@ -200,27 +230,39 @@ def _entry_on_path(features: np.ndarray, response: np.ndarray) -> tuple[np.ndarr
     joint = np.linalg.norm(features.T @ response, axis=1) / len(features)
     if joint.size == 0 or joint.max() < np.finfo(np.float64).eps:
         return np.zeros(features.shape[1]), np.zeros(features.shape[1])
-    penalties = joint.max() * np.geomspace(1, _PATH_END, _PATH_LENGTH)
+    shares = np.geomspace(1, _PATH_END, _PATH_LENGTH)
     single = response.shape[1] == 1
+    features, response = np.asfortranarray(features), np.asfortranarray(response[:, 0] if single else response)
+    given: dict[str, Any] = {}
+    if single and len(features) > features.shape[1]:
+        given = {"precompute": features.T @ features, "Xy": features.T @ response}
+    entry, sizes, weights = np.zeros(features.shape[1]), np.zeros(features.shape[1]), None
     with warnings.catch_warnings():
         # The end of the path may be cut short: only the order of entry is read.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        _, weights, _ = enet_path(
-            np.asfortranarray(features),
-            response[:, 0] if single else np.asfortranarray(response),
-            l1_ratio=1.0,
-            alphas=penalties,
-            max_iter=200,
-            tol=1e-3,
-        )
-    sizes = np.abs(weights) if single else np.linalg.norm(weights, axis=0)
-    inside = sizes > 0
-    entry = np.where(inside.any(axis=1), penalties[inside.argmax(axis=1)] / joint.max(), 0.0)
-    return entry, sizes[:, -1]
+        for share in shares:  # one call for each, which begins where the one before it has ended
+            check()
+            given["alphas"] = np.array([share * joint.max()])
+            _, path, _ = enet_path(
+                features,
+                response,
+                l1_ratio=1.0,
+                coef_init=weights,
+                copy_X=False,
+                max_iter=200,
+                tol=1e-3,
+                **given,
+            )
+            weights = path[..., 0]
+            sizes = np.abs(weights) if single else np.linalg.norm(weights, axis=0)
+            entry[(entry == 0) & (sizes > 0)] = share
+    return entry, sizes
 
 
-def _quick_model(inputs: np.ndarray, target: np.ndarray, task: Task, dense_width: int, seed: int) -> Any:
-    """A small boosted model of the task, as a function of inputs."""
+def _quick_model(
+    inputs: np.ndarray, target: np.ndarray, task: Task, *, dense_width: int, seed: int, check: Callable[[], None]
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """A small boosted model of the task, as a function of inputs, and which of them it reads ``[D + Ke]``."""
     import lightgbm
 
     objective = {"regression": "regression", "count": "poisson", "binary": "binary", "multiclass": "multiclass"}
@@ -243,7 +285,14 @@ def _quick_model(inputs: np.ndarray, target: np.ndarray, task: Task, dense_width
         parameters["num_class"] = len(task.classes)
     categorical = list(range(dense_width, inputs.shape[1]))
     data = lightgbm.Dataset(inputs, label=target, categorical_feature=categorical, free_raw_data=False)
-    return lightgbm.train(parameters, data, num_boost_round=60).predict
+    model = lightgbm.train(parameters, data, num_boost_round=60, callbacks=[lambda _: check()])
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        found = model.predict(rows)
+        assert isinstance(found, np.ndarray)
+        return found
+
+    return predict, model.feature_importance("split") > 0
 
 
 def _loss(prediction: np.ndarray, truth: np.ndarray, task: Task) -> float:

@@ -32,6 +32,18 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something about a lane that its user should know and that nothing was done about.
+
+    It was first seen at ``fraction`` of the full length; ``kind`` names it, ``cause`` says it in plain words.
+    """
+
+    kind: str
+    fraction: float
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A model family with an optimizer and every hyper-parameter of both.
 

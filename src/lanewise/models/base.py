@@ -1,7 +1,7 @@
 """The stacked-model contract: one network architecture, many sets of weights. Documented here only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -54,8 +54,32 @@ class Width:
     outputs: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class PartOfBatch:
+    """The rows ``start .. stop`` of a batch of ``rows``, the others of which are elsewhere."""
+
+    start: int
+    stop: int
+    rows: int
+
+    @property
+    def share(self) -> float:
+        return (self.stop - self.start) / self.rows
+
+
 class Noise(ABC):
-    """Where dropout gets its uniform draws, keyed by layer and step and shared by the lanes of a seed."""
+    """Where dropout gets its uniform draws, keyed by layer and step and shared by the lanes of a seed.
+
+    Where only a ``part`` of the batch is here, its rows get what they would get in the whole of it.
+    """
+
+    part: PartOfBatch | None = None
+
+    def rows(self, draw: Callable[[tuple[int, ...]], Tensor], shape: Sequence[int]) -> Tensor:
+        """``draw(shape)``, the first dim of ``shape`` being rows of the batch: drawn for all of it, cut to the part."""
+        if self.part is None:
+            return draw(tuple(shape))
+        return draw((self.part.rows, *shape[1:]))[self.part.start : self.part.stop]
 
     @abstractmethod
     def uniform(self, layer: str, shape: Sequence[int]) -> Tensor:

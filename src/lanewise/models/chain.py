@@ -93,11 +93,14 @@ class _Draws:
     def __init__(self, inputs: Inputs, noise: Noise, layer: str) -> None:
         keys = (noise.key(layer, group) for group in range(len(inputs.sizes)))
         self._generators = [torch.Generator().manual_seed(key) for key in keys]
-        self._dtype, self._device = inputs.dense.dtype, inputs.dense.device
+        self._dtype, self._device, self._noise = inputs.dense.dtype, inputs.dense.device, noise
 
     def __call__(self, shape: Sequence[int], p: float) -> Tensor:
         drawn = [
-            torch.empty(tuple(shape), dtype=self._dtype).bernoulli_(1 - p, generator=own) for own in self._generators
+            self._noise.rows(
+                lambda whole, own=own: torch.empty(whole, dtype=self._dtype).bernoulli_(1 - p, generator=own), shape
+            )
+            for own in self._generators
         ]
         kept = (drawn[0].unsqueeze(0) if len(drawn) == 1 else torch.stack(drawn)).to(self._device)
         return kept / (1 - p) if p < 1 else kept

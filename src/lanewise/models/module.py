@@ -16,6 +16,7 @@ from lanewise.models.blueprint import Blueprint, check_outputs
 from lanewise.models.bound import Bound
 from lanewise.models.chain import Chain
 from lanewise.models.keyed_draws import keyed_draws
+from lanewise.models.rectified import Rectified, within
 
 Tensors = Mapping[str, Tensor]
 
@@ -145,6 +146,28 @@ class StackedModule(StackedModel):
         tensors = {name: tensor for own, tensor in (*weights.items(), *kept.items()) for name in self._names[own]}
         outputs = functional_call(self._module, tensors, (batch,), tie_weights=False)
         return self._checked(outputs, batch)
+
+    def silent(self, weights: Tensors, shared: Tensor) -> list[Tensor]:
+        """For each rectifier of a pass, which units ``[L, U]`` give zero for all rows of a batch ``[B, ...]``.
+
+        ``weights`` are views ``[L, *shape]`` of all parameters and statistics of lanes, which are not changed.
+        """
+        batch = shared if self._read is None else self._read(shared, IN_EVALUATION)
+        self._module.eval()
+        tensors = {**weights, **{name: weights[name].to(dtype, copy=True) for name, dtype in self._dtypes.items()}}
+        asked = self._module.children() if self.blueprint.whole else [self._module]  # not what the loss rectifies
+        with torch.no_grad(), _plain_attention(), within(asked) as counts:
+
+            def look(own: Tensors, batch: Tree) -> tuple[Tensor, ...]:
+                with self._drawing(IN_EVALUATION), Rectified(self._module, counts) as seen:
+                    self._call(own, {}, batch)
+                return tuple(seen.silent)
+
+            if not self.looped:
+                return list(vmap(look, in_dims=(0, None), randomness="same")(tensors, batch))
+            lanes = range(len(next(iter(tensors.values()))))
+            each = [look({name: tensor[lane] for name, tensor in tensors.items()}, batch) for lane in lanes]
+            return [torch.stack(own) for own in zip(*each, strict=True)]
 
     def _drawing(self, key: int):
         return keyed_draws(key) if self.blueprint.draws else nullcontext()

@@ -71,7 +71,7 @@ def _hyper(group: Mapping[str, Any], device: torch.device) -> dict[str, Scalar]:
             result[name] = value.detach().to(device, torch.float64).reshape(1)
         elif isinstance(value, (int, float)):
             result[name] = torch.full((1,), float(value), dtype=torch.float64, device=device)
-        elif isinstance(value, (tuple, list)) and name.endswith("s") and name != "params":
+        elif isinstance(value, (tuple, list)) and name.endswith("s") and name not in ("params", "param_names"):
             for at, one in enumerate(value, 1):
                 result[f"{name[:-1]}{at}"] = torch.full((1,), float(one), dtype=torch.float64, device=device)
     return result

@@ -1,7 +1,6 @@
 """Rules as ordinary ``torch.optim.Optimizer``: the base of every public class of ``lanewise.optim``."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, Final, overload
 
@@ -12,63 +11,13 @@ from torch.optim.optimizer import ParamsT
 
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import keyed_seed
+from lanewise.optim.batches import Batch, KnownStates, gathered_alike, runs_of
 from lanewise.optim.captured import captured_step
 from lanewise.optim.leaves import ListLeaves
 from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_state
 from lanewise.optim.rule import Rule, State
 
-BLOCK = 1 << 18
-"""Elements that are worked on at once on a CPU: a few leaves of this length stay in the cache together."""
-
 _torch: Final[Any] = torch  # its foreach operations are untyped
-
-
-@dataclass
-class _Batch:
-    """Leaves of one row with the same dtype, device and step count; ``slots`` in the order of the rule's."""
-
-    step: int
-    params: list[Tensor] = field(default_factory=list)
-    grads: list[Tensor] = field(default_factory=list)
-    slots: list[list[Tensor]] = field(default_factory=list)
-    draws: list[Tensor] = field(default_factory=list)
-
-    def columns(self) -> list[list[Tensor]]:
-        return [self.params, self.grads, *self.slots]
-
-    def span(self, first: int, last: int) -> "_Batch":
-        """The leaves from ``first`` up to ``last``."""
-        slots = [column[first:last] for column in self.slots]
-        return _Batch(self.step, self.params[first:last], self.grads[first:last], slots)
-
-    def blocks(self) -> Iterator["_Batch"]:
-        """Pieces of about :data:`BLOCK` elements, so that a pass of several operations reads memory once."""
-        sizes = list(map(Tensor.numel, self.params))
-        if sum(sizes) <= BLOCK:
-            yield self
-            return
-        first, held = 0, 0
-        for at, size in enumerate(sizes):
-            if held + size <= BLOCK:
-                held += size
-                continue
-            if at > first:
-                yield self.span(first, at)
-            first, held = at, size
-            if size > BLOCK:
-                yield from self.span(at, at + 1).pieces()
-                first, held = at + 1, 0
-        if first < len(self.params):
-            yield self.span(first, len(self.params))
-
-    def pieces(self) -> Iterator["_Batch"]:
-        """The one large leaf in pieces, if it and what belongs to it lie alike in memory."""
-        leaves = [column[0] for column in self.columns()]
-        if not all(map(Tensor.is_contiguous, leaves)):
-            yield self
-            return
-        for param, grad, *slots in zip(*(leaf.view(-1).split(BLOCK) for leaf in leaves), strict=True):
-            yield _Batch(self.step, [param], [grad], [[slot] for slot in slots])
 
 
 class DropIn(Optimizer):
@@ -130,8 +79,10 @@ class DropIn(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         if self._scaled():
+            captured = all(group["capturable"] for group in self.param_groups)
+            known = None if captured else KnownStates(self.state)  # torch.compile would guard what it holds
             for group in self.param_groups:
-                self._step_group(group)
+                self._step_group(group, known)
         return loss
 
     def _scaled(self) -> bool:
@@ -145,19 +96,21 @@ class DropIn(Optimizer):
                 _torch._foreach_mul_(grads, 1.0 / float(scale))
         return True
 
-    def _step_group(self, group: dict[str, Any]) -> None:
+    def _step_group(self, group: dict[str, Any], known: KnownStates | None) -> None:
         rule = self.rule_of(group)
         if group["capturable"]:
             for param in group["params"]:
                 if param.grad is not None:
                     captured_step(rule, param, self.state[param], group)
             return
+        assert known is not None
         hyper = numbers_of(group)
-        batches = self._gather(rule, group)
-        if not batches:
-            return
+        batches = self._gather(rule, group, known)
         numbers: dict[str, Any] = {}
         if rule.numbers:
+            batches = list(batches)
+            if not batches:
+                return
             numbers = group.setdefault("numbers", {number.name: number.start for number in rule.numbers} | {"step": 0})
             numbers["step"] += 1
             _measure(rule, batches, hyper, numbers, maximize=group["maximize"])
@@ -170,17 +123,20 @@ class DropIn(Optimizer):
             for block in [batch] if whole else batch.blocks():
                 _update(rule, block, hyper, numbers, maximize=group["maximize"])
 
-    def _gather(self, rule: Rule, group: Mapping[str, Any]) -> list[_Batch]:
-        """The leaves that have a gradient, with their state; counts their step.
+    def _gather(self, rule: Rule, group: Mapping[str, Any], known: KnownStates) -> Iterator[Batch]:
+        """The leaves that have a gradient, with their state; counts their step."""
+        for params in runs_of(rule, group["params"]):
+            alike = gathered_alike(rule, group, params, known)
+            yield from self._gather_each(rule, group, params) if alike is None else [alike]
 
-        With many small tensors this loop takes as long as the arithmetic, hence its care about what it asks for.
-        """
+    def _gather_each(self, rule: Rule, group: Mapping[str, Any], params: Sequence[Tensor]) -> list[Batch]:
+        """As :meth:`_gather`, whatever ``params`` are."""
         names = [slot.name for slot in rule.slots]
         states, strided, held = self.state, torch.strided, len(names)
-        batches: dict[tuple[Any, ...], _Batch] = {}
-        batch, count, kind, on_cpu = _Batch(0), 0, None, False
+        batches: dict[tuple[Any, ...], Batch] = {}
+        batch, count, kind, on_cpu = Batch(0), 0, None, False
         columns: list[tuple[str, list[Tensor]]] = []
-        for at, param in enumerate(group["params"]):
+        for at, param in enumerate(params):
             grad = param.grad
             if grad is None:
                 continue
@@ -193,7 +149,7 @@ class DropIn(Optimizer):
                 count, kind, on_cpu = step, dtype, param.is_cpu
                 key = (step, dtype, param.device)
                 if key not in batches:
-                    batches[key] = _Batch(step, slots=[[] for _ in names])
+                    batches[key] = Batch(step, slots=[[] for _ in names])
                 batch = batches[key]
                 columns = list(zip(names, batch.slots, strict=True))
             if rule.draws:
@@ -207,7 +163,7 @@ class DropIn(Optimizer):
                 column.append(state[name])
         return [batch for batch in batches.values() if batch.params]
 
-    def _gather_apart(self, rule: Rule, group: Mapping[str, Any], param: Tensor, batch: _Batch) -> None:
+    def _gather_apart(self, rule: Rule, group: Mapping[str, Any], param: Tensor, batch: Batch) -> None:
         """A leaf with a sparse gradient, a complex one, or one that the rule wants with its axes, into ``batch``."""
         grad, state = param.grad, self.state[param]
         assert grad is not None
@@ -288,11 +244,11 @@ class EvaluatingDropIn(DropIn):
                     leaf.copy_(wide)
             group["evaluating"] = evaluation
 
-    def _step_group(self, group: dict[str, Any]) -> None:
+    def _step_group(self, group: dict[str, Any], known: KnownStates | None) -> None:
         if group["evaluating"]:
             message = f"{type(self).__name__} is in evaluation mode: call optimizer.train() before step()"
             raise UsageError(message)
-        super()._step_group(group)
+        super()._step_group(group, known)
 
 
 def _drawn(rule: Rule, param: Tensor, group: Mapping[str, Any], step: int, at: int) -> Tensor:
@@ -305,7 +261,7 @@ def _drawn(rule: Rule, param: Tensor, group: Mapping[str, Any], step: int, at: i
     return drawn.unsqueeze(0) if rule.per_weight else drawn
 
 
-def _fuse(rule: Rule, batch: _Batch, hyper: Mapping[str, float]) -> bool:
+def _fuse(rule: Rule, batch: Batch, hyper: Mapping[str, float]) -> bool:
     """Whether torch's fused kernel made the whole step; it wants one real dtype for all that it reads."""
     first = batch.params[0]
     if (
@@ -321,7 +277,7 @@ def _fuse(rule: Rule, batch: _Batch, hyper: Mapping[str, float]) -> bool:
     return rule.fused(batch.columns(), hyper, float(batch.step))
 
 
-def _gradients(rule: Rule, batch: _Batch, hyper: Mapping[str, float], *, maximize: bool) -> tuple[list[Tensor], ...]:
+def _gradients(rule: Rule, batch: Batch, hyper: Mapping[str, float], *, maximize: bool) -> tuple[list[Tensor], ...]:
     """Weights and gradients to calculate with: float32 at least, ascent turned into descent, coupled decay added."""
     params, grads = batch.params, batch.grads
     if params[0].dtype in LOW:
@@ -334,22 +290,22 @@ def _gradients(rule: Rule, batch: _Batch, hyper: Mapping[str, float], *, maximiz
     return params, grads
 
 
-def _state(rule: Rule, batch: _Batch, numbers: dict[str, Any]) -> State:
+def _state(rule: Rule, batch: Batch, numbers: dict[str, Any]) -> State:
     leaves = {slot.name: ListLeaves(column) for slot, column in zip(rule.slots, batch.slots, strict=True)}
     return State(leaves, numbers)
 
 
 def _measure(
-    rule: Rule, batches: Sequence[_Batch], hyper: Mapping[str, float], numbers: dict[str, Any], *, maximize: bool
+    rule: Rule, batches: Sequence[Batch], hyper: Mapping[str, float], numbers: dict[str, Any], *, maximize: bool
 ) -> None:
     """The sums over all leaves of a group, which may differ in dtype and device."""
     pieces = [_gradients(rule, batch, hyper, maximize=maximize) for batch in batches]
     params, grads = (ListLeaves([leaf for piece in pieces for leaf in piece[side]]) for side in (0, 1))
-    whole = _Batch(0, slots=[[leaf for batch in batches for leaf in batch.slots[at]] for at in range(len(rule.slots))])
+    whole = Batch(0, slots=[[leaf for batch in batches for leaf in batch.slots[at]] for at in range(len(rule.slots))])
     rule.measure(params, grads, _state(rule, whole, numbers), hyper, numbers["step"])
 
 
-def _update(rule: Rule, batch: _Batch, hyper: Mapping[str, float], numbers: dict[str, Any], *, maximize: bool) -> None:
+def _update(rule: Rule, batch: Batch, hyper: Mapping[str, float], numbers: dict[str, Any], *, maximize: bool) -> None:
     params, grads = _gradients(rule, batch, hyper, maximize=maximize)
     if rule.decay == "decoupled" and hyper["weight_decay"]:
         _torch._foreach_mul_(params, 1 - hyper["lr"] * hyper["weight_decay"])
@@ -373,7 +329,7 @@ def _row_by_row(rule: Rule, param: Tensor, slots: Sequence[Tensor], group: Mappi
         return False
     rows = grad.indices()[0]
     parts = [tensor.index_select(0, rows) for tensor in (param, *slots)]
-    batch = _Batch(step, [parts[0]], [grad.values()], [[part] for part in parts[1:]])
+    batch = Batch(step, [parts[0]], [grad.values()], [[part] for part in parts[1:]])
     _update(rule, batch, hyper, {}, maximize=group["maximize"])
     for tensor, part in zip((param, *slots), parts, strict=True):
         tensor.index_copy_(0, rows, part)

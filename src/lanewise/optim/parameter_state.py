@@ -35,13 +35,16 @@ def start_state(rule: Rule, param: Tensor, state: dict[str, Any], hyper: HyperVa
 
 
 def numbers_of(group: Mapping[str, Any]) -> dict[str, float]:
-    """The hyper-parameters of a group as floats, tuples as ``betas`` taken apart into ``beta1, beta2``."""
+    """The hyper-parameters of a group as floats, tuples as ``betas`` taken apart into ``beta1, beta2``.
+
+    Words, as the ``param_names`` that torch adds for named parameters, are none.
+    """
     result = {}
     for name, value in group.items():
         if type(value) is float:
             result[name] = value
         elif isinstance(value, (tuple, list)):
-            if name.endswith("s") and name != "params":
+            if name.endswith("s") and name != "params" and not any(isinstance(one, str) for one in value):
                 result |= {f"{name[:-1]}{at}": float(one) for at, one in enumerate(value, 1)}
         elif isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
             result[name] = float(value)

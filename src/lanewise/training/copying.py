@@ -68,3 +68,8 @@ def hand_over(teams: Sequence[Team], source: str, target: str, new: Lane, *, fac
     assert isinstance(giver, Copying)  # kinds are equal only where both are
     assert isinstance(taker, Copying)
     taker.take_over(target, new, giver.held(source), factor=factor)
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -114,8 +114,9 @@ class Race:
         seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
         if not confirmed:
             raise TrainingError(self._why_nobody())
-        traces = tuple(self._traces.values())
-        return Result(confirmed=tuple(confirmed), traces=traces, rungs=tuple(words), seconds=seconds)
+        return Result(
+            confirmed=tuple(confirmed), traces=tuple(self._traces.values()), rungs=tuple(words), seconds=seconds
+        )
 
     # -- screen -----------------------------------------------------------------------------------
 
@@ -334,6 +335,7 @@ class Race:
             score = self._judge.loss(item) * self.metric.sign
             with self._lock:
                 trace = self._trace(phase, item.lane)
+                trace.notices += item.notices
                 trace.fractions.append(item.fraction)
                 trace.scores.append(score)
                 trace.train_losses.append(item.train_loss)

@@ -16,7 +16,7 @@ import torch
 
 from lanewise.errors import UsageError
 from lanewise.features.layout import Layout
-from lanewise.features.selection import FeatureMask, l1_path_mask, mask_columns, permutation_mask
+from lanewise.features.selection import FeatureMask, SlowRanking, l1_path_mask, mask_columns, permutation_mask
 from lanewise.lanes.candidate import Candidate
 from lanewise.task import Task
 from lanewise.training.data import Kept, TrainingData
@@ -39,6 +39,7 @@ class Ranking(Protocol):
         task: Task,
         keep_fraction: float,
         seed: int,
+        most_seconds: float,
     ) -> FeatureMask: ...
 
 
@@ -46,7 +47,7 @@ WORTH = 0.03
 """Share of a race's time per fold that one ranking of the columns may take; a slower one is not offered."""
 
 DOUBTFUL = 2.0
-"""An estimate that exceeds what may be spent by this factor is believed without trying."""
+"""What a tenth of the rows makes expect is believed without trying when it exceeds what may be spent by this factor."""
 
 PROBED_ROWS = 2000
 """Rows from which a ranking is tried on a tenth of them first."""
@@ -92,30 +93,39 @@ class Selections:
     def __post_init__(self) -> None:
         self._ranked: dict[tuple[int, str], tuple[str, ...]] = {}
 
-    def ranked(self, fold: int, way: str) -> tuple[str, ...]:
+    def ranked(self, fold: int, way: str, *, most_seconds: float = math.inf) -> tuple[str, ...]:
         """All columns, the most important first.
 
-        Raises ``UsageError`` for a way that there is not.
+        Raises ``UsageError`` for a way that there is not, ``SlowRanking`` where it would take over ``most_seconds``.
         """
         if way not in RANKINGS:
             message = f"features must be {ALL}, {' or '.join(RANKINGS)}, got {way!r}"
             raise UsageError(message)
         if (fold, way) not in self._ranked:
             started = time.perf_counter()
-            self._ranked[fold, way] = self._rank(fold, way, self.data.folds[fold].train.numpy())
+            self._ranked[fold, way] = self._rank(fold, way, self.data.folds[fold].train.numpy(), most_seconds)
             self.seconds[fold, way] = time.perf_counter() - started
         return self._ranked[fold, way]
 
-    def estimated_seconds(self, fold: int, way: str) -> float:
-        """What :meth:`ranked` takes about, from every tenth row; less than a tenth of that is spent on finding out."""
-        rows = self.data.folds[fold].train.numpy()
-        if (fold, way) in self._ranked or len(rows) < PROBED_ROWS:
-            return 0.0
-        started = time.perf_counter()
-        self._rank(fold, way, rows[::10])
-        return 10 * (time.perf_counter() - started)
+    def too_slow(self, fold: int, way: str, most_seconds: float) -> bool:
+        """Whether :meth:`ranked` takes over ``most_seconds``; hardly more than those are spent on finding out.
 
-    def _rank(self, fold: int, way: str, rows: np.ndarray) -> tuple[str, ...]:
+        Of many rows every tenth is tried first.
+        """
+        import lightgbm
+        import sklearn.linear_model
+
+        del lightgbm, sklearn  # their first import takes seconds, which no ranking costs
+        rows = self.data.folds[fold].train.numpy()
+        try:
+            if (fold, way) not in self._ranked and len(rows) >= PROBED_ROWS:
+                self._rank(fold, way, rows[::10], DOUBTFUL * most_seconds / 10)
+            self.ranked(fold, way, most_seconds=most_seconds)
+        except SlowRanking:
+            return True
+        return self.seconds[fold, way] > most_seconds
+
+    def _rank(self, fold: int, way: str, rows: np.ndarray, most_seconds: float) -> tuple[str, ...]:
         part = self.data.folds[fold]
         found = RANKINGS[way](
             self.layout,
@@ -126,6 +136,7 @@ class Selections:
             task=self.data.task,
             keep_fraction=1.0,
             seed=self.seed,
+            most_seconds=most_seconds,
         )
         return found.columns
 
@@ -172,10 +183,7 @@ def affordable(
     seconds: dict[str, float] = {}
     for way in ways:
         assert selections is not None, "candidates that select columns need selections"
-        if selections.estimated_seconds(0, way) > DOUBTFUL * WORTH * available:
-            continue
-        selections.ranked(0, way)
-        if selections.seconds[0, way] <= WORTH * available:
+        if not selections.too_slow(0, way, WORTH * available):
             seconds[way] = selections.seconds[0, way]
     left = {
         model: [one for one in pool if not selects(one) or one.text(FEATURES) in seconds]

@@ -7,24 +7,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.errors import Interrupted
+from lanewise.distributed.data_axis import DataAxis
+from lanewise.errors import UsageError
 from lanewise.lanes.buffer import LaneBuffer, frozen_weights
 from lanewise.lanes.candidate import Event
-from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
-from lanewise.training.copying import Held
+from lanewise.training.batches import Batches
+from lanewise.training.copying import Held, under
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
+from lanewise.training.loop import each_step
 from lanewise.training.recorded_step import RecordedStep
-from lanewise.training.step import Batch, KeyedNoise, step
+from lanewise.training.replay import Replay
+from lanewise.training.step import step
 from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
+from lanewise.training.vitals import Vitals
 
 PREDICTION_ELEMENTS = 4_000_000
 """Hidden activations that a prediction block may hold at once, so that it stays in cache and memory."""
@@ -40,7 +44,10 @@ class Stack(Team):
     ``subject`` says which model that is, by which loss it learns and what is read off its outputs; None: one of
     Lanewise's own, as the candidates name it. ``length`` is the number of steps of a full training; ``stop`` is
     asked between steps whether to leave; what was trained until then is kept. Lanes train where their data lie:
-    on a GPU a step is recorded as a CUDA graph where it can be, unless ``records`` is False.
+    on a GPU a step is recorded as a CUDA graph where it can be, unless ``records`` is False. With an ``axis`` the
+    ranks along it have the same stack, and share the rows of every batch.
+
+    Raises ``UsageError`` where the subject cannot share them.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class Stack(Team):
         stop: Callable[[], bool] = never,
         subject: Subject | None = None,
         records: bool = True,
+        axis: DataAxis | None = None,
     ) -> None:
         self.roster = Roster.of(list(lanes))
         self.lanes = self.roster.lanes
@@ -66,6 +74,12 @@ class Stack(Team):
         self._compute = compute if compute != dtype else None
         first = self.lanes[0].candidate
         self.subject = subject or TableSubject(data, first)
+        self.axis = axis
+        if axis is not None and self.subject.undivided:
+            message = (
+                f"ranks cannot share the rows of a batch: {self.subject.undivided}; use the mesh axis lane instead"
+            )
+            raise UsageError(message)
         self.loss = self.subject.loss
         self._full_batch = rule(first.optimizer).full_batch
         # Of all folds, not of those present: a lane must not notice who trains beside it.
@@ -76,7 +90,7 @@ class Stack(Team):
         self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
         self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length)
         self.average = values.clone()
-        self.guard = Guard()
+        self.guard, self.vitals = Guard(), Vitals()
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
         self._loss_steps = 0
         self._every = max(1, length // 100)
@@ -85,19 +99,20 @@ class Stack(Team):
 
     def _group(self) -> None:
         """What depends on which lanes are left."""
-        self._groups, self._sizes = self.roster.groups, self.roster.group_sizes
-        self._seeds = [seed for _, seed in self._groups]
-        folds = self.data.folds
-        self._streams = [RowStream(seed, folds[fold].train, self.data.rows) for fold, seed in self._groups]
+        self._batches = Batches(
+            self.data,
+            self.roster,
+            batch_size=None if self._full_batch else self.batch_size,
+            dtype=self.buffer.values.dtype,
+            compute=self._compute,
+            axis=self.axis,
+        )
         smoothing = torch.tensor(
             [lane.candidate.number("label_smoothing") for lane in self.lanes], dtype=self.buffer.values.dtype
         )
         self._smoothing = smoothing.to(self.device) if bool((smoothing > 0).any()) else None
         self._recorded: RecordedStep | None = None
-        self._due: dict[int, list[tuple[int, Event]]] = {}
-        for row, lane in enumerate(self.lanes):
-            for event in lane.candidate.events:
-                self._due.setdefault(round(event.fraction * self.length), []).append((row, event))
+        self._replay = Replay(self.lanes, self.length)
 
     def _modelled(self) -> StackedModel:
         model = self.subject.model(self.lanes)
@@ -109,20 +124,23 @@ class Stack(Team):
         return self.optimizer.taken / self.length
 
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
-        """Train all lanes up to ``fraction`` of the full length: the one training loop."""
+        """Train all lanes up to ``fraction`` of the full length."""
         with turn(self.device):
             self._advance(round(fraction * self.length), between)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether a rank of the axis was asked to: they leave at the same step."""
+        return self.axis is not None and self.axis.stopping
 
     def _advance(self, until: int, between: Callable[[], None]) -> None:
         if self.optimizer.taken == 0:
             self.guard.remember(self.buffer, self.optimizer, self.average)
-        while self.optimizer.taken < until:
-            if self.stop():
-                message = "stopped on request"
-                raise Interrupted(message)
-            between()
-            at = self.optimizer.taken
+            self.vitals.begin(self.buffer.values)
+        stop = self.stop if self.axis is None else self._asked_to_stop
+        for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
             self._loss_sum += self._step(at)
+            if at == 0:
+                self.vitals.first = self._loss_sum.clone()
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
@@ -130,13 +148,14 @@ class Stack(Team):
 
     def _step(self, at: int) -> Tensor:
         """The losses ``[L]`` of step ``at``."""
-        noise = KeyedNoise(self._seeds, at, self.device)
-        records = self._records and self.subject.recordable and self.optimizer.recordable
+        rows = self._batches.rows(at)
+        noise = self._batches.noise(at, rows)
+        records = self._records and self.axis is None and self.subject.recordable and self.optimizer.recordable
         if not records:
-            return self._take(self._rows(at), None, noise)
+            return self._take(rows, None, noise)
         if self._recorded is None:
             self._recorded = RecordedStep()
-        losses = self._recorded(self._take, self._rows(at), self.optimizer.rates(at), noise, left=self.length - at)
+        losses = self._recorded(self._take, rows, self.optimizer.rates(at), noise, left=self.length - at)
         self.optimizer.taken = at + 1  # a step that is replayed does not count itself
         return losses
 
@@ -145,11 +164,12 @@ class Stack(Team):
             self.model,
             self.buffer,
             self.optimizer,
-            self._batch(rows),
+            self._batches.batch(rows),
             loss=self.loss,
             smoothing=self._smoothing,
             noise=noise,
             rates=rates,
+            axis=self.axis,
         )
 
     def settle(self) -> None:
@@ -157,7 +177,7 @@ class Stack(Team):
 
     def _watch_over(self, taken: int, *, look: bool) -> None:
         """After ``taken`` steps: repeat the repairs that candidates came with, find new ones, keep a snapshot."""
-        for row, event in self._due.get(taken, ()):
+        for row, event in self._replay.after(taken):
             if not event.rewinds:
                 self.guard.change_rate(row, self.optimizer, factor=event.rate_factor)
                 if event.changes:
@@ -166,59 +186,17 @@ class Stack(Team):
             self._loss_sum[row] = 0.0
             self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
         if look or taken % CHECK_EVERY == 0:
-            # A repair still to come puts its lane right, as it did when it was first made.
-            excused = {row for due, own in self._due.items() if due > taken for row, event in own if event.rewinds}
+            excused = self._replay.excused(taken)
             self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average, excused=excused)
+            if look and self.subject.watched:
+                means = self._loss_sum / max(self._loss_steps, 1)
+                self.vitals.look(self.buffer, self.guard, means, taken=taken, length=self.length, excused=excused)
         if taken % self._snapshot_every == 0:
-            fixed = {
-                row
-                for due, own in self._due.items()
-                for row, event in own
-                if round(event.restored * self.length) < taken < due
-            }
-            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=fixed)
+            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=self._replay.fixed(taken))
 
     def _read_settings(self) -> None:
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
         self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
-
-    def _rows(self, at: int) -> list[Tensor]:
-        """The rows ``[B]`` that each group is shown at step ``at``."""
-        if self._full_batch:
-            return [self.data.folds[fold].train for fold, _ in self._groups]
-        return [stream.take(at * self.batch_size, self.batch_size) for stream in self._streams]
-
-    def _batch(self, shown: Sequence[Tensor]) -> Batch:
-        """The batch of the rows that each group is shown."""
-        dense, codes, targets, weights = [], [], [], []
-        for (fold, _), taken in zip(self._groups, shown, strict=True):
-            part = self.data.folds[fold]
-            rows, share = self._all_rows(taken) if self._full_batch else (taken, None)
-            read = part.features(rows)
-            dense.append(read[0])
-            codes.append(read[1])
-            targets.append(part.target.index_select(0, rows))
-            own = None if self.data.weight is None else self.data.weight.index_select(0, rows)
-            weights.append(own if share is None else share if own is None else own * share)
-        weighted = [own for own in weights if own is not None]
-        inputs = Inputs(dense=self._low(_stacked(dense)), codes=_stacked(codes), sizes=self._sizes)
-        return Batch(inputs=inputs, targets=_stacked(targets), weights=_stacked(weighted) if weighted else None)
-
-    def _all_rows(self, train: Tensor) -> tuple[Tensor, Tensor | None]:
-        """All rows of a fold, filled up to the length of the longest fold by a row of its own that weighs nothing.
-
-        With the rows come their weights, under which a mean over the longer batch is the mean over the fold.
-        """
-        folds = [self.data.folds[fold].train for fold, _ in self._groups]
-        longest = max(map(len, folds))
-        if longest == min(map(len, folds)):
-            return train, None
-        share = torch.zeros(longest, dtype=self.buffer.values.dtype, device=self.device)
-        share[: len(train)] = longest / len(train)
-        return torch.cat([train, train[:1].expand(longest - len(train))]), share
-
-    def _low(self, dense: Tensor) -> Tensor:
-        return dense.to(self._compute) if self._compute else dense
 
     def outputs(self, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
         """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names.
@@ -233,7 +211,7 @@ class Stack(Team):
         values = self._judged()
         result: list[Tensor] = []
         start = 0
-        for (fold, _), size in zip(self._groups, self._sizes, strict=True):
+        for (fold, _), size in zip(self._batches.groups, self._batches.sizes, strict=True):
             lanes = slice(start, start + size)
             start += size
             weights = frozen_weights(self.model.layout, values[lanes], shadow=self._compute)
@@ -277,12 +255,13 @@ class Stack(Team):
         self.average[row] = held.tensors["average"]
         self._loss_sum[row] = 0.0
         self._read_settings()
-        state, own = self.optimizer.state(), _part(held.tensors, "optimizer/")
+        state, own = self.optimizer.state(), under(held.tensors, "optimizer/")
         for name, tensor in state.items():
             tensor[row] = own.get(name, 0.0)  # the state of a rule that the source's stack does not have
         self.optimizer.restore(state)
-        self.guard.take_over(row, _part(held.tensors, "snapshot/"), held.rest)
+        self.guard.take_over(row, under(held.tensors, "snapshot/"), held.rest)
         self.guard.change_rate(row, self.optimizer, factor=factor)
+        self.vitals.take_over(row, self.buffer.values[row])
         self._group()
 
     def _row(self, lane: str) -> int:
@@ -309,13 +288,15 @@ class Stack(Team):
         pieces = []
         for piece in rows.split(block):
             dense, codes = data.features(piece)
-            inputs = Inputs(dense=self._low(dense[None]), codes=codes[None], sizes=(size,))
+            inputs = Inputs(dense=self._batches.low(dense[None]), codes=codes[None], sizes=(size,))
             pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
         return torch.cat(pieces, 1)
 
     def evidence(self) -> list[Evidence]:
         outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
         shown = self._shown()
+        if self.subject.watched:
+            self.vitals.units(self.subject.silent(self.model, self._judged(), self.roster), self.fraction)
         means = (self._loss_sum / max(self._loss_steps, 1)).tolist()
         self._loss_sum.zero_()
         self._loss_steps = 0
@@ -326,6 +307,7 @@ class Stack(Team):
                 valid=self._response(lane.fold, raw),
                 train_loss=mean,
                 train=self._response(lane.fold, shown[row]) if shown else None,
+                notices=self.vitals.news(row),
             )
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
             if row not in self.guard.retired
@@ -352,7 +334,9 @@ class Stack(Team):
         tensors = {"values": self.buffer.rows, "average": self.average, "loss_sum": self._loss_sum}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
         tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
-        rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard}
+        known, vitals = self.vitals.state()
+        tensors |= {f"vitals/{name}": tensor for name, tensor in known.items()}
+        rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard, "vitals": vitals}
         return tensors, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
@@ -365,8 +349,9 @@ class Stack(Team):
         self.optimizer.taken = rest["taken"]
         if any(event.changes for lane in self.lanes for event in lane.candidate.events):
             self._read_settings()
-        self.optimizer.restore(_part(tensors, "optimizer/"))
-        self.guard.restore(_part(tensors, "snapshot/"), rest["guard"])
+        self.optimizer.restore(under(tensors, "optimizer/"))
+        self.guard.restore(under(tensors, "snapshot/"), rest["guard"])
+        self.vitals.restore(under(tensors, "vitals/"), rest["vitals"])
 
     def keep(self, lanes: Collection[str]) -> None:
         rows = [row for row, lane in enumerate(self.lanes) if lane.id in lanes]
@@ -383,13 +368,5 @@ class Stack(Team):
         self.average = self.average[index]
         self._loss_sum = self._loss_sum[index]
         self.guard.keep(rows)
+        self.vitals.keep(rows)
         self._group()
-
-
-def _stacked(parts: list[Tensor]) -> Tensor:
-    """``parts`` of one shape with an axis in front; a view, not a copy, where there is only one."""
-    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,25 +1,34 @@
-"""The one training step: every gradient-trained lane of Lanewise goes through it."""
+"""The one training step: of lanes in their buffer, and of one model that its ranks share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
+from lanewise.distributed.data_axis import DataAxis
+from lanewise.distributed.portion import Pass, Pieces, Portion
 from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.draws import generator
 from lanewise.losses import LOSSES, Loss
-from lanewise.models.base import Inputs, Noise, StackedModel
+from lanewise.models.base import Inputs, Noise, PartOfBatch, StackedModel
+from lanewise.models.batch import called
 from lanewise.optim.execution import LaneOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Inputs with their ``targets [G, B]`` and ``weights [G, B]`` (None: all 1)."""
+    """Inputs with their ``targets [G, B]`` and ``weights [G, B]`` (None: all 1).
+
+    ``share`` is that of their rows in the whole batch, where other ranks have the others.
+    """
 
     inputs: Inputs
     targets: Tensor
     weights: Tensor | None
+    share: float = 1.0
 
 
 class KeyedNoise(Noise):
@@ -28,14 +37,25 @@ class KeyedNoise(Noise):
     They are drawn on the CPU and brought to ``device``: every device sees the same.
     """
 
-    def __init__(self, seeds: Sequence[int], step: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        step: int,
+        device: torch.device | None = None,
+        *,
+        part: PartOfBatch | None = None,
+    ) -> None:
         self._seeds = seeds
         self._step = step
         self._device = device
+        self.part = part
 
     def uniform(self, layer: str, shape: Sequence[int]) -> Tensor:
         draws = {
-            seed: torch.rand(tuple(shape), generator=generator(seed, "dropout", layer, self._step))
+            seed: self.rows(
+                lambda whole, seed=seed: torch.rand(whole, generator=generator(seed, "dropout", layer, self._step)),
+                shape,
+            )
             for seed in dict.fromkeys(self._seeds)
         }
         return torch.stack([draws[seed] for seed in self._seeds]).to(self._device)
@@ -64,18 +84,19 @@ def step(
     smoothing: Tensor | None,
     noise: Noise,
     rates: Tensor | None = None,
+    axis: DataAxis | None = None,
 ) -> Tensor:
     """Forward, backward, update of all lanes on one batch; returns the losses ``[L]`` before it.
 
     The losses are summed over lanes and averaged over rows, so each lane's gradient is its own. Where a lane wants
     sharpness-aware minimization the gradient is taken again at its perturbed weights, with the same dropout draws.
-    ``rates [L]`` are those of this step, where the optimizer is not to look them up.
+    ``rates [L]`` are those of this step, where the optimizer is not to look them up. Of a batch that ranks share
+    along an ``axis`` gradients and losses are those of all its rows, before anything looks at them.
     """
 
     def gradients() -> Tensor:
-        losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
-        losses.sum().backward()
-        return losses.detach()
+        own = _gradients(model, buffer, batch, loss=loss, smoothing=smoothing, noise=noise)
+        return own if axis is None else axis.add_gradients(buffer, own)
 
     losses = gradients()
     if optimizer.climbs:
@@ -88,3 +109,48 @@ def step(
         optimizer.step(losses) if rates is None else optimizer.step(losses, rates=rates)
     # The loss of an update that was left out would have its lane rewound.
     return losses if optimizer.skipped is None else torch.where(optimizer.skipped, 0.0, losses)
+
+
+def _gradients(
+    model: StackedModel,
+    buffer: LaneBuffer,
+    batch: Batch,
+    *,
+    loss: str | Loss,
+    smoothing: Tensor | None,
+    noise: Noise,
+) -> Tensor:
+    """Write the gradients of the rows that are here into the buffer; their share of the losses ``[L]``."""
+    if batch.share == 0.0:  # fewer rows than ranks
+        buffer.gradients.zero_()
+        return buffer.gradients.new_zeros(len(buffer))
+    losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
+    if batch.share != 1.0:
+        losses = losses * batch.share
+    _back(losses.sum())
+    return losses.detach()
+
+
+def step_of_model(
+    portion: Portion, optimizer: Optimizer, pieces: Pieces, *, loss: Callable[[Any, Any], Tensor], clip_norm: float
+) -> Tensor:
+    """Forward, backward, update of one model on one batch; returns the loss of this rank's rows before it.
+
+    ``pieces`` are the own rows, whose gradients are added up; ``clip_norm`` limits the norm of the gradient of all
+    weights together, 0: it does not.
+    """
+    optimizer.zero_grad()
+    value = portion.gradients(pieces, Pass(call=called, loss=loss, back=_back))
+    if clip_norm:
+        norm = portion.norm()
+        factor = torch.where(norm > clip_norm, clip_norm / norm, torch.ones_like(norm))
+        with torch.no_grad():
+            for leaf in portion.leaves.values():
+                if leaf.grad is not None:
+                    leaf.grad.mul_(factor.to(leaf.grad.dtype))
+    optimizer.step()
+    return value
+
+
+def _back(loss: Tensor) -> None:
+    loss.backward()

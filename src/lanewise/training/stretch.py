@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import Interrupted
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Notice
 from lanewise.training.journal import Journal
 from lanewise.training.team import Evidence, Team
 
@@ -106,7 +106,8 @@ class Stretch:
             tensors[f"look/{place}"] = torch.from_numpy(item.valid)
             known = {"train_loss": item.train_loss, "train_score": item.train_score}
             known = {name: None if np.isnan(value) else value for name, value in known.items()}
-            lanes.append({"lane": item.lane.id, "fraction": item.fraction, **known})
+            noticed = [asdict(notice) for notice in item.notices]
+            lanes.append({"lane": item.lane.id, "fraction": item.fraction, **known, "notices": noticed})
         state = {
             "team": rest,
             "evidence": lanes,
@@ -134,6 +135,7 @@ class Stretch:
                 valid=_array(shown[f"look/{place}"]),
                 train_loss=float("nan") if item["train_loss"] is None else item["train_loss"],
                 train_score=float("nan") if item.get("train_score") is None else item["train_score"],
+                notices=tuple(Notice(**notice) for notice in item.get("notices", ())),
             )
             for place, item in enumerate(state["evidence"])
         ]

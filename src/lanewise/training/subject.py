@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from lanewise.lanes.candidate import Candidate
-from lanewise.lanes.roster import Lane
+from lanewise.lanes.roster import Lane, Roster
 from lanewise.losses import LOSSES_OF, Loss, response
 from lanewise.models.base import StackedModel
 from lanewise.models.registry import build
@@ -24,8 +24,14 @@ class Subject(ABC):
     recordable: bool = True
     """Whether a forward pass runs nothing but operations on tensors, so that a CUDA graph can repeat it."""
 
+    undivided: str = ""
+    """Why the rows of a batch cannot be shared by ranks; empty where they can."""
+
     structure: Hashable = None
     """Equal for subjects whose lanes can go on from each other's weights; None where none can."""
+
+    watched: bool = False
+    """Whether looks also judge how its lanes learn: their updates, and the units that :meth:`silent` finds."""
 
     @abstractmethod
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
@@ -34,6 +40,14 @@ class Subject(ABC):
     @abstractmethod
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         """What evidence keeps ``[n, K]`` of a lane's outputs ``raw [n, ...]`` for the validation rows of its fold."""
+
+    def silent(self, model: StackedModel, values: Tensor, roster: Roster) -> list[tuple[list[Tensor], int]]:
+        """For each row of ``values [L, P + S]``, which units ``[U]`` of each rectifier give zero for so many rows.
+
+        Asked where the subject is ``watched``.
+        """
+        del model, roster
+        return [([], 0)] * len(values)
 
 
 @final

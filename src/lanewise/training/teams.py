@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from lanewise.distributed.data_axis import DataAxis
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.losses import LOSSES_OF
@@ -54,7 +55,8 @@ class TeamBuilder:
     ``pool`` are the workers of trees. With ``seats`` the other teams train in processes too, to the same bits.
     ``widths`` are the measured ones of the plan. ``workers`` are those of all ``ranks`` together. ``moving`` brings the
     data of stacks to a GPU, where these then train one after another, in this process; solvers and trees stay on the
-    processor. ``tell`` hears where its memory ran out; with ``records`` their steps are recorded.
+    processor. ``tell`` hears where its memory ran out; with ``records`` their steps are recorded. Ranks share the
+    batches of stacks along ``axis``.
     """
 
     data: TrainingData
@@ -77,6 +79,7 @@ class TeamBuilder:
     moving: Moving | None = None
     tell: Callable[[str], None] = silent
     records: bool = True
+    axis: DataAxis | None = None
 
     @property
     def waiting(self) -> int:
@@ -175,6 +178,7 @@ class TeamBuilder:
             compute=self.compute if candidate.model == "mlp" else None,
             stop=self.stop,
             records=self.records,
+            axis=self.axis,
         )
 
     def length(self, candidate: Candidate) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Notice
 from lanewise.lanes.roster import Lane
 
 Fate = Literal["running", "pruned", "diverged", "confirmed"]
@@ -17,7 +17,7 @@ class Trace:
     ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
     whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
     candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
-    ``lost`` says why a lane failed.
+    ``lost`` says why a lane failed, ``notices`` what was noticed of it and nothing was done about.
     """
 
     lane: Lane
@@ -29,3 +29,4 @@ class Trace:
     fate: Fate = "running"
     events: list[Event] = field(default_factory=list)
     lost: str = ""
+    notices: list[Notice] = field(default_factory=list)

@@ -13,12 +13,13 @@ from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.words import count
 from lanewise.selection import Standing
+from lanewise.training.device import device_of
 from lanewise.training.pulse import Pulse
-from lanewise.tuning.judged_rows import judged_rows
+from lanewise.tuning.judged_rows import Readable
 from lanewise.tuning.proposing import listed
 from lanewise.tuning.rescaling import rescaled, scaling_of
 from lanewise.tuning.result import TuneResult
-from lanewise.tuning.solo import pair_of, solo_stacks
+from lanewise.tuning.solo import solo_stacks
 from lanewise.tuning.throughput import SHARE, Throughput, knee, measured
 from lanewise.tuning.tune import tune
 
@@ -109,7 +110,7 @@ def find_batch(
     make_model: Callable[[], nn.Module],
     *,
     train: Any,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[Any, Any], Tensor],
     optimizer: str | Mapping[str, Any] = "adamw",
     valid: Any = None,
     sizes: Sequence[int] | None = None,
@@ -118,6 +119,7 @@ def find_batch(
     seconds: float = 5.0,
     share: float = SHARE,
     workers: int | None = None,
+    device: str | torch.device = "auto",
     watch: Callable[[Pulse], None] | None = None,
 ) -> BatchFinding:
     """Measure rows per second at every batch size, and race the size where they stop growing against the usual one.
@@ -129,8 +131,9 @@ def find_batch(
     behind ``start_size`` by more than one paired standard error.
 
     Args:
-        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``workers`` and ``watch``.
-        train: ``X [N, ...]`` and ``y [N, ...]``.
+        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``workers``, ``device`` and ``watch``.
+        train: as for :func:`lanewise.tune`: a pair of tensors or arrays, a ``Dataset``, a ``DataLoader``, or an
+            iterable of batches, which is read once.
         optimizer: a name, or settings such as ``{"optimizer": "sgd", "lr": 0.1}`` with the rate at ``start_size``.
         valid: the rows that judge, as ``train``; None: up to 1,024 of the training rows, evenly taken.
         sizes: what to measure; None: powers of two from 8 to 8,192, at most an eighth of the rows.
@@ -152,26 +155,28 @@ def find_batch(
     True
     """
     settings = {"optimizer": optimizer} if isinstance(optimizer, str) else dict(optimizer)
-    pair = pair_of(train)
+    place = device_of(device)
+    given = Readable.of(train, place)
     (base,) = listed([settings], model="module", batch_size=start_size)
-    measurable = _sizes(sizes, start_size, rows=len(pair[0]))
+    measurable = _sizes(sizes, start_size, rows=given.rows)
     if not 0 < share <= 1:
         message = f"share must be above 0 and at most 1, got {share:g}"
         raise UsageError(message)
-    stacks = solo_stacks(make_model, pair, loss, base, measurable)
+    stacks = solo_stacks(make_model, given, loss, base, measurable, device=place)
     speeds = measured(stacks, seconds=seconds, wanted=start_size)
     best = knee(speeds.sizes, speeds.rows_per_second, share=share)
     race = None
     if best != start_size:
         race = tune(
             make_model,
-            train=train,
-            valid=judged_rows(train) if valid is None else valid,
+            train=given.train,
+            valid=given.judged if valid is None else valid,
             loss=loss,
             candidates=_rivals(settings, base, speeds.sizes, start_size=start_size, knee=best),
             budget=f"{max(steps, -(-LEAST_STEPS * best // start_size))}steps",
             policy="never",
             workers=workers,
+            device=device,
             watch=watch,
         )
     size, rate = _chosen(race, speeds, start=(start_size, base.number("lr")))
@@ -184,7 +189,9 @@ def find_batch(
         batch_size=size,
         lr=rate,
         race=race,
-        words=_words(speeds, best, base, start_size=start_size, size=size, lr=rate, race=race, share=share),
+        words=_words(
+            speeds, best, base, start_size=start_size, size=size, lr=rate, race=race, share=share, device=place
+        ),
     )
 
 
@@ -245,15 +252,16 @@ def _words(
     lr: float,
     race: TuneResult | None,
     share: float,
+    device: torch.device,
 ) -> tuple[str, ...]:
     fastest = max(speeds.rows_per_second)
+    where = str(device) if device.type != "cpu" else count(torch.get_num_threads(), "thread")
     still = best == speeds.sizes[-1]
     grows = "still grows at" if still else f"reaches {share:.0%} of the most at"
     lines = [
         f"{base.optimizer}: train with batches of {size} and a rate of {lr:.2g}",
         f"throughput {grows} batches of {best}: {speeds.at(best):,.0f} rows per second, against "
-        f"{speeds.at(start_size):,.0f} at {start_size} and {fastest:,.0f} at most "
-        f"(one model alone, {count(torch.get_num_threads(), 'thread')})",
+        f"{speeds.at(start_size):,.0f} at {start_size} and {fastest:,.0f} at most (one model alone, {where})",
     ]
     if race is not None:
         rule = RULES[scaling_of(base.optimizer)]

@@ -34,7 +34,7 @@ from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping, read_plan, write_plan
-from lanewise.tuning.story import told
+from lanewise.tuning.story import noticed, told
 from lanewise.tuning.tradeoffs import tradeoffs
 
 
@@ -153,7 +153,7 @@ def _run(
         own = exports.weights[won.id]
     assert own.tensors is not None
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
-    words = (*said, *result.rungs, *_until(own, rows))
+    words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     document = _document(
         posed,

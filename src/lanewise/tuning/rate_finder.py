@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lanewise.errors import TrainingError, UsageError
+from lanewise.training.device import device_of
 from lanewise.training.pulse import Pulse
-from lanewise.tuning.judged_rows import judged_rows
+from lanewise.tuning.judged_rows import Readable
 from lanewise.tuning.rate_curve import MARGIN, RateCurve, read_curve
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.tune import tune
@@ -127,7 +129,7 @@ def find_rate(
     make_model: Callable[[], nn.Module],
     *,
     train: Any,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[Any, Any], Tensor],
     optimizer: Optimizer | Sequence[Optimizer] = "adamw",
     valid: Any = None,
     rates: int = 64,
@@ -137,6 +139,7 @@ def find_rate(
     batch_size: int | None = None,
     margin: float = MARGIN,
     workers: int | None = None,
+    device: str | torch.device = "auto",
     watch: Callable[[Pulse], None] | None = None,
 ) -> RateFinding:
     """Train at every learning rate of a grid at once, a little, and say which rate to train with.
@@ -148,8 +151,10 @@ def find_rate(
     the steps. See :func:`lanewise.tuning.rate_curve.read_curve` for the rules and their source.
 
     Args:
-        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``batch_size``, ``workers`` and ``watch``.
-        train: ``X [N, ...]`` and ``y [N, ...]``.
+        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``batch_size``, ``workers``, ``device`` and
+            ``watch``.
+        train: as for :func:`lanewise.tune`: a pair of tensors or arrays, a ``Dataset``, a ``DataLoader``, or an
+            iterable of batches, which is read once.
         optimizer: a name, or settings such as ``{"optimizer": "sgd", "weight_decay": 1e-4}``; or several of these.
         valid: the rows that judge, as ``train``; None: up to 1,024 of the training rows, evenly taken.
         rates: how many, evenly spaced on the log scale.
@@ -176,16 +181,18 @@ def find_rate(
     grid = [float(rate) for rate in np.geomspace(low, high, rates)]
     wanted = _several(optimizer)
     entrants = [{"schedule": "constant", **settings, "lr": rate} for settings in wanted for rate in grid]
+    given = Readable.of(train, device_of(device))
     raced = tune(
         make_model,
-        train=train,
-        valid=judged_rows(train) if valid is None else valid,
+        train=given.train,
+        valid=given.judged if valid is None else valid,
         loss=loss,
         candidates=[{**AT_REST, **{name: wanted[0][name] for name in LIKE if name in wanted[0]}}, *entrants],
         budget=f"{steps}steps",
         policy="never",
-        batch_size=batch_size,
+        batch_size=batch_size or given.batch_size,
         workers=workers,
+        device=device,
         watch=watch,
     )
     start, losses = _losses(raced)

@@ -120,6 +120,11 @@ class TuneResult:
         """
         return tuple((round(own.fraction * self.steps), dict(own.changes)) for own in self.winner.events if own.changes)
 
+    @property
+    def events(self) -> tuple[str, ...]:
+        """What happened to single trainings, in plain words: who diverged and went on slower, who has dead units."""
+        return tuple(f"step {own['step']:,}: {own['words']}" for own in self.document["events"])
+
     def optimizer(self, params: ParamsT) -> DropIn:
         """The winner's optimizer with its settings, those of its first step, over ``params``."""
         return drop_in(self.winner, params)

@@ -1,7 +1,7 @@
 """What a tuning race went through, for its document: phases, events in plain words, cost."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -55,9 +55,14 @@ def told(
             document["summary"][0],
             *selection.reasons,
             *corrected,
+            *noticed(result.traces),
             *([found.words] if evident and found else []),
         ],
-        "warnings": [*document.get("warnings", ()), *([warning] if warning else [])],
+        "warnings": [
+            *document.get("warnings", ()),
+            *cautions(result.traces, winner),
+            *([warning] if warning else []),
+        ],
         "effects": [asdict(effect) for effect in evident],
         "events": events_of(result.traces, plan.lengths, metric),
         "hardware": hardware_of(plan, cost),
@@ -79,6 +84,38 @@ def phases_of(result: Result) -> list[dict[str, Any]]:
             candidates = len({trace.lane.candidate.id for trace in own})
             found.append({"name": name, "lanes": len(own), "candidates": candidates, "seconds": seconds})
     return found
+
+
+REMEDIES = {
+    "vanishing": "a higher rate may do more",
+    "exploding": "a lower rate, or clipping by clip_norm, may do better",
+    "dead": "a lower rate, a normalization or leaky rectifiers keep more of them alive",
+}
+"""What a lane may need, by the kind of what was noticed of it."""
+
+SIGNS = {"vanishing": "updates vanish", "exploding": "updates explode", "dead": "units are dead"}
+
+
+def cautions(traces: Sequence[Trace], winner: Candidate) -> list[str]:
+    """What was noticed of the winner, a sentence for each kind: it is handed over with that."""
+    own = [notice for trace in traces if trace.lane.candidate.id == winner.id for notice in trace.notices]
+    first = {notice.kind: notice.cause for notice in reversed(own)}
+    return [f"the winner's {cause}; {REMEDIES[kind]}" for kind, cause in sorted(first.items())]
+
+
+def noticed(traces: Sequence[Trace]) -> list[str]:
+    """Of how many candidates something was noticed, and of which first, in one sentence; nothing where of none."""
+    of: dict[str, dict[str, str]] = {}
+    for trace in traces:
+        for notice in trace.notices:
+            of.setdefault(notice.kind, {})[trace.lane.candidate.id] = _who(trace.lane.candidate)
+    parts = []
+    for kind, signs in SIGNS.items():
+        labels = list(dict.fromkeys(of.get(kind, {}).values()))
+        if labels:
+            count = len(of[kind])
+            parts.append(f"{signs} in {count} of the candidates ({labels[0]}{', ...' if count > 1 else ''})")
+    return [f"noticed on the way: {', '.join(parts)}"] if parts else []
 
 
 STALLED = 1e-3
@@ -105,7 +142,7 @@ def stalled(traces: Sequence[Trace]) -> list[int]:
 
 def events_of(traces: Sequence[Trace], lengths: Lengths, metric: Metric) -> list[dict[str, Any]]:
     """Each repair, copy, loss and standstill with its step: 'adam at 0.3 diverged by step 50; went back to ...'."""
-    found, told_of = [], set[str]()
+    found, told_of = [], set[Hashable]()
     for place, trace in enumerate(traces):
         candidate = trace.lane.candidate
         steps = lengths.steps(int(candidate.number("batch_size")))
@@ -117,6 +154,11 @@ def events_of(traces: Sequence[Trace], lengths: Lengths, metric: Metric) -> list
             told_of.add(candidate.id)
             on = f"{copied[0].cause}; on at {copied[0].rate_factor:g} times its rate"
             found.append(_event(place, candidate, round(copied[0].fraction * steps), on))
+        for notice in trace.notices:
+            if (candidate.id, notice.kind) not in told_of:
+                told_of.add((candidate.id, notice.kind))
+                step = round(notice.fraction * steps)
+                found.append(_event(place, candidate, step, f"went on, but its {notice.cause}"))
         if trace.lost:
             reached = trace.fractions[-1] if trace.fractions else 0.0
             found.append(_event(place, candidate, round(reached * steps), f"was given up: {trace.lost}"))
@@ -129,8 +171,11 @@ def events_of(traces: Sequence[Trace], lengths: Lengths, metric: Metric) -> list
 
 
 def _event(place: int, candidate: Candidate, step: int, words: str) -> dict[str, Any]:
-    who = f"{candidate.optimizer} at {candidate.number('lr'):.3g}"
-    return {"step": step, "lane": place, "label": candidate.label, "words": f"{who} {words}"}
+    return {"step": step, "lane": place, "label": candidate.label, "words": f"{_who(candidate)} {words}"}
+
+
+def _who(candidate: Candidate) -> str:
+    return f"{candidate.optimizer} at {candidate.number('lr'):.3g}"
 
 
 def hardware_of(plan: Plan, cost: Cost) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.models.blueprint import first_line
 from lanewise.training.stack import Stack
@@ -85,4 +87,6 @@ def _steps(stack: Stack, count: int) -> float:
     until = (round(stack.fraction * stack.length) + count) / stack.length
     started = time.perf_counter()
     stack.advance(until)
+    if stack.device.type == "cuda":
+        torch.cuda.synchronize(stack.device)
     return time.perf_counter() - started

@@ -1,5 +1,6 @@
 """Selection: the columns that matter come first, from training rows alone, and equal seeds agree."""
 
+import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -9,10 +10,11 @@ import pytest
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import UsageError
+from lanewise.features import selection
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.features.preparation import Preparation, PreparationSettings
 from lanewise.features.prepared import prepare_rows
-from lanewise.features.selection import FeatureMask, l1_path_mask, mask_columns, permutation_mask
+from lanewise.features.selection import FeatureMask, SlowRanking, l1_path_mask, mask_columns, permutation_mask
 from lanewise.task import Task
 
 ROWS = 2400
@@ -135,6 +137,24 @@ def test_repeats_are_checked(case: SimpleNamespace) -> None:
             case.layout, case.dense, case.codes, case.targets["regression"], TRAIN,
             task=task_of("regression"), keep_fraction=0.5, seed=0, repeats=0,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "seconds"),
+    [(l1_path_mask, 5), (permutation_mask, 5), (permutation_mask, 61)],
+    ids=["path", "training", "shuffling"],
+)
+def test_a_ranking_that_takes_too_long_is_given_up(
+    case: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, method: Method, seconds: int
+) -> None:
+    ticks = itertools.count()  # every look at this clock finds a second gone
+    monkeypatch.setattr(selection, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    select(method, case, "regression", most_seconds=100)
+    assert next(ticks) >= 1 + 50 + (method is permutation_mask) * 13
+    ticks = itertools.count()
+    with pytest.raises(SlowRanking):
+        select(method, case, "regression", most_seconds=seconds)
+    assert next(ticks) == seconds + 2
 
 
 def test_mask_of_named_columns(case: SimpleNamespace) -> None:

@@ -144,7 +144,7 @@ def assert_same(found: Weights, expected: Weights) -> None:
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("block", [1 << 18, 3])
 def test_the_drop_in_equals_its_paper(name: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lanewise.optim.drop_in.BLOCK", block)
+    monkeypatch.setattr("lanewise.optim.batches.BLOCK", block)
     plain, _, kind, settings = CASES[name]
     params = {key: nn.Parameter(value) for key, value in start().items()}
     # The rows of a rule that looks at all weights are the groups: here one group, and no decay.

@@ -228,7 +228,13 @@ def test_groups_of_their_own_rates_under_a_scheduler_equal_torch(name: str) -> N
 
 @pytest.mark.parametrize("name", AGAINST_TORCH)
 def test_large_tensors_go_in_blocks_and_equal_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lanewise.optim.drop_in.BLOCK", 4)
+    monkeypatch.setattr("lanewise.optim.batches.BLOCK", 4)
+    test_seven_steps_equal_torch(name)
+
+
+@pytest.mark.parametrize("name", AGAINST_TORCH)
+def test_groups_of_many_tensors_go_in_runs_and_equal_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lanewise.optim.batches.RUN", 1)
     test_seven_steps_equal_torch(name)
 
 

@@ -135,6 +135,21 @@ def test_a_state_dict_without_newer_options_and_slots_is_taken(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_named_parameters_train_as_unnamed_ones(name: str) -> None:
+    named, unnamed = network(), network()
+    learn(named, make(name, named.named_parameters()), 2)
+    learn(unnamed, make(name, unnamed.parameters()), 2)
+    assert torch.equal(flat(named), flat(unnamed))
+
+
+def test_named_parameters_can_be_captured() -> None:
+    named, unnamed = network(), network()
+    learn(named, make("AdamW", named.named_parameters(), capturable=True), 2)
+    learn(unnamed, make("AdamW", unnamed.parameters(), capturable=True), 2)
+    assert torch.equal(flat(named), flat(unnamed))
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copy", "pickle"])
 def test_a_copy_goes_on_as_the_original_and_apart_from_it(name: str, way: Any) -> None:
     model = network()

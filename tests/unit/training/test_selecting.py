@@ -11,6 +11,7 @@ import torch
 
 from lanewise.data.reading import read
 from lanewise.errors import UsageError
+from lanewise.features.selection import SlowRanking
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.halving import Halving
@@ -202,6 +203,23 @@ def test_a_ranking_that_takes_too_long_is_not_offered(problem: Problem) -> None:
     assert left == pools
     assert set(seconds) == {"l1-path", "permutation"}
     assert affordable(pools, found, 1e-6) == ({"linear": pools["linear"][:1]}, {})
+
+
+def test_a_ranking_of_few_rows_is_given_no_more_time_than_it_is_worth(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def endless(*arrays: Any, most_seconds: float, **more: Any) -> Any:
+        given.append(most_seconds)
+        raise SlowRanking
+
+    monkeypatch.setattr(selecting, "RANKINGS", {"l1-path": endless})
+    data, _ = prepare(problem, refit=False)
+    found = Selections(data=data, layout=problem.layout, seed=0)
+    pools = {"linear": [replace(candidate("linear"), settings={}), candidate("linear", "l1-path")]}
+    assert affordable(pools, found, 10.0) == ({"linear": pools["linear"][:1]}, {})
+    assert given == [pytest.approx(0.3)]
 
 
 def test_at_least_one_column_is_read() -> None:

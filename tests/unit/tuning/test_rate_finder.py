@@ -159,3 +159,22 @@ def test_mistakes_are_told_before_anything_is_trained(given, words) -> None:
 def test_a_range_in_which_nothing_learns_is_told() -> None:
     with pytest.raises(TrainingError, match="at no rate from 1000 to 100000 did 20 steps make the loss better; 3 of 3"):
         find_rate(linear, train=(X, y), loss=nn.MSELoss(), optimizer="sgd", rates=3, low=1e3, high=1e5, steps=20)
+
+
+def test_a_loader_of_rows_and_batches_that_are_read_once_give_the_same_curve() -> None:
+    asked = {
+        "loss": nn.MSELoss(),
+        "optimizer": "sgd",
+        "rates": 4,
+        "low": 1e-3,
+        "high": 1.0,
+        "steps": 20,
+        "device": "cpu",
+    }
+    pair = find_rate(linear, train=(X, y), batch_size=16, **asked)
+    batches = zip(X.split(16), y.split(16), strict=True)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, y), batch_size=16)
+    for train in (loader, (own for own in batches)):
+        again = find_rate(linear, train=train, **asked)
+        assert again.batch_size == 16
+        assert again.curve == pair.curve

@@ -9,16 +9,20 @@ import torch
 import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lanewise import losses
 from lanewise.errors import UsageError
-from lanewise.lanes.roster import Lane
+from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import StackedModel
 from lanewise.models.blueprint import Blueprint
-from lanewise.models.chain import altered
+from lanewise.models.chain import Chain, altered
 from lanewise.models.module import Reader, StackedModule
 from lanewise.training.data import TrainingData
 from lanewise.training.subject import Subject
+
+LOOKED_AT = 256
+"""Validation rows, evenly taken, that dead units are looked for with."""
 
 BatchLoss = Callable[[Tensor, Tensor], Tensor]
 """``(outputs [B, ...], targets [B, ...])`` to the mean loss of the batch, or to the loss of each row ``[B, ...]``."""
@@ -145,12 +149,16 @@ class ModuleSubject(Subject):
         self.looped = looped
         self._data = data
         self._read = read
+        self.undivided = _undivided(blueprint, looped=looped)
+        self.watched = self._rectifies = True
         if blueprint.whole:
             self.loss, self._score = _as_returned, lambda outputs, targets: outputs
             self.recordable = False
         else:
             self.loss = own = lane_loss(loss, data, looped=loss_looped)
             self._score = score or own.rows
+            if not own.known:
+                self.undivided = "only of losses of torch's own is it known that a batch's is the mean of its rows'"
             # Code of the user's own may do more than tensor operations, which a recording would not repeat.
             known = all(type(part).__module__.startswith("torch.nn.") for part in blueprint.template.modules())
             self.recordable = known and own.known and not blueprint.draws
@@ -159,11 +167,42 @@ class ModuleSubject(Subject):
         del lanes
         return StackedModule(self.blueprint, looped=self.looped, read=self._read)
 
+    def silent(self, model: StackedModel, values: Tensor, roster: Roster) -> list[tuple[list[Tensor], int]]:
+        assert isinstance(model, StackedModule)
+        views, found, start = self.blueprint.layout.all_views(values), [], 0
+        for (fold, _), size in zip(roster.groups, roster.group_sizes, strict=True):
+            data = self._data.folds[fold]
+            rows = data.valid[:: -(-len(data.valid) // LOOKED_AT)]
+            own = {name: view[start : start + size] for name, view in views.items()}
+            try:
+                units = model.silent(own, data.dense.index_select(0, rows)) if self._rectifies else []
+            except Exception:  # whatever a module of the user's cannot do while it is watched: no reason to end a race
+                units = []
+            self._rectifies = bool(units)
+            found += [([each[lane] for each in units], len(rows)) for lane in range(size)]
+            start += size
+        return found
+
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self._data.folds[fold]
         with torch.no_grad():
             values = per_row(self._score(raw, data.target[data.valid]), len(raw))
         return values.double().cpu().numpy()[:, None]
+
+
+def _undivided(blueprint: Blueprint, *, looped: bool) -> str:
+    """Why a batch of the module is more than its rows; empty where it is not."""
+    template = blueprint.template
+    normal = next((name for name, part in template.named_modules() if isinstance(part, _BatchNorm)), None)
+    if blueprint.whole:
+        return "a step of your own may do with a batch what it likes"
+    if normal is not None:
+        return f"{normal or 'the module'} normalizes by the mean and variance of the batch, of which a rank sees a part"
+    if {own.name for own in blueprint.layout.statistics} & dict(template.named_buffers()).keys():
+        return "the module keeps statistics of the batches that it sees"
+    if blueprint.draws and (looped or Chain.of(template, blueprint.layout) is None):
+        return "the module draws random numbers for a batch in a way of its own"
+    return ""
 
 
 def _as_returned(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:

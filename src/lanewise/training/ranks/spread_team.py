@@ -10,32 +10,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.distributed.ranks import Ranks
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.registry import STACKED
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.training.fitted import Fitted
 from lanewise.training.planning.plan import candidate_of
+from lanewise.training.planning.proposals import SOLVER
+from lanewise.training.ranks.crew import Crew
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.workers.frames import Arrays, read_frame, write_frame
 
 
 @final
 class SpreadTeam(Team):
-    """Lanes that are trained on the rank ``home``, where alone the team itself is made.
+    """Lanes that are trained by the ranks at the place ``home`` along lane, where alone the team itself is made.
 
     Every rank calls :meth:`move`, :meth:`export` and :meth:`keep` in the same order; what trains is called at home
     only. What a stretch has shown is told to the others by :meth:`tell`.
     """
 
-    def __init__(self, lanes: Sequence[Lane], *, make: Callable[[], Team], ranks: Ranks) -> None:
+    def __init__(self, lanes: Sequence[Lane], *, make: Callable[[], Team], crew: Crew) -> None:
         self.lanes = Roster.of(list(lanes)).lanes
         self.length = 0  # until it is made
         self.home: int | None = None
         # Trees are grown again where they move: that costs what they cost.
-        self.movable = self.lanes[0].candidate.model in STACKED
-        self._make, self._ranks = make, ranks
+        candidate = self.lanes[0].candidate
+        self.movable = candidate.model in STACKED
+        self.divides = self.movable and candidate.optimizer != SOLVER  # ranks share its batches, where they share any
+        self._make, self._crew, self._ranks = make, crew, crew.ranks
         self._team: Team | None = None
         self._fraction = 0.0
         self._lost: dict[str, str] = {}
@@ -43,16 +46,17 @@ class SpreadTeam(Team):
     @property
     def at_home(self) -> bool:
         """Whether this rank trains the team."""
-        return self.home == self._ranks.rank
+        return self.home == self._crew.place
 
     def move(self, home: int) -> None:
-        """Train on the rank ``home`` from now on; its state goes there, if it has one."""
+        """Train at the place ``home`` from now on; its state goes there, if it has one."""
         before, self.home = self.home, home
-        if before in (None, home):
+        if before is None or before == home:
             return
-        state = pack(*self._own.state()) if self._ranks.rank == before else b""
-        state = self._ranks.broadcast(state, source=before)
-        if self._ranks.rank == before:
+        source = self._crew.first(before)
+        state = pack(*self._own.state()) if self._ranks.rank == source else b""
+        state = self._ranks.broadcast(state, source=source)
+        if self._crew.place == before:
             self._own.keep(())
             self._team = None
         if self.at_home:
@@ -85,9 +89,9 @@ class SpreadTeam(Team):
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return self._own.state()
 
-    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
-        """At home; elsewhere nothing is trained, so nothing is restored."""
-        if self.at_home:
+    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any] | None) -> None:
+        """At home, unless it hears of what it did itself; elsewhere nothing is trained, so nothing is restored."""
+        if self.at_home and rest is not None:
             self._own.restore(tensors, rest)
 
     def settle(self) -> None:
@@ -104,8 +108,9 @@ class SpreadTeam(Team):
     def export(self, lane: str) -> Fitted:
         """The lane as it is now, on every rank."""
         assert self.home is not None, "a team that was never trained has nothing to export"
-        packed = packed_fitted(self._own.export(lane)) if self.at_home else b""
-        return unpacked_fitted(self._ranks.broadcast(packed, source=self.home))
+        source = self._crew.first(self.home)
+        packed = packed_fitted(self._own.export(lane)) if self._ranks.rank == source else b""
+        return unpacked_fitted(self._ranks.broadcast(packed, source=source))
 
     @property
     def _own(self) -> Team:

@@ -4,19 +4,21 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, final
 
 from torch import Tensor
 
-from lanewise.distributed.ranks import Lone, Ranks, never
+from lanewise.distributed.ranks import Ranks, never
 from lanewise.errors import TrainingError
 from lanewise.lanes.roster import Lane
 from lanewise.training.data import TrainingData
 from lanewise.training.journal import Journal
 from lanewise.training.ranks.assigning import assigned
+from lanewise.training.ranks.crew import Crew, lone
+from lanewise.training.ranks.shared_journal import SharedJournal
 from lanewise.training.ranks.spread_team import SpreadTeam, pack, unpack
-from lanewise.training.stretch import Stretch
+from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Former, Team
 from lanewise.training.workers.side_by_side import SideBySide
 
@@ -43,7 +45,7 @@ class SpreadFormer:
     """Forms the teams of ``former`` so that each is made only on the rank that trains it."""
 
     former: Parts
-    ranks: Ranks
+    crew: Crew
 
     @property
     def data(self) -> TrainingData:
@@ -51,12 +53,12 @@ class SpreadFormer:
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         parts = self.former.parts(lanes, phase)
-        return [SpreadTeam(own, make=make, ranks=self.ranks) for own, make in parts]
+        return [SpreadTeam(own, make=make, crew=self.crew) for own, make in parts]
 
 
-def spread(former: Parts, ranks: Ranks) -> Former:
-    """The former whose teams are spread over ``ranks``; the same one where there is but one."""
-    return SpreadFormer(former=former, ranks=ranks) if ranks.size > 1 else former  # pyright: ignore[reportReturnType]
+def spread(former: Parts, crew: Crew) -> Former:
+    """The former whose teams are spread over ``crew``; the same one where it is of one rank."""
+    return SpreadFormer(former=former, crew=crew) if crew.ranks.size > 1 else former  # pyright: ignore[reportReturnType]
 
 
 @final
@@ -99,17 +101,18 @@ class Told(Journal):
 
 @final
 class Spreading:
-    """Advances the teams of a race on ``ranks``; ``costs`` are the plan's, by id of candidate.
+    """Advances the teams of a race on a ``crew``; ``costs`` are the plan's, by id of candidate.
 
-    ``stop`` is asked while this rank waits for others.
+    ``stop`` is asked while this rank waits for others. Ranks that train the same lanes take them one stack after
+    another, in the same order; what they have seen counts as the first of them tells it.
     """
 
-    def __init__(self, ranks: Ranks, costs: Mapping[str, float], *, stop: Callable[[], bool]) -> None:
-        self._ranks, self._costs, self._stop = ranks, costs, stop
+    def __init__(self, crew: Crew, costs: Mapping[str, float], *, stop: Callable[[], bool]) -> None:
+        self._crew, self._ranks, self._costs, self._stop = crew, crew.ranks, costs, stop
 
     def share(self, workers: int) -> int:
         """How many of a plan's workers are on this rank."""
-        return max(1, -(-workers // self._ranks.size))
+        return max(1, -(-workers // self._crew.size)) if self._crew.axis is None else 1
 
     def run(self, threads: SideBySide, stretches: Sequence[Stretch], work: Callable[[Stretch], T]) -> list[T]:
         """``work`` of every stretch, in their order: of those at home once trained, then of the others as told."""
@@ -118,19 +121,25 @@ class Spreading:
         teams = [_spread(stretch) for stretch in stretches]
         self._assign(teams, stretches)
         own = [place for place, team in enumerate(teams) if team.at_home]
-        found = dict(zip(own, self._trained(threads, [stretches[place] for place in own], work), strict=True))
+        found: dict[int, T] = {}
+        if self._crew.leads:
+            found |= zip(own, self._trained(threads, [stretches[place] for place in own], work), strict=True)
+        else:
+            self._trained(threads, [stretches[place] for place in own], lambda stretch: stretch.run(_unseen))
+        seen: dict[str, str] = {}
         for message in self._ranks.gather(self._said(stretches, own), stop=self._stop):
-            for place, tensors, told in self._heard(message, stretches):
-                if not teams[place].at_home:
+            for place, tensors, told in self._heard(message, stretches, seen):
+                if place not in found:
                     teams[place].hear(told)
-                    stretches[place].journal = Told(tensors, told["state"])
-                    found[place] = work(stretches[place])
+                    journal = Told(tensors, told["state"])
+                    again = replace(stretches[place], journal=journal, evidence=[], looks=[], seconds=0.0)
+                    found[place] = work(again)
         return [found[place] for place in range(len(stretches))]
 
     def _assign(self, teams: Sequence[SpreadTeam], stretches: Sequence[Stretch]) -> None:
         costs = [self._cost(stretch) for stretch in stretches]
         movable = [team.movable for team in teams]
-        homes = assigned(costs, [team.home for team in teams], movable, self._ranks.size)
+        homes = assigned(costs, [team.home for team in teams], movable, self._crew.size)
         for team, home in zip(teams, homes, strict=True):
             team.move(home)
 
@@ -141,9 +150,15 @@ class Spreading:
         return lanes * max(stretch.fractions[-1], 1e-9)
 
     def _trained(self, threads: SideBySide, stretches: Sequence[Stretch], work: Callable[[Stretch], T]) -> list[T]:
+        axis = self._crew.axis
         for stretch in stretches:
+            halted = _alive(_either(stretch.halted, self._ranks.halted), self._ranks)
+            if axis is not None:
+                stretch.journal = SharedJournal(stretch.journal, axis)
+                axis.asked = _either(halted, self._stop)
+                halted = _alive(lambda: axis.stopping, self._ranks) if _spread(stretch).divides else halted
             stretch.journal = Overheard(stretch.journal)
-            stretch.halted = _either(stretch.halted, self._ranks)
+            stretch.halted = halted
         self._ranks.busy(at_work=bool(stretches))
         try:
             return threads.run([lambda stretch=stretch: work(stretch) for stretch in stretches])
@@ -156,19 +171,31 @@ class Spreading:
     def _said(self, stretches: Sequence[Stretch], own: Sequence[int]) -> bytes:
         tensors: dict[str, Tensor] = {}
         told: dict[str, Any] = {}
+        seen: dict[str, str] = {}
         for place in own:
             stretch = stretches[place]
             assert isinstance(stretch.journal, Overheard)
             assert stretch.journal.last is not None, "a stretch that is over has saved"
             shown, state = stretch.journal.last
+            seen[str(place)] = _digest_of(shown)
+            if not self._crew.leads:
+                continue
             tensors |= {f"{place}/{name}": tensor for name, tensor in shown.items()}
             told[str(place)] = {"state": state, **_spread(stretch).tell()}
-        return pack(tensors, {"at": _digest(stretches), "rank": self._ranks.rank, "told": told})
+        return pack(tensors, {"at": _digest(stretches), "rank": self._ranks.rank, "told": told, "seen": seen})
 
     def _heard(
-        self, message: bytes, stretches: Sequence[Stretch]
+        self, message: bytes, stretches: Sequence[Stretch], seen: dict[str, str]
     ) -> list[tuple[int, dict[str, Tensor], dict[str, Any]]]:
+        """What a rank tells of the teams that it speaks for; ``seen`` is what those before have seen of theirs."""
         tensors, said = unpack(message)
+        for place, digest in said["seen"].items():
+            if seen.setdefault(place, digest) != digest:
+                text = (
+                    f"rank {said['rank']} trained the same lanes to other weights than the rank that it shares with, "
+                    "so their processors or libraries round differently; use hosts that are alike"
+                )
+                raise TrainingError(text)
         if said["at"] != _digest(stretches):
             text = (
                 f"ranks {self._ranks.rank} and {said['rank']} decided differently on the same evidence, so their "
@@ -184,7 +211,7 @@ class Spreading:
 
 def alone() -> Spreading:
     """All teams of a race are trained by this process."""
-    return Spreading(Lone(), {}, stop=never)
+    return Spreading(lone(), {}, stop=never)
 
 
 def _spread(stretch: Stretch) -> SpreadTeam:
@@ -192,12 +219,30 @@ def _spread(stretch: Stretch) -> SpreadTeam:
     return stretch.team
 
 
-def _either(halted: Callable[[], bool], ranks: Ranks) -> Callable[[], bool]:
+def _unseen(look: Look) -> None:
+    """A look that another rank tells of."""
+    del look
+
+
+def _alive(halted: Callable[[], bool], ranks: Ranks) -> Callable[[], bool]:
+    """``halted``, asked as a sign of life."""
+
     def asked() -> bool:
         ranks.alive()
-        return halted() or ranks.halted()
+        return halted()
 
     return asked
+
+
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
+
+
+def _digest_of(tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode() + tensors[name].numpy().tobytes())
+    return found.hexdigest()
 
 
 def _digest(stretches: Sequence[Stretch]) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import Interrupted, TrainingError
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Notice
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
@@ -110,8 +110,9 @@ class RemoteTeam(Team):
                 valid=arrays[f"valid/{place}"],
                 train_loss=loss,
                 train=arrays.get(f"train/{place}"),
+                notices=tuple(Notice(**notice) for notice in noticed),
             )
-            for place, (name, loss) in enumerate(zip(header["lanes"], losses, strict=True))
+            for place, (name, loss, noticed) in enumerate(zip(header["lanes"], losses, header["notices"], strict=True))
         ]
 
     def repairs(self) -> dict[str, tuple[Event, ...]]:

@@ -11,7 +11,7 @@ data       the name of a folder                     (the data are mapped; those 
 open       lanes, which of them are left, lengths,  the fraction reached
            precision; state if there is one
 advance    fraction, seconds                        whether it is reached; after ``seconds`` not yet
-look                                                evidence, repairs, lanes lost
+look                                                evidence with notices, repairs, lanes lost
 state                                               the state of the team
 close
 ========== ======================================== =====================================================
@@ -132,7 +132,12 @@ class Worker:
             if item.train is not None
         }
         arrays["train_loss"] = np.array([item.train_loss for item in evidence])
-        header = {"lanes": [item.lane.id for item in evidence], "repairs": repairs, "lost": self._opened.lost()}
+        header = {
+            "lanes": [item.lane.id for item in evidence],
+            "notices": [[asdict(notice) for notice in item.notices] for item in evidence],
+            "repairs": repairs,
+            "lost": self._opened.lost(),
+        }
         return header, arrays
 
     def _state(self, header: Header, _: Arrays) -> Answer:

@@ -1,0 +1,61 @@
+"""When checkpoints of one model are written, and where its training goes on."""
+
+from pathlib import Path
+from typing import Any, final
+
+from lanewise.distributed import checkpoints
+from lanewise.distributed.ranks import Ranks
+from lanewise.errors import UsageError
+from lanewise.training.model_training import ModelTraining
+
+
+@final
+class Keeping:
+    """When checkpoints are written, and where training goes on."""
+
+    def __init__(
+        self, training: ModelTraining, folder: Path | None, every: int | None, told: dict[str, Any], ranks: Ranks
+    ) -> None:
+        self.last: Path | None = None
+        self._training, self._folder, self._every, self._ranks = training, folder, every, ranks
+        self._told, self._saved = told, 0
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint; raises ``UsageError`` where it is of another training."""
+        self.last = None if self._folder is None else checkpoints.newest(self._folder)
+        if self.last is None:
+            return
+        rest = checkpoints.rest_of(self.last)
+        for name, own in self._told.items():
+            if rest["told"].get(name) != own:
+                message = (
+                    f"the checkpoint {self.last} is of a training with {name} {rest['told'].get(name)}, this one has "
+                    f"{own}; give the same, or another folder"
+                )
+                raise UsageError(message)
+        kinds = checkpoints.kinds(self.last)
+        blank = self._training.blank(kinds)
+        checkpoints.read_into(self.last, blank)
+        self._training.restore(blank, rest)
+        self._saved = self._training.taken
+
+    def between(self) -> None:
+        taken = self._training.taken
+        if self._every and taken % self._every == 0 and taken > self._saved:
+            self.save()
+
+    def save(self) -> None:
+        if self._folder is None or self._training.taken == self._saved:
+            return
+        tensors, rest = self._training.state()
+        tensors = {name: own for name, own in tensors.items() if self._writes(name)}
+        self.last = checkpoints.save(
+            self._folder, self._training.taken, tensors, {**rest, "told": self._told}, self._ranks
+        )
+        self._saved = self._training.taken
+
+    def _writes(self, key: str) -> bool:
+        kind, _, rest = key.partition("/")
+        if kind == "losses":
+            return self._ranks.leads
+        return self._training.portion.writes(rest if kind == "model" else rest.rpartition("/")[0])

@@ -1,0 +1,224 @@
+"""``lanewise.train``: one model, trained by one optimizer, on one device or split over many."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.distributed.groups import Groups, make_groups
+from lanewise.distributed.joining import joined_for_good
+from lanewise.distributed.mesh import Mesh
+from lanewise.distributed.portion import Portion, Whole
+from lanewise.distributed.ranks import Ranks
+from lanewise.distributed.spread import Spread, made_alike
+from lanewise.distributed.together import Together
+from lanewise.errors import Interrupted, TrainingError, UsageError
+from lanewise.models.batch import Tree, mapped
+from lanewise.models.blueprint import first_line
+from lanewise.one_model.course import built, check_batch, course_of, whole_number
+from lanewise.one_model.keeping import Keeping
+from lanewise.one_model.optimizers import Given, optimizer_over
+from lanewise.one_model.result import TrainResult
+from lanewise.optim.drop_in import EvaluatingDropIn
+from lanewise.training.device import device_of
+from lanewise.training.model_training import ModelTraining
+from lanewise.training.objective import floats_as
+from lanewise.training.stopping import Stop, stop_on_signals
+from lanewise.tuning.reading import source_of
+from lanewise.tuning.sources import Source, at_home
+
+USUAL_BATCH = 32
+
+
+def train(
+    model: nn.Module | Callable[[], nn.Module],
+    data: Any,
+    loss: Callable[[Any, Tensor], Tensor],
+    *,
+    optimizer: Given = "adamw",
+    lr: float | None = None,
+    schedule: str = "linear",
+    warmup: float = 0.0,
+    epochs: float | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    accumulate: int = 1,
+    clip_norm: float = 0.0,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    mesh: str | Mesh | None = None,
+    blocks: Sequence[str] | None = None,
+) -> TrainResult:
+    """Train one model with one optimizer: ``theta <- theta - step(gradient of the mean loss of a batch)``.
+
+    Under torchrun all ranks train one model together, as ``mesh`` says.
+
+    Args:
+        model: the module, trained in place, or a function that builds it, called under ``torch.manual_seed(seed)``.
+        data: ``(X [N, ...], y [N, ...])``, tensors or arrays; a torch ``Dataset``, a ``DataLoader``, or an iterable of
+            batches. Rows are taken from it, in an order of their own: a new permutation each epoch, keyed by ``seed``.
+            A batch of X is what the model is called with, by name where X is a dict, by place where it is a tuple.
+        loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B, ...]``.
+        optimizer: the name of a rule of :mod:`lanewise.optim`, such as ``"adamw"``; a class, or a function of the
+            parameters, of those or of ``torch.optim``; or an optimizer over ``model.parameters()`` that was made.
+        lr: the peak rate; None: that of the optimizer.
+        schedule: a name of :data:`lanewise.optim.schedules.SCHEDULES`; ``"plateau"`` is not offered.
+        warmup: share of the steps in which the rate climbs to its peak.
+        epochs: passes over the rows, of which the steps are made: ``ceil(epochs N / batch_size)``.
+        steps: how many batches to train, instead of ``epochs``.
+        batch_size: rows of a step; None: that of the loader, else 32.
+        accumulate: in how many pieces the rows of a step go through the model, their gradients added up.
+        clip_norm: limit on the norm of the gradient of all weights; 0: none.
+        seed: of the order of rows, of what a step draws (dropout), and of a model that is built.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor.
+        checkpoint: a folder for checkpoints; where it has one, training goes on from the newest, to the same bits, or
+            over another mesh to the same numbers up to rounding. Written when stopped by Ctrl-C or SIGTERM too.
+        checkpoint_every: steps between checkpoints; None: one at the end, or when stopped.
+        mesh: how the ranks share the model, ``"data=2,shard=4"`` or a :class:`~lanewise.distributed.mesh.Mesh`; None:
+            each has all of it and reads its part of every batch. See ``docs/scaling.md``.
+        blocks: with ``shard``, names of the submodules that are gathered one at a time; None: the children of every
+            ``ModuleList`` and ``Sequential``.
+
+    Returns:
+        the trained model and its losses, see :class:`TrainResult`.
+
+    Raises:
+        UsageError: an argument cannot be used; the mesh does not fit the ranks, the model or the batch; ranks differ.
+        DataError: the data cannot be used.
+        TrainingError: the loss is not finite any more.
+        Interrupted: Ctrl-C or SIGTERM, to any rank; with ``checkpoint`` the same call goes on.
+
+    >>> X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    >>> y = X @ torch.tensor([[1.0], [-2.0], [0.5]])
+    >>> found = train(lambda: nn.Linear(3, 1), (X, y), nn.MSELoss(), optimizer="sgd", lr=0.2, epochs=20)
+    >>> found.steps, found.losses[-1] < 1e-3
+    (40, True)
+
+    Loshchilov & Hutter 2019, "Decoupled weight decay regularization", for the default optimizer.
+    """
+    started = time.monotonic()
+    if checkpoint_every is not None:
+        whole_number("checkpoint_every", checkpoint_every)
+    mean = _mean_of(loss)
+    with joined_for_good(device=str(device).partition(":")[0].replace("auto", "cpu")) as ranks:
+        where = device_of(_own_device(device, ranks))
+        source = source_of("data", at_home(data, where))
+        course = course_of(
+            source.rows,
+            batch_size or source.batch_size or USUAL_BATCH,
+            steps=steps,
+            epochs=epochs,
+            accumulate=accumulate,
+            schedule=schedule,
+            warmup=warmup,
+            clip_norm=clip_norm,
+            seed=seed,
+        )
+        groups = _groups(mesh, where)
+        check_batch(course, groups.mesh.data * groups.mesh.shard)
+        module = built(model, seed).to(where)
+        names = {own: name for name, own in module.named_parameters()}
+        portion = _portion(module, groups, blocks)
+        made = optimizer_over(portion, optimizer, lr, names)
+        told = {"rows": source.rows, "batch_size": course.batch_size, "steps": course.steps, "seed": seed}
+        told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm, "optimizer": type(made).__name__}
+        ranks.agree({**told, "mesh": str(groups.mesh), "torch": torch.__version__})
+        read = _reader(source, names, where)
+        training = ModelTraining(portion, made, course, read=read, rows=source.rows, loss=mean)
+        keeping = Keeping(training, None if checkpoint is None else Path(checkpoint), checkpoint_every, told, ranks)
+        with stop_on_signals() as stop:
+            _run(training, keeping, stop, ranks)
+        if isinstance(made, EvaluatingDropIn):
+            made.eval()
+        portion.module.eval()
+        return TrainResult(
+            model=portion.module,
+            losses=tuple(training.losses),
+            seconds=time.monotonic() - started,
+            checkpoint=keeping.last,
+            gather=portion.gathered,
+        )
+
+
+def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) -> None:
+    keeping.resume()
+    together = Together(ranks)
+
+    def between() -> None:
+        ranks.alive()
+        keeping.between()
+
+    ranks.busy(at_work=True)
+    with stop.polled():
+        try:
+            training.advance(training.course.steps, stop=lambda: together.any(own=stop()), between=between)
+        except Interrupted:
+            keeping.save()
+            raise
+        except RuntimeError as error:
+            ranks.raise_if_halted()
+            if ranks.size == 1:
+                raise
+            message = f"a step failed on rank {ranks.rank}: {first_line(error)}; the same call goes on"
+            raise TrainingError(message) from error
+        finally:
+            together.close()
+            ranks.busy(at_work=False)
+        keeping.save()
+
+
+def _groups(mesh: str | Mesh | None, device: torch.device) -> Groups:
+    wanted = Mesh.parse(mesh) if isinstance(mesh, str) else mesh or Mesh(data=-1)
+    for axis in ("lane", "tensor", "pipeline"):
+        if wanted.degrees[axis] != 1:
+            message = f"train splits a model along data and shard, got mesh {wanted}; leave {axis} out"
+            raise UsageError(message)
+    return make_groups(wanted, device=device.type)
+
+
+def _portion(module: nn.Module, groups: Groups, blocks: Sequence[str] | None) -> Portion:
+    if not groups.mesh.active:
+        return Whole(module)
+    made_alike(module)
+    return Spread(module, groups, blocks=blocks)
+
+
+def _own_device(device: str | torch.device, ranks: Ranks) -> str | torch.device:
+    """The GPU of this rank among those of its host."""
+    return f"cuda:{ranks.place.local_rank}" if ranks.size > 1 and str(device) == "cuda" else device
+
+
+def _reader(
+    source: Source, parameters: Mapping[nn.Parameter, str], device: torch.device
+) -> Callable[[Tensor, int], Tree]:
+    """Batches of row numbers as the model takes them: floats in its dtype, on its device."""
+    dtype = next((own.dtype for own in parameters if own.is_floating_point()), torch.float32)
+    if source.table is not None and device.type == "cpu":
+        source = Source(name=source.name, rows=source.rows, table=floats_as(dtype, source.table))
+
+    def read(rows: Tensor, key: int) -> Tree:
+        batch = floats_as(dtype, source.batch(rows, key))
+        return batch if device.type == "cpu" else mapped(lambda leaf: leaf.to(device), batch)
+
+    return read
+
+
+def _mean_of(loss: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """The loss as a scalar; raises ``UsageError`` where it is no tensor."""
+    if not callable(loss):
+        message = f"loss must be a function of outputs and targets, got {type(loss).__name__}"
+        raise UsageError(message)
+
+    def mean(outputs: Any, targets: Any) -> Tensor:
+        value = loss(outputs, targets)
+        if not isinstance(value, Tensor):
+            message = f"the loss must return a tensor, a scalar or one loss per row, got {type(value).__name__}"
+            raise UsageError(message)
+        return value.mean() if value.dim() else value
+
+    return mean

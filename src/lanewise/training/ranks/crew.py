@@ -1,0 +1,76 @@
+"""The ranks of a race as a mesh: which train the same lanes, and who speaks for them."""
+
+from dataclasses import dataclass
+
+from lanewise.distributed.data_axis import DataAxis
+from lanewise.distributed.mesh import AXES, OPEN, Mesh
+from lanewise.distributed.ranks import Lone, Ranks
+from lanewise.errors import UsageError
+
+SPLIT = ("lane", "data")
+"""The axes along which a race is split."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crew:
+    """``ranks`` arranged by ``mesh``: those of one place along lane train the same lanes.
+
+    They share the rows of every batch along ``axis``; None where each of them trains lanes of its own.
+    """
+
+    ranks: Ranks
+    mesh: Mesh
+    axis: DataAxis | None = None
+
+    @property
+    def place(self) -> int:
+        """Where this rank stands along lane, of ``size`` places."""
+        return self.mesh.coordinates(self.ranks.rank)["lane"]
+
+    @property
+    def size(self) -> int:
+        return self.mesh.lane
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank speaks for those that train the same lanes."""
+        return self.axis is None or self.axis.leads
+
+    def first(self, place: int) -> int:
+        """The rank that speaks for a place along lane."""
+        return self.mesh.rank_at({"lane": place})
+
+
+def mesh_of(text: str | None, size: int) -> Mesh:
+    """The mesh of ``size`` ranks that ``text`` asks for; all along lane where it is None.
+
+    Raises ``UsageError`` where it does not fit, or names an axis that a race is not split along.
+
+    >>> mesh_of("lane=-1,data=2", 6).lane, mesh_of(None, 4).lane
+    (3, 4)
+    """
+    mesh = (Mesh(lane=OPEN) if text is None else Mesh.parse(text)).resolve(size)
+    for axis in AXES:
+        if axis not in SPLIT and mesh.degrees[axis] > 1:
+            message = f"a race is split along {' and '.join(SPLIT)}, got mesh {mesh}; leave {axis} out"
+            raise UsageError(message)
+    return mesh
+
+
+def crew_of(ranks: Ranks, mesh: str | None = None, *, resumed: bool = False) -> Crew:
+    """The crew of all ``ranks``, which call this alike.
+
+    A run that is ``resumed`` on a number of ranks that its mesh does not fit goes on with all of them along lane.
+    """
+    try:
+        found = mesh_of(mesh, ranks.size)
+    except UsageError:
+        if not resumed:
+            raise
+        found = mesh_of(None, ranks.size)
+    return Crew(ranks=ranks, mesh=found, axis=ranks.data_axis(found))
+
+
+def lone() -> Crew:
+    """One process that trains everything."""
+    return crew_of(Lone())

@@ -1,0 +1,124 @@
+"""One model over several ranks is the model that one process trains, and its checkpoints fit any number of them."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+DRIVER = Path(__file__).with_name("train_driver.py")
+SPEC = importlib.util.spec_from_file_location("train_driver", DRIVER)
+driver = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(driver)
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="launches ranks that meet on the loopback interface"),
+    pytest.mark.slow,
+]
+
+
+def launch(ranks: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    own = {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    return subprocess.run(
+        [*command, str(DRIVER), str(folder)],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two ranks found, by rank, the folder they wrote into, and how their launch ended."""
+    folder = tmp_path_factory.mktemp("ranks")
+    ended = launch(2, folder)
+    files = [folder / f"2-{rank}.json" for rank in (0, 1)]
+    assert all(file.exists() for file in files), ended.stderr[-3000:]
+    return [json.loads(file.read_text()) for file in files], folder, ended
+
+
+def check(found, *, tolerance=1e-10, **settings):
+    alone = driver.trained(**settings)
+    close = {"rtol": tolerance, "atol": tolerance}
+    torch.testing.assert_close(found["losses"], list(alone.losses), **close)
+    weights = {name: torch.tensor(own, dtype=torch.float64) for name, own in found["weights"].items()}
+    torch.testing.assert_close(weights, {name: own.double() for name, own in alone.state_dict().items()}, **close)
+
+
+@pytest.mark.parametrize("mesh", ["data=2", "shard=2"])
+@pytest.mark.parametrize("name", driver.CASES)
+def test_two_ranks_train_the_model_that_one_trains(two, mesh, name):
+    for own in two[0]:
+        check(own[f"{mesh} {name}"], **driver.CASES[name])
+
+
+def test_single_precision_is_equal_to_rounding(two):
+    check(two[0][0]["shard=2 single precision"], tolerance=1e-6, dtype=torch.float32, optimizer="adam")
+
+
+def test_without_a_mesh_ranks_share_the_batch_and_blocks_change_nothing(two):
+    check(two[0][0]["unnamed"])
+    check(two[0][0]["blocks"])
+    assert two[0][0]["made"]["losses"][-1] < two[0][0]["made"]["losses"][0]
+
+
+def test_each_rank_holds_its_part_alone(two):
+    assert [own["rows of a part"] for own in two[0]] == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "soap",
+            "SOAP needs each weight whole, and shard or tensor gives a rank a part of it; use sgd",
+        ),
+        ("prodigy", "Prodigy sums over all weights, of which a rank has a part in this mesh; use sgd"),
+        (
+            "batch",
+            "a batch of 9 rows does not split into equal pieces over 2 ranks and accumulate=1; set batch_",
+        ),
+        ("mesh", "mesh shard=3 is for 3 processes, there are 2"),
+        ("axis", "train splits a model along data and shard, got mesh pipeline=2,shard=3; leave pipeline out"),
+        ("block", "the model has no submodule 'nowhere'; blocks are names out of model.named_modules()"),
+        ("differs", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
+    ],
+)
+def test_what_ranks_cannot_do_is_said_on_all(two, name, words):
+    for own in two[0]:
+        assert words in own[f"refused {name}"]
+
+
+def test_an_error_that_nobody_catches_is_one_line_of_rank_0_and_exit_code_2(two):
+    _, folder, ended = two
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("lanewise: ")]
+    assert len(lines) == 1
+    assert "SOAP needs each weight whole" in lines[0]
+    assert "exitcode  : 2" in ended.stderr
+    assert 'Traceback (most recent call last):\n  File "' + str(DRIVER) not in ended.stderr
+    assert not list(folder.glob("lanewise-ranks-*"))
+
+
+def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path):
+    found, folder, _ = two
+    assert sorted(own.name for own in (folder / "two").iterdir()) == ["step-000000010", "step-000000012"]
+    for name in ("one", "two"):
+        shutil.copytree(folder / "two" / "step-000000010", tmp_path / name / "step-000000010")
+    alone = driver.trained(optimizer="adam", checkpoint=tmp_path / "one")
+    close = {"rtol": 1e-10, "atol": 1e-10}
+    torch.testing.assert_close(list(alone.losses), found[0]["kept"]["losses"], **close)
+    check(driver.kept(alone), optimizer="adam")
+    ended = launch(4, tmp_path)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    for rank in range(4):
+        own = json.loads((tmp_path / f"4-{rank}.json").read_text())
+        for name in ("again", "hybrid", "four"):
+            check(own[name], optimizer="adam")

@@ -1,0 +1,28 @@
+"""How ranks are arranged for a race, and which meshes a race cannot have."""
+
+import pytest
+
+from lanewise.distributed.ranks import Lone
+from lanewise.errors import UsageError
+from lanewise.training.ranks.crew import Crew, crew_of, mesh_of
+
+
+def test_one_process_is_a_crew_that_trains_everything() -> None:
+    crew = crew_of(Lone())
+    assert (crew.place, crew.size, crew.leads, crew.axis) == (0, 1, True, None)
+
+
+def test_first_rank_of_each_place_speaks() -> None:
+    crew = Crew(ranks=Lone(), mesh=mesh_of("lane=2,data=3", 6))
+    assert [crew.first(place) for place in range(2)] == [0, 3]
+
+
+def test_run_begun_elsewhere_goes_on_with_the_ranks_there_are() -> None:
+    assert crew_of(Lone(), "data=2", resumed=True).size == 1
+    with pytest.raises(UsageError, match="mesh data=2 is for 2 processes, there is 1"):
+        crew_of(Lone(), "data=2")
+
+
+def test_axes_that_split_one_model_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"a race is split along lane and data, got mesh shard=2; leave shard out"):
+        mesh_of("shard=2", 2)
