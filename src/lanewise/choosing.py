@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.composing import Choice, as_scored
+from lanewise.data.target_tails import extreme_rows
 from lanewise.selection import Contender, compare_ensemble, corrected_score, select
 from lanewise.settings import FitSettings
 from lanewise.training.planning.amending import original_of
@@ -60,9 +61,10 @@ def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
     """The rows that candidates are chosen and scored on: held out by a fold, not by the one that the screen looked at.
 
     Who survives a screen did well on its fold by luck too, so the scores there are too good. It counts all the same
-    where there was no screen, where only two folds are, or where a class would be missing without it.
+    where there was no screen, where only two folds are, or where a class would be missing without it. Single targets
+    far out of all scale are luck for whoever is near them, and would decide alone.
     """
-    every = [fold.valid for fold in problem.folds]
+    every = [_without_extremes(problem, fold.valid) for fold in problem.folds]
     rows = np.sort(np.concatenate(every))
     if not plan.rungs or len(every) < FEWEST_FOLDS:
         return rows
@@ -70,3 +72,8 @@ def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
     if problem.task.is_classification and len(np.unique(problem.y[unseen])) < len(np.unique(problem.y[rows])):
         return rows
     return unseen
+
+
+def _without_extremes(problem: Problem, rows: np.ndarray) -> np.ndarray:
+    far = extreme_rows(problem.y, problem.task, problem.train)
+    return rows[~np.isin(rows, far)] if len(far) else rows

@@ -52,3 +52,15 @@ def test_no_class_is_left_out_with_it() -> None:
     moved = [problem.folds[of_rare[0]], *(fold for place, fold in enumerate(problem.folds) if place != of_rare[0])]
     object.__setattr__(problem, "folds", tuple(moved))
     assert len(judged_rows(problem, plan(4, screened=True))) == len(problem.train)
+
+
+def test_single_targets_out_of_all_scale_judge_nobody() -> None:
+    draw = np.random.default_rng(0)
+    target = draw.normal(size=200)
+    target[draw.integers(0, 200)] = 5e8
+    problem = pose(
+        read(pl.DataFrame({"x": draw.normal(size=200), "y": target})), Request(target="y", folds=2, test_fraction=0.1)
+    )
+    judged = judged_rows(problem, plan(2, screened=False))
+    assert problem.y[judged].max() < 10
+    assert len(judged) == len(problem.train) - (problem.y[problem.train] > 10).sum()

@@ -36,8 +36,13 @@ class Newton(Direction):
             hessians = torch.where(both, hessians, torch.diag_embed((~place.free).to(hessians)))
         known = finite_rows(hessians)
         hessians = torch.where(known[:, None, None], hessians, 0.0)
-        values, axes = torch.linalg.eigh((hessians + hessians.transpose(1, 2)) / 2)
+        hessians = (hessians + hessians.transpose(1, 2)) / 2
+        # Each variable in its own unit: else one of huge units would set the floor for all others.
+        diagonal = hessians.diagonal(dim1=1, dim2=2).abs()
+        plain = diagonal <= FLOOR * hessians.abs().amax(2)  # a diagonal near zero tells no unit
+        unit = torch.where(plain, hessians.abs().amax(2), diagonal).clamp_min(1e-300).rsqrt()
+        values, axes = torch.linalg.eigh(unit[:, :, None] * hessians * unit[:, None, :])
         sizes = values.abs()
         sizes = torch.maximum(sizes, FLOOR * sizes.amax(1, keepdim=True)).clamp_min(1e-300)
-        along = (axes * place.gradients[:, :, None]).sum(1) / sizes
-        return -(axes * along[:, None, :]).sum(-1) * known[:, None]
+        along = (axes * (unit * place.gradients)[:, :, None]).sum(1) / sizes
+        return -unit * (axes * along[:, None, :]).sum(-1) * known[:, None]

@@ -14,7 +14,7 @@ from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, 
 from lanewise.data.findings import Finding
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
-from lanewise.data.target_tails import robust_units, target_tail_findings
+from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
 from lanewise.errors import DataError, UsageError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
@@ -119,6 +119,10 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     wanted = request.folds or default_folds(len(train))
     count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
+    if time is None:
+        # Screens look at the first fold: one value that decides every score there would tell nothing of the others.
+        far = extreme_rows(y, task, train)
+        parts = tuple(sorted(parts, key=lambda fold: np.isin(fold.valid, far).sum()))
     layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings())
     return Problem(
         dataset=whole,

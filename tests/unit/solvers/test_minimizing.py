@@ -304,3 +304,12 @@ def test_the_solution_is_shown() -> None:
     svg = ElementTree.fromstring(str(found.plot()))
     assert svg.tag.endswith("svg")
     assert "http" not in str(found.plot()).replace("http://www.w3.org/2000/svg", "")
+
+
+def test_newton_does_not_depend_on_the_units_of_the_variables() -> None:
+    units = torch.tensor([1e-4, 1e4], dtype=torch.float64)
+    start = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    plain = minimize(rosenbrock, start, method="newton")
+    scaled = minimize(lambda x: rosenbrock(x / units), start * units, method="newton")
+    torch.testing.assert_close(scaled.x / units, plain.x, atol=1e-8, rtol=0)
+    assert scaled.evaluations <= plain.evaluations + 5

@@ -36,3 +36,17 @@ def test_one_extreme_value_leaves_the_units_of_the_other_rows() -> None:
     for fold in data.folds.values():
         assert 5.0 < fold.scale < 20.0
         assert 45.0 < fold.center < 55.0
+
+
+def test_the_fold_that_screens_look_at_has_no_extreme_value() -> None:
+    plain = posed(TARGET)
+    for fold in plain.folds:
+        target = TARGET.copy()
+        target[fold.valid[0]] *= 1e7
+        problem = posed(target)
+        far = np.flatnonzero(target > 1e6)
+        assert len(far) == 1
+        assert not np.isin(far, problem.folds[0].valid).any()
+        assert np.isin(far, problem.folds[-1].valid).all() or far[0] in problem.test
+        judged = np.sort(np.concatenate([fold.valid for fold in problem.folds]))
+        assert np.array_equal(judged, np.sort(problem.train))
