@@ -14,9 +14,9 @@ from lanewise.models.base import Inputs, StackedModel
 from lanewise.models.mlp import StackedMLP
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.leaves import rowwise
-from lanewise.training import stack as stack_module
+from lanewise.training import batches as batches_module
 from lanewise.training import step as step_module
-from lanewise.training.stack import Stack
+from lanewise.training.batches import Batches
 from lanewise.training.step import Batch, KeyedNoise
 
 BUGS: Final[list[Bug]] = []
@@ -97,7 +97,12 @@ def repeated_codes_count_once(patch: Patch) -> None:
 
 @planted
 def dropout_draws_are_of_the_step_before(patch: Patch) -> None:
-    around(patch, KeyedNoise, "__init__", lambda init, self, seeds, step, *rest: init(self, seeds, step - 1, *rest))
+    around(
+        patch,
+        KeyedNoise,
+        "__init__",
+        lambda init, self, seeds, step, *rest, **own: init(self, seeds, step - 1, *rest, **own),
+    )
 
 
 @planted
@@ -135,7 +140,7 @@ def validation_row_is_trained_on(patch: Patch) -> None:
         held = [row for row in range(total) if row not in set(rows.tolist())]
         return RowStream(seed, torch.cat([rows, torch.tensor(held[:1])]), total)
 
-    patch.setattr(stack_module, "RowStream", leaking)
+    patch.setattr(batches_module, "RowStream", leaking)
 
 
 @planted
@@ -149,7 +154,7 @@ def last_rows_of_an_epoch_are_dropped(patch: Patch) -> None:
             epoch, batch = divmod(start // count, batches)
             return self.stream.take(epoch * self.length + batch * count, count)
 
-    patch.setattr(stack_module, "RowStream", Dropping)
+    patch.setattr(batches_module, "RowStream", Dropping)
 
 
 @planted
@@ -161,7 +166,7 @@ def epochs_share_one_order(patch: Patch) -> None:
         def take(self, start: int, count: int) -> Tensor:
             return self.order[torch.arange(start, start + count) % len(self.order)]
 
-    patch.setattr(stack_module, "RowStream", Repeating)
+    patch.setattr(batches_module, "RowStream", Repeating)
 
 
 @planted
@@ -171,11 +176,11 @@ def inputs_go_to_the_wrong_group(patch: Patch) -> None:
 
 @planted
 def codes_are_those_of_another_fold(patch: Patch) -> None:
-    def wrong(batch_of: Any, self: Stack, at: int) -> Batch:
-        batch = batch_of(self, at)
+    def wrong(batch_of: Any, self: Batches, shown: Sequence[Tensor]) -> Batch:
+        batch = batch_of(self, shown)
         return dataclasses.replace(batch, inputs=dataclasses.replace(batch.inputs, codes=batch.inputs.codes.roll(1, 0)))
 
-    around(patch, Stack, "_batch", wrong)
+    around(patch, Batches, "batch", wrong)
 
 
 @planted

@@ -18,6 +18,8 @@ from lanewise.optim.leaves import rowwise
 from lanewise.optim.momentum import MomentumRule
 from lanewise.optim.nesterov import NesterovRule
 from lanewise.optim.rmsprop import RMSpropRule
+from lanewise.training.batches import Batches
+from lanewise.training.data import TrainingData
 from lanewise.training.guard import Guard
 from lanewise.training.stack import Stack
 
@@ -199,11 +201,10 @@ def relu_lets_every_gradient_through(patch: Patch) -> None:
 
 @planted
 def full_batch_is_an_ordinary_batch(patch: Patch) -> None:
-    def ordinary(init: Any, self: Stack, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs)
-        self._full_batch = False
+    def ordinary(init: Any, self: Batches, data: TrainingData, roster: Any, **own: Any) -> None:
+        init(self, data, roster, **{**own, "batch_size": own["batch_size"] or data.rows})
 
-    around(patch, Stack, "__init__", ordinary)
+    around(patch, Batches, "__init__", ordinary)
 
 
 # --- leaving, repairing, resuming, predicting ---------------------------------------------------
