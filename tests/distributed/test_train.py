@@ -67,7 +67,8 @@ def test_single_precision_is_equal_to_rounding(two):
 def test_without_a_mesh_ranks_share_the_batch_and_blocks_change_nothing(two):
     check(two[0][0]["unnamed"])
     check(two[0][0]["blocks"])
-    assert two[0][0]["made"]["losses"][-1] < two[0][0]["made"]["losses"][0]
+    losses = two[0][0]["made"]["losses"]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
 def test_each_rank_holds_its_part_alone(two):

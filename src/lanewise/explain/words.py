@@ -190,7 +190,7 @@ def _ties(labels: Sequence[str]) -> str:
     more = [f"{rest} more"] if rest > 0 else []
     commas = any("," in label for label in named)
     who = "; ".join([*named, *(f"and {words}" for words in more)]) if commas else listed([*named, *more])
-    return f"Within one paired standard error of the best score, so no worse as far as the evidence goes: {who}."
+    return f"Within one paired standard error of the best score, so not told apart from it: {who}."
 
 
 def _choices(decisions: Sequence[Decision], metric: Metric) -> list[str]:

@@ -313,7 +313,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
     ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]
     if ties and not ensemble_won(document):  # they tie with the best single candidate
         console.print()
-        console.print(_styled(f"As good as the winner, as far as the evidence tells: {len(ties)}"))
+        console.print(_styled(f"Not told apart from the winner by the evidence: {len(ties)}"))
         for label, one in ties[:3]:
             gap = difference(measure.name, one.get("difference"), one.get("standard_error"))
             words = f"{shorten(label, 72)}, {score(measure.name, one.get('score'))}"

@@ -57,7 +57,7 @@ def test_the_whole_story():
         "On 1,200 untouched test rows its RMSE is 4.23 (95% interval 3.95 to 4.52); a guess has 9.87, the default 4.61 "
         "(lower is better).",
         "Out of fold it is 0.37 better than the default, lightgbm, lr 0.1: 3.1 paired standard errors.",
-        "Within one paired standard error of the best score, so no worse as far as the evidence goes: linear, lbfgs.",
+        "Within one paired standard error of the best score, so not told apart from it: linear, lbfgs.",
         "Model: mlp over lightgbm, RMSE better by 0.37, 3.2 standard errors.",
         "Optimizer: mlp over lightgbm, RMSE better by 0.37, 1.4 standard errors, likely but not certain.",
         "A threshold of 0.31 gives f1 0.62.",

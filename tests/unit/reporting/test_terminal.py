@@ -124,9 +124,9 @@ def test_the_members_of_an_ensemble_are_named_as_candidates_are(samples):
 
 def test_candidates_that_tie_with_a_member_are_not_said_to_tie_with_the_ensemble(samples):
     document = of_ensemble(samples)
-    assert "As good as the winner" not in summary(document, width=110, color=False)
+    assert "Not told apart from the winner" not in summary(document, width=110, color=False)
     document["winner"] = samples.binary()["winner"]
-    assert "As good as the winner" in summary(document, width=110, color=False)
+    assert "Not told apart from the winner" in summary(document, width=110, color=False)
 
 
 def test_the_scores_that_people_look_for_are_in_the_summary(samples):
