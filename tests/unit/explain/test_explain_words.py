@@ -68,7 +68,7 @@ def test_the_whole_story():
 def test_labels_with_commas_are_set_apart_by_semicolons():
     ties = ("linear, lbfgs", "mlp, adamw", "tree, sgd", "tree, lion")
     found = summary(outcome(ties=ties), RMSE)
-    assert found[3].endswith("as far as the evidence goes: linear, lbfgs; mlp, adamw; tree, sgd; and 1 more.")
+    assert found[3].endswith("so not told apart from it: linear, lbfgs; mlp, adamw; tree, sgd; and 1 more.")
 
 
 def test_a_default_that_alone_was_confirmed_is_said_to_be_alone():
