@@ -64,7 +64,8 @@ def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
     where there was no screen, where only two folds are, or where a class would be missing without it. Single targets
     far out of all scale are luck for whoever is near them, and would decide alone.
     """
-    every = [_without_extremes(problem, fold.valid) for fold in problem.folds]
+    far = extreme_rows(problem.y, problem.task, problem.train)
+    every = [fold.valid[~np.isin(fold.valid, far)] for fold in problem.folds]
     rows = np.sort(np.concatenate(every))
     if not plan.rungs or len(every) < FEWEST_FOLDS:
         return rows
@@ -72,8 +73,3 @@ def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
     if problem.task.is_classification and len(np.unique(problem.y[unseen])) < len(np.unique(problem.y[rows])):
         return rows
     return unseen
-
-
-def _without_extremes(problem: Problem, rows: np.ndarray) -> np.ndarray:
-    far = extreme_rows(problem.y, problem.task, problem.train)
-    return rows[~np.isin(rows, far)] if len(far) else rows

@@ -14,17 +14,20 @@ output = section("Output")
 
 LOSSES = "cross_entropy, mse, l1, huber, bce_with_logits, or a function of yours."
 
-
-@click.command("find-rate", cls=SectionedCommand)
-@click.argument("model")
-@data(
+_source = data(
     "--data",
     "source",
     required=True,
     metavar="FILE:NAME",
     help="Gives train and valid, each a pair, a Dataset, a DataLoader or batches.",
 )
-@data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
+_loss = data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
+
+
+@click.command("find-rate", cls=SectionedCommand)
+@click.argument("model")
+@_source
+@_loss
 @search("--optimizers", metavar="NAMES", default="adamw", help="Separated by commas.", usual="adamw")
 @search("--rates", type=int, metavar="N", default=64, help="How many rates.", usual="64")
 @search("--low", type=float, metavar="RATE", default=1e-6, help="The lowest rate.", usual="1e-6")
@@ -79,14 +82,8 @@ def find_rate(
 
 @click.command("find-batch", cls=SectionedCommand)
 @click.argument("model")
-@data(
-    "--data",
-    "source",
-    required=True,
-    metavar="FILE:NAME",
-    help="Gives train and valid, each a pair, a Dataset, a DataLoader or batches.",
-)
-@data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
+@_source
+@_loss
 @search("--optimizer", metavar="NAME", default="adamw", help="Which one trains.", usual="adamw")
 @search("--lr", type=float, metavar="RATE", help="Its rate at the start size.", usual="that of the optimizer")
 @search("--start-size", type=int, metavar="N", default=32, help="The batch size whose rate is known.", usual="32")

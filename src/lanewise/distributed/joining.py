@@ -48,15 +48,8 @@ def joined(place: Place | None = None) -> Iterator[Ranks]:
     if place.size == 1:
         yield Lone(place)
         return
-    ranks = _Joined(place)
-    try:
+    with _closed(_Joined(place)) as ranks:
         yield ranks
-    except BaseException as error:
-        with suppress(LanewiseError):
-            ranks.fail(error)
-        ranks.close(patience=3.0)
-        raise
-    ranks.close(patience=MEETING_SECONDS)
 
 
 _CALLS = count()
@@ -74,7 +67,13 @@ def joined_for_good(*, device: str = "cpu") -> Iterator[Ranks]:
         yield Lone(place)
         return
     sys.excepthook = _one_line
-    ranks = _Joined(place, board=f"board{next(_CALLS)}", lasts=True, device=device)
+    with _closed(_Joined(place, board=f"board{next(_CALLS)}", lasts=True, device=device)) as ranks:
+        yield ranks
+
+
+@contextmanager
+def _closed(ranks: "_Joined") -> Iterator[Ranks]:
+    """The ranks; at the end they part, of an error the others are told first."""
     try:
         yield ranks
     except BaseException as error:

@@ -135,7 +135,7 @@ def _told_apart(test: Score, outcome: Outcome, metric: Metric) -> Score:
     """The score with up to two digits more than its interval justifies, where default and guess would look the same."""
     others = [outcome.guess, None if outcome.is_default else outcome.default_test]
     values = [test.value, *(other.value for other in others if other is not None and isfinite(other.value))]
-    half = (test.high - test.low) / 2
+    half = test.half
     if not (isfinite(half) and half > 0) or not all(isfinite(value) for value in values):
         return test
     for narrower in (1, 10, 100):

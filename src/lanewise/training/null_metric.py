@@ -61,11 +61,11 @@ def null_metric(
 ) -> Callable[[Tensor, Tensor], Tensor] | None:
     """The metric of all lanes of a roster of linear models; None where it would not pay."""
     columns, outputs = data.width.dense, data.width.outputs
-    folds = [fold for fold, *_ in roster.groups]
+    folds = list(dict.fromkeys(lane.fold for lane in roster))
     fewest = min(len(data.folds[fold].train) for fold in folds)
     if not 0 < columns <= min(MOST_COLUMNS, fewest // ROWS_PER_COLUMN):
         return None
-    fold_of = torch.repeat_interleave(torch.tensor(roster.group_sizes))
+    fold_of = torch.tensor([folds.index(lane.fold) for lane in roster])
     l2 = torch.tensor([lane.candidate.number("l2") for lane in roster], dtype=torch.float64)
     dtype = data.folds[folds[0]].dense.dtype
     inverse = torch.empty(len(l2), outputs, columns, dtype=torch.float64)

@@ -120,9 +120,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
     if time is None:
-        # Screens look at the first fold: one value that decides every score there would tell nothing of the others.
-        far = extreme_rows(y, task, train)
-        parts = tuple(sorted(parts, key=lambda fold: np.isin(fold.valid, far).sum()))
+        parts = _extremes_last(parts, extreme_rows(y, task, train))
     layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings())
     return Problem(
         dataset=whole,
@@ -141,6 +139,11 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         encoded=layout.encode(whole),
         clusters=group,
     )
+
+
+def _extremes_last(parts: tuple[Fold, ...], far: np.ndarray) -> tuple[Fold, ...]:
+    """Screens look at the first fold: one value that decides every score there would tell nothing of the others."""
+    return tuple(sorted(parts, key=lambda fold: np.isin(fold.valid, far).sum()))
 
 
 def _joined(
