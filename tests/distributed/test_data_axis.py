@@ -1,16 +1,11 @@
 """Ranks that share the rows of every batch: to rounding what one process makes of it. One launch of the driver."""
 
-import json
-import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-DRIVER = Path(__file__).with_name("rank_driver.py")
 SETTINGS = {"budget": "60steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1, "workers": 1}
 
 pytestmark = [
@@ -49,19 +44,9 @@ TASKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+def ended(drive: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("data-axis")
-    tasks = [{"folder": str(folder), **task} for task in TASKS.values()]
-    ran = subprocess.run(
-        [sys.executable, str(DRIVER), json.dumps(tasks)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**os.environ, "TMPDIR": str(folder)},
-    )
-    assert ran.returncode == 0, ran.stderr
-    return dict(zip(TASKS, json.loads(ran.stdout), strict=True))
+    return drive(TASKS, folder)
 
 
 def outs(found: list[dict[str, Any]]) -> list[Any]:

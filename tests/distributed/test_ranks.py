@@ -1,19 +1,14 @@
 """Runs over several ranks: the bits of one process, whatever happens to a rank. One launch of the driver does all."""
 
-import json
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lanewise.distributed.mesh import AXES
 
-DRIVER = Path(__file__).with_name("rank_driver.py")
 MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
 RACES = [{}, {"racing": True}, {"trees": True}]
 SETTINGS = {"budget": "60steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1, "workers": 1}
@@ -88,19 +83,9 @@ TASKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+def ended(drive: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("ranks")
-    tasks = [{"folder": str(folder), **task} for task in TASKS.values()]
-    ran = subprocess.run(
-        [sys.executable, str(DRIVER), json.dumps(tasks)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-        env={**os.environ, "TMPDIR": str(folder)},
-    )
-    assert ran.returncode == 0, ran.stderr
-    found = dict(zip(TASKS, json.loads(ran.stdout), strict=True))
+    found = drive(TASKS, folder)
     left = [path.name for path in folder.glob("lanewise-*")]
     # Those of runs whose rank 0 was killed, or had to leave a rank that could not answer.
     assert len(left) <= 2, left
