@@ -109,13 +109,15 @@ def fit(
     policy: str | Policy | None = None,
     watcher: Watcher | None = None,
     command: str = "",
+    started: float | None = None,
     **settings: Any,
 ) -> Fit:
     """Race optimizers and models on a table and keep the one that wins.
 
     ``source`` is a path, ``"-"``, ``"example:NAME"``, or a table of polars, pandas or NumPy; ``settings``
     are those of :class:`lanewise.settings.FitSettings`, ``target`` at least (an example knows its own). ``policy``
-    drops losers on the way: a name, or an instance of a :class:`lanewise.search.policy.Policy` of yours.
+    drops losers on the way: a name, or a :class:`lanewise.search.policy.Policy` of yours. The budget counts from
+    ``started``, a time of ``time.monotonic``; from now if None.
 
     Raises ``UserError`` for anything given that is not usable, ``TrainingError`` when no candidate could be
     trained, ``Interrupted`` on Ctrl-C or SIGTERM; what there was is kept.
@@ -136,7 +138,7 @@ def fit(
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", known_example(source).target)
-    times = StageTimes(time.monotonic())
+    times = StageTimes.since(started)
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
         settings["policy"] = policy
@@ -276,7 +278,7 @@ def load(reference: str = "last") -> Fit:
 
     Raises ``UsageError`` where no run is meant or it is not done, ``StoreError`` where its files are damaged.
     """
-    with RunStore.open(create=False) as store:
+    with RunStore.open(to_read=True) as store:
         run = store.get(reference)
     document = run.document
     if run.config.get("kind") == "tune":
@@ -324,7 +326,7 @@ def _execute(
         )
         return replace(fitted, document=compared(store, run, fitted.document))
 
-    fitted = execute(store, run, work, document=lambda fitted: fitted.document)
+    fitted = execute(store, run, work, document=lambda fitted: fitted.document, tell=watcher.announce)
     if ranks.leads:
         ranks.broadcast(dump_json(fitted.document))
     return fitted

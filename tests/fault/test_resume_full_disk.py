@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def lanewise(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from lanewise.cli import main; main()", *arguments, "--quiet"],
+        [sys.executable, "-c", "from lanewise.cli import main; main()", *arguments],
         env={**os.environ, "LANEWISE_HOME": str(home)},
         capture_output=True,
         text=True,
@@ -44,13 +45,19 @@ def lanewise(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_full_disk_is_one_line_and_resume_finishes_though_a_checkpoint_is_damaged(
     small_disk: Path, tmp_path: Path
 ) -> None:
-    ended = lanewise(small_disk, "fit", *FIT)
+    ended = lanewise(small_disk, "fit", *FIT, "--quiet")
     assert ended.returncode == 3, ended.stderr
     assert ended.stderr.count("\n") == 1
     assert "the disk is full; free some space" in ended.stderr
     with RunStore(small_disk) as store:
         run = store.get("last")
         assert run.status in ("failed", "interrupted")
+    with suppress(OSError), (small_disk / "rest").open("wb") as file:
+        while file.write(bytes(4096)):
+            file.flush()
+    shown = lanewise(small_disk, "runs")
+    assert (shown.returncode, run.id in shown.stdout) == (0, True), shown.stderr
+    (small_disk / "rest").unlink(missing_ok=True)
     saved = list(run.checkpoints.iterdir())
     assert saved
     for team in saved:
@@ -62,13 +69,13 @@ def test_full_disk_is_one_line_and_resume_finishes_though_a_checkpoint_is_damage
     content[-1] ^= 1
     damaged.write_bytes(content)
     subprocess.run(["mount", "-o", "remount,size=256m", str(small_disk)], check=True)
-    resumed = lanewise(small_disk, "resume", "last")
+    resumed = lanewise(small_disk, "resume", "last", "--quiet")
     assert resumed.returncode == 0, resumed.stderr
     with RunStore(small_disk) as store:
         (event,) = store.events(run.id)
     assert event.kind == "checkpoint_passed_over"
     assert "does not match its checksum" in event.payload["why"]
-    whole = lanewise(tmp_path / "other", "fit", *FIT)
+    whole = lanewise(tmp_path / "other", "fit", *FIT, "--quiet")
     assert whole.returncode == 0, whole.stderr
     digests = []
     for home in (small_disk, tmp_path / "other"):

@@ -11,6 +11,7 @@ from typing import Self, final
 import pytest
 
 from lanewise.runs.store import RunStore
+from lanewise.training.stopping import STOPPING
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals, and reads /proc")]
 
@@ -85,6 +86,7 @@ def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal
         run = store.get("last")
     assert run.status == "interrupted"
     assert started.said.splitlines()[-1] == f"lanewise: stopped; go on with: lanewise resume {run.id}"
+    assert started.said.count(STOPPING) == 1
     assert any(run.checkpoints.glob("screen-*/step-*"))
     assert workers(home) == []
     assert left_over(home) == []

@@ -179,7 +179,8 @@ def fit(
     with Screen(quiet=quiet or not leads()) as screen:
         if given.words:
             screen.announce(given.words)
-        fitted = run_fit(given.source, watcher=screen, command=command, **given.settings)
+        started = click.get_current_context().find_object(float)
+        fitted = run_fit(given.source, watcher=screen, command=command, started=started, **given.settings)
     if leads():
         _finish(fitted, report=given.report, as_json=json)
 

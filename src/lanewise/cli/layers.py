@@ -68,7 +68,7 @@ def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The names that optimizers may have, and those of metrics where the one that is stated is none."""
     from lanewise.cli.fit import OPTIMIZERS
 
-    known = {"optimizers": OPTIMIZERS}
+    known: dict[str, tuple[str, ...]] = {"optimizers": OPTIMIZERS}
     if isinstance(settings.get("metric"), str):
         from lanewise.metrics import METRICS, is_metric
 

@@ -112,7 +112,7 @@ def finished(reference: str) -> "Run":
     from lanewise.errors import UsageError
     from lanewise.runs.store import RunStore
 
-    with RunStore.open(create=False) as store:
+    with RunStore.open(to_read=True) as store:
         run = store.get(reference)
     if run.config.get("kind") == "tune":
         weights = run.model / "model.safetensors"
