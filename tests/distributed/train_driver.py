@@ -98,18 +98,28 @@ SHARED = {
     "tensor plan": {"mesh": "tensor=2", "tensor_plan": HALF},
 }
 
+PIPED = {
+    "pipeline": {"optimizer": "sgd", "accumulate": 2, "clip_norm": 0.05},
+    "pipeline kept": {"optimizer": "adam", "accumulate": 4},
+}
+"""Trainings of the network in stages."""
+
 REFUSED = {
     "soap": {"optimizer": "soap"},
     "prodigy": {"optimizer": "prodigy"},
     "batch": {"batch_size": 9},
     "mesh": {"mesh": "shard=3"},
-    "axis": {"mesh": "shard=3,pipeline=2"},
+    "lanes": {"mesh": "lane=2"},
+    "both": {"mesh": "tensor=2,pipeline=2"},
+    "few": {"mesh": "pipeline=2"},
+    "cut": {"mesh": "pipeline=2", "accumulate": 2, "split": ["2", "4"]},
     "block": {"blocks": ["nowhere"]},
     "units": {"mesh": "tensor=2"},
     "differs": {},
 }
 READ_REFUSED = {
     "heads": {"model": lambda: Reader(heads=1)},
+    "sequence": {"mesh": "pipeline=2", "accumulate": 2},
     "unpaired": {"tensor_plan": {"blocks.*.0": "column"}},
 }
 WIDE = {"between": (nn.LayerNorm(4), 4), "mixed": (nn.Softmax(-1), -1)}
@@ -139,8 +149,13 @@ def on_two(folder: Path, rank: int) -> dict:
     for name, settings in READ.items():
         kept_in = {"checkpoint": folder / "words"} if name == "tensor kept" else {}
         found[name] = kept(words_read(**settings, **SHARED[name], **kept_in))
+    found["pipeline"] = kept(trained(mesh="pipeline=2", **PIPED["pipeline"], split=["4"]))
+    stages = {"mesh": "pipeline=2", "checkpoint": folder / "stages", "checkpoint_every": 5}
+    staged = trained(**stages, **PIPED["pipeline kept"])
+    found["pipeline kept"] = kept(staged)
+    found["names of a stage"] = [name for name, _ in staged.model.named_parameters()]
     for name, given in READ_REFUSED.items():
-        found[f"refused {name}"] = refusal(lambda given=given: words_read(mesh="tensor=2", **given))
+        found[f"refused {name}"] = refusal(lambda given=given: words_read(**{"mesh": "tensor=2", **given}))
     for name, (middle, units) in WIDE.items():
         model = Wide(middle, units).double()
         plan = {"mesh": "tensor=2", "tensor_plan": {"up": "column", "down": "row"}}
@@ -169,6 +184,10 @@ def on_four(folder: Path, rank: int) -> dict:
         "four": kept(trained(mesh="shard=4", optimizer="adam")),
         "tensor": kept(words_read(mesh="data=2,tensor=2", **READ["tensor"])),
         "tensor kept": kept(words_read(mesh="shard=2,tensor=2", **READ["tensor kept"], checkpoint=folder / "words")),
+        "pipeline": kept(trained(mesh="data=2,pipeline=2", **PIPED["pipeline"])),
+        "pipeline kept": kept(
+            trained(mesh="shard=2,pipeline=2", **PIPED["pipeline kept"], checkpoint=folder / "stages")
+        ),
         "tensor plan": kept(words_read(mesh="shard=2,tensor=2", **READ["tensor plan"])),
     }
 

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from lanewise.distributed.groups import Groups, make_groups
 from lanewise.distributed.mesh import Mesh
+from lanewise.distributed.pipeline import Staged
 from lanewise.distributed.portion import Portion, Whole
 from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.spread import Spread, made_alike
+from lanewise.distributed.stages import layers_of, passed_on, stages_of
 from lanewise.distributed.tensor_plan import plan_of
 from lanewise.distributed.tensor_split import split_tensors
 from lanewise.errors import UsageError
@@ -28,10 +30,12 @@ Read = Callable[[Tensor, int], Tree]
 def groups_of(mesh: str | Mesh | None, device: torch.device) -> Groups:
     """Process groups of the mesh that was given; raises ``UsageError`` for axes along which a model is not split."""
     wanted = Mesh.parse(mesh) if isinstance(mesh, str) else mesh or Mesh(data=-1)
-    for axis in ("lane", "pipeline"):
-        if wanted.degrees[axis] != 1:
-            message = f"train splits a model along data, shard and tensor, got mesh {wanted}; leave {axis} out"
-            raise UsageError(message)
+    if wanted.lane != 1:
+        message = f"train trains one model, which has no lanes to split, got mesh {wanted}; leave lane out"
+        raise UsageError(message)
+    if wanted.tensor != 1 and wanted.pipeline != 1:
+        message = f"train splits a model along tensor or pipeline, not both, got mesh {wanted}; leave one out"
+        raise UsageError(message)
     return make_groups(wanted, device=device.type)
 
 
@@ -44,6 +48,7 @@ def portion_of(
     read: Read,
     blocks: Sequence[str] | None,
     tensor_plan: Mapping[str, str] | None,
+    split: Sequence[str] | None,
 ) -> Portion:
     """What this rank holds of ``module``, which is changed in place; ``read(rows, key)`` makes a batch to try it with.
 
@@ -51,13 +56,44 @@ def portion_of(
     """
     if not groups.mesh.active:
         return Whole(module)
-    ranks.agree({"mesh": str(groups.mesh), "model": _digest(module), "tensor_plan": tensor_plan})
+    told = {"tensor_plan": tensor_plan, "split": split, "blocks": blocks}
+    ranks.agree({"mesh": str(groups.mesh), "model": _digest(module), **told})
     made_alike(module)
-    if groups.mesh.tensor > 1:
-        rows = min(TRIED, course.batch_size // (groups.mesh.data * groups.mesh.shard * course.accumulate))
-        inputs, _ = inputs_and_targets(read(torch.arange(rows), course.seed))
+    mesh = groups.mesh
+    rows = course.batch_size // (mesh.data * mesh.shard * course.accumulate)
+    if mesh.pipeline > 1:
+        inputs, targets = inputs_and_targets(read(torch.arange(rows), course.seed))
+        return _staged(module, groups, course, inputs, targets, split=split, blocks=blocks)
+    if mesh.tensor > 1:
+        inputs, _ = inputs_and_targets(read(torch.arange(min(rows, TRIED)), course.seed))
         _split_tensors(module, groups, tensor_plan, inputs)
     return Spread(module, groups, blocks=blocks)
+
+
+def _staged(
+    module: nn.Module,
+    groups: Groups,
+    course: Course,
+    inputs: Tree,
+    targets: Tree,
+    *,
+    split: Sequence[str] | None,
+    blocks: Sequence[str] | None,
+) -> Portion:
+    """The stage of this rank; ``inputs`` and ``targets`` are a microbatch as the model will be shown it."""
+    stages, pieces = groups.mesh.pipeline, course.accumulate
+    if pieces < stages:
+        message = (
+            f"accumulate={pieces} makes too few microbatches for pipeline={stages}, with one in each stage; "
+            f"set accumulate to {stages} or more, or pipeline to {pieces} or less"
+        )
+        raise UsageError(message)
+    if not isinstance(targets, Tensor):
+        message = f"a pipeline takes one tensor as targets, and a batch of the data has {type(targets).__name__}"
+        raise UsageError(message)
+    layers = layers_of(module)
+    cut = stages_of(layers, groups.mesh, split)
+    return Staged(module, groups, cut, passed_on(layers, inputs), inputs, microbatches=pieces, blocks=blocks)
 
 
 def _split_tensors(module: nn.Module, groups: Groups, given: Mapping[str, str] | None, inputs: Tree) -> None:

@@ -52,6 +52,7 @@ def train(
     mesh: str | Mesh | None = None,
     blocks: Sequence[str] | None = None,
     tensor_plan: Mapping[str, str] | None = None,
+    split: Sequence[str] | None = None,
 ) -> TrainResult:
     """Train one model with one optimizer: ``theta <- theta - step(gradient of the mean loss of a batch)``.
 
@@ -71,7 +72,8 @@ def train(
         epochs: passes over the rows, of which the steps are made: ``ceil(epochs N / batch_size)``.
         steps: how many batches to train, instead of ``epochs``.
         batch_size: rows of a step; None: that of the loader, else 32.
-        accumulate: in how many pieces the rows of a step go through the model, their gradients added up.
+        accumulate: in how many pieces the rows of a step go through the model, their gradients added up; with
+            ``pipeline`` these are its microbatches, one for each stage at least.
         clip_norm: limit on the norm of the gradient of all weights; 0: none.
         seed: of the order of rows, of what a step draws (dropout), and of a model that is built.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor.
@@ -85,6 +87,8 @@ def train(
         tensor_plan: with ``tensor``, how layers are split, by patterns of their names:
             ``{"blocks.*.up": "column", "blocks.*.down": "row"}``; None: found in the structure of the model, see
             :func:`~lanewise.distributed.tensor_plan.plan_of`.
+        split: with ``pipeline``, which takes a ``Sequential``, names of the layers that begin a stage, but for the
+            first; None: the stages have about the same number of parameters.
 
     Returns:
         the trained model and its losses, see :class:`TrainResult`.
@@ -126,7 +130,9 @@ def train(
         module = built(model, seed).to(where)
         names = {own: name for name, own in module.named_parameters()}
         read = _reader(source, names, where)
-        portion = portion_of(module, groups, course, ranks, read=read, blocks=blocks, tensor_plan=tensor_plan)
+        portion = portion_of(
+            module, groups, course, ranks, read=read, blocks=blocks, tensor_plan=tensor_plan, split=split
+        )
         made = optimizer_over(portion, optimizer, lr, names)
         told = {"rows": source.rows, "batch_size": course.batch_size, "steps": course.steps, "seed": seed}
         told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm, "optimizer": type(made).__name__}
