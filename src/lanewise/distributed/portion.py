@@ -27,7 +27,8 @@ class Portion(ABC):
 
     ``leaves`` are what the optimizer works on, named as in the user's model: ordinary tensors that lie where the
     parameters do, of a split one the own part alone. ``share`` is ``(i, n)``: of each batch this rank reads part i of
-    n. ``splits``: a leaf may be a part of its weight; ``complete``: this rank has a leaf of every weight.
+    n. ``splits``: a leaf may be a part of its weight; ``complete``: this rank has a leaf of every weight. ``stage``
+    counts along a pipeline: what is drawn in one stage is not drawn again in another.
     """
 
     module: nn.Module
@@ -35,6 +36,7 @@ class Portion(ABC):
     share: tuple[int, int] = (0, 1)
     splits: bool = False
     complete: bool = True
+    stage: int = 0
 
     @abstractmethod
     def gradients(self, pieces: Pieces, way: Pass) -> Tensor:
