@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-collect_ignore = ["rank_driver.py", "train_driver.py", "data_scenarios.py"]
+collect_ignore = ["rank_driver.py", "train_driver.py", "data_scenarios.py", "averaging_scenarios.py"]
 
 DRIVER = Path(__file__).parent / "rank_driver.py"
 
