@@ -41,7 +41,7 @@ Exit codes:
   3 training or an internal failure, 130 stopped.
 """
 
-SPREAD = ("fit", "resume")
+SPREAD = ("fit", "tune", "resume")
 """Commands that torchrun may start on several ranks; any other would be done as often as there are ranks."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What fails, without a file's name, where standard output goes to a file that takes no more."""

@@ -177,11 +177,11 @@ def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tupl
 def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds per row that a full training has, for all stretches together, and seconds that all looks take.
 
-    Measured in one process with one thread, and counted for as many as there are workers where stacks can have
-    processes of their own; threads are not counted on, for they wait for each other in Python.
+    Measured in one process with one thread, and counted for as many as there are ranks, and workers where stacks can
+    have processes of their own; threads are not counted on, for they wait for each other in Python.
     A stack of few lanes costs more per lane than a full one, so each stretch is measured at its own width.
     """
-    together = wanted.workers if may_fork(teams) else 1
+    together = teams.ranks * (teams.workers_here if may_fork(teams) else 1)
     per_row, look = 0.0, 0.0
     kinds: dict[tuple[Form, int], list[Candidate]] = {}
     for candidate in wanted.candidates:

@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lanewise.distributed.data_axis import DataAxis
 from lanewise.errors import Interrupted
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
@@ -19,7 +21,7 @@ from lanewise.training.divisible import Divisible
 from lanewise.training.modules.subject import BatchLoss, ModuleSubject, lane_loss
 from lanewise.training.planning.plan import Lengths, chunk_width
 from lanewise.training.stack import Stack
-from lanewise.training.team import Team, never
+from lanewise.training.team import Team, Traits, never
 from lanewise.training.workers.remote_team import Recipe, RemoteTeam
 from lanewise.training.workers.team_pool import TeamPool
 
@@ -64,7 +66,8 @@ class ModuleTeams:
     blueprints, ways and batches are those of ``others``, and their lanes are in stacks of their own. ``read`` makes
     the batches of whole passes. ``device`` is where data and reader have the rows, and so where lanes train.
 
-    ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned.
+    ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned. ``workers`` are
+    those of all ``ranks`` together; ranks share the batches of stacks along ``axis``.
     """
 
     blueprint: Blueprint
@@ -82,6 +85,13 @@ class ModuleTeams:
     device: torch.device = CPU
     arguments: tuple[str, ...] = ()
     others: Mapping[Form, "ModuleTeams"] = field(default_factory=dict)
+    ranks: int = 1
+    axis: DataAxis | None = None
+
+    @property
+    def workers_here(self) -> int:
+        """Those of this rank."""
+        return max(1, -(-self.workers // self.ranks))
 
     def usual_width(self, batch: int) -> int:
         """Lanes of that batch size in one stack."""
@@ -95,16 +105,24 @@ class ModuleTeams:
         return self.others.get(form_of(candidate, self.arguments), self)
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
+        return [make() for _, make in self.parts(lanes, phase)]
+
+    def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]:
+        """The lanes of every team of :meth:`form`, and what makes the team: for who does not need all of them."""
         del phase
         groups: dict[tuple[Form, int], list[Lane]] = {}
         for lane in lanes:
             kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate)
             groups.setdefault(kind, []).append(lane)
         return [
-            self._placed(chunk)
+            (chunk, partial(self._placed, chunk))
             for (form, batch), group in groups.items()
             for chunk in self._chunks(group, self.others.get(form, self).ways[batch].width)
         ]
+
+    def traits(self, candidate: Candidate) -> Traits:
+        kind = form_of(candidate, self.arguments), batch_of(candidate)
+        return Traits(movable=True, divides=True, kind=kind)
 
     def _placed(self, lanes: Sequence[Lane]) -> Team:
         """:meth:`at_home`, in a worker process where there are seats."""
@@ -157,6 +175,7 @@ class ModuleTeams:
             dtype=self.blueprint.dtype,
             stop=self.stop,
             subject=subject,
+            axis=self.axis,
         )
 
 
