@@ -24,7 +24,7 @@ from lanewise.cli.solve import compare, minimize
 from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import leads, place_of
-from lanewise.errors import LanewiseError, StoreError, UnreachableError, UsageError
+from lanewise.errors import CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
 from lanewise.reporting.clean import clean
 
 EPILOG = """
@@ -103,7 +103,7 @@ def _run() -> int:
             raise
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
             error = _unwritten(error)
-        _tell(f"lanewise: {clean(_words(error))}", apart=isinstance(error, UnreachableError))
+        _tell(f"lanewise: {clean(_words(error))}", apart=isinstance(error, UnreachableError | CutOffError))
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
 
