@@ -81,6 +81,7 @@ CASES = {
     "sgd": {"optimizer": "sgd"},
     "adam": {"optimizer": "adam"},
     "torch": {"optimizer": torch.optim.AdamW},
+    "muon": {"optimizer": "muon"},
     "clipped": {"optimizer": "sgd", "clip_norm": 0.05},
     "pieces": {"optimizer": "adam", "accumulate": 2, "batch_size": 16},
 }
@@ -89,7 +90,7 @@ HALF = {"blocks.*.0": "column", "blocks.*.2": "row", "embed": "column"}
 READ = {
     "tensor": {"optimizer": "sgd"},
     "tensor kept": {"optimizer": "adam"},
-    "tensor plan": {"optimizer": "adam", "clip_norm": 0.05, "accumulate": 2},
+    "tensor plan": {"optimizer": "muon", "clip_norm": 0.05, "accumulate": 2},
 }
 """Trainings of the reader, and how ranks share each."""
 SHARED = {

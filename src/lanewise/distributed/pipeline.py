@@ -1,7 +1,7 @@
 """One stage of a sequential model, of which every rank along ``pipeline`` has another: PyTorch's 1F1B schedule."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -100,6 +100,9 @@ class Staged(Portion):
 
     def spread(self, name: str, part: Tensor) -> Tensor:
         return self._spread.spread(name, part)
+
+    def whole(self, name: str, function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+        return self._spread.whole(name, function, part)
 
     def writes(self, name: str) -> bool:
         return self._spread.writes(name)

@@ -67,6 +67,14 @@ class Portion(ABC):
         del name
         return part
 
+    def whole(self, name: str, function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+        """The own part of ``function`` of the whole tensor that ``part`` is a part of, which lies as the leaf ``name``.
+
+        Ranks that have other parts of it call this together.
+        """
+        del name
+        return function(part)
+
     def writes(self, name: str) -> bool:
         """Whether this rank is the one that saves its part of the leaf or buffer ``name``."""
         del name

@@ -107,6 +107,12 @@ class Spread(Portion):
     def spread(self, name: str, part: Tensor) -> Tensor:
         return spread_as(self._own[name], part)
 
+    def whole(self, name: str, function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+        own: Any = self._own[name]
+        if not split_axes(own):
+            return function(part)
+        return part_of(own, function(spread_as(own, part).full_tensor()))
+
     def writes(self, name: str) -> bool:
         own = self._own.get(name)
         split = split_axes(own)
@@ -154,6 +160,14 @@ def spread_as(like: Any, part: Tensor) -> Tensor:
     return tensor.DTensor.from_local(
         part, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
     )
+
+
+def part_of(like: Any, whole: Tensor) -> Tensor:
+    """What this rank has of ``whole``, which every rank has, if it lies as ``like`` does."""
+    tensor: Any = importlib.import_module("torch.distributed.tensor")
+    everywhere = [tensor.Replicate()] * like.device_mesh.ndim
+    spread = tensor.DTensor.from_local(whole, like.device_mesh, everywhere, run_check=False)
+    return spread.redistribute(placements=like.placements).to_local()
 
 
 def laid_as(like: Any, tensor: Any) -> Any:

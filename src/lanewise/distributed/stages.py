@@ -89,7 +89,7 @@ def keep_only(module: nn.Module, names: Sequence[str], prefix: str = "") -> None
         name = prefix + part
         if _is_sequence(child):
             keep_only(child, names, f"{name}.")
-            if len(child):
+            if any(True for _ in child.children()):
                 continue
         elif name in names:
             continue
