@@ -10,6 +10,8 @@ from typing import Self, final
 
 import pytest
 
+import lanewise
+from lanewise.errors import StoreError
 from lanewise.runs.store import RunStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals, and reads /proc")]
@@ -104,14 +106,17 @@ def test_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
         assert store.get("last").status == "interrupted"
 
 
-def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(tmp_path: Path) -> None:
+def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
     with Started(home, "fit", *LONG) as started:
         started.wait_until_training()
-        with Started(home, "resume", "last") as second:
-            assert second.ends() == 2
-        assert second.said.count("\n") == 1
-        assert f"is in use by process {started.process.pid} on host" in second.said
+        monkeypatch.setenv("LANEWISE_HOME", str(home))
+        with pytest.raises(StoreError, match=f"is in use by process {started.process.pid} on host") as second:
+            lanewise.resume("last")  # this process is the second one
+        assert second.value.exit_code == 2
+        assert "\n" not in str(second.value)
         assert started.process.poll() is None
         with RunStore(home) as store:
             assert store.get("last").status == "running"
