@@ -1,7 +1,8 @@
 """Which search finds the better model with as many steps: even points, independent ones, proposals, copies, children?
 
-Three small problems: two of known law and the bank table, with spaces of two or three settings. Each search has its own number of candidates, so that all take about the same number of steps; those taken are counted and
-told. The model that a search hands over is scored on rows that no search saw. Every seed draws its own rows, points
+Three small problems: two of known law and the bank table, with spaces of two or three settings. Each search has its own
+number of candidates, so that all take about as many steps; those taken are counted and told. The model that a search
+hands over is scored on rows that no search saw. Every seed draws its own rows, points
 and weights, the same for all searches: differences to Sobol points are paired. No clock is read.
 """
 
