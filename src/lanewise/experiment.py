@@ -161,7 +161,7 @@ def fit(
         ranks.agree(told_apart(config))
         before = store.begun(ranks.place.job) if ranks.place.again else None
         if before is not None:
-            return _go_on(store, before, policy=own, watcher=watcher, times=times, ranks=ranks)
+            return go_on_with(store, before, policy=own, watcher=watcher, times=times)
         run = store.create(command=command, config=config)
         with held(run, ranks):
             if (not isinstance(source, str) or source == "-") and ranks.leads:
@@ -189,12 +189,14 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     """
     times = StageTimes(time.monotonic())
     with joined() as ranks, opened(ranks, create=False) as store:
-        return _go_on(store, reference, policy=policy, watcher=watcher or Silent(), times=times, ranks=ranks)
+        return go_on_with(store, reference, policy=policy, watcher=watcher or Silent(), times=times)
 
 
-def _go_on(
-    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes, ranks: Ranks
+def go_on_with(
+    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes
 ) -> Fit:
+    """As :func:`resume`, in a store that is open; ``times`` count from when it was asked for."""
+    ranks = store.ranks
     with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
         if ranks.leads:
@@ -242,7 +244,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
 
 def _check_policy(run: Run, policy: Policy | None) -> None:
     if run.config.get("kind") == "tune":
-        message = f"run {run.id} is a tune, which goes on in one process: lanewise.resume({run.id!r})"
+        message = f"run {run.id} is a tune; go on with it by: lanewise.resume({run.id!r})"
         raise UsageError(message)
     had = run.config.get("policy")
     given = None if policy is None else type(policy).__name__
