@@ -170,10 +170,11 @@ def test_the_folder_is_private_and_goes_with_the_pool(tmp_path: Path) -> None:
         TreePool(make_data(), TASK, workers=1, threads_per_worker=1, folder=tmp_path / "absent")
 
 
-def test_the_worker_loads_no_torch() -> None:
+def test_the_worker_loads_no_torch_and_scikit_learn_only_for_single_trees() -> None:
     script = (
-        "import sys, lanewise.training.trees.worker, lightgbm, sklearn.tree; "
-        "print([name for name in ('torch', 'polars', 'pickle5') if name in sys.modules])"
+        "import sys; from lanewise.training.trees.worker import load_lightgbm; load_lightgbm(); "
+        "light = [name for name in ('sklearn', 'pandas', 'pyarrow') if name in sys.modules]; import sklearn.tree; "
+        "print(light + [name for name in ('torch', 'polars', 'pickle5') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
