@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lanewise.errors import Interrupted
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.blueprint import Blueprint, first_sentence
 from lanewise.models.module import Reader
 from lanewise.training.data import TrainingData
 from lanewise.training.device import CPU, gpu_width
@@ -197,7 +197,7 @@ def _first_equal(teams: ModuleTeams, batch: int, truth: "_Tried", ways: Sequence
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there
-            said = f"{type(error).__name__}: {first_line(error)}"
+            said = f"{type(error).__name__}: {first_sentence(error)}"
         if not said:
             return way, ""
     return None, said
