@@ -13,7 +13,7 @@ from lanewise.distributed.data_axis import DataAxis
 from lanewise.errors import Interrupted, UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.blueprint import Blueprint, first_sentence
 from lanewise.models.module import Reader
 from lanewise.training.apart_team import ApartTeam, axes_apart, workers_of
 from lanewise.training.data import TrainingData
@@ -237,7 +237,7 @@ def _first_equal(teams: ModuleTeams, batch: int, truth: "_Tried", ways: Sequence
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there
-            said = f"{type(error).__name__}: {first_line(error)}"
+            said = f"{type(error).__name__}: {first_sentence(error)}"
         if not said:
             return way, ""
     return None, said
