@@ -183,9 +183,9 @@ def _run(
     raced = _race(posed, plan, teams, crew, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
         result = raced.run()
-    teams = gathered(raced.builder)
-    assert isinstance(teams, ModuleTeams)
-    plan = priced(raced.plan, teams)  # with what was proposed on the way
+    grown = gathered(raced.builder)
+    assert isinstance(grown, ModuleTeams)
+    teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
     selection = _named(select(contenders, **evidence), result)
