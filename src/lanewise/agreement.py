@@ -1,9 +1,12 @@
 """Whether what was asked for fits the table: found out before anything is trained."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from lanewise.data.read_options import memory_bytes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError, suggestion
-from lanewise.metrics import resolve_metric
+from lanewise.metrics import METRICS, is_metric, resolve_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.training.planning.proposals import SOLVER
@@ -26,6 +29,13 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
     if settings.folds is not None and settings.folds > rows:
         message = f"folds must be at most {rows:,}, the number of training rows, got {settings.folds}"
         raise UsageError(message)
+
+
+def known_names(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The names that settings may list, for those that no setting alone knows; to be checked with all the others."""
+    metric = settings.get("metric")
+    unknown = isinstance(metric, str) and not is_metric(metric)
+    return {"optimizers": (SOLVER, *RULES), **({"metric": tuple(METRICS)} if unknown else {})}
 
 
 def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: bool) -> None:

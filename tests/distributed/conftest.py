@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-collect_ignore = ["rank_driver.py", "train_driver.py", "data_scenarios.py", "tune_scenarios.py"]
+collect_ignore = [
+    "rank_driver.py",
+    "train_driver.py",
+    "averaging_scenarios.py",
+    "data_scenarios.py",
+    "tune_scenarios.py",
+]
 
 DRIVER = Path(__file__).parent / "rank_driver.py"
 WITHIN = 400.0

@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist  # noqa: TID251 so that every child has it
 import tune_scenarios
+from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
 
 from lanewise import again, experiment
@@ -140,6 +141,8 @@ SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "mesh": mesh,
     "guards": guards,
     "stacks": stacks,
+    "averaging": averaging,
+    "averaged checkpoints": resumed,
     "tune": tune,
 }
 
@@ -196,6 +199,8 @@ def child(task: Mapping[str, Any], rank: int, number: int) -> NoReturn:
 def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
     """What became of each rank; those that are ``deaf`` are killed when all others have ended."""
     folder = Path(task["folder"])
+    for name in task.get("loads", ()):
+        importlib.import_module(name)  # once, instead of in every child
     started = time.monotonic()
     left: dict[int, int] = {}
     for rank in range(task["size"]):

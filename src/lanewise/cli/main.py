@@ -21,6 +21,7 @@ from lanewise.cli.options import Commands
 from lanewise.cli.repeat import repeat
 from lanewise.cli.runs import report, runs, show
 from lanewise.cli.solve import compare, minimize
+from lanewise.cli.started import process_started
 from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import leads, place_of
@@ -121,7 +122,10 @@ def _command() -> int:
 
         return shell_complete(cli, {}, "lanewise", "_LANEWISE_COMPLETE", asked)
     try:
-        with cli.make_context("lanewise", sys.argv[1:]) as context, in_words_of_the_shell(context):
+        with (
+            cli.make_context("lanewise", sys.argv[1:], obj=process_started()) as context,
+            in_words_of_the_shell(context),
+        ):
             cli.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code

@@ -35,6 +35,7 @@ from lanewise.training.ranks.spread_proposer import SpreadProposer
 from lanewise.training.ranks.spreading import Spreading, gathered, spread
 from lanewise.training.refit import refit
 from lanewise.training.team import Former, Team
+from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
@@ -198,8 +199,10 @@ def _run(
         own = exports.weights[won.id]
     assert own.tensors is not None
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
-    words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
+    valid = rows.judged.numpy()
+    compared = averaged(result.confirmed, _labels(result), plan=plan, weights=weights, valid=valid, metric=judge.metric)
+    words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
     document = _document(
         posed,
         plan=plan,
@@ -212,6 +215,7 @@ def _run(
         digests=exports.digests,
         corrected=corrected,
         weights=weights,
+        compared=compared,
     )
     document["hardware"] |= {"device": device_name(teams.device), **_ranks_in_words(crew)}
     return TuneResult(
@@ -226,6 +230,7 @@ def _run(
         corrected=corrected,
         pareto=tradeoffs(result, selection, weights, sign=judge.metric.sign),
         words=words,
+        averaged=compared,
         warnings=tuple(document["warnings"]),
         document=finite_or_null(document),
     )
@@ -282,6 +287,7 @@ def _document(
     digests: Mapping[str, str],
     corrected: CorrectedScore,
     weights: Mapping[str, int],
+    compared: Sequence[Averaged],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     rows, metric = posed.question.rows, posed.question.judge.metric
@@ -299,6 +305,7 @@ def _document(
         corrected=corrected,
         weights=weights,
     )
+    document |= {"averaged": [asdict(own) for own in compared]} if compared else {}
     return told(
         document,
         plan=plan,
@@ -308,7 +315,7 @@ def _document(
         winner=won,
         cost=cost,
         full_length=posed.full_length,
-        corrected=_corrected(corrected, len(result.confirmed)),
+        corrected=[*_corrected(corrected, len(result.confirmed)), *_exchanged(compared, posed.question.judge)],
     )
 
 
@@ -341,10 +348,18 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
 
 def _named(found: Selection, result: Result) -> Selection:
     """The selection with its reasons in the labels of candidates instead of their ids."""
+    named = _labels(result)
+    return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
+
+
+def _exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:
+    return tuple(own.words(judge.metric) for own in compared)
+
+
+def _labels(result: Result) -> dict[str, str]:
     known = [item.candidate for item in result.confirmed]
     labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", one.settings) for one in known)
-    named = dict(zip((one.id for one in known), labels, strict=True))
-    return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
+    return dict(zip((one.id for one in known), labels, strict=True))
 
 
 def _corrected(found: CorrectedScore, contenders: int) -> list[str]:

@@ -14,7 +14,8 @@ from lanewise.solvers.methods import METHODS
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
-    "fit": "--target --task --metric --drop --missing --test --test-fraction --group --time --weight --class-weights "
+    "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes "
+    "--test --test-fraction --group --time --weight --class-weights "
     "--threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble "
     "--device --workers --mesh --config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
@@ -25,7 +26,7 @@ OPTIONS = {
     "--quiet",
     "resume": "--json --quiet",
     "repeat": "--lane --json --quiet",
-    "predict": "--output",
+    "predict": "--output --delimiter --encoding --max-bytes",
     "show": "--json",
     "report": "--output --open",
     "runs": "--json --limit",

@@ -142,7 +142,7 @@ def test_what_comes_out_otherwise_is_told() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_every_lane_alone_comes_out_the_same() -> None:
-    run("tune", "mine.py:exact", *USUAL[1:], "--quiet")
+    run("tune", "mine.py:exact", *USUAL[1:], "--policy", "racing", "--quiet")
     curves = document_of()["race"]["curves"]
     assert {curve["phase"] for curve in curves} >= {"confirm"}
     compared = 0

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.distributed.data_axis import DataAxis
-from lanewise.errors import Interrupted
+from lanewise.errors import Interrupted, UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.blueprint import Blueprint, first_sentence
 from lanewise.models.module import Reader
+from lanewise.training.apart_team import ApartTeam, axes_apart, workers_of
 from lanewise.training.data import TrainingData
 from lanewise.training.device import CPU, gpu_width
 from lanewise.training.divisible import Divisible
@@ -110,13 +111,13 @@ class ModuleTeams:
     def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]:
         """The lanes of every team of :meth:`form`, and what makes the team: for who does not need all of them."""
         del phase
-        groups: dict[tuple[Form, int], list[Lane]] = {}
+        groups: dict[tuple[Form, int, int], list[Lane]] = {}
         for lane in lanes:
-            kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate)
+            kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate), workers_of(lane.candidate)
             groups.setdefault(kind, []).append(lane)
         return [
             (chunk, partial(self._placed, chunk))
-            for (form, batch), group in groups.items()
+            for (form, batch, _), group in groups.items()
             for chunk in self._chunks(group, self.others.get(form, self).ways[batch].width)
         ]
 
@@ -154,19 +155,28 @@ class ModuleTeams:
     def team(self, lanes: Sequence[Lane], way: Way, *, length: int, notes: list[str] | None = None) -> Divisible:
         """One stack of ``lanes``, or several where memory does not suffice for one, which ``notes`` then say."""
         tell = (self.notes if notes is None else notes).append
-        return Divisible(lanes, lambda own: self.stack(own, way, length=length), length=length, tell=tell)
+        return Divisible(lanes, lambda own: self._formed(own, way, length=length), length=length, tell=tell)
 
-    def stack(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack:
+    def _formed(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Team:
+        """One stack, or one for each of the workers that train all ``lanes`` apart."""
+        workers = workers_of(lanes[0].candidate)
+        if workers == 1:
+            return self.stack(lanes, way, length=length)
+        if self.axis is not None:
+            message = (
+                "average_every parts a batch among workers in one process, and the mesh axis data among ranks; leave "
+                "one of them out"
+            )
+            raise UsageError(message)
+        undivided = self._subject(way).undivided
+        if undivided:
+            message = f"workers cannot train apart on parts of a batch: {undivided}; leave average_every out"
+            raise UsageError(message)
+        axes = axes_apart(workers, batch_of(lanes[0].candidate), self.stop)
+        return ApartTeam([self.stack(lanes, way, length=length, axis=axis) for axis in axes])
+
+    def stack(self, lanes: Sequence[Lane], way: Way, *, length: int, axis: DataAxis | None = None) -> Stack:
         """One stack of ``lanes``, run that way."""
-        subject = ModuleSubject(
-            self.blueprint,
-            self.data,
-            self.loss,
-            score=self.score,
-            looped=way.looped,
-            loss_looped=way.loss_looped,
-            read=self.read,
-        )
         return Stack(
             lanes,
             self.data,
@@ -174,8 +184,19 @@ class ModuleTeams:
             batch_size=batch_of(lanes[0].candidate),
             dtype=self.blueprint.dtype,
             stop=self.stop,
-            subject=subject,
-            axis=self.axis,
+            subject=self._subject(way),
+            axis=axis or self.axis,
+        )
+
+    def _subject(self, way: Way) -> ModuleSubject:
+        return ModuleSubject(
+            self.blueprint,
+            self.data,
+            self.loss,
+            score=self.score,
+            looped=way.looped,
+            loss_looped=way.loss_looped,
+            read=self.read,
         )
 
 
@@ -216,7 +237,7 @@ def _first_equal(teams: ModuleTeams, batch: int, truth: "_Tried", ways: Sequence
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there
-            said = f"{type(error).__name__}: {first_line(error)}"
+            said = f"{type(error).__name__}: {first_sentence(error)}"
         if not said:
             return way, ""
     return None, said
