@@ -42,7 +42,8 @@ class Exchange:
 class TrainResult:
     """A trained model, and how its training went.
 
-    ``model`` is in evaluation mode; over several ranks it is this rank's part, which all ranks call together.
+    ``model`` is in evaluation mode; over several ranks it is this rank's part, which all ranks call together; along
+    ``pipeline`` the layers of its stage.
     ``losses [T]`` are the mean losses of the batches, each before its update, over the rows of all ranks; ``steps`` is
     T, and ``seconds`` what this call took, without what an earlier one did. ``checkpoint`` is the last one written.
     ``exchange`` says what ranks that average every so many steps have told each other in this call; None: they do not.

@@ -83,7 +83,7 @@ class ModelTraining:
             inputs_and_targets(self._read(rows, keyed_seed(key, "read", piece) if piece else key))
             for piece, rows in enumerate(shown.split(size // course.accumulate))
         ]
-        with own_generator(key):
+        with own_generator(keyed_seed(key, "stage", self.portion.stage) if self.portion.stage else key):
             return step_of_model(self.portion, self.optimizer, pieces, loss=self._loss, clip_norm=course.clip_norm)
 
     def _look(self) -> None:

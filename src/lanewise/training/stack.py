@@ -311,7 +311,8 @@ class Stack(Team):
         outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
         shown = self._shown()
         if self.subject.watched:
-            self.vitals.units(self.subject.silent(self.model, self._judged(), self.roster), self.fraction)
+            silent = self.subject.silent(self.model, self._judged(), self.roster)
+            self.vitals.units(silent, self.fraction, unseen=self.subject.unseen)
         means = self._mean_losses()
         return [
             Evidence(

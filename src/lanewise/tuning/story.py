@@ -91,10 +91,16 @@ REMEDIES = {
     "vanishing": "a higher rate may do more",
     "exploding": "a lower rate, or clipping by clip_norm, may do better",
     "dead": "a lower rate, a normalization or leaky rectifiers keep more of them alive",
+    "unseen": "nobody knows whether some are dead",
 }
 """What a lane may need, by the kind of what was noticed of it."""
 
-SIGNS = {"vanishing": "updates vanish", "exploding": "updates explode", "dead": "units are dead"}
+SIGNS = {
+    "vanishing": "updates vanish",
+    "exploding": "updates explode",
+    "dead": "units are dead",
+    "unseen": "units could not be looked at",
+}
 
 
 def cautions(traces: Sequence[Trace], winner: Candidate) -> list[str]:
