@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lanewise.agreement import check_agreement
+from lanewise.agreement import check_agreement, check_streamed
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import EXAMPLES, example
 from lanewise.data.reading import ReadOptions, read
+from lanewise.data.streaming import is_too_large, read_streamed
+from lanewise.data.table_files import table_files
 from lanewise.errors import UsageError, suggestion
-from lanewise.settings import FitSettings
+from lanewise.settings import FitSettings, Stream
 from lanewise.training.problem import Problem, Request, pose
 
 
@@ -30,21 +32,36 @@ def lasting(source: object) -> str | None:
     return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
 
 
-def dataset_of(source: object, missing: tuple[str, ...] = ()) -> Dataset:
-    """The table of a source, read; ``missing`` are marks of missing cells beside the usual ones."""
+def dataset_of(source: object, missing: tuple[str, ...] = (), *, stream: Stream = "never") -> Dataset:
+    """The table of a source, read; ``missing`` are marks of missing cells beside the usual ones.
+
+    ``stream`` says whether a table of Parquet or Arrow files is streamed from disk: ``auto`` where the memory asks for
+    it. Raises ``UsageError`` where another source is to be streamed always.
+    """
     if isinstance(source, str) and source.startswith("example:"):
         known_example(source)
         return example(source.removeprefix("example:"))
+    path = source if isinstance(source, (str, Path)) and str(source) != "-" else None
+    files = table_files(path) if stream != "never" and path is not None else None
+    if files is not None and (stream == "always" or is_too_large(files)):
+        return read_streamed(files, missing=missing, asked=stream == "always")
+    if stream == "always":
+        given = path if path is not None else "what was given"
+        message = f"only Parquet and Arrow files can be streamed from disk, which {given} is not; leave stream out"
+        raise UsageError(message)
     return read(source, options=ReadOptions(missing=missing))
 
 
 def fingerprint(dataset: Dataset) -> str:
     """SHA-256 of the rows as read, to tell whether a run is resumed on the table that it began with."""
+    if dataset.rest is not None:
+        return dataset.rest.fingerprint
     return hashlib.sha256(dataset.frame.hash_rows().to_numpy().tobytes()).hexdigest()
 
 
 def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
+    check_streamed(dataset, settings)
     test = read(settings.test, options=ReadOptions(missing=settings.missing)) if settings.test else None
     problem = pose(dataset, _request(settings), test=test)
     check_agreement(problem, settings)

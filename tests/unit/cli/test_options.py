@@ -14,9 +14,9 @@ from lanewise.solvers.methods import METHODS
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
-    "fit": "--target --task --metric --drop --missing --test --test-fraction --group --time --weight --class-weights "
-    "--threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble "
-    "--device --workers --mesh --config --report --json --quiet",
+    "fit": "--target --task --metric --drop --missing --stream --test --test-fraction --group --time --weight "
+    "--class-weights --threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed "
+    "--ensemble --device --workers --mesh --config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
     "--batch-size --seed --device --workers --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --device "
