@@ -17,18 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import lightgbm
-import scipy.stats
-import sklearn.metrics
-
 from lanewise.again import resume
 from lanewise.data import streaming, table_files
 from lanewise.experiment import fit
 from lanewise.runs.store import RunStore
 from lanewise.training import race, row_maps
 
-del lightgbm, scipy, sklearn  # every child would load them, and they count as memory of its own
-SETTINGS = {"target": "y", "models": "linear,mlp", "candidates": 1, "folds": 2, "seeds": 1, "workers": 1}
+SETTINGS = {"target": "y", "models": "mlp", "candidates": 1, "folds": 2, "seeds": 1, "workers": 1}
 PATIENCE = 120.0
 
 
@@ -68,7 +63,7 @@ def document(home: Path) -> dict[str, object]:
 
 
 def main(folder: Path, table: str, room: int) -> None:
-    streaming.SAMPLE_ROWS = streaming.FEWEST_SAMPLE_ROWS = 4_000
+    streaming.SAMPLE_ROWS = streaming.FEWEST_SAMPLE_ROWS = 2_000
     table_files.BATCH_CELLS = 500_000
     row_maps.WINDOW_BYTES = 2**20
     race.SAVE_EVERY_SECONDS = 0.0
@@ -78,9 +73,9 @@ def main(folder: Path, table: str, room: int) -> None:
         return lambda: fit(table, budget=budget, **SETTINGS)
 
     found: dict[str, object] = {}
-    found["in_memory"] = ended(child(in_memory, lambda: fit(table, stream="never", budget="40steps", **SETTINGS), room))
-    found["streamed"] = ended(child(whole, streamed("40steps"), room))
-    process = child(killed, streamed("40steps"), room)
+    found["in_memory"] = ended(child(in_memory, lambda: fit(table, stream="never", budget="30steps", **SETTINGS), room))
+    found["streamed"] = ended(child(whole, streamed("30steps"), room))
+    process = child(killed, streamed("30steps"), room)
     deadline = time.monotonic() + PATIENCE
     while not list(killed.glob("runs/*/checkpoints/confirm-*/step-*")) and time.monotonic() < deadline:
         assert os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, (

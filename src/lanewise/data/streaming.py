@@ -38,6 +38,9 @@ COPIES = 5
 
 _PLAIN = (pl.Float64, pl.Float32, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.UInt32, pl.UInt16, pl.UInt8)
 
+OVERHEAD = 200 * 2**20
+"""Bytes that a fit takes however small the table: libraries that it loads, models, scores, the report."""
+
 MEMORY_SHARE = 8
 """A table in memory may be an eighth of the memory, as everywhere."""
 
@@ -83,7 +86,7 @@ class Rest:
 
 def needed_bytes(files: TableFiles) -> int:
     """Memory that a fit of the whole table takes, about."""
-    return 8 * COPIES * files.rows * files.columns
+    return 8 * COPIES * files.rows * files.columns + OVERHEAD
 
 
 def is_too_large(files: TableFiles) -> bool:

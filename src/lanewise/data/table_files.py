@@ -118,8 +118,13 @@ def _of_folder(folder: Path) -> list[Path]:
             f"folders say would be lost; name the files by a pattern such as {folder}/*/*.parquet"
         )
         raise DataError(message)
-    if not files:
-        message = f"{folder} is an empty folder: put Parquet or Arrow files into it, or name a file"
+    if not any(_format(path) for path in files):
+        what = (
+            f"is a folder of {counted(len(files), 'file')}, none of which is"
+            if files
+            else "is an empty folder, without"
+        )
+        message = f"{folder} {what} a Parquet or Arrow file: only these make up a table together; name one file in it"
         raise DataError(message)
     return files
 

@@ -107,4 +107,4 @@ def test_a_table_is_too_large_where_the_free_memory_does_not_hold_it(tmp_path, m
     monkeypatch.setattr(streaming, "free_bytes", lambda: 100_000)
     assert is_too_large(files)
     words = read_streamed(files).rest.words  # pyright: ignore[reportOptionalMemberAccess]
-    assert "the table needs about 0 MB of memory, and 0 MB are free: rows are streamed from disk" in words
+    assert "the table needs about 0.2 GB of memory, and 0 MB are free: rows are streamed from disk" in words
