@@ -53,7 +53,8 @@ class ColumnContract:
 class DataContract:
     """The target, and the feature columns in the order that a model expects them.
 
-    ``missing`` are the marks of missing cells that were declared, beside those that every reader knows.
+    ``missing`` are the marks of missing cells that were declared, beside those that every reader knows; ``delimiter``
+    and ``encoding`` those of text that were stated, for which new rows are read by them too.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -64,6 +65,8 @@ class DataContract:
     rows: int
     columns: tuple[ColumnContract, ...]
     missing: tuple[str, ...] = ()
+    delimiter: str | None = None
+    encoding: str | None = None
     format: Literal[1] = 1
 
     @classmethod
@@ -75,6 +78,8 @@ class DataContract:
         features: tuple[str, ...],
         rows: np.ndarray,
         missing: tuple[str, ...] = (),
+        delimiter: str | None = None,
+        encoding: str | None = None,
     ) -> "DataContract":
         """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on, and in the rest."""
         frame = dataset.frame.select(features)[rows]
@@ -90,6 +95,8 @@ class DataContract:
             rows=len(rows) + (0 if rest is None else rest.rows),
             columns=columns,
             missing=missing,
+            delimiter=delimiter,
+            encoding=encoding,
         )
 
     def to_json(self) -> str:

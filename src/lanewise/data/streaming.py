@@ -18,7 +18,7 @@ import polars as pl
 from lanewise.data.column_facts import ColumnFacts
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
-from lanewise.data.memory import free_bytes, memory_bytes
+from lanewise.data.memory import free_bytes
 from lanewise.data.missing import blank_out, strip_cells, word_markers
 from lanewise.data.table_files import TableFiles
 from lanewise.data.typed_columns import type_typed_columns
@@ -34,15 +34,12 @@ SAMPLE_CELLS = 10_000_000
 FEWEST_SAMPLE_ROWS = 10_000
 
 COPIES = 5
-"""Times eight bytes a cell that a fit in memory takes at its peak: as read, encoded, prepared for each fold."""
+"""Times the bytes of all cells that a fit in memory takes at its peak: as read, encoded, prepared for each fold."""
 
 _PLAIN = (pl.Float64, pl.Float32, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.UInt32, pl.UInt16, pl.UInt8)
 
 OVERHEAD = 200 * 2**20
 """Bytes that a fit takes however small the table: libraries that it loads, models, scores, the report."""
-
-MEMORY_SHARE = 8
-"""A table in memory may be an eighth of the memory, as everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,12 +83,12 @@ class Rest:
 
 def needed_bytes(files: TableFiles) -> int:
     """Memory that a fit of the whole table takes, about."""
-    return 8 * COPIES * files.rows * files.columns + OVERHEAD
+    return COPIES * files.cell_bytes + OVERHEAD
 
 
-def is_too_large(files: TableFiles) -> bool:
-    """Whether the table had better be streamed: by the rule for tables in memory, or by the memory that is free."""
-    return 8 * files.rows * files.columns > memory_bytes() // MEMORY_SHARE or needed_bytes(files) > free_bytes()
+def is_too_large(files: TableFiles, *, most_bytes: int) -> bool:
+    """Whether the table had better be streamed: its cells take over ``most_bytes``, or a fit more than is free."""
+    return files.cell_bytes > most_bytes or needed_bytes(files) > free_bytes()
 
 
 def read_streamed(files: TableFiles, *, missing: tuple[str, ...] = (), asked: bool = False) -> Dataset:
@@ -234,13 +231,11 @@ def _members(chosen: np.ndarray, first: int, count: int) -> np.ndarray:
 
 
 def _why(files: TableFiles, *, asked: bool) -> str:
-    if asked and not is_too_large(files):
+    if asked and needed_bytes(files) <= free_bytes():
         return f"{files.name}: rows are streamed from disk, as asked"
     needed, free = needed_bytes(files), free_bytes()
-    return (
-        f"{files.name}: the table needs about {_size(needed)} of memory, and {_size(free)} are free: "
-        "rows are streamed from disk"
-    )
+    over = f", and {_size(free)} are free" if needed > free else ", more than may be read into it"
+    return f"{files.name}: the table needs about {_size(needed)} of memory{over}: rows are streamed from disk"
 
 
 def _size(amount: float) -> str:

@@ -43,6 +43,11 @@ class TableFiles:
         return len(self.schema)
 
     @property
+    def cell_bytes(self) -> int:
+        """Memory of all cells, at eight bytes each."""
+        return 8 * self.rows * self.columns
+
+    @property
     def batch_rows(self) -> int:
         """Rows of a batch, the same for every reader of this table."""
         return max(1_024, min(131_072, BATCH_CELLS // max(1, self.columns)))

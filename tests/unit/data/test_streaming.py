@@ -103,8 +103,9 @@ def test_whole_numbers_beyond_64_bits_are_refused_in_words(tmp_path):
 
 def test_a_table_is_too_large_where_the_free_memory_does_not_hold_it(tmp_path, monkeypatch):
     files = written(tmp_path / "table", TABLE, 1)
-    assert not is_too_large(files)
+    assert not is_too_large(files, most_bytes=10**6)
+    assert is_too_large(files, most_bytes=10**4)
     monkeypatch.setattr(streaming, "free_bytes", lambda: 100_000)
-    assert is_too_large(files)
+    assert is_too_large(files, most_bytes=10**6)
     words = read_streamed(files).rest.words  # pyright: ignore[reportOptionalMemberAccess]
     assert "the table needs about 0.2 GB of memory, and 0 MB are free: rows are streamed from disk" in words
