@@ -42,6 +42,7 @@ from lanewise.training.ranks.crew import Crew, crew_of, lone
 from lanewise.training.ranks.planning import shared_plan, why_lanes, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
+from lanewise.training.row_maps import prepare_streamed
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
@@ -113,12 +114,14 @@ def train(
     check_agreement(problem, settings)
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
+    if problem.dataset.rest is not None:
+        watcher.announce(problem.dataset.rest.words)
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
     crew = crew_of(ranks, settings.mesh, resumed=resumed)
     workers = workers_here(settings.workers, ranks) if crew.axis is None else 1
     times.end("read")
-    data, _ = prepare(problem, refit=False)
+    data, _ = _prepared(problem, folder, refit=False)
     times.end("prepare")
     with (
         tree_pool(problem, settings, workers, folder) as trees,
@@ -126,7 +129,7 @@ def train(
     ):
         builder = TeamBuilder(
             data=data,
-            lengths=usual_length(len(problem.train)),
+            lengths=usual_length(problem.training_rows),
             workers=workers * crew.size,
             ranks=crew.size,
             stop=stop,
@@ -169,7 +172,7 @@ def train(
         times.end("race", result.seconds)
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
-        whole, preparation = prepare(problem, refit=True)
+        whole, preparation = _prepared(problem, folder, refit=True)
         last = _placed(builder, whole, teams, problem, settings)
         with stop.polled():
             again = _to_refit(result, choice)
@@ -186,6 +189,13 @@ def train(
         race_cost=cost,
         crew=crew,
     )
+
+
+def _prepared(problem: Problem, folder: Path | None, *, refit: bool) -> tuple[TrainingData, Preparation]:
+    """The rows as training reads them: in memory, or in files beneath ``folder`` where the table is streamed."""
+    if problem.dataset.rest is None:
+        return prepare(problem, refit=refit)
+    return prepare_streamed(problem, refit=refit, folder=folder)
 
 
 def _placed(
@@ -268,7 +278,7 @@ def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, setting
 
 
 def _opening(problem: Problem, settings: FitSettings) -> str:
-    rows = f"{len(problem.train):,} training and {len(problem.test):,} test rows"
+    rows = f"{problem.training_rows:,} training and {len(problem.test):,} test rows"
     budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
     return (
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
