@@ -18,7 +18,7 @@ from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
-from lanewise.evaluation import Cutoff, interval_half_width, threshold_of
+from lanewise.evaluation import Cutoff, interval_half_width, local_half_widths, threshold_of
 from lanewise.explain import Cost, counts_living_children, gathered, spent, total, usage
 from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
@@ -47,6 +47,9 @@ from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.workers.team_pool import TeamPool
+
+LEVEL = 0.9
+"""Share of new rows that a prediction interval is to hold."""
 
 
 class Watcher(Protocol):
@@ -246,8 +249,7 @@ def _predictor(
     if problem.task.kind == "binary":
         cutoff = _cutoff(problem, choice.rows, out_of_fold, settings)
     elif not problem.task.is_classification:
-        half = interval_half_width(problem.y[choice.rows], out_of_fold, level=0.9)
-        interval = Interval(level=0.9, half_width=half) if np.isfinite(half) else None
+        interval = _interval(problem, choice.rows, out_of_fold)
     predictor = Predictor(
         task=problem.task,
         contract=problem.contract,
@@ -263,6 +265,19 @@ def mixed(choice: Choice) -> np.ndarray:
     """Out-of-fold predictions of the chosen model, in the form of the metrics."""
     by_id = {contender.id: contender.prediction for contender in choice.contenders}
     return np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
+
+
+def _interval(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray) -> Interval | None:
+    """One width, or where that is found wrong one that follows the prediction; None where the rows are too few."""
+    y = problem.y[rows]
+    half = interval_half_width(y, out_of_fold, level=LEVEL)
+    if not np.isfinite(half):
+        return None
+    clusters = None if problem.clusters is None else problem.clusters[rows]
+    local = local_half_widths(y, out_of_fold, LEVEL, clusters=clusters)
+    if local is None:
+        return Interval(level=LEVEL, half_width=half)
+    return Interval(level=LEVEL, half_width=half, edges=local.edges, half_widths=local.half_widths)
 
 
 def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, settings: FitSettings) -> Cutoff:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lanewise._version import __version__
+from lanewise.composing.interval_words import interval_words
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
 from lanewise.composing.stage import Stage, as_scored, families_left_out
@@ -231,6 +232,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         ties=() if choice.is_ensemble else _ties(stage),
         effects=(upshot,) if upshot else (),
         threshold=stage.cutoff.words if stage.cutoff else "",
+        widths=interval_words(stage.predictor.interval),
         reads=reads_words(stage),
         cut_short=_cut_short(stage),
     )
