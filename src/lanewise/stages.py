@@ -122,9 +122,22 @@ def train(
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
     crew = crew_of(ranks, settings.mesh, resumed=resumed)
+    job = _Job(
+        problem=problem,
+        settings=settings,
+        policy=policy,
+        watcher=watcher,
+        stop=stop,
+        times=times,
+        journal=journal or NoJournal(),
+        plan_file=plan_file,
+        folder=folder,
+        ranks=ranks,
+        crew=crew,
+    )
     workers = workers_here(settings.workers, ranks) if crew.axis is None else 1
     times.end("read")
-    data, _ = _prepared(problem, folder, refit=False)
+    data, _ = _prepared(job, refit=False)
     times.end("prepare")
     with (
         tree_pool(problem, settings, workers, folder) as trees,
@@ -139,47 +152,16 @@ def train(
             pool=trees,
             tell=watcher.announce,
         )
-        builder = _placed(builder, data, teams, problem, settings)
+        builder = _placed(job, builder, data, teams)
         times.end("start workers")
-        making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
-        plan, planned = shared_plan(ranks, plan_file, making)
-        times.end("plan")
-        watcher.announce(_planned(plan, settings))
-        if ranks.size > 1 and settings.mesh is None:
-            watcher.announce(why_lanes(plan, ranks.size))
-        builder = replace(
-            builder,
-            workers=plan.workers,
-            lengths=plan.lengths,
-            compute=DTYPES[plan.precision],
-            widths=plan.widths,
-            axis=crew.axis,
-        )
-        race = Race(
-            plan=plan,
-            builder=spread(builder, crew),
-            policy=policy,
-            metric=problem.metric,
-            y=problem.y,
-            weight=problem.weight,
-            watch=watcher.pulse,
-            journal=journal or NoJournal(),
-            clusters=problem.clusters,
-            amend=None if planned else amending_of(problem, settings, times, plan_file, ranks),
-            spreading=Spreading(crew, plan.costs, stop=stop),
-        )
-        before = usage()
-        with stop.polled():
-            result = race.run()
-        cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not planned else None
-        times.end("race", result.seconds)
+        race, builder, planned = _planned_race(job, builder)
+        result, cost = _raced(job, race, planned=planned)
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
-        whole, preparation = _prepared(problem, folder, refit=True)
-        last = _placed(builder, whole, teams, problem, settings)
+        whole, preparation = _prepared(job, refit=True)
+        last = replace(race, builder=spread(_placed(job, builder, whole, teams), crew))
         with stop.polled():
-            again = _to_refit(result, choice)
-            refitted = refit(replace(race, builder=spread(last, crew)), again, needed=choice.weights)
+            refitted = refit(last, _to_refit(result, choice), needed=choice.weights)
         times.end("refit")
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
     return Trained(
@@ -194,24 +176,83 @@ def train(
     )
 
 
-def _prepared(problem: Problem, folder: Path | None, *, refit: bool) -> tuple[TrainingData, Preparation]:
-    """The rows as training reads them: in memory, or in files beneath ``folder`` where the table is streamed."""
-    if problem.dataset.rest is None:
-        return prepare(problem, refit=refit)
-    return prepare_streamed(problem, refit=refit, folder=folder)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    """What every stage knows: what was asked, who follows it, where its state is kept, and who works on it."""
+
+    problem: Problem
+    settings: FitSettings
+    policy: Policy
+    watcher: Watcher
+    stop: Stop
+    times: StageTimes
+    journal: Journal
+    plan_file: Path | None
+    folder: Path | None
+    ranks: Ranks
+    crew: Crew
 
 
-def _placed(
-    builder: TeamBuilder, data: TrainingData, teams: TeamPool | None, problem: Problem, settings: FitSettings
-) -> TeamBuilder:
+def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, bool]:
+    """The race by its plan, the builder of its teams, and whether the plan was there already."""
+    problem, settings, times, ranks = job.problem, job.settings, job.times, job.ranks
+    making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=job.policy, times=times)
+    plan, planned = shared_plan(ranks, job.plan_file, making)
+    times.end("plan")
+    job.watcher.announce(_planned(plan, settings))
+    if ranks.size > 1 and settings.mesh is None:
+        job.watcher.announce(why_lanes(plan, ranks.size))
+    builder = replace(
+        builder,
+        workers=plan.workers,
+        lengths=plan.lengths,
+        compute=DTYPES[plan.precision],
+        widths=plan.widths,
+        axis=job.crew.axis,
+    )
+    race = Race(
+        plan=plan,
+        builder=spread(builder, job.crew),
+        policy=job.policy,
+        metric=problem.metric,
+        y=problem.y,
+        weight=problem.weight,
+        watch=job.watcher.pulse,
+        journal=job.journal,
+        clusters=problem.clusters,
+        amend=None if planned else amending_of(problem, settings, times, job.plan_file, ranks),
+        spreading=Spreading(job.crew, plan.costs, stop=job.stop),
+    )
+    return race, builder, planned
+
+
+def _raced(job: _Job, race: Race, *, planned: bool) -> tuple[RaceResult, Cost | None]:
+    """What came of the race, and what it cost; None where another process may have run the beginning of it."""
+    before = usage()
+    with job.stop.polled():
+        result = race.run()
+    known = counts_living_children() and not planned
+    cost = total(gathered(job.ranks, spent(before, usage()))) if known else None
+    job.times.end("race", result.seconds)
+    return result, cost
+
+
+def _prepared(job: _Job, *, refit: bool) -> tuple[TrainingData, Preparation]:
+    """The rows as training reads them: in memory, or in files beneath the folder where the table is streamed."""
+    if job.problem.dataset.rest is None:
+        return prepare(job.problem, refit=refit)
+    return prepare_streamed(job.problem, refit=refit, folder=job.folder)
+
+
+def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool | None) -> TeamBuilder:
     """The builder of teams over ``data``, which it brings to where they train: shared memory, or the device."""
     mapped, seats = seated(data, teams)
-    device = device_of(settings.device)
+    device = device_of(job.settings.device)
     return replace(
         builder,
         data=mapped,
         seats=seats,
-        selections=Selections(data=mapped, layout=problem.layout, seed=settings.seed),
+        selections=Selections(data=mapped, layout=job.problem.layout, seed=job.settings.seed),
         moving=Moving(device) if device.type == "cuda" else None,
     )
 
