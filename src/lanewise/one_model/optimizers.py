@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from lanewise.distributed.portion import Portion
 from lanewise.errors import UsageError, suggestion
 from lanewise.optim import SAM
-from lanewise.optim.drop_in import DropIn
+from lanewise.optim.drop_in import DropIn, EvaluatingDropIn
 from lanewise.tuning.drop_ins import DROP_INS
 
 ELEMENTWISE = (
@@ -32,6 +32,16 @@ ELEMENTWISE = (
 Given = str | Optimizer | Callable[[Iterable[nn.Parameter]], Optimizer]
 
 OTHERS = "use sgd, momentum, adam, adamw, lion, muon or another that treats each number of a weight by itself"
+
+
+def check_averaged(made: Optimizer) -> None:
+    """Raise ``UsageError`` for an optimizer that has weights in its state, which nobody would average."""
+    if isinstance(made, EvaluatingDropIn):
+        message = (
+            f"{type(made).__name__} keeps a second set of weights in its state, which stays with each rank when "
+            "average_every averages the weights; use adamw, sgd or another that has one set"
+        )
+        raise UsageError(message)
 
 
 def optimizer_over(portion: Portion, given: Given, lr: float | None, names: Mapping[nn.Parameter, str]) -> Optimizer:

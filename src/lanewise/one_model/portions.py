@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanewise.distributed.apart import Apart, peers_along
 from lanewise.distributed.groups import Groups, make_groups
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.pipeline import Staged
@@ -19,6 +20,7 @@ from lanewise.distributed.tensor_split import split_tensors
 from lanewise.errors import UsageError
 from lanewise.models.batch import Tree, called, inputs_and_targets, leaves
 from lanewise.models.blueprint import first_line
+from lanewise.one_model.averaging import Averaging, check_apart
 from lanewise.training.model_training import Course
 
 TRIED = 8
@@ -49,16 +51,21 @@ def portion_of(
     blocks: Sequence[str] | None,
     tensor_plan: Mapping[str, str] | None,
     split: Sequence[str] | None,
+    averaging: Averaging | None,
 ) -> Portion:
     """What this rank holds of ``module``, which is changed in place; ``read(rows, key)`` makes a batch to try it with.
 
     Raises ``UsageError`` where ranks have different models, and where the model cannot be split as it is told to.
     """
+    if averaging is not None:
+        check_apart(averaging, groups.mesh)
     if not groups.mesh.active:
         return Whole(module)
     told = {"tensor_plan": tensor_plan, "split": split, "blocks": blocks}
     ranks.agree({"mesh": str(groups.mesh), "model": _digest(module), **told})
     made_alike(module)
+    if averaging is not None:
+        return Apart(module, peers_along(groups, "data"), every=averaging.every, outer=averaging.outer)
     mesh = groups.mesh
     rows = course.batch_size // (mesh.data * mesh.shard * course.accumulate)
     if mesh.pipeline > 1:

@@ -12,8 +12,8 @@ from torch import Tensor
 from lanewise.optim.parameter_state import numbers_of, start_state
 from lanewise.optim.rule import Part, Rule
 
-BLOCK = 1 << 18
-"""Elements that are worked on at once on a CPU: a few leaves of this length stay in the cache together."""
+BLOCK = 1 << 16
+"""Elements that are worked on at once on a CPU: a handful of leaves of this length stay in a core's own cache."""
 
 RUN = 512
 """Tensors that are gathered and updated at once on a CPU: what Python holds of them stays in the cache meanwhile."""

@@ -18,9 +18,10 @@ from lanewise.training.stack import Stack
 from lanewise.training.team import Team
 from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.fingerprint import digest
+from lanewise.tuning.planned import Planned
 from lanewise.tuning.posing import by_ways
 from lanewise.tuning.racing import Posed
-from lanewise.tuning.storing import LANES, read_plan
+from lanewise.tuning.storing import LANES
 
 MARGIN = 30
 """How many times as far as one rounding of the first weights moves a lane it may be off. Sums of a batched product
@@ -73,9 +74,10 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     """
     record = _record(run, lane)
     own = Lane(candidate=candidate_of(record["candidate"]), fold=record["fold"], seed=record["seed"])
-    plan, ways = read_plan(run.plan)
+    planned = Planned.read(run.plan)
+    plan = planned.plan
     batch = batch_of(own.candidate)
-    teams = posed.grow(by_ways(posed.teams, ways), [own.candidate]).of(own.candidate)
+    teams = posed.grow(by_ways(posed.teams, planned.ways), [own.candidate]).of(own.candidate)
     metric = posed.question.judge.metric
     judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 

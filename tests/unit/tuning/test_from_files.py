@@ -14,7 +14,6 @@ from lanewise.errors import DataError, Interrupted, UsageError
 from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.storage.strict_json import dump_json, load_json
-from lanewise.tuning import from_files
 
 FILE = """
 import torch
@@ -143,7 +142,7 @@ def test_what_comes_out_otherwise_is_told() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_every_lane_alone_comes_out_the_same() -> None:
-    run("tune", "mine.py:exact", *USUAL[1:], "--quiet")
+    run("tune", "mine.py:exact", *USUAL[1:], "--policy", "racing", "--quiet")
     curves = document_of()["race"]["curves"]
     assert {curve["phase"] for curve in curves} >= {"confirm"}
     compared = 0
@@ -191,7 +190,7 @@ def test_a_changed_file_is_refused_before_it_is_run(
     with pytest.raises(DataError, match=r"mine\.py is gone, which run .* began with"):
         run("resume")
     write(folder / "mine.py", FILE)
-    assert from_files.resume(name).run == name
+    assert lanewise.resume(name).run == name
 
 
 def test_data_that_have_changed_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
