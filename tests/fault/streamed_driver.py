@@ -20,8 +20,9 @@ from pathlib import Path
 from lanewise.again import resume
 from lanewise.data import streaming, table_files
 from lanewise.experiment import fit
+from lanewise.lanes import windows
 from lanewise.runs.store import RunStore
-from lanewise.training import race, row_maps
+from lanewise.training import race
 
 SETTINGS = {"target": "y", "models": "mlp", "candidates": 1, "folds": 2, "seeds": 1, "workers": 1}
 PATIENCE = 120.0
@@ -65,7 +66,7 @@ def document(home: Path) -> dict[str, object]:
 def main(folder: Path, table: str, room: int) -> None:
     streaming.SAMPLE_ROWS = streaming.FEWEST_SAMPLE_ROWS = 2_000
     table_files.BATCH_CELLS = 500_000
-    row_maps.WINDOW_BYTES = 2**20
+    windows.WINDOW_BYTES = 2**20
     race.SAVE_EVERY_SECONDS = 0.0
     in_memory, whole, killed = (folder / name for name in ("memory", "whole", "killed"))
 

@@ -5,32 +5,45 @@ from torch import Tensor
 
 from lanewise.lanes.draws import generator
 
-RUN_ROWS = 512
-"""Neighbouring rows that are read together."""
+WINDOW_BYTES = 64 * 2**20
+"""Bytes of the rows among which an epoch is shuffled: what each fold has in memory at a time."""
+
+RUNS = 512
+"""Runs of neighbouring rows in a window: of 128 KiB each, which is what a system reads at a time."""
+
+
+def window_rows(row_bytes: int) -> int:
+    """How many rows of that size a window has.
+
+    >>> window_rows(80)
+    838860
+    """
+    return max(1, WINDOW_BYTES // max(1, row_bytes))
 
 
 class WindowedRowStream:
     """As `RowStream`, with an order for data that are larger than the memory.
 
-    Row numbers are cut into runs of 512. Each epoch takes the runs in a fresh random order, fills a window of
-    ``window`` row numbers with them, and shuffles the training rows in it; then the next window. So a window holds runs
-    from all over the data, and an epoch reads every run once. Two folds see the rows that they share in windows of the
-    same runs. ``rows [n]`` are ascending.
+    Row numbers are cut into runs of a 512th of a window. Each epoch takes the runs in a fresh random order, fills a
+    window of ``window`` row numbers with 512 of them, and shuffles the training rows in it; then the next window. So a
+    window holds runs from all over the data, and an epoch reads every run once. Two folds see the rows that they share
+    in windows of the same runs. ``rows [n]`` are ascending.
 
     >>> stream = WindowedRowStream(0, torch.arange(4096), 4096, 1024)
     >>> first = stream.take(0, 4096)
-    >>> sorted(first.tolist()) == list(range(4096)), len(set((first[:1024] // RUN_ROWS).tolist()))
-    (True, 2)
+    >>> sorted(first.tolist()) == list(range(4096)), len(set((first[:1024] // 2).tolist()))
+    (True, 512)
     """
 
     def __init__(self, seed: int, rows: Tensor, total: int, window: int) -> None:
         assert len(rows) > 0
         self._seed, self._rows, self._length = seed, rows, len(rows)
-        count = -(-total // RUN_ROWS)
-        edges = torch.arange(count + 1, dtype=torch.int64) * RUN_ROWS
+        run = max(1, window // RUNS)
+        count = -(-total // run)
+        edges = torch.arange(count + 1, dtype=torch.int64) * run
         # Where in ``rows`` each run begins.
         self._starts = torch.searchsorted(rows, edges)
-        self._per_window = max(1, window // RUN_ROWS)
+        self._per_window = max(1, window // run)
         self._epoch, self._window = -1, -1
         self._runs = self._ends = self._order = rows.new_empty(0)
 

@@ -17,13 +17,11 @@ from torch import Tensor
 from lanewise.errors import DataError
 from lanewise.features.preparation import Preparation, PreparationSettings
 from lanewise.features.prepared import prepare_rows
+from lanewise.lanes.windows import window_rows
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.problem import Problem, target_units
 from lanewise.training.streamed_rest import TrainingRest
 from lanewise.training.workers.loop import FOLDER_PREFIX
-
-WINDOW_BYTES = 64 * 2**20
-"""Dense features of the rows among which a streamed epoch is shuffled: of each fold, what is in memory at a time."""
 
 BLOCK_ROWS = 65_536
 
@@ -77,7 +75,7 @@ def prepare_streamed(
                 scale=scale,
                 at_hand=len(parts[place]),
             )
-    window = max(1, WINDOW_BYTES // (dtype.itemsize * max(1, preparation.dense_width)))
+    window = window_rows(dtype.itemsize * preparation.dense_width)
     found = TrainingData(task=problem.task, width=problem.width, folds=data, rows=rows, window=window)
     return found, preparation
 

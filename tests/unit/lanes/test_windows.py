@@ -2,15 +2,17 @@
 
 import torch
 
-from lanewise.lanes.windows import RUN_ROWS, WindowedRowStream
+from lanewise.lanes.windows import RUNS, WindowedRowStream
 
-TOTAL = 10 * RUN_ROWS + 100
+RUN = 3
+WINDOW = RUNS * RUN
+TOTAL = 3 * WINDOW + 100
 ROWS = torch.arange(TOTAL)
 FOLD = ROWS[ROWS % 3 != 0]
 
 
 def stream(rows=FOLD, seed=0):
-    return WindowedRowStream(seed, rows, TOTAL, 4 * RUN_ROWS)
+    return WindowedRowStream(seed, rows, TOTAL, WINDOW)
 
 
 def test_each_epoch_shows_every_row_once_in_an_order_of_its_own():
@@ -32,18 +34,19 @@ def test_what_is_taken_does_not_depend_on_what_was_taken_before():
 
 
 def test_a_window_holds_runs_from_all_over_and_is_read_run_by_run():
-    rows = stream(ROWS).take(0, 3 * RUN_ROWS)
-    runs = set((rows // RUN_ROWS).tolist())
-    assert len(runs) == 4
-    assert sorted(runs) != list(range(min(runs), min(runs) + 4))
-    first = rows[:256] // RUN_ROWS
-    assert len(first.unique()) == 4  # a batch mixes the runs of its window
+    rows = stream(ROWS).take(0, WINDOW - RUN)
+    runs = set((rows // RUN).tolist())
+    assert len(runs) <= RUNS
+    assert min(runs) < 0.02 * TOTAL / RUN
+    assert max(runs) > 0.98 * TOTAL / RUN
+    assert len((rows[:64] // RUN).unique()) > 50  # a batch mixes the runs of its window
 
 
 def test_folds_see_what_they_share_in_windows_of_the_same_runs():
     other = ROWS[ROWS % 3 != 1]
-    window = set((stream().take(0, 400) // RUN_ROWS).tolist())
-    assert set((stream(other).take(0, 400) // RUN_ROWS).tolist()) == window
+    window = set((stream().take(0, 1000) // RUN).tolist())
+    both = window | set((stream(other).take(0, 1000) // RUN).tolist())
+    assert len(both) <= RUNS
 
 
 def test_folds_without_a_row_in_some_window_go_on():
