@@ -143,7 +143,7 @@ def _run(
     teams, plan = raced.builder, priced(raced.plan, raced.builder)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
-    selection = _named(select(contenders, **evidence), result)
+    selection = _named(select(contenders, **evidence), result, arguments=teams.arguments)
     corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
@@ -277,10 +277,13 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
     ]
 
 
-def _named(found: Selection, result: Result) -> Selection:
-    """The selection with its reasons in the labels of candidates instead of their ids."""
-    known = [item.candidate for item in result.confirmed]
-    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", one.settings) for one in known)
+def _named(found: Selection, result: Result, *, arguments: Sequence[str]) -> Selection:
+    """The selection with its reasons in the labels of candidates instead of their ids.
+
+    A candidate that does not have one of the ``arguments`` of make_model leaves it as make_model has it.
+    """
+    known, usual = [item.candidate for item in result.confirmed], dict.fromkeys(arguments, "by default")
+    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", {**usual, **one.settings}) for one in known)
     named = dict(zip((one.id for one in known), labels, strict=True))
     return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
 
