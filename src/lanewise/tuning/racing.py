@@ -189,7 +189,7 @@ def _run(
     teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
-    selection = _named(select(contenders, **evidence), result)
+    selection = _named(select(contenders, **evidence), result, arguments=teams.arguments)
     corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
@@ -201,7 +201,9 @@ def _run(
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
-    compared = averaged(result.confirmed, _labels(result), plan=plan, weights=weights, valid=valid, metric=judge.metric)
+    compared = averaged(
+        result.confirmed, _labels(result, teams.arguments), plan=plan, weights=weights, valid=valid, metric=judge.metric
+    )
     words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
     document = _document(
         posed,
@@ -333,9 +335,9 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
     ]
 
 
-def _named(found: Selection, result: Result) -> Selection:
+def _named(found: Selection, result: Result, *, arguments: Sequence[str]) -> Selection:
     """The selection with its reasons in the labels of candidates instead of their ids."""
-    named = _labels(result)
+    named = _labels(result, arguments)
     return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
 
 
@@ -343,9 +345,10 @@ def _exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:
     return tuple(own.words(judge.metric) for own in compared)
 
 
-def _labels(result: Result) -> dict[str, str]:
-    known = [item.candidate for item in result.confirmed]
-    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", one.settings) for one in known)
+def _labels(result: Result, arguments: Sequence[str]) -> dict[str, str]:
+    """Labels that tell the candidates apart; one without an argument of make_model leaves it as make_model has it."""
+    known, usual = [item.candidate for item in result.confirmed], dict.fromkeys(arguments, "by default")
+    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", {**usual, **one.settings}) for one in known)
     return dict(zip((one.id for one in known), labels, strict=True))
 
 
