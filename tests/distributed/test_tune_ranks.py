@@ -68,7 +68,9 @@ def test_race_over_two_and_four_ranks_is_that_of_one_process(ended: Any, kind: s
     for size in (2, 4):
         for own in outs(ended[f"on {size}"]):
             same(own[kind], alone[kind])
-            assert own[kind]["document"]["hardware"]["ranks"] == size
+            hardware = own[kind]["document"]["hardware"]
+            assert (hardware["ranks"], hardware["mesh"]) == (size, f"lane={size}")
+            assert hardware["mesh_why"].startswith(f"mesh lane={size}")
     assert "ranks" not in alone[kind]["document"]["hardware"]
 
 

@@ -1,6 +1,5 @@
 """A question that can be raced, and its race: plan, run, selection, result."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -41,6 +40,7 @@ from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
+from lanewise.tuning.over_ranks import notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
@@ -184,9 +184,9 @@ def _run(
     raced = _race(posed, plan, teams, crew, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
         result = raced.run()
-    teams = gathered(raced.builder)
-    assert isinstance(teams, ModuleTeams)
-    plan = priced(raced.plan, teams)  # with what was proposed on the way
+    grown = gathered(raced.builder)
+    assert isinstance(grown, ModuleTeams)
+    teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
     selection = _named(select(contenders, **evidence), result)
@@ -210,14 +210,14 @@ def _run(
         selection=selection,
         won=won,
         words=words,
-        notes=_notes(teams, crew.ranks),
+        notes=notes_of(teams, crew.ranks),
         cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         digests=exports.digests,
         corrected=corrected,
         weights=weights,
         compared=compared,
     )
-    document["hardware"] |= {"device": device_name(teams.device), **_ranks_in_words(crew)}
+    document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh)}
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,
@@ -259,19 +259,6 @@ def _race(
         proposer=posed.proposer if crew.ranks.size == 1 else SpreadProposer(proposer=posed.proposer, crew=crew),
         spreading=Spreading(crew, plan.costs, stop=keeping.stop),
     )
-
-
-def _notes(teams: ModuleTeams, ranks: Ranks) -> list[str]:
-    """What the teams of all ranks have to say."""
-    return [note for told in ranks.gather(json.dumps(teams.notes).encode()) for note in json.loads(told)]
-
-
-def _ranks_in_words(crew: Crew) -> dict[str, Any]:
-    """How many ranks raced, as the document says it; nothing where one process did."""
-    said: dict[str, Any] = {"ranks": crew.ranks.size} if crew.ranks.size > 1 else {}
-    if crew.axis is not None:
-        said |= {"mesh": str(crew.mesh), "exchanged_bytes": crew.axis.exchanged}
-    return said
 
 
 def _document(
