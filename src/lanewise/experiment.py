@@ -182,23 +182,14 @@ def _call(source: object, settings: Mapping[str, Any]) -> str:
     return f"lanewise.fit({', '.join([table, *(f'{name}={value!r}' for name, value in settings.items())])})"
 
 
-def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> Fit:
-    """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
-
-    A run under a policy of your own needs the same ``policy`` again.
+def go_on_with(
+    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes
+) -> Fit:
+    """Go on with a run as :func:`lanewise.resume` does, in a store that is open; ``times`` began when it was asked for.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, its data are gone, or
     the policy is not the one that it had.
     """
-    times = StageTimes(time.monotonic())
-    with joined() as ranks, opened(ranks, create=False) as store:
-        return go_on_with(store, reference, policy=policy, watcher=watcher or Silent(), times=times)
-
-
-def go_on_with(
-    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes
-) -> Fit:
-    """As :func:`resume`, in a store that is open; ``times`` count from when it was asked for."""
     ranks = store.ranks
     with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
