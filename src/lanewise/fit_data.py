@@ -30,12 +30,22 @@ def lasting(source: object) -> str | None:
     return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
 
 
-def dataset_of(source: object, missing: tuple[str, ...] = ()) -> Dataset:
-    """The table of a source, read; ``missing`` are marks of missing cells beside the usual ones."""
+def read_options(settings: FitSettings) -> ReadOptions:
+    """How the settings say that tables are read."""
+    return ReadOptions(
+        missing=settings.missing,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        max_bytes=settings.max_bytes,
+    )
+
+
+def dataset_of(source: object, options: ReadOptions | None = None) -> Dataset:
+    """The table of a source, read as ``options`` say."""
     if isinstance(source, str) and source.startswith("example:"):
         known_example(source)
         return example(source.removeprefix("example:"))
-    return read(source, options=ReadOptions(missing=missing))
+    return read(source, options=options)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -45,7 +55,7 @@ def fingerprint(dataset: Dataset) -> str:
 
 def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
-    test = read(settings.test, options=ReadOptions(missing=settings.missing)) if settings.test else None
+    test = read(settings.test, options=read_options(settings)) if settings.test else None
     problem = pose(dataset, _request(settings), test=test)
     check_agreement(problem, settings)
     return problem
@@ -58,6 +68,8 @@ def _request(settings: FitSettings) -> Request:
         metric=settings.metric,
         drop=settings.drop,
         missing=settings.missing,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
         weight=settings.weight,
         class_weights=settings.class_weights,
         group=settings.group,

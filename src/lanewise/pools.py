@@ -22,7 +22,14 @@ def tree_pool(problem: Problem, settings: FitSettings, workers: int, folder: Pat
     if not {"lightgbm", "tree"} & set(settings.models):
         yield None
         return
-    with TreePool(tree_data(problem), problem.task, workers=workers, threads_per_worker=1, folder=folder) as pool:
+    with TreePool(
+        tree_data(problem),
+        problem.task,
+        workers=workers,
+        threads_per_worker=1,
+        folder=folder,
+        single_trees="tree" in settings.models,
+    ) as pool:
         yield pool
 
 

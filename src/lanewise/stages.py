@@ -39,7 +39,7 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.ranks.crew import Crew, crew_of, lone
-from lanewise.training.ranks.planning import shared_plan, workers_here
+from lanewise.training.ranks.planning import shared_plan, why_lanes, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.selecting import Selections
@@ -139,6 +139,8 @@ def train(
         plan, planned = shared_plan(ranks, plan_file, making)
         times.end("plan")
         watcher.announce(_planned(plan, settings))
+        if ranks.size > 1 and settings.mesh is None:
+            watcher.announce(why_lanes(plan, ranks.size))
         builder = replace(
             builder,
             workers=plan.workers,

@@ -52,7 +52,8 @@ class ColumnContract:
 class DataContract:
     """The target, and the feature columns in the order that a model expects them.
 
-    ``missing`` are the marks of missing cells that were declared, beside those that every reader knows.
+    ``missing`` are the marks of missing cells that were declared, beside those that every reader knows; ``delimiter``
+    and ``encoding`` those of text that were stated, for which new rows are read by them too.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -63,6 +64,8 @@ class DataContract:
     rows: int
     columns: tuple[ColumnContract, ...]
     missing: tuple[str, ...] = ()
+    delimiter: str | None = None
+    encoding: str | None = None
     format: Literal[1] = 1
 
     @classmethod
@@ -74,6 +77,8 @@ class DataContract:
         features: tuple[str, ...],
         rows: np.ndarray,
         missing: tuple[str, ...] = (),
+        delimiter: str | None = None,
+        encoding: str | None = None,
     ) -> "DataContract":
         """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on."""
         frame = dataset.frame.select(features)[rows]
@@ -85,6 +90,8 @@ class DataContract:
             rows=len(rows),
             columns=columns,
             missing=missing,
+            delimiter=delimiter,
+            encoding=encoding,
         )
 
     def to_json(self) -> str:

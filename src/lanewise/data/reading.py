@@ -16,7 +16,7 @@ from lanewise.data.delimited import parse
 from lanewise.data.encodings import decode
 from lanewise.data.findings import Finding
 from lanewise.data.in_memory import from_columns, from_memory
-from lanewise.data.json_lines import is_json_lines, parse_json_lines
+from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines, parse_json_lines
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.sources import Payload, load
 from lanewise.data.svmlight import is_svmlight, parse_svmlight
@@ -110,7 +110,7 @@ def _read_raw(source: object, options: ReadOptions) -> _Raw:
 
 def _read_text(payload: Payload, options: ReadOptions) -> _Raw:
     text, findings = decode(payload.content, name=payload.name, encoding=options.encoding)
-    if options.delimiter is None and is_json_lines(text, payload.suffix):
+    if (options.delimiter is None or payload.suffix in JSON_SUFFIXES) and is_json_lines(text, payload.suffix):
         values, noticed = parse_json_lines(text, name=payload.name)
         frame, _, more = from_columns(payload.name, list(values), list(values.values()))
         return _Raw(frame=frame, source=payload.name, findings=[*findings, *noticed, *more])

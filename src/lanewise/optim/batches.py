@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lanewise.optim.parameter_state import numbers_of, start_state
-from lanewise.optim.rule import Rule
+from lanewise.optim.rule import Part, Rule
 
-BLOCK = 1 << 18
-"""Elements that are worked on at once on a CPU: a few leaves of this length stay in the cache together."""
+BLOCK = 1 << 16
+"""Elements that are worked on at once on a CPU: a handful of leaves of this length stay in a core's own cache."""
 
 RUN = 512
 """Tensors that are gathered and updated at once on a CPU: what Python holds of them stays in the cache meanwhile."""
@@ -28,6 +28,7 @@ class Batch:
     grads: list[Tensor] = field(default_factory=list)
     slots: list[list[Tensor]] = field(default_factory=list)
     draws: list[Tensor] = field(default_factory=list)
+    parts: list[Part | None] = field(default_factory=list)
 
     def columns(self) -> list[list[Tensor]]:
         return [self.params, self.grads, *self.slots]

@@ -100,9 +100,10 @@ def _judge(function: RowFunction, start: Tensor, low: Tensor | None, high: Tenso
     scale = start.abs().clamp_min(1.0)
     direction = scale * (torch.rand(len(start), generator=draw, dtype=start.dtype) + 0.5).to(start)
 
-    first = function.values(start[None])
-    if not function.exact and not torch.equal(first, function.values(start[None])) and bool(first.isfinite().all()):
-        return "a function whose values differ from call to call"
+    if not function.exact:
+        first = function.values(start[None])
+        if not torch.equal(first, function.values(start[None])) and bool(first.isfinite().all()):
+            return "a function whose values differ from call to call"
     if _in_steps(function, start, direction, low, high):
         return "a function without slopes, in steps"
     if function.exact or _touches(start, direction, low, high):
@@ -132,10 +133,12 @@ def _in_steps(function: RowFunction, start: Tensor, direction: Tensor, low: Tens
         points, far = torch.maximum(points, low), torch.maximum(far, low)
     if high is not None:
         points, far = torch.minimum(points, high), torch.minimum(far, high)
-    values, pull = function.linearize(points)
-    slopes = pull(torch.ones_like(values))
-    if not bool(values.isfinite().all()) or bool((slopes != 0).any()):
-        return False
-    spread = torch.cat((values, function.values(far))).sum(1)
+    levels: list[Tensor] = []
+    for some in (points[:1], points[1:]):  # the start alone tells of nearly every function that it has slopes
+        values, pull = function.linearize(some)
+        if not bool(values.isfinite().all()) or bool((pull(torch.ones_like(values)) != 0).any()):
+            return False
+        levels.append(values)
+    spread = torch.cat((*levels, function.values(far))).sum(1)
     spread = spread[spread.isfinite()]
     return bool(len(spread)) and float(spread.max()) > float(spread.min())

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -187,12 +186,6 @@ class _Problem:
     max_evaluations: int
     seed: int
 
-    def _fresh(self) -> RowFunction:
-        """The function with its count of calls at zero."""
-        fresh = copy(self.function)
-        fresh.calls = fresh.looks = 0
-        return fresh
-
     @property
     def steps(self) -> int:
         """Steps of a rule that cost ``max_evaluations``: a gradient by differences costs two for each variable."""
@@ -252,7 +245,7 @@ class _Problem:
             tolerance=TOLERANCE,
             max_evaluations=self.steps,
         )
-        objective = PosedObjective(function=self._fresh())
+        objective = PosedObjective(function=self.function.fresh())
         state = solver.init(self.start.repeat(len(rates), 1), objective)
         while not (progress := solver.progress(state)).finished:
             solver.step(state, objective)
@@ -275,7 +268,7 @@ class _Problem:
             low, high = (torch.tensor(side, dtype=torch.float64).expand(len(self.start)) for side in own)
             low, high = low.minimum(self.start), high.maximum(self.start)  # the start may lie outside
         setup = Setup(
-            objective=PosedObjective(function=self._fresh()),
+            objective=PosedObjective(function=self.function.fresh()),
             starts=self.start[None].clone(),
             low=low,
             high=high,
@@ -321,4 +314,4 @@ class _Problem:
         up = torch.linspace(low[1], high[1], GRID + 1, dtype=torch.float64)
         second, first = torch.meshgrid(up, across, indexing="ij")
         points = torch.stack((first.flatten(), second.flatten()), dim=1)
-        return self._fresh().values(points).reshape(GRID + 1, GRID + 1).tolist()
+        return self.function.fresh().values(points).reshape(GRID + 1, GRID + 1).tolist()

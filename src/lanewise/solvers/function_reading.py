@@ -86,20 +86,22 @@ def read_function(
         function.looks = asked.calls - function.calls
         return Reading(function=function, words="derivatives by the given jac")
     traced = _traced(asked, form, start)
-    coarse = "" if traced in (None, torch.float64) else f", in {str(traced).removeprefix('torch.')}: convert its data"
-    try:
-        with warnings.catch_warnings():
-            if traced:  # tensors and arrays meet in this one call
-                warnings.simplefilter("ignore")
-            reference = _detached(plain)(start)
-    except Exception:
-        if not traced or form.torch:
-            raise
-        plain = with_tensors  # PyTorch operations that arrays do not have
-        reference = _detached(plain)(start)
-    if traced and (form.torch or _agrees_with_differences(with_tensors, reference, _detached(plain), start)):
-        by_autograd = TorchFunction(single=with_tensors, looks=asked.calls)
-        return Reading(function=by_autograd, words=f"derivatives by autograd{coarse}")
+    if traced is not None:
+        with torch.enable_grad():
+            values = as_vector(traced.result, scalar=scalar, name=name)
+        if not form.torch:
+            try:
+                with warnings.catch_warnings():  # tensors and arrays meet in this one call
+                    warnings.simplefilter("ignore")
+                    reference = _detached(plain)(start)
+            except Exception:
+                plain, reference = with_tensors, values.detach()  # PyTorch operations that arrays do not have
+        if form.torch or _agrees_with_differences((traced.leaf, values), reference, _detached(plain), start):
+            latest = (traced.leaf, values[None])
+            by_autograd = TorchFunction(single=with_tensors, looks=asked.calls, latest=latest)
+            return Reading(function=by_autograd, words=f"derivatives by autograd{traced.coarse}")
+    else:
+        _detached(plain)(start)  # what is wrong with it is told before anything else is tried
     by_differences = PlainFunction(single=_detached(plain), low=low, high=high, looks=asked.calls)
     return Reading(function=by_differences, words="derivatives by central differences")
 
@@ -135,13 +137,27 @@ def _derivatives(slopes: object, form: Form, *, scalar: bool) -> Tensor:
     return matrix
 
 
-def _traced(fun: Callable[..., Any], form: Form, start: Tensor) -> torch.dtype | None:
-    """The dtype of the result of a call with tensors if it carries derivatives, else None."""
-    leaf = start.detach().clone().requires_grad_()
+@dataclass(frozen=True, kw_only=True)
+class _Traced:
+    """A call at ``leaf [1, P]`` whose ``result`` carries derivatives; ``dtype`` is that of the result."""
+
+    leaf: Tensor
+    result: Any
+    dtype: torch.dtype
+
+    @property
+    def coarse(self) -> str:
+        """What to tell of a result that is not float64."""
+        return "" if self.dtype == torch.float64 else f", in {str(self.dtype).removeprefix('torch.')}: convert its data"
+
+
+def _traced(fun: Callable[..., Any], form: Form, start: Tensor) -> _Traced | None:
+    """The call with tensors, if its result carries derivatives, else None."""
+    leaf = start.detach().clone()[None].requires_grad_()
     try:
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
-            result = fun(form.tensors(leaf))
+            result = fun(form.tensors(leaf[0]))
     except Exception as error:
         if not form.torch or (isinstance(error, RuntimeError) and "requires grad" in str(error)):
             return None  # a function for arrays, or one that takes a tensor without derivatives only
@@ -151,23 +167,21 @@ def _traced(fun: Callable[..., Any], form: Form, start: Tensor) -> torch.dtype |
         raise
     entries = result if isinstance(result, (list, tuple)) else [result]
     traced = [entry.dtype for entry in entries if isinstance(entry, Tensor) and entry.requires_grad]
-    return traced[0] if traced else None
+    return _Traced(leaf=leaf, result=result, dtype=traced[0]) if traced else None
 
 
 def _agrees_with_differences(
-    single: Callable[[Tensor], Tensor], reference: Tensor, plain: Callable[[Tensor], Tensor], start: Tensor
+    traced: tuple[Tensor, Tensor], reference: Tensor, plain: Callable[[Tensor], Tensor], start: Tensor
 ) -> bool:
     """Whether values are those for arrays, and the slope along a fixed direction that of a difference.
 
-    A call such as ``math.sin(x[0])`` drops out of the graph without a word.
+    ``traced`` are the point ``[1, P]`` and the values ``[M]`` that carry derivatives. A call such as ``math.sin(x[0])``
+    drops out of the graph without a word.
     """
-    leaf = start.detach().clone().requires_grad_()
-    with warnings.catch_warnings(), torch.enable_grad():
-        warnings.simplefilter("ignore")
-        values = single(leaf)
-        if values.shape != reference.shape or not close(values.detach()[None], reference[None]):
-            return False
-        slopes = pull_back(values, leaf, torch.ones_like(values))
+    leaf, values = traced
+    if values.shape != reference.shape or not close(values.detach()[None], reference[None]):
+        return False
+    slopes = pull_back(values, leaf, torch.ones_like(values)).squeeze(0)
     draw = torch.Generator().manual_seed(0)
     scale = start.abs().clamp_min(1.0)
     for _ in range(2):

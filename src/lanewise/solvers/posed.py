@@ -51,7 +51,7 @@ class PosedObjective:
         before = self.function.calls
         yield
         if self.spent is not None and len(rows):
-            share = (self.function.calls - before) // len(rows)
+            share = max(1, (self.function.calls - before) // len(rows))  # also of a point that was known already
             self.spent.index_add_(0, rows.to(self.spent.device), torch.full((len(rows),), share))
 
     def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,8 @@ class Request:
     folds: int | None = None
     test_fraction: float | None = None
     missing: tuple[str, ...] = ()
+    delimiter: str | None = None
+    encoding: str | None = None
     seed: int = 0
 
 
@@ -126,7 +128,15 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         dataset=whole,
         task=task,
         metric=metric,
-        contract=DataContract.of(whole, task=task, features=audited.features, rows=train, missing=request.missing),
+        contract=DataContract.of(
+            whole,
+            task=task,
+            features=audited.features,
+            rows=train,
+            missing=request.missing,
+            delimiter=request.delimiter,
+            encoding=request.encoding,
+        ),
         features=audited.features,
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),

@@ -23,7 +23,7 @@ from lanewise.training.recorded_step import WARM_STEPS
 from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
-from lanewise.training.team import Team
+from lanewise.training.team import Team, Traits
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.trees.team import TreeTeam
 from lanewise.training.workers.remote_team import Recipe, RemoteTeam
@@ -106,6 +106,12 @@ class TeamBuilder:
         for group in groups.values():
             found += [(chunk, partial(self._seated, chunk, phase)) for chunk in self._chunks(group)]
         return found
+
+    @staticmethod
+    def traits(candidate: Candidate) -> Traits:
+        """Trees are grown again where they move: that costs what they cost. Solvers see all rows at once."""
+        stacked = candidate.model in STACKED
+        return Traits(movable=stacked, divides=stacked and candidate.optimizer != SOLVER)
 
     def width(self, lane: Lane) -> int:
         """How many lanes like this one go into one stack."""

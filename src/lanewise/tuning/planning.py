@@ -10,6 +10,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.registry import policy_name
+from lanewise.training.apart_team import workers_of
 from lanewise.training.modules.seats import may_fork
 from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import GRID, Lengths, Plan
@@ -196,17 +197,18 @@ def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tupl
 def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds per row that a full training has, for all stretches together, and seconds that all looks take.
 
-    Measured in one process with one thread, and counted for as many as there are workers where stacks can have
-    processes of their own; threads are not counted on, for they wait for each other in Python.
+    Measured in one process with one thread, and counted for as many as there are ranks, and workers where stacks can
+    have processes of their own; threads are not counted on, for they wait for each other in Python.
     A stack of few lanes costs more per lane than a full one, so each stretch is measured at its own width.
     """
-    together = wanted.workers if may_fork(teams) else 1
+    together = teams.ranks * (teams.workers_here if may_fork(teams) else 1)
     per_row, look = 0.0, 0.0
-    kinds: dict[tuple[Form, int], list[Candidate]] = {}
+    kinds: dict[tuple[Form, int, int], list[Candidate]] = {}
     for candidate in wanted.candidates:
-        kinds.setdefault((form_of(candidate, teams.arguments), batch_of(candidate)), []).append(candidate)
+        kind = form_of(candidate, teams.arguments), batch_of(candidate), workers_of(candidate)
+        kinds.setdefault(kind, []).append(candidate)
     with threads_per_product(1):
-        for (form, batch), own in kinds.items():
+        for (form, batch, _), own in kinds.items():
             part, known = teams.others.get(form, teams), dict[int, float]()
             for lanes, share in stretches:
                 mine = max(1, round(lanes * len(own) / len(wanted.candidates)))
