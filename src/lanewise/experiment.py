@@ -138,6 +138,7 @@ def fit(
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", known_example(source).target)
+    source = str(source) if isinstance(source, Path) else source
     times = StageTimes.since(started)
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
@@ -154,7 +155,9 @@ def fit(
             config["policy"] = type(own).__name__
         if ranks.place.job:
             config["job"] = ranks.place.job
-        dataset = dataset_of(source, read_options(wanted))
+        dataset = dataset_of(source, read_options(wanted), stream=wanted.stream)
+        # A run that goes on, on another machine perhaps, does as it did.
+        config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         problem = problem_of(dataset, wanted)
@@ -268,7 +271,7 @@ def _begun(run: Run) -> tuple[Problem, FitSettings]:
         message = f"run {run.id} was killed before its data were kept; start it anew"
         raise UsageError(message)
     options = ReadOptions(max_bytes=wanted.max_bytes) if kept.exists() else read_options(wanted)
-    dataset = dataset_of(source, options)
+    dataset = dataset_of(source, options, stream=wanted.stream)
     if fingerprint(dataset) != run.config["rows"]:
         message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
         raise DataError(message)

@@ -74,6 +74,11 @@ def test_race_over_two_and_four_ranks_is_that_of_one_process(ended: Any, kind: s
     assert "ranks" not in alone[kind]["document"]["hardware"]
 
 
+def test_lanes_whose_workers_train_apart_are_compared_on_ranks_too(ended: Any) -> None:
+    (alone,) = outs(ended["on 1"])
+    assert [own["every"] for own in alone["population"]["document"]["averaged"]] == [4]
+
+
 def test_killed_and_stopped_ranks_cost_nothing_but_time_and_one_process_goes_on(ended: Any) -> None:
     killed, stopped = ended["killed"], ended["stopped"]
     assert [rank["code"] for rank in killed] == [3, -signal.SIGKILL], killed[0]["stderr"]

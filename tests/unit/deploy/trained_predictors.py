@@ -110,6 +110,10 @@ def posed(kind: TaskKind, columns: tuple[str, ...] = ()) -> Problem:
     return pose(table(kind), Request(target="y", kind=kind, drop=dropped))
 
 
+FOLLOWING = Interval(level=0.9, half_width=1.0, edges=(0.5, 2.0), half_widths=(0.25, 1.5, 0.75))
+"""An interval whose width follows the prediction."""
+
+
 def train(problem: Problem, candidates: list[Candidate], *, dtype: torch.dtype = torch.float32) -> list[Fitted]:
     """One member per candidate, trained on all training rows through the teams of a race."""
     return [fitted for fitted, _ in trained_and_judged(problem, candidates, dtype=dtype)]

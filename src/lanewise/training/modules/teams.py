@@ -122,8 +122,9 @@ class ModuleTeams:
         ]
 
     def traits(self, candidate: Candidate) -> Traits:
-        kind = form_of(candidate, self.arguments), batch_of(candidate)
-        return Traits(movable=True, divides=True, kind=kind if workers_of(candidate) == 1 else None)
+        apart = workers_of(candidate) > 1
+        kind = None if apart else (form_of(candidate, self.arguments), batch_of(candidate))
+        return Traits(movable=True, divides=True, kind=kind)
 
     def _placed(self, lanes: Sequence[Lane]) -> Team:
         """:meth:`at_home`, in a worker process where there are seats."""
