@@ -201,9 +201,8 @@ def _run(
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
-    compared = averaged(
-        result.confirmed, _labels(result, teams.arguments), plan=plan, weights=weights, valid=valid, metric=judge.metric
-    )
+    named = _labels(result, arguments=teams.arguments)
+    compared = averaged(result.confirmed, named, plan=plan, weights=weights, valid=valid, metric=judge.metric)
     words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
     document = _document(
         posed,
@@ -337,7 +336,7 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
 
 def _named(found: Selection, result: Result, *, arguments: Sequence[str]) -> Selection:
     """The selection with its reasons in the labels of candidates instead of their ids."""
-    named = _labels(result, arguments)
+    named = _labels(result, arguments=arguments)
     return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
 
 
@@ -345,8 +344,8 @@ def _exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:
     return tuple(own.words(judge.metric) for own in compared)
 
 
-def _labels(result: Result, arguments: Sequence[str]) -> dict[str, str]:
-    """Labels that tell the candidates apart; one without an argument of make_model leaves it as make_model has it."""
+def _labels(result: Result, *, arguments: Sequence[str]) -> dict[str, str]:
+    """What tells the confirmed candidates apart, by id; one without one of ``arguments`` leaves it to make_model."""
     known, usual = [item.candidate for item in result.confirmed], dict.fromkeys(arguments, "by default")
     labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", {**usual, **one.settings}) for one in known)
     return dict(zip((one.id for one in known), labels, strict=True))
