@@ -8,12 +8,12 @@ those that training everybody takes. Draws of candidates and data follow the see
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from laws import LAWS, network
 
 import lanewise
 from lanewise.search.policy import Decision, Policy, Standing, decision_of, ranked
@@ -94,36 +94,16 @@ def decided(policy: Policy, record: Record) -> Outcome:
     return Outcome(behind=float(gap.mean()), errors=errors, cost=trained / CANDIDATES)
 
 
-def network(outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, outputs))
-
-
-def classes(draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    X, noise = torch.randn(ROWS, 6, generator=draw), torch.randn(ROWS, generator=draw)
-    return X, (X[:, 0] * X[:, 1] + 0.5 * X[:, 2] + 0.3 * noise > 0).long()
-
-
-def numbers(draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    X, noise = torch.randn(ROWS, 6, generator=draw), torch.randn(ROWS, 1, generator=draw)
-    return X, (X[:, :1] * X[:, 1:2]).sin() + X[:, 2:3].abs() + 0.2 * noise
-
-
-TASKS: Mapping[str, tuple[Callable[[torch.Generator], tuple[Tensor, Tensor]], nn.Module, int]] = {
-    "classes": (classes, nn.CrossEntropyLoss(), 2),
-    "numbers": (numbers, nn.MSELoss(), 1),
-}
-
-
 def recorded(task: str, seed: int) -> Record:
     """One race of the task, all to the end."""
-    make, loss, outputs = TASKS[task]
-    X, y = make(torch.Generator().manual_seed(seed))
+    law = LAWS[task]
+    X, y = law.draw(torch.Generator().manual_seed(seed), ROWS)
     record = Record()
     lanewise.tune(
-        lambda: network(outputs),
+        lambda: network(6, 16, law.outputs),
         train=(X[:TRAIN], y[:TRAIN]),
         valid=(X[TRAIN:], y[TRAIN:]),
-        loss=loss,
+        loss=law.loss,
         budget=f"{STEPS}steps",
         candidates=CANDIDATES,
         seed=seed,
@@ -152,7 +132,7 @@ def main() -> None:
     parser.add_argument("--races", type=int, default=20, help="of each task (20)")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for task in TASKS:
+    for task in LAWS:
         print("\n".join(table(task, [recorded(task, seed) for seed in range(given.races)])), flush=True)
         print()
 

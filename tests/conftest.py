@@ -11,7 +11,33 @@ settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("explore", derandomize=False, print_blob=True)
 settings.load_profile("repeatable")
 
+LONGEST = (
+    "distributed/test_ranks.py",
+    "property/test_no_leakage.py",
+    "fault/test_resume_kills.py",
+    "fault/test_resume_signals.py",
+    "e2e/test_cli_streams.py",
+    "distributed/test_data_axis.py",
+    "fault/test_tree_worker_faults.py",
+    "unit/deploy/test_onnx_export.py",
+    "fault/test_resume_full_disk.py",
+    "e2e/test_report_browser.py",
+    "oracle/test_stacked_equals_solo.py",
+    "unit/test_estimators.py",
+    "unit/test_docs_blocks.py",
+    "e2e/test_cli_fit.py",
+)
+"""Files that take long (some 10 to 90 s), longest first but for two that start many processes each."""
+
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+
+
+@pytest.hookimpl(trylast=True)  # after they were shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first: under ``--dist loadfile`` a process that begins one last would work on alone."""
+    here = Path(__file__).parent
+    turns = {here / name: turn for turn, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: turns.get(item.path, len(turns)))
 
 
 @pytest.fixture(scope="session")

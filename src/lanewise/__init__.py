@@ -7,7 +7,7 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ``load``                  a finished run as a :class:`Fit`
 ``tune``                  the race for your own ``torch.nn.Module``, as a :class:`TuneResult`
 ``train``                 one model with one optimizer, on one device or split over many, as a
-                          :class:`TrainResult`
+                          :class:`TrainResult`; ``Outer`` says what ranks make of their averaged weights
 ``find_rate``             the learning rate for it, from one curve, as a :class:`RateFinding`
 ``find_batch``            the batch size for it, by throughput, as a :class:`BatchFinding`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
@@ -35,6 +35,7 @@ from lanewise.errors import (
 
 if TYPE_CHECKING:
     from lanewise.again import repeat, resume
+    from lanewise.distributed.outer import Outer
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
     from lanewise.experiment import Fit, fit, load
     from lanewise.one_model import TrainResult, train
@@ -54,6 +55,7 @@ __all__ = [
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "Outer",
     "RateFinding",
     "Solution",
     "StoreError",
@@ -81,6 +83,7 @@ _HOMES = {
     "Inequality": "lanewise.solvers.constraints",
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
+    "Outer": "lanewise.distributed.outer",
     "RateFinding": "lanewise.tuning",
     "Solution": "lanewise.solvers.solution",
     "TrainResult": "lanewise.one_model",

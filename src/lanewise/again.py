@@ -1,11 +1,14 @@
 """Go on with a run, or do it again, whatever made it: ``fit`` or ``tune``."""
 
+import time
 from typing import TYPE_CHECKING
 
-from lanewise.distributed.place import place_of
+from lanewise.distributed.joining import joined
 from lanewise.errors import UsageError
+from lanewise.runs.ranked import opened
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
+from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Watcher
 
 if TYPE_CHECKING:
@@ -24,17 +27,18 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone,
     ``DataError`` where the data have changed, or a file that they come from.
     """
-    watcher = watcher or Silent()
-    if place_of().size == 1 and _is_tune(reference):
-        from lanewise.tuning import from_files
+    times, watcher = StageTimes(time.monotonic()), watcher or Silent()
+    with joined() as ranks, opened(ranks, create=False) as store:
+        if store.get(reference).config.get("kind") == TUNE:
+            from lanewise.tuning import from_files
 
-        if policy is not None:
-            message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
-            raise UsageError(message)
-        return from_files.resume(reference, watch=watcher.pulse)
-    from lanewise import experiment
+            if policy is not None:
+                message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
+                raise UsageError(message)
+            return from_files.go_on_with(store, reference, watch=watcher.pulse)
+        from lanewise import experiment
 
-    return experiment.resume(reference, policy=policy, watcher=watcher)
+        return experiment.go_on_with(store, reference, policy=policy, watcher=watcher, times=times)
 
 
 def repeat(

@@ -1,14 +1,18 @@
 """Whether what was asked for fits the table: found out before anything is trained."""
 
-from lanewise.data.read_options import memory_bytes
+from collections.abc import Mapping
+from typing import Any
+
+from lanewise.data.dataset import Dataset
+from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError, suggestion
-from lanewise.metrics import resolve_metric
+from lanewise.metrics import METRICS, is_metric, resolve_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
-from lanewise.training.ranks.crew import mesh_of
+from lanewise.training.ranks.crew import check_device, check_workers
 
 MEMORY_SHARE = 0.8
 """Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""
@@ -19,7 +23,8 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
 
     ``DataError`` where the rows, prepared for every fold, do not fit into memory.
     """
-    _check_memory(problem)
+    if problem.dataset.rest is None:
+        _check_memory(problem)
     _check_optimizers(settings)
     _check_threshold(problem, settings)
     rows = len(problem.train)
@@ -28,20 +33,21 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
         raise UsageError(message)
 
 
+def known_names(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The names that settings may list, for those that no setting alone knows; to be checked with all the others."""
+    metric = settings.get("metric")
+    unknown = isinstance(metric, str) and not is_metric(metric)
+    return {"optimizers": (SOLVER, *RULES), **({"metric": tuple(METRICS)} if unknown else {})}
+
+
 def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: bool) -> None:
     """``UsageError`` where several ranks cannot do what is asked; one that ``begins`` needs the ranks of its mesh."""
     if ranks.size > 1 and isinstance(source, str) and source == "-":
         message = "standard input reaches one process only; write the table to a file that all ranks can read"
         raise UsageError(message)
-    if ranks.size > 1 and settings.device.startswith("cuda"):
-        message = f"several ranks train on processors only, got device {settings.device}; use one process or device cpu"
-        raise UsageError(message)
-    if begins and mesh_of(settings.mesh, ranks.size).data > 1 and (settings.workers or 1) > 1:
-        message = (
-            f"workers must be 1 where ranks share batches, for each trains one stack at a time, "
-            f"got {settings.workers}; start more ranks instead"
-        )
-        raise UsageError(message)
+    check_device(settings.device, ranks.size)
+    if begins:
+        check_workers(settings.mesh, ranks.size, settings.workers)
 
 
 def _check_memory(problem: Problem) -> None:
@@ -54,6 +60,19 @@ def _check_memory(problem: Problem) -> None:
             "leave out columns (drop) or rows, or ask for fewer folds"
         )
         raise DataError(message)
+
+
+def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
+    """``UsageError`` where settings ask for what cannot be had of rows that are not all in memory."""
+    if dataset.rest is None:
+        return
+    for name in ("group", "time", "weight", "class_weights", "test"):
+        if getattr(settings, name) is not None:
+            message = f"{name} does not work where rows are streamed from disk; leave it out, or give fewer rows"
+            raise UsageError(message)
+    if settings.device.startswith("cuda"):
+        message = f"rows that are streamed from disk train on processors only, got device {settings.device}"
+        raise UsageError(message)
 
 
 def _check_optimizers(settings: FitSettings) -> None:

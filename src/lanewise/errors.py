@@ -9,6 +9,7 @@
     |   |-- ConfigError           a setting or configuration file
     |   `-- DataError             a file, a column, a row
     |-- TrainingError             every lane of a race was lost
+    |   `-- CutOffError           this process was cut off from the other ranks of its job
     |-- StoreError                the run store or a model file failed or was damaged
     |   `-- UnavailableError      exit code 2: the folder for runs is not usable, or a run is at work elsewhere
     `-- Interrupted               Ctrl-C or SIGTERM; exit code 130, partial results kept
@@ -54,6 +55,10 @@ class DataError(UserError):
 
 class TrainingError(LanewiseError):
     """Training could not give any usable lane."""
+
+
+class CutOffError(TrainingError):
+    """This process reaches the other ranks no more, so each host says it for itself."""
 
 
 class StoreError(LanewiseError):

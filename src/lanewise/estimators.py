@@ -219,7 +219,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         dataset = read_rows(X, used)
         self.classes_, codes = np.unique(y[used], return_inverse=True)
         if len(self.classes_) < 2:
-            message = f"y has 1 class, {self.classes_[0]!r}; a classifier needs at least 2 classes"
+            message = f"y has 1 class, {self.classes_.tolist()[0]!r}; a classifier needs at least 2 classes"
             raise DataError(message)
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y[used])

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.agreement import check_ranks
+from lanewise.agreement import check_ranks, known_names
 from lanewise.composing import Stage, compose
+from lanewise.data.read_options import ReadOptions
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
@@ -22,7 +23,7 @@ from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
 from lanewise.explain import gathered, spent, usage
-from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, told_apart
+from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, read_options, told_apart
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import render, reported
@@ -108,13 +109,15 @@ def fit(
     policy: str | Policy | None = None,
     watcher: Watcher | None = None,
     command: str = "",
+    started: float | None = None,
     **settings: Any,
 ) -> Fit:
     """Race optimizers and models on a table and keep the one that wins.
 
     ``source`` is a path, ``"-"``, ``"example:NAME"``, or a table of polars, pandas or NumPy; ``settings``
     are those of :class:`lanewise.settings.FitSettings`, ``target`` at least (an example knows its own). ``policy``
-    drops losers on the way: a name, or an instance of a :class:`lanewise.search.policy.Policy` of yours.
+    drops losers on the way: a name, or a :class:`lanewise.search.policy.Policy` of yours. The budget counts from
+    ``started``, a time of ``time.monotonic``; from now if None.
 
     Raises ``UserError`` for anything given that is not usable, ``TrainingError`` when no candidate could be
     trained, ``Interrupted`` on Ctrl-C or SIGTERM; what there was is kept.
@@ -135,11 +138,12 @@ def fit(
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", known_example(source).target)
-    times = StageTimes(time.monotonic())
+    source = str(source) if isinstance(source, Path) else source
+    times = StageTimes.since(started)
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
         settings["policy"] = policy
-    wanted = checked(settings)
+    wanted = checked(settings, known=known_names(settings))
     device_of(wanted.device)  # before anything is read or recorded
     watcher = watcher or Silent()
     command = command or _call(source, settings if own is None else {**settings, "policy": own})
@@ -151,14 +155,16 @@ def fit(
             config["policy"] = type(own).__name__
         if ranks.place.job:
             config["job"] = ranks.place.job
-        dataset = dataset_of(source, wanted.missing)
+        dataset = dataset_of(source, read_options(wanted), stream=wanted.stream)
+        # A run that goes on, on another machine perhaps, does as it did.
+        config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         problem = problem_of(dataset, wanted)
         ranks.agree(told_apart(config))
         before = store.begun(ranks.place.job) if ranks.place.again else None
         if before is not None:
-            return _go_on(store, before, policy=own, watcher=watcher, times=times, ranks=ranks)
+            return go_on_with(store, before, policy=own, watcher=watcher, times=times)
         run = store.create(command=command, config=config)
         with held(run, ranks):
             if (not isinstance(source, str) or source == "-") and ranks.leads:
@@ -176,22 +182,15 @@ def _call(source: object, settings: Mapping[str, Any]) -> str:
     return f"lanewise.fit({', '.join([table, *(f'{name}={value!r}' for name, value in settings.items())])})"
 
 
-def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> Fit:
-    """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
-
-    A run under a policy of your own needs the same ``policy`` again.
+def go_on_with(
+    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes
+) -> Fit:
+    """Go on with a run as :func:`lanewise.resume` does, in a store that is open; ``times`` began when it was asked for.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, its data are gone, or
     the policy is not the one that it had.
     """
-    times = StageTimes(time.monotonic())
-    with joined() as ranks, opened(ranks, create=False) as store:
-        return _go_on(store, reference, policy=policy, watcher=watcher or Silent(), times=times, ranks=ranks)
-
-
-def _go_on(
-    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes, ranks: Ranks
-) -> Fit:
+    ranks = store.ranks
     with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
         if ranks.leads:
@@ -239,7 +238,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
 
 def _check_policy(run: Run, policy: Policy | None) -> None:
     if run.config.get("kind") == "tune":
-        message = f"run {run.id} is a tune, which goes on in one process: lanewise.resume({run.id!r})"
+        message = f"run {run.id} is a tune; go on with it by: lanewise.resume({run.id!r})"
         raise UsageError(message)
     had = run.config.get("policy")
     given = None if policy is None else type(policy).__name__
@@ -262,7 +261,8 @@ def _begun(run: Run) -> tuple[Problem, FitSettings]:
     if source in (None, "-"):
         message = f"run {run.id} was killed before its data were kept; start it anew"
         raise UsageError(message)
-    dataset = dataset_of(source, () if kept.exists() else wanted.missing)
+    options = ReadOptions(max_bytes=wanted.max_bytes) if kept.exists() else read_options(wanted)
+    dataset = dataset_of(source, options, stream=wanted.stream)
     if fingerprint(dataset) != run.config["rows"]:
         message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
         raise DataError(message)
@@ -274,7 +274,7 @@ def load(reference: str = "last") -> Fit:
 
     Raises ``UsageError`` where no run is meant or it is not done, ``StoreError`` where its files are damaged.
     """
-    with RunStore.open(create=False) as store:
+    with RunStore.open(to_read=True) as store:
         run = store.get(reference)
     document = run.document
     if run.config.get("kind") == "tune":
@@ -322,7 +322,7 @@ def _execute(
         )
         return replace(fitted, document=compared(store, run, fitted.document))
 
-    fitted = execute(store, run, work, document=lambda fitted: fitted.document)
+    fitted = execute(store, run, work, document=lambda fitted: fitted.document, tell=watcher.announce)
     if ranks.leads:
         ranks.broadcast(dump_json(fitted.document))
     return fitted

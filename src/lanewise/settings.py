@@ -3,13 +3,14 @@
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanewise.errors import ConfigError, UsageError, closest, suggestion
+from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
 
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -17,6 +18,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 """How a device is named; ``auto`` is the processor, so that the same command trains the same bits on every machine."""
+
+Stream = Literal["auto", "always", "never"]
+"""Whether rows are streamed from disk: where the memory asks for it, always, never."""
 
 _DURATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
 _COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?")
@@ -133,6 +137,9 @@ class FitSettings(BaseModel):
     test_fraction: Share | None = None
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    delimiter: str | None = None
+    encoding: str | None = None
+    max_bytes: Positive | None = None
     weight: str | None = None
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     group: str | None = None
@@ -156,6 +163,7 @@ class FitSettings(BaseModel):
     device: str = "auto"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     mesh: str | None = None
+    stream: Stream = "auto"
 
     @field_validator("drop", "missing", "optimizers", "models", mode="before")
     @classmethod
@@ -178,6 +186,17 @@ class FitSettings(BaseModel):
             raise _no_budget(value)
         parse_budget(value)
         return value
+
+    @field_validator("delimiter", "encoding", mode="after")
+    @classmethod
+    def _text_form(cls, value: str | None, info: ValidationInfo) -> str | None:
+        check = checked_delimiter if info.field_name == "delimiter" else checked_encoding
+        return None if value is None else check(value)
+
+    @field_validator("max_bytes", mode="before")
+    @classmethod
+    def _max_bytes(cls, value: object) -> object:
+        return parse_bytes(value) if isinstance(value, str) else value
 
     @field_validator("class_weights", mode="before")
     @classmethod
@@ -220,22 +239,32 @@ class FitSettings(BaseModel):
 
 
 def checked(
-    values: Mapping[str, Any], *, places: Mapping[str, str] | None = None, called: Mapping[str, str] | None = None
+    values: Mapping[str, Any],
+    *,
+    places: Mapping[str, str] | None = None,
+    called: Mapping[str, str] | None = None,
+    known: Mapping[str, Sequence[str]] | None = None,
 ) -> FitSettings:
     """Settings from plain values; every mistake is reported in one error.
 
     ``places`` says where a setting was stated, if that is worth telling: ``{"seed": "LANEWISE_SEED"}``; ``called``
-    how whoever stated it calls it: ``{"seed": "--seed"}``.
+    how whoever stated it calls it: ``{"seed": "--seed"}``. ``known`` are names that a setting may list and that are
+    settled elsewhere: ``{"optimizers": ["adam", "sgd"]}``.
 
     >>> checked({"target": "y", "folds": 1}, called={"folds": "--folds"})
     Traceback (most recent call last):
     lanewise.errors.ConfigError: --folds must be at least 2, got 1
     """
+    problems: list[Any] = []
     try:
-        return FitSettings(**values)
+        found = FitSettings(**values)
     except ValidationError as error:
-        problems = error.errors()
-    lines = [_called(_line(problem, places or {}), called or {}) for problem in _told_once(problems)]
+        found, problems = None, error.errors()
+    lines = [_line(problem, places or {}) for problem in _told_once(problems)]
+    lines += [line for name, names in (known or {}).items() for line in _unknown(name, names, values, places or {})]
+    if found is not None and not lines:
+        return found
+    lines = [_called(line, called or {}) for line in lines]
     raise ConfigError(lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines))
 
 
@@ -245,11 +274,30 @@ def _called(line: str, called: Mapping[str, str]) -> str:
     return f"{called.get(name, name)} {rest}"
 
 
+def _shown(given: object, kind: str) -> str:
+    """What was given; a number that came as text, from the command line, without quotes."""
+    return str(given).strip() if isinstance(given, str) and kind.endswith(("_equal", "_than")) else repr(given)
+
+
 def _told_once(problems: list[Any]) -> list[Any]:
     """One problem for each name given: a list whose names are all unknown is not said to be empty as well."""
     unknown = {problem["loc"][:1] for problem in problems if problem["type"] == "literal_error"}
     return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"][:1] not in unknown]
 
+
+def _unknown(setting: str, known: Sequence[str], values: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
+    """A line for each name that a setting lists and that is not known."""
+    given = values.get(setting)
+    names = given.split(",") if isinstance(given, str) else given if isinstance(given, list | tuple) else ()
+    where = f" (from {places[setting]})" if setting in places else ""
+    for name in names:
+        if isinstance(name, str) and name.strip() and name.strip() not in known:
+            hint = suggestion(name.strip(), known, place=_LISTED[setting])
+            yield f"{setting} may not be {name.strip()!r}{where}; {hint}"
+
+
+_LISTED = {"optimizers": "lanewise.optim.registry.RULES", "metric": "lanewise.metrics.METRICS"}
+"""Where Python finds all the names that a setting may list."""
 
 _WORDS = {
     "greater_than_equal": "must be at least {ge:g}",
@@ -287,7 +335,7 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             hint = f"; did you mean {near[0]}?" if near else ""
             return f"{name} must be {_either(allowed)}, got {given!r}{where}{hint}"
         case kind if kind in _WORDS:
-            return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {given!r}{where}"
+            return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"
 
 

@@ -18,6 +18,14 @@ class StageTimes:
         self.seconds: dict[str, float] = {}
         self._last = started
 
+    @classmethod
+    def since(cls, started: float | None) -> "StageTimes":
+        """From ``started``, with what went by until now as the stage ``start``; from now on where that is None."""
+        times = cls(time.monotonic() if started is None else started)
+        if started is not None:
+            times.end("start")
+        return times
+
     def end(self, stage: str, parts: Mapping[str, float] | None = None) -> None:
         """A stage is over; ``parts`` are those in it that count on their own."""
         now = time.monotonic()

@@ -4,33 +4,55 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-collect_ignore = ["rank_driver.py", "train_driver.py", "data_scenarios.py"]
+collect_ignore = [
+    "rank_driver.py",
+    "train_driver.py",
+    "averaging_scenarios.py",
+    "data_scenarios.py",
+    "tune_scenarios.py",
+]
 
 DRIVER = Path(__file__).parent / "rank_driver.py"
+WITHIN = 400.0
 
 Drive = Callable[[Mapping[str, Mapping[str, Any]], Path], dict[str, list[dict[str, Any]]]]
 
 
 @pytest.fixture(scope="session")
-def drive() -> Drive:
-    """Runs named tasks on ranks, all in one launch, in a folder; what each rank of each task said."""
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
+    """Runs named tasks on ranks, in a folder; what each rank of each task said. One driver serves all tests."""
+    said = tmp_path_factory.mktemp("driver") / "stderr"
+    with said.open("w") as stderr:
+        driver = subprocess.Popen(
+            [sys.executable, str(DRIVER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
 
     def run(tasks: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, list[dict[str, Any]]]:
-        ran = subprocess.run(
-            [sys.executable, str(DRIVER), json.dumps([{"folder": str(folder), **task} for task in tasks.values()])],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=400,
-            env={**os.environ, "TMPDIR": str(folder)},
-        )
-        assert ran.returncode == 0, ran.stderr
-        return dict(zip(tasks, json.loads(ran.stdout), strict=True))
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        late = threading.Timer(WITHIN, driver.kill)
+        late.start()
+        try:
+            print(json.dumps({"folder": str(folder), "tasks": list(tasks.values())}), file=driver.stdin, flush=True)
+            answer = driver.stdout.readline()
+        finally:
+            late.cancel()
+        assert answer, said.read_text()
+        return dict(zip(tasks, json.loads(answer), strict=True))
 
-    return run
+    with driver:
+        yield run
+        assert driver.stdin is not None
+        driver.stdin.close()

@@ -37,7 +37,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 def lanes_of(model: str, *, names: Sequence[str]) -> list[Lane]:
     return [
         cases.lane(f"{rule}-{name}", model, rule, SETTINGS[name], fold=fold)
-        for rule in ("sgd", "momentum", "adam", "adamw")
+        for rule in ("sgd", "adam")
         for name in names
         for fold in (0, 1)
     ]

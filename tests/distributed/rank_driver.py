@@ -3,18 +3,21 @@
 A script of its own: it loads torch once, so that every launch costs only what it does, and it forks before any thread
 exists, so that every rank is a fresh process as torchrun would start it.
 
-    python rank_driver.py '[{"scenario": "race", "size": 2, "folder": ..., ...}, ...]'
+    echo '{"folder": ..., "tasks": [{"scenario": "race", "size": 2, ...}, ...]}' | python rank_driver.py
 
-Printed is a list: for each task the ranks' ``code``, ``seconds`` from the launch to the end, ``out`` and ``stderr``.
+For each line a line is printed, a list: for each task the ranks' ``code``, ``seconds`` from the launch to the end,
+``out`` and ``stderr``.
 """
 
 import hashlib
+import importlib
 import importlib.util
 import itertools
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,9 +26,12 @@ from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist  # noqa: TID251 so that every child has it
+import tune_scenarios
+from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
 
 from lanewise import again, experiment
+from lanewise.distributed import joining, reaching
 from lanewise.distributed.joining import joined
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.ranks import Ranks
@@ -37,9 +43,13 @@ from lanewise.training.journal import Journal
 from lanewise.training.planning import mesh_measuring, mesh_steps
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
-from lanewise.training.trees.pool import TreePool
 
 PATIENCE = 60.0
+
+# What a fit loads when it gets there, so that it is loaded once and not by every rank.
+LOADED = ("jinja2", "lightgbm", "optuna", "pydantic", "scipy.optimize", "scipy.stats", "sklearn.datasets")
+for name in (*LOADED, "sklearn.metrics", "sklearn.tree"):
+    importlib.import_module(name)
 
 
 def small_race() -> ModuleType:
@@ -63,25 +73,17 @@ def digest(what: Any) -> str:
 # -- what a rank does ---------------------------------------------------------------------------------
 
 
-def raced(
-    ranks: Ranks, *, trees: bool = False, racing: bool = False, apart: bool = False, journal: Journal | None = None
-) -> Any:
+def raced(ranks: Ranks, *, racing: bool = False, apart: bool = False, journal: Journal | None = None) -> Any:
     """A small race over the ranks; ``apart`` lets rank 1 decide by another policy, as if it rounded differently."""
     racing = racing or (apart and ranks.rank == 1)
     company = small.company(lr=1e4)
-    if trees:
-        company += [small.candidate("boosted", "lightgbm"), small.candidate("alone", "tree")]
     plan = small.plan(company)
-    pool = TreePool(small.tree_data(), small.task(), workers=1, threads_per_worker=1) if trees else None
-    builder, crew = small.builder(pool=pool), crew_of(ranks)
+    builder, crew = small.builder(), crew_of(ranks)
     race = small.race(
         plan, build=spread(builder, crew), policy=Racing() if racing else None, journal=journal, save_every=5.0
     )
     race.spreading = Spreading(crew, plan.costs, stop=lambda: False)
-    found = race.run()
-    if pool is not None:
-        pool.close()
-    return found
+    return race.run()
 
 
 def race(task: Mapping[str, Any]) -> Any:
@@ -106,7 +108,8 @@ def fit(task: Mapping[str, Any]) -> Any:
 
 
 def mesh(task: Mapping[str, Any]) -> Any:
-    """What ``lanewise doctor --mesh`` finds, of smaller exchanges and steps."""
+    """What ``lanewise doctor --mesh`` finds, of smaller exchanges and steps, not looking long for a launcher."""
+    joining.SERVED_SECONDS = reaching.SECONDS = 0.6
     if task.get("without"):
         setattr(dist, f"is_{task['without']}_available", lambda: False)
     mesh_measuring.FITTED, mesh_measuring.CHECKED = (2**12, 2**18, 2**24), (2**14, 2**20)
@@ -116,12 +119,22 @@ def mesh(task: Mapping[str, Any]) -> Any:
         return mesh_measuring.examine_mesh(ranks, asked).to_json()
 
 
+def tune(task: Mapping[str, Any]) -> Any:
+    """The documents of tuning races, or of those that they go on with."""
+    race_module.SAVE_EVERY_SECONDS = 0.01
+    harm(task)
+    return tune_scenarios.tune(task)
+
+
 SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "race": race,
     "fit": fit,
     "mesh": mesh,
     "guards": guards,
     "stacks": stacks,
+    "averaging": averaging,
+    "averaged checkpoints": resumed,
+    "tune": tune,
 }
 
 
@@ -153,7 +166,8 @@ def child(task: Mapping[str, Any], rank: int, number: int) -> NoReturn:
     if size > 1:
         names = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size, "MASTER_PORT": number}
         os.environ.update({name: str(value) for name, value in names.items()})
-    os.environ.update(task.get("environment", {}))
+    os.environ.update({"TMPDIR": str(folder), **task.get("environment", {})})
+    tempfile.tempdir = None
     descriptor = os.open(folder / f"stderr-{number}-{rank}", os.O_CREAT | os.O_WRONLY, 0o600)
     os.dup2(descriptor, 2)
     os.dup2(descriptor, 1)
@@ -176,6 +190,8 @@ def child(task: Mapping[str, Any], rank: int, number: int) -> NoReturn:
 def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
     """What became of each rank; those that are ``deaf`` are killed when all others have ended."""
     folder = Path(task["folder"])
+    for name in task.get("loads", ()):
+        importlib.import_module(name)  # once, instead of in every child
     started = time.monotonic()
     left: dict[int, int] = {}
     for rank in range(task["size"]):
@@ -205,7 +221,10 @@ def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    print(json.dumps([launch(task, number) for number, task in enumerate(json.loads(sys.argv[1]))]))
+    for line in sys.stdin:
+        asked = json.loads(line)
+        tasks = [{"folder": asked["folder"], **task} for task in asked["tasks"]]
+        print(json.dumps([launch(task, number) for number, task in enumerate(tasks)]), flush=True)
 
 
 if __name__ == "__main__":

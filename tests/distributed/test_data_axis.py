@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-SETTINGS = {"budget": "60steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1, "workers": 1}
+USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
+SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam"}
+FAMILIES = {**USUAL, "models": "linear,tree", "candidates": 2}
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and stops ranks by signals"),
@@ -15,9 +17,10 @@ pytestmark = [
 
 
 def fit(home: str, size: int, mesh: str | None, **more: Any) -> dict[str, Any]:
-    settings = {**SETTINGS, "mesh": mesh, **more.pop("given", {})}
+    settings = {**more.pop("given", SETTINGS), "mesh": mesh}
     task = {"scenario": "fit", "source": "example:wine", "home": home, "size": size, "settings": settings}
-    return {**task, "environment": {}, "patience": 60.0, **more}
+    environment = {"LANEWISE_RANK_TIMEOUT": "3"} if "harm" in more else {}
+    return {**task, "environment": environment, **more}
 
 
 def harm(rank: int, number: int, after: int) -> dict[str, int]:
@@ -30,8 +33,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "stacks on 3": {"scenario": "stacks", "size": 3, "only": True},
     "one process": fit("alone", 1, None),
     "data": fit("data", 2, "data=2"),
-    "lane and data": fit("both", 4, "lane=2,data=2", given={"models": "linear,mlp,tree"}),
-    "two lanes": fit("lanes", 2, None, given={"models": "linear,mlp,tree"}),
+    "lane and data": fit("both", 4, "lane=2,data=2", given=FAMILIES),
+    "families alone": fit("families", 1, None, given=FAMILIES),
     "killed": fit("harmed", 2, "data=2", harm=harm(0, signal.SIGKILL, 2)),
     "stopped": fit("harmed", 2, "data=2", resume=True, harm=harm(0, signal.SIGTERM, 2)),
     "gone on with": fit("harmed", 2, "data=2", resume=True),
@@ -39,7 +42,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "on one": fit("other", 1, None, resume=True),
     "no such mesh": fit("refused", 2, "data=3"),
     "no such axis": fit("refused", 2, "tensor=2"),
-    "workers": fit("refused", 2, "data=2", given={"workers": 2}),
+    "workers": fit("refused", 2, "data=2", given={**SETTINGS, "workers": 2}),
 }
 
 
@@ -87,7 +90,6 @@ def test_one_sum_a_step_of_gradients_and_losses_is_all_that_travels(ended: Any) 
 def test_gradients_as_bfloat16_cost_little_where_small_ones_count_little(ended: Any) -> None:
     found = outs(ended["stacks on 2"])[0]["payload"]
     assert 1e-4 < found["sgd"] < 0.02
-    assert 1e-4 < found["momentum"] < 0.02
     # Adam divides each entry by its own size, so that what is left of a cancelled one counts as much as any other.
     assert found["sgd"] < found["adam"] < 0.5
 
@@ -107,7 +109,7 @@ def test_fit_whose_ranks_share_batches_finds_what_one_process_finds(ended: Any) 
 
 
 def test_lanes_and_data_are_split_at_once(ended: Any) -> None:
-    near(document(ended["lane and data"]), document(ended["two lanes"]))
+    near(document(ended["lane and data"]), document(ended["families alone"]))
 
 
 def test_killed_and_stopped_ranks_cost_nothing_but_time(ended: Any) -> None:

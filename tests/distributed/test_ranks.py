@@ -10,17 +10,10 @@ import pytest
 from lanewise.distributed.mesh import AXES
 
 MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
-RACES = [{}, {"racing": True}, {"trees": True}]
-SETTINGS = {"budget": "60steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1, "workers": 1}
-FAMILIES = {
-    "budget": "60steps",
-    "candidates": 2,
-    "folds": 2,
-    "seeds": 1,
-    "workers": 1,
-    "target": "cultivar",
-    "models": "lightgbm,mlp,linear,tree",
-}
+RACES = [{}, {"racing": True}]
+USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
+SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam"}
+FAMILIES = {**USUAL, "models": "lightgbm,mlp,linear,tree", "candidates": 2}
 SILENCE = 3.0
 GONE_WITHIN = 10.0
 
@@ -31,7 +24,7 @@ pytestmark = [
 
 
 def fit(home: str, size: int, **more: Any) -> dict[str, Any]:
-    settings = {**SETTINGS, **more.pop("given", {})}
+    settings = more.pop("given", SETTINGS)
     # Only where a rank is to be missed: on a busy machine any other may be slow.
     environment = {"LANEWISE_RANK_TIMEOUT": str(SILENCE)} if "harm" in more else {}
     task = {"scenario": "fit", "source": "example:wine", "home": home, "size": size, "settings": settings}
@@ -57,8 +50,8 @@ TASKS: dict[str, dict[str, Any]] = {
     **{f"races on {size}": {"scenario": "race", "size": size, "races": RACES} for size in (1, 2, 4)},
     "all families, one process": fit("families-1", 1, given={**FAMILIES, "workers": 2}),
     "all families": fit("families-2", 2, given=FAMILIES),
-    "one process": fit("reference", 1, given={"workers": 2}),
-    "by the clock": fit("timed", 2, given={"budget": "4s"}),
+    "one process": fit("reference", 1, given={**SETTINGS, "workers": 2}),
+    "by the clock": fit("timed", 2, given={**SETTINGS, "budget": "3s"}),
     "by its plan": fit("timed", 1, repeat=True),
     # One run, harmed again and again, at another number of ranks each time.
     "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 2)),
@@ -67,9 +60,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "rank 1 stuck": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGSTOP, 2), deaf=[1]),
     "gone on with": fit("harmed", 2, resume=True),
     "other settings": fit("refused", 2, settings_of={"1": {"seed": 1}}),
-    "no such column": fit("refused", 2, given={"target": "nothing"}),
+    "no such column": fit("refused", 2, given={**SETTINGS, "target": "nothing"}),
     "one cannot read": fit("refused", 2, settings_of={"1": {"test": "/nowhere.csv"}}),
-    "standard input": fit("refused", 2, source="-", given={"target": "y"}),
+    "standard input": fit("refused", 2, source="-", given={**SETTINGS, "target": "y"}),
     "decided otherwise": {"scenario": "race", "size": 2, "races": [{"apart": True}]},
     "meshes": mesh(2),
     "too many for it": mesh(2, mesh="lane=3"),

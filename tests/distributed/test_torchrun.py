@@ -1,23 +1,42 @@
-"""The command line under torchrun itself: it goes on by itself after a kill, stops as one, and leaves nobody behind."""
+"""The command line under torchrun itself: it goes on by itself after a kill, stops as one, and leaves nobody behind.
+
+Over two hosts too, where this process may make them: each in a network namespace, with a link that can be cut.
+"""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import lanewise
+from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
+from lanewise.tuning.from_files import tune_files
 
-FIT = ["fit", "example:wine", "--models", "linear,mlp", "--candidates", "3", "--folds", "2", "--seeds", "1"]
-LONG = [*FIT, "--budget", "200steps"]
+SETTINGS = {"models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1}
+LONG = ["fit", "example:wine", "--budget", "200steps", *(f"--{name}={value}" for name, value in SETTINGS.items())]
+MODEL = """
+import torch
+
+X = torch.randn(400, 5, generator=torch.Generator().manual_seed(0))
+y = (X[:, 0] > X[:, 1]).long()
+data = (X[:300], y[:300]), (X[300:], y[300:])
+
+def make_model():
+    return torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+"""
 WITHIN = 60.0
 
 pytestmark = [
@@ -43,12 +62,23 @@ def ended(*commands: "subprocess.Popen[str]") -> Iterator[None]:
                 command.communicate(timeout=60)
 
 
-def torchrun(home: Path, *arguments: str, launcher: tuple[str, ...] = ("--standalone",)) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "torch.distributed.run", *launcher, "-m", "lanewise", *arguments]
+def torchrun(
+    home: Path,
+    *arguments: str,
+    launcher: tuple[str, ...] = ("--standalone",),
+    within: Sequence[str] = (),
+    **environment: str,
+) -> "subprocess.Popen[str]":
+    command = [*within, sys.executable, "-m", "torch.distributed.run"]
     if "--nproc-per-node" not in launcher:
-        command[3:3] = ["--nproc-per-node", "2"]
+        command += ["--nproc-per-node", "2"]
     return subprocess.Popen(
-        command, env=variables(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, *launcher, "-m", "lanewise", *arguments],
+        env={**variables(home), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -80,12 +110,11 @@ def runs(home: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The document of the same fit in one process with two workers, so with the same plan."""
-    home = tmp_path_factory.mktemp("alone") / "home"
-    command = [sys.executable, "-m", "lanewise", *LONG, "--workers", "2", "--json", "--quiet"]
-    done = subprocess.run(command, env=variables(home), capture_output=True, text=True, check=True, timeout=WITHIN)
-    return json.loads(done.stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANEWISE_HOME", str(tmp_path_factory.mktemp("alone") / "home"))
+        return lanewise.fit("example:wine", budget="200steps", workers=2, **SETTINGS).document
 
 
 def test_killed_rank_is_started_again_and_the_run_goes_on(tmp_path: Path, alone: dict[str, Any]) -> None:
@@ -105,58 +134,158 @@ def test_killed_rank_is_started_again_and_the_run_goes_on(tmp_path: Path, alone:
     assert not list(home.parent.glob("lanewise-workers-*"))
 
 
-def test_stopped_job_stops_as_one_and_goes_on_with_another_number_of_ranks(
-    tmp_path: Path, alone: dict[str, Any]
-) -> None:
-    home = tmp_path / "home"
-    job = torchrun(home, *LONG, "--workers", "1")
+def test_stopped_tune_stops_as_one_and_goes_on_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, file = tmp_path / "home", tmp_path / "mine.py"
+    file.write_text(MODEL)
+    asked = {"model": f"{file}:make_model", "data": f"{file}:data", "budget": "900steps"}
+    given = [word for name in ("data", "budget") for word in (f"--{name}", asked[name])]
+    job = torchrun(home, "tune", asked["model"], *given, "--workers", "1")
     with ended(job):
         wait_for(home, "runs/*/checkpoints/screen*/step*")
         job.send_signal(signal.SIGTERM)
-        _, err = job.communicate(timeout=WITHIN)
+        out, err = job.communicate(timeout=WITHIN)
     assert job.returncode != 0
+    assert out == ""
     assert err.count("stopped; go on with: lanewise resume") == 1, err
     assert not ranks(home)
     assert [run.status for run in runs(home)] == ["interrupted"]
-    command = [sys.executable, "-m", "lanewise", "resume", "--json", "--quiet"]
-    done = subprocess.run(command, env=variables(home), capture_output=True, text=True, check=True, timeout=WITHIN)
-    assert json.loads(done.stdout)["model_sha256"] == alone["model_sha256"]
+    monkeypatch.setenv("LANEWISE_HOME", str(home))
+    found = lanewise.resume("last")
+    whole = tune_files(command="", loss=None, workers=2, **asked)
+    assert found.document["model_sha256"] == whole.document["model_sha256"]
+    assert list(differences(whole.document, found.document)) == []
 
 
-def test_two_launchers_meet_over_the_network_of_this_host(tmp_path: Path, alone: dict[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """A host as torchrun sees it: its address, its interface, and what a command is run within to be on it."""
+
+    address: str
+    interface: str
+    within: tuple[str, ...] = ()
+
+    def cut(self, *, off: bool) -> None:
+        subprocess.run([*self.within, "ip", "link", "set", self.interface, "down" if off else "up"], check=True)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True, timeout=10)
+
+
+@contextmanager
+def two_hosts() -> Iterator[tuple[Host, Host]]:
+    """Two network namespaces with a cable between them; raises ``CalledProcessError`` where they cannot be made."""
+    number = os.getpid() % 100_000
+    names = [f"lanewise{number}{letter}" for letter in "ab"]
+    cable = [f"lw{number}{letter}" for letter in "ab"]
+    with ExitStack() as made:
+        for name in names:
+            ip("netns", "add", name)
+            made.callback(subprocess.run, ["ip", "netns", "delete", name], check=False)
+        ip("link", "add", cable[0], "netns", names[0], "type", "veth", "peer", "name", cable[1], "netns", names[1])
+        hosts = []
+        for place, name in enumerate(names):
+            own = Host(address=f"10.213.77.{place + 1}", interface=cable[place], within=("ip", "netns", "exec", name))
+            ip("-n", name, "address", "add", f"{own.address}/24", "dev", own.interface)
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "link", "set", own.interface, "up")
+            hosts.append(own)
+        yield hosts[0], hosts[1]
+
+
+@cache
+def without_hosts() -> str:
+    """Why there cannot be two hosts on this machine; empty where there can."""
+    if sys.platform != "linux" or shutil.which("ip") is None:
+        return "there is no command ip to make hosts with"
+    if os.geteuid():
+        return "only root can make network namespaces"
+    try:
+        with two_hosts():
+            return ""
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"network namespaces cannot be made here: {getattr(error, 'stderr', '') or error}"
+
+
+def pair(home: Path, hosts: Sequence[Host], port: int, **environment: str) -> list["subprocess.Popen[str]"]:
+    """A launcher with one rank on each host, which meet at the address of the first."""
+    launcher = ("--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "pair")
+    launcher += ("--rdzv-endpoint", f"{hosts[0].address}:{port}")
+    return [
+        torchrun(
+            home,
+            *LONG,
+            "--workers",
+            "1",
+            "--json",
+            launcher=(*launcher, "--local-addr", host.address, "--rdzv-conf", f"is_host={int(not number)}"),
+            within=host.within,
+            GLOO_SOCKET_IFNAME=host.interface,
+            LANEWISE_JOB="pair",
+            **environment,
+        )
+        for number, host in enumerate(hosts)
+    ]
+
+
+def told_once(jobs: "Sequence[subprocess.Popen[str]]") -> Any:
+    """The document that rank 0 of launchers prints, whichever of them has it."""
+    said = [job.communicate(timeout=WITHIN) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], [err for _, err in said]
+    (told,) = [out for out, _ in said if out]
+    return json.loads(told)
+
+
+def listening(process: int) -> set[str]:
+    """The addresses that sockets of a process listen at, as the kernel writes them."""
+    own = {os.readlink(entry) for entry in Path(f"/proc/{process}/fd").iterdir() if entry.is_symlink()}
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{process}/net/{name}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in own:
+                found.add(local.partition(":")[0])
+    return found
+
+
+@pytest.mark.skipif(bool(without_hosts()), reason=without_hosts())
+def test_two_hosts_whose_link_is_cut_end_and_go_on_once_it_is_healed(tmp_path: Path, alone: dict[str, Any]) -> None:
     home = tmp_path / "home"
+    with two_hosts() as hosts:
+        jobs = pair(home, hosts, 29_400, LANEWISE_RANK_TIMEOUT="3")
+        with ended(*jobs):
+            wait_for(home, "runs/*/checkpoints/screen*/step*")
+            there = ranks(home)
+            for process, host in zip((there[0], there[1]), hosts, strict=True):
+                own = socket.inet_aton(host.address)[::-1].hex().upper()
+                assert listening(process) <= {own}  # nowhere but where it was told
+            hosts[1].cut(off=True)
+            cut = time.monotonic()
+            while ranks(home):
+                assert time.monotonic() < cut + 30
+                time.sleep(0.05)
+            jobs[1].kill()  # the launcher itself waits for an answer
+            said = [job.communicate(timeout=WITHIN)[1] for job in jobs]
+        assert [run.status for run in runs(home)] == ["failed"]
+        assert "lanewise: rank 1 gave no sign of life for 3 s" in said[0]
+        assert "lanewise: rank 1 reaches the others no more (no answer for 3 s)" in said[1]
+        hosts[1].cut(off=False)
+        again = pair(home, hosts, 29_401)
+        with ended(*again):
+            found = told_once(again)
+    assert found["hardware"]["resumed"]
+    assert found["hardware"]["ranks"] == 2
+    assert found["model_sha256"] == alone["model_sha256"]
+    assert [run.status for run in runs(home)] == ["done"]
+
+
+@pytest.mark.skipif(not without_hosts(), reason="two hosts in network namespaces show more")
+def test_two_launchers_meet_over_the_network_of_this_host(tmp_path: Path, alone: dict[str, Any]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    launcher = ("--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "pair")
-    endpoint = ("--rdzv-endpoint", f"127.0.0.1:{port}", "--local-addr", "127.0.0.1")
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    try:
-        jobs = [
-            torchrun(
-                home,
-                *LONG,
-                "--workers",
-                "1",
-                "--json",
-                launcher=(*launcher, *endpoint, "--rdzv-conf", f"is_host={int(not number)}"),
-            )
-            for number in range(2)
-        ]
-    finally:
-        del os.environ["GLOO_SOCKET_IFNAME"]
+    jobs = pair(tmp_path / "home", [Host(address="127.0.0.1", interface="lo")] * 2, port)
     with ended(*jobs):
-        said = [job.communicate(timeout=WITHIN) for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0], [err for _, err in said]
-    told = [out for out, _ in said if out]
-    assert len(told) == 1  # by rank 0, whichever launcher has it
-    assert json.loads(told[0])["model_sha256"] == alone["model_sha256"]
-    assert json.loads(told[0])["hardware"]["ranks"] == 2
-
-
-def test_what_only_one_process_can_do_is_refused(tmp_path: Path) -> None:
-    job = torchrun(tmp_path / "home", "runs")
-    out, err = job.communicate(timeout=WITHIN)
-    assert job.returncode != 0
-    assert out == ""
-    assert err.count("runs runs in one process, not under torchrun; fit, resume can spread") == 1
+        found = told_once(jobs)
+    assert found["model_sha256"] == alone["model_sha256"]
+    assert found["hardware"]["ranks"] == 2

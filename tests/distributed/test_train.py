@@ -45,8 +45,8 @@ def two(tmp_path_factory):
     return [json.loads(file.read_text()) for file in files], folder, ended
 
 
-def check(found, *, tolerance=1e-10, **settings):
-    alone = driver.trained(**settings)
+def check(found, *, tolerance=1e-10, run=driver.trained, **settings):
+    alone = run(**settings)
     close = {"rtol": tolerance, "atol": tolerance}
     torch.testing.assert_close(found["losses"], list(alone.losses), **close)
     weights = {name: torch.tensor(own, dtype=torch.float64) for name, own in found["weights"].items()}
@@ -71,8 +71,24 @@ def test_without_a_mesh_ranks_share_the_batch_and_blocks_change_nothing(two):
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
+@pytest.mark.parametrize("name", driver.READ)
+def test_split_matrices_are_trained_as_whole_ones_are(two, name):
+    for own in two[0]:
+        check(own[name], run=driver.words_read, **driver.READ[name])
+
+
+@pytest.mark.parametrize("name", driver.PIPED)
+def test_stages_train_the_model_that_is_trained_whole(two, name):
+    for own in two[0]:
+        check(own[name], **driver.PIPED[name])
+        check(own["whole matrices"], **driver.WHOLE)
+
+
 def test_each_rank_holds_its_part_alone(two):
     assert [own["rows of a part"] for own in two[0]] == [4, 3]
+    first, last = (own["names of a stage"] for own in two[0])
+    assert first == ["0.weight", "0.bias"]
+    assert last == ["2.weight", "2.bias", "4.weight", "4.bias"]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +104,26 @@ def test_each_rank_holds_its_part_alone(two):
             "a batch of 9 rows does not split into equal pieces over 2 ranks and accumulate=1; set batch_",
         ),
         ("mesh", "mesh shard=3 is for 3 processes, there are 2"),
-        ("axis", "train splits a model along data and shard, got mesh pipeline=2,shard=3; leave pipeline out"),
+        ("lanes", "train trains one model, which has no lanes to split, got mesh lane=2; leave lane out"),
+        ("both", "along tensor or pipeline, not both, got mesh pipeline=2,tensor=2; leave one out"),
+        (
+            "few",
+            "accumulate=1 makes too few microbatches for pipeline=2, with one in each stage; set accumulate to 2 or",
+        ),
+        ("cut", "split=['2', '4'] cuts the model into 3 stages, and pipeline=2; give 1"),
+        (
+            "sequence",
+            "a pipeline takes a torch.nn.Sequential, whose layers follow one another, and the model is Reader",
+        ),
         ("block", "the model has no submodule 'nowhere'; blocks are names out of model.named_modules()"),
+        (
+            "units",
+            "layer 0: 7 hidden units do not split evenly over tensor=2; set tensor to 1 or 7, or hidden to",
+        ),
+        ("heads", "attention: 1 heads do not split evenly over tensor=2; set tensor to 1, or heads to 2"),
+        ("unpaired", "split along tensor the model fails (mat1 and mat2 shapes cannot be multiplied (40x6 and 12x8)"),
+        ("mixed", "split along tensor the model's outputs differ by 0."),
+        ("between", "the gradient of middle.weight differs between the ranks along tensor: it works on what they have"),
         ("differs", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
     ],
 )
@@ -113,13 +147,26 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path):
     assert sorted(own.name for own in (folder / "two").iterdir()) == ["step-000000010", "step-000000012"]
     for name in ("one", "two"):
         shutil.copytree(folder / "two" / "step-000000010", tmp_path / name / "step-000000010")
+    for name in ("word", "words"):
+        shutil.copytree(folder / "words" / "step-000000003", tmp_path / name / "step-000000003")
+    for name in ("stage", "stages"):
+        shutil.copytree(folder / "stages" / "step-000000010", tmp_path / name / "step-000000010")
     alone = driver.trained(optimizer="adam", checkpoint=tmp_path / "one")
     close = {"rtol": 1e-10, "atol": 1e-10}
     torch.testing.assert_close(list(alone.losses), found[0]["kept"]["losses"], **close)
     check(driver.kept(alone), optimizer="adam")
+    alone = driver.words_read(**driver.READ["tensor kept"], checkpoint=tmp_path / "word")
+    check(driver.kept(alone), run=driver.words_read, **driver.READ["tensor kept"])
+    alone = driver.trained(**driver.PIPED["pipeline kept"], checkpoint=tmp_path / "stage")
+    check(driver.kept(alone), **driver.PIPED["pipeline kept"])
     ended = launch(4, tmp_path)
     assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "Warning" not in ended.stderr
     for rank in range(4):
         own = json.loads((tmp_path / f"4-{rank}.json").read_text())
         for name in ("again", "hybrid", "four"):
             check(own[name], optimizer="adam")
+        for name, settings in driver.PIPED.items():
+            check(own[name], **settings)
+        for name, settings in driver.READ.items():
+            check(own[name], run=driver.words_read, **settings)

@@ -20,6 +20,58 @@ def network(dtype=torch.float64) -> nn.Module:
     return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3), nn.Tanh(), nn.Linear(3, 1)).to(dtype)
 
 
+class Attention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.v, self.out = (nn.Linear(width, width) for _ in range(3))
+        self.k = nn.Linear(width, width, bias=False)  # its gradient would be 0, of which Adam makes steps of any size
+
+    def forward(self, x):
+        q, k, v = (own(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for own in (self.q, self.k, self.v))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Reader(nn.Module):
+    """A small transformer, with one kind of each layer that the axis tensor splits, and some that it leaves whole."""
+
+    def __init__(self, heads: int = 2) -> None:
+        super().__init__()
+        self.embed, self.place = nn.Embedding(10, 8), nn.Embedding(5, 8)
+        self.norm, self.attention = nn.LayerNorm(8), Attention(8, heads)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 8)) for _ in range(2))
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True, bias=False)
+        self.widen, self.head = nn.Linear(8, 6), nn.Linear(6, 1)
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.place(torch.arange(tokens.shape[1]))
+        x = x + self.attention(self.norm(x))
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(self.widen(self.layer(x)).tanh().mean(1))
+
+
+WORDS = ((X * 2).round().long() % 10, Y)
+
+
+class Wide(nn.Module):
+    """Two layers with one between that works on more than a unit at a time."""
+
+    def __init__(self, middle: nn.Module, units: int) -> None:
+        super().__init__()
+        self.up, self.middle, self.down, self.units = nn.Linear(5, 8), middle, nn.Linear(8, 1), units
+
+    def forward(self, x):
+        shape = (-1, self.units) if self.units > 0 else (1, -1)
+        return self.down(self.middle(self.up(x).unflatten(-1, shape)).flatten(-2))
+
+
+def words_read(model=Reader, **settings):
+    usual = {"optimizer": "sgd", "lr": 0.05, "steps": 6, "batch_size": 8, "seed": 3}
+    return lanewise.train(lambda: model().double(), WORDS, nn.MSELoss(), **{**usual, **settings})
+
+
 def trained(dtype=torch.float64, **settings):
     usual = {"optimizer": "sgd", "lr": 0.05, "steps": STEPS, "batch_size": 8, "seed": 3}
     return lanewise.train(lambda: network(dtype), (X, Y), nn.MSELoss(), **{**usual, **settings})
@@ -29,19 +81,50 @@ CASES = {
     "sgd": {"optimizer": "sgd"},
     "adam": {"optimizer": "adam"},
     "torch": {"optimizer": torch.optim.AdamW},
+    "muon": {"optimizer": "muon"},
     "clipped": {"optimizer": "sgd", "clip_norm": 0.05},
     "pieces": {"optimizer": "adam", "accumulate": 2, "batch_size": 16},
 }
+
+HALF = {"blocks.*.0": "column", "blocks.*.2": "row", "embed": "column"}
+READ = {
+    "tensor": {"optimizer": "sgd", "steps": 4},
+    "tensor kept": {"optimizer": "adam"},
+    "tensor plan": {"optimizer": "muon", "steps": 3, "clip_norm": 0.05, "accumulate": 2},
+}
+"""Trainings of the reader, and how ranks share each."""
+SHARED = {
+    "tensor": {"mesh": "tensor=2"},
+    "tensor kept": {"mesh": "tensor=2", "checkpoint_every": 3},
+    "tensor plan": {"mesh": "tensor=2", "tensor_plan": HALF},
+}
+
+PIPED = {
+    "pipeline": {"optimizer": "sgd", "accumulate": 2},
+    "pipeline kept": {"optimizer": "adam", "accumulate": 4, "clip_norm": 0.05},
+}
+WHOLE = {"optimizer": "soap", "accumulate": 2}
+"""Trainings of the network in stages."""
 
 REFUSED = {
     "soap": {"optimizer": "soap"},
     "prodigy": {"optimizer": "prodigy"},
     "batch": {"batch_size": 9},
     "mesh": {"mesh": "shard=3"},
-    "axis": {"mesh": "shard=3,pipeline=2"},
+    "lanes": {"mesh": "lane=2"},
+    "both": {"mesh": "tensor=2,pipeline=2"},
+    "few": {"mesh": "pipeline=2"},
+    "cut": {"mesh": "pipeline=2", "accumulate": 2, "split": ["2", "4"]},
     "block": {"blocks": ["nowhere"]},
+    "units": {"mesh": "tensor=2"},
     "differs": {},
 }
+READ_REFUSED = {
+    "heads": {"model": lambda: Reader(heads=1)},
+    "sequence": {"mesh": "pipeline=2", "accumulate": 2},
+    "unpaired": {"tensor_plan": {"blocks.*.0": "column"}},
+}
+WIDE = {"between": (nn.LayerNorm(4), 4), "mixed": (nn.Softmax(-1), -1)}
 
 
 def kept(found) -> dict:
@@ -65,13 +148,34 @@ def on_two(folder: Path, rank: int) -> dict:
     found["kept"] = kept(split)
     part = next(split.model.parameters())
     found["rows of a part"] = len(part.to_local())
+    for name, settings in READ.items():
+        kept_in = {"checkpoint": folder / "words"} if name == "tensor kept" else {}
+        found[name] = kept(words_read(**settings, **SHARED[name], **kept_in))
+    found["pipeline"] = kept(trained(mesh="pipeline=2", **PIPED["pipeline"], split=["4"]))
+    found["whole matrices"] = kept(trained(mesh="pipeline=2", **WHOLE))
+    stages = {"mesh": "pipeline=2", "checkpoint": folder / "stages", "checkpoint_every": 5}
+    staged = trained(**stages, **PIPED["pipeline kept"])
+    found["pipeline kept"] = kept(staged)
+    found["names of a stage"] = [name for name, _ in staged.model.named_parameters()]
+    for name, given in READ_REFUSED.items():
+        found[f"refused {name}"] = refusal(lambda given=given: words_read(**{"mesh": "tensor=2", **given}))
+    for name, (middle, units) in WIDE.items():
+        model = Wide(middle, units).double()
+        plan = {"mesh": "tensor=2", "tensor_plan": {"up": "column", "down": "row"}}
+        call = lambda model=model, plan=plan: lanewise.train(model, (X, Y), nn.MSELoss(), steps=1, **plan)  # noqa: E731
+        found[f"refused {name}"] = refusal(call)
     for name, given in REFUSED.items():
         settings = {"mesh": "shard=2", **given, **({"seed": rank} if name == "differs" else {})}
-        try:
-            trained(**settings)
-        except lanewise.UsageError as error:
-            found[f"refused {name}"] = str(error)
+        found[f"refused {name}"] = refusal(lambda settings=settings: trained(**settings))
     return found
+
+
+def refusal(call) -> str:
+    try:
+        call()
+    except lanewise.UsageError as error:
+        return str(error)
+    return "not refused"
 
 
 def on_four(folder: Path, rank: int) -> dict:
@@ -81,6 +185,13 @@ def on_four(folder: Path, rank: int) -> dict:
         "again": kept(again),
         "hybrid": kept(trained(mesh="data=2,shard=-1", optimizer="adam")),
         "four": kept(trained(mesh="shard=4", optimizer="adam")),
+        "tensor": kept(words_read(mesh="data=2,tensor=2", **READ["tensor"])),
+        "tensor kept": kept(words_read(mesh="shard=2,tensor=2", **READ["tensor kept"], checkpoint=folder / "words")),
+        "pipeline": kept(trained(mesh="data=2,pipeline=2", **PIPED["pipeline"])),
+        "pipeline kept": kept(
+            trained(mesh="shard=2,pipeline=2", **PIPED["pipeline kept"], checkpoint=folder / "stages")
+        ),
+        "tensor plan": kept(words_read(mesh="shard=2,tensor=2", **READ["tensor plan"])),
     }
 
 

@@ -47,9 +47,25 @@ class CommandLine:
     def __call__(
         self, *arguments: str, folder: Path, stdin: bytes = b"", home: Path | None = None, **variables: str
     ) -> Ended:
-        """Run in a fork of a warm process: quick, and good for all but imports and signals."""
+        """Run in a fork of a warm process: quick, and good for all but imports."""
         if sys.platform != "linux":  # to fork with threads about is safe enough only there
             return self.cold(*arguments, folder=folder, stdin=stdin, home=home, **variables)
+        streams = {key: self._scratch / key for key in ("stdin", "out", "err")}
+        streams["stdin"].write_bytes(stdin)
+        self.begin(*arguments, folder=folder, streams=streams, home=home, **variables)
+        code = self.end()
+        out, err = (streams[key].read_text(encoding="utf-8") for key in ("out", "err"))
+        return Ended(code=code, out=out, err=err)
+
+    def begin(
+        self,
+        *arguments: str,
+        folder: Path,
+        streams: Mapping[str, Path],
+        home: Path | None = None,
+        **variables: str,
+    ) -> int:
+        """Start a fork of the warm process on files for its ``stdin``, ``out`` and ``err``; its id, and its group's."""
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, "-W", "ignore::DeprecationWarning", str(SERVER)],
@@ -60,15 +76,18 @@ class CommandLine:
             )
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        files = {key: str(self._scratch / key) for key in ("stdin", "out", "err")}
-        Path(files["stdin"]).write_bytes(stdin)
+        files = {key: str(path) for key, path in streams.items()}
         variables = {"LANEWISE_HOME": str(home or self.home)} | variables
         request = {"arguments": arguments, "folder": str(folder), "environment": variables, **files}
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
-        code = int(self._server.stdout.readline())
-        out, err = (Path(files[key]).read_text(encoding="utf-8") for key in ("out", "err"))
-        return Ended(code=code, out=out, err=err)
+        return int(self._server.stdout.readline())
+
+    def end(self) -> int:
+        """The exit code of what was begun last, once it has ended; it must be asked for before the next begins."""
+        assert self._server is not None
+        assert self._server.stdout is not None
+        return int(self._server.stdout.readline())
 
     def cold(
         self, *arguments: str, folder: Path, stdin: bytes = b"", home: Path | None = None, **variables: str

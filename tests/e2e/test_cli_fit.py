@@ -279,18 +279,30 @@ def test_doctor_prints_one_document(cli, folder):
     assert json.loads(ended.out)["cores"] >= 1
 
 
-def test_declared_marks_of_missing_cells_hold_in_fit_and_predict(cli, folder, quick):
+def test_what_was_declared_of_the_text_holds_in_fit_and_predict(cli, folder, quick):
     draw = random.Random(3)
     rows = [(draw.gauss(5, 1), draw.gauss(5, 1)) for _ in range(60)]
     lines = [
         f"{'-200' if place % 6 == 0 else f'{a:.3f}'},{b:.3f},{'no' if b < 5 else 'yes'}"
         for place, (a, b) in enumerate(rows)
     ]
-    (folder / "marked.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
-    ended = cli("fit", "marked.csv", "--target", "y", "--missing", "-200", *quick, "--json", "--quiet", folder=folder)
-    assert ended.code == 0
+    (folder / "marked.csv").write_text("\n".join(["a,größe,y", *lines]).replace(",", "~") + "\n", encoding="cp437")
+    stated = ["--missing", "-200", "--delimiter", "~", "--encoding", "cp437", "--max-bytes", "1MB"]
+    ended = cli("fit", "marked.csv", "--target", "y", *stated, *quick, "--json", "--quiet", folder=folder)
+    assert ended.code == 0, ended.err
+    assert [one["name"] for one in ended.document["columns"]] == ["a", "größe", "y"]
+    spent = ended.document["hardware"]["seconds_by_stage"]
+    assert 0 < spent["start"] < sum(spent.values()) == pytest.approx(ended.document["seconds"], rel=0.05)
     assert not any("-200" in one["message"] for one in ended.document["findings"])
-    (folder / "new.csv").write_text("a,b\n-200,4.0\n,4.0\n")
+    (folder / "new.csv").write_text("a~größe\n-200~4.0\n~4.0\n", encoding="cp437")
     cli("predict", "last", "new.csv", "--output", "out.csv", folder=folder)
     first, second = columns((folder / "out.csv").read_text())["probability_yes"]
     assert first == second
+    (folder / "other.csv").write_text("a,größe\n-200,4.0\n,4.0\n")
+    again = cli("predict", "last", "other.csv", "--delimiter", ",", "--encoding", "utf-8", folder=folder)
+    assert again.out == (folder / "out.csv").read_text()
+    ended = cli("predict", "last", "new.csv", "--max-bytes", "9", folder=folder)
+    assert (ended.code, "more than the allowed 9 bytes: take a sample, or allow more (--max-bytes)" in ended.err) == (
+        2,
+        True,
+    )

@@ -63,12 +63,16 @@ def visit(browser, files) -> Iterator[Any]:
         assert noise == [own]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 @pytest.mark.parametrize("name", ["map", "bare"])
 def test_silent_offline_and_within_the_screen(visit, name, width, scheme):
+    """In every pair of width and scheme: as it is opened, and as it is changed to afterwards."""
     tab = visit(name, viewport={"width": width, "height": 800}, color_scheme=scheme, **STILL)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    for wide in (width, 1640 - width):
+        tab.set_viewport_size({"width": wide, "height": 800})
+        for look in ("light", "dark"):
+            tab.emulate_media(color_scheme=look)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= wide
     assert tab.locator(".map").count() == (name == "map")
     assert tab.locator("#results tbody tr").count() == len(METHODS)
 

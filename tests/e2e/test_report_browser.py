@@ -73,15 +73,21 @@ def written(documents, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 @pytest.mark.parametrize("name", SAMPLES)
 def test_silent_offline_and_within_the_screen(browser, written, name, width, scheme):
+    """In every pair of width and scheme: as it is opened, and as it is changed to afterwards."""
     file = written(name)
     with Visit(browser, file, viewport={"width": width, "height": 800}, color_scheme=scheme) as visit:
         visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
-        assert visit.page.evaluate("[...document.querySelectorAll('svg')].every((one) => one.clientHeight >= 0)")
+        for wide in (width, 1640 - width):
+            visit.page.set_viewport_size({"width": wide, "height": 800})
+            for look in ("light", "dark"):
+                visit.page.emulate_media(color_scheme=look)
+                assert visit.page.evaluate("document.documentElement.scrollWidth") <= wide
+                assert visit.page.evaluate(
+                    "[...document.querySelectorAll('svg')].every((one) => one.clientHeight >= 0)"
+                )
         assert visit.said == []
         assert visit.asked == [file.as_uri()]
 

@@ -2,8 +2,8 @@
 
 The command line itself imports them only where a command needs them: they are named here one by one.
 
-A child is a process of its own with its own streams and exit code; only the seconds of importing torch are shared.
-Requests and answers are lines of JSON.
+A child is a process of its own with its own streams, session and exit code; only the seconds of importing torch are
+shared. A request is a line of JSON; it is answered by the id of the child and, at its end, by its exit code.
 """
 
 import json
@@ -33,6 +33,7 @@ PATIENCE = 120  # seconds; a child that hangs ends with SIGALRM and fails its te
 
 def child(request: dict[str, Any]) -> int:
     signal.alarm(PATIENCE)
+    os.setsid()
     os.chdir(request["folder"])
     write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     for number, key, flags in ((0, "stdin", os.O_RDONLY), (1, "out", write), (2, "err", write)):
@@ -64,6 +65,7 @@ def serve() -> None:
                 code = child(request)
             finally:
                 os._exit(code)
+        print(process, flush=True)
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.storage.durable import remove_leftovers
-from lanewise.storage.modelfile import load_model
+from lanewise.storage.durable import remove_leftovers, write_atomically
+from lanewise.storage.modelfile import load_model, save_model
 
 STRACE = shutil.which("strace")
 
@@ -31,6 +31,12 @@ except LanewiseError as error:
 """
 
 
+def saved(folder: Path, version: int) -> None:
+    """What SAVE does, in this process."""
+    save_model(folder / "model", {}, {"version": version}, {"a.txt": "a" * version, "b.txt": "b" * version})
+    write_atomically(folder / "plan.json", str(version).encode())
+
+
 @pytest.fixture(scope="module")
 def strace() -> str:
     if STRACE is None:
@@ -41,8 +47,8 @@ def strace() -> str:
     return STRACE
 
 
-def save(folder: Path, version: int, *, tracer: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [*tracer, sys.executable, "-I", "-c", SAVE, str(folder), str(version)]
+def traced(folder: Path, version: int, *tracer: str) -> subprocess.CompletedProcess[str]:
+    command = [*tracer, sys.executable, "-IB", "-c", SAVE, str(folder), str(version)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -65,20 +71,20 @@ def test_kill_at_every_system_call_leaves_a_whole_version(tmp_path: Path, strace
     while True:
         folder = tmp_path / str(kills)
         folder.mkdir()
-        assert save(folder, 1).returncode == 0
+        saved(folder, 1)
         whole = visible(folder)
         inject = ("-f", "-o", str(tmp_path / "log"), "-e", f"trace={call}")
         when = f"inject={call}:signal=KILL:when={kills + 1}"
-        ended = save(folder, 2, tracer=(strace, *inject, "-e", when))
+        ended = traced(folder, 2, strace, *inject, "-e", when)
         found = versions(folder)
         assert found in {(1, 1), (2, 1), (2, 2)}
         if ended.returncode == 0:
             assert found == (2, 2)
             break
         kills += 1
-        # The next process finishes the work, and nothing of the killed one stays.
+        # Whoever comes next finishes the work, and nothing of the killed one stays.
         remove_leftovers(folder)
-        assert save(folder, 3).returncode == 0
+        saved(folder, 3)
         assert versions(folder) == (3, 3)
         assert visible(folder) == whole
     assert kills >= 1
@@ -91,11 +97,11 @@ def test_kernel_error_at_every_system_call_is_one_line(tmp_path: Path, strace: s
     while True:
         folder = tmp_path / str(failures)
         folder.mkdir()
-        assert save(folder, 1).returncode == 0
+        saved(folder, 1)
         whole = visible(folder)
         inject = ("-f", "-o", str(tmp_path / "log"), "-e", f"trace={call}")
         when = f"inject={call}:error={error}:when={failures + 1}"
-        ended = save(folder, 2, tracer=(strace, *inject, "-e", when))
+        ended = traced(folder, 2, strace, *inject, "-e", when)
         found = versions(folder)
         if ended.returncode == 0:
             assert found == (2, 2)

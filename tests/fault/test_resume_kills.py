@@ -80,7 +80,7 @@ def test_budget_in_time_is_planned_once(tmp_path: Path) -> None:
         }
     )
     table.write_csv(tmp_path / "table.csv")
-    settings = {**SETTINGS, "target": "y", "budget": "2s", "candidates": 2}
+    settings = {**SETTINGS, "target": "y", "budget": "2s", "candidates": 2, "workers": 1}
     kills = [{"random": 1}, {"seen": "checkpoints/*/step-*", "after": 0.3}]
     found = drive(
         tmp_path / "runs", source=str(tmp_path / "table.csv"), settings=settings, chains=[kills], planned=True

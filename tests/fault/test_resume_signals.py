@@ -10,12 +10,15 @@ from typing import Self, final
 
 import pytest
 
+import lanewise
+from lanewise.errors import StoreError
 from lanewise.runs.store import RunStore
+from lanewise.training.stopping import STOPPING
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals, and reads /proc")]
 
 # Long enough that nobody finishes, whatever the machine; the trees take part.
-LONG = ("example:wine", "--budget", "200000steps", "--candidates", "2", "--folds", "2", "--workers", "2")
+LONG = ("example:wine", "--budget", "200000steps", "--candidates", "2", "--folds", "2", "--workers")
 PATIENCE = 180.0
 
 
@@ -73,10 +76,11 @@ def left_over(home: Path) -> list[Path]:
     return [*home.parent.glob("lanewise-workers-*"), *home.rglob("lanewise-workers-*"), *home.rglob("*.part")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "processes"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)])
+def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals, processes: int) -> None:
+    """With two workers the stacks train in processes as well, not only the trees."""
     home = tmp_path / "home"
-    with Started(home, "fit", *LONG) as started:
+    with Started(home, "fit", *LONG, str(processes)) as started:
         started.wait_until_training()
         # As a terminal or a service manager does it: to the whole group, workers included.
         os.killpg(started.process.pid, number)
@@ -85,6 +89,7 @@ def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal
         run = store.get("last")
     assert run.status == "interrupted"
     assert started.said.splitlines()[-1] == f"lanewise: stopped; go on with: lanewise resume {run.id}"
+    assert started.said.count(STOPPING) == 1
     assert any(run.checkpoints.glob("screen-*/step-*"))
     assert workers(home) == []
     assert left_over(home) == []
@@ -92,7 +97,7 @@ def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal
 
 def test_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Started(home, "fit", *LONG) as started:
+    with Started(home, "fit", *LONG, "1") as started:
         started.wait_until_training()
         started.process.send_signal(signal.SIGINT)
         time.sleep(0.01)  # two signals that nobody has seen yet are one
@@ -104,14 +109,17 @@ def test_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
         assert store.get("last").status == "interrupted"
 
 
-def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(tmp_path: Path) -> None:
+def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
-    with Started(home, "fit", *LONG) as started:
+    with Started(home, "fit", *LONG, "2") as started:
         started.wait_until_training()
-        with Started(home, "resume", "last") as second:
-            assert second.ends() == 2
-        assert second.said.count("\n") == 1
-        assert f"is in use by process {started.process.pid} on host" in second.said
+        monkeypatch.setenv("LANEWISE_HOME", str(home))
+        with pytest.raises(StoreError, match=f"is in use by process {started.process.pid} on host") as second:
+            lanewise.resume("last")  # this process is the second one
+        assert second.value.exit_code == 2
+        assert "\n" not in str(second.value)
         assert started.process.poll() is None
         with RunStore(home) as store:
             assert store.get("last").status == "running"

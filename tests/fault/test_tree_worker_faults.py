@@ -61,13 +61,36 @@ def make_data() -> TreeData:
     return TreeData(numbers=numbers, codes=np.zeros((600, 0), dtype=int), target=numbers[:, 0] + rng.normal(size=600))
 
 
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreePool]:
+    """A pool that outlives what the tests do to its workers."""
+    folder = tmp_path_factory.mktemp("survivor")
+    with TreePool(make_data(), TASK, workers=2, threads_per_worker=1, folder=folder) as pool:
+        yield pool
+    assert not list(folder.iterdir())
+
+
 @pytest.fixture
-def pool(tmp_path: Path) -> Iterator[TreePool]:
+def pool(survivor: TreePool) -> Iterator[TreePool]:
+    """The survivor with four new lanes."""
+    opened(survivor)
+    yield survivor
+    for name in "abcd":
+        survivor.drop(name)
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[TreePool]:
+    """A pool of the test's own."""
     with TreePool(make_data(), TASK, workers=2, threads_per_worker=1, folder=tmp_path) as pool:
-        for seed, name in enumerate("abcd"):
-            pool.open(name, SPEC, train_rows=TRAIN, valid_rows=VALID, seed=seed)
+        opened(pool)
         yield pool
     assert not list(tmp_path.iterdir())
+
+
+def opened(pool: TreePool) -> None:
+    for seed, name in enumerate("abcd"):
+        pool.open(name, SPEC, train_rows=TRAIN, valid_rows=VALID, seed=seed)
 
 
 def kill(pid: int) -> None:
@@ -152,34 +175,34 @@ def test_a_lane_may_be_dropped_after_its_worker_died(pool: TreePool) -> None:
     assert pool.advance("a", 2, predict_at=[2])[0].shape == (200,)
 
 
-def test_closing_frees_a_thread_that_waits(pool: TreePool) -> None:
-    pool.open("long", LONG, train_rows=TRAIN, valid_rows=VALID, seed=0)
-    pool.advance("long", 1)
+def test_closing_frees_a_thread_that_waits(mortal: TreePool) -> None:
+    mortal.open("long", LONG, train_rows=TRAIN, valid_rows=VALID, seed=0)
+    mortal.advance("long", 1)
     caught: list[BaseException] = []
 
     def wait() -> None:
         try:
-            pool.advance("long", 100_000)
+            mortal.advance("long", 100_000)
         except BaseException as error:
             caught.append(error)
 
     waiting = threading.Thread(target=wait)
     waiting.start()
     time.sleep(0.2)
-    pool.close()
+    mortal.close()
     waiting.join(20.0)
     assert not waiting.is_alive()
     assert isinstance(caught[0], TrainingError)
     with pytest.raises(TrainingError, match="was ended"):
-        pool.advance("a", 1)
+        mortal.advance("a", 1)
 
 
-def test_a_table_that_cannot_be_read_is_reported(pool: TreePool) -> None:
-    pool.advance("a", 1)
-    (pool.folder / "numbers.npy").write_bytes(b"damaged")
-    kill(pool.process_ids()[pool.worker_of("a")])
+def test_a_table_that_cannot_be_read_is_reported(mortal: TreePool) -> None:
+    mortal.advance("a", 1)
+    (mortal.folder / "numbers.npy").write_bytes(b"damaged")
+    kill(mortal.process_ids()[mortal.worker_of("a")])
     with pytest.raises(TrainingError, match="worker could not start") as caught:
-        pool.advance("a", 2)
+        mortal.advance("a", 2)
     assert "\n" not in str(caught.value)
 
 

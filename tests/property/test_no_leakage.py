@@ -326,7 +326,7 @@ def test_folds_that_train_on_what_they_judge_are_seen(kind: str, monkeypatch: py
 
 def test_training_on_the_test_rows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_refit(monkeypatch)
-    found = races(lambda rng: mixed_table("binary", rng), 8)
+    found = races(lambda rng: mixed_table("binary", rng), 4)
     assert {"test rows", "claims"} <= suspicions(found, headlines=True)
 
 

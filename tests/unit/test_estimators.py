@@ -196,8 +196,10 @@ def test_a_handful_of_rows_is_enough_for_all_families():
     y = np.array([0, 1, 0, 1])
     model = LanewiseClassifier(budget="20steps", candidates=1, seeds=1).fit(np.c_[X, [[1.0, np.nan]] * 4], y)
     assert model.predict_proba(np.c_[X, [[2.0, 3.0]] * 4]).shape == (4, 2)
-    with pytest.raises(DataError, match="each class must be in at least two rows"):
+    with pytest.raises(DataError, match="class '1' has only 1 training row"):
         model.fit(X[:3], y[:3])
+    with pytest.raises(DataError, match=r"y has 1 class, 0\.0; a classifier"):
+        model.fit(X[:3], np.zeros(3))
 
 
 def test_a_setting_that_is_off_is_named():

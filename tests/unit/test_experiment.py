@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from lanewise import experiment
 from lanewise.cli.main import cli
+from lanewise.deploy.files import read_rows
 from lanewise.errors import UsageError
 from lanewise.reporting import report
 
@@ -42,3 +43,26 @@ def test_a_fit_is_repeated_by_its_plan(tmp_path: Path, monkeypatch: pytest.Monke
     assert again.document["model_sha256"] == found.document["model_sha256"]
     with pytest.raises(UsageError, match="is not a tune: single lanes of a fit cannot be repeated"):
         CliRunner().invoke(cli, ["repeat", found.run, "--lane", "0"], catch_exceptions=False)
+
+
+def test_intervals_are_wider_where_errors_are_larger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path))
+    draw = np.random.default_rng(0)
+
+    def table(rows: int, growth: float) -> dict[str, np.ndarray]:
+        a = draw.uniform(0, 10, size=rows)
+        return {"a": a, "y": 2 * a + draw.normal(size=rows) * (1 + growth * a)}
+
+    wishes = {"target": "y", "budget": "100steps", "models": "linear", "optimizers": "lbfgs", "candidates": 2}
+    found = experiment.fit(table(1500, 1.0), **wishes, folds=3, seeds=1)
+    assert any("prediction interval follows the prediction: from ±" in line for line in found.document["summary"])
+    new = table(30_000, 1.0)
+    given = experiment.load(found.run).predictor.predict(read_rows(found.predictor.contract, {"a": new["a"]}))
+    within = (given.low <= new["y"]) & (new["y"] <= given.high)
+    third = np.argsort(np.argsort(given.values)) // 10_000
+    np.testing.assert_allclose(np.bincount(third, weights=within) / 10_000, 0.9, atol=0.04)
+    one = np.abs(new["y"] - given.values) <= found.predictor.interval.half_width
+    assert np.ptp(np.bincount(third, weights=one) / 10_000) > 0.15  # what one width does
+    even = experiment.fit(table(1500, 0.0), **wishes, folds=3, seeds=1)
+    assert not even.predictor.interval.follows
+    assert not any("interval follows" in line for line in even.document["summary"])

@@ -20,6 +20,7 @@ EXPORTED = [
     "LanewiseClassifier",
     "LanewiseError",
     "LanewiseRegressor",
+    "Outer",
     "RateFinding",
     "Solution",
     "StoreError",

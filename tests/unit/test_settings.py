@@ -103,6 +103,12 @@ def test_thresholds_out_of_range(text):
         ("budget", "soon", "budget must be a time such as 30s"),
         ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),
         ("class_weights", "x", "class_weights must be 'balanced' or a weight for classes"),
+        ("delimiter", "ab", "delimiter must be one ASCII character that is no letter, digit, quote or line end"),
+        ("encoding", "utf-9", "encoding 'utf-9' is unknown: name one such as utf-8"),
+        ("encoding", "base64", "encoding 'base64' is unknown"),
+        ("max_bytes", "2XB", "max_bytes must be a number of bytes above zero such as 2GB or 500MB, got '2XB'"),
+        ("max_bytes", 0, "max_bytes must be at least 1, got 0"),
+        ("workers", "0", "workers must be at least 1, got 0"),
         ("workers", 0, "workers must be at least 1, got 0"),
         ("device", "tpu", "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
         (
@@ -134,6 +140,17 @@ def test_all_mistakes_come_in_one_error_with_their_places():
         "target is missing",
     ):
         assert words in str(error.value)
+
+
+def test_names_that_are_settled_elsewhere_are_checked_with_the_rest():
+    known = {"optimizers": ("adam", "sgd")}
+    assert checked({"target": "y", "optimizers": "adam, sgd"}, known=known).optimizers == ("adam", "sgd")
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", "optimizers": ["adamx", "sgd"], "folds": 1}, known=known, called={"folds": "--folds"})
+    assert str(error.value) == (
+        "2 settings are off: --folds must be at least 2, got 1; "
+        "optimizers may not be 'adamx'; did you mean adam? There are adam, sgd"
+    )
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FitSettings.model_fields)), st.one_of(

@@ -33,7 +33,7 @@ def complete_runs(context: click.Context, parameter: click.Parameter, incomplete
     from lanewise.runs.store import RunStore
 
     try:
-        with RunStore.open(create=False) as store:
+        with RunStore.open(to_read=True) as store:
             names = ["last", *(run.id for run in store.list(limit=50))]
     except LanewiseError:
         return []

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lanewise.cli.completion import complete_runs
-from lanewise.cli.options import SectionedCommand, section, stated_once
+from lanewise.cli.options import Listed, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
 
@@ -21,6 +21,7 @@ METRICS = (
     "roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro; "
     "two classes: these and precision, recall, f1"
 )
+STREAMS = ("auto", "always", "never")
 OPTIMIZERS = (
     "lbfgs",
     "adamw",
@@ -69,7 +70,7 @@ output = section("Output")
 @data(
     "--target", metavar="COLUMN", multiple=True, callback=stated_once, help="Column to predict; examples know theirs."
 )
-@data("--task", type=click.Choice(TASKS), metavar="KIND", help=f"{', '.join(TASKS)}.", usual="found")
+@data("--task", type=Listed(TASKS), metavar="KIND", help=f"{', '.join(TASKS)}.", usual="found")
 @data(
     "--metric",
     metavar="NAME",
@@ -82,10 +83,23 @@ output = section("Output")
     metavar="MARKS",
     help="What stands for a missing cell beside empty, NA, ? and the like, as written, separated by commas.",
 )
+@data("--delimiter", metavar="SIGN", help="What separates the cells of text: a sign, or tab.", usual="found")
+@data("--encoding", metavar="NAME", help="Encoding of text, such as utf-8, cp1252 or latin-1.", usual="found")
+@data(
+    "--max-bytes",
+    metavar="SIZE",
+    help="Most bytes to read of a table, unpacked: 500MB, 2GB.",
+    usual="an eighth of the memory",
+)
+@data(
+    "--stream",
+    type=click.Choice(STREAMS),
+    help="Stream the rows of Parquet and Arrow files from disk.",
+    usual="auto, where the memory asks for it",
+)
 @data("--test", metavar="FILE", help="A test set of your own, instead of held-out rows.")
 @data(
     "--test-fraction",
-    type=float,
     metavar="SHARE",
     help="Share of rows held out for the test.",
     usual="0.25 below 500 rows, then 0.2",
@@ -113,15 +127,15 @@ output = section("Output")
     help=f"Optimizers that race: {', '.join(OPTIMIZERS)}.",
     usual="those that suit each family",
 )
-@race("--search", type=click.Choice(SEARCHES), help="How candidates are drawn.", usual="halving")
-@race("--policy", type=click.Choice(POLICIES), help="How losers are dropped on the way.", usual="halving")
-@race("--candidates", type=int, metavar="N", help="Candidates of each family.", usual="as the budget allows")
-@race("--folds", type=int, metavar="N", help="Folds of the cross-validation.", usual="10, 5 or 3, by rows")
-@race("--seeds", type=int, metavar="N", help="Trainings of a candidate per fold.", usual="3, 2 or 1, by rows")
-@race("--seed", type=int, metavar="N", help="Every random number follows from it.", usual="0")
+@race("--search", type=Listed(SEARCHES), help="How candidates are drawn.", usual="halving")
+@race("--policy", type=Listed(POLICIES), help="How losers are dropped on the way.", usual="halving")
+@race("--candidates", metavar="N", help="Candidates of each family.", usual="as the budget allows")
+@race("--folds", metavar="N", help="Folds of the cross-validation.", usual="10, 5 or 3, by rows")
+@race("--seeds", metavar="N", help="Trainings of a candidate per fold.", usual="3, 2 or 1, by rows")
+@race("--seed", metavar="N", help="Every random number follows from it.", usual="0")
 @race(
     "--ensemble",
-    type=click.Choice(ENSEMBLES),
+    type=Listed(ENSEMBLES),
     help="Average several candidates; 'auto' does where that is clearly better.",
     usual="auto",
 )
@@ -131,7 +145,7 @@ output = section("Output")
     help="Where networks train: cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
-@race("--workers", type=int, metavar="N", help="Threads and processes.", usual="all cores, at most 8")
+@race("--workers", metavar="N", help="Threads and processes.", usual="all cores, at most 8")
 @race(
     "--mesh",
     metavar="AXES",
@@ -153,8 +167,9 @@ def fit(
 ) -> None:
     """Race models and optimizers on a table.
 
-    SOURCE is a CSV, TSV, Parquet, Arrow, JSON lines or svmlight file, '-' for standard input, or an
-    example such as example:iris (`lanewise example` lists them).
+    SOURCE is a CSV, TSV, Parquet, Arrow, JSON lines or svmlight file, a folder of Parquet or Arrow
+    files or a pattern for such, as 'parts/*.parquet', '-' for standard input, or an example such as
+    example:iris (`lanewise example` lists them).
 
     Settings come from options, then from variables such as LANEWISE_BUDGET, then from the file.
     """
@@ -172,7 +187,8 @@ def fit(
     with Screen(quiet=quiet or not leads()) as screen:
         if given.words:
             screen.announce(given.words)
-        fitted = run_fit(given.source, watcher=screen, command=command, **given.settings)
+        started = click.get_current_context().find_object(float)
+        fitted = run_fit(given.source, watcher=screen, command=command, started=started, **given.settings)
     if leads():
         _finish(fitted, report=given.report, as_json=json)
 

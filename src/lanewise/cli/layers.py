@@ -52,7 +52,8 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     places = {key: place for key, place in places.items() if key not in stated}
     # Whoever fits checks again; here the message can say where a setting came from.
     called = {key: f"--{key.replace('_', '-')}" for key in (*stated, "target") if key not in places}
-    checked({"target": ""} | settings if source.startswith("example:") else settings, places=places, called=called)
+    stated_target = {"target": ""} if source.startswith("example:") else {}
+    checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
     said = [f"{key} from {place}" for key, place in places.items()]
     return Given(
         source=source,
@@ -61,6 +62,18 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
         words=f"also set: {', '.join(said)}" if said else "",
         more=(*more, *(part for key in places for part in _argument(key, settings[key]))),
     )
+
+
+def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The names that optimizers may have, and those of metrics where the one that is stated is none."""
+    from lanewise.cli.fit import OPTIMIZERS
+
+    known: dict[str, tuple[str, ...]] = {"optimizers": OPTIMIZERS}
+    if isinstance(settings.get("metric"), str):
+        from lanewise.metrics import METRICS, is_metric
+
+        known |= {} if is_metric(settings["metric"]) else {"metric": tuple(METRICS)}
+    return known
 
 
 def _argument(name: str, value: object) -> tuple[str, str]:

@@ -21,10 +21,11 @@ from lanewise.cli.options import Commands
 from lanewise.cli.repeat import repeat
 from lanewise.cli.runs import report, runs, show
 from lanewise.cli.solve import compare, minimize
+from lanewise.cli.started import process_started
 from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import leads, place_of
-from lanewise.errors import LanewiseError, StoreError, UnreachableError, UsageError
+from lanewise.errors import CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
 from lanewise.reporting.clean import clean
 
 EPILOG = """
@@ -41,7 +42,7 @@ Exit codes:
   3 training or an internal failure, 130 stopped.
 """
 
-SPREAD = ("fit", "resume")
+SPREAD = ("fit", "tune", "resume")
 """Commands that torchrun may start on several ranks; any other would be done as often as there are ranks."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What fails, without a file's name, where standard output goes to a file that takes no more."""
@@ -103,7 +104,7 @@ def _run() -> int:
             raise
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
             error = _unwritten(error)
-        _tell(f"lanewise: {clean(_words(error))}", apart=isinstance(error, UnreachableError))
+        _tell(f"lanewise: {clean(_words(error))}", apart=isinstance(error, UnreachableError | CutOffError))
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
 
@@ -121,7 +122,10 @@ def _command() -> int:
 
         return shell_complete(cli, {}, "lanewise", "_LANEWISE_COMPLETE", asked)
     try:
-        with cli.make_context("lanewise", sys.argv[1:]) as context, in_words_of_the_shell(context):
+        with (
+            cli.make_context("lanewise", sys.argv[1:], obj=process_started()) as context,
+            in_words_of_the_shell(context),
+        ):
             cli.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code

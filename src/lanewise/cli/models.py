@@ -25,12 +25,28 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Where to write.  [default: standard output]",
 )
-def predict(run: str, source: str, *, output: Path | None) -> None:
+@click.option("--delimiter", metavar="SIGN", help="As for `lanewise fit`.  [default: as stated there, else found]")
+@click.option("--encoding", metavar="NAME", help="As for `lanewise fit`.  [default: as stated there, else found]")
+@click.option("--max-bytes", metavar="SIZE", help="As for `lanewise fit`.  [default: an eighth of the memory]")
+def predict(
+    run: str,
+    source: str,
+    *,
+    output: Path | None,
+    delimiter: str | None,
+    encoding: str | None,
+    max_bytes: str | None,
+) -> None:
     """Predict the rows of a table, as CSV in the same order.
 
     RUN is an id, the beginning of one, or 'last'; SOURCE a file like that of `lanewise fit`, or '-'. The
     columns are prediction and, for classes, probability_<class>; for numbers low and high.
     """
+    from lanewise.data.read_options import ReadOptions
+    from lanewise.text_form import parse_bytes
+
+    most = parse_bytes(max_bytes) if max_bytes else None
+    options = ReadOptions(delimiter=delimiter, encoding=encoding, max_bytes=most)
     found = finished(run)
     check_source(source)
     if output is not None:
@@ -42,9 +58,9 @@ def predict(run: str, source: str, *, output: Path | None) -> None:
 
     predictor = load_predictor(found.model)
     if output is not None:
-        findings = predict_file(predictor, source, output).findings
+        findings = predict_file(predictor, source, output, options=options).findings
     else:
-        dataset = read_rows(predictor.contract, source)
+        dataset = read_rows(predictor.contract, source, options=options)
         findings = (*predictor.check(dataset), *write_predictions(predictor, dataset, sys.stdout.buffer))
     for line in warning_lines(findings):
         click.echo(f"warning: {clean(line)}", err=True)
@@ -80,13 +96,14 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
 def _rows_of(run: "Run", contract: "DataContract", sample: str | None) -> "Dataset":
     """Rows as the model reads them: those of ``sample``, or of the table that the run learned from."""
     from lanewise.data.examples import example
-    from lanewise.data.reading import ReadOptions, read_like
+    from lanewise.data.reading import read_like
+    from lanewise.deploy.files import options_of
 
     kept = run.folder / "data.parquet"
     source = sample or (str(kept) if kept.exists() else str(run.config["source"]))
     if source.startswith("example:"):
         return example(source.removeprefix("example:"))
-    options = ReadOptions(missing=contract.missing)
+    options = options_of(contract)
     return read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
 
 
@@ -95,7 +112,7 @@ def finished(reference: str) -> "Run":
     from lanewise.errors import UsageError
     from lanewise.runs.store import RunStore
 
-    with RunStore.open(create=False) as store:
+    with RunStore.open(to_read=True) as store:
         run = store.get(reference)
     if run.config.get("kind") == "tune":
         weights = run.model / "model.safetensors"

@@ -71,6 +71,15 @@ def stated_once(ctx: click.Context, parameter: click.Parameter, values: tuple[st
 
 
 @final
+class Listed(click.Choice[str]):
+    """One of a few names, for the help and for completion; the settings refuse others, with all other mistakes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        del param, ctx
+        return value
+
+
+@final
 class DeviceName(click.ParamType):
     """The name of a device, as the settings have it; whether it is there is asked when it is used."""
 

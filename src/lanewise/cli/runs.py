@@ -24,7 +24,7 @@ def runs(*, as_json: bool, limit: int) -> None:
     from lanewise.reporting.terminal import runs_table
     from lanewise.runs.store import RunStore
 
-    with RunStore.open(create=False) as store:
+    with RunStore.open(to_read=True) as store:
         found = store.list(limit=limit)
     if as_json:
         print_document({"schema_version": 1, "runs": [_entry(run) for run in found]})
@@ -126,7 +126,7 @@ def _draw(run: "Run") -> None:
 def _get(reference: str) -> "Run":
     from lanewise.runs.store import RunStore
 
-    with RunStore.open(create=False) as store:
+    with RunStore.open(to_read=True) as store:
         return store.get(reference)
 
 

@@ -9,6 +9,7 @@ import click
 
 from lanewise.cli.options import DeviceName, SectionedCommand, section
 from lanewise.cli.paths import check_output, copy_report
+from lanewise.distributed.place import leads
 
 if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
@@ -56,6 +57,12 @@ output = section("Output")
     usual="auto, which is cpu",
 )
 @race("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
+@race(
+    "--mesh",
+    metavar="AXES",
+    help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
+    usual="all ranks along lane",
+)
 @race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the HTML report.")
@@ -86,7 +93,7 @@ def tune(
     from lanewise.cli.screen import Screen
     from lanewise.tuning.from_files import tune_files
 
-    with Screen(quiet=quiet) as screen:
+    with Screen(quiet=quiet or not leads()) as screen:
         found = tune_files(
             command=shlex.join(["lanewise", *sys.argv[1:]]),
             watch=screen.pulse,
@@ -98,7 +105,10 @@ def tune(
             space=space,
             **settings,
         )
-    finish(found, weights=weights, report=report, as_json=as_json)
+        if why := found.document["hardware"].get("mesh_why"):
+            screen.announce(why)
+    if leads():
+        finish(found, weights=weights, report=report, as_json=as_json)
 
 
 def finish(found: "TuneResult", *, weights: Path | None = None, report: Path | None = None, as_json: bool) -> None:

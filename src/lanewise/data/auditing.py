@@ -30,6 +30,7 @@ from lanewise.task import TaskKind
 MINIMUM_ROWS = 10
 MINIMUM_ROWS_OF_IDENTIFIER = 20
 IDENTIFIER_SHARE = 0.95
+LARGEST_USABLE = 1e200  # as `lanewise.features.fold_statistics` has it: beyond it no mean and no spread is finite
 NEARLY_EMPTY = 0.9
 
 _IDENTIFYING_WORDS = {"id", "ids", "key", "uuid", "guid", "index", "idx", "rowid", "rownames"}
@@ -246,8 +247,21 @@ def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
             findings.append(
                 Finding(code="infinite_values", message=message, severity="warning", column=values.name, count=count)
             )
-        findings += _sentinels(values.filter(~infinite))
+        findings += [*_beyond_use(values.filter(~infinite)), *_sentinels(values.filter(~infinite))]
     return findings
+
+
+def _beyond_use(values: pl.Series) -> list[Finding]:
+    """Numbers so large that their squares overflow: every statistic leaves them out, so that they tell nothing."""
+    large = values.cast(pl.Float64).abs() > LARGEST_USABLE
+    count = int(large.sum())
+    if not count:
+        return []
+    message = (
+        f"{values.name!r} has {counted(count, 'number')} beyond {LARGEST_USABLE:g} in size, too large for a mean or a "
+        "spread, so that networks and linear models learn nothing from them; divide the column, or take its logarithm"
+    )
+    return [Finding(code="beyond_use", message=message, severity="warning", column=values.name, count=count)]
 
 
 def _sentinels(values: pl.Series) -> list[Finding]:
@@ -257,7 +271,9 @@ def _sentinels(values: pl.Series) -> list[Finding]:
     least half of the range of the others, of which there are ten or more different ones. A negative one that fills 1%
     of the rows where no other value is below zero needs no such distance.
     """
-    counts = values.drop_nulls().value_counts(name="rows").sort(values.name)
+    usable = values.drop_nulls()
+    usable = usable.filter(usable.cast(pl.Float64).abs() <= LARGEST_USABLE)
+    counts = usable.value_counts(name="rows").sort(values.name)
     if counts.height < 11:
         return []
     levels, rows = counts[values.name].cast(pl.Float64).to_numpy(), counts["rows"].to_numpy()

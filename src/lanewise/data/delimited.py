@@ -244,7 +244,7 @@ def _set_aside(records: Records, ragged: list[int], layout: _Layout, name: str, 
     if len(ragged) > _MAX_RAGGED_SHARE * total:
         message = (
             f"{name} has {len(ragged):,} of {total:,} rows without the expected {expected}, first line {first} "
-            f"with {records.fields[ragged[0]]}: mend them, or name the delimiter of the file"
+            f"with {records.fields[ragged[0]]}: mend them, or name the file's delimiter (delimiter)"
         )
         raise DataError(message)
     shown = ", ".join(f"line {records.line(record)} has {records.fields[record]}" for record in ragged[:_SHOWN])

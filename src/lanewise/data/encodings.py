@@ -96,7 +96,9 @@ def _decode_bytewise(content: bytes) -> tuple[bytes, list[Finding]]:
         text, used = content.decode("cp1252"), "cp1252"
     except UnicodeDecodeError:
         text, used = content.decode("latin-1"), "latin-1"
-    message = f"the text is not UTF-8 and was read as {used}; if letters look wrong, name its encoding"
+    message = (
+        f"the text is not UTF-8 and was read as {used}; if letters look wrong, name its encoding (--encoding latin-1)"
+    )
     return text.encode(), [Finding(code="guessed_encoding", message=message)]
 
 

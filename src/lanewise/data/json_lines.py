@@ -8,12 +8,12 @@ from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
 _MAX_BAD_SHARE = 0.05
-_SUFFIXES = (".jsonl", ".ndjson")
+JSON_SUFFIXES = (".jsonl", ".ndjson")
 
 
 def is_json_lines(text: bytes, suffix: str) -> bool:
     """Whether the first line is a JSON object, or the file's name says JSON lines."""
-    if suffix in _SUFFIXES:
+    if suffix in JSON_SUFFIXES:
         return True
     head = text.lstrip()
     return head.startswith(b"{") and isinstance(_object(head[: 2**20].splitlines()[0]), dict)

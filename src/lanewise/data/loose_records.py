@@ -6,6 +6,7 @@ would open a cell.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,10 @@ class LooseRecords:
 
     def cells(self, record: int) -> list[str]:
         return self._records[record].cells
+
+    def lines_where(self, matches: Callable[[str], bool]) -> list[int]:
+        """The first line of the record of each cell that matches."""
+        return [record.line for record in self._records for cell in record.cells if matches(cell)]
 
     def longest(self) -> tuple[int, int]:
         sizes = [record.size for record in self._records]

@@ -29,11 +29,12 @@ class Division:
     rare: int
     others_caught: int
     others: int
+    of: str = "the smaller class"
 
     @property
     def words(self) -> str:
         return (
-            f"{self.where} in {self.caught} of {counted(self.rare, 'row')} of the smaller class and in "
+            f"{self.where} in {self.caught} of {counted(self.rare, 'row')} of {self.of} and in "
             f"{self.others_caught} of the {self.others} others"
         )
 

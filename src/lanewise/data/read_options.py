@@ -1,18 +1,14 @@
 """What a caller may fix about the reading of a table; everything left out is found."""
 
-import codecs
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
+from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
+from lanewise.text_form import checked_delimiter, checked_encoding
 
 _MEMORY_SHARE = 8
-_FALLBACK_MEMORY = 8 * 2**30
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +38,13 @@ class ReadOptions:
     max_columns: int = 100_000
 
     def __post_init__(self) -> None:
-        if self.delimiter is not None and not _is_delimiter(self.delimiter):
-            message = (
-                f"delimiter must be one ASCII character that is no letter, digit, quote or line end, "
-                f"such as ',' or ';', got {self.delimiter!r}"
-            )
-            raise UsageError(message)
+        if self.delimiter is not None:
+            object.__setattr__(self, "delimiter", checked_delimiter(self.delimiter))
         if self.decimal not in (None, ".", ","):
             message = f"decimal must be '.' or ',', got {self.decimal!r}"
             raise UsageError(message)
         if self.encoding is not None:
-            _check_encoding(self.encoding)
+            checked_encoding(self.encoding)
         for column, kind in self.kinds.items():
             if kind not in COLUMN_KINDS:
                 message = f"kind of column {column!r} must be one of {', '.join(COLUMN_KINDS)}, got {kind!r}"
@@ -67,30 +59,3 @@ class ReadOptions:
     def byte_limit(self) -> int:
         """Most bytes that the unpacked table may have."""
         return self.max_bytes if self.max_bytes is not None else memory_bytes() // _MEMORY_SHARE
-
-
-def memory_bytes() -> int:
-    """Memory of this machine, or of the container that it runs in if that is less, in bytes."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        total = _FALLBACK_MEMORY
-    try:
-        limit = float(_CONTAINER_LIMIT.read_text().replace("max", "inf"))
-    except (OSError, ValueError):
-        limit = math.inf
-    return int(min(total, limit))
-
-
-def _is_delimiter(text: str) -> bool:
-    return len(text) == 1 and text.isascii() and not text.isalnum() and text not in "\"'\r\n\0.+-"
-
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        is_text = codecs.lookup(encoding)._is_text_encoding  # pyright: ignore[reportAttributeAccessIssue]  # no public form
-    except LookupError:
-        is_text = False
-    if not is_text:
-        message = f"encoding {encoding!r} is unknown: name one such as utf-8, cp1252, latin-1 or utf-16"
-        raise UsageError(message)

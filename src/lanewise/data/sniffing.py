@@ -14,6 +14,7 @@ import numpy as np
 from lanewise.data.findings import Finding
 from lanewise.data.loose_records import LooseRecords, split_records
 from lanewise.data.records import CR, LF, NO_DELIMITER, Dialect, ScannedRecords, field_counts, scan
+from lanewise.data.wording import counted
 
 DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_BYTES = 2**18
@@ -113,9 +114,28 @@ def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tupl
             return records, plain, [Finding(code="unusual_quotes", message=message)]
     records, quote = _loose_or_unquoted(text, plain, first_line)
     meaning = "as ordinary characters" if quote is None else "as quotes only around whole cells"
-    message = f"quote marks do not pair up as quotes around cells; they were read {meaning}"
     dialect = Dialect(delimiter=used, quote=quote, line_end=line_end)
-    return records, dialect, [Finding(code="stray_quotes", message=message)]
+    unclosed = _unclosed(records, text, dialect, first_line)
+    if not unclosed:
+        message = f"quote marks do not pair up as quotes around cells; they were read {meaning}"
+        return records, dialect, [Finding(code="stray_quotes", message=message)]
+    marks = f"{counted(len(unclosed), 'quote mark')} that nothing closes (the first in line {unclosed[0]})"
+    message = f"{marks} may cut rows and cells wrongly: all marks were read {meaning}; close or remove it"
+    return records, dialect, [Finding(code="stray_quotes", severity="warning", count=len(unclosed), message=message)]
+
+
+def _unclosed(records: Records, text: bytes, dialect: Dialect, first_line: int) -> list[int]:
+    """Lines of the cells that begin with a quote mark and have no other one."""
+    if isinstance(records, LooseRecords):
+        return records.lines_where(lambda cell: cell.startswith('"') and cell.count('"') == 1)
+    mark = re.escape(dialect.delimiter.encode())
+    alone = re.compile(rb"(?:^|(?<=[\r\n" + mark + rb']))"[^"\r\n' + mark + rb"]*(?=[\r\n" + mark + rb"]|\Z)")
+    end, lines, at, line = bytes([dialect.line_end]), [], 0, first_line
+    for found in alone.finditer(text):
+        line += text.count(end, at, found.start())
+        at = found.start()
+        lines.append(line)
+    return lines
 
 
 def _quote_variants(text: bytes, delimiter: str) -> Iterator[tuple[bytes, str]]:

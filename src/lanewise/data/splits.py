@@ -216,17 +216,30 @@ def _class_limit(labels: np.ndarray, units: np.ndarray, *, task: Task, what: str
     width = int(units.max()) + 1
     classes, places = np.unique(np.unique(labels * width + units) // width, return_counts=True)
     if task.kind == "binary" and (len(places) < 2 or places.min() < 2):
-        found = " and ".join(
-            f"{task.classes[label]!r} in {place}" for label, place in zip(classes, places, strict=True)
-        )
-        message = f"each class must be in at least two {what} for cross-validation, and {found} is all there is"
-        raise DataError(message)
+        raise DataError(_too_rare(labels, task))
     repeated = places >= 2
     if not repeated.any():
         return len(labels), "no class repeats"
     rarest = np.argmin(np.where(repeated, places, len(labels)))
     label = task.classes[classes[rarest]]
     return max(int(places[rarest]), MINIMUM_FOLDS[task.kind]), f"class {label!r} has {places[rarest]} {what}"
+
+
+def _too_rare(labels: np.ndarray, task: Task) -> str:
+    """What is the matter with the rarer of two classes that cannot be learned and judged."""
+    counts = np.bincount(labels, minlength=2)
+    rarest = int(counts.argmin())
+    name = repr(task.classes[rarest])
+    if counts[rarest] > 1:
+        return (
+            f"the {counts[rarest]} training rows of class {name} repeat each other or are of one group, so that none "
+            "can be left to judge what the others teach: add other rows of that class, or rows of another group"
+        )
+    there = "no training row" if not counts[rarest] else "only 1 training row"
+    return (
+        f"class {name} has {there}, and needs at least 2: one to learn from and one to judge by; "
+        "add rows of that class, or merge it with another"
+    )
 
 
 def _first_block_limit(labels: np.ndarray, times: np.ndarray, *, task: Task, most: int) -> list[tuple[int, str]]:

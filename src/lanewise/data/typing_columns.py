@@ -6,7 +6,7 @@ open (``1,234``; ``03/04/2024``) is settled by the file's other columns, and rep
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import polars as pl
@@ -146,8 +146,10 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> T
     grammar, in_doubt = choose(fit, decimal)
     numbers, lost = convert(fit.cells, grammar)
     if lost.any():
-        what = "was kept as words, because 64 bits can't exactly hold the numbers of"
-        return _as_words(reading, [cells_finding("beyond_64_bit", cells, lost, what, severity="warning")])
+        what = "is kept as words, not numbers, only because 64 bits cannot hold exactly"
+        advice = f"; correct it, or declare it missing (--missing={cells.filter(lost)[0]})"
+        finding = cells_finding("beyond_64_bit", cells, lost, what, severity="warning")
+        return _as_words(reading, [replace(finding, message=finding.message + advice)])
     findings: list[Finding] = []
     if reading.endless is not None:
         what = "is infinite, which counts as missing, in"

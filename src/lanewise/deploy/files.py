@@ -46,8 +46,7 @@ def predict_file(predictor: Predictor, source: object, out: Path, *, options: Re
 
 def read_rows(contract: DataContract, source: object, *, options: ReadOptions | None = None) -> Dataset:
     """The rows of ``source`` as a model of that contract reads them; ``DataError`` where any was set aside."""
-    options = options or ReadOptions()
-    options = replace(options, keep_empty=True, missing=(*options.missing, *contract.missing))
+    options = replace(options_of(contract, options), keep_empty=True)
     dataset = read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
     for finding in dataset.findings:
         if finding.code == "ragged_rows":
@@ -63,6 +62,17 @@ def read_rows(contract: DataContract, source: object, *, options: ReadOptions | 
     kept = tuple(finding for finding in dataset.findings if finding.code != "blank_lines")
     skipped = Finding(code="blank_lines", severity="warning", count=blank, message=message)
     return Dataset(frame=dataset.frame, kinds=dataset.kinds, source=dataset.source, findings=(*kept, skipped))
+
+
+def options_of(contract: DataContract, options: ReadOptions | None = None) -> ReadOptions:
+    """How rows for a model of that contract are read: as ``options`` say, then as the table of training was."""
+    options = options or ReadOptions()
+    return replace(
+        options,
+        missing=(*options.missing, *contract.missing),
+        delimiter=options.delimiter or contract.delimiter,
+        encoding=options.encoding or contract.encoding,
+    )
 
 
 def write_predictions(predictor: Predictor, dataset: Dataset, file: BinaryIO) -> tuple[Finding, ...]:

@@ -11,7 +11,7 @@ from lanewise.deploy.onnx_inputs import input_types, raw_rows
 from lanewise.deploy.onnx_networks import stacked_response
 from lanewise.deploy.onnx_preparation import PreparedRows
 from lanewise.deploy.onnx_trees import tree_response
-from lanewise.deploy.predictor import Predictor
+from lanewise.deploy.predictor import Interval, Predictor
 from lanewise.storage.durable import write_atomically
 
 if TYPE_CHECKING:
@@ -80,12 +80,22 @@ def _give_out(graph: Graph, predictor: Predictor, average: str) -> None:
     value = graph.column(average, 0)
     graph.output("prediction", value, "float64")
     if predictor.interval is not None:
-        half = graph.constant(predictor.interval.half_width, "float64")
+        half = _half_width(graph, predictor.interval, value)
         low = graph.op("Sub", value, half)
         if task.kind == "count":
             low = graph.op("Max", low, graph.constant(0.0, "float64"))
         graph.output("low", low, "float64")
         graph.output("high", graph.op("Add", value, half), "float64")
+
+
+def _half_width(graph: Graph, interval: Interval, value: str) -> str:
+    """One width, or that of the bin ``[N]`` of the prediction ``value [N]``."""
+    if not interval.follows:
+        return graph.constant(interval.half_width, "float64")
+    column = graph.op("Unsqueeze", value, graph.constant([1], "int64"))
+    reached = graph.op("GreaterOrEqual", column, graph.constant(interval.edges, "float64"))
+    place = graph.op("ReduceSum", graph.cast(reached, "int64"), graph.constant([1], "int64"), keepdims=0)
+    return graph.op("Gather", graph.constant(interval.half_widths, "float64"), place, axis=0)
 
 
 def _metadata(predictor: Predictor, graph: Graph) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -35,10 +36,34 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A prediction interval of one width: ``prediction +- half_width`` holds the truth in a share ``level`` of rows."""
+    """A prediction interval: ``prediction +- half_width`` holds the truth in a share ``level`` of rows.
+
+    With ``edges``, the width follows the prediction: it is ``half_widths[k]`` where a prediction reaches ``k`` of
+    the ascending edges, and ``half_width`` is the one width that would hold the same share of all rows.
+    """
 
     level: float
     half_width: float
+    edges: tuple[float, ...] = ()
+    half_widths: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        widths = (self.half_width, *self.half_widths)
+        assert all(width >= 0 and math.isfinite(width) for width in widths), "half widths are finite and not negative"
+        assert all(low < high for low, high in pairwise(self.edges)), "the edges of an interval ascend"
+        assert len(self.half_widths) == len(self.edges) + bool(self.edges), "an interval has a width beside each edge"
+
+    @property
+    def follows(self) -> bool:
+        """Whether the width follows the prediction."""
+        return bool(self.edges)
+
+    def around(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The bounds ``[N]`` and ``[N]`` around predictions ``[N]``."""
+        if not self.follows:
+            return values - self.half_width, values + self.half_width
+        half = np.array(self.half_widths)[np.count_nonzero(values[:, None] >= np.array(self.edges), axis=1)]
+        return values - half, values + half
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,7 +161,7 @@ class Predictor:
         values = response[:, 0]
         if self.interval is None:
             return Prediction(values=values, findings=findings)
-        low, high = values - self.interval.half_width, values + self.interval.half_width
+        low, high = self.interval.around(values)
         if self.task.kind == "count":
             low = np.maximum(low, 0.0)
         return Prediction(values=values, low=low, high=high, findings=findings)

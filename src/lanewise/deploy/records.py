@@ -26,12 +26,14 @@ class TaskRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalRecord:
-    """An interval of one width."""
+    """A `lanewise.deploy.predictor.Interval`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
     level: float
     half_width: float
+    edges: tuple[float, ...] = ()
+    half_widths: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

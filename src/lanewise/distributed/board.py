@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, final
 
 from lanewise import errors
-from lanewise.errors import Interrupted, LanewiseError, TrainingError
+from lanewise.errors import CutOffError, Interrupted, LanewiseError, TrainingError
 
 SOONEST, LATEST = 0.002, 0.05
 """Seconds between two looks at whether the others are here: more and more while one waits."""
@@ -42,13 +42,16 @@ class Board:
     ) -> None:
         self._store, self._rank, self._size, self._timeout, self._lost = store, rank, size, timeout, lost
         self._lock = threading.Lock()
+        self._asked: float | None = None
+        self._silent: set[int] = set()
         self._meetings = 0
         self._why: LanewiseError | None = None
-        self._ended = threading.Event()
+        self._ended, self._left = threading.Event(), threading.Event()
         self._step, self._busy = time.monotonic(), False
         self._watched = {other: (b"", time.monotonic()) for other in (range(1, size) if rank == 0 else (0,))}
         self._thread = threading.Thread(target=self._watch, name="ranks", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._guard, name="store of ranks", daemon=True).start()
 
     def meet(self, stop: Callable[[], bool]) -> None:
         """Wait until all ranks have called this as often; raises what ended the run meanwhile."""
@@ -87,24 +90,33 @@ class Board:
             self._ask(lambda store: store.set("halt", json.dumps(what)))
 
     def leave(self, *, patience: float) -> None:
-        """Say goodbye; rank 0 waits a little for the others to do so, for the store may go along with it."""
+        """Say goodbye; rank 0 waits a little for those alive to do so, for the store may go along with it."""
         self._ended.set()
+        if isinstance(self._why, CutOffError):  # nobody would hear it
+            self._left.set()
+            return
         self._thread.join(timeout=1.0)
         gone = self._ask(lambda store: store.add("left", 1))
-        until = time.monotonic() + patience
-        while self._rank == 0 and gone < self._size and time.monotonic() < until:
+        until, alive = time.monotonic() + patience, self._size - len(self._silent)
+        while self._rank == 0 and gone < alive and time.monotonic() < until:
             time.sleep(LATEST)
             gone = self._ask(lambda store: store.add("left", 0))
+        self._left.set()
 
     def _ask(self, question: Callable[[Store], Any]) -> Any:
         try:
             with self._lock:
-                return question(self._store)
+                self._asked = time.monotonic()
+                try:
+                    return question(self._store)
+                finally:
+                    self._asked = None
         except RuntimeError as error:
-            self._why = self._why or TrainingError(
-                f"rank {self._rank} reaches the others no more ({_line(error)}); go on with: lanewise resume"
-            )
+            self._why = self._why or self._cut_off(_line(error))
             raise self._why from error
+
+    def _cut_off(self, why: str) -> CutOffError:
+        return CutOffError(f"rank {self._rank} reaches the others no more ({why}); go on with: lanewise resume")
 
     def _look(self) -> None:
         if self._why is None and self._ask(lambda store: store.check(["halt"])):
@@ -136,6 +148,17 @@ class Board:
                     self._lost(self._why)
                     return
 
+    def _guard(self) -> None:
+        """End this process where the store neither answers nor fails, as behind a link that was cut."""
+        while not self._left.wait(min(0.2, self._timeout / BEATS)):
+            asked = self._asked
+            if asked is not None and time.monotonic() - asked > self._timeout:
+                why = self._cut_off(f"no answer for {self._timeout:.0f} s")
+                self._why = self._why or why
+                if not self._left.wait(self._grace()):
+                    self._lost(why)
+                return
+
     def _grace(self) -> float:
         """Seconds for the main thread to end: where it trains it saves first."""
         return min(60.0, self._timeout) if self._busy else 6.0
@@ -155,6 +178,7 @@ class Board:
                     f"rank {other} gave no sign of life for {self._timeout:.0f} s; look at its host and its memory, "
                     "then go on with: lanewise resume"
                 )
+                self._silent.add(other)
                 self.fail(TrainingError(message))
 
 

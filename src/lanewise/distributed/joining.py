@@ -4,12 +4,14 @@ import atexit
 import importlib
 import os
 import shutil
+import socket
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -19,7 +21,7 @@ from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.place import Place, launcher, place_of
 from lanewise.distributed.ranks import Lone, Ranks, never
 from lanewise.distributed.reaching import reach
-from lanewise.errors import LanewiseError, TrainingError, UnreachableError, UsageError
+from lanewise.errors import CutOffError, LanewiseError, TrainingError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from lanewise.distributed.data_axis import DataAxis
@@ -48,6 +50,7 @@ def joined(place: Place | None = None) -> Iterator[Ranks]:
     if place.size == 1:
         yield Lone(place)
         return
+    sys.excepthook = _one_line
     with _closed(_Joined(place)) as ranks:
         yield ranks
 
@@ -215,11 +218,17 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> No
     if not isinstance(error, LanewiseError):
         sys.__excepthook__(kind, error, trace)
         return
-    if place_of().leads:
+    if speaks(error):
         print(f"lanewise: {error}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     atexit._run_exitfuncs()  # an exit code can only be had by leaving here
     os._exit(error.exit_code)
+
+
+def speaks(error: BaseException) -> bool:
+    """Whether this process says what all ranks fail with; of what each host finds for itself, one of each does."""
+    place = place_of()
+    return place.leads or (place.local_rank == 0 and isinstance(error, UnreachableError | CutOffError))
 
 
 def _end(dist: Any, folder: Path | None) -> None:
@@ -233,7 +242,7 @@ def _end(dist: Any, folder: Path | None) -> None:
 
 def _left_alone(error: LanewiseError) -> None:
     """End this process, whose main thread does not hear that the run is over: in a product, a read, a collective."""
-    if place_of().leads:
+    if speaks(error):
         print(f"lanewise: {error}", file=sys.stderr, flush=True)
     os._exit(error.exit_code)
 
@@ -256,15 +265,40 @@ def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> 
     if served or not place.leads:  # else this process is the one that is to listen there
         patience = SERVED_SECONDS if served else MEETING_SECONDS
         reach(os.environ["MASTER_ADDR"], port, rank=place.rank, patience=patience)
+    master = place.rank == 0 and not served
     store = dist.TCPStore(
         host_name=os.environ["MASTER_ADDR"],
         port=port,
         world_size=place.size,
-        is_master=place.rank == 0 and not served,
+        is_master=master,
         timeout=timeout,
         wait_for_workers=False,
+        master_listen_fd=_bound(os.environ["MASTER_ADDR"], port) if master else None,
     )
     return dist.PrefixStore(f"lanewise-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _bound(host: str, port: int) -> int | None:
+    """A socket that listens at this address alone, where a store left to itself would listen at every one.
+
+    None where the address is none of this host's own, as behind a translation of addresses, or only this host takes
+    that name for loopback: then the store is left to itself.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if ip_address(address[0]).is_loopback and host not in ("localhost", address[0]):
+            return None
+        bound = socket.socket(family, kind, protocol)
+    except OSError:
+        return None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(128)
+    except OSError:
+        bound.close()
+        return None
+    return bound.detach()
 
 
 def _port() -> int:

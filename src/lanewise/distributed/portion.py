@@ -27,7 +27,9 @@ class Portion(ABC):
 
     ``leaves`` are what the optimizer works on, named as in the user's model: ordinary tensors that lie where the
     parameters do, of a split one the own part alone. ``share`` is ``(i, n)``: of each batch this rank reads part i of
-    n. ``splits``: a leaf may be a part of its weight; ``complete``: this rank has a leaf of every weight.
+    n. ``splits``: a leaf may be a part of its weight; ``complete``: this rank has a leaf of every weight. ``stage``
+    counts along a pipeline: what is drawn in one stage is not drawn again in another. ``private``: how the names of
+    this rank's state begin in a checkpoint, where every rank has a state of its own; else empty.
     """
 
     module: nn.Module
@@ -35,6 +37,8 @@ class Portion(ABC):
     share: tuple[int, int] = (0, 1)
     splits: bool = False
     complete: bool = True
+    stage: int = 0
+    private: str = ""
 
     @abstractmethod
     def gradients(self, pieces: Pieces, way: Pass) -> Tensor:
@@ -48,10 +52,28 @@ class Portion(ABC):
     def mean(self, losses: Tensor) -> Tensor:
         """The mean over all ranks' rows of ``losses [T]``, alike on all ranks."""
 
+    @property
+    def kept(self) -> Mapping[str, Tensor]:
+        """What is remembered from step to step beside the leaves, alike on all ranks; a checkpoint is read into it."""
+        return {}
+
+    def after(self, taken: int, *, last: bool) -> bool:
+        """What ranks have to do with each other after so many steps; whether now is a time to ask for :meth:`mean`."""
+        del taken, last
+        return True
+
     def spread(self, name: str, part: Tensor) -> Tensor:
         """``part``, which lies as the leaf ``name`` does, as the tensor over ranks that it is a part of."""
         del name
         return part
+
+    def whole(self, name: str, function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+        """The own part of ``function`` of the whole tensor that ``part`` is a part of, which lies as the leaf ``name``.
+
+        Ranks that have other parts of it call this together.
+        """
+        del name
+        return function(part)
 
     def writes(self, name: str) -> bool:
         """Whether this rank is the one that saves its part of the leaf or buffer ``name``."""

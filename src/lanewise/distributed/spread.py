@@ -1,7 +1,7 @@
 """One model over ranks along data, shard and tensor, by PyTorch's DDP, FSDP2 and DTensor."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lanewise.distributed.groups import Groups
 from lanewise.distributed.portion import Pass, Pieces, Portion, added_up
+from lanewise.distributed.tensor_split import check_alike
 from lanewise.errors import UsageError
 
 
@@ -18,9 +19,9 @@ class Spread(Portion):
 
     With ``shard``, parameters are split by FSDP2, each of ``blocks`` (names of submodules) gathered as a whole while it
     computes; None: each child of every ``ModuleList`` and ``Sequential``, then what is left. ``data`` beside it makes
-    replicas of the shards (HSDP); alone it is DDP, and beside ``tensor`` it is FSDP2 too: the same numbers with less
-    memory. ``tensor`` was applied to the module before: see
-    :mod:`lanewise.distributed.tensor_plan`.
+    replicas of the shards (HSDP); alone it is DDP, and beside ``tensor`` or ``pipeline`` it is FSDP2 too: the same
+    numbers with less memory. ``tensor`` and ``pipeline`` were applied to the module before: see
+    :mod:`lanewise.distributed.tensor_split` and :mod:`lanewise.distributed.pipeline`.
     """
 
     def __init__(self, module: nn.Module, groups: Groups, *, blocks: Sequence[str] | None = None) -> None:
@@ -33,7 +34,8 @@ class Spread(Portion):
         self.splits = mesh.shard > 1 or mesh.tensor > 1
         self._over = groups.over("data", "shard")
         self._at = at
-        if mesh.shard > 1 or (copies > 1 and mesh.tensor > 1):
+        self._along_tensor, self._looked = groups.group("tensor"), False
+        if mesh.shard > 1 or (copies > 1 and mesh.tensor * mesh.pipeline > 1):
             self._fully_shard(groups, blocks)
         elif copies > 1:
             from torch.nn.parallel import DistributedDataParallel
@@ -51,14 +53,21 @@ class Spread(Portion):
         self._fsdp = True
 
     def gradients(self, pieces: Pieces, way: Pass) -> Tensor:
+        if self._ddp is not None:
+            return self.filled(lambda: self._by_ddp(pieces, way))
+        sync: Any = getattr(self.module, "set_requires_gradient_sync", None)
+        before = sync if self._fsdp and len(pieces) > 1 else None
+        return self.filled(lambda: added_up(self.module, pieces, way, before=before))
+
+    def filled(self, passes: Callable[[], Tensor]) -> Tensor:
+        """The loss that ``passes`` returns, which puts gradients into the parameters; the leaves have them then."""
         for own in self._own.values():
             own.grad = None
-        if self._ddp is not None:
-            loss = self._by_ddp(pieces, way)
-        else:
-            sync: Any = getattr(self.module, "set_requires_gradient_sync", None)
-            loss = added_up(self.module, pieces, way, before=sync if self._fsdp and len(pieces) > 1 else None)
+        loss = passes()
         self._hand_over()
+        if not self._looked:
+            self._looked = True
+            self._check_whole()
         return loss
 
     def _by_ddp(self, pieces: Pieces, way: Pass) -> Tensor:
@@ -80,7 +89,14 @@ class Spread(Portion):
             local = local_of(own)
             if local.data_ptr() != leaf.data_ptr():  # FSDP moves what it holds when it is first called
                 leaf.data = local.detach()
-            leaf.grad = None if own.grad is None else local_of(own.grad)
+            leaf.grad = None if own.grad is None else local_of(laid_as(own, own.grad))
+
+    def _check_whole(self) -> None:
+        """What tensor leaves whole has its whole gradient on every rank, or the split is wrong."""
+        if self._along_tensor is None:
+            return
+        whole = {name: own for name, own in self._own.items() if own.grad is not None and "tensor" not in axes_of(own)}
+        check_alike({name: local_of(own.grad) for name, own in whole.items()}, self._along_tensor)
 
     def norm(self) -> Tensor:
         return total_norm([own.grad for own in self._own.values() if own.grad is not None])
@@ -90,6 +106,13 @@ class Spread(Portion):
 
     def spread(self, name: str, part: Tensor) -> Tensor:
         return spread_as(self._own[name], part)
+
+    def whole(self, name: str, function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+        own: Any = self._own[name]
+        if not split_axes(own):
+            return function(part)
+        spread: Any = spread_as(own, part)
+        return part_of(own, function(spread.full_tensor()))
 
     def writes(self, name: str) -> bool:
         own = self._own.get(name)
@@ -140,6 +163,20 @@ def spread_as(like: Any, part: Tensor) -> Tensor:
     )
 
 
+def part_of(like: Any, whole: Tensor) -> Tensor:
+    """What this rank has of ``whole``, which every rank has, if it lies as ``like`` does."""
+    tensor: Any = importlib.import_module("torch.distributed.tensor")
+    everywhere = [tensor.Replicate()] * like.device_mesh.ndim
+    spread = tensor.DTensor.from_local(whole, like.device_mesh, everywhere, run_check=False)
+    return spread.redistribute(placements=like.placements).to_local()
+
+
+def laid_as(like: Any, tensor: Any) -> Any:
+    """``tensor`` over ranks as ``like`` lies; a gradient may still be in parts that are to be added up."""
+    placements = getattr(like, "placements", None)
+    return tensor if placements in (None, tensor.placements) else tensor.redistribute(placements=placements)
+
+
 def total_norm(gradients: Sequence[Any]) -> Tensor:
     """The norm of all gradients together, those over ranks whole; one sum for each way in which they are split."""
     groups: dict[Any, list[Any]] = {}
@@ -170,11 +207,16 @@ def _leaf(own: nn.Parameter) -> nn.Parameter:
     return nn.Parameter(local_of(own).detach()) if hasattr(own, "placements") else own
 
 
+def axes_of(own: Any) -> tuple[str, ...]:
+    """The axes of the mesh that a tensor lies on."""
+    return tuple(own.device_mesh.mesh_dim_names) if hasattr(own, "placements") else ()
+
+
 def split_axes(own: Any) -> set[str]:
     """The axes of a mesh along which ranks hold different parts of a tensor."""
     if not hasattr(own, "placements"):
         return set()
-    named = zip(own.device_mesh.mesh_dim_names, own.placements, strict=True)
+    named = zip(axes_of(own), own.placements, strict=True)
     return {axis for axis, kind in named if not kind.is_replicate()}
 
 

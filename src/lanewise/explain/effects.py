@@ -128,7 +128,10 @@ def _words(model: str, look: Look, found: Sequence[Effect], metric: Metric) -> s
         return f"Too few candidates of {model} to tell which setting matters."
     evident = [effect for effect in found if effect.evident]
     if not evident:
-        return f"No single setting made a difference that can be told from chance and from the others {among}."
+        return (
+            f"No setting of {model} clearly mattered: its {len(look.candidates)} candidates, {look.words}, "
+            "differ by no more than chance or by several settings at once."
+        )
     first, pick = evident[0], min if metric.direction == "min" else max
     best = pick(first.values, key=lambda value: value.score)
     rest = f" {listed([one.hyperparameter for one in evident[1:]]).capitalize()} mattered too." if evident[1:] else ""

@@ -47,9 +47,9 @@ class Outcome:
     ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows, ``over_guess`` the
     paired lead over the guess there, positive where the winner is better; ``over_default``
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
-    of the candidates within one paired standard error; ``effects`` and ``threshold`` are sentences. None and
-    empty where there is nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short``
-    that the budget left no room to confirm anything but the default.
+    of the candidates within one paired standard error; ``effects``, ``threshold`` and ``widths`` (of the prediction
+    interval) are sentences. None and empty where there is nothing to say. ``reads`` says that the model reads some of
+    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default.
     """
 
     target: str
@@ -66,6 +66,7 @@ class Outcome:
     decisions: tuple[Decision, ...] = ()
     effects: tuple[str, ...] = ()
     threshold: str = ""
+    widths: str = ""
     reads: str = ""
     cut_short: str = ""
     warnings: tuple[str, ...] = ()
@@ -82,6 +83,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         outcome.reads,
         *outcome.effects,
         outcome.threshold,
+        outcome.widths,
         *_warnings(outcome.warnings),
     ]
     return [line for line in lines if line]

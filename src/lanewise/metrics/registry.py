@@ -50,6 +50,20 @@ def metric_names(kind: TaskKind) -> tuple[str, ...]:
     return tuple(name for name, metric in METRICS.items() if kind in metric.kinds)
 
 
+def is_metric(name: str) -> bool:
+    """Whether there is a metric of that name, for whatever kind of task.
+
+    >>> is_metric("F1-macro"), is_metric("AUC"), is_metric("acuracy")
+    (True, True, False)
+    """
+    plain = _plain(name)
+    return plain in METRICS or plain in ALIASES
+
+
+def _plain(name: str) -> str:
+    return "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
+
+
 def resolve_metric(name: str, kind: TaskKind) -> Metric:
     """The metric of that name for a kind of task; case, dashes and common aliases are understood.
 
@@ -59,7 +73,7 @@ def resolve_metric(name: str, kind: TaskKind) -> Metric:
     >>> resolve_metric("F1-macro", "multiclass").name, resolve_metric("auc", "binary").name
     ('f1_macro', 'roc_auc')
     """
-    plain = "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
+    plain = _plain(name)
     plain = ALIASES.get(plain, plain)
     metric = METRICS.get(plain)
     allowed = metric_names(kind)

@@ -215,6 +215,15 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", 1)[0] or "no message"
 
 
+def first_sentence(error: BaseException) -> str:
+    """What an error says before it explains itself, without the full stop.
+
+    >>> first_sentence(RuntimeError("vmap: no .item() here. Please rewrite it."))
+    'vmap: no .item() here'
+    """
+    return first_line(error).split(". ", 1)[0].rstrip(".")
+
+
 def _size(outputs: object) -> int:
     return outputs.numel() if isinstance(outputs, Tensor) else 0
 

@@ -33,9 +33,10 @@ class Keeping:
                     f"{own}; give the same, or another folder"
                 )
                 raise UsageError(message)
-        kinds = checkpoints.kinds(self.last)
+        every, start = checkpoints.kinds(self.last), self._training.portion.private
+        kinds = {key.removeprefix(start): kind for key, kind in every.items() if _shared(key) or key.startswith(start)}
         blank = self._training.blank(kinds)
-        checkpoints.read_into(self.last, blank)
+        checkpoints.read_into(self.last, {self._filed(key): own for key, own in blank.items()})
         self._training.restore(blank, rest)
         self._saved = self._training.taken
 
@@ -48,7 +49,7 @@ class Keeping:
         if self._folder is None or self._training.taken == self._saved:
             return
         tensors, rest = self._training.state()
-        tensors = {name: own for name, own in tensors.items() if self._writes(name)}
+        tensors = {self._filed(name): own for name, own in tensors.items() if self._writes(name)}
         self.last = checkpoints.save(
             self._folder, self._training.taken, tensors, {**rest, "told": self._told}, self._ranks
         )
@@ -56,6 +57,14 @@ class Keeping:
 
     def _writes(self, key: str) -> bool:
         kind, _, rest = key.partition("/")
-        if kind == "losses":
+        if _shared(key):
             return self._ranks.leads
         return self._training.portion.writes(rest if kind == "model" else rest.rpartition("/")[0])
+
+    def _filed(self, key: str) -> str:
+        return key if _shared(key) else self._training.portion.private + key
+
+
+def _shared(key: str) -> bool:
+    """Whether all ranks have the same under this name."""
+    return key.partition("/")[0] in ("losses", "outer")

@@ -1,16 +1,17 @@
 """The optimizer of one model: by name, by class or function, or one that was made already."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lanewise.distributed.portion import Portion
 from lanewise.errors import UsageError, suggestion
 from lanewise.optim import SAM
-from lanewise.optim.drop_in import DropIn
+from lanewise.optim.drop_in import DropIn, EvaluatingDropIn
 from lanewise.tuning.drop_ins import DROP_INS
 
 ELEMENTWISE = (
@@ -30,7 +31,17 @@ ELEMENTWISE = (
 
 Given = str | Optimizer | Callable[[Iterable[nn.Parameter]], Optimizer]
 
-OTHERS = "use sgd, momentum, adam, adamw, lion or another that treats each number of a weight by itself"
+OTHERS = "use sgd, momentum, adam, adamw, lion, muon or another that treats each number of a weight by itself"
+
+
+def check_averaged(made: Optimizer) -> None:
+    """Raise ``UsageError`` for an optimizer that has weights in its state, which nobody would average."""
+    if isinstance(made, EvaluatingDropIn):
+        message = (
+            f"{type(made).__name__} keeps a second set of weights in its state, which stays with each rank when "
+            "average_every averages the weights; use adamw, sgd or another that has one set"
+        )
+        raise UsageError(message)
 
 
 def optimizer_over(portion: Portion, given: Given, lr: float | None, names: Mapping[nn.Parameter, str]) -> Optimizer:
@@ -44,7 +55,15 @@ def optimizer_over(portion: Portion, given: Given, lr: float | None, names: Mapp
         leaves = list(portion.leaves.values())
         found = _made(leaves, given, lr)
     _check(portion, found)
+    if isinstance(found, DropIn) and portion.splits:
+        found.parts = {leaf: partial(_of_whole, portion, name) for name, leaf in portion.leaves.items()}
     return found
+
+
+def _of_whole(portion: Portion, name: str, function: Callable[[Tensor], Tensor], leaf: Tensor) -> Tensor:
+    """As a rule asks for it, whose leaves ``[1, ...]`` have an axis of rows."""
+    part = portion.whole(name, lambda whole: function(whole.unsqueeze(0)).squeeze(0), leaf.squeeze(0))
+    return part.unsqueeze(0)
 
 
 def _made(leaves: list[nn.Parameter], given: Any, lr: float | None) -> Optimizer:
@@ -98,7 +117,12 @@ def _check(portion: Portion, found: Optimizer) -> None:
         raise UsageError(message)
     rules = [found.rule_of(group) for group in found.param_groups] if isinstance(found, DropIn) else []
     known = isinstance(found, (DropIn, *ELEMENTWISE))
-    if portion.splits and (not known or any(own.per_weight for own in rules)):
+    if portion.splits and any(own.gathers for own in rules) and any(own["capturable"] for own in found.param_groups):
+        message = (
+            f"{name} with capturable=True works on whole weights, and shard or tensor gives a rank a part; leave it out"
+        )
+        raise UsageError(message)
+    if portion.splits and (not known or any(own.per_weight and not own.gathers for own in rules)):
         message = f"{name} needs each weight whole, and shard or tensor gives a rank a part of it; {OTHERS}"
         raise UsageError(message)
     if portion.splits or not portion.complete:

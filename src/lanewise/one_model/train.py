@@ -8,19 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lanewise.distributed.groups import Groups, make_groups
+from lanewise.distributed.apart import Apart
 from lanewise.distributed.joining import joined_for_good
 from lanewise.distributed.mesh import Mesh
-from lanewise.distributed.portion import Portion, Whole
+from lanewise.distributed.outer import Outer
 from lanewise.distributed.ranks import Ranks
-from lanewise.distributed.spread import Spread, made_alike
 from lanewise.distributed.together import Together
 from lanewise.errors import Interrupted, TrainingError, UsageError
 from lanewise.models.batch import Tree, mapped
 from lanewise.models.blueprint import first_line
+from lanewise.one_model.averaging import averaging_of, exchange_of, told_of
 from lanewise.one_model.course import built, check_batch, course_of, whole_number
 from lanewise.one_model.keeping import Keeping
-from lanewise.one_model.optimizers import Given, optimizer_over
+from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over
+from lanewise.one_model.portions import groups_of, portion_of
 from lanewise.one_model.result import TrainResult
 from lanewise.optim.drop_in import EvaluatingDropIn
 from lanewise.training.device import device_of
@@ -53,6 +54,10 @@ def train(
     checkpoint_every: int | None = None,
     mesh: str | Mesh | None = None,
     blocks: Sequence[str] | None = None,
+    tensor_plan: Mapping[str, str] | None = None,
+    split: Sequence[str] | None = None,
+    average_every: int | None = None,
+    outer: str | Outer | None = None,
 ) -> TrainResult:
     """Train one model with one optimizer: ``theta <- theta - step(gradient of the mean loss of a batch)``.
 
@@ -72,7 +77,8 @@ def train(
         epochs: passes over the rows, of which the steps are made: ``ceil(epochs N / batch_size)``.
         steps: how many batches to train, instead of ``epochs``.
         batch_size: rows of a step; None: that of the loader, else 32.
-        accumulate: in how many pieces the rows of a step go through the model, their gradients added up.
+        accumulate: in how many pieces the rows of a step go through the model, their gradients added up; with
+            ``pipeline`` these are its microbatches, one for each stage at least.
         clip_norm: limit on the norm of the gradient of all weights; 0: none.
         seed: of the order of rows, of what a step draws (dropout), and of a model that is built.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor.
@@ -83,6 +89,16 @@ def train(
             each has all of it and reads its part of every batch. See ``docs/scaling.md``.
         blocks: with ``shard``, names of the submodules that are gathered one at a time; None: the children of every
             ``ModuleList`` and ``Sequential``.
+        tensor_plan: with ``tensor``, how layers are split, by patterns of their names:
+            ``{"blocks.*.up": "column", "blocks.*.down": "row"}``; None: found in the structure of the model, see
+            :func:`~lanewise.distributed.tensor_plan.plan_of`.
+        split: with ``pipeline``, which takes a ``Sequential``, names of the layers that begin a stage, but for the
+            first; None: the stages have about the same number of parameters.
+        average_every: H: each rank trains by itself on its part of every batch, and every H steps, and after the last,
+            all go on from the mean of their weights (local SGD); the optimizer's state stays with each rank. None:
+            gradients are summed at every step.
+        outer: what is made of the mean: ``"average"``, which is also what None takes, ``"diloco"``, or an
+            :class:`~lanewise.distributed.outer.Outer` of other settings.
 
     Returns:
         the trained model and its losses, see :class:`TrainResult`.
@@ -119,20 +135,34 @@ def train(
             clip_norm=clip_norm,
             seed=seed,
         )
-        groups = _groups(mesh, where)
+        averaging = averaging_of(average_every, outer)
+        groups = groups_of(mesh, where)
         check_batch(course, groups.mesh.data * groups.mesh.shard)
         module = built(model, seed).to(where)
         names = {own: name for name, own in module.named_parameters()}
-        portion = _portion(module, groups, blocks)
+        read = _reader(source, names, where)
+        portion = portion_of(
+            module,
+            groups,
+            course,
+            ranks,
+            read=read,
+            blocks=blocks,
+            tensor_plan=tensor_plan,
+            split=split,
+            averaging=averaging,
+        )
         made = optimizer_over(portion, optimizer, lr, names)
+        if averaging is not None:
+            check_averaged(made)
         told = {"rows": source.rows, "batch_size": course.batch_size, "steps": course.steps, "seed": seed}
         told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm, "optimizer": type(made).__name__}
+        told |= told_of(averaging, groups.mesh)
         ranks.agree({**told, "mesh": str(groups.mesh), "torch": torch.__version__})
-        read = _reader(source, names, where)
         training = ModelTraining(portion, made, course, read=read, rows=source.rows, loss=mean)
         keeping = Keeping(training, None if checkpoint is None else Path(checkpoint), checkpoint_every, told, ranks)
         with stop_on_signals() as stop:
-            _run(training, keeping, stop, ranks)
+            began = _run(training, keeping, stop, ranks)
         if isinstance(made, EvaluatingDropIn):
             made.eval()
         portion.module.eval()
@@ -141,13 +171,16 @@ def train(
             losses=tuple(training.losses),
             seconds=time.monotonic() - started,
             checkpoint=keeping.last,
+            exchange=exchange_of(portion, began, training.taken),
             gather=portion.gathered,
         )
 
 
-def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) -> None:
+def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) -> int:
+    """Train to the end; the step that it began at."""
     keeping.resume()
-    together = Together(ranks)
+    began = training.taken
+    together = training.portion if isinstance(training.portion, Apart) else Together(ranks)
 
     def between() -> None:
         ranks.alive()
@@ -170,22 +203,7 @@ def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) ->
             together.close()
             ranks.busy(at_work=False)
         keeping.save()
-
-
-def _groups(mesh: str | Mesh | None, device: torch.device) -> Groups:
-    wanted = Mesh.parse(mesh) if isinstance(mesh, str) else mesh or Mesh(data=-1)
-    for axis in ("lane", "tensor", "pipeline"):
-        if wanted.degrees[axis] != 1:
-            message = f"train splits a model along data and shard, got mesh {wanted}; leave {axis} out"
-            raise UsageError(message)
-    return make_groups(wanted, device=device.type)
-
-
-def _portion(module: nn.Module, groups: Groups, blocks: Sequence[str] | None) -> Portion:
-    if not groups.mesh.active:
-        return Whole(module)
-    made_alike(module)
-    return Spread(module, groups, blocks=blocks)
+    return began
 
 
 def _own_device(device: str | torch.device, ranks: Ranks) -> str | torch.device:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lanewise.optim.parameter_state import numbers_of, start_state
-from lanewise.optim.rule import Rule
+from lanewise.optim.rule import Part, Rule
 
 BLOCK = 1 << 16
 """Elements that are worked on at once on a CPU: a handful of leaves of this length stay in a core's own cache."""
@@ -28,6 +28,7 @@ class Batch:
     grads: list[Tensor] = field(default_factory=list)
     slots: list[list[Tensor]] = field(default_factory=list)
     draws: list[Tensor] = field(default_factory=list)
+    parts: list[Part | None] = field(default_factory=list)
 
     def columns(self) -> list[list[Tensor]]:
         return [self.params, self.grads, *self.slots]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, overload
 
 import torch
@@ -15,7 +16,7 @@ from lanewise.optim.batches import Batch, KnownStates, gathered_alike, runs_of
 from lanewise.optim.captured import captured_step
 from lanewise.optim.leaves import ListLeaves
 from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_state
-from lanewise.optim.rule import Rule, State
+from lanewise.optim.rule import Part, Rule, State
 from lanewise.optim.saved_state import check_saved
 from lanewise.optim.settings import check_settings
 
@@ -36,6 +37,7 @@ class DropIn(Optimizer):
     """
 
     rule: ClassVar[Rule]
+    parts: Mapping[Tensor, Part] = MappingProxyType({})  # of parameters that are parts of a weight over ranks
     fractions: ClassVar[tuple[str, ...]] = ()
     counts: ClassVar[tuple[str, ...]] = ()
     _step_supports_amp_scaling = True  # a gradient scaler hands over ``grad_scale`` and ``found_inf``
@@ -173,6 +175,7 @@ class DropIn(Optimizer):
         if param.is_complex():
             param, grad = torch.view_as_real(param), torch.view_as_real(grad)
         elif rule.per_weight:
+            batch.parts.append(self.parts.get(param))
             param, grad, slots = param.unsqueeze(0), grad.unsqueeze(0), [slot.unsqueeze(0) for slot in slots]
         batch.params.append(param)
         batch.grads.append(grad)
@@ -299,7 +302,7 @@ def _gradients(rule: Rule, batch: Batch, hyper: Mapping[str, float], *, maximize
 
 def _state(rule: Rule, batch: Batch, numbers: dict[str, Any]) -> State:
     leaves = {slot.name: ListLeaves(column) for slot, column in zip(rule.slots, batch.slots, strict=True)}
-    return State(leaves, numbers)
+    return State(leaves, numbers, batch.parts)
 
 
 def _measure(

@@ -53,6 +53,7 @@ class MuonRule(Rule):
     )
     decay = "decoupled"
     per_weight: ClassVar[bool] = True
+    gathers: ClassVar[bool] = True
     proximal: ClassVar[bool] = False  # a step mixes the rates of a whole matrix
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
@@ -62,7 +63,8 @@ class MuonRule(Rule):
             slopes = _those(grads, matrices)
             momentum = _those(state["momentum"], matrices).lerp_(slopes, 1 - hyper["momentum"])
             ahead = slopes.lerp(momentum, hyper["momentum"])
-            _those(params, matrices).add_(ahead.map(_step), -hyper["lr"])
+            steps = [state.whole(at, _step, leaf) for at, leaf in zip(matrices, ahead, strict=True)]
+            _those(params, matrices).add_(ahead.new(steps), -hyper["lr"])
         if others:
             own = State({name: _those(state[name], others) for name in ("mean", "mean_square")})
             _ADAMW.update(_those(params, others), _those(grads, others), own, hyper, step)

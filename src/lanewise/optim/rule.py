@@ -26,6 +26,9 @@ from lanewise.optim.leaves import Leaves, Scalar, rowwise
 
 HyperValues = Mapping[str, Scalar]
 
+Part = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+"""Of a weight that ranks have parts of: ``part(function, leaf)`` is the own part of ``function`` of the whole leaf."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -60,9 +63,15 @@ class State:
 
     leaves: Mapping[str, Leaves]
     numbers: dict[str, Scalar] = field(default_factory=dict)
+    parts: Sequence[Part | None] = ()
 
     def __getitem__(self, slot: str) -> Leaves:
         return self.leaves[slot]
+
+    def whole(self, at: int, function: Callable[[Tensor], Tensor], leaf: Tensor) -> Tensor:
+        """``function(leaf)``, where ``leaf`` lies as weight ``at`` does; of a part it is the part of the whole."""
+        part = self.parts[at] if self.parts else None
+        return function(leaf) if part is None else part(function, leaf)
 
 
 class Rule(ABC):
@@ -74,6 +83,8 @@ class Rule(ABC):
       penalised the hyper-parameter is zero.
     - ``per_weight``: every leaf is one weight ``[rows, *shape]``. Otherwise leaves come in any form, several weights in
       one and pieces of one, and the arithmetic must go element by element.
+    - ``gathers``: a rule that wants each weight whole and asks :meth:`State.whole` for all that does not go element by
+      element, so that it works on the parts of weights that ranks have.
     - ``draws``: ``state["draws"]`` holds fresh standard normal numbers at each step, keyed by seed and step.
     - ``full_batch``: each step reads all training rows.
     - ``scheduled``: whether a race gives it schedules; a rule that averages, or finds its rate, wants a constant one.
@@ -90,6 +101,7 @@ class Rule(ABC):
     numbers: ClassVar[tuple[Number, ...]] = ()
     decay: ClassVar[Literal["coupled", "decoupled", "own"]] = "coupled"
     per_weight: ClassVar[bool] = False
+    gathers: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     full_batch: ClassVar[bool] = False
     scheduled: ClassVar[bool] = True

@@ -18,6 +18,7 @@ SCREEN_ONLY = "screen only: "
 STAGES = {
     "read": "reading",
     "prepare": "preparing features",
+    "start": "loading the program",
     "start workers": "starting processes",
     "plan": "measuring and planning",
     "screen": "screen",

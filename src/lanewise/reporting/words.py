@@ -49,6 +49,19 @@ def number(value: Any, digits: int = 3) -> str:
     return _trim(f"{known:,.{max(0, digits - 1 - size)}f}")
 
 
+def rate_words(value: Any, digits: int = 3) -> str:
+    """A learning rate to so many significant digits, as a power of ten where it is far from 1.
+
+    >>> rate_words(0.00123456), rate_words(4322545.2), rate_words(0.00001), rate_words(30.0), rate_words(None)
+    ('0.00123', '4.32e6', '1e-5', '30', '–')
+    """
+    known = finite(value)
+    if known is None or known == 0 or 1e-4 <= abs(known) < 1e4:
+        return number(value, digits)
+    mantissa, exponent = f"{known:.{digits - 1}e}".split("e")
+    return f"{_trim(mantissa)}e{int(exponent)}"
+
+
 def _trim(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 

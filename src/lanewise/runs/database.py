@@ -9,11 +9,11 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, final
 
-from lanewise.errors import StoreError
+from lanewise.errors import StoreError, UnavailableError
 from lanewise.storage.durable import make_folders, write_atomically
 from lanewise.storage.filesystem import FILE_MODE, explained
 from lanewise.storage.lock import FileLock
@@ -69,14 +69,16 @@ def journal_mode(path: Path, mounts: str) -> Literal["wal", "delete"]:
 class Database:
     """One connection per process, shared by its threads; a forked child opens its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, to_read: bool = False) -> None:
+        """Open the file, or create it; ``to_read``: as it is, where the disk is full or nothing may be written."""
         self.path = path
+        self._to_read = to_read
         self._open()
 
     def _open(self) -> None:
         self._process = os.getpid()
         self._guard = threading.RLock()
-        self._connection = _connect(self.path)
+        self._connection = _connect_to_read(self.path) if self._to_read else _connect(self.path)
         self._closer = weakref.finalize(self, _close, self._connection, self._process)
 
     @contextmanager
@@ -136,6 +138,30 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that needs to write nothing where it can't; raises as :func:`_connect` where that fails too.
+
+    A reader of WAL writes to shared memory beside the file. Where that is not possible the file is read as it stands,
+    which leaves out nothing but what a process that was killed had not yet moved into it from its log.
+    """
+    try:
+        return _connect(path)
+    except UnavailableError:
+        raise
+    except StoreError:
+        for how in ("mode=ro", "mode=ro&immutable=1"):
+            with suppress(sqlite3.Error), ExitStack() as opened:
+                uri = f"{path.absolute().as_uri()}?{how}"
+                connection = sqlite3.connect(
+                    uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+                )
+                opened.callback(connection.close)
+                connection.execute("SELECT COUNT(*) FROM runs").fetchone()
+                opened.pop_all()
+                return connection
+        raise
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -16,9 +16,16 @@ T = TypeVar("T")
 
 
 def execute(
-    store: Store, run: Run, work: Callable[[Stop, RunJournal], T], *, document: Callable[[T], Mapping[str, Any]]
+    store: Store,
+    run: Run,
+    work: Callable[[Stop, RunJournal], T],
+    *,
+    document: Callable[[T], Mapping[str, Any]],
+    tell: Callable[[str], None] | None = None,
 ) -> T:
     """Do the work of ``run``, whose lock the caller holds, and record its end: ``document`` describes the result.
+
+    ``tell`` says at once that a request to stop was heard.
 
     Raises what the work raises; ``Interrupted`` with the command that goes on where somebody stopped it.
     """
@@ -26,7 +33,7 @@ def execute(
     def passed_over(key: str, why: str) -> None:
         store.record_event(run.id, "checkpoint_passed_over", {"team": key, "why": why})
 
-    with stop_on_signals() as stop:
+    with stop_on_signals(tell) as stop:
         try:
             journal = RunJournal(run.checkpoints, passed_over=passed_over)
             result = work(stop, journal)

@@ -1,7 +1,7 @@
 """The run store of several ranks: rank 0 reads and writes it, the others are told."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ class RankedStore:
     """
 
     def __init__(self, store: RunStore | None, ranks: Ranks) -> None:
-        self._store, self._ranks = store, ranks
+        self._store, self.ranks = store, ranks
 
     def create(self, *, command: str, config: Mapping[str, Any]) -> Run:
         """Record a run that starts now."""
@@ -47,8 +47,18 @@ class RankedStore:
             if found is not None and found.status == "done":
                 message = f"job {job} has finished, as run {found.id}; nothing is left to do"
                 raise UsageError(message)
-        told = self._ranks.broadcast(found.id.encode() if found is not None else b"")
+        told = self.ranks.broadcast(found.id.encode() if found is not None else b"")
         return told.decode() or None
+
+    def newest(self, wanted: Callable[[Run], bool], *, until: Collection[str]) -> Run | None:
+        """The newest run that is ``wanted``, if its status is one of those; rank 0 alone looks."""
+        found = None
+        if self._store is not None:
+            found = next((run for run in self._store.list(limit=10_000) if wanted(run)), None)
+        there = found is not None and found.status in until
+        if not self.ranks.broadcast(b"there" if there else b""):
+            return None
+        return self._told(found)
 
     def finish(self, run: str, document: Mapping[str, Any]) -> None:
         if self._store is not None:
@@ -68,7 +78,7 @@ class RankedStore:
 
     def _told(self, run: Run | None) -> Run:
         own = b"" if run is None else json.dumps({**asdict(run), "folder": str(run.folder)}).encode()
-        found = json.loads(self._ranks.broadcast(own))
+        found = json.loads(self.ranks.broadcast(own))
         found["folder"] = folder = Path(found["folder"])
         if not folder.is_dir():
             message = (
@@ -83,10 +93,10 @@ Store = RunStore | RankedStore
 
 
 @contextmanager
-def opened(ranks: Ranks, *, create: bool = True) -> Iterator[RankedStore]:
-    """The store of a run over ``ranks``; raises as :meth:`RunStore.open` does."""
+def opened(ranks: Ranks, *, create: bool = True, home: Path | None = None) -> Iterator[RankedStore]:
+    """The store of a run over ``ranks``, in ``home`` or where :meth:`RunStore.open` finds it; raises as that does."""
     if ranks.leads:
-        with RunStore.open(create=create) as store:
+        with RunStore.open(create=create) if home is None else RunStore(home) as store:
             yield RankedStore(store, ranks)
     else:
         yield RankedStore(None, ranks)

@@ -51,17 +51,18 @@ class RunStore:
     'done'
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, to_read: bool = False) -> None:
         """Use or create the store in ``folder``; prefer :meth:`open`, which finds it."""
         self.folder = folder
-        self._database = Database(folder / "runs.db")
+        self._database = Database(folder / "runs.db", to_read=to_read)
         self._clocks: dict[str, float] = {}
 
     @classmethod
-    def open(cls, start: Path | None = None, *, create: bool = True) -> Self:
+    def open(cls, start: Path | None = None, *, create: bool = True, to_read: bool = False) -> Self:
         """Open the store of ``LANEWISE_HOME``, or the nearest ``.lanewise`` folder at or above ``start``.
 
-        ``start`` is the working directory by default; a store is created in it if there is none above.
+        ``start`` is the working directory by default; a store is created in it if there is none above. One that is
+        opened ``to_read`` needs no room and no permission to write, and is not created.
 
         Raises:
             UsageError: there is none and ``create`` is false.
@@ -72,14 +73,14 @@ class RunStore:
         home = os.environ.get(HOME_VARIABLE)
         folder = Path(home).expanduser().absolute() if home else _find(start)
         if folder is not None:
-            _check_usable(folder)
+            _check_usable(folder, os.R_OK if to_read else os.W_OK)
         if folder is None or not (folder / "runs.db").exists():
-            if not create:
+            if to_read or not create:
                 msg = f"no runs in {folder or start}; start one with `lanewise fit`, or set {HOME_VARIABLE}"
                 raise UsageError(msg)
             folder = folder or start / FOLDER_NAME
             _make(folder)
-        return cls(folder)
+        return cls(folder, to_read=to_read)
 
     def create(self, *, command: str, config: Mapping[str, Any]) -> Run:
         """Record a run that starts now, and make its folder."""
@@ -237,14 +238,18 @@ def _refuse_foreign(folder: Path) -> None:
         raise UnavailableError(msg)
 
 
-def _check_usable(folder: Path) -> None:
-    """``UnavailableError`` where something else than a folder to write to is there."""
+def _check_usable(folder: Path, access: int) -> None:
+    """``UnavailableError`` where something else than a folder with that ``access`` is there."""
     try:
         there = folder.exists()
     except OSError as error:  # a name too long, a loop of links
         raise UnavailableError(str(store_error(error, action="use", path=folder))) from error
-    if there and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        why = "you may not write to it" if folder.is_dir() else "it is a file, not a folder"
+    if there and not (folder.is_dir() and os.access(folder, access | os.X_OK)):
+        why = (
+            f"you may not {'read' if access == os.R_OK else 'write to'} it"
+            if folder.is_dir()
+            else "it is a file, not a folder"
+        )
         msg = f"cannot keep runs in {folder}: {why}; set {HOME_VARIABLE} to a folder that you may write to"
         raise UnavailableError(msg)
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from lanewise.search.policy import Decision, Policy, Standing, ranked, with_reserved
 
@@ -16,6 +16,8 @@ class Halving(Policy):
     slowly is not thrown out before it could show what it does. ``survivors`` is how many the last
     rung leaves, at least.
     """
+
+    ends_early: ClassVar[bool] = True
 
     eta: float = 3.0
     shortest: float = 1 / 9

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Hyperband(Policy):
     >>> np.bincount(Hyperband().brackets(17)).tolist()
     [9, 5, 3]
     """
+
+    ends_early: ClassVar[bool] = True
 
     eta: float = 3.0
     shortest: float = 1 / 9

@@ -87,6 +87,9 @@ class Policy(ABC):
     copies: ClassVar[bool] = False
     """Whether :meth:`decide` asks for copies; only races whose lanes can be copied then start."""
 
+    ends_early: ClassVar[bool] = False
+    """Whether a race may leave out the last rungs where confirming everybody who is left by then costs no more."""
+
     @abstractmethod
     def rungs(self, candidates: int) -> tuple[float, ...]:
         """Fractions of the full length, rising within (0, 1], at which :meth:`decide` is asked; empty: never."""

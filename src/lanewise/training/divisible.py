@@ -79,7 +79,8 @@ class Divisible(Team):
         return self._ready(self._home(lane)).export(lane)
 
     def kind(self, lane: str) -> Hashable:
-        return self._copying(lane).kind(lane)
+        team = self._ready(self._home(lane))
+        return team.kind(lane) if isinstance(team, Copying) else lane
 
     def held(self, lane: str) -> Held:
         return self._copying(lane).held(lane)

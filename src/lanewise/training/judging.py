@@ -106,7 +106,7 @@ class Judge:
     def confirmed(
         self, candidate: Candidate, groups: Groups, grid: Sequence[float], *, seconds: float
     ) -> Confirmed | None:
-        """What a complete confirmation has shown; None if what it would be judged by is not finite."""
+        """What a complete confirmation has shown; None if what it would be judged by is not finite, or its square."""
         folds, looks = sorted({fold for fold, _ in groups}), range(len(grid))
         means, calibrations = self._means(candidate, groups, folds, looks)
         scores = np.array([[self._loss(valid, self._held(fold)) for valid in means[fold]] for fold in folds])
@@ -114,7 +114,7 @@ class Judge:
         for place, fold in enumerate(folds):
             others = [other for other in range(len(folds)) if other != place]
             look = best_look(scores[others].mean(0)) if others else len(grid) - 1
-            if not np.isfinite(means[fold][look]).all():
+            if not _usable(means[fold][look]):
                 return None
             predictions[self._held(fold)] = means[fold][look]
         overall = scores.mean(0)
@@ -171,6 +171,12 @@ class Judge:
     def _form(self, valid: np.ndarray) -> np.ndarray:
         """Predictions in the form that metrics read: probabilities ``[n, K]``, or means ``[n]``."""
         return valid if self.data.task.is_classification else valid[:, 0]
+
+
+def _usable(predictions: np.ndarray) -> bool:
+    """Whether all are finite, and their squares: nobody knows how uncertain a score is whose variance overflows."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.square(predictions)).all())
 
 
 def best_look(scores: np.ndarray) -> int:

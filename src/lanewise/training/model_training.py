@@ -68,7 +68,8 @@ class ModelTraining:
         for at in each_step(self.taken, until, stop=stop, between=between):
             self._fresh.append(self._step(at))
             self.taken = at + 1
-            if self.taken % CHECK_EVERY == 0 or self.taken == until:
+            met = self.portion.after(self.taken, last=self.taken == self.course.steps)
+            if (met and len(self._fresh) >= CHECK_EVERY) or self.taken == until:
                 self._look()
 
     def _step(self, at: int) -> Tensor:
@@ -82,7 +83,7 @@ class ModelTraining:
             inputs_and_targets(self._read(rows, keyed_seed(key, "read", piece) if piece else key))
             for piece, rows in enumerate(shown.split(size // course.accumulate))
         ]
-        with own_generator(key):
+        with own_generator(keyed_seed(key, "stage", self.portion.stage) if self.portion.stage else key):
             return step_of_model(self.portion, self.optimizer, pieces, loss=self._loss, clip_norm=course.clip_norm)
 
     def _look(self) -> None:
@@ -109,8 +110,7 @@ class ModelTraining:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, each as it is spread over ranks, and what JSON holds: all that :meth:`restore` needs."""
         losses = torch.tensor(self.losses, dtype=torch.float64)
-        tensors = {f"model/{name}": self.portion.spread(name, leaf.data) for name, leaf in self.portion.leaves.items()}
-        tensors |= {f"model/{name}": own for name, own in self.portion.buffers.items()}
+        tensors = self._lasting()
         for name, leaf in self.portion.leaves.items():
             for slot, value in self.optimizer.state.get(leaf, {}).items():
                 if isinstance(value, Tensor) and value.numel():
@@ -123,9 +123,7 @@ class ModelTraining:
 
     def blank(self, kinds: Mapping[str, tuple[torch.Size, torch.dtype]]) -> dict[str, Tensor]:
         """What a checkpoint is read into; ``kinds`` are shape and dtype of all it holds, those of other ranks too."""
-        portion = self.portion
-        known = {f"model/{name}": portion.spread(name, leaf.data) for name, leaf in portion.leaves.items()}
-        known |= {f"model/{name}": own for name, own in portion.buffers.items()}
+        portion, known = self.portion, self._lasting()
         found = {name: tensor for name, tensor in known.items() if name in kinds}
         for key, (shape, dtype) in kinds.items():
             kind, _, rest = key.partition("/")
@@ -142,6 +140,13 @@ class ModelTraining:
                 else:
                     found[key] = torch.empty(shape, dtype=dtype, device=leaf.device if shape else None)
         return found
+
+    def _lasting(self) -> dict[str, Tensor]:
+        """What there is from the first step to the last, where it lies."""
+        portion = self.portion
+        found = {f"model/{name}": portion.spread(name, leaf.data) for name, leaf in portion.leaves.items()}
+        found |= {f"model/{name}": own for name, own in portion.buffers.items()}
+        return found | {f"outer/{name}": own for name, own in portion.kept.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Take over what was read into :meth:`blank`: the weights and the state that lie as they do are there."""

@@ -75,6 +75,8 @@ class Stack(Team):
         first = self.lanes[0].candidate
         self.subject = subject or TableSubject(data, first)
         self.axis = axis
+        self.peers: tuple[Stack, ...] = ()
+        """Stacks of the same lanes on other parts of the batches, with which they are judged: see `ApartTeam`."""
         if axis is not None and self.subject.undivided:
             message = (
                 f"ranks cannot share the rows of a batch: {self.subject.undivided}; use the mesh axis lane instead"
@@ -125,14 +127,18 @@ class Stack(Team):
 
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         """Train all lanes up to ``fraction`` of the full length."""
+        self.go_on(round(fraction * self.length), between)
+
+    def go_on(self, until: int, between: Callable[[], None] = nothing, *, look: bool = True) -> None:
+        """Train all lanes up to step ``until``; ``look`` says whether lanes are looked at when they are there."""
         with turn(self.device):
-            self._advance(round(fraction * self.length), between)
+            self._advance(until, between, look=look)
 
     def _asked_to_stop(self) -> bool:
         """Whether a rank of the axis was asked to: they leave at the same step."""
         return self.axis is not None and self.axis.stopping
 
-    def _advance(self, until: int, between: Callable[[], None]) -> None:
+    def _advance(self, until: int, between: Callable[[], None], *, look: bool) -> None:
         if self.optimizer.taken == 0:
             self.guard.remember(self.buffer, self.optimizer, self.average)
             self.vitals.begin(self.buffer.values)
@@ -144,7 +150,7 @@ class Stack(Team):
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
-            self._watch_over(at + 1, look=at + 1 == until)
+            self._watch_over(at + 1, look=look and at + 1 == until)
 
     def _step(self, at: int) -> Tensor:
         """The losses ``[L]`` of step ``at``."""
@@ -171,6 +177,11 @@ class Stack(Team):
             rates=rates,
             axis=self.axis,
         )
+
+    def scale(self, factor: float) -> None:
+        """Multiply all weights, to see what becomes of so small a change."""
+        self.buffer.values.mul_(factor)
+        self.buffer.refresh()
 
     def settle(self) -> None:
         self._recorded = None
@@ -219,7 +230,11 @@ class Stack(Team):
         return result
 
     def _judged(self) -> Tensor:
-        """The rows ``[L, P + S]`` that predictions are made with."""
+        """The rows ``[L, P + S]`` that predictions are made with: the mean over this stack and its peers."""
+        own = self._own_judged()
+        return torch.stack([own, *(peer._own_judged() for peer in self.peers)]).mean(0) if self.peers else own
+
+    def _own_judged(self) -> Tensor:
         values = self.optimizer.evaluation(self.buffer.values)
         if self.buffer.layout.statistics:
             values = torch.cat([values, self.buffer.rows[:, self.buffer.layout.width :]], 1)
@@ -296,10 +311,9 @@ class Stack(Team):
         outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
         shown = self._shown()
         if self.subject.watched:
-            self.vitals.units(self.subject.silent(self.model, self._judged(), self.roster), self.fraction)
-        means = (self._loss_sum / max(self._loss_steps, 1)).tolist()
-        self._loss_sum.zero_()
-        self._loss_steps = 0
+            silent = self.subject.silent(self.model, self._judged(), self.roster)
+            self.vitals.units(silent, self.fraction, unseen=self.subject.unseen)
+        means = self._mean_losses()
         return [
             Evidence(
                 lane=lane,
@@ -312,6 +326,15 @@ class Stack(Team):
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
             if row not in self.guard.retired
         ]
+
+    def _mean_losses(self) -> list[float]:
+        """The mean loss of every lane since the evidence before, over this stack and its peers."""
+        stacks = (self, *self.peers)
+        means = torch.stack([own._loss_sum / max(own._loss_steps, 1) for own in stacks]).mean(0).tolist()
+        for own in stacks:
+            own._loss_sum.zero_()
+            own._loss_steps = 0
+        return means
 
     def _shown(self) -> list[Tensor]:
         """Outputs of every lane for the sample of its training rows; nothing where nobody asks."""

@@ -2,12 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import final
 
 from lanewise.errors import Interrupted
+
+STOPPING = "stopping: what is trained so far is saved; Ctrl-C again stops at once"
 
 
 @final
@@ -16,14 +18,16 @@ class Stop:
 
     While teams train they ask again and again (:meth:`polled`), so that they can save first. Anywhere else
     nothing unsaved is worth keeping, and the request itself raises ``Interrupted`` there. A second Ctrl-C
-    raises ``KeyboardInterrupt`` at once; a second SIGTERM does nothing, for supervisors send several.
+    raises ``KeyboardInterrupt`` at once; a second SIGTERM does nothing, for supervisors send several. The first is
+    answered at once by ``tell``, for a step may last seconds.
 
     >>> stop = Stop()
     >>> stop()
     False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+        self._tell = tell
         self._asked = threading.Event()
         self._held = False
 
@@ -58,14 +62,17 @@ class Stop:
                 raise KeyboardInterrupt
             return
         self._asked.set()
+        if self._tell is not None:
+            with suppress(RuntimeError):  # the signal came in the middle of a print to the same stream
+                self._tell(STOPPING)
         if not self._held:
             self.raise_if_asked()
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
+def stop_on_signals(tell: Callable[[str], None] | None = None) -> Iterator[Stop]:
     """Handle Ctrl-C and SIGTERM in the block; outside the main thread, where no signal arrives, do nothing."""
-    stop = Stop()
+    stop = Stop(tell)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

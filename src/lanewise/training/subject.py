@@ -33,6 +33,9 @@ class Subject(ABC):
     watched: bool = False
     """Whether looks also judge how its lanes learn: their updates, and the units that :meth:`silent` finds."""
 
+    unseen: str = ""
+    """Why :meth:`silent` found out nothing; empty where it did."""
+
     @abstractmethod
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
         """The model of these lanes, a row each."""

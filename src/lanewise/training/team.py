@@ -6,7 +6,7 @@ on the validation rows, drops losers, goes on.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,19 @@ class Former(Protocol):
     def data(self) -> TrainingData: ...
 
     def form(self, lanes: Sequence[Lane], phase: str) -> "list[Team]": ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What ranks must know of a team that another of them trains.
+
+    ``movable``: its state can go on elsewhere, and need not be trained again. ``divides``: ranks that share batches
+    share its. ``kind`` is equal for lanes of which one can go on from the state of the other; None: there are none.
+    """
+
+    movable: bool
+    divides: bool
+    kind: Hashable | None = None
 
 
 class Team(ABC):

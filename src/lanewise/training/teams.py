@@ -23,7 +23,7 @@ from lanewise.training.recorded_step import WARM_STEPS
 from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
-from lanewise.training.team import Team
+from lanewise.training.team import Team, Traits
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.trees.team import TreeTeam
 from lanewise.training.workers.remote_team import Recipe, RemoteTeam
@@ -107,6 +107,12 @@ class TeamBuilder:
             found += [(chunk, partial(self._seated, chunk, phase)) for chunk in self._chunks(group)]
         return found
 
+    @staticmethod
+    def traits(candidate: Candidate) -> Traits:
+        """Trees are grown again where they move: that costs what they cost. Solvers see all rows at once."""
+        stacked = candidate.model in STACKED
+        return Traits(movable=stacked, divides=stacked and candidate.optimizer != SOLVER)
+
     def width(self, lane: Lane) -> int:
         """How many lanes like this one go into one stack."""
         parameters = build([lane.candidate], self.data.width).layout.width
@@ -166,6 +172,8 @@ class TeamBuilder:
     def team(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """One stack, or one team of a solver, of all ``lanes`` over ``data``; they must agree in their :meth:`key`."""
         candidate = lanes[0].candidate
+        if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch:
+            data = data.near
         if candidate.optimizer == SOLVER:
             return SolverTeam(lanes, data, iterations=self.lengths.iterations, stop=self.stop)
         full = rule(candidate.optimizer).full_batch
@@ -195,7 +203,7 @@ class TeamBuilder:
         assert self.pool is not None, "tree lanes need a pool of workers"
         return TreeTeam(
             lanes,
-            self._read(lanes, phase),
+            self._read(lanes, phase).near,
             self.pool,
             phase=phase,
             rounds_share=self.lengths.rounds_share,

@@ -71,10 +71,15 @@ class Vitals:
                 words = f"by step {taken} the weights were {growth[row]:.2g} times as large, and the loss no better"
                 self.tell(row, "exploding", f"updates explode: {words}", taken / length)
 
-    def units(self, silent: Sequence[tuple[Sequence[Tensor], int]], fraction: float) -> None:
-        """Judge each row by :meth:`silent`: its units, and the rows that they were looked at with."""
+    def units(self, silent: Sequence[tuple[Sequence[Tensor], int]], fraction: float, *, unseen: str = "") -> None:
+        """Judge each row by :meth:`silent`: its units, and the rows that they were looked at with.
+
+        ``unseen`` says why nobody could look at them; empty where that went well.
+        """
         for row, (units, rows) in enumerate(silent):
             self.silent(row, units, rows=rows, fraction=fraction)
+            if unseen:
+                self.tell(row, "unseen", f"units could not be looked at: {unseen}", fraction)
 
     def silent(self, row: int, units: Sequence[Tensor], *, rows: int, fraction: float) -> None:
         """Judge ``units``, for each rectifier which units ``[U]`` of the lane are zero on all of ``rows`` rows."""

@@ -6,12 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from lanewise.distributed.joining import joined
+from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.runs.executing import remove_remains
 from lanewise.runs.journal import RunJournal
+from lanewise.runs.ranked import RankedStore, held, opened
 from lanewise.runs.run import Run
-from lanewise.runs.store import RunStore
 from lanewise.training.pulse import Pulse
+from lanewise.training.ranks.crew import fitting
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
 from lanewise.tuning.loading import data_of, loss_of, named
@@ -33,31 +36,43 @@ def tune_files(*, command: str, watch: Watch = None, **settings: Any) -> TuneRes
     ``candidates`` a number or that. Raises as it does, and ``Interrupted`` on Ctrl-C or SIGTERM.
     """
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
-    posed = _posed(settings)
-    config = {
-        "source": lasting["model"],
-        "settings": lasting,
-        "files": file_digests(value for name in NAMED if _is_reference(value := lasting.get(name))),
-        "fingerprint": posed.fingerprint,
-    }
-    with RunStore.open() as store:
-        return begin(store, partial(race, posed, watch), command=command, config=config)
+    with joined() as ranks:
+        posed = _posed(settings, ranks)
+        posed.agree(ranks)
+        config = {
+            "source": lasting["model"],
+            "settings": lasting,
+            "files": file_digests(value for name in NAMED if _is_reference(value := lasting.get(name))),
+            "fingerprint": posed.fingerprint,
+        }
+        if ranks.place.job:
+            config["job"] = ranks.place.job
+        with opened(ranks) as store:
+            before = store.begun(ranks.place.job) if ranks.place.again else None
+            if before is not None:
+                return go_on_with(store, before, watch=watch)
+            return begin(store, partial(race, posed, watch), command=command, config=config)
 
 
-def resume(reference: str, *, watch: Watch = None) -> TuneResult:
+def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None) -> TuneResult:
     """Go on with a race that was stopped or killed; it ends in the same bits as if it had not been.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, ``DataError`` where a
     file, the data, the module or the loss is not what it was.
     """
-    with RunStore.open(create=False) as store, store.get(reference).acquire():
+    ranks = store.ranks
+    with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
-        remove_remains(run)
+        if ranks.leads:
+            remove_remains(run)
         if run.status == "done":
-            RunJournal(run.checkpoints).clear()
+            if ranks.leads:
+                RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
-        return go_on(store, run, partial(race, _begun(run), watch))
+        posed = _begun(run, ranks)
+        posed.agree(ranks)
+        return go_on(store, run, partial(race, posed, watch))
 
 
 def repeat(reference: str, *, watch: Watch = None) -> TuneResult:
@@ -79,8 +94,8 @@ def repeat_lane(reference: str, lane: int) -> LaneAlone:
 
 
 @contextmanager
-def _finished(reference: str) -> Iterator[tuple[RunStore, Run]]:
-    with RunStore.open(create=False) as store:
+def _finished(reference: str) -> Iterator[tuple[RankedStore, Run]]:
+    with opened(Lone(), create=False) as store:
         run = store.get(reference)
         if run.status != "done":
             message = f"run {run.id} is {run.status}: only what is done can be repeated"
@@ -89,7 +104,7 @@ def _finished(reference: str) -> Iterator[tuple[RunStore, Run]]:
         yield store, run
 
 
-def _begun(run: Run) -> Posed:
+def _begun(run: Run, ranks: Ranks | None = None) -> Posed:
     """The question of a run, from the files that it was asked with; they must be as they were."""
     if run.config.get("source") is None:
         name = run.config.get("name")
@@ -97,13 +112,15 @@ def _begun(run: Run) -> Posed:
         message = f"run {run.id} was started from Python, with objects in memory; call lanewise.tune again with {again}"
         raise UsageError(message)
     check_files(run.config["files"], run=run.id)
-    posed = _posed(run.config["settings"])
+    posed = _posed(run.config["settings"], ranks, resumed=True)
     check_unchanged(run, posed.fingerprint)
     return posed
 
 
-def _posed(settings: Mapping[str, Any]) -> Posed:
+def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: bool = False) -> Posed:
     given = dict(settings)
+    if resumed:
+        given["mesh"] = fitting(given.get("mesh"), 1 if ranks is None else ranks.size)
     model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
     step, candidates, space = (given.pop(name, None) for name in ("step", "candidates", "space"))
     train, valid = data_of(source)
@@ -116,6 +133,7 @@ def _posed(settings: Mapping[str, Any]) -> Posed:
         candidates=_listed(candidates),
         space=None if space is None else named(space),
         **given,
+        ranks=ranks,
     )
 
 

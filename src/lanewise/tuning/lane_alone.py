@@ -11,6 +11,7 @@ from lanewise.errors import UsageError
 from lanewise.lanes.roster import Lane
 from lanewise.runs.run import Run
 from lanewise.storage.durable import load_json
+from lanewise.training.apart_team import ApartTeam
 from lanewise.training.judging import Judge
 from lanewise.training.modules.teams import batch_of
 from lanewise.training.planning.plan import candidate_of
@@ -18,9 +19,10 @@ from lanewise.training.stack import Stack
 from lanewise.training.team import Team
 from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.fingerprint import digest
+from lanewise.tuning.planned import Planned
 from lanewise.tuning.posing import by_ways
 from lanewise.tuning.racing import Posed
-from lanewise.tuning.storing import LANES, read_plan
+from lanewise.tuning.storing import LANES
 
 MARGIN = 30
 """How many times as far as one rounding of the first weights moves a lane it may be off. Sums of a batched product
@@ -73,14 +75,15 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     """
     record = _record(run, lane)
     own = Lane(candidate=candidate_of(record["candidate"]), fold=record["fold"], seed=record["seed"])
-    plan, ways = read_plan(run.plan)
+    planned = Planned.read(run.plan)
+    plan = planned.plan
     batch = batch_of(own.candidate)
-    teams = posed.grow(by_ways(posed.teams, ways), [own.candidate]).of(own.candidate)
+    teams = posed.grow(by_ways(posed.teams, planned.ways), [own.candidate]).of(own.candidate)
     metric = posed.question.judge.metric
     judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 
-    def formed() -> Stack:
-        return teams.stack([own], teams.ways[batch], length=plan.lengths.steps(batch))
+    def formed() -> Stack | ApartTeam:
+        return teams.formed([own], teams.ways[batch], length=plan.lengths.steps(batch))
 
     stack, fractions = formed(), record["fractions"]
     with threads_per_product(1):
@@ -89,8 +92,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
         allowed = 0.0
         if difference:
             moved, rounding = formed(), torch.finfo(teams.blueprint.dtype).eps
-            moved.buffer.values.mul_(1 + rounding)
-            moved.buffer.refresh()
+            moved.scale(1 + rounding)
             allowed = MARGIN * max(rounding, _difference(_looks(moved, fractions, judge), seen))
     return LaneAlone(
         run=run.id,

@@ -4,15 +4,16 @@ from collections.abc import Iterable
 
 from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Value
+from lanewise.tuning.averaging import USUAL as AVERAGING
 from lanewise.tuning.drop_ins import RACED
 
-LOOP = ("batch_size", "schedule", "warmup", "clip_norm")
+LOOP = ("batch_size", "schedule", "warmup", "clip_norm", *AVERAGING)
 """Settings of the loop rather than of a rule."""
 
-UNSTATED: dict[str, Value] = {"warmup": 0.0, "clip_norm": 0.0}
+UNSTATED: dict[str, Value] = {"warmup": 0.0, "clip_norm": 0.0, **AVERAGING}
 """Settings of the loop that a candidate need not have, and what they are then."""
 
-LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size")
+LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size", "average_every", "outer_lr")
 """Settings that a search varies on a log scale, whatever the rule declares."""
 
 

@@ -10,6 +10,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.registry import policy_name
+from lanewise.training.apart_team import workers_of
 from lanewise.training.modules.seats import may_fork
 from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import GRID, Lengths, Plan
@@ -59,8 +60,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     ``steps`` are those of the default; candidates of another batch size see as many rows. Raises ``UsageError`` where
     the budget is too small.
     """
-    rungs = rungs_of(wanted.policy, wanted.entrants)
-    left = remaining_of(wanted.policy, wanted.entrants)
+    rungs, left = _looks(wanted)
     confirmed = left[-1] if left else wanted.entrants
     if wanted.proposed and not rungs:
         message = (
@@ -109,6 +109,26 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         predicted_seconds=predicted,
         words=tuple(words),
     )
+
+
+def _looks(wanted: Wanted) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The rungs of the race and how many go on after each.
+
+    Who is left after the last is trained from the start again, with all seeds on all folds. So where few are left, a
+    rung saves nothing: what it costs to get to it would confirm those that it drops. Where the policy allows it, the
+    race has the fewest of its rungs, and so confirms the most, of all numbers of them that cost no more than all do.
+    """
+    rungs, left = rungs_of(wanted.policy, wanted.entrants), remaining_of(wanted.policy, wanted.entrants)
+    if not wanted.policy.ends_early:
+        return rungs, left
+
+    def cost(looks: int) -> float:
+        stretches = _stretches(wanted.entrants, rungs[:looks], left[:looks], wanted.seeds)
+        return sum(lanes * share for lanes, share in _over_folds(stretches, wanted.folds))
+
+    least = min(1 if wanted.proposed else 0, len(rungs))
+    looks = next(count for count in range(least, len(rungs) + 1) if cost(count) <= cost(len(rungs)))
+    return rungs[:looks], left[:looks]
 
 
 def priced(plan: Plan, teams: ModuleTeams) -> Plan:
@@ -177,17 +197,18 @@ def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tupl
 def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds per row that a full training has, for all stretches together, and seconds that all looks take.
 
-    Measured in one process with one thread, and counted for as many as there are workers where stacks can have
-    processes of their own; threads are not counted on, for they wait for each other in Python.
+    Measured in one process with one thread, and counted for as many as there are ranks, and workers where stacks can
+    have processes of their own; threads are not counted on, for they wait for each other in Python.
     A stack of few lanes costs more per lane than a full one, so each stretch is measured at its own width.
     """
-    together = wanted.workers if may_fork(teams) else 1
+    together = teams.ranks * (teams.workers_here if may_fork(teams) else 1)
     per_row, look = 0.0, 0.0
-    kinds: dict[tuple[Form, int], list[Candidate]] = {}
+    kinds: dict[tuple[Form, int, int], list[Candidate]] = {}
     for candidate in wanted.candidates:
-        kinds.setdefault((form_of(candidate, teams.arguments), batch_of(candidate)), []).append(candidate)
+        kind = form_of(candidate, teams.arguments), batch_of(candidate), workers_of(candidate)
+        kinds.setdefault(kind, []).append(candidate)
     with threads_per_product(1):
-        for (form, batch), own in kinds.items():
+        for (form, batch, _), own in kinds.items():
             part, known = teams.others.get(form, teams), dict[int, float]()
             for lanes, share in stretches:
                 mine = max(1, round(lanes * len(own) / len(wanted.candidates)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_line
+from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_sentence
 from lanewise.models.module import StackedModule
 from lanewise.training.device import CPU
 from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
@@ -143,11 +143,17 @@ def _way(teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...]
         except Exception as error:  # whatever the user's module raises
             message = (
                 f"the module could be called, but not trained for two steps of {batch} rows: {type(error).__name__}: "
-                f"{first_line(error)}; equal shapes of inputs must give equal shapes of outputs, in every call"
+                f"{first_sentence(error)}; {_remedy(error)}"
             )
             raise UsageError(message) from error
         tried[kind] = _shared(way, teams, rows, batch)
     return tried[kind]
+
+
+def _remedy(error: Exception) -> str:
+    if "inplace" in str(error) or "in-place" in str(error):
+        return "it must change neither weights nor inputs in place, but work on copies of them"
+    return "equal shapes of inputs must give equal shapes of outputs, in every call"
 
 
 def _kind(teams: ModuleTeams, batch: int) -> tuple[Any, ...]:

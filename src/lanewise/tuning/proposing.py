@@ -12,6 +12,7 @@ from lanewise.models.blueprint import first_line
 from lanewise.optim.registry import RULES
 from lanewise.optim.schedules import SCHEDULES
 from lanewise.search.sampling import Sampling, unit_points
+from lanewise.tuning.averaging import check_averaging
 from lanewise.tuning.names import LOOP, UNSTATED, known_rule, known_setting
 from lanewise.tuning.space import Dimension, Only, dimension, for_optimizer, holding
 
@@ -209,6 +210,7 @@ def candidate_from(place: int, given: Mapping[str, Any], model: str, batch_size:
         if name not in hypers or value != hypers[name]:
             _usable(name, value)
     defaults: dict[str, Value] = {**hypers, **_loop_defaults(optimizer, batch_size)}
+    check_averaging({"batch_size": batch_size, **settings}, optimizer)
     return Candidate(
         id=f"{optimizer}-{place:02d}",
         model=model,

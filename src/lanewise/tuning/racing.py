@@ -3,11 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from lanewise.explain import Usage, spent, usage
+from lanewise._version import __version__
+from lanewise.distributed.ranks import Ranks
+from lanewise.explain import Cost, Usage, spent, total, usage
+from lanewise.explain import gathered as costs_of
 from lanewise.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
@@ -17,23 +23,30 @@ from lanewise.statistics import CorrectedScore
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
-from lanewise.training.modules.seats import seated
+from lanewise.training.modules.seats import in_processes, seated
 from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Race, Result
+from lanewise.training.ranks.crew import Crew, crew_of
+from lanewise.training.ranks.planning import shared
+from lanewise.training.ranks.spread_proposer import SpreadProposer
+from lanewise.training.ranks.spreading import Spreading, gathered, spread
 from lanewise.training.refit import refit
-from lanewise.training.team import Team
+from lanewise.training.team import Former, Team
+from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
+from lanewise.tuning.over_ranks import notes_of, ranks_of
+from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
-from lanewise.tuning.storing import Keeping, read_plan, write_plan
+from lanewise.tuning.storing import Keeping
 from lanewise.tuning.story import noticed, told
 from lanewise.tuning.tradeoffs import tradeoffs
 
@@ -54,6 +67,7 @@ class Posed:
     before: Usage
     grow: Grow
     space: Searched | None = None
+    mesh: str | None = None
 
     @property
     def proposer(self) -> Proposer:
@@ -87,28 +101,53 @@ class Posed:
             "proposed": own.proposed or None,
         }
 
+    def agree(self, ranks: Ranks, **given: Any) -> None:
+        """Raise ``UsageError`` with the first thing that ranks were told otherwise, or have otherwise."""
+        if ranks.size == 1:
+            return
+        known = self.fingerprint
+        found = {"data": known["data"], "what make_model builds": known["start"]}  # a loss may be off by rounding
+        versions = {"the version of lanewise": __version__, "the version of torch": torch.__version__}
+        ranks.agree({**self.settings, "workers": self.wanted.workers, "mesh": self.mesh, **given, **found, **versions})
+
 
 def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) -> TuneResult:
     """Plan, unless there is a plan, and race by it."""
-    teams, wanted = stopped_by(posed.teams, keeping.stop), posed.wanted
-    if keeping.plan_file is not None and keeping.plan_file.exists():
-        plan, ways = read_plan(keeping.plan_file)
-        teams = by_ways(teams, ways)
-    else:
-        teams = with_ways(teams, posed.question, wanted.candidates)
-        plan = plan_race(wanted, teams)
-        plan = replace(plan, words=(*plan.words, *posed.question.rows.words, *posed.words))
-        if keeping.plan_file is not None:
-            write_plan(keeping.plan_file, plan, ways_of(teams, plan.candidates))
+    ranks = keeping.ranks
+    crew = crew_of(ranks, posed.mesh)
+    teams = replace(everywhere(posed.teams, stop=keeping.stop), ranks=crew.size)
+    making = partial(_planned, posed, teams)
+    planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
+    plan = planned.plan
+    teams = everywhere(by_ways(teams, planned.ways), axis=crew.axis)
     teams = replace(teams, lengths=plan.lengths, workers=plan.workers)
-    with nullcontext(teams) if posed.alone else seated(teams, plan) as placed:
-        return _run(posed, plan, placed, watch, keeping)
+    out = planned.shared_out
+    teams = replace(teams, processes=not posed.alone and in_processes(teams, plan) if out is None else out)
+    watch = watch if ranks.leads else None
+    with seated(teams) if teams.processes and not posed.alone else nullcontext(teams) as placed:
+        return _run(posed, plan, placed, crew, watch=watch, keeping=keeping)
 
 
-def stopped_by(teams: ModuleTeams, stop: Callable[[], bool]) -> ModuleTeams:
-    """The teams, asking ``stop`` between steps, whatever module they train."""
-    others = {form: replace(own, stop=stop) for form, own in teams.others.items()}
-    return replace(teams, stop=stop, others=others)
+def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
+    """What is decided before the first step: read if ``file`` has it, else decided, and written there."""
+    if file is not None and file.exists():
+        return Planned.read(file)
+    wanted, question = posed.wanted, posed.question
+    teams = with_ways(teams, question, wanted.candidates)
+    plan = plan_race(wanted, teams)
+    plan = replace(plan, words=(*plan.words, *question.rows.words, *posed.words))
+    # Ranks are there to be used, however small the race; processes of one rank only where that pays.
+    out = teams.ranks > 1 or (not posed.alone and in_processes(teams, plan))
+    planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out)
+    if file is not None:
+        planned.write(file)
+    return planned
+
+
+def everywhere(teams: ModuleTeams, **changes: Any) -> ModuleTeams:
+    """The teams with ``changes``, whatever module they train."""
+    others = {form: replace(own, **changes) for form, own in teams.others.items()}
+    return replace(teams, **changes, others=others)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -132,29 +171,40 @@ class _Exports:
 
 
 def _run(
-    posed: Posed, plan: Plan, teams: ModuleTeams, watch: Callable[[Pulse], None] | None, keeping: Keeping
+    posed: Posed,
+    plan: Plan,
+    teams: ModuleTeams,
+    crew: Crew,
+    *,
+    watch: Callable[[Pulse], None] | None,
+    keeping: Keeping,
 ) -> TuneResult:
     judge, rows = posed.question.judge, posed.question.rows
     exports = _Exports(seed=plan.seeds[0])
-    raced = _race(posed, plan, teams, watch=watch, keeping=keeping, exports=exports)
+    raced = _race(posed, plan, teams, crew, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
         result = raced.run()
-    assert isinstance(raced.builder, ModuleTeams)
-    teams, plan = raced.builder, priced(raced.plan, raced.builder)  # with what was proposed on the way
+    grown = gathered(raced.builder)
+    assert isinstance(grown, ModuleTeams)
+    teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
-    selection = _named(select(contenders, **evidence), result)
+    selection = _named(select(contenders, **evidence), result, arguments=teams.arguments)
     corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
         with keeping.stop.polled():
-            own = _refitted(raced, teams, rows, won, result)
+            own = _refitted(raced, spread(on_all_rows(teams, rows), crew), won, result)
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
-    words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
+    valid = rows.judged.numpy()
+    compared = averaged(
+        result.confirmed, _labels(result, teams.arguments), plan=plan, weights=weights, valid=valid, metric=judge.metric
+    )
+    words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
     document = _document(
         posed,
         plan=plan,
@@ -162,12 +212,14 @@ def _run(
         selection=selection,
         won=won,
         words=words,
-        notes=teams.notes,
+        notes=notes_of(teams, crew.ranks),
+        cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         digests=exports.digests,
         corrected=corrected,
         weights=weights,
+        compared=compared,
     )
-    document["hardware"]["device"] = device_name(teams.device)
+    document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh)}
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,
@@ -180,6 +232,7 @@ def _run(
         corrected=corrected,
         pareto=tradeoffs(result, selection, weights, sign=judge.metric.sign),
         words=words,
+        averaged=compared,
         warnings=tuple(document["warnings"]),
         document=finite_or_null(document),
     )
@@ -189,6 +242,7 @@ def _race(
     posed: Posed,
     plan: Plan,
     teams: ModuleTeams,
+    crew: Crew,
     *,
     watch: Callable[[Pulse], None] | None,
     keeping: Keeping,
@@ -196,7 +250,7 @@ def _race(
 ) -> Race:
     return Race(
         plan=plan,
-        builder=teams,
+        builder=spread(teams, crew),
         policy=posed.wanted.policy,
         metric=posed.question.judge.metric,
         y=np.zeros(teams.data.rows),
@@ -204,7 +258,8 @@ def _race(
         watch=watch or (lambda pulse: None),
         journal=keeping.journal,
         ended=exports.take,
-        proposer=posed.proposer,
+        proposer=posed.proposer if crew.ranks.size == 1 else SpreadProposer(proposer=posed.proposer, crew=crew),
+        spreading=Spreading(crew, plan.costs, stop=keeping.stop),
     )
 
 
@@ -217,9 +272,11 @@ def _document(
     won: Candidate,
     words: tuple[str, ...],
     notes: Sequence[str],
+    cost: Cost,
     digests: Mapping[str, str],
     corrected: CorrectedScore,
     weights: Mapping[str, int],
+    compared: Sequence[Averaged],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     rows, metric = posed.question.rows, posed.question.judge.metric
@@ -237,6 +294,7 @@ def _document(
         corrected=corrected,
         weights=weights,
     )
+    document |= {"averaged": [asdict(own) for own in compared]} if compared else {}
     return told(
         document,
         plan=plan,
@@ -244,16 +302,16 @@ def _document(
         selection=selection,
         metric=metric,
         winner=won,
-        cost=spent(posed.before, usage()),
+        cost=cost,
         full_length=posed.full_length,
-        corrected=_corrected(corrected, len(result.confirmed)),
+        corrected=[*_corrected(corrected, len(result.confirmed)), *_exchanged(compared, posed.question.judge)],
     )
 
 
-def _refitted(race: Race, teams: ModuleTeams, rows: Rows, won: Candidate, result: Result) -> Fitted:
+def _refitted(race: Race, builder: Former, won: Candidate, result: Result) -> Fitted:
     """The winner of a race over folds, trained once more on all rows, as far as was best on the rows held out."""
     plan = replace(race.plan, seeds=race.plan.seeds[:1])
-    again = replace(race, plan=plan, builder=on_all_rows(teams, rows))
+    again = replace(race, plan=plan, builder=builder)
     confirmed = next(item for item in result.confirmed if item.candidate.id == won.id)
     return refit(again, [confirmed], needed=[won.id])[won.id].members[0]
 
@@ -277,12 +335,21 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
     ]
 
 
-def _named(found: Selection, result: Result) -> Selection:
+def _named(found: Selection, result: Result, *, arguments: Sequence[str]) -> Selection:
     """The selection with its reasons in the labels of candidates instead of their ids."""
-    known = [item.candidate for item in result.confirmed]
-    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", one.settings) for one in known)
-    named = dict(zip((one.id for one in known), labels, strict=True))
+    named = _labels(result, arguments)
     return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
+
+
+def _exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:
+    return tuple(own.words(judge.metric) for own in compared)
+
+
+def _labels(result: Result, arguments: Sequence[str]) -> dict[str, str]:
+    """Labels that tell the candidates apart; one without an argument of make_model leaves it as make_model has it."""
+    known, usual = [item.candidate for item in result.confirmed], dict.fromkeys(arguments, "by default")
+    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", {**usual, **one.settings}) for one in known)
+    return dict(zip((one.id for one in known), labels, strict=True))
 
 
 def _corrected(found: CorrectedScore, contenders: int) -> list[str]:

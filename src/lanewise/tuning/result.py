@@ -21,6 +21,7 @@ from lanewise.selection import Selection
 from lanewise.statistics import CorrectedScore
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
+from lanewise.tuning.averaging import Averaged
 from lanewise.tuning.drop_ins import drop_in, steady_rate
 from lanewise.tuning.tradeoffs import TradeOff
 
@@ -68,6 +69,7 @@ class TuneResult:
     ``arguments`` are the settings among the winner's that make_model takes: ``make_model(**result.arguments)``.
     ``corrected`` is the score to expect of the winner on other rows, corrected for having been picked as the best of
     those that were confirmed (the screen before chose by the same rows, which no correction can know).
+    ``averaged`` says of each candidate whose workers train apart what ranks would exchange, and for which loss.
     ``pareto`` are the candidates that no better one undercuts in weights or in seconds, the best first.
     ``run`` and ``folder`` are the id and the folder of a race that was stored.
     """
@@ -82,6 +84,7 @@ class TuneResult:
     words: tuple[str, ...]
     document: Mapping[str, Any]
     corrected: CorrectedScore
+    averaged: tuple[Averaged, ...] = ()
     pareto: tuple[TradeOff, ...] = ()
     arguments: Mapping[str, Value] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

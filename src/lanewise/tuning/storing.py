@@ -2,25 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lanewise.errors import DataError, StoreError, UsageError
+from lanewise.distributed.ranks import Lone, Ranks, never
+from lanewise.errors import DataError, UsageError
 from lanewise.reporting.document import SCHEMA_VERSION, finite_or_null
 from lanewise.reporting.report import reported
 from lanewise.runs.comparing import compared
 from lanewise.runs.executing import execute, remove_remains
 from lanewise.runs.journal import RunJournal
+from lanewise.runs.ranked import RankedStore, held, opened
 from lanewise.runs.run import Run
-from lanewise.runs.store import RunStore
-from lanewise.storage.durable import dump_json, load_json, write_atomically
+from lanewise.storage.durable import dump_json, write_atomically
 from lanewise.storage.modelfile import save_model
+from lanewise.storage.strict_json import parse_json
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.modules.teams import Form, Way
-from lanewise.training.planning.plan import Plan
 from lanewise.training.stopping import Stop
 from lanewise.tuning.fingerprint import changed
-from lanewise.tuning.posing import Ways
 from lanewise.tuning.result import TuneResult
 
 KIND = "tune"
@@ -32,52 +32,41 @@ LANES = "lanes.json"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Keeping:
-    """Where a race keeps its plan and its state, and whether somebody asks it to stop; nowhere and never by default."""
+    """Where a race keeps its plan and its state, and whether somebody asks it to stop; nowhere and never by default.
+
+    All ``ranks`` race alike, and each comes to the result.
+    """
 
     journal: Journal = field(default_factory=NoJournal)
     stop: Stop = field(default_factory=Stop)
     plan_file: Path | None = None
+    ranks: Ranks = field(default_factory=Lone)
 
 
 Raced = Callable[[Keeping], TuneResult]
 
 
-def write_plan(path: Path, plan: Plan, ways: Ways) -> None:
-    """Keep all that was decided before the first step: the plan, and how lanes are run."""
-    kept = [
-        {"form": form, "batch": batch, "way": asdict(way)} for form, own in ways.items() for batch, way in own.items()
-    ]
-    write_atomically(path, dump_json({"plan": plan.to_json(), "ways": kept}))
-
-
-def read_plan(path: Path) -> tuple[Plan, Ways]:
-    """What :func:`write_plan` kept; raises ``StoreError`` where the file is missing or damaged."""
-    content = load_json(path)
-    ways: dict[Form, dict[int, Way]] = {}
-    try:
-        for kept in content["ways"]:
-            form = tuple((name, value) for name, value in kept["form"])
-            ways.setdefault(form, {})[kept["batch"]] = Way(**kept["way"])
-        return Plan.from_json(content["plan"]), ways
-    except (KeyError, TypeError, ValueError) as error:
-        message = f"{path} is not the plan of a tuning race ({type(error).__name__}: {error}); start a new run"
-        raise StoreError(message) from error
-
-
 def stored(
-    race: Raced, *, home: Path, name: str | None, settings: Mapping[str, Any], fingerprint: Mapping[str, Any]
+    race: Raced,
+    *,
+    home: Path,
+    name: str | None,
+    settings: Mapping[str, Any],
+    fingerprint: Mapping[str, Any],
+    ranks: Ranks,
 ) -> TuneResult:
     """A race from Python as a run in ``home``: a new one, or the unfinished one of that name.
 
     Raises ``UsageError`` or ``DataError`` where the unfinished one began otherwise.
     """
-    with RunStore(home) as store:
-        begun = None if name is None else _unfinished(store, name)
+    with opened(ranks, home=home) as store:
+        begun = None if name is None else store.newest(partial(_named, name), until=("interrupted", "running"))
         if begun is None:
             config = {"name": name, "source": None, "settings": settings, "fingerprint": fingerprint}
             return begin(store, race, command=f"lanewise.tune({settings['model']}, ...)", config=config)
-        with begun.acquire():
-            remove_remains(begun)
+        with held(begun, ranks):
+            if ranks.leads:
+                remove_remains(begun)
             check_unchanged(begun, fingerprint)
             other = [key for key, value in settings.items() if begun.config["settings"].get(key) != value]
             if other:
@@ -89,26 +78,22 @@ def stored(
             return go_on(store, begun, race)
 
 
-def _unfinished(store: RunStore, name: str) -> Run | None:
-    """The newest tuning race of that name, if it was stopped or killed, or is at work."""
-    for run in store.list(limit=10_000):
-        if run.config.get("kind") == KIND and run.config.get("name") == name:
-            return run if run.status in ("interrupted", "running") else None
-    return None
+def _named(name: str, run: Run) -> bool:
+    return run.config.get("kind") == KIND and run.config.get("name") == name
 
 
 def begin(
-    store: RunStore, race: Raced, *, command: str, config: Mapping[str, Any], plan: Path | None = None
+    store: RankedStore, race: Raced, *, command: str, config: Mapping[str, Any], plan: Path | None = None
 ) -> TuneResult:
     """Record a new run and do its race, by a ``plan`` that is there already or by one of its own."""
     run = store.create(command=command, config={"kind": KIND, **config})
-    with run.acquire():
-        if plan is not None:
+    with held(run, store.ranks):
+        if plan is not None and store.ranks.leads:
             write_atomically(run.plan, plan.read_bytes())
         return _execute(store, run, race)
 
 
-def go_on(store: RunStore, run: Run, race: Raced) -> TuneResult:
+def go_on(store: RankedStore, run: Run, race: Raced) -> TuneResult:
     """Go on with a run, whose lock the caller holds."""
     return _execute(store, store.resume(run.id), race)
 
@@ -121,12 +106,26 @@ def check_unchanged(run: Run, fingerprint: Mapping[str, Any]) -> None:
         raise DataError(message.replace("the data has", "the data have"))
 
 
-def _execute(store: RunStore, run: Run, race: Raced) -> TuneResult:
+def _execute(store: RankedStore, run: Run, race: Raced) -> TuneResult:
+    ranks = store.ranks
+
     def work(stop: Stop, journal: RunJournal) -> TuneResult:
-        found = _recorded(run, race(Keeping(journal=journal, stop=stop, plan_file=run.plan)))
+        found = race(Keeping(journal=journal, stop=stop, plan_file=run.plan, ranks=ranks))
+        if not ranks.leads:
+            return replace(told(found, ranks, stop=stop), run=run.id, folder=run.folder)
+        found = _recorded(run, found)
         return replace(found, document=compared(store, run, found.document))
 
-    return execute(store, run, work, document=lambda found: found.document)
+    found = execute(store, run, work, document=lambda found: found.document)
+    return told(found, ranks) if ranks.leads else found
+
+
+def told(found: TuneResult, ranks: Ranks, *, stop: Callable[[], bool] = never) -> TuneResult:
+    """The result with the document of rank 0; all ranks call this alike, the others wait in it for that."""
+    if ranks.size == 1:
+        return found
+    document = ranks.broadcast(dump_json(found.document) if ranks.leads else b"", stop=stop)
+    return found if ranks.leads else replace(found, document=parse_json(document, source="the document of rank 0"))
 
 
 def _recorded(run: Run, found: TuneResult) -> TuneResult:

@@ -31,7 +31,8 @@ def told(
     """The document with phases, events, cost, the settings that mattered, and how late the order still moved.
 
     Only effects that are evident are in it: the others are noise that a chart would dress up. ``full_length`` is how
-    many steps the user trains for, at the default's batch size. ``corrected`` is the sentence on the score to expect.
+    many steps the user trains for, at the default's batch size. ``corrected`` are the sentences on the score to expect,
+    and on candidates whose workers train apart.
     """
     found = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
     evident = () if found is None else [effect for effect in found.effects if effect.evident]
@@ -90,10 +91,16 @@ REMEDIES = {
     "vanishing": "a higher rate may do more",
     "exploding": "a lower rate, or clipping by clip_norm, may do better",
     "dead": "a lower rate, a normalization or leaky rectifiers keep more of them alive",
+    "unseen": "nobody knows whether some are dead",
 }
 """What a lane may need, by the kind of what was noticed of it."""
 
-SIGNS = {"vanishing": "updates vanish", "exploding": "updates explode", "dead": "units are dead"}
+SIGNS = {
+    "vanishing": "updates vanish",
+    "exploding": "updates explode",
+    "dead": "units are dead",
+    "unseen": "units could not be looked at",
+}
 
 
 def cautions(traces: Sequence[Trace], winner: Candidate) -> list[str]:

@@ -1,6 +1,5 @@
 """``lanewise.tune``: candidates for training a user's own module, raced as lanes."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lanewise.distributed.joining import joined_for_good
+from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
@@ -21,6 +22,8 @@ from lanewise.settings import parse_budget
 from lanewise.training.device import device_of
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
+from lanewise.training.ranks.crew import check_device, check_workers, mesh_of
+from lanewise.training.ranks.planning import workers_here
 from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
@@ -31,9 +34,7 @@ from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
 from lanewise.tuning.space import Dimension
-from lanewise.tuning.storing import Keeping, stored
-
-MOST_WORKERS = 8
+from lanewise.tuning.storing import Keeping, stored, told
 
 Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
 
@@ -59,6 +60,7 @@ def tune(
     workers: int | None = None,
     device: str | torch.device = "auto",
     full_length: int | None = None,
+    mesh: str | None = None,
     watch: Callable[[Pulse], None] | None = None,
     home: str | Path | None = None,
     name: str | None = None,
@@ -104,6 +106,8 @@ def tune(
             process, one after another; the rows may lie there already. The module that comes back is on the CPU.
         full_length: steps of the training that the race is about, at the default's batch size. The result warns where
             the race is shorter by half, and says how late its order still moved.
+        mesh: under torchrun, how its ranks share the work: ``"lane=2,data=2"``; None: each trains lanes of its own.
+            See ``docs/scaling.md``.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
         home: folder of a run store, such as ``".lanewise"``, where the race is recorded and leaves checkpoints; None:
             nothing is stored.
@@ -141,39 +145,44 @@ def tune(
     >>> found.arguments
     {'width': 8}
     """
-    posed = asked(
-        make_model,
-        train=train,
-        valid=valid,
-        loss=loss,
-        step=step,
-        folds=folds,
-        budget=budget,
-        candidates=candidates,
-        space=space,
-        search=search,
-        where=where,
-        policy=policy,
-        seeds=seeds,
-        batch_size=batch_size,
-        metric=metric,
-        seed=seed,
-        workers=workers,
-        device=device,
-        full_length=full_length,
-    )
-    if home is not None:
+    if name is not None and home is None:
+        message = f"name={name!r} is that of a stored run; give home too, the folder to store it in"
+        raise UsageError(message)
+    with joined_for_good() as ranks:
+        posed = asked(
+            make_model,
+            train=train,
+            valid=valid,
+            loss=loss,
+            step=step,
+            folds=folds,
+            budget=budget,
+            candidates=candidates,
+            space=space,
+            search=search,
+            where=where,
+            policy=policy,
+            seeds=seeds,
+            batch_size=batch_size,
+            metric=metric,
+            seed=seed,
+            workers=workers,
+            device=device,
+            full_length=full_length,
+            mesh=mesh,
+            ranks=ranks,
+        )
+        posed.agree(ranks, name=name)
+        if home is None:
+            return told(race(posed, watch, Keeping(ranks=ranks)), ranks)
         return stored(
             partial(race, posed, watch),
             home=Path(home),
             name=name,
             settings=posed.settings,
             fingerprint=posed.fingerprint,
+            ranks=ranks,
         )
-    if name is not None:
-        message = f"name={name!r} is that of a stored run; give home too, the folder to store it in"
-        raise UsageError(message)
-    return race(posed, watch, Keeping())
 
 
 def asked(
@@ -197,14 +206,21 @@ def asked(
     workers: int | None = None,
     device: str | torch.device = "auto",
     full_length: int | None = None,
+    mesh: str | None = None,
+    ranks: Ranks | None = None,
 ) -> Posed:
-    """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained."""
+    """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained.
+
+    ``ranks`` are those that will race; None: this process alone.
+    """
+    ranks = ranks or Lone()
     before = usage()
     if full_length is not None and full_length < 1:
         message = f"full_length must be at least 1 step, got {full_length}"
         raise UsageError(message)
     judge = judge_of(metric)
     where_to = device_of(device)
+    check_device(str(where_to), ranks.size)
     rows = Rows.of(train, valid, folds=folds, device=where_to)
     question = Question(rows=rows, loss=loss, step=step, judge=judge)
     _check_make(make_model)
@@ -220,7 +236,8 @@ def asked(
         batch_size=rows.train.batch_size if batch_size is None else batch_size,
         seed=seed,
     )
-    wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=workers, budget=budget)
+    together = _workers(workers, mesh, ranks)
+    wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=together, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
     alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
     workers = 1 if alone else wanted.workers
@@ -236,6 +253,7 @@ def asked(
         before=before,
         grow=partial(grown, make_model=make_model, question=question, home=home),
         space=searching,
+        mesh=mesh,
     )
 
 
@@ -319,7 +337,7 @@ def _wanted(
     *,
     policy: str | Policy,
     seeds: int | Sequence[int],
-    workers: int | None,
+    workers: int,
     budget: str,
 ) -> Wanted:
     own = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
@@ -327,11 +345,16 @@ def _wanted(
         message = f"seeds must be a count of at least 1, or seeds that are not negative, got {seeds!r}"
         raise UsageError(message)
     seconds, steps = parse_budget(budget)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(cores, MOST_WORKERS) if workers is None else workers
-    if threads < 1:
-        message = f"workers must be at least 1, got {workers}"
-        raise UsageError(message)
     return Wanted(
-        candidates=entrants, policy=policy_of(policy), seeds=own, workers=threads, steps=steps, seconds=seconds
+        candidates=entrants, policy=policy_of(policy), seeds=own, workers=workers, steps=steps, seconds=seconds
     )
+
+
+def _workers(stated: int | None, mesh: str | None, ranks: Ranks) -> int:
+    """Workers of all ranks together; those that share batches train one stack at a time."""
+    if stated is not None and stated < 1:
+        message = f"workers must be at least 1, got {stated}"
+        raise UsageError(message)
+    check_workers(mesh, ranks.size, stated)
+    degrees = mesh_of(mesh, ranks.size)
+    return degrees.lane * (1 if degrees.data > 1 else workers_here(stated, ranks))

@@ -14,18 +14,19 @@ from lanewise.solvers.methods import METHODS
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
-    "fit": "--target --task --metric --drop --missing --test --test-fraction --group --time --weight --class-weights "
+    "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
+    "--test --test-fraction --group --time --weight --class-weights "
     "--threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble "
     "--device --workers --mesh --config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
-    "--batch-size --seed --device --workers --full-length --weights --report --json --quiet",
+    "--batch-size --seed --device --workers --mesh --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --device "
     "--report --json --quiet",
     "find-batch": "--data --loss --optimizer --lr --start-size --steps --seconds --workers --device --report --json "
     "--quiet",
     "resume": "--json --quiet",
     "repeat": "--lane --json --quiet",
-    "predict": "--output",
+    "predict": "--output --delimiter --encoding --max-bytes",
     "show": "--json",
     "report": "--output --open",
     "runs": "--json --limit",

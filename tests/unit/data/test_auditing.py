@@ -7,11 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lanewise.data.auditing import audit
+from lanewise.data.auditing import LARGEST_USABLE, audit
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
+from lanewise.features import fold_statistics
 
 ROWS = 60
 
@@ -236,6 +237,14 @@ def test_infinite_values_are_told_and_hinder_nothing() -> None:
     numbers[:15], numbers[15:18] = np.inf, -np.inf
     (finding,) = audit(table(ratio=numbers), target="y").findings
     assert (finding.code, finding.count, finding.severity) == ("infinite_values", 18, "warning")
+
+
+def test_numbers_too_large_for_any_statistic_are_told() -> None:
+    numbers = np.random.default_rng(1).normal(size=ROWS) * 1e307
+    numbers[:3] = [-1.7e308, 1.7e308, 5.0]
+    (finding,) = audit(table(huge=numbers), target="y").findings
+    assert (finding.code, finding.count, finding.severity) == ("beyond_use", 59, "warning")
+    assert LARGEST_USABLE == fold_statistics.LARGEST_USABLE
 
 
 def test_leaks_are_passed_on() -> None:

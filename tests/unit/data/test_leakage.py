@@ -168,3 +168,30 @@ def test_known_tables(
 
 def test_a_target_that_rounding_hides_beside_the_columns_is_no_difference_of_them() -> None:
     assert not leaks(noise(0) * 1e-30, "regression", x=noise(1), q=noise(2))
+
+
+def test_a_rare_class_of_a_large_table_is_not_lost_in_the_sample() -> None:
+    rows, draw = 60_000, np.random.default_rng(3)
+    y = np.zeros(rows, dtype=int)
+    y[draw.permutation(rows)[:15]] = 1
+    closed = [float(row % 7) if rare else None for row, rare in enumerate(y)]
+    findings = leaks(y, "binary", closed=closed, other=draw.normal(size=rows))
+    assert [(one.code, one.column) for one in findings] == [("leaks_target", "closed"), ("leaks_unchecked", None)]
+    assert "it is filled in 15 of 15 rows of the smaller class and in 0 of the 19985 others" in findings[0].message
+
+
+def test_a_rare_class_among_several_is_looked_at_by_itself() -> None:
+    y = np.arange(ROWS) % 5
+    y[::20] = 7
+    paid = [float(row) if label == 7 else None for row, label in enumerate(y)]
+    findings = leaks(y, "multiclass", paid=paid, other=noise(0))
+    assert [(one.code, one.column) for one in findings] == [("leaks_target", "paid")]
+    assert "'paid' alone nearly tells 'y' (it is filled in 30 of 30 rows of class 7 and in 0 of" in findings[0].message
+    often = [1.0 if label == 2 else None for label in y]  # a class that is not rare is for its accuracy to tell
+    assert leaks(y, "multiclass", often=often, coarse=np.round(noise(0)), other=noise(2)) == ()
+
+
+def test_numbers_near_the_largest_are_told_apart_without_overflow() -> None:
+    y = noise(0)
+    (finding,) = leaks(y, "regression", copy=np.clip(y, -1.7, 1.7) * 1e308, other=noise(1) * 1e307)
+    assert (finding.code, finding.column) == ("leaks_target", "copy")

@@ -60,6 +60,15 @@ def test_quotes_that_are_not_quotes() -> None:
     assert codes == ["stray_quotes"]
 
 
+@pytest.mark.parametrize("cell", ["w", '"w,w"'])
+def test_a_quote_mark_that_nothing_closes_is_warned_of_with_its_line(cell: str) -> None:
+    rows = [f"{row},{cell},x" for row in range(20)]
+    text = "\n".join(["a,b,c", *rows, '3,"w,x', *rows, '4,"v,x', ""])
+    _, _, (found,) = find_records(text.encode(), None, first_line=1)
+    assert (found.severity, found.count) == ("warning", 2)
+    assert found.message.startswith("2 quote marks that nothing closes (the first in line 22) may cut rows")
+
+
 def test_stray_quotes_between_real_ones() -> None:
     rows, codes = cells('a,b\n"x, y",1\n5" disk,2\n"u, v",3\n')
     assert rows == [["a", "b"], ["x, y", "1"], ['5" disk', "2"], ["u, v", "3"]]

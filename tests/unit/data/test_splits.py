@@ -222,8 +222,14 @@ def test_one_rare_class_of_many_leaves_three_folds() -> None:
 
 def test_impossible_splits_are_refused() -> None:
     y = np.array([0] * 30 + [1])
-    with pytest.raises(DataError, match="'0' in 30 and '1' in 1 is all there is"):
-        fold_count(y, np.arange(31), task=classes(2), count=5)
+    with pytest.raises(DataError, match=r"^class '1' has only 1 training row, and needs at least 2: .*; add rows"):
+        fold_count(y, np.arange(31), task=classes(2), count=5, group=np.arange(31))
+    with pytest.raises(DataError, match=r"^class '1' has no training row"):
+        fold_count(y[:30], np.arange(30), task=classes(2), count=5)
+    y[:3], group = 1, np.arange(31)
+    group[:3] = group[30]
+    with pytest.raises(DataError, match=r"^the 4 training rows of class '1' repeat each other or are of one group"):
+        fold_count(y, np.arange(31), task=classes(2), count=5, group=group)
     with pytest.raises(DataError, match="at least two different groups, and there are 1"):
         holdout(np.zeros(30), task=NUMBER, seed=0, group=np.zeros(30, dtype=np.int64))
     with pytest.raises(DataError, match="at least two different times, and there are 1"):

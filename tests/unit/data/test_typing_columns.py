@@ -65,6 +65,9 @@ def test_numbers_beyond_64_bits_stay_words(cell: str) -> None:
     column = typed("1", cell)
     assert (column.kind, column.cells.to_list()) == ("category", ["1", cell])
     assert codes(column) == [("beyond_64_bit", "warning", 1)]
+    told = column.findings[0].message
+    assert "is kept as words, not numbers, only because 64 bits cannot hold exactly 1 cell" in told
+    assert told.endswith(f"in row 2; correct it, or declare it missing (--missing={cell})")
 
 
 def test_leading_zeros_stay_words() -> None:

@@ -34,8 +34,8 @@ def rows_of(cells: list[tuple[float | None, float | None, str | None]]) -> Datas
 
 
 @cache
-def small(trained: ModuleType, name: str, kind: str) -> tuple[Predictor, Predict, list[float]]:
-    """A predictor of trees on two numbers (one with missing cells) and 150 levels; its ONNX twin; its thresholds."""
+def both(trained: ModuleType, kind: str) -> dict[str, Predictor]:
+    """Predictors of boosted trees and of one tree on two numbers (one with missing cells) and 150 levels."""
     draw = np.random.default_rng(1)
     rows = 900
     a, b, c = draw.normal(size=rows), draw.integers(-3, 4, rows) * 0.1, draw.integers(0, len(LEVELS), rows)
@@ -46,10 +46,17 @@ def small(trained: ModuleType, name: str, kind: str) -> tuple[Predictor, Predict
     frame = pl.DataFrame(columns | {"c": [LEVELS[place] for place in c], "y": y[kind].astype(float)})
     table = Dataset(frame=frame, kinds=KINDS, source="table")
     problem = trained.pose(table, trained.Request(target="y", kind=kind))
-    settings = {"rounds": 12} | ({"tree_loss": "huber"} if kind == "regression" else {}) if name == "lightgbm" else {}
-    (fitted,) = trained.train(problem, [trained.candidate(name, **settings)])
-    predictor = trained.assembled(problem, [fitted])
-    assert fitted.trees is not None
+    boosting = {"rounds": 12} | ({"tree_loss": "huber"} if kind == "regression" else {})
+    fitted = trained.train(problem, [trained.candidate("lightgbm", **boosting), trained.candidate("tree")])
+    return {name: trained.assembled(problem, [one]) for name, one in zip(("lightgbm", "tree"), fitted, strict=True)}
+
+
+@cache
+def small(trained: ModuleType, name: str, kind: str) -> tuple[Predictor, Predict, list[float]]:
+    """A predictor of trees, its ONNX twin, and its thresholds."""
+    predictor = both(trained, kind)[name]
+    trees = predictor.members[0].fitted.trees
+    assert trees is not None
     session = onnxruntime.InferenceSession(onnx_model(predictor).SerializeToString())
     output = "probabilities" if predictor.task.is_classification else "prediction"
 
@@ -57,7 +64,7 @@ def small(trained: ModuleType, name: str, kind: str) -> tuple[Predictor, Predict
         (found,) = session.run([output], feeds(predictor.layout, dataset))
         return found if found.ndim > 1 else found[:, None]
 
-    return predictor, predict, thresholds(fitted.trees)
+    return predictor, predict, thresholds(trees)
 
 
 def thresholds(saved: SavedTrees) -> list[float]:

@@ -35,6 +35,13 @@ def test_prediction_is_the_weighted_average_of_the_members(trained: ModuleType, 
         assert kind != "count" or found.low.min() == 0
 
 
+def test_the_width_of_an_interval_follows_the_prediction(trained: ModuleType) -> None:
+    predictor = trained.predictor("count", "linear", interval=trained.FOLLOWING)
+    found = predictor.decide(np.array([[-1.0], [0.4], [0.5], [1.9], [2.0], [np.inf], [np.nan]]))
+    np.testing.assert_allclose(found.low, [0.0, 0.15, 0.0, 0.4, 1.25, np.inf, np.nan])
+    np.testing.assert_allclose(found.high, [-0.75, 0.65, 2.0, 3.4, 2.75, np.inf, np.nan])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_predict_as_their_teams_did(trained: ModuleType, kind: str) -> None:
     """From the table to the prediction, it is what the stack said of the held-out rows when it was trained."""

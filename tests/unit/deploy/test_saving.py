@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from lanewise.deploy.predictor import Interval
 from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.errors import StoreError
 from lanewise.storage.modelfile import load_model, save_model
@@ -20,7 +21,8 @@ KINDS = ("regression", "count", "binary", "multiclass")
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip_is_bitwise(trained: ModuleType, kind: str, tmp_path: Path) -> None:
     names = ("linear", "relu", "norm", "lightgbm", "tree", "margins", "few relu", "few tree")
-    before = trained.predictor(kind, *names, threshold=0.3, words="an ensemble")
+    more = {} if kind != "count" else {"interval": trained.FOLLOWING}
+    before = trained.predictor(kind, *names, threshold=0.3, words="an ensemble", **more)
     sha256 = save_predictor(tmp_path / "model", before)
     after = load_predictor(tmp_path / "model")
     rows = trained.unusual(kind)
@@ -42,7 +44,7 @@ def test_round_trip_is_bitwise(trained: ModuleType, kind: str, tmp_path: Path) -
 
 
 def test_a_model_without_columns_and_calibration_reads_as_before(trained: ModuleType, tmp_path: Path) -> None:
-    """Those saved by earlier versions have neither."""
+    """Those saved by earlier versions have neither, and one width for all rows."""
     before = trained.predictor("binary", "relu", "tree")
     save_predictor(tmp_path / "model", before)
     saved = load_model(tmp_path / "model")
@@ -53,6 +55,19 @@ def test_a_model_without_columns_and_calibration_reads_as_before(trained: Module
     rows = trained.table("binary")
     found = load_predictor(tmp_path / "model").predict(rows).probabilities
     np.testing.assert_array_equal(found, before.predict(rows).probabilities)
+    save_predictor(tmp_path / "number", trained.predictor("regression", "relu"))
+    saved = load_model(tmp_path / "number")
+    manifest = {**saved.manifest, "interval": {"level": 0.9, "half_width": 12.5}}
+    save_model(tmp_path / "number", saved.tensors, manifest, saved.texts)
+    assert load_predictor(tmp_path / "number").interval == Interval(level=0.9, half_width=12.5)
+    for change, words in (
+        ({"edges": [1.0], "half_widths": [1.0]}, "a width beside each edge"),
+        ({"edges": [2.0, 1.0], "half_widths": [1.0, 2.0, 3.0]}, "ascend"),
+        ({"edges": [1.0], "half_widths": [1.0, -2.0]}, "not negative"),
+    ):
+        save_model(tmp_path / "number", saved.tensors, {**manifest, "interval": {**manifest["interval"], **change}})
+        with pytest.raises(StoreError, match=words):
+            load_predictor(tmp_path / "number")
 
 
 def test_nothing_in_the_folder_is_a_pickle(trained: ModuleType, tmp_path: Path) -> None:

@@ -110,6 +110,10 @@ def posed(kind: TaskKind, columns: tuple[str, ...] = ()) -> Problem:
     return pose(table(kind), Request(target="y", kind=kind, drop=dropped))
 
 
+FOLLOWING = Interval(level=0.9, half_width=1.0, edges=(0.5, 2.0), half_widths=(0.25, 1.5, 0.75))
+"""An interval whose width follows the prediction."""
+
+
 def train(problem: Problem, candidates: list[Candidate], *, dtype: torch.dtype = torch.float32) -> list[Fitted]:
     """One member per candidate, trained on all training rows through the teams of a race."""
     return [fitted for fitted, _ in trained_and_judged(problem, candidates, dtype=dtype)]
@@ -142,13 +146,15 @@ def trained_and_judged(
 
 
 @cache
-def members(kind: TaskKind, columns: tuple[str, ...] = ()) -> dict[str, Fitted]:
-    """Every member of `SETTINGS`, by name; "margins" is a calibrated support vector machine where there are classes."""
+def members(
+    kind: TaskKind, columns: tuple[str, ...] = (), names: tuple[str, ...] = tuple(SETTINGS)
+) -> dict[str, Fitted]:
+    """Members of `SETTINGS`, by name; "margins" is a calibrated support vector machine where there are classes."""
     hinge = "hinge" if kind in ("binary", "multiclass") else None
     losses = {"sgd": {"regression": "huber", "binary": "squared_hinge"}.get(kind), "margins": hinge}
-    wanted = [candidate(name, **({"loss": losses[name]} if losses.get(name) else {})) for name in SETTINGS]
-    found = dict(zip(SETTINGS, train(posed(kind, columns), wanted), strict=True))
-    if hinge:
+    wanted = [candidate(name, **({"loss": losses[name]} if losses.get(name) else {})) for name in names]
+    found = dict(zip(names, train(posed(kind, columns), wanted), strict=True))
+    if hinge and "margins" in found:
         offsets = (0.3,) if kind == "binary" else (0.3, -0.2, 0.1)
         found["margins"] = replace(found["margins"], calibration=Calibration(scale=1.7, offsets=offsets))
     return found
@@ -156,7 +162,8 @@ def members(kind: TaskKind, columns: tuple[str, ...] = ()) -> dict[str, Fitted]:
 
 def predictor(kind: TaskKind, *names: str, columns: tuple[str, ...] = (), **more: Any) -> Predictor:
     """A predictor of the members ``names`` of `SETTINGS`, each twice the weight of the one before."""
-    chosen = [members(kind, columns)[name] for name in names]
+    trained = members(kind, columns, names) if columns else members(kind)
+    chosen = [trained[name] for name in names]
     return assembled(posed(kind, columns), chosen, **more)
 
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
+from lanewise.reporting.words import rate_words
 
 values = st.lists(st.floats(-1e300, 1e300) | st.just(math.nan) | st.just(math.inf) | st.none(), max_size=8)
 
@@ -50,3 +52,10 @@ def test_a_diverged_lane_does_not_flatten_the_rest():
 
 def test_the_winner_is_never_an_outlier():
     assert 50.0 in without_outliers([0.1] * 20, keep=[50.0], worse_is_high=True)
+
+
+def test_learning_rates_are_written_to_three_digits_and_no_two_alike():
+    close = Axis(scale=Scale(low=4322545.1, high=4322546.9, log=True), written=rate_words)
+    assert [word for _, word in close.ticks()] == ["4.32e6"]
+    wide = Axis(scale=Scale(low=2e-5, high=2e5, log=True), written=rate_words, count=4)
+    assert [word for _, word in wide.ticks()] == ["0.0001", "0.1", "100", "1e5"]

@@ -123,3 +123,28 @@ def test_delete_mode_takes_writers_side_by_side(tmp_path: Path, monkeypatch: pyt
     with base.reading() as connection:
         assert connection.execute("SELECT COUNT(*) FROM runs").fetchone() == (100,)
     base.close()
+
+
+def test_what_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "runs.db"
+    base = Database(path)
+    with base.transaction() as connection:
+        connection.execute("INSERT INTO runs(id, created, status, command, config) VALUES ('a', '', 'done', '', '')")
+    base.close()
+
+    def full(path: Path) -> sqlite3.Connection:
+        message = "the disk is full"
+        raise StoreError(message)
+
+    monkeypatch.setattr(database, "_connect", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        Database(path)
+    reader = Database(path, to_read=True)
+    with reader.reading() as connection:
+        assert connection.execute("SELECT id FROM runs").fetchall() == [("a",)]
+    with pytest.raises(StoreError, match="may not be written to"), reader.transaction() as connection:
+        connection.execute("DELETE FROM runs")
+    reader.close()
+    path.write_bytes(b"no database at all" * 99)
+    with pytest.raises(StoreError, match="the disk is full"):
+        Database(path, to_read=True)

@@ -141,9 +141,10 @@ def test_large_folds_show_a_sample(small: ModuleType) -> None:
     assert part.shown[-1] >= 3 * MOST_SHOWN - 3
 
 
-def test_what_is_not_finite_is_not_confirmed(small: ModuleType) -> None:
-    candidate, groups = groups_of(small, "hinge")
+@pytest.mark.parametrize("value", [np.nan, 1e290], ids=["not a number", "its square overflows"])
+def test_what_is_not_finite_is_not_confirmed(small: ModuleType, value: float) -> None:
+    candidate, groups = groups_of(small, "squared")
     for items in groups.values():
         for item in items:
-            item.valid[0] = np.nan
+            item.valid[0] = value
     assert judge(small).confirmed(candidate, groups, GRID, seconds=1.0) is None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from lanewise.errors import Interrupted
-from lanewise.training.stopping import Stop, stop_on_signals
+from lanewise.training.stopping import STOPPING, Stop, stop_on_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals to itself")
 
@@ -53,6 +53,20 @@ def test_second_ctrl_c_is_at_once_and_a_second_sigterm_is_nothing() -> None:
         send(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
+
+
+def test_a_request_is_answered_at_once_and_once() -> None:
+    heard: list[str] = []
+
+    def in_the_middle_of_a_print(text: str) -> None:
+        heard.append(text)
+        raise RuntimeError
+
+    with stop_on_signals(in_the_middle_of_a_print) as stop, stop.held():
+        send(signal.SIGINT)
+        assert heard == [STOPPING]
+        send(signal.SIGTERM)
+    assert heard == [STOPPING]
 
 
 def test_handlers_are_put_back() -> None:

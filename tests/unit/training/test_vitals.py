@@ -5,6 +5,11 @@ import torch
 import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor, nn
 
+import lanewise.training.race
+from lanewise.errors import Interrupted
+from lanewise.models.module import StackedModule
+from lanewise.training.pulse import Pulse
+from lanewise.training.stack import Stack
 from lanewise.tuning import TuneResult, tune
 
 DRAW = torch.Generator().manual_seed(0)
@@ -135,8 +140,38 @@ def test_weights_that_grow_as_the_loss_falls_do_not_explode() -> None:
     assert max(float(own.detach().norm()) for own in found.model.parameters()) > 1000
 
 
-def test_notices_outlive_a_kill(tmp_path) -> None:
-    asked = {"candidates": [{"lr": 3e-3}, {"lr": 1e-9}], "budget": "40steps", "home": tmp_path, **DATA}
-    whole = tune(Network, name="whole", **asked)
-    again = tune(Network, name="whole", **asked)
+def test_notices_outlive_a_kill(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(lanewise.training.race, "SAVE_EVERY_SECONDS", 0.0)
+    asked = {"candidates": [{"lr": 3e-3}, {"lr": 1e-9}], "budget": "40steps", **DATA}
+    pulses: list[Pulse] = []
+
+    def killing(pulse: Pulse) -> None:
+        pulses.append(pulse)
+        if len(pulses) == 5:
+            raise Interrupted
+
+    whole = tune(Network, **asked)
+    (noticed,) = notices(whole)["adamw-01"]
+    assert noticed[1] < 0.4  # before the kill
+    with pytest.raises(Interrupted):
+        tune(Network, name="killed", home=tmp_path, watch=killing, **asked)
+    looks: list[float] = []
+    looked = Stack.evidence
+    monkeypatch.setattr(Stack, "evidence", lambda own: looks.append(own.fraction) or looked(own))
+    again = tune(Network, name="killed", home=tmp_path, **asked)
+    assert looks[-1] == 1.0
+    assert min(own for own in looks if own > 0) >= 0.4  # those before are remembered
+    assert notices(again) == notices(whole)
     assert again.events == whole.events != ()
+
+
+def test_who_cannot_be_looked_into_is_told(monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        message = "no mode goes with this. It says more."
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(StackedModule, "silent", refuse)
+    found = tune(Network, candidates=[{"lr": 3e-3}], budget="20steps", **DATA)
+    ((kind, _, cause),) = notices(found)[found.winner.id]
+    assert (kind, cause) == ("unseen", "units could not be looked at: RuntimeError: no mode goes with this")
+    assert found.warnings == (f"the winner's {cause}; nobody knows whether some are dead",)

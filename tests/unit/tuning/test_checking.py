@@ -49,6 +49,43 @@ class Returning(nn.Module):
         return self.change(self.inner(rows))
 
 
+class Clamping(nn.Module):
+    """Holds its weights within bounds by changing them where they lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.inner.weight.clamp_(-1, 1)
+        return self.inner(rows)
+
+
+class Doubling(nn.Module):
+    """Changes its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.inner(rows.mul_(2.0))
+
+
+class Writing(nn.Module):
+    """Writes its outputs into a tensor of zeros, which vmap refuses, and trains well without it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        out = torch.zeros(len(rows), 2)
+        out[:, :] = self.inner(rows)
+        return out
+
+
 def frozen() -> nn.Module:
     return nn.Linear(3, 2).requires_grad_(requires_grad=False)
 
@@ -68,6 +105,9 @@ with_nan[7, 1] = float("nan")
 
 MODELS = [
     (Wavering, r"could be called, but not trained for two steps of 16 rows: RuntimeError: stack .* in every call"),
+    (Clamping, r"not trained for two steps .* inplace; it must change neither weights nor inputs in place"),
+    (Doubling, r"not trained for two steps .*; it must change neither weights nor inputs in place"),
+    (lambda: nn.Linear(3, 2, device="meta"), r"weight is on meta; make_model must build the module on the CPU"),
     (lambda: Returning(lambda out: (out, out)), r"the loss failed on outputs tuple\(\(16, 2\) .*: pick what it needs"),
     (lambda: Returning(lambda out: {"logits": out}), r"the loss failed on outputs dict\(logits: \(16, 2\) float32\)"),
     (lambda: Returning(lambda out: out.mean(0)), r"returned a tensor \(2,\) for a batch of 16 rows"),
@@ -91,6 +131,16 @@ def test_a_module_that_cannot_be_trained(make, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         attempt(make)
     assert "\n" not in str(caught.value)
+
+
+def test_what_vmap_refuses_is_trained_one_by_one_and_says_why_in_a_sentence() -> None:
+    rates = [{"lr": 0.1}, {"lr": 0.01}]
+    found = tune(
+        Writing, train=(X, Y), valid=(X, Y), loss=nn.CrossEntropyLoss(), candidates=rates, budget="20steps", workers=1
+    )
+    (said,) = [words for words in found.plan.words if "one by one" in words]
+    assert "stacking them failed (RuntimeError: vmap: inplace" in said
+    assert ". " not in said
 
 
 def test_a_module_whose_shapes_change_from_call_to_call() -> None:

@@ -12,13 +12,13 @@ from lanewise.search.policy import Decision, Policy, Standing, ranked
 from lanewise.search.racing import Racing
 from lanewise.search.registry import POLICIES
 from lanewise.tuning import TuneResult, near, tune
-from lanewise.tuning.planning import _stretches
+from lanewise.tuning.planning import Wanted, _looks, _stretches
 
 X = torch.randn(160, 4, generator=torch.Generator().manual_seed(0))
 Y = X @ torch.tensor([[1.0], [-1.0], [0.5], [2.0]]) + 0.3 * torch.randn(
     160, 1, generator=torch.Generator().manual_seed(1)
 )
-RATES = [{"optimizer": "sgd", "lr": lr} for lr in (0.05, 0.1, 0.2, 0.3, 1e-5, 2e-5, 3e-5, 4e-5, 5e-5)]
+RATES = [{"optimizer": "sgd", "lr": lr} for lr in (0.05, 0.1, 0.2, 0.3, *(1e-5 * n for n in range(1, 14)))]
 
 
 def race(**settings: Any) -> TuneResult:
@@ -49,7 +49,7 @@ def test_a_policy_of_somebody_else_decides_the_race() -> None:
     went_on = {name for name, fate in fates(found).items() if fate not in ("pruned",)}
     assert len(went_on) in (3, 4)
     assert "sgd-00" in went_on  # the default
-    assert "after 20% of the full length three and the protected of 9" in found.words
+    assert "after 20% of the full length three and the protected of 17" in found.words
     # Those who went on were trained to the end as if the others had never been there.
     alone = race(candidates=[RATES[0], *(RATES[int(name[-2:])] for name in sorted(went_on - {"sgd-00"}))])
     assert alone.score == pytest.approx(found.score, rel=1e-6)
@@ -62,15 +62,35 @@ def test_every_policy_finds_the_same_winner_here(policy: str) -> None:
     assert found.settings["lr"] >= 0.05
     pruned = {name for name, fate in fates(found).items() if fate == "pruned"}
     assert "sgd-00" not in pruned
-    assert pruned <= {f"sgd-0{place}" for place in range(1, 9)}
+    assert pruned <= {f"sgd-{place:02}" for place in range(1, 17)}
     assert bool(pruned) == (policy != "never")
 
 
 def test_racing_drops_those_who_cannot_win_and_keeps_the_ties() -> None:
     found = race(policy=Racing(looks=(0.5,)))
     assert {name for name, fate in fates(found).items() if fate == "pruned"} == {
-        f"sgd-0{place}" for place in range(4, 9)
+        f"sgd-{place:02}" for place in range(4, 17)
     }
+
+
+def test_the_last_looks_are_left_out_where_confirming_all_who_are_left_costs_no_more() -> None:
+    def looks(policy: Policy, count: int, **more: Any) -> list[float]:
+        given: dict[str, Any] = {"candidates": (None,) * count, "policy": policy, "seeds": (0,), "workers": 1}
+        return [round(rung, 2) for rung in _looks(Wanted(**(given | more)))[0]]
+
+    halving = POLICIES["halving"]
+    # 9 to the end are 9 trainings; all looks would be 9/9 + 5 2/9 + 5 2/3 + 5.
+    assert looks(halving, 9) == []
+    # 24/9 + 9 against 24/9 + 9 2/9 + 5 2/3 + 5.
+    assert looks(halving, 24) == [0.11]
+    assert looks(halving, 64) == [0.11, 0.33]
+    assert looks(halving, 1000) == [0.11, 0.33, 1.0]
+    # Where confirming is dear, because of folds or seeds, more look on the way.
+    assert looks(halving, 24, folds=5) == looks(halving, 24, seeds=(0, 1, 2)) == [0.11, 0.33]
+    # Who is proposed on the way is proposed at a look.
+    assert looks(halving, 6, proposed=3) == [0.11]
+    for other in ("racing", "population"):
+        assert looks(POLICIES[other], 9) == [round(rung, 2) for rung in POLICIES[other].rungs(9)]
 
 
 def test_a_budget_in_seconds_reckons_with_what_the_policy_leaves() -> None:

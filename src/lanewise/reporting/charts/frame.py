@@ -25,6 +25,8 @@ class Axis:
         """Place (as a fraction) and words of each tick; two ticks never read the same."""
         ticks = self.scale.ticks(self.count)
         words = [self.written(tick) for tick in ticks]
+        if len(set(words)) < len(words) and self.scale.log:  # a power of ten tells no closer ones apart
+            return [(self.scale.at(tick), word) for word, tick in dict(zip(words, ticks, strict=True)).items()]
         if len(set(words)) < len(words):
             words = [number(tick, 8) for tick in ticks]
         return [(self.scale.at(tick), word) for tick, word in zip(ticks, words, strict=True)]

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from lanewise.reporting.charts.frame import Axis, plot
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.svg import band, curve, dots, element, percent, text
-from lanewise.reporting.words import finite, number
+from lanewise.reporting.words import finite, number, rate_words
 
 HEIGHT = 250
 _LOG_FROM = 15.0
@@ -59,7 +59,7 @@ def _panel(one: Mapping[str, Any], x: Scale, y: Scale) -> Markup:
     return plot(
         label=f"{one['optimizer']}: loss against learning rate; suggested {number(one.get('suggested'), 2)}, "
         f"stable edge {number(one.get('edge'), 2)}, least loss at {number(best, 2)}.",
-        x=Axis(scale=x, label="Learning rate, log scale", count=5),
+        x=Axis(scale=x, label="Learning rate, log scale", written=rate_words, count=5),
         y=Axis(scale=y, label=f"Loss{', log scale' if y.log else ''}", count=4),
         curves=[
             curve([(0.0, start), (1.0, start)], class_="ideal"),

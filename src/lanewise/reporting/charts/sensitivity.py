@@ -12,7 +12,7 @@ from markupsafe import Markup
 from lanewise.reporting.charts.frame import Axis, plot
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.svg import curve, dots, element, percent, text
-from lanewise.reporting.words import axis_words, finite, number
+from lanewise.reporting.words import axis_words, finite, rate_words
 
 HEIGHT = 132
 
@@ -96,8 +96,8 @@ def _panel(
         marks.insert(0, element("line", x1=at, x2=at, y1=0, y2="100%", class_="chosen"))
     return plot(
         label=f"{one.optimizer}, {one.model}: {metric_label} against learning rate; best {written(best[1])} at "
-        f"{number(best[0])}, {len(one.lost)} rates diverged.",
-        x=Axis(scale=x, count=4),
+        f"{rate_words(best[0])}, {len(one.lost)} rates diverged.",
+        x=Axis(scale=x, written=rate_words, count=4),
         y=Axis(scale=y, written=written, count=3),
         curves=chart,
         marks=marks,

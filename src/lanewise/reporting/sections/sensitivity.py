@@ -6,7 +6,7 @@ from typing import Any
 
 from lanewise.reporting.charts.sensitivity import Series, panels, series_of
 from lanewise.reporting.reading import ensemble_won, items, measure_of, part
-from lanewise.reporting.words import count, finite, number, score
+from lanewise.reporting.words import count, finite, rate_words, score
 
 SHOWN = 9
 ENOUGH = 3
@@ -28,9 +28,9 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         {
             "name": _names(one)[0],
             "of": _names(one)[1],
-            "rate": number(one.best(minimise=measure.minimise)[0], 2),
+            "rate": rate_words(one.best(minimise=measure.minimise)[0], 2),
             "score": _score(measure.name, one.best(minimise=measure.minimise)),
-            "won": "" if one.rate is None else number(one.rate, 2),
+            "won": "" if one.rate is None else rate_words(one.rate, 2),
             "lost": count(len(one.lost), "rate") + " diverged" if one.lost else "",
             "look": one.look,
             "rates": len(one.points) + len(one.lost),
@@ -74,7 +74,7 @@ def _heading(document: Mapping[str, Any], series: list[Series]) -> str:
     first = series[0]
     if first.rate is not None:
         tried = count(len(first.points) + len(first.lost), "rate")
-        return f"{_names(first)[0]} won with a learning rate of {number(first.rate, 2)}, of {tried} tried"
+        return f"{_names(first)[0]} won with a learning rate of {rate_words(first.rate, 2)}, of {tried} tried"
     if part(document, "winner") and not ensemble_won(document):
         return "The winner has no learning rate; these have"
     return "The learning rates that were tried"

@@ -22,7 +22,7 @@ WORTH_PROCESSES = 4000
 
 def may_fork(teams: ModuleTeams) -> bool:
     """Whether stacks can have processes of their own: several workers, a dtype of NumPy, and this system can fork."""
-    return teams.workers > 1 and teams.blueprint.dtype in (torch.float32, torch.float64) and can_fork()
+    return teams.workers_here > 1 and teams.blueprint.dtype in (torch.float32, torch.float64) and can_fork()
 
 
 def in_processes(teams: ModuleTeams, plan: Plan) -> bool:
@@ -30,23 +30,25 @@ def in_processes(teams: ModuleTeams, plan: Plan) -> bool:
 
     No clock is read: the same plan always gives the same stacks.
     """
-    lane_steps = len(plan.candidates) * min(teams.lengths.steps(batch) for batch in teams.ways)
+    lane_steps = len(plan.candidates) * min(plan.lengths.steps(batch) for batch in teams.ways)
     return lane_steps >= WORTH_PROCESSES and may_fork(teams)
 
 
 @contextmanager
-def seated(teams: ModuleTeams, plan: Plan) -> Iterator[ModuleTeams]:
-    """The teams of a race by ``plan``; where :func:`in_processes`, with processes that end with the block."""
-    if not in_processes(teams, plan):
+def seated(teams: ModuleTeams) -> Iterator[ModuleTeams]:
+    """The teams of a race with processes that end with the block; without any where there cannot be :func:`may_fork`.
+
+    Ranks that share batches need none: each trains one stack at a time.
+    """
+    if not may_fork(teams) or teams.axis is not None:
         yield teams
         return
-    shared = replace(teams, processes=True)
 
     def launch(folder: Path) -> ForkedChild:
-        return ForkedChild(partial(_serve, shared, folder))
+        return ForkedChild(partial(_serve, teams, folder))
 
-    with TeamPool(workers=teams.workers, launch=launch) as pool:
-        yield replace(shared, seats=pool)
+    with TeamPool(workers=teams.workers_here, launch=launch) as pool:
+        yield replace(teams, seats=pool)
 
 
 def _serve(teams: ModuleTeams, folder: Path, requests: BinaryIO, answers: BinaryIO) -> NoReturn:

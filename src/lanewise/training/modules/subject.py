@@ -12,13 +12,14 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lanewise import losses
-from lanewise.errors import UsageError
+from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import StackedModel
-from lanewise.models.blueprint import Blueprint
+from lanewise.models.blueprint import Blueprint, first_sentence
 from lanewise.models.chain import Chain, altered
 from lanewise.models.module import Reader, StackedModule
 from lanewise.training.data import TrainingData
+from lanewise.training.divisible import out_of_memory
 from lanewise.training.subject import Subject
 
 LOOKED_AT = 256
@@ -176,8 +177,10 @@ class ModuleSubject(Subject):
             own = {name: view[start : start + size] for name, view in views.items()}
             try:
                 units = model.silent(own, data.dense.index_select(0, rows)) if self._rectifies else []
-            except Exception:  # whatever a module of the user's cannot do while it is watched: no reason to end a race
-                units = []
+            except Exception as error:  # whatever a module of the user's cannot do while it is watched
+                if isinstance(error, LanewiseError) or out_of_memory(error):
+                    raise
+                units, self.unseen = [], f"{type(error).__name__}: {first_sentence(error)}"
             self._rectifies = bool(units)
             found += [([each[lane] for each in units], len(rows)) for lane in range(size)]
             start += size

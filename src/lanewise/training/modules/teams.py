@@ -3,23 +3,26 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lanewise.errors import Interrupted
+from lanewise.distributed.data_axis import DataAxis
+from lanewise.errors import Interrupted, UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.blueprint import Blueprint, first_sentence
 from lanewise.models.module import Reader
+from lanewise.training.apart_team import ApartTeam, axes_apart, workers_of
 from lanewise.training.data import TrainingData
 from lanewise.training.device import CPU, gpu_width
 from lanewise.training.divisible import Divisible
 from lanewise.training.modules.subject import BatchLoss, ModuleSubject, lane_loss
 from lanewise.training.planning.plan import Lengths, chunk_width
 from lanewise.training.stack import Stack
-from lanewise.training.team import Team, never
+from lanewise.training.team import Team, Traits, never
 from lanewise.training.workers.remote_team import Recipe, RemoteTeam
 from lanewise.training.workers.team_pool import TeamPool
 
@@ -64,7 +67,8 @@ class ModuleTeams:
     blueprints, ways and batches are those of ``others``, and their lanes are in stacks of their own. ``read`` makes
     the batches of whole passes. ``device`` is where data and reader have the rows, and so where lanes train.
 
-    ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned.
+    ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned. ``workers`` are
+    those of all ``ranks`` together; ranks share the batches of stacks along ``axis``.
     """
 
     blueprint: Blueprint
@@ -82,6 +86,13 @@ class ModuleTeams:
     device: torch.device = CPU
     arguments: tuple[str, ...] = ()
     others: Mapping[Form, "ModuleTeams"] = field(default_factory=dict)
+    ranks: int = 1
+    axis: DataAxis | None = None
+
+    @property
+    def workers_here(self) -> int:
+        """Those of this rank."""
+        return max(1, -(-self.workers // self.ranks))
 
     def usual_width(self, batch: int) -> int:
         """Lanes of that batch size in one stack."""
@@ -95,16 +106,25 @@ class ModuleTeams:
         return self.others.get(form_of(candidate, self.arguments), self)
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
+        return [make() for _, make in self.parts(lanes, phase)]
+
+    def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]:
+        """The lanes of every team of :meth:`form`, and what makes the team: for who does not need all of them."""
         del phase
-        groups: dict[tuple[Form, int], list[Lane]] = {}
+        groups: dict[tuple[Form, int, int], list[Lane]] = {}
         for lane in lanes:
-            kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate)
+            kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate), workers_of(lane.candidate)
             groups.setdefault(kind, []).append(lane)
         return [
-            self._placed(chunk)
-            for (form, batch), group in groups.items()
+            (chunk, partial(self._placed, chunk))
+            for (form, batch, _), group in groups.items()
             for chunk in self._chunks(group, self.others.get(form, self).ways[batch].width)
         ]
+
+    def traits(self, candidate: Candidate) -> Traits:
+        apart = workers_of(candidate) > 1
+        kind = None if apart else (form_of(candidate, self.arguments), batch_of(candidate))
+        return Traits(movable=True, divides=True, kind=kind)
 
     def _placed(self, lanes: Sequence[Lane]) -> Team:
         """:meth:`at_home`, in a worker process where there are seats."""
@@ -136,19 +156,28 @@ class ModuleTeams:
     def team(self, lanes: Sequence[Lane], way: Way, *, length: int, notes: list[str] | None = None) -> Divisible:
         """One stack of ``lanes``, or several where memory does not suffice for one, which ``notes`` then say."""
         tell = (self.notes if notes is None else notes).append
-        return Divisible(lanes, lambda own: self.stack(own, way, length=length), length=length, tell=tell)
+        return Divisible(lanes, lambda own: self.formed(own, way, length=length), length=length, tell=tell)
 
-    def stack(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack:
+    def formed(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack | ApartTeam:
+        """One stack, or one for each of the workers that train all ``lanes`` apart."""
+        workers = workers_of(lanes[0].candidate)
+        if workers == 1:
+            return self.stack(lanes, way, length=length)
+        if self.axis is not None:
+            message = (
+                "average_every parts a batch among workers in one process, and the mesh axis data among ranks; leave "
+                "one of them out"
+            )
+            raise UsageError(message)
+        undivided = self._subject(way).undivided
+        if undivided:
+            message = f"workers cannot train apart on parts of a batch: {undivided}; leave average_every out"
+            raise UsageError(message)
+        axes = axes_apart(workers, batch_of(lanes[0].candidate), self.stop)
+        return ApartTeam([self.stack(lanes, way, length=length, axis=axis) for axis in axes])
+
+    def stack(self, lanes: Sequence[Lane], way: Way, *, length: int, axis: DataAxis | None = None) -> Stack:
         """One stack of ``lanes``, run that way."""
-        subject = ModuleSubject(
-            self.blueprint,
-            self.data,
-            self.loss,
-            score=self.score,
-            looped=way.looped,
-            loss_looped=way.loss_looped,
-            read=self.read,
-        )
         return Stack(
             lanes,
             self.data,
@@ -156,7 +185,19 @@ class ModuleTeams:
             batch_size=batch_of(lanes[0].candidate),
             dtype=self.blueprint.dtype,
             stop=self.stop,
-            subject=subject,
+            subject=self._subject(way),
+            axis=axis or self.axis,
+        )
+
+    def _subject(self, way: Way) -> ModuleSubject:
+        return ModuleSubject(
+            self.blueprint,
+            self.data,
+            self.loss,
+            score=self.score,
+            looped=way.looped,
+            loss_looped=way.loss_looped,
+            read=self.read,
         )
 
 
@@ -197,7 +238,7 @@ def _first_equal(teams: ModuleTeams, batch: int, truth: "_Tried", ways: Sequence
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there
-            said = f"{type(error).__name__}: {first_line(error)}"
+            said = f"{type(error).__name__}: {first_sentence(error)}"
         if not said:
             return way, ""
     return None, said

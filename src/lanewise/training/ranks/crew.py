@@ -57,17 +57,42 @@ def mesh_of(text: str | None, size: int) -> Mesh:
     return mesh
 
 
+def check_workers(mesh: str | None, size: int, workers: int | None) -> None:
+    """``UsageError`` where each of ``size`` ranks is to have several workers, and they share batches."""
+    if mesh_of(mesh, size).data > 1 and (workers or 1) > 1:
+        message = (
+            f"workers must be 1 where ranks share batches, for each trains one stack at a time, got {workers}; "
+            "start more ranks instead"
+        )
+        raise UsageError(message)
+
+
+def check_device(device: str, size: int) -> None:
+    """``UsageError`` where several ranks are to train elsewhere than on processors."""
+    if size > 1 and device.startswith("cuda"):
+        message = f"several ranks train on processors only, got device {device}; use one process or device cpu"
+        raise UsageError(message)
+
+
+def fitting(mesh: str | None, size: int) -> str | None:
+    """The mesh, or None where it is not one of ``size`` ranks.
+
+    >>> fitting("data=2", 2), fitting("data=2", 3)
+    ('data=2', None)
+    """
+    try:
+        mesh_of(mesh, size)
+    except UsageError:
+        return None
+    return mesh
+
+
 def crew_of(ranks: Ranks, mesh: str | None = None, *, resumed: bool = False) -> Crew:
     """The crew of all ``ranks``, which call this alike.
 
     A run that is ``resumed`` on a number of ranks that its mesh does not fit goes on with all of them along lane.
     """
-    try:
-        found = mesh_of(mesh, ranks.size)
-    except UsageError:
-        if not resumed:
-            raise
-        found = mesh_of(None, ranks.size)
+    found = mesh_of(fitting(mesh, ranks.size) if resumed else mesh, ranks.size)
     return Crew(ranks=ranks, mesh=found, axis=ranks.data_axis(found))
 
 

@@ -1,7 +1,7 @@
 """A team that one rank trains and all ranks know: the same contract, the same bits."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from typing import Any, final
@@ -12,13 +12,12 @@ from torch import Tensor
 
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
-from lanewise.models.registry import STACKED
 from lanewise.models.saved_trees import SavedTrees
+from lanewise.training.copying import Copying, Held
 from lanewise.training.fitted import Fitted
 from lanewise.training.planning.plan import candidate_of
-from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.ranks.crew import Crew
-from lanewise.training.team import Evidence, Team, nothing
+from lanewise.training.team import Evidence, Team, Traits, nothing
 from lanewise.training.workers.frames import Arrays, read_frame, write_frame
 
 
@@ -30,14 +29,12 @@ class SpreadTeam(Team):
     only. What a stretch has shown is told to the others by :meth:`tell`.
     """
 
-    def __init__(self, lanes: Sequence[Lane], *, make: Callable[[], Team], crew: Crew) -> None:
+    def __init__(self, lanes: Sequence[Lane], *, make: Callable[[], Team], traits: Traits, crew: Crew) -> None:
         self.lanes = Roster.of(list(lanes)).lanes
         self.length = 0  # until it is made
         self.home: int | None = None
-        # Trees are grown again where they move: that costs what they cost.
-        candidate = self.lanes[0].candidate
-        self.movable = candidate.model in STACKED
-        self.divides = self.movable and candidate.optimizer != SOLVER  # ranks share its batches, where they share any
+        self.movable, self.divides = traits.movable, traits.divides
+        self._kinds = {lane.id: lane.id if traits.kind is None else traits.kind for lane in self.lanes}
         self._make, self._crew, self._ranks = make, crew, crew.ranks
         self._team: Team | None = None
         self._fraction = 0.0
@@ -104,6 +101,34 @@ class SpreadTeam(Team):
             self._team.keep(lanes)
             if not self.lanes:
                 self._team = None
+
+    def kind(self, lane: str) -> Hashable:
+        return self._kinds[lane], self._optimizer(lane)
+
+    def held(self, lane: str) -> Held:
+        """The state of a lane, on every rank: it may be wanted on any."""
+        assert self.home is not None, "a team that was never trained has nothing to hand over"
+        source, packed = self._crew.first(self.home), b""
+        if self._ranks.rank == source:
+            own = self._copying().held(lane)
+            packed = pack(own.tensors, own.rest)
+        tensors, rest = unpack(self._ranks.broadcast(packed, source=source))
+        return Held(tensors=tensors, rest=rest)
+
+    def take_over(self, lane: str, new: Lane, held: Held, *, factor: float) -> None:
+        if self.at_home:
+            self._copying().take_over(lane, new, held, factor=factor)
+        self.lanes = tuple(new if own.id == lane else own for own in self.lanes)
+        self._kinds[new.id] = self._kinds.pop(lane)
+        self.movable = False  # made anew it would have the lanes that it began with
+
+    def _optimizer(self, lane: str) -> str:
+        return next(own.candidate.optimizer for own in self.lanes if own.id == lane)
+
+    def _copying(self) -> Copying:
+        team = self._own
+        assert isinstance(team, Copying)  # kinds are equal only where it is
+        return team
 
     def export(self, lane: str) -> Fitted:
         """The lane as it is now, on every rank."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lanewise.distributed.ranks import Ranks, never
 from lanewise.errors import TrainingError
+from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.training.data import TrainingData
 from lanewise.training.journal import Journal
@@ -19,7 +20,7 @@ from lanewise.training.ranks.crew import Crew, lone
 from lanewise.training.ranks.shared_journal import SharedJournal
 from lanewise.training.ranks.spread_team import SpreadTeam, pack, unpack
 from lanewise.training.stretch import Look, Stretch
-from lanewise.training.team import Former, Team
+from lanewise.training.team import Former, Team, Traits
 from lanewise.training.workers.side_by_side import SideBySide
 
 T = TypeVar("T")
@@ -38,6 +39,10 @@ class Parts(Protocol):
 
     def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]: ...
 
+    def traits(self, candidate: Candidate) -> Traits:
+        """Those of the team that trains the candidate, and of all lanes in it but for their optimizers."""
+        ...
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +57,18 @@ class SpreadFormer:
         return self.former.data
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
-        parts = self.former.parts(lanes, phase)
-        return [SpreadTeam(own, make=make, crew=self.crew) for own, make in parts]
+        parts, traits = self.former.parts(lanes, phase), self.former.traits
+        return [SpreadTeam(own, make=make, traits=traits(own[0].candidate), crew=self.crew) for own, make in parts]
 
 
 def spread(former: Parts, crew: Crew) -> Former:
     """The former whose teams are spread over ``crew``; the same one where it is of one rank."""
     return SpreadFormer(former=former, crew=crew) if crew.ranks.size > 1 else former  # pyright: ignore[reportReturnType]
+
+
+def gathered(former: Former) -> Former:
+    """The former that :func:`spread` was given."""
+    return former.former if isinstance(former, SpreadFormer) else former  # pyright: ignore[reportReturnType]
 
 
 @final
@@ -109,6 +119,7 @@ class Spreading:
 
     def __init__(self, crew: Crew, costs: Mapping[str, float], *, stop: Callable[[], bool]) -> None:
         self._crew, self._ranks, self._costs, self._stop = crew, crew.ranks, costs, stop
+        self._usual = sum(costs.values()) / len(costs) if costs else 1.0
 
     def share(self, workers: int) -> int:
         """How many of a plan's workers are on this rank."""
@@ -144,9 +155,9 @@ class Spreading:
             team.move(home)
 
     def _cost(self, stretch: Stretch) -> float:
-        """Predicted seconds of what is left of a stretch; lanes whose cost nobody knows count as one each."""
+        """Predicted seconds of what is left of a stretch; lanes whose cost nobody knows count as usual ones."""
         named = [_NAMED_AFTER.fullmatch(lane.candidate.id) for lane in stretch.team.lanes]
-        lanes = sum(self._costs.get(match[1], 1.0) if match else 1.0 for match in named)
+        lanes = sum(self._costs.get(match[1], self._usual) if match else self._usual for match in named)
         return lanes * max(stretch.fractions[-1], 1e-9)
 
     def _trained(self, threads: SideBySide, stretches: Sequence[Stretch], work: Callable[[Stretch], T]) -> list[T]:

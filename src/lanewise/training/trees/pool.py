@@ -64,7 +64,8 @@ class TreePool:
     """Worker processes that hold the lanes of trees of one race.
 
     ``folder``: where the private folder for the table is made (the system's place for temporary
-    files if None); it is removed at the end. Calls from several threads run side by side as far
+    files if None); it is removed at the end. ``single_trees``: the workers load scikit-learn at their start, not when
+    the first single tree grows. Calls from several threads run side by side as far
     as their lanes sit in different workers. Results do not depend on the number of workers.
 
     Raises ``UsageError`` for arguments that make no sense and ``TrainingError`` where a lane
@@ -72,7 +73,14 @@ class TreePool:
     """
 
     def __init__(
-        self, data: TreeData, task: Task, *, workers: int, threads_per_worker: int, folder: Path | None = None
+        self,
+        data: TreeData,
+        task: Task,
+        *,
+        workers: int,
+        threads_per_worker: int,
+        folder: Path | None = None,
+        single_trees: bool = False,
     ) -> None:
         for name, value in (("workers", workers), ("threads_per_worker", threads_per_worker)):
             if value < 1:
@@ -88,6 +96,7 @@ class TreePool:
             "task": task.kind,
             "classes": len(task.classes) if task.is_classification else 0,
             "threads": threads_per_worker,
+            "single_trees": single_trees,
         }
         self.folder = _write(data, folder)
         self._processes = [

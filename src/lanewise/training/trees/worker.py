@@ -1,13 +1,13 @@
 """The worker process of boosted and single trees: ``python -m lanewise.training.trees.worker FOLDER``.
 
 It answers one request at a time over its standard streams (``frames``), holds its lanes alive
-between rungs, and loads numpy, LightGBM and scikit-learn but never torch, whose OpenMP runtime
-must not share a process with theirs. It ends at once when its parent closes the pipe or dies.
+between rungs, and loads numpy, LightGBM and, where single trees are to grow, scikit-learn, but never torch, whose
+OpenMP runtime must not share a process with theirs. It ends at once when its parent closes the pipe or dies.
 
 ========== ======================================= =========================================
 request    header and arrays                       answer
 ========== ======================================= =========================================
-start      task, classes, threads                  ready
+start      task, classes, threads, single_trees    ready
 open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold not yet known,
            numbers, categories, tokens             masks only where columns are left out)
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
@@ -62,6 +62,8 @@ class Worker:
         self._task = TreeTask(kind=header["task"], classes=int(header["classes"]))
         self._threads = int(header["threads"])
         self._data = TreeData.read(self._folder)
+        if header["single_trees"]:  # what is measured later is not this import
+            import_module("sklearn.tree")
         return {"ready": True}, {}
 
     def _open(self, header: Header, arrays: Arrays) -> Answer:
@@ -105,10 +107,26 @@ class Worker:
         return self._lanes[header["lane"]][0]
 
 
+OFFERED = ("sklearn", "pandas", "pyarrow", "matplotlib", "graphviz", "dask")
+"""What LightGBM loads only to offer estimators and pictures, and to take tables of others."""
+
+
+def load_lightgbm() -> None:
+    """Import LightGBM alone, in 0.3 s instead of 1.6 s."""
+    hidden = [name for name in OFFERED if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # pyright: ignore[reportArgumentType]  # Python's word for a module that is not there
+    try:
+        import_module("lightgbm")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
 def main(folder: Path) -> None:
     """Answer requests until the parent is gone."""
-    # LightGBM takes a second or two to import, best spent while the parent is busy elsewhere.
-    serve(Worker(folder).answer, folder, prepare=lambda: import_module("lightgbm"))
+    # The import is best done while the parent is busy elsewhere.
+    serve(Worker(folder).answer, folder, prepare=load_lightgbm)
 
 
 if __name__ == "__main__":
