@@ -29,6 +29,7 @@ from lanewise.solvers.reading import (
     read_hessian,
     read_variables,
 )
+from lanewise.solvers.rule_methods import SEARCHED
 from lanewise.solvers.solution import Solution
 from lanewise.solvers.starts import draw_starts
 from lanewise.solvers.variables import Space, Variable
@@ -253,6 +254,8 @@ def _as_asked(asked: _Asked) -> str:
     """The reason of a method that was named; of a rule without a learning rate, which one it took."""
     if asked.method not in RULES or "lr" in (asked.options or {}):
         return "as asked"
+    if asked.method == SEARCHED:
+        return "as asked; without options={'lr': ...} each step is as long as a line search finds"
     usual = next((float(one.default) for one in RULES[asked.method].hypers if one.name == "lr"), None)
     if usual is None:
         return "as asked"

@@ -268,10 +268,20 @@ def test_a_kink_is_told_from_rounding() -> None:
 
 
 def test_a_rule_without_a_learning_rate_says_which_it_took() -> None:
-    found = minimize(himmelblau, [0.5, 0.5], method="gd")
-    assert found.status is Status.DIVERGED
+    found = minimize(himmelblau, [0.5, 0.5], method="momentum")
     assert "at its usual learning rate of" in found.reason
     assert minimize(himmelblau, [0.5, 0.5], method="gd", options={"lr": 0.01}).reason == "as asked"
+
+
+def test_gradient_descent_without_a_learning_rate_searches_along_the_gradient() -> None:
+    free = minimize(himmelblau, [0.5, 0.5], method="gd")
+    assert free.success
+    assert free.evaluations < 50
+    assert "as long as a line search finds" in free.reason
+    held = minimize(himmelblau, [0.5, 0.5], method="gd", bounds=([-1, -1], [2, 4]))
+    assert held.success
+    assert held.x == pytest.approx([2.0, (1 + 15**0.5) / 2], abs=1e-6)
+    assert minimize(lambda x: -x[0], [0.5, 0.5], method="gd").status is Status.UNBOUNDED
 
 
 def test_constraints_that_cannot_be_met() -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,10 +23,16 @@ MODELS = ("lightgbm", "mlp", "linear", "tree")
 SOLVER = "lbfgs"
 
 OPTIMIZER_SHARES: dict[str, dict[str, float]] = {
-    "mlp": {"adamw": 8, "nesterov": 3, "adam": 2, "momentum": 1, "rmsprop": 1, "sgd": 1},
+    "mlp": {"adamw": 7, "soap": 4, "nesterov": 3, "adam": 2},
     "linear": {"lbfgs": 8, "adam": 2, "nesterov": 2, "sgd": 1},
 }
-"""How many of a family's candidates each optimizer gets, relative to each other, when the user names none."""
+"""How many of a family's candidates each optimizer gets, relative to each other, when the user names none.
+
+SOAP is the only one whose place paid on tables (benchmarks/results.md, Shares of a race).
+"""
+
+RACED_RATES: dict[str, tuple[float, float]] = {"soap": (1e-3, 0.05), "muon": (1e-3, 0.1), "lion": (1e-4, 1e-2)}
+"""Learning rates that a race tries where the range of the rule, made for long trainings too, begins too low."""
 
 STRUCTURES: tuple[tuple[int, int, str, bool, float], ...] = (
     (128, 2, "relu", False, 1.0),
@@ -101,7 +107,8 @@ class Field:
 
     ``columns`` of the table, of which a few candidates may read some only; 0: all candidates read them all.
     ``extreme`` where single targets dominate all squared errors: the default apart, boosted trees then fit the
-    absolute error, linear models and networks Huber's loss.
+    absolute error, linear models and networks Huber's loss. ``captured`` where a step is captured once and replayed, as
+    on a GPU: a rule that cannot be captured would slow down all lanes of its stack, so it enters only if it is named.
     """
 
     task: Task
@@ -111,6 +118,7 @@ class Field:
     optimizers: tuple[str, ...] = ()
     columns: int = 0
     extreme: bool = False
+    captured: bool = False
 
     @property
     def selects(self) -> bool:
@@ -288,7 +296,12 @@ def _structure(place: int, field: Field, batch: int) -> dict[str, Value]:
 def _shares(model: str, field: Field, solvers: tuple[str, ...]) -> dict[str, float]:
     """The optimizers of a family with their shares, best known first."""
     if not field.optimizers:
-        return OPTIMIZER_SHARES[model]
+        shares = OPTIMIZER_SHARES[model]
+        return {
+            name: share
+            for name, share in shares.items()
+            if name in solvers or RULES[name].capturable or not field.captured
+        }
     known = (*RULES, *solvers)
     chosen = [name for name in field.optimizers if name in known]
     return dict.fromkeys(chosen, 1.0)
@@ -319,7 +332,11 @@ def _schedule(optimizer: str) -> Hyper:
 
 def _rule_space(optimizer: str) -> list[Hyper]:
     """The hyper-parameters of a rule that a race varies: those with a range, decay apart."""
-    return [hyper for hyper in RULES[optimizer].hypers if hyper.low is not None and hyper.name != "weight_decay"]
+    found = [hyper for hyper in RULES[optimizer].hypers if hyper.low is not None and hyper.name != "weight_decay"]
+    if optimizer not in RACED_RATES:
+        return found
+    low, high = RACED_RATES[optimizer]
+    return [replace(hyper, low=low, high=high) if hyper.name == "lr" else hyper for hyper in found]
 
 
 def _points(space: Sequence[Hyper], count: int, field: Field, *key: str | int) -> Iterator[dict[str, Value]]:

@@ -1,9 +1,19 @@
+from dataclasses import replace
+
 import pytest
 
 from lanewise.errors import UsageError
 from lanewise.optim.registry import RULES
 from lanewise.task import Task, TaskKind
-from lanewise.training.planning.proposals import BOOSTED_ANCHORS, MODELS, SOLVER, Field, propose, usual_batch
+from lanewise.training.planning.proposals import (
+    BOOSTED_ANCHORS,
+    MODELS,
+    RACED_RATES,
+    SOLVER,
+    Field,
+    propose,
+    usual_batch,
+)
 
 
 def field(
@@ -40,6 +50,23 @@ def test_another_seed_draws_other_points(model: str) -> None:
 def test_a_race_of_networks_mixes_optimizers_from_the_start() -> None:
     optimizers = {candidate.optimizer for candidate in propose("mlp", 30, field())[:14]}
     assert {"adamw", "nesterov"} <= optimizers
+
+
+def test_rules_that_no_gpu_can_replay_enter_only_where_they_are_named() -> None:
+    own = field()
+    assert "soap" in {candidate.optimizer for candidate in propose("mlp", 24, own)}
+    captured = {candidate.optimizer for candidate in propose("mlp", 24, replace(own, captured=True))}
+    assert captured == {"adamw", "nesterov", "adam"}
+    named = propose("mlp", 8, replace(field(optimizers=("soap",)), captured=True))
+    assert {candidate.optimizer for candidate in named} == {"soap"}
+
+
+@pytest.mark.parametrize("name", RACED_RATES)
+def test_a_race_tries_rates_that_short_trainings_can_use(name: str) -> None:
+    low, high = RACED_RATES[name]
+    rates = [float(one.settings["lr"]) for one in propose("mlp", 24, field(optimizers=(name,)))[1:]]
+    assert low <= min(rates) < 3 * low
+    assert high / 3 < max(rates) <= high
 
 
 def test_only_the_optimizers_asked_for_take_part() -> None:
