@@ -66,6 +66,12 @@ def share_read(candidate: Candidate) -> float:
     return candidate.number(SHARE, 1.0) if selects(candidate) else 1.0
 
 
+def reads_all(candidate: Candidate) -> Candidate:
+    """The candidate as it is where it leaves no column out."""
+    settings = {name: value for name, value in candidate.settings.items() if name not in (FEATURES, SHARE)}
+    return replace(candidate, settings=settings)
+
+
 def columns_read(candidate: Candidate, columns: int) -> int:
     """How many of ``columns`` a candidate reads, at least one.
 

@@ -75,8 +75,9 @@ def slowness_of(plan: Plan, traces: Iterable[Trace], seconds: Mapping[str, float
     took: dict[str, float] = {}
     for trace in traces:
         candidate = trace.lane.candidate
-        share = trace.fractions[-1] if trace.fractions else 0.0
-        thought[candidate.model] = thought.get(candidate.model, 0.0) + share * plan.costs[original_of(candidate.id)]
+        id, share = original_of(candidate.id), trace.fractions[-1] if trace.fractions else 0.0
+        cost = share * plan.costs[id] + len(trace.fractions) * plan.look_costs.get(id, 0.0)
+        thought[candidate.model] = thought.get(candidate.model, 0.0) + cost
         took[candidate.model] = took.get(candidate.model, 0.0) + seconds.get(candidate.id, 0.0)
     return {model: took[model] / thought[model] for model in thought if thought[model] > 0}
 
@@ -99,7 +100,7 @@ def lanes_of(plan: Plan) -> float:
 
 
 def _seconds_of_lane(plan: Plan, candidate: Candidate, slowness: Mapping[str, float]) -> float:
-    return plan.costs[original_of(candidate.id)] * min(max(slowness.get(candidate.model, 1.0), FASTEST), SLOWEST)
+    return plan.confirming(original_of(candidate.id)) * min(max(slowness.get(candidate.model, 1.0), FASTEST), SLOWEST)
 
 
 def original_of(id: str) -> str:

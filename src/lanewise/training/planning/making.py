@@ -8,13 +8,22 @@ import numpy as np
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
+from lanewise.optim.registry import rule
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.sampling import Sampling
+from lanewise.training.judging import Judge
 from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import GRID, Lengths, Plan
-from lanewise.training.planning.proposals import MODELS, Field, propose, usual_batch
-from lanewise.training.planning.trials import best_precision, best_widths, costs_alone, crowding, measured_costs
+from lanewise.training.planning.proposals import MODELS, SOLVER, Field, propose, usual_batch
+from lanewise.training.planning.trials import (
+    best_precision,
+    best_widths,
+    costs_alone,
+    crowding,
+    measured_costs,
+    measured_looks,
+)
 from lanewise.training.problem import Problem, has_extreme_target
 from lanewise.training.selecting import FEATURES, affordable, selects
 from lanewise.training.teams import DTYPES, TeamBuilder
@@ -115,6 +124,13 @@ def make_plan(
         model: _with_ranking(measured_costs(model, pool, builder, crowded=crowded), pool, ranking)
         for model, pool in pools.items()
     }
+    judge = Judge(
+        metric=problem.metric, y=problem.y, weight=problem.weight, data=builder.data, clusters=problem.clusters
+    )
+    looks: dict[str, float] = {}
+    for model, pool in pools.items():
+        found = measured_looks(pool, builder, lambda data, item: replace(judge, data=data).loss(item))
+        looks |= {id: (crowded if model in STACKED else 1.0) * seconds for id, seconds in found.items()}
     alone = {id: cost for model, pool in pools.items() for id, cost in costs_alone(pool, builder, costs[model]).items()}
     available = left() - (len(problem.folds) + 1) * sum(ranking.values())
     plan = _filled(
@@ -124,13 +140,14 @@ def make_plan(
             policy=policy,
             pools=pools,
             costs=costs,
+            looks=looks,
             available=available * share,
             builder=builder,
             wishes=wishes,
         ),
     )
-    shrink = plan.lengths.rows_seen / builder.lengths.rows_seen
-    solo = {c.id: alone[c.id] * (shrink if c.model in STACKED else 1.0) for c in plan.candidates}
+    rows = plan.lengths.rows_seen / builder.lengths.rows_seen
+    solo = {c.id: alone[c.id] * shortened(c, rows=rows, rounds=plan.lengths.rounds_share) for c in plan.candidates}
     plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=placed.seats)))
 
@@ -154,52 +171,54 @@ def _fitted(
     policy: Policy,
     pools: Mapping[str, list[Candidate]],
     costs: Mapping[str, dict[str, float]],
+    looks: Mapping[str, float],
     available: float,
     builder: TeamBuilder,
     wishes: Wishes,
 ) -> Plan:
     folds = len(problem.folds)
-    pools = _affordable(pools, costs, available / folds)
+    pools = _with_default(_affordable(_with_default(pools), costs, looks, available / folds))
     total = sum(FAMILY_SHARES[model] for model in pools)
     shares = {model: available * FAMILY_SHARES[model] / total for model in pools}
     typical = {model: float(np.mean(list(costs[model].values()))) for model in pools}
+    looked = {model: float(np.mean([looks[one.id] for one in pool])) for model, pool in pools.items()}
+    lane = {model: typical[model] + len(GRID) * looked[model] for model in pools}
     seeds = _seeds(problem, wishes)
     while (
         len(seeds) > 1
         and not wishes.seeds
-        and any(CONFIRM_SHARE * shares[model] < 2 * typical[model] * folds * len(seeds) for model in pools)
+        and any(CONFIRM_SHARE * shares[model] < 2 * lane[model] * folds * len(seeds) for model in pools)
     ):
         seeds = seeds[:-1]
     runs = folds * len(seeds)
     chosen: list[Candidate] = []
     confirm: dict[str, int] = {}
     shrink = {"rows": 1.0, "rounds": 1.0}
-    screened, screens = _screen_cost(policy), bool(rungs_of(policy, MANY))
+    screened, seen = _screen_cost(policy)
+    screens = bool(rungs_of(policy, MANY))
     for model, pool in pools.items():
-        if sum(costs[model].values()) * (runs + 1) <= 0.9 * shares[model]:
+        if lane[model] * len(pool) * (runs + 1) <= 0.9 * shares[model]:
             confirm[model] = len(pool)
             chosen += pool
             continue
         share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
-        affordable = share * shares[model] / (typical[model] * runs)
-        short = float(np.clip(affordable, SHORTEST, 1.0))
+        affordable = share * shares[model] / (lane[model] * runs)
+        shorter = [costs[model][one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5) < 1]
+        training = share * shares[model] / runs - len(GRID) * looked[model]
+        short = float(np.clip(training / np.mean(shorter), SHORTEST, 1.0)) if shorter else 1.0
         unit = "rows" if model in STACKED else "rounds"
         shrink[unit] = min(shrink[unit], short)
+        trained = np.mean([costs[model][one.id] * shortened(one, rows=short, rounds=short) for one in pool])
+        screening = float(trained) * screened + looked[model] * seen
         confirm[model] = int(np.clip(affordable, 1, MOST_CONFIRMED[model]))
-        wide = int(SCREEN_SHARE * shares[model] / (typical[model] * screened * short))
+        wide = int(SCREEN_SHARE * shares[model] / screening)
         chosen += pool[: int(np.clip(wide, FEWEST[model], len(pool)))] if screens else pool[: confirm[model]]
     screen = any(confirm[model] < sum(c.model == model for c in chosen) for model in pools)
-    chosen = _with_default(chosen, pools)
     lengths = replace(
         builder.lengths,
         rows_seen=max(20_000, round(builder.lengths.rows_seen * shrink["rows"])),
         rounds_share=shrink["rounds"],
     )
-    per_lane = {
-        id: cost * shrink["rows" if model in STACKED else "rounds"]
-        for model, family in costs.items()
-        for id, cost in family.items()
-    }
     plan = Plan(
         candidates=tuple(chosen),
         rungs=rungs_of(policy, len(chosen)) if screen else (),
@@ -208,10 +227,26 @@ def _fitted(
         seeds=seeds,
         lengths=lengths,
         workers=builder.workers,
-        costs={candidate.id: per_lane[candidate.id] for candidate in chosen},
+        costs={one.id: costs[one.model][one.id] * shortened(one, **shrink) for one in chosen},
+        look_costs={one.id: looks[one.id] for one in chosen},
         grid=GRID,
     )
-    return replace(plan, predicted_seconds=_predicted(plan, screened))
+    return replace(plan, predicted_seconds=_predicted(plan, screened, seen))
+
+
+def shortened(candidate: Candidate, *, rows: float, rounds: float) -> float:
+    """The share of its full training that a candidate has in a plan of fewer rows seen and boosting rounds.
+
+    Solvers and full-batch rules take their iterations, a single tree is grown at once, and the default keeps its
+    rounds: none of them takes less for that.
+
+    >>> boosted = Candidate(id="a", model="lightgbm", optimizer="", settings={"rounds": 100})
+    >>> shortened(boosted, rows=0.2, rounds=0.5), shortened(replace(boosted, is_default=True), rows=0.2, rounds=0.5)
+    (0.5, 1.0)
+    """
+    if candidate.model not in STACKED:
+        return rounds if "rounds" in candidate.settings and not candidate.is_default else 1.0
+    return 1.0 if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch else rows
 
 
 def _pools(counts: Mapping[str, int], field: Field, wishes: Wishes) -> dict[str, list[Candidate]]:
@@ -221,15 +256,26 @@ def _pools(counts: Mapping[str, int], field: Field, wishes: Wishes) -> dict[str,
 
 
 def _affordable(
-    pools: Mapping[str, list[Candidate]], costs: Mapping[str, dict[str, float]], available: float
+    pools: Mapping[str, list[Candidate]],
+    costs: Mapping[str, dict[str, float]],
+    looks: Mapping[str, float],
+    available: float,
 ) -> dict[str, list[Candidate]]:
     """The families of which one candidate at least can be confirmed at the shortest length.
 
-    ``available`` are processor seconds per fold. The cheapest family stays, whatever the budget.
+    ``available`` are processor seconds per fold, of which one candidate may take half. A boosted default is no shorter
+    than it is, so it may take all of them; a solver has converged long before its iterations are over. The cheapest
+    family stays, whatever the budget.
     """
-    default_cost = {model: costs[model][pool[0].id] for model, pool in pools.items()}
-    kept = {model: pool for model, pool in pools.items() if SHORTEST * default_cost[model] < 0.5 * available}
-    cheapest = min(pools, key=lambda model: default_cost[model])
+
+    def least(model: str) -> float:
+        first = pools[model][0]
+        whole = first.is_default and "rounds" in first.settings
+        cost = (1.0 if whole else SHORTEST) * costs[model][first.id] + len(GRID) * looks[first.id]
+        return cost if whole else 2.0 * cost
+
+    kept = {model: pool for model, pool in pools.items() if least(model) < available}
+    cheapest = min(pools, key=least)
     return kept or {cheapest: pools[cheapest]}
 
 
@@ -238,7 +284,7 @@ def _by_steps(
 ) -> Plan:
     """A plan that depends on no clock: fixed numbers of candidates, lengths in proportion to ``steps``."""
     pools = _pools(FIXED, field, wishes)
-    chosen = _with_default([candidate for pool in pools.values() for candidate in pool], pools)
+    chosen = [candidate for pool in _with_default(pools).values() for candidate in pool]
     share = steps / 2000
     return Plan(
         candidates=tuple(chosen),
@@ -265,11 +311,11 @@ def _relative_cost(candidate: Candidate) -> float:
     return ranking * ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
 
 
-def _with_default(chosen: Sequence[Candidate], pools: Mapping[str, list[Candidate]]) -> list[Candidate]:
+def _with_default(pools: Mapping[str, list[Candidate]]) -> dict[str, list[Candidate]]:
     """Mark the default of the race: the first candidate of the first family, in the documented order."""
     family = next(model for model in MODELS if model in pools)
     default = pools[family][0].id
-    return [replace(candidate, is_default=candidate.id == default) for candidate in chosen]
+    return {model: [replace(one, is_default=one.id == default) for one in pool] for model, pool in pools.items()}
 
 
 def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:
@@ -279,34 +325,39 @@ def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:
     return tuple(range(wishes.seed, wishes.seed + count))
 
 
-def _screen_cost(policy: Policy) -> float:
-    """Full-length trainings that a screen spends per candidate."""
+def _screen_cost(policy: Policy) -> tuple[float, float]:
+    """Full-length trainings, and looks, that a screen spends per candidate."""
     rungs = rungs_of(policy, MANY)
     if not rungs:
-        return 1.0
-    left, cost, before = MANY, 0.0, 0.0
+        return 1.0, 0.0
+    left, cost, looks, before = MANY, 0.0, 0.0, 0.0
     for rung, after in zip(rungs, remaining_of(policy, MANY), strict=True):
         cost += left / MANY * (rung - before)
+        looks += left / MANY
         left, before = after, rung
-    return cost
+    return cost, looks
 
 
-def _predicted(plan: Plan, screened: float) -> float:
+def _predicted(plan: Plan, screened: float, seen: float) -> float:
     """Wall seconds that the plan should take on its workers, the refit included."""
     lanes = lanes_of(plan)
     default = next(candidate for candidate in plan.candidates if candidate.is_default)
-    total = plan.costs[default.id] * lanes if plan.rungs else 0.0
+    screen, total = 0.0, plan.confirming(default.id) * lanes if plan.rungs else 0.0
     for model, count in plan.confirm.items():
-        own = np.array([plan.costs[candidate.id] for candidate in plan.candidates if candidate.model == model])
+        family = [candidate.id for candidate in plan.candidates if candidate.model == model]
+        own = np.array([plan.costs[id] for id in family])
         if not len(own) or not own.sum():
             continue
+        look = float(np.mean([plan.look_costs[id] for id in family]))
         # Those that survive are the longer trained and the larger ones: each counts by what it costs.
         survivor = float((own**2).sum() / own.sum())
-        screen = 0.0
         if plan.rungs:
-            screen = float(own.sum()) * plan.rungs[0] + survivor * len(own) * (screened - plan.rungs[0])
-        total += screen + survivor * min(count, len(own)) * lanes
-    return total / plan.workers
+            screen += float(own.sum()) * plan.rungs[0] + survivor * len(own) * (screened - plan.rungs[0])
+            screen += look * len(own) * seen
+        total += (survivor + len(plan.grid) * look) * min(count, len(own)) * lanes
+    # No rival drops the default, and no number of workers makes its lane shorter.
+    longest = plan.costs[default.id] if plan.rungs else 0.0
+    return max(screen / plan.workers, longest) + total / plan.workers
 
 
 def _with_ranking(

@@ -35,6 +35,7 @@ class Plan:
     that everybody is confirmed. ``confirm`` says how many of each family are confirmed.
     ``costs`` holds the predicted processor seconds of one full-length lane of every candidate, as
     measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
+    ``look_costs`` is what predicting the rows that a fold holds out, and judging that, takes at every look at a lane.
     ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost.
     ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
     by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
@@ -49,6 +50,7 @@ class Plan:
     lengths: Lengths
     workers: int
     costs: Mapping[str, float]
+    look_costs: Mapping[str, float] = field(default_factory=dict)
     solo_costs: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     confirmed: tuple[str, ...] = ()
@@ -57,6 +59,10 @@ class Plan:
     predicted_seconds: float = 0.0
     predicted_bytes: int = 0
     words: tuple[str, ...] = ()
+
+    def confirming(self, id: str) -> float:
+        """Processor seconds of one lane of that candidate in the confirmation, its looks included."""
+        return self.costs[id] + len(self.grid) * self.look_costs.get(id, 0.0)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -9,15 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED
 from lanewise.optim.registry import rule
+from lanewise.training.data import TrainingData
 from lanewise.training.planning.measuring import WORTH_IT
 from lanewise.training.planning.proposals import SOLVER
-from lanewise.training.selecting import columns_read, selects
-from lanewise.training.team import Team
+from lanewise.training.selecting import columns_read, reads_all, selects
+from lanewise.training.team import Evidence, Team
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.team import race_spec
 
@@ -30,6 +32,9 @@ TRIAL_STEPS = 6
 TRIAL_ROUNDS = 5
 TRIAL_ITERATIONS = 3
 TRIALS = 3
+
+LOOKED_ROWS = 8_192
+"""Rows of a fold that a look is measured on: enough for full speed, few enough to cost nothing."""
 
 SPIN_SECONDS = 0.03
 """How long a loop of nothing shows which share of a core this process gets."""
@@ -189,6 +194,49 @@ def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[st
             timed[key] = spent / len(team.lanes) * team.length
         costs |= {lane.candidate.id: timed[key] for lane in team.lanes}
     return costs
+
+
+def measured_looks(
+    pool: Sequence[Candidate], builder: TeamBuilder, judged: Callable[[TrainingData, Evidence], float]
+) -> dict[str, float]:
+    """Seconds of one look at a lane of each candidate: predictions for what its fold holds out, and their score.
+
+    One lane of each structure is looked at, at its first step. ``judged`` scores what it has shown over the data given.
+    """
+    stacked = pool[0].model in STACKED
+    data = _few_held_out(builder.data) if stacked else builder.data  # workers of trees hold the folds as they are
+    few = replace(builder, data=data, selections=None)
+    share = len(builder.data.folds[0].valid) / max(len(data.folds[0].valid), 1)
+    costs: dict[str, float] = {}
+    timed: dict[tuple[object, ...], float] = {}
+    for candidate in pool:
+        lane = Lane(candidate=reads_all(candidate), fold=0, seed=0)
+        key = builder.key(lane) if stacked else (candidate.model,)
+        if key not in timed:
+            (team,) = few.form([lane], "look")
+            team.advance(1 / team.length)
+            timed[key] = share * min(_look(team, data, judged) for _ in range(2))
+            team.keep(())
+        costs[candidate.id] = timed[key]
+    return costs
+
+
+def _few_held_out(data: TrainingData) -> TrainingData:
+    """The same with fewer rows held out, evenly spaced, where they are many."""
+    folds = {name: replace(fold, valid=_few(fold.valid)) for name, fold in data.folds.items()}
+    return replace(data, folds=folds)
+
+
+def _few(rows: Tensor) -> Tensor:
+    return rows if len(rows) <= LOOKED_ROWS else rows[torch.arange(LOOKED_ROWS) * len(rows) // LOOKED_ROWS]
+
+
+def _look(team: Team, data: TrainingData, judged: Callable[[TrainingData, Evidence], float]) -> float:
+    started = time.perf_counter()
+    team.advance(team.fraction)  # trees predict as they arrive
+    for item in team.evidence():
+        judged(data, item)
+    return time.perf_counter() - started
 
 
 def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:

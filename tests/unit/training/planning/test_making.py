@@ -1,0 +1,79 @@
+"""What a plan thinks that its lanes cost: what is really trained, and every look at it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.search.halving import Halving
+from lanewise.training.planning import making
+from lanewise.training.planning.making import Wishes, shortened
+from lanewise.training.planning.plan import GRID, Lengths, Plan
+
+COSTS = {"lightgbm": 10.0, "mlp": 20.0, "linear": 1.0, "tree": 0.5}
+
+
+def candidate(model: str, number: int) -> Candidate:
+    optimizer = {"mlp": "adamw", "linear": "lbfgs" if number % 2 else "adam"}.get(model, "")
+    settings: dict[str, Any] = {"rounds": 100} if model == "lightgbm" else {}
+    return Candidate(id=f"{model}-{number}", model=model, optimizer=optimizer, settings=settings)
+
+
+POOLS = {model: [candidate(model, number) for number in range(12)] for model in COSTS}
+
+
+def fitted(*, available: float, look: float = 0.0) -> Plan:
+    problem: Any = SimpleNamespace(folds=[None] * 3, train=np.zeros(100_000))
+    builder: Any = SimpleNamespace(lengths=Lengths(rows_seen=1_500_000), workers=2)
+    return making._fitted(
+        problem=problem,
+        policy=Halving(),
+        pools=POOLS,
+        costs={model: {one.id: COSTS[model] for one in pool} for model, pool in POOLS.items()},
+        looks={one.id: look for pool in POOLS.values() for one in pool},
+        available=available,
+        builder=builder,
+        wishes=Wishes(),
+    )
+
+
+def test_only_what_is_shortened_costs_less() -> None:
+    plan = fitted(available=100.0)
+    rows, rounds = plan.lengths.rows_seen / 1_500_000, plan.lengths.rounds_share
+    assert rows < 1
+    assert rounds < 1
+    shares = {"lightgbm-0": 1.0, "lightgbm-1": rounds, "mlp-0": rows, "linear-0": rows, "linear-1": 1.0, "tree-0": 1.0}
+    for id, share in shares.items():
+        assert plan.costs[id] == pytest.approx(share * COSTS[id.split("-")[0]], rel=1e-5)
+    assert [one.id for one in plan.candidates if one.is_default] == ["lightgbm-0"]
+
+
+def test_full_batch_rules_take_their_iterations() -> None:
+    steps = replace(POOLS["mlp"][0], optimizer="gd")
+    assert shortened(steps, rows=0.2, rounds=0.2) == 1.0
+
+
+def test_looks_leave_room_for_less_and_are_predicted() -> None:
+    without, looked = fitted(available=300.0), fitted(available=300.0, look=0.5)
+    assert len(looked.candidates) < len(without.candidates)
+    assert looked.confirming("tree-0") == looked.costs["tree-0"] + 0.5 * len(GRID)
+    free = making._predicted(
+        replace(looked, look_costs=dict.fromkeys(looked.costs, 0.0)), *making._screen_cost(Halving())
+    )
+    confirmed = 1 + sum(looked.confirm.values())  # and the default
+    assert looked.predicted_seconds - free > confirmed * 3 * 0.5 * len(GRID) / 2
+
+
+def test_no_number_of_workers_makes_the_default_shorter() -> None:
+    plan = replace(fitted(available=150.0), workers=64)
+    assert making._predicted(plan, *making._screen_cost(Halving())) > plan.costs["lightgbm-0"]
+
+
+def test_a_family_whose_default_does_not_fit_is_left_out() -> None:
+    """The boosted default takes ten seconds on each of three folds, however short the plan."""
+    models = {one.model for one in fitted(available=24.0).candidates}
+    assert "lightgbm" not in models
+    assert models >= {"linear", "tree"}
