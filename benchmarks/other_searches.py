@@ -1,4 +1,4 @@
-"""Other searches, as their users write them: Optuna around a plain loop, skorch in scikit-learn's halving search."""
+"""Other searches, as their users write them: Optuna and Ray Tune around a plain loop, skorch in a halving search."""
 
 import math
 import multiprocessing
@@ -140,6 +140,47 @@ def _optuna_worker(case: Case, path: str, pruner: str, places: Any) -> None:
                 break
         else:
             study.tell(trial, loss)
+
+
+STORE = 300 * 2**20
+"""Bytes that Ray may keep objects in, the rows of a case among them."""
+
+
+def with_ray(case: Case) -> Outcome:
+    """Ray Tune with ASHA around the plain loop: a process per core, reused; Ray itself has started before."""
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    def train(settings: dict[str, Any], case: Case) -> None:
+        torch.set_num_threads(1)
+        for loss in trained(case, case.candidates[settings["candidate"]]):
+            tune.report({"loss": loss})
+
+    ray.init(
+        num_cpus=case.cores, include_dashboard=False, object_store_memory=STORE, log_to_driver=False, logging_level=40
+    )
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            tuner = tune.Tuner(
+                tune.with_resources(tune.with_parameters(train, case=case), {"cpu": 1}),
+                param_space={"candidate": tune.grid_search(list(range(len(case.candidates))))},
+                tune_config=tune.TuneConfig(
+                    metric="loss",
+                    mode="min",
+                    scheduler=ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=3),
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(storage_path=folder, verbose=0),
+            )
+            found = tuner.fit()
+            seconds = time.perf_counter() - started
+            frames = [own.metrics for own in found if own.metrics]
+            ended = [own["loss"] for own in frames if own["training_iteration"] == EPOCHS]
+            return Outcome(loss=min(ended), seconds=seconds)
+    finally:
+        ray.shutdown()
 
 
 def with_skorch(case: Case) -> Outcome:

@@ -1,12 +1,12 @@
 """``lanewise.tune`` against other searches: the same candidates, data and cores, until the same validation loss.
 
 Each peer races the same list of settings for the same network and data, and prunes in its own way: Optuna with its
-median or Hyperband pruner around a tight PyTorch loop, in one process per core; skorch with scikit-learn's
-``HalvingRandomSearchCV``, as many jobs as cores. Lanewise then races the same
-list. Two quotients are printed: the time that the peer took in all over the time after which Lanewise had seen a
+median or Hyperband pruner around a tight PyTorch loop, in one process per core; Ray Tune with ASHA around the same
+loop; skorch with scikit-learn's ``HalvingRandomSearchCV``, as many jobs as cores. Lanewise then races the same list.
+Two quotients are printed: the time that the peer took in all over the time after which Lanewise had seen a
 validation loss as good as the peer's best completed training (``reached``), and both times in all (``whole``). Every
 training is as long, with the same linear schedule, batch size and rows. Those peers are run that are installed:
-``pip install optuna skorch``.
+``pip install optuna skorch 'ray[tune]'``.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 import torch
 from networks import lenet
-from other_searches import BATCH, EPOCHS, Case, Outcome, Pair, with_optuna, with_skorch
+from other_searches import BATCH, EPOCHS, Case, Outcome, Pair, with_optuna, with_ray, with_skorch
 from torch import nn
 
 import lanewise
@@ -138,6 +138,7 @@ def with_lanewise(case: Case) -> Outcome:
 PEERS: dict[str, Callable[[Case], Outcome]] = {
     "optuna-median": with_optuna("median"),
     "optuna-hyperband": with_optuna("hyperband"),
+    "ray-asha": with_ray,
     "skorch-halving": with_skorch,
 }
 

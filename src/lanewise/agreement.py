@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lanewise.data.read_options import memory_bytes
+from lanewise.data.dataset import Dataset
+from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError, suggestion
 from lanewise.metrics import METRICS, is_metric, resolve_metric
@@ -22,7 +23,8 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
 
     ``DataError`` where the rows, prepared for every fold, do not fit into memory.
     """
-    _check_memory(problem)
+    if problem.dataset.rest is None:
+        _check_memory(problem)
     _check_optimizers(settings)
     _check_threshold(problem, settings)
     rows = len(problem.train)
@@ -58,6 +60,19 @@ def _check_memory(problem: Problem) -> None:
             "leave out columns (drop) or rows, or ask for fewer folds"
         )
         raise DataError(message)
+
+
+def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
+    """``UsageError`` where settings ask for what cannot be had of rows that are not all in memory."""
+    if dataset.rest is None:
+        return
+    for name in ("group", "time", "weight", "class_weights", "test"):
+        if getattr(settings, name) is not None:
+            message = f"{name} does not work where rows are streamed from disk; leave it out, or give fewer rows"
+            raise UsageError(message)
+    if settings.device.startswith("cuda"):
+        message = f"rows that are streamed from disk train on processors only, got device {settings.device}"
+        raise UsageError(message)
 
 
 def _check_optimizers(settings: FitSettings) -> None:

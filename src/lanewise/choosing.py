@@ -37,7 +37,8 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         "clusters": None if problem.clusters is None else problem.clusters[rows],
     }
     selection = select(contenders, **evidence)
-    trained_rows = float(np.mean([len(fold.train) for fold in problem.folds]))
+    rest = problem.training_rows - len(problem.train)
+    trained_rows = float(np.mean([len(fold.train) + rest for fold in problem.folds]))
     corrected = corrected_score(contenders, trained_rows=trained_rows, **evidence)
     weights = {selection.winner: 1.0}
     ensemble = None

@@ -138,6 +138,7 @@ def fit(
     """
     if isinstance(source, str) and source.startswith("example:"):
         settings.setdefault("target", known_example(source).target)
+    source = str(source) if isinstance(source, Path) else source
     times = StageTimes.since(started)
     own = policy if isinstance(policy, Policy) else None
     if own is None and policy is not None:
@@ -154,7 +155,9 @@ def fit(
             config["policy"] = type(own).__name__
         if ranks.place.job:
             config["job"] = ranks.place.job
-        dataset = dataset_of(source, read_options(wanted))
+        dataset = dataset_of(source, read_options(wanted), stream=wanted.stream)
+        # A run that goes on, on another machine perhaps, does as it did.
+        config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         problem = problem_of(dataset, wanted)
@@ -179,23 +182,14 @@ def _call(source: object, settings: Mapping[str, Any]) -> str:
     return f"lanewise.fit({', '.join([table, *(f'{name}={value!r}' for name, value in settings.items())])})"
 
 
-def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> Fit:
-    """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
-
-    A run under a policy of your own needs the same ``policy`` again.
+def go_on_with(
+    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes
+) -> Fit:
+    """Go on with a run as :func:`lanewise.resume` does, in a store that is open; ``times`` began when it was asked for.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, its data are gone, or
     the policy is not the one that it had.
     """
-    times = StageTimes(time.monotonic())
-    with joined() as ranks, opened(ranks, create=False) as store:
-        return go_on_with(store, reference, policy=policy, watcher=watcher or Silent(), times=times)
-
-
-def go_on_with(
-    store: RankedStore, reference: str, *, policy: Policy | None, watcher: Watcher, times: StageTimes
-) -> Fit:
-    """As :func:`resume`, in a store that is open; ``times`` count from when it was asked for."""
     ranks = store.ranks
     with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
@@ -268,7 +262,7 @@ def _begun(run: Run) -> tuple[Problem, FitSettings]:
         message = f"run {run.id} was killed before its data were kept; start it anew"
         raise UsageError(message)
     options = ReadOptions(max_bytes=wanted.max_bytes) if kept.exists() else read_options(wanted)
-    dataset = dataset_of(source, options)
+    dataset = dataset_of(source, options, stream=wanted.stream)
     if fingerprint(dataset) != run.config["rows"]:
         message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
         raise DataError(message)

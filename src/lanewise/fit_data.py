@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lanewise.agreement import check_agreement
+from lanewise.agreement import check_agreement, check_streamed
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import EXAMPLES, example
 from lanewise.data.reading import ReadOptions, read
+from lanewise.data.streaming import is_too_large, read_streamed
+from lanewise.data.table_files import table_files
 from lanewise.errors import UsageError, suggestion
-from lanewise.settings import FitSettings
+from lanewise.settings import FitSettings, Stream
 from lanewise.training.problem import Problem, Request, pose
 
 
@@ -40,21 +42,40 @@ def read_options(settings: FitSettings) -> ReadOptions:
     )
 
 
-def dataset_of(source: object, options: ReadOptions | None = None) -> Dataset:
-    """The table of a source, read as ``options`` say."""
+def dataset_of(source: object, options: ReadOptions | None = None, *, stream: Stream = "never") -> Dataset:
+    """The table of a source, read as ``options`` say.
+
+    ``stream`` says whether a table of Parquet or Arrow files is streamed from disk: ``auto`` where the memory asks
+    for it. Raises ``UsageError`` where another source is to be streamed always.
+    """
     if isinstance(source, str) and source.startswith("example:"):
         known_example(source)
         return example(source.removeprefix("example:"))
+    options = options or ReadOptions()
+    path = source if isinstance(source, (str, Path)) and str(source) != "-" else None
+    files = table_files(path) if stream != "never" and path is not None else None
+    # A limit that was stated is kept; the usual one is there to protect the memory, which streaming does as well.
+    stated = files is not None and options.max_bytes is not None and files.cell_bytes > options.max_bytes
+    large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit)
+    if files is not None and (stream == "always" or large):
+        return read_streamed(files, missing=options.missing, asked=stream == "always")
+    if stream == "always":
+        given = path if path is not None else "what was given"
+        message = f"only Parquet and Arrow files can be streamed from disk, which {given} is not; leave stream out"
+        raise UsageError(message)
     return read(source, options=options)
 
 
 def fingerprint(dataset: Dataset) -> str:
     """SHA-256 of the rows as read, to tell whether a run is resumed on the table that it began with."""
+    if dataset.rest is not None:
+        return dataset.rest.fingerprint
     return hashlib.sha256(dataset.frame.hash_rows().to_numpy().tobytes()).hexdigest()
 
 
 def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
+    check_streamed(dataset, settings)
     test = read(settings.test, options=read_options(settings)) if settings.test else None
     problem = pose(dataset, _request(settings), test=test)
     check_agreement(problem, settings)

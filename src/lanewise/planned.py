@@ -29,7 +29,7 @@ def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | Non
 
 def usual_budget(problem: Problem) -> float:
     """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
-    cells = len(problem.train) * max(problem.width.dense, 1)
+    cells = problem.training_rows * max(problem.width.dense, 1)
     return float(np.clip(60 * cells / 1_000_000, 60, 300))
 
 

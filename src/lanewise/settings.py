@@ -19,6 +19,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 """How a device is named; ``auto`` is the processor, so that the same command trains the same bits on every machine."""
 
+Stream = Literal["auto", "always", "never"]
+"""Whether rows are streamed from disk: where the memory asks for it, always, never."""
+
 _DURATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
 _COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?")
 _UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
@@ -160,6 +163,7 @@ class FitSettings(BaseModel):
     device: str = "auto"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     mesh: str | None = None
+    stream: Stream = "auto"
 
     @field_validator("drop", "missing", "optimizers", "models", mode="before")
     @classmethod

@@ -39,9 +39,10 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.ranks.crew import Crew, crew_of, lone
-from lanewise.training.ranks.planning import shared_plan, workers_here
+from lanewise.training.ranks.planning import shared_plan, why_lanes, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
+from lanewise.training.row_maps import prepare_streamed
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
@@ -116,12 +117,27 @@ def train(
     check_agreement(problem, settings)
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
+    if problem.dataset.rest is not None:
+        watcher.announce(problem.dataset.rest.words)
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
     crew = crew_of(ranks, settings.mesh, resumed=resumed)
+    job = _Job(
+        problem=problem,
+        settings=settings,
+        policy=policy,
+        watcher=watcher,
+        stop=stop,
+        times=times,
+        journal=journal or NoJournal(),
+        plan_file=plan_file,
+        folder=folder,
+        ranks=ranks,
+        crew=crew,
+    )
     workers = workers_here(settings.workers, ranks) if crew.axis is None else 1
     times.end("read")
-    data, _ = prepare(problem, refit=False)
+    data, _ = _prepared(job, refit=False)
     times.end("prepare")
     with (
         tree_pool(problem, settings, workers, folder) as trees,
@@ -129,52 +145,23 @@ def train(
     ):
         builder = TeamBuilder(
             data=data,
-            lengths=usual_length(len(problem.train)),
+            lengths=usual_length(problem.training_rows),
             workers=workers * crew.size,
             ranks=crew.size,
             stop=stop,
             pool=trees,
             tell=watcher.announce,
         )
-        builder = _placed(builder, data, teams, problem, settings)
+        builder = _placed(job, builder, data, teams)
         times.end("start workers")
-        making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=policy, times=times)
-        plan, planned = shared_plan(ranks, plan_file, making)
-        times.end("plan")
-        watcher.announce(_planned(plan, settings))
-        builder = replace(
-            builder,
-            workers=plan.workers,
-            lengths=plan.lengths,
-            compute=DTYPES[plan.precision],
-            widths=plan.widths,
-            axis=crew.axis,
-        )
-        race = Race(
-            plan=plan,
-            builder=spread(builder, crew),
-            policy=policy,
-            metric=problem.metric,
-            y=problem.y,
-            weight=problem.weight,
-            watch=watcher.pulse,
-            journal=journal or NoJournal(),
-            clusters=problem.clusters,
-            amend=None if planned else amending_of(problem, settings, times, plan_file, ranks),
-            spreading=Spreading(crew, plan.costs, stop=stop),
-        )
-        before = usage()
-        with stop.polled():
-            result = race.run()
-        cost = total(gathered(ranks, spent(before, usage()))) if counts_living_children() and not planned else None
-        times.end("race", result.seconds)
+        race, builder, planned = _planned_race(job, builder)
+        result, cost = _raced(job, race, planned=planned)
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
-        whole, preparation = prepare(problem, refit=True)
-        last = _placed(builder, whole, teams, problem, settings)
+        whole, preparation = _prepared(job, refit=True)
+        last = replace(race, builder=spread(_placed(job, builder, whole, teams), crew))
         with stop.polled():
-            again = _to_refit(result, choice)
-            refitted = refit(replace(race, builder=spread(last, crew)), again, needed=choice.weights)
+            refitted = refit(last, _to_refit(result, choice), needed=choice.weights)
         times.end("refit")
     predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
     return Trained(
@@ -189,17 +176,83 @@ def train(
     )
 
 
-def _placed(
-    builder: TeamBuilder, data: TrainingData, teams: TeamPool | None, problem: Problem, settings: FitSettings
-) -> TeamBuilder:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    """What every stage knows: what was asked, who follows it, where its state is kept, and who works on it."""
+
+    problem: Problem
+    settings: FitSettings
+    policy: Policy
+    watcher: Watcher
+    stop: Stop
+    times: StageTimes
+    journal: Journal
+    plan_file: Path | None
+    folder: Path | None
+    ranks: Ranks
+    crew: Crew
+
+
+def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, bool]:
+    """The race by its plan, the builder of its teams, and whether the plan was there already."""
+    problem, settings, times, ranks = job.problem, job.settings, job.times, job.ranks
+    making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=job.policy, times=times)
+    plan, planned = shared_plan(ranks, job.plan_file, making)
+    times.end("plan")
+    job.watcher.announce(_planned(plan, settings))
+    if ranks.size > 1 and settings.mesh is None:
+        job.watcher.announce(why_lanes(plan, ranks.size))
+    builder = replace(
+        builder,
+        workers=plan.workers,
+        lengths=plan.lengths,
+        compute=DTYPES[plan.precision],
+        widths=plan.widths,
+        axis=job.crew.axis,
+    )
+    race = Race(
+        plan=plan,
+        builder=spread(builder, job.crew),
+        policy=job.policy,
+        metric=problem.metric,
+        y=problem.y,
+        weight=problem.weight,
+        watch=job.watcher.pulse,
+        journal=job.journal,
+        clusters=problem.clusters,
+        amend=None if planned else amending_of(problem, settings, times, job.plan_file, ranks),
+        spreading=Spreading(job.crew, plan.costs, stop=job.stop),
+    )
+    return race, builder, planned
+
+
+def _raced(job: _Job, race: Race, *, planned: bool) -> tuple[RaceResult, Cost | None]:
+    """What came of the race, and what it cost; None where another process may have run the beginning of it."""
+    before = usage()
+    with job.stop.polled():
+        result = race.run()
+    known = counts_living_children() and not planned
+    cost = total(gathered(job.ranks, spent(before, usage()))) if known else None
+    job.times.end("race", result.seconds)
+    return result, cost
+
+
+def _prepared(job: _Job, *, refit: bool) -> tuple[TrainingData, Preparation]:
+    """The rows as training reads them: in memory, or in files beneath the folder where the table is streamed."""
+    if job.problem.dataset.rest is None:
+        return prepare(job.problem, refit=refit)
+    return prepare_streamed(job.problem, refit=refit, folder=job.folder)
+
+
+def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool | None) -> TeamBuilder:
     """The builder of teams over ``data``, which it brings to where they train: shared memory, or the device."""
     mapped, seats = seated(data, teams)
-    device = device_of(settings.device)
+    device = device_of(job.settings.device)
     return replace(
         builder,
         data=mapped,
         seats=seats,
-        selections=Selections(data=mapped, layout=problem.layout, seed=settings.seed),
+        selections=Selections(data=mapped, layout=job.problem.layout, seed=job.settings.seed),
         moving=Moving(device) if device.type == "cuda" else None,
     )
 
@@ -281,7 +334,7 @@ def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, setting
 
 
 def _opening(problem: Problem, settings: FitSettings) -> str:
-    rows = f"{len(problem.train):,} training and {len(problem.test):,} test rows"
+    rows = f"{problem.training_rows:,} training and {len(problem.test):,} test rows"
     budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
     return (
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "

@@ -43,7 +43,6 @@ from lanewise.training.journal import Journal
 from lanewise.training.planning import mesh_measuring, mesh_steps
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
-from lanewise.training.trees.pool import TreePool
 
 PATIENCE = 60.0
 
@@ -74,25 +73,17 @@ def digest(what: Any) -> str:
 # -- what a rank does ---------------------------------------------------------------------------------
 
 
-def raced(
-    ranks: Ranks, *, trees: bool = False, racing: bool = False, apart: bool = False, journal: Journal | None = None
-) -> Any:
+def raced(ranks: Ranks, *, racing: bool = False, apart: bool = False, journal: Journal | None = None) -> Any:
     """A small race over the ranks; ``apart`` lets rank 1 decide by another policy, as if it rounded differently."""
     racing = racing or (apart and ranks.rank == 1)
     company = small.company(lr=1e4)
-    if trees:
-        company += [small.candidate("boosted", "lightgbm"), small.candidate("alone", "tree")]
     plan = small.plan(company)
-    pool = TreePool(small.tree_data(), small.task(), workers=1, threads_per_worker=1) if trees else None
-    builder, crew = small.builder(pool=pool), crew_of(ranks)
+    builder, crew = small.builder(), crew_of(ranks)
     race = small.race(
         plan, build=spread(builder, crew), policy=Racing() if racing else None, journal=journal, save_every=5.0
     )
     race.spreading = Spreading(crew, plan.costs, stop=lambda: False)
-    found = race.run()
-    if pool is not None:
-        pool.close()
-    return found
+    return race.run()
 
 
 def race(task: Mapping[str, Any]) -> Any:

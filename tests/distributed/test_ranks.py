@@ -48,7 +48,6 @@ def on_hosts(address: str) -> dict[str, str]:
 
 TASKS: dict[str, dict[str, Any]] = {
     **{f"races on {size}": {"scenario": "race", "size": size, "races": RACES} for size in (1, 2, 4)},
-    **{f"trees on {size}": {"scenario": "race", "size": size, "races": [{"trees": True}]} for size in (1, 2)},
     "all families, one process": fit("families-1", 1, given={**FAMILIES, "workers": 2}),
     "all families": fit("families-2", 2, given=FAMILIES),
     "one process": fit("reference", 1, given={**SETTINGS, "workers": 2}),
@@ -109,9 +108,6 @@ def test_race_over_two_and_four_ranks_gives_the_bits_of_one(ended: Any) -> None:
     for size in (2, 4):
         ranks = ended[f"races on {size}"]
         assert [rank["out"] for rank in ranks] == [alone["out"]] * size, [rank["stderr"] for rank in ranks]
-    (alone,) = ended["trees on 1"]
-    assert [rank["out"] for rank in ended["trees on 2"]] == [alone["out"]] * 2
-    assert alone["out"]
 
 
 def test_fit_over_two_ranks_is_that_of_one_process_with_two_workers(ended: Any) -> None:

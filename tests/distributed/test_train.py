@@ -81,6 +81,7 @@ def test_split_matrices_are_trained_as_whole_ones_are(two, name):
 def test_stages_train_the_model_that_is_trained_whole(two, name):
     for own in two[0]:
         check(own[name], **driver.PIPED[name])
+        check(own["whole matrices"], **driver.WHOLE)
 
 
 def test_each_rank_holds_its_part_alone(two):
@@ -160,6 +161,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path):
     check(driver.kept(alone), **driver.PIPED["pipeline kept"])
     ended = launch(4, tmp_path)
     assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "Warning" not in ended.stderr
     for rank in range(4):
         own = json.loads((tmp_path / f"4-{rank}.json").read_text())
         for name in ("again", "hybrid", "four"):

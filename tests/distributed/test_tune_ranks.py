@@ -68,8 +68,15 @@ def test_race_over_two_and_four_ranks_is_that_of_one_process(ended: Any, kind: s
     for size in (2, 4):
         for own in outs(ended[f"on {size}"]):
             same(own[kind], alone[kind])
-            assert own[kind]["document"]["hardware"]["ranks"] == size
+            hardware = own[kind]["document"]["hardware"]
+            assert (hardware["ranks"], hardware["mesh"]) == (size, f"lane={size}")
+            assert hardware["mesh_why"].startswith(f"mesh lane={size}")
     assert "ranks" not in alone[kind]["document"]["hardware"]
+
+
+def test_lanes_whose_workers_train_apart_are_compared_on_ranks_too(ended: Any) -> None:
+    (alone,) = outs(ended["on 1"])
+    assert [own["every"] for own in alone["population"]["document"]["averaged"]] == [4]
 
 
 def test_killed_and_stopped_ranks_cost_nothing_but_time_and_one_process_goes_on(ended: Any) -> None:

@@ -88,9 +88,9 @@ CASES = {
 
 HALF = {"blocks.*.0": "column", "blocks.*.2": "row", "embed": "column"}
 READ = {
-    "tensor": {"optimizer": "sgd"},
+    "tensor": {"optimizer": "sgd", "steps": 4},
     "tensor kept": {"optimizer": "adam"},
-    "tensor plan": {"optimizer": "muon", "clip_norm": 0.05, "accumulate": 2},
+    "tensor plan": {"optimizer": "muon", "steps": 3, "clip_norm": 0.05, "accumulate": 2},
 }
 """Trainings of the reader, and how ranks share each."""
 SHARED = {
@@ -100,9 +100,10 @@ SHARED = {
 }
 
 PIPED = {
-    "pipeline": {"optimizer": "sgd", "accumulate": 2, "clip_norm": 0.05},
-    "pipeline kept": {"optimizer": "adam", "accumulate": 4},
+    "pipeline": {"optimizer": "sgd", "accumulate": 2},
+    "pipeline kept": {"optimizer": "adam", "accumulate": 4, "clip_norm": 0.05},
 }
+WHOLE = {"optimizer": "soap", "accumulate": 2}
 """Trainings of the network in stages."""
 
 REFUSED = {
@@ -151,6 +152,7 @@ def on_two(folder: Path, rank: int) -> dict:
         kept_in = {"checkpoint": folder / "words"} if name == "tensor kept" else {}
         found[name] = kept(words_read(**settings, **SHARED[name], **kept_in))
     found["pipeline"] = kept(trained(mesh="pipeline=2", **PIPED["pipeline"], split=["4"]))
+    found["whole matrices"] = kept(trained(mesh="pipeline=2", **WHOLE))
     stages = {"mesh": "pipeline=2", "checkpoint": folder / "stages", "checkpoint_every": 5}
     staged = trained(**stages, **PIPED["pipeline kept"])
     found["pipeline kept"] = kept(staged)

@@ -12,6 +12,7 @@ import lanewise
 from lanewise.tuning.fingerprint import digest
 
 RATES = [{"optimizer": "sgd", "lr": lr} for lr in (0.1, 1e-5, 2e-5, 3e-5, 4e-5, 5e-5, 0.3, 0.2, 1e9)]
+APART = {"optimizer": "sgd", "lr": 0.2, "average_every": 4, "outer_lr": 0.7, "outer_momentum": 0.9}
 ADAMS = [{"optimizer": "adam", "lr": lr} for lr in (0.1, 1e-3, 1e-4)]
 
 
@@ -30,9 +31,9 @@ def normalizing() -> nn.Module:
 
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "halving": {"candidates": [*RATES, *ADAMS], "seeds": 2},
+    "halving": {"candidates": [*RATES, *ADAMS, APART], "seeds": 2},
     "folds": {"candidates": [*RATES, {"lr": 0.05, "width": 3}], "valid": None, "folds": 2},
-    "population": {"candidates": [*RATES[:6], *ADAMS], "policy": "population"},
+    "population": {"candidates": [*RATES[:6], *ADAMS, APART], "policy": "population"},
     "genetic": {"candidates": [*RATES[:6], *ADAMS], "policy": "genetic"},
     "bayesian": {"candidates": 12, "space": {"optimizer": ["sgd", "adam"], "width": [4, 8]}, "search": "bayesian"},
     "normalizing": {"make_model": normalizing, "candidates": RATES[:3]},

@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from lanewise import experiment
+from lanewise.again import resume
 from lanewise.errors import DataError, Interrupted, StoreError, UsageError
-from lanewise.experiment import fit, resume
+from lanewise.experiment import fit
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 

@@ -21,6 +21,7 @@ METRICS = (
     "roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro; "
     "two classes: these and precision, recall, f1"
 )
+STREAMS = ("auto", "always", "never")
 OPTIMIZERS = (
     "lbfgs",
     "adamw",
@@ -89,6 +90,12 @@ output = section("Output")
     metavar="SIZE",
     help="Most bytes to read of a table, unpacked: 500MB, 2GB.",
     usual="an eighth of the memory",
+)
+@data(
+    "--stream",
+    type=click.Choice(STREAMS),
+    help="Stream the rows of Parquet and Arrow files from disk.",
+    usual="auto, where the memory asks for it",
 )
 @data("--test", metavar="FILE", help="A test set of your own, instead of held-out rows.")
 @data(
@@ -160,8 +167,9 @@ def fit(
 ) -> None:
     """Race models and optimizers on a table.
 
-    SOURCE is a CSV, TSV, Parquet, Arrow, JSON lines or svmlight file, '-' for standard input, or an
-    example such as example:iris (`lanewise example` lists them).
+    SOURCE is a CSV, TSV, Parquet, Arrow, JSON lines or svmlight file, a folder of Parquet or Arrow
+    files or a pattern for such, as 'parts/*.parquet', '-' for standard input, or an example such as
+    example:iris (`lanewise example` lists them).
 
     Settings come from options, then from variables such as LANEWISE_BUDGET, then from the file.
     """

@@ -74,7 +74,10 @@ def check_source(source: str | None) -> None:
     if source is None or source == "-" or source.startswith("example:") or os.path.lexists(source):
         return
     from lanewise.data.sources import missing_file
+    from lanewise.data.table_files import is_pattern
 
+    if is_pattern(source):
+        return
     raise missing_file(source)
 
 

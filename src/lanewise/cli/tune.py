@@ -106,6 +106,8 @@ def tune(
             space=space,
             **settings,
         )
+        if why := found.document["hardware"].get("mesh_why"):
+            screen.announce(why)
     if leads():
         finish(found, weights=weights, report=report, as_json=as_json)
 

@@ -89,9 +89,9 @@ def compose(stage: Stage) -> dict[str, Any]:
         "test": estimates["model"].estimates() if estimates else {},
         "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
         "rows": {
-            "train": len(problem.train),
+            "train": problem.training_rows,
             "test": len(problem.test),
-            "set_aside": len(problem.y) - len(problem.train) - len(problem.test),
+            "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
         },
         "race": race_section(stage, made),
         "effects": effects,
@@ -365,14 +365,19 @@ def _hardware(stage: Stage) -> dict[str, Any]:
     return hardware
 
 
+def _rows_read(problem: Problem) -> int:
+    rest = problem.dataset.rest
+    return len(problem.y) + (0 if rest is None else rest.rows)
+
+
 def _columns(problem: Problem) -> list[dict[str, Any]]:
-    frame = problem.dataset.frame
+    frame, rest = problem.dataset.frame, problem.dataset.rest
     roles = dict.fromkeys(problem.features, "feature") | {problem.task.target: "target"}
     return [
         {
             "name": name,
             "kind": kind,
-            "missing": frame[name].null_count(),
+            "missing": frame[name].null_count() + (0 if rest is None else rest.facts[name].missing),
             "role": roles.get(name, "set aside"),
             "reason": problem.set_aside.get(name),
         }

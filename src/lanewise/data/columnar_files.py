@@ -34,13 +34,13 @@ def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> pl.D
     """
     name, content = payload.name, payload.content
     if content.startswith(_PARQUET):
-        lazy = _guarded(name, lambda: pl.scan_parquet(io.BytesIO(content)))
+        lazy = guarded(name, lambda: pl.scan_parquet(io.BytesIO(content)))
     elif content.startswith(_ARROW_FILE):
-        lazy = _guarded(name, lambda: pl.scan_ipc(io.BytesIO(content)))
+        lazy = guarded(name, lambda: pl.scan_ipc(io.BytesIO(content)))
     else:
-        lazy = _guarded(name, lambda: pl.read_ipc_stream(io.BytesIO(content))).lazy()
-    columns = len(_guarded(name, lazy.collect_schema))
-    rows = int(_guarded(name, lambda: lazy.select(pl.len()).collect()).item())
+        lazy = guarded(name, lambda: pl.read_ipc_stream(io.BytesIO(content))).lazy()
+    columns = len(guarded(name, lazy.collect_schema))
+    rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
     if rows == 0 or columns == 0:
         message = f"{name} is empty: it has {rows} rows and {columns} columns"
         raise DataError(message)
@@ -53,10 +53,10 @@ def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> pl.D
             f"take a sample of its rows, or allow more (max_bytes)"
         )
         raise DataError(message)
-    return _guarded(name, lazy.collect)
+    return guarded(name, lazy.collect)
 
 
-def _guarded(name: str, act: Callable[[], T]) -> T:
+def guarded(name: str, act: Callable[[], T]) -> T:
     """What ``act`` returns; every complaint of the reader, a panic too, as a ``DataError``."""
     try:
         return act()

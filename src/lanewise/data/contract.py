@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
+from lanewise.data.column_facts import ColumnFacts
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.wording import counted
@@ -80,14 +81,18 @@ class DataContract:
         delimiter: str | None = None,
         encoding: str | None = None,
     ) -> "DataContract":
-        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on."""
+        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on, and in the rest."""
         frame = dataset.frame.select(features)[rows]
-        columns = tuple(_column_contract(frame[name], dataset.kinds[name]) for name in features)
+        facts = {name: ColumnFacts.of(frame[name], dataset.kinds[name]) for name in features}
+        rest = dataset.rest
+        if rest is not None and rest.rows:
+            facts = {name: own.plus(rest.facts[name]) for name, own in facts.items()}
+        columns = tuple(_column_contract(name, dataset.kinds[name], facts[name]) for name in features)
         return cls(
             target=task.target,
             kind=task.kind,
             classes=task.classes,
-            rows=len(rows),
+            rows=len(rows) + (0 if rest is None else rest.rows),
             columns=columns,
             missing=missing,
             delimiter=delimiter,
@@ -162,25 +167,19 @@ class DataContract:
         return tuple(findings)
 
 
-def _column_contract(values: pl.Series, kind: ColumnKind) -> ColumnContract:
-    missing_rate = values.null_count() / max(len(values), 1)
+def _column_contract(name: str, kind: ColumnKind, facts: ColumnFacts) -> ColumnContract:
+    missing_rate = facts.missing / max(facts.rows, 1)
     if kind in ("number", "date"):
-        numbers = _as_numbers(values).drop_nulls()
-        numbers = numbers.filter(numbers.is_finite())
-        if numbers.is_empty():
-            return ColumnContract(name=values.name, kind=kind, missing_rate=missing_rate)
-        low, high = float(numbers.to_numpy().min()), float(numbers.to_numpy().max())
-        return ColumnContract(name=values.name, kind=kind, missing_rate=missing_rate, low=low, high=high)
+        return ColumnContract(name=name, kind=kind, missing_rate=missing_rate, low=facts.low, high=facts.high)
     if kind == "text":
-        return ColumnContract(name=values.name, kind=kind, missing_rate=missing_rate)
-    counts = values.drop_nulls().value_counts(name="rows").sort(["rows", values.name], descending=[True, False])
-    levels = counts[values.name].head(MAXIMUM_LEVELS).sort().to_list()
+        return ColumnContract(name=name, kind=kind, missing_rate=missing_rate)
+    levels = facts.levels["level"].head(MAXIMUM_LEVELS).sort().to_list()
     return ColumnContract(
-        name=values.name,
+        name=name,
         kind=kind,
         missing_rate=missing_rate,
         levels=tuple(levels),
-        more_levels=counts.height - len(levels),
+        more_levels=facts.levels.height - len(levels) + facts.forgotten,
     )
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
 from lanewise.data.findings import Finding
+
+if TYPE_CHECKING:
+    from lanewise.data.streaming import Rest
 
 ColumnKind = Literal["number", "category", "text", "date"]
 COLUMN_KINDS: tuple[ColumnKind, ...] = ("number", "category", "text", "date")
@@ -19,13 +22,15 @@ class Dataset:
     ``frame`` holds per kind: number ``Float64`` or ``Int64``, category and text ``String``,
     date ``Datetime("us")`` without time zone. A missing cell is null, never NaN and never a
     marker. ``kinds`` names the kind of every column of the frame, in order. ``source`` says
-    where the rows came from, in words fit for a message.
+    where the rows came from, in words fit for a message. Of a table that is streamed from disk ``frame`` is a
+    sample, and ``rest`` are its other rows.
     """
 
     frame: pl.DataFrame
     kinds: Mapping[str, ColumnKind]
     source: str
     findings: tuple[Finding, ...] = ()
+    rest: "Rest | None" = None
 
     @property
     def rows(self) -> int:

@@ -52,6 +52,15 @@ def kept_together(groups: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
     return kept
 
 
+def common_rows(groups: np.ndarray) -> np.ndarray:
+    """Whether each row has the features of more than 5% of the table: such rows are drawn one by one.
+
+    ``groups [N]`` come from ``duplicate_groups``.
+    """
+    _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return counts[place] > max(2, LARGEST_SHARE * len(groups))
+
+
 def duplicates_across_split(train: np.ndarray, test: np.ndarray, groups: np.ndarray) -> tuple[Finding, ...]:
     """Finding that counts the rows of ``test`` whose features also occur in ``train``; empty where there are none."""
     seen = int(np.isin(groups[test], groups[train]).sum())

@@ -47,17 +47,26 @@ def blank_out(cells: pl.Series, markers: Sequence[str]) -> pl.Series:
 
 def without_word_markers(cells: pl.Series) -> pl.Series:
     """Cells of a column of words, with the markers that are missing among words as null."""
-    cells = blank_out(cells, CERTAIN_MARKERS)
     if not cells.is_in(list(DOUBTFUL_MARKERS)).any():
-        return cells
+        return blank_out(cells, CERTAIN_MARKERS)
+    return blank_out(cells, word_markers(cells))
+
+
+def word_markers(cells: pl.Series) -> tuple[str, ...]:
+    """The markers that stand for a missing cell in a column of words.
+
+    >>> "NA" in word_markers(pl.Series(["red", "NA"])), "NA" in word_markers(pl.Series(["EU", "AF", "NA"]))
+    (True, False)
+    """
     levels = cells.drop_nulls().unique()
+    levels = levels.filter(~levels.is_in(list(CERTAIN_MARKERS)))
     others = levels.filter(~levels.is_in(list(DOUBTFUL_MARKERS)))
-    doubtful = {"NA", "None", "-"}
+    doubtful = set(DOUBTFUL_MARKERS)
     if 1 <= others.len() <= _FEW_LEVELS and not others.str.contains(_NUMBER).all():
         doubtful -= {"None", "-"}
     if others.len() and others.str.contains(_CODE).all():
         doubtful -= {"NA"}
-    return blank_out(cells, sorted(doubtful))
+    return (*CERTAIN_MARKERS, *sorted(doubtful))
 
 
 def share_matching(cells: pl.Series, pattern: str) -> float:

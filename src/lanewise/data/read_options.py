@@ -1,18 +1,14 @@
 """What a caller may fix about the reading of a table; everything left out is found."""
 
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
+from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
 from lanewise.text_form import checked_delimiter, checked_encoding
 
 _MEMORY_SHARE = 8
-_FALLBACK_MEMORY = 8 * 2**30
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +59,3 @@ class ReadOptions:
     def byte_limit(self) -> int:
         """Most bytes that the unpacked table may have."""
         return self.max_bytes if self.max_bytes is not None else memory_bytes() // _MEMORY_SHARE
-
-
-def memory_bytes() -> int:
-    """Memory of this machine, or of the container that it runs in if that is less, in bytes."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        total = _FALLBACK_MEMORY
-    try:
-        limit = float(_CONTAINER_LIMIT.read_text().replace("max", "inf"))
-    except (OSError, ValueError):
-        limit = math.inf
-    return int(min(total, limit))

@@ -20,6 +20,7 @@ from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines, parse_json_li
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.sources import Payload, load
 from lanewise.data.svmlight import is_svmlight, parse_svmlight
+from lanewise.data.table_files import TableFiles, is_pattern, table_files
 from lanewise.data.typed_columns import type_typed_columns
 from lanewise.data.typing_columns import type_text_columns
 from lanewise.errors import DataError, UsageError
@@ -30,8 +31,9 @@ __all__ = ["ReadOptions", "read", "read_like"]
 def read(source: object, *, options: ReadOptions | None = None) -> Dataset:
     """Read a table and find the kind of each column on all of its rows.
 
-    ``source`` is a path, ``"-"`` for standard input, a polars or pandas table, a NumPy array ``[N, D]`` (columns
-    ``x0``, ``x1``, ...) or structured array, or a dict of columns.
+    ``source`` is a path, a folder of Parquet or Arrow files or a pattern for them, ``"-"`` for standard input, a
+    polars or pandas table, a NumPy array ``[N, D]`` (columns ``x0``, ``x1``, ...) or structured array, or a dict of
+    columns.
 
     Raises ``DataError`` if there is no usable table, ``UsageError`` if ``options.kinds`` names an unknown column.
 
@@ -101,11 +103,26 @@ def _read_raw(source: object, options: ReadOptions) -> _Raw:
     if not isinstance(source, (str, Path)):
         frame, name, findings = from_memory(source)
         return _Raw(frame=frame, source=name, findings=findings)
+    if Path(source).is_dir() or (is_pattern(str(source)) and not Path(source).exists()):
+        files = table_files(source)
+        assert files is not None
+        return _Raw(frame=_read_files(files, options), source=files.name, findings=[])
     payload = load(source, max_bytes=options.byte_limit)
     if is_columnar(payload):
         frame = read_columnar(payload, max_bytes=options.byte_limit, max_columns=options.max_columns)
         return _Raw(frame=frame, source=payload.name, findings=[])
     return _read_text(payload, options)
+
+
+def _read_files(files: TableFiles, options: ReadOptions) -> pl.DataFrame:
+    if files.cell_bytes > options.byte_limit:
+        message = (
+            f"{files.name} holds {files.rows:,} rows of {files.columns:,} columns, more than the allowed "
+            f"{options.byte_limit:,} bytes: fit streams such a table from disk; elsewhere take a sample of its rows, "
+            "or allow more (max_bytes)"
+        )
+        raise DataError(message)
+    return pl.concat([frame for _, frame in files.batches()])
 
 
 def _read_text(payload: Payload, options: ReadOptions) -> _Raw:

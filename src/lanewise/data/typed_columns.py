@@ -11,7 +11,7 @@ import polars as pl
 from lanewise.data.cell_findings import column_finding
 from lanewise.data.dataset import ColumnKind
 from lanewise.data.findings import Finding
-from lanewise.data.missing import strip_cells, without_word_markers
+from lanewise.data.missing import blank_out, strip_cells, without_word_markers
 from lanewise.data.number_cells import fit_numbers
 from lanewise.data.typing_columns import TypedColumn, read_as
 from lanewise.data.word_cells import kind_of_words
@@ -23,8 +23,12 @@ def type_typed_columns(
     *,
     missing: Sequence[str] = (),
     kinds: Mapping[str, ColumnKind] | None = None,
+    markers: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[dict[str, TypedColumn], list[Finding]]:
-    """Kinds and values of typed columns, and findings about columns that were set aside."""
+    """Kinds and values of typed columns, and findings about columns that were set aside.
+
+    ``markers`` say by column which words stand for a missing cell; the other columns of words tell it by their cells.
+    """
     typed: dict[str, TypedColumn] = {}
     aside: list[Finding] = []
     for column in frame.get_columns():
@@ -33,12 +37,12 @@ def type_typed_columns(
             aside.append(column_finding("nested_column", column.name, what, severity="warning"))
             continue
         kind = (kinds or {}).get(column.name)
-        found = _type_column(column, missing)
+        found = _type_column(column, missing, (markers or {}).get(column.name))
         typed[column.name] = found if kind in (None, found.kind) else _turn_into(found, kind)
     return typed, aside
 
 
-def _type_column(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
+def _type_column(column: pl.Series, missing: Sequence[str], markers: Sequence[str] | None) -> TypedColumn:
     dtype = column.dtype
     if dtype.is_integer():
         return _integers(column, missing)
@@ -50,7 +54,7 @@ def _type_column(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
         return _durations(column)
     if dtype in (pl.Boolean, pl.Categorical, pl.Enum, pl.Time):
         return TypedColumn(cells=strip_cells(column.cast(pl.String), missing), kind="category")
-    return _words(column.cast(pl.String), missing)
+    return _words(column.cast(pl.String), missing, markers)
 
 
 def _integers(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
@@ -100,8 +104,9 @@ def _durations(column: pl.Series) -> TypedColumn:
     return TypedColumn(cells=column.dt.total_microseconds() / 1e6, kind="number", findings=(finding,))
 
 
-def _words(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
-    words = without_word_markers(strip_cells(column, missing))
+def _words(column: pl.Series, missing: Sequence[str], markers: Sequence[str] | None) -> TypedColumn:
+    bare = strip_cells(column, missing)
+    words = without_word_markers(bare) if markers is None else blank_out(bare, markers)
     findings: tuple[Finding, ...] = ()
     if words.null_count() < words.len() and fit_numbers(words).grammars:
         what = "holds only numbers, but as words, and was kept so; name its kind to change that"

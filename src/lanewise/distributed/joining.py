@@ -50,6 +50,7 @@ def joined(place: Place | None = None) -> Iterator[Ranks]:
     if place.size == 1:
         yield Lone(place)
         return
+    sys.excepthook = _one_line
     with _closed(_Joined(place)) as ranks:
         yield ranks
 

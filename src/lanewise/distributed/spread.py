@@ -111,7 +111,8 @@ class Spread(Portion):
         own: Any = self._own[name]
         if not split_axes(own):
             return function(part)
-        return part_of(own, function(spread_as(own, part).full_tensor()))
+        spread: Any = spread_as(own, part)
+        return part_of(own, function(spread.full_tensor()))
 
     def writes(self, name: str) -> bool:
         own = self._own.get(name)

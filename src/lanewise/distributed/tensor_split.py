@@ -30,12 +30,20 @@ def split_tensors(module: nn.Module, groups: Groups, plan: TensorPlan) -> None:
     mesh, own = groups.over("tensor"), dict(module.named_modules())
     for name, style in plan.styles.items():
         parallel.parallelize_module(own[name], mesh, made[type(own[name]), style]())
+        if groups.over("data", "shard") is not None:
+            own[name].register_forward_hook(_copied)
     for name, attributes in plan.heads.items():
         for attribute in attributes:
             setattr(own[name], attribute, getattr(own[name], attribute) // groups.mesh.tensor)
     for layer in own.values():
         if isinstance(layer, nn.TransformerEncoderLayer):
             layer.activation_relu_or_gelu = 0  # torch's one kernel for a whole layer cannot take parts
+
+
+def _copied(layer: nn.Module, given: Any, outputs: Tensor) -> Tensor:
+    """FSDP would lose a layer whose outputs, if they are a view of what DTensor holds, are changed in place."""
+    del layer, given
+    return outputs.clone()
 
 
 def check_alike(gradients: Mapping[str, Tensor], group: Any) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -23,7 +23,7 @@ from lanewise.features.columns import (
     column_to_dict,
 )
 from lanewise.features.encoding import Encoded, date_parts, encode, require_columns
-from lanewise.features.table import Table
+from lanewise.features.table import Beyond, Table
 from lanewise.features.tails import is_heavy_tailed
 
 FORMAT = 1
@@ -102,15 +102,29 @@ class Layout:
     columns: tuple[Column, ...]
 
     @classmethod
-    def fit(cls, dataset: Table, columns: Sequence[str], rows: np.ndarray, *, settings: LayoutSettings) -> Self:
+    def fit(
+        cls,
+        dataset: Table,
+        columns: Sequence[str],
+        rows: np.ndarray,
+        *,
+        settings: LayoutSettings,
+        beyond: Mapping[str, Beyond] | None = None,
+    ) -> Self:
         """The layout of ``columns`` from the cells of ``rows`` (row numbers ``[n]``, none of them test rows).
+
+        ``beyond`` tells of the training rows of a streamed table that are not in ``dataset``: their missing cells,
+        ranges and levels count as well.
 
         `DataError` where a column is absent, `UsageError` where nothing is to be read.
         """
         _check_selection(columns, rows, dataset.frame.height)
         require_columns(dataset, columns)
         frame = dataset.frame.select(columns)[rows]
-        return cls(columns=tuple(_fit_column(frame[name], dataset.kinds[name], settings) for name in columns))
+        more = beyond or {}
+        return cls(
+            columns=tuple(_fit_column(frame[name], dataset.kinds[name], settings, more.get(name)) for name in columns)
+        )
 
     def encode(self, dataset: Table) -> Encoded:
         """All rows of ``dataset`` as arrays, in order; its columns may stand in any order, among others."""
@@ -253,32 +267,39 @@ def _numbers(column: Column) -> Iterable[Number]:
                 yield Number(name=f"{column.name} {part}", column=column.name, tail="light")
 
 
-def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings) -> Column:
+def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings, beyond: Beyond | None) -> Column:
     name = cells.name
-    missing = cells.null_count() > 0
+    missing = cells.null_count() > 0 or (beyond is not None and beyond.missing > 0)
+    bounds = [bound for bound in (beyond.low, beyond.high) if bound is not None] if beyond is not None else []
     if kind == "number":
         values = cells.cast(pl.Float64).fill_nan(None)
-        heavy = is_heavy_tailed(values.drop_nulls().to_numpy())
-        return NumberColumn(name=name, missing=values.null_count() > 0, heavy_tailed=heavy)
+        heavy = is_heavy_tailed(np.append(values.drop_nulls().to_numpy(), bounds))
+        return NumberColumn(name=name, missing=missing or values.null_count() > 0, heavy_tailed=heavy)
     if kind == "date":
+        if bounds:
+            cells = pl.concat([cells, pl.Series(name, bounds).cast(pl.Int64).cast(cells.dtype)])
         varying = date_parts(cells).select(pl.all().drop_nulls().n_unique() > 1).row(0, named=True)
         return DateColumn(name=name, missing=missing, parts=tuple(p for p in DATE_PARTS if p == "days" or varying[p]))
     if kind == "category":
-        return _fit_category(cells, settings)
+        return _fit_category(cells, settings, beyond)
     if kind == "text":
         return TextColumn(name=name, buckets=settings.text_buckets, character_ngrams=settings.character_ngrams)
     message = f"column {name!r} has kind {kind!r}; a feature must be a number, a category, text or a date"
     raise DataError(message)
 
 
-def _fit_category(cells: pl.Series, settings: LayoutSettings) -> CategoryColumn:
+def _fit_category(cells: pl.Series, settings: LayoutSettings, beyond: Beyond | None) -> CategoryColumn:
     counts = cells.cast(pl.String).drop_nulls().rename("level").value_counts(name="rows")
+    if beyond is not None:
+        both = [counts.cast({"rows": pl.Int64}), beyond.levels.select("level", "rows").cast({"rows": pl.Int64})]
+        counts = pl.concat(both).group_by("level").agg(pl.col("rows").sum())
     counts = counts.sort(["rows", "level"], descending=[True, False])
     kept = counts.head(settings.max_levels)
+    forgotten = 0 if beyond is None else beyond.forgotten
     return CategoryColumn(
         name=cells.name,
         levels=tuple(kept.get_column("level").to_list()),
-        missing=cells.null_count() > 0,
-        other_rows=int(counts.get_column("rows").sum()) - int(kept.get_column("rows").sum()),
-        one_hot=counts.height <= settings.one_hot_levels,
+        missing=cells.null_count() > 0 or (beyond is not None and beyond.missing > 0),
+        other_rows=int(counts.get_column("rows").sum()) - int(kept.get_column("rows").sum()) + forgotten,
+        one_hot=counts.height <= settings.one_hot_levels and not forgotten,
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -13,13 +13,16 @@ from lanewise.errors import StoreError, UsageError
 from lanewise.features.columns import OTHER_CODE
 from lanewise.features.encoding import Encoded
 from lanewise.features.fold_statistics import (
+    LARGEST_USABLE,
     Imputation,
+    NumberStatistics,
     fold_weights,
     inverse_document_frequencies,
     levels_present,
     number_statistics,
 )
 from lanewise.features.layout import Layout
+from lanewise.features.streamed_statistics import Moments, StreamedStatistics
 
 FORMAT = 1
 _FEWEST_KNOTS = 2
@@ -122,16 +125,27 @@ class Preparation(nn.Module):
         *,
         settings: PreparationSettings,
         weight: np.ndarray | None = None,
+        streamed: StreamedStatistics | None = None,
     ) -> Self:
         """Statistics of the training rows of each fold (row numbers), and of no other row.
 
-        ``weight [N]`` are row weights, of which only ratios matter. `UsageError` where a fold is empty.
+        ``weight [N]`` are row weights, of which only ratios matter. The rows of ``streamed`` train in every fold
+        beside them; medians and ranks are those of the rows of ``encoded`` alone. `UsageError` where a fold is empty,
+        or where there are both weights and streamed rows.
         """
+        if streamed is not None and not streamed.rows:
+            streamed = None
+        if streamed is not None and weight is not None:
+            message = "rows that are streamed have no weights; leave the weights out"
+            raise UsageError(message)
         weights = fold_weights(folds, encoded.rows, weight)
-        arrays = _number_arrays(layout, encoded, weights, settings)
-        arrays |= _level_arrays(layout, encoded, weights)
+        arrays = _number_arrays(layout, encoded, weights, settings, streamed)
+        arrays |= _level_arrays(layout, encoded, weights, streamed)
         tokens = encoded.tokens
-        arrays["idf"] = np.zeros((len(folds), 0)) if tokens is None else inverse_document_frequencies(tokens, weights)
+        more = {} if streamed is None else {"more_rows": streamed.rows, "holding": streamed.holding}
+        arrays["idf"] = (
+            np.zeros((len(folds), 0)) if tokens is None else inverse_document_frequencies(tokens, weights, **more)
+        )
         return cls(layout, settings, {k: torch.from_numpy(np.ascontiguousarray(a)) for k, a in arrays.items()})
 
     @property
@@ -285,16 +299,23 @@ def _widest(layout: Layout) -> int:
 
 
 def _number_arrays(
-    layout: Layout, encoded: Encoded, weights: np.ndarray, settings: PreparationSettings
+    layout: Layout,
+    encoded: Encoded,
+    weights: np.ndarray,
+    settings: PreparationSettings,
+    streamed: StreamedStatistics | None,
 ) -> dict[str, np.ndarray]:
+    unscaled = [place for place, number in enumerate(layout.numbers) if number.tail == "cycle"]
     found = number_statistics(
         encoded.numbers,
         weights,
-        unscaled=[place for place, number in enumerate(layout.numbers) if number.tail == "cycle"],
+        unscaled=unscaled,
         ranked=layout.ranked,
         imputation=settings.impute,
         knots=settings.knots,
     )
+    if streamed is not None:
+        found = _beside(found, encoded.numbers, weights, streamed, unscaled=unscaled, settings=settings)
     limits = np.array([settings.tail_limit if number.tail == "heavy" else settings.limit for number in layout.numbers])
     widths = np.diff(found.knots, axis=-1, append=found.knots[..., -1:])
     rises = np.diff(found.scores, axis=-1, append=found.scores[..., -1:])
@@ -310,11 +331,38 @@ def _number_arrays(
     }
 
 
-def _level_arrays(layout: Layout, encoded: Encoded, weights: np.ndarray) -> dict[str, np.ndarray]:
+def _beside(
+    found: NumberStatistics,
+    numbers: np.ndarray,
+    weights: np.ndarray,
+    streamed: StreamedStatistics,
+    *,
+    unscaled: Sequence[int],
+    settings: PreparationSettings,
+) -> NumberStatistics:
+    """Means and deviations of the folds' rows together with the streamed ones."""
+    usable = np.abs(numbers) <= LARGEST_USABLE
+    centre, scale = found.centre.copy(), found.scale.copy()
+    for fold, weight in enumerate(weights):
+        count = weight @ usable
+        both = Moments(count=count, mean=found.centre[fold], squares=count * found.scale[fold] ** 2).plus(
+            streamed.moments
+        )
+        centre[fold], scale[fold] = both.mean, both.deviation
+    centre[:, unscaled], scale[:, unscaled] = found.centre[:, unscaled], found.scale[:, unscaled]
+    impute = centre if settings.impute == "mean" else found.impute
+    return replace(found, centre=centre, scale=scale, impute=impute)
+
+
+def _level_arrays(
+    layout: Layout, encoded: Encoded, weights: np.ndarray, streamed: StreamedStatistics | None
+) -> dict[str, np.ndarray]:
     folds, widest = len(weights), _widest(layout)
     present = np.zeros((folds, len(layout.categories), widest), dtype=bool)
     for place in range(len(layout.categories)):
         present[:, place] = levels_present(encoded.codes[:, place], weights, widest)
+    if streamed is not None:
+        present |= streamed.present
     active = [present[:, feature.category, feature.code] for feature in layout.one_hots]
     return {
         "level_codes": np.where(present, np.arange(widest), OTHER_CODE),

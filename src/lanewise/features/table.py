@@ -21,3 +21,26 @@ class Table(Protocol):
 
     @property
     def source(self) -> str: ...
+
+
+class Beyond(Protocol):
+    """What the layout of a streamed table reads of one column beyond its sample, as `ColumnFacts` tells it.
+
+    ``low`` and ``high`` bound numbers, and dates in microseconds since 1970; ``levels`` counts words, ``forgotten`` the
+    rows of those that are not counted.
+    """
+
+    @property
+    def missing(self) -> int: ...
+
+    @property
+    def low(self) -> float | None: ...
+
+    @property
+    def high(self) -> float | None: ...
+
+    @property
+    def levels(self) -> pl.DataFrame: ...
+
+    @property
+    def forgotten(self) -> int: ...

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import UsageError
+from lanewise.optim.leaves import choose
 from lanewise.solvers.curvature import dot
 from lanewise.solvers.direction import Direction, Memory, Place
 from lanewise.solvers.line_search import Bracket, LineSearch, Trial
+from lanewise.solvers.rows import Rows, Scalar, alike, finite, lesser, negate, table
 from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
 
 STATUSES = tuple(Status)
@@ -140,28 +142,32 @@ class Descent(Solver[DescentState]):
         status = torch.where(norms <= state.tolerance[rows], CODE[Status.CONVERGED], CODE[Status.RUNNING])
         known = values.isfinite() & gradients.isfinite().all(1)
         state.status[rows] = torch.where(known, status, CODE[Status.NOT_FINITE])
-        self._aim(state, rows[state.status[rows] == CODE[Status.RUNNING]], objective)
+        going = rows[state.status[rows] == CODE[Status.RUNNING]]
+        if len(going):
+            self._aim(state, Rows.of(going, state.points), objective)
 
     def step(self, state: DescentState, objective: Objective) -> None:
         """One round of every running row, in place: an evaluation, then a new step or direction."""
-        rows = running(state.status)
-        if len(rows) == 0:
+        numbers = running(state.status)
+        if len(numbers) == 0:
             return
-        bracket = Bracket.unpack(state.search[rows])
-        directions = state.directions.index_select(0, rows)
-        points, trial, gradients = self._evaluate(state, rows, directions, bracket, objective)
+        rows = Rows.of(numbers, state.points)
+        bracket = Bracket.of(rows.columns(state.search))
+        points, trial, gradients = self._evaluate(state, rows, bracket, objective)
         accepted = self.line_search.accepts(bracket, trial)
-        taken = accepted.nonzero().squeeze(1)
-        if len(taken):
-            self._move(state, rows[taken], (points[taken], trial.value[taken], gradients[taken]), objective)
-        if len(taken) < len(rows):
-            state.status[rows[trial.value == -torch.inf]] = CODE[Status.UNBOUNDED]
+        if (found := rows.among(accepted)) is not None:
+            index, taken = found
+            self._move(state, taken, (points[index], rows.pick(trial.value, index), gradients[index]), objective)
+        if (found := rows.among(negate(accepted))) is not None:
+            if (endless := rows.among(trial.value == -torch.inf)) is not None:
+                state.status[endless[1].at] = CODE[Status.UNBOUNDED]
+            index, refused = found
             narrowed = self.line_search.narrow(bracket, trial)
-            self._refine(state, rows, ~accepted, narrowed, objective)
-            reach = torch.where(narrowed.low_value.isfinite(), narrowed.low, bracket.low)
-            fallen = (state.status[rows] == CODE[Status.UNBOUNDED]) & (reach > 0)
-            if bool(fallen.any()):
-                self._fall(state, rows[fallen], reach[fallen], objective)
+            self._refine(state, refused, narrowed.pack()[index], objective)
+            reach = choose(finite(narrowed.low_value), narrowed.low, bracket.low)
+            fallen = (rows.read(state.status) == CODE[Status.UNBOUNDED]) & (reach > 0)
+            if (found := rows.among(fallen)) is not None:
+                self._fall(state, found[1], rows.pick(reach, found[0]), objective)
         if self.max_evaluations is not None:
             spent = (state.status == CODE[Status.RUNNING]) & (state.evaluations >= self.max_evaluations)
             state.status.masked_fill_(spent, CODE[Status.EVALUATIONS])
@@ -203,112 +209,119 @@ class Descent(Solver[DescentState]):
         return held
 
     def _evaluate(
-        self, state: DescentState, rows: Tensor, directions: Tensor, bracket: Bracket, objective: Objective
+        self, state: DescentState, rows: Rows, bracket: Bracket, objective: Objective
     ) -> tuple[Tensor, Trial, Tensor]:
         """Call the objective at the next step of every search."""
-        origins = state.points.index_select(0, rows)
-        straight = origins + bracket.step[:, None] * directions
+        origins, directions = rows.take(state.points), rows.take(state.directions)
+        straight = origins + rows.across(bracket.step) * directions
         points = self.clip(straight)
         promise = bracket.step * bracket.slope
-        values, gradients = objective(points, state.problems[rows])
-        state.evaluations[rows] += 1
-        slopes = dot(gradients, directions)
-        finite = known = values.isfinite() & slopes.isfinite()
+        found, gradients = objective(points, rows.take(state.problems))
+        rows.count(state.evaluations)
+        values, slopes = rows.scalar(found), rows.scalar(dot(gradients, directions))
+        real = known = finite(values) & finite(slopes)
         if self._bounded:
-            bent = (points != straight).any(1)
-            known = finite & ~bent
-            along = dot(state.gradients.index_select(0, rows), points - origins).clamp_max(0.0)
-            promise = torch.where(bent, along, promise)
+            bent = rows.scalar((points != straight).any(1))
+            known = real & negate(bent)
+            along = rows.scalar(dot(rows.take(state.gradients), points - origins).clamp_max(0.0))
+            promise = choose(bent, along, promise)
         trial = Trial(
-            base=state.values[rows],
+            base=rows.read(state.values),
             promise=promise,
-            value=torch.where(finite | (values == -torch.inf), values, torch.inf),
-            slope=torch.where(known, slopes, torch.nan),
+            value=choose(real | (values == -torch.inf), values, torch.inf),
+            slope=choose(known, slopes, torch.nan),
         )
         return points, trial, gradients
 
-    def _move(
-        self, state: DescentState, rows: Tensor, new: tuple[Tensor, Tensor, Tensor], objective: Objective
-    ) -> None:
+    def _move(self, state: DescentState, rows: Rows, new: tuple[Tensor, Scalar, Tensor], objective: Objective) -> None:
         """Take the step of ``rows``: remember the pair, judge the new point, choose a direction."""
         points, values, grads = new
-        steps = points - state.points.index_select(0, rows)
-        self.direction.learn(state.memory, rows, steps, grads - state.gradients.index_select(0, rows))
-        state.points[rows], state.values[rows], state.gradients[rows] = points, values, grads
-        iterations = state.iterations[rows] + 1
-        state.iterations[rows] = iterations
-        state.norms[rows] = norms = self._norms(points, grads)
-        status = torch.where(self._stalls(state, rows, values, norms), CODE[Status.STALLED], CODE[Status.RUNNING])
+        steps = points - rows.take(state.points)
+        self.direction.learn(state.memory, rows.numbers, steps, grads - rows.take(state.gradients))
+        state.points[rows.at], state.values[rows.at], state.gradients[rows.at] = points, values, grads
+        iterations = rows.count(state.iterations)
+        norms = rows.scalar(self._norms(points, grads))
+        state.norms[rows.at] = norms
+        status = choose(self._stalls(state, rows, values, norms), CODE[Status.STALLED], CODE[Status.RUNNING])
         if self.max_iterations is not None:
-            status = torch.where(iterations >= self.max_iterations, CODE[Status.ITERATIONS], status)
-        status = torch.where(values == -torch.inf, CODE[Status.UNBOUNDED], status)
-        state.status[rows] = torch.where(norms <= state.tolerance[rows], CODE[Status.CONVERGED], status)
-        self._aim(state, rows[state.status[rows] == CODE[Status.RUNNING]], objective)
+            status = choose(iterations >= self.max_iterations, CODE[Status.ITERATIONS], status)
+        status = choose(values == -torch.inf, CODE[Status.UNBOUNDED], status)
+        status = choose(norms <= rows.read(state.tolerance), CODE[Status.CONVERGED], status)
+        state.status[rows.at] = status
+        if (going := rows.among(status == CODE[Status.RUNNING])) is not None:
+            self._aim(state, going[1], objective)
 
-    def _fall(self, state: DescentState, rows: Tensor, reach: Tensor, objective: Objective) -> None:
-        """Move ``rows`` without end to the lowest point of the search, at the step ``reach [R]``."""
-        points = self.clip(state.points[rows] + reach[:, None] * state.directions[rows])
-        values, gradients = objective(points, state.problems[rows])
-        state.evaluations[rows] += 1
-        lower = (values < state.values[rows]) & values.isfinite()
-        rows, points, gradients = rows[lower], points[lower], gradients[lower]
-        state.points[rows], state.values[rows], state.gradients[rows] = points, values[lower], gradients
-        state.norms[rows] = self._norms(points, gradients)
+    def _fall(self, state: DescentState, rows: Rows, reach: Scalar, objective: Objective) -> None:
+        """Move ``rows`` without end to the lowest point of the search, at the step ``reach``."""
+        points = self.clip(rows.take(state.points) + rows.across(reach) * rows.take(state.directions))
+        found, gradients = objective(points, rows.take(state.problems))
+        rows.count(state.evaluations)
+        values = rows.scalar(found)
+        if (lower := rows.among((values < rows.read(state.values)) & finite(values))) is None:
+            return
+        index, rows = lower
+        state.points[rows.at], state.values[rows.at] = points[index], found[index]
+        state.gradients[rows.at] = gradients[index]
+        state.norms[rows.at] = self._norms(points[index], gradients[index])
 
-    def _stalls(self, state: DescentState, rows: Tensor, values: Tensor, norms: Tensor) -> Tensor:
+    def _stalls(self, state: DescentState, rows: Rows, values: Scalar, norms: Scalar) -> Scalar:
         """Which ``rows`` have gone PATIENCE evaluations without a new record; keeps the record."""
-        lowest, smallest, latest = state.record[rows].unbind(1)
-        count = state.evaluations[rows].to(values.dtype)
-        latest = torch.where((values < lowest) | (norms < smallest), count, latest)
-        record = torch.stack((torch.minimum(lowest, values), torch.minimum(smallest, norms), latest), dim=1)
-        state.record[rows] = record
+        lowest, smallest, latest = rows.columns(state.record)
+        count = rows.read(state.evaluations)
+        latest = choose((values < lowest) | (norms < smallest), count, latest)
+        state.record[rows.at] = table(lesser(values, lowest), lesser(norms, smallest), latest)
         return count - latest >= PATIENCE
 
-    def _aim(self, state: DescentState, rows: Tensor, objective: Objective, *, steepest: bool = False) -> None:
+    def _aim(self, state: DescentState, rows: Rows, objective: Objective, *, steepest: bool = False) -> None:
         """Start a search of ``rows``: along the direction of the method, or of steepest descent."""
-        if len(rows) == 0:
-            return
-        points, gradients = state.points[rows], state.gradients[rows]
+        points, gradients = rows.take(state.points), rows.take(state.gradients)
         held = self._held(points, gradients)
         inner = gradients if held is None else gradients.masked_fill(held, 0.0)
         if steepest:
             directions = torch.zeros_like(points)
         else:
-            free = None if held is None else ~held
-            place = Place(rows=rows, problems=state.problems[rows], points=points, gradients=inner, free=free)
+            place = Place(
+                rows=rows.numbers,
+                problems=rows.take(state.problems),
+                points=points,
+                gradients=inner,
+                free=None if held is None else ~held,
+            )
             directions = self.direction.aim(state.memory, place, objective)
-        descent = dot(directions, inner)
-        poor = ~((descent < 0) & descent.isfinite())
-        # Without curvature nothing is known of the scale: begin with a step of length one.
-        scaled = inner / inner.abs().amax(1, keepdim=True).clamp_min(1e-300)  # squares of huge entries overflow
-        unit = scaled / dot(scaled, scaled).sqrt().clamp_min(1e-300)[:, None]
-        directions = torch.where(poor[:, None], -unit, directions)
+        descent = rows.scalar(dot(directions, inner))
+        poor = negate((descent < 0) & finite(descent))
+        if (found := rows.among(poor)) is not None:
+            # Without curvature nothing is known of the scale: begin with a step of length one.
+            index, _ = found
+            scaled = inner[index] / inner[index].abs().amax(1, keepdim=True).clamp_min(1e-300)  # huge squares overflow
+            directions = directions.clone()
+            directions[index] = -scaled / dot(scaled, scaled).sqrt().clamp_min(1e-300)[:, None]
         if held is not None:
             onto = self.clip(points - torch.where(held, gradients.sign() * torch.inf, 0.0)) - points
             directions = torch.where(held, onto, directions)
-        state.steepest[rows] = poor
-        state.directions[rows] = directions
-        state.search[rows] = Bracket.start(state.values[rows], dot(directions, gradients)).pack()
+        state.steepest[rows.at] = poor
+        state.directions[rows.at] = directions
+        slopes = rows.scalar(dot(directions, gradients))
+        state.search[rows.at] = Bracket.start(rows.read(state.values), slopes).pack()
 
-    def _refine(
-        self, state: DescentState, rows: Tensor, refused: Tensor, bracket: Bracket, objective: Objective
-    ) -> None:
-        """Store the narrowed brackets of ``refused [R]`` rows; a failed search starts afresh or ends."""
-        index = refused.nonzero().squeeze(1)
-        table = bracket.pack()[index]
-        rows, bracket = rows[index], Bracket.unpack(table)
-        state.search[rows] = table
-        failed = (self.line_search.exhausted(bracket) & (state.status[rows] == CODE[Status.RUNNING])).nonzero()
-        failed = failed.squeeze(1)
-        if len(failed) == 0:
+    def _refine(self, state: DescentState, rows: Rows, narrowed: Tensor, objective: Objective) -> None:
+        """Store the ``narrowed`` brackets ``[R, ...]`` of refused rows; a failed search starts afresh or ends."""
+        state.search[rows.at] = narrowed
+        bracket = Bracket.of(rows.split(narrowed))
+        going = rows.read(state.status) == CODE[Status.RUNNING]
+        if (found := rows.among(self.line_search.exhausted(bracket) & going)) is None:
             return
-        rows, high, value = rows[failed], bracket.high[failed], bracket.high_value[failed]
-        afresh = ~state.steepest[rows] & high.isfinite()
-        reason = torch.where(value.isfinite(), CODE[Status.STALLED], CODE[Status.NOT_FINITE])
-        reason = torch.where(high.isfinite(), reason, CODE[Status.UNBOUNDED])
-        state.status[rows] = torch.where(afresh, state.status[rows], reason)
-        self.direction.forget(state.memory, rows[afresh])
-        self._aim(state, rows[afresh], objective, steepest=True)
+        index, failed = found
+        high, value = rows.pick(bracket.high, index), rows.pick(bracket.high_value, index)
+        afresh = negate(failed.read(state.steepest)) & finite(high)
+        before = failed.read(state.status)
+        reason = choose(finite(value), CODE[Status.STALLED], alike(before, CODE[Status.NOT_FINITE]))
+        reason = choose(finite(high), reason, CODE[Status.UNBOUNDED])
+        state.status[failed.at] = choose(afresh, before, reason)
+        if (again := failed.among(afresh)) is not None:
+            _, restart = again
+            self.direction.forget(state.memory, restart.numbers)
+            self._aim(state, restart, objective, steepest=True)
 
 
 def running(status: Tensor) -> Tensor:

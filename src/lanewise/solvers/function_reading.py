@@ -89,13 +89,14 @@ def read_function(
     if traced is not None:
         with torch.enable_grad():
             values = as_vector(traced.result, scalar=scalar, name=name)
+        reference = values.detach()
         if not form.torch:
             try:
                 with warnings.catch_warnings():  # tensors and arrays meet in this one call
                     warnings.simplefilter("ignore")
                     reference = _detached(plain)(start)
             except Exception:
-                plain, reference = with_tensors, values.detach()  # PyTorch operations that arrays do not have
+                plain = with_tensors  # PyTorch operations that arrays do not have
         if form.torch or _agrees_with_differences((traced.leaf, values), reference, _detached(plain), start):
             latest = (traced.leaf, values[None])
             by_autograd = TorchFunction(single=with_tensors, looks=asked.calls, latest=latest)

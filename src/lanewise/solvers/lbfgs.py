@@ -8,14 +8,17 @@ number of rounds is therefore that of the row that needs most evaluations, not a
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lanewise.errors import UsageError
+from lanewise.optim.leaves import choose, larger
 from lanewise.solvers import orthant
-from lanewise.solvers.curvature import CurvatureMemory, Metric, dot
+from lanewise.solvers.curvature import CurvatureMemory, Metric, dot, relink
 from lanewise.solvers.line_search import Bracket, LineSearch, Trial
+from lanewise.solvers.rows import Rows, Scalar, alike, finite, lesser, negate, table
 from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
 
 STATUSES = tuple(Status)
@@ -58,23 +61,24 @@ class LBFGSState:
         """The state that ``tensors`` came from, bit for bit; it shares their storage."""
         memory = {name.removeprefix("memory."): t for name, t in tensors.items() if name.startswith("memory.")}
         own = {name: tensor for name, tensor in tensors.items() if "." not in name}
+        if "links" not in memory:  # saved by an older version
+            memory["links"] = relink(memory["pairs"], memory["pushed"])
         return cls(**own, memory=CurvatureMemory(**memory))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    """The points ``[R, P]`` just evaluated, with values (penalty included) and smooth gradients."""
+    """The points ``[R, P]`` just evaluated, with values (penalty included) and smooth gradients ``[R, P]``."""
 
     points: Tensor
-    values: Tensor
+    values: Scalar
     gradients: Tensor
 
-    def at(self, index: Tensor) -> "_Candidate":
-        return _Candidate(
-            points=self.points.index_select(0, index),
-            values=self.values[index],
-            gradients=self.gradients.index_select(0, index),
-        )
+    def at(self, index: Any) -> "_Candidate":
+        """Those at ``index``, as :meth:`Rows.among` gave it."""
+        if isinstance(index, slice):
+            return self
+        return _Candidate(points=self.points[index], values=self.values[index], gradients=self.gradients[index])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,25 +164,26 @@ class LBFGS(Solver[LBFGSState]):
         state.record[:, 0], state.record[:, 1], state.record[:, 2] = state.values, state.norms, 1
         state.status[state.norms <= state.tolerance] = CODE[Status.CONVERGED]
         state.status[~(state.values + dot(slopes, slopes)).isfinite()] = CODE[Status.NOT_FINITE]
-        self._aim(state, _running(state), slopes[_running(state)])
+        if (going := self._running(state)) is not None:
+            self._aim(state, going, slopes[going.at])
         return state
 
     def step(self, state: LBFGSState, objective: Objective) -> None:
         """One round of every running row, in place: an evaluation, then a new step or direction."""
-        rows = _running(state)
-        if len(rows) == 0:
+        rows = self._running(state)
+        if rows is None:
             return
-        bracket = Bracket.unpack(state.search[rows])
+        bracket = Bracket.of(rows.columns(state.search))
         candidate, trial = self._evaluate(state, rows, bracket, objective)
         accepted = self.line_search.accepts(bracket, trial)
-        taken = accepted.nonzero().squeeze(1)
-        if len(taken) == len(rows):
-            self._move(state, rows, candidate)
-        else:
-            if len(taken):
-                self._move(state, rows[taken], candidate.at(taken))
-            self._refine(state, rows, ~accepted, self.line_search.narrow(bracket, trial))
-            state.status[rows[candidate.values == -torch.inf]] = CODE[Status.UNBOUNDED]
+        if (found := rows.among(accepted)) is not None:
+            index, taken = found
+            self._move(state, taken, candidate.at(index))
+        if (found := rows.among(negate(accepted))) is not None:
+            index, refused = found
+            self._refine(state, refused, self.line_search.narrow(bracket, trial).pack()[index])
+            if (endless := rows.among(candidate.values == -torch.inf)) is not None:
+                state.status[endless[1].at] = CODE[Status.UNBOUNDED]
         if self.max_evaluations is not None:
             spent = (state.status == 0) & (state.evaluations >= self.max_evaluations)
             state.status.masked_fill_(spent, CODE[Status.EVALUATIONS])
@@ -209,110 +214,111 @@ class LBFGS(Solver[LBFGSState]):
                 message = f"{name} must have the shape [{length}] of the points, got {list(value.shape)}"
                 raise UsageError(message)
 
-    def _weights(self, state: LBFGSState, rows: Tensor) -> Tensor:
+    def _weights(self, state: LBFGSState, rows: Any) -> Tensor:
         """L1 weight ``[R, P]`` of every coordinate."""
         weights = state.l1[rows][:, None].expand(-1, state.points.shape[1])
         return weights if self.penalised is None else weights * self.penalised.to(weights)
 
-    def _slopes(self, state: LBFGSState, rows: Tensor) -> Tensor:
+    def _slopes(self, state: LBFGSState, rows: Any) -> Tensor:
         """(Pseudo-)gradients ``[R, P]`` at the current points."""
         gradients = state.gradients[rows]
         if self.l1 is None:
             return gradients
         return orthant.pseudo_gradient(state.points[rows], gradients, self._weights(state, rows))
 
+    def _running(self, state: LBFGSState) -> Rows | None:
+        """The rows that are still running, None if there is none; with a penalty many even where it is one."""
+        numbers = (state.status == CODE[Status.RUNNING]).nonzero().squeeze(1)
+        if len(numbers) == 0:
+            return None
+        return Rows.of(numbers, state.points) if self.l1 is None else Rows(numbers, apart=False)
+
     def _evaluate(
-        self, state: LBFGSState, rows: Tensor, bracket: Bracket, objective: Objective
+        self, state: LBFGSState, rows: Rows, bracket: Bracket, objective: Objective
     ) -> tuple[_Candidate, Trial]:
         """Call the objective at the next step of every search."""
-        origins, directions = state.points.index_select(0, rows), state.directions.index_select(0, rows)
-        points = origins + bracket.step[:, None] * directions
+        origins, directions = rows.take(state.points), rows.take(state.directions)
+        points = origins + rows.across(bracket.step) * directions
         promise = bracket.step * bracket.slope
         bent = weights = None
         if self.l1 is not None:
-            bent, weights = state.l1[rows] > 0, self._weights(state, rows)
-            descents = -self._slopes(state, rows)
+            bent, weights = state.l1[rows.at] > 0, self._weights(state, rows.at)
+            descents = -self._slopes(state, rows.at)
             points = orthant.project(points, orthant.orthant(origins, descents, weights))
             # A step cut short may promise an increase by its first order; then any decrease will do.
             promise = torch.where(bent, -dot(descents, points - origins).clamp_min(0.0), promise)
-        values, gradients = objective(points, state.problems[rows])
-        slopes = dot(gradients, directions)
-        known = finite = (values + slopes).isfinite()
+        found, gradients = objective(points, rows.take(state.problems))
+        values, slopes = rows.scalar(found), rows.scalar(dot(gradients, directions))
+        known = real = finite(values + slopes)
         if bent is not None and weights is not None:
-            values, known = values + orthant.penalty(points, weights), finite & ~bent
-        state.evaluations[rows] += 1
+            values, known = values + orthant.penalty(points, weights), real & ~bent
+        rows.count(state.evaluations)
         trial = Trial(
-            base=state.values[rows],
+            base=rows.read(state.values),
             promise=promise,
-            value=torch.where(finite, values, torch.inf),
-            slope=torch.where(known, slopes, torch.nan),
+            value=choose(real, values, torch.inf),
+            slope=choose(known, slopes, torch.nan),
         )
         return _Candidate(points=points, values=values, gradients=gradients), trial
 
-    def _move(self, state: LBFGSState, rows: Tensor, new: _Candidate) -> None:
+    def _move(self, state: LBFGSState, rows: Rows, new: _Candidate) -> None:
         """Take the step of ``rows``: remember the pair, judge the new point, choose a direction."""
-        steps = new.points - state.points.index_select(0, rows)
-        state.memory.push(rows, steps, new.gradients - state.gradients.index_select(0, rows))
-        before = state.values[rows]
-        state.points[rows] = new.points
-        state.values[rows] = new.values
-        state.gradients[rows] = new.gradients
-        iterations = state.iterations[rows] + 1
-        state.iterations[rows] = iterations
-        slopes = new.gradients if self.l1 is None else self._slopes(state, rows)
-        norms = slopes.abs().amax(1)
-        state.norms[rows] = norms
-        status = torch.where(iterations >= self.max_iterations, CODE[Status.ITERATIONS], 0)
-        status = torch.where(self._stalls(state, rows, new.values, norms), CODE[Status.STALLED], status)
+        steps = new.points - rows.take(state.points)
+        state.memory.push(rows, steps, new.gradients - rows.take(state.gradients))
+        before = rows.read(state.values)
+        state.points[rows.at] = new.points
+        state.values[rows.at] = new.values
+        state.gradients[rows.at] = new.gradients
+        iterations = rows.count(state.iterations)
+        slopes = new.gradients if self.l1 is None else self._slopes(state, rows.at)
+        norms = rows.scalar(slopes.abs().amax(1))
+        state.norms[rows.at] = norms
+        status = choose(iterations >= self.max_iterations, CODE[Status.ITERATIONS], CODE[Status.RUNNING])
+        status = choose(self._stalls(state, rows, new.values, norms), CODE[Status.STALLED], status)
         if self.value_tolerance is not None:
-            size = torch.maximum(before.abs(), new.values.abs())
-            status = torch.where(before - new.values <= self.value_tolerance * size, CODE[Status.FLAT], status)
-        status = torch.where(norms <= state.tolerance[rows], CODE[Status.CONVERGED], status)
-        state.status[rows] = status
-        running = (status == CODE[Status.RUNNING]).nonzero().squeeze(1)
-        if len(running) < len(rows):
-            rows, slopes = rows[running], slopes[running]
-        self._aim(state, rows, slopes)
+            size = larger(abs(before), abs(new.values))
+            status = choose(before - new.values <= self.value_tolerance * size, CODE[Status.FLAT], status)
+        status = choose(norms <= rows.read(state.tolerance), CODE[Status.CONVERGED], status)
+        state.status[rows.at] = status
+        if (running := rows.among(status == CODE[Status.RUNNING])) is not None:
+            index, going = running
+            self._aim(state, going, slopes[index])
 
-    def _stalls(self, state: LBFGSState, rows: Tensor, values: Tensor, norms: Tensor) -> Tensor:
+    def _stalls(self, state: LBFGSState, rows: Rows, values: Scalar, norms: Scalar) -> Scalar:
         """Which ``rows`` have gone PATIENCE evaluations without a new record; keeps the record."""
-        lowest, smallest, latest = state.record[rows].unbind(1)
-        evaluations = state.evaluations[rows]
-        latest = torch.where((values < lowest) | (norms < smallest), evaluations, latest)
-        record = torch.stack((torch.minimum(lowest, values), torch.minimum(smallest, norms), latest), dim=1)
-        state.record[rows] = record
+        lowest, smallest, latest = rows.columns(state.record)
+        evaluations = rows.read(state.evaluations)
+        latest = choose((values < lowest) | (norms < smallest), evaluations, latest)
+        state.record[rows.at] = table(lesser(values, lowest), lesser(norms, smallest), latest)
         return evaluations - latest >= PATIENCE
 
-    def _aim(self, state: LBFGSState, rows: Tensor, slopes: Tensor) -> None:
+    def _aim(self, state: LBFGSState, rows: Rows, slopes: Tensor) -> None:
         """Start a search of ``rows`` along the quasi-Newton direction from ``slopes [R, P]``."""
-        if len(rows) == 0:
-            return
-        metric = self._initial(state, rows)
+        metric = self._initial(state, rows.at)
         if self.l1 is None:
             directions = -state.memory.apply(rows, slopes, metric=metric)
         else:
-            points, descents, weights = state.points[rows], -slopes, self._weights(state, rows)
+            points, descents, weights = state.points[rows.at], -slopes, self._weights(state, rows.at)
             free = orthant.free(points, descents, weights)
             directions = state.memory.apply(rows, descents, free=free, metric=metric)
             directions = orthant.align(directions, points, descents, weights)
-        descent = dot(directions, slopes)
-        known = state.memory.pushed[rows] > 0
+        descent = rows.scalar(dot(directions, slopes))
+        known = rows.read(state.memory.pushed) > 0
         if metric is not None:
-            known |= state.l1[rows] == 0
-        usable = (descent < 0) & descent.isfinite() & known
-        restart = (~usable).nonzero().squeeze(1)
-        if len(restart):
+            known = known | (rows.read(state.l1) == 0)
+        poor = rows.among(negate((descent < 0) & finite(descent) & known))
+        if poor is not None:
             # Without curvature nothing is known of the scale: begin with a step of length one.
-            state.memory.forget(rows[restart])
-            steepest = slopes[restart]
+            index, restart = poor
+            state.memory.forget(restart)
+            steepest = slopes[index]
             steepest = steepest / steepest.abs().amax(1, keepdim=True)
-            steepest = steepest / dot(steepest, steepest).sqrt()[:, None]
-            directions[restart] = -steepest
-            descent[restart] = -dot(steepest, slopes[restart])
-        state.directions[rows] = directions
-        state.search[rows] = Bracket.start(state.values[rows], descent).pack()
+            directions[index] = -(steepest / dot(steepest, steepest).sqrt()[:, None])
+            descent = rows.scalar(dot(directions, slopes))
+        state.directions[rows.at] = directions
+        state.search[rows.at] = Bracket.start(rows.read(state.values), descent).pack()
 
-    def _initial(self, state: LBFGSState, rows: Tensor) -> Metric | None:
+    def _initial(self, state: LBFGSState, rows: Any) -> Metric | None:
         """The metric of ``rows``; the unit matrix for those among them with an L1 penalty."""
         if self.metric is None:
             return None
@@ -322,24 +328,19 @@ class LBFGS(Solver[LBFGSState]):
         bent = (state.l1[rows] > 0)[:, None]
         return lambda vectors: torch.where(bent, vectors, metric(vectors))
 
-    def _refine(self, state: LBFGSState, rows: Tensor, refused: Tensor, bracket: Bracket) -> None:
-        """Store the narrowed brackets of ``refused [R]`` rows; a failed search starts afresh or ends."""
-        index = refused.nonzero().squeeze(1)
-        table = bracket.pack()[index]
-        rows, bracket = rows[index], Bracket.unpack(table)
-        state.search[rows] = table
-        failed = self.line_search.exhausted(bracket).nonzero().squeeze(1)
-        if len(failed) == 0:
+    def _refine(self, state: LBFGSState, rows: Rows, narrowed: Tensor) -> None:
+        """Store the ``narrowed`` brackets ``[R, ...]`` of refused rows; a failed search starts afresh or ends."""
+        state.search[rows.at] = narrowed
+        bracket = Bracket.of(rows.split(narrowed))
+        if (found := rows.among(self.line_search.exhausted(bracket))) is None:
             return
-        rows, high, value = rows[failed], bracket.high[failed], bracket.high_value[failed]
-        afresh = (state.memory.pushed[rows] > 0) & high.isfinite()
-        state.memory.forget(rows[afresh])
-        self._aim(state, rows[afresh], self._slopes(state, rows[afresh]))
-        reason = torch.where(value.isfinite(), CODE[Status.STALLED], CODE[Status.NOT_FINITE])
-        reason = torch.where(high.isfinite(), reason, CODE[Status.UNBOUNDED])
-        state.status[rows] = torch.where(afresh, state.status[rows], reason)
-
-
-def _running(state: LBFGSState) -> Tensor:
-    """Numbers ``[R]`` of the rows that are still running."""
-    return (state.status == CODE[Status.RUNNING]).nonzero().squeeze(1)
+        index, failed = found
+        high, value = rows.pick(bracket.high, index), rows.pick(bracket.high_value, index)
+        afresh = (failed.read(state.memory.pushed) > 0) & finite(high)
+        reason = choose(finite(value), CODE[Status.STALLED], alike(failed.read(state.status), CODE[Status.NOT_FINITE]))
+        reason = choose(finite(high), reason, CODE[Status.UNBOUNDED])
+        state.status[failed.at] = choose(afresh, failed.read(state.status), reason)
+        if (again := failed.among(afresh)) is not None:
+            _, restart = again
+            state.memory.forget(restart)
+            self._aim(state, restart, self._slopes(state, restart.at))

@@ -1,5 +1,6 @@
 """L-BFGS as a direction: what :class:`~lanewise.solvers.lbfgs.LBFGS` does, within bounds."""
 
+from dataclasses import fields
 from typing import ClassVar, final
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from lanewise.solvers.curvature import CurvatureMemory
 from lanewise.solvers.direction import Direction, Memory, Place
+from lanewise.solvers.rows import Rows
 
 PAIRS = 10
 
@@ -23,14 +25,15 @@ class LimitedMemory(Direction):
 
     def empty(self, points: Tensor) -> Memory:
         memory = CurvatureMemory.empty(points, memory=PAIRS)
-        return {"pairs": memory.pairs, "pushed": memory.pushed, "scale": memory.scale}
+        return {field.name: getattr(memory, field.name) for field in fields(memory)}
 
     def learn(self, memory: Memory, rows: Tensor, steps: Tensor, changes: Tensor) -> None:
-        CurvatureMemory(**memory).push(rows, steps, changes)
+        CurvatureMemory(**memory).push(Rows.of(rows, steps), steps, changes)
 
     def forget(self, memory: Memory, rows: Tensor) -> None:
-        CurvatureMemory(**memory).forget(rows)
+        CurvatureMemory(**memory).forget(Rows(rows, apart=False))
 
     def aim(self, memory: Memory, place: Place, objective: object) -> Tensor:
-        directions = -CurvatureMemory(**memory).apply(place.rows, place.gradients, free=place.free)
-        return torch.where((memory["pushed"][place.rows] > 0)[:, None], directions, 0.0)
+        rows = Rows.of(place.rows, place.points)
+        directions = -CurvatureMemory(**memory).apply(rows, place.gradients, free=place.free)
+        return torch.where((rows.take(memory["pushed"]) > 0)[:, None], directions, 0.0)

@@ -128,8 +128,7 @@ class Watch:
         """Record a round; True if the callback wants no more."""
         setup, history = self.setup, self.history
         counted = values if violations is None else torch.where(violations <= setup.feasibility, values, torch.nan)
-        counted = torch.where(counted.isnan(), torch.inf, counted)
-        best = float(counted.min())
+        best = float(counted.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).min())
         if history.values and not best < setup.objective.sign * history.values[-1]:
             value = history.values[-1]
         else:
@@ -183,8 +182,8 @@ def drive(solver: Solver[Any], setup: Setup, measure: Callable[[Any], Tensor] | 
 def _limit(solver: Solver[Any], state: Any, setup: Setup) -> None:
     """End the rows that have had their evaluations and are still running."""
     spent = setup.objective.spent
-    if spent is None or int(spent.max()) < setup.max_evaluations:
-        return
+    if spent is None or setup.objective.evaluated < setup.max_evaluations or int(spent.max()) < setup.max_evaluations:
+        return  # the first of these looks at no tensor
     running = torch.tensor([status is Status.RUNNING for status in solver.progress(state).status])
     rows = (running & (spent >= setup.max_evaluations)).nonzero().squeeze(1)
     if len(rows):

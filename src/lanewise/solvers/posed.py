@@ -1,7 +1,6 @@
 """The objective of :func:`lanewise.minimize` as solvers call it: the user's functions, posed over rows."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -45,19 +44,21 @@ class PosedObjective:
         """Points at which the function was evaluated, over all starts, and to learn how it is to be called."""
         return self.function.calls + self.function.looks
 
-    @contextmanager
-    def _charged(self, rows: Tensor) -> Iterator[None]:
-        """Charge each of the starts ``rows [R]`` with its share of what is evaluated within."""
-        before = self.function.calls
-        yield
-        if self.spent is not None and len(rows):
-            share = max(1, (self.function.calls - before) // len(rows))  # also of a point that was known already
+    def _charge(self, rows: Tensor, before: int) -> None:
+        """Charge each of the starts ``rows [R]`` with its share of the calls since there were ``before``."""
+        if self.spent is None or not len(rows):
+            return
+        share = max(1, (self.function.calls - before) // len(rows))  # also for a point that was known already
+        if len(rows) == len(self.spent):  # all of them, in whatever order
+            self.spent += share
+        else:
             self.spent.index_add_(0, rows.to(self.spent.device), torch.full((len(rows),), share))
 
     def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         self.gradients += len(points)
-        with self._charged(rows):
-            values, pull = self.function.linearize(points)
+        before = self.function.calls
+        values, pull = self.function.linearize(points)
+        self._charge(rows, before)
         if self.squares:
             return values.square().sum(1), pull(2 * values)
         return self.sign * values.squeeze(1), pull(torch.full_like(values, self.sign))
@@ -68,13 +69,17 @@ class PosedObjective:
         return values.square().sum(1) if self.squares else self.sign * values.squeeze(1)
 
     def residuals(self, points: Tensor, rows: Tensor) -> Tensor:
-        with self._charged(rows):
-            return self.function.values(points)
+        before = self.function.calls
+        found = self.function.values(points)
+        self._charge(rows, before)
+        return found
 
     def jacobians(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         self.gradients += len(points)
-        with self._charged(rows):
-            return self.function.jacobians(points)
+        before = self.function.calls
+        found = self.function.jacobians(points)
+        self._charge(rows, before)
+        return found
 
     def hessians(self, points: Tensor, rows: Tensor) -> Tensor:
         if self.given_hessian is not None:
@@ -95,12 +100,15 @@ class PosedObjective:
             return lambda vectors: (hessians * vectors[:, None, :]).sum(-1)
         if not self.squares:
             weights = points.new_full((len(points), 1), self.sign)
-            with self._charged(rows):
-                return self.function.second(points, weights)
+            before = self.function.calls
+            product = self.function.second(points, weights)
+            self._charge(rows, before)
+            return product
         # Hessian of a sum of squares: 2 J'J + 2 sum_m r_m H_m.
-        with self._charged(rows):
-            residuals, jacobians = self.function.jacobians(points)
-            rest = self.function.second(points, 2 * residuals)
+        before = self.function.calls
+        residuals, jacobians = self.function.jacobians(points)
+        rest = self.function.second(points, 2 * residuals)
+        self._charge(rows, before)
 
         def multiply(vectors: Tensor) -> Tensor:
             along = (jacobians * vectors[:, None, :]).sum(-1)

@@ -128,6 +128,12 @@ class ApartTeam(Team):
     def export(self, lane: str) -> Fitted:
         return self._first.export(lane)
 
+    def scale(self, factor: float) -> None:
+        """Multiply all weights, those of all workers and the outer ones."""
+        self._theta.mul_(factor)
+        for stack in self._stacks:
+            stack.scale(factor)
+
     def keep(self, lanes: Collection[str]) -> None:
         index = torch.tensor([row for row, lane in enumerate(self.lanes) if lane.id in lanes], dtype=torch.int64)
         for stack in self._stacks:

@@ -9,6 +9,7 @@ from torch import Tensor
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Roster
+from lanewise.lanes.windows import WindowedRowStream
 from lanewise.models.base import Inputs, PartOfBatch
 from lanewise.training.data import TrainingData
 from lanewise.training.step import Batch, KeyedNoise
@@ -36,7 +37,7 @@ class Batches:
         self._data, self._batch_size, self._axis = data, batch_size, axis
         self._dtype, self._compute = dtype, compute
         self._seeds = [seed for _, seed in self.groups]
-        self._streams = [RowStream(seed, data.folds[fold].train, data.rows) for fold, seed in self.groups]
+        self._streams = [_stream(data, fold, seed) for fold, seed in self.groups]
 
     def rows(self, at: int) -> list[Tensor]:
         """The rows ``[B]`` that each group is shown at step ``at``."""
@@ -95,6 +96,14 @@ class Batches:
     def low(self, dense: Tensor) -> Tensor:
         """``dense`` as products read it."""
         return dense.to(self._compute) if self._compute else dense
+
+
+def _stream(data: TrainingData, fold: int, seed: int) -> RowStream | WindowedRowStream:
+    """The order in which the lanes of a group see the training rows of their fold."""
+    train = data.folds[fold].train
+    if data.window is None or data.rows <= data.window:
+        return RowStream(seed, train, data.rows)
+    return WindowedRowStream(seed, train, data.rows, data.window)
 
 
 def _stacked(parts: list[Tensor]) -> Tensor:

@@ -41,6 +41,7 @@ class FoldData:
     ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are
     row indices. A regression target is standardized: ``target = (y - center) / scale``. With ``kept``, all other
     columns read as zero, and their codes as the level never seen: read rows through :meth:`features`.
+    Of rows that are streamed from disk the first ``at_hand`` of ``train`` are in memory too; None: all are.
     """
 
     dense: Tensor
@@ -51,6 +52,7 @@ class FoldData:
     center: float = 0.0
     scale: float = 1.0
     kept: Kept | None = None
+    at_hand: int | None = None
 
     def on(self, device: torch.device, moved: "Callable[[Tensor], Tensor]") -> "FoldData":
         """The same rows on another device; ``moved`` brings a tensor there."""
@@ -66,9 +68,14 @@ class FoldData:
         return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
 
     @property
+    def near(self) -> Tensor:
+        """The training rows that are at hand: for whatever looks at all of them at once."""
+        return self.train if self.at_hand is None else self.train[: self.at_hand]
+
+    @property
     def shown(self) -> np.ndarray:
         """Places within ``train`` of the rows that a training score is taken on: all, or 2,000 evenly spaced ones."""
-        count = len(self.train)
+        count = len(self.near)
         return np.arange(count) if count <= MOST_SHOWN else np.arange(MOST_SHOWN) * count // MOST_SHOWN
 
     @property
@@ -82,6 +89,7 @@ class TrainingData:
     """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
 
     With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`).
+    Rows that are streamed from disk are shuffled among ``window`` of them at a time; None: among all.
     """
 
     task: Task
@@ -90,6 +98,16 @@ class TrainingData:
     rows: int
     weight: Tensor | None = None
     shows: bool = False
+    window: int | None = None
+
+    @property
+    def near(self) -> "TrainingData":
+        """The same with only those training rows that are at hand: for methods that read all of them at each step."""
+        if all(fold.at_hand is None for fold in self.folds.values()):
+            return self
+        folds = {key: replace(fold, train=fold.near.clone(), at_hand=None) for key, fold in self.folds.items()}
+        rows = max(int(torch.cat([fold.train, fold.valid]).max()) + 1 for fold in folds.values())
+        return replace(self, folds=folds, rows=rows)
 
 
 @final

@@ -13,6 +13,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
+from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
 from lanewise.errors import DataError, UsageError
@@ -21,11 +22,13 @@ from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.features.preparation import Preparation, PreparationSettings
 from lanewise.features.prepared import prepare_rows
+from lanewise.features.streamed_statistics import Moments
 from lanewise.metrics import Metric, resolve_metric
 from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
+from lanewise.training.streamed_rest import TrainingRest, training_rest
 from lanewise.training.trees.data import TreeData
 
 
@@ -54,7 +57,8 @@ class Problem:
     """Rows, target, folds and features of a race.
 
     ``y [N]`` in its own units (class indices for classes), ``weight [N]`` averaging 1 over the training
-    rows or None, ``train`` and ``test`` row numbers, ``folds`` of the training rows.
+    rows or None, ``train`` and ``test`` row numbers, ``folds`` of the training rows. Of a table that is streamed from
+    disk all of these are of the sample; ``rest`` trains in every fold beside them.
     """
 
     dataset: Dataset
@@ -72,6 +76,12 @@ class Problem:
     layout: Layout
     encoded: Encoded
     clusters: np.ndarray | None
+    rest: TrainingRest | None = None
+
+    @property
+    def training_rows(self) -> int:
+        """How many rows train: those of ``train``, and of a streamed table the rest."""
+        return len(self.train) + (0 if self.rest is None else self.rest.rows)
 
     @property
     def width(self) -> Width:
@@ -84,7 +94,8 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
 
     ``test`` is a test set of the user's own; without one, rows are held out.
     """
-    task, findings = resolve_task(dataset, request.target, kind=request.kind, metric=request.metric)
+    told = with_target_of_rest(dataset, request.target)
+    task, findings = resolve_task(told, request.target, kind=request.kind, metric=request.metric)
     metric = resolve_metric(task.metric, task.kind)
     task = replace(task, metric=metric.name)
     audited = audit(
@@ -118,12 +129,15 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         noticed += training_rows_tested(train, held, duplicate_groups(whole, (*audited.features, request.target)))
         y = encode_target(whole, task)
     noticed += rare_in_test(y[held], task)
-    wanted = request.folds or default_folds(len(train))
+    wanted = request.folds or default_folds(len(train) + (0 if dataset.rest is None else dataset.rest.rows))
     count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
     if time is None:
         parts = _extremes_last(parts, extreme_rows(y, task, train))
-    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings())
+    beyond = dataset.rest.facts if dataset.rest is not None and dataset.rest.rows else None
+    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
+    rest = training_rest(dataset, task=task, layout=layout, features=audited.features, groups=group)
+    noticed += rest.findings if rest is not None else ()
     return Problem(
         dataset=whole,
         task=task,
@@ -148,6 +162,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         layout=layout,
         encoded=layout.encode(whole),
         clusters=group,
+        rest=rest,
     )
 
 
@@ -216,7 +231,8 @@ def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32
     weight = None if problem.weight is None else torch.from_numpy(problem.weight).to(dtype)
     data: dict[int, FoldData] = {}
     for place, rows in enumerate(parts):
-        target, center, scale = _target(problem, rows, dtype)
+        center, scale = target_units(problem, rows)
+        target = _target(problem, center, scale, dtype)
         data[ALL_ROWS if refit else place] = FoldData(
             dense=dense[place],
             codes=codes[place],
@@ -230,19 +246,27 @@ def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32
     return TrainingData(task=task, width=width, folds=data, rows=len(problem.y), weight=weight), preparation
 
 
-def _target(problem: Problem, rows: np.ndarray, dtype: torch.dtype) -> tuple[Tensor, float, float]:
-    """The target in the units of training, with its center and scale from the fold's training rows."""
+def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
+    """Center and scale of the target from a fold's training ``rows``, and the rest of a streamed table."""
     if problem.task.is_classification:
-        return torch.from_numpy(problem.y.astype(np.int64)), 0.0, 1.0
+        return 0.0, 1.0
     values, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
     mean = float(np.average(values, weights=weight))
+    deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
+    if problem.rest is not None and problem.rest.target is not None:
+        all_rows = Moments.of(values[:, None]).plus(problem.rest.target)
+        mean, deviation = all_rows.mean.item(), all_rows.deviation.item()
     if problem.task.kind == "count":
-        center, scale = 0.0, mean or 1.0
-    else:
-        deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
-        counting = values if weight is None else values[weight > 0]
-        center, scale = robust_units(counting, deviation) or (mean, deviation or 1.0)
-    return torch.from_numpy((problem.y - center) / scale).to(dtype), center, scale
+        return 0.0, mean or 1.0
+    counting = values if weight is None else values[weight > 0]
+    return robust_units(counting, deviation) or (mean, deviation or 1.0)
+
+
+def _target(problem: Problem, center: float, scale: float, dtype: torch.dtype) -> Tensor:
+    """The target in the units of training."""
+    if problem.task.is_classification:
+        return torch.from_numpy(problem.y.astype(np.int64))
+    return torch.from_numpy((problem.y - center) / scale).to(dtype)
 
 
 def has_extreme_target(problem: Problem) -> bool:

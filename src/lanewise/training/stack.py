@@ -178,6 +178,11 @@ class Stack(Team):
             axis=self.axis,
         )
 
+    def scale(self, factor: float) -> None:
+        """Multiply all weights, to see what becomes of so small a change."""
+        self.buffer.values.mul_(factor)
+        self.buffer.refresh()
+
     def settle(self) -> None:
         self._recorded = None
 

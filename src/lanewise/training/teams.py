@@ -172,6 +172,8 @@ class TeamBuilder:
     def team(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """One stack, or one team of a solver, of all ``lanes`` over ``data``; they must agree in their :meth:`key`."""
         candidate = lanes[0].candidate
+        if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch:
+            data = data.near
         if candidate.optimizer == SOLVER:
             return SolverTeam(lanes, data, iterations=self.lengths.iterations, stop=self.stop)
         full = rule(candidate.optimizer).full_batch
@@ -201,7 +203,7 @@ class TeamBuilder:
         assert self.pool is not None, "tree lanes need a pool of workers"
         return TreeTeam(
             lanes,
-            self._read(lanes, phase),
+            self._read(lanes, phase).near,
             self.pool,
             phase=phase,
             rounds_share=self.lengths.rounds_share,

@@ -11,6 +11,7 @@ from lanewise.errors import UsageError
 from lanewise.lanes.roster import Lane
 from lanewise.runs.run import Run
 from lanewise.storage.durable import load_json
+from lanewise.training.apart_team import ApartTeam
 from lanewise.training.judging import Judge
 from lanewise.training.modules.teams import batch_of
 from lanewise.training.planning.plan import candidate_of
@@ -81,8 +82,8 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     metric = posed.question.judge.metric
     judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 
-    def formed() -> Stack:
-        return teams.stack([own], teams.ways[batch], length=plan.lengths.steps(batch))
+    def formed() -> Stack | ApartTeam:
+        return teams.formed([own], teams.ways[batch], length=plan.lengths.steps(batch))
 
     stack, fractions = formed(), record["fractions"]
     with threads_per_product(1):
@@ -91,8 +92,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
         allowed = 0.0
         if difference:
             moved, rounding = formed(), torch.finfo(teams.blueprint.dtype).eps
-            moved.buffer.values.mul_(1 + rounding)
-            moved.buffer.refresh()
+            moved.scale(1 + rounding)
             allowed = MARGIN * max(rounding, _difference(_looks(moved, fractions, judge), seen))
     return LaneAlone(
         run=run.id,

@@ -1,6 +1,5 @@
 """A question that can be raced, and its race: plan, run, selection, result."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -41,6 +40,7 @@ from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
+from lanewise.tuning.over_ranks import notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
@@ -184,12 +184,12 @@ def _run(
     raced = _race(posed, plan, teams, crew, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
         result = raced.run()
-    teams = gathered(raced.builder)
-    assert isinstance(teams, ModuleTeams)
-    plan = priced(raced.plan, teams)  # with what was proposed on the way
+    grown = gathered(raced.builder)
+    assert isinstance(grown, ModuleTeams)
+    teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
-    selection = _named(select(contenders, **evidence), result)
+    selection = _named(select(contenders, **evidence), result, arguments=teams.arguments)
     corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
@@ -201,7 +201,9 @@ def _run(
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
-    compared = averaged(result.confirmed, _labels(result), plan=plan, weights=weights, valid=valid, metric=judge.metric)
+    compared = averaged(
+        result.confirmed, _labels(result, teams.arguments), plan=plan, weights=weights, valid=valid, metric=judge.metric
+    )
     words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
     document = _document(
         posed,
@@ -210,14 +212,14 @@ def _run(
         selection=selection,
         won=won,
         words=words,
-        notes=_notes(teams, crew.ranks),
+        notes=notes_of(teams, crew.ranks),
         cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         digests=exports.digests,
         corrected=corrected,
         weights=weights,
         compared=compared,
     )
-    document["hardware"] |= {"device": device_name(teams.device), **_ranks_in_words(crew)}
+    document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh)}
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         winner=won,
@@ -259,19 +261,6 @@ def _race(
         proposer=posed.proposer if crew.ranks.size == 1 else SpreadProposer(proposer=posed.proposer, crew=crew),
         spreading=Spreading(crew, plan.costs, stop=keeping.stop),
     )
-
-
-def _notes(teams: ModuleTeams, ranks: Ranks) -> list[str]:
-    """What the teams of all ranks have to say."""
-    return [note for told in ranks.gather(json.dumps(teams.notes).encode()) for note in json.loads(told)]
-
-
-def _ranks_in_words(crew: Crew) -> dict[str, Any]:
-    """How many ranks raced, as the document says it; nothing where one process did."""
-    said: dict[str, Any] = {"ranks": crew.ranks.size} if crew.ranks.size > 1 else {}
-    if crew.axis is not None:
-        said |= {"mesh": str(crew.mesh), "exchanged_bytes": crew.axis.exchanged}
-    return said
 
 
 def _document(
@@ -346,9 +335,9 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
     ]
 
 
-def _named(found: Selection, result: Result) -> Selection:
+def _named(found: Selection, result: Result, *, arguments: Sequence[str]) -> Selection:
     """The selection with its reasons in the labels of candidates instead of their ids."""
-    named = _labels(result)
+    named = _labels(result, arguments)
     return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
 
 
@@ -356,9 +345,10 @@ def _exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:
     return tuple(own.words(judge.metric) for own in compared)
 
 
-def _labels(result: Result) -> dict[str, str]:
-    known = [item.candidate for item in result.confirmed]
-    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", one.settings) for one in known)
+def _labels(result: Result, arguments: Sequence[str]) -> dict[str, str]:
+    """Labels that tell the candidates apart; one without an argument of make_model leaves it as make_model has it."""
+    known, usual = [item.candidate for item in result.confirmed], dict.fromkeys(arguments, "by default")
+    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", {**usual, **one.settings}) for one in known)
     return dict(zip((one.id for one in known), labels, strict=True))
 
 

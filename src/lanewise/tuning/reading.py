@@ -69,7 +69,10 @@ def _of_table(name: str, given: Any) -> Source:
     table = as_tensors(name, tuple(given) if isinstance(given, list) else given)
     rows = length_of(name, table)
     check_finite(name, table)
-    return Source(name=name, rows=rows, table=table)
+    if not any(isinstance(leaf, np.memmap) for _, leaf in places(given)):
+        return Source(name=name, rows=rows, table=table)
+    words = f"{name}: {rows:,} rows stay in their files and are shuffled in windows"
+    return Source(name=name, rows=rows, table=table, mapped=True, words=(words,))
 
 
 def _are_batches(given: Sequence[Any]) -> bool:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import generator
+from lanewise.lanes.windows import window_rows
 from lanewise.models.base import Width
-from lanewise.models.batch import PAIR, Tree, inputs_and_targets, joined, mapped, take
+from lanewise.models.batch import PAIR, Tree, inputs_and_targets, joined, leaves, mapped, take
 from lanewise.models.module import Reader
 from lanewise.task import Task
 from lanewise.training.data import ALL_ROWS, FoldData, Moving, TrainingData
@@ -54,7 +55,9 @@ class Rows:
         order = _order(first)
         parting = _parting(order, second.rows if second else 0, share=share, folds=folds)
         tables = [own.table for own in (first, second) if own is not None]
-        whole = any(table is None for table in tables)
+        # What lies in files is not copied into one table.
+        mapped = len(tables) > 1 and any(own.mapped for own in (first, second) if own is not None)
+        whole = mapped or any(table is None for table in tables)
         return cls(
             train=first,
             valid=second,
@@ -76,6 +79,14 @@ class Rows:
         """How many rows the models behind the judgement were trained on; None where they are those handed over."""
         parts = self.parting.parts
         return sum(len(train) for train, _ in parts) / len(parts) if self.parting.folds else None
+
+    @property
+    def _window(self) -> int | None:
+        """Rows among which an epoch of rows in files is shuffled; None: among all of them."""
+        if not self.train.mapped:
+            return None
+        row = self.train.batch(torch.zeros(1, dtype=torch.int64))
+        return window_rows(sum(leaf.numel() * leaf.element_size() for _, leaf in leaves(row)))
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -131,7 +142,9 @@ class Rows:
             for fold, (train, valid) in parts.items()
         }
         task = Task(target="y", kind="regression", metric="loss")
-        data = TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds=folds, rows=self.count)
+        data = TrainingData(
+            task=task, width=Width(dense=0, levels=(), outputs=0), folds=folds, rows=self.count, window=self._window
+        )
         return Moving(device)(data)
 
 

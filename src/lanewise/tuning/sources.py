@@ -1,6 +1,7 @@
 """Rows as they were given: in memory as one table, or loaded batch by batch whenever they are needed."""
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take
 from lanewise.models.blueprint import first_line
 from lanewise.models.keyed_draws import own_generator
 
+CHECKED_ELEMENTS = 2**24
+"""Numbers that are looked at together."""
+
 Load = Callable[[Sequence[int]], Tree]
 """Numbers of rows to the batch of them."""
 
@@ -22,7 +26,8 @@ Load = Callable[[Sequence[int]], Tree]
 class Source:
     """``rows`` rows, either a ``table`` (one batch of all of them) or loaded by ``load``.
 
-    ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it.
+    ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it. A table that is
+    ``mapped`` lies in files and not in memory.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Source:
     load: Load | None = None
     batch_size: int | None = None
     words: tuple[str, ...] = ()
+    mapped: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def batch(self, rows: Tensor, key: int = 0) -> Tree:
@@ -104,7 +110,15 @@ def as_tensors(name: str, tree: Tree) -> Tree:
                 f"give device={str(leaf.device)!r}, or the tensor with .cpu()"
             )
             raise UsageError(message)
-    return mapped(lambda leaf: torch.as_tensor(leaf).detach(), tree)
+    return mapped(_tensor, tree)
+
+
+def _tensor(leaf: Any) -> Tensor:
+    """A leaf as a tensor over the same memory, or the same file."""
+    with warnings.catch_warnings():
+        # Torch has no tensors that cannot be written to, and says so; nobody writes.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.as_tensor(leaf).detach()
 
 
 def length_of(name: str, tree: Tree) -> int:
@@ -135,7 +149,9 @@ def check_finite(name: str, tree: Tree, *, numbers: Sequence[int] | None = None)
     for place, leaf in places(tree):
         if not leaf.is_floating_point():
             continue
-        broken = (~torch.isfinite(leaf)).flatten(1).any(1) if leaf.dim() > 1 else ~torch.isfinite(leaf)
+        # A block at a time: a table that lies in files may be larger than the memory.
+        block = max(1, CHECKED_ELEMENTS // max(1, leaf[:1].numel()))
+        broken = torch.cat([_not_finite(rows) for rows in leaf.split(block)]) if len(leaf) else leaf.new_empty(0) > 0
         if bool(broken.any()):
             first = int(broken.nonzero()[0])
             message = (
@@ -143,6 +159,12 @@ def check_finite(name: str, tree: Tree, *, numbers: Sequence[int] | None = None)
                 f"first in row {first if numbers is None else numbers[first]}; remove those rows or fill them"
             )
             raise DataError(message)
+
+
+def _not_finite(rows: Tensor) -> Tensor:
+    """Whether each of some rows holds a number that is not finite: bool ``[n]``."""
+    broken = ~torch.isfinite(rows)
+    return broken.flatten(1).any(1) if rows.dim() > 1 else broken
 
 
 def check_alike(one: Source, other: Source) -> None:

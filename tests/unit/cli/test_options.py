@@ -14,7 +14,7 @@ from lanewise.solvers.methods import METHODS
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
-    "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes "
+    "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
     "--test --test-fraction --group --time --weight --class-weights "
     "--threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble "
     "--device --workers --mesh --config --report --json --quiet",

@@ -31,7 +31,7 @@ def search(curve: Curve, lanes: int, *, method: LineSearch | None = None) -> tup
         taken = method.accepts(bracket, trial) & open_rows
         steps = torch.where(taken, bracket.step, steps)
         narrowed = method.narrow(bracket, trial)
-        bracket = Bracket.unpack(torch.where(taken[:, None], bracket.pack(), narrowed.pack()))
+        bracket = Bracket.of(torch.where(taken[:, None], bracket.pack(), narrowed.pack()).unbind(1))
         open_rows &= ~taken & ~method.exhausted(bracket)
     return steps, evaluations
 
@@ -138,6 +138,6 @@ def test_an_endless_descent_exhausts_the_trials_without_an_upper_bound(slope: fl
 def test_a_bracket_survives_packing() -> None:
     bracket = Bracket.start(torch.tensor([1.0, 2.0]), torch.tensor([-3.0, -4.0]))
     bracket = replace(bracket, high=torch.tensor([5.0, 6.0]))
-    again = Bracket.unpack(bracket.pack())
+    again = Bracket.of(bracket.pack().unbind(1))
     for name in ("step", "slope", "low_value", "high", "high_slope", "trials"):
         assert torch.equal(getattr(again, name), getattr(bracket, name)), name

@@ -1,10 +1,13 @@
 """Which rows train and which judge."""
 
+import numpy as np
 import pytest
 import torch
 
 from lanewise.errors import DataError
+from lanewise.lanes import windows
 from lanewise.training.data import ALL_ROWS
+from lanewise.tuning import sources, tune
 from lanewise.tuning.planning import _over_folds
 from lanewise.tuning.rows import Rows
 
@@ -73,3 +76,50 @@ def test_two_sources_must_be_alike() -> None:
 def test_folds_are_planned_with_and_the_winner_once_more() -> None:
     assert _over_folds([(8, 0.25), (3, 1.0)], 1) == [(8, 0.25), (3, 1.0)]
     assert _over_folds([(8, 0.25), (3, 1.0)], 4) == [(8, 0.25), (12, 1.0), (1, 1.0)]
+
+
+def test_arrays_in_files_stay_there_and_are_shuffled_in_windows(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(windows, "WINDOW_BYTES", 1024 * 16)
+    monkeypatch.setattr(sources, "CHECKED_ELEMENTS", 1000)
+    count = 2560
+    np.save(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32))
+    there = np.load(tmp_path / "X.npy", mmap_mode="r")
+    labels = np.arange(count) % 2
+    rows = Rows.of((there, labels), 0.1, folds=None)
+    assert rows.words[0] == f"train: {count:,} rows stay in their files and are shuffled in windows"
+    data = rows.data(torch.float32, whole=False)
+    assert data.window == 1024
+    assert data.folds[0].dense.data_ptr() == there.ctypes.data
+    assert Rows.of((X, Y), 0.1, folds=None).data(torch.float32, whole=False).window is None
+    # Beside validation rows of their own they are read batch by batch rather than copied into one table.
+    apart = Rows.of((there, labels), (there[:5], labels[:5]), folds=None)
+    assert apart.table is None
+    assert torch.equal(apart.batch(torch.tensor([count + 1, count + 3]))[0], torch.from_numpy(there[[1, 3]]))
+
+
+def test_a_number_that_is_not_finite_is_found_in_any_block(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sources, "CHECKED_ELEMENTS", 6)
+    broken = X.clone()
+    broken[17, 1] = float("nan")
+    with pytest.raises(DataError, match=r"X of train has NaN or infinite values in 1 of 23 rows, the first in row 17"):
+        Rows.of((broken, Y), 0.2, folds=None)
+
+
+def test_a_race_over_arrays_in_files_is_the_same_as_in_memory_where_one_window_holds_them(tmp_path) -> None:
+    np.save(tmp_path / "X.npy", X.numpy())
+    there = np.load(tmp_path / "X.npy", mmap_mode="r")
+
+    def raced(inputs):
+        return tune(
+            lambda: torch.nn.Linear(3, 1),
+            train=(inputs, X[:, :1].numpy()),
+            valid=0.3,
+            loss=torch.nn.functional.mse_loss,
+            candidates=[{"optimizer": "sgd", "lr": 0.1}, {"optimizer": "adamw", "lr": 0.01}],
+            budget="20steps",
+            batch_size=4,
+            workers=1,
+        )
+
+    one, other = raced(X), raced(there)
+    assert all(torch.equal(one.model.state_dict()[name], own) for name, own in other.model.state_dict().items())

@@ -122,7 +122,8 @@ class ModuleTeams:
         ]
 
     def traits(self, candidate: Candidate) -> Traits:
-        kind = form_of(candidate, self.arguments), batch_of(candidate)
+        apart = workers_of(candidate) > 1
+        kind = None if apart else (form_of(candidate, self.arguments), batch_of(candidate))
         return Traits(movable=True, divides=True, kind=kind)
 
     def _placed(self, lanes: Sequence[Lane]) -> Team:
@@ -155,9 +156,9 @@ class ModuleTeams:
     def team(self, lanes: Sequence[Lane], way: Way, *, length: int, notes: list[str] | None = None) -> Divisible:
         """One stack of ``lanes``, or several where memory does not suffice for one, which ``notes`` then say."""
         tell = (self.notes if notes is None else notes).append
-        return Divisible(lanes, lambda own: self._formed(own, way, length=length), length=length, tell=tell)
+        return Divisible(lanes, lambda own: self.formed(own, way, length=length), length=length, tell=tell)
 
-    def _formed(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Team:
+    def formed(self, lanes: Sequence[Lane], way: Way, *, length: int) -> Stack | ApartTeam:
         """One stack, or one for each of the workers that train all ``lanes`` apart."""
         workers = workers_of(lanes[0].candidate)
         if workers == 1:

@@ -89,7 +89,7 @@ def make_plan(
     """
     started = time.monotonic()
     placed, builder = builder, replace(builder, seats=None)
-    rows = min(len(fold.train) for fold in problem.folds)
+    rows = min(len(fold.train) for fold in problem.folds) + problem.training_rows - len(problem.train)
     field = Field(
         task=problem.task,
         rows=rows,
@@ -318,7 +318,7 @@ def _with_default(pools: Mapping[str, list[Candidate]]) -> dict[str, list[Candid
 
 def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:
     """Seeds of the confirmation: several where rows are few and a lane costs little."""
-    rows = len(problem.train)
+    rows = problem.training_rows
     count = wishes.seeds or (3 if rows < 1000 else 2 if rows < 5000 else 1)
     return tuple(range(wishes.seed, wishes.seed + count))
 

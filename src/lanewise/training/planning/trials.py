@@ -241,7 +241,7 @@ def _look(team: Team, data: TrainingData, judged: Callable[[TrainingData, Eviden
 
 def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
     data, first = builder.data, pool[0]
-    rows, columns = len(data.folds[0].train), data.width.dense
+    rows, columns = len(data.folds[0].near), data.width.dense
     outputs = data.width.outputs
 
     def work(candidate: Candidate) -> float:

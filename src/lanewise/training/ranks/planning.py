@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lanewise.distributed.fitting import divisors
 from lanewise.distributed.ranks import Ranks
 from lanewise.training.planning.measuring import cores
 from lanewise.training.planning.plan import Plan
@@ -18,6 +19,29 @@ MOST_WORKERS = 8
 def workers_here(stated: int | None, ranks: Ranks) -> int:
     """Workers of this rank: as stated, else its share of the cores of its host."""
     return stated or max(1, min(cores() // ranks.place.local_size, MOST_WORKERS))
+
+
+def why_lanes(plan: Plan, ranks: int) -> str:
+    """Why ``ranks`` that no mesh was stated for are all along lane, and what to ask for where some would be idle.
+
+    Nothing is measured: a mesh decides how sums round, so the default must not depend on the clock.
+    """
+    confirmed = min(len(plan.candidates), sum(plan.confirm.values())) if plan.rungs else len(plan.candidates)
+    lanes = confirmed * plan.folds * len(plan.seeds)
+    fewest, phase = min((len(plan.candidates), "screen") if plan.rungs else (lanes, "race"), (lanes, "confirmation"))
+    if fewest >= ranks:
+        return (
+            f"mesh lane={ranks}: {fewest:,} lanes or more are split over {ranks} ranks, which tell each other nothing "
+            "during a step"
+        )
+    groups = max(divisor for divisor in divisors(ranks) if divisor <= max(fewest, 1))
+    other = ",".join([*([f"lane={groups}"] if groups > 1 else []), f"data={ranks // groups}"])
+    idle = "1 rank is idle" if ranks - fewest == 1 else f"{ranks - fewest} ranks are idle"
+    return (
+        f"mesh lane={ranks}, but the {phase} has {fewest} lane{'s' if fewest > 1 else ''}, so that {idle} then; "
+        f"--mesh {other} shares batches, which pays where the gradient of a batch takes longer than its exchange "
+        "(lanewise doctor --mesh measures both)"
+    )
 
 
 def shared_plan(ranks: Ranks, file: Path | None, make: Callable[[Path | None], Plan]) -> tuple[Plan, bool]:

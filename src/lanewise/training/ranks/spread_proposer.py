@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import final
+from typing import Any, final
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.training.entering import Proposer, Tried
@@ -28,4 +28,5 @@ class SpreadProposer(Proposer):
         return [candidate_of(one) for one in json.loads(ranks.broadcast(told))]
 
     def former(self, former: Former, fresh: Sequence[Candidate]) -> Former:
-        return spread(self.proposer.former(gathered(former), fresh), self.crew)
+        grown: Any = self.proposer.former(gathered(former), fresh)
+        return spread(grown, self.crew)

@@ -1,0 +1,104 @@
+"""What a column holds, found a batch of rows at a time: the facts of two batches add up to those of both."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from lanewise.data.dataset import ColumnKind
+
+MOST_LEVELS = 50_000
+"""Different words of a column that are counted; beyond it those seen least are forgotten, and counts are from below."""
+
+_NOTHING = {"level": pl.String, "rows": pl.Int64}
+
+
+def _no_levels() -> pl.DataFrame:
+    return pl.DataFrame(schema=_NOTHING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFacts:
+    """Cells of one column: ``rows`` in all, ``missing`` of them, and what the others hold.
+
+    ``low`` and ``high`` bound numbers, and dates in microseconds since 1970 (None: no cell); ``levels`` (``level``,
+    ``rows``) counts the words of categories, most frequent first, and ``forgotten`` the rows of those that were too
+    many to count.
+    """
+
+    rows: int = 0
+    missing: int = 0
+    low: float | None = None
+    high: float | None = None
+    levels: pl.DataFrame = field(default_factory=_no_levels)
+    forgotten: int = 0
+
+    @classmethod
+    def of(cls, cells: pl.Series, kind: ColumnKind) -> "ColumnFacts":
+        """Facts of typed cells.
+
+        >>> facts = ColumnFacts.of(pl.Series([3.0, None, 5.0]), "number")
+        >>> facts.missing, facts.low, facts.high
+        (1, 3.0, 5.0)
+        """
+        rows, missing = cells.len(), cells.null_count()
+        if kind in ("number", "date"):
+            numbers = (cells.to_physical() if kind == "date" else cells).cast(pl.Float64).drop_nulls().to_numpy()
+            numbers = numbers[np.isfinite(numbers)]
+            low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
+            return cls(rows=rows, missing=missing, low=low, high=high)
+        if kind == "text":
+            return cls(rows=rows, missing=missing)
+        counts = cells.drop_nulls().alias("level").value_counts(name="rows").cast({"rows": pl.Int64})
+        return cls(rows=rows, missing=missing, levels=_most_frequent_first(counts))
+
+    def plus(self, other: "ColumnFacts") -> "ColumnFacts":
+        """Facts of the cells of both."""
+        levels = self.levels
+        if other.levels.height:
+            levels = pl.concat([levels, other.levels]).group_by("level").agg(pl.col("rows").sum())
+        return ColumnFacts(
+            rows=self.rows + other.rows,
+            missing=self.missing + other.missing,
+            low=_least(self.low, other.low),
+            high=None if (least := _least(_minus(self.high), _minus(other.high))) is None else -least,
+            levels=levels,
+            forgotten=self.forgotten + other.forgotten,
+        )._bounded()
+
+    def without(self, markers: tuple[str, ...]) -> "ColumnFacts":
+        """The same with the levels ``markers`` as missing cells."""
+        marks = pl.col("level").is_in(list(markers))
+        gone = int(self.levels.filter(marks)["rows"].sum())
+        return ColumnFacts(
+            rows=self.rows,
+            missing=self.missing + gone,
+            low=self.low,
+            high=self.high,
+            levels=self.levels.filter(~marks),
+            forgotten=self.forgotten,
+        )
+
+    def _bounded(self) -> "ColumnFacts":
+        levels = _most_frequent_first(self.levels)
+        lost = int(levels["rows"].slice(MOST_LEVELS).sum())
+        return ColumnFacts(
+            rows=self.rows,
+            missing=self.missing,
+            low=self.low,
+            high=self.high,
+            levels=levels.head(MOST_LEVELS),
+            forgotten=self.forgotten + lost,
+        )
+
+
+def _most_frequent_first(levels: pl.DataFrame) -> pl.DataFrame:
+    return levels.sort(["rows", "level"], descending=[True, False])
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _least(a: float | None, b: float | None) -> float | None:
+    return b if a is None else a if b is None else min(a, b)

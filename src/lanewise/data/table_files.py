@@ -1,0 +1,186 @@
+"""Tables kept as many files: Parquet and Arrow files of one schema, in a folder or matched by a pattern.
+
+The rows of a table follow the files in the order of their names, so a row has the same number however it is read.
+"""
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from lanewise.data.columnar_files import guarded
+from lanewise.data.wording import counted
+from lanewise.errors import DataError
+
+BATCH_CELLS = 4_000_000
+"""Cells that are read at a time: some 32 MB. It bounds memory and decides nothing else."""
+
+_MARKS = {b"PAR1": "parquet", b"ARRO": "arrow"}
+_PATTERN = set("*?[")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFiles:
+    """Files of one table: ``kinds`` are their formats, ``heights`` their rows, ``schema`` the type of each column.
+
+    ``name`` says in messages where the table is.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    kinds: tuple[str, ...]
+    heights: tuple[int, ...]
+    schema: pl.Schema
+
+    @property
+    def rows(self) -> int:
+        return sum(self.heights)
+
+    @property
+    def columns(self) -> int:
+        return len(self.schema)
+
+    @property
+    def cell_bytes(self) -> int:
+        """Memory of all cells, at eight bytes each."""
+        return 8 * self.rows * self.columns
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a batch, the same for every reader of this table."""
+        return max(1_024, min(131_072, BATCH_CELLS // max(1, self.columns)))
+
+    def batches(self, columns: tuple[str, ...] | None = None) -> Iterator[tuple[int, pl.DataFrame]]:
+        """All rows in order, a batch at a time, each with the number of its first row.
+
+        Raises ``DataError`` where a file is damaged, gone, or has changed meanwhile.
+        """
+        first = 0
+        for path, kind, height in zip(self.paths, self.kinds, self.heights, strict=True):
+            lazy = _scan(path, kind)
+            if columns is not None:
+                lazy = lazy.select(columns)
+            for start in range(0, height, self.batch_rows):
+                part = lazy.slice(start, self.batch_rows)
+                frame = guarded(str(path), lambda part=part: part.collect())
+                if frame.height != min(self.batch_rows, height - start):
+                    message = f"{path} changed while it was read; start again when it is complete"
+                    raise DataError(message)
+                yield first + start, frame
+            first += height
+
+
+def table_files(source: str | Path) -> TableFiles | None:
+    """The files of a folder or of a pattern such as ``parts/*.parquet``, or one Parquet or Arrow file; else None.
+
+    Files and folders whose names begin with ``_`` or a dot are passed over, as tools that write such folders expect.
+
+    Raises ``DataError`` where a folder or pattern holds no such file, files of other formats, files of different
+    columns or types, a damaged file, or no row.
+    """
+    name, many = str(source), True
+    path = Path(source)
+    if path.is_dir():
+        paths = _of_folder(path)
+    elif path.exists() or not _PATTERN & set(name):
+        paths, many = [path], False
+        if not path.is_file() or _format(path) is None:
+            return None
+    else:
+        paths = sorted(Path(found) for found in glob.glob(name) if not _hidden(Path(found)) and Path(found).is_file())
+        if not paths:
+            message = f"no file matches {name}: check the pattern"
+            raise DataError(message)
+    return _described(f"{name} ({counted(len(paths), 'file')})" if many else name, paths)
+
+
+def is_pattern(source: str) -> bool:
+    """Whether a source that is no file names several by ``*``, ``?`` or ``[...]``.
+
+    >>> is_pattern("parts/*.parquet"), is_pattern("part.parquet")
+    (True, False)
+    """
+    return bool(_PATTERN & set(source))
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith(("_", "."))
+
+
+def _of_folder(folder: Path) -> list[Path]:
+    try:
+        inside = sorted(path for path in folder.iterdir() if not _hidden(path))
+    except OSError as error:
+        message = f"{folder} can't be read: {error.strerror or error}"
+        raise DataError(message) from None
+    files = [path for path in inside if path.is_file()]
+    deeper = next((path for path in inside if path.is_dir()), None)
+    if deeper is not None:
+        message = (
+            f"{folder} holds a folder, {deeper.name!r}: only files side by side are read, for what the names of "
+            f"folders say would be lost; name the files by a pattern such as {folder}/*/*.parquet"
+        )
+        raise DataError(message)
+    if not any(_format(path) for path in files):
+        what = (
+            f"is a folder of {counted(len(files), 'file')}, none of which is"
+            if files
+            else "is an empty folder, without"
+        )
+        message = f"{folder} {what} a Parquet or Arrow file: only these make up a table together; name one file in it"
+        raise DataError(message)
+    return files
+
+
+def _format(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            return _MARKS.get(stream.read(4))
+    except OSError as error:
+        message = f"{path} can't be read: {(error.strerror or str(error)).lower()}"
+        raise DataError(message) from None
+
+
+def _scan(path: Path, kind: str) -> pl.LazyFrame:
+    # A path is no pattern here, whatever characters it has.
+    if kind == "parquet":
+        return guarded(str(path), lambda: pl.scan_parquet(path, glob=False))
+    return guarded(str(path), lambda: pl.scan_ipc(path, glob=False))
+
+
+def _described(name: str, paths: list[Path]) -> TableFiles:
+    kinds, heights, schema = [], [], None
+    for path in paths:
+        kind = _format(path)
+        if kind is None:
+            message = f"{path} is neither a Parquet nor an Arrow file; only these can make up a table of many files"
+            raise DataError(message)
+        lazy = _scan(path, kind)
+        own = guarded(str(path), lazy.collect_schema)
+        if schema is not None and own != schema:
+            message = f"{path} has {_difference(own, schema)} {paths[0]}: files of one table need the same columns"
+            raise DataError(message)
+        schema = own
+        kinds.append(kind)
+        heights.append(int(guarded(str(path), lambda lazy=lazy: lazy.select(pl.len()).collect()).item()))
+    assert schema is not None
+    if not sum(heights) or not len(schema):
+        message = f"{name} is empty: it has {sum(heights)} rows and {len(schema)} columns"
+        raise DataError(message)
+    return TableFiles(name=name, paths=tuple(paths), kinds=tuple(kinds), heights=tuple(heights), schema=schema)
+
+
+def _difference(own: pl.Schema, first: pl.Schema) -> str:
+    """How a file's columns differ from those of the first one."""
+    lacking = [column for column in first if column not in own]
+    if lacking:
+        return f"no column {lacking[0]!r}, unlike"
+    extra = [column for column in own if column not in first]
+    if extra:
+        return f"a column {extra[0]!r} that is not in"
+    other = next((column for column in first if own[column] != first[column]), None)
+    if other is not None:
+        return f"{other!r} as {own[other]}, which is {first[other]} in"
+    return "its columns in another order than"

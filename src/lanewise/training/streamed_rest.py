@@ -1,0 +1,117 @@
+"""Which rows of a streamed table train beside its sample, and what they tell the preparation: one pass over them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lanewise.data.dataset import Dataset
+from lanewise.data.duplicates import common_rows
+from lanewise.data.findings import Finding
+from lanewise.data.streaming import Rest
+from lanewise.data.target import encode_target
+from lanewise.data.wording import counted
+from lanewise.features.layout import Layout
+from lanewise.features.streamed_statistics import Moments, StreamedStatistics
+from lanewise.task import Task
+
+MOST_TWINS = 0.5
+"""Share of the rest beyond which twins of the sample stay: new cases of such a table will repeat old ones as well."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingRest:
+    """The rows of ``rest`` that train: those with a target, and no twin of a row of the sample.
+
+    All rows of the sample judge, in a fold or in the test set, so a twin of one would make a score too good. ``kept``
+    marks the training rows, batch by batch, as bits. ``statistics`` and ``target`` (moments of the target, or
+    None for classes) are of the rows that train; every fold trains on all of them.
+    """
+
+    rest: Rest
+    task: Task
+    layout: Layout
+    features: tuple[str, ...]
+    kept: tuple[np.ndarray, ...]
+    statistics: StreamedStatistics
+    target: Moments | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows train."""
+        return self.statistics.rows
+
+    def batches(self) -> Iterator[tuple[Dataset, np.ndarray]]:
+        """The rows that train, a batch at a time, in order, and their target ``[n]`` in its own units."""
+        for kept, batch in zip(self.kept, self.rest.batches(_columns(self.features, self.task)), strict=True):
+            inside = np.unpackbits(kept, count=batch.rows).astype(bool)
+            if inside.any():
+                rows = _only(batch, inside)
+                yield rows, encode_target(rows, self.task)
+
+
+def training_rest(
+    dataset: Dataset, *, task: Task, layout: Layout, features: tuple[str, ...], groups: np.ndarray | None
+) -> TrainingRest | None:
+    """What trains beside the rows of ``dataset``; None where it is no sample, or the sample is all there is.
+
+    ``groups [N]`` label equal rows of the sample that stay together; None where they repeat by nature: then twins stay.
+    """
+    rest = dataset.rest
+    if rest is None or not rest.rows:
+        return None
+    twins = None if groups is None else np.unique(_hashes(_only(dataset, ~common_rows(groups)), features))
+    found, left_out = _pass(rest, task, layout, features, twins)
+    if left_out > MOST_TWINS * rest.rows:
+        found, _ = _pass(rest, task, layout, features, None)
+    elif left_out:
+        message = (
+            f"{counted(left_out, 'row')} of the {rest.rows:,} beyond the sample equal rows that judge, in every column "
+            "that is used, and do not train"
+        )
+        found = replace(found, findings=(Finding(code="twins_left_out", message=message, count=left_out),))
+    return found
+
+
+def _pass(
+    rest: Rest, task: Task, layout: Layout, features: tuple[str, ...], twins: np.ndarray | None
+) -> tuple[TrainingRest, int]:
+    """The rest without the rows whose hashes are in ``twins``, and how many those are."""
+    statistics, target = StreamedStatistics.none(layout), Moments.none(1)
+    kept, left_out = [], 0
+    for batch in rest.batches(_columns(features, task)):
+        y = encode_target(batch, task)
+        inside = y >= 0 if task.is_classification else ~np.isnan(y)
+        if twins is not None:
+            equal = np.isin(_hashes(batch, features), twins)
+            left_out += int((equal & inside).sum())
+            inside &= ~equal
+        kept.append(np.packbits(inside))
+        if inside.any():
+            statistics = statistics.seeing(layout.encode(_only(batch, inside)))
+            target = target.plus(Moments.of(y[inside][:, None].astype(np.float64)))
+    found = TrainingRest(
+        rest=rest,
+        task=task,
+        layout=layout,
+        features=features,
+        kept=tuple(kept),
+        statistics=statistics,
+        target=None if task.is_classification else target,
+    )
+    return found, left_out
+
+
+def _columns(features: tuple[str, ...], task: Task) -> tuple[str, ...]:
+    return (*features, task.target)
+
+
+def _only(dataset: Dataset, inside: np.ndarray) -> Dataset:
+    frame = dataset.frame if inside.all() else dataset.frame[np.flatnonzero(inside)]
+    return Dataset(frame=frame, kinds=dataset.kinds, source=dataset.source)
+
+
+def _hashes(dataset: Dataset, features: tuple[str, ...]) -> np.ndarray:
+    """A number ``[N]`` for each row that equal features share; others share it once in 10^19 pairs."""
+    return dataset.frame.select(features).hash_rows().to_numpy()

@@ -1,0 +1,28 @@
+"""What the document of a tuning race says of the ranks that raced."""
+
+import json
+from typing import Any
+
+from lanewise.distributed.ranks import Ranks
+from lanewise.training.modules.teams import ModuleTeams
+from lanewise.training.planning.plan import Plan
+from lanewise.training.ranks.crew import Crew
+from lanewise.training.ranks.planning import why_lanes
+
+
+def notes_of(teams: ModuleTeams, ranks: Ranks) -> list[str]:
+    """What the teams of all ranks have to say; all of them call this alike."""
+    return [note for told in ranks.gather(json.dumps(teams.notes).encode()) for note in json.loads(told)]
+
+
+def ranks_of(crew: Crew, plan: Plan, stated: str | None) -> dict[str, Any]:
+    """How many ranks raced, on which mesh, and why on that one; nothing where one process did."""
+    size = crew.ranks.size
+    if size == 1:
+        return {}
+    said: dict[str, Any] = {"ranks": size, "mesh": str(crew.mesh)}
+    if stated is None:
+        said["mesh_why"] = why_lanes(plan, size)
+    if crew.axis is not None:
+        said["exchanged_bytes"] = crew.axis.exchanged
+    return said

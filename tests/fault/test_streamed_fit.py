@@ -1,0 +1,38 @@
+"""A table far larger than the memory is fitted, and a fit that is killed meanwhile ends in the same bits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+DRIVER = Path(__file__).with_name("streamed_driver.py")
+ROWS, COLUMNS = 150_000, 24
+ROOM = 256 * 2**20
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and limits the memory as Linux does")
+
+
+def test_a_table_larger_than_the_memory_is_fitted_killed_and_gone_on_with(tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(-100, 100, size=(COLUMNS, ROWS)).astype(np.float32)
+    y = numbers[0] - numbers[1] + 20 * rng.normal(size=ROWS)
+    table = pl.DataFrame({f"x{place}": column for place, column in enumerate(numbers)} | {"y": y})
+    folder = tmp_path / "table"
+    folder.mkdir()
+    for place in range(3):
+        table[place * ROWS // 3 : (place + 1) * ROWS // 3].write_parquet(folder / f"{place}.parquet")
+    command = [sys.executable, str(DRIVER), str(tmp_path), str(folder), str(ROOM)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["in_memory"] != 0
+    assert (found["streamed"], found["killed"], found["resumed"]) == (0, -9, 0), ran.stderr
+    assert found["whole"]["status"] == "done"
+    assert found["whole"]["rows"] == {"train": ROWS - 400, "test": 400, "set_aside": 0}
+    assert found["whole"]["test"]["r2"]["value"] > 0.5
+    assert found["again"] == found["whole"]
+    assert found["whole"]["left"] == []
