@@ -28,8 +28,8 @@ OPTIMIZER_SHARES: dict[str, dict[str, float]] = {
 }
 """How many of a family's candidates each optimizer gets, relative to each other, when the user names none.
 
-SOAP is left out: it gained 9% on one of five tables and less than 0.001 on the others, at 2.5 to 4.7 times the cost of a
-step (benchmarks/results.md, Shares of a race).
+SOAP is left out: it gained 9% on one of five tables and less than 0.001 on the others, at 2.5 to 4.7 times the cost of
+a step (benchmarks/results.md, Shares of a race).
 """
 
 RACED_RATES: dict[str, tuple[float, float]] = {"soap": (1e-3, 0.05), "muon": (1e-3, 0.1), "lion": (1e-4, 1e-2)}
