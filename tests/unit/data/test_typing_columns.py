@@ -129,6 +129,20 @@ def test_words() -> None:
     assert typed(None, "").cells.to_list() == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("distinct", "rows", "sentence", "kind"),
+    [
+        (50, 200, "gasket leaks near seal", "text"),
+        (49, 200, "gasket leaks near seal", "category"),
+        (50, 250, "gasket leaks near seal", "category"),
+        (50, 200, "gasket leaks", "category"),
+    ],
+    ids=["sentences", "few of them", "often the same", "short"],
+)
+def test_sentences_that_repeat_are_text_where_many_differ(distinct: int, rows: int, sentence: str, kind: str) -> None:
+    assert typed(*[f"{sentence}{row % distinct}" for row in range(rows)]).kind == kind
+
+
 def test_stated_kinds() -> None:
     column = typed("007", "x", "5", "NA", kinds={"x": "number"})
     assert column.cells.to_list() == [7, None, 5, None]
