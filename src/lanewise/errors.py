@@ -17,7 +17,8 @@
 A message says what was given, what is allowed, and what to do; it never needs a traceback.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import SequenceMatcher, get_close_matches
 from typing import ClassVar
 
@@ -75,6 +76,16 @@ class Interrupted(LanewiseError):
     """The run was stopped by Ctrl-C or SIGTERM; what it had is kept."""
 
     exit_code: ClassVar[int] = 130
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Ctrl-C within the block, before a run is recorded, is ``Interrupted`` and says that nothing was kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        message = "stopped before a run was recorded: nothing was kept"
+        raise Interrupted(message) from None
 
 
 def closest(name: object, known: Iterable[str], *, most: int = 3) -> list[str]:

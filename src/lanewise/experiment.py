@@ -21,7 +21,7 @@ from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError, UsageError, unrecorded
 from lanewise.explain import gathered, spent, usage
 from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, read_options, told_apart
 from lanewise.reporting.document import finite_or_null
@@ -155,12 +155,14 @@ def fit(
             config["policy"] = type(own).__name__
         if ranks.place.job:
             config["job"] = ranks.place.job
-        dataset = dataset_of(source, read_options(wanted), stream=wanted.stream)
+        with unrecorded():
+            dataset = dataset_of(source, read_options(wanted), stream=wanted.stream)
         # A run that goes on, on another machine perhaps, does as it did.
         config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
-        problem = problem_of(dataset, wanted)
+        with unrecorded():
+            problem = problem_of(dataset, wanted)
         ranks.agree(told_apart(config))
         before = store.begun(ranks.place.job) if ranks.place.again else None
         if before is not None:

@@ -280,9 +280,21 @@ def _shown(given: object, kind: str) -> str:
 
 
 def _told_once(problems: list[Any]) -> list[Any]:
-    """One problem for each name given: a list whose names are all unknown is not said to be empty as well."""
-    unknown = {problem["loc"][:1] for problem in problems if problem["type"] == "literal_error"}
-    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"][:1] not in unknown]
+    """One problem for each setting: unknown names of a list together, and not that it is empty as well."""
+    unknown: dict[Any, list[Any]] = {}
+    for problem in problems:
+        if problem["type"] == "literal_error":
+            unknown.setdefault(problem["loc"][:1], []).append(problem["input"])
+    said: set[Any] = set()
+    told: list[Any] = []
+    for problem in problems:
+        setting, kind = problem["loc"][:1], problem["type"]
+        if setting not in unknown or kind not in ("literal_error", "too_short"):
+            told.append(problem)
+        elif kind == "literal_error" and setting not in said:
+            said.add(setting)
+            told.append({**problem, "input": unknown[setting]})
+    return told
 
 
 def _unknown(setting: str, known: Sequence[str], values: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
@@ -331,9 +343,9 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             return f"{text if name in text.split() or text.startswith('a budget') else f'{name} {text}'}{where}"
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-            near = closest(given, allowed, most=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            return f"{name} must be {_either(allowed)}, got {given!r}{where}{hint}"
+            near = dict.fromkeys(one for wrong in given for one in closest(wrong, allowed, most=1))
+            hint = f"; did you mean {' and '.join(near)}?" if near else ""
+            return f"{name} must be {_either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
         case kind if kind in _WORDS:
             return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"

@@ -1,5 +1,6 @@
 """What a fit keeps when something after the training goes wrong."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from lanewise import experiment
 from lanewise.cli.main import cli
 from lanewise.deploy.files import read_rows
-from lanewise.errors import UsageError
+from lanewise.errors import Interrupted, UsageError
 from lanewise.reporting import report
 
 
@@ -28,6 +29,27 @@ def test_a_report_that_cannot_be_drawn_costs_no_model(tmp_path: Path, monkeypatc
     ended = CliRunner().invoke(cli, ["report", found.run])
     assert ended.exit_code == 0, ended.output
     assert found.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_fit_that_is_stopped_while_it_reads_says_that_nothing_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path))
+
+    def stopped(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("problem_of", "dataset_of"):
+        monkeypatch.setattr(experiment, step, stopped)
+        with pytest.raises(Interrupted, match="stopped before a run was recorded: nothing was kept"):
+            experiment.fit("example:iris")
+    assert not list((tmp_path / "runs").glob("*"))
+    command = sys.modules["lanewise.cli.main"]
+    monkeypatch.setattr(command, "_command", stopped)
+    monkeypatch.setattr(command.threading, "active_count", lambda: 1)
+    with pytest.raises(SystemExit, match="130"):
+        command.main()
+    assert capsys.readouterr().err == "lanewise: stopped\n"
 
 
 def test_a_fit_is_repeated_by_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,13 @@ def test_names_that_are_all_unknown_are_not_said_to_be_missing_too():
         checked({"target": "y", "models": "foo"})
 
 
+def test_unknown_names_of_one_list_are_told_together():
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", "models": "foo,ligtgbm,linear,tre"})
+    got = "models must be lightgbm, mlp, linear or tree, got 'foo' and 'ligtgbm' and 'tre'"
+    assert str(error.value) == f"{got}; did you mean lightgbm and tree?"
+
+
 def test_all_mistakes_come_in_one_error_with_their_places():
     with pytest.raises(ConfigError, match=r"^4 settings are off: ") as error:
         checked({"folds": 1, "seed": -1, "zzz": 3}, places={"folds": "LANEWISE_FOLDS"})

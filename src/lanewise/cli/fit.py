@@ -11,6 +11,7 @@ from lanewise.cli.completion import complete_runs
 from lanewise.cli.options import Listed, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
+from lanewise.errors import unrecorded
 
 TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
@@ -181,7 +182,9 @@ def fit(
     if given.report is not None:
         check_output(given.report)
     from lanewise.cli.screen import Screen
-    from lanewise.experiment import fit as run_fit
+
+    with unrecorded():  # loading takes seconds
+        from lanewise.experiment import fit as run_fit
 
     command = shlex.join(["lanewise", *sys.argv[1:], *given.more])
     with Screen(quiet=quiet or not leads()) as screen:

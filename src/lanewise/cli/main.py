@@ -92,7 +92,7 @@ def _run() -> int:
         _abandon_stdout()
         return 0
     except (click.Abort, KeyboardInterrupt):
-        _tell("stopped")
+        _tell("lanewise: stopped")
         if threading.active_count() > 1:  # lanes in the middle of a step: what is worth keeping is saved
             os._exit(130)
         return 130

@@ -4,16 +4,18 @@ A column is set aside, unless ``keep`` names it, when it
 
 - has no value at all, or the same value in every row (``keep`` cannot help: there is nothing to learn from);
 - counts the rows: whole numbers from 0 or 1 up without gap or repetition, in any order;
-- identifies the rows: at least 95% of its values differ, and it is a category, or text of one word per cell, or whole
-  numbers under a name such as ``id`` or ``key``, or under none (a blank header, or pandas' ``Unnamed: 0``): such are
-  the row numbers that programs write along. Text of several words is kept, for its words can tell something.
+- identifies the rows: at least 95% of its values differ, rows that repeat another in every column left out, and it is
+  a category, or text of one word per cell, or whole numbers under a name such as ``id`` or ``key``, or under none (a
+  blank header, or pandas' ``Unnamed: 0``): such are the row numbers that programs write along. Text of several words
+  is kept, for its words can tell something.
 
 A row is set aside when its target or its weight is missing. At least 10 rows must remain.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -22,6 +24,7 @@ from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
+from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.target import guess_kind, labelled_rows, name_hint
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError
@@ -30,6 +33,7 @@ from lanewise.task import TaskKind
 MINIMUM_ROWS = 10
 MINIMUM_ROWS_OF_IDENTIFIER = 20
 IDENTIFIER_SHARE = 0.95
+FEWEST_DIFFERENT = 0.5  # of all rows: where values repeat more than that, what is left without repeated rows is chance
 LARGEST_USABLE = 1e200  # as `lanewise.features.fold_statistics` has it: beyond it no mean and no spread is finite
 NEARLY_EMPTY = 0.9
 
@@ -77,11 +81,12 @@ def audit(
     set_aside = {name: "dropped as asked" for name in drop}
     set_aside |= {weight: "weight of the rows"} if weight else {}
     set_aside |= {group: "group of the rows"} if group else {}
+    once = cache(used.unique)
     for name in dataset.frame.columns:
         if name == target or name in set_aside:
             continue
         unusable = _unusable(
-            used[name], dataset.kinds[name], asked=name in keep, whole=dataset.frame[name], unnamed=unnamed
+            used[name], dataset.kinds[name], asked=name in keep, whole=dataset.frame[name], unnamed=unnamed, once=once
         )
         if unusable:
             code, reason = unusable
@@ -188,11 +193,18 @@ def _valid_weights(dataset: Dataset, weight: str) -> np.ndarray:
 
 
 def _unusable(
-    values: pl.Series, kind: ColumnKind, *, asked: bool, whole: pl.Series, unnamed: bool
+    values: pl.Series,
+    kind: ColumnKind,
+    *,
+    asked: bool,
+    whole: pl.Series,
+    unnamed: bool,
+    once: Callable[[], pl.DataFrame],
 ) -> tuple[str, str] | None:
     """Code and reason for setting a column aside, if there is one.
 
-    ``whole`` is the column on all rows, those without a target too; ``unnamed``: some columns had a blank header.
+    ``whole`` is the column on all rows, those without a target too; ``unnamed``: some columns had a blank header;
+    ``once`` gives the table without rows that repeat another.
     """
     if values.null_count() == len(values):
         return "empty_column", "it has no value in any row"
@@ -200,18 +212,38 @@ def _unusable(
         return "constant_column", f"it is {values[0]!r} in every row"
     present = values.drop_nulls()
     distinct = present.n_unique()
-    few = len(present) < MINIMUM_ROWS_OF_IDENTIFIER or distinct < IDENTIFIER_SHARE * len(present)
+    few = len(present) < MINIMUM_ROWS_OF_IDENTIFIER or distinct < FEWEST_DIFFERENT * len(present)
     if asked or few or kind == "date":
         return None
-    if kind == "number" and (_counts_rows(values) or _counts_rows(whole)):
+    if kind == "number" and distinct == len(present) and (_counts_rows(values) or _counts_rows(whole)):
         return "row_counter", f"it numbers the rows from {whole.min():.0f} to {whole.max():.0f}"
+    if not _may_identify(present, kind, unnamed=unnamed):
+        return None
+    return _identifying(present, distinct, whole=whole, once=once)
+
+
+def _identifying(
+    present: pl.Series, distinct: int, *, whole: pl.Series, once: Callable[[], pl.DataFrame]
+) -> tuple[str, str] | None:
+    """Code and reason where the values of a column differ in nearly all rows that do not repeat another."""
+    single = len(present)
+    if distinct < IDENTIFIER_SHARE * single:
+        single = len(once()[present.name].drop_nulls())
+    if single < MINIMUM_ROWS_OF_IDENTIFIER or distinct < IDENTIFIER_SHARE * single:
+        return None
+    if (spoilt := number_but_for(whole)) is not None:
+        return "nearly_number", f"as words its {distinct} different values tell nothing, and it {spoilt}"
+    repeated = len(present) - single
+    rows = f"{len(present)} rows" + (f", {repeated} of which repeat another," if repeated else "")
+    return "identifier_column", f"its {distinct} different values in {rows} identify a row rather than describe it"
+
+
+def _may_identify(present: pl.Series, kind: ColumnKind, *, unnamed: bool) -> bool:
+    """Whether cells that all differ would name rows: words, or whole numbers under such a name or none."""
     if kind == "number":
-        nameless = _NO_NAME.fullmatch(values.name) or (unnamed and _BY_PLACE.fullmatch(values.name))
-        identifies = bool(nameless or _named_identifier(values.name)) and _whole(present)
-    else:
-        identifies = kind == "category" or present.str.strip_chars().str.contains(r"\s").sum() < 0.1 * len(present)
-    reason = f"its {distinct} different values in {len(present)} rows identify a row rather than describe it"
-    return ("identifier_column", reason) if identifies else None
+        nameless = _NO_NAME.fullmatch(present.name) or (unnamed and _BY_PLACE.fullmatch(present.name))
+        return bool(nameless or _named_identifier(present.name)) and _whole(present)
+    return kind == "category" or present.str.strip_chars().str.contains(r"\s").sum() < 0.1 * len(present)
 
 
 def _whole(numbers: pl.Series) -> bool:

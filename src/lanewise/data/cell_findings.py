@@ -32,10 +32,19 @@ def cells_finding(
     >>> cells_finding("odd", cells, cells == "old", "stays words for", after=" without a number").message
     "column 'age' stays words for 1 cell without a number: 'old' in row 2"
     """
+    message = f"column {cells.name!r} {what} {marked_cells(cells, mask, after=after)}"
+    return Finding(code=code, severity=severity, column=cells.name, count=count_true(mask), message=message)
+
+
+def marked_cells(cells: pl.Series, mask: pl.Series, *, after: str = "") -> str:
+    """The number of the marked cells, and the first of them with their rows.
+
+    >>> marked_cells(pl.Series(["31", "old"]), pl.Series([False, True]))
+    "1 cell: 'old' in row 2"
+    """
     rows = mask.fill_null(value=False).arg_true()
     shown = ", ".join(f"{_short(cells[row])} in row {row + 1}" for row in rows.head(_SHOWN).to_list())
-    message = f"column {cells.name!r} {what} {counted(rows.len(), 'cell')}{after}: {shown}"
-    return Finding(code=code, severity=severity, column=cells.name, count=rows.len(), message=message)
+    return f"{counted(rows.len(), 'cell')}{after}: {shown}"
 
 
 def _short(cell: str) -> str:

@@ -34,10 +34,11 @@ def decode(content: bytes, *, name: str, encoding: str | None = None) -> tuple[b
     The order: the ``encoding`` given; a byte-order mark; UTF-16 by the pattern of its NUL bytes; UTF-8;
     UTF-8 with damaged places; else Windows-1252, and latin-1 for bytes that it leaves undefined.
 
-    Raises ``DataError`` for binary data and for NUL bytes in text.
+    Raises ``DataError`` for binary data, for NUL bytes in text, and for UTF-16 or UTF-32 given for other text.
     """
     marked = next(((mark, codec) for mark, codec in _BOMS if content.startswith(mark)), None)
     if encoding is not None:
+        _check_wide(content, encoding, name)
         utf8, findings = _decode_as(content, encoding)
     elif marked is not None:
         utf8, findings = _decode_as(content[len(marked[0]) :], marked[1])
@@ -48,6 +49,13 @@ def decode(content: bytes, *, name: str, encoding: str | None = None) -> tuple[b
     utf8 = utf8.removeprefix(codecs.BOM_UTF8)
     _refuse_binary(utf8, name)
     return utf8, findings
+
+
+def _check_wide(content: bytes, encoding: str, name: str) -> None:
+    """Line ends and signs between cells have a NUL byte in UTF-16 and UTF-32: without any there is no such table."""
+    if content and b"\0" not in content and codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        message = f"{name} is not {encoding}: leave the encoding out, or name another (encoding='utf-8')"
+        raise DataError(message)
 
 
 def _decode_as(content: bytes, encoding: str) -> tuple[bytes, list[Finding]]:

@@ -49,6 +49,16 @@ class Grammar:
             cells = cells.str.replace_all(self.thousands, "", literal=True)
         return cells.str.replace(",", ".", literal=True) if self.decimal == "," else cells
 
+    def is_beyond(self, cells: pl.Series) -> pl.Series:
+        """Which cells are larger than any number of 64 bits, as ``1e999``; a row of digits alone is never among them.
+
+        >>> PLAIN.is_beyond(pl.Series(["1e999", "2.5", None])).to_list()
+        [True, False, False]
+        """
+        texts = self.plain(cells).str.strip_prefix("+")
+        endless = texts.cast(pl.Float64, strict=False).is_infinite() & ~texts.str.contains(_WHOLE)
+        return endless.fill_null(value=False)
+
 
 PLAIN = Grammar()
 _OTHERS = (

@@ -28,6 +28,7 @@ import polars as pl
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
@@ -128,7 +129,7 @@ def resolve_task(
     findings: tuple[Finding, ...] = ()
     if chosen in ("binary", "multiclass"):
         labels = _labels(column.drop_nulls())
-        classes = _classes(labels, target=target, kind=chosen)
+        classes = _classes(labels, whole=column, kind=chosen)
         findings = _rare_classes(labels, target=target, folds=folds)
     else:
         _check_numbers(column, dataset.kinds[target], task_kind=chosen)
@@ -276,9 +277,8 @@ def _announcement(target: str, guess: KindGuess) -> Finding:
 
 def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) -> None:
     if kind != "number":
-        message = (
-            f"{task_kind} needs a target of numbers, and {column.name!r} is {kind}; say task='multiclass' or 'binary'"
-        )
+        why = number_but_for(column) or f"is {kind}; say task='multiclass' or 'binary'"
+        message = f"{task_kind} needs a target of numbers, and {column.name!r} {why}"
         raise DataError(message)
     _check_finite(column)
     present = column.drop_nulls()
@@ -314,9 +314,14 @@ def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(distinct)
 
 
-def _classes(labels: pl.Series, *, target: str, kind: TaskKind) -> tuple[str, ...]:
-    """Classes of the present ``labels``, checked against the stated or found kind."""
+def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[str, ...]:
+    """Classes of the present ``labels`` of the column ``whole``, checked against the stated or found kind."""
+    target = whole.name
     classes = _in_order(labels.unique().to_list())
+    repeated = int(labels.is_duplicated().sum())
+    if (len(classes) > MAXIMUM_CLASSES or 2 * repeated < len(labels)) and (spoilt := number_but_for(whole)) is not None:
+        message = f"target {target!r} {spoilt}"
+        raise DataError(message)
     if kind == "binary" and len(classes) != 2:
         message = f"binary needs exactly two classes, and {target!r} has {len(classes)}; say task='multiclass'"
         raise DataError(message)
@@ -329,7 +334,6 @@ def _classes(labels: pl.Series, *, target: str, kind: TaskKind) -> tuple[str, ..
             "give another target, or group its rare classes"
         )
         raise DataError(message)
-    repeated = int(labels.is_duplicated().sum())
     if 2 * repeated < len(labels):
         message = (
             f"target {target!r} has {len(classes)} classes in {len(labels)} rows, most of them in a single row; "

@@ -145,12 +145,17 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> T
     cells, name = reading.cells, reading.cells.name
     grammar, in_doubt = choose(fit, decimal)
     numbers, lost = convert(fit.cells, grammar)
+    findings: list[Finding] = []
+    beyond = lost & grammar.is_beyond(fit.cells)
+    if beyond.any() and not (beyond | fit.cells.is_null()).all():
+        numbers, lost = convert(fit.cells.set(beyond, None), grammar)
+        what = "is beyond the largest number of 64 bits, which counts as infinite and so as missing, in"
+        findings.append(cells_finding("infinite_values", cells, beyond, what, severity="warning"))
     if lost.any():
         what = "is kept as words, not numbers, only because 64 bits cannot hold exactly"
         advice = f"; correct it, or declare it missing (--missing={cells.filter(lost)[0]})"
         finding = cells_finding("beyond_64_bit", cells, lost, what, severity="warning")
         return _as_words(reading, [replace(finding, message=finding.message + advice)])
-    findings: list[Finding] = []
     if reading.endless is not None:
         what = "is infinite, which counts as missing, in"
         findings.append(cells_finding("infinite_values", cells, reading.endless, what, severity="warning"))

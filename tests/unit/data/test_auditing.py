@@ -81,6 +81,31 @@ def test_columns_that_can_teach_are_kept(values: list, kind: ColumnKind) -> None
     assert "odd" in audit(table({"odd": kind}, odd=values), target="y").features
 
 
+def test_rows_that_repeat_another_do_not_hide_an_identifier() -> None:
+    single = table(odd=words(ROWS), cust_id=[7 * row + 100 for row in range(ROWS)]).frame
+    repeated = pl.concat([single, single.head(ROWS // 2)])
+    kinds: dict[str, ColumnKind] = {"y": "number", "size": "number", "town": "category", "odd": "category"}
+    found = audit(Dataset(frame=repeated, kinds={**kinds, "cust_id": "number"}, source="a table"), target="y")
+    assert set(found.set_aside) == {"odd", "cust_id"}
+    assert found.set_aside["odd"].startswith("its 60 different values in 90 rows, 30 of which repeat another, identify")
+
+
+def test_a_level_for_each_of_few_rows_is_no_identifier_however_often_they_repeat() -> None:
+    single = table(odd=words(ROWS)).frame
+    kinds: dict[str, ColumnKind] = {"y": "number", "size": "number", "town": "category", "odd": "category"}
+    often = Dataset(frame=pl.concat([single] * 3), kinds=kinds, source="a table")
+    assert "odd" in audit(often, target="y").features
+
+
+def test_a_number_spoilt_by_a_cell_is_not_called_an_identifier() -> None:
+    found = audit(table(odd=["metres", *(f"{row}.25" for row in range(ROWS - 1))]), target="y")
+    assert found.set_aside["odd"] == (
+        "as words its 60 different values tell nothing, and it is a number but for 1 cell: 'metres' in row 1; "
+        "mend it or declare it missing (--missing=metres)"
+    )
+    assert codes(found.findings) == [("nearly_number", "odd")]
+
+
 def test_distinct_whole_numbers_need_an_identifying_name() -> None:
     numbers = np.arange(ROWS) * 7 + 100
     named = {"customer_id": numbers, "PassengerId": numbers, "IDs": numbers, "fluid": numbers, "idea": numbers}

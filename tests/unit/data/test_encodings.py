@@ -49,6 +49,13 @@ def test_a_named_encoding_is_obeyed() -> None:
     assert findings[0].count == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "UTF-16-LE", "utf_32"])
+def test_text_that_is_not_of_the_named_wide_encoding_is_refused(encoding: str) -> None:
+    with pytest.raises(DataError, match=f"t is not {encoding}: leave the encoding out"):
+        decode(b"x,y\n1,2\n3,4\n", name="t", encoding=encoding)
+    assert decode(TEXT.encode(encoding), name="t", encoding=encoding)[0] == TEXT.encode()
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(bytes(range(32)) * 9, "binary"), (b"a,b\n1,\0\n", "NUL byte in line 2")]
 )

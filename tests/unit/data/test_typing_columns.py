@@ -53,6 +53,19 @@ def test_an_infinite_cell_among_numbers_is_missing_and_said_to_be(cell: str) -> 
     assert column.findings[0].message.endswith(f"in 2 cells: '{cell}' in row 2, '{cell}' in row 5")
 
 
+@pytest.mark.parametrize("cell", ["1e999", "-1.5E+400", "+2e309"])
+def test_a_number_beyond_all_of_64_bits_is_infinite_in_training_as_in_prediction(cell: str) -> None:
+    column = typed("1.5", cell, "2")
+    assert (column.kind, column.cells.to_list()) == ("number", [1.5, None, 2.0])
+    assert codes(column) == [("infinite_values", "warning", 1)]
+    assert column.findings[0].message.endswith(f"counts as infinite and so as missing, in 1 cell: '{cell}' in row 2")
+    assert typed("1.5", cell, "2", kinds={"x": "number"}).cells.to_list() == column.cells.to_list()
+    both = typed("1.5", cell, "inf", "2")
+    assert both.cells.to_list() == [1.5, None, None, 2.0]
+    assert codes(both) == [("infinite_values", "warning", 1)] * 2
+    assert typed(cell, cell).kind == typed("1", cell, "1e-999").kind == "category"
+
+
 @pytest.mark.parametrize("others", [(), ("",), ("inf", "-inf"), ("a", "b"), ("1", "b")])
 def test_infinity_is_a_word_where_no_numbers_are(others: tuple[str, ...]) -> None:
     column = typed("inf", *others)
@@ -60,7 +73,7 @@ def test_infinity_is_a_word_where_no_numbers_are(others: tuple[str, ...]) -> Non
     assert column.cells[0] == "inf"
 
 
-@pytest.mark.parametrize("cell", ["9" * 25, "1e999", "1e-999", "-" + "9" * 19])
+@pytest.mark.parametrize("cell", ["9" * 25, "9" * 400, "1e-999", "-" + "9" * 19])
 def test_numbers_beyond_64_bits_stay_words(cell: str) -> None:
     column = typed("1", cell)
     assert (column.kind, column.cells.to_list()) == ("category", ["1", cell])
@@ -114,6 +127,20 @@ def test_words() -> None:
     assert typed(*[f"id-{number}" for number in range(100)]).kind == "category"
     assert typed("true", "False").kind == "category"
     assert typed(None, "").cells.to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("distinct", "rows", "sentence", "kind"),
+    [
+        (50, 200, "gasket leaks near seal", "text"),
+        (49, 200, "gasket leaks near seal", "category"),
+        (50, 250, "gasket leaks near seal", "category"),
+        (50, 200, "gasket leaks", "category"),
+    ],
+    ids=["sentences", "few of them", "often the same", "short"],
+)
+def test_sentences_that_repeat_are_text_where_many_differ(distinct: int, rows: int, sentence: str, kind: str) -> None:
+    assert typed(*[f"{sentence}{row % distinct}" for row in range(rows)]).kind == kind
 
 
 def test_stated_kinds() -> None:
