@@ -36,6 +36,7 @@ IDENTIFIER_SHARE = 0.95
 FEWEST_DIFFERENT = 0.5  # of all rows: where values repeat more than that, what is left without repeated rows is chance
 LARGEST_USABLE = 1e200  # as `lanewise.features.fold_statistics` has it: beyond it no mean and no spread is finite
 NEARLY_EMPTY = 0.9
+FEWEST_SENTINELS = 10
 
 _IDENTIFYING_WORDS = {"id", "ids", "key", "uuid", "guid", "index", "idx", "rowid", "rownames"}
 _NO_NAME = re.compile(r"Unnamed: ?\d+(_level_\d+)?")  # what pandas calls a column without a name
@@ -210,7 +211,7 @@ def _unusable(
         return "empty_column", "it has no value in any row"
     if values.n_unique() == 1:
         return "constant_column", f"it is {values[0]!r} in every row"
-    present = values.drop_nulls()
+    present = values.drop_nulls() if values.null_count() else values
     distinct = present.n_unique()
     few = len(present) < MINIMUM_ROWS_OF_IDENTIFIER or distinct < FEWEST_DIFFERENT * len(present)
     if asked or few or kind == "date":
@@ -247,7 +248,8 @@ def _may_identify(present: pl.Series, kind: ColumnKind, *, unnamed: bool) -> boo
 
 
 def _whole(numbers: pl.Series) -> bool:
-    return bool((numbers == numbers.floor()).all())
+    cells = numbers.to_numpy()
+    return numbers.dtype.is_integer() or bool(((cells == np.floor(cells)) | np.isnan(cells)).all())
 
 
 def _counts_rows(values: pl.Series) -> bool:
@@ -271,7 +273,7 @@ def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
         findings.append(
             Finding(code="nearly_empty", message=message, severity="warning", column=values.name, count=missing)
         )
-    if kind == "number":
+    if kind == "number" and not _is_plain(values.cast(pl.Float64).to_numpy()):
         infinite = values.is_infinite()
         if infinite.any():
             count = int(infinite.sum())
@@ -283,9 +285,19 @@ def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
     return findings
 
 
+def _is_plain(cells: np.ndarray) -> bool:
+    """No cell is infinite or beyond use, and neither extreme repeats as a sentinel does: nothing to look at closely."""
+    sizes = np.abs(cells)
+    usable = cells[sizes <= LARGEST_USABLE]
+    if (sizes > LARGEST_USABLE).any() or not usable.size:
+        return not (sizes > LARGEST_USABLE).any()
+    most = max(np.count_nonzero(usable == usable.min()), np.count_nonzero(usable == usable.max()))
+    return most < FEWEST_SENTINELS
+
+
 def _beyond_use(values: pl.Series) -> list[Finding]:
     """Numbers so large that their squares overflow: every statistic leaves them out, so that they tell nothing."""
-    large = values.cast(pl.Float64).abs() > LARGEST_USABLE
+    large = values.cast(pl.Float64).fill_nan(None).abs() > LARGEST_USABLE
     count = int(large.sum())
     if not count:
         return []
@@ -317,7 +329,7 @@ def _sentinels(values: pl.Series) -> list[Finding]:
         count = int(rows[extreme])
         whole = levels[extreme] == np.floor(levels[extreme])
         odd = extreme == 0 and levels[0] < 0 <= levels[1] and count >= 0.01 * len(values)
-        if whole and count >= max(10, 0.002 * len(values)) and (odd or gap >= 0.5 * spread):
+        if whole and count >= max(FEWEST_SENTINELS, 0.002 * len(values)) and (odd or gap >= 0.5 * spread):
             others = (levels[1], levels[-1]) if extreme == 0 else (levels[0], levels[-2])
             message = (
                 f"{values.name!r} is {levels[extreme]:g} in {count} rows and otherwise {others[0]:g} to {others[1]:g}; "

@@ -43,7 +43,7 @@ class ColumnFacts:
         """
         rows, missing = cells.len(), cells.null_count()
         if kind in ("number", "date"):
-            numbers = (cells.to_physical() if kind == "date" else cells).cast(pl.Float64).drop_nulls().to_numpy()
+            numbers = (cells.to_physical() if kind == "date" else cells).cast(pl.Float64).to_numpy()
             numbers = numbers[np.isfinite(numbers)]
             low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
             return cls(rows=rows, missing=missing, low=low, high=high)

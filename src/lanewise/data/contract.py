@@ -130,7 +130,8 @@ class DataContract:
         Raises ``DataError`` that names all absent columns, or all columns of another kind.
         """
         names = [column.name for column in self.columns]
-        absent = [name for name in names if name not in dataset.frame.columns]
+        there = set(dataset.frame.columns)  # asked of the frame once: it lists all of them every time
+        absent = [name for name in names if name not in there]
         if absent:
             message = f"{dataset.source} lacks {_quoted(absent)}; the model needs {len(names)} columns"
             raise DataError(message)

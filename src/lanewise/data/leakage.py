@@ -272,7 +272,7 @@ def _sums(frame: pl.DataFrame, y: np.ndarray, target: str, names: list[str]) -> 
 
 def _numbers(values: pl.Series) -> np.ndarray:
     """Cells as numbers; NaN where one is missing or infinite."""
-    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    numbers = values.cast(pl.Float64).to_numpy()
     finite = np.where(np.isfinite(numbers), numbers, np.nan)
     largest = np.nanmax(np.abs(finite), initial=0.0)
     return finite / largest if largest > TOO_LARGE else finite  # no measure here depends on the unit

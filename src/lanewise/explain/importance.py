@@ -112,7 +112,8 @@ def permutation_importance(
 
 
 def _check(dataset: Dataset, columns: Sequence[str], repeats: int, max_rows: int) -> None:
-    missing = [name for name in columns if name not in dataset.frame.columns]
+    there = set(dataset.frame.columns)
+    missing = [name for name in columns if name not in there]
     if missing:
         message = f"the table has no column {missing[0]!r} to shuffle; it has {', '.join(dataset.frame.columns[:20])}"
         raise UsageError(message)

@@ -128,7 +128,7 @@ def _encode_category(cells: pl.Series, column: CategoryColumn) -> np.ndarray:
 
 
 def _floats(cells: pl.Series) -> np.ndarray:
-    return cells.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return cells.cast(pl.Float64).to_numpy()  # NaN where a cell is missing
 
 
 def _side_by_side(arrays: Sequence[np.ndarray], rows: int, dtype: np.dtype) -> np.ndarray:

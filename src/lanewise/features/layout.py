@@ -272,9 +272,10 @@ def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings, beyond: B
     missing = cells.null_count() > 0 or (beyond is not None and beyond.missing > 0)
     bounds = [bound for bound in (beyond.low, beyond.high) if bound is not None] if beyond is not None else []
     if kind == "number":
-        values = cells.cast(pl.Float64).fill_nan(None)
-        heavy = is_heavy_tailed(np.append(values.drop_nulls().to_numpy(), bounds))
-        return NumberColumn(name=name, missing=missing or values.null_count() > 0, heavy_tailed=heavy)
+        values = cells.cast(pl.Float64).to_numpy()
+        present = values[~np.isnan(values)]
+        heavy = is_heavy_tailed(np.append(present, bounds))
+        return NumberColumn(name=name, missing=missing or len(present) < len(values), heavy_tailed=heavy)
     if kind == "date":
         if bounds:
             cells = pl.concat([cells, pl.Series(name, bounds).cast(pl.Int64).cast(cells.dtype)])

@@ -1,13 +1,16 @@
 """What is set aside before training, why, and what is warned of."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lanewise.data.auditing import LARGEST_USABLE, audit
+from lanewise.data.auditing import LARGEST_USABLE, _beyond_use, _is_plain, _sentinels, audit
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.reading import read
@@ -336,3 +339,17 @@ def test_a_negative_mark_is_seen_beside_numbers_of_a_wide_range() -> None:
     assert ("sentinel_value", "gas") in codes(audit(table(gas=spread), target="y").findings)
     balances = [-200.0] * 12 + [30.0 * row - 100 for row in range(ROWS - 12)]
     assert ("sentinel_value", "gas") not in codes(audit(table(gas=balances), target="y").findings)
+
+
+@given(
+    values=st.lists(st.sampled_from([-200.0, -1.5, 0.0, 0.25, 7.0, 999.0, 1e250, math.inf, math.nan, None]), min_size=1)
+    | st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1),
+    marked=st.integers(0, 14),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_is_passed_over_as_plain_has_no_finding(values: list, marked: int) -> None:
+    """Wide tables are looked at closely only where something may be odd; what is not looked at must not be odd."""
+    cells = pl.Series("a", [*values, *map(float, range(11)), *[-200.0] * marked], dtype=pl.Float64)
+    if _is_plain(cells.to_numpy()):
+        assert not cells.is_infinite().any()
+        assert [*_beyond_use(cells), *_sentinels(cells)] == []

@@ -45,6 +45,18 @@ def test_contract_holds_kinds_ranges_levels_and_missing_rates() -> None:
     assert day.low == datetime(2024, 1, 1).timestamp() * 1e6 - datetime(1970, 1, 1).timestamp() * 1e6
 
 
+def test_a_wide_table_is_asked_for_its_names_a_fixed_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every time a frame lists all names: once per column made thousands of columns cost seconds."""
+    frame = pl.DataFrame({f"c{n}": [1.0, 2.0] for n in range(60)})
+    wide = Dataset(frame=frame, kinds=dict.fromkeys(frame.columns, "number"), source="a table")
+    known = DataContract.of(wide, task=TASK, features=frame.columns, rows=np.arange(2))
+    asked: list[int] = []
+    names = frame.columns
+    monkeypatch.setattr(pl.DataFrame, "columns", property(lambda _: asked.append(1) or names))
+    assert known.conform(wide).rows == 2
+    assert len(asked) < 5
+
+
 def test_only_the_training_rows_count() -> None:
     town, age, *_ = DataContract.of(table(), task=TASK, features=FEATURES, rows=np.array([0, 1])).columns
     assert (town.levels, age.high) == (("Ulm",), 30)
