@@ -62,5 +62,5 @@ def guarded(name: str, act: Callable[[], T]) -> T:
         return act()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"{name} is damaged or of an unknown version: {reason}"
+        message = f"{name} is damaged or of an unknown version: {reason}; write it again, or give it as CSV"
         raise DataError(message) from None

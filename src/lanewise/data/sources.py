@@ -60,7 +60,7 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
         packed = _read_file(Path(source), name, max_bytes)
     content = _unpack(packed, name, max_bytes)
     if not content:
-        message = f"{name} is empty: it has no bytes"
+        message = f"{name} is empty: it has no bytes; give a file with a table"
         raise DataError(message)
     _refuse_foreign(content, name)
     suffixes = [suffix.lower() for suffix in Path(source).suffixes]

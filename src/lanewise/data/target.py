@@ -210,7 +210,8 @@ def _check_target(column: pl.Series, kind: ColumnKind) -> None:
         message = f"target {column.name!r} has no value in {counted(len(column), 'row')}; give another target"
         raise DataError(message)
     if present.n_unique() == 1:
-        message = f"target {column.name!r} is {present[0]!r} in every row; a target needs at least two different values"
+        where = "in every row" if len(present) > 1 else "in the one row that has it"
+        message = f"target {column.name!r} is {present[0]!r} {where}; a target needs at least two different values"
         raise DataError(message)
     if kind == "number":
         _check_finite(column)
@@ -351,14 +352,15 @@ def _rare_classes(labels: pl.Series, *, target: str, folds: int) -> tuple[Findin
     findings = []
     if single:
         message = (
-            f"{_some(single)} of {target!r} has a single row each, kept for training: "
-            "how well it is predicted cannot be measured"
+            f"{_some(single)} of {target!r} {'has a single row' if len(single) == 1 else 'have a single row each'}, "
+            f"kept for training: how well {'it is' if len(single) == 1 else 'they are'} predicted cannot be measured"
         )
         findings.append(
             Finding(code="single_row_class", message=message, severity="warning", column=target, count=len(single))
         )
     if rare:
-        message = f"{_some(rare)} of {target!r} has fewer than {folds} rows each, so its scores are hardly reliable"
+        has, its = ("has", "its") if len(rare) == 1 else ("each have", "their")
+        message = f"{_some(rare)} of {target!r} {has} fewer than {folds} rows, so {its} scores are hardly reliable"
         findings.append(Finding(code="rare_class", message=message, severity="warning", column=target, count=len(rare)))
     return tuple(findings)
 
@@ -366,7 +368,7 @@ def _rare_classes(labels: pl.Series, *, target: str, folds: int) -> tuple[Findin
 def _some(labels: tuple[str, ...]) -> str:
     shown = ", ".join(repr(label) for label in labels[:5])
     rest = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return f"class {shown}{rest}"
+    return f"class{'es' if len(labels) > 1 else ''} {shown}{rest}"
 
 
 def _match(labels: pl.Series, task: Task, *, source: str) -> tuple[dict[str, int], dict[str, str]]:

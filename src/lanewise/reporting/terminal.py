@@ -323,6 +323,8 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
 def _asked(decision: Mapping[str, Any]) -> str:
     """What a choice was about, in few words: its question without the words that all questions have."""
     question = shorten(decision.get("question"), 80).removeprefix("Which ").removesuffix("?")
+    if question == "Better than the default" and str(decision.get("chosen")).startswith("the default"):
+        return "the default or another"
     return f"{question[:1].lower()}{question[1:]}".replace("an ensemble or one model", "ensemble or one model")
 
 

@@ -12,6 +12,7 @@ from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
+from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
@@ -182,13 +183,37 @@ def _joined(
     if missing:
         message = f"the test set {test.source} lacks the columns {', '.join(map(repr, missing))}"
         raise DataError(message)
-    frame = pl.concat([dataset.frame.select(columns), test.frame.select(columns)], how="vertical_relaxed")
+    _check_kinds(dataset, test, columns if not task.is_classification else columns[1:])
+    below = test.frame.select(
+        pl.col(name).cast(dataset.frame[name].dtype) if test.frame[name].null_count() == test.rows else pl.col(name)
+        for name in columns
+    )
+    frame = pl.concat([dataset.frame.select(columns), below], how="vertical_relaxed")
     labelled = test.frame[request.target].is_not_null().to_numpy()
     held = dataset.rows + np.flatnonzero(labelled)
     if not len(held):
         message = f"the test set {test.source} has no row with a value of {task.target!r}"
         raise DataError(message)
     return Dataset(frame=frame, kinds={name: dataset.kinds[name] for name in columns}, source=dataset.source), held
+
+
+def _check_kinds(dataset: Dataset, test: Dataset, columns: Sequence[str]) -> None:
+    """`DataError` where numbers or dates of training are something else in the test set, with the cells in the way.
+
+    Labels of classes are compared as they are written.
+    """
+    wrong: list[str] = []
+    for name in columns:
+        was, found = dataset.kinds[name], test.kinds[name]
+        if was == found or ("number" not in (was, found) and "date" not in (was, found)):
+            continue
+        if test.frame[name].null_count() == test.rows or (was == "category" and found == "number"):
+            continue
+        spoilt = number_but_for(test.frame[name]) if was == "number" else None
+        wrong.append(f"{name!r} must be {was} and {spoilt or f'is {found}'}")
+    if wrong:
+        message = f"the test set {test.source} has columns of another kind than in training: {'; '.join(wrong)}"
+        raise DataError(message)
 
 
 def _weights(dataset: Dataset, request: Request, task: Task, y: np.ndarray, train: np.ndarray) -> np.ndarray | None:

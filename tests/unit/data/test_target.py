@@ -110,6 +110,7 @@ def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
         ([1, 2, 3, 1, 2, 3], "number", "binary", "exactly two classes, and 'y' has 3"),
         ([1, 2, 1, 2], "number", "multiclass", "say task='binary'"),
         ([None, None], "number", None, "has no value in 2 rows"),
+        ([2.5, None], "number", None, "is 2.5 in the one row that has it"),
         ([5, 5, 5], "number", None, "is 5.0 in every row"),
         (["a", None, "a"], "category", None, "is 'a' in every row"),
         ([1.0, float("inf"), 2.0], "number", None, "has 1 value of infinity"),
@@ -148,7 +149,12 @@ def test_rare_classes_are_kept_and_warned_of() -> None:
     warned = {finding.code: finding for finding in findings if finding.severity == "warning"}
     assert set(warned) == {"rare_class", "single_row_class"}
     assert "'b'" in warned["rare_class"].message
-    assert "'c'" in warned["single_row_class"].message
+    assert warned["rare_class"].message.startswith("class 'b' of 'y' has fewer than 5 rows, so its")
+    assert warned["single_row_class"].message.startswith("class 'c' of 'y' has a single row, kept for training: how")
+    several = resolve_task(table(["a"] * 20 + ["b"] * 3 + ["c"] * 3 + ["d", "e"], "category"), "y")[1]
+    told = [finding.message for finding in several if finding.severity == "warning"]
+    assert told[0].startswith("classes 'd', 'e' of 'y' have a single row each, kept")
+    assert told[1].startswith("classes 'b', 'c' of 'y' each have fewer than 5 rows, so their")
 
 
 def test_missing_targets_are_nan_or_minus_one() -> None:

@@ -30,6 +30,17 @@ def test_the_summary_says_what_won_by_how_much_and_what_next(samples):
         assert words in text
 
 
+def test_a_default_that_stays_is_not_said_to_be_better_than_the_default(samples):
+    document = samples.binary()
+    decision = {"question": "Better than the default?", "over": "adam", "standard_errors": 3.0, "verdict": "clear"}
+    for chosen, words in (("sgd", "better than the default"), ("the default, sgd", "the default or another")):
+        document["race"]["decisions"] = [{**decision, "chosen": chosen, "difference": 0.1}]
+        text = summary(document, width=110, color=False)
+        assert f"{words}" in text
+        assert f"{chosen} over adam" in text
+        assert ("better than the default " in text) == (chosen == "sgd")
+
+
 def test_commands_and_report_are_never_wrapped(samples):
     path = "a/very/long/path/" * 12 + "report.html"
     text = summary(samples.binary(), width=40, color=False, report=path, commands=[("serve", "x " * 60 + "y")])

@@ -1,8 +1,12 @@
 """The question that a table sets, and what is noticed about it."""
 
+from datetime import UTC, datetime
+
 import numpy as np
+import pytest
 
 from lanewise.data.reading import read
+from lanewise.errors import DataError
 from lanewise.training.problem import Request, pose
 
 
@@ -15,3 +19,25 @@ def test_a_test_set_of_training_rows_is_noticed_when_the_problem_is_posed() -> N
     other = read({"y": values[50:, 2] + 1, "b": values[50:, 1], "a": values[50:, 0]})
     posed = pose(table, Request(target="y"), test=other)
     assert all("training rows" not in one.message for one in posed.findings)
+
+
+def test_a_test_set_with_a_spoilt_column_is_refused_with_its_own_name_and_the_cell(tmp_path) -> None:
+    lines = [f"{row}.5,{row % 7}.25" for row in range(60)]
+    (tmp_path / "train.csv").write_text("\n".join(["a,y", *lines]))
+    (tmp_path / "test.csv").write_text("\n".join(["a,y", *lines[:9], "hello,3.5", *lines[20:40]]))
+    train, test = read(tmp_path / "train.csv"), read(tmp_path / "test.csv")
+    told = "test.csv has columns of another kind than in training: 'a' must be number and is a number but for 1 cell: "
+    with pytest.raises(DataError, match=f"^the test set .*{told}'hello' in row 10; mend it or declare it missing"):
+        pose(train, Request(target="y"), test=test)
+    dated = read({"a": [datetime(2024, 1, 1, tzinfo=UTC)] * 20, "y": np.arange(20) / 3})
+    with pytest.raises(DataError, match="'a' must be number and is date"):
+        pose(train, Request(target="y"), test=dated)
+
+
+def test_a_column_without_any_value_in_the_test_set_is_missing_there(tmp_path) -> None:
+    lines = [f"{row}.5,{row % 5}.0,{row % 7}.25" for row in range(60)]
+    train = read({"a": np.arange(60) / 7, "b": np.arange(60) % 5, "y": np.arange(60) % 7 / 3})
+    (tmp_path / "test.csv").write_text("\n".join(["a,b,y", *(f",{line.partition(',')[2]}" for line in lines)]))
+    posed = pose(train, Request(target="y"), test=read(tmp_path / "test.csv"))
+    assert posed.dataset.frame["a"].dtype.is_float()
+    assert len(posed.test) == 60
