@@ -167,7 +167,7 @@ def fit(
         before = store.begun(ranks.place.job) if ranks.place.again else None
         if before is not None:
             return go_on_with(store, before, policy=own, watcher=watcher, times=times)
-        run = store.create(command=command, config=config)
+        run = store.create(command=command, config=config, started=times.started)
         with held(run, ranks):
             if (not isinstance(source, str) or source == "-") and ranks.leads:
                 write_atomically(run.folder / KEPT_DATA, dataset.frame.write_parquet)
@@ -206,7 +206,7 @@ def go_on_with(
         problem, wanted = _begun(run)
         check_ranks(ranks, None, wanted, begins=False)
         ranks.agree(told_apart(run.config))
-        run = store.resume(run.id)
+        run = store.resume(run.id, started=times.started)
         return _execute(
             store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks, resumed=True
         )
@@ -229,7 +229,8 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
         _check_policy(original, policy)
         problem, wanted = _begun(original)
         config = {**original.config, "repeats": original.id}
-        run = store.create(command=f"lanewise repeat {original.id}", config=config)
+        command = f"lanewise repeat {original.id}"
+        run = store.create(command=command, config=config, started=times.started)
         with run.acquire():
             kept = original.folder / KEPT_DATA
             for file in (original.plan, *([kept] if kept.exists() else [])):
@@ -324,7 +325,7 @@ def _execute(
         )
         return replace(fitted, document=compared(store, run, fitted.document))
 
-    fitted = execute(store, run, work, document=lambda fitted: fitted.document, tell=watcher.announce)
+    fitted = execute(store, run, work, document=lambda fitted: fitted.document, timed=True, tell=watcher.announce)
     if ranks.leads:
         ranks.broadcast(dump_json(fitted.document))
     return fitted

@@ -291,6 +291,8 @@ def test_what_was_declared_of_the_text_holds_in_fit_and_predict(cli, folder, qui
     ended = cli("fit", "marked.csv", "--target", "y", *stated, *quick, "--json", "--quiet", folder=folder)
     assert ended.code == 0, ended.err
     assert [one["name"] for one in ended.document["columns"]] == ["a", "größe", "y"]
+    (kept,) = cli("runs", "--json", folder=folder).document["runs"]
+    assert kept["seconds"] == ended.document["seconds"]
     spent = ended.document["hardware"]["seconds_by_stage"]
     assert 0 < spent["start"] < sum(spent.values()) == pytest.approx(ended.document["seconds"], rel=0.05)
     assert not any("-200" in one["message"] for one in ended.document["findings"])

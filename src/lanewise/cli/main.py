@@ -1,6 +1,7 @@
 """The ``lanewise`` command and how it ends."""
 
 import errno
+import gc
 import os
 import sys
 import threading
@@ -80,7 +81,9 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]  # TextIOWrapper only
-    sys.exit(_run())
+    code = _run()
+    gc.freeze()  # the system takes the memory back; looking for cycles in all of it would take most of a second
+    sys.exit(code)
 
 
 def _run() -> int:

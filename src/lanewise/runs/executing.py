@@ -21,11 +21,13 @@ def execute(
     work: Callable[[Stop, RunJournal], T],
     *,
     document: Callable[[T], Mapping[str, Any]],
+    timed: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> T:
     """Do the work of ``run``, whose lock the caller holds, and record its end: ``document`` describes the result.
 
-    ``tell`` says at once that a request to stop was heard.
+    A ``timed`` document says under ``seconds`` what the run took, and the store then says the same. ``tell`` says at
+    once that a request to stop was heard.
 
     Raises what the work raises; ``Interrupted`` with the command that goes on where somebody stopped it.
     """
@@ -48,7 +50,8 @@ def execute(
             store.fail(run.id, f"{type(error).__name__}: {error}")
             raise
         with stop.held():
-            store.finish(run.id, document(result))
+            said = document(result)
+            store.finish(run.id, said, seconds=said["seconds"] if timed else None)
             journal.clear()
         return result
 

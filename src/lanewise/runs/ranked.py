@@ -27,17 +27,18 @@ class RankedStore:
     def __init__(self, store: RunStore | None, ranks: Ranks) -> None:
         self._store, self.ranks = store, ranks
 
-    def create(self, *, command: str, config: Mapping[str, Any]) -> Run:
-        """Record a run that starts now."""
-        return self._told(None if self._store is None else self._store.create(command=command, config=config))
+    def create(self, *, command: str, config: Mapping[str, Any], started: float | None = None) -> Run:
+        """Record a run that started then, or starts now."""
+        store = self._store
+        return self._told(None if store is None else store.create(command=command, config=config, started=started))
 
     def get(self, reference: str) -> Run:
         """The run that is meant."""
         return self._told(None if self._store is None else self._store.get(reference))
 
-    def resume(self, reference: str) -> Run:
-        """Mark a run as running again."""
-        return self._told(None if self._store is None else self._store.resume(reference))
+    def resume(self, reference: str, *, started: float | None = None) -> Run:
+        """Mark a run as running again, since then or now."""
+        return self._told(None if self._store is None else self._store.resume(reference, started=started))
 
     def begun(self, job: str) -> str | None:
         """The id of the newest run that ``job`` has begun, if it has; raises ``UsageError`` where that is done."""
@@ -60,9 +61,9 @@ class RankedStore:
             return None
         return self._told(found)
 
-    def finish(self, run: str, document: Mapping[str, Any]) -> None:
+    def finish(self, run: str, document: Mapping[str, Any], *, seconds: float | None = None) -> None:
         if self._store is not None:
-            self._store.finish(run, document)
+            self._store.finish(run, document, seconds=seconds)
 
     def fail(self, run: str, error: str) -> None:
         if self._store is not None:

@@ -82,8 +82,8 @@ class RunStore:
             _make(folder)
         return cls(folder, to_read=to_read)
 
-    def create(self, *, command: str, config: Mapping[str, Any]) -> Run:
-        """Record a run that starts now, and make its folder."""
+    def create(self, *, command: str, config: Mapping[str, Any], started: float | None = None) -> Run:
+        """Record a run, and make its folder; its seconds count from ``started`` (``time.monotonic``), or from now."""
         text = dump_json(config).decode()
         created = datetime.now(UTC)
         name, folder = self._new_folder(created)
@@ -97,19 +97,22 @@ class RunStore:
             with suppress(OSError):
                 remove_tree(folder)
             raise
-        self._clocks[name] = time.monotonic()
+        self._clocks[name] = time.monotonic() if started is None else started
         return self._one("id = :id", id=name)
 
-    def resume(self, reference: str) -> Run:
-        """Mark an earlier run as running again; its seconds go on from where they stood."""
+    def resume(self, reference: str, *, started: float | None = None) -> Run:
+        """Mark an earlier run as running again; its seconds go on from where they stood, since ``started`` or now."""
         run = self.get(reference)
-        self._clocks[run.id] = time.monotonic()
+        self._clocks[run.id] = time.monotonic() if started is None else started
         self._set(run.id, "status = 'running', error = NULL")
         return self._one("id = :id", id=run.id)
 
-    def finish(self, run: str, document: Mapping[str, Any]) -> None:
-        """Record that a run is done, with the document that describes its result."""
-        self._end(run, "done", document=dump_json(document).decode())
+    def finish(self, run: str, document: Mapping[str, Any], *, seconds: float | None = None) -> None:
+        """Record that a run is done, with the document that describes its result.
+
+        ``seconds`` is what it took, since the resume if there was one: until now if None.
+        """
+        self._end(run, "done", document=dump_json(document).decode(), seconds=seconds)
 
     def fail(self, run: str, error: str) -> None:
         """Record that a run failed, with the one line that says why."""
@@ -187,9 +190,18 @@ class RunStore:
                 DISK.fsync_folder(runs)
             return name, runs / name
 
-    def _end(self, run: str, status: RunStatus, *, document: str | None = None, error: str | None = None) -> None:
+    def _end(
+        self,
+        run: str,
+        status: RunStatus,
+        *,
+        document: str | None = None,
+        error: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
         started = self._clocks.get(run)
-        seconds = None if started is None else time.monotonic() - started
+        if seconds is None and started is not None:
+            seconds = time.monotonic() - started
         self._set(
             run,
             "status = :status, document = COALESCE(:document, document), error = :error, "

@@ -161,6 +161,22 @@ def test_seconds_add_up_over_resumes(store: RunStore, monkeypatch: pytest.Monkey
         assert other.get(run.id).seconds == 10.5
 
 
+def test_seconds_count_from_a_given_start_and_may_be_those_of_the_document(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(store_module.time, "monotonic", lambda: now)
+    run = store.create(command="fit", config={}, started=96.0)
+    store.interrupt(run.id)
+    now = 110.0
+    store.resume(run.id, started=108.5)
+    store.interrupt(run.id)
+    assert store.get(run.id).seconds == 5.5
+    store.resume(run.id, started=108.5)
+    store.finish(run.id, {"seconds": 3.25}, seconds=3.25)
+    assert store.get(run.id).seconds == 8.75
+
+
 def test_status_of_a_run_without_living_owner(store: RunStore) -> None:
     run = store.create(command="fit", config={})
     assert store.get(run.id).status == "running"
