@@ -1,6 +1,7 @@
 """What a column holds, found a batch of rows at a time: the facts of two batches add up to those of both."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ MOST_LEVELS = 50_000
 _NOTHING = {"level": pl.String, "rows": pl.Int64}
 
 
+@cache
 def _no_levels() -> pl.DataFrame:
     return pl.DataFrame(schema=_NOTHING)
 

@@ -136,6 +136,14 @@ class Layout:
         return tuple(number for column in self.columns for number in _numbers(column))
 
     @cached_property
+    def number_places(self) -> Mapping[str, tuple[int, ...]]:
+        """The places among `numbers` of each column that has some: one of a number, several of a date."""
+        found: dict[str, tuple[int, ...]] = {}
+        for place, number in enumerate(self.numbers):
+            found[number.column] = (*found.get(number.column, ()), place)
+        return found
+
+    @cached_property
     def ranked(self) -> tuple[int, ...]:
         """Places among `numbers` of the heavy-tailed ones, whose rank is a feature too (axis ``Dq``)."""
         return tuple(place for place, number in enumerate(self.numbers) if number.tail == "heavy")

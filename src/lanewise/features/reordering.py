@@ -19,9 +19,8 @@ def reordered(layout: Layout, encoded: Encoded, column: str, rows: np.ndarray, o
     [[1.0, 20.0], [2.0, 10.0]]
     """
     numbers, codes = encoded.numbers[rows], encoded.codes[rows]
-    for place, number in enumerate(layout.numbers):
-        if number.column == column:
-            numbers[:, place] = encoded.numbers[order, place]
+    for place in layout.number_places.get(column, ()):
+        numbers[:, place] = encoded.numbers[order, place]
     for place, name in enumerate(layout.category_names):
         if name == column:
             codes[:, place] = encoded.codes[order, place]

@@ -3,6 +3,7 @@
 import numpy as np
 
 _FEWEST_DISTINCT = 10
+_PROBABILITIES = (0.025, 0.25, 0.5, 0.75, 0.975)
 # Crow-Siddiqui kurtosis: 2.9 for normal, 3.3 for exponential, 4.3 for Laplace, 4.8 for log-normal values (sigma = 1).
 _HEAVIEST_KURTOSIS = 4.5
 # The largest of ten million exponential values lies about 14 interquartile ranges from the median.
@@ -28,15 +29,13 @@ def is_heavy_tailed(values: np.ndarray) -> bool:
     if largest == 0:
         return False
     values = values / largest
-    moving = values[values != np.median(values)] if _interquartile_range(values) == 0 else values
+    low, quarter, middle, three_quarters, high = np.quantile(values, _PROBABILITIES)
+    mostly_one = three_quarters == quarter
+    moving = values[values != middle] if mostly_one else values
     if np.unique(moving).size < _FEWEST_DISTINCT:
         return False
-    low, quarter, middle, three_quarters, high = np.quantile(moving, [0.025, 0.25, 0.5, 0.75, 0.975])
+    if mostly_one:
+        low, quarter, middle, three_quarters, high = np.quantile(moving, _PROBABILITIES)
     spread = three_quarters - quarter
     farthest = max(moving.max() - middle, middle - moving.min())
     return bool(high - low > _HEAVIEST_KURTOSIS * spread or farthest > _FARTHEST_RANGES * spread)
-
-
-def _interquartile_range(values: np.ndarray) -> float:
-    quarter, three_quarters = np.quantile(values, [0.25, 0.75])
-    return float(three_quarters - quarter)
