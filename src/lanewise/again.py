@@ -35,7 +35,7 @@ def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             if policy is not None:
                 message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
                 raise UsageError(message)
-            return from_files.go_on_with(store, reference, watch=watcher.pulse)
+            return from_files.go_on_with(store, reference, watch=watcher.pulse, tell=watcher.announce)
         from lanewise import experiment
 
         return experiment.go_on_with(store, reference, policy=policy, watcher=watcher, times=times)
@@ -58,7 +58,7 @@ def repeat(
         if policy is not None:
             message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
             raise UsageError(message)
-        return from_files.repeat(reference, watch=watcher.pulse)
+        return from_files.repeat(reference, watch=watcher.pulse, tell=watcher.announce)
     from lanewise import experiment
 
     return experiment.repeat(reference, policy=policy, watcher=watcher)

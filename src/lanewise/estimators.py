@@ -20,6 +20,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from lanewise.agreement import known_names
 from lanewise.composing import Stage, Unrecorded, compose
 from lanewise.data.dataset import Dataset
 from lanewise.deploy.predictor import Predictor
@@ -334,7 +335,8 @@ def _settings(estimator: BaseEstimator, target: str, seed: int, **more: Any) -> 
     """The parameters of an estimator as settings; ``ConfigError`` names all that are off."""
     given = estimator.get_params(deep=False)
     stated = [name for name in SHARED if not isinstance(given[name], Policy)]
-    return checked({"target": target, "seed": seed, **{name: given[name] for name in stated}, **more})
+    values = {"target": target, "seed": seed, **{name: given[name] for name in stated}, **more}
+    return checked(values, known=known_names(values))
 
 
 def _seed(random_state: Any) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lanewise.runs.store import RunStore
+from lanewise.training.stopping import STOPPING
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals of POSIX")]
 
@@ -47,5 +48,6 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
         run = store.get("last")
     assert run.status == "interrupted"
     assert log.read_text().splitlines()[-1] == f"lanewise: stopped; go on with: lanewise resume {run.id}"
+    assert STOPPING in log.read_text().splitlines()
     assert any(run.checkpoints.glob("*/step-*"))
     assert not list(home.rglob("*.part"))

@@ -97,6 +97,7 @@ def tune(
         found = tune_files(
             command=shlex.join(["lanewise", *sys.argv[1:]]),
             watch=screen.pulse,
+            tell=screen.announce,
             model=model,
             data=source,
             loss=loss,

@@ -8,6 +8,7 @@ import socket
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -31,6 +32,9 @@ MEETING_SECONDS = 60.0
 
 SERVED_SECONDS = 4.0
 """How long to look for a launcher that listens before it starts any process."""
+
+HEARD_SECONDS = 1.0
+"""How long a rank that has failed stays: a launcher ends the others as soon as one has left, and one of them speaks."""
 
 STORE_SECONDS = 10.0
 """How long to look for a file through which ranks meet before it counts as removed."""
@@ -219,7 +223,10 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> No
         sys.__excepthook__(kind, error, trace)
         return
     if speaks(error):
-        print(f"lanewise: {error}", file=sys.stderr, flush=True)
+        # torch's own hook, which calls this one, holds back what is written to sys.stderr until this one returns.
+        print(f"lanewise: {error}", file=sys.__stderr__, flush=True)
+    else:
+        time.sleep(HEARD_SECONDS)
     sys.stdout.flush()
     atexit._run_exitfuncs()  # an exit code can only be had by leaving here
     os._exit(error.exit_code)

@@ -20,7 +20,7 @@ from lanewise.tuning.lane_alone import LaneAlone, train_alone
 from lanewise.tuning.loading import data_of, loss_of, named
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
-from lanewise.tuning.storing import begin, check_unchanged, go_on
+from lanewise.tuning.storing import Tell, begin, check_unchanged, go_on
 from lanewise.tuning.tune import asked
 
 Watch = Callable[[Pulse], None] | None
@@ -29,11 +29,12 @@ NAMED = ("model", "data", "loss", "step", "candidates", "space")
 """Settings that may name an object of a file."""
 
 
-def tune_files(*, command: str, watch: Watch = None, **settings: Any) -> TuneResult:
+def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settings: Any) -> TuneResult:
     """Race as :func:`lanewise.tune` does, as a run of the nearest ``.lanewise`` folder.
 
     ``settings`` are its arguments, as text: ``model`` and ``data`` are ``FILE:NAME``, ``loss`` is a name or that,
-    ``candidates`` a number or that. Raises as it does, and ``Interrupted`` on Ctrl-C or SIGTERM.
+    ``candidates`` a number or that. ``tell`` says at once that a request to stop was heard. Raises as it does, and
+    ``Interrupted`` on Ctrl-C or SIGTERM.
     """
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
     with joined() as ranks:
@@ -50,11 +51,11 @@ def tune_files(*, command: str, watch: Watch = None, **settings: Any) -> TuneRes
         with opened(ranks) as store:
             before = store.begun(ranks.place.job) if ranks.place.again else None
             if before is not None:
-                return go_on_with(store, before, watch=watch)
-            return begin(store, partial(race, posed, watch), command=command, config=config)
+                return go_on_with(store, before, watch=watch, tell=tell)
+            return begin(store, partial(race, posed, watch), command=command, config=config, tell=tell)
 
 
-def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None) -> TuneResult:
+def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None, tell: Tell = None) -> TuneResult:
     """Go on with a race that was stopped or killed; it ends in the same bits as if it had not been.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, ``DataError`` where a
@@ -72,10 +73,10 @@ def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None) -> Tu
             raise UsageError(message)
         posed = _begun(run, ranks)
         posed.agree(ranks)
-        return go_on(store, run, partial(race, posed, watch))
+        return go_on(store, run, partial(race, posed, watch), tell=tell)
 
 
-def repeat(reference: str, *, watch: Watch = None) -> TuneResult:
+def repeat(reference: str, *, watch: Watch = None, tell: Tell = None) -> TuneResult:
     """Do a finished race again by its plan, as a run of its own; its document says whether it came out the same.
 
     Raises ``UsageError`` where it is not finished, and as :func:`resume`.
@@ -84,7 +85,8 @@ def repeat(reference: str, *, watch: Watch = None) -> TuneResult:
         posed = _begun(run)
         config = {**run.config, "repeats": run.id}
         command = f"lanewise repeat {run.id}"
-        return begin(store, partial(race, posed, watch), command=command, config=config, plan=run.plan)
+        race_it = partial(race, posed, watch)
+        return begin(store, race_it, command=command, config=config, plan=run.plan, tell=tell)
 
 
 def repeat_lane(reference: str, lane: int) -> LaneAlone:

@@ -45,6 +45,8 @@ class Keeping:
 
 Raced = Callable[[Keeping], TuneResult]
 
+Tell = Callable[[str], None] | None
+
 
 def stored(
     race: Raced,
@@ -83,19 +85,28 @@ def _named(name: str, run: Run) -> bool:
 
 
 def begin(
-    store: RankedStore, race: Raced, *, command: str, config: Mapping[str, Any], plan: Path | None = None
+    store: RankedStore,
+    race: Raced,
+    *,
+    command: str,
+    config: Mapping[str, Any],
+    plan: Path | None = None,
+    tell: Tell = None,
 ) -> TuneResult:
-    """Record a new run and do its race, by a ``plan`` that is there already or by one of its own."""
+    """Record a new run and do its race, by a ``plan`` that is there already or by one of its own.
+
+    ``tell`` says at once that a request to stop was heard.
+    """
     run = store.create(command=command, config={"kind": KIND, **config})
     with held(run, store.ranks):
         if plan is not None and store.ranks.leads:
             write_atomically(run.plan, plan.read_bytes())
-        return _execute(store, run, race)
+        return _execute(store, run, race, tell)
 
 
-def go_on(store: RankedStore, run: Run, race: Raced) -> TuneResult:
-    """Go on with a run, whose lock the caller holds."""
-    return _execute(store, store.resume(run.id), race)
+def go_on(store: RankedStore, run: Run, race: Raced, *, tell: Tell = None) -> TuneResult:
+    """Go on with a run, whose lock the caller holds; ``tell`` as for :func:`begin`."""
+    return _execute(store, store.resume(run.id), race, tell)
 
 
 def check_unchanged(run: Run, fingerprint: Mapping[str, Any]) -> None:
@@ -106,7 +117,7 @@ def check_unchanged(run: Run, fingerprint: Mapping[str, Any]) -> None:
         raise DataError(message.replace("the data has", "the data have"))
 
 
-def _execute(store: RankedStore, run: Run, race: Raced) -> TuneResult:
+def _execute(store: RankedStore, run: Run, race: Raced, tell: Tell) -> TuneResult:
     ranks = store.ranks
 
     def work(stop: Stop, journal: RunJournal) -> TuneResult:
@@ -116,7 +127,7 @@ def _execute(store: RankedStore, run: Run, race: Raced) -> TuneResult:
         found = _recorded(run, found)
         return replace(found, document=compared(store, run, found.document))
 
-    found = execute(store, run, work, document=lambda found: found.document)
+    found = execute(store, run, work, document=lambda found: found.document, tell=tell if ranks.leads else None)
     return told(found, ranks) if ranks.leads else found
 
 

@@ -98,8 +98,6 @@ def make_plan(
         optimizers=wishes.optimizers,
         columns=len(problem.layout.columns),
         extreme=has_extreme_target(problem),
-        # a plan in steps is the same on any machine
-        captured=budget.steps is None and builder.moving is not None and builder.records,
     )
     if budget.steps is not None:
         return _by_steps(

@@ -23,12 +23,13 @@ MODELS = ("lightgbm", "mlp", "linear", "tree")
 SOLVER = "lbfgs"
 
 OPTIMIZER_SHARES: dict[str, dict[str, float]] = {
-    "mlp": {"adamw": 7, "soap": 4, "nesterov": 3, "adam": 2},
+    "mlp": {"adamw": 8, "nesterov": 3, "adam": 2, "momentum": 1, "rmsprop": 1, "sgd": 1},
     "linear": {"lbfgs": 8, "adam": 2, "nesterov": 2, "sgd": 1},
 }
 """How many of a family's candidates each optimizer gets, relative to each other, when the user names none.
 
-SOAP is the only one whose place paid on tables (benchmarks/results.md, Shares of a race).
+SOAP is left out: it gained 9% on one of five tables and less than 0.001 on the others, at 2.5 to 4.7 times the cost of
+a step (benchmarks/results.md, Shares of a race).
 """
 
 RACED_RATES: dict[str, tuple[float, float]] = {"soap": (1e-3, 0.05), "muon": (1e-3, 0.1), "lion": (1e-4, 1e-2)}
@@ -107,8 +108,7 @@ class Field:
 
     ``columns`` of the table, of which a few candidates may read some only; 0: all candidates read them all.
     ``extreme`` where single targets dominate all squared errors: the default apart, boosted trees then fit the
-    absolute error, linear models and networks Huber's loss. ``captured`` where a step is captured once and replayed, as
-    on a GPU: a rule that cannot be captured would slow down all lanes of its stack, so it enters only if it is named.
+    absolute error, linear models and networks Huber's loss.
     """
 
     task: Task
@@ -118,7 +118,6 @@ class Field:
     optimizers: tuple[str, ...] = ()
     columns: int = 0
     extreme: bool = False
-    captured: bool = False
 
     @property
     def selects(self) -> bool:
@@ -296,12 +295,7 @@ def _structure(place: int, field: Field, batch: int) -> dict[str, Value]:
 def _shares(model: str, field: Field, solvers: tuple[str, ...]) -> dict[str, float]:
     """The optimizers of a family with their shares, best known first."""
     if not field.optimizers:
-        shares = OPTIMIZER_SHARES[model]
-        return {
-            name: share
-            for name, share in shares.items()
-            if name in solvers or RULES[name].capturable or not field.captured
-        }
+        return OPTIMIZER_SHARES[model]
     known = (*RULES, *solvers)
     chosen = [name for name in field.optimizers if name in known]
     return dict.fromkeys(chosen, 1.0)

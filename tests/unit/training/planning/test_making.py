@@ -4,7 +4,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lanewise.lanes.candidate import Candidate
@@ -26,7 +25,7 @@ POOLS = {model: [candidate(model, number) for number in range(12)] for model in 
 
 
 def fitted(*, available: float, look: float = 0.0) -> Plan:
-    problem: Any = SimpleNamespace(folds=[None] * 3, train=np.zeros(100_000))
+    problem: Any = SimpleNamespace(folds=[None] * 3, training_rows=100_000)
     builder: Any = SimpleNamespace(lengths=Lengths(rows_seen=1_500_000), workers=2)
     return making._fitted(
         problem=problem,
