@@ -292,7 +292,7 @@ def _is_plain(cells: np.ndarray) -> bool:
     if (sizes > LARGEST_USABLE).any() or not usable.size:
         return not (sizes > LARGEST_USABLE).any()
     most = max(np.count_nonzero(usable == usable.min()), np.count_nonzero(usable == usable.max()))
-    return most < FEWEST_SENTINELS
+    return bool(most < FEWEST_SENTINELS)
 
 
 def _beyond_use(values: pl.Series) -> list[Finding]:
