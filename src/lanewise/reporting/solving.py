@@ -23,7 +23,7 @@ def summary(solution: "Solution", *, seconds: float) -> str:
       status    converged: the gradient is smaller than the tolerance
       gradient  0 in its largest entry
       method    bfgs: a smooth function of 1 variable, few enough for a dense matrix; derivatives by autograd
-      cost      21 evaluations, 3 gradients, 0.02 s
+      cost      8 evaluations, 3 gradients, 0.02 s
     """
     best = "lowest" if solution.direction == "minimized" else "highest"
     opening = f"{best.capitalize()} value" if solution.success else f"No optimum found. The {best} value was"
