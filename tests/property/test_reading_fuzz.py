@@ -24,7 +24,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 pytestmark = pytest.mark.slow
 MISSING = {"", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "NaN", "nan", "?", "-"}
 DOUBTFUL = {"NA", "None", "-"}
-INFINITE = {"inf"}  # of what is drawn: among numbers it is missing, and named
+INFINITE = {"inf", "1e999"}  # of what is drawn: among numbers it is missing, and named
 NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 WORDS = st.text(alphabet="abcXYZ äßλ,;|\"'\n#:$().-", max_size=12)  # no digits: "1,5" would be a number
 INTEGERS = st.integers(-(10**12), 10**12).map(str)
