@@ -216,7 +216,7 @@ def _cells(column: pl.Series, missing: tuple[str, ...], markers: tuple[str, ...]
 
 def _sample_numbers(files: TableFiles) -> np.ndarray:
     """The row numbers of the sample, ascending: always the same ones of a table of that shape."""
-    size = max(min(SAMPLE_ROWS, SAMPLE_CELLS // files.columns), min(FEWEST_SAMPLE_ROWS, SAMPLE_ROWS))
+    size = min(SAMPLE_ROWS, max(FEWEST_SAMPLE_ROWS, SAMPLE_CELLS // files.columns))
     if files.rows <= size:
         return np.arange(files.rows)
     return np.sort(np.random.default_rng(0).choice(files.rows, size, replace=False, shuffle=False)).astype(np.int64)
@@ -231,9 +231,9 @@ def _members(chosen: np.ndarray, first: int, count: int) -> np.ndarray:
 
 
 def _why(files: TableFiles, *, asked: bool) -> str:
-    if asked and needed_bytes(files) <= free_bytes():
-        return f"{files.name}: rows are streamed from disk, as asked"
     needed, free = needed_bytes(files), free_bytes()
+    if asked and needed <= free:
+        return f"{files.name}: rows are streamed from disk, as asked"
     over = f", and {_size(free)} are free" if needed > free else ", more than may be read into it"
     return f"{files.name}: the table needs about {_size(needed)} of memory{over}: rows are streamed from disk"
 

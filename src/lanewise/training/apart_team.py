@@ -34,12 +34,7 @@ def axes_apart(workers: int, batch: int, stop: Callable[[], bool] = never) -> li
 
     Raises ``UsageError`` where a batch does not split evenly.
     """
-    if batch % workers:
-        message = (
-            f"a batch of {batch} rows does not split evenly over average_over={workers} workers; set batch_size to "
-            f"{batch // workers * workers or workers}"
-        )
-        raise UsageError(message)
+    _check_even(workers, batch)
 
     def own_mean(message: Tensor) -> None:
         message[:-1].mul_(workers)  # what a rank adds is weighted by its share; the last number is the wish to stop
@@ -48,6 +43,15 @@ def axes_apart(workers: int, batch: int, stop: Callable[[], bool] = never) -> li
     for axis in axes:
         axis.asked = stop
     return axes
+
+
+def _check_even(workers: int, batch: int) -> None:
+    if batch % workers:
+        message = (
+            f"a batch of {batch} rows does not split evenly over average_over={workers} workers; set batch_size to "
+            f"{batch // workers * workers or workers}"
+        )
+        raise UsageError(message)
 
 
 @final
@@ -71,9 +75,7 @@ class ApartTeam(Team):
         self._settled = 0
         self._theta = self._first.buffer.values.clone()
         self._velocity = torch.zeros_like(self._theta)
-        for stack in self._stacks:
-            if stack.batch_size % len(self._stacks):
-                axes_apart(len(self._stacks), stack.batch_size)
+        _check_even(len(self._stacks), self._first.batch_size)  # a stack of few rows has smaller batches than asked
         self._read()
 
     def _read(self) -> None:

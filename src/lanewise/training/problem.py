@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.data.auditing import audit
+from lanewise.data.auditing import Audit, audit
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
@@ -116,19 +116,9 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         group = kept_together(duplicate_groups(dataset, audited.features), rows)
     y = encode_target(dataset, task)
     noticed += target_tail_findings(y, task, rows)
-    if test is None:
-        train, held = holdout(
-            y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=time
-        )
-        whole = dataset
-        if group is None:
-            noticed += duplicates_across_split(train, held, duplicate_groups(dataset, audited.features))
-    else:
-        train = rows
-        whole, held = _joined(dataset, test, audited.features, request, task)
-        noticed += label_findings(test, task)
-        noticed += training_rows_tested(train, held, duplicate_groups(whole, (*audited.features, request.target)))
-        y = encode_target(whole, task)
+    divided = _divided(dataset, y, test, request=request, task=task, audited=audited, group=group, time=time)
+    whole, y, train, held = divided.whole, divided.y, divided.train, divided.held
+    noticed += divided.noticed
     noticed += rare_in_test(y[held], task)
     wanted = request.folds or default_folds(len(train) + (0 if dataset.rest is None else dataset.rest.rows))
     count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)
@@ -143,15 +133,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         dataset=whole,
         task=task,
         metric=metric,
-        contract=DataContract.of(
-            whole,
-            task=task,
-            features=audited.features,
-            rows=train,
-            missing=request.missing,
-            delimiter=request.delimiter,
-            encoding=request.encoding,
-        ),
+        contract=_contract(whole, request, task, audited.features, train),
         features=audited.features,
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),
@@ -164,6 +146,58 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         encoded=layout.encode(whole),
         clusters=group,
         rest=rest,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Divided:
+    """All rows with their target, the numbers of those that train and of those held out for the test, and findings."""
+
+    whole: Dataset
+    y: np.ndarray
+    train: np.ndarray
+    held: np.ndarray
+    noticed: Sequence[Finding]
+
+
+def _divided(
+    dataset: Dataset,
+    y: np.ndarray,
+    test: Dataset | None,
+    *,
+    request: Request,
+    task: Task,
+    audited: Audit,
+    group: np.ndarray | None,
+    time: np.ndarray | None,
+) -> _Divided:
+    """The rows of ``dataset``, some held out, or all of them with the user's test set below."""
+    features, rows = audited.features, audited.rows
+    noticed: list[Finding] = []
+    if test is None:
+        train, held = holdout(
+            y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=time
+        )
+        if group is None:
+            noticed += duplicates_across_split(train, held, duplicate_groups(dataset, features))
+        return _Divided(whole=dataset, y=y, train=train, held=held, noticed=noticed)
+    whole, held = _joined(dataset, test, features, request, task)
+    noticed += label_findings(test, task)
+    noticed += training_rows_tested(rows, held, duplicate_groups(whole, (*features, request.target)))
+    return _Divided(whole=whole, y=encode_target(whole, task), train=rows, held=held, noticed=noticed)
+
+
+def _contract(
+    whole: Dataset, request: Request, task: Task, features: tuple[str, ...], train: np.ndarray
+) -> DataContract:
+    return DataContract.of(
+        whole,
+        task=task,
+        features=features,
+        rows=train,
+        missing=request.missing,
+        delimiter=request.delimiter,
+        encoding=request.encoding,
     )
 
 
@@ -257,7 +291,7 @@ def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32
     data: dict[int, FoldData] = {}
     for place, rows in enumerate(parts):
         center, scale = target_units(problem, rows)
-        target = _target(problem, center, scale, dtype)
+        target = target_in_units(problem.task, problem.y, center, scale, dtype)
         data[ALL_ROWS if refit else place] = FoldData(
             dense=dense[place],
             codes=codes[place],
@@ -287,11 +321,11 @@ def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
     return robust_units(counting, deviation) or (mean, deviation or 1.0)
 
 
-def _target(problem: Problem, center: float, scale: float, dtype: torch.dtype) -> Tensor:
-    """The target in the units of training."""
-    if problem.task.is_classification:
-        return torch.from_numpy(problem.y.astype(np.int64))
-    return torch.from_numpy((problem.y - center) / scale).to(dtype)
+def target_in_units(task: Task, y: np.ndarray, center: float, scale: float, dtype: torch.dtype) -> Tensor:
+    """The target ``y [N]`` as training has it: in units of ``scale`` from ``center``, or as class indices."""
+    if task.is_classification:
+        return torch.from_numpy(y.astype(np.int64))
+    return torch.from_numpy((y - center) / scale).to(dtype)
 
 
 def has_extreme_target(problem: Problem) -> bool:

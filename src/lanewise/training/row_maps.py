@@ -19,7 +19,7 @@ from lanewise.features.preparation import Preparation, PreparationSettings
 from lanewise.features.prepared import prepare_rows
 from lanewise.lanes.windows import window_rows
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
-from lanewise.training.problem import Problem, target_units
+from lanewise.training.problem import Problem, target_in_units, target_units
 from lanewise.training.streamed_rest import TrainingRest
 from lanewise.training.workers.loop import FOLDER_PREFIX
 
@@ -54,7 +54,7 @@ def prepare_streamed(
                 files.append(f"codes-{place}", codes[place])
                 shared = problem.task.is_classification and place
                 if not shared:
-                    files.append(f"target-{place}", _target(problem, y, center, scale, dtype))
+                    files.append(f"target-{place}", target_in_units(problem.task, y, center, scale, dtype))
         for place, own in enumerate(parts):
             files.append(f"train-{place}", torch.from_numpy(own))
             files.append(f"train-{place}", torch.arange(len(problem.y), rows))
@@ -86,12 +86,6 @@ def needed_bytes(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.fl
     layout = problem.layout
     row = layout.dense_width * dtype.itemsize + (len(layout.embedded) + 2) * INDEX_BYTES
     return rows * row * (1 if refit else len(problem.folds))
-
-
-def _target(problem: Problem, y: np.ndarray, center: float, scale: float, dtype: torch.dtype) -> Tensor:
-    if problem.task.is_classification:
-        return torch.from_numpy(y.astype(np.int64))
-    return torch.from_numpy((y - center) / scale).to(dtype)
 
 
 def _blocks(

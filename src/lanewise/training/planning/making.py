@@ -118,6 +118,47 @@ def make_plan(
     widths = {name: width for model in STACKED for name, width in best_widths(pools.get(model, []), builder).items()}
     builder = replace(builder, widths=widths)
     crowded = crowding(pools, replace(placed, compute=builder.compute, widths=widths))
+    measured = _measured(problem, pools, builder, crowded=crowded, ranking=ranking)
+    available = left() - (len(problem.folds) + 1) * sum(ranking.values())
+    plan = _filled(
+        available,
+        lambda share: _fitted(
+            problem=problem,
+            policy=policy,
+            pools=pools,
+            measured=measured,
+            available=available * share,
+            builder=builder,
+            wishes=wishes,
+        ),
+    )
+    seen = plan.lengths.rows_seen / builder.lengths.rows_seen
+    solo = {
+        one.id: measured.alone[one.id] * shortened(one, rows=seen, rounds=plan.lengths.rounds_share)
+        for one in plan.candidates
+    }
+    plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
+    return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=placed.seats)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """Processor seconds: ``costs`` of a full training by family and candidate, of a ``look`` at it, and ``alone``."""
+
+    costs: Mapping[str, dict[str, float]]
+    looks: Mapping[str, float]
+    alone: Mapping[str, float]
+
+
+def _measured(
+    problem: Problem,
+    pools: Mapping[str, list[Candidate]],
+    builder: TeamBuilder,
+    *,
+    crowded: float,
+    ranking: Mapping[str, float],
+) -> _Measured:
+    """What the candidates of ``pools`` cost; stacks that train side by side take ``crowded`` times as long."""
     costs = {
         model: _with_ranking(measured_costs(model, pool, builder, crowded=crowded), pool, ranking)
         for model, pool in pools.items()
@@ -126,28 +167,12 @@ def make_plan(
         metric=problem.metric, y=problem.y, weight=problem.weight, data=builder.data, clusters=problem.clusters
     )
     looks: dict[str, float] = {}
+    alone: dict[str, float] = {}
     for model, pool in pools.items():
         found = measured_looks(pool, builder, lambda data, item: replace(judge, data=data).loss(item))
         looks |= {id: (crowded if model in STACKED else 1.0) * seconds for id, seconds in found.items()}
-    alone = {id: cost for model, pool in pools.items() for id, cost in costs_alone(pool, builder, costs[model]).items()}
-    available = left() - (len(problem.folds) + 1) * sum(ranking.values())
-    plan = _filled(
-        available,
-        lambda share: _fitted(
-            problem=problem,
-            policy=policy,
-            pools=pools,
-            costs=costs,
-            looks=looks,
-            available=available * share,
-            builder=builder,
-            wishes=wishes,
-        ),
-    )
-    rows = plan.lengths.rows_seen / builder.lengths.rows_seen
-    solo = {c.id: alone[c.id] * shortened(c, rows=rows, rounds=plan.lengths.rounds_share) for c in plan.candidates}
-    plan = replace(plan, precision=precision, solo_costs=solo, widths=widths)
-    return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=placed.seats)))
+        alone |= costs_alone(pool, builder, costs[model])
+    return _Measured(costs=costs, looks=looks, alone=alone)
 
 
 def _filled(available: float, fitted: Callable[[float], Plan]) -> Plan:
@@ -168,19 +193,17 @@ def _fitted(
     problem: Problem,
     policy: Policy,
     pools: Mapping[str, list[Candidate]],
-    costs: Mapping[str, dict[str, float]],
-    looks: Mapping[str, float],
+    measured: _Measured,
     available: float,
     builder: TeamBuilder,
     wishes: Wishes,
 ) -> Plan:
-    folds = len(problem.folds)
+    folds, costs, looks = len(problem.folds), measured.costs, measured.looks
     pools = _with_default(_affordable(_with_default(pools), costs, looks, available / folds))
     total = sum(FAMILY_SHARES[model] for model in pools)
     shares = {model: available * FAMILY_SHARES[model] / total for model in pools}
-    typical = {model: float(np.mean(list(costs[model].values()))) for model in pools}
     looked = {model: float(np.mean([looks[one.id] for one in pool])) for model, pool in pools.items()}
-    lane = {model: typical[model] + len(GRID) * looked[model] for model in pools}
+    lane = {model: float(np.mean(list(costs[model].values()))) + len(GRID) * looked[model] for model in pools}
     seeds = _seeds(problem, wishes)
     while (
         len(seeds) > 1
@@ -201,9 +224,8 @@ def _fitted(
             continue
         share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
         affordable = share * shares[model] / (lane[model] * runs)
-        shorter = [costs[model][one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5) < 1]
         training = share * shares[model] / runs - len(GRID) * looked[model]
-        short = float(np.clip(training / np.mean(shorter), SHORTEST, 1.0)) if shorter else 1.0
+        short = _affordable_length(pool, costs[model], training)
         unit = "rows" if model in STACKED else "rounds"
         shrink[unit] = min(shrink[unit], short)
         trained = np.mean([costs[model][one.id] * shortened(one, rows=short, rounds=short) for one in pool])
@@ -230,6 +252,12 @@ def _fitted(
         grid=GRID,
     )
     return replace(plan, predicted_seconds=_predicted(plan, screened, seen))
+
+
+def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], available: float) -> float:
+    """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
+    shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5) < 1]
+    return float(np.clip(available / np.mean(shorter), SHORTEST, 1.0)) if shorter else 1.0
 
 
 def shortened(candidate: Candidate, *, rows: float, rounds: float) -> float:

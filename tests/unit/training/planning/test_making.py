@@ -31,8 +31,11 @@ def fitted(*, available: float, look: float = 0.0) -> Plan:
         problem=problem,
         policy=Halving(),
         pools=POOLS,
-        costs={model: {one.id: COSTS[model] for one in pool} for model, pool in POOLS.items()},
-        looks={one.id: look for pool in POOLS.values() for one in pool},
+        measured=making._Measured(
+            costs={model: {one.id: COSTS[model] for one in pool} for model, pool in POOLS.items()},
+            looks={one.id: look for pool in POOLS.values() for one in pool},
+            alone={},
+        ),
         available=available,
         builder=builder,
         wishes=Wishes(),
