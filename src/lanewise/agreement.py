@@ -7,7 +7,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError, suggestion
-from lanewise.metrics import METRICS, is_metric, resolve_metric
+from lanewise.metrics import resolve_metric, unknown_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.training.planning.proposals import SOLVER
@@ -35,9 +35,7 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
 
 def known_names(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The names that settings may list, for those that no setting alone knows; to be checked with all the others."""
-    metric = settings.get("metric")
-    unknown = isinstance(metric, str) and not is_metric(metric)
-    return {"optimizers": (SOLVER, *RULES), **({"metric": tuple(METRICS)} if unknown else {})}
+    return {"optimizers": (SOLVER, *RULES), **unknown_metric(settings.get("metric"))}
 
 
 def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: bool) -> None:

@@ -41,10 +41,8 @@ def team_pool(problem: Problem, settings: FitSettings, workers: int, folder: Pat
     """
     seconds, steps = budget_of(problem, settings)
     long = seconds >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
-    if problem.dataset.rest is not None:  # its rows are mapped already, in this process
-        yield None
-        return
-    if workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
+    streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
+    if streamed or workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
         yield None
         return
     with TeamPool(workers=workers, folder=folder) as pool:

@@ -160,7 +160,7 @@ def test_every_finding_is_documented() -> None:
     assert not missing, f"docs/data.md does not tell of {missing}"
 
 
-@pytest.mark.parametrize("wrong", ["fit x.csv --tarjet y", "fti", "fit x.csv --stream many", "predict last"])
+@pytest.mark.parametrize("wrong", ["fit x.csv --tarjet y", "fti", "tune x.py:make --workers many", "predict last"])
 def test_a_wrong_command_would_be_noticed(wrong: str) -> None:
     with pytest.raises(click.UsageError):
         parse(wrong.split())

@@ -94,7 +94,7 @@ output = section("Output")
 )
 @data(
     "--stream",
-    type=click.Choice(STREAMS),
+    type=Listed(STREAMS),
     help="Stream the rows of Parquet and Arrow files from disk.",
     usual="auto, where the memory asks for it",
 )

@@ -69,10 +69,10 @@ def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     from lanewise.cli.fit import OPTIMIZERS
 
     known: dict[str, tuple[str, ...]] = {"optimizers": OPTIMIZERS}
-    if isinstance(settings.get("metric"), str):
-        from lanewise.metrics import METRICS, is_metric
+    if settings.get("metric") is not None:
+        from lanewise.metrics import unknown_metric
 
-        known |= {} if is_metric(settings["metric"]) else {"metric": tuple(METRICS)}
+        known |= unknown_metric(settings["metric"])
     return known
 
 

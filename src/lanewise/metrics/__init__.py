@@ -2,7 +2,7 @@
 
 from lanewise.metrics.metric import Direction, Metric
 from lanewise.metrics.ranking import Curve, pr_curve, roc_curve
-from lanewise.metrics.registry import METRICS, is_metric, metric_names, resolve_metric, score_all
+from lanewise.metrics.registry import METRICS, metric_names, resolve_metric, score_all, unknown_metric
 from lanewise.metrics.tables import CalibrationCurve, ClassScore, calibration_curve, confusion, per_class
 from lanewise.metrics.threshold import best_threshold
 
@@ -16,11 +16,11 @@ __all__ = [
     "best_threshold",
     "calibration_curve",
     "confusion",
-    "is_metric",
     "metric_names",
     "per_class",
     "pr_curve",
     "resolve_metric",
     "roc_curve",
     "score_all",
+    "unknown_metric",
 ]

@@ -60,6 +60,11 @@ def is_metric(name: str) -> bool:
     return plain in METRICS or plain in ALIASES
 
 
+def unknown_metric(name: object) -> dict[str, tuple[str, ...]]:
+    """The names that ``metric`` may have, where ``name`` is a text that is none of them; else nothing."""
+    return {"metric": tuple(METRICS)} if isinstance(name, str) and not is_metric(name) else {}
+
+
 def _plain(name: str) -> str:
     return "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
 

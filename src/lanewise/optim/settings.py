@@ -29,8 +29,10 @@ def check_settings(
         message = f"lr must be a number or a tensor of one element, got one of shape {tuple(lr.shape)}"
         raise UsageError(message)
     own = {key: value for key, value in settings.items() if key != "params"}
-    for key in own.keys() & _defaults(kind).keys():
-        _check_form(kind.__name__, key, own[key], _defaults(kind)[key])
+    defaults = _defaults(kind)
+    for key, value in own.items():
+        if key in defaults:
+            _check_form(kind.__name__, key, value, defaults[key])
     for key, value in numbers_of(own).items():
         fraction = key.rstrip("123") == "beta" or key in fractions
         if not 0 <= value < (1 if fraction else float("inf")):

@@ -158,15 +158,15 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
                     uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
                 )
                 opened.callback(connection.close)
+                _known_schema(connection, path)
                 connection.execute("SELECT COUNT(*) FROM runs").fetchone()
                 opened.pop_all()
                 return connection
         raise
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring schema, journal mode and durability to where this version wants them."""
-    connection.execute("PRAGMA foreign_keys = ON")
+def _known_schema(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the schema, 0 of a file that has none yet; ``StoreError`` for one newer than this program."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         msg = (
@@ -174,6 +174,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             "upgrade with `pip install -U lanewise`"
         )
         raise StoreError(msg)
+    return version
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring schema, journal mode and durability to where this version wants them."""
+    connection.execute("PRAGMA foreign_keys = ON")
+    version = _known_schema(connection, path)
     try:
         mounts = Path("/proc/mounts").read_text(errors="replace")
     except OSError:

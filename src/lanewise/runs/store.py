@@ -257,12 +257,9 @@ def _check_usable(folder: Path, access: int) -> None:
     except OSError as error:  # a name too long, a loop of links
         raise UnavailableError(str(store_error(error, action="use", path=folder))) from error
     if there and not (folder.is_dir() and os.access(folder, access | os.X_OK)):
-        why = (
-            f"you may not {'read' if access == os.R_OK else 'write to'} it"
-            if folder.is_dir()
-            else "it is a file, not a folder"
-        )
-        msg = f"cannot keep runs in {folder}: {why}; set {HOME_VARIABLE} to a folder that you may write to"
+        use, may = ("read runs of", "read") if access == os.R_OK else ("keep runs in", "write to")
+        why = f"you may not {may} it" if folder.is_dir() else "it is a file, not a folder"
+        msg = f"cannot {use} {folder}: {why}; set {HOME_VARIABLE} to a folder that you may {may}"
         raise UnavailableError(msg)
 
 

@@ -158,7 +158,7 @@ class Descent(Solver[DescentState]):
         if (found := rows.among(accepted)) is not None:
             index, taken = found
             self._move(state, taken, (points[index], rows.pick(trial.value, index), gradients[index]), objective)
-        if (found := rows.among(negate(accepted))) is not None:
+        if (found is None or len(found[1]) < len(rows)) and (found := rows.among(negate(accepted))) is not None:
             if (endless := rows.among(trial.value == -torch.inf)) is not None:
                 state.status[endless[1].at] = CODE[Status.UNBOUNDED]
             index, refused = found

@@ -179,7 +179,7 @@ class LBFGS(Solver[LBFGSState]):
         if (found := rows.among(accepted)) is not None:
             index, taken = found
             self._move(state, taken, candidate.at(index))
-        if (found := rows.among(negate(accepted))) is not None:
+        if (found is None or len(found[1]) < len(rows)) and (found := rows.among(negate(accepted))) is not None:
             index, refused = found
             self._refine(state, refused, self.line_search.narrow(bracket, trial).pack()[index])
             if (endless := rows.among(candidate.values == -torch.inf)) is not None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from lanewise.solvers.direction import CurvedObjective, Direction, Memory, Place, finite_rows
 
 FLOOR = 1e-9  # smallest eigenvalue, relative to the largest
+FLAT = 1e-200  # a second derivative up to this tells nothing of the unit of a variable
 
 
 @final
@@ -38,9 +39,13 @@ class Newton(Direction):
         hessians = torch.where(known[:, None, None], hessians, 0.0)
         hessians = (hessians + hessians.transpose(1, 2)) / 2
         # Each variable in its own unit: else one of huge units would set the floor for all others.
+        largest = hessians.abs().amax(2)
+        # One that enters linearly has none, and would overflow and spoil the whole row.
+        shared = largest.amax(1, keepdim=True)
+        largest = torch.where(largest > FLAT, largest, torch.where(shared > FLAT, shared, 1.0))
         diagonal = hessians.diagonal(dim1=1, dim2=2).abs()
-        plain = diagonal <= FLOOR * hessians.abs().amax(2)  # a diagonal near zero tells no unit
-        unit = torch.where(plain, hessians.abs().amax(2), diagonal).clamp_min(1e-300).rsqrt()
+        plain = diagonal <= FLOOR * largest  # a diagonal near zero tells no unit
+        unit = torch.where(plain, largest, diagonal).rsqrt()
         values, axes = torch.linalg.eigh(unit[:, :, None] * hessians * unit[:, None, :])
         sizes = values.abs()
         sizes = torch.maximum(sizes, FLOOR * sizes.amax(1, keepdim=True)).clamp_min(1e-300)

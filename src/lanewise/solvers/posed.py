@@ -44,11 +44,14 @@ class PosedObjective:
         """Points at which the function was evaluated, over all starts, and to learn how it is to be called."""
         return self.function.calls + self.function.looks
 
-    def _charge(self, rows: Tensor, before: int) -> None:
-        """Charge each of the starts ``rows [R]`` with its share of the calls since there were ``before``."""
+    def _charge(self, rows: Tensor, before: int, *, least: int = 0) -> None:
+        """Charge each of the starts ``rows [R]`` with its share of the calls since there were ``before``.
+
+        ``least`` is charged also where the points were known already, so that no start goes on for nothing.
+        """
         if self.spent is None or not len(rows):
             return
-        share = max(1, (self.function.calls - before) // len(rows))  # also for a point that was known already
+        share = max(least, (self.function.calls - before) // len(rows))
         if len(rows) == len(self.spent):  # all of them, in whatever order
             self.spent += share
         else:
@@ -58,7 +61,7 @@ class PosedObjective:
         self.gradients += len(points)
         before = self.function.calls
         values, pull = self.function.linearize(points)
-        self._charge(rows, before)
+        self._charge(rows, before, least=1)
         if self.squares:
             return values.square().sum(1), pull(2 * values)
         return self.sign * values.squeeze(1), pull(torch.full_like(values, self.sign))
@@ -71,7 +74,7 @@ class PosedObjective:
     def residuals(self, points: Tensor, rows: Tensor) -> Tensor:
         before = self.function.calls
         found = self.function.values(points)
-        self._charge(rows, before)
+        self._charge(rows, before, least=1)
         return found
 
     def jacobians(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,13 +75,14 @@ def test_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     base.close()
 
 
-def test_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to_read", [False, True])
+def test_newer_schema_is_refused_untouched(tmp_path: Path, *, to_read: bool) -> None:
     Database(tmp_path / "runs.db").close()
     connection = sqlite3.connect(tmp_path / "runs.db")
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     with pytest.raises(StoreError, match=r"written by a newer Lanewise \(schema 7, this one reads up to 1\); upgrade"):
-        Database(tmp_path / "runs.db")
+        Database(tmp_path / "runs.db", to_read=to_read)
 
 
 @pytest.mark.parametrize(

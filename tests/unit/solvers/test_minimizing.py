@@ -316,6 +316,19 @@ def test_the_solution_is_shown() -> None:
     assert "http" not in str(found.plot()).replace("http://www.w3.org/2000/svg", "")
 
 
+def test_newton_is_not_spoilt_by_a_variable_that_enters_linearly() -> None:
+    def bowl(x: Tensor) -> Tensor:
+        return 1e4 * (x[0] - 1) ** 2 + (x[0] - x[2]) ** 4 + x[1] + 3 * (x[2] + 2) ** 2
+
+    start = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
+    found = minimize(bowl, start, method="newton", bounds=([-9.0, 0.0, -9.0], [9.0, 9.0, 9.0]))
+    assert found.status is Status.CONVERGED
+    assert found.evaluations < 50
+    assert float(found.x[1]) == 0.0
+    endless = minimize(lambda x: (x[0] - 1) ** 2 - x[1], start[:2], method="newton")
+    assert endless.status is Status.UNBOUNDED
+
+
 def test_newton_does_not_depend_on_the_units_of_the_variables() -> None:
     units = torch.tensor([1e-4, 1e4], dtype=torch.float64)
     start = torch.tensor([-1.2, 1.0], dtype=torch.float64)
