@@ -98,8 +98,8 @@ def read_streamed(files: TableFiles, *, missing: tuple[str, ...] = (), asked: bo
 
     Raises ``DataError`` where a file is damaged or no column can be used.
     """
-    words = _why(files, asked=asked)
     wanted = _sample_numbers(files)
+    words = _why(files, asked=asked, whole=len(wanted) == files.rows)
     schema = pl.DataFrame(schema=files.schema)
     kept = [name for name in files.schema if not _unusable(schema[name])]
     looked = _Look(kept=kept, missing=missing)
@@ -230,7 +230,9 @@ def _members(chosen: np.ndarray, first: int, count: int) -> np.ndarray:
     return inside
 
 
-def _why(files: TableFiles, *, asked: bool) -> str:
+def _why(files: TableFiles, *, asked: bool, whole: bool) -> str:
+    if asked and whole:
+        return f"{files.name}: its {counted(files.rows, 'row')} all fit into memory, so that none is left to stream"
     needed, free = needed_bytes(files), free_bytes()
     if asked and needed <= free:
         return f"{files.name}: rows are streamed from disk, as asked"

@@ -72,7 +72,7 @@ def test_a_table_no_longer_than_the_sample_is_all_in_memory(tmp_path):
     assert found.rest is not None
     assert found.rest.rows == 0
     assert found.frame.equals(read(TABLE).frame)
-    assert found.rest.words.endswith("rows are streamed from disk, as asked")
+    assert found.rest.words.endswith("its 400 rows all fit into memory, so that none is left to stream")
 
 
 @pytest.mark.usefixtures("small")

@@ -13,6 +13,7 @@ from lanewise.reporting.words import MISSING, decimals, finite, percent, rounded
 
 TABLE_CLASSES = 12  # more classes do not fit a table of counts
 PAIRS = 12
+DEEPEST = 45  # percent of colour in a cell: up to it dark ink on light paper, and light on dark, has a contrast of 4.5
 SHOWN_CLASSES = 12
 
 
@@ -102,7 +103,7 @@ def _cells(row: Sequence[float], here: int) -> list[dict[str, Any]]:
         {
             "count": f"{int(amount):,}",
             "share": percent(amount / total, 0) if amount else "",
-            "shade": round(100 * (amount / total) ** (1.0 if place == here else 0.6)) if amount else 0,
+            "shade": round(DEEPEST * (amount / total) ** (1.0 if place == here else 0.6)) if amount else 0,
             "right": place == here,
         }
         for place, amount in enumerate(row)

@@ -78,11 +78,11 @@ def best_precision(pool: Sequence[Candidate], builder: TeamBuilder) -> str:
     if not pool or builder.dtype != torch.float32:
         return "float32"
     lanes = [Lane(candidate=candidate, fold=0, seed=0) for candidate in pool]
-    speeds = {}
-    for precision in ("float32", "bfloat16"):
-        team = replace(builder, compute=DTYPES[precision]).form(lanes, "trial")[0]
-        speeds[precision] = min(_trial(team, TRIAL_STEPS) for _ in range(2))
-    return "bfloat16" if speeds["bfloat16"] * WORTH_IT <= speeds["float32"] else "float32"
+    teams = {name: replace(builder, compute=DTYPES[name]).form(lanes, "trial")[0] for name in ("float32", "bfloat16")}
+    seconds = dict.fromkeys(teams, float("inf"))
+    for _ in range(2):  # in turns, so that a neighbour who comes or goes meanwhile slows down both
+        seconds = {name: min(seconds[name], _trial(team, TRIAL_STEPS)) for name, team in teams.items()}
+    return "bfloat16" if seconds["bfloat16"] * WORTH_IT <= seconds["float32"] else "float32"
 
 
 def best_widths(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, int]:
