@@ -63,7 +63,7 @@ class Stop:
             return
         self._asked.set()
         if self._tell is not None:
-            with suppress(RuntimeError):  # the signal came in the middle of a print to the same stream
+            with suppress(RuntimeError, OSError, ValueError):  # amid a print to the same stream, or nobody reads it
                 self._tell(STOPPING)
         if not self._held:
             self.raise_if_asked()

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+import torch
 
 from lanewise.distributed.outer import Outer
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.metrics import Metric
 from lanewise.optim.registry import rule
+from lanewise.reporting.words import size
 from lanewise.statistics import paired_difference
 from lanewise.training.apart_team import USUAL_WORKERS, axes_apart, workers_of
 from lanewise.training.judging import Confirmed
@@ -23,8 +25,6 @@ USUAL: dict[str, Value] = {
     "outer_momentum": 0.0,
 }
 """Settings of candidates whose workers train apart, and what they are where nobody says: 0 is synchronous training."""
-
-BYTES = {"float64": 8, "float32": 4}
 
 
 def check_averaging(settings: Mapping[str, Any], optimizer: str) -> None:
@@ -79,8 +79,8 @@ class Averaged:
         """In one sentence, for the result and the report."""
         less = self.synchronous_bytes / self.bytes
         said = (
-            f"{self.label}: {self.workers} ranks that average every {self.every} steps give {_size(self.bytes)} each "
-            f"to sums, {less:.3g} times less than {_size(self.synchronous_bytes)} of gradients"
+            f"{self.label}: {self.workers} ranks that average every {self.every} steps give {size(self.bytes)} each "
+            f"to sums, {less:.3g} times less than {size(self.synchronous_bytes)} of gradients"
         )
         if self.reference is None:
             return f"{said}; no candidate trained synchronously was confirmed to compare it with"
@@ -112,7 +112,7 @@ def averaged(
         if workers == 1:
             continue
         every, steps = int(own.number("average_every")), plan.lengths.steps(int(own.number("batch_size")))
-        size = weights[own.id] * BYTES.get(plan.precision, 4)
+        exchanged = weights[own.id] * getattr(torch, plan.precision).itemsize
         twin = next((other for other in synchronous if _same(own, other.candidate)), None)
         best = min(synchronous, key=lambda other: metric.sign * _mean(other, valid), default=None)
         reference = twin or best
@@ -123,8 +123,8 @@ def averaged(
                 label=labels[own.id],
                 every=every,
                 workers=workers,
-                bytes=-(-steps // every) * size,
-                synchronous_bytes=steps * size,
+                bytes=-(-steps // every) * exchanged,
+                synchronous_bytes=steps * exchanged,
                 reference=None if reference is None else labels[reference.candidate.id],
                 same=twin is not None,
                 difference=float("nan") if gap is None else gap.mean,
@@ -147,11 +147,3 @@ def _same(one: Candidate, other: Candidate) -> bool:
         return {name: value for name, value in candidate.settings.items() if name not in USUAL}
 
     return one.optimizer == other.optimizer and rest(one) == rest(other)
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"

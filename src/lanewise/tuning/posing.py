@@ -137,7 +137,7 @@ def _way(teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...]
     kind = _kind(teams, batch)
     if kind not in tried:
         try:
-            way = choose_way(teams, batch)
+            way = choose_way(replace(teams, axis=None), batch)  # each rank tries alone
         except LanewiseError:
             raise
         except Exception as error:  # whatever the user's module raises
@@ -177,9 +177,8 @@ def grown(
         form = form_of(candidate, teams.arguments)
         if form not in parts:
             blueprint, _ = _read(make_model, dict(form), question, batch_of(candidate))
-            parts[form] = replace(
-                _teams(blueprint, question, workers=teams.workers, device=teams.device), stop=teams.stop
-            )
+            made = _teams(blueprint, question, workers=teams.workers, device=teams.device)
+            parts[form] = replace(made, stop=teams.stop, axis=teams.axis)
     tried = {_kind(part, batch): way for part in parts.values() for batch, way in part.ways.items()}
     ways = {form: dict(part.ways) for form, part in parts.items()}
     for candidate in candidates:

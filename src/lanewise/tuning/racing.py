@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class Posed:
         """Whether all teams are in this process: copies are made there, and modules that nobody knew before."""
         return self.wanted.policy.copies or (self.space is not None and self.space.varies_form)
 
-    @property
+    @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What a stored race must find again to go on."""
         return fingerprint(self.question, self.teams, seed=self.wanted.seeds[0])
@@ -189,7 +189,8 @@ def _run(
     teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
-    selection = _named(select(contenders, **evidence), result, arguments=teams.arguments)
+    named = _labels(result, arguments=teams.arguments)
+    selection = _named(select(contenders, **evidence), named)
     corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
@@ -201,7 +202,6 @@ def _run(
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
-    named = _labels(result, arguments=teams.arguments)
     compared = averaged(result.confirmed, named, plan=plan, weights=weights, valid=valid, metric=judge.metric)
     words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
     document = _document(
@@ -334,10 +334,9 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
     ]
 
 
-def _named(found: Selection, result: Result, *, arguments: Sequence[str]) -> Selection:
+def _named(found: Selection, labels: Mapping[str, str]) -> Selection:
     """The selection with its reasons in the labels of candidates instead of their ids."""
-    named = _labels(result, arguments=arguments)
-    return replace(found, reasons=tuple(with_labels(words, named) for words in found.reasons))
+    return replace(found, reasons=tuple(with_labels(words, labels) for words in found.reasons))
 
 
 def _exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def _of_table(name: str, given: Any) -> Source:
     check_finite(name, table)
     if not any(isinstance(leaf, np.memmap) for _, leaf in places(given)):
         return Source(name=name, rows=rows, table=table)
-    words = f"{name}: {rows:,} rows stay in their files and are shuffled in windows"
+    words = f"{name}: {rows:,} rows stay in their files"
     return Source(name=name, rows=rows, table=table, mapped=True, words=(words,))
 
 

@@ -92,6 +92,9 @@ class Rows:
     def words(self) -> tuple[str, ...]:
         """What the plan says of how the rows were given and parted."""
         given = [*self.train.words, *(self.valid.words if self.valid else ())]
+        window = self._window
+        if window is not None and window < self.count:
+            given.append(f"an epoch of train is shuffled in windows of {window:,} rows")
         return (*given, *self._parted())
 
     def _parted(self) -> list[str]:

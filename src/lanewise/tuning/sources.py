@@ -151,7 +151,7 @@ def check_finite(name: str, tree: Tree, *, numbers: Sequence[int] | None = None)
             continue
         # A block at a time: a table that lies in files may be larger than the memory.
         block = max(1, CHECKED_ELEMENTS // max(1, leaf[:1].numel()))
-        broken = torch.cat([_not_finite(rows) for rows in leaf.split(block)]) if len(leaf) else leaf.new_empty(0) > 0
+        broken = torch.cat([_not_finite(rows) for rows in leaf.split(block)])
         if bool(broken.any()):
             first = int(broken.nonzero()[0])
             message = (

@@ -50,7 +50,7 @@ def test_bytes_are_those_of_the_formula(found: TuneResult) -> None:
 
 def test_it_is_said_in_words_and_in_the_document(found: TuneResult) -> None:
     words = found.averaged[1].words(found.metric)
-    assert "4 ranks that average every 25 steps give 684 bytes each to sums, 20 times less than 13.7 kB" in words
+    assert "4 ranks that average every 25 steps give 684 B each to sums, 20 times less than 13.7 kB" in words
     assert "that of the same trained synchronously (standard error" in words
     assert words in found.words
     assert words in found.document["summary"]

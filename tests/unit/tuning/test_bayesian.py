@@ -1,5 +1,6 @@
 """``lanewise.tune`` with candidates that are proposed on the way: they race like others, and again the same."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lanewise.distributed.data_axis import DataAxis
 from lanewise.errors import Interrupted, UsageError
 from lanewise.training.entering import Tried
 from lanewise.training.pulse import Pulse
@@ -15,6 +17,9 @@ from lanewise.tuning import TuneResult, only, tune
 from lanewise.tuning.bayesian import searched
 from lanewise.tuning.from_files import repeat, repeat_lane, tune_files
 from lanewise.tuning.planning import Wanted, _in_batches
+from lanewise.tuning.posing import with_ways
+from lanewise.tuning.racing import everywhere
+from lanewise.tuning.tune import asked
 
 
 def rows(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -158,3 +163,23 @@ def test_a_budget_in_seconds_reckons_with_the_batches() -> None:
 def test_what_it_cannot_learn_from_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         race(**settings)
+
+
+def test_what_enters_on_the_way_shares_batches_as_all_others_do() -> None:
+    X, y = torch.randn(64, 3), torch.randn(64, 1)
+
+    def made(width: int = 4) -> nn.Module:
+        return nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Linear(width, 1))
+
+    first = {"optimizer": "sgd", "batch_size": 8, "lr": 0.1}
+    own = asked(
+        made, train=(X, y), valid=(X, y), loss=nn.functional.mse_loss, candidates=[first], budget="10steps", workers=1
+    )
+    axis = DataAxis(place=0, size=2, sums=lambda message: None, sends=lambda sent: sent)
+    teams = everywhere(with_ways(own.teams, own.question, own.wanted.candidates), axis=axis)
+    (known,) = own.wanted.candidates
+    larger = replace(known, id="larger", settings={**known.settings, "batch_size": 16})
+    wider = replace(known, id="wider", settings={**known.settings, "width": 8})
+    found = own.grow(teams, [larger, wider])
+    assert set(found.ways) == {8, 16}
+    assert [part.axis for part in (found, *found.others.values())] == [axis, axis]

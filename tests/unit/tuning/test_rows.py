@@ -86,7 +86,10 @@ def test_arrays_in_files_stay_there_and_are_shuffled_in_windows(tmp_path, monkey
     there = np.load(tmp_path / "X.npy", mmap_mode="r")
     labels = np.arange(count) % 2
     rows = Rows.of((there, labels), 0.1, folds=None)
-    assert rows.words[0] == f"train: {count:,} rows stay in their files and are shuffled in windows"
+    assert rows.words[:2] == (
+        f"train: {count:,} rows stay in their files",
+        "an epoch of train is shuffled in windows of 1,024 rows",
+    )
     data = rows.data(torch.float32, whole=False)
     assert data.window == 1024
     assert data.folds[0].dense.data_ptr() == there.ctypes.data

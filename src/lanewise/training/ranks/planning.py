@@ -28,7 +28,7 @@ def why_lanes(plan: Plan, ranks: int) -> str:
     """
     confirmed = min(len(plan.candidates), sum(plan.confirm.values())) if plan.rungs else len(plan.candidates)
     lanes = confirmed * plan.folds * len(plan.seeds)
-    fewest, phase = min((len(plan.candidates), "screen") if plan.rungs else (lanes, "race"), (lanes, "confirmation"))
+    fewest, phase = min([(lanes, "confirmation"), *([(len(plan.candidates), "screen")] if plan.rungs else [])])
     if fewest >= ranks:
         return (
             f"mesh lane={ranks}: {fewest:,} lanes or more are split over {ranks} ranks, which tell each other nothing "
