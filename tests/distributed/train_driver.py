@@ -162,7 +162,7 @@ def on_two(folder: Path, rank: int) -> dict:
     for name, (middle, units) in WIDE.items():
         model = Wide(middle, units).double()
         plan = {"mesh": "tensor=2", "tensor_plan": {"up": "column", "down": "row"}}
-        call = lambda model=model, plan=plan: lanewise.train(model, (X, Y), nn.MSELoss(), steps=1, **plan)  # noqa: E731
+        call = lambda model=model, plan=plan: lanewise.train(model, (X, Y), nn.MSELoss(), steps=1, **plan)  # noqa: E731  # binds both
         found[f"refused {name}"] = refusal(call)
     for name, given in REFUSED.items():
         settings = {"mesh": "shard=2", **given, **({"seed": rank} if name == "differs" else {})}

@@ -151,7 +151,7 @@ def plain_soap(decay: float) -> Weights:
             weights[name] = (1 - 0.03 * penalty(name, decay)) * weights[name]
             if count > 0:
                 p, q = bases.get(name, [torch.eye(3, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)])
-                turn = lambda x, p=p, q=q: (p.T @ x.view(len(p), len(q)) @ q).view(x.shape)  # noqa: E731
+                turn = lambda x, p=p, q=q: (p.T @ x.view(len(p), len(q)) @ q).view(x.shape)  # noqa: E731  # binds p and q
                 mean[name] = 0.8 * mean[name] + 0.2 * grad
                 square[name] = 0.9 * square[name] + 0.1 * turn(grad) ** 2
                 root = (square[name] / (1 - 0.9**count)).sqrt() + 1e-6

@@ -148,7 +148,7 @@ def test_the_drop_in_equals_its_paper(name: str, block: int, monkeypatch: pytest
     plain, _, kind, settings = CASES[name]
     params = {key: nn.Parameter(value) for key, value in start().items()}
     # The rows of a rule that looks at all weights are the groups: here one group, and no decay.
-    optimizer = kind(params.values(), weight_decay=0.0, **settings)  # pyright: ignore[reportCallIssue]
+    optimizer = kind(params.values(), weight_decay=0.0, **settings)  # pyright: ignore[reportCallIssue]  # one of many classes
     for step in range(1, STEPS + 1):
         for key, grad in gradients({key: param.detach() for key, param in params.items()}, step).items():
             params[key].grad = grad
@@ -297,7 +297,7 @@ def test_schedule_free_weights_come_back_from_evaluation_and_through_a_state_dic
 @pytest.mark.parametrize("base", ["SGD", "AdamW"])
 def test_sam_takes_the_gradient_where_the_loss_is_largest(base: str, *, adaptive: bool) -> None:
     def loss_at(weights: list[Tensor]) -> Tensor:
-        return sum(((weight - 0.3) ** 4).sum() for weight in weights)  # pyright: ignore[reportReturnType]
+        return sum(((weight - 0.3) ** 4).sum() for weight in weights)  # pyright: ignore[reportReturnType]  # never empty, so no 0
 
     params = [nn.Parameter(value) for value in start().values()]
     plain = [nn.Parameter(value) for value in start().values()]
@@ -357,7 +357,7 @@ def test_sam_is_copied_saved_and_refuses_what_it_cannot_do() -> None:
     with pytest.raises(UsageError, match=r"SAM needs step\(closure\)"):
         optimizer.step()
     with pytest.raises(UsageError, match="must be an optimizer class of"):
-        ours.SAM([weight], lr=0.1, base=torch.optim.SGD)  # pyright: ignore[reportArgumentType]
+        ours.SAM([weight], lr=0.1, base=torch.optim.SGD)  # pyright: ignore[reportArgumentType]  # what is refused
 
 
 @pytest.mark.parametrize("name", RULES)

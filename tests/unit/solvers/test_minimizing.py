@@ -157,7 +157,7 @@ def test_history_never_rises() -> None:
     assert found.history.evaluations[-1] == found.evaluations
 
 
-BOWL = lambda x: (x**2).sum()  # noqa: E731
+BOWL = lambda x: (x**2).sum()  # noqa: E731  # a formula
 
 
 @pytest.mark.parametrize(

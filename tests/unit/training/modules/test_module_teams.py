@@ -23,7 +23,7 @@ Y = (X[:, 0] > 0).long()
 
 
 def under_vmap(tensor: Tensor) -> bool:
-    return torch._C._functorch.is_batchedtensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]
+    return torch._C._functorch.is_batchedtensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]  # there is no public way to ask
 
 
 class Otherwise(nn.Module):
