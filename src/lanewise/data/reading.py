@@ -137,7 +137,7 @@ def _read_text(payload: Payload, options: ReadOptions) -> _Raw:
             name=payload.name,
             max_bytes=options.byte_limit,
             max_columns=options.max_columns,
-            at_least=_highest_feature(options.kinds),
+            known=_features(options),
         )
         return _Raw(frame=frame, source=payload.name, findings=[*findings, *noticed])
     table = parse(text, name=payload.name, options=options)
@@ -146,6 +146,7 @@ def _read_text(payload: Payload, options: ReadOptions) -> _Raw:
     )
 
 
-def _highest_feature(kinds: Mapping[str, ColumnKind]) -> int:
-    numbers = [int(name[1:]) for name in kinds if name[:1] == "f" and name[1:].isascii() and name[1:].isdigit()]
-    return max(numbers, default=0)
+def _features(options: ReadOptions) -> list[int]:
+    """The numbers of the features that are known to exist, of names ``f<number>``."""
+    names = [*options.kinds, *options.beside]
+    return [int(name[1:]) for name in names if name[:1] == "f" and name[1:].isascii() and name[1:].isdigit()]
