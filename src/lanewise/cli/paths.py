@@ -86,5 +86,5 @@ def copy_report(report: Path, output: Path) -> Path:
     from lanewise.storage.durable import write_atomically
 
     check_output(output)
-    write_atomically(output, report.read_bytes())
+    write_atomically(output, report.read_bytes(), private=False)
     return output
