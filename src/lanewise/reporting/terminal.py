@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lanewise.certainty import certainty
 from lanewise.labels import told_apart
 from lanewise.metric_labels import metric_label
-from lanewise.reporting.clean import clean, shorten
+from lanewise.plain_text import clean, shorten
 from lanewise.reporting.reading import (
     STAGES,
     Measure,

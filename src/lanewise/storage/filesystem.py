@@ -6,6 +6,7 @@ the power thousands of times per second, so everything that must survive goes th
 
 import errno
 import os
+import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
@@ -156,6 +157,17 @@ def store_error(error: OSError, *, action: str, path: Path) -> StoreError:
     reason = error.strerror or str(error) or type(error).__name__
     reason, advice = _ADVICE.get(error.errno or 0, (reason[:1].lower() + reason[1:], "check the disk and the path"))
     return StoreError(f"cannot {action} {path}: {reason}; {advice}")
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether what went wrong, or what that came from, is that a disk takes no more."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 @contextmanager
