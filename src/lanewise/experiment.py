@@ -258,7 +258,8 @@ def _check_policy(run: Run, policy: Policy | None) -> None:
 
 def _begun(run: Run) -> tuple[Problem, FitSettings]:
     """What a run was asked, of the table that it began with; raises ``UserError`` where that is gone or has changed."""
-    wanted = checked(run.config["settings"])
+    settings = run.config["settings"]
+    wanted = checked(settings, known=known_names(settings))
     kept = run.folder / KEPT_DATA
     source = kept if kept.exists() else run.config["source"]
     if source in (None, "-"):

@@ -63,7 +63,8 @@ def dataset_of(source: object, options: ReadOptions | None = None, *, stream: St
         given = path if path is not None else "what was given"
         message = f"only Parquet and Arrow files can be streamed from disk, which {given} is not; leave stream out"
         raise UsageError(message)
-    return read(source, options=options)
+    # Many files were looked into already; a single one has limits of its own.
+    return read(source if files is None or Path(str(path)).is_file() else files, options=options)
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -209,7 +209,8 @@ def resume(run: str, *, as_json: bool, quiet: bool) -> None:
     from lanewise.cli.screen import Screen
 
     with Screen(quiet=quiet or not leads()) as screen:
-        found = run_resume(run, watcher=screen)
+        started = click.get_current_context().find_object(float)
+        found = run_resume(run, watcher=screen, started=started)
     if leads():
         finish_any(found, as_json=as_json)
 

@@ -45,7 +45,8 @@ class Outcome:
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
     of the candidates within one paired standard error; ``effects``, ``threshold`` and ``widths`` (of the prediction
     interval) are sentences. None and empty where there is nothing to say. ``reads`` says that the model reads some of
-    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default.
+    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default; ``sample``
+    that it was trained on a part of the rows.
     """
 
     target: str
@@ -65,6 +66,7 @@ class Outcome:
     widths: str = ""
     reads: str = ""
     cut_short: str = ""
+    sample: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -76,6 +78,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         _against_default(outcome, metric),
         _ties(outcome.ties),
         *_choices(outcome.decisions, metric),
+        outcome.sample,
         outcome.reads,
         *outcome.effects,
         outcome.threshold,
