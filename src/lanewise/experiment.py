@@ -15,7 +15,8 @@ import numpy as np
 
 from lanewise.agreement import check_ranks, known_names
 from lanewise.composing import Stage, compose
-from lanewise.data.read_options import ReadOptions
+from lanewise.data.examples import known_example
+from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
@@ -23,7 +24,7 @@ from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError, unrecorded
 from lanewise.explain import gathered, spent, usage
-from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, read_options, told_apart
+from lanewise.fit_data import dataset_of, fingerprint, lasting, problem_of, told_apart
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import render, reported

@@ -48,7 +48,7 @@ def predict(
     most = parse_bytes(max_bytes) if max_bytes else None
     options = ReadOptions(delimiter=delimiter, encoding=encoding, max_bytes=most)
     found = finished(run)
-    check_source(source)
+    check_source(source, options)
     if output is not None:
         check_output(output)
     from lanewise.data.grouped_warnings import warning_lines
