@@ -6,7 +6,7 @@ from typing import Any
 from lanewise.data.dataset import Dataset
 from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
-from lanewise.errors import DataError, UsageError, suggestion
+from lanewise.errors import DataError, UsageError
 from lanewise.metrics import resolve_metric, unknown_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
@@ -74,13 +74,6 @@ def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
 
 
 def _check_optimizers(settings: FitSettings) -> None:
-    known = (SOLVER, *RULES)
-    for name in settings.optimizers:
-        if name not in known:
-            message = (
-                f"there is no optimizer {name!r}; {suggestion(name, known, place='lanewise.optim.registry.RULES')}"
-            )
-            raise UsageError(message)
     gradient = [model for model in settings.models if model in ("mlp", "linear")]
     if settings.optimizers and not gradient:
         message = f"optimizers are for the models mlp and linear, and only {', '.join(settings.models)} take part"

@@ -245,7 +245,7 @@ def checked(
     called: Mapping[str, str] | None = None,
     known: Mapping[str, Sequence[str]] | None = None,
 ) -> FitSettings:
-    """Settings from plain values; every mistake is reported in one error.
+    """Settings from plain values; every mistake is reported in one error, a line each where there are several.
 
     ``places`` says where a setting was stated, if that is worth telling: ``{"seed": "LANEWISE_SEED"}``; ``called``
     how whoever stated it calls it: ``{"seed": "--seed"}``. ``known`` are names that a setting may list and that are
@@ -265,7 +265,7 @@ def checked(
     if found is not None and not lines:
         return found
     lines = [_called(line, called or {}) for line in lines]
-    raise ConfigError(lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines))
+    raise ConfigError(lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} settings are off:", *lines]))
 
 
 def _called(line: str, called: Mapping[str, str]) -> str:

@@ -31,9 +31,9 @@ __all__ = ["ReadOptions", "read", "read_like"]
 def read(source: object, *, options: ReadOptions | None = None) -> Dataset:
     """Read a table and find the kind of each column on all of its rows.
 
-    ``source`` is a path, a folder of Parquet or Arrow files or a pattern for them, ``"-"`` for standard input, a
-    polars or pandas table, a NumPy array ``[N, D]`` (columns ``x0``, ``x1``, ...) or structured array, or a dict of
-    columns.
+    ``source`` is a path, a folder of Parquet or Arrow files or a pattern for them (or the :class:`TableFiles` found
+    there), ``"-"`` for standard input, a polars or pandas table, a NumPy array ``[N, D]`` (columns ``x0``, ``x1``, ...)
+    or structured array, or a dict of columns.
 
     Raises ``DataError`` if there is no usable table, ``UsageError`` if ``options.kinds`` names an unknown column.
 
@@ -103,6 +103,8 @@ def _read(source: object, options: ReadOptions) -> Dataset:
 
 
 def _read_raw(source: object, options: ReadOptions) -> _Raw:
+    if isinstance(source, TableFiles):
+        return _Raw(frame=_read_files(source, options), source=source.name, findings=[])
     if not isinstance(source, (str, Path)):
         frame, name, findings = from_memory(source)
         return _Raw(frame=frame, source=name, findings=findings)
