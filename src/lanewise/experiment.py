@@ -393,7 +393,7 @@ def _stages(
     document["hardware"]["resumed"] = resumed
     if trained.crew.axis is not None:
         document["hardware"]["mesh"] = str(trained.crew.mesh)
-        document["hardware"]["exchanged_bytes"] = trained.crew.axis.exchanged
+        document["hardware"] |= trained.crew.exchanged
     document["warnings"] += filter(None, [overrun_warning(document)])
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

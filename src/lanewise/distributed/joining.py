@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
@@ -25,6 +26,8 @@ from lanewise.distributed.reaching import reach
 from lanewise.errors import CutOffError, LanewiseError, TrainingError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lanewise.distributed.data_axis import DataAxis
 
 MEETING_SECONDS = 60.0
@@ -145,7 +148,7 @@ class _Joined(Ranks):
         self._call(lambda: self._dist.broadcast(size, group=self._group, group_src=source))
         return self._sent(own, source, int(size))
 
-    def data_axis(self, mesh: Mesh) -> "DataAxis | None":
+    def data_axis(self, mesh: Mesh, *, payload: str | None = None) -> "DataAxis | None":
         if mesh.data == 1:
             return None
         from lanewise.distributed.data_axis import DataAxis
@@ -159,9 +162,16 @@ class _Joined(Ranks):
         return DataAxis(
             place=members.index(self.rank),
             size=len(members),
-            sums=lambda message: self._call(lambda: dist.all_reduce(message, group=group)),
+            sums=partial(self._begun_sum, group),
             sends=lambda own: self._sent_along(group, own, leads=self.rank == members[0]),
+            payload=None if payload is None else getattr(self._torch, payload),
         )
+
+    def _begun_sum(self, group: Any, message: "Tensor") -> Callable[[], None]:
+        """A sum over ``group`` that is on its way; what is returned waits for it."""
+        work: list[Any] = []
+        self._call(lambda: work.append(self._dist.all_reduce(message, group=group, async_op=True)))
+        return lambda: self._call(work[0].wait)
 
     def halted(self) -> bool:
         return self._board.halted()
