@@ -66,13 +66,13 @@ class DataAxis:
 
         While they travel, ``meanwhile`` is called: what it does must not touch the buffer.
         """
-        buffer.beside[:-1] = losses
-        buffer.beside[-1] = float(self.asked())
+        buffer.beside.copy_(losses)
+        buffer.wish.fill_(float(self.asked()))
         if self.payload is not None and self.rounding is None:
             self.rounding = self._rounding(buffer)
         self.add(buffer.message, meanwhile=meanwhile)
-        self.stopping = self.stopping or bool(buffer.beside[-1] > 0)
-        return buffer.beside[:-1].clone()
+        self.stopping = self.stopping or buffer.wish.item() > 0
+        return buffer.beside.clone()
 
     def add(self, message: Tensor, *, meanwhile: Callable[[], None] | None = None) -> None:
         """Sum ``message`` over the ranks, in place, in the format of the payload."""

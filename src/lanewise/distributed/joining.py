@@ -26,8 +26,6 @@ from lanewise.distributed.reaching import reach
 from lanewise.errors import CutOffError, LanewiseError, TrainingError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from lanewise.distributed.data_axis import DataAxis
 
 MEETING_SECONDS = 60.0
@@ -152,6 +150,7 @@ class _Joined(Ranks):
         if mesh.data == 1:
             return None
         from lanewise.distributed.data_axis import DataAxis
+        from lanewise.distributed.summing import begun_sum
 
         dist, timeout = self._dist, timedelta(seconds=self.place.timeout)
         groups = {
@@ -162,16 +161,10 @@ class _Joined(Ranks):
         return DataAxis(
             place=members.index(self.rank),
             size=len(members),
-            sums=partial(self._begun_sum, group),
+            sums=partial(begun_sum, group=group, size=len(members), call=self._call),
             sends=lambda own: self._sent_along(group, own, leads=self.rank == members[0]),
             payload=None if payload is None else getattr(self._torch, payload),
         )
-
-    def _begun_sum(self, group: Any, message: "Tensor") -> Callable[[], None]:
-        """A sum over ``group`` that is on its way; what is returned waits for it."""
-        work: list[Any] = []
-        self._call(lambda: work.append(self._dist.all_reduce(message, group=group, async_op=True)))
-        return lambda: self._call(work[0].wait)
 
     def halted(self) -> bool:
         return self._board.halted()
