@@ -164,7 +164,7 @@ def fit(
         with unrecorded():
             problem = problem_of(dataset, wanted)
         ranks.agree(told_apart(config))
-        before = store.begun(ranks.place.job) if ranks.place.again else None
+        before = store.begun()
         if before is not None:
             return go_on_with(store, before, policy=own, watcher=watcher, times=times)
         run = store.create(command=command, config=config, started=times.started)

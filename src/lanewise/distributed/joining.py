@@ -285,7 +285,10 @@ def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> 
         wait_for_workers=False,
         master_listen_fd=_bound(os.environ["MASTER_ADDR"], port) if master else None,
     )
-    return dist.PrefixStore(f"lanewise-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    # What a launcher serves outlives its ranks; restarts are counted by each launcher for itself, and one that joined
+    # later has counted fewer, so that ranks with a store of their own must not go by it.
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if served else "0"
+    return dist.PrefixStore(f"lanewise-{start}", store)
 
 
 def _bound(host: str, port: int) -> int | None:

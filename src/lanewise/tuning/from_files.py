@@ -49,7 +49,7 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
         if ranks.place.job:
             config["job"] = ranks.place.job
         with opened(ranks) as store:
-            before = store.begun(ranks.place.job) if ranks.place.again else None
+            before = store.begun()
             if before is not None:
                 return go_on_with(store, before, watch=watch, tell=tell)
             return begin(store, partial(race, posed, watch), command=command, config=config, tell=tell)
