@@ -178,11 +178,21 @@ def refusal(call) -> str:
     return "not refused"
 
 
+BOTH = {"sgd": {"optimizer": "sgd", "clip_norm": 0.05}, "adam": {"optimizer": "adam"}}
+"""Trainings over FSDP2 and another axis at once, from the start."""
+
+
 def on_four(folder: Path, rank: int) -> dict:
     del rank
+    both = {}
+    for name, settings in BOTH.items():
+        both[f"shard, tensor {name}"] = kept(words_read(mesh="shard=2,tensor=2", **settings))
+        both[f"shard, pipeline {name}"] = kept(trained(mesh="shard=2,pipeline=2", accumulate=2, **settings))
     again = trained(mesh="data=2,shard=2", optimizer="adam", checkpoint=folder / "two")
     return {
+        **both,
         "again": kept(again),
+        "in four parts": kept(trained(mesh="shard=4", optimizer="adam", checkpoint=folder / "parts")),
         "hybrid": kept(trained(mesh="data=2,shard=-1", optimizer="adam")),
         "four": kept(trained(mesh="shard=4", optimizer="adam")),
         "tensor": kept(words_read(mesh="data=2,tensor=2", **READ["tensor"])),
