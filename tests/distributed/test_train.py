@@ -65,10 +65,24 @@ def test_single_precision_is_equal_to_rounding(two):
 
 
 def test_without_a_mesh_ranks_share_the_batch_and_blocks_change_nothing(two):
-    check(two[0][0]["unnamed"])
+    unnamed = two[0][0]["unnamed"]
+    check(unnamed)
+    assert unnamed["mesh"] == "data=2"
+    assert unnamed["why"].startswith("mesh data=2: weights, gradients and optimizer state take 2.2 KB of the ")
     check(two[0][0]["blocks"])
     losses = two[0][0]["made"]["losses"]
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+
+
+def test_a_model_that_does_not_fit_a_rank_is_split_where_no_mesh_is_stated(two):
+    for own in two[0]:
+        found = own["too large"]
+        check(found, optimizer="adam")
+        assert found["mesh"] == "shard=2"
+        assert found["why"] == (
+            "mesh shard=2: weights, gradients and optimizer state take 2.2 KB of the 2.5 KB that a rank has, with "
+            "shard=2 1.1 KB"
+        )
 
 
 @pytest.mark.parametrize("name", driver.READ)

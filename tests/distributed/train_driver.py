@@ -9,6 +9,7 @@ from torch import nn
 
 import lanewise
 from lanewise.distributed.place import place_of
+from lanewise.one_model import proposed
 
 X = torch.randn(50, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = (X @ torch.tensor([[1.0], [-2.0], [0.5], [0.0], [1.0]], dtype=torch.float64)).tanh()
@@ -138,7 +139,12 @@ def on_two(folder: Path, rank: int) -> dict:
         for name, settings in CASES.items():
             found[f"{mesh} {name}"] = kept(trained(mesh=mesh, **settings))
     found["shard=2 single precision"] = kept(trained(torch.float32, mesh="shard=2", optimizer="adam"))
-    found["unnamed"] = kept(trained())
+    unnamed = trained()
+    found["unnamed"] = {**kept(unnamed), "mesh": unnamed.mesh, "why": unnamed.mesh_why}
+    memory, proposed.memory_bytes = proposed.memory_bytes, lambda: 5000
+    parted = trained(optimizer="adam")
+    proposed.memory_bytes = memory
+    found["too large"] = {**kept(parted), "mesh": parted.mesh, "why": parted.mesh_why}
     found["blocks"] = kept(trained(mesh="shard=2", blocks=["2"]))
     torch.manual_seed(1)
     model = network()
