@@ -23,7 +23,7 @@ UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
 class Proposed:
     """A mesh and why it was taken; no reason where it was stated, or where one process trains."""
 
-    mesh: Mesh
+    mesh: str | Mesh
     why: str = ""
 
 

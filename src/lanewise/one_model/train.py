@@ -22,7 +22,7 @@ from lanewise.one_model.course import built, check_batch, course_of, whole_numbe
 from lanewise.one_model.keeping import Keeping
 from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over
 from lanewise.one_model.portions import groups_of, portion_of
-from lanewise.one_model.proposed import proposed_mesh
+from lanewise.one_model.proposed import Proposed, proposed_mesh
 from lanewise.one_model.result import TrainResult
 from lanewise.optim.drop_in import EvaluatingDropIn
 from lanewise.training.device import device_of
@@ -139,8 +139,9 @@ def train(
         )
         averaging = averaging_of(average_every, outer)
         module = built(model, seed)
-        proposed = proposed_mesh(module, where, ranks, whole=averaging is not None) if mesh is None else None
-        groups = groups_of(mesh if proposed is None else proposed.mesh, where)
+        whole = averaging is not None
+        taken = Proposed(mesh=mesh) if mesh is not None else proposed_mesh(module, where, ranks, whole=whole)
+        groups = groups_of(taken.mesh, where)
         check_batch(course, groups.mesh.data * groups.mesh.shard)
         module = module.to(where)
         names = {own: name for name, own in module.named_parameters()}
@@ -176,7 +177,7 @@ def train(
             seconds=time.monotonic() - started,
             checkpoint=keeping.last,
             mesh=str(groups.mesh) if groups.mesh.active else "",
-            mesh_why="" if proposed is None else proposed.why,
+            mesh_why=taken.why,
             exchange=exchange_of(portion, began, training.taken),
             gather=portion.gathered,
         )
