@@ -90,7 +90,7 @@ class UserLoss:
             values = torch.stack([self.loss(own, wanted) for own, wanted in zip(outputs, targets, strict=True)])
         else:
             values = vmap(self.loss, randomness="same")(outputs, targets)
-        return values.reshape(len(outputs), -1)
+        return values if values.dim() == 2 else values.reshape(len(outputs), -1)
 
     def _fits(self, outputs: Tensor, targets: Tensor, dims: int) -> bool:
         """Whether the loss means one of each element, and not what torch makes of other forms."""
