@@ -129,7 +129,8 @@ def _gradients(
     losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
     if batch.share != 1.0:
         losses = losses * batch.share
-    _back(losses.sum())
+    # Of all lanes at once; the gradient of their sum is one for each.
+    losses.backward(torch.ones_like(losses))
     return losses.detach()
 
 
