@@ -40,12 +40,29 @@ def complete_runs(context: click.Context, parameter: click.Parameter, incomplete
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What the shell itself knows of files."""
+    del context, parameter
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_tables(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Examples that begin so, and files."""
+    names = []
+    if incomplete and "example:".startswith(incomplete[:8]):
+        from lanewise.data.examples import EXAMPLES
+
+        names = [f"example:{name}" for name in EXAMPLES]
+    known = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [*known, *complete_files(context, parameter, incomplete)]
+
+
 def complete_functions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Test functions that begin so, and files."""
-    del context, parameter
     from lanewise.cli.functions import NAMES
 
-    return [*(CompletionItem(name) for name in NAMES if name.startswith(incomplete)), CompletionItem("", type="file")]
+    known = [CompletionItem(name) for name in NAMES if name.startswith(incomplete)]
+    return [*known, *complete_files(context, parameter, incomplete)]
 
 
 def complete_methods(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from lanewise.cli.completion import complete_files
 from lanewise.cli.options import DeviceName, SectionedCommand, section
 from lanewise.cli.paths import check_output
 
@@ -25,7 +26,7 @@ _loss = data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entro
 
 
 @click.command("find-rate", cls=SectionedCommand)
-@click.argument("model")
+@click.argument("model", shell_complete=complete_files)
 @_source
 @_loss
 @search("--optimizers", metavar="NAMES", default="adamw", help="Separated by commas.", usual="adamw")
@@ -81,7 +82,7 @@ def find_rate(
 
 
 @click.command("find-batch", cls=SectionedCommand)
-@click.argument("model")
+@click.argument("model", shell_complete=complete_files)
 @_source
 @_loss
 @search("--optimizer", metavar="NAME", default="adamw", help="Which one trains.", usual="adamw")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.completion import complete_runs
+from lanewise.cli.completion import complete_runs, complete_tables
 from lanewise.cli.options import Listed, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
@@ -71,7 +71,7 @@ output = section("Output")
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=complete_tables)
 @data(
     "--target", metavar="COLUMN", multiple=True, callback=stated_once, help="Column to predict; examples know theirs."
 )
@@ -102,7 +102,9 @@ output = section("Output")
     help="Stream the rows of Parquet and Arrow files from disk.",
     usual="auto, where the memory asks for it",
 )
-@data("--test", metavar="FILE", help="A test set of your own, instead of held-out rows.")
+@data(
+    "--test", metavar="FILE", shell_complete=complete_tables, help="A test set of your own, instead of held-out rows."
+)
 @data(
     "--test-fraction",
     metavar="SHARE",

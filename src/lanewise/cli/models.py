@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lanewise.cli.completion import complete_runs
+from lanewise.cli.completion import complete_files, complete_runs
 from lanewise.cli.paths import check_output, check_source
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", shell_complete=complete_runs)
-@click.argument("source")
+@click.argument("source", shell_complete=complete_files)
 @click.option(
     "-o",
     "--output",

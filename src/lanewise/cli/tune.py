@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lanewise.cli.completion import complete_files
 from lanewise.cli.options import DeviceName, SectionedCommand, section
 from lanewise.cli.paths import check_output, copy_report
 from lanewise.distributed.place import leads
@@ -24,7 +25,7 @@ output = section("Output")
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("model")
+@click.argument("model", shell_complete=complete_files)
 @data("--data", "source", required=True, metavar="FILE:NAME", help="Gives train and valid, as tune takes them.")
 @data(
     "--loss",

@@ -131,6 +131,20 @@ def test_a_model_that_differs_is_not_written(trained: ModuleType, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_graph_that_is_no_valid_model_is_not_written(trained: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
+    right = onnx_export.onnx_model
+
+    def nameless(predictor: Any) -> Any:
+        model = right(predictor)
+        model.graph.name = ""  # onnxruntime runs it all the same
+        return model
+
+    monkeypatch.setattr(onnx_export, "onnx_model", nameless)
+    with pytest.raises(Exception, match="name"):
+        export_onnx(trained.predictor("binary", "linear"), tmp_path / "model.onnx", trained.table("binary"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_member_is_noticed(trained: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
     right = onnx_export.onnx_model
     whole = trained.predictor("count", "lightgbm", "tree")
