@@ -12,7 +12,7 @@ from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
-from lanewise.training.ranks.crew import check_device, check_workers
+from lanewise.training.ranks.crew import check_device, check_payload, check_workers
 
 MEMORY_SHARE = 0.8
 """Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""
@@ -46,6 +46,7 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
     check_device(settings.device, ranks.size)
     if begins:
         check_workers(settings.mesh, ranks.size, settings.workers)
+        check_payload(settings.payload, settings.mesh, ranks.size)
 
 
 def _check_memory(problem: Problem) -> None:

@@ -165,7 +165,7 @@ def fit(
         with unrecorded():
             problem = problem_of(dataset, wanted)
         ranks.agree(told_apart(config))
-        before = store.begun(ranks.place.job) if ranks.place.again else None
+        before = store.begun()
         if before is not None:
             return go_on_with(store, before, policy=own, watcher=watcher, times=times)
         run = store.create(command=command, config=config, started=times.started)
@@ -395,7 +395,7 @@ def _stages(
     document["hardware"]["resumed"] = resumed
     if trained.crew.axis is not None:
         document["hardware"]["mesh"] = str(trained.crew.mesh)
-        document["hardware"]["exchanged_bytes"] = trained.crew.axis.exchanged
+        document["hardware"] |= trained.crew.exchanged
     document["warnings"] += filter(None, [overrun_warning(document)])
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

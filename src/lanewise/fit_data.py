@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,9 @@ def fingerprint(dataset: Dataset) -> str:
 def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     """The question that the settings ask of the table; raises ``UserError`` where they do not fit it."""
     check_streamed(dataset, settings)
-    test = read(settings.test, options=read_options(settings)) if settings.test else None
+    test = None
+    if settings.test:
+        test = read(settings.test, options=replace(read_options(settings), beside=tuple(dataset.kinds)))
     problem = pose(dataset, _request(settings), test=test)
     check_agreement(problem, settings)
     return problem

@@ -22,6 +22,9 @@ DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 Stream = Literal["auto", "always", "never"]
 """Whether rows are streamed from disk: where the memory asks for it, always, never."""
 
+Payload = Literal["full", "bfloat16"]
+"""What gradients travel as between ranks that share batches: as they are, or rounded to half of the bytes."""
+
 _DURATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
 _COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?")
 _UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
@@ -163,6 +166,7 @@ class FitSettings(BaseModel):
     device: str = "auto"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     mesh: str | None = None
+    payload: Payload = "full"
     stream: Stream = "auto"
 
     @field_validator("drop", "missing", "optimizers", "models", mode="before")

@@ -121,7 +121,7 @@ def train(
         watcher.announce(problem.dataset.rest.words)
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
-    crew = crew_of(ranks, settings.mesh, resumed=resumed)
+    crew = crew_of(ranks, settings.mesh, payload=settings.payload, resumed=resumed)
     job = _Job(
         problem=problem,
         settings=settings,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
+PAYLOADS = ("full", "bfloat16")
 POLICIES = ("halving", "hyperband", "racing", "never")
 ENSEMBLES = ("auto", "always", "never")
 METRICS = (
@@ -155,6 +156,12 @@ output = section("Output")
     metavar="AXES",
     help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
     usual="all ranks along lane",
+)
+@race(
+    "--payload",
+    type=Listed(PAYLOADS),
+    help="What gradients travel as between ranks that share batches; bfloat16 is half as many bytes.",
+    usual="full",
 )
 @output(
     "--config",

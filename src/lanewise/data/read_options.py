@@ -16,8 +16,9 @@ _MEMORY_SHARE = 8
 class ReadOptions:
     """How to read a table; ``None`` (or empty) means: find out.
 
-    ``missing`` adds markers to the recognised ones; they hold in every column. ``kinds`` fixes the
-    kind of columns by name. ``keep_empty`` keeps a row of nothing but empty cells (``,,,``), which is no row
+    ``missing`` adds markers to the recognised ones; they hold in every column. ``kinds`` fixes the kind of columns by
+    name, ``beside`` names the columns of the table that this one goes with: svmlight text leaves out what is zero,
+    and so perhaps whole columns. ``keep_empty`` keeps a row of nothing but empty cells (``,,,``), which is no row
     otherwise; a line without any character never is one. ``max_bytes`` bounds the bytes of
     the unpacked table (default: an eighth of the memory of this machine or container).
 
@@ -33,6 +34,7 @@ class ReadOptions:
     missing: tuple[str, ...] = ()
     header: bool | None = None
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict[str, ColumnKind])
+    beside: tuple[str, ...] = ()
     keep_empty: bool = False
     max_bytes: int | None = None
     max_line_bytes: int = 16 * 2**20

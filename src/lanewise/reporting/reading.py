@@ -165,6 +165,22 @@ def took(document: Mapping[str, Any]) -> str:
     return f"It took {words.duration(seconds)}{since}{over}"
 
 
+def payload_words(document: Mapping[str, Any]) -> str:
+    """What gradients travelled as between ranks, and how much that changed them; empty where they were not rounded.
+
+    >>> payload_words({"hardware": {"payload": "bfloat16", "payload_error": 0.00213}})
+    'gradients travelled as bfloat16, which changed the first ones by up to 0.21% of their length'
+    """
+    found = part(document, "hardware")
+    payload, error = found.get("payload"), finite(found.get("payload_error"))
+    if not payload:
+        return ""
+    changed = (
+        "" if error is None else f", which changed the first ones by up to {words.percent(error, 2)} of their length"
+    )
+    return f"gradients travelled as {payload}{changed}"
+
+
 def overran(document: Mapping[str, Any]) -> bool:
     """Whether the run took clearly longer than its budget."""
     found = part(document, "hardware")

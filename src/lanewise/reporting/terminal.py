@@ -23,6 +23,7 @@ from lanewise.reporting.reading import (
     measure_of,
     overran,
     part,
+    payload_words,
     positive_class,
     stage_seconds,
     together_and_alone,
@@ -271,6 +272,8 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
             f" In processor time: the race {duration(together)}, the same trainings one at a time "
             f"about {duration(alone)} (an estimate)."
         )
+    if payload := payload_words(document):
+        text += f" {capitalized(payload)}."
     console.print()
     console.print(_styled(text, "dim"))
     stages = stage_seconds(document)

@@ -9,6 +9,7 @@ import pytest
 
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import SECTIONS, render
+from lanewise.reporting.terminal import summary
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 ALLOWED = {
@@ -330,3 +331,11 @@ def test_the_cost_says_where_the_time_went(samples):
     html = render(document).split("Where the time went")[1]
     assert html.index("Reading") < html.index("Screen") < html.index("Training on all rows")
     assert "The budget was 10 s, and was overrun" in html
+
+
+def test_the_cost_says_what_gradients_travelled_as(samples):
+    document = samples.binary()
+    document["hardware"] = {"seconds": 12.0, "payload": "bfloat16", "payload_error": 0.00213}
+    assert "bfloat16, error of a gradient 0.21% at first" in render(document)
+    said = "Gradients travelled as bfloat16, which changed the first ones by up to 0.21% of their length."
+    assert said in " ".join(summary(document, width=100, color=False).split())

@@ -101,7 +101,7 @@ def test_percent_is_never_an_untrue_hundred():
 
 
 def test_typeset_changes_only_signs_of_numbers():
-    assert words.typeset("a-b 2026-11-21 -3 to -.5, x=-1") == "a-b 2026-11-21 −3 to −.5, x=−1"  # noqa: RUF001
+    assert words.typeset("a-b 2026-11-21 -3 to -.5, x=-1") == "a-b 2026-11-21 −3 to −.5, x=−1"  # noqa: RUF001  # the sign is what is tested
 
 
 def test_finite_refuses_what_is_not_a_number():
