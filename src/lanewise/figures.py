@@ -10,17 +10,21 @@ SCALED = SHARES | UNIT | {"log_loss", "brier", "ece"}
 """Metrics of no unit: what is smaller than ``EXACT`` in them is the rounding of sums, and reads as 0."""
 UNKNOWN_DIGITS = 3
 """Significant digits of a score without an interval."""
+NOISE = 0.01
+"""A calibration error below this share of half its interval is none."""
 MOST_MORE = 2
 """Digits beyond those that the interval justifies that are shown at most, to tell scores apart."""
 
 
-def without_noise(metric: str, value: float) -> float:
-    """The value, or 0 where it is nothing but the rounding of a sum.
+def without_noise(metric: str, value: float, half: float | None = None) -> float:
+    """The value, or 0 where it is nothing but the rounding of a sum; a calibration error, too, far below half its
+    interval: it is the size of a gap, which chance alone makes larger.
 
-    >>> without_noise("ece", 8e-18), without_noise("rmse", 8e-18)
-    (0.0, 8e-18)
+    >>> without_noise("ece", 8e-18), without_noise("rmse", 8e-18), without_noise("ece", 5e-6, 0.003)
+    (0.0, 8e-18, 0.0)
     """
-    return 0.0 if metric in SCALED and abs(value) < EXACT else value
+    chance = metric == "ece" and half is not None and isfinite(half) and value < NOISE * half
+    return 0.0 if chance or (metric in SCALED and abs(value) < EXACT) else value
 
 
 def places(metric: str, value: float, half: float | None = None) -> int:

@@ -224,7 +224,8 @@ def _look(given: "Given") -> None:
 def resume(run: str, *, as_json: bool, quiet: bool) -> None:
     """Go on with a run that was stopped or killed.
 
-    RUN is an id, the beginning of one, or 'last'. The run ends in the same bits as if nothing had happened.
+    RUN is an id, its beginning or its last four letters, or 'last'. The run ends in the same bits as if
+    nothing had happened.
     """
     from lanewise.again import resume as run_resume
     from lanewise.cli.screen import Screen

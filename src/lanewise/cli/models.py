@@ -39,8 +39,8 @@ def predict(
 ) -> None:
     """Predict the rows of a table, as CSV in the same order.
 
-    RUN is an id, the beginning of one, or 'last'; SOURCE a file like that of `lanewise fit`, or '-'. The
-    columns are prediction and, for classes, probability_<class>; for numbers low and high.
+    RUN is an id, its beginning or its last four letters, or 'last'; SOURCE a file like that of `lanewise fit`,
+    or '-'. The columns are prediction and, for classes, probability_<class>; for numbers low and high.
     """
     from lanewise.data.read_options import ReadOptions
     from lanewise.text_form import parse_bytes
@@ -76,8 +76,8 @@ def predict(
 def export(run: str, output: Path, *, sample: str | None) -> None:
     """Export the model to ONNX, preprocessing included.
 
-    RUN is an id, the beginning of one, or 'last'. The file is written only if onnxruntime predicts with it what
-    Lanewise predicts.
+    RUN is an id, its beginning or its last four letters, or 'last'. The file is written only if onnxruntime
+    predicts with it what Lanewise predicts.
     """
     found = finished(run)
     check_output(output)

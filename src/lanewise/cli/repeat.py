@@ -13,7 +13,7 @@ from lanewise.cli.completion import complete_runs
 def repeat(run: str, *, lane: int | None, as_json: bool, quiet: bool) -> None:
     """Do a finished run again by its plan, and compare.
 
-    RUN is an id, the beginning of one, or 'last'. The plan was stored, so that a budget in time is
+    RUN is an id, its beginning or its last four letters, or 'last'. The plan was stored, so that a budget in time is
     not measured again; what comes out is a run of its own. Lanes are counted from 0, as race.curves of
     `lanewise show --json` does. Exit code 1 where something differs.
     """

@@ -81,7 +81,7 @@ def _entry(run: "Run") -> dict[str, Any]:
 def show(run: str, *, as_json: bool) -> None:
     """Show the result of a run.
 
-    RUN is an id, the beginning of one, or 'last'.
+    RUN is an id, its beginning or its last four letters, or 'last'.
     """
     found = _get(run)
     if found.document is None:
@@ -101,7 +101,7 @@ def show(run: str, *, as_json: bool) -> None:
 def report(run: str, *, output: Path | None, open_it: bool) -> None:
     """Say where the HTML report of a run is, copy it, or open it.
 
-    RUN is an id, the beginning of one, or 'last'.
+    RUN is an id, its beginning or its last four letters, or 'last'.
     """
     found = _get(run)
     if not found.report.exists():

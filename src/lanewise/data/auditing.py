@@ -233,10 +233,10 @@ def _identifying(
     if single < MINIMUM_ROWS_OF_IDENTIFIER or distinct < IDENTIFIER_SHARE * single:
         return None
     if (spoilt := number_but_for(whole)) is not None:
-        return "nearly_number", f"as words its {distinct} different values tell nothing, and it {spoilt}"
+        return "nearly_number", f"as words its {distinct:,} different values tell nothing, and it {spoilt}"
     repeated = len(present) - single
-    rows = f"{len(present)} rows" + (f", {repeated} of which repeat another," if repeated else "")
-    return "identifier_column", f"its {distinct} different values in {rows} identify a row rather than describe it"
+    rows = f"{len(present):,} rows" + (f", {repeated:,} of which repeat another," if repeated else "")
+    return "identifier_column", f"its {distinct:,} different values in {rows} identify a row rather than describe it"
 
 
 def _may_identify(present: pl.Series, kind: ColumnKind, *, unnamed: bool) -> bool:
@@ -269,7 +269,7 @@ def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
     findings = []
     missing = values.null_count()
     if missing >= NEARLY_EMPTY * len(values):
-        message = f"{values.name!r} is missing in {missing} of {len(values)} rows ({missing / len(values):.1%})"
+        message = f"{values.name!r} is missing in {missing:,} of {len(values):,} rows ({missing / len(values):.1%})"
         findings.append(
             Finding(code="nearly_empty", message=message, severity="warning", column=values.name, count=missing)
         )
@@ -349,7 +349,7 @@ def _imbalance(target: pl.Series, kind: TaskKind) -> list[Finding]:
     if share * counts.height >= 0.2:
         return []
     message = (
-        f"classes of {target.name!r} are unequal: {label!r} has {count} of {len(target)} rows ({share:.1%}); "
+        f"classes of {target.name!r} are unequal: {label!r} has {count:,} of {len(target):,} rows ({share:.1%}); "
         "accuracy says little here"
     )
     return [Finding(code="class_imbalance", message=message, column=target.name, count=count, figure=share)]
@@ -361,6 +361,6 @@ def _duplicates(dataset: Dataset, columns: tuple[str, ...], rows: np.ndarray) ->
     if not count:
         return []
     share = count / len(rows)
-    message = f"{count} of {len(rows)} rows ({share:.1%}) repeat an earlier row in every column that is used"
+    message = f"{count:,} of {len(rows):,} rows ({share:.1%}) repeat an earlier row in every column that is used"
     severity = "warning" if share >= 0.1 else "info"
     return [Finding(code="duplicate_rows", message=message, severity=severity, count=count, figure=share)]

@@ -203,9 +203,8 @@ def _differences(column: ColumnContract, values: pl.Series) -> list[Finding]:
     missing, rows = values.null_count(), len(values)
     spread = 3 * math.sqrt(rows * column.missing_rate * (1 - column.missing_rate))
     if missing > rows * (column.missing_rate + 0.05) and missing > rows * column.missing_rate + spread:
-        message = (
-            f"{column.name!r} lacks {missing} of {rows} cells; in training it lacked {column.missing_rate:.1%} of them"
-        )
+        usual = f"in training it lacked {column.missing_rate:.1%} of them"
+        message = f"{column.name!r} lacks {missing:,} of {rows:,} cells; {usual}"
         findings.append(_warning("missing_more", message, column, missing))
     return findings
 

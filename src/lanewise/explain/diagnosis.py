@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from lanewise.figures import score
+from lanewise.figures import places_beside, written
 from lanewise.lanes.candidate import Candidate
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
@@ -114,9 +114,11 @@ def diagnose(
     if metric.sign > 0 and train > FAR_APART * valid > 0:
         shape = replace(shape, comparable=False)
     verdict, words = _read(shape, stopped=stop < 1)
-    scores = f"{metric_label(metric.name)} is {score(metric.name, fit.valid)} on new rows"
+    known = [value for value in (fit.valid, fit.train) if np.isfinite(value)]
+    kept = places_beside(metric.name, known, 1.96 * fit.error)  # as the tables have it
+    scores = f"{metric_label(metric.name)} is {written(metric.name, fit.valid, kept)} on new rows"
     if np.isfinite(train):
-        scores += f" and {score(metric.name, fit.train)} on training rows"
+        scores += f" and {written(metric.name, fit.train, kept)} on training rows"
     if shape.turned and stop < 1:
         words += f" Longer training made it worse again, so it was stopped at {stop:.0%}."
     done = () if candidate is None else _done(candidate, stop, columns, read)

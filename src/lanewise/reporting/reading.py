@@ -88,15 +88,16 @@ class Measure:
         """
         known, bottom, top = finite(value), finite(low), finite(high)
         bounds = digits if bounds is None else bounds
+        half = None if bottom is None or top is None else top / 2 - bottom / 2
+        known = None if known is None else figures.without_noise(self.name, known, half)
         if digits is not None and known is not None:
-            half = None if bottom is None or top is None else top / 2 - bottom / 2
             own = figures.places_in_column(self.name, known, half, digits)
             digits, bounds = own, bounds if own == digits else own
         return {
             "value": known,
             "low": bottom,
             "high": top,
-            "words": words.score(self.name, value, low, high, digits=digits),
+            "words": words.score(self.name, known, low, high, digits=digits),
             "interval": words.interval(self.name, low, high, digits=bounds),
         }
 

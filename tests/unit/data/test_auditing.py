@@ -292,7 +292,7 @@ def test_leaks_are_passed_on() -> None:
             {"PassengerId": "1 to 891", "Name": "891 different values"},
             {"duplicate_rows"},
         ),
-        ("telco_churn.csv", ",", "Churn", {"customerID": "7043 different values"}, {"duplicate_rows"}),
+        ("telco_churn.csv", ",", "Churn", {"customerID": "7,043 different values in 7,043 rows"}, {"duplicate_rows"}),
         (
             "bike_sharing_hour.csv.gz",
             ",",
