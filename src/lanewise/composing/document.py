@@ -47,7 +47,7 @@ TRAIN_SAMPLE = 4000
 
 
 IMPORTANCE_SHARE, IMPORTANCE_SECONDS = 0.1, (3.0, 30.0)
-"""What the importance of the columns may take: a share of the race as planned, within bounds."""
+"""What the importance of the columns may take where the plan does not say: a share of the race, within bounds."""
 
 SHORTEST_ADVISED = 60.0
 """Seconds of budget that are advised at the least where a shorter one confirmed nothing but the default."""
@@ -334,7 +334,10 @@ def _predictions_for_importance(stage: Stage) -> float:
             each += SECONDS_PER_TREE * member.fitted.trees.text.count("\nTree=")
         if member.fitted.tensors is not None:
             each += SECONDS_PER_WEIGHT * sum(tensor.numel() for tensor in member.fitted.tensors.values())
-    return float(np.clip(IMPORTANCE_SHARE * stage.plan.predicted_seconds, *IMPORTANCE_SECONDS)) / each
+    seconds = stage.plan.explaining_seconds
+    if seconds is None:
+        seconds = float(np.clip(IMPORTANCE_SHARE * stage.plan.predicted_seconds, *IMPORTANCE_SECONDS))
+    return seconds / each
 
 
 def _hardware(stage: Stage) -> dict[str, Any]:
