@@ -165,7 +165,7 @@ def _trained(job: _Job) -> Trained:
     times.end("prepare")
     with (
         tree_pool(problem, settings, workers, job.folder) as trees,
-        team_pool(problem, settings, workers, job.folder) as teams,
+        team_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as teams,
     ):
         race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
         result, cost = _raced(job, race, planned=planned)

@@ -34,9 +34,7 @@ def test_the_processor_tells_whether_it_has_units(
     assert measuring.has_bfloat16_units.__wrapped__() is has
 
 
-def chosen(
-    monkeypatch: pytest.MonkeyPatch, *, units: bool | None, seconds: dict[torch.dtype | None, list[float]]
-) -> str:
+def chosen(monkeypatch: pytest.MonkeyPatch, *, units: bool | None, seconds: dict[torch.dtype, list[float]]) -> str:
     """The precision where trials take these seconds, one turn after the other."""
     builder: Any = Formats(None)
     monkeypatch.setattr(precision, "has_bfloat16_units", lambda: units)
