@@ -37,6 +37,7 @@ from lanewise.reporting.reading import LEAKS
 from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
+from lanewise.training.planning.proposals import MODELS
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
@@ -106,6 +107,13 @@ def _warnings(stage: Stage) -> list[str]:
     missing = families_left_out(stage.plan, stage.settings)
     if missing and not stage.settings.optimizers:
         words.append(f"the budget left no room for {listed(missing)}; the default is {stage.default.label}")
+    raced = {candidate.model for candidate in stage.plan.candidates}
+    first = next(model for model in MODELS if model in raced)
+    if stage.default.model != first:
+        words.append(
+            f"the budget left no room for {first} at its default length: its candidates were trained shorter, and the "
+            f"default is {stage.default.label}"
+        )
     return words
 
 

@@ -1,6 +1,7 @@
 """Fits a race into the processor seconds that there are, by what its lanes were measured to cost."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -74,24 +75,30 @@ def best_fitted(
 ) -> Plan:
     """The plan that uses the most of ``available`` processor seconds without overrunning it, of all families that fit.
 
-    The dearest family is left out only where no plan with it is within, however short. A plan that is made for exactly
-    what is available leaves time over, or needs more: it counts whole candidates and whole trainings, family by family.
+    Families are left out only where no plan with them is within, however short: as few as can be, and of those that are
+    worth the least time. A plan that is made for exactly what is available leaves time over, or needs more: it counts
+    whole candidates and whole trainings, family by family.
     """
-    pools = affordable_families(pools, measured, available / setting.folds)
-    while True:
+    shortest = list[Plan]()
+    for own in _choices(affordable_families(pools, measured, available / setting.folds)):
+        marked = affordable_families({model: pools[model] for model in own}, measured, available / setting.folds)
         for fewest in (FEWEST, dict.fromkeys(FEWEST, 1)):
             plans = [
-                fitted(available * share, pools=pools, measured=measured, setting=setting, fewest=fewest)
+                fitted(available * share, pools=marked, measured=measured, setting=setting, fewest=fewest)
                 for share in FILLINGS
             ]
             within = [plan for plan in plans if plan.predicted_seconds <= available / plan.workers]
             if within:
                 return max(within, key=lambda plan: plan.predicted_seconds)
-        if len(pools) == 1:
-            return min(plans, key=lambda plan: plan.predicted_seconds)
-        dearest = max(pools, key=lambda model: shortest_seconds(model, pools, measured))
-        left = {model: pool for model, pool in pools.items() if model != dearest}
-        pools = affordable_families(left, measured, available / setting.folds)
+            shortest.append(min(plans, key=lambda plan: plan.predicted_seconds))
+    return min(shortest, key=lambda plan: plan.predicted_seconds)
+
+
+def _choices(families: Iterable[str]) -> list[tuple[str, ...]]:
+    """All sets of families, first the larger ones, of equal ones those that are worth more time."""
+    known = list(families)
+    sets = [own for count in range(len(known), 0, -1) for own in itertools.combinations(known, count)]
+    return sorted(sets, key=lambda own: (-len(own), -sum(FAMILY_SHARES[model] for model in own)))
 
 
 def fitted(
