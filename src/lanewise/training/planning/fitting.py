@@ -25,6 +25,10 @@ SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 FILLINGS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 """Multiples of the available time for which a plan is tried."""
 
+FORESEEN = 0.88
+"""Share of the available time that a plan may fill: what it does not foresee mostly takes longer, and what is left over
+after the screen confirms more."""
+
 MANY = 729
 """Candidates for which the cost of a screen is reckoned per candidate: a power of 3, so that thirds are whole."""
 
@@ -87,7 +91,7 @@ def best_fitted(
                 fitted(available * share, pools=marked, measured=measured, setting=setting, fewest=fewest)
                 for share in FILLINGS
             ]
-            within = [plan for plan in plans if plan.predicted_seconds <= available / plan.workers]
+            within = [plan for plan in plans if plan.predicted_seconds <= FORESEEN * available / plan.workers]
             if within:
                 return max(within, key=lambda plan: plan.predicted_seconds)
             shortest.append(min(plans, key=lambda plan: plan.predicted_seconds))
