@@ -53,6 +53,6 @@ def documented(
     document["hardware"]["resumed"] = resumed
     if trained.crew.axis is not None:
         document["hardware"]["mesh"] = str(trained.crew.mesh)
-        document["hardware"]["exchanged_bytes"] = trained.crew.axis.exchanged
+        document["hardware"] |= trained.crew.exchanged
     document["warnings"] += filter(None, [overrun_warning(document)])
     return reported(finite_or_null(document), run.report)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from lanewise.agreement import check_ranks, known_names
-from lanewise.data.read_options import ReadOptions
+from lanewise.data.examples import known_example
+from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
@@ -23,7 +24,7 @@ from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.documenting import documented
 from lanewise.errors import DataError, UsageError, unrecorded
 from lanewise.explain import gathered, spent, usage
-from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, read_options, told_apart
+from lanewise.fit_data import dataset_of, fingerprint, lasting, problem_of, told_apart
 from lanewise.reporting.report import render
 from lanewise.runs.comparing import compared
 from lanewise.runs.executing import execute, remove_remains
@@ -162,7 +163,7 @@ def fit(
         with unrecorded():
             problem = problem_of(dataset, wanted)
         ranks.agree(told_apart(config))
-        before = store.begun(ranks.place.job) if ranks.place.again else None
+        before = store.begun()
         if before is not None:
             return go_on_with(store, before, policy=own, watcher=watcher, times=times)
         run = store.create(command=command, config=config, started=times.started)
@@ -256,7 +257,8 @@ def _check_policy(run: Run, policy: Policy | None) -> None:
 
 def _begun(run: Run) -> tuple[Problem, FitSettings]:
     """What a run was asked, of the table that it began with; raises ``UserError`` where that is gone or has changed."""
-    wanted = checked(run.config["settings"])
+    settings = run.config["settings"]
+    wanted = checked(settings, known=known_names(settings))
     kept = run.folder / KEPT_DATA
     source = kept if kept.exists() else run.config["source"]
     if source in (None, "-"):
