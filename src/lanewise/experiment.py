@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from lanewise.agreement import check_ranks, known_names
-from lanewise.composing import Stage, compose
 from lanewise.data.examples import known_example
 from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.deploy.files import read_rows
@@ -22,12 +21,11 @@ from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
+from lanewise.documenting import documented
 from lanewise.errors import DataError, UsageError, unrecorded
 from lanewise.explain import gathered, spent, usage
 from lanewise.fit_data import dataset_of, fingerprint, lasting, problem_of, told_apart
-from lanewise.reporting.document import finite_or_null
-from lanewise.reporting.reading import overrun_warning
-from lanewise.reporting.report import render, reported
+from lanewise.reporting.report import render
 from lanewise.runs.comparing import compared
 from lanewise.runs.executing import execute, remove_remains
 from lanewise.runs.journal import RunJournal
@@ -372,30 +370,15 @@ def _stages(
         return _followed(run, ranks, stop)
     sha256 = save_predictor(run.model, trained.predictor)
     times.end("save")
-    stage = Stage(
-        run=run,
-        settings=settings,
-        problem=problem,
-        plan=trained.plan,
-        result=trained.result,
-        choice=trained.choice,
-        refitted=trained.refitted,
-        predictor=trained.predictor,
-        cutoff=trained.cutoff,
-        race_cost=trained.race_cost,
+    document = documented(
+        run,
+        problem,
+        settings,
+        trained,
         sha256=sha256,
-        seconds=times.elapsed(),
+        times=times,
         before=before,
         elsewhere=tuple(costs[1:]),
+        resumed=resumed,
     )
-    document = compose(stage)
-    times.end("evaluate")
-    document["seconds"] = document["hardware"]["seconds"] = times.elapsed()
-    document["hardware"]["seconds_by_stage"] = times.seconds
-    document["hardware"]["resumed"] = resumed
-    if trained.crew.axis is not None:
-        document["hardware"]["mesh"] = str(trained.crew.mesh)
-        document["hardware"] |= trained.crew.exchanged
-    document["warnings"] += filter(None, [overrun_warning(document)])
-    document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

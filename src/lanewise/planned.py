@@ -15,8 +15,9 @@ from lanewise.stage_times import StageTimes
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.planning.amending import Amending
-from lanewise.training.planning.making import ALLOTTED, Budget, Wishes, make_plan
+from lanewise.training.planning.making import Budget, Wishes, make_plan
 from lanewise.training.planning.plan import Plan
+from lanewise.training.planning.reserve import reserved_seconds
 from lanewise.training.problem import Problem
 from lanewise.training.teams import TeamBuilder
 
@@ -90,4 +91,5 @@ def amending_of(
     def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
 
-    return Amending(left=lambda: ALLOTTED * seconds - times.elapsed(), agreed=agreed, keep=keep)
+    raced = seconds - reserved_seconds(seconds)
+    return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep)

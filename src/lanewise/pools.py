@@ -12,8 +12,8 @@ from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.team_pool import TeamPool
 
-WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 20.0, 500
-"""Budgets from which stacks train in processes of their own: a process takes two seconds to load torch."""
+WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 16.0, 500
+"""What is left of a budget from which stacks train in processes of their own: each takes two seconds to load torch."""
 
 
 @contextmanager
@@ -34,13 +34,16 @@ def tree_pool(problem: Problem, settings: FitSettings, workers: int, folder: Pat
 
 
 @contextmanager
-def team_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TeamPool | None]:
+def team_pool(
+    problem: Problem, settings: FitSettings, workers: int, folder: Path | None, *, spent: float = 0.0
+) -> Iterator[TeamPool | None]:
     """Worker processes for stacks and solvers, where there is enough to train to be worth their start.
 
-    They change no bit: a team trains the same in this process and in another.
+    They change no bit: a team trains the same in this process and in another. ``spent`` are seconds of the budget that
+    are gone.
     """
     seconds, steps = budget_of(problem, settings)
-    long = seconds >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
+    long = seconds - spent >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
     streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
     if streamed or workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
         yield None

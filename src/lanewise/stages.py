@@ -23,7 +23,7 @@ from lanewise.explain import Cost, counts_living_children, gathered, spent, tota
 from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
-from lanewise.planned import amending_of, plan_of, usual_budget
+from lanewise.planned import amending_of, budget_of, plan_of, usual_budget
 from lanewise.pools import seated, team_pool, tree_pool
 from lanewise.search.policy import Policy
 from lanewise.search.registry import POLICIES, policy_name, policy_of
@@ -46,6 +46,7 @@ from lanewise.training.row_maps import prepare_streamed
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
+from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.team_pool import TeamPool
 
 LEVEL = 0.9
@@ -135,45 +136,7 @@ def train(
         ranks=ranks,
         crew=crew,
     )
-    workers = workers_here(settings.workers, ranks) if crew.axis is None else 1
-    times.end("read")
-    data, _ = _prepared(job, refit=False)
-    times.end("prepare")
-    with (
-        tree_pool(problem, settings, workers, folder) as trees,
-        team_pool(problem, settings, workers, folder) as teams,
-    ):
-        builder = TeamBuilder(
-            data=data,
-            lengths=usual_length(problem.training_rows),
-            workers=workers * crew.size,
-            ranks=crew.size,
-            stop=stop,
-            pool=trees,
-            tell=watcher.announce,
-        )
-        builder = _placed(job, builder, data, teams)
-        times.end("start workers")
-        race, builder, planned = _planned_race(job, builder)
-        result, cost = _raced(job, race, planned=planned)
-        choice = choose(problem, race.plan, result, settings)
-        times.end("choose")
-        whole, preparation = _prepared(job, refit=True)
-        last = replace(race, builder=spread(_placed(job, builder, whole, teams), crew))
-        with stop.polled():
-            refitted = refit(last, _to_refit(result, choice), needed=choice.weights)
-        times.end("refit")
-    predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
-    return Trained(
-        plan=race.plan,
-        result=result,
-        choice=choice,
-        refitted=refitted,
-        predictor=predictor,
-        cutoff=cutoff,
-        race_cost=cost,
-        crew=crew,
-    )
+    return _trained(job)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,6 +154,59 @@ class _Job:
     folder: Path | None
     ranks: Ranks
     crew: Crew
+
+
+def _trained(job: _Job) -> Trained:
+    """The stages themselves, each on what those before it have left."""
+    problem, settings, times, crew = job.problem, job.settings, job.times, job.crew
+    workers = workers_here(settings.workers, job.ranks) if crew.axis is None else 1
+    times.end("read")
+    data, _ = _prepared(job, refit=False)
+    times.end("prepare")
+    with (
+        tree_pool(problem, settings, workers, job.folder) as trees,
+        team_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as teams,
+    ):
+        race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
+        result, cost = _raced(job, race, planned=planned)
+        choice = choose(problem, race.plan, result, settings)
+        times.end("choose")
+        whole, preparation = _prepared(job, refit=True)
+        last = replace(race, builder=spread(_placed(job, builder, whole, teams), crew))
+        with job.stop.polled():
+            refitted = refit(last, _to_refit(result, choice), needed=choice.weights)
+        times.end("refit")
+    predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
+    return Trained(
+        plan=race.plan,
+        result=result,
+        choice=choice,
+        refitted=refitted,
+        predictor=predictor,
+        cutoff=cutoff,
+        race_cost=cost,
+        crew=crew,
+    )
+
+
+def _builder(
+    job: _Job, data: TrainingData, trees: TreePool | None, teams: TeamPool | None, workers: int
+) -> TeamBuilder:
+    """What forms the teams of a race, whose workers have started."""
+    builder = TeamBuilder(
+        data=data,
+        lengths=usual_length(job.problem.training_rows),
+        workers=workers * job.crew.size,
+        ranks=job.crew.size,
+        stop=job.stop,
+        pool=trees,
+        tell=job.watcher.announce,
+    )
+    placed = _placed(job, builder, data, teams)
+    if trees is not None and budget_of(job.problem, job.settings)[1] is None:
+        trees.ready()  # so that what the plan measures is not their start
+    job.times.end("start workers")
+    return placed
 
 
 def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, bool]:

@@ -8,23 +8,21 @@ from typing import Any
 import numpy as np
 
 from lanewise._version import __version__
+from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
 from lanewise.composing.sample_words import sample_words, winner_rows
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
-from lanewise.composing.stage import Stage, as_scored, families_left_out
+from lanewise.composing.stage import Stage, as_scored, families_left_out, respond
 from lanewise.data.dataset import Dataset
-from lanewise.deploy.reordering import ReorderedRows
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
 from lanewise.explain import (
     Diagnosis,
     Fit,
-    Importance,
     Outcome,
     Score,
     diagnose,
     one_at_a_time_seconds,
-    permutation_importance,
     spent,
     summary,
     total,
@@ -33,7 +31,6 @@ from lanewise.explain import (
 )
 from lanewise.explain.aspects import listed
 from lanewise.explain.cost import Solo
-from lanewise.explain.importance import Reordered
 from lanewise.explain.looks import diverged
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
@@ -41,20 +38,14 @@ from lanewise.reporting.reading import LEAKS
 from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
+from lanewise.training.planning.proposals import MODELS
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
 """Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
 
-
-IMPORTANCE_SHARE, IMPORTANCE_SECONDS = 0.1, (3.0, 30.0)
-"""What the importance of the columns may take: a share of the race as planned, within bounds."""
-
 SHORTEST_ADVISED = 60.0
 """Seconds of budget that are advised at the least where a shorter one confirmed nothing but the default."""
-
-SECONDS_PER_ROW, SECONDS_PER_FEATURE, SECONDS_PER_TREE, SECONDS_PER_WEIGHT = 5e-6, 2e-8, 9e-8, 1e-10
-"""What a prediction of a row takes about, and more per feature, boosted tree and weight: no clock, so a run repeats."""
 
 
 def compose(stage: Stage) -> dict[str, Any]:
@@ -99,7 +90,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "effects": effects,
         "ensemble": ensemble_section(stage),
         "diagnosis": None if diagnosis is None else asdict(diagnosis),
-        "importance": [asdict(one) for one in _importance(stage)],
+        **importance_section(stage),
         "selection": selection_section(stage),
         "findings": [asdict(finding) for finding in problem.findings],
         "columns": _columns(problem),
@@ -118,6 +109,13 @@ def _warnings(stage: Stage) -> list[str]:
     missing = families_left_out(stage.plan, stage.settings)
     if missing and not stage.settings.optimizers:
         words.append(f"the budget left no room for {listed(missing)}; the default is {stage.default.label}")
+    raced = {candidate.model for candidate in stage.plan.candidates}
+    first = next(model for model in MODELS if model in raced)
+    if stage.default.model != first:
+        words.append(
+            f"the budget left no room for {first} at its default length: its candidates were trained shorter, and the "
+            f"default is {stage.default.label}"
+        )
     return words
 
 
@@ -265,11 +263,6 @@ def _ties(stage: Stage) -> tuple[str, ...]:
     return tuple(counted_once(labels[1:]))
 
 
-def respond(stage: Stage, dataset: Dataset) -> np.ndarray:
-    """What the final model says of the rows of a dataset, in the form of the metrics."""
-    return as_scored(stage.problem, np.concatenate(list(stage.predictor.responses(dataset))))
-
-
 def _some(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return Dataset(frame=dataset.frame[rows], kinds=dataset.kinds, source=dataset.source)
 
@@ -305,39 +298,6 @@ def _train_score(stage: Stage) -> float:
     rows = np.sort(rng.permutation(problem.train)[:TRAIN_SAMPLE])
     weight = None if problem.weight is None else problem.weight[rows]
     return problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
-
-
-def _importance(stage: Stage) -> tuple[Importance, ...]:
-    problem = stage.problem
-    rows = problem.test if len(problem.test) else problem.train
-    return permutation_importance(
-        lambda dataset: respond(stage, dataset),
-        problem.dataset,
-        rows,
-        problem.y,
-        problem.metric,
-        columns=problem.features,
-        seed=stage.settings.seed,
-        weight=problem.weight,
-        predictions=_predictions_for_importance(stage),
-        reordering=lambda dataset: _reordering(stage, dataset),
-    )
-
-
-def _reordering(stage: Stage, dataset: Dataset) -> Reordered:
-    rows = ReorderedRows(predictor=stage.predictor, dataset=dataset)
-    return lambda column, orders: as_scored(stage.problem, rows.responses(column, orders))
-
-
-def _predictions_for_importance(stage: Stage) -> float:
-    """How many predictions of a row importance may make."""
-    each = SECONDS_PER_ROW + SECONDS_PER_FEATURE * stage.predictor.layout.dense_width
-    for member in stage.predictor.members:
-        if member.fitted.trees is not None:
-            each += SECONDS_PER_TREE * member.fitted.trees.text.count("\nTree=")
-        if member.fitted.tensors is not None:
-            each += SECONDS_PER_WEIGHT * sum(tensor.numel() for tensor in member.fitted.tensors.values())
-    return float(np.clip(IMPORTANCE_SHARE * stage.plan.predicted_seconds, *IMPORTANCE_SECONDS)) / each
 
 
 def _hardware(stage: Stage) -> dict[str, Any]:

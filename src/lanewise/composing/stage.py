@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lanewise.data.dataset import Dataset
 from lanewise.deploy.predictor import Predictor
 from lanewise.evaluation import Cutoff
 from lanewise.explain import Cost, Usage
@@ -95,3 +96,8 @@ class Stage:
 def as_scored(problem: Problem, predictions: np.ndarray) -> np.ndarray:
     """Predictions in the form of the metrics: ``[N, K]`` for classes, ``[N]`` for numbers."""
     return predictions if problem.task.is_classification else predictions[:, 0]
+
+
+def respond(stage: Stage, dataset: Dataset) -> np.ndarray:
+    """What the final model says of the rows of a dataset, in the form of the metrics."""
+    return as_scored(stage.problem, np.concatenate(list(stage.predictor.responses(dataset))))

@@ -168,7 +168,14 @@ class Predictor:
 
     def respond(self, encoded: Encoded) -> np.ndarray:
         """Means ``[n, 1]`` or class probabilities ``[n, K]`` of rows that the layout encoded, at most `block_rows`."""
-        features = features_of(self.preparation, encoded, dtype=self._dtype)
+        return self.respond_to(self.features(encoded))
+
+    def features(self, encoded: Encoded) -> Features:
+        """Encoded rows as the members read them."""
+        return features_of(self.preparation, encoded, dtype=self._dtype)
+
+    def respond_to(self, features: Features) -> np.ndarray:
+        """The same of rows that are prepared already."""
         total = sum(member.weight for member in self.members)
         shares = [member.weight / total for member in self.members]
         average = shares[0] * self._loaded[0](features)

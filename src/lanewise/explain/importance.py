@@ -1,6 +1,6 @@
 """Permutation importance of the columns of a table: how much worse the score gets when one is shuffled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -57,6 +57,7 @@ def permutation_importance(
     repeats: int = 5,
     max_rows: int = 2000,
     predictions: float | None = None,
+    per_call: float = 0.0,
     reordering: Callable[[Dataset], Reordered] | None = None,
     stop: Callable[[], bool] = _never,
 ) -> tuple[Importance, ...]:
@@ -83,6 +84,7 @@ def permutation_importance(
         predictions: of one row, that may be made about: fewer shuffles and then fewer rows are used where the whole
             would need more, the screen included, but 200 rows and one shuffle at least. The intervals say what that
             costs.
+        per_call: what shuffling a column takes beside its rows, in predictions of a row.
         reordering: makes of a table what predicts its rows with one column in other orders, where that can be had for
             less than a shuffled table costs ``predict``; the predictions must be the same.
         stop: asked before every column; once true, what is known by then is returned.
@@ -103,7 +105,7 @@ def permutation_importance(
         return _Bench(predict, mix, table, target[kept], metric, weight=own, repeats=times, seed=seed)
 
     if predictions is not None:
-        most, repeats = _affordable(predictions, len(columns), max_rows, repeats)
+        most, repeats = _affordable(predictions, len(columns), min(max_rows, len(chosen)), repeats, per_call)
         chosen = chosen[:most]
     if len(columns) > MOST_COLUMNS:
         quick = bench(chosen[:SCREEN_ROWS], 1).measured(columns, stop)
@@ -122,17 +124,40 @@ def _check(dataset: Dataset, columns: Sequence[str], repeats: int, max_rows: int
         raise UsageError(message)
 
 
-def _affordable(predictions: float, columns: int, max_rows: int, repeats: int) -> tuple[int, int]:
+def shortlist(
+    columns: Sequence[str], attention: Mapping[str, float], *, predictions: float, rows: int, per_call: float = 0.0
+) -> tuple[str, ...]:
+    """The columns that there are ``predictions`` enough to shuffle once, of ``rows`` rows at hand.
+
+    Columns of which the model reads nothing, whose ``attention`` is 0, need none. Where the others are too many those
+    go that most of the model is about, 100 at least, in the order of the table.
+
+    >>> shortlist(["a", "b", "c"], {"a": 0.0, "b": 0.1, "c": 0.9}, predictions=1e6, rows=500)
+    ('b', 'c')
+    """
+    read = [name for name in columns if attention[name] > 0]
+    each = min(FEWEST_ROWS, max(rows, 1)) + per_call
+    most = max(MOST_COLUMNS, int(predictions // each) - MOST_COLUMNS)
+    if len(read) <= most:
+        return tuple(read)
+    kept = set(sorted(read, key=lambda name: -attention[name])[:most])
+    return tuple(name for name in read if name in kept)
+
+
+def _affordable(
+    predictions: float, columns: int, max_rows: int, repeats: int, per_call: float = 0.0
+) -> tuple[int, int]:
     """Rows and shuffles per column that need about so many predictions of a row, a screen of many columns included."""
+    screened = min(SCREEN_ROWS, max_rows)
     if columns > MOST_COLUMNS:
-        left = predictions - columns * SCREEN_ROWS
-        if left < MOST_COLUMNS * SCREEN_ROWS:
+        left = predictions - columns * (screened + per_call)
+        if left < MOST_COLUMNS * (screened + per_call):
             # Fewer rows than the screen wants: both read the same ones, once.
-            rows = int(predictions // (columns + MOST_COLUMNS))
-            return max(min(FEWEST_ROWS, max_rows), min(SCREEN_ROWS, max_rows, rows)), 1
+            rows = int(predictions // (columns + MOST_COLUMNS) - per_call)
+            return max(min(FEWEST_ROWS, max_rows), min(screened, rows)), 1
         predictions, columns = left, MOST_COLUMNS
-    per_shuffle = predictions / max(columns, 1)
-    times = max(1, min(repeats, int(per_shuffle // min(ENOUGH_ROWS, max_rows))))
+    per_shuffle = predictions / max(columns, 1) - per_call
+    times = max(1, min(repeats, int(per_shuffle // max(1, min(ENOUGH_ROWS, max_rows)))))
     return max(min(FEWEST_ROWS, max_rows), min(max_rows, int(per_shuffle // times))), times
 
 

@@ -54,6 +54,10 @@ class TreePredictor(ABC):
         return self._predict(numbers, codes, tokens)
 
     @abstractmethod
+    def splits(self) -> np.ndarray:
+        """Splits on each number, category and token, in this order: ``[Dn + Kc + tokens]``; 0: it is not read."""
+
+    @abstractmethod
     def _predict(self, numbers: np.ndarray, codes: np.ndarray, tokens: TokenCounts | None) -> np.ndarray: ...
 
 
@@ -74,6 +78,9 @@ class BoostedTrees(TreePredictor):
         except lightgbm.basic.LightGBMError as error:
             message = f"the saved trees cannot be read ({error}); export the model again"
             raise StoreError(message) from error
+
+    def splits(self) -> np.ndarray:
+        return self._booster.feature_importance("split")
 
     def _predict(self, numbers: np.ndarray, codes: np.ndarray, tokens: TokenCounts | None) -> np.ndarray:
         matrix = boosting_matrix(numbers, codes, None if tokens is None else tokens.matrix())
@@ -127,6 +134,11 @@ class SingleTree(TreePredictor):
     @property
     def _columns(self) -> int:
         return self._widths[0] + len(self._levels) + len(self._token_columns)
+
+    def splits(self) -> np.ndarray:
+        first = self._widths[0] + self._widths[1]
+        places = np.array([*range(first), *(first + column for column in self._token_columns)], dtype=np.int64)
+        return np.bincount(places[self._feature[self._left >= 0]], minlength=sum(self._widths))
 
     def _predict(self, numbers: np.ndarray, codes: np.ndarray, tokens: TokenCounts | None) -> np.ndarray:
         counts = None if tokens is None else tokens.matrix()

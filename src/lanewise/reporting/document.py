@@ -370,6 +370,7 @@ class RunDocument(RunHeader, total=False):
     ensemble: Ensemble | None
     diagnosis: Diagnosis
     importance: list[Importance]
+    importance_words: str  # which columns were not measured; empty where all were
     selection: FeatureSelection | None
     findings: list[FindingCard]
     columns: list[Column]

@@ -69,13 +69,18 @@ def features_of(preparation: Preparation, encoded: Encoded, *, dtype: torch.dtyp
 
     ``dtype`` None leaves out what only stacked models read: dense features and codes have width 0.
     """
-    tokens = token_counts(encoded, preparation.layout.tokens_width)
+    tokens = tokens_of(encoded, preparation.layout)
     if dtype is None:
         rows = encoded.rows
         nothing = torch.empty(rows, 0), torch.empty(rows, 0, dtype=torch.int64)
         return Features(dense=nothing[0], codes=nothing[1], encoded=encoded, tokens=tokens, layout=preparation.layout)
     dense, codes = prepare_rows(preparation, encoded, np.arange(encoded.rows), dtype)
     return Features(dense=dense[0], codes=codes[0], encoded=encoded, tokens=tokens, layout=preparation.layout)
+
+
+def tokens_of(encoded: Encoded, layout: Layout) -> TokenCounts | None:
+    """Hashed text as trees read it."""
+    return token_counts(encoded, layout.tokens_width)
 
 
 def predict(member: Fitted, features: Features, width: Width) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import UsageError
 from lanewise.explain import permutation_importance
-from lanewise.explain.importance import _affordable
+from lanewise.explain.importance import _affordable, shortlist
 from lanewise.metrics import METRICS
 
 RMSE, AUC = METRICS["rmse"], METRICS["roc_auc"]
@@ -88,7 +88,7 @@ def test_the_screen_of_many_columns_counts_among_the_predictions():
     assert _affordable(560_000, 1000, 2000, 5) == (600, 1)
     assert _affordable(330_000, 1000, 2000, 5) == (300, 1)
     assert _affordable(10, 1000, 2000, 5) == (200, 1)
-    assert _affordable(330_000, 1000, 100, 5) == (100, 1)
+    assert _affordable(330_000, 1000, 100, 5) == (100, 5)  # 100 rows are screened then
 
 
 def test_intervals_hold_the_truth_over_samples():
@@ -187,3 +187,19 @@ def test_errors_say_what_is_allowed(problem):
         run(problem, columns=["colour"])
     with pytest.raises(UsageError, match="repeats and max_rows must be at least 1, got 0"):
         run(problem, repeats=0)
+
+
+def test_what_a_call_costs_counts_among_the_predictions():
+    assert _affordable(60_000, 10, 2000, 5, 0.0) == (1200, 5)
+    assert _affordable(60_000, 10, 2000, 5, 4000.0) == (500, 4)
+
+
+def test_columns_too_many_to_shuffle_are_those_that_least_of_the_model_is_about():
+    names = [f"x{place}" for place in range(1000)]
+    figures = {name: float(place % 500) for place, name in enumerate(names)}
+    assert len(shortlist(names, figures, predictions=1e9, rows=500)) == 998
+    kept = shortlist(names, figures, predictions=200 * 400, rows=500)
+    assert len(kept) == 300
+    assert list(kept) == sorted(kept, key=names.index)
+    assert min(figures[name] for name in kept) == 350
+    assert len(shortlist(names, figures, predictions=200 * 400, rows=500, per_call=1e9)) == 100

@@ -30,6 +30,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "axis": ruler(Axis(scale=scale, count=5)),
         "measure": measure,
         "selection": part(document, "selection").get("words"),
+        "left_out": document.get("importance_words"),
     }
 
 

@@ -2,9 +2,12 @@
 
 import os
 import platform
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,12 +15,17 @@ import torch
 from lanewise.training.device import CPU
 from lanewise.training.planning.plan import chunk_width
 
+CPUINFO = Path("/proc/cpuinfo")
+
 REPEATS = 7
 SHAPES = ((64, 128, 64, 64), (16, 256, 128, 128), (8, 256, 256, 256))
 """Lanes, batch, inputs, outputs of the products that are timed: what stacked networks really do."""
 
 WORTH_IT = 1.3
 """How much faster bfloat16 must be before it is chosen; below that, its rounding buys nothing."""
+
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
+"""What Linux calls the units for products of bfloat16 on x86 and ARM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +113,7 @@ def examine() -> Machine:
         seconds = fastest(lambda: other.copy_(block))
     finally:
         torch.set_num_threads(threads)
-    gains = sorted(product.bfloat16 / product.float32 for product in products)
+    gain = statistics.median(product.bfloat16 / product.float32 for product in products)
     return Machine(
         processor=_processor(),
         cores=cores(),
@@ -115,7 +123,7 @@ def examine() -> Machine:
         products=products,
         copy_bandwidth=2 * block.numel() * block.element_size() / seconds / 1e9,
         workers=cores(),
-        precision="bfloat16" if gains[len(gains) // 2] >= WORTH_IT else "float32",
+        precision="bfloat16" if gain >= WORTH_IT and has_bfloat16_units() is not False else "float32",
         gpus=tuple(_gpu(number) for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)),
     )
 
@@ -149,39 +157,58 @@ def cores() -> int:
 
 def fastest(work: Callable[[], object]) -> float:
     """Seconds of the fastest of a few runs, after one to warm up."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
+    return fastest_in_turns([work])[0]
+
+
+def fastest_in_turns(works: Sequence[Callable[[], object]]) -> list[float]:
+    """The same for several works that take turns, so that what else the machine does slows down all of them."""
+    times: list[list[float]] = [[] for _ in works]
+    for work in works:
         work()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    for _ in range(REPEATS):
+        for work, own in zip(works, times, strict=True):
+            started = time.perf_counter()
+            work()
+            own.append(time.perf_counter() - started)
+    return list(map(min, times))
 
 
 def _product(lanes: int, batch: int, inputs: int, outputs: int, *, device: torch.device = CPU) -> Product:
     flops = 2 * lanes * batch * inputs * outputs
-    speeds = {}
+    works: list[Callable[[], object]] = []
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.randn(lanes, batch, inputs).to(device, dtype)
         b = torch.randn(lanes, outputs, inputs).to(device, dtype).transpose(1, 2)
-        seconds = fastest(lambda a=a, b=b: _finished(device, lambda: torch.bmm(a, b)))
-        speeds[dtype] = flops / seconds / 1e9
+        works.append(lambda a=a, b=b: _finished(device, lambda: torch.bmm(a, b)))
+    float32, bfloat16 = (flops / seconds / 1e9 for seconds in fastest_in_turns(works))
     return Product(
         lanes=lanes,
         batch=batch,
         inputs=inputs,
         outputs=outputs,
-        float32=speeds[torch.float32],
-        bfloat16=speeds[torch.bfloat16],
+        float32=float32,
+        bfloat16=bfloat16,
     )
 
 
 def _processor() -> str:
+    return _told("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def has_bfloat16_units() -> bool | None:
+    """Whether the processor multiplies bfloat16 by itself; None where the system does not tell what it can."""
+    flags = _told("flags") or _told("Features")
+    return None if not flags else not BFLOAT16_FLAGS.isdisjoint(flags.split())
+
+
+def _told(name: str) -> str:
+    """What Linux tells of the first processor under ``name``; nothing elsewhere."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with CPUINFO.open(encoding="utf-8") as file:
             for line in file:
-                if line.startswith("model name"):
+                if line.partition(":")[0].strip() == name:
                     return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return ""

@@ -39,7 +39,8 @@ class Plan:
     ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost.
     ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
     by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
-    screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says.
+    screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
+    is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
     """
 
     candidates: tuple[Candidate, ...]
@@ -58,6 +59,7 @@ class Plan:
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0
     predicted_bytes: int = 0
+    explaining_seconds: float | None = None
     words: tuple[str, ...] = ()
 
     def confirming(self, id: str) -> float:

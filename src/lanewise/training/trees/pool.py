@@ -12,6 +12,7 @@ A crash takes one worker, not the race: its lanes are trained again, from round 
 bits, when they are next asked for.
 """
 
+import contextlib
 import hashlib
 import shutil
 import tempfile
@@ -125,6 +126,12 @@ class TreePool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def ready(self) -> None:
+        """Wait until every worker has started, for who measures; one that died is started anew when it is needed."""
+        for process in self._processes:
+            with process.lock, contextlib.suppress(WorkerDiedError):
+                process.ensure_started()
 
     def close(self) -> None:
         """End the workers and remove the folder; a call that still waits for one fails."""

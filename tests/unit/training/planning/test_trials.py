@@ -12,12 +12,13 @@ from lanewise.lanes.roster import Lane
 from lanewise.models.base import Width
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
-from lanewise.training.planning import trials
+from lanewise.training.planning import costs, trials
+from lanewise.training.planning.allowance import Allowance
 
 
 def test_waiting_is_time_of_the_clock_and_not_of_the_processor():
     asleep: Any = SimpleNamespace(fraction=0.0, length=100, warm_up=2, advance=lambda fraction: time.sleep(0.05))
-    clock, processor = trials._timed(asleep, 2)
+    clock, processor = trials.timed(asleep, 2)
     assert clock >= 0.025
     assert processor < clock / 2
 
@@ -29,9 +30,9 @@ def test_work_is_both():
             pass
 
     busy: Any = SimpleNamespace(fraction=0.0, length=100, warm_up=2, advance=work)
-    clock, processor = trials._timed(busy, 2)
+    clock, processor = trials.timed(busy, 2)
     assert clock >= processor >= 0.025
-    assert 0 < trials._share_of_a_core() <= 1
+    assert 0 < costs._share_of_a_core() <= 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Looked:
 
 
 def test_a_look_is_measured_on_a_part_of_the_rows_and_counted_for_all():
-    rows = 4 * trials.LOOKED_ROWS
+    rows = 4 * costs.LOOKED_ROWS
     empty = torch.zeros(rows, 0)
     fold = FoldData(dense=empty, codes=empty, target=empty, train=torch.arange(1), valid=torch.arange(rows))
     task = Task(target="y", kind="binary", metric="log_loss", classes=("a", "b"))
@@ -65,10 +66,10 @@ def test_a_look_is_measured_on_a_part_of_the_rows_and_counted_for_all():
         Candidate(id=f"{loss}{place}", model="linear", optimizer="adam", settings={"loss": loss})
         for place, loss in enumerate(("logistic", "hinge", "hinge"))
     ]
-    found = trials.measured_looks(
-        pool, builder, lambda own, item: seen.append((item.candidate.id, len(own.folds[0].valid))) or 0.0
+    found = costs.measured_looks(
+        pool, builder, lambda own, item: seen.append((item.candidate.id, len(own.folds[0].valid))) or 0.0, Allowance()
     )
     assert {id for id, _ in seen} == {"logistic0", "hinge1"}  # one of each structure
-    assert {count for _, count in seen} == {trials.LOOKED_ROWS}
+    assert {count for _, count in seen} == {costs.LOOKED_ROWS}
     assert found["hinge2"] == found["hinge1"] >= 2e-6 * rows
-    assert torch.equal(trials._few(fold.valid), torch.arange(0, rows, 4))
+    assert torch.equal(costs._few(fold.valid), torch.arange(0, rows, 4))

@@ -1,0 +1,58 @@
+"""The document and the report of a fit that is trained: what it found, and what it took."""
+
+from typing import Any
+
+from lanewise.composing import Stage, compose
+from lanewise.explain import Cost, Usage
+from lanewise.reporting.document import finite_or_null
+from lanewise.reporting.reading import overrun_warning
+from lanewise.reporting.report import reported
+from lanewise.runs.run import Run
+from lanewise.settings import FitSettings
+from lanewise.stage_times import StageTimes
+from lanewise.stages import Trained
+from lanewise.training.problem import Problem
+
+
+def documented(
+    run: Run,
+    problem: Problem,
+    settings: FitSettings,
+    trained: Trained,
+    *,
+    sha256: str,
+    times: StageTimes,
+    before: Usage,
+    elsewhere: tuple[Cost, ...],
+    resumed: bool,
+) -> dict[str, Any]:
+    """What ``run`` found, with its report written; ``sha256`` is that of the saved model.
+
+    ``before`` is what the process had used when the fit began, ``elsewhere`` what other ranks used for all of it.
+    """
+    stage = Stage(
+        run=run,
+        settings=settings,
+        problem=problem,
+        plan=trained.plan,
+        result=trained.result,
+        choice=trained.choice,
+        refitted=trained.refitted,
+        predictor=trained.predictor,
+        cutoff=trained.cutoff,
+        race_cost=trained.race_cost,
+        sha256=sha256,
+        seconds=times.elapsed(),
+        before=before,
+        elsewhere=elsewhere,
+    )
+    document = compose(stage)
+    times.end("evaluate")
+    document["seconds"] = document["hardware"]["seconds"] = times.elapsed()
+    document["hardware"]["seconds_by_stage"] = times.seconds
+    document["hardware"]["resumed"] = resumed
+    if trained.crew.axis is not None:
+        document["hardware"]["mesh"] = str(trained.crew.mesh)
+        document["hardware"] |= trained.crew.exchanged
+    document["warnings"] += filter(None, [overrun_warning(document)])
+    return reported(finite_or_null(document), run.report)

@@ -1,0 +1,222 @@
+"""What lanes cost on this machine: one of each kind is tried, the others are reckoned from it."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.models.registry import STACKED, build
+from lanewise.optim.registry import rule
+from lanewise.training.data import TrainingData
+from lanewise.training.planning.allowance import Allowance
+from lanewise.training.planning.proposals import SOLVER
+from lanewise.training.planning.trials import TRIAL_STEPS, at_once, timed, trial
+from lanewise.training.selecting import columns_read, reads_all
+from lanewise.training.team import Evidence, Team
+from lanewise.training.teams import TeamBuilder
+from lanewise.training.trees.team import race_spec
+
+TRIAL_ROUNDS = 5
+TRIAL_ITERATIONS = 3
+
+LOOKED_ROWS = 8_192
+"""Rows of a fold that a look is measured on: enough for full speed, few enough to cost nothing."""
+
+SPIN_SECONDS = 0.03
+"""How long a loop of nothing shows which share of a core this process gets."""
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Processor seconds: of a full training by candidate, and of what is done ``once`` per fold for a family."""
+
+    lanes: Mapping[str, float]
+    once: float = 0.0
+
+
+def costs_alone(
+    pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float], allowance: Allowance
+) -> dict[str, float] | None:
+    """Processor seconds of one full-length training of each candidate, alone in float32: a plain loop's cost.
+
+    Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost. Their ``costs``
+    are seconds of the clock, of which a busy machine spends a part on others. None where there is no room to measure.
+    """
+    plain = replace(builder, compute=None, records=False)
+    lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
+    keys = {
+        id: builder.key(lane)
+        for id, lane in lanes.items()
+        if lane.candidate.model in STACKED and lane.candidate.optimizer != SOLVER
+    }
+    firsts = _firsts(keys)
+    times: dict[Key, float] = {}
+    clock, processor = 0.0, 0.0
+    for key in allowance.within(firsts):
+        team = plain.form([lanes[firsts[key]]], "trial")[0]
+        passed, spent = timed(team, TRIAL_STEPS, most_seconds=allowance.left())
+        times[key] = spent * team.length
+        clock, processor = clock + passed, processor + spent
+    if len(times) < len(firsts):
+        return None
+    share = min(1.0, processor / clock) if clock else _share_of_a_core()
+    return {id: times[keys[id]] if id in keys else share * costs[id] for id in lanes}
+
+
+def _share_of_a_core() -> float:
+    """Which share of a core this thread gets now: 1 on a machine that is free."""
+    started, used = time.perf_counter(), time.thread_time()
+    while time.perf_counter() - started < SPIN_SECONDS:
+        pass
+    return min(1.0, (time.thread_time() - used) / (time.perf_counter() - started))
+
+
+def measured_costs(
+    model: str,
+    pool: Sequence[Candidate],
+    builder: TeamBuilder,
+    allowance: Allowance,
+    *,
+    until: float,
+    crowded: float = 1.0,
+) -> Costs:
+    """What one full-length lane of each candidate costs, from short trials under its real load.
+
+    ``crowded`` is what :func:`crowding` found for stacks; trees are measured with all workers at work.
+    """
+    if model in STACKED:
+        found = _measured_stacks(pool, builder, allowance, until=until)
+        return Costs(lanes={id: crowded * cost for id, cost in found.items()})
+    return _measured_trees(pool, builder, allowance, until=until)
+
+
+def _measured_stacks(
+    pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float
+) -> dict[str, float]:
+    """One team of each structure is timed; the others of that structure cost the same per lane."""
+    teams: dict[Key, tuple[Sequence[Lane], Callable[[], Team]]] = {}
+    for lanes, make in builder.parts([Lane(candidate=one, fold=0, seed=0) for one in pool], "trial"):
+        teams.setdefault(builder.key(lanes[0]), (lanes, make))
+    costs: dict[Key, float] = {}
+    for key in allowance.within(teams, until=until, least=1):
+        lanes, make = teams[key]
+        team = make()
+        units = TRIAL_ITERATIONS if lanes[0].candidate.optimizer == SOLVER else TRIAL_STEPS
+        spent = trial(team, units, most_seconds=allowance.left(until))
+        costs[key] = spent / len(lanes) * team.length
+    work = {key: _work(lanes[0].candidate, builder) for key, (lanes, _) in teams.items()}
+    return {one.id: _reckoned(builder.key(Lane(candidate=one, fold=0, seed=0)), costs, work) for one in pool}
+
+
+def _work(candidate: Candidate, builder: TeamBuilder) -> float:
+    """What a full training multiplies, but for a factor that is the same for all: parameters times rows seen."""
+    parameters = build([candidate], builder.data.width).layout.width
+    whole = candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch
+    rows = len(builder.data.folds[0].near) if whole else candidate.number("batch_size", 128)
+    return parameters * rows * builder.length(candidate)
+
+
+def _reckoned(key: Key, known: Mapping[Key, float], work: Mapping[Key, float]) -> float:
+    """What is ``known`` of a structure, else what is known of the one most like it, in proportion to their work."""
+    like = key if key in known else min(known, key=lambda other: abs(math.log(work[other] / work[key])))
+    return known[like] * work[key] / work[like]
+
+
+def measured_looks(
+    pool: Sequence[Candidate],
+    builder: TeamBuilder,
+    judged: Callable[[TrainingData, Evidence], float],
+    allowance: Allowance,
+    *,
+    until: float = 1.0,
+) -> dict[str, float]:
+    """Seconds of one look at a lane of each candidate: predictions for what its fold holds out, and their score.
+
+    One lane of each structure is looked at, at its first step. ``judged`` scores what it has shown over the data given.
+    Where there is no room for all, the others take as long as the longest.
+    """
+    stacked = pool[0].model in STACKED
+    data = _few_held_out(builder.data) if stacked else builder.data  # workers of trees hold the folds as they are
+    few = replace(builder, data=data, selections=None)
+    share = len(builder.data.folds[0].valid) / max(len(data.folds[0].valid), 1)
+    lanes = {one.id: Lane(candidate=reads_all(one), fold=0, seed=0) for one in pool}
+    keys = {id: builder.key(lane) if stacked else (pool[0].model,) for id, lane in lanes.items()}
+    firsts = _firsts(keys)
+    costs: dict[Key, float] = {}
+    for key in allowance.within(firsts, until=until, least=1):
+        (team,) = few.form([lanes[firsts[key]]], "look")
+        team.advance(1 / team.length)
+        costs[key] = share * min(_look(team, data, judged) for _ in range(2))
+        team.keep(())
+    longest = max(costs.values())
+    return {id: costs.get(key, longest) for id, key in keys.items()}
+
+
+def _firsts(keys: Mapping[str, Key]) -> dict[Key, str]:
+    """The first id of every key, in their order."""
+    found: dict[Key, str] = {}
+    for id, key in keys.items():
+        found.setdefault(key, id)
+    return found
+
+
+def _few_held_out(data: TrainingData) -> TrainingData:
+    """The same with fewer rows held out, evenly spaced, where they are many."""
+    folds = {name: replace(fold, valid=_few(fold.valid)) for name, fold in data.folds.items()}
+    return replace(data, folds=folds)
+
+
+def _few(rows: Tensor) -> Tensor:
+    return rows if len(rows) <= LOOKED_ROWS else rows[torch.arange(LOOKED_ROWS) * len(rows) // LOOKED_ROWS]
+
+
+def _look(team: Team, data: TrainingData, judged: Callable[[TrainingData, Evidence], float]) -> float:
+    started = time.perf_counter()
+    team.advance(team.fraction)  # trees predict as they arrive
+    for item in team.evidence():
+        judged(data, item)
+    return time.perf_counter() - started
+
+
+def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float) -> Costs:
+    data, first = builder.data, pool[0]
+    rows, columns = len(data.folds[0].near), data.width.dense
+    outputs = data.width.outputs
+
+    def work(candidate: Candidate) -> float:
+        spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
+        return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
+
+    # One on each worker: alone it would have the memory and the caches for itself.
+    lanes = [Lane(candidate=first, fold=0, seed=seed) for seed in range(builder.workers_here)]
+    teams = builder.form(lanes, "trial")
+    length = race_spec(lanes[0], 1.0).full_length
+    measured = at_once(teams, lambda team: _rounds(team, length, allowance, until=until))
+    begun, each = map(statistics.fmean, zip(*measured, strict=True))
+    for team in teams:
+        team.keep(())
+    if length == 1:
+        return Costs(lanes={candidate.id: begun * work(candidate) / work(first) for candidate in pool})
+    once = max(begun - each, 0.0)  # sorting the cells of a fold into bins, which all lanes of a worker share
+    return Costs(lanes={one.id: each * length * work(one) / work(first) for one in pool}, once=once)
+
+
+def _rounds(team: Team, length: int, allowance: Allowance, *, until: float) -> tuple[float, float]:
+    """Seconds of the first round, with all that comes before it, and of each that follows."""
+    started = time.perf_counter()
+    team.advance(1 / length)
+    first = time.perf_counter() - started
+    each: list[float] = []
+    for done in allowance.within(range(1, min(length, 1 + TRIAL_ROUNDS)), until=until, least=1):
+        started = time.perf_counter()
+        team.advance((done + 1) / length)
+        each.append(time.perf_counter() - started)
+    return first, statistics.fmean(each) if each else 0.0

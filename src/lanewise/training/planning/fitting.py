@@ -1,0 +1,306 @@
+"""Fits a race into the processor seconds that there are, by what its lanes were measured to cost."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.models.registry import STACKED
+from lanewise.optim.registry import rule
+from lanewise.search.policy import Policy, remaining_of, rungs_of
+from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
+from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.planning.proposals import MODELS, SOLVER
+
+FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
+"""How the processor time is split between the families before anything is known of this table."""
+
+FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "tree": 2}
+
+SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
+"""Of a family's time; what is left is for the refit."""
+
+FILLINGS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""Multiples of the available time for which a plan is tried."""
+
+FORESEEN = 0.88
+"""Share of the available time that a plan may fill: what it does not foresee mostly takes longer, and what is left over
+after the screen confirms more."""
+
+MANY = 729
+"""Candidates for which the cost of a screen is reckoned per candidate: a power of 3, so that thirds are whole."""
+
+SHARING = 2
+"""Workers that train lanes of one fold, of those that are confirmed."""
+
+SHORTEST = 0.15
+"""Share of the usual full length below which a training says little; a family that does not fit is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Processor seconds: ``costs`` of a full training by family and candidate, of a ``look`` at it, and ``alone``.
+
+    ``once`` is what a family spends on every fold before its first lane trains; ``alone`` is None where that was not
+    measured.
+    """
+
+    costs: Mapping[str, Mapping[str, float]]
+    looks: Mapping[str, float]
+    alone: Mapping[str, float] | None = None
+    once: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a plan is made for: ``folds``, ``seeds`` of which some are left out unless they were ``stated``, workers."""
+
+    folds: int
+    seeds: tuple[int, ...]
+    stated: bool
+    policy: Policy
+    lengths: Lengths
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """What a family does in a race: who takes part, how many are confirmed, at which share of the usual length."""
+
+    candidates: Sequence[Candidate]
+    confirm: int
+    length: float = 1.0
+
+
+def best_fitted(
+    available: float, *, pools: Mapping[str, list[Candidate]], measured: Measured, setting: Setting
+) -> Plan:
+    """The plan that uses the most of ``available`` processor seconds without overrunning it, of all families that fit.
+
+    Families are left out only where no plan with them is within, however short: as few as can be, and of those that are
+    worth the least time. A plan that is made for exactly what is available leaves time over, or needs more: it counts
+    whole candidates and whole trainings, family by family.
+    """
+    shortest = list[Plan]()
+    for own in _choices(affordable_families(pools, measured, available / setting.folds)):
+        marked = affordable_families({model: pools[model] for model in own}, measured, available / setting.folds)
+        for fewest in (FEWEST, dict.fromkeys(FEWEST, 1)):
+            plans = [
+                fitted(available * share, pools=marked, measured=measured, setting=setting, fewest=fewest)
+                for share in FILLINGS
+            ]
+            within = [plan for plan in plans if plan.predicted_seconds <= FORESEEN * available / plan.workers]
+            if within:
+                return max(within, key=lambda plan: plan.predicted_seconds)
+            shortest.append(min(plans, key=lambda plan: plan.predicted_seconds))
+    return min(shortest, key=lambda plan: plan.predicted_seconds)
+
+
+def _choices(families: Iterable[str]) -> list[tuple[str, ...]]:
+    """All sets of families, first the larger ones, of equal ones those that are worth more time."""
+    known = list(families)
+    sets = [own for count in range(len(known), 0, -1) for own in itertools.combinations(known, count)]
+    return sorted(sets, key=lambda own: (-len(own), -sum(FAMILY_SHARES[model] for model in own)))
+
+
+def fitted(
+    available: float,
+    *,
+    pools: Mapping[str, list[Candidate]],
+    measured: Measured,
+    setting: Setting,
+    fewest: Mapping[str, int] = FEWEST,
+) -> Plan:
+    """A plan of about ``available`` processor seconds for those candidates of ``pools`` that there is room for.
+
+    However few seconds there are, ``fewest`` of every family take part, and one is confirmed, at the shortest.
+    """
+    costs, looks = measured.costs, measured.looks
+    total = sum(FAMILY_SHARES[model] for model in pools)
+    # Two workers or so come to train on every fold, and all of them on that of the screen; one does for the refit.
+    sharing = min(setting.workers, SHARING)
+    once = sum(measured.once.get(model, 0.0) for model in pools) * (sharing * (setting.folds + 1) + 1)
+    training = max(available - once, 0.5 * available)
+    shares = {model: training * FAMILY_SHARES[model] / total for model in pools}
+    looked = {model: float(np.mean([looks[one.id] for one in pool])) for model, pool in pools.items()}
+    lanes = {model: _lane(pool, costs[model], looked[model]) for model, pool in pools.items()}
+    seeds = _seeds(setting, {model: 2 * lanes[model] / shares[model] for model in pools})
+    runs = setting.folds * len(seeds)
+    entries = {
+        model: _entry(
+            pool,
+            costs[model],
+            looked[model],
+            seconds=shares[model],
+            runs=runs,
+            policy=setting.policy,
+            fewest=fewest[model],
+        )
+        for model, pool in pools.items()
+    }
+    shrink = {
+        "rows": min([1.0, *(entry.length for model, entry in entries.items() if model in STACKED)]),
+        "rounds": min([1.0, *(entry.length for model, entry in entries.items() if model not in STACKED)]),
+    }
+    chosen = [one for entry in entries.values() for one in entry.candidates]
+    screen = any(entry.confirm < len(entry.candidates) for entry in entries.values())
+    plan = Plan(
+        candidates=tuple(chosen),
+        rungs=rungs_of(setting.policy, len(chosen)) if screen else (),
+        confirm={model: entry.confirm for model, entry in entries.items()},
+        folds=setting.folds,
+        seeds=seeds,
+        lengths=replace(
+            setting.lengths,
+            rows_seen=max(20_000, round(setting.lengths.rows_seen * shrink["rows"])),
+            rounds_share=shrink["rounds"],
+        ),
+        workers=setting.workers,
+        costs={one.id: costs[one.model][one.id] * shortened(one, **shrink) for one in chosen},
+        look_costs={one.id: looks[one.id] for one in chosen},
+        grid=GRID,
+    )
+    return replace(plan, predicted_seconds=predicted(plan, setting.policy) + once / setting.workers)
+
+
+def _seeds(setting: Setting, least: Mapping[str, float]) -> tuple[int, ...]:
+    """As many seeds as leave every family room: ``least`` is the share of its time that a fold and seed takes."""
+    seeds = setting.seeds
+    while len(seeds) > 1 and not setting.stated:
+        if all(share * setting.folds * len(seeds) <= CONFIRM_SHARE for share in least.values()):
+            break
+        seeds = seeds[:-1]
+    return seeds
+
+
+def _entry(
+    pool: Sequence[Candidate],
+    costs: Mapping[str, float],
+    looked: float,
+    *,
+    seconds: float,
+    runs: int,
+    policy: Policy,
+    fewest: int,
+) -> _Entry:
+    """What a family does in ``seconds`` of a race that confirms each candidate in ``runs`` lanes."""
+    lane = _lane(pool, costs, looked)
+    if lane * len(pool) * (runs + 1) <= 0.9 * seconds:
+        return _Entry(candidates=pool, confirm=len(pool))
+    screens = bool(rungs_of(policy, MANY))
+    screened, seen = screen_cost(policy)
+    share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
+    confirm = int(np.clip(share * seconds / (lane * runs), 1, MOST_CONFIRMED[pool[0].model]))
+    length = _affordable_length(pool, costs, share * seconds / runs - len(GRID) * looked)
+    if not screens:
+        return _Entry(candidates=pool[:confirm], confirm=confirm, length=length)
+    trained = np.mean([costs[one.id] * shortened(one, rows=length, rounds=length) for one in pool])
+    wide = int(SCREEN_SHARE * seconds / (float(trained) * screened + looked * seen))
+    return _Entry(
+        candidates=pool[: int(np.clip(wide, min(fewest, len(pool)), len(pool)))], confirm=confirm, length=length
+    )
+
+
+def _lane(pool: Sequence[Candidate], costs: Mapping[str, float], looked: float) -> float:
+    """Processor seconds of a lane at full length, looks included, in the mean over ``pool``."""
+    return float(np.mean([costs[one.id] for one in pool])) + len(GRID) * looked
+
+
+def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], available: float) -> float:
+    """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
+    shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5) < 1]
+    return float(np.clip(available / np.mean(shorter), SHORTEST, 1.0)) if shorter else 1.0
+
+
+def shortened(candidate: Candidate, *, rows: float, rounds: float) -> float:
+    """The share of its full training that a candidate has in a plan of fewer rows seen and boosting rounds.
+
+    Solvers and full-batch rules take their iterations, a single tree is grown at once, and the default keeps its
+    rounds: none of them takes less for that.
+
+    >>> boosted = Candidate(id="a", model="lightgbm", optimizer="", settings={"rounds": 100})
+    >>> shortened(boosted, rows=0.2, rounds=0.5), shortened(replace(boosted, is_default=True), rows=0.2, rounds=0.5)
+    (0.5, 1.0)
+    """
+    if candidate.model not in STACKED:
+        return rounds if "rounds" in candidate.settings and not candidate.is_default else 1.0
+    return 1.0 if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch else rows
+
+
+def affordable_families(
+    pools: Mapping[str, list[Candidate]], measured: Measured, available: float
+) -> dict[str, list[Candidate]]:
+    """The families of which one candidate at least can be confirmed at the shortest length, the default marked.
+
+    ``available`` are processor seconds per fold, of which one candidate may take half. The default is of the first
+    family, in the documented order, of which it fits; a boosted default is no shorter than it is, so it may take all of
+    them. Where it does not fit, shorter ones of its family race as others. The cheapest family stays, whatever the
+    budget.
+    """
+
+    shortest = {model: shortest_seconds(model, pools, measured) for model in pools}
+
+    def fits_as_default(model: str) -> bool:
+        first = pools[model][0]
+        if "rounds" not in first.settings:
+            return 2.0 * shortest[model] < available
+        whole = measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
+        return whole + measured.once.get(model, 0.0) < available
+
+    kept = [model for model in pools if 2.0 * shortest[model] < available] or [min(pools, key=shortest.__getitem__)]
+    default = next((model for model in MODELS if model in kept and fits_as_default(model)), None)
+    return with_default({model: pools[model] for model in kept}, default)
+
+
+def shortest_seconds(model: str, pools: Mapping[str, list[Candidate]], measured: Measured) -> float:
+    """Processor seconds of the first candidate of a family on one fold, at the shortest length."""
+    first = pools[model][0]
+    training = SHORTEST * measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
+    return training + measured.once.get(model, 0.0)
+
+
+def with_default(pools: Mapping[str, list[Candidate]], family: str | None = None) -> dict[str, list[Candidate]]:
+    """Mark the default of the race: the first candidate of ``family``, if None of the first in the documented order."""
+    family = family or next(model for model in MODELS if model in pools)
+    default = pools[family][0].id
+    return {model: [replace(one, is_default=one.id == default) for one in pool] for model, pool in pools.items()}
+
+
+def screen_cost(policy: Policy) -> tuple[float, float]:
+    """Full-length trainings, and looks, that a screen spends per candidate."""
+    rungs = rungs_of(policy, MANY)
+    if not rungs:
+        return 1.0, 0.0
+    left, cost, looks, before = MANY, 0.0, 0.0, 0.0
+    for rung, after in zip(rungs, remaining_of(policy, MANY), strict=True):
+        cost += left / MANY * (rung - before)
+        looks += left / MANY
+        left, before = after, rung
+    return cost, looks
+
+
+def predicted(plan: Plan, policy: Policy) -> float:
+    """Wall seconds that the plan should take on its workers, the refit included."""
+    lanes, (screened, seen) = lanes_of(plan), screen_cost(policy)
+    default = next(candidate for candidate in plan.candidates if candidate.is_default)
+    # No rival drops the default: it is screened to its end, and confirmed beside those of its family.
+    apart = {default.id} if plan.rungs else set()
+    screen = sum(plan.confirming(id) for id in apart)
+    total = screen * lanes
+    for model, count in plan.confirm.items():
+        family = [one.id for one in plan.candidates if one.model == model and one.id not in apart]
+        own = np.array([plan.costs[id] for id in family])
+        if not len(own) or not own.sum():
+            continue
+        look = float(np.mean([plan.look_costs[id] for id in family]))
+        # Those that survive are the longer trained and the larger ones: each counts by what it costs.
+        survivor = float((own**2).sum() / own.sum())
+        if plan.rungs:
+            screen += float(own.sum()) * plan.rungs[0] + survivor * len(own) * (screened - plan.rungs[0])
+            screen += look * len(own) * seen
+        total += (survivor + len(plan.grid) * look) * min(count, len(own)) * lanes
+    # No number of workers makes the lane of the default shorter.
+    longest = plan.costs[default.id] if plan.rungs else 0.0
+    return max(screen / plan.workers, longest) + total / plan.workers

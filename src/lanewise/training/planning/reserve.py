@@ -1,0 +1,26 @@
+"""What follows a race within a budget in seconds: choosing, scoring, explaining and the report."""
+
+FINISHING_SECONDS, FINISHING_SHARE = 2.0, 0.08
+"""What is kept of a budget for choosing, scoring and the report, and of it again for what a plan cannot foresee."""
+
+EXPLAINING_SHARE, EXPLAINING_SECONDS = 0.06, (0.5, 20.0)
+"""What the importance of the columns may take: a share of the budget, within bounds."""
+
+
+def explaining_seconds(budget: float) -> float:
+    """Seconds of a budget that the importance of the columns may take.
+
+    >>> explaining_seconds(5.0), explaining_seconds(50.0), explaining_seconds(3600.0)
+    (0.5, 3.0, 20.0)
+    """
+    fewest, most = EXPLAINING_SECONDS
+    return min(max(EXPLAINING_SHARE * budget, fewest), most)
+
+
+def reserved_seconds(budget: float) -> float:
+    """Seconds of a budget that measuring, race and refit leave over, at most half of it.
+
+    >>> reserved_seconds(2.0), reserved_seconds(50.0)
+    (1.0, 9.0)
+    """
+    return min(explaining_seconds(budget) + FINISHING_SECONDS + FINISHING_SHARE * budget, budget / 2)

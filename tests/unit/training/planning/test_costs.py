@@ -1,0 +1,89 @@
+"""What was not measured is reckoned from what was, and what must be measured is, however short the time."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.models.base import Width
+from lanewise.training.planning import costs
+from lanewise.training.planning.allowance import Allowance
+from lanewise.training.planning.trials import timed
+
+
+def network(width: int, number: int) -> Candidate:
+    settings: dict[str, Any] = {"width": width, "depth": 2, "batch_size": 64}
+    return Candidate(id=f"mlp-{width}-{number}", model="mlp", optimizer="adamw", settings=settings)
+
+
+POOL = [network(width, number) for width in (128, 256, 64) for number in range(3)]
+
+
+class Builder:
+    """Forms teams of which nothing but the number is kept; stands for the real one."""
+
+    data = SimpleNamespace(width=Width(dense=20, levels=(), outputs=2))
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+
+    def key(self, lane: Lane) -> tuple[object, ...]:
+        return (lane.candidate.number("width"),)
+
+    def length(self, candidate: Candidate) -> int:
+        return 1000
+
+    def parts(self, lanes: list[Lane], phase: str) -> list[Any]:
+        found = []
+        for width in (128, 256, 64):
+            own = [lane for lane in lanes if lane.candidate.number("width") == width]
+            for chunk in (own[:2], own[2:]):
+                found.append((chunk, lambda width=width: self._team(width)))
+        return found
+
+    def _team(self, width: int) -> Any:
+        self.made.append(width)
+        return SimpleNamespace(length=1000, width=width)
+
+
+def found(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[dict[str, float], list[int]]:
+    """Costs by candidate where a step of 128 units takes 2 ms for two lanes, and the teams that were made."""
+    builder: Any = Builder()
+    monkeypatch.setattr(costs, "trial", lambda team, units, most_seconds: 2e-3 * (team.width / 128) ** 2)
+    own = costs.measured_costs("mlp", POOL, builder, Allowance(seconds), until=1.0)
+    return dict(own.lanes), builder.made
+
+
+def test_one_team_of_each_structure_is_made_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, made = found(monkeypatch, 1e9)
+    assert made == [128, 256, 64]
+    assert known["mlp-128-0"] == known["mlp-128-2"] == pytest.approx(1.0)
+    assert known["mlp-256-1"] == pytest.approx(4.0)
+
+
+def test_without_time_the_first_is_measured_and_others_follow_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, made = found(monkeypatch, 0.0)
+    assert made == [128]
+    assert known["mlp-128-0"] == pytest.approx(1.0)
+    assert 2.0 < known["mlp-256-0"] < 4.0
+    assert 0.2 < known["mlp-64-0"] < 0.5
+
+
+def test_a_dear_step_is_taken_fewer_times() -> None:
+    taken: list[float] = []
+
+    def advance(fraction: float) -> None:
+        taken.append(fraction)
+        end = time.perf_counter() + 0.02
+        while time.perf_counter() < end:
+            pass
+
+    team: Any = SimpleNamespace(fraction=0.0, length=100, warm_up=2, advance=advance)
+    timed(team, 50, most_seconds=0.0)
+    assert taken == [0.02, 0.03]
+    taken.clear()
+    timed(team, 50)
+    assert taken == [0.02, 0.52]

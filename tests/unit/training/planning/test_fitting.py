@@ -1,0 +1,108 @@
+"""What a plan thinks that its lanes cost: what is really trained, and every look at it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.search.halving import Halving
+from lanewise.training.planning import fitting
+from lanewise.training.planning.fitting import Measured, Setting, shortened
+from lanewise.training.planning.plan import GRID, Lengths, Plan
+
+COSTS = {"lightgbm": 10.0, "mlp": 20.0, "linear": 1.0, "tree": 0.5}
+
+
+def candidate(model: str, number: int) -> Candidate:
+    optimizer = {"mlp": "adamw", "linear": "lbfgs" if number % 2 else "adam"}.get(model, "")
+    settings: dict[str, Any] = {"rounds": 100} if model == "lightgbm" else {}
+    return Candidate(id=f"{model}-{number}", model=model, optimizer=optimizer, settings=settings)
+
+
+POOLS = {model: [candidate(model, number) for number in range(12)] for model in COSTS}
+
+
+SETTING = Setting(folds=3, seeds=(0,), stated=False, policy=Halving(), lengths=Lengths(rows_seen=1_500_000), workers=2)
+
+
+def measured(look: float = 0.0) -> Measured:
+    return Measured(
+        costs={model: {one.id: COSTS[model] for one in pool} for model, pool in POOLS.items()},
+        looks={one.id: look for pool in POOLS.values() for one in pool},
+    )
+
+
+def fitted(*, available: float, look: float = 0.0) -> Plan:
+    found = measured(look)
+    pools = fitting.affordable_families(POOLS, found, available / SETTING.folds)
+    return fitting.fitted(available, pools=pools, measured=found, setting=SETTING)
+
+
+def best_fitted(available: float) -> Plan:
+    return fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=SETTING)
+
+
+def test_only_what_is_shortened_costs_less() -> None:
+    plan = fitted(available=100.0)
+    rows, rounds = plan.lengths.rows_seen / 1_500_000, plan.lengths.rounds_share
+    assert rows < 1
+    assert rounds < 1
+    shares = {"lightgbm-0": 1.0, "lightgbm-1": rounds, "mlp-0": rows, "linear-0": rows, "linear-1": 1.0, "tree-0": 1.0}
+    for id, share in shares.items():
+        assert plan.costs[id] == pytest.approx(share * COSTS[id.split("-")[0]], rel=1e-5)
+    assert [one.id for one in plan.candidates if one.is_default] == ["lightgbm-0"]
+
+
+def test_full_batch_rules_take_their_iterations() -> None:
+    steps = replace(POOLS["mlp"][0], optimizer="gd")
+    assert shortened(steps, rows=0.2, rounds=0.2) == 1.0
+
+
+def test_looks_leave_room_for_less_and_are_predicted() -> None:
+    without, looked = fitted(available=300.0), fitted(available=300.0, look=0.5)
+    assert len(looked.candidates) < len(without.candidates)
+    assert looked.confirming("tree-0") == looked.costs["tree-0"] + 0.5 * len(GRID)
+    free = fitting.predicted(replace(looked, look_costs=dict.fromkeys(looked.costs, 0.0)), Halving())
+    confirmed = 1 + sum(looked.confirm.values())  # and the default
+    assert looked.predicted_seconds - free > confirmed * 3 * 0.5 * len(GRID) / 2
+
+
+def test_no_number_of_workers_makes_the_default_shorter() -> None:
+    plan = replace(fitted(available=150.0), workers=64)
+    assert fitting.predicted(plan, Halving()) > plan.costs["lightgbm-0"]
+
+
+def test_a_family_whose_default_does_not_fit_races_with_shorter_ones() -> None:
+    """The boosted default takes ten seconds on each of three folds, however short the plan; others take a seventh."""
+    plan = fitted(available=24.0)
+    boosted = [one for one in plan.candidates if one.model == "lightgbm"]
+    assert boosted
+    assert not any(one.is_default for one in boosted)
+    assert [one.id for one in plan.candidates if one.is_default] == ["mlp-0"]
+    assert plan.lengths.rounds_share < 1
+    assert plan.costs["lightgbm-0"] == pytest.approx(plan.lengths.rounds_share * COSTS["lightgbm"])
+
+
+def test_a_family_is_left_out_where_its_shortest_race_does_not_fit() -> None:
+    models = {one.model for one in fitted(available=8.0).candidates}
+    assert models.isdisjoint({"lightgbm", "mlp"})
+    assert models >= {"linear", "tree"}
+
+
+def test_all_families_race_where_a_race_of_one_candidate_each_fits() -> None:
+    """Four networks and a screen would take more than there is: one is confirmed at once."""
+    plan = best_fitted(100.0)
+    assert {one.model for one in plan.candidates} == set(COSTS)
+    assert plan.predicted_seconds <= fitting.FORESEEN * 50.0
+
+
+def test_as_few_families_go_as_can_be_and_those_worth_the_least_time() -> None:
+    models = [{one.model for one in best_fitted(available).candidates} for available in (100.0, 40.0, 20.0, 6.0, 0.1)]
+    assert [len(own) for own in models] == sorted((len(own) for own in models), reverse=True)
+    assert len(models[-1]) == 1
+    assert fitting._choices(["lightgbm", "mlp", "tree"])[:3] == [
+        ("lightgbm", "mlp", "tree"),
+        ("lightgbm", "mlp"),
+        ("lightgbm", "tree"),
+    ]
