@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
 POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
+PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 SEARCHES = ("sobol", "random", "grid", "bayesian")
 
 data = section("Data")
@@ -62,6 +63,13 @@ output = section("Output")
     metavar="AXES",
     help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
     usual="all ranks along lane",
+)
+@race(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    help="Of the products in training; auto is bfloat16 where that is measured to be faster.",
+    usual="float32",
 )
 @race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")

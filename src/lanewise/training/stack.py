@@ -90,7 +90,7 @@ class Stack(Team):
         self.model = self._modelled()
         values = self.model.init([lane.seed for lane in self.lanes], dtype).to(self.device)
         self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
-        self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length)
+        self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length, scaled=self.subject.scaled)
         self.average = values.clone()
         self.guard, self.vitals = Guard(), Vitals()
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
@@ -176,6 +176,7 @@ class Stack(Team):
             noise=noise,
             rates=rates,
             axis=self.axis,
+            autocast=self.subject.autocast,
         )
 
     def scale(self, factor: float) -> None:

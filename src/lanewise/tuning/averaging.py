@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import torch
 
 from lanewise.distributed.outer import Outer
 from lanewise.errors import UsageError
@@ -98,12 +97,13 @@ def averaged(
     *,
     plan: Plan,
     weights: Mapping[str, int],
+    itemsize: int,
     valid: np.ndarray,
     metric: Metric,
 ) -> tuple[Averaged, ...]:
     """What there is to say of each of the ``confirmed`` candidates whose workers train apart; ``weights`` by id are P.
 
-    ``valid`` names the validation rows.
+    ``itemsize`` is the bytes of a weight; ``valid`` names the validation rows.
     """
     found = []
     synchronous = [item for item in confirmed if workers_of(item.candidate) == 1]
@@ -112,7 +112,7 @@ def averaged(
         if workers == 1:
             continue
         every, steps = int(own.number("average_every")), plan.lengths.steps(int(own.number("batch_size")))
-        exchanged = weights[own.id] * getattr(torch, plan.precision).itemsize
+        exchanged = weights[own.id] * itemsize
         twin = next((other for other in synchronous if _same(own, other.candidate)), None)
         best = min(synchronous, key=lambda other: metric.sign * _mean(other, valid), default=None)
         reference = twin or best

@@ -29,6 +29,7 @@ from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted
 from lanewise.tuning.posing import Question, grown, pose
+from lanewise.tuning.precision import Precision, check_precision
 from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
@@ -61,6 +62,7 @@ def tune(
     device: str | torch.device = "auto",
     full_length: int | None = None,
     mesh: str | None = None,
+    precision: Precision = "float32",
     watch: Callable[[Pulse], None] | None = None,
     home: str | Path | None = None,
     name: str | None = None,
@@ -108,6 +110,10 @@ def tune(
             the race is shorter by half, and says how late its order still moved.
         mesh: under torchrun, how its ranks share the work: ``"lane=2,data=2"``; None: each trains lanes of its own.
             See ``docs/scaling.md``.
+        precision: of the products in training: ``"float32"`` as the weights are, ``"bfloat16"`` or, on a GPU,
+            ``"float16"`` by ``torch.autocast``, weights and optimizer state staying float32; float16 with a loss scale
+            for each lane. ``"auto"`` is bfloat16 where a step was measured to be clearly faster in it. Lanes are judged
+            in float32.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
         home: folder of a run store, such as ``".lanewise"``, where the race is recorded and leaves checkpoints; None:
             nothing is stored.
@@ -170,6 +176,7 @@ def tune(
             device=device,
             full_length=full_length,
             mesh=mesh,
+            precision=precision,
             ranks=ranks,
         )
         posed.agree(ranks, name=name)
@@ -207,6 +214,7 @@ def asked(
     device: str | torch.device = "auto",
     full_length: int | None = None,
     mesh: str | None = None,
+    precision: Precision = "float32",
     ranks: Ranks | None = None,
 ) -> Posed:
     """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained.
@@ -243,6 +251,7 @@ def asked(
     workers = 1 if alone else wanted.workers
     wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
     teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=workers, device=where_to)
+    check_precision(precision, teams)
     home = form_of(entrants[0], arguments.names)
     return Posed(
         question=question,
@@ -254,6 +263,7 @@ def asked(
         grow=partial(grown, make_model=make_model, question=question, home=home),
         space=searching,
         mesh=mesh,
+        precision=precision,
     )
 
 

@@ -131,7 +131,7 @@ class ModuleSubject(Subject):
     """Lanes of a :class:`Blueprint` that learn by ``loss``; ``score`` gives the number per row that they are judged by.
 
     ``score (outputs [n, ...], targets [n, ...]) -> [n]``; None: the loss itself. A blueprint of whole passes has loss
-    and score in it, and ``read`` makes its batches.
+    and score in it, and ``read`` makes its batches. ``autocast`` is the dtype of products in training.
     """
 
     def __init__(
@@ -144,10 +144,13 @@ class ModuleSubject(Subject):
         looped: bool = False,
         loss_looped: bool = False,
         read: Reader | None = None,
+        autocast: torch.dtype | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.structure = id(blueprint)  # candidates of one race that build the same module share its blueprint
         self.looped = looped
+        self.autocast = autocast
+        self.scaled = torch.float16 in (autocast, blueprint.casts)
         self._data = data
         self._read = read
         self.undivided = _undivided(blueprint, looped=looped)
