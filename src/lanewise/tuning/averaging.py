@@ -1,6 +1,6 @@
 """Candidates of a tuning race whose workers train apart: their settings, and what they exchange for which loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -50,6 +50,17 @@ def check_averaging(settings: Mapping[str, Any], optimizer: str) -> None:
         )
         raise UsageError(message)
     axes_apart(int(settings.get("average_over", USUAL_WORKERS)), int(settings["batch_size"]))
+
+
+def check_undivided(candidates: Iterable[Candidate], space: Mapping[str, Any] | None, *, shared_by: int) -> None:
+    """Raise ``UsageError`` where a candidate, drawn now or later, averages and ranks share the rows of its batches."""
+    apart = any(workers_of(own) > 1 for own in candidates) or bool((space or {}).get("average_every"))
+    if apart and shared_by > 1:
+        message = (
+            f"average_every parts a batch among workers in one process, and data={shared_by} of the mesh parts it "
+            "among ranks; leave one of them out (along lane, ranks spread such candidates as any others)"
+        )
+        raise UsageError(message)
 
 
 @final

@@ -24,6 +24,7 @@ from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import check_device, check_workers, mesh_of
 from lanewise.training.ranks.planning import workers_here
+from lanewise.tuning.averaging import check_undivided
 from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
@@ -245,6 +246,7 @@ def asked(
         seed=seed,
     )
     together = _workers(workers, mesh, ranks)
+    check_undivided(entrants, space, shared_by=mesh_of(mesh, ranks.size).data)
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=together, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
     alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other

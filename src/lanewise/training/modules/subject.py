@@ -179,7 +179,7 @@ class ModuleSubject(Subject):
             rows = data.valid[:: -(-len(data.valid) // LOOKED_AT)]
             own = {name: view[start : start + size] for name, view in views.items()}
             try:
-                units = model.silent(own, data.dense.index_select(0, rows)) if self._rectifies else []
+                units = model.silent(own, data.features(rows)[0]) if self._rectifies else []
             except Exception as error:  # whatever a module of the user's cannot do while it is watched
                 if isinstance(error, LanewiseError) or out_of_memory(error):
                     raise
@@ -192,7 +192,7 @@ class ModuleSubject(Subject):
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self._data.folds[fold]
         with torch.no_grad():
-            values = per_row(self._score(raw, data.target[data.valid]), len(raw))
+            values = per_row(self._score(raw, data.targets(data.valid)), len(raw))
         return values.double().cpu().numpy()[:, None]
 
 

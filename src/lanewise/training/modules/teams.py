@@ -296,7 +296,7 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
         return _Tried(stack=stack, judged=torch.stack(outputs))
     with torch.no_grad():
         loss = lane_loss(teams.loss, teams.data, looped=way.loss_looped)
-        judged = torch.stack([loss.rows(own, teams.data.folds[0].target[rows]) for own in outputs])
+        judged = torch.stack([loss.rows(own, teams.data.folds[0].targets(rows)) for own in outputs])
     return _Tried(stack=stack, judged=judged)
 
 
