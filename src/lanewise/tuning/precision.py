@@ -73,10 +73,13 @@ def in_precision(
         for name, own in (("float32", plain), ("bfloat16", low)):
             seconds[name] = min(seconds[name], _seconds(own, candidates))
     ratio = seconds["float32"] / seconds["bfloat16"]
-    said = f"a step in bfloat16 is {ratio:.2g} times as fast as in float32"
     if ratio >= WORTH_IT:
-        return low, (f"{said}: {_words('bfloat16')}",)
-    return plain, (f"{said}, and {WORTH_IT:g} times would be worth its rounding: all is float32",)
+        return low, (f"a step in bfloat16 is {ratio:.2g} times as fast as in float32: {_words('bfloat16')}",)
+    if ratio >= 1:
+        said = f"a step in bfloat16 is {ratio:.2g} times as fast as in float32, and its rounding is worth {WORTH_IT:g}"
+    else:
+        said = f"a step in bfloat16 takes {1 / ratio:.2g} times as long as in float32"
+    return plain, (f"{said}: all is float32",)
 
 
 def _words(precision: str) -> str:

@@ -55,7 +55,7 @@ def told(
         "summary": [
             document["summary"][0],
             *selection.reasons,
-            *corrected,
+            *(f"{words[:1].upper()}{words[1:]}." for words in corrected),
             *noticed(result.traces),
             *([found.words] if evident and found else []),
         ],
