@@ -144,7 +144,10 @@ class Stack(Team):
             self.vitals.begin(self.buffer.values)
         stop = self.stop if self.axis is None else self._asked_to_stop
         for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
-            self._loss_sum += self._step(at)
+            losses = self._step(at)
+            self._loss_sum += losses
+            if self.subject.watched:
+                self.vitals.observe(losses, at + 1)
             if at == 0:
                 self.vitals.first = self._loss_sum.clone()
             self._loss_steps += 1
