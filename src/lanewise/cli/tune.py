@@ -14,6 +14,7 @@ from lanewise.distributed.place import leads
 if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
+PAYLOADS = ("full", "bfloat16")
 POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 SEARCHES = ("sobol", "random", "grid", "bayesian")
@@ -63,6 +64,13 @@ output = section("Output")
     metavar="AXES",
     help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
     usual="all ranks along lane",
+)
+@race(
+    "--payload",
+    type=click.Choice(PAYLOADS),
+    default="full",
+    help="What gradients travel as between ranks that share batches; bfloat16 is half as many bytes.",
+    usual="full",
 )
 @race(
     "--precision",

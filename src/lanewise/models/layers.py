@@ -28,7 +28,7 @@ def stacked_linear(inputs: Tensor, weight: Weight, bias: Weight | None, *, relu:
         product = torch.bmm(inputs, turned) if bias is None else torch.baddbmm(bias.read()[:, None], inputs, turned)
         return product.relu_() if relu else product
     parameters = (weight.value, bias.value if bias is not None else None)
-    return _StackedLinear.apply(inputs, *parameters, weight.compute, relu)  # pyright: ignore[reportReturnType]
+    return _StackedLinear.apply(inputs, *parameters, weight.compute, relu)  # pyright: ignore[reportReturnType]  # apply is untyped
 
 
 class _StackedLinear(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """A stack: gradient-trained lanes of one structure and batch size, and the loop that trains them."""
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -144,12 +145,9 @@ class Stack(Team):
             self.vitals.begin(self.buffer.values)
         stop = self.stop if self.axis is None else self._asked_to_stop
         for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
-            losses = self._step(at)
-            self._loss_sum += losses
+            self._loss_sum += (losses := self._step(at))
             if self.subject.watched:
                 self.vitals.observe(losses, at + 1)
-            if at == 0:
-                self.vitals.first = self._loss_sum.clone()
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
@@ -169,6 +167,8 @@ class Stack(Team):
         return losses
 
     def _take(self, rows: Sequence[Tensor], rates: Tensor | None, noise: Noise) -> Tensor:
+        following = self.optimizer.taken + 1
+        shared = self.axis is not None and following < self.length
         return step(
             self.model,
             self.buffer,
@@ -179,6 +179,7 @@ class Stack(Team):
             noise=noise,
             rates=rates,
             axis=self.axis,
+            meanwhile=partial(self._batches.read_ahead, following) if shared else None,
             autocast=self.subject.autocast,
         )
 

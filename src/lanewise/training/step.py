@@ -89,27 +89,28 @@ def step(
     rates: Tensor | None = None,
     axis: DataAxis | None = None,
     autocast: torch.dtype | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Tensor:
     """Forward, backward, update of all lanes on one batch; returns the losses ``[L]`` before it.
 
     The losses are summed over lanes and averaged over rows, so each lane's gradient is its own. Where a lane wants
     sharpness-aware minimization the gradient is taken again at its perturbed weights, with the same dropout draws.
     ``rates [L]`` are those of this step, where the optimizer is not to look them up. Of a batch that ranks share
-    along an ``axis`` gradients and losses are those of all its rows, before anything looks at them. ``autocast`` is the
-    dtype of products in the forward pass. An optimizer with a scale for each lane finds the gradients of the losses
-    times that, and takes it off.
+    along an ``axis`` gradients and losses are those of all its rows, before anything looks at them; ``meanwhile`` is
+    called while they travel, and is not to touch the buffer. ``autocast`` is the dtype of products in the forward pass.
+    An optimizer with a scale for each lane finds the gradients of the losses times that, and takes it off.
     """
 
-    def gradients() -> Tensor:
+    def gradients(meanwhile: Callable[[], None] | None = None) -> Tensor:
         with casting(autocast, batch.inputs.dense.device):
             losses = _losses(model, buffer, batch, loss=loss, smoothing=smoothing, noise=noise)
         own = _gradients(buffer, losses, optimizer.scaling)
-        total = own if axis is None else axis.add_gradients(buffer, own)
+        total = own if axis is None else axis.add_gradients(buffer, own, meanwhile=meanwhile)
         if optimizer.scaling is not None:
             optimizer.scaling.unscale(buffer.gradients)
         return total
 
-    losses = gradients()
+    losses = gradients(meanwhile)
     if optimizer.climbs:
         with torch.no_grad():
             before = optimizer.climb()
@@ -143,7 +144,9 @@ def _gradients(buffer: LaneBuffer, losses: Tensor | None, scaling: LaneScaling |
     if losses is None:
         buffer.gradients.zero_()
         return buffer.gradients.new_zeros(len(buffer))
-    _back((losses if scaling is None else scaling.scaled(losses)).sum())
+    # Of all lanes at once; the gradient of their sum is one for each.
+    told = losses if scaling is None else scaling.scaled(losses)
+    told.backward(torch.ones_like(told))
     return losses.detach()
 
 

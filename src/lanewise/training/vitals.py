@@ -59,6 +59,8 @@ class Vitals:
 
     def observe(self, losses: Tensor, taken: int) -> None:
         """Know of the ``losses [L]`` of the batch of step ``taken``."""
+        if taken == 1:
+            self.first = losses.to(torch.float64, copy=True)
         higher = losses > self.peaks
         self.peaks = torch.where(higher, losses, self.peaks)
         self.peaked = torch.where(higher, taken, self.peaked)

@@ -18,11 +18,11 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import parse_budget
+from lanewise.settings import Payload, parse_budget
 from lanewise.training.device import device_of
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
-from lanewise.training.ranks.crew import check_device, check_workers, mesh_of
+from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
 from lanewise.training.ranks.planning import workers_here
 from lanewise.tuning.averaging import check_undivided
 from lanewise.tuning.bayesian import Searched, searched
@@ -63,6 +63,7 @@ def tune(
     device: str | torch.device = "auto",
     full_length: int | None = None,
     mesh: str | None = None,
+    payload: Payload = "full",
     precision: Precision = "float32",
     watch: Callable[[Pulse], None] | None = None,
     home: str | Path | None = None,
@@ -111,6 +112,8 @@ def tune(
             the race is shorter by half, and says how late its order still moved.
         mesh: under torchrun, how its ranks share the work: ``"lane=2,data=2"``; None: each trains lanes of its own.
             See ``docs/scaling.md``.
+        payload: what gradients travel as between ranks that share batches: as they are, or ``"bfloat16"``, half as
+            many bytes; ``document["hardware"]["payload_error"]`` says what that does to them.
         precision: of the products in training: ``"float32"`` as the weights are, ``"bfloat16"`` or, on a GPU,
             ``"float16"`` by ``torch.autocast``, weights and optimizer state staying float32; float16 with a loss scale
             for each lane. ``"auto"`` is bfloat16 where a step was measured to be clearly faster in it. Lanes are judged
@@ -177,6 +180,7 @@ def tune(
             device=device,
             full_length=full_length,
             mesh=mesh,
+            payload=payload,
             precision=precision,
             ranks=ranks,
         )
@@ -215,6 +219,7 @@ def asked(
     device: str | torch.device = "auto",
     full_length: int | None = None,
     mesh: str | None = None,
+    payload: Payload = "full",
     precision: Precision = "float32",
     ranks: Ranks | None = None,
 ) -> Posed:
@@ -246,6 +251,7 @@ def asked(
         seed=seed,
     )
     together = _workers(workers, mesh, ranks)
+    check_payload(payload, mesh, ranks.size)
     check_undivided(entrants, space, shared_by=mesh_of(mesh, ranks.size).data)
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=together, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
@@ -265,6 +271,7 @@ def asked(
         grow=partial(grown, make_model=make_model, question=question, home=home),
         space=searching,
         mesh=mesh,
+        payload=payload,
         precision=precision,
     )
 
