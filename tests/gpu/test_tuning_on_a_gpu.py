@@ -113,3 +113,26 @@ def test_a_gpu_that_is_not_there() -> None:
         lanewise.tune(
             MODELS["own"][0], train=rows(), valid=0.25, loss=nn.CrossEntropyLoss(), budget="40steps", device="cuda:99"
         )
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "auto"])
+@pytest.mark.parametrize("name", ["chain", "own", "convolutions"])
+def test_a_race_in_a_lower_precision_comes_to_about_the_same_scores(name: str, precision: Any) -> None:
+    make, shape = MODELS[name]
+    found = {
+        own: lanewise.tune(
+            make,
+            train=rows(shape),
+            valid=0.25,
+            loss=nn.CrossEntropyLoss(),
+            candidates=RATES,
+            budget="60steps",
+            policy="never",
+            device="cuda",
+            precision=own,
+        )
+        for own in ("float32", precision)
+    }
+    scores = [{own.lane.id: own.scores[-1] for own in result.race.traces} for result in found.values()]
+    assert scores[0] == pytest.approx(scores[1], rel=0.1)
+    assert any("stacked" in words for words in found[precision].words)

@@ -1,12 +1,14 @@
 """What several ranks cannot do is said before anything is read."""
 
 import pytest
+import torch
 
 from lanewise.agreement import check_ranks
 from lanewise.distributed.place import Place
 from lanewise.distributed.ranks import Lone
 from lanewise.errors import UsageError
 from lanewise.settings import FitSettings
+from lanewise.tuning.tune import asked
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,13 @@ def test_refused_on_two_ranks_and_allowed_on_one(source, device, said):
     with pytest.raises(UsageError, match=said):
         check_ranks(Lone(Place(size=2)), source, wanted, begins=True)
     check_ranks(Lone(Place()), source, wanted, begins=True)
+
+
+@pytest.mark.parametrize("space", [None, {"optimizer": "sgd", "average_every": [0, 4]}], ids=["listed", "drawn"])
+def test_candidates_that_average_are_refused_where_ranks_share_batches(space):
+    rows = torch.zeros(32, 2), torch.zeros(32, 1)
+    given = {"space": space, "candidates": 4} if space else {"candidates": [{"optimizer": "sgd", "average_every": 4}]}
+    wanted = {"train": rows, "valid": 0.25, "loss": torch.nn.functional.mse_loss, "budget": "20steps", **given}
+    with pytest.raises(UsageError, match=r"data=2 of the mesh parts it among ranks; leave one of them out"):
+        asked(lambda: torch.nn.Linear(2, 1), **wanted, mesh="data=2", ranks=Lone(Place(size=2)))
+    asked(lambda: torch.nn.Linear(2, 1), **wanted, mesh="lane=2", ranks=Lone(Place(size=2)))

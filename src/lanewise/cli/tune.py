@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PAYLOADS = ("full", "bfloat16")
 POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
+PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 SEARCHES = ("sobol", "random", "grid", "bayesian")
 
 data = section("Data")
@@ -71,6 +72,13 @@ output = section("Output")
     default="full",
     help="What gradients travel as between ranks that share batches; bfloat16 is half as many bytes.",
     usual="full",
+)
+@race(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    help="Of the products in training; auto is bfloat16 where that is measured to be faster.",
+    usual="float32",
 )
 @race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")

@@ -11,6 +11,7 @@ from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.draws import generator
 from lanewise.models.batch import Tree, form_of, mapped
+from lanewise.models.casting import LOW, low_precision
 from lanewise.models.keyed_draws import own_generator
 
 MakeModel = Callable[[], nn.Module]
@@ -31,7 +32,8 @@ class Blueprint:
     statistics for buffers that training changes and for untrained tensors that depend on the seed. All other tensors
     are those of ``template``. ``draws`` says whether a training pass draws random numbers; ``footprint`` how many
     elements the largest activation of a row has. With ``whole`` the module is given batches of whatever form, and
-    returns numbers of its own choice rather than a row of outputs for each row of inputs.
+    returns numbers of its own choice rather than a row of outputs for each row of inputs. ``casts`` is the dtype of a
+    ``torch.autocast`` of the module's own, float16 before bfloat16; None: it was not seen to use any.
     """
 
     make: MakeModel
@@ -41,6 +43,7 @@ class Blueprint:
     draws: bool
     footprint: int
     whole: bool = False
+    casts: torch.dtype | None = None
     starts: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -81,6 +84,7 @@ class Blueprint:
             draws=probe.draws,
             footprint=probe.footprint,
             whole=bool(whole),
+            casts=probe.casts,
         )
 
     def module(self) -> nn.Module:
@@ -114,6 +118,7 @@ class _Probe:
     changed: frozenset[str]
     draws: bool
     footprint: int
+    casts: torch.dtype | None
 
 
 def _made(make: MakeModel, seed: int) -> nn.Module:
@@ -161,9 +166,13 @@ def _probe(module: nn.Module, inputs: Tree, *, whole: int) -> _Probe:
     """One training pass; the module is left as it was."""
     before = {name: tensor.detach().clone() for name, tensor in _tensors(module).items()}
     sizes: list[int] = []
-    hooks = [
-        part.register_forward_hook(lambda _part, _inputs, out: sizes.append(_size(out))) for part in module.modules()
-    ]
+    casts: set[torch.dtype | None] = set()
+
+    def seen(_part: nn.Module, _inputs: object, out: object) -> None:
+        sizes.append(_size(out))
+        casts.add(low_precision(out))
+
+    hooks = [part.register_forward_hook(seen) for part in module.modules()]
     module.train()
     try:
         with own_generator(generator(0, "probe").initial_seed()) as draw:
@@ -185,7 +194,13 @@ def _probe(module: nn.Module, inputs: Tree, *, whole: int) -> _Probe:
     with torch.no_grad():
         for name in changed:
             now[name].copy_(before[name])
-    return _Probe(reached=reached, changed=changed, draws=draws, footprint=max([64, *sizes]) // max(rows, 1) + 1)
+    return _Probe(
+        reached=reached,
+        changed=changed,
+        draws=draws,
+        footprint=max([64, *sizes]) // max(rows, 1) + 1,
+        casts=next((dtype for dtype in LOW if dtype in casts), None),
+    )
 
 
 def _gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor | None]:

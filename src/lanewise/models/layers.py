@@ -21,8 +21,12 @@ def stacked_linear(inputs: Tensor, weight: Weight, bias: Weight | None, *, relu:
 
     The layout of ``torch.nn.Linear`` with a lane axis in front. ``inputs`` may be an expanded view
     (stride 0 over lanes): the batched product reads it without a copy. The gradients of both weights
-    go straight to their places in the gradient buffer.
+    go straight to their places in the gradient buffer. Under ``torch.autocast`` the products are torch's, in its dtype.
     """
+    if torch.is_autocast_enabled(inputs.device.type):
+        turned = weight.read().transpose(1, 2)
+        product = torch.bmm(inputs, turned) if bias is None else torch.baddbmm(bias.read()[:, None], inputs, turned)
+        return product.relu_() if relu else product
     parameters = (weight.value, bias.value if bias is not None else None)
     return _StackedLinear.apply(inputs, *parameters, weight.compute, relu)  # pyright: ignore[reportReturnType]  # apply is untyped
 
@@ -106,9 +110,15 @@ def stacked_embedding(codes: Tensor, table: Weight, sizes: tuple[int, ...]) -> T
 
 
 def stacked_layer_norm(inputs: Tensor, scale: Weight, shift: Weight, eps: float = 1e-5) -> Tensor:
-    """Layer norm over the last dim of ``inputs [L, B, H]`` with per-lane ``scale`` and ``shift [L, H]``."""
-    normal = torch.nn.functional.layer_norm(inputs, inputs.shape[-1:], eps=eps)
-    return torch.addcmul(shift.read().unsqueeze(1), normal, scale.read().unsqueeze(1))
+    """Layer norm over the last dim of ``inputs [L, B, H]`` with per-lane ``scale`` and ``shift [L, H]``.
+
+    Under ``torch.autocast`` it is taken in the dtype of the weights, and returned in what torch's own layer returns.
+    """
+    casts = torch.is_autocast_enabled(inputs.device.type)
+    rows = inputs.to(scale.value.dtype) if casts else inputs
+    normal = torch.nn.functional.layer_norm(rows, rows.shape[-1:], eps=eps)
+    scaled = torch.addcmul(shift.read().unsqueeze(1), normal, scale.read().unsqueeze(1))
+    return scaled.to(inputs.dtype) if casts and inputs.device.type == "cpu" else scaled
 
 
 def solo_linear(weight: Tensor, bias: Tensor) -> nn.Linear:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_leaves
 
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.models.batch import Tree, channels_last
 from lanewise.models.blueprint import Blueprint, check_outputs
 from lanewise.models.bound import Bound
+from lanewise.models.casting import CastProducts
 from lanewise.models.chain import Chain
 from lanewise.models.keyed_draws import keyed_draws
 from lanewise.models.rectified import Rectified, within
@@ -133,7 +135,7 @@ class StackedModule(StackedModel):
         if self.looped or lanes == 1:
             outputs = self._one_by_one(weights, changed, batch, key)
         else:
-            with _plain_attention(), self._drawing(key):
+            with _plain_attention(), self._drawing(key), self._casting(batch):
                 outputs = vmap(self._call, in_dims=(0, 0, None), randomness="same")(weights, changed, batch)
         if training:
             with torch.no_grad():
@@ -176,6 +178,12 @@ class StackedModule(StackedModel):
             lanes = range(len(next(iter(tensors.values()))))
             each = [look({name: tensor[lane] for name, tensor in tensors.items()}, batch) for lane in lanes]
             return [torch.stack(own) for own in zip(*each, strict=True)]
+
+    def _casting(self, batch: Tree):
+        """What makes ``torch.autocast``, here or in the module itself, cast under vmap as without it."""
+        kinds = {leaf.device.type for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)}
+        asked = self.blueprint.casts is not None or any(map(torch.is_autocast_enabled, kinds))
+        return CastProducts() if asked else nullcontext()
 
     def _drawing(self, key: int):
         return keyed_draws(key) if self.blueprint.draws else nullcontext()

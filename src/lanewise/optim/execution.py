@@ -13,6 +13,7 @@ from lanewise.optim.clipping import LaneClipping
 from lanewise.optim.leaves import RowLeaves, rowwise
 from lanewise.optim.registry import rule
 from lanewise.optim.rule import Rule, State
+from lanewise.optim.scaling import LaneScaling
 from lanewise.optim.schedules import LanePlateau, factors, lane_plateau, schedule_of
 from lanewise.optim.skipping import LaneSkipping
 
@@ -21,6 +22,9 @@ FUSED_FROM = 4096
 
 FUSED_SLOTS = 2
 """Slots from which it does: a rule of one or two operations has nothing to fuse."""
+
+LEFT_OUT = ("skipped_in_a_row", "scaling/scale", "scaling/taken")
+"""State that tells of updates that were left out, and so is kept where one is."""
 
 SMALLEST = 1e-12
 """Added to the norm of a gradient, which may be zero."""
@@ -31,11 +35,13 @@ class LaneOptimizer:
 
     ``length`` is the number of steps of a full training, over which the schedules run. Order of a
     step: clip the gradient, add L2, decay, update, shrink by L1. ``skipped [L]`` says which lanes left the last update
-    out, for ``skip_nonfinite``; None if none did.
+    out, for ``skip_nonfinite``; None if none did. With ``scaled`` gradients are those of losses times ``scaling``, for
+    passes in float16.
     """
 
-    def __init__(self, roster: Roster, buffer: LaneBuffer, *, length: int) -> None:
+    def __init__(self, roster: Roster, buffer: LaneBuffer, *, length: int, scaled: bool = False) -> None:
         self.length = length
+        self._scaled = scaled
         self.taken = 0
         self._build(roster, buffer)
 
@@ -54,6 +60,7 @@ class LaneOptimizer:
         wanted = column("skip_nonfinite") > 0
         self._skipping = LaneSkipping(wanted) if bool(wanted.any()) else None
         self.skipped: Tensor | None = None
+        self.scaling = LaneScaling(len(roster), device) if self._scaled else None
         self._rate_factor = torch.ones(len(roster), dtype=torch.float64, device=device)
         # Steps behind each lane's state: a lane that was rewound has taken fewer than the stack.
         self._steps = torch.zeros(len(roster), dtype=torch.float64, device=device)
@@ -95,7 +102,7 @@ class LaneOptimizer:
     @property
     def recordable(self) -> bool:
         """Whether a step is made of operations on tensors alone, so that a CUDA graph can repeat it."""
-        if self._plateau is not None or self._skipping is not None:
+        if self._plateau is not None or self._skipping is not None or self.scaling is not None:
             return False  # they look at losses and gradients
         rules = [block.rule for block in self._blocks]
         return all(own.capturable and not own.draws and not own.numbers for own in rules)
@@ -107,7 +114,9 @@ class LaneOptimizer:
         """
         rates = self.rates(self.taken) if rates is None else rates
         self.taken += 1
-        broken = self._skipping.broken(self._buffer.gradients) if self._skipping else None
+        skipped = self._skipping.broken(self._buffer.gradients) if self._skipping else None
+        overflowed = self.scaling.overflowed() if self.scaling else None
+        broken = overflowed if skipped is None else skipped if overflowed is None else skipped | overflowed
         held = None if broken is None else (self._buffer.values[broken], self.state())
         self._steps += 1
         self._clip_gradients()
@@ -118,7 +127,7 @@ class LaneOptimizer:
             self._plateau.observe(losses)
         if broken is not None and held is not None:
             self._take_back(broken, *held)
-        self.skipped = broken
+        self.skipped = skipped
         self._buffer.refresh()
 
     def _take_back(self, rows: Tensor, values: Tensor, before: Mapping[str, Tensor]) -> None:
@@ -126,7 +135,7 @@ class LaneOptimizer:
         self._buffer.values[rows] = values
         now = self.state()
         for name, tensor in now.items():
-            if name != "skipped_in_a_row":
+            if name not in LEFT_OUT:
                 tensor[rows] = before[name][rows]
         self.restore(now)
 
@@ -246,6 +255,8 @@ class LaneOptimizer:
                 rows[block.rows] = own
         if self._skipping is not None:
             result["skipped_in_a_row"] = self._skipping.in_a_row.clone()
+        if self.scaling is not None:
+            result |= {"scaling/scale": self.scaling.scale.clone(), "scaling/taken": self.scaling.taken.clone()}
         if self._plateau is not None:
             result |= {f"plateau/{name}": own.clone() for name, own in self._plateau.state().items()}
         return result
@@ -258,6 +269,8 @@ class LaneOptimizer:
             block.restore({name: state[name][block.rows] for name in block.saved()})
         if self._skipping is not None:
             self._skipping.in_a_row = state["skipped_in_a_row"].clone()
+        if self.scaling is not None:
+            self.scaling.scale, self.scaling.taken = state["scaling/scale"].clone(), state["scaling/taken"].clone()
         if self._plateau is not None:
             self._plateau.restore({name: state[f"plateau/{name}"] for name in self._plateau.state()})
 

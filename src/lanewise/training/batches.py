@@ -81,7 +81,7 @@ class Batches:
             read = part.features(rows)
             dense.append(read[0])
             codes.append(read[1])
-            targets.append(part.target.index_select(0, rows))
+            targets.append(part.targets(rows))
             weight = None if self._data.weight is None else self._data.weight.index_select(0, rows)
             weights.append(weight if share is None else share if weight is None else weight * share)
         weighted = [weight for weight in weights if weight is not None]

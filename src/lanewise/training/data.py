@@ -41,7 +41,8 @@ class FoldData:
     ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are
     row indices. A regression target is standardized: ``target = (y - center) / scale``. With ``kept``, all other
     columns read as zero, and their codes as the level never seen: read rows through :meth:`features`.
-    Of rows that are streamed from disk the first ``at_hand`` of ``train`` are in memory too; None: all are.
+    Of rows that are streamed from disk the first ``at_hand`` of ``train`` are in memory too; None: all are. Floating
+    rows that lie in files in another dtype are converted to ``reads`` as they are read; None: they need not be.
     """
 
     dense: Tensor
@@ -53,6 +54,7 @@ class FoldData:
     scale: float = 1.0
     kept: Kept | None = None
     at_hand: int | None = None
+    reads: torch.dtype | None = None
 
     def on(self, device: torch.device, moved: "Callable[[Tensor], Tensor]") -> "FoldData":
         """The same rows on another device; ``moved`` brings a tensor there."""
@@ -64,8 +66,16 @@ class FoldData:
 
     def features(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """``dense [n, D]`` and ``codes [n, K]`` of some rows, of the columns that are kept."""
-        dense, codes = self.dense.index_select(0, rows), self.codes.index_select(0, rows)
+        dense, codes = self._read(self.dense, rows), self.codes.index_select(0, rows)
         return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
+
+    def targets(self, rows: Tensor) -> Tensor:
+        """``target [n]`` of some rows."""
+        return self._read(self.target, rows)
+
+    def _read(self, tensor: Tensor, rows: Tensor) -> Tensor:
+        found = tensor.index_select(0, rows)
+        return found.to(self.reads) if self.reads is not None and found.is_floating_point() else found
 
     @property
     def near(self) -> Tensor:

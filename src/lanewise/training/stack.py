@@ -91,7 +91,7 @@ class Stack(Team):
         self.model = self._modelled()
         values = self.model.init([lane.seed for lane in self.lanes], dtype).to(self.device)
         self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
-        self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length)
+        self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length, scaled=self.subject.scaled)
         self.average = values.clone()
         self.guard, self.vitals = Guard(), Vitals()
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
@@ -145,9 +145,9 @@ class Stack(Team):
             self.vitals.begin(self.buffer.values)
         stop = self.stop if self.axis is None else self._asked_to_stop
         for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
-            self._loss_sum += self._step(at)
-            if at == 0:
-                self.vitals.first = self._loss_sum.clone()
+            self._loss_sum += (losses := self._step(at))
+            if self.subject.watched:
+                self.vitals.observe(losses, at + 1)
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
@@ -180,6 +180,7 @@ class Stack(Team):
             rates=rates,
             axis=self.axis,
             meanwhile=partial(self._batches.read_ahead, following) if shared else None,
+            autocast=self.subject.autocast,
         )
 
     def scale(self, factor: float) -> None:

@@ -1,6 +1,7 @@
 """The one training step: of lanes in their buffer, and of one model that its ranks share."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from lanewise.lanes.draws import generator
 from lanewise.losses import LOSSES, Loss
 from lanewise.models.base import Inputs, Noise, PartOfBatch, StackedModel
 from lanewise.models.batch import called
+from lanewise.models.casting import LOW
 from lanewise.optim.execution import LaneOptimizer
+from lanewise.optim.scaling import LaneScaling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ class KeyedNoise(Noise):
 
 def mean_loss(loss: str | Loss, outputs: Tensor, batch: Batch, smoothing: Tensor | None) -> Tensor:
     """Weighted mean over the batch of each lane's loss, ``[L]``."""
-    outputs = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+    outputs = outputs.float() if outputs.dtype in LOW else outputs
     kernel = LOSSES[loss] if isinstance(loss, str) else loss
     losses = kernel(outputs, batch.inputs.per_lane(batch.targets), smoothing)
     if batch.weights is not None:
@@ -85,6 +88,7 @@ def step(
     noise: Noise,
     rates: Tensor | None = None,
     axis: DataAxis | None = None,
+    autocast: torch.dtype | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> Tensor:
     """Forward, backward, update of all lanes on one batch; returns the losses ``[L]`` before it.
@@ -93,12 +97,18 @@ def step(
     sharpness-aware minimization the gradient is taken again at its perturbed weights, with the same dropout draws.
     ``rates [L]`` are those of this step, where the optimizer is not to look them up. Of a batch that ranks share
     along an ``axis`` gradients and losses are those of all its rows, before anything looks at them; ``meanwhile`` is
-    called while they travel, and is not to touch the buffer.
+    called while they travel, and is not to touch the buffer. ``autocast`` is the dtype of products in the forward pass.
+    An optimizer with a scale for each lane finds the gradients of the losses times that, and takes it off.
     """
 
     def gradients(meanwhile: Callable[[], None] | None = None) -> Tensor:
-        own = _gradients(model, buffer, batch, loss=loss, smoothing=smoothing, noise=noise)
-        return own if axis is None else axis.add_gradients(buffer, own, meanwhile=meanwhile)
+        with casting(autocast, batch.inputs.dense.device):
+            losses = _losses(model, buffer, batch, loss=loss, smoothing=smoothing, noise=noise)
+        own = _gradients(buffer, losses, optimizer.scaling)
+        total = own if axis is None else axis.add_gradients(buffer, own, meanwhile=meanwhile)
+        if optimizer.scaling is not None:
+            optimizer.scaling.unscale(buffer.gradients)
+        return total
 
     losses = gradients(meanwhile)
     if optimizer.climbs:
@@ -113,7 +123,7 @@ def step(
     return losses if optimizer.skipped is None else torch.where(optimizer.skipped, 0.0, losses)
 
 
-def _gradients(
+def _losses(
     model: StackedModel,
     buffer: LaneBuffer,
     batch: Batch,
@@ -121,17 +131,31 @@ def _gradients(
     loss: str | Loss,
     smoothing: Tensor | None,
     noise: Noise,
-) -> Tensor:
-    """Write the gradients of the rows that are here into the buffer; their share of the losses ``[L]``."""
-    if batch.share == 0.0:  # fewer rows than ranks
+) -> Tensor | None:
+    """Their share of the losses ``[L]`` of the rows that are here; None where there are fewer rows than ranks."""
+    if batch.share == 0.0:
+        return None
+    losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
+    return losses if batch.share == 1.0 else losses * batch.share
+
+
+def _gradients(buffer: LaneBuffer, losses: Tensor | None, scaling: LaneScaling | None) -> Tensor:
+    """Write the gradients of ``losses [L]``, scaled where they are to be, into the buffer; the losses themselves."""
+    if losses is None:
         buffer.gradients.zero_()
         return buffer.gradients.new_zeros(len(buffer))
-    losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
-    if batch.share != 1.0:
-        losses = losses * batch.share
     # Of all lanes at once; the gradient of their sum is one for each.
-    losses.backward(torch.ones_like(losses))
+    told = losses if scaling is None else scaling.scaled(losses)
+    told.backward(torch.ones_like(told))
     return losses.detach()
+
+
+def casting(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[object]:
+    """``torch.autocast`` to ``dtype`` on ``device``; nothing for None."""
+    if dtype is None:
+        return nullcontext()
+    # What is kept from one use of a weight to the next must not be kept by a recorded step.
+    return torch.autocast(device.type, dtype=dtype, cache_enabled=device.type == "cpu")
 
 
 def step_of_model(

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from typing import final
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lanewise.lanes.candidate import Candidate
@@ -35,6 +36,12 @@ class Subject(ABC):
 
     unseen: str = ""
     """Why :meth:`silent` found out nothing; empty where it did."""
+
+    autocast: torch.dtype | None = None
+    """What products of a training pass are rounded to, as ``torch.autocast`` does it; None: nothing."""
+
+    scaled: bool = False
+    """Whether a pass has gradients in float16, which vanish unless the loss of each lane is scaled."""
 
     @abstractmethod
     def model(self, lanes: Sequence[Lane]) -> StackedModel:

@@ -1,11 +1,10 @@
 """Candidates of a tuning race whose workers train apart: their settings, and what they exchange for which loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import torch
 
 from lanewise.distributed.outer import Outer
 from lanewise.errors import UsageError
@@ -53,6 +52,17 @@ def check_averaging(settings: Mapping[str, Any], optimizer: str) -> None:
     axes_apart(int(settings.get("average_over", USUAL_WORKERS)), int(settings["batch_size"]))
 
 
+def check_undivided(candidates: Iterable[Candidate], space: Mapping[str, Any] | None, *, shared_by: int) -> None:
+    """Raise ``UsageError`` where a candidate, drawn now or later, averages and ranks share the rows of its batches."""
+    apart = any(workers_of(own) > 1 for own in candidates) or bool((space or {}).get("average_every"))
+    if apart and shared_by > 1:
+        message = (
+            f"average_every parts a batch among workers in one process, and data={shared_by} of the mesh parts it "
+            "among ranks; leave one of them out (along lane, ranks spread such candidates as any others)"
+        )
+        raise UsageError(message)
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Averaged:
@@ -98,12 +108,13 @@ def averaged(
     *,
     plan: Plan,
     weights: Mapping[str, int],
+    itemsize: int,
     valid: np.ndarray,
     metric: Metric,
 ) -> tuple[Averaged, ...]:
     """What there is to say of each of the ``confirmed`` candidates whose workers train apart; ``weights`` by id are P.
 
-    ``valid`` names the validation rows.
+    ``itemsize`` is the bytes of a weight; ``valid`` names the validation rows.
     """
     found = []
     synchronous = [item for item in confirmed if workers_of(item.candidate) == 1]
@@ -112,7 +123,7 @@ def averaged(
         if workers == 1:
             continue
         every, steps = int(own.number("average_every")), plan.lengths.steps(int(own.number("batch_size")))
-        exchanged = weights[own.id] * getattr(torch, plan.precision).itemsize
+        exchanged = weights[own.id] * itemsize
         twin = next((other for other in synchronous if _same(own, other.candidate)), None)
         best = min(synchronous, key=lambda other: metric.sign * _mean(other, valid), default=None)
         reference = twin or best

@@ -13,7 +13,7 @@ from lanewise.runs.run import Run
 from lanewise.storage.durable import load_json
 from lanewise.training.apart_team import ApartTeam
 from lanewise.training.judging import Judge
-from lanewise.training.modules.teams import batch_of
+from lanewise.training.modules.teams import batch_of, everywhere
 from lanewise.training.planning.plan import candidate_of
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
@@ -21,6 +21,7 @@ from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.fingerprint import digest
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.posing import by_ways
+from lanewise.tuning.precision import autocast_of
 from lanewise.tuning.racing import Posed
 from lanewise.tuning.storing import LANES
 
@@ -78,7 +79,8 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     planned = Planned.read(run.plan)
     plan = planned.plan
     batch = batch_of(own.candidate)
-    teams = posed.grow(by_ways(posed.teams, planned.ways), [own.candidate]).of(own.candidate)
+    placed = everywhere(by_ways(posed.teams, planned.ways), autocast=autocast_of(plan, posed.teams))
+    teams = posed.grow(placed, [own.candidate]).of(own.candidate)
     metric = posed.question.judge.metric
     judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 
@@ -91,7 +93,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
         difference = _difference(seen, np.array([record["scores"], record["train_losses"]], dtype=float))
         allowed = 0.0
         if difference:
-            moved, rounding = formed(), torch.finfo(teams.blueprint.dtype).eps
+            moved, rounding = formed(), torch.finfo(teams.rounds_to).eps
             moved.scale(1 + rounding)
             allowed = MARGIN * max(rounding, _difference(_looks(moved, fractions, judge), seen))
     return LaneAlone(

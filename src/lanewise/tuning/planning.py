@@ -104,7 +104,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         lengths=made,
         workers=wanted.workers,
         costs=_costs(wanted.candidates, teams, made),
-        precision=str(teams.blueprint.dtype).removeprefix("torch."),
+        precision=str(teams.autocast or teams.blueprint.dtype).removeprefix("torch."),
         grid=GRID,
         predicted_seconds=predicted,
         words=tuple(words),
@@ -214,7 +214,7 @@ def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int,
                 mine = max(1, round(lanes * len(own) / len(wanted.candidates)))
                 width = min(part.ways[batch].width, -(-mine // together))
                 if width not in known:
-                    known[width], seen = _timed(own, part, batch, width)
+                    known[width], seen = timed(own, part, batch, width)
                     look = max(look, seen)
                 rounds = -(-mine // (width * together)) / (KEPT if together > 1 else 1.0)
                 per_row += known[width] / batch * rounds * share
@@ -222,7 +222,7 @@ def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int,
     return per_row, look * looks
 
 
-def _timed(own: Sequence[Candidate], teams: ModuleTeams, batch: int, width: int) -> tuple[float, float]:
+def timed(own: Sequence[Candidate], teams: ModuleTeams, batch: int, width: int) -> tuple[float, float]:
     """Seconds of a step of one stack of ``width`` lanes, and of a look at one of them."""
     lanes = [Lane(candidate=own[place % len(own)], fold=0, seed=place // len(own)) for place in range(width)]
     # On a GPU a step is recorded after the first few, where enough are to come.

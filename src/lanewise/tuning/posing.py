@@ -143,14 +143,16 @@ def _way(teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...]
         except Exception as error:  # whatever the user's module raises
             message = (
                 f"the module could be called, but not trained for two steps of {batch} rows: {type(error).__name__}: "
-                f"{first_sentence(error)}; {_remedy(error)}"
+                f"{first_sentence(error)}; {_remedy(error, teams)}"
             )
             raise UsageError(message) from error
         tried[kind] = _shared(way, teams, rows, batch)
     return tried[kind]
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(error: Exception, teams: ModuleTeams) -> str:
+    if teams.autocast is not None and "dtype" in str(error):
+        return "under torch.autocast tensors have several dtypes: cast where they meet, or leave precision out"
     if "inplace" in str(error) or "in-place" in str(error):
         return "it must change neither weights nor inputs in place, but work on copies of them"
     return "equal shapes of inputs must give equal shapes of outputs, in every call"
@@ -178,7 +180,7 @@ def grown(
         if form not in parts:
             blueprint, _ = _read(make_model, dict(form), question, batch_of(candidate))
             made = _teams(blueprint, question, workers=teams.workers, device=teams.device)
-            parts[form] = replace(made, stop=teams.stop, axis=teams.axis)
+            parts[form] = replace(made, stop=teams.stop, axis=teams.axis, autocast=teams.autocast)
     tried = {_kind(part, batch): way for part in parts.values() for batch, way in part.ways.items()}
     ways = {form: dict(part.ways) for form, part in parts.items()}
     for candidate in candidates:

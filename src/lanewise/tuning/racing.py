@@ -25,7 +25,7 @@ from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import in_processes, seated
-from lanewise.training.modules.teams import ModuleTeams, batch_of, form_of
+from lanewise.training.modules.teams import ModuleTeams, batch_of, everywhere, form_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Race, Result
@@ -45,6 +45,7 @@ from lanewise.tuning.over_ranks import notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
+from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping
@@ -70,6 +71,7 @@ class Posed:
     space: Searched | None = None
     mesh: str | None = None
     payload: Payload = "full"
+    precision: Precision = "float32"
 
     @property
     def proposer(self) -> Proposer:
@@ -102,6 +104,7 @@ class Posed:
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
             "proposed": own.proposed or None,
             **({} if self.payload == "full" else {"payload": self.payload}),
+            **({} if self.precision == "float32" else {"precision": self.precision}),
         }
 
     def agree(self, ranks: Ranks, **given: Any) -> None:
@@ -122,7 +125,7 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     making = partial(_planned, posed, teams)
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
     plan = planned.plan
-    teams = everywhere(by_ways(teams, planned.ways), axis=crew.axis)
+    teams = everywhere(by_ways(teams, planned.ways), axis=crew.axis, autocast=autocast_of(plan, teams))
     teams = replace(teams, lengths=plan.lengths, workers=plan.workers)
     out = planned.shared_out
     teams = replace(teams, processes=not posed.alone and in_processes(teams, plan) if out is None else out)
@@ -136,21 +139,16 @@ def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
     if file is not None and file.exists():
         return Planned.read(file)
     wanted, question = posed.wanted, posed.question
-    teams = with_ways(teams, question, wanted.candidates)
+    trying = partial(with_ways, question=question, candidates=wanted.candidates)
+    teams, said = in_precision(posed.precision, teams, wanted.candidates, with_ways=trying)
     plan = plan_race(wanted, teams)
-    plan = replace(plan, words=(*plan.words, *question.rows.words, *posed.words))
+    plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
     # Ranks are there to be used, however small the race; processes of one rank only where that pays.
     out = teams.ranks > 1 or (not posed.alone and in_processes(teams, plan))
     planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out)
     if file is not None:
         planned.write(file)
     return planned
-
-
-def everywhere(teams: ModuleTeams, **changes: Any) -> ModuleTeams:
-    """The teams with ``changes``, whatever module they train."""
-    others = {form: replace(own, **changes) for form, own in teams.others.items()}
-    return replace(teams, **changes, others=others)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -205,7 +203,10 @@ def _run(
     said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
-    compared = averaged(result.confirmed, named, plan=plan, weights=weights, valid=valid, metric=judge.metric)
+    itemsize = teams.blueprint.dtype.itemsize
+    compared = averaged(
+        result.confirmed, named, plan=plan, weights=weights, itemsize=itemsize, valid=valid, metric=judge.metric
+    )
     words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
     document = _document(
         posed,

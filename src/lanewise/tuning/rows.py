@@ -81,6 +81,11 @@ class Rows:
         return sum(len(train) for train, _ in parts) / len(parts) if self.parting.folds else None
 
     @property
+    def _mapped(self) -> bool:
+        """Whether what is in one table lies in files: it is converted batch by batch, not as a whole."""
+        return self.train.mapped or (self.valid is not None and self.valid.mapped)
+
+    @property
     def _window(self) -> int | None:
         """Rows among which an epoch of rows in files is shuffled; None: among all of them."""
         if not self.train.mapped:
@@ -128,20 +133,20 @@ class Rows:
         """What makes batches of row numbers on ``device``, floats in ``dtype``: a table is brought there once."""
         if self.table is None:
             return lambda rows, key: _on(device, floats_as(dtype, self.batch(rows.cpu(), key)))
-        table = _on(device, floats_as(dtype, self.table))
-        return lambda rows, key: take(table, rows)
+        table = _on(device, self.table if self._mapped else floats_as(dtype, self.table))
+        return lambda rows, key: floats_as(dtype, take(table, rows))
 
     def data(self, dtype: torch.dtype, *, whole: bool, refit: bool = False, device: torch.device = CPU) -> TrainingData:
         """What lanes read: the rows themselves, or with ``whole`` their numbers; with ``refit`` all rows train."""
         if whole or self.pair is None:
             X, y = torch.arange(self.count), torch.zeros(self.count)
         else:
-            X, y = floats_as(dtype, self.pair)
+            X, y = self.pair if self._mapped else floats_as(dtype, self.pair)
         codes = torch.zeros(self.count, 0, dtype=torch.int64)
         everything = torch.arange(self.train.rows)
         parts = {ALL_ROWS: (everything, everything[:1])} if refit else dict(enumerate(self.parting.parts))
         folds = {
-            fold: FoldData(dense=X, codes=codes, target=y, train=train, valid=valid)
+            fold: FoldData(dense=X, codes=codes, target=y, train=train, valid=valid, reads=dtype)
             for fold, (train, valid) in parts.items()
         }
         task = Task(target="y", kind="regression", metric="loss")

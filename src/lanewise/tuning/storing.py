@@ -70,7 +70,8 @@ def stored(
             if ranks.leads:
                 remove_remains(begun)
             check_unchanged(begun, fingerprint)
-            other = [key for key, value in settings.items() if begun.config["settings"].get(key) != value]
+            before = begun.config["settings"]
+            other = [key for key in {**settings, **before} if before.get(key) != settings.get(key)]
             if other:
                 message = (
                     f"run {begun.id}, named {name!r}, is unfinished and began with other {', '.join(other)}; call it "

@@ -55,7 +55,7 @@ def told(
         "summary": [
             document["summary"][0],
             *selection.reasons,
-            *corrected,
+            *(f"{words.replace('corrected', 'Corrected', 1)}." for words in corrected),
             *noticed(result.traces),
             *([found.words] if evident and found else []),
         ],
@@ -91,6 +91,7 @@ REMEDIES = {
     "vanishing": "a higher rate may do more",
     "exploding": "a lower rate, or clipping by clip_norm, may do better",
     "dead": "a lower rate, a normalization or leaky rectifiers keep more of them alive",
+    "spike": "look at the rows of that batch, or clip by clip_norm",
     "unseen": "nobody knows whether some are dead",
 }
 """What a lane may need, by the kind of what was noticed of it."""
@@ -99,6 +100,7 @@ SIGNS = {
     "vanishing": "updates vanish",
     "exploding": "updates explode",
     "dead": "units are dead",
+    "spike": "the loss spikes",
     "unseen": "units could not be looked at",
 }
 
@@ -107,7 +109,7 @@ def cautions(traces: Sequence[Trace], winner: Candidate) -> list[str]:
     """What was noticed of the winner, a sentence for each kind: it is handed over with that."""
     own = [notice for trace in traces if trace.lane.candidate.id == winner.id for notice in trace.notices]
     first = {notice.kind: notice.cause for notice in reversed(own)}
-    return [f"the winner's {cause}; {REMEDIES[kind]}" for kind, cause in sorted(first.items())]
+    return [f"the winner's {cause.removeprefix('the ')}; {REMEDIES[kind]}" for kind, cause in sorted(first.items())]
 
 
 def noticed(traces: Sequence[Trace]) -> list[str]:

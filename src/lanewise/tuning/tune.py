@@ -24,11 +24,13 @@ from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
 from lanewise.training.ranks.planning import workers_here
+from lanewise.tuning.averaging import check_undivided
 from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted
 from lanewise.tuning.posing import Question, grown, pose
+from lanewise.tuning.precision import Precision, check_precision
 from lanewise.tuning.proposing import Where, drawn, listed
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
@@ -62,6 +64,7 @@ def tune(
     full_length: int | None = None,
     mesh: str | None = None,
     payload: Payload = "full",
+    precision: Precision = "float32",
     watch: Callable[[Pulse], None] | None = None,
     home: str | Path | None = None,
     name: str | None = None,
@@ -111,6 +114,10 @@ def tune(
             See ``docs/scaling.md``.
         payload: what gradients travel as between ranks that share batches: as they are, or ``"bfloat16"``, half as
             many bytes; ``document["hardware"]["payload_error"]`` says what that does to them.
+        precision: of the products in training: ``"float32"`` as the weights are, ``"bfloat16"`` or, on a GPU,
+            ``"float16"`` by ``torch.autocast``, weights and optimizer state staying float32; float16 with a loss scale
+            for each lane. ``"auto"`` is bfloat16 where a step was measured to be clearly faster in it. Lanes are judged
+            in float32.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
         home: folder of a run store, such as ``".lanewise"``, where the race is recorded and leaves checkpoints; None:
             nothing is stored.
@@ -174,6 +181,7 @@ def tune(
             full_length=full_length,
             mesh=mesh,
             payload=payload,
+            precision=precision,
             ranks=ranks,
         )
         posed.agree(ranks, name=name)
@@ -212,6 +220,7 @@ def asked(
     full_length: int | None = None,
     mesh: str | None = None,
     payload: Payload = "full",
+    precision: Precision = "float32",
     ranks: Ranks | None = None,
 ) -> Posed:
     """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained.
@@ -243,12 +252,14 @@ def asked(
     )
     together = _workers(workers, mesh, ranks)
     check_payload(payload, mesh, ranks.size)
+    check_undivided(entrants, space, shared_by=mesh_of(mesh, ranks.size).data)
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=together, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
     alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
     workers = 1 if alone else wanted.workers
     wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
     teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=workers, device=where_to)
+    check_precision(precision, teams)
     home = form_of(entrants[0], arguments.names)
     return Posed(
         question=question,
@@ -261,6 +272,7 @@ def asked(
         space=searching,
         mesh=mesh,
         payload=payload,
+        precision=precision,
     )
 
 

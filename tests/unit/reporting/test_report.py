@@ -304,6 +304,8 @@ def test_the_learning_rates_are_headed_by_the_winner_s(samples):
     assert "adamw won with a learning rate of 0.0032" in render(document)
     document["winner"] |= {"optimizer": "lbfgs", "hyperparameters": {}}
     assert "The winner has no learning rate; these have" in render(document)
+    document["winner"]["hyperparameters"] = {"lr": 0.1}
+    assert "The winner&#39;s optimizer was tried at one rate only; these at more" in render(document)
     document["winner"]["id"] = "ensemble"
     assert "The learning rates that were tried" in render(document)
 

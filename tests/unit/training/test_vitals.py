@@ -123,6 +123,24 @@ def test_updates_too_small_to_learn_vanish() -> None:
     assert len(told) == 2  # once for each candidate
 
 
+def test_a_batch_with_a_wild_row_is_a_spike() -> None:
+    wild = Y[:96].clone()
+    wild[40] = 300.0
+    found = tune(
+        Network,
+        candidates=[{"optimizer": "sgd", "lr": 1e-5}],
+        budget="48steps",
+        batch_size=4,
+        **{**DATA, "train": (X[:96], wild)},
+    )
+    (said,) = [(at, cause) for kind, at, cause in notices(found)["sgd-00"] if kind == "spike"]
+    step = round(said[0] * 48)
+    assert any(words.startswith("the winner's loss spikes") for words in found.warnings)
+    assert said[1].startswith(f"the loss spikes: that of the batch of step {step} was ")
+    plain = tune(Network, candidates=HEALTHY, budget="48steps", batch_size=4, **DATA)
+    assert notices(plain) == {}
+
+
 def test_weights_that_grow_tenfold_without_a_better_loss_explode() -> None:
     # A line by gradient descent beyond its edge: each step multiplies the error, and stays finite for long.
     candidates = [{"optimizer": "sgd", "lr": 0.01}, {"optimizer": "sgd", "lr": 1.3, "schedule": "constant"}]

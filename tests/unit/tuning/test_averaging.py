@@ -53,7 +53,7 @@ def test_it_is_said_in_words_and_in_the_document(found: TuneResult) -> None:
     assert "4 ranks that average every 25 steps give 684 B each to sums, 20 times less than 13.7 kB" in words
     assert "that of the same trained synchronously (standard error" in words
     assert words in found.words
-    assert words in found.document["summary"]
+    assert f"{words}." in found.document["summary"]
     assert [own["every"] for own in found.document["averaged"]] == [1, 25]
 
 

@@ -108,16 +108,22 @@ def test_a_number_that_is_not_finite_is_found_in_any_block(tmp_path, monkeypatch
         Rows.of((broken, Y), 0.2, folds=None)
 
 
-def test_a_race_over_arrays_in_files_is_the_same_as_in_memory_where_one_window_holds_them(tmp_path) -> None:
-    np.save(tmp_path / "X.npy", X.numpy())
+@pytest.mark.parametrize("step", [None, lambda model, batch: (model(batch[0]) - batch[1]).pow(2)], ids=["loss", "step"])
+@pytest.mark.parametrize("kept", ["float32", "float64"])
+def test_a_race_over_arrays_in_files_is_the_same_as_in_memory_where_one_window_holds_them(tmp_path, kept, step) -> None:
+    np.save(tmp_path / "X.npy", X.numpy().astype(kept))
     there = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert Rows.of((there, Y), 0.2, folds=None).data(torch.float32, whole=False).folds[0].dense.dtype == getattr(
+        torch, kept
+    )
 
     def raced(inputs):
         return tune(
             lambda: torch.nn.Linear(3, 1),
             train=(inputs, X[:, :1].numpy()),
             valid=0.3,
-            loss=torch.nn.functional.mse_loss,
+            loss=torch.nn.functional.mse_loss if step is None else None,
+            step=step,
             candidates=[{"optimizer": "sgd", "lr": 0.1}, {"optimizer": "adamw", "lr": 0.01}],
             budget="20steps",
             batch_size=4,

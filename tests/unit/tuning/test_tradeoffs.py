@@ -66,7 +66,10 @@ def test_the_score_is_corrected_for_the_choice() -> None:
     assert found.corrected.naive == pytest.approx(found.score)
     assert found.corrected.low < found.corrected.value < found.corrected.high
     assert found.corrected.value >= found.corrected.naive
-    assert any("corrected for having been picked" in words for words in found.document["summary"])
+    assert any(
+        words.startswith("Corrected for having been picked") and words.endswith(").")
+        for words in found.document["summary"]
+    )
     shown = found.document["corrected"]["loss"]
     assert shown["value"] == found.corrected.value
     assert any("corrected for having been picked of 30" in words for words in found.words)

@@ -22,7 +22,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     measure = measure_of(document)
     found = part(document, "diagnosis")
     curves = [one for one in items(part(document, "race"), "curves") if one.get("status") == "winner"]
-    # Lanes of the screen have no training scores; both curves are of the same lanes.
+    # Both curves are of the same lanes, and those of the screen end before the others, or have no training scores.
+    curves = [one for one in curves if one.get("phase") != "screen"] or curves
     train, valid = mean_curves([one for one in curves if any(finite(x) is not None for x in items(one, "train"))])
     if not found and not (train and valid):
         return None

@@ -76,6 +76,9 @@ def _heading(document: Mapping[str, Any], series: list[Series]) -> str:
         tried = count(len(first.points) + len(first.lost), "rate")
         return f"{_names(first)[0]} won with a learning rate of {rate_words(first.rate, 2)}, of {tried} tried"
     if part(document, "winner") and not ensemble_won(document):
+        rates = [part(document, "winner", "hyperparameters").get(name) for name in RATES]
+        if any(finite(rate) is not None for rate in rates):
+            return "The winner's optimizer was tried at one rate only; these at more"
         return "The winner has no learning rate; these have"
     return "The learning rates that were tried"
 

@@ -131,7 +131,8 @@ class ModuleSubject(Subject):
     """Lanes of a :class:`Blueprint` that learn by ``loss``; ``score`` gives the number per row that they are judged by.
 
     ``score (outputs [n, ...], targets [n, ...]) -> [n]``; None: the loss itself. A blueprint of whole passes has loss
-    and score in it, and ``read`` makes its batches. With ``pixelwise`` images have their channels last.
+    and score in it, and ``read`` makes its batches. With ``pixelwise`` images have their channels last; ``autocast`` is
+    the dtype of products in training.
     """
 
     def __init__(
@@ -145,11 +146,14 @@ class ModuleSubject(Subject):
         loss_looped: bool = False,
         pixelwise: bool = False,
         read: Reader | None = None,
+        autocast: torch.dtype | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.structure = id(blueprint)  # candidates of one race that build the same module share its blueprint
         self.looped = looped
         self._pixelwise = pixelwise
+        self.autocast = autocast
+        self.scaled = torch.float16 in (autocast, blueprint.casts)
         self._data = data
         self._read = read
         self.undivided = _undivided(blueprint, looped=looped)
@@ -178,7 +182,7 @@ class ModuleSubject(Subject):
             rows = data.valid[:: -(-len(data.valid) // LOOKED_AT)]
             own = {name: view[start : start + size] for name, view in views.items()}
             try:
-                units = model.silent(own, data.dense.index_select(0, rows)) if self._rectifies else []
+                units = model.silent(own, data.features(rows)[0]) if self._rectifies else []
             except Exception as error:  # whatever a module of the user's cannot do while it is watched
                 if isinstance(error, LanewiseError) or out_of_memory(error):
                     raise
@@ -191,7 +195,7 @@ class ModuleSubject(Subject):
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self._data.folds[fold]
         with torch.no_grad():
-            values = per_row(self._score(raw, data.target[data.valid]), len(raw))
+            values = per_row(self._score(raw, data.targets(data.valid)), len(raw))
         return values.double().cpu().numpy()[:, None]
 
 

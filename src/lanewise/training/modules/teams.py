@@ -27,8 +27,10 @@ from lanewise.training.team import Team, Traits, never
 from lanewise.training.workers.remote_team import Recipe, RemoteTeam
 from lanewise.training.workers.team_pool import TeamPool
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
-"""By how much stacked gradients may differ from those of a lane alone, relative to the largest."""
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 2.0**-8, torch.bfloat16: 2.0**-5}
+"""By how much stacked gradients may differ from those of a lane alone, relative to the largest.
+
+In the lower precisions that is a few roundings of the products: four units in the last place."""
 
 ACTIVATIONS = 2**29
 """Elements that the largest activation of all lanes of a stack on a GPU may have: 2 GB in float32."""
@@ -76,7 +78,8 @@ class ModuleTeams:
     the batches of whole passes. ``device`` is where data and reader have the rows, and so where lanes train.
 
     ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned. ``workers`` are
-    those of all ``ranks`` together; ranks share the batches of stacks along ``axis``.
+    those of all ``ranks`` together; ranks share the batches of stacks along ``axis``. ``autocast`` is the dtype of the
+    products in training, None: that of the weights.
     """
 
     blueprint: Blueprint
@@ -96,6 +99,12 @@ class ModuleTeams:
     others: Mapping[Form, "ModuleTeams"] = field(default_factory=dict)
     ranks: int = 1
     axis: DataAxis | None = None
+    autocast: torch.dtype | None = None
+
+    @property
+    def rounds_to(self) -> torch.dtype:
+        """What products of a training pass are rounded to."""
+        return self.autocast or self.blueprint.casts or self.blueprint.dtype
 
     @property
     def workers_here(self) -> int:
@@ -211,7 +220,14 @@ class ModuleTeams:
             loss_looped=way.loss_looped,
             pixelwise=way.pixelwise,
             read=self.read,
+            autocast=self.autocast,
         )
+
+
+def everywhere(teams: ModuleTeams, **changes: Any) -> ModuleTeams:
+    """The teams with ``changes``, whatever module they train."""
+    others = {form: replace(own, **changes) for form, own in teams.others.items()}
+    return replace(teams, **changes, others=others)
 
 
 def batch_of(candidate: Candidate) -> int:
@@ -221,10 +237,12 @@ def batch_of(candidate: Candidate) -> int:
 def choose_way(teams: ModuleTeams, batch: int) -> Way:
     """Whether lanes of this batch size can be stacked, and whether that pays; no clock is read.
 
-    Two lanes are trained for two steps stacked and one by one: losses, gradients and statistics must agree.
+    Two lanes are trained for two steps stacked and one by one: losses, gradients and statistics must agree; where
+    products are rounded to a lower precision, both so and without, which shows more.
     """
     alone = Way(looped=True, loss_looped=True, width=1, words="")
-    truth = _tried(teams, batch, alone)
+    asked = [teams] if teams.autocast is None else [replace(teams, autocast=None), teams]
+    truths = [(own, _tried(own, batch, alone)) for own in asked]
     on_cpu = teams.device.type == "cpu"
     if on_cpu and any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules()):
         why = "convolutions are faster so on a CPU"
@@ -232,7 +250,7 @@ def choose_way(teams: ModuleTeams, batch: int) -> Way:
         width = teams.usual_width(batch)
         words = f"stacked, up to {width} lanes in one pass"
         ways = [Way(looped=False, loss_looped=looped, width=width, words=words) for looped in (False, True)]
-        found, said = _first_equal(teams, batch, truth, ways)
+        found, said = _first_equal(truths, batch, ways)
         if found is not None:
             return found
         why = f"stacking them failed ({said})"
@@ -240,7 +258,7 @@ def choose_way(teams: ModuleTeams, batch: int) -> Way:
     ways = [Way(looped=True, loss_looped=False, width=1, words=words)]
     if on_cpu and _convolves(teams, batch):
         ways.insert(0, replace(ways[0], pixelwise=True, words=f"{words}, images with their channels last"))
-    found, _ = _first_equal(teams, batch, truth, ways)
+    found, _ = _first_equal(truths, batch, ways)
     return found or Way(looped=True, loss_looped=True, width=1, words=words)
 
 
@@ -253,12 +271,14 @@ def _convolves(teams: ModuleTeams, batch: int) -> bool:
     return any(isinstance(leaf, Tensor) and leaf.dim() == IMAGE_DIMS for _, leaf in leaves(inputs))
 
 
-def _first_equal(teams: ModuleTeams, batch: int, truth: "_Tried", ways: Sequence[Way]) -> tuple[Way | None, str]:
-    """The first of ``ways`` that gives what is true; None, and why the last one does not."""
+def _first_equal(
+    truths: Sequence[tuple[ModuleTeams, "_Tried"]], batch: int, ways: Sequence[Way]
+) -> tuple[Way | None, str]:
+    """The first of ``ways`` that gives what is true for each of the teams; None, and why the last one does not."""
     said = ""
     for way in ways:
         try:
-            said = _difference(_tried(teams, batch, way), truth)
+            said = next(filter(None, (_differs(teams, batch, way, truth) for teams, truth in truths)), "")
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there
@@ -291,6 +311,8 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
         for place in range(2)
     ]
     stack = teams.stack(lanes, way, length=CHECKED_STEPS)
+    if stack.optimizer.scaling is not None:
+        stack.optimizer.scaling.scale.fill_(1.0)  # the usual one is too large at first, and says nothing of the ways
     stack.advance(1.0)
     rows = teams.data.folds[0].valid[:CHECKED_ROWS]
     outputs = stack.outputs(lambda fold: rows)
@@ -298,14 +320,14 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
         return _Tried(stack=stack, judged=torch.stack(outputs))
     with torch.no_grad():
         loss = lane_loss(teams.loss, teams.data, looped=way.loss_looped)
-        judged = torch.stack([loss.rows(own, teams.data.folds[0].target[rows]) for own in outputs])
+        judged = torch.stack([loss.rows(own, teams.data.folds[0].targets(rows)) for own in outputs])
     return _Tried(stack=stack, judged=judged)
 
 
-def _difference(found: _Tried, truth: _Tried) -> str:
-    """What differs between two stacks of the same lanes; empty where nothing does."""
-    dtype = truth.stack.buffer.values.dtype
-    allowed = TOLERANCE.get(dtype, TOLERANCE[torch.float32])
+def _differs(teams: ModuleTeams, batch: int, way: Way, truth: _Tried) -> str:
+    """What differs between lanes that are run this way and the same in ``truth``; empty where nothing does."""
+    found = _tried(teams, batch, way)
+    allowed = TOLERANCE.get(teams.rounds_to, TOLERANCE[torch.float32])
     for what, one, other in (
         ("gradients", found.stack.buffer.gradients, truth.stack.buffer.gradients),
         ("weights or statistics", found.stack.buffer.rows, truth.stack.buffer.rows),
