@@ -148,7 +148,11 @@ def test_bash_completes_commands_options_and_runs(cli, folder, finished):
     assert done.stderr == ""
     assert completed(cli, folder, finished, "lanewise fi", 1) == ["fit", "find-rate", "find-batch"]
     assert "--budget" in completed(cli, folder, finished, "lanewise fit x.csv --b", 3)
-    assert completed(cli, folder, finished, "lanewise fit example:d", 2) == ["example:diabetes", "example:digits", "example:d"]
+    assert completed(cli, folder, finished, "lanewise fit example:d", 2) == [
+        "example:diabetes",
+        "example:digits",
+        "example:d",
+    ]
     assert completed(cli, folder, finished, "lanewise fit x.csv --search ha", 4) == ["halving"]
     assert completed(cli, folder, finished, "lanewise show 2", 2) == [finished["run"]]
     assert completed(cli, folder, finished, "lanewise minimize boo", 2)[0] == "booth"
