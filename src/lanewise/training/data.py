@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lanewise.models.base import Width
 from lanewise.task import Task
+from lanewise.training.row_windows import Windows
 
 MOST_SHOWN = 2_000
 """Training rows of a fold that a training score is taken on."""
@@ -41,7 +42,7 @@ class FoldData:
     ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are
     row indices. A regression target is standardized: ``target = (y - center) / scale``. With ``kept``, all other
     columns read as zero, and their codes as the level never seen: read rows through :meth:`features`.
-    Of rows that are streamed from disk the first ``at_hand`` of ``train`` are in memory too; None: all are.
+    Of a table that is streamed from disk all of these are of its sample.
     """
 
     dense: Tensor
@@ -52,7 +53,6 @@ class FoldData:
     center: float = 0.0
     scale: float = 1.0
     kept: Kept | None = None
-    at_hand: int | None = None
 
     def on(self, device: torch.device, moved: "Callable[[Tensor], Tensor]") -> "FoldData":
         """The same rows on another device; ``moved`` brings a tensor there."""
@@ -64,18 +64,16 @@ class FoldData:
 
     def features(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """``dense [n, D]`` and ``codes [n, K]`` of some rows, of the columns that are kept."""
-        dense, codes = self.dense.index_select(0, rows), self.codes.index_select(0, rows)
-        return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
+        return self.narrowed(self.dense.index_select(0, rows), self.codes.index_select(0, rows))
 
-    @property
-    def near(self) -> Tensor:
-        """The training rows that are at hand: for whatever looks at all of them at once."""
-        return self.train if self.at_hand is None else self.train[: self.at_hand]
+    def narrowed(self, dense: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """The same rows with only the columns that are kept."""
+        return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
 
     @property
     def shown(self) -> np.ndarray:
         """Places within ``train`` of the rows that a training score is taken on: all, or 2,000 evenly spaced ones."""
-        count = len(self.near)
+        count = len(self.train)
         return np.arange(count) if count <= MOST_SHOWN else np.arange(MOST_SHOWN) * count // MOST_SHOWN
 
     @property
@@ -89,7 +87,8 @@ class TrainingData:
     """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
 
     With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`).
-    Rows that are streamed from disk are shuffled among ``window`` of them at a time; None: among all.
+    Rows that lie in files of the user's are shuffled among ``window`` of them at a time; None: among all. Of a table
+    that is streamed from disk ``windows`` hold the training rows that mini-batches are taken from; None: all are here.
     """
 
     task: Task
@@ -99,15 +98,16 @@ class TrainingData:
     weight: Tensor | None = None
     shows: bool = False
     window: int | None = None
+    windows: Windows | None = None
 
     @property
     def near(self) -> "TrainingData":
         """The same with only those training rows that are at hand: for methods that read all of them at each step."""
-        if all(fold.at_hand is None for fold in self.folds.values()):
-            return self
-        folds = {key: replace(fold, train=fold.near.clone(), at_hand=None) for key, fold in self.folds.items()}
-        rows = max(int(torch.cat([fold.train, fold.valid]).max()) + 1 for fold in folds.values())
-        return replace(self, folds=folds, rows=rows)
+        return self if self.windows is None else replace(self, windows=None)
+
+    def training_rows(self, fold: int) -> int:
+        """How many rows mini-batches of a fold are taken from."""
+        return len(self.folds[fold].train) if self.windows is None else self.windows.training_rows(fold)
 
 
 @final
@@ -121,11 +121,12 @@ class Moving:
     def __call__(self, data: TrainingData) -> TrainingData:
         """``data`` with its tensors on the device; itself where that is where they are.
 
-        >>> from lanewise.task import Task
-        >>> task = Task(target="y", kind="regression", metric="rmse")
-        >>> data = TrainingData(task=task, width=Width(dense=1, levels=(), outputs=1), folds={}, rows=0)
-        >>> Moving(torch.device("cpu"))(data) is data
-        True
+                >>> from lanewise.task import Task
+        from lanewise.training.row_windows import Windows
+                >>> task = Task(target="y", kind="regression", metric="rmse")
+                >>> data = TrainingData(task=task, width=Width(dense=1, levels=(), outputs=1), folds={}, rows=0)
+                >>> Moving(torch.device("cpu"))(data) is data
+                True
         """
         if self.device.type == "cpu":
             return data

@@ -127,7 +127,16 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         parts = _extremes_last(parts, extreme_rows(y, task, train))
     beyond = dataset.rest.facts if dataset.rest is not None and dataset.rest.rows else None
     layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
-    rest = training_rest(dataset, task=task, layout=layout, features=audited.features, groups=group)
+    rest = training_rest(
+        dataset,
+        task=task,
+        layout=layout,
+        features=audited.features,
+        groups=group,
+        first=len(train),
+        folds=len(parts),
+        seed=request.seed,
+    )
     noticed += rest.findings if rest is not None else ()
     return Problem(
         dataset=whole,

@@ -13,6 +13,7 @@ from lanewise.data.target import encode_target
 from lanewise.data.wording import counted
 from lanewise.features.layout import Layout
 from lanewise.features.streamed_statistics import Moments, StreamedStatistics
+from lanewise.lanes.windows import Placing, placed_windows
 from lanewise.task import Task
 
 MOST_TWINS = 0.5
@@ -25,7 +26,9 @@ class TrainingRest:
 
     All rows of the sample judge, in a fold or in the test set, so a twin of one would make a score too good. ``kept``
     marks the training rows, batch by batch, as bits. ``statistics`` and ``target`` (moments of the target, or
-    None for classes) are of the rows that train; every fold trains on all of them.
+    None for classes) are of the rows that train; every fold trains on all of them. They are written for training where
+    ``placing`` says, those of the sample as numbers 0 to ``first`` and these behind them: ``held [W]`` of them in each
+    window, with ``words [W]`` words of texts.
     """
 
     rest: Rest
@@ -35,6 +38,10 @@ class TrainingRest:
     kept: tuple[np.ndarray, ...]
     statistics: StreamedStatistics
     target: Moments | None
+    first: int
+    placing: Placing
+    held: np.ndarray
+    words: np.ndarray
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -52,19 +59,42 @@ class TrainingRest:
 
 
 def training_rest(
-    dataset: Dataset, *, task: Task, layout: Layout, features: tuple[str, ...], groups: np.ndarray | None
+    dataset: Dataset,
+    *,
+    task: Task,
+    layout: Layout,
+    features: tuple[str, ...],
+    groups: np.ndarray | None,
+    first: int,
+    folds: int,
+    seed: int,
 ) -> TrainingRest | None:
     """What trains beside the rows of ``dataset``; None where it is no sample, or the sample is all there is.
 
     ``groups [N]`` label equal rows of the sample that stay together; None where they repeat by nature: then twins stay.
+    ``first`` rows of the sample train; there are so many ``folds``. ``seed`` is that of the order.
     """
     rest = dataset.rest
     if rest is None or not rest.rows:
         return None
+    windows = placed_windows(first + rest.rows, 4 * layout.dense_width * folds)
+    empty = TrainingRest(
+        rest=rest,
+        task=task,
+        layout=layout,
+        features=features,
+        kept=(),
+        statistics=StreamedStatistics.none(layout),
+        target=None if task.is_classification else Moments.none(1),
+        first=first,
+        placing=Placing(windows=windows, seed=seed),
+        held=np.zeros(windows, dtype=np.int64),
+        words=np.zeros(windows, dtype=np.int64),
+    )
     twins = None if groups is None else np.unique(_hashes(_only(dataset, ~common_rows(groups)), features))
-    found, left_out = _pass(rest, task, layout, features, twins)
+    found, left_out = _pass(empty, twins)
     if left_out > MOST_TWINS * rest.rows:
-        found, _ = _pass(rest, task, layout, features, None)
+        found, _ = _pass(empty, None)
     elif left_out:
         message = (
             f"{counted(left_out, 'row')} of the {rest.rows:,} beyond the sample equal rows that judge, in every column "
@@ -74,13 +104,13 @@ def training_rest(
     return found
 
 
-def _pass(
-    rest: Rest, task: Task, layout: Layout, features: tuple[str, ...], twins: np.ndarray | None
-) -> tuple[TrainingRest, int]:
+def _pass(empty: TrainingRest, twins: np.ndarray | None) -> tuple[TrainingRest, int]:
     """The rest without the rows whose hashes are in ``twins``, and how many those are."""
-    statistics, target = StreamedStatistics.none(layout), Moments.none(1)
+    task, layout, features = empty.task, empty.layout, empty.features
+    statistics, target = empty.statistics, empty.target
+    held, words = empty.held.copy(), empty.words.copy()
     kept, left_out = [], 0
-    for batch in rest.batches(_columns(features, task)):
+    for batch in empty.rest.batches(_columns(features, task)):
         y = encode_target(batch, task)
         inside = y >= 0 if task.is_classification else ~np.isnan(y)
         if twins is not None:
@@ -88,18 +118,18 @@ def _pass(
             left_out += int((equal & inside).sum())
             inside &= ~equal
         kept.append(np.packbits(inside))
-        if inside.any():
-            statistics = statistics.seeing(layout.encode(_only(batch, inside)))
+        if not inside.any():
+            continue
+        encoded = layout.encode(_only(batch, inside))
+        windows = empty.placing.of(empty.first + statistics.rows, encoded.rows)
+        held += np.bincount(windows, minlength=len(held))
+        if encoded.tokens is not None:
+            spoken = np.bincount(windows, weights=np.diff(encoded.tokens.indptr), minlength=len(words))
+            words += spoken.astype(np.int64)
+        statistics = statistics.seeing(encoded)
+        if target is not None:
             target = target.plus(Moments.of(y[inside][:, None].astype(np.float64)))
-    found = TrainingRest(
-        rest=rest,
-        task=task,
-        layout=layout,
-        features=features,
-        kept=tuple(kept),
-        statistics=statistics,
-        target=None if task.is_classification else target,
-    )
+    found = replace(empty, kept=tuple(kept), statistics=statistics, target=target, held=held, words=words)
     return found, left_out
 
 

@@ -19,6 +19,7 @@ from lanewise.training.data import TrainingData
 from lanewise.training.planning.measuring import WORTH_IT
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.selecting import columns_read, reads_all, selects
+from lanewise.training.stack import Stack
 from lanewise.training.team import Evidence, Team
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.team import race_spec
@@ -191,9 +192,22 @@ def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[st
         if key not in timed:
             solved = team.lanes[0].candidate.optimizer == SOLVER
             spent = _trial(team, TRIAL_ITERATIONS if solved else TRIAL_STEPS)
-            timed[key] = spent / len(team.lanes) * team.length
+            timed[key] = spent / len(team.lanes) * team.length + _read_seconds(team, builder)
         costs |= {lane.candidate.id: timed[key] for lane in team.lanes}
     return costs
+
+
+def _read_seconds(team: Team, builder: TeamBuilder) -> float:
+    """Seconds of a full-length lane for reading and preparing its rows from disk; 0 where they are in memory.
+
+    A trial sees one window only, which is ready before it is timed. In a confirmation the lanes of a fold share what
+    is read, and a stack has lanes of every fold.
+    """
+    data = builder.data
+    if data.windows is None or not isinstance(team, Stack):
+        return 0.0
+    sharing = max(1.0, len(team.lanes) / len(data.folds))
+    return data.windows.seconds_a_row * team.batch_size * team.length / sharing
 
 
 def measured_looks(
@@ -241,7 +255,7 @@ def _look(team: Team, data: TrainingData, judged: Callable[[TrainingData, Eviden
 
 def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder) -> dict[str, float]:
     data, first = builder.data, pool[0]
-    rows, columns = len(data.folds[0].near), data.width.dense
+    rows, columns = len(data.folds[0].train), data.width.dense
     outputs = data.width.outputs
 
     def work(candidate: Candidate) -> float:
