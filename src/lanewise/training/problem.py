@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lanewise.data.auditing import Audit, audit
 from lanewise.data.contract import DataContract
-from lanewise.data.dataset import Dataset
+from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.nearly_numbers import number_but_for
@@ -29,7 +29,7 @@ from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
-from lanewise.training.streamed_rest import TrainingRest, training_rest
+from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
 
 
@@ -59,7 +59,8 @@ class Problem:
 
     ``y [N]`` in its own units (class indices for classes), ``weight [N]`` averaging 1 over the training
     rows or None, ``train`` and ``test`` row numbers, ``folds`` of the training rows. Of a table that is streamed from
-    disk all of these are of the sample; ``rest`` trains in every fold beside them.
+    disk all of these are of the sample; ``rest`` trains in every fold beside them. ``weighing`` is what ``weight``
+    comes from.
     """
 
     dataset: Dataset
@@ -78,6 +79,7 @@ class Problem:
     encoded: Encoded
     clusters: np.ndarray | None
     rest: TrainingRest | None = None
+    weighing: "Weighing | None" = None
 
     @property
     def training_rows(self) -> int:
@@ -136,7 +138,10 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         first=len(train),
         folds=len(parts),
         seed=request.seed,
+        weight=request.weight,
     )
+    own = weights_of(whole, request.weight)
+    weighing = _weighing(request, task, y=y, own=own, train=train, rest=rest)
     noticed += rest.findings if rest is not None else ()
     return Problem(
         dataset=whole,
@@ -147,7 +152,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),
         y=y,
-        weight=_weights(whole, request, task, y, train),
+        weight=None if weighing is None else weighing(y, own),
         train=train,
         test=held,
         folds=parts,
@@ -155,7 +160,23 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         encoded=layout.encode(whole),
         clusters=group,
         rest=rest,
+        weighing=weighing,
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weighing:
+    """Weights of rows from their target ``y [n]`` and the weights ``own [n]`` that they came with.
+
+    ``by_class [C]`` are the weights of classes, or None; ``mean`` is that of the training rows, which then is 1.
+    """
+
+    by_class: np.ndarray | None
+    mean: float
+
+    def __call__(self, y: np.ndarray, own: np.ndarray) -> np.ndarray:
+        weight = own if self.by_class is None else own * self.by_class[np.maximum(y.astype(np.int64), 0)]
+        return weight / self.mean
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -237,7 +258,8 @@ def _joined(
     if not len(held):
         message = f"the test set {test.source} has no row with a value of {task.target!r}"
         raise DataError(message)
-    return Dataset(frame=frame, kinds={name: dataset.kinds[name] for name in columns}, source=dataset.source), held
+    kinds: dict[str, ColumnKind] = {name: dataset.kinds[name] for name in columns}
+    return Dataset(frame=frame, kinds=kinds, source=dataset.source, rest=dataset.rest), held
 
 
 def _check_kinds(dataset: Dataset, test: Dataset, columns: Sequence[str]) -> None:
@@ -259,25 +281,32 @@ def _check_kinds(dataset: Dataset, test: Dataset, columns: Sequence[str]) -> Non
         raise DataError(message)
 
 
-def _weights(dataset: Dataset, request: Request, task: Task, y: np.ndarray, train: np.ndarray) -> np.ndarray | None:
-    """Row weights ``[N]`` that average 1 over the training rows: the weight column times the class weights."""
-    weight = np.ones(len(y))
-    if request.weight:
-        weight = dataset.frame[request.weight].cast(float).fill_null(0.0).to_numpy().astype(np.float64)
-    elif request.class_weights is None:
+def _weighing(
+    request: Request, task: Task, *, y: np.ndarray, own: np.ndarray, train: np.ndarray, rest: TrainingRest | None
+) -> Weighing | None:
+    """How rows are weighed: the weight column times the class weights, 1 on average over all training rows."""
+    if not request.weight and request.class_weights is None:
         return None
-    if request.class_weights is not None:
-        weight = weight * _class_weights(request.class_weights, task, y, train)[np.maximum(y.astype(np.int64), 0)]
-    return weight / weight[train].mean()
+    count = len(train) + (0 if rest is None else rest.rows)
+    by_class = None if request.class_weights is None else _class_weights(request.class_weights, task, y, train, rest)
+    plain = Weighing(by_class=by_class, mean=1.0)(y, own)[train]
+    if rest is None:
+        return Weighing(by_class=by_class, mean=plain.mean())
+    beyond = rest.weights.sum() if by_class is None else rest.weights @ by_class
+    return Weighing(by_class=by_class, mean=float((plain.sum() + beyond) / count))
 
 
-def _class_weights(asked: str | Mapping[str, float], task: Task, y: np.ndarray, train: np.ndarray) -> np.ndarray:
+def _class_weights(
+    asked: str | Mapping[str, float], task: Task, y: np.ndarray, train: np.ndarray, rest: TrainingRest | None
+) -> np.ndarray:
     if not task.is_classification:
         message = f"class weights need classes, and {task.target!r} is a {task.kind} target"
         raise UsageError(message)
     if asked == "balanced":
         counts = np.bincount(y[train].astype(np.int64), minlength=len(task.classes))
-        return len(train) / (len(task.classes) * np.maximum(counts, 1))
+        if rest is not None:
+            counts = counts + rest.counts
+        return counts.sum() / (len(task.classes) * np.maximum(counts, 1))
     if isinstance(asked, str):
         message = f"class weights must be 'balanced' or a weight per class, got {asked!r}"
         raise UsageError(message)
@@ -318,7 +347,9 @@ def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
     """Center and scale of the target from a fold's training ``rows``, and the rest of a streamed table."""
     if problem.task.is_classification:
         return 0.0, 1.0
-    values, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
+    # Of a streamed table all rows count the same here: weights weigh losses and scores.
+    weighed = problem.weight if problem.rest is None else None
+    values, weight = problem.y[rows], None if weighed is None else weighed[rows]
     mean = float(np.average(values, weights=weight))
     deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
     if problem.rest is not None and problem.rest.target is not None:

@@ -24,7 +24,7 @@ from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.problem import Problem, target_in_units, target_units
 from lanewise.training.row_store import RowForm, RowStore
 from lanewise.training.row_windows import FoldReading, Windows
-from lanewise.training.streamed_rest import TrainingRest
+from lanewise.training.streamed_rest import TrainingRest, weights_of
 from lanewise.training.workers.loop import FOLDER_PREFIX
 
 BLOCK_ROWS = 65_536
@@ -58,6 +58,7 @@ def prepare_streamed(
         problem.encoded,
         parts,
         settings=PreparationSettings(),
+        weight=problem.weight if rest is None else None,
         streamed=None if rest is None else rest.statistics,
     )
     units = [target_units(problem, rows) for rows in parts]
@@ -81,6 +82,7 @@ def prepare_streamed(
             for place, (center, scale) in enumerate(units)
         }
     windows = None
+    weight = None if problem.weight is None else torch.from_numpy(problem.weight).to(dtype)
     if stored is not None:
         readings = {
             fold: FoldReading(
@@ -90,9 +92,11 @@ def prepare_streamed(
             )
             for place, (fold, part) in enumerate(data.items())
         }
-        windows = Windows(stored.store, readings, dtype)
-    width, task = problem.width, problem.task
-    return TrainingData(task=task, width=width, folds=data, rows=len(problem.y), windows=windows), preparation
+        windows = Windows(stored.store, readings, dtype, problem.weighing)
+    found = TrainingData(
+        task=problem.task, width=problem.width, folds=data, rows=len(problem.y), weight=weight, windows=windows
+    )
+    return found, preparation
 
 
 @final
@@ -129,10 +133,10 @@ def store_rows(problem: Problem, folder: Path | None) -> Stored | None:
             codes=problem.encoded.codes[train],
             tokens=None if tokens is None else tokens[train],
         )
-        places = store.write(0, encoded, problem.y[train], None)
+        places = store.write(0, encoded, problem.y[train], weights_of(problem.dataset, rest.weight)[train])
         first = len(train)
-        for batch, y in rest.batches():
-            store.write(first, problem.layout.encode(batch), y, None)
+        for batch, y, weight in rest.batches():
+            store.write(first, problem.layout.encode(batch), y, weight)
             first += batch.rows
         store.complete()
     return Stored(store, train, places)

@@ -101,7 +101,7 @@ class RowStore:
         """How many rows there are."""
         return int(self.edges[-1])
 
-    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Write the rows from number ``first`` on; the places ``[n]`` that they have now.
 
         Raises ``DataError`` where the disk is full.
@@ -118,7 +118,7 @@ class RowStore:
             WIDE: encoded.numbers[:, ~self.form.narrow],
             CODES: encoded.codes,
             TARGET: target[:, None],
-            WEIGHT: np.ones((len(order), 1)) if weight is None else weight[:, None],
+            WEIGHT: weight[:, None],
         }
         for part, cells in parts.items():
             self._scatter(part, cells[order], sizes, begins)

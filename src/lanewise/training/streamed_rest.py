@@ -11,6 +11,7 @@ from lanewise.data.findings import Finding
 from lanewise.data.streaming import Rest
 from lanewise.data.target import encode_target
 from lanewise.data.wording import counted
+from lanewise.errors import DataError
 from lanewise.features.layout import Layout
 from lanewise.features.streamed_statistics import Moments, StreamedStatistics
 from lanewise.lanes.windows import Placing, placed_windows
@@ -28,7 +29,8 @@ class TrainingRest:
     marks the training rows, batch by batch, as bits. ``statistics`` and ``target`` (moments of the target, or
     None for classes) are of the rows that train; every fold trains on all of them. They are written for training where
     ``placing`` says, those of the sample as numbers 0 to ``first`` and these behind them: ``held [W]`` of them in each
-    window, with ``words [W]`` words of texts.
+    window, with ``words [W]`` words of texts. ``weight`` is the column of their weights; ``weights [C]`` are the sums
+    of those by class, ``counts [C]`` of the rows (one class where the target is a number).
     """
 
     rest: Rest
@@ -42,6 +44,9 @@ class TrainingRest:
     placing: Placing
     held: np.ndarray
     words: np.ndarray
+    weights: np.ndarray
+    counts: np.ndarray
+    weight: str | None = None
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -49,13 +54,18 @@ class TrainingRest:
         """How many rows train."""
         return self.statistics.rows
 
-    def batches(self) -> Iterator[tuple[Dataset, np.ndarray]]:
-        """The rows that train, a batch at a time, in order, and their target ``[n]`` in its own units."""
-        for kept, batch in zip(self.kept, self.rest.batches(_columns(self.features, self.task)), strict=True):
+    def batches(self) -> Iterator[tuple[Dataset, np.ndarray, np.ndarray]]:
+        """The rows that train, a batch at a time, in order; their target in its own units and their weights ``[n]``."""
+        for kept, batch in zip(self.kept, self.rest.batches(self.columns), strict=True):
             inside = np.unpackbits(kept, count=batch.rows).astype(bool)
             if inside.any():
                 rows = _only(batch, inside)
-                yield rows, encode_target(rows, self.task)
+                yield rows, encode_target(rows, self.task), weights_of(rows, self.weight)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return (*self.features, self.task.target, *([] if self.weight is None else [self.weight]))
 
 
 def training_rest(
@@ -68,15 +78,22 @@ def training_rest(
     first: int,
     folds: int,
     seed: int,
+    weight: str | None = None,
 ) -> TrainingRest | None:
     """What trains beside the rows of ``dataset``; None where it is no sample, or the sample is all there is.
 
     ``groups [N]`` label equal rows of the sample that stay together; None where they repeat by nature: then twins stay.
-    ``first`` rows of the sample train; there are so many ``folds``. ``seed`` is that of the order.
+    ``first`` rows of the sample train; there are so many ``folds``. ``seed`` is that of the order, ``weight`` names
+    the column of weights.
+
+    Raises ``DataError`` for weights below zero.
     """
     rest = dataset.rest
     if rest is None or not rest.rows:
         return None
+    if weight is not None and (rest.facts[weight].low or 0.0) < 0:
+        message = f"{weight!r} has a weight of {rest.facts[weight].low:g}; weights must be numbers from zero up"
+        raise DataError(message)
     windows = placed_windows(first + rest.rows, 4 * layout.dense_width * folds)
     empty = TrainingRest(
         rest=rest,
@@ -90,6 +107,9 @@ def training_rest(
         placing=Placing(windows=windows, seed=seed),
         held=np.zeros(windows, dtype=np.int64),
         words=np.zeros(windows, dtype=np.int64),
+        weights=np.zeros(max(1, len(task.classes))),
+        counts=np.zeros(max(1, len(task.classes)), dtype=np.int64),
+        weight=weight,
     )
     twins = None if groups is None else np.unique(_hashes(_only(dataset, ~common_rows(groups)), features))
     found, left_out = _pass(empty, twins)
@@ -109,10 +129,13 @@ def _pass(empty: TrainingRest, twins: np.ndarray | None) -> tuple[TrainingRest, 
     task, layout, features = empty.task, empty.layout, empty.features
     statistics, target = empty.statistics, empty.target
     held, words = empty.held.copy(), empty.words.copy()
+    weights, counts = empty.weights.copy(), empty.counts.copy()
     kept, left_out = [], 0
-    for batch in empty.rest.batches(_columns(features, task)):
+    for batch in empty.rest.batches(empty.columns):
         y = encode_target(batch, task)
         inside = y >= 0 if task.is_classification else ~np.isnan(y)
+        if empty.weight is not None:
+            inside &= batch.frame[empty.weight].is_not_null().to_numpy()
         if twins is not None:
             equal = np.isin(_hashes(batch, features), twins)
             left_out += int((equal & inside).sum())
@@ -120,7 +143,11 @@ def _pass(empty: TrainingRest, twins: np.ndarray | None) -> tuple[TrainingRest, 
         kept.append(np.packbits(inside))
         if not inside.any():
             continue
-        encoded = layout.encode(_only(batch, inside))
+        rows = _only(batch, inside)
+        encoded = layout.encode(rows)
+        classes = y[inside].astype(np.int64) if task.is_classification else np.zeros(encoded.rows, dtype=np.int64)
+        weights += np.bincount(classes, weights=weights_of(rows, empty.weight), minlength=len(weights))
+        counts += np.bincount(classes, minlength=len(counts))
         windows = empty.placing.of(empty.first + statistics.rows, encoded.rows)
         held += np.bincount(windows, minlength=len(held))
         if encoded.tokens is not None:
@@ -129,12 +156,24 @@ def _pass(empty: TrainingRest, twins: np.ndarray | None) -> tuple[TrainingRest, 
         statistics = statistics.seeing(encoded)
         if target is not None:
             target = target.plus(Moments.of(y[inside][:, None].astype(np.float64)))
-    found = replace(empty, kept=tuple(kept), statistics=statistics, target=target, held=held, words=words)
+    found = replace(
+        empty,
+        kept=tuple(kept),
+        statistics=statistics,
+        target=target,
+        held=held,
+        words=words,
+        weights=weights,
+        counts=counts,
+    )
     return found, left_out
 
 
-def _columns(features: tuple[str, ...], task: Task) -> tuple[str, ...]:
-    return (*features, task.target)
+def weights_of(dataset: Dataset, column: str | None) -> np.ndarray:
+    """The weights ``[N]`` that rows came with, 0 where there is none; all 1 without a column of weights."""
+    if column is None:
+        return np.ones(dataset.rows)
+    return dataset.frame[column].cast(float).fill_null(0.0).to_numpy().astype(np.float64)
 
 
 def _only(dataset: Dataset, inside: np.ndarray) -> Dataset:

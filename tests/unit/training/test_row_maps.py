@@ -195,6 +195,47 @@ def test_twins_of_judged_rows_do_not_train_unless_rows_repeat_by_nature(tmp_path
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("by_class", [None, "balanced"])
+def test_weights_are_those_of_the_same_table_in_memory(tmp_path, by_class):
+    heavy = pl.Series([None if n % 40 == 7 else float(value) for n, value in enumerate(RNG.integers(0, 5, ROWS))])
+    rare = pl.Series(np.where(np.arange(ROWS) % 9 == 0, "rare", "usual"))
+    frame = TABLE.select("a", "b", "y").with_columns(y=pl.Series(np.arange(ROWS) / 7), heavy=heavy, kind=rare)
+    request = Request(target="kind", weight="heavy", class_weights=by_class, folds=2)
+    problem = pose(streamed(tmp_path, frame), request)
+    data, _ = prepare_streamed(problem, refit=True, folder=tmp_path)
+    place = problem.layout.feature_names.index("y")
+    assert data.windows is not None
+    seen = epoch(data, ALL_ROWS)
+    assert seen.weight is not None
+    assert float(seen.weight.double().mean()) == pytest.approx(1.0, rel=1e-6)
+    rest = problem.dataset.rest
+    assert rest is not None
+    held = rest.sample[problem.test]
+    train = np.setdiff1d(np.flatnonzero(heavy.is_not_null().to_numpy()), held)
+    own = heavy.to_numpy()[train]
+    if by_class:
+        classes = (rare == "usual").to_numpy()[train].astype(int)
+        counts = np.bincount(classes)
+        own = own * (len(train) / (2 * counts))[classes]
+    order = seen.dense[:, place].argsort()
+    np.testing.assert_allclose(seen.weight[order], own / own.mean(), rtol=1e-5)
+    with pytest.raises(DataError, match="'heavy' has"):
+        pose(streamed(tmp_path, frame.with_columns(heavy=heavy - 1), "below"), request)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_test_set_of_the_users_own_judges_and_the_rest_trains(tmp_path):
+    dataset = streamed(tmp_path)
+    problem = pose(dataset, Request(target="kind", folds=2), test=read(TABLE[:50]))
+    assert len(problem.test) == 50
+    assert problem.dataset.rest is dataset.rest
+    data, _ = prepare_streamed(problem, refit=True, folder=tmp_path)
+    assert data.training_rows(ALL_ROWS) == problem.training_rows == len(epoch(data, ALL_ROWS).target)
+    assert problem.training_rows > 500
+    assert data.folds[ALL_ROWS].valid.tolist() == list(range(200, 250))
+
+
+@pytest.mark.usefixtures("small")
 def test_a_disk_without_room_is_told_of_before_anything_is_written(tmp_path, monkeypatch):
     problem = pose(streamed(tmp_path), Request(target="y", folds=3))
     usage = namedtuple("Usage", "free")
@@ -238,7 +279,7 @@ def test_an_epoch_reads_the_store_once_however_many_folds_and_seeds_share_it(tmp
     ("asked", "words"),
     [
         ({"group": "c"}, "group does not work where rows are streamed from disk"),
-        ({"class_weights": "balanced"}, "class_weights does not work where rows are streamed from disk"),
+        ({"time": "a"}, "time does not work where rows are streamed from disk"),
         ({"device": "cuda"}, "rows that are streamed from disk train on processors only, got device cuda"),
     ],
 )
