@@ -11,7 +11,7 @@ from lanewise._version import __version__
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
-from lanewise.composing.stage import Stage, as_scored, families_left_out
+from lanewise.composing.stage import Stage, as_scored, families_left_out, rows_of_winner
 from lanewise.data.dataset import Dataset
 from lanewise.deploy.reordering import ReorderedRows
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
@@ -35,14 +35,11 @@ from lanewise.explain.cost import Solo
 from lanewise.explain.importance import Reordered
 from lanewise.explain.looks import diverged
 from lanewise.labels import counted_once, told_apart
-from lanewise.models.registry import STACKED
-from lanewise.optim.registry import rule
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
 from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
-from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
@@ -93,7 +90,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
         "rows": {
             "train": problem.training_rows,
-            **({} if problem.rest is None else {"winner": _rows_of_winner(stage)}),
+            **({} if problem.rest is None else {"winner": rows_of_winner(stage)}),
             "test": len(problem.test),
             "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
         },
@@ -134,18 +131,6 @@ def _winner(stage: Stage) -> dict[str, Any]:
         "optimizer": "greedy selection",
         "hyperparameters": members,
     }
-
-
-def _rows_of_winner(stage: Stage) -> int:
-    """How many rows the model was trained on at the least: of a streamed table some members know the sample only."""
-    here = any(
-        item.candidate.model not in STACKED
-        or item.candidate.optimizer == SOLVER
-        or rule(item.candidate.optimizer).full_batch
-        for name, item in stage.refitted.items()
-        if name in stage.choice.weights
-    )
-    return len(stage.problem.train) if here else stage.problem.training_rows
 
 
 def model_prediction(stage: Stage) -> np.ndarray:

@@ -119,9 +119,9 @@ class Placing:
     (2014), Fast splittable pseudorandom number generators.
 
     >>> Placing(windows=3, seed=0).of(0, 6).tolist()
-    [1, 0, 0, 1, 2, 0]
+    [0, 2, 1, 0, 2, 2]
     >>> Placing(windows=3, seed=0).of(2, 2).tolist()
-    [0, 1]
+    [1, 0]
     """
 
     windows: int

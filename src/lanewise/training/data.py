@@ -121,12 +121,11 @@ class Moving:
     def __call__(self, data: TrainingData) -> TrainingData:
         """``data`` with its tensors on the device; itself where that is where they are.
 
-                >>> from lanewise.task import Task
-        from lanewise.training.row_windows import Windows
-                >>> task = Task(target="y", kind="regression", metric="rmse")
-                >>> data = TrainingData(task=task, width=Width(dense=1, levels=(), outputs=1), folds={}, rows=0)
-                >>> Moving(torch.device("cpu"))(data) is data
-                True
+        >>> from lanewise.task import Task
+        >>> task = Task(target="y", kind="regression", metric="rmse")
+        >>> data = TrainingData(task=task, width=Width(dense=1, levels=(), outputs=1), folds={}, rows=0)
+        >>> Moving(torch.device("cpu"))(data) is data
+        True
         """
         if self.device.type == "cpu":
             return data

@@ -17,7 +17,7 @@ from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout
 from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout, LayoutSettings
@@ -31,6 +31,7 @@ from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
+from lanewise.training.weighing import Weighing, weighing_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ class Problem:
     encoded: Encoded
     clusters: np.ndarray | None
     rest: TrainingRest | None = None
-    weighing: "Weighing | None" = None
+    weighing: Weighing | None = None
 
     @property
     def training_rows(self) -> int:
@@ -141,7 +142,9 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         weight=request.weight,
     )
     own = weights_of(whole, request.weight)
-    weighing = _weighing(request, task, y=y, own=own, train=train, rest=rest)
+    weighing = weighing_of(
+        task, column=request.weight, classes=request.class_weights, y=y, own=own, train=train, rest=rest
+    )
     noticed += rest.findings if rest is not None else ()
     return Problem(
         dataset=whole,
@@ -162,21 +165,6 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         rest=rest,
         weighing=weighing,
     )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Weighing:
-    """Weights of rows from their target ``y [n]`` and the weights ``own [n]`` that they came with.
-
-    ``by_class [C]`` are the weights of classes, or None; ``mean`` is that of the training rows, which then is 1.
-    """
-
-    by_class: np.ndarray | None
-    mean: float
-
-    def __call__(self, y: np.ndarray, own: np.ndarray) -> np.ndarray:
-        weight = own if self.by_class is None else own * self.by_class[np.maximum(y.astype(np.int64), 0)]
-        return weight / self.mean
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -279,42 +267,6 @@ def _check_kinds(dataset: Dataset, test: Dataset, columns: Sequence[str]) -> Non
     if wrong:
         message = f"the test set {test.source} has columns of another kind than in training: {'; '.join(wrong)}"
         raise DataError(message)
-
-
-def _weighing(
-    request: Request, task: Task, *, y: np.ndarray, own: np.ndarray, train: np.ndarray, rest: TrainingRest | None
-) -> Weighing | None:
-    """How rows are weighed: the weight column times the class weights, 1 on average over all training rows."""
-    if not request.weight and request.class_weights is None:
-        return None
-    count = len(train) + (0 if rest is None else rest.rows)
-    by_class = None if request.class_weights is None else _class_weights(request.class_weights, task, y, train, rest)
-    plain = Weighing(by_class=by_class, mean=1.0)(y, own)[train]
-    if rest is None:
-        return Weighing(by_class=by_class, mean=plain.mean())
-    beyond = rest.weights.sum() if by_class is None else rest.weights @ by_class
-    return Weighing(by_class=by_class, mean=float((plain.sum() + beyond) / count))
-
-
-def _class_weights(
-    asked: str | Mapping[str, float], task: Task, y: np.ndarray, train: np.ndarray, rest: TrainingRest | None
-) -> np.ndarray:
-    if not task.is_classification:
-        message = f"class weights need classes, and {task.target!r} is a {task.kind} target"
-        raise UsageError(message)
-    if asked == "balanced":
-        counts = np.bincount(y[train].astype(np.int64), minlength=len(task.classes))
-        if rest is not None:
-            counts = counts + rest.counts
-        return counts.sum() / (len(task.classes) * np.maximum(counts, 1))
-    if isinstance(asked, str):
-        message = f"class weights must be 'balanced' or a weight per class, got {asked!r}"
-        raise UsageError(message)
-    unknown = [name for name in asked if name not in task.classes]
-    if unknown:
-        message = f"class weights name {unknown[0]!r}; the classes are {', '.join(task.classes[:20])}"
-        raise UsageError(message)
-    return np.array([float(asked.get(name, 1.0)) for name in task.classes])
 
 
 def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32) -> tuple[TrainingData, Preparation]:
