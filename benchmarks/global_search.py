@@ -97,9 +97,9 @@ def by_pymoo(population: int | None) -> Run:
     """pymoo's genetic algorithm at its defaults, but for the population if one is stated."""
 
     def run(problem: Counted, seed: int) -> None:
-        from pymoo.algorithms.soo.nonconvex.ga import GA  # pyright: ignore[reportMissingImports]
-        from pymoo.core.problem import Problem  # pyright: ignore[reportMissingImports]
-        from pymoo.optimize import minimize  # pyright: ignore[reportMissingImports]
+        from pymoo.algorithms.soo.nonconvex.ga import GA  # pyright: ignore[reportMissingImports]  # of no extra
+        from pymoo.core.problem import Problem  # pyright: ignore[reportMissingImports]  # of no extra
+        from pymoo.optimize import minimize  # pyright: ignore[reportMissingImports]  # of no extra
 
         class Posed(Problem):
             def _evaluate(self, x: np.ndarray, out: dict[str, Any], *args: object, **kwargs: object) -> None:
@@ -173,7 +173,7 @@ def optimum_of(posed: Any) -> float:
 
 def measure(methods: Sequence[str], given: argparse.Namespace) -> Results:
     """Run every method on every problem."""
-    import cocoex  # pyright: ignore[reportMissingImports]
+    import cocoex  # pyright: ignore[reportMissingImports]  # of no extra
 
     wanted = (
         f"dimensions: {','.join(map(str, given.dimensions))} function_indices: {','.join(map(str, given.functions))} "

@@ -176,7 +176,7 @@ def main() -> int:
         print(f"{name:24} better of both ({best}): {ratio(seconds[best], seconds['lanes'])}")
         found = results["lanes"]
         assert isinstance(found, lanewise.Solution)
-        same = agree(found, results["hand"])  # type: ignore[arg-type]
+        same = agree(found, results["hand"])  # type: ignore[arg-type]  # SciPy's sides are lists
         all_agree &= same
         reached = ", ".join(f"{one.value:.6g} from {one.starts}" for one in found.optima[:4])
         print(f"{name:24} minima {'agree' if same else 'DISAGREE'}: {reached}")

@@ -12,11 +12,11 @@ import signal
 import sys
 from typing import Any
 
-import lightgbm  # noqa: F401 as those below: a child finds it loaded
-import scipy.stats  # noqa: F401
+import lightgbm  # noqa: F401 - a child finds it loaded
+import scipy.stats  # noqa: F401 - as above
 import sklearn.linear_model
 import sklearn.metrics
-import sklearn.model_selection  # noqa: F401
+import sklearn.model_selection  # noqa: F401 - as above
 
 import lanewise.again
 import lanewise.deploy.onnx_export
@@ -25,7 +25,7 @@ import lanewise.reporting.comparison
 import lanewise.reporting.terminal
 import lanewise.solvers.comparing
 import lanewise.solvers.minimizing
-import lanewise.tuning  # noqa: F401
+import lanewise.tuning  # noqa: F401 - as above
 from lanewise.cli import main
 
 PATIENCE = 120  # seconds; a child that hangs ends with SIGALRM and fails its test

@@ -75,7 +75,7 @@ def test_full_disk_keeps_the_store(small_disk: Path) -> None:
     with RunStore(small_disk / ".lanewise") as store:
         run = store.create(command="fit", config={})
         recorded = 0
-        with pytest.raises(StoreError, match="the disk is full; free some space") as caught:  # noqa: PT012
+        with pytest.raises(StoreError, match="the disk is full; free some space") as caught:  # noqa: PT012  # which one fails is open
             while True:
                 store.record_event(run.id, "epoch", {"text": "x" * 10_000})
                 recorded += 1
@@ -99,8 +99,8 @@ class FullDevice:
     def __getattr__(self, name: str) -> object:
         return getattr(DISK, name)
 
-    def create(self, path: Path) -> BinaryIO:
-        DISK.create(path).close()
+    def create(self, path: Path, *, like: Path | None = None) -> BinaryIO:
+        DISK.create(path, like=like).close()
         return open("/dev/full", "wb", buffering=0)
 
 

@@ -12,11 +12,13 @@ from typing import Any, Self, final
 
 import click
 
-from lanewise.reporting.clean import clean
+from lanewise.plain_text import clean
 
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
+ROOMY = 110
+"""Columns of a terminal from which on the bar is a long one."""
 
 
 def wants_color(stream: Any) -> bool:
@@ -90,22 +92,27 @@ class Screen:
         self._task: Any = None
         self._last = 0.0
         self._phase = ""
+        self._began = (0.0, 0.0)
+        """The clock and the lanes trained when the phase was first heard of."""
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.table import Column
 
             console = Console(stderr=True, no_color=not wants_color(sys.stderr))
             self._live = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=24 if console.width >= ROOMY else 8),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[leader]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left {task.fields[speed]}"),
+                # What is too long for the terminal is cut here, not in the figures before it.
+                TextColumn("{task.fields[leader]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
                 console=console,
                 transient=True,
+                expand=True,
             )
             self._live.start()
         return self
@@ -135,14 +142,23 @@ class Screen:
         what = f"{phase:8} {pulse.lanes:4} {'lane ' if pulse.lanes == 1 else 'lanes'}"
         if (self._phase, phase) == ("screen", "confirm"):
             self.announce(AFRESH)
+        now = time.monotonic()
+        if phase != self._phase:
+            self._began = (now, pulse.trained)
+        speed = self._speed(now, pulse.trained)
         if self._live is not None:
             if phase != self._phase:
-                self._task = self._live.add_task(what, total=1.0, leader="")
-            self._live.update(self._task, completed=pulse.done, description=what, leader=leader)
-        elif phase != self._phase or time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
-            self._last = time.monotonic()
-            click.echo(f"{what}  {pulse.done:4.0%}  {leader}", err=True)
+                self._task = self._live.add_task(what, total=1.0, leader="", speed="")
+            self._live.update(self._task, completed=pulse.done, description=what, leader=leader, speed=speed)
+        elif phase != self._phase or now - self._last > PLAIN_EVERY_SECONDS:
+            self._last = now
+            click.echo("  ".join(filter(None, (what, f"{pulse.done:4.0%}", speed, leader))), err=True)
         self._phase = phase
+
+    def _speed(self, now: float, trained: float) -> str:
+        began, before = self._began
+        speed = 60 * (trained - before) / (now - began) if trained > before else 0.0
+        return f"{speed:,.0f} lanes/min" if speed >= 10 else f"{speed:.2g} lanes/min" if speed else ""
 
 
 def _leader(pulse: Any) -> str:

@@ -9,14 +9,11 @@ from lanewise.deploy.predictor import Predictor
 from lanewise.evaluation import Cutoff
 from lanewise.explain import Cost, Usage
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.registry import STACKED
-from lanewise.optim.registry import rule
 from lanewise.runs.run import Run
 from lanewise.selection import Contender, EnsembleComparison, Selection
 from lanewise.settings import FitSettings
 from lanewise.statistics import CorrectedScore
 from lanewise.training.planning.plan import Plan
-from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.refit import Refitted
@@ -98,15 +95,3 @@ class Stage:
 def as_scored(problem: Problem, predictions: np.ndarray) -> np.ndarray:
     """Predictions in the form of the metrics: ``[N, K]`` for classes, ``[N]`` for numbers."""
     return predictions if problem.task.is_classification else predictions[:, 0]
-
-
-def rows_of_winner(stage: Stage) -> int:
-    """How many rows the model was trained on at the least: of a streamed table some members know the sample only."""
-    here = any(
-        item.candidate.model not in STACKED
-        or item.candidate.optimizer == SOLVER
-        or rule(item.candidate.optimizer).full_batch
-        for name, item in stage.refitted.items()
-        if name in stage.choice.weights
-    )
-    return len(stage.problem.train) if here else stage.problem.training_rows

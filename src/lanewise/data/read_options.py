@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
 from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
+from lanewise.settings import FitSettings
 from lanewise.text_form import checked_delimiter, checked_encoding
 
 _MEMORY_SHARE = 8
@@ -15,8 +16,9 @@ _MEMORY_SHARE = 8
 class ReadOptions:
     """How to read a table; ``None`` (or empty) means: find out.
 
-    ``missing`` adds markers to the recognised ones; they hold in every column. ``kinds`` fixes the
-    kind of columns by name. ``keep_empty`` keeps a row of nothing but empty cells (``,,,``), which is no row
+    ``missing`` adds markers to the recognised ones; they hold in every column. ``kinds`` fixes the kind of columns by
+    name, ``beside`` names the columns of the table that this one goes with: svmlight text leaves out what is zero,
+    and so perhaps whole columns. ``keep_empty`` keeps a row of nothing but empty cells (``,,,``), which is no row
     otherwise; a line without any character never is one. ``max_bytes`` bounds the bytes of
     the unpacked table (default: an eighth of the memory of this machine or container).
 
@@ -32,6 +34,7 @@ class ReadOptions:
     missing: tuple[str, ...] = ()
     header: bool | None = None
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict[str, ColumnKind])
+    beside: tuple[str, ...] = ()
     keep_empty: bool = False
     max_bytes: int | None = None
     max_line_bytes: int = 16 * 2**20
@@ -59,3 +62,13 @@ class ReadOptions:
     def byte_limit(self) -> int:
         """Most bytes that the unpacked table may have."""
         return self.max_bytes if self.max_bytes is not None else memory_bytes() // _MEMORY_SHARE
+
+
+def read_options(settings: FitSettings) -> ReadOptions:
+    """How the settings of a fit say that tables are read."""
+    return ReadOptions(
+        missing=settings.missing,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        max_bytes=settings.max_bytes,
+    )

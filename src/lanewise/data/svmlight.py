@@ -5,6 +5,7 @@ Format: https://www.csie.ntu.edu.tw/~cjlin/libsvm and SVM-light of T. Joachims.
 """
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -39,9 +40,11 @@ def _bare(line: bytes) -> str:
 
 
 def parse_svmlight(
-    text: bytes, *, name: str, max_bytes: int, max_columns: int, at_least: int = 0
+    text: bytes, *, name: str, max_bytes: int, max_columns: int, known: Sequence[int] = ()
 ) -> tuple[pl.DataFrame, list[Finding]]:
-    """A dense table of numbers ``target``, ``f1`` ... up to the highest index, or to ``at_least``.
+    """A dense table of numbers ``target``, ``f1`` ... up to the highest index here or among those ``known`` to exist.
+
+    The first is ``f0`` where index 0 is one of them.
 
     Raises ``DataError`` if more than one line in twenty is malformed, or the dense table too large.
     """
@@ -61,8 +64,8 @@ def parse_svmlight(
     rows = pairs["row"].to_numpy()
     indexes = pairs["field_0"].cast(pl.Int64).to_numpy()
     values = pairs["field_1"].str.strip_prefix("+").cast(pl.Float64).to_numpy()
-    first = 0 if indexes.size and indexes.min() == 0 else 1
-    last = max(int(indexes.max(initial=0)), at_least)
+    first = min(1, int(indexes.min(initial=1)), *known)
+    last = max(0, int(indexes.max(initial=0)), *known)
     width = last - first + 1
     if width + 1 > max_columns or table.height * width * _BYTES_PER_CELL > max_bytes:
         message = (

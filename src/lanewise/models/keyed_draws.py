@@ -39,9 +39,9 @@ def attention(  # noqa: PLR0917  # as torch has it
     value: Tensor,
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
-    is_causal: bool = False,  # noqa: FBT001, FBT002
+    is_causal: bool = False,  # noqa: FBT001, FBT002  # as torch has it
     scale: float | None = None,
-    enable_gqa: bool = False,  # noqa: FBT001, FBT002
+    enable_gqa: bool = False,  # noqa: FBT001, FBT002  # as torch has it
 ) -> Tensor:
     """``torch.nn.functional.scaled_dot_product_attention`` with dropout, step by step: ``[..., T, E]``."""
     if enable_gqa:

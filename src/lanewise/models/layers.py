@@ -24,7 +24,7 @@ def stacked_linear(inputs: Tensor, weight: Weight, bias: Weight | None, *, relu:
     go straight to their places in the gradient buffer.
     """
     parameters = (weight.value, bias.value if bias is not None else None)
-    return _StackedLinear.apply(inputs, *parameters, weight.compute, relu)  # pyright: ignore[reportReturnType]
+    return _StackedLinear.apply(inputs, *parameters, weight.compute, relu)  # pyright: ignore[reportReturnType]  # apply is untyped
 
 
 class _StackedLinear(torch.autograd.Function):

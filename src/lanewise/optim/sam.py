@@ -76,7 +76,7 @@ class SAM(DropIn):
         return {**super().__getstate__(), "_base": self._base}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # torch overloads it
         """One update; ``closure`` is called at the weights and again where the loss around them is largest."""
         if closure is None:
             if not self._second_taken:

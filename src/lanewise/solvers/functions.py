@@ -194,7 +194,7 @@ class PlainFunction(RowFunction):
     """How many values the function returns, once it has returned any."""
 
     @property
-    def exact(self) -> bool:  # type: ignore[override]
+    def exact(self) -> bool:  # type: ignore[override]  # a field of the base
         return self.jacobian is not None
 
     def values(self, points: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ def _interpolate(bracket: Bracket, slack: Scalar) -> Scalar:
     without = bracket.high_slope != bracket.high_slope  # nan
     fraction = choose(noisy, secant, choose(without, parabola, cubic))
     # A bracket that shrinks slowly is halved, as is one whose interpolation failed.
-    halve = (width > 2 / 3 * bracket.width) | (fraction != fraction)  # noqa: PLR0124
+    halve = (width > 2 / 3 * bracket.width) | (fraction != fraction)  # noqa: PLR0124  # nan, as floats and tensors tell it
     return low + choose(halve, alike(fraction, 0.5), clamp(fraction, 0.1, 0.9)) * width
 
 

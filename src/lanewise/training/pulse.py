@@ -1,6 +1,6 @@
 """Signs of life from a race: how far it is and who leads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,10 @@ from lanewise.training.trace import Trace
 
 @dataclass(frozen=True, kw_only=True)
 class Pulse:
-    """A sign of life for whoever watches: how far the race is and who leads."""
+    """A sign of life for whoever watches: how far the race is and who leads.
+
+    ``trained`` counts the lanes of the phase that were trained so far, each by the part of its full length.
+    """
 
     phase: str
     done: float
@@ -19,6 +22,23 @@ class Pulse:
     leader: str = ""
     score: float = float("nan")
     spread: float = float("nan")
+    trained: float = 0.0
+
+
+def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float) -> Pulse:
+    """The sign of life of a phase of which ``traces`` were seen, ``done`` as far as that."""
+    alive = [trace for trace in traces if trace.fate == "running"]
+    leader, score, spread = leader_of(alive, sign)
+    return Pulse(
+        phase=phase,
+        done=done,
+        lanes=len(alive),
+        candidates=len({trace.lane.candidate.id for trace in alive}),
+        leader=leader,
+        score=score,
+        spread=spread,
+        trained=sum(trace.fractions[-1] for trace in traces if trace.fractions),
+    )
 
 
 def leader_of(traces: Iterable[Trace], sign: float) -> tuple[str, float, float]:

@@ -20,7 +20,7 @@ from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.amending import Amending, slowness_of
 from lanewise.training.planning.plan import Plan
-from lanewise.training.pulse import Pulse, leader_of
+from lanewise.training.pulse import Pulse, pulse_of
 from lanewise.training.ranks.spreading import Spreading, alone
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
@@ -384,18 +384,8 @@ class Race:
     def _tell(self, phase: str, done: float) -> None:
         with self._lock:
             self._done += done
-            alive = [trace for trace in self._traces.values() if trace.phase == phase and trace.fate == "running"]
-            label, score, spread = leader_of(alive, self.metric.sign)
-            pulse = Pulse(
-                phase=phase,
-                done=min(self._done, 1.0),
-                lanes=len(alive),
-                candidates=len({trace.lane.candidate.id for trace in alive}),
-                leader=label,
-                score=score,
-                spread=spread,
-            )
-            self.watch(pulse)
+            own = [trace for trace in self._traces.values() if trace.phase == phase]
+            self.watch(pulse_of(own, phase=phase, done=min(self._done, 1.0), sign=self.metric.sign))
 
 
 def _better(known: float | None, score: float) -> float:

@@ -31,3 +31,14 @@ def test_without_a_screen_nothing_begins_anew(capsys) -> None:
 
 def test_quiet_is_quiet(capsys) -> None:
     assert lines_of(capsys, "screen", "confirm", quiet=True) == []
+
+
+def test_the_speed_is_that_of_the_phase(capsys, monkeypatch) -> None:
+    clock = iter([0.0, 10.0, 20.0])
+    monkeypatch.setattr("lanewise.cli.screen.time.monotonic", lambda: next(clock))
+    with Screen(quiet=False) as screen:
+        for phase, trained in (("screen", 5.0), ("screen", 25.0), ("confirm", 2.0)):
+            screen.pulse(Pulse(phase=phase, done=0.5, lanes=9, candidates=3, trained=trained))
+    first, second, _, confirm = capsys.readouterr().err.splitlines()
+    assert "120 lanes/min" in second
+    assert "lanes/min" not in first + confirm

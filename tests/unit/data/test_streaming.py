@@ -107,5 +107,5 @@ def test_a_table_is_too_large_where_the_free_memory_does_not_hold_it(tmp_path, m
     assert is_too_large(files, most_bytes=10**4)
     monkeypatch.setattr(streaming, "free_bytes", lambda: 100_000)
     assert is_too_large(files, most_bytes=10**6)
-    words = read_streamed(files).rest.words  # pyright: ignore[reportOptionalMemberAccess]
+    words = read_streamed(files).rest.words  # pyright: ignore[reportOptionalMemberAccess]  # fails where it is None
     assert "the table needs about 0.2 GB of memory, and 0 MB are free: rows are streamed from disk" in words

@@ -63,7 +63,7 @@ def hooked() -> nn.Module:
 
 def overridden() -> nn.Module:
     module = nn.Linear(4, 2)
-    module.forward = lambda rows: rows @ module.weight.t()  # pyright: ignore[reportAttributeAccessIssue]
+    module.forward = lambda rows: rows @ module.weight.t()  # pyright: ignore[reportAttributeAccessIssue]  # what users do
     return module
 
 

@@ -32,7 +32,7 @@ def weights() -> list[nn.Parameter]:
 def test_seven_steps_equal_torch(mine: dict[str, float], theirs: dict[str, object], *, maximize: bool) -> None:
     found, expected = weights(), weights()
     one = ours.Adafactor(found, maximize=maximize, **mine)
-    other = torch.optim.Adafactor(expected, maximize=maximize, **theirs)  # pyright: ignore[reportArgumentType]
+    other = torch.optim.Adafactor(expected, maximize=maximize, **theirs)  # pyright: ignore[reportArgumentType]  # settings by name
     for step in range(1, 8):
         draw = torch.Generator().manual_seed(step)
         for at, (left, right) in enumerate(zip(found, expected, strict=True)):

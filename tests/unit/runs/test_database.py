@@ -64,10 +64,10 @@ def test_durable_settings_and_private_files(tmp_path: Path) -> None:
 def test_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     base = Database(tmp_path / "runs.db")
     statement = "INSERT INTO runs(id, created, status, command, config) VALUES ('a', '', ?, '', '')"
-    with pytest.raises(StoreError, match="CHECK constraint failed"), base.transaction() as connection:  # noqa: PT012
+    with pytest.raises(StoreError, match="CHECK constraint failed"), base.transaction() as connection:  # noqa: PT012  # the block is the transaction
         connection.execute(statement, ("done",))
         connection.execute(statement.replace("'a'", "'b'"), ("lost",))
-    with pytest.raises(KeyboardInterrupt), base.transaction() as connection:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), base.transaction() as connection:  # noqa: PT012  # the block is the transaction
         connection.execute(statement, ("done",))
         raise KeyboardInterrupt
     with base.reading() as connection:

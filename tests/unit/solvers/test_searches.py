@@ -281,7 +281,7 @@ def test_bad_settings(build, words: str) -> None:
 
 
 def test_auto_without_slopes() -> None:
-    steps = lambda x: float(np.abs(np.floor(np.asarray(x) * 3 + 0.4)).sum())  # noqa: E731
+    steps = lambda x: float(np.abs(np.floor(np.asarray(x) * 3 + 0.4)).sum())  # noqa: E731  # a formula
     boxed = minimize(steps, [1.5, 1.3], bounds=(-5, 5))
     assert boxed.method == ("cmaes" if HAS_CMAES else "differential-evolution")
     assert boxed.value == 0

@@ -298,7 +298,7 @@ class PlateauSchedule(Schedule):
         self.history = Standing.of().tensors()
         super().__init__(optimizer, **rest)
 
-    def step(self, loss: float | Tensor | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, loss: float | Tensor | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as ReduceLROnPlateau
         """Count the step; take ``loss`` into the history."""
         if loss is not None:
             self.history = follow(Standing(**self.history), float(loss), **self.settings).tensors()

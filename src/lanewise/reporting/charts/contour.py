@@ -80,7 +80,7 @@ def _segments(
             entering.append((place, edge))
     # Each border leaves at one edge and enters at the next that enters: two low corners across stay apart.
     return [
-        (min(entering, key=lambda one, at=place: (at - one[0]) % 4)[1], edge)  # type: ignore[misc]
+        (min(entering, key=lambda one, at=place: (at - one[0]) % 4)[1], edge)  # type: ignore[misc]  # the default binds the place
         for place, edge in leaving
     ]
 

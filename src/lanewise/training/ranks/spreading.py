@@ -31,11 +31,8 @@ SHOWN = "look/"
 _NAMED_AFTER = re.compile(r"(.+?)(?:-(?:slower|copy)\d+)*")
 
 
-class Parts(Protocol):
+class Parts(Former, Protocol):
     """A former that can also say which teams it would make, without making them."""
-
-    @property
-    def data(self) -> TrainingData: ...
 
     def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]: ...
 
@@ -63,12 +60,12 @@ class SpreadFormer:
 
 def spread(former: Parts, crew: Crew) -> Former:
     """The former whose teams are spread over ``crew``; the same one where it is of one rank."""
-    return SpreadFormer(former=former, crew=crew) if crew.ranks.size > 1 else former  # pyright: ignore[reportReturnType]
+    return SpreadFormer(former=former, crew=crew) if crew.ranks.size > 1 else former
 
 
 def gathered(former: Former) -> Former:
     """The former that :func:`spread` was given."""
-    return former.former if isinstance(former, SpreadFormer) else former  # pyright: ignore[reportReturnType]
+    return former.former if isinstance(former, SpreadFormer) else former
 
 
 @final
