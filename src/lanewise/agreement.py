@@ -65,7 +65,7 @@ def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
     """``UsageError`` where settings ask for what cannot be had of rows that are not all in memory."""
     if dataset.rest is None:
         return
-    for name in ("group", "time", "weight", "class_weights", "test"):
+    for name in ("group", "time"):
         if getattr(settings, name) is not None:
             message = f"{name} does not work where rows are streamed from disk; leave it out, or give fewer rows"
             raise UsageError(message)

@@ -42,7 +42,7 @@ from lanewise.training.ranks.crew import Crew, crew_of, lone
 from lanewise.training.ranks.planning import shared_plan, why_lanes, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
-from lanewise.training.row_maps import prepare_streamed
+from lanewise.training.row_maps import Stored, prepare_streamed, store_rows
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
@@ -161,7 +161,8 @@ def _trained(job: _Job) -> Trained:
     problem, settings, times, crew = job.problem, job.settings, job.times, job.crew
     workers = workers_here(settings.workers, job.ranks) if crew.axis is None else 1
     times.end("read")
-    data, _ = _prepared(job, refit=False)
+    stored = None if problem.dataset.rest is None else store_rows(problem, job.folder)
+    data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
     with (
         tree_pool(problem, settings, workers, job.folder) as trees,
@@ -171,7 +172,7 @@ def _trained(job: _Job) -> Trained:
         result, cost = _raced(job, race, planned=planned)
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
-        whole, preparation = _prepared(job, refit=True)
+        whole, preparation = _prepared(job, stored, refit=True)
         last = replace(race, builder=spread(_placed(job, builder, whole, teams), crew))
         with job.stop.polled():
             refitted = refit(last, _to_refit(result, choice), needed=choice.weights)
@@ -253,11 +254,11 @@ def _raced(job: _Job, race: Race, *, planned: bool) -> tuple[RaceResult, Cost | 
     return result, cost
 
 
-def _prepared(job: _Job, *, refit: bool) -> tuple[TrainingData, Preparation]:
-    """The rows as training reads them: in memory, or in files beneath the folder where the table is streamed."""
+def _prepared(job: _Job, stored: Stored | None, *, refit: bool) -> tuple[TrainingData, Preparation]:
+    """The rows as training reads them: in memory, or in files where the table is streamed, most of them ``stored``."""
     if job.problem.dataset.rest is None:
         return prepare(job.problem, refit=refit)
-    return prepare_streamed(job.problem, refit=refit, folder=job.folder)
+    return prepare_streamed(job.problem, refit=refit, folder=job.folder, stored=stored)
 
 
 def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool | None) -> TeamBuilder:

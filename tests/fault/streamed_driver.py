@@ -66,7 +66,7 @@ def document(home: Path) -> dict[str, object]:
 def main(folder: Path, table: str, room: int) -> None:
     streaming.SAMPLE_ROWS = streaming.FEWEST_SAMPLE_ROWS = 2_000
     table_files.BATCH_CELLS = 500_000
-    windows.WINDOW_BYTES = 2**20
+    windows.PLACED_BYTES = 2**20
     race.SAVE_EVERY_SECONDS = 0.0
     in_memory, whole, killed = (folder / name for name in ("memory", "whole", "killed"))
 

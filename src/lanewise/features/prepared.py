@@ -14,19 +14,24 @@ _INTERMEDIATE_COPIES = 4
 
 
 def prepare_rows(
-    preparation: Preparation, encoded: Encoded, rows: np.ndarray, dtype: torch.dtype = torch.float32
+    preparation: Preparation,
+    encoded: Encoded,
+    rows: np.ndarray,
+    dtype: torch.dtype = torch.float32,
+    *,
+    block_bytes: int = BLOCK_BYTES,
 ) -> tuple[Tensor, Tensor]:
     """Dense features ``[G, n, D]`` of ``dtype`` and embedded codes ``[G, n, Ke]`` of ``rows [n]``, in their order.
 
-    They lie on the device of the preparation. Beyond the result, whose size `predicted_bytes` tells, about 64 MiB
-    are in use at a time.
+    They lie on the device of the preparation. Beyond the result, whose size `predicted_bytes` tells, about
+    ``block_bytes`` are in use at a time.
     """
     device = preparation.centre.device
     folds = preparation.folds
     dense = torch.empty(folds, len(rows), preparation.dense_width, dtype=dtype, device=device)
     codes = torch.empty(folds, len(rows), len(preparation.layout.embedded), dtype=torch.int64, device=device)
     with torch.no_grad():
-        for block in _blocks(len(rows), _bytes_per_row(preparation)):
+        for block in _blocks(len(rows), _bytes_per_row(preparation), block_bytes):
             inputs = raw_rows(encoded, rows[block])
             moved = [None if tensor is None else tensor.to(device) for tensor in inputs]
             numbers, levels, tokens = moved
@@ -55,7 +60,7 @@ def _bytes_per_row(preparation: Preparation) -> int:
     return max(1, _INTERMEDIATE_COPIES * preparation.folds * values * torch.float64.itemsize)
 
 
-def _blocks(rows: int, bytes_per_row: int) -> Iterator[slice]:
-    size = max(1, BLOCK_BYTES // bytes_per_row)
+def _blocks(rows: int, bytes_per_row: int, block_bytes: int) -> Iterator[slice]:
+    size = max(1, block_bytes // bytes_per_row)
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))

@@ -9,6 +9,8 @@ from lanewise.features.encoding import Encoded
 from lanewise.features.fold_statistics import LARGEST_USABLE
 from lanewise.features.layout import Layout
 
+BLOCK_ROWS = 8_192
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moments:
@@ -90,11 +92,14 @@ class StreamedStatistics:
         present = self.present.copy()
         for place in range(len(present)):
             present[place, np.unique(encoded.codes[:, place])] = True
+        moments = self.moments
+        for start in range(0, encoded.rows, BLOCK_ROWS):  # whose copies take little memory, and fit into a cache
+            moments = moments.plus(Moments.of(encoded.numbers[start : start + BLOCK_ROWS]))
         tokens = encoded.tokens
         more = 0.0 if tokens is None else np.bincount(tokens.indices, minlength=len(self.holding))
         return StreamedStatistics(
             rows=self.rows + encoded.rows,
-            moments=self.moments.plus(Moments.of(encoded.numbers)),
+            moments=moments,
             present=present,
             holding=self.holding + more,
         )

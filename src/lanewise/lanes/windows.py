@@ -1,12 +1,29 @@
-"""The stream of training rows of data that lie on disk: shuffled in windows, so that it is read in runs of rows."""
+"""The stream of training rows of data that lie on disk: shuffled in windows, so that it is read in runs of rows.
 
+Files of a user's own lie in an order of theirs: `WindowedRowStream` fills its windows with runs from all over them.
+Rows that are written for training are spread over their windows at random by `Placing`, and `PlacedRowStream` reads
+window after window.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.lanes.draws import generator
+from lanewise.lanes.draws import generator, keyed_seed
 
 WINDOW_BYTES = 64 * 2**20
 """Bytes of the rows among which an epoch is shuffled: what each fold has in memory at a time."""
+
+PLACED_BYTES = 8 * 2**20
+"""Bytes of a window of rows that were spread at random, for all folds; the next one is made ready beside it."""
+
+FEWEST_PLACED = 512
+"""Fewest rows of such a window: with less, files are read in small pieces."""
+
+MOST_WINDOWS = 2_048
+"""Most windows of a table: with more, they would be written in small pieces."""
 
 RUNS = 512
 """Runs of neighbouring rows in a window: of 128 KiB each, which is what a system reads at a time."""
@@ -19,6 +36,16 @@ def window_rows(row_bytes: int) -> int:
     838860
     """
     return max(1, WINDOW_BYTES // max(1, row_bytes))
+
+
+def placed_windows(rows: int, row_bytes: int) -> int:
+    """How many windows ``rows`` are spread over at random, of ``row_bytes`` for all folds together.
+
+    >>> placed_windows(2_500_000, 152), placed_windows(1000, 200_000), placed_windows(10**9, 400)
+    (46, 2, 2048)
+    """
+    window = max(FEWEST_PLACED, PLACED_BYTES // max(1, row_bytes))
+    return min(MOST_WINDOWS, -(-rows // window))
 
 
 class WindowedRowStream:
@@ -76,6 +103,97 @@ class WindowedRowStream:
             window = int(torch.searchsorted(self._ends, offset, right=True))
             self._fill(window)
             offset -= int(self._ends[window - 1]) if window else 0
+            part = self._order[offset : offset + count]
+            parts.append(part)
+            start += len(part)
+            count -= len(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placing:
+    """In which of ``windows`` each row is written: at random, by ``seed`` and its number alone.
+
+    ``window(row) = mixed(row + key) mod windows``. So the place of a row depends neither on the files nor on the
+    batches that it comes in, nor on who else reads them. Source: the finalizer of SplitMix64, Steele, Lea and Flood
+    (2014), Fast splittable pseudorandom number generators.
+
+    >>> Placing(windows=3, seed=0).of(0, 6).tolist()
+    [0, 2, 1, 0, 2, 2]
+    >>> Placing(windows=3, seed=0).of(2, 2).tolist()
+    [1, 0]
+    """
+
+    windows: int
+    seed: int
+
+    def of(self, first: int, count: int) -> np.ndarray:
+        """The windows ``[count]`` of the rows from ``first`` on."""
+        with np.errstate(over="ignore"):
+            mixed = np.arange(first, first + count, dtype=np.uint64) + np.uint64(keyed_seed(self.seed, "placing"))
+            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+                mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+            mixed ^= mixed >> np.uint64(31)
+        return (mixed % np.uint64(self.windows)).astype(np.int64)
+
+
+class PlacedRowStream:
+    """As `RowStream`, of rows that lie in windows already, spread at random: ``edges [W + 1]`` says where each begins.
+
+    Each epoch takes the windows in a fresh order, the same for all seeds and folds, so that they can share what is
+    read; within a window each seed has its own. ``without [m]`` are the places of rows that the fold does not train
+    on, ascending.
+
+    >>> stream = PlacedRowStream(0, torch.tensor([0, 4, 8]), torch.tensor([5]))
+    >>> sorted(stream.take(0, 7).tolist()), stream.take(0, 3).tolist() == stream.take(0, 7)[:3].tolist()
+    ([0, 1, 2, 3, 4, 6, 7], True)
+    """
+
+    def __init__(self, seed: int, edges: Tensor, without: Tensor) -> None:
+        self._seed, self._edges, self._without = seed, edges, without
+        # Where in ``without`` each window begins.
+        self._gaps = torch.searchsorted(without, edges)
+        self._sizes = edges.diff() - self._gaps.diff()
+        self._length = int(self._sizes.sum())
+        assert self._length > 0
+        self._epoch, self._place = -1, -1
+        self._windows = self._ends = self._order = edges.new_empty(0)
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self._sizes), generator=generator(0, "windows", epoch))
+
+    def _begin(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._windows = self._shuffled(epoch)
+            self._ends = self._sizes[self._windows].cumsum(0)
+            self._epoch, self._place = epoch, -1
+
+    def _fill(self, place: int) -> None:
+        if place == self._place:
+            return
+        window = int(self._windows[place])
+        inside = torch.ones(int(self._edges[window + 1] - self._edges[window]), dtype=torch.bool)
+        inside[self._without[int(self._gaps[window]) : int(self._gaps[window + 1])] - self._edges[window]] = False
+        rows = inside.nonzero().squeeze(1) + self._edges[window]
+        draw = generator(self._seed, "rows", self._epoch, window)
+        self._order = rows[torch.randperm(len(rows), generator=draw)]
+        self._place = place
+
+    @property
+    def following(self) -> int:
+        """The window that is read after the one that was taken from last."""
+        after = self._place + 1
+        return int(self._windows[after] if after < len(self._windows) else self._shuffled(self._epoch + 1)[0])
+
+    def take(self, start: int, count: int) -> Tensor:
+        """Places ``start .. start + count`` of the stream, as ``[count]`` int64."""
+        parts = []
+        while count > 0:
+            epoch, offset = divmod(start, self._length)
+            self._begin(epoch)
+            place = int(torch.searchsorted(self._ends, offset, right=True))
+            self._fill(place)
+            offset -= int(self._ends[place - 1]) if place else 0
             part = self._order[offset : offset + count]
             parts.append(part)
             start += len(part)

@@ -1,6 +1,7 @@
 """The batches of a stack: which rows its lanes are shown at which step, and what is read of them here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Roster
-from lanewise.lanes.windows import WindowedRowStream
+from lanewise.lanes.windows import PlacedRowStream, WindowedRowStream
 from lanewise.models.base import Inputs, PartOfBatch
 from lanewise.training.data import TrainingData
+from lanewise.training.row_windows import PreparedRows, Reader
 from lanewise.training.step import Batch, KeyedNoise
 
 
@@ -38,6 +40,9 @@ class Batches:
         self._dtype, self._compute = dtype, compute
         self._seeds = [seed for _, seed in self.groups]
         self._streams = [_stream(data, fold, seed) for fold, seed in self.groups]
+        self._reader = None
+        if data.windows is not None:
+            self._reader = Reader(data.windows, [fold for fold, _ in self.groups])
         self._ahead: tuple[int, list[Tensor], Batch] | None = None
 
     def read_ahead(self, at: int) -> None:
@@ -75,15 +80,14 @@ class Batches:
         here = slice(None) if own is None else slice(own.start, own.stop)
         dense, codes, targets, weights = [], [], [], []
         for (fold, _), taken in zip(self.groups, shown, strict=True):
-            part = self._data.folds[fold]
             rows, share = self._all_rows(taken) if self._batch_size is None else (taken, None)
             rows, share = rows[here], None if share is None else share[here]
-            read = part.features(rows)
-            dense.append(read[0])
-            codes.append(read[1])
-            targets.append(part.targets(rows))
-            weight = None if self._data.weight is None else self._data.weight.index_select(0, rows)
-            weights.append(weight if share is None else share if weight is None else weight * share)
+            read = self._read(fold, rows)
+            dense.append(read.dense)
+            codes.append(read.codes)
+            targets.append(read.target)
+            weights.append(read.weight if share is None else share if read.weight is None else read.weight * share)
+        self._turn()
         weighted = [weight for weight in weights if weight is not None]
         return Batch(
             inputs=Inputs(dense=self.low(_stacked(dense)), codes=_stacked(codes), sizes=self.sizes),
@@ -91,6 +95,27 @@ class Batches:
             weights=_stacked(weighted) if weighted else None,
             share=1.0 if own is None else own.share,
         )
+
+    def _read(self, fold: int, rows: Tensor) -> PreparedRows:
+        """Rows of a fold: of those in memory, or in windows where the table is streamed."""
+        part = self._data.folds[fold]
+        if self._reader is not None:
+            read = self._reader.rows(fold, rows)
+            dense, codes = part.narrowed(read.dense, read.codes)
+            return replace(read, dense=dense, codes=codes)
+        dense, codes = part.features(rows)
+        weight = None if self._data.weight is None else self._data.weight.index_select(0, rows)
+        return PreparedRows(dense=dense, codes=codes, target=part.targets(rows), weight=weight)
+
+    def _turn(self) -> None:
+        first = self._streams[0]
+        if self._reader is not None and isinstance(first, PlacedRowStream):
+            self._reader.turn(first.following)
+
+    def settle(self) -> None:
+        """No batch is wanted for a while: the windows that are held are let go."""
+        if self._reader is not None:
+            self._reader.settle()
 
     def _all_rows(self, train: Tensor) -> tuple[Tensor, Tensor | None]:
         """All rows of a fold, filled up to the length of the longest fold by a row of its own that weighs nothing.
@@ -110,8 +135,10 @@ class Batches:
         return dense.to(self._compute) if self._compute else dense
 
 
-def _stream(data: TrainingData, fold: int, seed: int) -> RowStream | WindowedRowStream:
+def _stream(data: TrainingData, fold: int, seed: int) -> RowStream | WindowedRowStream | PlacedRowStream:
     """The order in which the lanes of a group see the training rows of their fold."""
+    if data.windows is not None:
+        return data.windows.stream(fold, seed)
     train = data.folds[fold].train
     if data.window is None or data.rows <= data.window:
         return RowStream(seed, train, data.rows)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lanewise.models.base import Width
 from lanewise.task import Task
+from lanewise.training.row_windows import Windows
 
 MOST_SHOWN = 2_000
 """Training rows of a fold that a training score is taken on."""
@@ -38,11 +39,11 @@ class Kept:
 class FoldData:
     """Rows prepared with the statistics of one fold's training rows.
 
-    ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are
-    row indices. A regression target is standardized: ``target = (y - center) / scale``. With ``kept``, all other
-    columns read as zero, and their codes as the level never seen: read rows through :meth:`features`.
-    Of rows that are streamed from disk the first ``at_hand`` of ``train`` are in memory too; None: all are. Floating
-    rows that lie in files in another dtype are converted to ``reads`` as they are read; None: they need not be.
+    ``dense [N, D]``, ``codes [N, K]`` and ``target [N]`` hold all rows; ``train`` and ``valid`` are row indices. A
+    regression target is standardized: ``target = (y - center) / scale``. With ``kept``, all other columns read as
+    zero, and their codes as the level never seen: read rows through :meth:`features`. Floating rows that lie in files
+    in another dtype are converted to ``reads`` as they are read; None: they need not be. Of a table that is streamed
+    from disk all of these are of its sample.
     """
 
     dense: Tensor
@@ -53,7 +54,6 @@ class FoldData:
     center: float = 0.0
     scale: float = 1.0
     kept: Kept | None = None
-    at_hand: int | None = None
     reads: torch.dtype | None = None
 
     def on(self, device: torch.device, moved: "Callable[[Tensor], Tensor]") -> "FoldData":
@@ -66,7 +66,10 @@ class FoldData:
 
     def features(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """``dense [n, D]`` and ``codes [n, K]`` of some rows, of the columns that are kept."""
-        dense, codes = self._read(self.dense, rows), self.codes.index_select(0, rows)
+        return self.narrowed(self._read(self.dense, rows), self.codes.index_select(0, rows))
+
+    def narrowed(self, dense: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """The same rows with only the columns that are kept."""
         return (dense, codes) if self.kept is None else (dense * self.kept.dense, codes * self.kept.codes)
 
     def targets(self, rows: Tensor) -> Tensor:
@@ -78,14 +81,9 @@ class FoldData:
         return found.to(self.reads) if self.reads is not None and found.is_floating_point() else found
 
     @property
-    def near(self) -> Tensor:
-        """The training rows that are at hand: for whatever looks at all of them at once."""
-        return self.train if self.at_hand is None else self.train[: self.at_hand]
-
-    @property
     def shown(self) -> np.ndarray:
         """Places within ``train`` of the rows that a training score is taken on: all, or 2,000 evenly spaced ones."""
-        count = len(self.near)
+        count = len(self.train)
         return np.arange(count) if count <= MOST_SHOWN else np.arange(MOST_SHOWN) * count // MOST_SHOWN
 
     @property
@@ -99,7 +97,8 @@ class TrainingData:
     """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
 
     With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`).
-    Rows that are streamed from disk are shuffled among ``window`` of them at a time; None: among all.
+    Rows that lie in files of the user's are shuffled among ``window`` of them at a time; None: among all. Of a table
+    that is streamed from disk ``windows`` hold the training rows that mini-batches are taken from; None: all are here.
     """
 
     task: Task
@@ -109,15 +108,16 @@ class TrainingData:
     weight: Tensor | None = None
     shows: bool = False
     window: int | None = None
+    windows: Windows | None = None
 
     @property
     def near(self) -> "TrainingData":
         """The same with only those training rows that are at hand: for methods that read all of them at each step."""
-        if all(fold.at_hand is None for fold in self.folds.values()):
-            return self
-        folds = {key: replace(fold, train=fold.near.clone(), at_hand=None) for key, fold in self.folds.items()}
-        rows = max(int(torch.cat([fold.train, fold.valid]).max()) + 1 for fold in folds.values())
-        return replace(self, folds=folds, rows=rows)
+        return self if self.windows is None else replace(self, windows=None)
+
+    def training_rows(self, fold: int) -> int:
+        """How many rows mini-batches of a fold are taken from."""
+        return len(self.folds[fold].train) if self.windows is None else self.windows.training_rows(fold)
 
 
 @final

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lanewise.data.auditing import Audit, audit
 from lanewise.data.contract import DataContract
-from lanewise.data.dataset import Dataset
+from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.nearly_numbers import number_but_for
@@ -17,7 +17,7 @@ from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout
 from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout, LayoutSettings
@@ -29,8 +29,9 @@ from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
-from lanewise.training.streamed_rest import TrainingRest, training_rest
+from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
+from lanewise.training.weighing import Weighing, weighing_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,8 @@ class Problem:
 
     ``y [N]`` in its own units (class indices for classes), ``weight [N]`` averaging 1 over the training
     rows or None, ``train`` and ``test`` row numbers, ``folds`` of the training rows. Of a table that is streamed from
-    disk all of these are of the sample; ``rest`` trains in every fold beside them.
+    disk all of these are of the sample; ``rest`` trains in every fold beside them. ``weighing`` is what ``weight``
+    comes from.
     """
 
     dataset: Dataset
@@ -78,6 +80,7 @@ class Problem:
     encoded: Encoded
     clusters: np.ndarray | None
     rest: TrainingRest | None = None
+    weighing: Weighing | None = None
 
     @property
     def training_rows(self) -> int:
@@ -127,7 +130,21 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         parts = _extremes_last(parts, extreme_rows(y, task, train))
     beyond = dataset.rest.facts if dataset.rest is not None and dataset.rest.rows else None
     layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
-    rest = training_rest(dataset, task=task, layout=layout, features=audited.features, groups=group)
+    rest = training_rest(
+        dataset,
+        task=task,
+        layout=layout,
+        features=audited.features,
+        groups=group,
+        first=len(train),
+        folds=len(parts),
+        seed=request.seed,
+        weight=request.weight,
+    )
+    own = weights_of(whole, request.weight)
+    weighing = weighing_of(
+        task, column=request.weight, classes=request.class_weights, y=y, own=own, train=train, rest=rest
+    )
     noticed += rest.findings if rest is not None else ()
     return Problem(
         dataset=whole,
@@ -138,7 +155,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),
         y=y,
-        weight=_weights(whole, request, task, y, train),
+        weight=None if weighing is None else weighing(y, own),
         train=train,
         test=held,
         folds=parts,
@@ -146,6 +163,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         encoded=layout.encode(whole),
         clusters=group,
         rest=rest,
+        weighing=weighing,
     )
 
 
@@ -230,7 +248,8 @@ def _joined(
     if not len(held):
         message = f"the test set {test.source} has no row with a value of {task.target!r}"
         raise DataError(message)
-    return Dataset(frame=frame, kinds={name: dataset.kinds[name] for name in columns}, source=dataset.source), held
+    kinds: dict[str, ColumnKind] = {name: dataset.kinds[name] for name in columns}
+    return Dataset(frame=frame, kinds=kinds, source=dataset.source, rest=dataset.rest), held
 
 
 def _or_drop(columns: Sequence[str], request: Request) -> str:
@@ -260,35 +279,6 @@ def _check_kinds(dataset: Dataset, test: Dataset, request: Request, columns: Seq
             f"mend them{_or_drop(list(wrong), request)}"
         )
         raise DataError(message)
-
-
-def _weights(dataset: Dataset, request: Request, task: Task, y: np.ndarray, train: np.ndarray) -> np.ndarray | None:
-    """Row weights ``[N]`` that average 1 over the training rows: the weight column times the class weights."""
-    weight = np.ones(len(y))
-    if request.weight:
-        weight = dataset.frame[request.weight].cast(float).fill_null(0.0).to_numpy().astype(np.float64)
-    elif request.class_weights is None:
-        return None
-    if request.class_weights is not None:
-        weight = weight * _class_weights(request.class_weights, task, y, train)[np.maximum(y.astype(np.int64), 0)]
-    return weight / weight[train].mean()
-
-
-def _class_weights(asked: str | Mapping[str, float], task: Task, y: np.ndarray, train: np.ndarray) -> np.ndarray:
-    if not task.is_classification:
-        message = f"class weights need classes, and {task.target!r} is a {task.kind} target"
-        raise UsageError(message)
-    if asked == "balanced":
-        counts = np.bincount(y[train].astype(np.int64), minlength=len(task.classes))
-        return len(train) / (len(task.classes) * np.maximum(counts, 1))
-    if isinstance(asked, str):
-        message = f"class weights must be 'balanced' or a weight per class, got {asked!r}"
-        raise UsageError(message)
-    unknown = [name for name in asked if name not in task.classes]
-    if unknown:
-        message = f"class weights name {unknown[0]!r}; the classes are {', '.join(task.classes[:20])}"
-        raise UsageError(message)
-    return np.array([float(asked.get(name, 1.0)) for name in task.classes])
 
 
 def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32) -> tuple[TrainingData, Preparation]:
@@ -321,7 +311,9 @@ def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
     """Center and scale of the target from a fold's training ``rows``, and the rest of a streamed table."""
     if problem.task.is_classification:
         return 0.0, 1.0
-    values, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
+    # Of a streamed table all rows count the same here: weights weigh losses and scores.
+    weighed = problem.weight if problem.rest is None else None
+    values, weight = problem.y[rows], None if weighed is None else weighed[rows]
     mean = float(np.average(values, weights=weight))
     deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
     if problem.rest is not None and problem.rest.target is not None:

@@ -1,104 +1,169 @@
-"""Prepared rows in files that are mapped into memory: the kernel reads what training asks for, and drops the rest.
+"""Prepared rows of a streamed table: its sample in files that are mapped into memory, all training rows in a store.
 
-The files lie one fold after the other, rows in the order of training data: first the sample, then the rest. They have
-no name any more once they are mapped, so their space is free again when the process ends, however it ends.
+The kernel reads of the sample what is asked for, and drops the rest. Its files have no name any more once they are
+mapped, so their space is free again when the process ends, however it ends.
 """
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, final
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from lanewise.errors import DataError
+from lanewise.features.encoding import Encoded
+from lanewise.features.layout import Layout
 from lanewise.features.preparation import Preparation, PreparationSettings
 from lanewise.features.prepared import prepare_rows
-from lanewise.lanes.windows import window_rows
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.problem import Problem, target_in_units, target_units
-from lanewise.training.streamed_rest import TrainingRest
+from lanewise.training.row_store import RowForm, RowStore
+from lanewise.training.row_windows import FoldReading, Windows
+from lanewise.training.streamed_rest import TrainingRest, weights_of
 from lanewise.training.workers.loop import FOLDER_PREFIX
 
 BLOCK_ROWS = 65_536
 
 INDEX_BYTES = 8
 
+NARROW = (pl.Float32, pl.Int16, pl.Int8, pl.UInt16, pl.UInt8)
+"""Types of which 32 bits of a float hold every number."""
+
 
 def prepare_streamed(
-    problem: Problem, *, refit: bool, folder: Path | None, dtype: torch.dtype = torch.float32
+    problem: Problem,
+    *,
+    refit: bool,
+    folder: Path | None,
+    stored: "Stored | None" = None,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[TrainingData, Preparation]:
     """What `prepare` gives, of all rows of a streamed table, in files beneath ``folder`` (None: the system's place).
 
+    ``stored`` are the training rows, which are the same for folds and refit; None: they are written now.
+
     Raises ``DataError`` where the disk has no room for them, or the table has changed.
     """
+    rest = problem.rest
+    stored = store_rows(problem, folder) if stored is None and rest is not None else stored
     parts = [problem.train] if refit else [fold.train for fold in problem.folds]
     judged = [problem.test] if refit else [fold.valid for fold in problem.folds]
-    rest = problem.rest
     preparation = Preparation.fit(
         problem.layout,
         problem.encoded,
         parts,
         settings=PreparationSettings(),
+        weight=problem.weight if rest is None else None,
         streamed=None if rest is None else rest.statistics,
     )
     units = [target_units(problem, rows) for rows in parts]
-    rows = len(problem.y) + (0 if rest is None else rest.rows)
-    with _Writing(folder, needed_bytes(problem, refit=refit)) as files:
-        for dense, codes, y in _blocks(problem, preparation, dtype):
-            for place, (center, scale) in enumerate(units):
+    with _Writing(folder, _sample_bytes(problem, len(parts))) as files:
+        for start in range(0, len(problem.y), BLOCK_ROWS):
+            rows = np.arange(start, min(start + BLOCK_ROWS, len(problem.y)))
+            dense, codes = prepare_rows(preparation, problem.encoded, rows, dtype)
+            for place in range(len(parts)):
                 files.append(f"dense-{place}", dense[place])
                 files.append(f"codes-{place}", codes[place])
-                shared = problem.task.is_classification and place
-                if not shared:
-                    files.append(f"target-{place}", target_in_units(problem.task, y, center, scale, dtype))
-        for place, own in enumerate(parts):
-            files.append(f"train-{place}", torch.from_numpy(own))
-            files.append(f"train-{place}", torch.arange(len(problem.y), rows))
-        data: dict[int, FoldData] = {}
-        whole = torch.int64 if problem.task.is_classification else dtype
-        target = files.mapped("target-0", (rows,), whole)
-        for place, (center, scale) in enumerate(units):
-            count = len(parts[place]) + rows - len(problem.y)
-            if place and not problem.task.is_classification:
-                target = files.mapped(f"target-{place}", (rows,), whole)
-            data[ALL_ROWS if refit else place] = FoldData(
-                dense=files.mapped(f"dense-{place}", (rows, preparation.dense_width), dtype),
-                codes=files.mapped(f"codes-{place}", (rows, len(problem.layout.embedded)), torch.int64),
-                target=target,
-                train=files.mapped(f"train-{place}", (count,), torch.int64),
+        data = {
+            (ALL_ROWS if refit else place): FoldData(
+                dense=files.mapped(f"dense-{place}", (len(problem.y), preparation.dense_width), dtype),
+                codes=files.mapped(f"codes-{place}", (len(problem.y), len(problem.layout.embedded)), torch.int64),
+                target=target_in_units(problem.task, problem.y, center, scale, dtype),
+                train=torch.from_numpy(parts[place]),
                 valid=torch.from_numpy(judged[place]),
                 center=center,
                 scale=scale,
-                at_hand=len(parts[place]),
             )
-    window = window_rows(dtype.itemsize * preparation.dense_width)
-    found = TrainingData(task=problem.task, width=problem.width, folds=data, rows=rows, window=window)
+            for place, (center, scale) in enumerate(units)
+        }
+    windows = None
+    weight = None if problem.weight is None else torch.from_numpy(problem.weight).to(dtype)
+    if stored is not None:
+        readings = {
+            fold: FoldReading(
+                preparation=preparation.single(place),
+                target=partial(target_in_units, problem.task, center=part.center, scale=part.scale, dtype=dtype),
+                without=stored.without(part.train),
+            )
+            for place, (fold, part) in enumerate(data.items())
+        }
+        windows = Windows(stored.store, readings, dtype, problem.weighing)
+    found = TrainingData(
+        task=problem.task, width=problem.width, folds=data, rows=len(problem.y), weight=weight, windows=windows
+    )
     return found, preparation
 
 
-def needed_bytes(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32) -> int:
-    """Bytes on disk of the rows of all folds, or of the refit."""
-    rows = len(problem.y) + (0 if problem.rest is None else problem.rest.rows)
-    layout = problem.layout
-    row = layout.dense_width * dtype.itemsize + (len(layout.embedded) + 2) * INDEX_BYTES
-    return rows * row * (1 if refit else len(problem.folds))
+@final
+class Stored:
+    """The training rows of a streamed table in a ``store``; those ``train`` of its sample lie at ``places``."""
+
+    def __init__(self, store: RowStore, train: np.ndarray, places: np.ndarray) -> None:
+        self.store, self._train, self._places = store, train, places
+
+    def without(self, train: Tensor) -> Tensor:
+        """The places, ascending, of the rows of the sample that are not among the rows ``train`` of a fold."""
+        return torch.from_numpy(np.sort(self._places[~np.isin(self._train, train.numpy())]))
 
 
-def _blocks(
-    problem: Problem, preparation: Preparation, dtype: torch.dtype
-) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
-    """Dense features ``[G, n, D]``, codes ``[G, n, Ke]`` and target ``[n]`` of all rows in order, a block at a time."""
-    for start in range(0, len(problem.y), BLOCK_ROWS):
-        rows = np.arange(start, min(start + BLOCK_ROWS, len(problem.y)))
-        yield (*prepare_rows(preparation, problem.encoded, rows, dtype), problem.y[rows])
+def store_rows(problem: Problem, folder: Path | None) -> Stored | None:
+    """The training rows of a streamed table, written beneath ``folder`` (None: the system's place).
+
+    None where the table is no larger than its sample. Raises ``DataError`` as `prepare_streamed`.
+    """
     rest: TrainingRest | None = problem.rest
-    for batch, y in () if rest is None else rest.batches():
-        encoded = problem.layout.encode(batch)
-        yield (*prepare_rows(preparation, encoded, np.arange(encoded.rows), dtype), y)
+    if rest is None:
+        return None
+    form, train = row_form(problem.layout, rest), problem.train
+    own = rest.placing.of(0, len(train))
+    held = rest.held + np.bincount(own, minlength=len(rest.held))
+    tokens, words = problem.encoded.tokens, rest.words
+    if tokens is not None:
+        spoken = np.bincount(own, weights=np.diff(tokens.indptr)[train], minlength=len(words))
+        words = words + spoken.astype(np.int64)
+    with _Writing(folder, needed_bytes(problem)) as files:
+        store = RowStore(files.folder, form, rest.placing, held, words)
+        encoded = Encoded(
+            numbers=problem.encoded.numbers[train],
+            codes=problem.encoded.codes[train],
+            tokens=None if tokens is None else tokens[train],
+        )
+        places = store.write(0, encoded, problem.y[train], weights_of(problem.dataset, rest.weight)[train])
+        first = len(train)
+        for batch, y, weight in rest.batches():
+            store.write(first, problem.layout.encode(batch), y, weight)
+            first += batch.rows
+        store.complete()
+    return Stored(store, train, places)
+
+
+def row_form(layout: Layout, rest: TrainingRest) -> RowForm:
+    """What is kept of a row."""
+    schema, kinds = rest.rest.files.schema, rest.rest.kinds
+    narrow = [kinds[number.column] == "number" and schema[number.column] in NARROW for number in layout.numbers]
+    return RowForm(narrow=np.array(narrow, dtype=bool), codes=len(layout.categories), token_buckets=layout.tokens_width)
+
+
+def needed_bytes(problem: Problem) -> int:
+    """Bytes on disk of the training rows, and of the sample as all folds and the refit read it."""
+    rest = problem.rest
+    stored = 0
+    if rest is not None:
+        tokens = problem.encoded.tokens
+        words = int(rest.words.sum()) + (0 if tokens is None else int(np.diff(tokens.indptr)[problem.train].sum()))
+        stored = row_form(problem.layout, rest).needed_bytes(problem.training_rows, words)
+    return stored + _sample_bytes(problem, len(problem.folds) + 1)
+
+
+def _sample_bytes(problem: Problem, folds: int) -> int:
+    layout = problem.layout
+    row = layout.dense_width * torch.float32.itemsize + len(layout.embedded) * INDEX_BYTES
+    return len(problem.y) * row * folds
 
 
 @final

@@ -109,7 +109,7 @@ class Selections:
             raise UsageError(message)
         if (fold, way) not in self._ranked:
             started = time.perf_counter()
-            self._ranked[fold, way] = self._rank(fold, way, self.data.folds[fold].near.numpy(), most_seconds)
+            self._ranked[fold, way] = self._rank(fold, way, self.data.folds[fold].train.numpy(), most_seconds)
             self.seconds[fold, way] = time.perf_counter() - started
         return self._ranked[fold, way]
 
@@ -122,7 +122,7 @@ class Selections:
         import sklearn.linear_model
 
         del lightgbm, sklearn  # their first import takes seconds, which no ranking costs
-        rows = self.data.folds[fold].near.numpy()
+        rows = self.data.folds[fold].train.numpy()
         try:
             if (fold, way) not in self._ranked and len(rows) >= PROBED_ROWS:
                 self._rank(fold, way, rows[::10], DOUBTFUL * most_seconds / 10)

@@ -86,7 +86,7 @@ class Stack(Team):
         self.loss = self.subject.loss
         self._full_batch = rule(first.optimizer).full_batch
         # Of all folds, not of those present: a lane must not notice who trains beside it.
-        shortest = min(len(fold.train) for fold in data.folds.values())
+        shortest = min(map(data.training_rows, data.folds))
         self.batch_size = min(batch_size, shortest)
         self.model = self._modelled()
         values = self.model.init([lane.seed for lane in self.lanes], dtype).to(self.device)
@@ -190,6 +190,7 @@ class Stack(Team):
 
     def settle(self) -> None:
         self._recorded = None
+        self._batches.settle()
 
     def _watch_over(self, taken: int, *, look: bool) -> None:
         """After ``taken`` steps: repeat the repairs that candidates came with, find new ones, keep a snapshot."""

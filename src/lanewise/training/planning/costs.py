@@ -18,6 +18,7 @@ from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.planning.trials import TRIAL_STEPS, at_once, timed, trial
 from lanewise.training.selecting import columns_read, reads_all
+from lanewise.training.stack import Stack
 from lanewise.training.team import Evidence, Team
 from lanewise.training.teams import TeamBuilder
 from lanewise.training.trees.team import race_spec
@@ -111,16 +112,29 @@ def _measured_stacks(
         team = make()
         units = TRIAL_ITERATIONS if lanes[0].candidate.optimizer == SOLVER else TRIAL_STEPS
         spent = trial(team, units, most_seconds=allowance.left(until))
-        costs[key] = spent / len(lanes) * team.length
+        costs[key] = spent / len(lanes) * team.length + _read_seconds(team, builder)
     work = {key: _work(lanes[0].candidate, builder) for key, (lanes, _) in teams.items()}
     return {one.id: _reckoned(builder.key(Lane(candidate=one, fold=0, seed=0)), costs, work) for one in pool}
+
+
+def _read_seconds(team: Team, builder: TeamBuilder) -> float:
+    """Seconds of a full-length lane for reading and preparing its rows from disk; 0 where they are in memory.
+
+    A trial sees one window only, which is ready before it is timed. In a confirmation the lanes of a fold share what
+    is read, and a stack has lanes of every fold.
+    """
+    data = builder.data
+    if data.windows is None or not isinstance(team, Stack):
+        return 0.0
+    sharing = max(1.0, len(team.lanes) / len(data.folds))
+    return data.windows.seconds_a_row * team.batch_size * team.length / sharing
 
 
 def _work(candidate: Candidate, builder: TeamBuilder) -> float:
     """What a full training multiplies, but for a factor that is the same for all: parameters times rows seen."""
     parameters = build([candidate], builder.data.width).layout.width
     whole = candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch
-    rows = len(builder.data.folds[0].near) if whole else candidate.number("batch_size", 128)
+    rows = len(builder.data.folds[0].train) if whole else candidate.number("batch_size", 128)
     return parameters * rows * builder.length(candidate)
 
 
@@ -188,7 +202,7 @@ def _look(team: Team, data: TrainingData, judged: Callable[[TrainingData, Eviden
 
 def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float) -> Costs:
     data, first = builder.data, pool[0]
-    rows, columns = len(data.folds[0].near), data.width.dense
+    rows, columns = len(data.folds[0].train), data.width.dense
     outputs = data.width.outputs
 
     def work(candidate: Candidate) -> float:

@@ -51,11 +51,12 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
     stacks = max(_stack_bytes(screened, builder), _stack_bytes(confirmed, builder) * runs)
     data = builder.data
     outputs = max(data.width.outputs, 2) if data.task.is_classification else 1
-    evidence = len(confirmed) * len(plan.grid) * len(plan.seeds) * data.near.rows * outputs * 8
+    evidence = len(confirmed) * len(plan.grid) * len(plan.seeds) * data.rows * outputs * 8
     fold = next(iter(data.folds.values()))
-    # Of rows that are streamed from disk a window of each fold is in memory at a time.
-    rows = data.rows if data.window is None else min(data.rows, data.window * len(data.folds))
-    refit = rows * fold.dense.shape[1] * fold.dense.element_size()
+    refit = data.rows * fold.dense.shape[1] * fold.dense.element_size()
+    if data.windows is not None:
+        # Those that are in use, and of each the one that is made ready; the sample is mapped.
+        refit = data.windows.window_bytes * len(data.folds) * (builder.workers_here + 1)
     workers = 0
     if builder.pool is not None:
         workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)

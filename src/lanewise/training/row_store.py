@@ -1,0 +1,210 @@
+"""Raw rows of a table on disk, spread over windows at random and read a window at a time.
+
+Each part of a row (its numbers, its codes, its target, ...) has a file of its own, in which the rows of a window lie
+side by side. So writing puts every row where it belongs at once, and whatever is read later is read in one piece. The
+files have no name any more once they are open: their space is free again when the process ends, however it ends.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import scipy.sparse as sp
+
+from lanewise.data.memory import free_bytes
+from lanewise.errors import DataError
+from lanewise.features.encoding import Encoded
+from lanewise.lanes.windows import Placing
+
+NARROW, WIDE, CODES, TARGET, WEIGHT, LENGTHS, BUCKETS, COUNTS = range(8)
+"""The parts: numbers that 32 bits hold exactly, other numbers, codes, target, weight, words of each row, the words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowForm:
+    """What a row holds: which ``numbers [Dn]`` 32 bits hold exactly, how many ``codes``, whether there are texts."""
+
+    narrow: np.ndarray
+    codes: int
+    token_buckets: int
+
+    def part_widths(self) -> dict[int, tuple[np.dtype, int]]:
+        """The type of each part, and how many of them a row has (a word, of the last two)."""
+        narrow = int(self.narrow.sum())
+        found = {
+            NARROW: (np.dtype(np.float32), narrow),
+            WIDE: (np.dtype(np.float64), len(self.narrow) - narrow),
+            CODES: (np.dtype(np.int32), self.codes),
+            TARGET: (np.dtype(np.float64), 1),
+            WEIGHT: (np.dtype(np.float64), 1),
+        }
+        if self.token_buckets:
+            found |= {
+                LENGTHS: (np.dtype(np.int32), 1),
+                BUCKETS: (np.dtype(np.int32), 1),
+                COUNTS: (np.dtype(np.float32), 1),
+            }
+        return found
+
+    def needed_bytes(self, rows: int, words: int) -> int:
+        """Bytes on disk."""
+        return sum(
+            (words if part in (BUCKETS, COUNTS) else rows) * dtype.itemsize * width
+            for part, (dtype, width) in self.part_widths().items()
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredRows:
+    """The rows of a window in the order in which they lie: ``encoded``, ``target [n]`` and ``weight [n]``."""
+
+    encoded: Encoded
+    target: np.ndarray
+    weight: np.ndarray
+
+
+@final
+class RowStore:
+    """Rows in files beneath ``folder``: ``rows [W]`` of them in each window of ``placing``, with ``words [W]`` words.
+
+    ``edges [W + 1]`` says at which place each window begins. Raises ``DataError`` where the files cannot be made.
+    """
+
+    def __init__(self, folder: Path, form: RowForm, placing: Placing, rows: np.ndarray, words: np.ndarray) -> None:
+        self.form, self.placing = form, placing
+        self.edges = np.concatenate([[0], np.cumsum(rows)])
+        self._word_edges = np.concatenate([[0], np.cumsum(words)])
+        self._filled, self._spoken = np.zeros_like(rows), np.zeros_like(words)
+        self._place = folder
+        self._parts = form.part_widths()
+        self.bytes = form.needed_bytes(int(rows.sum()), int(words.sum()))
+        self.bytes_read = 0
+        self._drops = 2 * self.bytes > free_bytes()
+        self._files: dict[int, FileIO] = {}
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._files)
+        try:
+            for part in self._parts:
+                self._files[part] = FileIO(str(folder / f"rows-{part}"), "w+")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.edges[-1])
+
+    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Write the rows from number ``first`` on; the places ``[n]`` that they have now.
+
+        Raises ``DataError`` where the disk is full.
+        """
+        windows = self.placing.of(first, encoded.rows)
+        order = np.argsort(windows, kind="stable")
+        sizes = np.bincount(windows, minlength=len(self._filled))
+        ends = np.cumsum(sizes)
+        places = np.empty(len(order), dtype=np.int64)
+        begins = self.edges[:-1] + self._filled
+        places[order] = np.repeat(begins - (ends - sizes), sizes) + np.arange(len(order))
+        parts: dict[int, np.ndarray] = {
+            NARROW: encoded.numbers[:, self.form.narrow],
+            WIDE: encoded.numbers[:, ~self.form.narrow],
+            CODES: encoded.codes,
+            TARGET: target[:, None],
+            WEIGHT: weight[:, None],
+        }
+        for part, cells in parts.items():
+            self._scatter(part, cells[order], sizes, begins)
+        if encoded.tokens is not None:
+            self._write_words(encoded.tokens[order], sizes, begins)
+        self._filled += sizes
+        return places
+
+    def _write_words(self, tokens: sp.csr_array, sizes: np.ndarray, begins: np.ndarray) -> None:
+        lengths = np.diff(tokens.indptr)
+        self._scatter(LENGTHS, lengths[:, None], sizes, begins)
+        ends = np.concatenate([[0], np.cumsum(lengths)])[np.concatenate([[0], np.cumsum(sizes)])]
+        words, begins = np.diff(ends), self._word_edges[:-1] + self._spoken
+        self._scatter(BUCKETS, tokens.indices[:, None], words, begins)
+        self._scatter(COUNTS, tokens.data[:, None], words, begins)
+        self._spoken += words
+
+    def _scatter(self, part: int, cells: np.ndarray, sizes: np.ndarray, begins: np.ndarray) -> None:
+        """Write ``cells``, sorted by window, each window's behind what it has."""
+        dtype, width = self._parts[part]
+        if not width:
+            return
+        data = np.ascontiguousarray(cells, dtype=dtype).reshape(-1).view(np.uint8).data
+        size, start = dtype.itemsize * width, 0
+        for window in np.flatnonzero(sizes).tolist():
+            end = start + int(sizes[window]) * size
+            self._write(part, data[start:end], int(begins[window]) * size)
+            start = end
+
+    def _write(self, part: int, data: memoryview, at: int) -> None:
+        try:
+            self._files[part].seek(at)
+            while len(data):
+                data = data[self._files[part].write(data) :]
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def complete(self) -> None:
+        """Every row is written: the files lose their names."""
+        assert (self._filled == np.diff(self.edges)).all()
+        for part in self._parts:
+            with suppress(PermissionError):  # Windows, where an open file keeps its name
+                (self._place / f"rows-{part}").unlink()
+
+    def read(self, window: int) -> StoredRows:
+        """The rows of a window. Raises ``DataError`` where the disk fails."""
+        start, end = int(self.edges[window]), int(self.edges[window + 1])
+        found = {part: self._read(part, start, end) for part in self._parts if part not in (BUCKETS, COUNTS)}
+        numbers = np.empty((end - start, len(self.form.narrow)))
+        numbers[:, self.form.narrow], numbers[:, ~self.form.narrow] = found[NARROW], found[WIDE]
+        encoded = Encoded(
+            numbers=numbers,
+            codes=found[CODES].astype(np.int64),
+            tokens=self._read_words(window, found[LENGTHS][:, 0]) if self.form.token_buckets else None,
+        )
+        return StoredRows(encoded=encoded, target=found[TARGET][:, 0], weight=found[WEIGHT][:, 0])
+
+    def _read_words(self, window: int, lengths: np.ndarray) -> sp.csr_array:
+        bounds = [int(edge) for edge in self._word_edges[window : window + 2]]
+        buckets, counts = (self._read(part, *bounds)[:, 0] for part in (BUCKETS, COUNTS))
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        return sp.csr_array((counts, buckets, starts), shape=(len(lengths), self.form.token_buckets))
+
+    def _read(self, part: int, start: int, end: int) -> np.ndarray:
+        dtype, width = self._parts[part]
+        cells = np.empty((end - start, width), dtype=dtype)
+        data, at, file = cells.reshape(-1).view(np.uint8).data, start * width * dtype.itemsize, self._files[part]
+        with self._lock:
+            file.seek(at)
+            left = data
+            while len(left):
+                count = file.readinto(left)
+                if not count:
+                    message = f"the prepared rows beneath {self._place} were cut short; start again"
+                    raise DataError(message)
+                left = left[count:]
+            self.bytes_read += len(data)
+        if self._drops and data and hasattr(os, "posix_fadvise"):
+            # All of it is read before this is wanted again: better keep what is in use.
+            os.posix_fadvise(file.fileno(), at, len(data), os.POSIX_FADV_DONTNEED)
+        return cells
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(f"the prepared rows could not be written to {self._place}: {error.strerror or error}")
+
+
+def _close(files: Mapping[int, FileIO]) -> None:
+    for file in files.values():
+        file.close()

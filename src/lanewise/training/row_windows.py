@@ -1,0 +1,190 @@
+"""Windows of stored rows, prepared for training: the one in use, and the next one, which is made ready meanwhile."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.features.preparation import Preparation
+from lanewise.features.prepared import prepare_rows
+from lanewise.lanes.windows import PlacedRowStream
+from lanewise.training.row_store import RowStore
+
+BLOCK_BYTES = 4 * 2**20
+"""Memory that preparing a window takes at a time."""
+
+KEPT_WINDOWS = 2
+"""Windows that are kept for whoever reads them next: teams begin with the same ones."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldReading:
+    """How a fold reads stored rows: its ``preparation`` (``G = 1``), its ``target`` in its own units.
+
+    ``without [m]`` are the places of rows that it does not train on, ascending.
+    """
+
+    preparation: Preparation
+    target: Callable[[np.ndarray], Tensor]
+    without: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedRows:
+    """Rows as a fold reads them: ``dense [n, D]``, ``codes [n, K]``, ``target [n]``, ``weight [n]`` or None."""
+
+    dense: Tensor
+    codes: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+    def take(self, places: Tensor) -> "PreparedRows":
+        return PreparedRows(
+            dense=self.dense.index_select(0, places),
+            codes=self.codes.index_select(0, places),
+            target=self.target.index_select(0, places),
+            weight=None if self.weight is None else self.weight.index_select(0, places),
+        )
+
+
+@final
+class Windows:
+    """The training rows of a streamed table as the folds of ``readings`` see them, of ``dtype``.
+
+    ``weigh`` gives the weights of rows from their target and own weight; None: all weigh the same.
+    """
+
+    def __init__(
+        self,
+        store: RowStore,
+        readings: Mapping[int, FoldReading],
+        dtype: torch.dtype,
+        weigh: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.store, self.readings, self.dtype = store, readings, dtype
+        self.edges = torch.from_numpy(store.edges)
+        self.weighted = weigh is not None
+        self._weigh = weigh
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, dict[int, PreparedRows]] = OrderedDict()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="windows")
+        self.seconds_a_row = 0.0
+        """What the last window took to read and prepare, per row and fold."""
+
+    def stream(self, fold: int, seed: int) -> PlacedRowStream:
+        """The order in which the lanes of a fold and seed see their rows."""
+        return PlacedRowStream(seed, self.edges, self.readings[fold].without)
+
+    def training_rows(self, fold: int) -> int:
+        """How many rows a fold trains on."""
+        return self.store.rows - len(self.readings[fold].without)
+
+    @property
+    def window_bytes(self) -> int:
+        """Memory of the prepared rows of the largest window, for one fold."""
+        width = next(iter(self.readings.values())).preparation.dense_width
+        return int(np.diff(self.store.edges).max()) * (width + 2) * self.dtype.itemsize
+
+    def load(self, window: int, folds: Sequence[int]) -> dict[int, PreparedRows]:
+        """A window as each of ``folds`` reads it."""
+        with self._lock:
+            known = dict(self._kept.get(window, {}))
+        missing = [fold for fold in folds if fold not in known]
+        if missing:
+            started = time.perf_counter()
+            known |= self._prepared(window, missing)
+            size = max(1, int(self.edges[window + 1] - self.edges[window]))
+            self.seconds_a_row = (time.perf_counter() - started) / (size * len(missing))
+        with self._lock:
+            self._kept[window] = {**self._kept.get(window, {}), **known}
+            self._kept.move_to_end(window)
+            while len(self._kept) > KEPT_WINDOWS:
+                self._kept.popitem(last=False)
+        return {fold: known[fold] for fold in folds}
+
+    def _prepared(self, window: int, folds: Sequence[int]) -> dict[int, PreparedRows]:
+        raw = self.store.read(window)
+        everything = np.arange(raw.encoded.rows)
+        weight = None
+        if self._weigh is not None:
+            weight = torch.from_numpy(self._weigh(raw.target, raw.weight)).to(self.dtype)
+        found = {}
+        for fold in folds:
+            reading = self.readings[fold]
+            dense, codes = prepare_rows(
+                reading.preparation, raw.encoded, everything, self.dtype, block_bytes=BLOCK_BYTES
+            )
+            found[fold] = PreparedRows(dense=dense[0], codes=codes[0], target=reading.target(raw.target), weight=weight)
+        return found
+
+    def close(self) -> None:
+        """Wait for what is being made ready; nothing is any more."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def ahead(self, window: int, folds: Sequence[int]) -> "Future[dict[int, PreparedRows]]":
+        """The same in a thread, of which there is one."""
+        return self._thread.submit(self.load, window, folds)
+
+
+@final
+class Reader:
+    """What one team reads of ``windows``, for the ``folds`` of its lanes."""
+
+    def __init__(self, windows: Windows, folds: Collection[int]) -> None:
+        self._windows, self._folds = windows, tuple(dict.fromkeys(folds))
+        self._held: dict[int, dict[int, PreparedRows]] = {}
+        self._coming: dict[int, Future[dict[int, PreparedRows]]] = {}
+        self._used: set[int] = set()
+
+    def rows(self, fold: int, places: Tensor) -> PreparedRows:
+        """The rows at ``places [n]`` of the store, in that order."""
+        edges = self._windows.edges
+        windows = torch.searchsorted(edges, places, right=True) - 1
+        first = int(windows[0])
+        if bool((windows == first).all()):
+            return self._window(first)[fold].take(places - edges[first])
+        parts: list[tuple[Tensor, PreparedRows]] = []
+        for window in windows.unique().tolist():
+            at = (windows == window).nonzero().squeeze(1)
+            parts.append((at, self._window(window)[fold].take(places[at] - edges[window])))
+        order = torch.cat([at for at, _ in parts]).argsort()
+        return _joined([part for _, part in parts]).take(order)
+
+    def _window(self, window: int) -> dict[int, PreparedRows]:
+        self._used.add(window)
+        if window not in self._held:
+            coming = self._coming.pop(window, None)
+            self._held[window] = self._windows.load(window, self._folds) if coming is None else coming.result()
+        return self._held[window]
+
+    def turn(self, following: int) -> None:
+        """A batch was read: let go of what it did not need, and have the window ``following`` made ready."""
+        self._held = {window: rows for window, rows in self._held.items() if window in self._used}
+        self._used = set()
+        if following not in self._held and following not in self._coming:
+            for other in self._coming.values():
+                other.cancel()
+            self._coming = {following: self._windows.ahead(following, self._folds)}
+
+    def settle(self) -> None:
+        """Let go of everything: the team will not train for a while."""
+        for other in self._coming.values():
+            other.cancel()
+        self._held, self._coming, self._used = {}, {}, set()
+
+
+def _joined(parts: Sequence[PreparedRows]) -> PreparedRows:
+    weights = [part.weight for part in parts if part.weight is not None]
+    return PreparedRows(
+        dense=torch.cat([part.dense for part in parts]),
+        codes=torch.cat([part.codes for part in parts]),
+        target=torch.cat([part.target for part in parts]),
+        weight=torch.cat(weights) if weights else None,
+    )

@@ -1,0 +1,73 @@
+"""What each row of a table weighs in losses and scores: by a column of weights, by its class, or both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.errors import UsageError
+from lanewise.task import Task
+from lanewise.training.streamed_rest import TrainingRest
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weighing:
+    """Weights of rows from their target ``y [n]`` and the weights ``own [n]`` that they came with.
+
+    ``by_class [C]`` are the weights of classes, or None; ``mean`` is that of the training rows, which then is 1.
+    """
+
+    by_class: np.ndarray | None
+    mean: float
+
+    def __call__(self, y: np.ndarray, own: np.ndarray) -> np.ndarray:
+        weight = own if self.by_class is None else own * self.by_class[np.maximum(y.astype(np.int64), 0)]
+        return weight / self.mean
+
+
+def weighing_of(
+    task: Task,
+    *,
+    column: str | None,
+    classes: str | Mapping[str, float] | None,
+    y: np.ndarray,
+    own: np.ndarray,
+    train: np.ndarray,
+    rest: TrainingRest | None,
+) -> Weighing | None:
+    """How rows are weighed: the weights ``own [N]`` of a ``column`` times those of ``classes``; None: all alike.
+
+    They are 1 on average over the rows ``train`` and the ``rest`` of a streamed table.
+
+    Raises ``UsageError`` for weights of classes that there are not.
+    """
+    if not column and classes is None:
+        return None
+    count = len(train) + (0 if rest is None else rest.rows)
+    by_class = None if classes is None else _class_weights(classes, task, y, train, rest)
+    plain = Weighing(by_class=by_class, mean=1.0)(y, own)[train]
+    if rest is None:
+        return Weighing(by_class=by_class, mean=plain.mean())
+    beyond = rest.weights.sum() if by_class is None else rest.weights @ by_class
+    return Weighing(by_class=by_class, mean=float((plain.sum() + beyond) / count))
+
+
+def _class_weights(
+    asked: str | Mapping[str, float], task: Task, y: np.ndarray, train: np.ndarray, rest: TrainingRest | None
+) -> np.ndarray:
+    if not task.is_classification:
+        message = f"class weights need classes, and {task.target!r} is a {task.kind} target"
+        raise UsageError(message)
+    if asked == "balanced":
+        counts = np.bincount(y[train].astype(np.int64), minlength=len(task.classes))
+        if rest is not None:
+            counts = counts + rest.counts
+        return counts.sum() / (len(task.classes) * np.maximum(counts, 1))
+    if isinstance(asked, str):
+        message = f"class weights must be 'balanced' or a weight per class, got {asked!r}"
+        raise UsageError(message)
+    unknown = [name for name in asked if name not in task.classes]
+    if unknown:
+        message = f"class weights name {unknown[0]!r}; the classes are {', '.join(task.classes[:20])}"
+        raise UsageError(message)
+    return np.array([float(asked.get(name, 1.0)) for name in task.classes])
