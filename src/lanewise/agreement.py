@@ -7,9 +7,10 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError, suggestion
+from lanewise.losses import LOSSES_OF, SMOOTH
 from lanewise.metrics import resolve_metric, unknown_metric
 from lanewise.optim.registry import RULES
-from lanewise.settings import FitSettings, threshold_value
+from lanewise.settings import FitSettings, either, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
 from lanewise.training.ranks.crew import check_device, check_workers
@@ -26,6 +27,7 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
     if problem.dataset.rest is None:
         _check_memory(problem)
     _check_optimizers(settings)
+    _check_losses(problem, settings)
     _check_threshold(problem, settings)
     rows = len(problem.train)
     if settings.folds is not None and settings.folds > rows:
@@ -87,6 +89,27 @@ def _check_optimizers(settings: FitSettings) -> None:
         raise UsageError(message)
     if settings.optimizers == (SOLVER,) and gradient == ["mlp"]:
         message = f"{SOLVER} is for the model linear; name another optimizer for mlp, such as adamw"
+        raise UsageError(message)
+
+
+def _check_losses(problem: Problem, settings: FitSettings) -> None:
+    if not settings.losses:
+        return
+    if not {"mlp", "linear"} & set(settings.models):
+        message = f"losses are for the models mlp and linear, and only {', '.join(settings.models)} take part"
+        raise UsageError(message)
+    task, allowed = problem.task, LOSSES_OF[problem.task.kind]
+    wrong = [name for name in settings.losses if name not in allowed]
+    if wrong:
+        message = (
+            f"losses may be {either(allowed)} for {task.target!r}, a {task.kind} target, got {' and '.join(wrong)}"
+        )
+        raise UsageError(message)
+    if settings.optimizers == (SOLVER,) and SMOOTH.isdisjoint(settings.losses):
+        message = (
+            f"{SOLVER} needs a smooth loss, and {' and '.join(settings.losses)} is none; "
+            "name another optimizer, such as sgd, or another loss, such as squared_hinge"
+        )
         raise UsageError(message)
 
 

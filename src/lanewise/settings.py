@@ -19,6 +19,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 """How a device is named; ``auto`` is the processor, so that the same command trains the same bits on every machine."""
 
+Loss = Literal["squared", "huber", "poisson", "logistic", "softmax", "hinge", "squared_hinge"]
+"""The losses of linear models and networks; which of them fit depends on the target."""
+
 Stream = Literal["auto", "always", "never"]
 """Whether rows are streamed from disk: where the memory asks for it, always, never."""
 
@@ -152,6 +155,7 @@ class FitSettings(BaseModel):
         "tree",
     )
     optimizers: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
     search: Literal["halving", "grid", "random"] = "halving"
     policy: Literal["halving", "hyperband", "racing", "never"] = "halving"
     candidates: Positive | None = None
@@ -165,14 +169,14 @@ class FitSettings(BaseModel):
     mesh: str | None = None
     stream: Stream = "auto"
 
-    @field_validator("drop", "missing", "optimizers", "models", mode="before")
+    @field_validator("drop", "missing", "models", "optimizers", "losses", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("models", "optimizers")
+    @field_validator("models", "optimizers", "losses")
     @classmethod
     def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value))
@@ -345,13 +349,18 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
             near = dict.fromkeys(one for wrong in given for one in closest(wrong, allowed, most=1))
             hint = f"; did you mean {' and '.join(near)}?" if near else ""
-            return f"{name} must be {_either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
+            return f"{name} must be {either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
         case kind if kind in _WORDS:
             return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"
 
 
-def _either(names: list[str]) -> str:
+def either(names: Sequence[str]) -> str:
+    """Names as a choice.
+
+    >>> either(["a"]), either(["a", "b", "c"])
+    ('a', 'a, b or c')
+    """
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

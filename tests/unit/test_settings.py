@@ -99,6 +99,7 @@ def test_thresholds_out_of_range(text):
         ("task", "binery", "task must be regression, count, binary or multiclass, got 'binery'; did you mean binary?"),
         ("models", "linear,ligtgbm", "models must be lightgbm, mlp, linear or tree, got 'ligtgbm'; did you mean"),
         ("models", "", "models must name one at least"),
+        ("losses", "hing", "losses must be squared, huber, poisson, logistic, softmax, hinge or squared_hinge, got 'h"),
         ("budget", 60, "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 60"),
         ("budget", "soon", "budget must be a time such as 30s"),
         ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),

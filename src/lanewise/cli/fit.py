@@ -22,6 +22,7 @@ METRICS = (
     "roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro; "
     "two classes: these and precision, recall, f1"
 )
+LOSSES = "Numbers: squared, huber; counts: poisson; classes: logistic or, from three on, softmax; hinge, squared_hinge"
 STREAMS = ("auto", "always", "never")
 OPTIMIZERS = (
     "lbfgs",
@@ -127,6 +128,12 @@ output = section("Output")
     metavar="NAMES",
     help=f"Optimizers that race: {', '.join(OPTIMIZERS)}.",
     usual="those that suit each family",
+)
+@race(
+    "--losses",
+    metavar="NAMES",
+    help=f"Losses of linear models and networks that race. {LOSSES}.",
+    usual="those that suit the target",
 )
 @race("--search", type=Listed(SEARCHES), help="How candidates are drawn.", usual="halving")
 @race("--policy", type=Listed(POLICIES), help="How losers are dropped on the way.", usual="halving")

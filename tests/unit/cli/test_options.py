@@ -1,5 +1,6 @@
 """The options are frozen here, so that one is added on purpose."""
 
+import re
 from typing import Any, get_args
 
 import click
@@ -7,17 +8,18 @@ import pytest
 
 from lanewise.cli import fit as module
 from lanewise.cli.main import cli
+from lanewise.losses import LOSSES
 from lanewise.metrics import METRICS, metric_names
 from lanewise.optim.registry import RULES
-from lanewise.settings import FitSettings
+from lanewise.settings import FitSettings, Loss
 from lanewise.solvers.methods import METHODS
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
     "--test --test-fraction --group --time --weight --class-weights "
-    "--threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble "
-    "--device --workers --mesh --config --report --json --quiet",
+    "--threshold --budget --models --optimizers --losses --search --policy --candidates --folds --seeds --seed "
+    "--ensemble --device --workers --mesh --config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
     "--batch-size --seed --device --workers --mesh --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --device "
@@ -129,3 +131,8 @@ def test_the_methods_that_are_compared_are_those_of_the_library():
     from lanewise.solvers.comparing import USUAL
 
     assert COMPARED == USUAL
+
+
+def test_the_losses_of_the_help_and_of_the_settings_are_those_there_are():
+    assert get_args(Loss) == tuple(LOSSES)
+    assert set(re.findall(r"\w+", module.LOSSES)) >= set(LOSSES)

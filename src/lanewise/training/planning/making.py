@@ -13,6 +13,7 @@ from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.search.sampling import Sampling
 from lanewise.training.judging import Judge
 from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
+from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS, SOLVER, Field, propose, usual_batch
@@ -69,6 +70,7 @@ class Wishes:
 
     models: tuple[str, ...] = MODELS
     optimizers: tuple[str, ...] = ()
+    choices: Choices = ANY
     sampling: Sampling = "sobol"
     seeds: int | None = None
     seed: int = 0
@@ -96,6 +98,7 @@ def make_plan(
         seed=wishes.seed,
         sampling=wishes.sampling,
         optimizers=wishes.optimizers,
+        choices=wishes.choices,
         columns=len(problem.layout.columns),
         extreme=has_extreme_target(problem),
     )

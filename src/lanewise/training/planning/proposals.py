@@ -15,6 +15,7 @@ from lanewise.models.trees import tree_space
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import Sampling, unit_points
 from lanewise.task import Task
+from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.selecting import ALL, FEATURES, SHARE
 
 MODELS = ("lightgbm", "mlp", "linear", "tree")
@@ -97,6 +98,7 @@ SCHEDULE = Hyper(name="schedule", default="linear", scale="choice", choices=("li
 CONSTANT = Hyper(name="schedule", default="constant", scale="choice", choices=("constant",))
 WARMUP = Hyper(name="warmup", default=0.0, scale="choice", choices=(0.0, 0.05))
 CLIP = Hyper(name="clip_norm", default=0.0, scale="choice", choices=(0.0, 0.0, 1.0))
+SMOOTHED = frozenset({"logistic", "softmax"})
 LABEL_SMOOTHING = Hyper(name="label_smoothing", default=0.0, scale="choice", choices=(0.0, 0.0, 0.05))
 NETWORK_DECAY = Hyper(name="weight_decay", default=0.01, low=1e-4, high=0.3, scale="log")
 DROPOUT = Hyper(name="dropout", default=0.1, scale="choice", choices=(0.0, 0.1, 0.2, 0.35, 0.5))
@@ -106,6 +108,7 @@ DROPOUT = Hyper(name="dropout", default=0.1, scale="choice", choices=(0.0, 0.1, 
 class Field:
     """What is known before the race: the task, how many rows a fold trains on, and what the user asked for.
 
+    ``choices`` are the values that it lets candidates have.
     ``columns`` of the table, of which a few candidates may read some only; 0: all candidates read them all.
     ``extreme`` where single targets dominate all squared errors: the default apart, boosted trees then fit the
     absolute error, linear models and networks Huber's loss.
@@ -116,6 +119,7 @@ class Field:
     seed: int
     sampling: Sampling = "sobol"
     optimizers: tuple[str, ...] = ()
+    choices: Choices = ANY
     columns: int = 0
     extreme: bool = False
 
@@ -126,7 +130,9 @@ class Field:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """The losses of linear models and networks, the usual one first."""
+        """The losses of linear models and networks, that of the default first."""
+        if self.choices.losses:
+            return self.choices.losses
         known = LOSSES_OF[self.task.kind]
         return ("huber",) if self.extreme and "huber" in known else known
 
@@ -209,10 +215,14 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
     losses = field.losses
     batch = usual_batch(field.rows)
     shares = _shares("linear", field, (SOLVER,))
+    if SMOOTH.isdisjoint(losses):
+        shares.pop(SOLVER, None)
     if not shares:
         return
-    first = next(iter(shares))
-    default: dict[str, Value] = {"loss": losses[0], "l2": 1e-4, "l1": 0.0}
+    # A solver cannot make just any loss small: the default has the first loss, if there is a rule for it.
+    first = next((name for name in shares if name != SOLVER or losses[0] in SMOOTH), SOLVER)
+    usual = losses[0] if first != SOLVER else next(loss for loss in losses if loss in SMOOTH)
+    default: dict[str, Value] = {"loss": usual, "l2": 1e-4, "l1": 0.0}
     yield first, default if first == SOLVER else default | {"batch_size": batch} | _defaults(first)
     streams: dict[str, Iterable[dict[str, Value]]] = {}
     l2 = Hyper(name="l2", default=0, low=1e-7, high=1e-2, scale="log")
@@ -223,7 +233,7 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
         fixed: dict[str, Value] = {**_defaults(optimizer), "batch_size": batch}
         space = [*_rule_space(optimizer), _schedule(optimizer), WARMUP, l2]
         points = _points(space, amount, field, "linear", optimizer)
-        stepped = itertools.cycle(_stepped(losses))
+        stepped = itertools.cycle(field.choices.losses or _stepped(losses))
         streams[optimizer] = [
             fixed | settings | {"loss": loss} for settings, loss in zip(points, stepped, strict=False)
         ]
@@ -262,12 +272,21 @@ def _networks(count: int, field: Field) -> Iterator[Proposal]:
         streams: dict[str, Iterable[dict[str, Value]]] = {}
         for optimizer, share in _allot(amount, shares).items():
             space = [*_rule_space(optimizer), _schedule(optimizer), WARMUP, CLIP, DROPOUT, NETWORK_DECAY]
-            if field.task.is_classification:
+            if not SMOOTHED.isdisjoint(field.losses):
                 space.append(LABEL_SMOOTHING)
             fixed = _structure(place, field, batch)
             points = _points(space, share, field, "mlp", optimizer, place)
-            streams[optimizer] = [{**_defaults(optimizer), **settings, **fixed} for settings in points]
+            losses = itertools.cycle(field.choices.losses or field.losses[:1])
+            streams[optimizer] = [
+                _plain({**_defaults(optimizer), **settings, **fixed, "loss": loss})
+                for settings, loss in zip(points, losses, strict=False)
+            ]
         yield from _interleaved(streams)
+
+
+def _plain(settings: dict[str, Value]) -> dict[str, Value]:
+    """The settings without a smoothing of labels that their loss would not heed."""
+    return settings if settings["loss"] in SMOOTHED else {k: v for k, v in settings.items() if k != "label_smoothing"}
 
 
 def _interleaved(streams: Mapping[str, Iterable[dict[str, Value]]]) -> Iterator[Proposal]:
@@ -295,7 +314,7 @@ def _structure(place: int, field: Field, batch: int) -> dict[str, Value]:
 def _shares(model: str, field: Field, solvers: tuple[str, ...]) -> dict[str, float]:
     """The optimizers of a family with their shares, best known first."""
     if not field.optimizers:
-        return OPTIMIZER_SHARES[model]
+        return dict(OPTIMIZER_SHARES[model])
     known = (*RULES, *solvers)
     chosen = [name for name in field.optimizers if name in known]
     return dict.fromkeys(chosen, 1.0)
