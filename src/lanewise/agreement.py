@@ -15,6 +15,9 @@ from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
 from lanewise.training.ranks.crew import check_device, check_workers
 
+SHAPES = ("widths", "depths", "activations")
+"""Settings of networks alone."""
+
 MEMORY_SHARE = 0.8
 """Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""
 
@@ -28,6 +31,7 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
         _check_memory(problem)
     _check_optimizers(settings)
     _check_losses(problem, settings)
+    _check_shapes(settings)
     _check_threshold(problem, settings)
     rows = len(problem.train)
     if settings.folds is not None and settings.folds > rows:
@@ -111,6 +115,15 @@ def _check_losses(problem: Problem, settings: FitSettings) -> None:
             "name another optimizer, such as sgd, or another loss, such as squared_hinge"
         )
         raise UsageError(message)
+
+
+def _check_shapes(settings: FitSettings) -> None:
+    taking = ["linear", "mlp"] if settings.optimizers != (SOLVER,) else []
+    for name, families in {"schedules": ("mlp", "linear"), **dict.fromkeys(SHAPES, ("mlp",))}.items():
+        if getattr(settings, name) and not {*families} & {*settings.models} & {*taking}:
+            who = f"optimizers {SOLVER}" if not taking else f"models {', '.join(settings.models)}"
+            message = f"{name} are for {' and '.join(families)} trained by gradient rules, got {who}"
+            raise UsageError(message)
 
 
 def _check_threshold(problem: Problem, settings: FitSettings) -> None:

@@ -62,7 +62,13 @@ def plan_of(
             wishes=Wishes(
                 models=settings.models,
                 optimizers=settings.optimizers,
-                choices=Choices(losses=settings.losses),
+                choices=Choices(
+                    losses=settings.losses,
+                    schedules=settings.schedules,
+                    widths=settings.widths,
+                    depths=settings.depths,
+                    activations=settings.activations,
+                ),
                 sampling="sobol" if settings.search == "halving" else settings.search,
                 seeds=settings.seeds,
                 seed=settings.seed,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanewise.errors import ConfigError, UsageError, closest, suggestion
+from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Schedule
 from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
 
 Positive = Annotated[int, Field(ge=1)]
@@ -18,9 +19,6 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 """How a device is named; ``auto`` is the processor, so that the same command trains the same bits on every machine."""
-
-Loss = Literal["squared", "huber", "poisson", "logistic", "softmax", "hinge", "squared_hinge"]
-"""The losses of linear models and networks; which of them fit depends on the target."""
 
 Stream = Literal["auto", "always", "never"]
 """Whether rows are streamed from disk: where the memory asks for it, always, never."""
@@ -156,6 +154,10 @@ class FitSettings(BaseModel):
     )
     optimizers: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = ()
+    depths: tuple[Annotated[int, Field(ge=1, le=DEEPEST)], ...] = ()
+    activations: tuple[Activation, ...] = ()
     search: Literal["halving", "grid", "random"] = "halving"
     policy: Literal["halving", "hyperband", "racing", "never"] = "halving"
     candidates: Positive | None = None
@@ -169,16 +171,18 @@ class FitSettings(BaseModel):
     mesh: str | None = None
     stream: Stream = "auto"
 
-    @field_validator("drop", "missing", "models", "optimizers", "losses", mode="before")
+    @field_validator("drop", "missing", *LISTS, mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
+    def _split(cls, value: object, info: ValidationInfo) -> object:
+        if info.field_name in ("widths", "depths") and isinstance(value, int):
+            return (value,)
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("models", "optimizers", "losses")
+    @field_validator(*LISTS)
     @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(value))
 
     @field_validator("budget", mode="before")

@@ -44,6 +44,11 @@ def classes():
             "lbfgs needs a smooth loss, and hinge is none; name another optimizer, such as sgd, or another loss, such "
             "as squared_hinge",
         ),
+        ({"widths": "64", "models": "linear"}, "widths are for mlp trained by gradient rules, got models linear"),
+        (
+            {"schedules": "cosine", "optimizers": "lbfgs"},
+            "schedules are for mlp and linear trained by gradient rules, got optimizers lbfgs",
+        ),
         (
             {"losses": "hinge", "models": "tree,lightgbm"},
             "losses are for the models mlp and linear, and only tree, lightgbm take part",

@@ -23,6 +23,10 @@ METRICS = (
     "two classes: these and precision, recall, f1"
 )
 LOSSES = "Numbers: squared, huber; counts: poisson; classes: logistic or, from three on, softmax; hinge, squared_hinge"
+SCHEDULES = (
+    "linear, cosine, constant, exponential, step, polynomial, inverse_square_root, one_cycle, warm_restarts, "
+    "stable_decay, plateau"
+)
 STREAMS = ("auto", "always", "never")
 OPTIMIZERS = (
     "lbfgs",
@@ -135,6 +139,10 @@ output = section("Output")
     help=f"Losses of linear models and networks that race. {LOSSES}.",
     usual="those that suit the target",
 )
+@race("--schedules", metavar="NAMES", help=f"Schedules of learning rates that race: {SCHEDULES}.", usual="a mix")
+@race("--widths", metavar="UNITS", help="Units of the hidden layers of networks: 64,256.", usual="several")
+@race("--depths", metavar="LAYERS", help="Hidden layers of networks: 1,2.", usual="several")
+@race("--activations", metavar="NAMES", help="Of networks: relu, silu, gelu, tanh.", usual="several")
 @race("--search", type=Listed(SEARCHES), help="How candidates are drawn.", usual="halving")
 @race("--policy", type=Listed(POLICIES), help="How losers are dropped on the way.", usual="halving")
 @race("--candidates", metavar="N", help="Candidates of each family.", usual="as the budget allows")

@@ -10,16 +10,19 @@ from lanewise.cli import fit as module
 from lanewise.cli.main import cli
 from lanewise.losses import LOSSES
 from lanewise.metrics import METRICS, metric_names
+from lanewise.models.mlp import ACTIVATIONS
 from lanewise.optim.registry import RULES
-from lanewise.settings import FitSettings, Loss
+from lanewise.optim.schedules.settings import SCHEDULES
+from lanewise.settings import FitSettings
 from lanewise.solvers.methods import METHODS
+from lanewise.stated_names import Activation, Loss, Schedule
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
     "--test --test-fraction --group --time --weight --class-weights "
-    "--threshold --budget --models --optimizers --losses --search --policy --candidates --folds --seeds --seed "
-    "--ensemble --device --workers --mesh --config --report --json --quiet",
+    "--threshold --budget --models --optimizers --losses --schedules --widths --depths --activations "
+    "--search --policy --candidates --folds --seeds --seed --ensemble --device --workers --mesh --config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
     "--batch-size --seed --device --workers --mesh --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --device "
@@ -136,3 +139,9 @@ def test_the_methods_that_are_compared_are_those_of_the_library():
 def test_the_losses_of_the_help_and_of_the_settings_are_those_there_are():
     assert get_args(Loss) == tuple(LOSSES)
     assert set(re.findall(r"\w+", module.LOSSES)) >= set(LOSSES)
+
+
+def test_schedules_and_activations_of_the_settings_are_those_there_are():
+    assert get_args(Schedule) == tuple(SCHEDULES)
+    assert set(module.SCHEDULES.split(", ")) == set(SCHEDULES)
+    assert get_args(Activation) == tuple(ACTIVATIONS)

@@ -204,3 +204,28 @@ def test_labels_are_smoothed_for_losses_of_probabilities_only() -> None:
     found = propose("mlp", 24, field(choices=Choices(losses=("logistic", "hinge"))))
     assert any(one.settings.get("label_smoothing") for one in found if one.settings["loss"] == "logistic")
     assert not any(one.settings.get("label_smoothing") for one in found if one.settings["loss"] == "hinge")
+
+
+def test_every_stated_shape_races_and_the_default_has_the_first() -> None:
+    found = propose("mlp", 24, field(choices=Choices(widths=(48, 512), depths=(4,), activations=("tanh", "gelu"))))
+    shapes = [(one.settings["width"], one.settings["depth"], one.settings["activation"]) for one in found]
+    assert shapes[0] == (48, 4, "tanh")
+    assert set(shapes) == {(48, 4, "tanh"), (48, 4, "gelu"), (512, 4, "tanh"), (512, 4, "gelu")}
+    assert set(shapes[:4]) == set(shapes)  # a short race sees them too
+    assert len(found) == 24
+
+
+def test_what_is_not_stated_of_a_shape_still_varies() -> None:
+    found = propose("mlp", 60, field(choices=Choices(widths=(48,))))
+    assert {one.settings["width"] for one in found} == {48}
+    assert {one.settings["depth"] for one in found} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+def test_only_the_stated_schedules_race_and_rules_without_one_stay_constant(model: str) -> None:
+    choices = Choices(schedules=("cosine", "one_cycle"))
+    found = propose(model, 24, field(optimizers=("sgd",), choices=choices))
+    assert found[0].settings["schedule"] == "cosine"
+    assert {one.settings["schedule"] for one in found} == {"cosine", "one_cycle"}
+    free = propose(model, 24, field(optimizers=("dog",), choices=choices))
+    assert {one.settings["schedule"] for one in free} == {"constant"}
