@@ -22,7 +22,8 @@ OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
     "--test --test-fraction --group --time --weight --class-weights "
     "--threshold --budget --models --optimizers --losses --schedules --widths --depths --activations "
-    "--search --policy --candidates --folds --seeds --seed --ensemble --device --workers --mesh --config --report --json --quiet",
+    "--search --policy --candidates --folds --seeds --seed --ensemble --device --workers --mesh "
+    "--config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
     "--batch-size --seed --device --workers --mesh --full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --optimizers --rates --low --high --steps --batch-size --workers --device "
