@@ -35,13 +35,14 @@ def optimizer_of(settings: Settings, weights: Any) -> torch.optim.Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One problem with its rows in memory."""
+    """One problem with its rows in memory; all trainings of all sides start from the weights of one ``seed``."""
 
     make: Callable[[], nn.Module]
     train: Pair
     valid: Pair
     candidates: Sequence[Settings]
     cores: int
+    seed: int = 0
 
     @property
     def steps(self) -> int:
@@ -50,7 +51,7 @@ class Case:
 
 def trained(case: Case, settings: Settings) -> Iterator[float]:
     """The validation loss after each epoch of a plain loop."""
-    torch.manual_seed(0)
+    torch.manual_seed(case.seed)
     net = case.make()
     optimizer = optimizer_of(settings, net.parameters())
     (x, y), (x_valid, y_valid) = case.train, case.valid
@@ -231,12 +232,16 @@ def _raced_net(case: Case) -> Any:
     from skorch.callbacks import LRScheduler
     from torch.optim.lr_scheduler import LambdaLR
 
-    candidates, steps = list(case.candidates), case.steps
+    candidates, steps, seed = list(case.candidates), case.steps, case.seed
 
     class RacedNet(NeuralNetClassifier):
         def __init__(self, *args: Any, candidate: int = 0, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.candidate = candidate
+
+        def initialize_module(self) -> "RacedNet":
+            torch.manual_seed(seed)
+            return super().initialize_module()
 
         def initialize_optimizer(self, *_: Any, **__: Any) -> "RacedNet":
             self.optimizer_ = optimizer_of(candidates[self.candidate], self.module_.parameters())

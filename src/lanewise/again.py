@@ -1,6 +1,5 @@
 """Go on with a run, or do it again, whatever made it: ``fit`` or ``tune``."""
 
-import time
 from typing import TYPE_CHECKING
 
 from lanewise.distributed.joining import joined
@@ -19,15 +18,22 @@ if TYPE_CHECKING:
 TUNE = "tune"
 
 
-def resume(reference: str, *, policy: Policy | None = None, watcher: Watcher | None = None) -> "Fit | TuneResult":
+def resume(
+    reference: str,
+    *,
+    policy: Policy | None = None,
+    watcher: Watcher | None = None,
+    started: float | None = None,
+) -> "Fit | TuneResult":
     """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
 
-    A fit under a policy of your own needs the same ``policy`` again.
+    A fit under a policy of your own needs the same ``policy`` again; its seconds count from ``started``, a time of
+    ``time.monotonic``, or from now if None.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone,
     ``DataError`` where the data have changed, or a file that they come from.
     """
-    times, watcher = StageTimes(time.monotonic()), watcher or Silent()
+    times, watcher = StageTimes.since(started), watcher or Silent()
     with joined() as ranks, opened(ranks, create=False) as store:
         if store.get(reference).config.get("kind") == TUNE:
             from lanewise.tuning import from_files

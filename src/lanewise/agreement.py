@@ -6,14 +6,14 @@ from typing import Any
 from lanewise.data.dataset import Dataset
 from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
-from lanewise.errors import DataError, UsageError, suggestion
+from lanewise.errors import DataError, UsageError
 from lanewise.losses import LOSSES_OF, SMOOTH
 from lanewise.metrics import resolve_metric, unknown_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, either, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
-from lanewise.training.ranks.crew import check_device, check_workers
+from lanewise.training.ranks.crew import check_device, check_payload, check_workers
 
 SHAPES = ("widths", "depths", "activations")
 """Settings of networks alone."""
@@ -52,6 +52,7 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
     check_device(settings.device, ranks.size)
     if begins:
         check_workers(settings.mesh, ranks.size, settings.workers)
+        check_payload(settings.payload, settings.mesh, ranks.size)
 
 
 def _check_memory(problem: Problem) -> None:
@@ -80,13 +81,6 @@ def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
 
 
 def _check_optimizers(settings: FitSettings) -> None:
-    known = (SOLVER, *RULES)
-    for name in settings.optimizers:
-        if name not in known:
-            message = (
-                f"there is no optimizer {name!r}; {suggestion(name, known, place='lanewise.optim.registry.RULES')}"
-            )
-            raise UsageError(message)
     gradient = [model for model in settings.models if model in ("mlp", "linear")]
     if settings.optimizers and not gradient:
         message = f"optimizers are for the models mlp and linear, and only {', '.join(settings.models)} take part"

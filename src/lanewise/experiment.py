@@ -15,7 +15,8 @@ import numpy as np
 
 from lanewise.agreement import check_ranks, known_names
 from lanewise.composing import Stage, compose
-from lanewise.data.read_options import ReadOptions
+from lanewise.data.examples import known_example
+from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.deploy.files import read_rows
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
@@ -23,7 +24,7 @@ from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError, unrecorded
 from lanewise.explain import gathered, spent, usage
-from lanewise.fit_data import dataset_of, fingerprint, known_example, lasting, problem_of, read_options, told_apart
+from lanewise.fit_data import dataset_of, fingerprint, lasting, problem_of, told_apart
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import render, reported
@@ -164,7 +165,7 @@ def fit(
         with unrecorded():
             problem = problem_of(dataset, wanted)
         ranks.agree(told_apart(config))
-        before = store.begun(ranks.place.job) if ranks.place.again else None
+        before = store.begun()
         if before is not None:
             return go_on_with(store, before, policy=own, watcher=watcher, times=times)
         run = store.create(command=command, config=config, started=times.started)
@@ -258,7 +259,8 @@ def _check_policy(run: Run, policy: Policy | None) -> None:
 
 def _begun(run: Run) -> tuple[Problem, FitSettings]:
     """What a run was asked, of the table that it began with; raises ``UserError`` where that is gone or has changed."""
-    wanted = checked(run.config["settings"])
+    settings = run.config["settings"]
+    wanted = checked(settings, known=known_names(settings))
     kept = run.folder / KEPT_DATA
     source = kept if kept.exists() else run.config["source"]
     if source in (None, "-"):
@@ -393,7 +395,7 @@ def _stages(
     document["hardware"]["resumed"] = resumed
     if trained.crew.axis is not None:
         document["hardware"]["mesh"] = str(trained.crew.mesh)
-        document["hardware"]["exchanged_bytes"] = trained.crew.axis.exchanged
+        document["hardware"] |= trained.crew.exchanged
     document["warnings"] += filter(None, [overrun_warning(document)])
     document = reported(finite_or_null(document), run.report)
     return Fit(run=run.id, folder=run.folder, document=document, predictor=trained.predictor)

@@ -8,22 +8,14 @@ from typing import Any
 
 from lanewise.agreement import check_agreement, check_streamed
 from lanewise.data.dataset import Dataset
-from lanewise.data.examples import EXAMPLES, example
-from lanewise.data.reading import ReadOptions, read
+from lanewise.data.examples import example
+from lanewise.data.read_options import ReadOptions, read_options
+from lanewise.data.reading import read
 from lanewise.data.streaming import is_too_large, read_streamed
 from lanewise.data.table_files import table_files
-from lanewise.errors import UsageError, suggestion
+from lanewise.errors import UsageError
 from lanewise.settings import FitSettings, Stream
 from lanewise.training.problem import Problem, Request, pose
-
-
-def known_example(source: str) -> Any:
-    """The example that ``source`` names; raises ``UsageError`` where there is none."""
-    name = source.removeprefix("example:")
-    if name not in EXAMPLES:
-        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
-        raise UsageError(message)
-    return EXAMPLES[name]
 
 
 def lasting(source: object) -> str | None:
@@ -33,16 +25,6 @@ def lasting(source: object) -> str | None:
     return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
 
 
-def read_options(settings: FitSettings) -> ReadOptions:
-    """How the settings say that tables are read."""
-    return ReadOptions(
-        missing=settings.missing,
-        delimiter=settings.delimiter,
-        encoding=settings.encoding,
-        max_bytes=settings.max_bytes,
-    )
-
-
 def dataset_of(source: object, options: ReadOptions | None = None, *, stream: Stream = "never") -> Dataset:
     """The table of a source, read as ``options`` say.
 
@@ -50,7 +32,6 @@ def dataset_of(source: object, options: ReadOptions | None = None, *, stream: St
     for it. Raises ``UsageError`` where another source is to be streamed always.
     """
     if isinstance(source, str) and source.startswith("example:"):
-        known_example(source)
         return example(source.removeprefix("example:"))
     options = options or ReadOptions()
     path = source if isinstance(source, (str, Path)) and str(source) != "-" else None
@@ -64,7 +45,8 @@ def dataset_of(source: object, options: ReadOptions | None = None, *, stream: St
         given = path if path is not None else "what was given"
         message = f"only Parquet and Arrow files can be streamed from disk, which {given} is not; leave stream out"
         raise UsageError(message)
-    return read(source, options=options)
+    # Many files were looked into already; a single one has limits of its own.
+    return read(source if files is None or Path(str(path)).is_file() else files, options=options)
 
 
 def fingerprint(dataset: Dataset) -> str:

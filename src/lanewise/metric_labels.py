@@ -30,6 +30,10 @@ UNIT = frozenset(
     }
 )  # fmt: skip
 """Metrics that are at most 1, where 1 means without a fault: none is rounded up to that."""
+LOWER = frozenset(
+    {"rmse", "mse", "mae", "median_ae", "mape", "rmsle", "poisson_deviance", "log_loss", "brier", "ece", "error_rate"}
+)
+"""Metrics of which less is better."""
 
 EXACT = 1e-12
 """Closer than this to its end a score is there: sums of many floats miss it by as much."""

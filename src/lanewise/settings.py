@@ -23,6 +23,9 @@ DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 Stream = Literal["auto", "always", "never"]
 """Whether rows are streamed from disk: where the memory asks for it, always, never."""
 
+Payload = Literal["full", "bfloat16"]
+"""What gradients travel as between ranks that share batches: as they are, or rounded to half of the bytes."""
+
 _DURATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
 _COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?")
 _UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
@@ -169,6 +172,7 @@ class FitSettings(BaseModel):
     device: str = "auto"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     mesh: str | None = None
+    payload: Payload = "full"
     stream: Stream = "auto"
 
     @field_validator("drop", "missing", *LISTS, mode="before")
@@ -253,7 +257,7 @@ def checked(
     called: Mapping[str, str] | None = None,
     known: Mapping[str, Sequence[str]] | None = None,
 ) -> FitSettings:
-    """Settings from plain values; every mistake is reported in one error.
+    """Settings from plain values; every mistake is reported in one error, a line each where there are several.
 
     ``places`` says where a setting was stated, if that is worth telling: ``{"seed": "LANEWISE_SEED"}``; ``called``
     how whoever stated it calls it: ``{"seed": "--seed"}``. ``known`` are names that a setting may list and that are
@@ -273,7 +277,7 @@ def checked(
     if found is not None and not lines:
         return found
     lines = [_called(line, called or {}) for line in lines]
-    raise ConfigError(lines[0] if len(lines) == 1 else f"{len(lines)} settings are off: " + "; ".join(lines))
+    raise ConfigError(lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} settings are off:", *lines]))
 
 
 def _called(line: str, called: Mapping[str, str]) -> str:

@@ -121,7 +121,7 @@ def train(
         watcher.announce(problem.dataset.rest.words)
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
-    crew = crew_of(ranks, settings.mesh, resumed=resumed)
+    crew = crew_of(ranks, settings.mesh, payload=settings.payload, resumed=resumed)
     job = _Job(
         problem=problem,
         settings=settings,
@@ -315,7 +315,7 @@ def _interval(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray) -> In
     if not np.isfinite(half):
         return None
     clusters = None if problem.clusters is None else problem.clusters[rows]
-    local = local_half_widths(y, out_of_fold, LEVEL, clusters=clusters)
+    local = local_half_widths(y, out_of_fold, LEVEL, half=half, clusters=clusters)
     if local is None:
         return Interval(level=LEVEL, half_width=half)
     return Interval(level=LEVEL, half_width=half, edges=local.edges, half_widths=local.half_widths)

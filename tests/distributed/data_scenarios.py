@@ -121,10 +121,12 @@ def rounded(data: TrainingData, axis: DataAxis | None) -> Any:
         axis.payload = torch.bfloat16
     for stack in (plain, rough):
         stack.advance(1.0)
+    rounding = 0.0
     if axis is not None:
-        axis.payload = None
+        axis.payload, rounding = None, axis.rounding
     apart, moved = (plain.buffer.values - rough.buffer.values).norm(dim=1), (plain.buffer.values - start).norm(dim=1)
-    found: dict[str, float] = {}
+    assert rounding is not None
+    found: dict[str, float] = {"first sum": rounding}
     for row, lane in enumerate(plain.lanes):
         rule = lane.candidate.optimizer
         found[rule] = max(found.get(rule, 0.0), float(apart[row] / moved[row]))

@@ -8,6 +8,14 @@ import pytest
 
 USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
 SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam"}
+ROUNDED = {
+    **USUAL,
+    "budget": "10steps",
+    "models": "linear",
+    "candidates": 2,
+    "optimizers": "sgd",
+    "payload": "bfloat16",
+}
 FAMILIES = {**USUAL, "models": "linear,tree", "candidates": 2}
 
 pytestmark = [
@@ -40,6 +48,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "gone on with": fit("harmed", 2, "data=2", resume=True),
     "stopped again": fit("other", 2, "data=2", harm=harm(0, signal.SIGTERM, 2)),
     "on one": fit("other", 1, None, resume=True),
+    "rounded": fit("rounded", 2, "data=2", given=ROUNDED),
+    "repeated": fit("rounded", 1, None, repeat=True),
+    "nobody to round for": fit("refused", 2, "lane=2", given=ROUNDED),
     "no such mesh": fit("refused", 2, "data=3"),
     "no such axis": fit("refused", 2, "tensor=2"),
     "workers": fit("refused", 2, "data=2", given={**SETTINGS, "workers": 2}),
@@ -92,6 +103,16 @@ def test_gradients_as_bfloat16_cost_little_where_small_ones_count_little(ended: 
     assert 1e-4 < found["sgd"] < 0.02
     # Adam divides each entry by its own size, so that what is left of a cancelled one counts as much as any other.
     assert found["sgd"] < found["adam"] < 0.5
+    assert 5e-4 < found["first sum"] < 0.02
+
+
+def test_fit_shows_what_the_payload_does_to_gradients(ended: Any) -> None:
+    found, plain = document(ended["rounded"])["hardware"], document(ended["data"])["hardware"]
+    assert found["payload"] == "bfloat16"
+    assert 1e-4 < found["payload_error"] < 0.02
+    assert not {"payload", "payload_error"} & set(plain)
+    # In one process there is nobody to exchange with, and nothing to refuse.
+    assert "payload" not in document(ended["repeated"])["hardware"]
 
 
 def near(one: Any, other: Any) -> None:
@@ -131,6 +152,10 @@ def test_what_ranks_began_together_goes_on_in_one_process(ended: Any) -> None:
     [
         ("no such mesh", "mesh data=3 is for 3 processes, there are 2"),
         ("no such axis", "a race is split along lane and data, got mesh tensor=2; leave tensor out"),
+        (
+            "nobody to round for",
+            "payload bfloat16 is for gradients that ranks add up, and in mesh lane=2 no ranks share",
+        ),
         ("workers", "workers must be 1 where ranks share batches"),
     ],
 )

@@ -11,8 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -289,3 +289,70 @@ def test_two_launchers_meet_over_the_network_of_this_host(tmp_path: Path, alone:
         found = told_once(jobs)
     assert found["model_sha256"] == alone["model_sha256"]
     assert found["hardware"]["ranks"] == 2
+
+
+def test_a_host_that_is_lost_is_done_without_and_one_that_joins_is_used(tmp_path: Path, alone: dict[str, Any]) -> None:
+    home = tmp_path / "home"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    here = Host(address="127.0.0.1", interface="lo")
+    first, lost = (elastic(home, here, port, serves=serves) for serves in (True, False))
+    with ended(first, lost):
+        wait_until(lambda: set(ranks(home)) == {0, 1})
+        wait_for(home, "runs/*/checkpoints/screen*/step*")
+        by_launcher = {parent(process): process for process in ranks(home).values()}
+        for process in (lost.pid, by_launcher[lost.pid]):  # as where the power fails
+            os.kill(process, signal.SIGKILL)
+        lost.communicate(timeout=WITHIN)
+        wait_until(lambda: holder(home) in set(ranks(home).values()) - set(by_launcher.values()))
+        alone_now = holder(home)
+        assert ranks(home) == {0: alone_now}
+        os.kill(alone_now, signal.SIGSTOP)  # else it might be done before the other one is there
+        joining = elastic(home, here, port, serves=False)
+        with ended(joining):
+            wait_until(lambda: told_to_end(alone_now))
+            os.kill(alone_now, signal.SIGCONT)
+            found = told_once((first, joining))
+    assert found["hardware"]["resumed"]
+    assert found["hardware"]["ranks"] == 2
+    assert found["model_sha256"] == alone["model_sha256"]
+    assert [run.status for run in runs(home)] == ["done"]
+    assert not ranks(home)
+
+
+def elastic(home: Path, host: Host, port: int, *, serves: bool) -> "subprocess.Popen[str]":
+    """A launcher on one of at most two hosts, which go on with as many as there are."""
+    launcher = ("--nnodes", "1:2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "elastic")
+    launcher += ("--rdzv-endpoint", f"{host.address}:{port}", "--local-addr", host.address, "--max-restarts", "2")
+    patience = "last_call_timeout=4,keep_alive_interval=1,keep_alive_max_attempt=6"
+    launcher += ("--rdzv-conf", f"is_host={int(serves)},{patience}")
+    arguments = (*LONG, "--workers", "2", "--json")
+    own = {"GLOO_SOCKET_IFNAME": host.interface, "LANEWISE_JOB": "elastic", "LANEWISE_RANK_TIMEOUT": "3"}
+    return torchrun(home, *arguments, launcher=launcher, **own)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + WITHIN
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def holder(home: Path) -> int:
+    """The process that works on the run, as its lock says; 0: none has."""
+    for lock in home.glob("runs/*/lock"):
+        with suppress(ValueError, KeyError):  # it is being written
+            return int(json.loads(lock.read_text())["pid"])
+    return 0
+
+
+def told_to_end(process: int) -> bool:
+    """Whether SIGTERM waits for a process that was stopped."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    waiting = next(int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd"))
+    return bool(waiting >> (signal.SIGTERM - 1) & 1)
+
+
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])

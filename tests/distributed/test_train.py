@@ -65,10 +65,24 @@ def test_single_precision_is_equal_to_rounding(two):
 
 
 def test_without_a_mesh_ranks_share_the_batch_and_blocks_change_nothing(two):
-    check(two[0][0]["unnamed"])
+    unnamed = two[0][0]["unnamed"]
+    check(unnamed)
+    assert unnamed["mesh"] == "data=2"
+    assert unnamed["why"].startswith("mesh data=2: weights, gradients and optimizer state take 2.2 KB of the ")
     check(two[0][0]["blocks"])
     losses = two[0][0]["made"]["losses"]
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+
+
+def test_a_model_that_does_not_fit_a_rank_is_split_where_no_mesh_is_stated(two):
+    for own in two[0]:
+        found = own["too large"]
+        check(found, optimizer="adam")
+        assert found["mesh"] == "shard=2"
+        assert found["why"] == (
+            "mesh shard=2: weights, gradients and optimizer state take 2.2 KB of the 2.5 KB that a rank has, with "
+            "shard=2 1.1 KB"
+        )
 
 
 @pytest.mark.parametrize("name", driver.READ)
@@ -145,7 +159,7 @@ def test_an_error_that_nobody_catches_is_one_line_of_rank_0_and_exit_code_2(two)
 def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path):
     found, folder, _ = two
     assert sorted(own.name for own in (folder / "two").iterdir()) == ["step-000000010", "step-000000012"]
-    for name in ("one", "two"):
+    for name in ("one", "two", "parts"):
         shutil.copytree(folder / "two" / "step-000000010", tmp_path / name / "step-000000010")
     for name in ("word", "words"):
         shutil.copytree(folder / "words" / "step-000000003", tmp_path / name / "step-000000003")
@@ -164,8 +178,11 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path):
     assert "Warning" not in ended.stderr
     for rank in range(4):
         own = json.loads((tmp_path / f"4-{rank}.json").read_text())
-        for name in ("again", "hybrid", "four"):
+        for name in ("again", "in four parts", "hybrid", "four"):
             check(own[name], optimizer="adam")
+        for name, settings in driver.BOTH.items():
+            check(own[f"shard, tensor {name}"], run=driver.words_read, **settings)
+            check(own[f"shard, pipeline {name}"], accumulate=2, **settings)
         for name, settings in driver.PIPED.items():
             check(own[name], **settings)
         for name, settings in driver.READ.items():

@@ -9,6 +9,7 @@ from torch import nn
 
 import lanewise
 from lanewise.distributed.place import place_of
+from lanewise.one_model import proposed
 
 X = torch.randn(50, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = (X @ torch.tensor([[1.0], [-2.0], [0.5], [0.0], [1.0]], dtype=torch.float64)).tanh()
@@ -138,7 +139,12 @@ def on_two(folder: Path, rank: int) -> dict:
         for name, settings in CASES.items():
             found[f"{mesh} {name}"] = kept(trained(mesh=mesh, **settings))
     found["shard=2 single precision"] = kept(trained(torch.float32, mesh="shard=2", optimizer="adam"))
-    found["unnamed"] = kept(trained())
+    unnamed = trained()
+    found["unnamed"] = {**kept(unnamed), "mesh": unnamed.mesh, "why": unnamed.mesh_why}
+    memory, proposed.memory_bytes = proposed.memory_bytes, lambda: 5000
+    parted = trained(optimizer="adam")
+    proposed.memory_bytes = memory
+    found["too large"] = {**kept(parted), "mesh": parted.mesh, "why": parted.mesh_why}
     found["blocks"] = kept(trained(mesh="shard=2", blocks=["2"]))
     torch.manual_seed(1)
     model = network()
@@ -178,11 +184,21 @@ def refusal(call) -> str:
     return "not refused"
 
 
+BOTH = {"sgd": {"optimizer": "sgd", "clip_norm": 0.05}, "adam": {"optimizer": "adam"}}
+"""Trainings over FSDP2 and another axis at once, from the start."""
+
+
 def on_four(folder: Path, rank: int) -> dict:
     del rank
+    both = {}
+    for name, settings in BOTH.items():
+        both[f"shard, tensor {name}"] = kept(words_read(mesh="shard=2,tensor=2", **settings))
+        both[f"shard, pipeline {name}"] = kept(trained(mesh="shard=2,pipeline=2", accumulate=2, **settings))
     again = trained(mesh="data=2,shard=2", optimizer="adam", checkpoint=folder / "two")
     return {
+        **both,
         "again": kept(again),
+        "in four parts": kept(trained(mesh="shard=4", optimizer="adam", checkpoint=folder / "parts")),
         "hybrid": kept(trained(mesh="data=2,shard=-1", optimizer="adam")),
         "four": kept(trained(mesh="shard=4", optimizer="adam")),
         "tensor": kept(words_read(mesh="data=2,tensor=2", **READ["tensor"])),

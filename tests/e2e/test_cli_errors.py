@@ -60,8 +60,8 @@ FITS: dict[str, tuple[list[str], str]] = {
     "several": (
         ["good.csv", "--target", "y", "--models", "foo", "--optimizers", "adamx,sgd", "--metric", "acuracy",
          "--search", "luck", "--workers", "x"],
-        "5 settings are off: --models must be lightgbm, mlp, linear or tree, got 'foo'; --search must be halving, "
-        "grid or random, got 'luck'; --workers must be a whole number, got 'x'; --optimizers may not be "
+        "5 settings are off: --models must be lightgbm, mlp, linear or tree, got 'foo' --search must be halving, "
+        "grid or random, got 'luck' --workers must be a whole number, got 'x' --optimizers may not be "
         "'adamx'; did you mean adamax, ",
     ),
     "other task": (["good.csv", "--target", "y", "--task", "regression"], "say --task multiclass or binary"),
@@ -70,7 +70,7 @@ FITS: dict[str, tuple[list[str], str]] = {
     "half steps": (["good.csv", "--target", "y", "--budget", "1.5steps"], "must be whole"),
     "device": (
         ["good.csv", "--target", "y", "--device", "tpu", "--folds", "1"],
-        "--folds must be at least 2, got 1; --device must be auto, cpu, cuda or cuda:N, got 'tpu'",
+        "--folds must be at least 2, got 1 --device must be auto, cpu, cuda or cuda:N, got 'tpu'",
     ),
     "search": (
         ["good.csv", "--target", "y", "--search", "luck"],
@@ -89,7 +89,10 @@ FITS: dict[str, tuple[list[str], str]] = {
     "weights of no class": (["numbers.csv", "--target", "price", "--class-weights", "balanced"], "need classes"),
     "unknown class": (["good.csv", "--target", "y", "--class-weights", "maybe=2"], "the classes are no, yes"),
     "class weights": (["good.csv", "--target", "y", "--class-weights", "heavy"], "'balanced' or a weight"),
-    "test lacks": (["good.csv", "--target", "y", "--test", "short_test.csv"], "lacks the columns 'b'"),
+    "test lacks": (
+        ["good.csv", "--target", "y", "--test", "short_test.csv"],
+        "lacks the column 'b'; add it, or leave it out of both (--drop b)",
+    ),
     "no test": (["good.csv", "--target", "y", "--test", "nowhere.csv"], "no file nowhere.csv"),
     "threshold": (["good.csv", "--target", "y", "--threshold", "1.5"], "between 0 and 1, got 1.5"),
     "threshold metric": (["good.csv", "--target", "y", "--threshold", "f3"], "no metric is called 'f3'"),
@@ -114,6 +117,14 @@ def one_line(err: str) -> str:
     return err
 
 
+def told(err: str) -> str:
+    """The words of an error: one line, or one for each setting that is off beneath a heading."""
+    heading, *lines = err.splitlines()
+    assert bool(lines) == ("settings are off:" in heading)
+    assert all(one_line(f"lanewise: {line}\n") and line.startswith("  ") for line in lines)
+    return " ".join(one_line(heading + "\n").split() + " ".join(lines).split())
+
+
 @pytest.mark.parametrize("case", FITS)
 def test_a_fit_that_cannot_be_ends_in_one_line(cli, folder, quick, case):
     arguments, words = FITS[case]
@@ -124,14 +135,15 @@ def test_a_fit_that_cannot_be_ends_in_one_line(cli, folder, quick, case):
     ended = cli("fit", *quick, *arguments, folder=folder)
     assert ended.code == 2, ended.err
     assert ended.out == ""
-    assert words in one_line(ended.err)
+    assert words in told(ended.err)
 
 
 def test_all_mistakes_of_a_file_are_reported_at_once(cli, folder):
     (folder / "off.toml").write_text("budget = 60\nfold = 3\nfolds = 1\nmodels = ['linear', 'nope']\nseed = true\n")
     ended = cli("fit", "good.csv", "--target", "y", "--config", "off.toml", folder=folder)
     assert ended.code == 2
-    line = one_line(ended.err)
+    assert ended.err.count("\n") == 6, "a heading, and a line each"
+    line = told(ended.err)
     for words in ("5 settings are off", "budget must be", "fold is no setting (from off.toml); did you mean folds?",
                   "folds must be at least 2, got 1 (from off.toml)", "got 'nope'", "seed must be",
                   ": lanewise fit --help"):  # fmt: skip

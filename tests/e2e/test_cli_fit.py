@@ -125,12 +125,14 @@ def test_predictions_go_to_a_file_or_come_from_stdin(cli, folder, finished):
 
 
 def test_unusual_rows_are_warned_about_on_stderr(cli, folder, finished):
-    (folder / "odd.csv").write_text("a,b,w\nlots,0.5,1\n1e9,0.5,1\n")
+    (folder / "odd.csv").write_text("a,b,w,more,most\nlots,0.5,1,1,1\n1e9,0.5,1,1,1\n")
     ended = cli("predict", "last", "odd.csv", folder=folder, home=finished["home"])
     assert ended.code == 0, ended.err
     assert len(ended.out.splitlines()) == 3
-    assert all(line.startswith("warning: ") for line in ended.err.splitlines())
-    assert ended.err
+    *warnings, last = ended.err.splitlines()
+    assert warnings
+    assert all(line.startswith("warning: ") for line in warnings)
+    assert last == "info: columns that the model does not use are left out: 'w', 'more', 'most'"
 
 
 def test_fit_reads_stdin_and_knows_the_same_model(cli, folder, quick, finished):

@@ -43,24 +43,59 @@ def test_light_commands_load_nothing_of_weight(cli, folder, finished, arguments)
     assert loaded(cli, folder, *arguments, home=finished["home"]) == []
 
 
-def test_a_table_that_is_not_there_is_told_before_anything_of_weight_is_loaded(cli, folder, finished):
+TOLD_EARLY = {
+    "fit nowhere.csv --target y": "no file nowhere.csv: check the path",
+    "fit good.csv --target y --test nowhere.csv": "no file nowhere.csv: check the path",
+    "fit good.csv --target yy": "no column 'yy' in good.csv: did you mean 'y'?",
+    "fit long.csv --target yy": "no column 'yy' in long.csv: did you mean 'y'?",
+    "fit good.csv --target y --weight ww": "--weight names 'ww', no column of good.csv: did you mean 'w'?",
+    "fit empty.csv --target y": "empty.csv is empty: it has no bytes; give a file with a table",
+    "fit noise.csv --target y": "noise.csv is binary data, not a table (it holds NUL bytes): give CSV, TSV, ",
+    "fit misnamed.parquet --target y": "misnamed.parquet is no Parquet file, whatever its name says: ",
+    "fit none*.parquet --target y": "no file matches none*.parquet: check the pattern",
+    "fit hollow --target y": "hollow is an empty folder, without a Parquet or Arrow file: ",
+    "fit example:nope": "there is no example 'nope'; there are breast-cancer, diabetes, digits, iris, wine",
+    "fit good.csv --target y --folds 1": "--folds must be at least 2, got 1",
+    "fit good.csv --target y --metric acuracy": "--metric may not be 'acuracy'; did you mean accuracy?",
+    "fit good.csv --target y --nope": "no such option '--nope'",
+    "predict last nowhere.csv": "no file nowhere.csv: check the path",
+    "predict last empty.csv": "empty.csv is empty: it has no bytes; give a file with a table",
+}
+
+
+def test_what_can_be_told_at_once_is_told_before_anything_of_weight_is_loaded(cli, folder, finished):
+    (folder / "empty.csv").touch()
+    (folder / "hollow").mkdir()
+    (folder / "noise.csv").write_bytes(bytes(range(256)) * 2000)
+    (folder / "misnamed.parquet").write_text("a,y\n1,2\n")
+    (folder / "long.csv").write_text("a,y\n" + "12345,67890\n" * 30_000)
     code = (
         "import sys\nfrom lanewise.cli import main\n"
-        "try:\n    main()\n"
-        "except SystemExit as ended:\n    print(ended.code, 'torch' in sys.modules)"
+        f"for line in {list(TOLD_EARLY)!r}:\n"
+        "    sys.argv = ['lanewise', *line.split()]\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as ended:\n        print(ended.code, 'torch' in sys.modules)"
     )
-    for arguments in (["fit", "nowhere.csv", "--target", "y"], ["predict", "last", "nowhere.csv"],
-                      ["fit", "good.csv", "--target", "y", "--test", "nowhere.csv"]):  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-            env=cli.variables(home=finished["home"]),
-        )
-        assert done.stdout == "2 False\n"
-        assert done.stderr == "lanewise: no file nowhere.csv: check the path\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cli.variables(home=finished["home"]),
+    )
+    assert done.stdout.splitlines() == ["2 False"] * len(TOLD_EARLY)
+    for line, words in zip(done.stderr.splitlines(), TOLD_EARLY.values(), strict=True):
+        assert line.startswith(f"lanewise: {words}")
+
+
+def test_what_is_right_passes_the_first_look(cli, folder, finished):
+    """Pipes are not read by it, and columns in doubt are not refused."""
+    (folder / "late.csv").write_text("1,2,no\n" * 60_000)
+    for given in (["late.csv"], ["/dev/stdin"]):
+        ended = cli("fit", *given, "--target", "column_3", "--models", "tree", "--task", "binary", "--budget", "1steps",
+                    "--json", folder=folder, stdin=(folder / "late.csv").read_bytes())  # fmt: skip
+        assert (ended.code, "a target needs at least two different values" in ended.err) == (2, True), ended.err
 
 
 def test_a_function_that_is_not_there_is_told_before_anything_of_weight_is_loaded(cli, folder):

@@ -99,8 +99,8 @@ class FullDevice:
     def __getattr__(self, name: str) -> object:
         return getattr(DISK, name)
 
-    def create(self, path: Path) -> BinaryIO:
-        DISK.create(path).close()
+    def create(self, path: Path, *, like: Path | None = None) -> BinaryIO:
+        DISK.create(path, like=like).close()
         return open("/dev/full", "wb", buffering=0)
 
 

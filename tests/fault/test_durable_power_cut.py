@@ -117,7 +117,8 @@ class UnsyncedDisk:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
         return node
 
-    def create(self, path: Path) -> BinaryIO:
+    def create(self, path: Path, *, like: Path | None = None) -> BinaryIO:
+        del like  # modes are no part of this model
         self.step("create")
         assert self.kind(path) is None
         file = File()

@@ -52,7 +52,8 @@ def test_full_disk_is_one_line_and_resume_finishes_though_a_checkpoint_is_damage
     ended = fit(small_disk)
     assert ended.returncode == 3, ended.stderr
     assert ended.stderr.count("\n") == 1
-    assert "the disk is full; free some space" in ended.stderr
+    assert "the disk is full; free some space and go on with: lanewise resume 2" in ended.stderr
+    assert ended.stderr.endswith("or let LANEWISE_HOME name a folder on another disk and start again\n")
     with RunStore(small_disk) as store:
         run = store.get("last")
         assert run.status in ("failed", "interrupted")

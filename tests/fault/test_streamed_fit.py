@@ -32,7 +32,7 @@ def test_a_table_larger_than_the_memory_is_fitted_killed_and_gone_on_with(tmp_pa
     assert found["in_memory"] != 0
     assert (found["streamed"], found["killed"], found["resumed"]) == (0, -9, 0), ran.stderr
     assert found["whole"]["status"] == "done"
-    assert found["whole"]["rows"] == {"train": ROWS - 400, "test": 400, "set_aside": 0}
+    assert found["whole"]["rows"] == {"train": ROWS - 400, "test": 400, "set_aside": 0, "winner": ROWS - 400}
     assert found["whole"]["test"]["r2"]["value"] > 0.5
     assert found["again"] == found["whole"]
     assert found["whole"]["left"] == []

@@ -79,9 +79,9 @@ def formed(name: str) -> tuple[Blueprint, TrainingData]:
     return Blueprint.of(make, data.folds[0].dense[:BATCH]), data
 
 
-def stack_of(name: str, looped: bool, own: list[Lane]) -> Stack:
+def stack_of(name: str, looped: bool, own: list[Lane], *, pixelwise: bool = False) -> Stack:
     blueprint, data = formed(name)
-    subject = ModuleSubject(blueprint, data, ARCHITECTURES[name][2], looped=looped)
+    subject = ModuleSubject(blueprint, data, ARCHITECTURES[name][2], looped=looped, pixelwise=pixelwise)
     stack = Stack(own, data, length=STEPS, batch_size=BATCH, dtype=torch.float64, subject=subject)
     stack.buffer.gradients.fill_(float("nan"))  # a gradient that is not written shows
     return stack
@@ -128,6 +128,13 @@ def assert_equal_to_the_module_alone(name: str, stack: Stack) -> None:
         for key, view in views.items():
             gap = float((view[row] - truth[key].detach()).abs().max())
             assert gap <= 1e-10 * max(1.0, largest), f"{lane.id}: {key} differs by {gap:.1e}"
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet", "group_norm_conv_net"])
+def test_lane_equals_the_module_alone_with_channels_last(name: str) -> None:
+    stack = stack_of(name, looped=True, own=lanes(), pixelwise=True)
+    stack.advance(1.0)
+    assert_equal_to_the_module_alone(name, stack)
 
 
 @pytest.mark.parametrize(("name", "looped"), WAYS)

@@ -206,7 +206,7 @@ def test_a_setting_that_is_off_is_named():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(UserError, match="models"):
         LanewiseClassifier(models="forest").fit(X, y)
-    with pytest.raises(UserError, match=r"3 settings are off: .*forest.*folds must.*optimizers may not be 'adma'"):
+    with pytest.raises(UserError, match=r"(?s)3 settings are off:\n.*forest.*folds must.*optimizers may not be 'adma'"):
         LanewiseClassifier(models="forest", optimizers="adma", folds=1).fit(X, y)
     with pytest.raises(UserError, match="'regression' or 'count'"):
         LanewiseRegressor(task="binary").fit(X, y)

@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from lanewise import experiment
+from lanewise import again, experiment
 from lanewise.cli.main import cli
+from lanewise.data import streaming
 from lanewise.deploy.files import read_rows
 from lanewise.errors import Interrupted, UsageError
 from lanewise.reporting import report
@@ -88,3 +90,35 @@ def test_intervals_are_wider_where_errors_are_larger(tmp_path: Path, monkeypatch
     even = experiment.fit(table(1500, 0.0), **wishes, folds=3, seeds=1)
     assert not even.predictor.interval.follows
     assert not any("interval follows" in line for line in even.document["summary"])
+
+
+def test_a_model_that_was_trained_on_the_sample_of_a_streamed_table_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(streaming, "SAMPLE_ROWS", 300)
+    a = np.random.default_rng(0).normal(size=900)
+    table = tmp_path / "rows.parquet"
+    pl.DataFrame({"a": a, "y": 2 * a + np.random.default_rng(1).normal(size=900)}).write_parquet(table)
+    wishes = {"target": "y", "stream": "always", "budget": "20steps", "models": "linear", "candidates": 1, "folds": 2}
+    found = experiment.fit(table, **wishes, optimizers="lbfgs", workers=1).document
+    assert found["rows"]["winner"] + found["rows"]["test"] == 300
+    said = f"It was trained on {found['rows']['winner']} of the {found['rows']['train']} training rows: "
+    assert any(line.startswith(said) for line in found["summary"])
+    all_of_them = experiment.fit(table, **wishes, optimizers="adam", workers=1).document
+    assert all_of_them["rows"]["winner"] == all_of_them["rows"]["train"] > 700
+    assert not any("training rows" in line for line in all_of_them["summary"])
+
+
+def test_a_run_that_is_gone_on_with_counts_from_the_start_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    def resumed(run: str, **given: object) -> None:
+        told.extend([run, given["started"]])
+        message = "enough"
+        raise UsageError(message)
+
+    monkeypatch.setattr(again, "resume", resumed)
+    ended = CliRunner().invoke(cli, ["resume", "abcd", "--quiet"], obj=12.5)
+    assert isinstance(ended.exception, UsageError)
+    assert told == ["abcd", 12.5]

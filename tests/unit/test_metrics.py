@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from lanewise.errors import DataError, UsageError
+from lanewise.metric_labels import LOWER
 from lanewise.metrics import (
     METRICS,
     best_threshold,
@@ -307,3 +308,7 @@ def test_best_threshold_separates_neighbouring_floats():
     high = np.nextafter(low, 1)
     threshold, value = best_threshold([0, 1], [low, high], METRICS["accuracy"])
     assert (threshold, value) == (high, 1.0)
+
+
+def test_the_labels_know_which_way_every_metric_is_better():
+    assert {name for name, metric in METRICS.items() if metric.direction == "min"} == LOWER & set(METRICS)

@@ -148,7 +148,7 @@ def test_unknown_names_of_one_list_are_told_together():
 
 
 def test_all_mistakes_come_in_one_error_with_their_places():
-    with pytest.raises(ConfigError, match=r"^4 settings are off: ") as error:
+    with pytest.raises(ConfigError, match=r"^4 settings are off:\n  ") as error:
         checked({"folds": 1, "seed": -1, "zzz": 3}, places={"folds": "LANEWISE_FOLDS"})
     for words in (
         "folds must be at least 2, got 1 (from LANEWISE_FOLDS)",
@@ -165,7 +165,7 @@ def test_names_that_are_settled_elsewhere_are_checked_with_the_rest():
     with pytest.raises(ConfigError) as error:
         checked({"target": "y", "optimizers": ["adamx", "sgd"], "folds": 1}, known=known, called={"folds": "--folds"})
     assert str(error.value) == (
-        "2 settings are off: --folds must be at least 2, got 1; "
+        "2 settings are off:\n  --folds must be at least 2, got 1\n  "
         "optimizers may not be 'adamx'; did you mean adam? There are adam, sgd"
     )
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,12 @@ from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
 from lanewise.errors import unrecorded
 
+if TYPE_CHECKING:
+    from lanewise.cli.layers import Given
+
 TASKS = ("regression", "count", "binary", "multiclass")
 SEARCHES = ("halving", "grid", "random")
+PAYLOADS = ("full", "bfloat16")
 POLICIES = ("halving", "hyperband", "racing", "never")
 ENSEMBLES = ("auto", "always", "never")
 METRICS = (
@@ -168,6 +172,12 @@ output = section("Output")
     help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
     usual="all ranks along lane",
 )
+@race(
+    "--payload",
+    type=Listed(PAYLOADS),
+    help="What gradients travel as between ranks that share batches; bfloat16 is half as many bytes.",
+    usual="full",
+)
 @output(
     "--config",
     type=click.Path(path_type=Path),
@@ -192,8 +202,7 @@ def fit(
     from lanewise.cli.layers import gather
 
     given = gather(source=source, report=report, options=options, config=config)
-    check_source(given.source)
-    check_source(given.settings.get("test"))
+    _look(given)
     if given.report is not None:
         check_output(given.report)
     from lanewise.cli.screen import Screen
@@ -211,6 +220,16 @@ def fit(
         _finish(fitted, report=given.report, as_json=json)
 
 
+def _look(given: "Given") -> None:
+    """Refuse what can be told of the tables at once."""
+    from lanewise.data.read_options import read_options
+
+    wanted, options = given.wanted, read_options(given.wanted)
+    roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
+    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles)
+    check_source(wanted.test, options)
+
+
 @click.command()
 @click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
@@ -224,7 +243,8 @@ def resume(run: str, *, as_json: bool, quiet: bool) -> None:
     from lanewise.cli.screen import Screen
 
     with Screen(quiet=quiet or not leads()) as screen:
-        found = run_resume(run, watcher=screen)
+        started = click.get_current_context().find_object(float)
+        found = run_resume(run, watcher=screen, started=started)
     if leads():
         finish_any(found, as_json=as_json)
 

@@ -49,4 +49,4 @@ def launch(
     check_output(output)
     from lanewise.storage.durable import write_atomically
 
-    write_atomically(output, text.encode())
+    write_atomically(output, text.encode(), private=False)

@@ -16,11 +16,13 @@ PREFIX = "LANEWISE_"
 class Given:
     """What a fit was told: its source, its settings, where to put the report, and ``words`` on where it was said.
 
-    ``more`` are the arguments that say on the command line what was said elsewhere, so that it repeats the run.
+    ``wanted`` are the settings as they were checked. ``more`` are the arguments that say on the command line what was
+    said elsewhere, so that it repeats the run.
     """
 
     source: str
     settings: Mapping[str, Any]
+    wanted: FitSettings
     report: Path | None
     words: str
     more: tuple[str, ...] = ()
@@ -53,11 +55,12 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     # Whoever fits checks again; here the message can say where a setting came from.
     called = {key: f"--{key.replace('_', '-')}" for key in (*stated, "target") if key not in places}
     stated_target = {"target": ""} if source.startswith("example:") else {}
-    checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
+    wanted = checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
     said = [f"{key} from {place}" for key, place in places.items()]
     return Given(
         source=source,
         settings=settings,
+        wanted=wanted,
         report=report or (Path(own["report"]) if "report" in own else None),
         words=f"also set: {', '.join(said)}" if said else "",
         more=(*more, *(part for key in places for part in _argument(key, settings[key]))),

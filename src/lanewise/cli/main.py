@@ -26,8 +26,8 @@ from lanewise.cli.started import process_started
 from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import leads, place_of
-from lanewise.errors import CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
-from lanewise.reporting.clean import clean
+from lanewise.errors import ConfigError, CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
+from lanewise.plain_text import clean
 
 EPILOG = """
 \b
@@ -107,7 +107,7 @@ def _run() -> int:
             raise
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
             error = _unwritten(error)
-        _tell(f"lanewise: {clean(_words(error))}", apart=isinstance(error, UnreachableError | CutOffError))
+        _tell(f"lanewise: {_cleaned(error)}", apart=isinstance(error, UnreachableError | CutOffError))
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
 
@@ -166,6 +166,15 @@ def _usage(error: click.ClickException) -> str:
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{text}; see: {context.command_path} --help" if context else text
+
+
+def _cleaned(error: Exception) -> str:
+    """One line; where several settings are off, one for each, beneath a heading."""
+    words = _words(error)
+    if not isinstance(error, ConfigError):
+        return clean(words)
+    heading, *lines = words.split("\n  ")
+    return "\n  ".join(map(clean, [heading, *lines]))
 
 
 def _words(error: Exception) -> str:

@@ -48,13 +48,13 @@ def predict(
     most = parse_bytes(max_bytes) if max_bytes else None
     options = ReadOptions(delimiter=delimiter, encoding=encoding, max_bytes=most)
     found = finished(run)
-    check_source(source)
+    check_source(source, options)
     if output is not None:
         check_output(output)
     from lanewise.data.grouped_warnings import warning_lines
     from lanewise.deploy.files import predict_file, read_rows, write_predictions
     from lanewise.deploy.saving import load_predictor
-    from lanewise.reporting.clean import clean
+    from lanewise.plain_text import clean
 
     predictor = load_predictor(found.model)
     if output is not None:
@@ -64,6 +64,9 @@ def predict(
         findings = (*predictor.check(dataset), *write_predictions(predictor, dataset, sys.stdout.buffer))
     for line in warning_lines(findings):
         click.echo(f"warning: {clean(line)}", err=True)
+    for finding in findings:
+        if finding.code == "extra_columns":
+            click.echo(f"info: {clean(finding.message)}", err=True)
 
 
 @click.command()

@@ -4,8 +4,12 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lanewise.errors import UsageError
+
+if TYPE_CHECKING:
+    from lanewise.data.read_options import ReadOptions
 
 
 def check_output(path: Path) -> None:
@@ -69,16 +73,18 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def check_source(source: str | None) -> None:
-    """``DataError`` where a table is not there: said at once, not after seconds of loading torch."""
-    if source is None or source == "-" or source.startswith("example:") or os.path.lexists(source):
+def check_source(source: str | None, options: "ReadOptions", **columns: Any) -> None:
+    """What :func:`lanewise.data.first_look.first_look` says of a table: at once, not after seconds of loading torch."""
+    if source is None or source == "-":
         return
-    from lanewise.data.sources import missing_file
-    from lanewise.data.table_files import is_pattern
+    if source.startswith("example:"):
+        from lanewise.data.examples import known_example
 
-    if is_pattern(source):
+        known_example(source)
         return
-    raise missing_file(source)
+    from lanewise.data.first_look import first_look
+
+    first_look(source, options=options, **columns)
 
 
 def copy_report(report: Path, output: Path) -> Path:
@@ -86,5 +92,5 @@ def copy_report(report: Path, output: Path) -> Path:
     from lanewise.storage.durable import write_atomically
 
     check_output(output)
-    write_atomically(output, report.read_bytes())
+    write_atomically(output, report.read_bytes(), private=False)
     return output

@@ -192,7 +192,7 @@ def compare(
             seed=seed,
             name=function.rpartition(":")[2],
         )
-    write_atomically(output, page(found).encode())
+    write_atomically(output, page(found).encode(), private=False)
     click.echo(f"{text(found)}\n\n  page  {output}")
     if open_it:
         click.launch(str(output))

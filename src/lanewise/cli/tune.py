@@ -14,6 +14,7 @@ from lanewise.distributed.place import leads
 if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
+PAYLOADS = ("full", "bfloat16")
 POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
 SEARCHES = ("sobol", "random", "grid", "bayesian")
 
@@ -62,6 +63,13 @@ output = section("Output")
     metavar="AXES",
     help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
     usual="all ranks along lane",
+)
+@race(
+    "--payload",
+    type=click.Choice(PAYLOADS),
+    default="full",
+    help="What gradients travel as between ranks that share batches; bfloat16 is half as many bytes.",
+    usual="full",
 )
 @race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")

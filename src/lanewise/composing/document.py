@@ -10,6 +10,7 @@ import numpy as np
 from lanewise._version import __version__
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
+from lanewise.composing.sample_words import sample_words, winner_rows
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section
 from lanewise.composing.stage import Stage, as_scored, families_left_out
 from lanewise.data.dataset import Dataset
@@ -92,6 +93,7 @@ def compose(stage: Stage) -> dict[str, Any]:
             "train": problem.training_rows,
             "test": len(problem.test),
             "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
+            **({} if problem.rest is None else {"winner": winner_rows(stage)}),
         },
         "race": race_section(stage, made),
         "effects": effects,
@@ -233,6 +235,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         effects=(upshot,) if upshot else (),
         threshold=stage.cutoff.words if stage.cutoff else "",
         widths=interval_words(stage.predictor.interval),
+        sample=sample_words(stage),
         reads=reads_words(stage),
         cut_short=_cut_short(stage),
     )

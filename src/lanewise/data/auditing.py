@@ -74,7 +74,7 @@ def audit(
     feature or fewer than 10 rows are left.
     """
     labelled = labelled_rows(dataset, target)
-    _check_names(dataset, target=target, drop=drop, keep=keep, roles={"weight": weight, "group": group, "time": time})
+    check_names(dataset, target=target, drop=drop, keep=keep, roles={"weight": weight, "group": group, "time": time})
     rows, findings = _usable_rows(dataset, labelled, target=target, weight=weight)
     used = dataset.frame[rows]
     unnamed = any(finding.code in ("blank_header", "row_names") for finding in dataset.findings)
@@ -109,7 +109,7 @@ def audit(
     return Audit(features=features, set_aside=set_aside, rows=rows, findings=tuple(findings))
 
 
-def _check_names(
+def check_names(
     dataset: Dataset, *, target: str, drop: Sequence[str], keep: Sequence[str], roles: Mapping[str, str | None]
 ) -> None:
     """Every name exists, and none has two roles that contradict each other."""

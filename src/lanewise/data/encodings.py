@@ -25,6 +25,13 @@ _FEW_BYTES = 64
 _MAX_CONTROL_SHARE = 0.02
 _REPLACEMENT = "\ufffd".encode()
 _CONTROLS = bytes(sorted(set(range(32)) - {9, 10, 11, 12, 13, 26, 27, 28, 29, 30, 31}))
+_BINARY = (
+    "{name} is binary data, not a table (it holds {what}): give CSV, TSV, Parquet, Arrow, JSON lines or svmlight text"
+)
+_MAX_FOREIGN_SHARE = 0.3  # of a single line without an end; such text has no rows anyway
+_OFTEN_LATIN = bytes({*range(0xC0, 0xFF), 0x80, *range(0x91, 0x98), *b"\xa1\xa3\xa7\xab\xb0\xb5\xbb\xbf"})
+_OFTEN_LATIN = _OFTEN_LATIN.translate(None, b"\xc2\xc3\xd7\xf7")  # not letters, or what one of UTF-8 begins with
+_FEWEST_GOOD = 0.05  # of the lines that are not UTF-8: fewer lines of UTF-8 letters are chance
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
@@ -32,7 +39,8 @@ def decode(content: bytes, *, name: str, encoding: str | None = None) -> tuple[b
     """The text as UTF-8 bytes without byte-order mark, and findings about its encoding.
 
     The order: the ``encoding`` given; a byte-order mark; UTF-16 by the pattern of its NUL bytes; UTF-8;
-    UTF-8 with damaged places; else Windows-1252, and latin-1 for bytes that it leaves undefined.
+    UTF-8 with damaged places, or with lines of Windows-1252 among those of UTF-8; else Windows-1252, and latin-1 for
+    bytes that it leaves undefined.
 
     Raises ``DataError`` for binary data, for NUL bytes in text, and for UTF-16 or UTF-32 given for other text.
     """
@@ -47,7 +55,7 @@ def decode(content: bytes, *, name: str, encoding: str | None = None) -> tuple[b
     else:
         utf8, findings = _decode_bytewise(content)
     utf8 = utf8.removeprefix(codecs.BOM_UTF8)
-    _refuse_binary(utf8, name)
+    _refuse_binary(utf8, name, guessed=any(finding.code == "guessed_encoding" for finding in findings))
     return utf8, findings
 
 
@@ -95,27 +103,70 @@ def _decode_bytewise(content: bytes) -> tuple[bytes, list[Finding]]:
         pass
     else:
         return content, []
+    mixed = _decode_lines(content)
+    if mixed is not None:
+        return mixed
     damaged = content.decode(errors="replace").encode()
     bad = damaged.count(_REPLACEMENT) - content.count(_REPLACEMENT)
     good = sum(1 for _ in _MULTIBYTE.finditer(content))
     if good > bad:
         return damaged, [_repaired("utf-8", bad)]
-    try:
-        text, used = content.decode("cp1252"), "cp1252"
-    except UnicodeDecodeError:
-        text, used = content.decode("latin-1"), "latin-1"
+    text, used = _latin(content)
     message = (
         f"the text is not UTF-8 and was read as {used}; if letters look wrong, name its encoding (--encoding latin-1)"
     )
     return text.encode(), [Finding(code="guessed_encoding", message=message)]
 
 
-def _refuse_binary(utf8: bytes, name: str) -> None:
+def _latin(content: bytes) -> tuple[str, str]:
+    """Text of one byte a letter, and the encoding that it was read as."""
+    try:
+        return content.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), "latin-1"
+
+
+def _decode_lines(content: bytes) -> tuple[bytes, list[Finding]] | None:
+    """Lines of UTF-8 and lines of Windows-1252 in one text, as files put together have them; None for other text."""
+    lines = content.split(b"\n")
+    good, latin = 0, []
+    for place, line in enumerate(lines):
+        if line.isascii():
+            continue
+        try:
+            line.decode()
+            good += 1
+        except UnicodeDecodeError:
+            if not _MULTIBYTE.search(line) and not line.translate(None, _OFTEN_LATIN + bytes(range(128))):
+                latin.append(place)
+    if not latin or good <= _FEWEST_GOOD * len(latin):
+        return None
+    for place in latin:
+        lines[place] = _latin(lines[place])[0].encode()
+    repaired = b"\n".join(lines)
+    utf8 = repaired.decode(errors="replace").encode()
+    damaged = utf8.count(_REPLACEMENT) - repaired.count(_REPLACEMENT)
+    message = (
+        f"{counted(len(latin), 'line')} (the first is line {latin[0] + 1:,}) of another encoding than the UTF-8 of the "
+        "others, read as cp1252"
+    )
+    mixed = Finding(code="mixed_encodings", severity="warning", count=len(latin), message=message)
+    return utf8, [mixed, *([_repaired("utf-8", damaged)] if damaged else [])]
+
+
+def _refuse_binary(utf8: bytes, name: str, *, guessed: bool) -> None:
+    """Control characters tell data from text; of a ``guessed`` encoding, in which all bytes are letters, even one."""
     head = utf8[:_SAMPLE]
     controls = len(head) - len(head.translate(None, _CONTROLS))
-    if controls > max(1, _MAX_CONTROL_SHARE * len(head)):
-        message = f"{name} is binary data, not a table: give CSV, TSV, Parquet, Arrow, JSON lines or svmlight text"
-        raise DataError(message)
+    if guessed:
+        controls += max(0, len(re.findall(rb"\xc2[\x80-\x9f]", head)) - 1)
+    if controls > max(0 if guessed else 1, _MAX_CONTROL_SHARE * len(head)):
+        what = "NUL bytes" if b"\0" in head else "control characters"
+        raise DataError(_BINARY.format(name=name, what=what))
+    if guessed and b"\n" not in head.strip() and b"\r" not in head.strip():
+        letters = head.decode(errors="ignore")
+        if sum(not letter.isascii() for letter in letters) > _MAX_FOREIGN_SHARE * len(letters):
+            raise DataError(_BINARY.format(name=name, what="hardly a letter and no line end"))
     nul = utf8.find(b"\0")
     if nul >= 0:
         line = utf8.count(b"\n", 0, nul) + 1

@@ -42,6 +42,18 @@ _DIABETES_COLUMNS = {
 }
 
 
+def known_example(source: str) -> ExampleInfo:
+    """What is known of the example that ``source`` names, as ``iris`` or ``example:iris``.
+
+    Raises ``UsageError`` where there is none.
+    """
+    name = source.removeprefix("example:")
+    if name not in EXAMPLES:
+        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
+        raise UsageError(message)
+    return EXAMPLES[name]
+
+
 def example(name: str) -> Dataset:
     """Table of that name, its features as numbers in their units and its classes as words.
 
@@ -50,9 +62,7 @@ def example(name: str) -> Dataset:
     >>> example("iris").frame.columns
     ['sepal_length_cm', 'sepal_width_cm', 'petal_length_cm', 'petal_width_cm', 'species']
     """
-    if name not in EXAMPLES:
-        message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
-        raise UsageError(message)
+    known_example(name)
     features, values, labels = _load(name)
     frame = pl.DataFrame(values.astype(np.float64), schema=features, orient="row")
     target = pl.Series(EXAMPLES[name].target, labels)

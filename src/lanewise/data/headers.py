@@ -7,10 +7,12 @@ from itertools import pairwise
 
 from lanewise.data.findings import Finding
 from lanewise.data.wording import counted
+from lanewise.plain_text import clean
 
 _NUMBER = re.compile(r"[-+]?[$€£]?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*%?", re.ASCII)
 _NUMBERLIKE = re.compile(r"[-+]?[\d][\d\s.,:/eETZ+-]*%?", re.ASCII)
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\u200b]+")
+_HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MISSING = frozenset({"", "NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?", "-"})
 _FEW_LEVELS = 20
 _ENOUGH_CELLS = 3
@@ -77,14 +79,15 @@ def _is_counting(cells: list[str]) -> bool:
 
 
 def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
-    """Distinct names without control characters or outer blanks.
+    """Distinct names without control characters, terminal escapes or outer blanks: as they are shown, so that what is
+    read on a screen can be typed.
 
     A blank name becomes ``column_3`` by its place; a repeated one gets ``_2``, ``_3``, ...
 
-    >>> column_names(["id", "", "id"])[0]
-    ['id', 'column_2', 'id_2']
+    >>> column_names(["id", "", "id", "\\x1b[31mred\\x1b[0m"])[0]
+    ['id', 'column_2', 'id_2', 'red']
     """
-    cleaned = [_BLANKS.sub(" ", cell).strip() for cell in header]
+    cleaned = [_BLANKS.sub(" ", clean(cell)).strip() for cell in header]
     blank = [place for place, name in enumerate(cleaned, 1) if not name]
     named = [name or f"column_{place}" for place, name in enumerate(cleaned, 1)]
     taken = set(named)
@@ -112,4 +115,9 @@ def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
         shown = ", ".join(repr(name) for name in list(dict.fromkeys(repeated))[:5])
         message = f"{counted(len(repeated), 'repeated column name')} got a number: {shown}"
         findings.append(Finding(code="duplicate_header", severity="warning", count=len(repeated), message=message))
+    hidden = [name for name, cell, kept in zip(names, header, cleaned, strict=True) if kept and _HIDDEN.search(cell)]
+    if hidden:
+        shown = ", ".join(map(repr, hidden[:5]))
+        message = f"{counted(len(hidden), 'column name')} with control characters, which were left out: {shown}"
+        findings.append(Finding(code="cleaned_header", severity="warning", count=len(hidden), message=message))
     return names, findings

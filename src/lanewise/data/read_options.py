@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
 from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
+from lanewise.settings import FitSettings
 from lanewise.text_form import checked_delimiter, checked_encoding
 
 _MEMORY_SHARE = 8
@@ -61,3 +62,13 @@ class ReadOptions:
     def byte_limit(self) -> int:
         """Most bytes that the unpacked table may have."""
         return self.max_bytes if self.max_bytes is not None else memory_bytes() // _MEMORY_SHARE
+
+
+def read_options(settings: FitSettings) -> ReadOptions:
+    """How the settings of a fit say that tables are read."""
+    return ReadOptions(
+        missing=settings.missing,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        max_bytes=settings.max_bytes,
+    )

@@ -31,9 +31,9 @@ __all__ = ["ReadOptions", "read", "read_like"]
 def read(source: object, *, options: ReadOptions | None = None) -> Dataset:
     """Read a table and find the kind of each column on all of its rows.
 
-    ``source`` is a path, a folder of Parquet or Arrow files or a pattern for them, ``"-"`` for standard input, a
-    polars or pandas table, a NumPy array ``[N, D]`` (columns ``x0``, ``x1``, ...) or structured array, or a dict of
-    columns.
+    ``source`` is a path, a folder of Parquet or Arrow files or a pattern for them (or the :class:`TableFiles` found
+    there), ``"-"`` for standard input, a polars or pandas table, a NumPy array ``[N, D]`` (columns ``x0``, ``x1``, ...)
+    or structured array, or a dict of columns.
 
     Raises ``DataError`` if there is no usable table, ``UsageError`` if ``options.kinds`` names an unknown column.
 
@@ -73,6 +73,7 @@ class _Raw:
     source: str
     findings: list[Finding]
     delimiter: str | None = None  # of columns of text; None for typed columns
+    without_dates: bool = False  # of typed columns: the format has no type for dates
 
 
 def _read(source: object, options: ReadOptions) -> Dataset:
@@ -87,7 +88,9 @@ def _read(source: object, options: ReadOptions) -> Dataset:
             kinds=options.kinds,
         )
     else:
-        columns, aside = type_typed_columns(raw.frame, missing=options.missing, kinds=options.kinds)
+        columns, aside = type_typed_columns(
+            raw.frame, missing=options.missing, kinds=options.kinds, without_dates=raw.without_dates
+        )
         if not columns:
             message = f"{raw.source} has no column that can be used: {aside[0].message}"
             raise DataError(message)
@@ -100,6 +103,8 @@ def _read(source: object, options: ReadOptions) -> Dataset:
 
 
 def _read_raw(source: object, options: ReadOptions) -> _Raw:
+    if isinstance(source, TableFiles):
+        return _Raw(frame=_read_files(source, options), source=source.name, findings=[])
     if not isinstance(source, (str, Path)):
         frame, name, findings = from_memory(source)
         return _Raw(frame=frame, source=name, findings=findings)
@@ -130,7 +135,7 @@ def _read_text(payload: Payload, options: ReadOptions) -> _Raw:
     if (options.delimiter is None or payload.suffix in JSON_SUFFIXES) and is_json_lines(text, payload.suffix):
         values, noticed = parse_json_lines(text, name=payload.name)
         frame, _, more = from_columns(payload.name, list(values), list(values.values()))
-        return _Raw(frame=frame, source=payload.name, findings=[*findings, *noticed, *more])
+        return _Raw(frame=frame, source=payload.name, findings=[*findings, *noticed, *more], without_dates=True)
     if options.delimiter is None and is_svmlight(text, payload.suffix):
         frame, noticed = parse_svmlight(
             text,

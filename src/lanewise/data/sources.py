@@ -56,9 +56,17 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
     if str(source) == STANDARD_INPUT:
         name, packed = "standard input", _bounded(sys.stdin.buffer.read, "standard input", max_bytes)
     else:
-        name = str(source) if str(source).isprintable() else repr(str(source))
-        packed = _read_file(Path(source), name, max_bytes)
-    content = _unpack(packed, name, max_bytes)
+        name = _shown(source)
+        packed = _read_file(Path(source), name, lambda read: _bounded(read, name, max_bytes))
+    return _payload(_unpack(packed, name, max_bytes), source, name)
+
+
+def _shown(source: str | Path) -> str:
+    return str(source) if str(source).isprintable() else repr(str(source))
+
+
+def _payload(content: bytes, source: str | Path, name: str) -> Payload:
+    """The bytes of a table; ``DataError`` where there are none, or they are those of something else."""
     if not content:
         message = f"{name} is empty: it has no bytes; give a file with a table"
         raise DataError(message)
@@ -69,6 +77,18 @@ def load(source: str | Path, *, max_bytes: int) -> Payload:
     return Payload(content=content, name=name, suffix=suffixes[-1] if suffixes else "")
 
 
+def beginning(source: str | Path, *, most: int) -> tuple[Payload | None, bool]:
+    """The first ``most`` bytes of a file, and whether these are all; None for one that is packed.
+
+    Raises ``DataError`` as :func:`load` does.
+    """
+    name = _shown(source)
+    content = _read_file(Path(source), name, lambda read: read(most + 1))
+    if content.startswith((_GZIP, _ZSTD)):
+        return None, False
+    return _payload(content[:most], source, name), len(content) <= most
+
+
 def missing_file(name: str) -> DataError:
     """The error for a file that is not there."""
     if "://" in name:
@@ -76,13 +96,13 @@ def missing_file(name: str) -> DataError:
     return DataError(f"no file {name}: check the path")
 
 
-def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
+def _read_file(path: Path, name: str, take: Callable[[Callable[[int], bytes]], bytes]) -> bytes:
     try:
         if path.is_dir():
             message = f"{name} is a folder: name one file in it"
             raise DataError(message)
         with path.open("rb") as stream:
-            return _bounded(stream.read, name, max_bytes)
+            return take(stream.read)
     except FileNotFoundError:
         raise missing_file(name) from None
     except PermissionError:

@@ -82,18 +82,27 @@ def table_files(source: str | Path) -> TableFiles | None:
     """
     name, many = str(source), True
     path = Path(source)
-    if path.is_dir():
-        paths = _of_folder(path)
-    elif path.exists() or not _PATTERN & set(name):
+    if path.is_dir() or (_PATTERN & set(name) and not path.exists()):
+        paths = paths_of(source)
+    else:
         paths, many = [path], False
         if not path.is_file() or _format(path) is None:
             return None
-    else:
-        paths = sorted(Path(found) for found in glob.glob(name) if not _hidden(Path(found)) and Path(found).is_file())
-        if not paths:
-            message = f"no file matches {name}: check the pattern"
-            raise DataError(message)
     return _described(f"{name} ({counted(len(paths), 'file')})" if many else name, paths)
+
+
+def paths_of(source: str | Path) -> list[Path]:
+    """The files of a folder or of a pattern, by name; ``DataError`` where there are none that make up a table."""
+    path = Path(source)
+    if path.is_dir():
+        return _of_folder(path)
+    paths = sorted(
+        Path(found) for found in glob.glob(str(source)) if not _hidden(Path(found)) and Path(found).is_file()
+    )
+    if not paths:
+        message = f"no file matches {source}: check the pattern"
+        raise DataError(message)
+    return paths
 
 
 def is_pattern(source: str) -> bool:

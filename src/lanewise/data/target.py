@@ -77,7 +77,7 @@ def labelled_rows(dataset: Dataset, target: str) -> np.ndarray:
 
     Raises ``DataError`` where the column does not exist.
     """
-    return np.flatnonzero(_column(dataset, target).is_not_null().to_numpy()).astype(np.int64)
+    return np.flatnonzero(target_column(dataset, target).is_not_null().to_numpy()).astype(np.int64)
 
 
 def guess_kind(values: pl.Series, kind: ColumnKind) -> KindGuess:
@@ -121,7 +121,7 @@ def resolve_task(
     if kind is not None and kind not in TASK_KINDS:
         message = f"task must be one of {', '.join(TASK_KINDS)}, got {kind!r}"
         raise UsageError(message)
-    column = _column(dataset, target)
+    column = target_column(dataset, target)
     _check_target(column, dataset.kinds[target])
     guess = guess_kind(column, dataset.kinds[target])
     chosen = kind or guess.kind
@@ -146,7 +146,7 @@ def encode_target(dataset: Dataset, task: Task) -> np.ndarray:
 
     Raises ``DataError`` where the column is absent, is not a number, or has a label that is no class of the task.
     """
-    column = _column(dataset, task.target)
+    column = target_column(dataset, task.target)
     if not task.is_classification:
         _check_numbers(column, dataset.kinds[task.target], task_kind=task.kind)
         return column.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
@@ -163,7 +163,7 @@ def label_findings(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
     """
     if not task.is_classification:
         return ()
-    labels = _labels(_column(dataset, task.target))
+    labels = _labels(target_column(dataset, task.target))
     _, repaired = _match(labels, task, source=dataset.source)
     if not repaired:
         return ()
@@ -194,7 +194,8 @@ def rare_in_test(held: np.ndarray, task: Task) -> tuple[Finding, ...]:
     return (Finding(code="rare_in_test", message=message, severity="warning", column=task.target, count=count),)
 
 
-def _column(dataset: Dataset, target: str) -> pl.Series:
+def target_column(dataset: Dataset, target: str) -> pl.Series:
+    """The cells of the target; ``DataError`` where there is no such column."""
     if target not in dataset.frame.columns:
         message = f"no column {target!r} in {dataset.source}: {name_hint(target, dataset.frame.columns)}"
         raise DataError(message)

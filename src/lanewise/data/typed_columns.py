@@ -1,6 +1,7 @@
 """Give kinds to columns that already have a type: of Parquet, Arrow, JSON, polars, pandas, NumPy.
 
-Types are believed: words that look like numbers stay words, with a finding. What no kind can hold (lists, structs,
+Types are believed: words that look like numbers or dates stay words, with a finding; but dates of JSON, which has no
+type for them, are dates where they begin with the year. What no kind can hold (lists, structs,
 bytes, Python objects) is set aside with a finding.
 """
 
@@ -10,6 +11,7 @@ import polars as pl
 
 from lanewise.data.cell_findings import column_finding
 from lanewise.data.dataset import ColumnKind
+from lanewise.data.date_cells import fit_dates
 from lanewise.data.findings import Finding
 from lanewise.data.missing import blank_out, strip_cells, without_word_markers
 from lanewise.data.number_cells import fit_numbers
@@ -24,10 +26,12 @@ def type_typed_columns(
     missing: Sequence[str] = (),
     kinds: Mapping[str, ColumnKind] | None = None,
     markers: Mapping[str, Sequence[str]] | None = None,
+    without_dates: bool = False,
 ) -> tuple[dict[str, TypedColumn], list[Finding]]:
     """Kinds and values of typed columns, and findings about columns that were set aside.
 
     ``markers`` say by column which words stand for a missing cell; the other columns of words tell it by their cells.
+    ``without_dates`` says that the format has no type for dates, so that they are words there.
     """
     typed: dict[str, TypedColumn] = {}
     aside: list[Finding] = []
@@ -38,6 +42,8 @@ def type_typed_columns(
             continue
         kind = (kinds or {}).get(column.name)
         found = _type_column(column, missing, (markers or {}).get(column.name))
+        if without_dates and column.dtype == pl.String:
+            found = _dated(found)
         typed[column.name] = found if kind in (None, found.kind) else _turn_into(found, kind)
     return typed, aside
 
@@ -107,11 +113,27 @@ def _durations(column: pl.Series) -> TypedColumn:
 def _words(column: pl.Series, missing: Sequence[str], markers: Sequence[str] | None) -> TypedColumn:
     bare = strip_cells(column, missing)
     words = without_word_markers(bare) if markers is None else blank_out(bare, markers)
+    if words.null_count() == words.len():
+        return TypedColumn(cells=words, kind=kind_of_words(words))
     findings: tuple[Finding, ...] = ()
-    if words.null_count() < words.len() and fit_numbers(words).grammars:
+    if fit_numbers(words).grammars:
         what = "holds only numbers, but as words, and was kept so; name its kind to change that"
         findings = (column_finding("numbers_as_words", column.name, what, severity="warning"),)
+    elif _year_first(words) is not None:
+        what = "holds only dates, but as words, and was kept so; make it a column of dates to change that"
+        findings = (column_finding("dates_as_words", column.name, what, severity="warning"),)
     return TypedColumn(cells=words, kind=kind_of_words(words), findings=findings)
+
+
+def _year_first(words: pl.Series) -> pl.Series | None:
+    """The dates that all of the words are, where no order of day and month is in doubt."""
+    fit = fit_dates(words)
+    return fit.day_first if fit is not None and fit.month_first is None and fit.reads_all(fit.day_first) else None
+
+
+def _dated(column: TypedColumn) -> TypedColumn:
+    dates = _year_first(column.cells)
+    return column if dates is None else TypedColumn(cells=dates.alias(column.cells.name), kind="date")
 
 
 def _turn_into(column: TypedColumn, kind: ColumnKind | None) -> TypedColumn:

@@ -40,7 +40,7 @@ def predict_file(predictor: Predictor, source: object, out: Path, *, options: Re
     dataset = read_rows(predictor.contract, source, options=options)
     findings = predictor.check(dataset)
     late: list[Finding] = []
-    write_atomically(out, lambda file: late.extend(write_predictions(predictor, dataset, file)))
+    write_atomically(out, lambda file: late.extend(write_predictions(predictor, dataset, file)), private=False)
     return Written(rows=dataset.rows, findings=(*findings, *late))
 
 

@@ -42,7 +42,7 @@ def export_onnx(predictor: Predictor, path: Path, sample: Dataset) -> ExportChec
     required("onnx").checker.check_model(model, full_check=True)
     content = model.SerializeToString()
     check = check_export(predictor, content, sample)
-    write_atomically(path, content, verify=True)
+    write_atomically(path, content, verify=True, private=False)
     return check
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
@@ -145,10 +146,11 @@ class _Joined(Ranks):
         self._call(lambda: self._dist.broadcast(size, group=self._group, group_src=source))
         return self._sent(own, source, int(size))
 
-    def data_axis(self, mesh: Mesh) -> "DataAxis | None":
+    def data_axis(self, mesh: Mesh, *, payload: str | None = None) -> "DataAxis | None":
         if mesh.data == 1:
             return None
         from lanewise.distributed.data_axis import DataAxis
+        from lanewise.distributed.summing import begun_sum
 
         dist, timeout = self._dist, timedelta(seconds=self.place.timeout)
         groups = {
@@ -159,8 +161,9 @@ class _Joined(Ranks):
         return DataAxis(
             place=members.index(self.rank),
             size=len(members),
-            sums=lambda message: self._call(lambda: dist.all_reduce(message, group=group)),
+            sums=partial(begun_sum, group=group, size=len(members), call=self._call),
             sends=lambda own: self._sent_along(group, own, leads=self.rank == members[0]),
+            payload=None if payload is None else getattr(self._torch, payload),
         )
 
     def halted(self) -> bool:
@@ -282,7 +285,10 @@ def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> 
         wait_for_workers=False,
         master_listen_fd=_bound(os.environ["MASTER_ADDR"], port) if master else None,
     )
-    return dist.PrefixStore(f"lanewise-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    # What a launcher serves outlives its ranks; restarts are counted by each launcher for itself, and one that joined
+    # later has counted fewer, so that ranks with a store of their own must not go by it.
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if served else "0"
+    return dist.PrefixStore(f"lanewise-{start}", store)
 
 
 def _bound(host: str, port: int) -> int | None:

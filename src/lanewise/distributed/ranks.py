@@ -76,8 +76,11 @@ class Ranks(ABC):
         """Raise what another rank has failed with."""
 
     @abstractmethod
-    def data_axis(self, mesh: Mesh) -> "DataAxis | None":
-        """The ranks that share batches with this one in ``mesh``, which is resolved; None: nobody does."""
+    def data_axis(self, mesh: Mesh, *, payload: str | None = None) -> "DataAxis | None":
+        """The ranks that share batches with this one in ``mesh``, which is resolved; None: nobody does.
+
+        ``payload`` names the format that gradients travel as, None: their own.
+        """
 
     def agree(self, own: Mapping[str, Any]) -> None:
         """Compare what every rank was told; raises ``UsageError`` with the first thing that differs, on all alike."""
@@ -126,8 +129,8 @@ class Lone(Ranks):
     def raise_if_halted(self) -> None:
         return
 
-    def data_axis(self, mesh: Mesh) -> None:
-        del mesh
+    def data_axis(self, mesh: Mesh, *, payload: str | None = None) -> None:
+        del mesh, payload
 
 
 def _short(value: Any) -> str:

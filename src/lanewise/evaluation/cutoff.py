@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lanewise.figures import gap, score
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric, best_threshold
 from lanewise.metrics.metric import checked_weight
@@ -120,7 +121,8 @@ def _chosen(rows: _Rows, metric: Metric, seed: int) -> tuple[float, str]:
     error = float(paired_errors(resampled_scores(metric, sample, draws))[0, 1])
     gain = float(crossed - usual)
     name = metric_label(metric.name)
-    figures = f"{name} {crossed:.3g} on out-of-fold rows that had no part in choosing it, against {usual:.3g}"
+    ours, theirs = (score(metric.name, float(value)) for value in (crossed, usual))
+    figures = f"{name} {ours} on out-of-fold rows that had no part in choosing it, against {theirs}"
     if gain > error:
         return best, f"A threshold of {best:.3g} gives {figures} at 0.5."
     if gain <= 0:
@@ -128,9 +130,8 @@ def _chosen(rows: _Rows, metric: Metric, seed: int) -> tuple[float, str]:
             USUAL,
             f"The threshold stays at 0.5: no other gives a better {name} on rows that did not choose it.",
         )
-    return USUAL, (
-        f"The threshold stays at 0.5: {best:.3g} gives {figures}, within one paired standard error ({error:.2g})."
-    )
+    within = f"within one paired standard error ({gap(metric.name, error)})"
+    return USUAL, f"The threshold stays at 0.5: {best:.3g} gives {figures}, {within}."
 
 
 def _curve(rows: _Rows, metric: Metric, chosen: float) -> tuple[CutoffPoint, ...]:

@@ -30,7 +30,7 @@ class LocalWidths:
 
 
 def local_half_widths(
-    y: ArrayLike, oof: ArrayLike, level: float = 0.9, *, clusters: ArrayLike | None = None
+    y: ArrayLike, oof: ArrayLike, level: float = 0.9, *, half: float | None = None, clusters: ArrayLike | None = None
 ) -> LocalWidths | None:
     """Half widths that follow the prediction, where the out-of-fold residuals say that one width is wrong.
 
@@ -48,6 +48,7 @@ def local_half_widths(
         y: ``[N]``, in its own unit.
         oof: out-of-fold means, ``[N]`` or ``[N, 1]``; rows with NaN are left out.
         level: coverage, within (0, 1).
+        half: the one width, where it is known already.
         clusters: labels ``[N]`` of rows that belong together, and may err together; bins are then made, and tested, of
             one row of each.
 
@@ -69,7 +70,7 @@ def local_half_widths(
     >>> local_half_widths(predicted + noise, predicted) is None
     True
     """
-    half = interval_half_width(y, oof, level)
+    half = interval_half_width(y, oof, level) if half is None else half
     target, predicted = np.asarray(y, dtype=np.float64), np.asarray(oof, dtype=np.float64).reshape(len(np.asarray(y)))
     known = np.flatnonzero(np.isfinite(target - predicted))
     residuals, predicted = np.abs(target - predicted)[known], predicted[known]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from lanewise.explain.figures import score
+from lanewise.figures import score
 from lanewise.lanes.candidate import Candidate
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 
 from lanewise.certainty import CLEAR, TIE, errors_shown
 from lanewise.explain.aspects import listed
 from lanewise.explain.decisions import Decision
-from lanewise.explain.figures import between, gap, score
+from lanewise.figures import between, gap, places_beside, places_in_column, written
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference, Interval
@@ -21,19 +21,15 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A score with its 95% interval; bounds are NaN where unknown.
-
-    ``digits`` is the half of the interval whose digits the score is written with, if not that of its own.
-    """
+    """A score with its 95% interval; bounds are NaN where unknown."""
 
     value: float
     low: float = float("nan")
     high: float = float("nan")
-    digits: float | None = None
 
     @property
     def half(self) -> float:
-        return (self.high - self.low) / 2 if self.digits is None else self.digits
+        return (self.high - self.low) / 2
 
     @classmethod
     def of(cls, interval: Interval) -> "Score":
@@ -49,7 +45,8 @@ class Outcome:
     is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
     of the candidates within one paired standard error; ``effects``, ``threshold`` and ``widths`` (of the prediction
     interval) are sentences. None and empty where there is nothing to say. ``reads`` says that the model reads some of
-    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default.
+    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default; ``sample``
+    that it was trained on a part of the rows.
     """
 
     target: str
@@ -69,6 +66,7 @@ class Outcome:
     widths: str = ""
     reads: str = ""
     cut_short: str = ""
+    sample: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -80,6 +78,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         _against_default(outcome, metric),
         _ties(outcome.ties),
         *_choices(outcome.decisions, metric),
+        outcome.sample,
         outcome.reads,
         *outcome.effects,
         outcome.threshold,
@@ -123,52 +122,38 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
     if test is None or not isfinite(test.value):
         return ""
     better = "lower is better" if metric.direction == "min" else "higher is better"
-    test = _told_apart(test, outcome, metric)
-    words = f"On {outcome.rows:,} untouched test rows its {metric_label(metric.name)} is {_estimate(test, metric)}"
-    if outcome.guess is not None and isfinite(outcome.guess.value):
-        words += f"; a guess has {_at(outcome.guess.value, test, metric)}"
-    if outcome.default_test is not None and not outcome.is_default and isfinite(outcome.default_test.value):
-        words += f", the default {_at(outcome.default_test.value, test, metric)}"
+    rivals = [outcome.guess, None if outcome.is_default else outcome.default_test]
+    guess, default = (one if one is not None and isfinite(one.value) else None for one in rivals)
+    values = [test.value, *(one.value for one in (guess, default) if one is not None)]
+    kept = places_beside(metric.name, values, test.half)
+    words = (
+        f"On {outcome.rows:,} untouched test rows its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
+    )
+    if guess is not None:
+        words += f"; a guess has {_at(guess, metric, kept)}"
+    if default is not None:
+        words += f", the default {_at(default, metric, kept)}"
     note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
-    return f"{words} ({better}).{note if _trails(outcome, test, metric) else ''}"
+    return f"{words} ({better}).{note if default is not None and _trails(test, default, metric, kept) else ''}"
 
 
-def _told_apart(test: Score, outcome: Outcome, metric: Metric) -> Score:
-    """The score with up to two digits more than its interval justifies, where default and guess would look the same."""
-    others = [outcome.guess, None if outcome.is_default else outcome.default_test]
-    values = [test.value, *(other.value for other in others if other is not None and isfinite(other.value))]
-    half = test.half
-    if not (isfinite(half) and half > 0) or not all(isfinite(value) for value in values):
-        return test
-    for narrower in (1, 10, 100):
-        shown = {score(metric.name, value, half / narrower) for value in values}
-        if len(shown) == len(set(values)):
-            return replace(test, digits=half / narrower)
-    return test
-
-
-def _trails(outcome: Outcome, test: Score, metric: Metric) -> bool:
+def _trails(test: Score, default: Score, metric: Metric, kept: int) -> bool:
     """Whether the default did better on the test rows, by as much as the digits show."""
-    default = outcome.default_test
-    if default is None or outcome.is_default or _at(default.value, test, metric) == _at(test.value, test, metric):
+    if _at(default, metric, kept) == _at(test, metric, kept):
         return False
     return metric.sign * default.value < metric.sign * test.value
 
 
-def _estimate(found: Score, metric: Metric) -> str:
+def _estimate(found: Score, metric: Metric, kept: int) -> str:
+    value = written(metric.name, found.value, kept)
     if not (isfinite(found.low) and isfinite(found.high)):
-        return score(metric.name, found.value)
-    value = score(metric.name, found.value, found.half)
+        return value
     return f"{value} (95% interval {between(metric.name, found.low, found.high)})"
 
 
-def _at(value: float, test: Score, metric: Metric) -> str:
+def _at(found: Score, metric: Metric, kept: int) -> str:
     """A score with the digits of the one that it stands beside."""
-    half = test.half
-    beside = score(metric.name, value, half if isfinite(half) and half > 0 else None)
-    away = bool(value) and not beside.strip("-0.%")
-    far_below = isfinite(test.high) and abs(value) < (test.high - test.low) / 20
-    return score(metric.name, value) if away or far_below else beside  # never rounded away
+    return written(metric.name, found.value, places_in_column(metric.name, found.value, found.half, kept))
 
 
 def _against_default(outcome: Outcome, metric: Metric) -> str:

@@ -113,8 +113,8 @@ class LaneBuffer:
     ``rows [L, P + S]`` hold the values and, behind them, the statistics; without statistics they are the values.
     ``weights`` names both; the statistics are no autograd leaves, and a model writes them in place.
 
-    ``message`` is what ranks that share a batch add up in one go: the gradients, and behind them ``beside [L + 1]``, a
-    number for every lane and one more.
+    ``message`` is what ranks that share a batch add up in one go: the gradients, and behind them ``beside [L]``, a
+    number for every lane, and ``wish []``.
     """
 
     def __init__(self, layout: BufferLayout, values: Tensor, *, shadow: torch.dtype | None = None) -> None:
@@ -127,7 +127,8 @@ class LaneBuffer:
         self.values = values = rows[:, : self.layout.width] if self.layout.statistics else rows
         self.message = values.new_zeros(values.numel() + len(values) + 1)
         self.gradients = self.message[: values.numel()].view(values.shape)
-        self.beside = self.message[values.numel() :]
+        self.beside = self.message[values.numel() : -1]
+        self.wish = self.message[-1]
         self.shadow = values.to(self._shadow_dtype) if self._shadow_dtype else values
         gradients = self.layout.views(self.gradients)
         shadows = self.layout.views(self.shadow)

@@ -15,6 +15,7 @@ TARGETS = "labels"
 """The key of a dict batch under which its targets lie."""
 
 PAIR = 2
+IMAGE_DIMS = 4
 
 
 def mapped(change: Callable[[Any], Any], tree: Tree) -> Tree:
@@ -46,6 +47,23 @@ def leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(own, f"{name}[{place}]")
     else:
         yield name, tree
+
+
+def channels_last(tree: Tree) -> Tree:
+    """``tree`` with its images ``[B, C, H, W]`` laid out pixel by pixel: convolutions read all channels of one at once.
+
+    >>> images = channels_last({"x": torch.zeros(2, 1, 3, 3)})["x"]
+    >>> images.shape, images.stride()
+    (torch.Size([2, 1, 3, 3]), (9, 1, 3, 1))
+    """
+    return mapped(lambda leaf: _pixels(leaf) if isinstance(leaf, Tensor) and leaf.dim() == IMAGE_DIMS else leaf, tree)
+
+
+def _pixels(images: Tensor) -> Tensor:
+    _, channels, height, width = images.shape
+    laid = images.contiguous(memory_format=torch.channels_last)
+    # Of one channel both layouts are the same; the strides tell convolutions which of them is meant.
+    return laid.as_strided(laid.shape, (channels * height * width, 1, width * channels, channels))
 
 
 def take(tree: Tree, rows: Tensor) -> Tree:

@@ -91,11 +91,14 @@ class _Draws:
     """Dropout of the layers in their order, as torch's generator gives it to a module that runs alone."""
 
     def __init__(self, inputs: Inputs, noise: Noise, layer: str) -> None:
-        keys = (noise.key(layer, group) for group in range(len(inputs.sizes)))
-        self._generators = [torch.Generator().manual_seed(key) for key in keys]
+        self._generators: list[torch.Generator] = []
+        self._layer, self._groups = layer, len(inputs.sizes)
         self._dtype, self._device, self._noise = inputs.dense.dtype, inputs.dense.device, noise
 
     def __call__(self, shape: Sequence[int], p: float) -> Tensor:
+        if not self._generators:  # at the first draw: most chains have none
+            keys = (self._noise.key(self._layer, group) for group in range(self._groups))
+            self._generators = [torch.Generator().manual_seed(key) for key in keys]
         drawn = [
             self._noise.rows(
                 lambda whole, own=own: torch.empty(whole, dtype=self._dtype).bernoulli_(1 - p, generator=own), shape

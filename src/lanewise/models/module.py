@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
-from lanewise.models.batch import Tree
+from lanewise.models.batch import Tree, channels_last
 from lanewise.models.blueprint import Blueprint, check_outputs
 from lanewise.models.bound import Bound
 from lanewise.models.chain import Chain
@@ -34,16 +34,20 @@ class StackedModule(StackedModel):
     A :class:`Chain` of torch's own layers runs as batched products. Any other module trains a single lane itself,
     :class:`Bound` to it, and is called under vmap for several; with ``looped`` for one lane after another: for what
     vmap cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws. With
-    ``read`` the inputs are numbers of rows, which it makes a batch of, once for all lanes of a group.
+    ``read`` the inputs are numbers of rows, which it makes a batch of, once for all lanes of a group. With
+    ``pixelwise`` images are laid out pixel by pixel, their channels last.
     """
 
     name: ClassVar[str] = "module"
     hypers: ClassVar[tuple[Hyper, ...]] = ()
     structure: ClassVar[tuple[str, ...]] = ("batch_size",)
 
-    def __init__(self, blueprint: Blueprint, *, looped: bool = False, read: Reader | None = None) -> None:
+    def __init__(
+        self, blueprint: Blueprint, *, looped: bool = False, pixelwise: bool = False, read: Reader | None = None
+    ) -> None:
         self.blueprint = blueprint
         self.looped = looped
+        self.pixelwise = pixelwise
         self._read = read
         self.layout = blueprint.layout
         self.footprint = blueprint.footprint
@@ -103,7 +107,7 @@ class StackedModule(StackedModel):
 
     def _single(self, weights: Weights, shared: Tensor, key: int) -> Tensor:
         """Outputs ``[1, B, ...]`` of the only lane in training."""
-        batch = shared if self._read is None else self._read(shared, key)
+        batch = self._batch(shared, key)
         if not self._module.training:
             self._module.train()
         if self._bound is None or self._bound.weights is not weights:
@@ -113,12 +117,16 @@ class StackedModule(StackedModel):
         with self._bound.training() as module, self._drawing(key):
             return self._checked(module(batch), batch).unsqueeze(0)
 
+    def _batch(self, shared: Tensor, key: int) -> Tree:
+        batch = shared if self._read is None else self._read(shared, key)
+        return channels_last(batch) if self.pixelwise else batch
+
     def _checked(self, outputs: Tensor, batch: Tree) -> Tensor:
         return outputs if self.blueprint.whole else check_outputs(outputs, len(batch))
 
     def _group(self, weights: Tensors, kept: Tensors, shared: Tensor, key: int, *, training: bool) -> Tensor:
         """Outputs ``[L, B, ...]`` of lanes that share a batch ``[B, ...]``; ``kept`` is written in training."""
-        batch = shared if self._read is None else self._read(shared, key)
+        batch = self._batch(shared, key)
         # Copies: a normalization under vmap changes what it is given only if that lies in one piece.
         changed = {name: tensor.to(self._dtypes[name], copy=True) for name, tensor in kept.items()}
         lanes = len(next(iter(weights.values())))
@@ -152,7 +160,7 @@ class StackedModule(StackedModel):
 
         ``weights`` are views ``[L, *shape]`` of all parameters and statistics of lanes, which are not changed.
         """
-        batch = shared if self._read is None else self._read(shared, IN_EVALUATION)
+        batch = self._batch(shared, IN_EVALUATION)
         self._module.eval()
         tensors = {**weights, **{name: weights[name].to(dtype, copy=True) for name, dtype in self._dtypes.items()}}
         asked = self._module.children() if self.blueprint.whole else [self._module]  # not what the loss rectifies

@@ -29,9 +29,9 @@ TRIED = 8
 Read = Callable[[Tensor, int], Tree]
 
 
-def groups_of(mesh: str | Mesh | None, device: torch.device) -> Groups:
+def groups_of(mesh: str | Mesh, device: torch.device) -> Groups:
     """Process groups of the mesh that was given; raises ``UsageError`` for axes along which a model is not split."""
-    wanted = Mesh.parse(mesh) if isinstance(mesh, str) else mesh or Mesh(data=-1)
+    wanted = Mesh.parse(mesh) if isinstance(mesh, str) else mesh
     if wanted.lane != 1:
         message = f"train trains one model, which has no lanes to split, got mesh {wanted}; leave lane out"
         raise UsageError(message)

@@ -46,6 +46,8 @@ class TrainResult:
     ``pipeline`` the layers of its stage.
     ``losses [T]`` are the mean losses of the batches, each before its update, over the rows of all ranks; ``steps`` is
     T, and ``seconds`` what this call took, without what an earlier one did. ``checkpoint`` is the last one written.
+    ``mesh`` is how the ranks shared the model, ``mesh_why`` why it was chosen; empty where it was stated, or for one
+    process.
     ``exchange`` says what ranks that average every so many steps have told each other in this call; None: they do not.
     """
 
@@ -53,6 +55,8 @@ class TrainResult:
     losses: tuple[float, ...]
     seconds: float
     checkpoint: Path | None
+    mesh: str = ""
+    mesh_why: str = ""
     exchange: Exchange | None = None
     gather: Callable[[], dict[str, Tensor]] = field(repr=False)
 

@@ -22,6 +22,7 @@ from lanewise.one_model.course import built, check_batch, course_of, whole_numbe
 from lanewise.one_model.keeping import Keeping
 from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over
 from lanewise.one_model.portions import groups_of, portion_of
+from lanewise.one_model.proposed import Proposed, proposed_mesh
 from lanewise.one_model.result import TrainResult
 from lanewise.optim.drop_in import EvaluatingDropIn
 from lanewise.training.device import device_of
@@ -86,7 +87,8 @@ def train(
             over another mesh to the same numbers up to rounding. Written when stopped by Ctrl-C or SIGTERM too.
         checkpoint_every: steps between checkpoints; None: one at the end, or when stopped.
         mesh: how the ranks share the model, ``"data=2,shard=4"`` or a :class:`~lanewise.distributed.mesh.Mesh`; None:
-            each has all of it and reads its part of every batch. See ``docs/scaling.md``.
+            each has all of it and reads its part of every batch, or, where it would not fit a rank's memory with its
+            gradients and state, a shard; the result's ``mesh_why`` says which and why. See ``docs/scaling.md``.
         blocks: with ``shard``, names of the submodules that are gathered one at a time; None: the children of every
             ``ModuleList`` and ``Sequential``.
         tensor_plan: with ``tensor``, how layers are split, by patterns of their names:
@@ -136,9 +138,12 @@ def train(
             seed=seed,
         )
         averaging = averaging_of(average_every, outer)
-        groups = groups_of(mesh, where)
+        module = built(model, seed)
+        whole = averaging is not None
+        taken = Proposed(mesh=mesh) if mesh is not None else proposed_mesh(module, where, ranks, whole=whole)
+        groups = groups_of(taken.mesh, where)
         check_batch(course, groups.mesh.data * groups.mesh.shard)
-        module = built(model, seed).to(where)
+        module = module.to(where)
         names = {own: name for name, own in module.named_parameters()}
         read = _reader(source, names, where)
         portion = portion_of(
@@ -171,6 +176,8 @@ def train(
             losses=tuple(training.losses),
             seconds=time.monotonic() - started,
             checkpoint=keeping.last,
+            mesh=str(groups.mesh) if groups.mesh.active else "",
+            mesh_why=taken.why,
             exchange=exchange_of(portion, began, training.taken),
             gather=portion.gathered,
         )

@@ -31,7 +31,7 @@ class Block:
     where the rule decays them itself. ``penalised`` is the state of the penalised weights, as the proximal step reads
     it. ``decays`` and ``shrinks`` say whether any row has a penalty that is added to its gradient, and L1. ``fused``
     holds for each row ``[params, grads, *slots]`` as the fused kernels take them; making these views anew at
-    every step would cost as much as the update of a small network.
+    every step would cost as much as the update of a small network. ``fixed`` are the settings of each of these rows.
     """
 
     rule: Rule
@@ -47,6 +47,7 @@ class Block:
     decays: bool = False
     shrinks: bool = False
     fused: list[list[list[Tensor]]] = field(default_factory=list)
+    fixed: list[dict[str, float]] = field(default_factory=list)
 
     def saved(self) -> dict[str, Tensor]:
         """State ``[R, ...]`` by name; what a leaf has no need of is left out."""

@@ -68,6 +68,10 @@ class LaneOptimizer:
             if self._fuses(block, values):
                 pieces = [values[rows], buffer.gradients[rows], *block.slots.values()]
                 block.fused = [[[piece[row]] for piece in pieces] for row in range(rows.stop - rows.start)]
+                columns = {name: column.tolist() for name, column in block.hyper.items()}
+                block.fixed = [
+                    {name: column[row] for name, column in columns.items()} for row in range(len(block.fused))
+                ]
             self._blocks.append(block)
         self._factors = self._schedule_table(roster).to(device)
         self._plateau: LanePlateau | None = lane_plateau([lane.candidate for lane in roster], self.length, device)
@@ -151,8 +155,8 @@ class LaneOptimizer:
     def _update(self, block: Block) -> None:
         rows, method, hyper = block.rows, block.rule, block.hyper
         taken = self._steps[rows]
-        weights = self._buffer.values[rows, : self._penalised]
         if block.decays:
+            weights = self._buffer.values[rows, : self._penalised]
             penalty = self._l2[rows]
             if method.decay == "coupled" and "weight_decay" in hyper:
                 penalty = penalty + hyper["weight_decay"]
@@ -162,6 +166,7 @@ class LaneOptimizer:
             method.measure(whole.params, whole.grads, whole.state, hyper, taken)
         self._run(block, taken)
         if block.shrinks:
+            weights = self._buffer.values[rows, : self._penalised]
             (metric,) = method.metric(block.penalised, hyper, taken)
             metric = metric if isinstance(metric, Tensor) and metric.dim() > 1 else rowwise(metric, weights)
             soft_threshold(weights, metric, rowwise(self._l1[rows], weights))
@@ -179,12 +184,10 @@ class LaneOptimizer:
         if not within:
             self._decay(block)
         if block.fused:
-            steps = taken.tolist()
-            settings = {name: column.tolist() for name, column in hyper.items()}
-            if not within:
-                settings["weight_decay"] = [0.0] * len(steps)
-            for row, tensors in enumerate(block.fused):
-                if not method.fused(tensors, {name: column[row] for name, column in settings.items()}, steps[row]):
+            rates, steps = hyper["lr"].tolist(), taken.tolist()
+            decay = {} if within else {"weight_decay": 0.0}
+            for tensors, fixed, rate, step in zip(block.fused, block.fixed, rates, steps, strict=True):
+                if not method.fused(tensors, {**fixed, "lr": rate, **decay}, step):
                     break
             else:
                 return

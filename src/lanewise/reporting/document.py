@@ -49,6 +49,7 @@ class Rows(TypedDict, total=False):
     train: int
     test: int
     set_aside: int
+    winner: int  # training rows that the final model read, where they are streamed from disk
 
 
 class Phase(TypedDict):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lanewise import figures
 from lanewise.certainty import errors_shown
 from lanewise.metric_labels import metric_label
 from lanewise.reporting import words
@@ -68,22 +69,35 @@ class Measure:
         kept = sorted(words.places(self.name, row.get("low"), row.get("high"), fallback=row.get(key)) for row in rows)
         return kept[len(kept) // 2] if kept else None
 
-    def estimate(self, value: Any, low: Any = None, high: Any = None, *, digits: int | None = None) -> dict[str, Any]:
+    def digits_beside(self, scores: Iterable[Mapping[str, Any]]) -> int | None:
+        """Decimals of the first estimate, or more where the others would look the same; None without any."""
+        found = [one for one in scores if finite(one.get("value")) is not None]
+        if not found:
+            return None
+        low, high = finite(found[0].get("low")), finite(found[0].get("high"))
+        half = None if low is None or high is None else high / 2 - low / 2
+        return figures.places_beside(self.name, [float(one["value"]) for one in found], half)
+
+    def estimate(
+        self, value: Any, low: Any = None, high: Any = None, *, digits: int | None = None, bounds: int | None = None
+    ) -> dict[str, Any]:
         """A score ready to be shown: its numbers, its words, its interval in words.
 
-        With ``digits`` decimals, those of its column, unless its own interval justifies more by two at the least.
+        With ``digits`` decimals, those of its column, unless these leave nothing of it or its own interval justifies
+        more by two at the least. ``bounds`` are the decimals of the interval, if other ones.
         """
-        if digits is not None:
-            own = min(
-                words.places(self.name, low, high, fallback=value), words.places(self.name, None, None, fallback=value)
-            )
-            digits = own if own >= digits + 2 and finite(low) is not None and finite(high) is not None else digits
+        known, bottom, top = finite(value), finite(low), finite(high)
+        bounds = digits if bounds is None else bounds
+        if digits is not None and known is not None:
+            half = None if bottom is None or top is None else top / 2 - bottom / 2
+            own = figures.places_in_column(self.name, known, half, digits)
+            digits, bounds = own, bounds if own == digits else own
         return {
-            "value": finite(value),
-            "low": finite(low),
-            "high": finite(high),
+            "value": known,
+            "low": bottom,
+            "high": top,
             "words": words.score(self.name, value, low, high, digits=digits),
-            "interval": words.interval(self.name, low, high, digits=digits),
+            "interval": words.interval(self.name, low, high, digits=bounds),
         }
 
 
@@ -97,11 +111,19 @@ def measure_of(document: Mapping[str, Any]) -> Measure:
     )
 
 
-def estimate_of(measure: Measure, scores: Mapping[str, Any], *, digits: int | None = None) -> dict[str, Any] | None:
-    """The measure's estimate among several, or None where it is unknown."""
+def estimate_of(measure: Measure, scores: Mapping[str, Any], **digits: int | None) -> dict[str, Any] | None:
+    """The measure's estimate among several, or None where it is unknown; ``digits`` as of :meth:`Measure.estimate`."""
     found = part(scores, measure.name)
-    shown = measure.estimate(found.get("value"), found.get("low"), found.get("high"), digits=digits)
+    shown = measure.estimate(found.get("value"), found.get("low"), found.get("high"), **digits)
     return shown if shown["value"] is not None else None
+
+
+def contest(measure: Measure, judged: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """The estimates of who was judged on the test rows, the winner first, in the digits of the sentence above them."""
+    scores = [part(scores, measure.name) for _, scores in judged]
+    digits, bounds = measure.digits_beside(scores), measure.digits(scores[:1])
+    known = [(name, estimate_of(measure, scores, digits=digits, bounds=bounds)) for name, scores in judged]
+    return [(name, shown) for name, shown in known if shown]
 
 
 def default_won(document: Mapping[str, Any]) -> bool:
@@ -140,6 +162,22 @@ def took(document: Mapping[str, Any]) -> str:
     since = " since it was resumed" if found.get("resumed") is True else ""
     over = f", with a budget of {words.duration(budget)}" if budget and overran(document) else ""
     return f"It took {words.duration(seconds)}{since}{over}"
+
+
+def payload_words(document: Mapping[str, Any]) -> str:
+    """What gradients travelled as between ranks, and how much that changed them; empty where they were not rounded.
+
+    >>> payload_words({"hardware": {"payload": "bfloat16", "payload_error": 0.00213}})
+    'gradients travelled as bfloat16, which changed the first ones by up to 0.21% of their length'
+    """
+    found = part(document, "hardware")
+    payload, error = found.get("payload"), finite(found.get("payload_error"))
+    if not payload:
+        return ""
+    changed = (
+        "" if error is None else f", which changed the first ones by up to {words.percent(error, 2)} of their length"
+    )
+    return f"gradients travelled as {payload}{changed}"
 
 
 def overran(document: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from lanewise.reporting.clean import clean
+from lanewise.plain_text import clean
 from lanewise.reporting.words import count
 
 if TYPE_CHECKING:

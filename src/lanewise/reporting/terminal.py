@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lanewise.certainty import certainty
 from lanewise.labels import told_apart
 from lanewise.metric_labels import metric_label
-from lanewise.reporting.clean import clean, shorten
+from lanewise.plain_text import clean, shorten
 from lanewise.reporting.reading import (
     STAGES,
     Measure,
+    contest,
     default_won,
     ensemble_won,
     estimate_of,
@@ -22,6 +23,7 @@ from lanewise.reporting.reading import (
     measure_of,
     overran,
     part,
+    payload_words,
     positive_class,
     stage_seconds,
     together_and_alone,
@@ -231,14 +233,11 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
     if not default_won(document):
         lines.append(("default", part(baselines, "default")))
     lines.append(("dummy", part(baselines, "dummy")))
-    digits = measure.digits([part(part(document, "test"), measure.name)])  # as the sentence above has it
     table = _table()
-    for name, scores in lines:
-        shown = estimate_of(measure, scores, digits=digits)
-        if shown:
-            words = {"dummy": "guessing"}.get(name, name)
-            cells = (f"  {words}", shown["words"], shown["interval"])
-            table.add_row(*(_styled(cell, STYLES[name]) for cell in cells))
+    for name, shown in contest(measure, lines):
+        words = {"dummy": "guessing"}.get(name, name)
+        cells = (f"  {words}", shown["words"], shown["interval"])
+        table.add_row(*(_styled(cell, STYLES[name]) for cell in cells))
     if table.row_count:
         test = finite(part(document, "rows").get("test"))
         where = f" on {count(test, 'test row')}" if test else ""
@@ -273,6 +272,8 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
             f" In processor time: the race {duration(together)}, the same trainings one at a time "
             f"about {duration(alone)} (an estimate)."
         )
+    if payload := payload_words(document):
+        text += f" {capitalized(payload)}."
     console.print()
     console.print(_styled(text, "dim"))
     stages = stage_seconds(document)
@@ -319,7 +320,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print(_styled(f"Not told apart from the winner by the evidence: {len(ties)}"))
         for label, one in ties[:3]:
             gap = difference(measure.name, one.get("difference"), one.get("standard_error"))
-            words = f"{shorten(label, 72)}, {score(measure.name, one.get('score'))}"
+            words = f"{shorten(label, 72)}, {score(measure.name, one.get('score'), one.get('low'), one.get('high'))}"
             console.print(_indented(f"{words} ({gap} apart)", style="dim"))
 
 

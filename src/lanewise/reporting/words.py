@@ -5,8 +5,8 @@ from collections.abc import Callable
 from math import floor, isfinite, log10
 from typing import Any
 
-from lanewise import rounding
-from lanewise.metric_labels import SHARES, short_of_the_end
+from lanewise import figures, rounding
+from lanewise.metric_labels import SHARES
 
 MISSING = "\N{EN DASH}"
 
@@ -91,13 +91,10 @@ def rounded(value: Any, digits: int) -> str:
 
 
 def places(metric: str, low: Any, high: Any, *, fallback: Any = None) -> int:
-    """Decimals for a score with this interval, counted in percent for shares."""
+    """Decimals for a score with this interval, counted in percent for shares; without one those of ``fallback``."""
     bottom, top = finite(low), finite(high)
     half = None if bottom is None or top is None else top / 2 - bottom / 2
-    if metric in SHARES:
-        least = 0 if metric == "mape" else 1  # it may be far above 100%
-        return 1 if half is None else max(least, min(3, decimals(100 * half)))
-    return decimals(half, fallback=fallback)
+    return figures.places(metric, finite(fallback) or 0.0, half)
 
 
 def score(metric: str, value: Any, low: Any = None, high: Any = None, *, digits: int | None = None) -> str:
@@ -111,13 +108,8 @@ def score(metric: str, value: Any, low: Any = None, high: Any = None, *, digits:
     known = finite(value)
     if known is None:
         return MISSING
-    kept = places(metric, low, high, fallback=known) if digits is None else digits
-    return _score(metric, known, kept if metric in SHARES else rounding.telling(known, kept))
-
-
-def _score(metric: str, known: float, kept: int) -> str:
-    short = short_of_the_end(metric, known, kept)
-    return short or (f"{rounded(100 * known, kept)}%" if metric in SHARES else rounded(known, kept))
+    known = figures.without_noise(metric, known)
+    return figures.written(metric, known, places(metric, low, high, fallback=known) if digits is None else digits)
 
 
 def axis_words(metric: str) -> Callable[[Any], str]:
@@ -138,24 +130,19 @@ def interval(metric: str, low: Any, high: Any, *, digits: int | None = None) -> 
     bottom, top = finite(low), finite(high)
     if bottom is None or top is None:
         return ""
-    kept = places(metric, bottom, top, fallback=bottom) if digits is None else digits
-    return f"{_score(metric, bottom, kept)} to {_score(metric, top, kept)}"
+    return figures.between(metric, bottom, top, kept=digits)
 
 
 def difference(metric: str, value: Any, standard_error: Any = None) -> str:
     """The size of a difference between two scores; shares in percentage points.
 
     >>> difference("accuracy", 0.0123), difference("rmse", -0.5)
-    ('1.2 points', '0.5')
+    ('1.2 points', '0.50')
     """
     known = finite(value)
     if known is None:
         return MISSING
-    size = abs(known)
-    if metric in SHARES:
-        return f"{rounded(100 * size, 1)} points"
-    error = finite(standard_error)
-    return rounded(size, decimals(error)) if error else number(size, 2)
+    return figures.gap(metric, known, finite(standard_error))
 
 
 def percent(share: Any, digits: int = 1) -> str:
@@ -224,12 +211,12 @@ def count(amount: Any, noun: str, plural: str | None = None) -> str:
 
 
 def typeset(text: str) -> str:
-    """The text with real minus signs before its numbers.
+    """The text with real minus signs before its numbers; what is quoted is a name, and stays as it is.
 
-    >>> typeset("-0.5 (1e-7)")
-    '−0.5 (1e−7)'
+    >>> typeset("-0.5 (1e-7), recall of '-1'")
+    "−0.5 (1e−7), recall of '-1'"
     """
-    return re.sub(r"(?<![\w.)])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
+    return re.sub(r"(?<![\w.)'\"\u2018\u201c])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def listing(names: list[str]) -> str:

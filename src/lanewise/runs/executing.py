@@ -1,14 +1,15 @@
 """Work on a recorded run: it can be stopped and gone on with, and however it ends, the store says so."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from lanewise.errors import Interrupted, LanewiseError
+from lanewise.errors import Interrupted, LanewiseError, StoreError
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import Store
 from lanewise.runs.run import Run
 from lanewise.storage.durable import remove_leftovers, remove_tree
-from lanewise.storage.filesystem import explained
+from lanewise.storage.filesystem import explained, is_full
 from lanewise.training.stopping import Stop, stop_on_signals
 from lanewise.training.workers.loop import FOLDER_PREFIX
 
@@ -29,7 +30,8 @@ def execute(
     A ``timed`` document says under ``seconds`` what the run took, and the store then says the same. ``tell`` says at
     once that a request to stop was heard.
 
-    Raises what the work raises; ``Interrupted`` with the command that goes on where somebody stopped it.
+    Raises what the work raises, a full disk with the command that goes on; ``Interrupted`` with that command where
+    somebody stopped it.
     """
 
     def passed_over(key: str, why: str) -> None:
@@ -43,6 +45,13 @@ def execute(
             store.interrupt(run.id)
             message = f"stopped; go on with: lanewise.resume({run.id!r})"
             raise Interrupted(message) from None
+        except StoreError as error:
+            if not is_full(error):
+                store.fail(run.id, str(error))
+                raise
+            with suppress(StoreError):  # the disk has no room for this either; a run without a process can go on
+                store.fail(run.id, str(error))
+            raise _with_the_way_on(error, run) from error
         except LanewiseError as error:
             store.fail(run.id, str(error))
             raise
@@ -54,6 +63,15 @@ def execute(
             store.finish(run.id, said, seconds=said["seconds"] if timed else None)
             journal.clear()
         return result
+
+
+def _with_the_way_on(error: StoreError, run: Run) -> StoreError:
+    """A full disk, with what to do about this run."""
+    what = str(error).partition(";")[0]
+    return StoreError(
+        f"{what}; free some space and go on with: lanewise.resume({run.id!r}), or let LANEWISE_HOME name a folder on "
+        "another disk and start again"
+    )
 
 
 def remove_remains(run: Run) -> None:

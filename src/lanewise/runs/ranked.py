@@ -40,8 +40,14 @@ class RankedStore:
         """Mark a run as running again, since then or now."""
         return self._told(None if self._store is None else self._store.resume(reference, started=started))
 
-    def begun(self, job: str) -> str | None:
-        """The id of the newest run that ``job`` has begun, if it has; raises ``UsageError`` where that is done."""
+    def begun(self) -> str | None:
+        """The id of the newest run that this job has begun, where some rank may have been started again.
+
+        A host that joins later knows nothing of that. Raises ``UsageError`` where the run is done.
+        """
+        job = self.ranks.place.job
+        if not any(self.ranks.gather(b"again" if self.ranks.place.again else b"")):
+            return None
         found = None
         if self._store is not None:
             found = next((run for run in self._store.list(limit=1000) if run.config.get("job") == job), None)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lanewise.solvers.descent import STATUSES, Descent, DescentState
+from lanewise.solvers.endless import falls_on
 from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
 
 GROWTH = 10.0  # factor of the penalty where the violation did not fall enough
@@ -25,6 +26,10 @@ BEYOND = 1e12  # fall by which the value at the start has gone under in rounding
 LONG = 300  # iterations after an update of multipliers at which a fall is looked at, and at twice as many again
 FASTER = 4.0  # factor by which it is then to have grown; one towards a minimum has slowed down
 NEARLY = 1e-3  # violation, relative to the largest entry of x, up to which the constraints are nearly met
+LOOK = 200  # evaluations after which it is looked at how an inner descent gets on
+LABOURS = 5.0  # evaluations for each iteration from which on it labours: over kinks, or against rounding
+GONE = 1e3  # fall of the objective, as FAR, from which on a descent that labours may be one without end
+KINKS = 2  # inner descents that end labouring, after which a hasty solver gives the start up
 FLIGHTS = 4  # falls out of all scale in a row, each under a heavier penalty, after which a start is given up
 
 
@@ -52,8 +57,9 @@ class AugmentedLagrangianState:
     ``violation [L]``, ``kkt [L]`` (gradient of the Lagrangian, projected), ``anchors [L, P]``
     (where the latest finite inner solution was), ``rounds [L]``, ``status [L]``, ``first [L]`` (the value at the
     start), ``begun [L]`` (iterations at the latest update), ``mark [L]`` (the inner value ``LONG`` iterations later,
-    nan before), ``flights [L]`` (falls out of all scale in a row), ``kept [L, P]`` and ``kept_values [L]`` (the lowest
-    point seen that meets the constraints, infinite where there is none).
+    nan before), ``flights [L]`` (falls out of all scale in a row), ``looked [L, 2]`` (evaluations and iterations at the
+    latest look), ``kinks [L]`` (inner descents that ended labouring), ``kept [L, P]`` and ``kept_values [L]`` (the
+    lowest point seen that meets the constraints, infinite where there is none).
     """
 
     inner: DescentState
@@ -73,6 +79,8 @@ class AugmentedLagrangianState:
     begun: Tensor
     mark: Tensor
     flights: Tensor
+    looked: Tensor
+    kinks: Tensor
     kept: Tensor
     kept_values: Tensor
 
@@ -88,12 +96,16 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
     A row has converged when the gradient of the Lagrangian is at most ``tolerance`` and the
     violation ``max(|g|, |min(h, m / c)|)`` at most ``feasibility``. The Lagrangian is
     ``f + l'g - m'h``, so that ``m >= 0``.
+
+    At kinks of the constraints inner descents labour, and get near the solution only. A ``hasty`` solver then gives
+    the row up soon, for another method to go on.
     """
 
     descent: Descent
     tolerance: float = 1e-6
     feasibility: float = 1e-8
     max_evaluations: int | None = None
+    hasty: bool = False
 
     def init(self, points: Tensor, objective: Objective) -> AugmentedLagrangianState:
         lanes = len(points)
@@ -119,6 +131,8 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
             begun=torch.zeros_like(rows),
             mark=zeros + torch.nan,
             flights=torch.zeros_like(rows),
+            looked=torch.zeros_like(rows)[:, None].repeat(1, 2),
+            kinks=torch.zeros_like(rows),
             kept=points.clone(),
             kept_values=torch.full_like(values, torch.inf),
         )
@@ -132,6 +146,7 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         augmented = self._augmented(state, objective)
         self.descent.step(state.inner, augmented)
         self._watch(state)
+        self._look(state, objective)
         ended = (state.status == CODE[Status.RUNNING]) & (state.inner.status != CODE[Status.RUNNING])
         rows = ended.nonzero().squeeze(1)
         if len(rows):
@@ -214,6 +229,10 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         state.measure[rows] = torch.where(wild, state.measure[rows], measure)
         state.flights[rows] = torch.where(fled, state.flights[rows] + 1, 0)
         lost = (state.penalty[rows] > HEAVIEST) | (state.rounds[rows] >= ROUNDS)
+        if self.hasty:
+            labours = (inner.status[rows] == CODE[Status.STALLED]) & (inner.norms[rows] > NEARLY)
+            state.kinks[rows] += labours & ~wild
+            lost |= state.kinks[rows] >= KINKS
         status = torch.where(lost, self._verdict(state, rows, wild), CODE[Status.RUNNING])
         bent = (inner.status[rows] == CODE[Status.RUNAWAY]) & self._nearly_met(state, rows)
         status = torch.where(bent | (state.flights[rows] >= FLIGHTS), CODE[Status.RUNAWAY], status)
@@ -251,6 +270,25 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         running = inner.status == CODE[Status.RUNNING]
         beyond = self._out_of_scale(state, inner.values, BEYOND)
         inner.status[(falls & faster | beyond) & running] = CODE[Status.RUNAWAY]
+
+    def _look(self, state: AugmentedLagrangianState, objective: Objective) -> None:
+        """End inner descents that labour, if they are far down a valley without end, or if the solver is hasty."""
+        inner = state.inner
+        due = inner.evaluations - state.looked[:, 0] >= LOOK
+        if not bool(due.any()):
+            return
+        counts = torch.stack((inner.evaluations, inner.iterations), dim=1)
+        spent, taken = (counts - state.looked).unbind(1)
+        labours = due & (spent >= LABOURS * taken) & (inner.status == CODE[Status.RUNNING])
+        state.looked[due] = counts[due]
+        gone = self._out_of_scale(state, inner.values, GONE)
+        for row in (labours & gone).nonzero().flatten().tolist():
+            one = slice(row, row + 1)
+            origin, point = state.anchors[one], inner.points[one]
+            if falls_on(cast("ConstrainedObjective", objective), origin, point, inner.problems[one]):
+                inner.status[row] = CODE[Status.RUNAWAY]
+        if self.hasty:
+            inner.status[labours & (inner.status == CODE[Status.RUNNING])] = CODE[Status.STALLED]
 
     def _verdict(self, state: AugmentedLagrangianState, rows: Tensor, wild: Tensor) -> Tensor:
         """Why rows without further hope end."""

@@ -8,15 +8,18 @@ from torch import Tensor
 
 from lanewise.solvers.bfgs import BFGS
 from lanewise.solvers.descent import Descent
+from lanewise.solvers.exact_penalty import descend
 from lanewise.solvers.gradient_sampling import GradientSampling
 from lanewise.solvers.methods import find_method
 from lanewise.solvers.outcome import History, Outcome, Setup, Watch, at_optimum
+from lanewise.solvers.scipy_methods import FEASIBILITY as MET
 from lanewise.solvers.smooth_methods import LARGE
 from lanewise.solvers.solver import Status
 
 SHORT = (Status.STALLED, Status.KINK, Status.INFEASIBLE, Status.FEASIBLE)
 """Ends that another method may get over."""
 UNEVEN = 100.0  # ratio of the sizes of variables from which on each is measured in its own
+PROGRAMS = 2000  # values with their gradients after which quadratic programs have had their chance
 SAME = 1e-9  # rise of the value, relative to max(1, |value|), at which a point that is an optimum is still taken
 
 
@@ -29,9 +32,14 @@ def go_on(outcome: Outcome, setup: Setup) -> str:
     left = setup.max_evaluations - int(spent[rows].max())
     if left < 2 or Status.STOPPED in outcome.status:
         return ""
-    setup.objective.spent = None
+    setup.objective.spent, before = None, setup.objective.evaluated
     if setup.constrained:
-        return _by_quadratic_programs(outcome, setup, rows, left)
+        words = _by_quadratic_programs(outcome, setup, rows, left)
+        rows = [row for row in rows if not _ended_well(outcome, row)]
+        left = setup.max_evaluations - (setup.objective.evaluated - before) // max(1, len(rows)) - int(spent.max())
+        if not rows or left < 2 or Status.STOPPED in outcome.status or setup.starts.shape[1] > LARGE:
+            return words
+        return words + _over_kinks_of_constraints(outcome, setup, rows, left)
     if setup.starts.shape[1] > LARGE:
         return ""
     words = _in_own_sizes(outcome, setup, rows, left)
@@ -41,14 +49,19 @@ def go_on(outcome: Outcome, setup: Setup) -> str:
 
 def _short(outcome: Outcome, row: int) -> bool:
     status = outcome.status[row]
-    return status in SHORT and not at_optimum(status, float(outcome.norms[row]), float(outcome.values[row]))
+    return status in SHORT and not _ended_well(outcome, row)
+
+
+def _ended_well(outcome: Outcome, row: int) -> bool:
+    return at_optimum(outcome.status[row], float(outcome.norms[row]), float(outcome.values[row]))
 
 
 def _by_quadratic_programs(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> str:
     """SLSQP from where multipliers and penalties ended, and from where they began: either may be too near for it."""
-    index = torch.tensor(rows)
+    index, cost = torch.tensor(rows), 1 if setup.objective.exact else 1 + 2 * setup.starts.shape[1]
+    most = min(left // 2, PROGRAMS * cost)
     for starts in (outcome.points[index].clone(), setup.starts[index]):
-        further = find_method("slsqp").run(replace(setup, starts=starts, max_evaluations=left // 2))
+        further = find_method("slsqp").run(replace(setup, starts=starts, max_evaluations=most))
         for place, row in enumerate(rows[: len(further.points)]):
             _take(outcome, row, further, place)
         _extend(outcome.history, further.history, setup)
@@ -65,7 +78,9 @@ def _take(outcome: Outcome, row: int, further: Outcome, place: int) -> None:
     if float(further.violations[place]) > further.feasibility or (met and not as_low):
         return
     for name in ("points", "values", "norms", "violations", "equality_multipliers", "inequality_multipliers"):
-        getattr(outcome, name)[row] = getattr(further, name)[place]
+        old_ones, new_ones = getattr(outcome, name), getattr(further, name)
+        if old_ones is not None:
+            old_ones[row] = torch.nan if new_ones is None else new_ones[place]
     outcome.iterations[row] += further.iterations[place]
     outcome.status[row] = further.status[place]
     if float(further.violations[place]) > outcome.feasibility:
@@ -139,6 +154,34 @@ def _over_kinks(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> s
             break
     _extend(outcome.history, watch.history, setup)
     return f"; {_starts(rows, outcome)}gradient sampling went on from the kink where that ended"
+
+
+def _over_kinks_of_constraints(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> str:
+    """Gradient sampling of the function with its constraints as a penalty that has kinks."""
+    watch, done = Watch(setup), 0
+    for row in rows:
+        known = [one[row] for one in (outcome.equality_multipliers, outcome.inequality_multipliers) if one is not None]
+        largest = float(torch.cat([torch.zeros(1).double(), *known]).nan_to_num(0.0).abs().max())
+        found, value, violation = descend(setup, outcome.points[row].clone(), largest, feasibility=MET, left=left)
+        done += 1
+        further = Outcome(
+            points=found.point[None],
+            values=torch.tensor([value], dtype=torch.float64),
+            norms=torch.tensor([found.norm], dtype=torch.float64),
+            violations=torch.tensor([violation], dtype=torch.float64),
+            iterations=torch.zeros(1, dtype=torch.int64),
+            status=[Status.CORNER if found.stationary else outcome.status[row]],
+            history=watch.history,
+            equality_multipliers=None,
+            inequality_multipliers=None,
+            feasibility=MET,
+        )
+        _take(outcome, row, further, 0)
+        if watch.stops(outcome.points, outcome.values, outcome.violations):
+            outcome.status[row] = Status.STOPPED
+            break
+    _extend(outcome.history, watch.history, setup)
+    return f"; {_starts(rows[:done], outcome)}gradient sampling, the constraints as a penalty, went on from there"
 
 
 def _starts(rows: list[int], outcome: Outcome) -> str:

@@ -5,13 +5,13 @@ Optim. 15 (2005). Where a step fails, the gradient at its end joins the sample, 
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
 from lanewise.solvers.multipliers import bound_normals
-from lanewise.solvers.posed import PosedObjective
 
 WIDEST, SHRINK = 1e-3, 0.1  # the first radius of a sample, relative to max(1, |x|), and its factor from then on
 NARROWEST, NARROWEST_DIFFERENCES = 1e-9, 1e-5  # the last radius; differences blur what is nearer
@@ -19,6 +19,17 @@ STATIONARY = 1e-7  # the shortest average of gradients, relative to max(1, the l
 ROUNDS = 60  # steps and failures at one radius
 DECREASE = 1e-4
 STEPS = torch.logspace(-1, 9, 11, base=2, dtype=torch.float64)  # lengths that are tried, in radii
+
+
+class SampledObjective(Protocol):
+    """A function with kinks; ``exact`` tells whether its gradients are, ``evaluated`` counts its points."""
+
+    @property
+    def exact(self) -> bool: ...
+    @property
+    def evaluated(self) -> int: ...
+    def __call__(self, points: Tensor, rows: Tensor, /) -> tuple[Tensor, Tensor]: ...
+    def values(self, points: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +51,7 @@ class GradientSampling:
     point that is still stationary at the last radius is a minimum to that precision, if the function is convex nearby.
     """
 
-    objective: PosedObjective
+    objective: SampledObjective
     low: Tensor | None
     high: Tensor | None
     max_evaluations: int
@@ -49,7 +60,7 @@ class GradientSampling:
     def run(self, point: Tensor, value: float) -> Descended:
         """Descend from ``point [P]`` of that ``value``."""
         draw = torch.Generator().manual_seed(self.seed)
-        narrowest = NARROWEST if self.objective.function.exact else NARROWEST_DIFFERENCES
+        narrowest = NARROWEST if self.objective.exact else NARROWEST_DIFFERENCES
         limit = self.objective.evaluated + self.max_evaluations
         radius, found = WIDEST, Descended(point=point, value=value, norm=torch.inf, stationary=False)
         while radius > 0.5 * narrowest and self.objective.evaluated < limit:

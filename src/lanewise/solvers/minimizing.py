@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Never
 
 import torch
 
@@ -19,6 +19,7 @@ from lanewise.solvers.methods import find_method
 from lanewise.solvers.outcome import FEASIBILITY, Setup, Step
 from lanewise.solvers.posed import PosedObjective
 from lanewise.solvers.reading import (
+    check_known,
     check_method,
     check_numbers,
     check_options,
@@ -57,6 +58,7 @@ def minimize(
     callback: Callable[[Step], object] | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
+    **unknown: Never,
 ) -> Solution:
     """A local minimum of ``fun``, from one or many starts that run side by side as lanes.
 
@@ -87,7 +89,8 @@ def minimize(
     few calls that tell how ``fun`` is to be differentiated and whether it is smooth, which have no limit.
 
     Raises ``UsageError`` for a start that is not finite or outside the bounds, contradictory bounds,
-    wrong shapes, a function that is not finite at any start, or a method that cannot do what is asked. An exception
+    wrong shapes, a function that is not finite at any start, a method that cannot do what is asked, or an argument that
+    there is not. An exception
     that ``fun`` itself raises ends the search and arrives as it was raised, but arithmetic of Python that fails beyond
     the start counts as nan; to forbid a point, return nan or infinity there.
 
@@ -101,6 +104,7 @@ def minimize(
     >>> found.x.numpy().round(6), found.multipliers[0].numpy().round(6)
     (array([-1., -1.]), array([0.5]))
     """
+    check_known(unknown, minimize)
     check_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance, seed=seed)
     if maximize and residuals:
         message = "maximize=True has no meaning with residuals=True, whose sum of squares is minimized; leave one out"
@@ -244,7 +248,7 @@ def _run(setup: Setup, traits: Traits, form: Form | Space, asked: _Asked, order:
     check_method(method, setup, residuals=asked.residuals, rough=traits.rough, mixed=traits.mixed)
     check_options(method, asked.options)
     check_values(setup)
-    outcome = method.run(setup)
+    outcome = method.run(replace(setup, hasty=asked.method == "auto"))
     if asked.method == "auto":
         reason += go_on(outcome, setup)
     return assemble(outcome, setup, form, method=name, reason=reason, order=order)

@@ -81,6 +81,8 @@ class Setup:
     """Which coordinates ``[P]`` number categories, which have no order."""
     penalty: Penalty | None = None
     """What is added to the objective, as far as it is not smooth; bounds are part of it."""
+    hasty: bool = False
+    """Whether another method goes on from starts that give trouble, so that they are better given up soon."""
 
     @property
     def boxed(self) -> bool:

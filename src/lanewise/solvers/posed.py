@@ -44,6 +44,11 @@ class PosedObjective:
         """Points at which the function was evaluated, over all starts, and to learn how it is to be called."""
         return self.function.calls + self.function.looks
 
+    @property
+    def exact(self) -> bool:
+        """Whether all derivatives are exact rather than differences."""
+        return all(one.exact for one in (self.function, *self.equalities, *self.inequalities))
+
     def _charge(self, rows: Tensor, before: int, *, least: int = 0) -> None:
         """Charge each of the starts ``rows [R]`` with its share of the calls since there were ``before``.
 

@@ -1,13 +1,14 @@
 """What a user gives to :func:`lanewise.minimize`, checked and turned into tensors and functions over rows."""
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 from lanewise.solvers.constraints import Constraint, Equality, Inequality
 from lanewise.solvers.form import Form
 from lanewise.solvers.function_reading import as_vector, read_function
@@ -15,6 +16,31 @@ from lanewise.solvers.functions import PlainFunction, RowFunction
 from lanewise.solvers.method import Method
 from lanewise.solvers.outcome import Setup
 from lanewise.solvers.variables import Space
+
+PLACE = "help(lanewise.minimize)"
+ELSEWHERE = {
+    "tol": "tolerance",
+    "gtol": "tolerance",
+    "maxiter": "max_evaluations",
+    "max_iter": "max_evaluations",
+    "maxfev": "max_evaluations",
+    "lr": "options={'lr': ...}",
+    "args": "a lambda that fills them in",
+    "fprime": "jac",
+    "grad": "jac",
+    "hessian": "hess",
+    "x": "x0",
+}
+"""What arguments of other libraries are called here."""
+
+
+def check_known(unknown: Mapping[str, object], function: Callable[..., Any]) -> None:
+    """Refuse arguments that ``function`` does not have, with the nearest that it has."""
+    names = [one for one, kind in signature(function).parameters.items() if kind.kind is not Parameter.VAR_KEYWORD]
+    for name in unknown:
+        hint = f"use {ELSEWHERE[name]}" if name in ELSEWHERE else suggestion(name, names, place=PLACE)
+        message = f"{function.__name__} has no argument {name!r}; {hint}"
+        raise UsageError(message)
 
 
 def check_numbers(*, starts: int, max_evaluations: int | None, tolerance: float | None, seed: int) -> None:

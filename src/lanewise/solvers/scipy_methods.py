@@ -14,6 +14,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from lanewise.solvers.augmented_lagrangian import BEYOND
 from lanewise.solvers.functions import RowFunction
 from lanewise.solvers.method import Method
 from lanewise.solvers.multipliers import estimate_multipliers
@@ -39,6 +40,7 @@ class _Ledger:
     def __init__(self, setup: Setup, watch: Watch, limit: int) -> None:
         self.setup, self.watch, self.limit = setup, watch, limit
         self.spent = 0
+        self.first: float | None = None
         self.point = setup.starts[:1].clone()
         self.value = torch.full((1,), torch.inf, dtype=torch.float64)
         self.violation = torch.full((1,), torch.inf, dtype=torch.float64)
@@ -78,6 +80,7 @@ class _Ledger:
             raise _Enough(Status.EVALUATIONS)
 
     def _note(self, rows: Tensor, values: Tensor) -> None:
+        self.first = float(values[0]) if self.first is None else self.first
         violations = self.setup.objective.violations(rows)
         for place in range(len(rows)):
             one = slice(place, place + 1)
@@ -204,7 +207,7 @@ def _run(runner: Runner, *, whole_box: bool) -> Callable[[Setup], Outcome]:
                     warnings.filterwarnings("ignore", message="delta_grad == 0.0", category=UserWarning)
                     found = runner(setup, ledger, start.numpy().copy())
                 count = int(getattr(found, "nit", 0))
-                if not whole_box:
+                if not whole_box and np.isfinite(found.x).all():
                     ledger.settle(np.asarray(found.x))
                 status.append(_status(ledger, whole_box=whole_box, success=bool(found.success)))
             except _Enough as enough:
@@ -253,6 +256,8 @@ def _status(ledger: _Ledger, *, whole_box: bool, success: bool) -> Status:
         return Status.INFEASIBLE
     if not np.isfinite(float(ledger.value)):
         return Status.NOT_FINITE
+    if ledger.first is not None and float(ledger.value) < ledger.first - BEYOND * max(1.0, abs(ledger.first)):
+        return Status.RUNAWAY if ledger.setup.constrained else Status.UNBOUNDED
     if whole_box:
         return Status.SETTLED
     return Status.MET if success else Status.STALLED

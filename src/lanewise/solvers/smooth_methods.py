@@ -83,6 +83,7 @@ def _augmented_lagrangian(setup: Setup) -> Outcome:
         descent=Descent(direction=direction, low=setup.low, high=setup.high),
         tolerance=setup.tolerance,
         feasibility=setup.feasibility,
+        hasty=setup.hasty,
     )
     state: AugmentedLagrangianState
     outcome, state = drive(solver, setup, measure=lambda state: state.violation)

@@ -53,11 +53,15 @@ class Digest:
     size: int
 
 
-def write_atomically(path: Path, data: Data, *, verify: bool = False, fs: FileSystem = DISK) -> Digest:
+def write_atomically(
+    path: Path, data: Data, *, verify: bool = False, private: bool = True, fs: FileSystem = DISK
+) -> Digest:
     """Put ``data`` durably at ``path``: readers see the old file or the new one, whole.
 
     ``data`` is bytes, or a function that writes to the binary file it is given. With ``verify`` the file is
-    read back and compared before it takes its place. On failure the old file stays and nothing is left behind.
+    read back and compared before it takes its place. Only its owner may read a ``private`` file; another may be
+    read by those who could if ``open()`` had written it: as the umask says, or as the file that it replaces.
+    On failure the old file stays and nothing is left behind.
 
     Raises:
         StoreError: a full disk, a missing permission, an error of the device; names the path and the remedy.
@@ -65,7 +69,7 @@ def write_atomically(path: Path, data: Data, *, verify: bool = False, fs: FileSy
     part = _part(path)
     with explained("write", path):
         try:
-            digest = write_file(part, data, verify=verify, fs=fs)
+            digest = write_file(part, data, verify=verify, like=None if private else path, fs=fs)
             fs.rename(part, path)
         except BaseException:
             with suppress(OSError):
@@ -75,13 +79,17 @@ def write_atomically(path: Path, data: Data, *, verify: bool = False, fs: FileSy
     return digest
 
 
-def write_file(path: Path, data: Data, *, verify: bool = False, fs: FileSystem = DISK) -> Digest:
+def write_file(
+    path: Path, data: Data, *, verify: bool = False, like: Path | None = None, fs: FileSystem = DISK
+) -> Digest:
     """Write and flush a new file of a folder that :func:`replaced_folder` prepares; not atomic by itself.
+
+    With ``like`` those may read it who could if ``open()`` had written that path; else only its owner.
 
     Raises:
         OSError: as it came; the function that knows the final path explains it.
     """
-    with fs.create(path) as file:
+    with fs.create(path, like=like) as file:
         sink = _Sink(file)
         if callable(data):
             data(cast(BinaryIO, sink))

@@ -6,10 +6,11 @@ the power thousands of times per second, so everything that must survive goes th
 
 import errno
 import os
+import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, final
 
@@ -20,13 +21,17 @@ if sys.platform != "win32":
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+SHARED_MODE = 0o666  # what open() asks for; the umask takes away from it
 
 
 class FileSystem(Protocol):
     """What durable writing asks of a file system; every method raises ``OSError`` as POSIX does."""
 
-    def create(self, path: Path) -> BinaryIO:
-        """Open a new file for writing, unbuffered; it must not exist; only its owner may read it."""
+    def create(self, path: Path, *, like: Path | None = None) -> BinaryIO:
+        """Open a new file for writing, unbuffered; it must not exist.
+
+        Only its owner may read it; with ``like``, those may who could if ``open()`` had written that path.
+        """
         ...
 
     def open(self, path: Path) -> BinaryIO:
@@ -70,9 +75,13 @@ class FileSystem(Protocol):
 class Disk:
     """The file system of the operating system."""
 
-    def create(self, path: Path) -> BinaryIO:
+    def create(self, path: Path, *, like: Path | None = None) -> BinaryIO:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        return open(os.open(path, flags, FILE_MODE), "wb", buffering=0)
+        descriptor = os.open(path, flags, FILE_MODE if like is None else SHARED_MODE)
+        if like is not None:
+            with suppress(OSError):  # there is none yet, or its disk keeps no modes: the umask decides
+                os.chmod(path, stat.S_IMODE(os.stat(like, follow_symlinks=False).st_mode))
+        return open(descriptor, "wb", buffering=0)
 
     def open(self, path: Path) -> BinaryIO:
         # O_NONBLOCK: opening a pipe that someone put in place of the file must not hang.
@@ -148,6 +157,17 @@ def store_error(error: OSError, *, action: str, path: Path) -> StoreError:
     reason = error.strerror or str(error) or type(error).__name__
     reason, advice = _ADVICE.get(error.errno or 0, (reason[:1].lower() + reason[1:], "check the disk and the path"))
     return StoreError(f"cannot {action} {path}: {reason}; {advice}")
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether what went wrong, or what that came from, is that a disk takes no more."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 @contextmanager

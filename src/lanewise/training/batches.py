@@ -38,9 +38,18 @@ class Batches:
         self._dtype, self._compute = dtype, compute
         self._seeds = [seed for _, seed in self.groups]
         self._streams = [_stream(data, fold, seed) for fold, seed in self.groups]
+        self._ahead: tuple[int, list[Tensor], Batch] | None = None
+
+    def read_ahead(self, at: int) -> None:
+        """Read the batch of step ``at``, which :meth:`rows` and :meth:`batch` will be asked for next."""
+        if self._batch_size is not None:
+            shown = self.rows(at)
+            self._ahead = at, shown, self.batch(shown)
 
     def rows(self, at: int) -> list[Tensor]:
         """The rows ``[B]`` that each group is shown at step ``at``."""
+        if self._ahead is not None and self._ahead[0] == at:
+            return self._ahead[1]
         if self._batch_size is None:
             return [self._data.folds[fold].train for fold, _ in self.groups]
         return [stream.take(at * self._batch_size, self._batch_size) for stream in self._streams]
@@ -59,6 +68,9 @@ class Batches:
 
     def batch(self, shown: Sequence[Tensor]) -> Batch:
         """The batch of the rows ``shown`` to each group, or the part of it that is here."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[1] is shown:
+            return ahead[2]
         own = self._part(shown)
         here = slice(None) if own is None else slice(own.start, own.stop)
         dense, codes, targets, weights = [], [], [], []

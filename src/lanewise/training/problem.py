@@ -215,9 +215,11 @@ def _joined(
     columns = [request.target, *features, *([request.weight] if request.weight else [])]
     missing = [name for name in columns if name not in test.frame.columns]
     if missing:
-        message = f"the test set {test.source} lacks the columns {', '.join(map(repr, missing))}"
+        what = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+        them = "them" if len(missing) > 1 else "it"
+        message = f"the test set {test.source} lacks the {what}; add {them}{_or_drop(missing, request)}"
         raise DataError(message)
-    _check_kinds(dataset, test, columns if not task.is_classification else columns[1:])
+    _check_kinds(dataset, test, request, columns if not task.is_classification else columns[1:])
     below = test.frame.select(
         pl.col(name).cast(dataset.frame[name].dtype) if test.frame[name].null_count() == test.rows else pl.col(name)
         for name in columns
@@ -231,12 +233,19 @@ def _joined(
     return Dataset(frame=frame, kinds={name: dataset.kinds[name] for name in columns}, source=dataset.source), held
 
 
-def _check_kinds(dataset: Dataset, test: Dataset, columns: Sequence[str]) -> None:
+def _or_drop(columns: Sequence[str], request: Request) -> str:
+    """That the columns can be left out of both tables, where the race does without them."""
+    if {request.target, request.weight} & set(columns):
+        return ""
+    return f", or leave {'it' if len(columns) == 1 else 'them'} out of both (drop='{','.join(columns)}')"
+
+
+def _check_kinds(dataset: Dataset, test: Dataset, request: Request, columns: Sequence[str]) -> None:
     """`DataError` where numbers or dates of training are something else in the test set, with the cells in the way.
 
     Labels of classes are compared as they are written.
     """
-    wrong: list[str] = []
+    wrong: dict[str, str] = {}
     for name in columns:
         was, found = dataset.kinds[name], test.kinds[name]
         if was == found or ("number" not in (was, found) and "date" not in (was, found)):
@@ -244,9 +253,12 @@ def _check_kinds(dataset: Dataset, test: Dataset, columns: Sequence[str]) -> Non
         if test.frame[name].null_count() == test.rows or (was == "category" and found == "number"):
             continue
         spoilt = number_but_for(test.frame[name]) if was == "number" else None
-        wrong.append(f"{name!r} must be {was} and {spoilt or f'is {found}'}")
+        wrong[name] = f"{name!r} must be {was} and {spoilt or f'is {found}'}"
     if wrong:
-        message = f"the test set {test.source} has columns of another kind than in training: {'; '.join(wrong)}"
+        message = (
+            f"the test set {test.source} has columns of another kind than in training: {'; '.join(wrong.values())}: "
+            f"mend them{_or_drop(list(wrong), request)}"
+        )
         raise DataError(message)
 
 

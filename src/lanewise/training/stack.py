@@ -1,6 +1,7 @@
 """A stack: gradient-trained lanes of one structure and batch size, and the loop that trains them."""
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -166,6 +167,8 @@ class Stack(Team):
         return losses
 
     def _take(self, rows: Sequence[Tensor], rates: Tensor | None, noise: Noise) -> Tensor:
+        following = self.optimizer.taken + 1
+        shared = self.axis is not None and following < self.length
         return step(
             self.model,
             self.buffer,
@@ -176,6 +179,7 @@ class Stack(Team):
             noise=noise,
             rates=rates,
             axis=self.axis,
+            meanwhile=partial(self._batches.read_ahead, following) if shared else None,
         )
 
     def scale(self, factor: float) -> None:

@@ -85,20 +85,22 @@ def step(
     noise: Noise,
     rates: Tensor | None = None,
     axis: DataAxis | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Tensor:
     """Forward, backward, update of all lanes on one batch; returns the losses ``[L]`` before it.
 
     The losses are summed over lanes and averaged over rows, so each lane's gradient is its own. Where a lane wants
     sharpness-aware minimization the gradient is taken again at its perturbed weights, with the same dropout draws.
     ``rates [L]`` are those of this step, where the optimizer is not to look them up. Of a batch that ranks share
-    along an ``axis`` gradients and losses are those of all its rows, before anything looks at them.
+    along an ``axis`` gradients and losses are those of all its rows, before anything looks at them; ``meanwhile`` is
+    called while they travel, and is not to touch the buffer.
     """
 
-    def gradients() -> Tensor:
+    def gradients(meanwhile: Callable[[], None] | None = None) -> Tensor:
         own = _gradients(model, buffer, batch, loss=loss, smoothing=smoothing, noise=noise)
-        return own if axis is None else axis.add_gradients(buffer, own)
+        return own if axis is None else axis.add_gradients(buffer, own, meanwhile=meanwhile)
 
-    losses = gradients()
+    losses = gradients(meanwhile)
     if optimizer.climbs:
         with torch.no_grad():
             before = optimizer.climb()
@@ -127,7 +129,8 @@ def _gradients(
     losses = mean_loss(loss, model.forward(buffer.weights, batch.inputs, noise=noise), batch, smoothing)
     if batch.share != 1.0:
         losses = losses * batch.share
-    _back(losses.sum())
+    # Of all lanes at once; the gradient of their sum is one for each.
+    losses.backward(torch.ones_like(losses))
     return losses.detach()
 
 

@@ -40,6 +40,13 @@ def silent(text: str) -> None:
     del text
 
 
+def trains_at_hand(candidate: Candidate) -> bool:
+    """Whether a training reads all of its rows at each step: of a streamed table, then, those in memory alone."""
+    if candidate.model not in STACKED or candidate.optimizer is None:
+        return True
+    return candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seats:
     """Processes for stacks and solvers, and the name that those know ``TeamBuilder.data`` by."""
@@ -172,7 +179,7 @@ class TeamBuilder:
     def team(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """One stack, or one team of a solver, of all ``lanes`` over ``data``; they must agree in their :meth:`key`."""
         candidate = lanes[0].candidate
-        if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch:
+        if trains_at_hand(candidate):
             data = data.near
         if candidate.optimizer == SOLVER:
             return SolverTeam(lanes, data, iterations=self.lengths.iterations, stop=self.stop)
@@ -191,7 +198,7 @@ class TeamBuilder:
 
     def length(self, candidate: Candidate) -> int:
         """Steps or iterations of a full training."""
-        if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch:
+        if trains_at_hand(candidate):
             return self.lengths.iterations
         return self.lengths.steps(self._batch(candidate))
 

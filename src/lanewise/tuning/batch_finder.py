@@ -93,7 +93,7 @@ class BatchFinding:
         from lanewise.reporting.batch_page import batch_page
         from lanewise.storage.durable import write_atomically
 
-        write_atomically(Path(path), batch_page(self.document).encode())
+        write_atomically(Path(path), batch_page(self.document).encode(), private=False)
         return Path(path)
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
 from lanewise.runs.run import Run
 from lanewise.training.pulse import Pulse
-from lanewise.training.ranks.crew import fitting
+from lanewise.training.ranks.crew import fitting, mesh_of
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
 from lanewise.tuning.loading import data_of, loss_of, named
@@ -49,7 +49,7 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
         if ranks.place.job:
             config["job"] = ranks.place.job
         with opened(ranks) as store:
-            before = store.begun(ranks.place.job) if ranks.place.again else None
+            before = store.begun()
             if before is not None:
                 return go_on_with(store, before, watch=watch, tell=tell)
             return begin(store, partial(race, posed, watch), command=command, config=config, tell=tell)
@@ -122,7 +122,10 @@ def _begun(run: Run, ranks: Ranks | None = None) -> Posed:
 def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: bool = False) -> Posed:
     given = dict(settings)
     if resumed:
-        given["mesh"] = fitting(given.get("mesh"), 1 if ranks is None else ranks.size)
+        size = 1 if ranks is None else ranks.size
+        given["mesh"] = fitting(given.get("mesh"), size)
+        if mesh_of(given["mesh"], size).data == 1:
+            given.pop("payload", None)  # nobody is left to exchange gradients with
     model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
     step, candidates, space = (given.pop(name, None) for name in ("step", "candidates", "space"))
     train, valid = data_of(source)

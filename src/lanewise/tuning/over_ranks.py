@@ -23,6 +23,4 @@ def ranks_of(crew: Crew, plan: Plan, stated: str | None) -> dict[str, Any]:
     said: dict[str, Any] = {"ranks": size, "mesh": str(crew.mesh)}
     if stated is None:
         said["mesh_why"] = why_lanes(plan, size)
-    if crew.axis is not None:
-        said["exchanged_bytes"] = crew.axis.exchanged
-    return said
+    return said | crew.exchanged

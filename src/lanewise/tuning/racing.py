@@ -19,6 +19,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
 from lanewise.selection import Contender, Selection, corrected_score, select
+from lanewise.settings import Payload
 from lanewise.statistics import CorrectedScore
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
@@ -68,6 +69,7 @@ class Posed:
     grow: Grow
     space: Searched | None = None
     mesh: str | None = None
+    payload: Payload = "full"
 
     @property
     def proposer(self) -> Proposer:
@@ -99,6 +101,7 @@ class Posed:
             **({} if self.teams.device.type == "cpu" else {"device": str(self.teams.device)}),
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
             "proposed": own.proposed or None,
+            **({} if self.payload == "full" else {"payload": self.payload}),
         }
 
     def agree(self, ranks: Ranks, **given: Any) -> None:
@@ -114,7 +117,7 @@ class Posed:
 def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) -> TuneResult:
     """Plan, unless there is a plan, and race by it."""
     ranks = keeping.ranks
-    crew = crew_of(ranks, posed.mesh)
+    crew = crew_of(ranks, posed.mesh, payload=posed.payload)
     teams = replace(everywhere(posed.teams, stop=keeping.stop), ranks=crew.size)
     making = partial(_planned, posed, teams)
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)

@@ -112,7 +112,7 @@ class RateFinding:
         from lanewise.reporting.rate_page import rate_page
         from lanewise.storage.durable import write_atomically
 
-        write_atomically(Path(path), rate_page(self.document).encode())
+        write_atomically(Path(path), rate_page(self.document).encode(), private=False)
         return Path(path)
 
     def __repr__(self) -> str:

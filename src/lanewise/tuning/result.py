@@ -251,7 +251,7 @@ class TuneResult:
         target = Path(path)
         content = io.BytesIO()
         write_tensors(self.model.state_dict(), content)
-        write_atomically(target, content.getvalue())
+        write_atomically(target, content.getvalue(), private=False)
         return target
 
     def _html(self) -> str:

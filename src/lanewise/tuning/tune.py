@@ -18,11 +18,11 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import parse_budget
+from lanewise.settings import Payload, parse_budget
 from lanewise.training.device import device_of
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
-from lanewise.training.ranks.crew import check_device, check_workers, mesh_of
+from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
 from lanewise.training.ranks.planning import workers_here
 from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.checking import judge_of
@@ -61,6 +61,7 @@ def tune(
     device: str | torch.device = "auto",
     full_length: int | None = None,
     mesh: str | None = None,
+    payload: Payload = "full",
     watch: Callable[[Pulse], None] | None = None,
     home: str | Path | None = None,
     name: str | None = None,
@@ -108,6 +109,8 @@ def tune(
             the race is shorter by half, and says how late its order still moved.
         mesh: under torchrun, how its ranks share the work: ``"lane=2,data=2"``; None: each trains lanes of its own.
             See ``docs/scaling.md``.
+        payload: what gradients travel as between ranks that share batches: as they are, or ``"bfloat16"``, half as
+            many bytes; ``document["hardware"]["payload_error"]`` says what that does to them.
         watch: is told how far the race is, see :class:`lanewise.training.race.Pulse`.
         home: folder of a run store, such as ``".lanewise"``, where the race is recorded and leaves checkpoints; None:
             nothing is stored.
@@ -170,6 +173,7 @@ def tune(
             device=device,
             full_length=full_length,
             mesh=mesh,
+            payload=payload,
             ranks=ranks,
         )
         posed.agree(ranks, name=name)
@@ -207,6 +211,7 @@ def asked(
     device: str | torch.device = "auto",
     full_length: int | None = None,
     mesh: str | None = None,
+    payload: Payload = "full",
     ranks: Ranks | None = None,
 ) -> Posed:
     """Check what :func:`tune` is given, and propose candidates; raises as it does, before anything is trained.
@@ -237,6 +242,7 @@ def asked(
         seed=seed,
     )
     together = _workers(workers, mesh, ranks)
+    check_payload(payload, mesh, ranks.size)
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=together, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
     alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
@@ -254,6 +260,7 @@ def asked(
         grow=partial(grown, make_model=make_model, question=question, home=home),
         space=searching,
         mesh=mesh,
+        payload=payload,
     )
 
 

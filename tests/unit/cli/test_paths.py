@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.cli.paths import check_output
+from lanewise.cli.paths import check_output, copy_report
 from lanewise.errors import UsageError
 
 
@@ -27,6 +27,15 @@ def test_the_look_leaves_nothing_behind_and_an_existing_file_as_it_is(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["kept.csv"]
     assert kept.read_text() == "content"
     assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_a_copied_report_may_be_read_as_any_other_file(tmp_path):
+    report, copy = tmp_path / "report.html", tmp_path / "copy.html"
+    report.touch(mode=0o600)
+    (tmp_path / "plain").write_text("")
+    copy_report(report, copy)
+    assert copy.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_path_without_a_folder_is_one_of_the_working_directory(tmp_path, monkeypatch):

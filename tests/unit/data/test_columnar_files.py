@@ -1,6 +1,7 @@
 """Parquet and Arrow files, damaged ones and bombs."""
 
 import io
+import re
 from pathlib import Path
 
 import polars as pl
@@ -41,7 +42,15 @@ def test_damage_is_one_line(tmp_path: Path, form: str) -> None:
                 read(written(tmp_path, damaged))
             except DataError as error:
                 message = str(error)
+                ours = r"(is cut off: a whole|can't be read: it begins as).*copy it or write it again"
+                assert re.search(rf"{ours}|is empty", message), "what to do, in no library's words"
             assert "\n" not in message
+
+
+def test_what_was_cut_is_said_to_be(tmp_path: Path) -> None:
+    for form, name in (("parquet", "Parquet"), ("ipc", "Arrow")):
+        with pytest.raises(DataError, match=f"is cut off: a whole {name} file ends with"):
+            read(written(tmp_path, packed(form)[:-9]))
 
 
 def test_bomb_is_refused_by_its_metadata(tmp_path: Path) -> None:
@@ -56,5 +65,5 @@ def test_empty_wide_and_misnamed(tmp_path: Path) -> None:
         read(written(tmp_path, packed("parquet", FRAME.head(0))))
     with pytest.raises(DataError, match="2 columns, more than the allowed 1"):
         read(written(tmp_path, packed("ipc")), options=ReadOptions(max_columns=1))
-    with pytest.raises(DataError, match="is no parquet file"):
+    with pytest.raises(DataError, match=r"is no Parquet file, whatever its name.*; write it again, or give"):
         read(written(tmp_path, b"a,b\n1,2\n", "t.parquet"))

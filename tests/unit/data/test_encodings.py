@@ -1,6 +1,7 @@
 """The encoding of a text is found, and nothing undecodable passes unnoticed."""
 
 import codecs
+import random
 
 import pytest
 
@@ -62,3 +63,32 @@ def test_text_that_is_not_of_the_named_wide_encoding_is_refused(encoding: str) -
 def test_binary_data_and_nul_bytes_are_refused(content: bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         decode(content, name="t")
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("size", [12, 40, 300])
+def test_random_bytes_are_binary_and_no_table(size: int, seed: int) -> None:
+    content = random.Random(seed).randbytes(size - 1).replace(b"\n", b"\xb2").replace(b"\r", b"\xb2") + b"\x91"
+    with pytest.raises(DataError, match=r"binary data, not a table \(it holds|NUL byte in line 1"):
+        decode(content, name="t")
+
+
+@pytest.mark.parametrize("text", ["Straße;Größe\n", "имя;рост\nЮлия;31\n"])
+def test_text_of_one_byte_a_letter_is_not_binary(text: str) -> None:
+    encoding = "cp1252" if text.startswith("S") else "cp1251"
+    assert decode(text.encode(encoding), name="t")[1][0].code == "guessed_encoding"
+
+
+def test_lines_of_another_encoding_are_read_as_such_and_counted() -> None:
+    good, other = "city,n\nMünchen,1\nNîmes,2\n", "Köln,3\nplain,4\nÅrhus,5\n"
+    text, findings = decode(good.encode() + other.encode("latin-1") + "Łódź,6\n".encode(), name="t")
+    assert text.decode() == good + other + "Łódź,6\n"
+    (found,) = findings
+    assert (found.code, found.count, found.severity) == ("mixed_encodings", 2, "warning")
+    assert found.message.startswith("2 lines (the first is line 4) of another encoding than the UTF-8 of the others")
+
+
+def test_a_cut_letter_among_utf_8_is_damage_and_no_letter_of_windows() -> None:
+    text, findings = decode("é\nü\n".encode() + b"caf\xc3,1\n", name="t")
+    assert text.decode() == "é\nü\ncaf\ufffd,1\n"
+    assert [finding.code for finding in findings] == ["repaired_encoding"]

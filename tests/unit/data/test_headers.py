@@ -33,3 +33,12 @@ def test_names_are_cleaned_filled_and_made_distinct() -> None:
 
 def test_many_equal_names_stay_distinct() -> None:
     assert len(set(column_names(["x"] * 20_000)[0])) == 20_000
+
+
+def test_a_name_is_what_is_seen_of_it_and_that_is_counted() -> None:
+    header = ["\x1b[31mage\x1b[0m", "x\x07y", "\u202ename", "a\tb", "\ufeffid"]
+    names, findings = column_names(header)
+    assert names == ["age", "xy", "name", "a b", "id"]
+    (found,) = findings
+    assert (found.code, found.count, found.severity) == ("cleaned_header", 3, "warning")
+    assert found.message == "3 column names with control characters, which were left out: 'age', 'xy', 'name'"

@@ -139,3 +139,10 @@ def test_pandas() -> None:
 def test_pandas_is_not_imported_unless_given() -> None:
     code = "import sys, lanewise.data.reading as r; r.read({'a': [1, 2]}); sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_words_that_are_dates_stay_words() -> None:
+    days = [f"2024-03-{day:02}" for day in range(1, 31)]
+    dataset = read({"year first": days, "day first": [f"{day[8:]}/03/2024" for day in days]})
+    assert set(dataset.kinds.values()) == {"category"}
+    assert codes(dataset) == {"dates_as_words": "year first"}

@@ -1,5 +1,6 @@
 """JSON lines: keys may be absent, values keep their types, bad lines are counted."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,11 @@ def test_few_bad_lines_are_set_aside_and_many_refuse_the_file(tmp_path: Path) ->
 def test_no_objects_at_all(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match="no JSON object"):
         read_text(tmp_path, text, "t.jsonl")
+
+
+def test_dates_are_dates_as_json_has_no_type_for_them(tmp_path: Path) -> None:
+    one = '{{"day": "2024-03-{0:02}", "odd": "2024-02-{0:02}", "at": "{0}/03/2024"}}'
+    rows = [one.format(day) for day in (1, 2, 30)]
+    dataset = read_text(tmp_path, "\n".join([*rows, '{"day": "NA", "at": "1/4/2024"}']))
+    assert dataset.kinds == {"day": "date", "odd": "category", "at": "category"}
+    assert dataset.frame["day"].to_list() == [datetime(2024, 3, 1), datetime(2024, 3, 2), datetime(2024, 3, 30), None]

@@ -9,6 +9,7 @@ from lanewise.data import table_files as module
 from lanewise.data.reading import ReadOptions, read
 from lanewise.data.table_files import table_files
 from lanewise.errors import DataError
+from lanewise.fit_data import dataset_of
 
 ROWS = pl.DataFrame({"a": range(10), "b": [str(n) for n in range(10)]})
 
@@ -101,7 +102,7 @@ def test_a_truncated_file_is_named(tmp_path, name):
     folder = parts(tmp_path / "table")
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=f"{name} is damaged or of an unknown version"):
+    with pytest.raises(DataError, match=f"{name} can.t be read: it begins as a Parquet or Arrow file"):
         table_files(folder)
 
 
@@ -112,3 +113,14 @@ def test_a_file_that_shrinks_meanwhile_is_noticed(tmp_path):
     ROWS[:2].write_parquet(folder / "part-0.parquet")
     with pytest.raises(DataError, match=r"part-0.parquet changed while it was read"):
         list(files.batches())
+
+
+def test_files_that_are_not_streamed_are_looked_into_once(tmp_path, monkeypatch):
+    folder = parts(tmp_path / "table")
+    looked = []
+    described = module._described
+    monkeypatch.setattr(module, "_described", lambda *given: looked.append(given) or described(*given))
+    found = dataset_of(str(folder), stream="auto")
+    assert found.rest is None
+    assert found.frame.equals(read(folder).frame)
+    assert len(looked) == 2, "once by each"

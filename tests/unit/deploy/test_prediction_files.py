@@ -34,6 +34,7 @@ def test_lines_read_back_exactly(trained: ModuleType, kind: str, tmp_path: Path,
         header, *lines = list(csv.reader(file))
     columns = np.array(lines, dtype=object).T
     assert written.rows == len(lines) > 100
+    assert out.stat().st_mode == source.stat().st_mode, "who may read the rows may read the predictions"
     if predictor.task.is_classification:
         assert header == ["prediction", *(f"probability_{name}" for name in predictor.task.classes)]
         assert columns[0].tolist() == found.values.tolist()

@@ -1,5 +1,7 @@
 """The arithmetic of a data axis: parts of batches, what travels, and stopping together."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -55,3 +57,29 @@ def test_payload_is_rounded_and_half_as_long() -> None:
     own.add(message)
     assert message.tolist() == [1.0, 1.0]
     assert own.exchanged == 4
+
+
+def test_what_the_payload_does_to_gradients_is_measured_in_the_first_sum_only() -> None:
+    own, held = axis(payload=torch.bfloat16), buffer()
+    held.gradients.copy_(torch.tensor([[3.0, 4.0 + 2**-7, 0.0], [0.0, 0.0, 0.0]]))
+    expected = held.gradients.clone()
+    own.add_gradients(held, torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert own.rounding == pytest.approx(2**-7 / 5.0, rel=1e-2)
+    assert held.gradients.tolist() == [[3.0, 4.0, 0.0], [0.0] * 3]
+    assert own.exchanged == 6 * 8 + 6 * 2 + 9 * 2
+    held.gradients.copy_(expected / 3)
+    own.add_gradients(held, torch.zeros(2, dtype=torch.float64))
+    assert own.rounding == pytest.approx(2**-7 / 5.0, rel=1e-2)
+    assert own.exchanged == 6 * 8 + 6 * 2 + 2 * 9 * 2
+
+
+def test_other_work_is_done_while_a_sum_travels() -> None:
+    said: list[str] = []
+
+    def sums(message: Tensor) -> Callable[[], None]:
+        said.append("begun")
+        return lambda: said.append(f"done of {message.numel()}")
+
+    own = DataAxis(place=0, size=2, sums=sums, sends=lambda own: own)
+    own.add_gradients(buffer(), torch.zeros(2, dtype=torch.float64), meanwhile=lambda: said.append("meanwhile"))
+    assert said == ["begun", "meanwhile", "done of 9"]

@@ -6,7 +6,7 @@ import pytest
 
 from lanewise.explain import Decision, Outcome, Score, summary
 from lanewise.explain.decisions import TOGETHER
-from lanewise.explain.figures import between, gap, score
+from lanewise.figures import between, gap, score
 from lanewise.metrics import METRICS
 from lanewise.statistics import Difference
 
@@ -84,7 +84,7 @@ def test_a_guess_far_below_the_interval_is_not_rounded_away():
 
 
 def test_a_percentage_error_has_its_unit():
-    assert score("mape", 63.81, 10.2) == "6,381.0%"
+    assert score("mape", 63.81, 10.2) == "6,381%"
 
 
 @pytest.mark.parametrize(

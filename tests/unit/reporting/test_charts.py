@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanewise.reporting.charts import fit, heat, race, scatter, sensitivity, svg
+from lanewise.reporting.charts import calibration, fit, heat, race, scatter, sensitivity, svg
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar, ruler, whisker
@@ -166,3 +166,27 @@ def test_learning_rates_are_dots_and_no_curve():
 def test_ticks_of_a_narrow_column_do_not_run_into_each_other():
     drawn = ruler(Axis(scale=Scale(low=0, high=4e7), count=4), room=28)
     assert re.findall(r"<text[^>]*>([^<]*)<", drawn) == ["0", "20,000,000", "40,000,000"]
+
+
+@pytest.mark.parametrize(
+    ("bins", "ticks"),
+    [
+        ([(0.001, 0.0), (0.01, 0.012), (0.24, 0.22)], ["0%", "10%", "20%"]),
+        ([(0.05, 0.1), (0.9, 0.8)], ["0%", "20%", "40%", "60%", "80%", "100%"]),
+        ([(0.9, 0.91), (0.99, 1.0)], ["90%", "92.5%", "95%", "97.5%", "100%"]),
+    ],
+)
+def test_axes_of_a_calibration_end_where_the_bins_do(bins, ticks):
+    chart = calibration.calibration([{"predicted": p, "observed": o, "count": 50} for p, o in bins])
+    found = parsed(chart)
+    shown = [one.text for one in found.iter("text") if one.get("class") == "tick"]
+    assert shown == ticks * 2, "both axes are the same"
+    last = list(found.iter("circle"))[-1]
+    right, up = float((last.get("cx") or "").rstrip("%")), 100 - float((last.get("cy") or "").rstrip("%"))
+    assert (right > up) == (bins[-1][0] > bins[-1][1]), "below the diagonal it was said too often"
+    assert max(right, up) > 75
+
+
+def test_a_class_is_named_as_it_is_and_not_as_a_number():
+    chart = parsed(heat.heat([[3.0, 1.0], [0.0, 2.0]], ["-1", "1"]))
+    assert {one.text for one in chart.iter("text")} == {"-1", "1"}

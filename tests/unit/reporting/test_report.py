@@ -9,6 +9,7 @@ import pytest
 
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import SECTIONS, render
+from lanewise.reporting.terminal import summary
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 ALLOWED = {
@@ -170,6 +171,29 @@ def test_the_headline_shows_all_three_scores(samples):
         assert words.lower() in html.lower()
 
 
+def test_the_best_of_the_other_metrics_is_bold_whoever_has_it(samples):
+    document = samples.binary()
+    for who, ece, auc in (("winner", 0.031, 0.912), ("default", 0.012, 0.912), ("dummy", 8e-18, 0.5)):
+        scores = document["test"] if who == "winner" else document["baselines"][who]
+        scores["ece"] = {"value": ece, "low": ece, "high": ece}
+        scores["roc_auc"] = {"value": auc, "low": auc - 0.01, "high": auc + 0.01}
+    html = render(document)
+    rows = {re.sub(r"<[^>]*>", "", row): row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)}
+    bold = {name: re.findall(r'class="strong">([^<]*)<', row) for name, row in rows.items()}
+    assert next(cells for name, cells in bold.items() if "(ECE)" in name) == ["0.0000"], "rounding noise is 0"
+    assert next(cells for name, cells in bold.items() if "ROC AUC" in name) == ["0.912", "0.912"]
+
+
+def test_a_class_of_minus_one_keeps_its_name(samples):
+    document = samples.binary()
+    document["classes"] = ["1", "-1"]
+    document["confusion"] = {"classes": ["1", "-1"], "matrix": [[90, 3], [8, 20]]}
+    html = render(document)
+    assert "“-1” is taken for “1”" in html
+    assert "The answer is “-1” from" in html
+    assert "\N{MINUS SIGN}1" not in html.split('id="results"')[1].split("</section>")[0]
+
+
 def test_a_default_that_won_is_named_once(samples):
     html = render(samples.multiclass())
     assert "the default</span>" in html
@@ -307,3 +331,11 @@ def test_the_cost_says_where_the_time_went(samples):
     html = render(document).split("Where the time went")[1]
     assert html.index("Reading") < html.index("Screen") < html.index("Training on all rows")
     assert "The budget was 10 s, and was overrun" in html
+
+
+def test_the_cost_says_what_gradients_travelled_as(samples):
+    document = samples.binary()
+    document["hardware"] = {"seconds": 12.0, "payload": "bfloat16", "payload_error": 0.00213}
+    assert "bfloat16, error of a gradient 0.21% at first" in render(document)
+    said = "Gradients travelled as bfloat16, which changed the first ones by up to 0.21% of their length."
+    assert said in " ".join(summary(document, width=100, color=False).split())

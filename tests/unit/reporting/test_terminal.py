@@ -7,7 +7,11 @@ import unicodedata
 import pytest
 from rich.cells import cell_len
 
+from lanewise.explain.words import Outcome, Score
+from lanewise.explain.words import summary as told
+from lanewise.metrics import METRICS
 from lanewise.reporting.reading import overrun_warning
+from lanewise.reporting.report import render
 from lanewise.reporting.terminal import columns_of, runs_table, summary, tuned_summary
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
@@ -243,6 +247,35 @@ def test_the_table_has_the_digits_of_the_sentence(samples):
     document["baselines"]["default"][name] = {"value": 5713.0, "low": 2791.0, "high": 5900.0}
     shown = summary(document, width=160, color=False)
     assert "winner    6,000    3,000 to 12,000" in shown
+
+
+def test_the_table_and_the_sentence_tell_rivals_apart_by_the_same_digits(samples):
+    document = samples.regression()
+    name = document["metric"]["name"]
+    winner = Score(value=0.3856, low=0.29, high=0.48)
+    rivals = {"default": Score(value=0.3891), "dummy": Score(value=1.0)}
+    document["test"][name] = {"value": 0.3856, "low": 0.29, "high": 0.48}
+    for who in ("default", "dummy"):
+        document["baselines"][who][name] = {"value": rivals[who].value, "low": None, "high": None}
+    outcome = Outcome(
+        target="y",
+        winner="mlp",
+        is_default=False,
+        test=winner,
+        rows=99,
+        guess=rivals["dummy"],
+        default="tree",
+        default_test=rivals["default"],
+    )
+    sentence = told(outcome, METRICS["rmse"])[1]
+    assert "is 0.386 (95% interval 0.29 to 0.48); a guess has 1.000, the default 0.389" in sentence
+    shown = summary(document, width=160, color=False)
+    assert "winner    0.386  0.29 to 0.48" in shown
+    assert "default   0.389" in shown
+    assert "guessing  1.000" in shown
+    page = render(document)
+    assert "0.386</span>" in page
+    assert "0.389</span>" in page
 
 
 def test_the_stages_of_a_run_are_told_where_its_budget_was_overrun(samples):

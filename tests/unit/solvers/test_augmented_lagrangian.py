@@ -8,6 +8,7 @@ from lanewise import Equality, Inequality, minimize
 from lanewise.solvers.augmented_lagrangian import AugmentedLagrangian, violation
 from lanewise.solvers.bfgs import BFGS
 from lanewise.solvers.descent import Descent
+from lanewise.solvers.endless import falls_on
 from lanewise.solvers.functions import TorchFunction
 from lanewise.solvers.posed import PosedObjective
 from lanewise.solvers.solver import Status
@@ -127,6 +128,45 @@ def test_a_deep_but_bounded_valley_is_followed_to_its_end() -> None:
     assert found.success
     assert found.value == pytest.approx(-1e7, rel=1e-9)
     torch.testing.assert_close(found.x, torch.tensor([3.0, 9.0]).double(), rtol=0, atol=1e-5)
+
+
+BENT = [Equality(lambda x: x[0] * x[1] - 1), Equality(lambda x: x[0] ** 2 - x[2] ** 2)]
+
+
+@pytest.mark.parametrize("start", [[1.0, 1.0, 1.0], [0.5, 1.5, 0.3], [3.0, 1.0, -2.0], [0.1, 3.0, 5.0]])
+def test_a_valley_without_end_in_which_steps_go_under_in_rounding(start: list[float]) -> None:
+    """``x0 = x2`` grows and ``x1`` is its reciprocal: the curvature of the penalty grows with its square."""
+    found = minimize(lambda x: -x[0] - x[2], torch.tensor(start), constraints=BENT)
+    assert found.status is Status.RUNAWAY
+    assert found.value < -1e4
+    assert found.violation < 1e-3 * float(found.x.abs().max())
+    assert found.evaluations < 1000
+
+
+def test_slsqp_tells_of_a_fall_without_end() -> None:
+    found = minimize(lambda x: -x[0] - x[2], torch.ones(3), constraints=BENT, method="slsqp")
+    assert found.status is Status.RUNAWAY
+    assert found.x.isfinite().all()
+    assert found.value < -1e12
+
+
+def test_looking_ahead_does_not_take_a_deep_minimum_for_a_fall_without_end() -> None:
+    """Minus x on a parabola falls on; a bowl about a far place, a sine and a logarithm do not."""
+    origin, point = torch.zeros(1, 2).double(), torch.tensor([[1e4, 1e8]]).double()
+    parabola = (over(lambda x: x[0] ** 2 - x[1]),)
+
+    def told(function) -> bool:
+        objective = PosedObjective(function=over(function), equalities=parabola)
+        return falls_on(objective, origin, point, torch.zeros(1, dtype=torch.int64))
+
+    assert told(lambda x: -x[0])
+    assert not told(lambda x: (x[0] / 1e6 - 1) ** 2 * 1e9)
+    assert not told(lambda x: -1e7 * torch.sin(x[0] / 1e5))
+    assert not told(lambda x: -1e4 * torch.log1p(x[0] ** 2))
+    ridge = PosedObjective(function=over(lambda x: -x[0]), equalities=(over(lambda x: x[0] ** 2 + x[1] ** 2 - 1),))
+    assert not falls_on(ridge, origin, point, torch.zeros(1, dtype=torch.int64))
+    none = PosedObjective(function=over(lambda x: -x[0]), equalities=(over(lambda x: x[0] ** 2 + 1),))
+    assert not falls_on(none, origin, point, torch.zeros(1, dtype=torch.int64))
 
 
 def test_redundant_constraints() -> None:

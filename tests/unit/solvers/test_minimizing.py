@@ -336,3 +336,14 @@ def test_newton_does_not_depend_on_the_units_of_the_variables() -> None:
     scaled = minimize(lambda x: rosenbrock(x / units), start * units, method="newton")
     torch.testing.assert_close(scaled.x / units, plain.x, atol=1e-8, rtol=0)
     assert scaled.evaluations <= plain.evaluations + 5
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("tol", "use tolerance"), ("bound", "did you mean bounds?"), ("maximise", "did you mean maximize?"), ("q", "all")],
+)
+def test_an_unknown_argument_is_told_with_the_nearest(name: str, hint: str) -> None:
+    unknown: dict = {name: 1e-6}
+    with pytest.raises(UsageError) as caught:
+        minimize(himmelblau, [0.0, 0.0], **unknown)
+    assert str(caught.value).startswith(f"minimize has no argument {name!r}; {hint}")

@@ -96,6 +96,23 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "x" / "a").stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_file_for_others_has_the_mode_that_open_gives(tmp_path: Path, mask: int) -> None:
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"old")
+    kept.chmod(0o640)
+    before = os.umask(mask)
+    try:
+        (tmp_path / "plain").write_bytes(b"")
+        write_atomically(tmp_path / "new", b"", private=False)
+        write_atomically(kept, b"new", private=False)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640, "a file that is written anew keeps its mode"
+
+
 def test_message_for_a_missing_folder_and_for_a_folder_in_place(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot write .*a: no such file or folder; check the path, or create"):
         write_atomically(tmp_path / "missing" / "a", b"")

@@ -13,10 +13,15 @@ from lanewise.reporting.words import percent as share
 
 HEIGHT = 250
 _LARGEST = 9.0  # radius of the fullest bin, in pixels
+_WIDE = 0.5  # bins that span so much are shown between 0 and 1
+_AIR = 0.1  # of the span, beyond the outermost bins
 
 
 def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """Dots of the bins, their area by the number of rows, beside the diagonal; None without any bin."""
+    """Dots of the bins, their area by the number of rows, beside the diagonal; None without any bin.
+
+    Both axes are the same, so that right is the diagonal; they end where the bins do, so that a rare class has room.
+    """
     known = []
     for one in bins:
         said, seen, rows = finite(one.get("predicted")), finite(one.get("observed")), finite(one.get("count"))
@@ -25,14 +30,14 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
     if not known:
         return None
     known.sort()
-    whole = Scale(low=0.0, high=1.0)
+    scale = _scale([end for said, seen, _ in known for end in (said, seen)])
     fullest = max(rows for _, _, rows in known)
     marks = [
         element(
             "circle",
             element("title", f"Said {share(said)}, came true {share(seen)}, {rows:,.0f} rows"),
-            cx=percent(said),
-            cy=percent(1 - seen),
+            cx=percent(scale.at(said)),
+            cy=percent(1 - scale.at(seen)),
             r=round(max(2.5, _LARGEST * (rows / fullest) ** 0.5), 1),
             class_="bubble",
         )
@@ -40,12 +45,22 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
     ]
     return plot(
         label=f"Calibration in {len(known)} bins: observed frequency against predicted probability.",
-        x=Axis(scale=whole, label="Predicted probability", written=share),
-        y=Axis(scale=whole, label="Came true", written=share),
+        x=Axis(scale=scale, label="Predicted probability", written=share),
+        y=Axis(scale=scale, label="Came true", written=share),
         curves=[
             curve([(0, 0), (1, 1)], class_="ideal"),
-            curve([(said, seen) for said, seen, _ in known], class_="front"),
+            curve([(scale.at(said), scale.at(seen)) for said, seen, _ in known], class_="front"),
         ],
         marks=marks,
         height=HEIGHT,
     )
+
+
+def _scale(shares: Sequence[float]) -> Scale:
+    """From 0 to 1 where the shares take half of that, else as far as they go with a little air; 0 stays where near."""
+    low, high = max(0.0, min(shares)), min(1.0, max(shares))
+    if high - low >= _WIDE or high == low:
+        return Scale(low=0.0, high=1.0)
+    room = _AIR * (high - low)
+    low = low - room if low - room > (high - low) / 2 else 0.0
+    return Scale(low=low, high=min(1.0, high + room))

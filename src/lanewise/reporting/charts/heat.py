@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from lanewise.reporting.charts.svg import element, join, percent, picture, text
+from lanewise.reporting.charts.svg import element, join, named, percent, picture
 
 SHADES = 5
 _LABELLED = 32  # more classes leave no room for a label each
@@ -42,9 +42,9 @@ def _names(classes: Sequence[str]) -> Markup:
     if len(classes) > _LABELLED:
         return Markup("")
     places = [(percent((place + 0.5) / len(classes)), name) for place, name in enumerate(classes)]
-    down = [text(name, x=-6, y=at, dy=".32em", class_="tick", text_anchor="end") for at, name in places]
+    down = [named(name, x=-6, y=at, dy=".32em", class_="tick", text_anchor="end") for at, name in places]
     short = max(map(len, classes)) <= 2
-    across = [text(name, x=at, y=-8, class_="tick", text_anchor="middle") for at, name in places] if short else []
+    across = [named(name, x=at, y=-8, class_="tick", text_anchor="middle") for at, name in places] if short else []
     return join([*down, *across])
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from lanewise.reporting.clean import clean
+from lanewise.plain_text import clean
 from lanewise.reporting.words import typeset
 
 UNITS = 1000
@@ -88,4 +88,9 @@ def dots(points: Iterable[tuple[float, float]], **attributes: str | float | None
 
 
 def text(words: str, **attributes: str | float | None) -> Markup:
-    return element("text", typeset(clean(words)), **attributes)
+    return named(typeset(clean(words)), **attributes)
+
+
+def named(name: str, **attributes: str | float | None) -> Markup:
+    """A text that is a name of the data: sign by sign as it is, a class of name -1 too."""
+    return element("text", name, **attributes)

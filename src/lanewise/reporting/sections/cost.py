@@ -89,6 +89,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("Device", str(found.get("device") or "")),
         ("Ranks", str(found.get("ranks") or "")),
+        ("Payload", _payload(found)),
         ("Threads", str(found.get("threads") or "")),
         ("Precision", str(found.get("precision") or "")),
         ("Wall time", duration(found["seconds"]) if finite(found.get("seconds")) is not None else ""),
@@ -97,6 +98,13 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Energy, estimated", f"{number(energy, 2)} Wh" if energy is not None else ""),
     ]
     return [(name, words) for name, words in facts if words]
+
+
+def _payload(found: Mapping[str, Any]) -> str:
+    """What gradients travelled as, and what that did to them."""
+    error = finite(found.get("payload_error"))
+    changed = f", error of a gradient {percent(error, 2)} at first" if error is not None else ""
+    return f"{found['payload']}{changed}" if found.get("payload") else ""
 
 
 def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """What won, and how its score on the test rows compares with the default's and a guess."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from lanewise.metric_labels import metric_label
+from lanewise.metric_labels import LOWER, metric_label
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
 from lanewise.reporting.reading import (
     Measure,
+    contest,
     default_won,
     ensemble_won,
     estimate_of,
@@ -77,10 +78,9 @@ def contenders(document: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str,
 
 
 def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
-    judged = contenders(document)
-    digits = measure.digits([part(judged[0][2], measure.name)]) if judged else None  # as the sentence above has it
-    known = [(key, name, estimate_of(measure, scores, digits=digits)) for key, name, scores in judged]
-    found = [(key, name, shown) for key, name, shown in known if shown]
+    names = dict(CONTENDERS)
+    judged = [(key, scores) for key, _, scores in contenders(document)]
+    found = [(key, names[key], shown) for key, shown in contest(measure, judged)]
     if not found:
         return None
     scale = scale_of([shown[end] for _, _, shown in found for end in ("value", "low", "high")], pad=0.08)
@@ -118,10 +118,19 @@ def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, A
     for name in names:
         other = Measure(name=name, minimise=False)
         digits = other.digits([part(judged[0][2], name)])
-        cells = [(key, estimate_of(other, scores, digits=digits)) for key, _, scores in judged]
-        rows.append({"label": metric_label(name), "cells": cells})
+        shown = [estimate_of(other, scores, digits=digits) for _, _, scores in judged]
+        rows.append({"label": metric_label(name), "cells": list(zip(shown, _best(name, shown), strict=True))})
     columns = [(key, name) for key, name, _ in judged]
     return {"columns": columns, "rows": rows, "positive": positive_class(document)}
+
+
+def _best(metric: str, shown: Sequence[dict[str, Any] | None]) -> list[bool]:
+    """Which scores are the best of their row, to the digits shown; none where all are alike or only one is known."""
+    known = [one for one in shown if one]
+    better = min if metric in LOWER else max
+    words = better(known, key=lambda one: one["value"])["words"] if known else ""
+    alike = [one is not None and one["words"] == words for one in shown]
+    return alike if sum(alike) < len(known) else [False] * len(shown)
 
 
 def _facts(document: Mapping[str, Any]) -> list[str]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lanewise.plain_text import shorten
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import bar, ruler
-from lanewise.reporting.clean import shorten
 from lanewise.reporting.reading import Measure, items, measure_of, part
 from lanewise.reporting.words import count, decimals, finite, rounded
 

@@ -5,10 +5,10 @@ from math import inf
 from typing import Any
 
 from lanewise.labels import told_apart
+from lanewise.plain_text import shorten
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.whisker import ruler, whisker
-from lanewise.reporting.clean import shorten
 from lanewise.reporting.reading import Measure, ensemble_won, items, measure_of, part, settings_of
 from lanewise.reporting.sections.race import STATUS_WORDS
 from lanewise.reporting.words import axis_words, count, difference, duration, finite

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lanewise.plain_text import clean, shorten
 from lanewise.reporting.charts.calibration import calibration
 from lanewise.reporting.charts.heat import heat
 from lanewise.reporting.charts.scatter import against_actual, residuals
 from lanewise.reporting.charts.tradeoff import tradeoff
-from lanewise.reporting.clean import clean, shorten
 from lanewise.reporting.reading import items, part
 from lanewise.reporting.words import MISSING, decimals, finite, percent, rounded
 

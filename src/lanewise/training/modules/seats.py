@@ -12,6 +12,7 @@ import torch
 from lanewise.training.modules.teams import ModuleTeams
 from lanewise.training.planning.plan import Plan
 from lanewise.training.workers.forked_child import ForkedChild, can_fork
+from lanewise.training.workers.freed_memory import keep_freed_memory
 from lanewise.training.workers.loop import serve
 from lanewise.training.workers.team_pool import TeamPool
 from lanewise.training.workers.team_worker import Worker
@@ -53,5 +54,6 @@ def seated(teams: ModuleTeams) -> Iterator[ModuleTeams]:
 
 def _serve(teams: ModuleTeams, folder: Path, requests: BinaryIO, answers: BinaryIO) -> NoReturn:
     torch.set_num_threads(1)
+    keep_freed_memory()
     worker = Worker(folder, data=teams.data, build=teams.at_home)
     serve(worker.answer, folder, streams=(requests, answers))

@@ -90,7 +90,7 @@ class UserLoss:
             values = torch.stack([self.loss(own, wanted) for own, wanted in zip(outputs, targets, strict=True)])
         else:
             values = vmap(self.loss, randomness="same")(outputs, targets)
-        return values.reshape(len(outputs), -1)
+        return values if values.dim() == 2 else values.reshape(len(outputs), -1)
 
     def _fits(self, outputs: Tensor, targets: Tensor, dims: int) -> bool:
         """Whether the loss means one of each element, and not what torch makes of other forms."""
@@ -131,7 +131,7 @@ class ModuleSubject(Subject):
     """Lanes of a :class:`Blueprint` that learn by ``loss``; ``score`` gives the number per row that they are judged by.
 
     ``score (outputs [n, ...], targets [n, ...]) -> [n]``; None: the loss itself. A blueprint of whole passes has loss
-    and score in it, and ``read`` makes its batches.
+    and score in it, and ``read`` makes its batches. With ``pixelwise`` images have their channels last.
     """
 
     def __init__(
@@ -143,11 +143,13 @@ class ModuleSubject(Subject):
         score: Callable[[Tensor, Tensor], Tensor] | None = None,
         looped: bool = False,
         loss_looped: bool = False,
+        pixelwise: bool = False,
         read: Reader | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.structure = id(blueprint)  # candidates of one race that build the same module share its blueprint
         self.looped = looped
+        self._pixelwise = pixelwise
         self._data = data
         self._read = read
         self.undivided = _undivided(blueprint, looped=looped)
@@ -166,7 +168,7 @@ class ModuleSubject(Subject):
 
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
         del lanes
-        return StackedModule(self.blueprint, looped=self.looped, read=self._read)
+        return StackedModule(self.blueprint, looped=self.looped, pixelwise=self._pixelwise, read=self._read)
 
     def silent(self, model: StackedModel, values: Tensor, roster: Roster) -> list[tuple[list[Tensor], int]]:
         assert isinstance(model, StackedModule)

@@ -1,11 +1,13 @@
 """The ranks of a race as a mesh: which train the same lanes, and who speaks for them."""
 
 from dataclasses import dataclass
+from typing import Any, get_args
 
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.distributed.mesh import AXES, OPEN, Mesh
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
+from lanewise.settings import Payload
 
 SPLIT = ("lane", "data")
 """The axes along which a race is split."""
@@ -30,6 +32,17 @@ class Crew:
     @property
     def size(self) -> int:
         return self.mesh.lane
+
+    @property
+    def exchanged(self) -> dict[str, Any]:
+        """What ranks that share batches gave to sums, and in which format, as a document has it."""
+        if self.axis is None:
+            return {}
+        found: dict[str, Any] = {"exchanged_bytes": self.axis.exchanged}
+        if self.axis.payload is not None:
+            payload = str(self.axis.payload).removeprefix("torch.")
+            found |= {"payload": payload, "payload_error": self.axis.rounding}
+        return found
 
     @property
     def leads(self) -> bool:
@@ -67,6 +80,27 @@ def check_workers(mesh: str | None, size: int, workers: int | None) -> None:
         raise UsageError(message)
 
 
+def check_payload(payload: Payload, mesh: str | None, size: int) -> None:
+    """``UsageError`` where gradients are to travel as ``payload``, and none do: no ranks share batches.
+
+    >>> check_payload("bfloat16", None, 4)
+    Traceback (most recent call last):
+    lanewise.errors.UsageError: payload bfloat16 is for gradients that ranks add up, and in mesh lane=4 no ranks share
+    batches; give a mesh with the axis data, such as data=4, or leave payload out
+    """
+    if payload not in get_args(Payload):
+        message = f"payload must be {' or '.join(get_args(Payload))}, got {payload!r}"
+        raise UsageError(message)
+    found = mesh_of(mesh, size)
+    if payload != "full" and found.data == 1:
+        where = f"in mesh {found} no ranks share batches" if size > 1 else "there is one process"
+        message = (
+            f"payload {payload} is for gradients that ranks add up, and {where}; give a mesh with the axis data, such "
+            f"as data={max(size, 2)}{'' if size > 1 else ', under torchrun'}, or leave payload out"
+        )
+        raise UsageError(message)
+
+
 def check_device(device: str, size: int) -> None:
     """``UsageError`` where several ranks are to train elsewhere than on processors."""
     if size > 1 and device.startswith("cuda"):
@@ -87,13 +121,14 @@ def fitting(mesh: str | None, size: int) -> str | None:
     return mesh
 
 
-def crew_of(ranks: Ranks, mesh: str | None = None, *, resumed: bool = False) -> Crew:
-    """The crew of all ``ranks``, which call this alike.
+def crew_of(ranks: Ranks, mesh: str | None = None, *, payload: Payload = "full", resumed: bool = False) -> Crew:
+    """The crew of all ``ranks``, which call this alike; those that share batches exchange gradients as ``payload``.
 
     A run that is ``resumed`` on a number of ranks that its mesh does not fit goes on with all of them along lane.
     """
     found = mesh_of(fitting(mesh, ranks.size) if resumed else mesh, ranks.size)
-    return Crew(ranks=ranks, mesh=found, axis=ranks.data_axis(found))
+    axis = ranks.data_axis(found, payload=None if payload == "full" else payload)
+    return Crew(ranks=ranks, mesh=found, axis=axis)
 
 
 def lone() -> Crew:

@@ -12,19 +12,14 @@ from typing import final
 
 from lanewise.errors import TrainingError
 from lanewise.training.data import TrainingData
+from lanewise.training.workers import freed_memory
 from lanewise.training.workers.loop import FOLDER_PREFIX
 from lanewise.training.workers.process import Child, WorkerProcess
 from lanewise.training.workers.shared_data import read_data, write_data
 
 MODULE = "lanewise.training.workers.team_worker"
 
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    # Memory that a step gives back is wanted again by the next: glibc is told to keep it, for to bring it in anew,
-    # page by page, took a tenth of the time of a step. Other systems do not read these.
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", **freed_memory.ENVIRONMENT}
 
 
 @final

@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from lanewise.training.stack import Stack
 ROWS = 40
 X = torch.randn(ROWS, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
+IMAGES = torch.randn(ROWS, 1, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
 def under_vmap(tensor: Tensor) -> bool:
@@ -53,9 +56,25 @@ class Deciding(nn.Module):
         return out if out.sum().item() > 0 else 2 * out
 
 
-def teams(make, loss=None, *, workers: int = 1) -> ModuleTeams:
+class Convolving(nn.Module):
+    """Convolutions whose outputs are flattened by ``flat``, and which notes how the first of them lay in memory."""
+
+    seen: ClassVar[set[bool]] = set()
+
+    def __init__(self, flat: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 4, 3), nn.Linear(16, 2)
+        self.flat = flat
+
+    def forward(self, rows: Tensor) -> Tensor:
+        hidden = self.first(rows).relu()
+        self.seen.add(hidden.is_contiguous())
+        return self.head(self.flat(self.second(hidden)))
+
+
+def teams(make, loss=None, *, workers: int = 1, x: Tensor = X) -> ModuleTeams:
     fold = FoldData(
-        dense=X,
+        dense=x,
         codes=torch.zeros(ROWS, 0, dtype=torch.int64),
         target=Y,
         train=torch.arange(30),
@@ -64,7 +83,7 @@ def teams(make, loss=None, *, workers: int = 1) -> ModuleTeams:
     task = Task(target="y", kind="regression", metric="loss")
     data = TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds={0: fold}, rows=ROWS)
     return ModuleTeams(
-        blueprint=Blueprint.of(make, X[:8]),
+        blueprint=Blueprint.of(make, x[:8]),
         data=data,
         loss=loss or nn.CrossEntropyLoss(),
         score=None,
@@ -125,6 +144,39 @@ def test_a_loss_that_cannot_be_vectorized_is_looped_and_the_module_is_not() -> N
 
     way = choose_way(teams(lambda: nn.Linear(4, 2), loss), 8)
     assert (way.looped, way.loss_looped) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("make", "x", "pixelwise"),
+    [
+        (lambda: Convolving(lambda hidden: hidden.flatten(1)), IMAGES, True),
+        (lambda: Convolving(lambda hidden: hidden.view(len(hidden), -1)), IMAGES, False),
+        (lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(64, 2)), IMAGES, False),
+        (
+            lambda: nn.Sequential(
+                nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Flatten(), nn.Linear(8, 2)
+            ),
+            X,
+            False,
+        ),
+    ],
+    ids=["images", "a module that relies on the layout", "one convolution", "no images"],
+)
+def test_several_convolutions_get_images_with_their_channels_last(make, x: Tensor, pixelwise: bool) -> None:
+    own = teams(make, x=x)
+    way = choose_way(own, 8)
+    assert (way.looped, way.pixelwise) == (True, pixelwise)
+    assert way.words.endswith("images with their channels last") == pixelwise
+    Convolving.seen.clear()
+    own.stack(lanes(1), way, length=2).advance(1.0)
+    assert Convolving.seen <= {not pixelwise}
+
+
+def test_teams_come_in_the_order_in_which_their_lanes_are_asked_for() -> None:
+    """So that the most promising candidates of a race are trained first."""
+    own = ways_of(teams(Deciding))
+    asked = [lanes(5)[place] for place in (3, 0, 4, 2, 1)]
+    assert [team.lanes[0].id for team in own.form(asked, "confirm")] == [lane.id for lane in asked]
 
 
 def test_no_clock_is_read(monkeypatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from lanewise.distributed.ranks import Lone
 from lanewise.errors import UsageError
-from lanewise.training.ranks.crew import Crew, crew_of, mesh_of
+from lanewise.training.ranks.crew import Crew, check_payload, crew_of, mesh_of
 
 
 def test_one_process_is_a_crew_that_trains_everything() -> None:
@@ -26,3 +26,14 @@ def test_run_begun_elsewhere_goes_on_with_the_ranks_there_are() -> None:
 def test_axes_that_split_one_model_are_refused() -> None:
     with pytest.raises(UsageError, match=r"a race is split along lane and data, got mesh shard=2; leave shard out"):
         mesh_of("shard=2", 2)
+
+
+def test_gradients_are_rounded_only_where_some_travel() -> None:
+    check_payload("bfloat16", "lane=2,data=2", 4)
+    check_payload("full", None, 1)
+    with pytest.raises(UsageError, match=r"in mesh lane=2 no ranks share batches; give a mesh .* such as data=2, or"):
+        check_payload("bfloat16", None, 2)
+    with pytest.raises(UsageError, match=r"there is one process; give a mesh .* such as data=2, under torchrun, or"):
+        check_payload("bfloat16", None, 1)
+    with pytest.raises(UsageError, match="payload must be full or bfloat16, got 'float8'"):
+        check_payload("float8", "data=2", 2)  # pyright: ignore[reportArgumentType]  # what a user may give

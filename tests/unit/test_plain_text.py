@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanewise.reporting.clean import clean, shorten
+from lanewise.plain_text import clean, shorten
 
 anything = st.text(st.characters(), max_size=60) | st.text("\x1b[]0;m\x07\x9b31\u202e\u2066\x00\n\ud800a", max_size=40)
 

@@ -1,0 +1,77 @@
+"""What can be told of a table by its beginning: mistakes are told at once, not after seconds of loading libraries."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lanewise.data.auditing import check_names
+from lanewise.data.columnar_files import is_columnar
+from lanewise.data.dataset import Dataset
+from lanewise.data.delimited import parse
+from lanewise.data.encodings import decode
+from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines
+from lanewise.data.read_options import ReadOptions
+from lanewise.data.reading import read
+from lanewise.data.sources import Payload, beginning
+from lanewise.data.svmlight import is_svmlight
+from lanewise.data.table_files import is_pattern, paths_of
+from lanewise.data.target import target_column
+from lanewise.errors import DataError
+
+HEAD_BYTES = 2**18
+"""So much of a file is looked at; a smaller one is read whole."""
+
+
+def first_look(
+    source: str,
+    *,
+    options: ReadOptions,
+    target: str | None = None,
+    drop: tuple[str, ...] = (),
+    roles: Mapping[str, str | None] | None = None,
+) -> None:
+    """Raise what a fit would raise of the file ``source`` by its beginning, and of the columns that are named.
+
+    A folder must hold files, a pattern match some. What is packed, no file, or in doubt is left to the reading proper;
+    so are columns that are not found in the beginning of a text until all of it was read.
+
+    Raises ``DataError``, and ``UsageError`` for a column of a role that is not there.
+    """
+    path = Path(source)
+    if path.is_dir() or (is_pattern(source) and not path.exists()):
+        paths_of(source)
+        return
+    if path.exists() and not path.is_file():  # a pipe can be read once
+        return
+    payload, whole = beginning(source, most=HEAD_BYTES)
+    if payload is None or is_columnar(payload):
+        return
+    if whole:
+        found = read(source, options=options)
+    elif names_known(payload, options, {target, *drop, *(roles or {}).values()} - {None}):
+        return
+    else:
+        found = read(source, options=options)
+    if target is not None:
+        _check(found, target=target, drop=drop, roles=roles or {})
+
+
+def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) -> bool:
+    """Whether the beginning of a text has all the columns, or is of a kind that tells them otherwise.
+
+    Raises ``DataError`` where it is no text.
+    """
+    head = payload.content[: payload.content.rfind(b"\n") + 1] or payload.content
+    text, _ = decode(head, name=payload.name, encoding=options.encoding)
+    if options.delimiter is None and is_svmlight(text, payload.suffix):
+        return True
+    if (options.delimiter is None or payload.suffix in JSON_SUFFIXES) and is_json_lines(text, payload.suffix):
+        return True
+    try:
+        return names <= set(parse(text, name=payload.name, options=options).frame.columns)
+    except DataError:  # said of a part of the text
+        return True
+
+
+def _check(found: Dataset, *, target: str, drop: tuple[str, ...], roles: Mapping[str, str | None]) -> None:
+    target_column(found, target)
+    check_names(found, target=target, drop=drop, keep=(), roles=roles)
