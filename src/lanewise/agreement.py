@@ -7,12 +7,16 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError
+from lanewise.losses import LOSSES_OF, SMOOTH
 from lanewise.metrics import resolve_metric, unknown_metric
 from lanewise.optim.registry import RULES
-from lanewise.settings import FitSettings, threshold_value
+from lanewise.settings import FitSettings, either, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers
+
+SHAPES = ("widths", "depths", "activations")
+"""Settings of networks alone."""
 
 MEMORY_SHARE = 0.8
 """Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""
@@ -26,6 +30,8 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
     if problem.dataset.rest is None:
         _check_memory(problem)
     _check_optimizers(settings)
+    _check_losses(problem, settings)
+    _check_shapes(settings)
     _check_threshold(problem, settings)
     rows = len(problem.train)
     if settings.folds is not None and settings.folds > rows:
@@ -82,6 +88,36 @@ def _check_optimizers(settings: FitSettings) -> None:
     if settings.optimizers == (SOLVER,) and gradient == ["mlp"]:
         message = f"{SOLVER} is for the model linear; name another optimizer for mlp, such as adamw"
         raise UsageError(message)
+
+
+def _check_losses(problem: Problem, settings: FitSettings) -> None:
+    if not settings.losses:
+        return
+    if not {"mlp", "linear"} & set(settings.models):
+        message = f"losses are for the models mlp and linear, and only {', '.join(settings.models)} take part"
+        raise UsageError(message)
+    task, allowed = problem.task, LOSSES_OF[problem.task.kind]
+    wrong = [name for name in settings.losses if name not in allowed]
+    if wrong:
+        message = (
+            f"losses may be {either(allowed)} for {task.target!r}, a {task.kind} target, got {' and '.join(wrong)}"
+        )
+        raise UsageError(message)
+    if settings.optimizers == (SOLVER,) and SMOOTH.isdisjoint(settings.losses):
+        message = (
+            f"{SOLVER} needs a smooth loss, and {' and '.join(settings.losses)} is none; "
+            "name another optimizer, such as sgd, or another loss, such as squared_hinge"
+        )
+        raise UsageError(message)
+
+
+def _check_shapes(settings: FitSettings) -> None:
+    taking = ["linear", "mlp"] if settings.optimizers != (SOLVER,) else []
+    for name, families in {"schedules": ("mlp", "linear"), **dict.fromkeys(SHAPES, ("mlp",))}.items():
+        if getattr(settings, name) and not {*families} & {*settings.models} & {*taking}:
+            who = f"optimizers {SOLVER}" if not taking else f"models {', '.join(settings.models)}"
+            message = f"{name} are for {' and '.join(families)} trained by gradient rules, got {who}"
+            raise UsageError(message)
 
 
 def _check_threshold(problem: Problem, settings: FitSettings) -> None:

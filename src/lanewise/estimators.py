@@ -5,12 +5,10 @@ Unlike ``lanewise.fit`` they take the data as they are given: every column is a 
 """
 
 import sys
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
@@ -24,7 +22,6 @@ from lanewise.agreement import known_names
 from lanewise.composing import Stage, Unrecorded, compose
 from lanewise.data.dataset import Dataset
 from lanewise.deploy.predictor import Predictor
-from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.errors import DataError, Interrupted, UsageError
 from lanewise.estimator_data import (
     as_numbers,
@@ -36,13 +33,13 @@ from lanewise.estimator_data import (
     read_rows,
     task_of,
 )
+from lanewise.estimator_state import packed, unpacked
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.search.policy import Policy
 from lanewise.settings import FitSettings, checked, parse_budget
 from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Trained, train
-from lanewise.storage.durable import confine
 from lanewise.task import Task
 from lanewise.training.problem import Problem
 from lanewise.training.pulse import Pulse
@@ -52,6 +49,7 @@ SHARED = (
     "budget",
     "models",
     "optimizers",
+    "losses",
     "search",
     "policy",
     "candidates",
@@ -91,12 +89,12 @@ class _Estimator(BaseEstimator, ABC):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(cast(Any, super().__getstate__()))
         if "predictor_" in state:
-            state["predictor_"] = _packed(state["predictor_"])
+            state["predictor_"] = packed(state["predictor_"])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "predictor_" in state:
-            state = {**state, "predictor_": _unpacked(state["predictor_"])}
+            state = {**state, "predictor_": unpacked(state["predictor_"])}
         super().__setstate__(state)
 
     @abstractmethod
@@ -135,6 +133,8 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
             five minutes, by the size of the table, if None.
         models: families to race, of ``lightgbm``, ``mlp``, ``linear`` and ``tree``.
         optimizers: optimizers to race; all that suit a family if empty.
+        losses: losses of linear models and networks, that of the default first: ``logistic`` (of three classes and more
+            ``softmax``), ``hinge``, ``squared_hinge``; those that suit if empty.
         search: how candidates are drawn: ``halving``, ``grid`` or ``random``.
         policy: how losers are dropped: ``halving``, ``hyperband``, ``racing``, ``never``, or a ``Policy`` of yours.
         candidates: candidates per family; as many as the budget allows if None.
@@ -176,6 +176,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         budget: str | None = "30s",
         models: Any = FAMILIES,
         optimizers: Any = (),
+        losses: Any = (),
         search: str = "halving",
         policy: str | Policy = "halving",
         candidates: int | None = None,
@@ -193,6 +194,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         self.budget = budget
         self.models = models
         self.optimizers = optimizers
+        self.losses = losses
         self.search = search
         self.policy = policy
         self.candidates = candidates
@@ -267,6 +269,7 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         budget: str | None = "30s",
         models: Any = FAMILIES,
         optimizers: Any = (),
+        losses: Any = (),
         search: str = "halving",
         policy: str | Policy = "halving",
         candidates: int | None = None,
@@ -283,6 +286,7 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         self.budget = budget
         self.models = models
         self.optimizers = optimizers
+        self.losses = losses
         self.search = search
         self.policy = policy
         self.candidates = candidates
@@ -380,21 +384,3 @@ class _Lines:
         if at != self._last:
             self._last = at
             print(f"{pulse.phase} {pulse.done:.0%}: {pulse.leader} {pulse.score:.4g}", file=sys.stderr)
-
-
-def _packed(predictor: Predictor) -> dict[str, bytes]:
-    """The files of a saved model by name: bytes are all that a pickle of an estimator holds of its model."""
-    with tempfile.TemporaryDirectory(prefix="lanewise-") as folder:
-        model = Path(folder) / "model"
-        save_predictor(model, predictor)
-        return {file.name: file.read_bytes() for file in model.iterdir()}
-
-
-def _unpacked(files: Mapping[str, bytes]) -> Predictor:
-    """The predictor of saved files; ``StoreError`` where they are damaged."""
-    with tempfile.TemporaryDirectory(prefix="lanewise-") as folder:
-        model = Path(folder) / "model"
-        model.mkdir()
-        for name, content in files.items():
-            confine(model, name).write_bytes(content)
-        return load_predictor(model)

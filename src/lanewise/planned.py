@@ -15,6 +15,7 @@ from lanewise.stage_times import StageTimes
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.planning.amending import Amending
+from lanewise.training.planning.choices import Choices
 from lanewise.training.planning.making import Budget, Wishes, make_plan
 from lanewise.training.planning.plan import Plan
 from lanewise.training.planning.reserve import reserved_seconds
@@ -62,6 +63,13 @@ def plan_of(
             wishes=Wishes(
                 models=settings.models,
                 optimizers=settings.optimizers,
+                choices=Choices(
+                    losses=settings.losses,
+                    schedules=settings.schedules,
+                    widths=settings.widths,
+                    depths=settings.depths,
+                    activations=settings.activations,
+                ),
                 sampling="sobol" if settings.search == "halving" else settings.search,
                 seeds=settings.seeds,
                 seed=settings.seed,

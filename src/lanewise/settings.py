@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanewise.errors import ConfigError, UsageError, closest, suggestion
+from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Schedule
 from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
 
 Positive = Annotated[int, Field(ge=1)]
@@ -155,6 +156,11 @@ class FitSettings(BaseModel):
         "tree",
     )
     optimizers: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = ()
+    depths: tuple[Annotated[int, Field(ge=1, le=DEEPEST)], ...] = ()
+    activations: tuple[Activation, ...] = ()
     search: Literal["halving", "grid", "random"] = "halving"
     policy: Literal["halving", "hyperband", "racing", "never"] = "halving"
     candidates: Positive | None = None
@@ -169,16 +175,18 @@ class FitSettings(BaseModel):
     payload: Payload = "full"
     stream: Stream = "auto"
 
-    @field_validator("drop", "missing", "optimizers", "models", mode="before")
+    @field_validator("drop", "missing", *LISTS, mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
+    def _split(cls, value: object, info: ValidationInfo) -> object:
+        if info.field_name in ("widths", "depths") and isinstance(value, int):
+            return (value,)
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("models", "optimizers")
+    @field_validator(*LISTS)
     @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(value))
 
     @field_validator("budget", mode="before")
@@ -349,13 +357,18 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
             near = dict.fromkeys(one for wrong in given for one in closest(wrong, allowed, most=1))
             hint = f"; did you mean {' and '.join(near)}?" if near else ""
-            return f"{name} must be {_either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
+            return f"{name} must be {either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
         case kind if kind in _WORDS:
             return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"
 
 
-def _either(names: list[str]) -> str:
+def either(names: Sequence[str]) -> str:
+    """Names as a choice.
+
+    >>> either(["a"]), either(["a", "b", "c"])
+    ('a', 'a, b or c')
+    """
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

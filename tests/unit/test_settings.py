@@ -99,6 +99,16 @@ def test_thresholds_out_of_range(text):
         ("task", "binery", "task must be regression, count, binary or multiclass, got 'binery'; did you mean binary?"),
         ("models", "linear,ligtgbm", "models must be lightgbm, mlp, linear or tree, got 'ligtgbm'; did you mean"),
         ("models", "", "models must name one at least"),
+        (
+            "schedules",
+            "cosin",
+            "schedules must be constant, linear, cosine, exponential, step, polynomial, inverse",
+        ),
+        ("activations", "rellu", "activations must be relu, silu, gelu or tanh, got 'rellu'; did you mean relu?"),
+        ("widths", "64,many", "widths must be a whole number, got 'many'"),
+        ("widths", [64, 5000], "widths must be at most 1024, got 5000"),
+        ("depths", 0, "depths must be at least 1, got 0"),
+        ("losses", "hing", "losses must be squared, huber, poisson, logistic, softmax, hinge or squared_hinge, got 'h"),
         ("budget", 60, "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 60"),
         ("budget", "soon", "budget must be a time such as 30s"),
         ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),
@@ -208,3 +218,8 @@ def test_toml_files_that_are_none(tmp_path):
 def test_a_test_file_and_a_share_of_the_rows_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="test_fraction cannot hold rows out beside a test file"):
         checked({"target": "y", "test": "rows.csv", "test_fraction": 0.2})
+
+
+def test_one_number_is_a_list_of_one():
+    found = checked({"target": "y", "widths": 64, "depths": "1, 2,1"})
+    assert (found.widths, found.depths) == ((64,), (1, 2))

@@ -26,6 +26,11 @@ METRICS = (
     "roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro; "
     "two classes: these and precision, recall, f1"
 )
+LOSSES = "Numbers: squared, huber; counts: poisson; classes: logistic or, from three on, softmax; hinge, squared_hinge"
+SCHEDULES = (
+    "linear, cosine, constant, exponential, step, polynomial, inverse_square_root, one_cycle, warm_restarts, "
+    "stable_decay, plateau"
+)
 STREAMS = ("auto", "always", "never")
 OPTIMIZERS = (
     "lbfgs",
@@ -134,6 +139,16 @@ output = section("Output")
     help=f"Optimizers that race: {', '.join(OPTIMIZERS)}.",
     usual="those that suit each family",
 )
+@race(
+    "--losses",
+    metavar="NAMES",
+    help=f"Losses of linear models and networks that race. {LOSSES}.",
+    usual="those that suit the target",
+)
+@race("--schedules", metavar="NAMES", help=f"Schedules of learning rates that race: {SCHEDULES}.", usual="a mix")
+@race("--widths", metavar="UNITS", help="Units of the hidden layers of networks: 64,256.", usual="several")
+@race("--depths", metavar="LAYERS", help="Hidden layers of networks: 1,2.", usual="several")
+@race("--activations", metavar="NAMES", help="Of networks: relu, silu, gelu, tanh.", usual="several")
 @race("--search", type=Listed(SEARCHES), help="How candidates are drawn.", usual="halving")
 @race("--policy", type=Listed(POLICIES), help="How losers are dropped on the way.", usual="halving")
 @race("--candidates", metavar="N", help="Candidates of each family.", usual="as the budget allows")

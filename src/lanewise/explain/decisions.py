@@ -2,7 +2,9 @@
 
 Two candidates are compared on the same out-of-fold rows, and the difference is counted in paired standard
 errors. Each choice sets the winner against the best candidate that chose otherwise, whatever else either
-sets; where one pair answers several questions it is told once, and where it differs in more, that is said.
+sets; where one pair answers several questions it is told once, as a choice of their combination, and where it
+differs in more, that is said: such a lead is that of one candidate over another, not the effect of one setting, which
+:mod:`lanewise.explain.effects` looks for over all candidates.
 A rival that only the screen saw was scored on one fold alone: such a choice has no standard error and says so.
 """
 
@@ -24,6 +26,9 @@ from lanewise.training.race import Confirmed, Result, Trace
 
 SINGLES = "single candidates"
 """Between whom the finer choices are where an ensemble won."""
+
+TOGETHER = " (two candidates as they are: no effect of one of these settings alone)"
+"""What a verdict on several settings at once does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,10 +163,11 @@ class _Search:
         found = []
         for rival, asked in of_rival.values():
             others = [aspect.name for aspect in differing(self.winner, rival.candidate) if aspect not in asked]
-            question = f"Which {listed([aspect.name for aspect in asked])}?"
+            names = listed([aspect.name for aspect in asked])
+            question = f"Which combination of {names}?" if len(asked) > 1 else f"Which {names}?"
             chosen = chosen_words(asked, self.winner, rival.candidate)
             over = chosen_words(asked, rival.candidate, self.winner)
-            also = f" (the two also differ in {listed(others)})" if others else ""
+            also = f" (the two also differ in {listed(others)})" if others else TOGETHER if len(asked) > 1 else ""
             found.append(self._decided(question, chosen, over, rival, also=also))
         return found
 

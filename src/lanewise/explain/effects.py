@@ -125,11 +125,11 @@ def _effect(test: Tested, p: float, metric: Metric) -> Effect:
 def _words(model: str, look: Look, found: Sequence[Effect], metric: Metric) -> str:
     among = f"over {len(look.candidates)} candidates of {model}, {look.words}"
     if not found:
-        return f"Too few candidates of {model} to tell which setting matters."
+        return f"Too few candidates of {model} to tell what any one setting does by itself."
     evident = [effect for effect in found if effect.evident]
     if not evident:
         return (
-            f"No setting of {model} clearly mattered: its {len(look.candidates)} candidates, {look.words}, "
+            f"No setting of {model} clearly mattered by itself: its {len(look.candidates)} candidates, {look.words}, "
             "differ by no more than chance or by several settings at once."
         )
     first, pick = evident[0], min if metric.direction == "min" else max

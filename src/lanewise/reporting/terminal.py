@@ -309,6 +309,9 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print()
         console.print("What made the difference (in standard errors)")
         console.print(table)
+        if any(" (" in str(one.get("verdict") or "") for one in items(race, "decisions")):
+            note = "Two candidates as they are: where they differ in several settings, it is no effect of one of them."
+            console.print(_styled(f"  {note}", "dim"))
     board = [one for one in items(race, "leaderboard") if one.get("tie") or one.get("status") == "winner"]
     labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in board)
     ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]
@@ -323,7 +326,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
 
 def _asked(decision: Mapping[str, Any]) -> str:
     """What a choice was about, in few words: its question without the words that all questions have."""
-    question = shorten(decision.get("question"), 80).removeprefix("Which ").removesuffix("?")
+    question = shorten(decision.get("question"), 120).removeprefix("Which ").removesuffix("?")
     if question == "Better than the default" and str(decision.get("chosen")).startswith("the default"):
         return "the default or another"
     return f"{question[:1].lower()}{question[1:]}".replace("an ensemble or one model", "ensemble or one model")

@@ -1,5 +1,6 @@
 """The options are frozen here, so that one is added on purpose."""
 
+import re
 from typing import Any, get_args
 
 import click
@@ -7,17 +8,22 @@ import pytest
 
 from lanewise.cli import fit as module
 from lanewise.cli.main import cli
+from lanewise.losses import LOSSES
 from lanewise.metrics import METRICS, metric_names
+from lanewise.models.mlp import ACTIVATIONS
 from lanewise.optim.registry import RULES
+from lanewise.optim.schedules.settings import SCHEDULES
 from lanewise.settings import FitSettings
 from lanewise.solvers.methods import METHODS
+from lanewise.stated_names import Activation, Loss, Schedule
 from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
     "--test --test-fraction --group --time --weight --class-weights "
-    "--threshold --budget --models --optimizers --search --policy --candidates --folds --seeds --seed --ensemble "
-    "--device --workers --mesh --payload --config --report --json --quiet",
+    "--threshold --budget --models --optimizers --losses --schedules --widths --depths --activations "
+    "--search --policy --candidates --folds --seeds --seed --ensemble --device --workers --mesh --payload "
+    "--config --report --json --quiet",
     "tune": "--data --loss --step --folds --metric --budget --candidates --space --search --policy --seeds "
     "--batch-size --seed --device --workers --mesh --payload --precision --full-length --weights --report --json "
     "--quiet",
@@ -130,3 +136,14 @@ def test_the_methods_that_are_compared_are_those_of_the_library():
     from lanewise.solvers.comparing import USUAL
 
     assert COMPARED == USUAL
+
+
+def test_the_losses_of_the_help_and_of_the_settings_are_those_there_are():
+    assert get_args(Loss) == tuple(LOSSES)
+    assert set(re.findall(r"\w+", module.LOSSES)) >= set(LOSSES)
+
+
+def test_schedules_and_activations_of_the_settings_are_those_there_are():
+    assert get_args(Schedule) == tuple(SCHEDULES)
+    assert set(module.SCHEDULES.split(", ")) == set(SCHEDULES)
+    assert get_args(Activation) == tuple(ACTIVATIONS)

@@ -89,11 +89,11 @@ def test_settings_that_only_change_together_are_one_question(make, decided):
     winner = make.confirmed(make.candidate("a", lr=0.01, dropout=0.1, batch_size=64))
     rival = make.confirmed(make.candidate("b", lr=0.1, dropout=0.5, batch_size=64), worse=0.1)
     found = decided(make.result([winner, rival]), "a")
-    assert list(found) == ["Which learning rate and regularization?"]
-    one = found["Which learning rate and regularization?"]
+    assert list(found) == ["Which combination of learning rate and regularization?"]
+    one = found["Which combination of learning rate and regularization?"]
     assert one.chosen == "learning rate 0.01, dropout 0.1"
     assert one.over == "learning rate 0.1, dropout 0.5"
-    assert one.verdict == "clear"
+    assert one.verdict == "clear (two candidates as they are: no effect of one of these settings alone)"
 
 
 def test_what_else_the_two_differ_in_is_said(make, decided):

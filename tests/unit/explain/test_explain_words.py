@@ -5,6 +5,7 @@ import math
 import pytest
 
 from lanewise.explain import Decision, Outcome, Score, summary
+from lanewise.explain.decisions import TOGETHER
 from lanewise.figures import between, gap, score
 from lanewise.metrics import METRICS
 from lanewise.statistics import Difference
@@ -146,6 +147,16 @@ def test_what_else_differs_goes_with_the_choice():
     assert summary(outcome(decisions=(choice,)), RMSE)[-1].endswith(
         "3.2 standard errors (the two also differ in dropout)."
     )
+
+
+def test_a_choice_of_several_settings_is_no_effect_of_one_and_does_not_deny_that_none_was_found():
+    question = "Which combination of learning rate and regularization?"
+    effect = "No setting of mlp clearly mattered by itself: its 24 candidates differ by no more than chance."
+    choice = decision(question, verdict=f"clear{TOGETHER}")
+    told, none = summary(outcome(decisions=(choice,), effects=(effect,)), RMSE)[-2:]
+    assert told.startswith("Combination of learning rate and regularization: ")
+    assert told.endswith("(two candidates as they are: no effect of one of these settings alone).")
+    assert none == effect
 
 
 def test_many_of_anything_are_counted():

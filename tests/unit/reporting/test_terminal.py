@@ -237,6 +237,7 @@ def test_a_choice_without_a_standard_error_has_the_verdict_of_the_document(sampl
     assert words in shown
     assert "one fold only" not in shown
     assert "also differ" not in shown
+    assert ("it is no effect of one of them" in shown) is ("also differ" in verdict)
 
 
 def test_the_table_has_the_digits_of_the_sentence(samples):

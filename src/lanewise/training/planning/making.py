@@ -13,6 +13,7 @@ from lanewise.search.sampling import Sampling
 from lanewise.training.judging import Judge
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED
+from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.planning.costs import costs_alone, measured_costs, measured_looks
 from lanewise.training.planning.fitting import Measured, Setting, best_fitted, shortened, with_default
 from lanewise.training.planning.memory import predicted_bytes
@@ -55,6 +56,7 @@ class Wishes:
 
     models: tuple[str, ...] = MODELS
     optimizers: tuple[str, ...] = ()
+    choices: Choices = ANY
     sampling: Sampling = "sobol"
     seeds: int | None = None
     seed: int = 0
@@ -136,6 +138,7 @@ def _field(problem: Problem, wishes: Wishes) -> Field:
         seed=wishes.seed,
         sampling=wishes.sampling,
         optimizers=wishes.optimizers,
+        choices=wishes.choices,
         columns=len(problem.layout.columns),
         extreme=has_extreme_target(problem),
     )

@@ -15,6 +15,7 @@ from lanewise.models.trees import tree_space
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import Sampling, unit_points
 from lanewise.task import Task
+from lanewise.training.planning.choices import ANY, Choices, Structure
 from lanewise.training.selecting import ALL, FEATURES, SHARE
 
 MODELS = ("lightgbm", "mlp", "linear", "tree")
@@ -34,21 +35,6 @@ a step (benchmarks/results.md, Shares of a race).
 
 RACED_RATES: dict[str, tuple[float, float]] = {"soap": (1e-3, 0.05), "muon": (1e-3, 0.1), "lion": (1e-4, 1e-2)}
 """Learning rates that a race tries where the range of the rule, made for long trainings too, begins too low."""
-
-STRUCTURES: tuple[tuple[int, int, str, bool, float], ...] = (
-    (128, 2, "relu", False, 1.0),
-    (256, 2, "silu", True, 1.0),
-    (64, 2, "relu", False, 0.5),
-    (256, 3, "relu", True, 2.0),
-    (32, 1, "relu", False, 1.0),
-    (256, 1, "silu", False, 0.5),
-)
-"""Network shapes in the order they enter: width, depth, activation, layer norm, share of the usual batch.
-
-A race stacks the lanes of one shape, so it tries few shapes with many settings of the rest.
-"""
-
-LANES_PER_STRUCTURE = 12
 
 BOOSTED_ANCHORS: tuple[dict[str, Value], ...] = (
     {"learning_rate": 0.05, "num_leaves": 31, "feature_fraction": 0.8, "bagging_fraction": 0.8, "lambda_l2": 1.0},
@@ -97,6 +83,7 @@ SCHEDULE = Hyper(name="schedule", default="linear", scale="choice", choices=("li
 CONSTANT = Hyper(name="schedule", default="constant", scale="choice", choices=("constant",))
 WARMUP = Hyper(name="warmup", default=0.0, scale="choice", choices=(0.0, 0.05))
 CLIP = Hyper(name="clip_norm", default=0.0, scale="choice", choices=(0.0, 0.0, 1.0))
+SMOOTHED = frozenset({"logistic", "softmax"})
 LABEL_SMOOTHING = Hyper(name="label_smoothing", default=0.0, scale="choice", choices=(0.0, 0.0, 0.05))
 NETWORK_DECAY = Hyper(name="weight_decay", default=0.01, low=1e-4, high=0.3, scale="log")
 DROPOUT = Hyper(name="dropout", default=0.1, scale="choice", choices=(0.0, 0.1, 0.2, 0.35, 0.5))
@@ -106,6 +93,7 @@ DROPOUT = Hyper(name="dropout", default=0.1, scale="choice", choices=(0.0, 0.1, 
 class Field:
     """What is known before the race: the task, how many rows a fold trains on, and what the user asked for.
 
+    ``choices`` are the values that it lets candidates have.
     ``columns`` of the table, of which a few candidates may read some only; 0: all candidates read them all.
     ``extreme`` where single targets dominate all squared errors: the default apart, boosted trees then fit the
     absolute error, linear models and networks Huber's loss.
@@ -116,6 +104,7 @@ class Field:
     seed: int
     sampling: Sampling = "sobol"
     optimizers: tuple[str, ...] = ()
+    choices: Choices = ANY
     columns: int = 0
     extreme: bool = False
 
@@ -126,7 +115,9 @@ class Field:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """The losses of linear models and networks, the usual one first."""
+        """The losses of linear models and networks, that of the default first."""
+        if self.choices.losses:
+            return self.choices.losses
         known = LOSSES_OF[self.task.kind]
         return ("huber",) if self.extreme and "huber" in known else known
 
@@ -209,11 +200,16 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
     losses = field.losses
     batch = usual_batch(field.rows)
     shares = _shares("linear", field, (SOLVER,))
+    if SMOOTH.isdisjoint(losses):
+        shares.pop(SOLVER, None)
     if not shares:
         return
-    first = next(iter(shares))
-    default: dict[str, Value] = {"loss": losses[0], "l2": 1e-4, "l1": 0.0}
-    yield first, default if first == SOLVER else default | {"batch_size": batch} | _defaults(first)
+    # A solver cannot make just any loss small: the default has the first loss, if there is a rule for it.
+    first = next((name for name in shares if name != SOLVER or losses[0] in SMOOTH), SOLVER)
+    usual = losses[0] if first != SOLVER else next(loss for loss in losses if loss in SMOOTH)
+    default: dict[str, Value] = {"loss": usual, "l2": 1e-4, "l1": 0.0}
+    stated: dict[str, Value] = {"schedule": field.choices.schedules[0]} if field.choices.schedules else {}
+    yield first, default if first == SOLVER else default | {"batch_size": batch} | stated | _defaults(first)
     streams: dict[str, Iterable[dict[str, Value]]] = {}
     l2 = Hyper(name="l2", default=0, low=1e-7, high=1e-2, scale="log")
     for optimizer, amount in _allot(count - 1, shares).items():
@@ -221,9 +217,9 @@ def _linear(count: int, field: Field) -> Iterator[Proposal]:
             streams[optimizer] = _penalties(amount, losses)
             continue
         fixed: dict[str, Value] = {**_defaults(optimizer), "batch_size": batch}
-        space = [*_rule_space(optimizer), _schedule(optimizer), WARMUP, l2]
+        space = [*_rule_space(optimizer), _schedule(optimizer, field), WARMUP, l2]
         points = _points(space, amount, field, "linear", optimizer)
-        stepped = itertools.cycle(_stepped(losses))
+        stepped = itertools.cycle(field.choices.losses or _stepped(losses))
         streams[optimizer] = [
             fixed | settings | {"loss": loss} for settings, loss in zip(points, stepped, strict=False)
         ]
@@ -251,23 +247,49 @@ def _networks(count: int, field: Field) -> Iterator[Proposal]:
         return
     first = next(iter(shares))
     batch = usual_batch(field.rows)
-    yield first, _structure(0, field, batch) | {"dropout": 0.1, "schedule": "linear"} | _defaults(first)
-    if first == "adamw":
-        for settings in NETWORK_ANCHORS:
-            yield first, _structure(0, field, batch) | {"schedule": "linear"} | _defaults(first) | settings
-        count -= len(NETWORK_ANCHORS)
-    structures = int(np.clip(count // LANES_PER_STRUCTURE, 1, len(STRUCTURES)))
-    for place in range(structures):
-        amount = (count - 1) // structures + (place < (count - 1) % structures)
-        streams: dict[str, Iterable[dict[str, Value]]] = {}
-        for optimizer, share in _allot(amount, shares).items():
-            space = [*_rule_space(optimizer), _schedule(optimizer), WARMUP, CLIP, DROPOUT, NETWORK_DECAY]
-            if field.task.is_classification:
-                space.append(LABEL_SMOOTHING)
-            fixed = _structure(place, field, batch)
-            points = _points(space, share, field, "mlp", optimizer, place)
-            streams[optimizer] = [{**_defaults(optimizer), **settings, **fixed} for settings in points]
-        yield from _interleaved(streams)
+    anchors = NETWORK_ANCHORS if first == "adamw" else ()
+    structures = field.choices.structures(count - len(anchors))
+    usual: dict[str, Value] = {"schedule": field.choices.schedules[0] if field.choices.schedules else "linear"}
+    losses = itertools.cycle(field.choices.losses or field.losses[:1])
+    for place, settings in enumerate(({"dropout": 0.1}, *anchors)):
+        # One shape is trained well first, unless the user wants to see several.
+        structure = structures[place % len(structures) if field.choices.shaped else 0]
+        fixed = _structure(structure, batch) | {"loss": next(losses)}
+        yield first, fixed | usual | _defaults(first) | settings
+    amounts = _allot(count - len(anchors) - 1, dict.fromkeys(map(str, range(len(structures))), 1.0))
+    shapes = [
+        _shape(place, structure, amount, field, shares)
+        for (place, structure), amount in zip(enumerate(structures), amounts.values(), strict=True)
+    ]
+    if field.choices.shaped:
+        taken = itertools.zip_longest(*shapes)
+        yield from (one for several in taken for one in several if one is not None)
+    else:
+        yield from itertools.chain(*shapes)
+
+
+def _shape(
+    place: int, structure: Structure, amount: int, field: Field, shares: Mapping[str, float]
+) -> Iterator[Proposal]:
+    """``amount`` networks of one shape."""
+    streams: dict[str, Iterable[dict[str, Value]]] = {}
+    for optimizer, share in _allot(amount, shares).items():
+        space = [*_rule_space(optimizer), _schedule(optimizer, field), WARMUP, CLIP, DROPOUT, NETWORK_DECAY]
+        if not SMOOTHED.isdisjoint(field.losses):
+            space.append(LABEL_SMOOTHING)
+        fixed = _structure(structure, usual_batch(field.rows))
+        points = _points(space, share, field, "mlp", optimizer, place)
+        losses = itertools.cycle(field.choices.losses or field.losses[:1])
+        streams[optimizer] = [
+            _plain({**_defaults(optimizer), **settings, **fixed, "loss": loss})
+            for settings, loss in zip(points, losses, strict=False)
+        ]
+    yield from _interleaved(streams)
+
+
+def _plain(settings: dict[str, Value]) -> dict[str, Value]:
+    """The settings without a smoothing of labels that their loss would not heed."""
+    return settings if settings["loss"] in SMOOTHED else {k: v for k, v in settings.items() if k != "label_smoothing"}
 
 
 def _interleaved(streams: Mapping[str, Iterable[dict[str, Value]]]) -> Iterator[Proposal]:
@@ -280,22 +302,21 @@ def _interleaved(streams: Mapping[str, Iterable[dict[str, Value]]]) -> Iterator[
         yield optimizer, one
 
 
-def _structure(place: int, field: Field, batch: int) -> dict[str, Value]:
-    width, depth, activation, layer_norm, share = STRUCTURES[place]
+def _structure(structure: Structure, batch: int) -> dict[str, Value]:
+    width, depth, activation, layer_norm, share = structure
     return {
         "width": width,
         "depth": depth,
         "activation": activation,
         "layer_norm": layer_norm,
         "batch_size": max(16, int(batch * share)),
-        "loss": field.losses[0],
     }
 
 
 def _shares(model: str, field: Field, solvers: tuple[str, ...]) -> dict[str, float]:
     """The optimizers of a family with their shares, best known first."""
     if not field.optimizers:
-        return OPTIMIZER_SHARES[model]
+        return dict(OPTIMIZER_SHARES[model])
     known = (*RULES, *solvers)
     chosen = [name for name in field.optimizers if name in known]
     return dict.fromkeys(chosen, 1.0)
@@ -319,9 +340,12 @@ def _defaults(optimizer: str) -> dict[str, Value]:
     return defaults if RULES[optimizer].scheduled else defaults | {"schedule": "constant"}
 
 
-def _schedule(optimizer: str) -> Hyper:
+def _schedule(optimizer: str, field: Field) -> Hyper:
     """The schedules that a race tries of a rule: only the constant one where it averages or finds its rate."""
-    return SCHEDULE if RULES[optimizer].scheduled else CONSTANT
+    if not RULES[optimizer].scheduled:
+        return CONSTANT
+    stated = field.choices.schedules
+    return replace(SCHEDULE, default=stated[0], choices=stated) if stated else SCHEDULE
 
 
 def _rule_space(optimizer: str) -> list[Hyper]:

@@ -3,6 +3,7 @@ import pytest
 from lanewise.errors import UsageError
 from lanewise.optim.registry import RULES
 from lanewise.task import Task, TaskKind
+from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.planning.proposals import (
     BOOSTED_ANCHORS,
     MODELS,
@@ -15,11 +16,17 @@ from lanewise.training.planning.proposals import (
 
 
 def field(
-    kind: TaskKind = "binary", *, optimizers: tuple[str, ...] = (), seed: int = 0, columns: int = 0, rows: int = 5000
+    kind: TaskKind = "binary",
+    *,
+    optimizers: tuple[str, ...] = (),
+    choices: Choices = ANY,
+    seed: int = 0,
+    columns: int = 0,
+    rows: int = 5000,
 ) -> Field:
     classes = {"binary": ("a", "b"), "multiclass": ("a", "b", "c")}.get(kind, ())
     task = Task(target="y", kind=kind, metric="log_loss" if classes else "rmse", classes=classes)
-    return Field(task=task, rows=rows, seed=seed, optimizers=optimizers, columns=columns)
+    return Field(task=task, rows=rows, seed=seed, optimizers=optimizers, choices=choices, columns=columns)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -163,3 +170,62 @@ def test_with_extreme_targets_all_but_the_default_fit_a_robust_loss(kind: TaskKi
     assert {one.settings.get("tree_loss") for one in boosted[1:]} == {"absolute" if robust else None}
     assert {one.settings["loss"] for one in linear + networks} == {"huber" if robust else "poisson"}
     assert len(boosted) == len(linear) == len(networks) == 16
+
+
+def test_only_the_losses_asked_for_take_part_and_the_default_has_the_first() -> None:
+    hinge = propose("linear", 14, field(optimizers=("sgd",), choices=Choices(losses=("hinge",))))
+    assert {(one.optimizer, one.settings["loss"]) for one in hinge} == {("sgd", "hinge")}
+    assert len(hinge) == 14
+    for model in ("linear", "mlp"):
+        both = propose(model, 14, field(choices=Choices(losses=("squared_hinge", "hinge"))))
+        assert both[0].settings["loss"] == "squared_hinge"
+        assert {one.settings["loss"] for one in both} == {"hinge", "squared_hinge"}
+    numbers = field("regression", optimizers=("adam",), choices=Choices(losses=("squared", "huber")))
+    stepped = propose("linear", 14, numbers)
+    assert {one.settings["loss"] for one in stepped} == {"squared", "huber"}
+
+
+def test_a_solver_takes_the_smooth_losses_and_a_rule_the_default_where_its_loss_is_none() -> None:
+    found = propose("linear", 14, field(choices=Choices(losses=("hinge", "squared_hinge"))))
+    assert (found[0].optimizer, found[0].settings["loss"]) == ("adam", "hinge")
+    assert {one.settings["loss"] for one in found if one.optimizer == SOLVER} == {"squared_hinge"}
+    alone = propose("linear", 5, field(optimizers=(SOLVER,), choices=Choices(losses=("hinge", "squared_hinge"))))
+    assert {(one.optimizer, one.settings["loss"]) for one in alone} == {(SOLVER, "squared_hinge")}
+    assert propose("linear", 5, field(optimizers=(SOLVER,), choices=Choices(losses=("hinge",)))) == []
+
+
+def test_a_stated_loss_holds_with_extreme_targets_too() -> None:
+    task = Task(target="y", kind="regression", metric="rmse")
+    extreme = Field(task=task, rows=5000, seed=0, extreme=True, choices=Choices(losses=("squared",)))
+    assert {one.settings["loss"] for one in propose("linear", 9, extreme) + propose("mlp", 9, extreme)} == {"squared"}
+
+
+def test_labels_are_smoothed_for_losses_of_probabilities_only() -> None:
+    found = propose("mlp", 24, field(choices=Choices(losses=("logistic", "hinge"))))
+    assert any(one.settings.get("label_smoothing") for one in found if one.settings["loss"] == "logistic")
+    assert not any(one.settings.get("label_smoothing") for one in found if one.settings["loss"] == "hinge")
+
+
+def test_every_stated_shape_races_and_the_default_has_the_first() -> None:
+    found = propose("mlp", 24, field(choices=Choices(widths=(48, 512), depths=(4,), activations=("tanh", "gelu"))))
+    shapes = [(one.settings["width"], one.settings["depth"], one.settings["activation"]) for one in found]
+    assert shapes[0] == (48, 4, "tanh")
+    assert set(shapes) == {(48, 4, "tanh"), (48, 4, "gelu"), (512, 4, "tanh"), (512, 4, "gelu")}
+    assert set(shapes[:4]) == set(shapes)  # a short race sees them too
+    assert len(found) == 24
+
+
+def test_what_is_not_stated_of_a_shape_still_varies() -> None:
+    found = propose("mlp", 60, field(choices=Choices(widths=(48,))))
+    assert {one.settings["width"] for one in found} == {48}
+    assert {one.settings["depth"] for one in found} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+def test_only_the_stated_schedules_race_and_rules_without_one_stay_constant(model: str) -> None:
+    choices = Choices(schedules=("cosine", "one_cycle"))
+    found = propose(model, 24, field(optimizers=("sgd",), choices=choices))
+    assert found[0].settings["schedule"] == "cosine"
+    assert {one.settings["schedule"] for one in found} == {"cosine", "one_cycle"}
+    free = propose(model, 24, field(optimizers=("dog",), choices=choices))
+    assert {one.settings["schedule"] for one in free} == {"constant"}

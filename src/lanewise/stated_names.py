@@ -1,0 +1,29 @@
+"""The names and numbers by which settings say what may race; to know them nothing of weight is loaded."""
+
+from typing import Literal
+
+Loss = Literal["squared", "huber", "poisson", "logistic", "softmax", "hinge", "squared_hinge"]
+"""The losses of linear models and networks; which of them fit depends on the target."""
+
+Schedule = Literal[
+    "constant",
+    "linear",
+    "cosine",
+    "exponential",
+    "step",
+    "polynomial",
+    "inverse_square_root",
+    "one_cycle",
+    "warm_restarts",
+    "stable_decay",
+    "plateau",
+]
+"""How the learning rate of a gradient rule may go."""
+
+Activation = Literal["relu", "silu", "gelu", "tanh"]
+
+WIDEST, DEEPEST = 1024, 16
+"""Units of a hidden layer, and hidden layers, that networks of a race may have: many are in memory at once."""
+
+LISTS = ("models", "optimizers", "losses", "schedules", "widths", "depths", "activations")
+"""Settings that list what may race."""
