@@ -5,7 +5,7 @@ evaluation -> document, report and model. Each stage takes and returns a small f
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -155,7 +155,8 @@ def fit(
         if ranks.place.job:
             config["job"] = ranks.place.job
         with unrecorded():
-            dataset = dataset_of(source, read_options(wanted), stream=wanted.stream)
+            tell = watcher.announce if ranks.leads else str
+            dataset = dataset_of(source, read_options(wanted), stream=wanted.stream, tell=tell)
         # A run that goes on, on another machine perhaps, does as it did.
         config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
@@ -202,7 +203,7 @@ def go_on_with(
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
         _check_policy(run, policy)
-        problem, wanted = _begun(run)
+        problem, wanted = _begun(run, tell=watcher.announce if ranks.leads else str)
         check_ranks(ranks, None, wanted, begins=False)
         ranks.agree(told_apart(run.config))
         run = store.resume(run.id, started=times.started)
@@ -226,7 +227,8 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             message = f"run {original.id} is {original.status}: only what is done can be repeated"
             raise UsageError(message)
         _check_policy(original, policy)
-        problem, wanted = _begun(original)
+        watcher, ranks = watcher or Silent(), Lone()
+        problem, wanted = _begun(original, tell=watcher.announce)
         config = {**original.config, "repeats": original.id}
         command = f"lanewise repeat {original.id}"
         run = store.create(command=command, config=config, started=times.started)
@@ -234,7 +236,6 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
             kept = original.folder / KEPT_DATA
             for file in (original.plan, *([kept] if kept.exists() else [])):
                 write_atomically(run.folder / file.name, file.read_bytes())
-            watcher, ranks = watcher or Silent(), Lone()
             return _execute(store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks)
 
 
@@ -255,7 +256,7 @@ def _check_policy(run: Run, policy: Policy | None) -> None:
         raise UsageError(message)
 
 
-def _begun(run: Run) -> tuple[Problem, FitSettings]:
+def _begun(run: Run, *, tell: Callable[[str], object]) -> tuple[Problem, FitSettings]:
     """What a run was asked, of the table that it began with; raises ``UserError`` where that is gone or has changed."""
     settings = run.config["settings"]
     wanted = checked(settings, known=known_names(settings))
@@ -265,7 +266,7 @@ def _begun(run: Run) -> tuple[Problem, FitSettings]:
         message = f"run {run.id} was killed before its data were kept; start it anew"
         raise UsageError(message)
     options = ReadOptions(max_bytes=wanted.max_bytes) if kept.exists() else read_options(wanted)
-    dataset = dataset_of(source, options, stream=wanted.stream)
+    dataset = dataset_of(source, options, stream=wanted.stream, tell=tell)
     if fingerprint(dataset) != run.config["rows"]:
         message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
         raise DataError(message)

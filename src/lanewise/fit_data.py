@@ -1,7 +1,7 @@
 """The table that a fit is given: where it comes from, what it is known by, the question that is asked of it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.examples import example
 from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.data.reading import read
-from lanewise.data.streaming import is_too_large, read_streamed
-from lanewise.data.table_files import table_files
-from lanewise.errors import UsageError
+from lanewise.data.streaming import is_too_large, read_streamed, size_words
+from lanewise.data.table_files import TableFiles, table_files
+from lanewise.errors import DataError, UsageError
 from lanewise.settings import FitSettings, Stream
 from lanewise.training.problem import Problem, Request, pose
 
@@ -25,11 +25,24 @@ def lasting(source: object) -> str | None:
     return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
 
 
-def dataset_of(source: object, options: ReadOptions | None = None, *, stream: Stream = "never") -> Dataset:
+MOST_PACKED = 200
+"""How many times its size a table may unpack to and still be streamed unasked: real ones stay well below."""
+
+
+def dataset_of(
+    source: object,
+    options: ReadOptions | None = None,
+    *,
+    stream: Stream = "never",
+    tell: Callable[[str], object] = str,
+) -> Dataset:
     """The table of a source, read as ``options`` say.
 
     ``stream`` says whether a table of Parquet or Arrow files is streamed from disk: ``auto`` where the memory asks
-    for it. Raises ``UsageError`` where another source is to be streamed always.
+    for it, which ``tell`` hears of before it is read.
+
+    Raises ``UsageError`` where another source is to be streamed always, ``DataError`` where a table that need not be
+    streamed is packed as only those are that are made to exhaust a machine.
     """
     if isinstance(source, str) and source.startswith("example:"):
         return example(source.removeprefix("example:"))
@@ -40,13 +53,26 @@ def dataset_of(source: object, options: ReadOptions | None = None, *, stream: St
     stated = files is not None and options.max_bytes is not None and files.cell_bytes > options.max_bytes
     large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit)
     if files is not None and (stream == "always" or large):
-        return read_streamed(files, missing=options.missing, asked=stream == "always")
+        if stream != "always":
+            _refuse_bomb(files)
+        return read_streamed(files, missing=options.missing, asked=stream == "always", tell=tell)
     if stream == "always":
         given = path if path is not None else "what was given"
         message = f"only Parquet and Arrow files can be streamed from disk, which {given} is not; leave stream out"
         raise UsageError(message)
     # Many files were looked into already; a single one has limits of its own.
     return read(source if files is None or Path(str(path)).is_file() else files, options=options)
+
+
+def _refuse_bomb(files: TableFiles) -> None:
+    packed = sum(path.stat().st_size for path in files.paths)
+    if files.cell_bytes <= MOST_PACKED * packed:
+        return
+    message = (
+        f"{files.name} unpacks to {size_words(files.cell_bytes)}, {files.cell_bytes // packed:,} times its size of "
+        f"{size_words(packed)}: check that it is what it should be; --stream always reads it all the same"
+    )
+    raise DataError(message)
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -118,8 +118,6 @@ def train(
     check_agreement(problem, settings)
     policy = policy or policy_of(settings.policy)
     _check_policy(policy, problem)
-    if problem.dataset.rest is not None:
-        watcher.announce(problem.dataset.rest.words)
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
     crew = crew_of(ranks, settings.mesh, payload=settings.payload, resumed=resumed)

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+import pytest
 
+from lanewise.data import streaming
+from lanewise.errors import DataError
 from lanewise.fit_data import dataset_of, problem_of
 from lanewise.settings import FitSettings
 
@@ -24,3 +28,19 @@ def test_a_test_set_may_leave_out_features_that_are_zero_in_all_its_rows(tmp_pat
         held = problem.dataset.frame[80:]
         assert held.columns[1:] == ["f0", "f1", "f5"]
         assert held["f0"].sum() == held["f5"].sum() == 0
+
+
+def test_a_table_that_is_packed_to_exhaust_a_machine_is_streamed_only_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = tmp_path / "bomb.parquet"
+    pl.select(pl.repeat(0, 200_000).alias("y"), x=pl.repeat("a", 200_000)).write_parquet(bomb)
+    monkeypatch.setattr(streaming, "free_bytes", lambda: 100_000)
+    with pytest.raises(DataError, match=r"bomb.parquet unpacks to 3 MB, \d,?\d+ times its size of .* --stream always"):
+        dataset_of(str(bomb), stream="auto")
+    assert dataset_of(str(bomb), stream="always").rest is not None
+    normal = tmp_path / "normal.parquet"
+    pl.DataFrame({"x": np.random.default_rng(0).normal(size=9_000)}).write_parquet(normal)
+    told = list[str]()
+    assert dataset_of(str(normal), stream="auto", tell=told.append).rest is not None
+    assert "are free: rows are streamed from disk" in told[0]

@@ -9,7 +9,7 @@ of no more rows than the sample has no rest, and gives exactly what it gives whe
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,7 +48,7 @@ class Rest:
 
     ``files`` hold all rows, ``sample`` the numbers of those that are in memory, ascending; ``kinds`` and ``markers``
     (the words that stand for missing cells) say how cells are read. ``facts`` are those of the rest, by column.
-    ``fingerprint`` is the SHA-256 of all rows, as of a table in memory; ``words`` say why the rows are streamed.
+    ``fingerprint`` is the SHA-256 of all rows, as of a table in memory.
     """
 
     files: TableFiles
@@ -58,7 +58,6 @@ class Rest:
     missing: tuple[str, ...]
     facts: Mapping[str, ColumnFacts]
     fingerprint: str
-    words: str
 
     @property
     def rows(self) -> int:
@@ -91,15 +90,21 @@ def is_too_large(files: TableFiles, *, most_bytes: int) -> bool:
     return files.cell_bytes > most_bytes or needed_bytes(files) > free_bytes()
 
 
-def read_streamed(files: TableFiles, *, missing: tuple[str, ...] = (), asked: bool = False) -> Dataset:
+def read_streamed(
+    files: TableFiles,
+    *,
+    missing: tuple[str, ...] = (),
+    asked: bool = False,
+    tell: Callable[[str], object] = str,
+) -> Dataset:
     """The sample of a table as a ``Dataset`` whose ``rest`` is streamed; ``asked`` says that it need not have been.
 
-    ``missing`` are more marks of missing cells.
+    ``missing`` are more marks of missing cells. ``tell`` hears why before the table is read, which may take long.
 
     Raises ``DataError`` where a file is damaged or no column can be used.
     """
     wanted = _sample_numbers(files)
-    words = _why(files, asked=asked, whole=len(wanted) == files.rows)
+    tell(_why(files, asked=asked, whole=len(wanted) == files.rows))
     schema = pl.DataFrame(schema=files.schema)
     kept = [name for name in files.schema if not _unusable(schema[name])]
     looked = _Look(kept=kept, missing=missing)
@@ -124,7 +129,6 @@ def read_streamed(files: TableFiles, *, missing: tuple[str, ...] = (), asked: bo
         missing=missing,
         facts=facts,
         fingerprint=looked.fingerprint(),
-        words=words,
     )
     found = [finding for column in columns.values() for finding in column.findings]
     return Dataset(
@@ -236,11 +240,16 @@ def _why(files: TableFiles, *, asked: bool, whole: bool) -> str:
     needed, free = needed_bytes(files), free_bytes()
     if asked and needed <= free:
         return f"{files.name}: rows are streamed from disk, as asked"
-    over = f", and {_size(free)} are free" if needed > free else ", more than may be read into it"
-    return f"{files.name}: the table needs about {_size(needed)} of memory{over}: rows are streamed from disk"
+    over = f", and {size_words(free)} are free" if needed > free else ", more than may be read into it"
+    return f"{files.name}: the table needs about {size_words(needed)} of memory{over}: rows are streamed from disk"
 
 
-def _size(amount: float) -> str:
+def size_words(amount: float) -> str:
+    """An amount of bytes.
+
+    >>> size_words(2.5e9), size_words(3e6)
+    ('2.5 GB', '3 MB')
+    """
     return f"{amount / 1e9:,.1f} GB" if amount >= 1e8 else f"{amount / 1e6:,.0f} MB"
 
 
