@@ -22,6 +22,45 @@ Schedule = Literal[
 
 Activation = Literal["relu", "silu", "gelu", "tanh"]
 
+OPTIMIZERS = (
+    "lbfgs",
+    "adamw",
+    "adam",
+    "rmsprop",
+    "nesterov",
+    "momentum",
+    "sgd",
+    "gd",
+    "lion",
+    "muon",
+    "schedule_free_adamw",
+    "dog",
+    "amsgrad",
+    "amsgradw",
+    "nadam",
+    "nadamw",
+    "radam",
+    "radamw",
+    "adamax",
+    "adagrad",
+    "adadelta",
+    "rmsprop_momentum",
+    "centred_rmsprop",
+    "centred_rmsprop_momentum",
+    "dampened_momentum",
+    "rprop",
+    "asgd",
+    "polyak",
+    "schedule_free_sgd",
+    "ademamix",
+    "prodigy",
+    "adafactor",
+    "sgld",
+    "shampoo",
+    "soap",
+)
+"""The rules and the solver that may race, first those in use the most."""
+
 WIDEST, DEEPEST = 1024, 16
 """Units of a hidden layer, and hidden layers, that networks of a race may have: many are in memory at once."""
 

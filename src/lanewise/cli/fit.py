@@ -12,6 +12,7 @@ from lanewise.cli.options import Listed, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.distributed.place import leads
 from lanewise.errors import unrecorded
+from lanewise.stated_names import OPTIMIZERS
 
 if TYPE_CHECKING:
     from lanewise.cli.layers import Given
@@ -32,43 +33,6 @@ SCHEDULES = (
     "stable_decay, plateau"
 )
 STREAMS = ("auto", "always", "never")
-OPTIMIZERS = (
-    "lbfgs",
-    "adamw",
-    "adam",
-    "rmsprop",
-    "nesterov",
-    "momentum",
-    "sgd",
-    "gd",
-    "lion",
-    "muon",
-    "schedule_free_adamw",
-    "dog",
-    "amsgrad",
-    "amsgradw",
-    "nadam",
-    "nadamw",
-    "radam",
-    "radamw",
-    "adamax",
-    "adagrad",
-    "adadelta",
-    "rmsprop_momentum",
-    "centred_rmsprop",
-    "centred_rmsprop_momentum",
-    "dampened_momentum",
-    "rprop",
-    "asgd",
-    "polyak",
-    "schedule_free_sgd",
-    "ademamix",
-    "prodigy",
-    "adafactor",
-    "sgld",
-    "shampoo",
-    "soap",
-)
 
 data = section("Data")
 race = section("Race")

@@ -8,6 +8,7 @@ from typing import Any
 
 from lanewise.errors import ConfigError, UsageError
 from lanewise.settings import FitSettings, checked, read_toml
+from lanewise.stated_names import OPTIMIZERS
 
 PREFIX = "LANEWISE_"
 
@@ -69,8 +70,6 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
 
 def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The names that optimizers may have, and those of metrics where the one that is stated is none."""
-    from lanewise.cli.fit import OPTIMIZERS
-
     known: dict[str, tuple[str, ...]] = {"optimizers": OPTIMIZERS}
     if settings.get("metric") is not None:
         from lanewise.metrics import unknown_metric
