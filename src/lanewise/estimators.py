@@ -253,7 +253,8 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
     """A regressor that races optimizers and models in one stacked run and keeps the best, or an ensemble.
 
     ``task`` is ``"regression"``, or ``"count"`` for whole numbers from zero up (Poisson loss; RMSE or Poisson deviance
-    decides). The other parameters and attributes are those of :class:`LanewiseClassifier`, classes apart.
+    decides). ``losses`` may be ``squared`` and ``huber``, of counts ``poisson``. The other parameters and attributes
+    are those of :class:`LanewiseClassifier`, classes apart.
 
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)

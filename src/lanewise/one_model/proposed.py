@@ -41,8 +41,10 @@ def proposed_mesh(module: nn.Module, device: torch.device, ranks: Ranks, *, whol
     needed = weights + (1 + STATE) * trained
     there = min(map(json.loads, ranks.gather(json.dumps(_memory(device, ranks)).encode())))
     words = f"weights, gradients and optimizer state take {_size(needed)} of the {_size(there)} that a rank has"
-    if whole or needed <= ROOM * there:
-        return Proposed(mesh=Mesh(data=OPEN), why=f"mesh data={ranks.size}: {words}, so each holds the model")
+    fits = needed <= ROOM * there
+    if whole or fits:
+        because = "so each holds the model" if fits else "and average_every has each hold the model"
+        return Proposed(mesh=Mesh(data=OPEN), why=f"mesh data={ranks.size}: {words}, {because}")
     part = f"with shard={ranks.size} {_size(needed / ranks.size)}"
     return Proposed(mesh=Mesh(shard=OPEN), why=f"mesh shard={ranks.size}: {words}, {part}")
 

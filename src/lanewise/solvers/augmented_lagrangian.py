@@ -285,7 +285,10 @@ class AugmentedLagrangian(Solver[AugmentedLagrangianState]):
         for row in (labours & gone).nonzero().flatten().tolist():
             one = slice(row, row + 1)
             origin, point = state.anchors[one], inner.points[one]
-            if falls_on(cast("ConstrainedObjective", objective), origin, point, inner.problems[one]):
+            # A way that is short of the start's own scale looks straight, whatever comes behind it.
+            least = GONE * max(1.0, abs(float(state.first[row])))
+            constrained = cast("ConstrainedObjective", objective)
+            if falls_on(constrained, origin, point, inner.problems[one], least=least, clip=self.descent.clip):
                 inner.status[row] = CODE[Status.RUNAWAY]
         if self.hasty:
             inner.status[labours & (inner.status == CODE[Status.RUNNING])] = CODE[Status.STALLED]

@@ -16,12 +16,21 @@ MET = 1e-6  # violation, relative to the largest entry of x, at which it is back
 ROUNDING = 1e-12  # or the last step, relative to the same: the squares of large numbers round coarsely
 
 
-def falls_on(objective: "ConstrainedObjective", origin: Tensor, point: Tensor, rows: Tensor) -> bool:
+def falls_on(
+    objective: "ConstrainedObjective",
+    origin: Tensor,
+    point: Tensor,
+    rows: Tensor,
+    *,
+    least: float = 0.0,
+    clip: Callable[[Tensor], Tensor] = lambda points: points,
+) -> bool:
     """Whether the fall from ``origin [1, P]`` to ``point [1, P]`` goes on as far as one can look.
 
     In a bent valley no straight line leads on: from ``point + s (point - origin)``, for lengths ``s`` that grow
     tenfold, Newton steps of least length go back onto the constraints. It falls on if all those points meet them and
-    each fall is at least twice the one before. What levels out, or turns, does not; nor does a logarithm.
+    each fall is at least twice the one before. What levels out, or turns, does not; nor does a logarithm. ``least`` is
+    the smallest fall from the origin that counts; ``clip`` keeps points within the bounds.
 
     >>> class Along:  # minus x, where y = 0
     ...     def constrained(self, points, rows):
@@ -33,15 +42,19 @@ def falls_on(objective: "ConstrainedObjective", origin: Tensor, point: Tensor, r
     """
     begun = float(objective.constrained(origin, rows)[0])
     fall = begun - float(objective.constrained(point, rows)[0])
+    if not fall > least:
+        return False
     for length in AHEAD:
-        there, value = _returned(objective, point + length * (point - origin), rows)
+        there, value = _returned(objective, clip(point + length * (point - origin)), rows, clip)
         if there is None or not begun - value >= DEEPER * fall:
             return False
         fall = begun - value
     return True
 
 
-def _returned(objective: "ConstrainedObjective", point: Tensor, rows: Tensor) -> tuple[Tensor | None, float]:
+def _returned(
+    objective: "ConstrainedObjective", point: Tensor, rows: Tensor, clip: Callable[[Tensor], Tensor]
+) -> tuple[Tensor | None, float]:
     """The point moved onto the constraints, and its value; None where Newton steps do not get there."""
     step = torch.full_like(point, torch.inf)
     for _ in range(RETURNS):
@@ -58,7 +71,7 @@ def _returned(objective: "ConstrainedObjective", point: Tensor, rows: Tensor) ->
         step = (torch.linalg.pinv(slopes) @ off)[None]
         if float((slopes @ step[0] - off).norm()) > float(off.norm()) / 2:  # it has no slope that leads back
             return None, torch.nan
-        point = point - step
+        point = clip(point - step)
     return None, torch.nan
 
 

@@ -35,8 +35,9 @@ def go_on(outcome: Outcome, setup: Setup) -> str:
     setup.objective.spent, before = None, setup.objective.evaluated
     if setup.constrained:
         words = _by_quadratic_programs(outcome, setup, rows, left)
-        rows = [row for row in rows if not _ended_well(outcome, row)]
-        left = setup.max_evaluations - (setup.objective.evaluated - before) // max(1, len(rows)) - int(spent.max())
+        left -= (setup.objective.evaluated - before) // len(rows)
+        # Quadratic programs had a part of the evaluations only.
+        rows = [row for row in rows if _short(outcome, row) or outcome.status[row] is Status.EVALUATIONS]
         if not rows or left < 2 or Status.STOPPED in outcome.status or setup.starts.shape[1] > LARGE:
             return words
         return words + _over_kinks_of_constraints(outcome, setup, rows, left)
@@ -58,7 +59,7 @@ def _ended_well(outcome: Outcome, row: int) -> bool:
 
 def _by_quadratic_programs(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> str:
     """SLSQP from where multipliers and penalties ended, and from where they began: either may be too near for it."""
-    index, cost = torch.tensor(rows), 1 if setup.objective.exact else 1 + 2 * setup.starts.shape[1]
+    index, cost = torch.tensor(rows), 1 if setup.objective.function.exact else 1 + 2 * setup.starts.shape[1]
     most = min(left // 2, PROGRAMS * cost)
     for starts in (outcome.points[index].clone(), setup.starts[index]):
         further = find_method("slsqp").run(replace(setup, starts=starts, max_evaluations=most))

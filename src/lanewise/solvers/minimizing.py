@@ -248,7 +248,8 @@ def _run(setup: Setup, traits: Traits, form: Form | Space, asked: _Asked, order:
     check_method(method, setup, residuals=asked.residuals, rough=traits.rough, mixed=traits.mixed)
     check_options(method, asked.options)
     check_values(setup)
-    outcome = method.run(replace(setup, hasty=asked.method == "auto"))
+    hasty = asked.method == "auto" and setup.starts.device.type == "cpu"  # where another method can go on
+    outcome = method.run(replace(setup, hasty=hasty))
     if asked.method == "auto":
         reason += go_on(outcome, setup)
     return assemble(outcome, setup, form, method=name, reason=reason, order=order)

@@ -36,6 +36,8 @@ ELSEWHERE = {
 
 def check_known(unknown: Mapping[str, object], function: Callable[..., Any]) -> None:
     """Refuse arguments that ``function`` does not have, with the nearest that it has."""
+    if not unknown:
+        return
     names = [one for one, kind in signature(function).parameters.items() if kind.kind is not Parameter.VAR_KEYWORD]
     for name in unknown:
         hint = f"use {ELSEWHERE[name]}" if name in ELSEWHERE else suggestion(name, names, place=PLACE)

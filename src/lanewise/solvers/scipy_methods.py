@@ -256,7 +256,8 @@ def _status(ledger: _Ledger, *, whole_box: bool, success: bool) -> Status:
         return Status.INFEASIBLE
     if not np.isfinite(float(ledger.value)):
         return Status.NOT_FINITE
-    if ledger.first is not None and float(ledger.value) < ledger.first - BEYOND * max(1.0, abs(ledger.first)):
+    far = ledger.first is not None and float(ledger.value) < ledger.first - BEYOND * max(1.0, abs(ledger.first))
+    if far and not ledger.setup.boxed:
         return Status.RUNAWAY if ledger.setup.constrained else Status.UNBOUNDED
     if whole_box:
         return Status.SETTLED

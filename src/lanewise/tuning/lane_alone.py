@@ -93,7 +93,10 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
         difference = _difference(seen, np.array([record["scores"], record["train_losses"]], dtype=float))
         allowed = 0.0
         if difference:
-            moved, rounding = formed(), torch.finfo(teams.rounds_to).eps
+            # Gradients that travelled as bfloat16 were rounded to it, and alone none travels.
+            travelled = [torch.bfloat16] if run.config["settings"].get("payload") == "bfloat16" else []
+            rounding = max(torch.finfo(dtype).eps for dtype in (teams.rounds_to, *travelled))
+            moved = formed()
             moved.scale(1 + rounding)
             allowed = MARGIN * max(rounding, _difference(_looks(moved, fractions, judge), seen))
     return LaneAlone(

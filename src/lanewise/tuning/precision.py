@@ -61,13 +61,15 @@ def in_precision(
     With ``auto`` a step is timed in float32 and in bfloat16, which is taken where it is clearly faster. ``with_ways``
     finds out how lanes of teams are run.
     """
-    plain = with_ways(teams)
-    if precision == "float32" or (precision == "auto" and plain.blueprint.dtype != torch.float32):
-        return plain, ()
-    asked = torch.bfloat16 if precision == "auto" else getattr(torch, precision)
-    low = with_ways(everywhere(teams, autocast=asked))
+    if precision == "float32" or (precision == "auto" and teams.blueprint.dtype != torch.float32):
+        return with_ways(teams), ()
     if precision != "auto":
-        return low, (_words(precision),)
+        return with_ways(everywhere(teams, autocast=getattr(torch, precision))), (_words(precision),)
+    plain = with_ways(teams)
+    try:
+        low = with_ways(everywhere(teams, autocast=torch.bfloat16))
+    except UsageError:  # in float32 it could be trained, and nobody asked for bfloat16
+        return plain, ("the module cannot be trained under torch.autocast in bfloat16: all is float32",)
     seconds = {"float32": float("inf"), "bfloat16": float("inf")}
     for _ in range(2):  # in turns, so that a neighbour who comes or goes meanwhile slows down both
         for name, own in (("float32", plain), ("bfloat16", low)):

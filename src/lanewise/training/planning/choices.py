@@ -1,6 +1,7 @@
 """What the user lets the candidates of a race choose from, and the shapes of networks that follow."""
 
 import itertools
+import math
 from dataclasses import dataclass
 
 Structure = tuple[int, int, str, bool, float]
@@ -22,7 +23,7 @@ A race stacks the lanes of one shape, so it tries few shapes with many settings 
 LANES_PER_STRUCTURE = 12
 
 LANES_PER_STATED = 4
-"""The same where the user states shapes: all of those are to race."""
+"""The same for what varies beside the shapes that the user states: all of those are to race."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,8 @@ class Choices:
             )
             for shape in stated:
                 found.setdefault((*shape, layer_norm), (*shape, layer_norm, batch))
-        return tuple(found.values())[: max(1, count // LANES_PER_STATED)]
+        combinations = math.prod(max(len(own), 1) for own in (self.widths, self.depths, self.activations))
+        return tuple(found.values())[: max(1, min(combinations, count), count // LANES_PER_STATED)]
 
 
 ANY = Choices()

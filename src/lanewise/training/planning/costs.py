@@ -12,7 +12,6 @@ from torch import Tensor
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
-from lanewise.optim.registry import rule
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.proposals import SOLVER
@@ -20,7 +19,7 @@ from lanewise.training.planning.trials import TRIAL_STEPS, at_once, timed, trial
 from lanewise.training.selecting import columns_read, reads_all
 from lanewise.training.stack import Stack
 from lanewise.training.team import Evidence, Team
-from lanewise.training.teams import TeamBuilder
+from lanewise.training.teams import TeamBuilder, trains_at_hand
 from lanewise.training.trees.team import race_spec
 
 TRIAL_ROUNDS = 5
@@ -133,7 +132,7 @@ def _read_seconds(team: Team, builder: TeamBuilder) -> float:
 def _work(candidate: Candidate, builder: TeamBuilder) -> float:
     """What a full training multiplies, but for a factor that is the same for all: parameters times rows seen."""
     parameters = build([candidate], builder.data.width).layout.width
-    whole = candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch
+    whole = trains_at_hand(candidate)
     rows = len(builder.data.folds[0].train) if whole else candidate.number("batch_size", 128)
     return parameters * rows * builder.length(candidate)
 

@@ -3,16 +3,17 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
-from lanewise.optim.registry import rule
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
 from lanewise.training.planning.plan import GRID, Lengths, Plan
-from lanewise.training.planning.proposals import MODELS, SOLVER
+from lanewise.training.planning.proposals import MODELS
+from lanewise.training.teams import trains_at_hand
 
 FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
 """How the processor time is split between the families before anything is known of this table."""
@@ -63,6 +64,11 @@ class Setting:
     policy: Policy
     lengths: Lengths
     workers: int
+
+    @cached_property
+    def screened(self) -> tuple[float, float]:
+        """What a screen under the policy spends per candidate: full-length trainings, and looks."""
+        return screen_cost(self.policy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +127,7 @@ def fitted(
     total = sum(FAMILY_SHARES[model] for model in pools)
     # Two workers or so come to train on every fold, and all of them on that of the screen; one does for the refit.
     sharing = min(setting.workers, SHARING)
-    once = sum(measured.once.get(model, 0.0) for model in pools) * (sharing * (setting.folds + 1) + 1)
+    once = sum(measured.once.get(model, 0.0) for model in pools) * (sharing * setting.folds + setting.workers + 1)
     training = max(available - once, 0.5 * available)
     shares = {model: training * FAMILY_SHARES[model] / total for model in pools}
     looked = {model: float(np.mean([looks[one.id] for one in pool])) for model, pool in pools.items()}
@@ -135,7 +141,7 @@ def fitted(
             looked[model],
             seconds=shares[model],
             runs=runs,
-            policy=setting.policy,
+            setting=setting,
             fewest=fewest[model],
         )
         for model, pool in pools.items()
@@ -162,7 +168,7 @@ def fitted(
         look_costs={one.id: looks[one.id] for one in chosen},
         grid=GRID,
     )
-    return replace(plan, predicted_seconds=predicted(plan, setting.policy) + once / setting.workers)
+    return replace(plan, predicted_seconds=predicted(plan, setting.screened) + once / setting.workers)
 
 
 def _seeds(setting: Setting, least: Mapping[str, float]) -> tuple[int, ...]:
@@ -182,15 +188,15 @@ def _entry(
     *,
     seconds: float,
     runs: int,
-    policy: Policy,
+    setting: Setting,
     fewest: int,
 ) -> _Entry:
     """What a family does in ``seconds`` of a race that confirms each candidate in ``runs`` lanes."""
     lane = _lane(pool, costs, looked)
     if lane * len(pool) * (runs + 1) <= 0.9 * seconds:
         return _Entry(candidates=pool, confirm=len(pool))
-    screens = bool(rungs_of(policy, MANY))
-    screened, seen = screen_cost(policy)
+    screens = bool(rungs_of(setting.policy, MANY))
+    screened, seen = setting.screened
     share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
     confirm = int(np.clip(share * seconds / (lane * runs), 1, MOST_CONFIRMED[pool[0].model]))
     length = _affordable_length(pool, costs, share * seconds / runs - len(GRID) * looked)
@@ -226,7 +232,7 @@ def shortened(candidate: Candidate, *, rows: float, rounds: float) -> float:
     """
     if candidate.model not in STACKED:
         return rounds if "rounds" in candidate.settings and not candidate.is_default else 1.0
-    return 1.0 if candidate.optimizer == SOLVER or rule(candidate.optimizer).full_batch else rows
+    return 1.0 if trains_at_hand(candidate) else rows
 
 
 def affordable_families(
@@ -281,9 +287,9 @@ def screen_cost(policy: Policy) -> tuple[float, float]:
     return cost, looks
 
 
-def predicted(plan: Plan, policy: Policy) -> float:
-    """Wall seconds that the plan should take on its workers, the refit included."""
-    lanes, (screened, seen) = lanes_of(plan), screen_cost(policy)
+def predicted(plan: Plan, per_candidate: tuple[float, float]) -> float:
+    """Wall seconds that the plan should take on its workers, the refit included; ``per_candidate`` of `screen_cost`."""
+    lanes, (screened, seen) = lanes_of(plan), per_candidate
     default = next(candidate for candidate in plan.candidates if candidate.is_default)
     # No rival drops the default: it is screened to its end, and confirmed beside those of its family.
     apart = {default.id} if plan.rungs else set()

@@ -168,7 +168,9 @@ def _measured(
             pool, builder, lambda data, item: replace(judge, data=data).loss(item), allowance, until=UNTIL["looks"]
         )
         looks |= {id: (crowded if model in STACKED else 1.0) * seconds for id, seconds in own.items()}
-    alone = [costs_alone(pool, builder, costs[model], allowance) for model, pool in pools.items()]
+    # A loop sorts the cells of a fold into bins for every training of trees; here those of a worker share that.
+    whole = {model: {id: cost + found[model].once for id, cost in own.items()} for model, own in costs.items()}
+    alone = [costs_alone(pool, builder, whole[model], allowance) for model, pool in pools.items()]
     known = [own for own in alone if own is not None]
     return Measured(
         costs=costs,

@@ -12,12 +12,10 @@ import numpy as np
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED
-from lanewise.optim.registry import rule
 from lanewise.training.planning.allowance import Allowance
-from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.selecting import selects
 from lanewise.training.team import Team
-from lanewise.training.teams import TeamBuilder
+from lanewise.training.teams import TeamBuilder, trains_at_hand
 
 T = TypeVar("T")
 
@@ -72,7 +70,7 @@ def best_widths(
     for candidate in pool:
         if builder.on_gpu(candidate):
             continue  # where many lanes take hardly longer than one: as wide as can be
-        if candidate.optimizer != SOLVER and not rule(candidate.optimizer).full_batch and not selects(candidate):
+        if not trains_at_hand(candidate) and not selects(candidate):
             by_key.setdefault(builder.key(Lane(candidate=candidate, fold=0, seed=0)), []).append(candidate)
     found: dict[str, int] = {}
     for key in allowance.within(by_key, until=until):
@@ -109,7 +107,7 @@ def crowding(
     Cores share memory, caches and, where two are one core twice, everything.
     """
     pool = max((pools.get(model, ()) for model in STACKED), key=len)
-    stacked = [one for one in pool if one.optimizer != SOLVER and not rule(one.optimizer).full_batch]
+    stacked = [one for one in pool if not trains_at_hand(one)]
     if stacked and builder.on_gpu(stacked[0]):
         # They take turns, while the workers wait, or train trees that take about as long.
         return builder.workers / 2 if builder.pool is not None and builder.workers > 1 else float(builder.workers)

@@ -25,7 +25,7 @@ POOL = [network(width, number) for width in (128, 256, 64) for number in range(3
 class Builder:
     """Forms teams of which nothing but the number is kept; stands for the real one."""
 
-    data = SimpleNamespace(width=Width(dense=20, levels=(), outputs=2))
+    data = SimpleNamespace(width=Width(dense=20, levels=(), outputs=2), windows=None)
 
     def __init__(self) -> None:
         self.made: list[int] = []

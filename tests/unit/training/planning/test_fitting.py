@@ -63,14 +63,15 @@ def test_looks_leave_room_for_less_and_are_predicted() -> None:
     without, looked = fitted(available=300.0), fitted(available=300.0, look=0.5)
     assert len(looked.candidates) < len(without.candidates)
     assert looked.confirming("tree-0") == looked.costs["tree-0"] + 0.5 * len(GRID)
-    free = fitting.predicted(replace(looked, look_costs=dict.fromkeys(looked.costs, 0.0)), Halving())
+    unseen = replace(looked, look_costs=dict.fromkeys(looked.costs, 0.0))
+    free = fitting.predicted(unseen, fitting.screen_cost(Halving()))
     confirmed = 1 + sum(looked.confirm.values())  # and the default
     assert looked.predicted_seconds - free > confirmed * 3 * 0.5 * len(GRID) / 2
 
 
 def test_no_number_of_workers_makes_the_default_shorter() -> None:
     plan = replace(fitted(available=150.0), workers=64)
-    assert fitting.predicted(plan, Halving()) > plan.costs["lightgbm-0"]
+    assert fitting.predicted(plan, fitting.screen_cost(Halving())) > plan.costs["lightgbm-0"]
 
 
 def test_a_family_whose_default_does_not_fit_races_with_shorter_ones() -> None:

@@ -213,6 +213,8 @@ def test_every_stated_shape_races_and_the_default_has_the_first() -> None:
     assert set(shapes) == {(48, 4, "tanh"), (48, 4, "gelu"), (512, 4, "tanh"), (512, 4, "gelu")}
     assert set(shapes[:4]) == set(shapes)  # a short race sees them too
     assert len(found) == 24
+    few = propose("mlp", 8, field(choices=Choices(widths=(48, 512))))
+    assert {one.settings["width"] for one in few} == {48, 512}
 
 
 def test_what_is_not_stated_of_a_shape_still_varies() -> None:
