@@ -53,8 +53,6 @@ def softmax(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -
 
     ``log sum_c exp(f_c) - (1 - s) f_y - s mean_c f_c``, as ``torch.nn.functional.cross_entropy`` has it.
     """
-    if len(outputs) == 1 and smoothing is None:  # nothing to gain from many lanes: torch's own has fewer operations
-        return F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").unsqueeze(0)
     return _Softmax.apply(outputs, targets, smoothing)  # pyright: ignore[reportReturnType]  # apply is untyped
 
 

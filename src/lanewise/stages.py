@@ -159,7 +159,7 @@ def _trained(job: _Job) -> Trained:
     problem, settings, times, crew = job.problem, job.settings, job.times, job.crew
     workers = workers_here(settings.workers, job.ranks) if crew.axis is None else 1
     times.end("read")
-    stored = None if problem.dataset.rest is None else store_rows(problem, job.folder)
+    stored = store_rows(problem, job.folder)
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
     with (

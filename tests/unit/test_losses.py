@@ -66,3 +66,12 @@ def test_responses_are_probabilities_or_means() -> None:
     assert torch.allclose(response("softmax", OUTPUTS).sum(-1), torch.ones(3, 8, dtype=torch.float64))
     assert response("poisson", torch.tensor([[[0.0]]])).tolist() == [[[1.0]]]
     assert response("squared", torch.tensor([[[4.0]]])).tolist() == [[[4.0]]]
+
+
+def test_the_loss_of_a_lane_has_the_same_bits_alone() -> None:
+    outputs = OUTPUTS.float().requires_grad_()
+    together = softmax(outputs, LABELS)
+    alone = softmax(outputs[:1], LABELS)
+    assert torch.equal(alone, together[:1])
+    (whole,), (part,) = (torch.autograd.grad(each.sum(), outputs) for each in (together, alone))
+    assert torch.equal(part[0], whole[0])

@@ -157,7 +157,7 @@ class Screen:
 
     def _speed(self, now: float, trained: float) -> str:
         began, before = self._began
-        speed = 60 * (trained - before) / (now - began) if trained > before else 0.0
+        speed = 60 * (trained - before) / (now - began) if trained > before and now > began else 0.0
         return f"{speed:,.0f} lanes/min" if speed >= 10 else f"{speed:.2g} lanes/min" if speed else ""
 
 

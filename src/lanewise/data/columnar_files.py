@@ -76,6 +76,9 @@ def guarded(name: str, act: Callable[[], T]) -> T:
     except MemoryError as error:
         message = f"{name} does not fit into memory: give fewer rows or columns"
         raise DataError(message) from error
+    except FileNotFoundError as error:
+        message = f"{name} is gone: it was there when reading began; put it back, or start again without it"
+        raise DataError(message) from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         message = (
             f"{name} can't be read: it begins as a Parquet or Arrow file and is damaged, cut off or of an unknown "

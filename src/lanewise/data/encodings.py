@@ -158,12 +158,14 @@ def _refuse_binary(utf8: bytes, name: str, *, guessed: bool) -> None:
     """Control characters tell data from text; of a ``guessed`` encoding, in which all bytes are letters, even one."""
     head = utf8[:_SAMPLE]
     controls = len(head) - len(head.translate(None, _CONTROLS))
-    if guessed:
+    bare = utf8.strip() if guessed else b"\n"
+    unbroken = b"\n" not in bare and b"\r" not in bare
+    if unbroken:  # with line ends, letters that Windows leaves undefined are those of DOS or of a Mac
         controls += max(0, len(re.findall(rb"\xc2[\x80-\x9f]", head)) - 1)
     if controls > max(0 if guessed else 1, _MAX_CONTROL_SHARE * len(head)):
         what = "NUL bytes" if b"\0" in head else "control characters"
         raise DataError(_BINARY.format(name=name, what=what))
-    if guessed and b"\n" not in head.strip() and b"\r" not in head.strip():
+    if unbroken:
         letters = head.decode(errors="ignore")
         if sum(not letter.isascii() for letter in letters) > _MAX_FOREIGN_SHARE * len(letters):
             raise DataError(_BINARY.format(name=name, what="hardly a letter and no line end"))

@@ -1,7 +1,7 @@
 """What can be told of a table by its beginning: mistakes are told at once, not after seconds of loading libraries."""
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from lanewise.data.auditing import check_names
 from lanewise.data.columnar_files import is_columnar
@@ -32,27 +32,23 @@ def first_look(
     """Raise what a fit would raise of the file ``source`` by its beginning, and of the columns that are named.
 
     A folder must hold files, a pattern match some. What is packed, no file, or in doubt is left to the reading proper;
-    so are columns that are not found in the beginning of a text until all of it was read.
+    so are columns that are not found in the beginning of a text until all of it was read. Without a ``target`` the
+    content is left alone: a model, or a table beside, says how it is read.
 
     Raises ``DataError``, and ``UsageError`` for a column of a role that is not there.
     """
-    path = Path(source)
-    if path.is_dir() or (is_pattern(source) and not path.exists()):
+    # os.path, which says no where a name is too long or a folder is closed: the reading words that.
+    if os.path.isdir(source) or (is_pattern(source) and not os.path.exists(source)):
         paths_of(source)
         return
-    if path.exists() and not path.is_file():  # a pipe can be read once
+    if os.path.exists(source) and not os.path.isfile(source):  # a pipe can be read once
         return
     payload, whole = beginning(source, most=HEAD_BYTES)
-    if payload is None or is_columnar(payload):
+    if payload is None or is_columnar(payload) or target is None:
         return
-    if whole:
-        found = read(source, options=options)
-    elif names_known(payload, options, {target, *drop, *(roles or {}).values()} - {None}):
+    if not whole and names_known(payload, options, {target, *drop, *(roles or {}).values()} - {None}):
         return
-    else:
-        found = read(source, options=options)
-    if target is not None:
-        _check(found, target=target, drop=drop, roles=roles or {})
+    _check(read(source, options=options), target=target, drop=drop, roles=roles or {})
 
 
 def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) -> bool:
@@ -60,7 +56,9 @@ def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) 
 
     Raises ``DataError`` where it is no text.
     """
-    head = payload.content[: payload.content.rfind(b"\n") + 1] or payload.content
+    end = payload.content.rfind(b"\n") + 1
+    end += payload.content[end : end + 1] == b"\0"  # the other half of a line end of UTF-16
+    head = payload.content[:end] or payload.content
     text, _ = decode(head, name=payload.name, encoding=options.encoding)
     if options.delimiter is None and is_svmlight(text, payload.suffix):
         return True

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
 from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
-from lanewise.settings import FitSettings
 from lanewise.text_form import checked_delimiter, checked_encoding
+
+if TYPE_CHECKING:
+    from lanewise.settings import FitSettings
 
 _MEMORY_SHARE = 8
 
@@ -64,7 +67,7 @@ class ReadOptions:
         return self.max_bytes if self.max_bytes is not None else memory_bytes() // _MEMORY_SHARE
 
 
-def read_options(settings: FitSettings) -> ReadOptions:
+def read_options(settings: "FitSettings") -> ReadOptions:
     """How the settings of a fit say that tables are read."""
     return ReadOptions(
         missing=settings.missing,

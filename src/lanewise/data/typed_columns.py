@@ -15,7 +15,7 @@ from lanewise.data.date_cells import fit_dates
 from lanewise.data.findings import Finding
 from lanewise.data.missing import blank_out, strip_cells, without_word_markers
 from lanewise.data.number_cells import fit_numbers
-from lanewise.data.typing_columns import TypedColumn, read_as
+from lanewise.data.typing_columns import TypedColumn, as_dates, read_as
 from lanewise.data.word_cells import kind_of_words
 from lanewise.data.wording import counted
 
@@ -42,7 +42,7 @@ def type_typed_columns(
             continue
         kind = (kinds or {}).get(column.name)
         found = _type_column(column, missing, (markers or {}).get(column.name))
-        if without_dates and column.dtype == pl.String:
+        if without_dates and kind in (None, "date") and column.dtype == pl.String:
             found = _dated(found)
         typed[column.name] = found if kind in (None, found.kind) else _turn_into(found, kind)
     return typed, aside
@@ -125,15 +125,14 @@ def _words(column: pl.Series, missing: Sequence[str], markers: Sequence[str] | N
     return TypedColumn(cells=words, kind=kind_of_words(words), findings=findings)
 
 
-def _year_first(words: pl.Series) -> pl.Series | None:
+def _year_first(words: pl.Series) -> TypedColumn | None:
     """The dates that all of the words are, where no order of day and month is in doubt."""
     fit = fit_dates(words)
-    return fit.day_first if fit is not None and fit.month_first is None and fit.reads_all(fit.day_first) else None
+    return as_dates(fit, day_first=None) if fit is not None and fit.month_first is None else None
 
 
 def _dated(column: TypedColumn) -> TypedColumn:
-    dates = _year_first(column.cells)
-    return column if dates is None else TypedColumn(cells=dates.alias(column.cells.name), kind="date")
+    return _year_first(column.cells) or column
 
 
 def _turn_into(column: TypedColumn, kind: ColumnKind | None) -> TypedColumn:
@@ -146,7 +145,9 @@ def _turn_into(column: TypedColumn, kind: ColumnKind | None) -> TypedColumn:
         turned = read_as(_number_texts(column.cells), kind)
     else:
         turned = read_as(column.cells.dt.strftime("%Y-%m-%dT%H:%M:%S"), kind)
-    return TypedColumn(cells=turned.cells, kind=turned.kind, findings=(*column.findings, *turned.findings))
+    # Of words that were turned it is no longer true that they were kept so.
+    kept = () if column.cells.dtype == pl.String and kind in ("number", "date") else column.findings
+    return TypedColumn(cells=turned.cells, kind=turned.kind, findings=(*kept, *turned.findings))
 
 
 def _number_texts(numbers: pl.Series) -> pl.Series:

@@ -136,7 +136,7 @@ def _day_first_of_file(fits: Sequence[DateFit | None]) -> bool | None:
 def _settle(reading: _Reading, decimal: Decimal | None, *, day_first: bool | None) -> TypedColumn:
     if reading.numbers is not None and reading.numbers.grammars:
         return _as_numbers(reading, reading.numbers, decimal)
-    if reading.dates is not None and (dated := _as_dates(reading.dates, day_first=day_first)) is not None:
+    if reading.dates is not None and (dated := as_dates(reading.dates, day_first=day_first)) is not None:
         return dated
     return _as_words(reading, _near_misses(reading))
 
@@ -174,7 +174,11 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> T
     return TypedColumn(cells=numbers.alias(name), kind="number", findings=tuple(findings))
 
 
-def _as_dates(fit: DateFit, *, day_first: bool | None) -> TypedColumn | None:
+def as_dates(fit: DateFit, *, day_first: bool | None) -> TypedColumn | None:
+    """The column of dates that all cells of a fit are, with what was noticed; None where they are not.
+
+    ``day_first`` settles which of day and month comes first where both are possible; None: it is told.
+    """
     name = fit.cells.name
     findings: list[Finding] = []
     if fit.is_ambiguous:

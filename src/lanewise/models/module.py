@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._pytree import tree_leaves
 
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
@@ -135,7 +134,7 @@ class StackedModule(StackedModel):
         if self.looped or lanes == 1:
             outputs = self._one_by_one(weights, changed, batch, key)
         else:
-            with _plain_attention(), self._drawing(key), self._casting(batch):
+            with _plain_attention(), self._drawing(key), self._casting(weights):
                 outputs = vmap(self._call, in_dims=(0, 0, None), randomness="same")(weights, changed, batch)
         if training:
             with torch.no_grad():
@@ -174,15 +173,16 @@ class StackedModule(StackedModel):
                 return tuple(seen.silent)
 
             if not self.looped:
-                return list(vmap(look, in_dims=(0, None), randomness="same")(tensors, batch))
+                with self._casting(weights):
+                    return list(vmap(look, in_dims=(0, None), randomness="same")(tensors, batch))
             lanes = range(len(next(iter(tensors.values()))))
             each = [look({name: tensor[lane] for name, tensor in tensors.items()}, batch) for lane in lanes]
             return [torch.stack(own) for own in zip(*each, strict=True)]
 
-    def _casting(self, batch: Tree):
+    def _casting(self, weights: Tensors):
         """What makes ``torch.autocast``, here or in the module itself, cast under vmap as without it."""
-        kinds = {leaf.device.type for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)}
-        asked = self.blueprint.casts is not None or any(map(torch.is_autocast_enabled, kinds))
+        kind = next(iter(weights.values())).device.type
+        asked = self.blueprint.casts is not None or torch.is_autocast_enabled(kind)
         return CastProducts() if asked else nullcontext()
 
     def _drawing(self, key: int):

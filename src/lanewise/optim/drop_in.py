@@ -17,7 +17,7 @@ from lanewise.optim.captured import captured_step
 from lanewise.optim.leaves import ListLeaves
 from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_state
 from lanewise.optim.rule import Part, Rule, State
-from lanewise.optim.saved_state import check_saved
+from lanewise.optim.saved_state import check_saved, check_shapes
 from lanewise.optim.settings import check_settings
 
 _torch: Final[Any] = torch  # its foreach operations are untyped
@@ -198,10 +198,12 @@ class DropIn(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's, but the state keeps its own dtype, and is copied rather than shared with ``state_dict``.
 
-        Raises ``UsageError`` for the state of another optimizer, torch's own of the same name included.
+        Raises ``UsageError`` for the state of another optimizer, torch's own of the same name included, and for that
+        of parameters of other shapes.
         """
-        groups = [{**self.defaults, **group} for group in state_dict["param_groups"]]
-        check_saved(type(self).__name__, [self.rule_of(group) for group in groups], state_dict)
+        rules = [self.rule_of({**self.defaults, **group}) for group in state_dict["param_groups"]]
+        check_saved(type(self).__name__, rules, state_dict)
+        check_shapes(type(self).__name__, rules, state_dict, [group["params"] for group in self.param_groups])
         super().load_state_dict(state_dict)
         saved = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
         params = chain.from_iterable(group["params"] for group in self.param_groups)

@@ -149,7 +149,9 @@ class LaneOptimizer:
         before = values.clone()
         norms = torch.linalg.vector_norm(gradients, dim=1, dtype=torch.float64)
         moved = torch.addcmul(values, gradients, rowwise(self._rho / (norms + SMALLEST), gradients))
-        values.copy_(torch.where(rowwise(self._rho, values) > 0, moved, values))
+        # Of a gradient that is not finite the update is left out, and statistics must not see such weights.
+        climbs = (self._rho > 0) & norms.isfinite()
+        values.copy_(torch.where(climbs[:, None], moved, values))
         self._buffer.refresh()
         return before
 

@@ -3,6 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from lanewise.errors import UsageError
 from lanewise.optim.rule import Rule
 
@@ -27,6 +30,27 @@ def check_saved(owner: str, rules: Sequence[Rule], state_dict: Mapping[str, Any]
                 f"{owner} keeps {_listed(kept)}; load it into an optimizer of the class that saved it, or begin anew"
             )
             raise UsageError(message)
+
+
+def check_shapes(
+    owner: str, rules: Sequence[Rule], state_dict: Mapping[str, Any], params: Sequence[Sequence[Tensor]]
+) -> None:
+    """``UsageError`` where saved state has not the shape of the parameter in its place: kernels would write beyond it.
+
+    ``params`` are those of each group that loads. Rules that look at whole weights have state of shapes of their own.
+    """
+    for group, rule, own in zip(state_dict["param_groups"], rules, params, strict=False):
+        for place, (key, param) in enumerate(zip(group["params"], own, strict=False)):
+            shape = torch.view_as_real(param).shape if param.is_complex() else param.shape
+            for name, value in state_dict["state"].get(key, {}).items():
+                if rule.per_weight or name == "step" or not isinstance(value, Tensor) or value.shape == shape:
+                    continue
+                message = (
+                    f"this state of {owner} is that of other parameters: {name} of parameter {place} has the shape "
+                    f"{tuple(value.shape)}, and the parameter {tuple(param.shape)}; load it with the model that it was "
+                    "saved with, or begin anew"
+                )
+                raise UsageError(message)
 
 
 def _listed(names: Collection[str]) -> str:

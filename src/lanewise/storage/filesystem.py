@@ -80,7 +80,7 @@ class Disk:
         descriptor = os.open(path, flags, FILE_MODE if like is None else SHARED_MODE)
         if like is not None:
             with suppress(OSError):  # there is none yet, or its disk keeps no modes: the umask decides
-                os.chmod(path, stat.S_IMODE(os.stat(like, follow_symlinks=False).st_mode))
+                os.chmod(path, stat.S_IMODE(os.stat(like).st_mode))
         return open(descriptor, "wb", buffering=0)
 
     def open(self, path: Path) -> BinaryIO:

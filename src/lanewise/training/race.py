@@ -114,9 +114,16 @@ class Race:
         seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
         if not confirmed:
             raise TrainingError(self._why_nobody())
-        return Result(
-            confirmed=tuple(confirmed), traces=tuple(self._traces.values()), rungs=tuple(words), seconds=seconds
-        )
+        return Result(confirmed=tuple(confirmed), traces=self._told(), rungs=tuple(words), seconds=seconds)
+
+    def _told(self) -> tuple[Trace, ...]:
+        """All traces by phase, candidate and lane, for threads and ranks begin them in any order."""
+
+        def place(trace: Trace) -> tuple[object, ...]:
+            lane, id = trace.lane, trace.lane.candidate.id
+            return trace.phase == "confirm", self._numbers.get(id, len(self._numbers)), id, lane.fold, lane.seed
+
+        return tuple(sorted(self._traces.values(), key=place))
 
     # -- screen -----------------------------------------------------------------------------------
 

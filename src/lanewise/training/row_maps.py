@@ -50,7 +50,7 @@ def prepare_streamed(
     Raises ``DataError`` where the disk has no room for them, or the table has changed.
     """
     rest = problem.rest
-    stored = store_rows(problem, folder) if stored is None and rest is not None else stored
+    stored = store_rows(problem, folder) if stored is None else stored
     parts = [problem.train] if refit else [fold.train for fold in problem.folds]
     judged = [problem.test] if refit else [fold.valid for fold in problem.folds]
     preparation = Preparation.fit(

@@ -186,23 +186,27 @@ class RowStore:
         dtype, width = self._parts[part]
         cells = np.empty((end - start, width), dtype=dtype)
         data, at, file = cells.reshape(-1).view(np.uint8).data, start * width * dtype.itemsize, self._files[part]
-        with self._lock:
-            file.seek(at)
-            left = data
-            while len(left):
-                count = file.readinto(left)
-                if not count:
-                    message = f"the prepared rows beneath {self._place} were cut short; start again"
-                    raise DataError(message)
-                left = left[count:]
-            self.bytes_read += len(data)
+        try:
+            with self._lock:
+                file.seek(at)
+                left = data
+                while len(left):
+                    count = file.readinto(left)
+                    if not count:
+                        message = f"the prepared rows beneath {self._place.parent} were cut short; start again"
+                        raise DataError(message)
+                    left = left[count:]
+                self.bytes_read += len(data)
+        except OSError as error:
+            message = f"the prepared rows could not be read from {self._place.parent}: {error.strerror or error}"
+            raise DataError(message) from error
         if self._drops and data and hasattr(os, "posix_fadvise"):
             # All of it is read before this is wanted again: better keep what is in use.
             os.posix_fadvise(file.fileno(), at, len(data), os.POSIX_FADV_DONTNEED)
         return cells
 
     def _unwritable(self, error: OSError) -> DataError:
-        return DataError(f"the prepared rows could not be written to {self._place}: {error.strerror or error}")
+        return DataError(f"the prepared rows could not be written to {self._place.parent}: {error.strerror or error}")
 
 
 def _close(files: Mapping[int, FileIO]) -> None:

@@ -70,7 +70,6 @@ class Windows:
     ) -> None:
         self.store, self.readings, self.dtype = store, readings, dtype
         self.edges = torch.from_numpy(store.edges)
-        self.weighted = weigh is not None
         self._weigh = weigh
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, dict[int, PreparedRows]] = OrderedDict()
@@ -147,7 +146,7 @@ class Reader:
         """The rows at ``places [n]`` of the store, in that order."""
         edges = self._windows.edges
         windows = torch.searchsorted(edges, places, right=True) - 1
-        first = int(windows[0])
+        first = int(windows[0]) if len(windows) else next(iter(self._held), 0)  # a rank may have none of a batch
         if bool((windows == first).all()):
             return self._window(first)[fold].take(places - edges[first])
         parts: list[tuple[Tensor, PreparedRows]] = []
@@ -161,7 +160,10 @@ class Reader:
         self._used.add(window)
         if window not in self._held:
             coming = self._coming.pop(window, None)
-            self._held[window] = self._windows.load(window, self._folds) if coming is None else coming.result()
+            if coming is None or coming.cancel():  # the one thread is still busy for other teams
+                self._held[window] = self._windows.load(window, self._folds)
+            else:
+                self._held[window] = coming.result()
         return self._held[window]
 
     def turn(self, following: int) -> None:

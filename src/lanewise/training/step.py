@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.distributed.portion import Pass, Pieces, Portion
 from lanewise.lanes.buffer import LaneBuffer
-from lanewise.lanes.draws import generator
+from lanewise.lanes.draws import generator, keyed_seed
 from lanewise.losses import LOSSES, Loss
 from lanewise.models.base import Inputs, Noise, PartOfBatch, StackedModel
 from lanewise.models.batch import called
@@ -64,7 +64,7 @@ class KeyedNoise(Noise):
         return torch.stack([draws[seed] for seed in self._seeds]).to(self._device)
 
     def key(self, layer: str, group: int) -> int:
-        return generator(self._seeds[group], "dropout", layer, self._step).initial_seed()
+        return keyed_seed(self._seeds[group], "dropout", layer, self._step)
 
 
 def mean_loss(loss: str | Loss, outputs: Tensor, batch: Batch, smoothing: Tensor | None) -> Tensor:

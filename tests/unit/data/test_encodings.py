@@ -92,3 +92,11 @@ def test_a_cut_letter_among_utf_8_is_damage_and_no_letter_of_windows() -> None:
     text, findings = decode("é\nü\n".encode() + b"caf\xc3,1\n", name="t")
     assert text.decode() == "é\nü\ncaf\ufffd,1\n"
     assert [finding.code for finding in findings] == ["repaired_encoding"]
+
+
+@pytest.mark.parametrize("encoding", ["cp437", "cp850", "mac_roman"])
+def test_tables_of_dos_and_of_old_macs_are_text(encoding: str) -> None:
+    text = "name;größe\n" + "Müller;1\nTür;2\nGröße;3\n" * 20
+    decoded, findings = decode(text.encode(encoding), name="t")
+    assert decoded.count(b"\n") == text.count("\n")
+    assert findings[0].code == "guessed_encoding"

@@ -3,10 +3,11 @@
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lanewise.data.dataset import Dataset
-from lanewise.data.reading import read
+from lanewise.data.reading import read, read_like
 from lanewise.errors import DataError
 
 
@@ -54,3 +55,12 @@ def test_dates_are_dates_as_json_has_no_type_for_them(tmp_path: Path) -> None:
     dataset = read_text(tmp_path, "\n".join([*rows, '{"day": "NA", "at": "1/4/2024"}']))
     assert dataset.kinds == {"day": "date", "odd": "category", "at": "category"}
     assert dataset.frame["day"].to_list() == [datetime(2024, 3, 1), datetime(2024, 3, 2), datetime(2024, 3, 30), None]
+
+
+def test_dates_that_are_levels_of_a_model_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"day": "2024-03-01"}\n{"day": "2024-03-02"}\n')
+    assert read_like(path, {"day": "category"}).frame["day"].to_list() == ["2024-03-01", "2024-03-02"]
+    words = read_like(pl.DataFrame({"day": ["2024-03-01", "2024-03-02"]}), {"day": "date"})
+    assert words.kinds == {"day": "date"}
+    assert not words.findings

@@ -463,3 +463,13 @@ def test_the_import_loads_nothing_of_weight_but_torch() -> None:
     code = f"import sys, lanewise.optim; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["AdamW", "RMSprop", "Momentum", "Lion"])
+def test_the_state_of_parameters_of_other_shapes_is_refused_when_it_is_loaded(name: str) -> None:
+    small, large = torch.nn.Linear(6, 1), torch.nn.Linear(9, 1)
+    saver, optimizer = make(name, small.parameters()), make(name, large.parameters())
+    small(torch.ones(2, 6)).sum().backward()
+    saver.step()
+    with pytest.raises(UsageError, match=rf"this state of {name} is that of other parameters: .* of parameter 0 has"):
+        optimizer.load_state_dict(saver.state_dict())

@@ -102,15 +102,19 @@ def test_a_file_for_others_has_the_mode_that_open_gives(tmp_path: Path, mask: in
     kept = tmp_path / "kept"
     kept.write_bytes(b"old")
     kept.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(kept)
     before = os.umask(mask)
     try:
         (tmp_path / "plain").write_bytes(b"")
         write_atomically(tmp_path / "new", b"", private=False)
         write_atomically(kept, b"new", private=False)
+        write_atomically(link, b"new", private=False)
     finally:
         os.umask(before)
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
     assert stat.S_IMODE(kept.stat().st_mode) == 0o640, "a file that is written anew keeps its mode"
+    assert stat.S_IMODE(link.stat().st_mode) == 0o640, "as the file that a link leads to"
 
 
 def test_message_for_a_missing_folder_and_for_a_folder_in_place(tmp_path: Path) -> None:
