@@ -113,7 +113,9 @@ def _durations(column: pl.Series) -> TypedColumn:
 def _words(column: pl.Series, missing: Sequence[str], markers: Sequence[str] | None) -> TypedColumn:
     bare = strip_cells(column, missing)
     words = without_word_markers(bare) if markers is None else blank_out(bare, markers)
-    if words.null_count() == words.len():
+    # One cell without a digit settles it, where the grammars of numbers and dates look at all of them, one by one.
+    first = next(iter(words.drop_nulls()), "")
+    if not any(map(str.isdigit, first)):
         return TypedColumn(cells=words, kind=kind_of_words(words))
     findings: tuple[Finding, ...] = ()
     if fit_numbers(words).grammars:

@@ -190,7 +190,10 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
         state.residuals[rows], state.axes[rows] = residuals, orthogonal
         state.scales[rows] = torch.maximum(FORGETTING * state.scales[rows], lengths)
         points = state.points[rows]
-        projected = points - self.clip(points - gradients)
+        ahead = points - gradients
+        onto = self.clip(ahead)
+        # Not by the difference where no bound is near: a small gradient goes under in the rounding of large points.
+        projected = torch.where(onto == ahead, gradients, points - onto)
         state.norms[rows] = projected.abs().amax(1)
         free = torch.where(projected == 0, 0.0, gradients)
         cosines = free.abs() / (2 * lengths * values.sqrt()[:, None]).clamp_min(1e-300)

@@ -130,13 +130,24 @@ def test_a_state_dict_holds_no_function() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda o: schedules.LinearSchedule(o, total_steps=0), "total_steps must be at least 1, got 0"),
+        (
+            lambda o: schedules.LinearSchedule(o, total_steps=0),
+            "total_steps must be a whole number of steps, 1 or more, got 0",
+        ),
         (
             lambda o: schedules.CosineSchedule(o, total_steps=5, warmup=5),
             "warmup must be less than total_steps, 5, got 5",
         ),
-        (lambda o: schedules.ConstantSchedule(o, warmup=-1), "warmup must be at least 0, got -1"),
-        (lambda o: schedules.StepSchedule(o, every=0), "every must be at least 1, got 0"),
+        (
+            lambda o: schedules.ConstantSchedule(o, warmup=-1),
+            "warmup must be a whole number of steps, 0 or more, got -1",
+        ),
+        (
+            lambda o: schedules.CosineSchedule(o, total_steps=20, warmup=0.1),
+            "whole number .*, got 0.1",
+        ),
+        (lambda o: schedules.LinearSchedule(o, total_steps=20, final=-1.0), "final must be at least 0, got -1.0"),
+        (lambda o: schedules.StepSchedule(o, every=0), "every must be a whole number of steps, 1 or more, got 0"),
         (lambda o: schedules.InverseSquareRootSchedule(o, warmup=0), "timescale must be at least 1, got 0"),
         (lambda o: schedules.WarmRestartsSchedule(o, first=2, growth=0.5), "growth must be at least 1, got 0.5"),
         (lambda o: schedules.JoinedSchedule(o, pieces=[]), "at least one pair"),

@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import least_squares
 from torch import Tensor
 
+import lanewise
 from lanewise.errors import UsageError
 from lanewise.solvers.functions import TorchFunction
 from lanewise.solvers.levenberg_marquardt import LevenbergMarquardt
@@ -85,3 +86,18 @@ def test_statuses() -> None:
 def test_an_objective_without_residuals_is_refused() -> None:
     with pytest.raises(UsageError, match="needs an objective with residuals"):
         LevenbergMarquardt().init(torch.ones(1, 2).double(), lambda points, rows: (points.sum(1), points))
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-9, 1e-12])
+def test_small_residuals_are_no_end_in_themselves(size: float) -> None:
+    times = np.linspace(0, 4, 25)
+    found = lanewise.minimize(
+        lambda p: size * (p[0] * np.exp(-times / p[1]) - 2 * np.exp(-times / 1.5)), [1.0, 1.0], residuals=True
+    )
+    np.testing.assert_allclose(found.x, [2, 1.5], rtol=1e-6)
+
+
+def test_large_variables_are_no_end_in_themselves() -> None:
+    times = np.linspace(0, 5e-9, 30)
+    found = lanewise.minimize(lambda p: np.exp(-p[0] * times) - np.exp(-1e9 * times), [4e8], residuals=True)
+    np.testing.assert_allclose(found.x, [1e9], rtol=1e-6)

@@ -24,7 +24,7 @@ class Schedule(LRScheduler):
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, warmup: int = 0, last_epoch: int = -1) -> None:
-        _at_least(0, warmup=warmup)
+        _steps(0, warmup=warmup)
         self.warmup = warmup
         super().__init__(optimizer, last_epoch)
 
@@ -44,7 +44,7 @@ class _Ending(Schedule):
     def __init__(
         self, optimizer: torch.optim.Optimizer, *, total_steps: int, warmup: int = 0, last_epoch: int = -1
     ) -> None:
-        _at_least(1, total_steps=total_steps)
+        _steps(1, total_steps=total_steps)
         if warmup >= total_steps:
             message = f"warmup must be less than total_steps, {total_steps}, got {warmup}"
             raise UsageError(message)
@@ -88,6 +88,7 @@ class LinearSchedule(_Ending):
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, total_steps: int, final: float = 0.0, **rest: int) -> None:
+        _at_least(0, final=final)
         self.final = final
         super().__init__(optimizer, total_steps=total_steps, **rest)
 
@@ -100,6 +101,7 @@ class CosineSchedule(_Ending):
     """Half a wave to zero, or to ``final`` times the peak (:func:`~.curves.cosine`)."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, total_steps: int, final: float = 0.0, **rest: int) -> None:
+        _at_least(0, final=final)
         self.final = final
         super().__init__(optimizer, total_steps=total_steps, **rest)
 
@@ -114,6 +116,7 @@ class PolynomialSchedule(_Ending):
     def __init__(
         self, optimizer: torch.optim.Optimizer, *, total_steps: int, power: float = 2.0, final: float = 0.0, **rest: int
     ) -> None:
+        _at_least(0, final=final)
         self.power, self.final = power, final
         super().__init__(optimizer, total_steps=total_steps, **rest)
 
@@ -138,7 +141,7 @@ class StepSchedule(Schedule):
     """Times ``gamma`` after ``every`` steps (:func:`~.curves.stairs`)."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, every: int, gamma: float = 0.1, **rest: int) -> None:
-        _at_least(1, every=every)
+        _steps(1, every=every)
         self.every, self.gamma = every, gamma
         super().__init__(optimizer, **rest)
 
@@ -312,6 +315,13 @@ def _at_least(least: float, **given: float) -> None:
     for name, value in given.items():
         if not value >= least:
             message = f"{name} must be at least {least}, got {value}"
+            raise UsageError(message)
+
+
+def _steps(least: int, **given: float) -> None:
+    for name, value in given.items():
+        if not (value >= least and value == int(value)):
+            message = f"{name} must be a whole number of steps, {least} or more, got {value}"
             raise UsageError(message)
 
 
