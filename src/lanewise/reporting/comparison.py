@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLORS = 8
 """Methods that one page can tell apart."""
 REACHED = 1e-6
-"""Height above the least value, relative to its size or to one, from which on a method has reached it."""
+"""Height above the least value, relative to what :func:`_reached_at` says, from which on a method has reached it."""
 
 
 def page(comparison: "Comparison") -> str:
@@ -65,7 +65,7 @@ def page(comparison: "Comparison") -> str:
         by_seconds=against(
             paths, seconds=True, least=least, label=f"{gap}, log scale", whole=f"{shown}: {gap} against seconds."
         ),
-        rows=[_row(trace, place, least) for place, trace in enumerate(comparison.traces)],
+        rows=[_row(trace, place, _reached_at(comparison)) for place, trace in enumerate(comparison.traces)],
         known=bool(comparison.optima),
         tuned=comparison.tuned,
         exact=comparison.exact,
@@ -74,11 +74,11 @@ def page(comparison: "Comparison") -> str:
 
 def text(comparison: "Comparison") -> str:
     """The table of results for a terminal."""
-    least = least_of(comparison)
+    reached_at = _reached_at(comparison)
     heads = ("method", "value", "evaluations", "seconds", "distance", "status")
     lines: list[tuple[str, ...]] = [heads]
     for place, trace in enumerate(comparison.traces):
-        row = _row(trace, place, least)
+        row = _row(trace, place, reached_at)
         name = trace.method if trace.rate is None else f"{trace.method}, lr {number(trace.rate)}"
         lines.append((name, row["value"], row["evaluations"], row["seconds"], row["distance"], row["status"]))
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
@@ -102,9 +102,8 @@ def headline(comparison: "Comparison") -> str:
         quickest = min(endless, key=lambda trace: trace.evaluations[-1])
         cost = _evaluations(quickest.evaluations[-1])
         return f"{comparison.name} falls without end: {quickest.method} saw it after {cost}."
-    least = least_of(comparison)
-    margin = REACHED * max(1.0, abs(least))
-    costs = {trace.method: _reaching(trace, least + margin) for trace in comparison.traces}
+    reached_at = _reached_at(comparison)
+    costs = {trace.method: _reaching(trace, reached_at) for trace in comparison.traces}
     arrived = {method: cost for method, cost in costs.items() if cost < inf}
     goal = "the optimum" if comparison.least is not None else "the lowest value"
     if not arrived:
@@ -114,6 +113,17 @@ def headline(comparison: "Comparison") -> str:
     first = min(arrived, key=lambda method: arrived[method])
     rest = f" {len(arrived)} of {len(costs)} got there." if len(costs) > 1 else ""
     return f"First at {goal}: {first}, after {_evaluations(arrived[first])}.{rest}"
+
+
+def _reached_at(comparison: "Comparison") -> float:
+    """The value from which on a method has reached the least one: within a millionth of its size, at least of one.
+
+    Where all of the fall from the start is less than that, within a millionth of the fall.
+    """
+    least = least_of(comparison)
+    begun = [trace.values[0] for trace in comparison.traces if trace.values and isfinite(trace.values[0])]
+    fall = max(begun, default=least) - least
+    return least + REACHED * min(max(1.0, abs(least)), fall)
 
 
 def _evaluations(cost: float) -> str:
@@ -145,7 +155,7 @@ def _path(trace: "Trace", place: int) -> Path:
     )
 
 
-def _row(trace: "Trace", place: int, least: float) -> dict[str, Any]:
+def _row(trace: "Trace", place: int, reached_at: float) -> dict[str, Any]:
     return {
         "color": place + 1,
         "method": trace.method,
@@ -156,7 +166,7 @@ def _row(trace: "Trace", place: int, least: float) -> dict[str, Any]:
         "seconds": number(trace.seconds[-1], 2),
         "distance": number(trace.distance, 2),
         "status": trace.status.value,
-        "reached": trace.value <= least + REACHED * max(1.0, abs(least)),
+        "reached": trace.value <= reached_at,
         "x": _point(trace.x),
     }
 

@@ -1,7 +1,9 @@
 """Every gradient rule of :mod:`lanewise.optim` as a method."""
 
+import math
 from collections.abc import Callable
 
+from lanewise.errors import UsageError
 from lanewise.optim.registry import RULES
 from lanewise.optim.rule import Rule
 from lanewise.solvers.descent import Descent
@@ -21,7 +23,7 @@ def _along(rule: Rule) -> Callable[[Setup], Outcome]:
             return drive(search, setup)[0]
         solver = RuleSteps(
             rule=rule,
-            hyper={name: float(value) for name, value in setup.options.items()},
+            hyper={name: _checked(rule, name, value) for name, value in setup.options.items()},
             low=setup.low,
             high=setup.high,
             tolerance=setup.tolerance,
@@ -30,6 +32,16 @@ def _along(rule: Rule) -> Callable[[Setup], Outcome]:
         return drive(solver, setup)[0]
 
     return run
+
+
+def _checked(rule: Rule, name: str, value: object) -> float:
+    """A hyper-parameter that the rule can work with, as the drop-ins have it; ``UsageError`` for any other."""
+    fraction = name.rstrip("123") == "beta"
+    if isinstance(value, (int, float)) and 0 <= value < (1 if fraction else math.inf):
+        return float(value)
+    allowed = "at least 0 and below 1" if fraction else "a finite number, at least 0"
+    message = f"{rule.name}: {name} must be {allowed}, got {value!r}"
+    raise UsageError(message)
 
 
 def rule_method(rule: Rule) -> Method:

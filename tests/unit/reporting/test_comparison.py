@@ -4,10 +4,11 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from lanewise.errors import UsageError
 from lanewise.reporting.comparison import headline, page, text
-from lanewise.solvers.comparing import Comparison, Trace
+from lanewise.solvers.comparing import Comparison, Trace, compare
 from lanewise.solvers.solver import Status
 
 
@@ -103,3 +104,11 @@ def test_the_table_of_the_terminal():
 def test_more_methods_than_colours_are_refused():
     with pytest.raises(UsageError, match="8 methods apart, got 9"):
         page(comparison(*(trace(f"m{place}") for place in range(9))))
+
+
+def test_small_values_are_told_apart_as_well() -> None:
+    def small(x: torch.Tensor) -> torch.Tensor:
+        return 1e-8 * ((1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2)
+
+    found = compare(small, x0=[-1.2, 1.0], methods=["gd", "bfgs"], max_evaluations=60)
+    assert "1 of 2 got there" in headline(found)

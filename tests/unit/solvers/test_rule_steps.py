@@ -61,3 +61,10 @@ def test_bounds_are_kept() -> None:
 def test_unknown_options() -> None:
     with pytest.raises(UsageError, match="method 'adam' has no option 'rate'; it has lr, beta1, beta2, eps"):
         minimize(bowl, torch.zeros(2), method="adam", options={"rate": 1})
+
+
+@pytest.mark.parametrize("options", [{"lr": -3}, {"lr": float("nan")}, {"lr": "a"}, {"beta1": 2.0}])
+def test_options_that_a_rule_cannot_work_with_are_refused(options: dict[str, object]) -> None:
+    name = next(iter(options))
+    with pytest.raises(UsageError, match=f"adam: {name} must be .*, got"):
+        minimize(lambda x: (x**2).sum(), [1.0, 2.0], method="adam", options=options)
