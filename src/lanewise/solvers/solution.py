@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
+from lanewise.data.wording import counted
 from lanewise.solvers.outcome import SEARCHED_WELL, History, at_optimum
 from lanewise.solvers.solution_plot import Plot, draw_history
 from lanewise.solvers.solver import Status
@@ -78,6 +79,8 @@ class Solution:
     def status_words(self) -> str:
         """The sentence of the status, of a function that was maximized the other way round."""
         words = self.status.value
+        if self.status is Status.CONVERGED and not self.counts.iterations and self.gradient_norm > 0:
+            words += " at the start already; if that is no optimum, lower the tolerance, or scale the function up"
         if self.direction == "minimized":
             return words
         return re.sub(rf"\b({'|'.join(UPWARDS)})\b", lambda found: UPWARDS[found[0]], words)
@@ -116,8 +119,8 @@ class Solution:
             lines.insert(3, ("violation", f"{self.violation:.2e}"))
         starts = sum(self.statuses.values())
         if starts > 1:
-            words = ", ".join(f"{count} {status.name.lower()}" for status, count in self.statuses.most_common())
-            lines.append(("starts", f"{starts}: {words}"))
+            words = ", ".join(f"{count:,} {_ended(status)}" for status, count in self.statuses.most_common())
+            lines.append(("starts", f"{starts:,}: {words}"))
             found = "; ".join(f"{one.value:.6g} from {one.starts}" for one in self.optima[:SHOWN])
             more = "" if len(self.optima) <= SHOWN else f"; and {len(self.optima) - SHOWN} more"
             lines.append(("optima", (found or "none") + more))
@@ -125,10 +128,20 @@ class Solution:
 
 
 def _cost(counts: Counts) -> str:
-    words = [f"{counts.evaluations:,} evaluations"]
-    words += [f"{counts.gradients:,} gradients"] if counts.gradients else []
-    words += [f"{counts.hessians:,} Hessians"] if counts.hessians else []
+    words = [counted(counts.evaluations, "evaluation")]
+    words += [counted(counts.gradients, "gradient")] if counts.gradients else []
+    words += [counted(counts.hessians, "Hessian")] if counts.hessians else []
     return ", ".join(words)
+
+
+def _ended(status: Status) -> str:
+    """How a start ended, behind how many did.
+
+    >>> _ended(Status.EVALUATIONS), _ended(Status.NOT_FINITE)
+    ('out of evaluations', 'not finite')
+    """
+    name = status.name.lower().replace("_", " ")
+    return f"out of {name}" if status in (Status.EVALUATIONS, Status.ITERATIONS) else name
 
 
 def _short(point: Any) -> str:

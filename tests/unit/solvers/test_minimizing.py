@@ -347,3 +347,10 @@ def test_an_unknown_argument_is_told_with_the_nearest(name: str, hint: str) -> N
     with pytest.raises(UsageError) as caught:
         minimize(himmelblau, [0.0, 0.0], **unknown)
     assert str(caught.value).startswith(f"minimize has no argument {name!r}; {hint}")
+
+
+def test_a_start_that_is_within_the_tolerance_is_told() -> None:
+    found = minimize(lambda x: 1e-9 * (x[0] ** 2 + 3 * x[1] ** 2), [1.0, 2.0], tolerance=1e-6)
+    assert found.success
+    assert "at the start already; if that is no optimum, lower the tolerance" in repr(found)
+    assert "already" not in repr(minimize(lambda x: ((x - 1) ** 2).sum(), [1.0, 1.0]))
