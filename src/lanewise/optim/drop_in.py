@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
+from operator import eq
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, overload
 
@@ -285,6 +286,12 @@ def _fuse(rule: Rule, batch: Batch, hyper: Mapping[str, float]) -> bool:
         return False
     # the kernels walk through memory; the state has the layout of its parameter
     if not (all(map(Tensor.is_contiguous, batch.params)) and all(map(Tensor.is_contiguous, batch.grads))):
+        return False
+    # They do not ask whether it has the size of its parameter still, which somebody may have put a larger one into.
+    if batch.slots and not (
+        batch.slots[0][0].dtype is first.dtype
+        and all(map(eq, map(Tensor.numel, batch.params), map(Tensor.numel, batch.slots[0])))
+    ):
         return False
     return rule.fused(batch.columns(), hyper, float(batch.step))
 

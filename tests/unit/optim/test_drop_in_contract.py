@@ -473,3 +473,19 @@ def test_the_state_of_parameters_of_other_shapes_is_refused_when_it_is_loaded(na
     saver.step()
     with pytest.raises(UsageError, match=rf"this state of {name} is that of other parameters: .* of parameter 0 has"):
         optimizer.load_state_dict(saver.state_dict())
+
+
+@pytest.mark.parametrize("name", ["AdamW", "RMSprop", "Momentum", "Adagrad"])
+def test_a_weight_that_was_grown_meanwhile_is_an_error_and_no_crash(name: str) -> None:
+    model = torch.nn.Linear(6, 5)
+    optimizer = make(name, model.parameters())
+    for width in (6, 6, 2006):
+        if width > 6:
+            model.weight.data = torch.cat([model.weight.data, torch.ones(5, 2000)], 1)
+        optimizer.zero_grad()
+        model(torch.ones(2, width)).square().mean().backward()
+        if width > 6:
+            with pytest.raises(RuntimeError, match=r"size of tensor|must match|shape"):
+                optimizer.step()
+        else:
+            optimizer.step()
