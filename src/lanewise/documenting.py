@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lanewise.composing import Stage, compose
+from lanewise.composing import compose
 from lanewise.explain import Cost, Usage
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
@@ -30,17 +30,10 @@ def documented(
 
     ``before`` is what the process had used when the fit began, ``elsewhere`` what other ranks used for all of it.
     """
-    stage = Stage(
-        run=run,
-        settings=settings,
-        problem=problem,
-        plan=trained.plan,
-        result=trained.result,
-        choice=trained.choice,
-        refitted=trained.refitted,
-        predictor=trained.predictor,
-        cutoff=trained.cutoff,
-        race_cost=trained.race_cost,
+    stage = trained.stage(
+        run,
+        problem,
+        settings,
         sha256=sha256,
         seconds=times.elapsed(),
         before=before,

@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from lanewise.agreement import known_names
-from lanewise.composing import Stage, Unrecorded, compose
+from lanewise.composing import Unrecorded, compose
 from lanewise.data.dataset import Dataset
 from lanewise.deploy.predictor import Predictor
 from lanewise.errors import DataError, Interrupted, UsageError
@@ -354,21 +354,8 @@ def _seed(random_state: Any) -> int:
 def _document(
     problem: Problem, trained: Trained, settings: FitSettings, *, command: str, seconds: float
 ) -> dict[str, Any]:
-    stage = Stage(
-        run=Unrecorded(created=datetime.now(UTC).isoformat(timespec="milliseconds"), command=command),
-        settings=settings,
-        problem=problem,
-        plan=trained.plan,
-        result=trained.result,
-        choice=trained.choice,
-        refitted=trained.refitted,
-        predictor=trained.predictor,
-        cutoff=trained.cutoff,
-        race_cost=trained.race_cost,
-        sha256="",
-        seconds=seconds,
-    )
-    return finite_or_null(compose(stage))
+    run = Unrecorded(created=datetime.now(UTC).isoformat(timespec="milliseconds"), command=command)
+    return finite_or_null(compose(trained.stage(run, problem, settings, sha256="", seconds=seconds)))
 
 
 class _Lines:

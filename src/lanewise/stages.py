@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from lanewise.agreement import check_agreement
 from lanewise.choosing import choose
-from lanewise.composing import Choice, families_left_out
+from lanewise.composing import Choice, Stage, Unrecorded, families_left_out
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.distributed.ranks import Lone, Ranks
@@ -25,6 +25,7 @@ from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
 from lanewise.planned import amending_of, budget_of, plan_of, usual_budget
 from lanewise.pools import seated, team_pool, tree_pool
+from lanewise.runs.run import Run
 from lanewise.search.policy import Policy
 from lanewise.search.registry import POLICIES, policy_name, policy_of
 from lanewise.settings import FitSettings, threshold_value
@@ -89,6 +90,22 @@ class Trained:
     cutoff: Cutoff | None
     race_cost: Cost | None = None
     crew: Crew = field(default_factory=lone)
+
+    def stage(self, run: Run | Unrecorded, problem: Problem, settings: FitSettings, **more: Any) -> Stage:
+        """What the document of ``run`` is composed of; ``more`` are the fields of `Stage` that training knows not."""
+        return Stage(
+            run=run,
+            settings=settings,
+            problem=problem,
+            plan=self.plan,
+            result=self.result,
+            choice=self.choice,
+            refitted=self.refitted,
+            predictor=self.predictor,
+            cutoff=self.cutoff,
+            race_cost=self.race_cost,
+            **more,
+        )
 
 
 def train(
