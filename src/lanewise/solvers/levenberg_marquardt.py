@@ -27,6 +27,7 @@ FORGETTING = 0.9  # the scale of a variable falls by this factor a step at most
 PROBE = 0.1  # part of the step at which the curvature along it is measured
 BEND = 0.75  # largest second-order correction, relative to half of the step
 CREEP, CREEP_STEPS = 1e-3, 50  # relative decrease over so many steps below which a row ends as flat
+VANISHED = 1e-20  # of the value at the start: what a gradient that points do not feel may be taken for none at
 FAILURES = 40  # refused steps in a row, each shorter, before a row counts as stalled
 
 
@@ -34,16 +35,17 @@ FAILURES = 40  # refused steps in a row, each shorter, before a row counts as st
 class LevenbergMarquardtState:
     """All that a run needs to go on; every tensor has the rows first.
 
-    ``problems [L]``, ``points [L, P]``, ``values [L]`` (sums of squares), ``gradients [L, P]``,
-    ``residuals [L, M]``, ``axes [L, M, P]`` and ``factors [L, P, P]`` (``Q`` and ``R`` of the Jacobian;
-    M is at least P here), ``scales [L, P]``, ``damping [L]``, ``growth [L]``, ``failures [L]``,
-    ``milestone [L, 2]`` (value and iterations at the latest check of progress), ``norms [L]``,
+    ``problems [L]``, ``points [L, P]``, ``values [L]`` (sums of squares), ``begun [L]`` (at the start),
+    ``gradients [L, P]``, ``residuals [L, M]``, ``axes [L, M, P]`` and ``factors [L, P, P]`` (``Q`` and ``R``
+    of the Jacobian; M is at least P here), ``scales [L, P]``, ``damping [L]``, ``growth [L]``, ``failures
+    [L]``, ``milestone [L, 2]`` (value and iterations at the latest check of progress), ``norms [L]``,
     ``angles [L]``, ``tolerance [L]``, ``iterations [L]``, ``evaluations [L]``, ``status [L]``.
     """
 
     problems: Tensor
     points: Tensor
     values: Tensor
+    begun: Tensor
     gradients: Tensor
     residuals: Tensor
     axes: Tensor
@@ -98,6 +100,7 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
             problems=rows,
             points=self.clip(points.detach().clone()),
             values=zeros.clone(),
+            begun=zeros.clone(),
             gradients=torch.zeros_like(points),
             residuals=points.new_zeros(lanes, 0),
             axes=points.new_zeros(lanes, 0, parameters),
@@ -115,6 +118,7 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
             status=torch.zeros_like(rows),
         )
         self._linearize(state, rows, objective)
+        state.begun = state.values.clone()
         return state
 
     def step(self, state: LevenbergMarquardtState, objective: Objective) -> None:
@@ -198,7 +202,9 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
         free = torch.where(projected == 0, 0.0, gradients)
         cosines = free.abs() / (2 * lengths * values.sqrt()[:, None]).clamp_min(1e-300)
         state.angles[rows] = cosines.amax(1)
-        right = known & ((state.angles[rows] <= ANGLE) | (state.norms[rows] == 0))
+        # Residuals that all go to zero at a singular Jacobian keep their angle for ever.
+        gone = (points == onto).all(1) & (values <= VANISHED * state.begun[rows])
+        right = known & ((state.angles[rows] <= ANGLE) | (state.norms[rows] == 0) | gone)
         state.status[rows[right]] = CODE[Status.CONVERGED]
 
     def _steps(
