@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from module_cases import data_of
 from plain_modules import ARCHITECTURES, BATCH, EPS, RATES, ROWS, TRAIN, rows_for
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,12 +18,9 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Lane
 from lanewise.models import casting
-from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
 from lanewise.optim import scaling
-from lanewise.task import Task
 from lanewise.training import step as stepping
-from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.modules.subject import ModuleSubject
 from lanewise.training.stack import Stack
 
@@ -68,15 +66,7 @@ def case(name: str) -> tuple[Callable[[], nn.Module], tuple[Tensor, Tensor], Cal
 
 def stack_of(name: str, precision: str, *, looped: bool) -> Stack:
     make, (X, y), loss = case(name)
-    fold = FoldData(
-        dense=X,
-        codes=torch.zeros(ROWS, 0, dtype=torch.int64),
-        target=y,
-        train=torch.arange(TRAIN),
-        valid=torch.arange(TRAIN, ROWS),
-    )
-    task = Task(target="y", kind="regression", metric="loss")
-    data = TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds={0: fold}, rows=ROWS)
+    data = data_of((X, y))
     lanes = [
         Lane(
             candidate=Candidate(

@@ -10,16 +10,14 @@ import functools
 
 import pytest
 import torch
+from module_cases import data_of
 from plain_modules import ARCHITECTURES, BATCH, DECAYS, EPS, RATES, ROWS, TRAIN, rows_for, train_alone
-from torch import Tensor
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.draws import RowStream, generator
 from lanewise.lanes.roster import Lane
-from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
-from lanewise.task import Task
-from lanewise.training.data import FoldData, TrainingData
+from lanewise.training.data import TrainingData
 from lanewise.training.modules.subject import ModuleSubject
 from lanewise.training.modules.teams import ModuleTeams, choose_way
 from lanewise.training.planning.plan import Lengths
@@ -40,19 +38,6 @@ OVERFLOWING = Lane(
     seed=0,
 )
 """At that rate weight decay alone multiplies the weights by -1e98 a step, so that they are infinite after four."""
-
-
-def data_of(rows: tuple[Tensor, Tensor]) -> TrainingData:
-    X, y = rows
-    fold = FoldData(
-        dense=X,
-        codes=torch.zeros(ROWS, 0, dtype=torch.int64),
-        target=y,
-        train=torch.arange(TRAIN),
-        valid=torch.arange(TRAIN, ROWS),
-    )
-    task = Task(target="y", kind="regression", metric="loss")
-    return TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds={0: fold}, rows=ROWS)
 
 
 def lanes() -> list[Lane]:

@@ -30,7 +30,7 @@ def page(comparison: "Comparison") -> str:
     True
     """
     _check(comparison)
-    least = least_of(comparison)
+    least, reached_at = least_of(comparison), _reached_at(comparison)
     paths = [_path(trace, place) for place, trace in enumerate(comparison.traces)]
     known = comparison.least is not None
     gap = "Value above the least known" if known else "Value above the lowest found"
@@ -65,7 +65,7 @@ def page(comparison: "Comparison") -> str:
         by_seconds=against(
             paths, seconds=True, least=least, label=f"{gap}, log scale", whole=f"{shown}: {gap} against seconds."
         ),
-        rows=[_row(trace, place, _reached_at(comparison)) for place, trace in enumerate(comparison.traces)],
+        rows=[_row(trace, place, reached_at) for place, trace in enumerate(comparison.traces)],
         known=bool(comparison.optima),
         tuned=comparison.tuned,
         exact=comparison.exact,
