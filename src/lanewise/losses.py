@@ -83,24 +83,20 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *operands) -> Tensor:
         outputs, targets, smoothing = operands
-        scores = outputs.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)  # it is worked on in place
-        index = targets.expand(scores.shape[1:])[None]
-        picked = scores.gather(0, index)[0]
+        logs = torch.log_softmax(outputs.permute(2, 0, 1), 0)
+        index = targets.expand(logs.shape[1:])[None]
+        picked = logs.gather(0, index)[0]
         if smoothing is not None:
-            share = smoothing.to(scores.dtype)[:, None]
-            picked = picked + share * (scores.mean(0) - picked)
-        top = scores.amax(0)
-        scores.sub_(top).exp_()
-        total = scores.sum(0)
-        scores.div_(total)
-        ctx.save_for_backward(scores, index, smoothing)
-        return total.log_().add_(top).sub_(picked)
+            share = smoothing.to(logs.dtype)[:, None]
+            picked = picked + share * (logs.mean(0) - picked)
+        ctx.save_for_backward(logs, index, smoothing)
+        return picked.neg_()
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        probabilities, index, smoothing = ctx.saved_tensors
+        logs, index, smoothing = ctx.saved_tensors
         grad = grads[0]
-        result = probabilities * grad
+        result = logs.exp().mul_(grad)
         hit = grad
         if smoothing is not None:
             share = smoothing.to(grad.dtype)[:, None]
