@@ -27,8 +27,11 @@ SAMPLE, ROWS_PER_COLUMN = 4096, 32
 WORTH = 4
 """Samples that the training rows must hold, or looking costs as much as what it saves."""
 
-MOST_COLUMNS = 256
-"""The product of a sample with itself takes the square of the columns."""
+MOST_PRODUCTS = 16
+"""Products of all rows with the weights of a lane that the product of a sample with itself may take, in operations."""
+
+MOST_ELEMENTS = 2**18
+"""Of the Hessian of a lane, which is kept."""
 
 NULL_SHARE = 0.02
 """Share of the null Hessian that is added: what is rare may have no curvature at all in a sample."""
@@ -46,19 +49,19 @@ class LocalMetric:
         self.null, self.roster, self.data, self.model, self.loss = null, roster, data, model, loss
         self.anchors = torch.full_like(null.rest, torch.nan)
         outputs, columns = null.inverse.shape[1:]
-        self._inverse = null.rest.new_empty(0, outputs, columns + 1, columns + 1)
-        self._place = torch.full((len(roster),), -1)
-        self._seen = torch.zeros(len(roster), dtype=torch.int64)
         looks = [loss != "squared" and not lane.candidate.number("l1") and self._size(lane.fold) > 0 for lane in roster]
         self._looks = torch.tensor(looks)
-        self._samples: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        held = len(roster) if any(looks) else 0  # memory that is touched at a look only
+        self._inverse = null.rest.new_empty(held, outputs, columns + 1, columns + 1)
+        self._known = torch.zeros(len(roster), dtype=torch.bool)
+        self._seen = torch.zeros(len(roster), dtype=torch.int64)
+        self._samples: dict[int, tuple[Tensor, ...]] = {}
 
     def __call__(self, problems: Tensor, vectors: Tensor) -> Tensor:
         result = self.null(problems, vectors)
-        places = self._place[problems]
-        rows = (places >= 0).nonzero().squeeze(1)
+        rows = self._known[problems].nonzero().squeeze(1)
         if len(rows):
-            inverse, own = self._inverse[places[rows]], vectors[rows]
+            inverse, own = self._inverse[problems[rows]], vectors[rows]
             outputs, columns = self.null.inverse.shape[1:]
             weights, bias = own[:, : outputs * columns].unflatten(1, (outputs, columns)), own[:, -outputs:]
             block = torch.cat([weights, bias[:, :, None]], 2)
@@ -81,25 +84,21 @@ class LocalMetric:
             self.anchors[problem] = anchor
             hessian = self._hessian(problem, anchor)
             factor, failed = torch.linalg.cholesky_ex(hessian)
-            if bool(failed.any()) or not bool(hessian.isfinite().all()):
-                self._place[problem] = -1
-                continue
-            self._place[problem] = len(self._inverse)
-            own = torch.cholesky_inverse(factor).to(self._inverse.dtype)
-            self._inverse = torch.cat([self._inverse, own[None]])
+            self._known[problem] = sound = not bool(failed.any()) and bool(hessian.isfinite().all())
+            if sound:
+                self._inverse[problem] = torch.cholesky_inverse(factor)
 
     def _hessian(self, problem: int, anchor: Tensor) -> Tensor:
         """``[C, D + 1, D + 1]`` of one lane, a block for each output, in float64."""
         lane = self.roster.lanes[problem]
-        dense, codes, targets, weights = self._sample(lane.fold)
+        dense, inputs, codes, targets, weights = self._sample(lane.fold)
         frozen = frozen_weights(self.model.layout, anchor[None])
         outputs = self.model.forward(frozen, Inputs(dense=dense[None], codes=codes[None], sizes=(1,)))[0]
         bend = curvature(self.loss, outputs, targets) * weights
-        inputs = torch.cat([dense, dense.new_ones(len(dense), 1)], 1)
         blocks = [(inputs * own[:, None]).T @ inputs for own in bend.unbind(1)]
         hessian = torch.stack(blocks).double() / len(dense)
         columns = dense.shape[1]
-        hessian[:, range(columns), range(columns)] += lane.candidate.number("l2")
+        hessian.diagonal(dim1=1, dim2=2)[:, :columns] += lane.candidate.number("l2")
         inverse, basis = self.null.inverse[problem].double(), self.null.basis[self.null.fold[problem]].double()
         hessian *= 1 - NULL_SHARE
         hessian[:, :columns, :columns] += NULL_SHARE * (basis / inverse[:, None]) @ basis.T
@@ -110,14 +109,17 @@ class LocalMetric:
         """Rows of the sample of a fold; 0 where looking would not pay."""
         columns, rows = self.data.width.dense, len(self.data.folds[fold].train)
         size = max(SAMPLE, ROWS_PER_COLUMN * columns)
-        return size if columns <= MOST_COLUMNS and rows >= WORTH * size else 0
+        elements = self.data.width.outputs * (columns + 1) ** 2
+        cheap = size * columns <= MOST_PRODUCTS * rows and WORTH * size <= rows
+        return size if cheap and elements <= MOST_ELEMENTS else 0
 
-    def _sample(self, fold: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Dense columns, codes, targets and weights ``[m, 1]`` of training rows that are evenly taken."""
+    def _sample(self, fold: int) -> tuple[Tensor, ...]:
+        """Dense columns, these with a column of ones, codes, targets, weights ``[m, 1]`` of rows evenly taken."""
         if fold not in self._samples:
             part, size = self.data.folds[fold], self._size(fold)
             rows = part.train[torch.arange(size) * len(part.train) // size]
             dense, codes = part.features(rows)
             own = torch.ones(len(rows)) if self.data.weight is None else self.data.weight[rows]
-            self._samples[fold] = dense, codes, part.targets(rows), own[:, None].to(dense.dtype)
+            inputs = torch.cat([dense, dense.new_ones(size, 1)], 1)
+            self._samples[fold] = dense, inputs, codes, part.targets(rows), own[:, None].to(dense.dtype)
         return self._samples[fold]

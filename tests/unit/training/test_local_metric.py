@@ -38,6 +38,7 @@ def small_tables_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_metric, "SAMPLE", 200)
     monkeypatch.setattr(local_metric, "ROWS_PER_COLUMN", 1)
     monkeypatch.setattr(local_metric, "WORTH", 1)
+    monkeypatch.setattr(local_metric, "MOST_PRODUCTS", 100)
     monkeypatch.setattr(local_metric, "NULL_SHARE", 0.0)
 
 
@@ -208,4 +209,6 @@ def test_who_gains_nothing_does_not_look(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not without(nothing, "logistic")
     assert without(nothing, "squared")  # the null metric is exact
     assert without(nothing, "logistic", l1=0.1)  # goes without a metric
-    assert without(lambda: monkeypatch.setattr(local_metric, "WORTH", 2), "logistic")
+    for limit, value in (("WORTH", 2), ("MOST_PRODUCTS", 3), ("MOST_ELEMENTS", 24)):
+        with monkeypatch.context() as patched:
+            assert without(lambda: patched.setattr(local_metric, limit, value), "logistic")  # noqa: B023  # called at once
