@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
-SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam"}
+SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
 ROUNDED = {
     **USUAL,
     "budget": "10steps",
@@ -26,7 +26,8 @@ pytestmark = [
 
 def fit(home: str, size: int, mesh: str | None, **more: Any) -> dict[str, Any]:
     settings = {**more.pop("given", SETTINGS), "mesh": mesh}
-    task = {"scenario": "fit", "source": "example:wine", "home": home, "size": size, "settings": settings}
+    source = "table" if "target" in settings else "example:wine"
+    task = {"scenario": "fit", "source": source, "home": home, "size": size, "settings": settings}
     environment = {"LANEWISE_RANK_TIMEOUT": "3"} if "harm" in more else {}
     return {**task, "environment": environment, **more}
 
@@ -39,14 +40,14 @@ TASKS: dict[str, dict[str, Any]] = {
     "guarded": {"scenario": "guards", "size": 1},
     "stacks on 2": {"scenario": "stacks", "size": 2, "only": False},
     "stacks on 3": {"scenario": "stacks", "size": 3, "only": True},
-    "one process": fit("alone", 1, None),
-    "data": fit("data", 2, "data=2"),
+    "one process": fit("alone", 1, None, given={**SETTINGS, "stream": "always"}),
+    "data": fit("data", 2, "data=2", poor=["1"]),
     "lane and data": fit("both", 4, "lane=2,data=2", given=FAMILIES),
     "families alone": fit("families", 1, None, given=FAMILIES),
-    "killed": fit("harmed", 2, "data=2", harm=harm(0, signal.SIGKILL, 2)),
+    "killed": fit("harmed", 2, "data=2", poor=["0"], harm=harm(0, signal.SIGKILL, 2)),
     "stopped": fit("harmed", 2, "data=2", resume=True, harm=harm(0, signal.SIGTERM, 2)),
     "gone on with": fit("harmed", 2, "data=2", resume=True),
-    "stopped again": fit("other", 2, "data=2", harm=harm(0, signal.SIGTERM, 2)),
+    "stopped again": fit("other", 2, "data=2", poor=["1"], harm=harm(0, signal.SIGTERM, 2)),
     "on one": fit("other", 1, None, resume=True),
     "rounded": fit("rounded", 2, "data=2", given=ROUNDED),
     "repeated": fit("rounded", 1, None, repeat=True),
@@ -126,6 +127,9 @@ def test_fit_whose_ranks_share_batches_finds_what_one_process_finds(ended: Any) 
     near(found, document(ended["one process"]))
     assert found["hardware"]["mesh"] == "data=2"
     assert found["hardware"]["exchanged_bytes"] > 0
+    # One of them has no memory for the table: both stream it, from what one has written.
+    assert any(finding["code"] == "streamed_rows" for finding in found["findings"])
+    assert [out["wrote"] > 0 for out in outs(ended["data"])] == [True, False]
     assert "mesh" not in document(ended["one process"])["hardware"]
 
 
