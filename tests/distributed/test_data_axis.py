@@ -1,6 +1,7 @@
 """Ranks that share the rows of every batch: to rounding what one process makes of it. One launch of the driver."""
 
 import signal
+import socket
 import sys
 from typing import Any
 
@@ -61,7 +62,17 @@ TASKS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def ended(drive: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("data-axis")
-    return drive(TASKS, folder)
+    again = {**TASKS["gone on with"], "environment": hosts()}
+    return drive({**TASKS, "gone on with": again}, folder)
+
+
+def hosts() -> dict[str, str]:
+    """Ranks that believe to be on a host each, the first of which serves what they meet through."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    where = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {**where, "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def outs(found: list[dict[str, Any]]) -> list[Any]:
@@ -145,6 +156,7 @@ def test_killed_and_stopped_ranks_cost_nothing_but_time(ended: Any) -> None:
     assert [rank["code"] for rank in stopped] == [130, 130], [rank["stderr"] for rank in stopped]
     found = document(ended["gone on with"])
     assert found["model_sha256"] == document(ended["data"])["model_sha256"]
+    assert all(out["wrote"] > 0 for out in outs(ended["gone on with"]))  # on each host the rows of its own
 
 
 def test_what_ranks_began_together_goes_on_in_one_process(ended: Any) -> None:
