@@ -15,6 +15,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -220,6 +221,8 @@ def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
     folder = Path(task["folder"])
     for name in task.get("loads", ()):
         importlib.import_module(name)  # once, instead of in every child
+    if "copies" in task:
+        shutil.copytree(folder / task["copies"], folder / task["home"])
     started = time.monotonic()
     left: dict[int, int] = {}
     for rank in range(task["size"]):
