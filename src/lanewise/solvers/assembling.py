@@ -41,6 +41,8 @@ def assemble(
         statuses=Counter(outcome.status),
         method=method,
         reason=reason,
+        tolerance=setup.tolerance,
+        cosine=float("nan") if outcome.cosines is None else float(outcome.cosines[best]),
         direction="maximized" if sign < 0 else "minimized",
     )
 
