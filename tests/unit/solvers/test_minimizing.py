@@ -152,6 +152,18 @@ def test_the_callback_sees_every_round_and_may_stop() -> None:
     assert not stopped.success
 
 
+def test_of_starts_with_the_same_value_the_one_with_the_smallest_gradient_is_told() -> None:
+    lattice = minimize(
+        lambda x: (x**2 - 10 * torch.cos(2 * np.pi * x) + 10).sum(),
+        torch.full((2,), 2.5),
+        bounds=(-5.12, 5.12),
+        starts=1000,
+    )
+    assert lattice.value == 0
+    assert lattice.status is Status.CONVERGED  # of eight starts that reach it some stall in the rounding
+    assert lattice.optima[0].x.tolist() == lattice.x.tolist()
+
+
 def test_history_never_rises() -> None:
     found = minimize(rosenbrock, torch.full((4,), -1.0), starts=7)
     assert found.history.values == sorted(found.history.values, reverse=True)
@@ -174,6 +186,8 @@ BOWL = lambda x: (x**2).sum()  # noqa: E731  # a formula
         ({"bounds": (math.nan, 1)}, "bounds must not be nan"),
         ({"bounds": 3}, r"bounds must be a pair \(low, high\)"),
         ({"method": "simplex"}, "no method 'simplex'; there are auto, bfgs, .*gd.* all 5[0-9]: lanewise.*METHODS"),
+        ({"method": "L-BFGS-B"}, "no method 'L-BFGS-B'; did you mean lbfgs\\?"),
+        ({"fun": lambda x: ((x**2).sum(), 2 * x)}, r"got a pair; of one that returns its value and its derivatives"),
         ({"bounds": [(0, 1), (2, 3)]}, r"two ways.*variable, it is bounds=\(\[0, 2\], \[1, 3\]\)"),
         ({"x0": [1.0] * 3, "bounds": [(0, 1)] * 3}, r"a pair \(low, high\).*make tuple\(zip\(\*bounds\)\)"),
         ({"method": "levenberg-marquardt"}, "is for least squares: .* residuals=True"),
