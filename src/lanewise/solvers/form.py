@@ -139,13 +139,12 @@ def _follow(tree: Any, point: Any, leaves: list[Tensor], name: str, fill: float 
         leaves.append(_leaf(tree, point, name, fill, describe(tree)))
         return
     keyed = isinstance(tree, dict)
-    alike = isinstance(point, Mapping) if keyed else isinstance(point, (list, tuple)) and len(point) == len(tree)
     if point is None and fill is not None:
         point = dict.fromkeys(tree) if keyed else [None] * len(tree)
-    elif not alike:
-        raise _unlike(name, describe(tree), point)
-    elif keyed:
+    if keyed and isinstance(point, Mapping):
         _check_keys(tree, point, name, fill)
+    elif keyed or not isinstance(point, (list, tuple)) or len(point) != len(tree):
+        raise _unlike(name, describe(tree), point)
     for key, branch in tree.items() if keyed else enumerate(tree):
         _follow(branch, point[key], leaves, f"{name}[{key!r}]", fill)
 

@@ -195,7 +195,7 @@ def read_variables(
 
 
 def _listed(constraints: Constraint | Sequence[Constraint]) -> list[Constraint]:
-    given = list(constraints) if isinstance(constraints, (list, tuple)) else [constraints]
+    given: list[Any] = list(constraints) if isinstance(constraints, (list, tuple)) else [constraints]
     for constraint in given:
         if not isinstance(constraint, (Equality, Inequality)):
             message = f"constraints must be Equality(g) or Inequality(h), or a list of these; got {constraint!r:.80}"
