@@ -21,8 +21,8 @@ FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
 FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "tree": 2}
 ONE_EACH = dict.fromkeys(FEWEST, 1)
 
-FEWER_FOLDS, FEWEST_FOLDS = (5, 3), 2
-"""Folds that a race is content with where more leave no room for a family, and where they leave none for a race."""
+ENOUGH_FOLDS, FEWER_FOLDS, FEWEST_FOLDS = 5, 3, 2
+"""Folds that a race is content with where more leave no room for a family, and, then, where they leave none at all."""
 
 SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 """Of a family's time; what is left is for the refit."""
@@ -116,17 +116,21 @@ def _attempts(
     available: float, *, pools: Mapping[str, list[Candidate]], measured: Measured, setting: Setting
 ) -> Iterator[tuple[dict[str, list[Candidate]], Measured, Mapping[str, int], Setting]]:
     """Races to fit, each with less in it than the one before: candidates and costs, the fewest of a family, folds."""
-    fewer = [replace(setting, folds=folds) for folds in FEWER_FOLDS if setting.fewest_folds <= folds < setting.folds]
-    ways = [(FEWEST, setting), *((ONE_EACH, at) for at in (setting, *fewer))]
+
+    def at_most(folds: int) -> Setting:
+        return replace(setting, folds=max(min(folds, setting.folds), setting.fewest_folds))
+
+    ways = [(FEWEST, setting), (ONE_EACH, setting), (ONE_EACH, at_most(ENOUGH_FOLDS))]
     for own in _choices(affordable_families(pools, measured, available / ways[-1][1].folds)):
         for fewest, at in ways:
             marked = affordable_families({model: pools[model] for model in own}, measured, available / at.folds)
             if len(marked) == len(own):
                 yield marked, measured, fewest, at
-    at = replace(setting, folds=setting.fewest_folds)
-    for share, model in itertools.product(DEFAULT_SHARES, pools):
-        if share == 1.0 or "rounds" in pools[model][0].settings:
-            yield *_cut(share, pools[model], measured), ONE_EACH, at
+    for pool in pools.values():
+        yield *_cut(1.0, pool, measured), ONE_EACH, at_most(FEWER_FOLDS)
+    for share, pool in itertools.product(DEFAULT_SHARES, pools.values()):
+        if share == 1.0 or "rounds" in pool[0].settings:
+            yield *_cut(share, pool, measured), ONE_EACH, at_most(FEWEST_FOLDS)
 
 
 def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[str, list[Candidate]], Measured]:

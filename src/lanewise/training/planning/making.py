@@ -31,8 +31,8 @@ from lanewise.training.teams import DTYPES, TeamBuilder
 MEASURING_SHARE, MEASURING_PART = 0.2, 0.4
 """What measuring may take at most: of the budget, and of the part of it that is still there."""
 
-LEAST_SHARE = 0.1
-"""Of the budget a race is planned for at least, however much is gone."""
+LEAST_LEFT = 0.01
+"""Seconds that a race is planned for where all of the budget is gone: it is the least one then."""
 
 UNTIL = {"precision": 0.3, "widths": 0.45, "crowding": 0.55, "costs": 0.85, "looks": 1.0}
 """When each measurement is over, as a share of what measuring may take."""
@@ -87,7 +87,7 @@ class _Time:
     def left(self) -> float:
         """Wall seconds that a race may still be planned for, measuring included."""
         gone = self.spent + self.clock() - self.started
-        return max(self.seconds - self.reserved - gone, LEAST_SHARE * self.seconds)
+        return max(self.seconds - self.reserved - gone, LEAST_LEFT)
 
     def allowance(self) -> Allowance:
         return Allowance(min(MEASURING_SHARE * self.seconds, MEASURING_PART * self.left()), clock=self.clock)

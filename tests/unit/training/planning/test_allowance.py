@@ -57,7 +57,7 @@ def test_measuring_takes_a_share_of_the_budget_and_less_of_what_is_nearly_gone()
     late = _Time(seconds=60.0, reserved=8.0, spent=45.0, started=clock(), clock=clock)
     assert 0 < late.allowance().seconds < 0.4 * 15.0
     clock.now += 600.0
-    assert late.left() == 6.0  # a race is planned for, however late
+    assert 0 < late.left() < 0.1  # a race is planned for, however late: the least
 
 
 def test_the_reserve_leaves_most_of_any_budget() -> None:

@@ -157,12 +157,16 @@ def test_folds_that_were_stated_stay() -> None:
         assert plan.folds == plan.parts == 5
 
 
-def test_fewer_folds_come_before_fewer_families() -> None:
+def test_five_folds_come_before_fewer_families_and_fewer_families_before_three() -> None:
     setting = replace(SETTING, parts=10, folds=10)
-    plan = fitting.best_fitted(100.0, pools=POOLS, measured=measured(), setting=setting)
+    plan = fitting.best_fitted(140.0, pools=POOLS, measured=measured(), setting=setting)
     assert {one.model for one in plan.candidates} == set(COSTS)
-    assert plan.folds == 3
-    assert plan.parts == 10
+    assert (plan.folds, plan.parts) == (5, 10)
+    hurried = fitting.best_fitted(60.0, pools=POOLS, measured=measured(), setting=setting)
+    assert {one.model for one in hurried.candidates} < set(COSTS)
+    assert hurried.folds >= 5
+    alone = fitting.best_fitted(1.0, pools={"linear": POOLS["linear"]}, measured=measured(), setting=setting)
+    assert alone.folds == 3
 
 
 def test_a_boosted_default_alone_is_cut_to_what_there_is_room_for() -> None:
