@@ -66,7 +66,7 @@ def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
     far out of all scale are luck for whoever is near them, and would decide alone.
     """
     far = extreme_rows(problem.y, problem.task, problem.train)
-    every = [fold.valid[~np.isin(fold.valid, far)] for fold in problem.folds]
+    every = [fold.valid[~np.isin(fold.valid, far)] for fold in problem.folds[: plan.folds]]
     rows = np.sort(np.concatenate(every))
     if not plan.rungs or len(every) < FEWEST_FOLDS:
         return rows

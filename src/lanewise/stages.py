@@ -180,7 +180,7 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
     with (
-        tree_pool(problem, settings, workers, job.folder) as trees,
+        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as teams,
     ):
         race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
@@ -378,7 +378,8 @@ def _planned(plan: Plan, settings: FitSettings) -> str:
     families = dict.fromkeys(candidate.model for candidate in plan.candidates)
     missing = families_left_out(plan, settings)
     without = f"; without {', '.join(missing)}, for which budget or optimizers leave no room" if missing else ""
+    short = "; the least that gives an honest result, for which the budget is too short" if plan.least else ""
     return (
         f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), "
-        f"{counted(plan.workers, 'worker')}{without}"
+        f"{counted(plan.workers, 'worker')}{without}{short}"
     )

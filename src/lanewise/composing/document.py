@@ -38,7 +38,7 @@ from lanewise.reporting.reading import LEAKS
 from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
-from lanewise.training.planning.proposals import MODELS
+from lanewise.training.planning.proposals import DEFAULT_ROUNDS, MODELS
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
@@ -109,6 +109,9 @@ def _warnings(stage: Stage) -> list[str]:
     missing = families_left_out(stage.plan, stage.settings)
     if missing and not stage.settings.optimizers:
         words.append(f"the budget left no room for {listed(missing)}; the default is {stage.default.label}")
+    held, parts = stage.plan.folds, len(stage.problem.folds)
+    if held < parts:
+        words.append(f"the budget left room for {held} of {parts} folds: fewer rows judge the candidates")
     raced = {candidate.model for candidate in stage.plan.candidates}
     first = next(model for model in MODELS if model in raced)
     if stage.default.model != first:
@@ -116,6 +119,9 @@ def _warnings(stage: Stage) -> list[str]:
             f"the budget left no room for {first} at its default length: its candidates were trained shorter, and the "
             f"default is {stage.default.label}"
         )
+    rounds = int(stage.default.number("rounds", DEFAULT_ROUNDS))
+    if rounds < DEFAULT_ROUNDS:
+        words.append(f"the budget left room for {rounds} rounds of the default, which has {DEFAULT_ROUNDS}")
     return words
 
 
@@ -245,12 +251,13 @@ def _cut_short(stage: Stage) -> str:
 
     Others that diverged had their chance.
     """
-    lost = {trace.lane.candidate.id for trace in stage.result.traces if diverged(trace)}
-    sound = [one for one in stage.plan.candidates if one.id not in lost]
-    if len(stage.result.confirmed) > 1 or len(sound) < 2:
-        return ""
     given = stage.settings.budget
     seconds, steps = parse_budget(given) if given else (None, None)
+    lost = {trace.lane.candidate.id for trace in stage.result.traces if diverged(trace)}
+    sound = [one for one in stage.plan.candidates if one.id not in lost]
+    alone = steps is None and len(stage.plan.candidates) == 1 and stage.settings.candidates != 1
+    if len(stage.result.confirmed) > 1 or (len(sound) < 2 and not alone):
+        return ""
     more = f"{4 * steps}steps" if steps else f"{max(SHORTEST_ADVISED, 4 * seconds):g}s" if seconds else "10min"
     return f"{f'a budget of {given}' if given else 'the usual budget'} left room to confirm it alone; try {more}"
 

@@ -85,6 +85,11 @@ class Team(ABC):
     def fraction(self) -> float:
         """How much of the full length is done."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to train, which may be so before the full length is done."""
+        return self.fraction >= 1.0
+
     @abstractmethod
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         """Train every lane up to ``fraction`` of its full length (0 to 1); raises Interrupted when stopped.

@@ -36,6 +36,9 @@ a step (benchmarks/results.md, Shares of a race).
 RACED_RATES: dict[str, tuple[float, float]] = {"soap": (1e-3, 0.05), "muon": (1e-3, 0.1), "lion": (1e-4, 1e-2)}
 """Learning rates that a race tries where the range of the rule, made for long trainings too, begins too low."""
 
+DEFAULT_ROUNDS = 100
+"""Boosting rounds of the default."""
+
 BOOSTED_ANCHORS: tuple[dict[str, Value], ...] = (
     {"learning_rate": 0.05, "num_leaves": 31, "feature_fraction": 0.8, "bagging_fraction": 0.8, "lambda_l2": 1.0},
     {"learning_rate": 0.05, "num_leaves": 12, "feature_fraction": 0.7, "bagging_fraction": 0.9, "lambda_l2": 0.1},
@@ -174,7 +177,7 @@ def _selecting(model: str, proposals: Iterable[Proposal]) -> Iterator[Proposal]:
 def _boosted(count: int, field: Field) -> Iterator[Proposal]:
     space = [hyper for hyper in tree_space("lightgbm", task_kind=field.task.kind) if hyper.name != "rounds"]
     default: dict[str, Value] = {hyper.name: hyper.default for hyper in space}
-    yield "boosting", default | {"rounds": 100}
+    yield "boosting", default | {"rounds": DEFAULT_ROUNDS}
     losses = [hyper for hyper in space if hyper.name == "tree_loss"]
     points = _points([*BOOSTED_SEARCH, *losses], count - 1 - len(BOOSTED_ANCHORS), field, "boosting")
     absolute = bool(losses) and field.task.metric in ABSOLUTE_METRICS

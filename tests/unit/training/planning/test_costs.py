@@ -40,20 +40,20 @@ class Builder:
         found = []
         for width in (128, 256, 64):
             own = [lane for lane in lanes if lane.candidate.number("width") == width]
-            for chunk in (own[:2], own[2:]):
+            for chunk in filter(None, (own[:2], own[2:])):
                 found.append((chunk, lambda width=width: self._team(width)))
         return found
 
     def _team(self, width: int) -> Any:
         self.made.append(width)
-        return SimpleNamespace(length=1000, width=width)
+        return SimpleNamespace(length=1000, width=width, lanes=(None, None))
 
 
 def found(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[dict[str, float], list[int]]:
     """Costs by candidate where a step of 128 units takes 2 ms for two lanes, and the teams that were made."""
     builder: Any = Builder()
     monkeypatch.setattr(costs, "trial", lambda team, units, most_seconds: 2e-3 * (team.width / 128) ** 2)
-    own = costs.measured_costs("mlp", POOL, builder, Allowance(seconds), until=1.0)
+    own = costs.measured_costs("mlp", POOL, builder, Allowance(seconds), judged=lambda data, item: 0.0, until=1.0)
     return dict(own.lanes), builder.made
 
 
@@ -87,3 +87,37 @@ def test_a_dear_step_is_taken_fewer_times() -> None:
     taken.clear()
     timed(team, 50)
     assert taken == [0.02, 0.52]
+
+
+class Solving:
+    """Lanes of a solver that end after some of their 200 rounds, each of 10 ms."""
+
+    length, warm_up = 200, 2
+
+    def __init__(self, rounds: int, now: list[float]) -> None:
+        self.rounds, self.now, self.taken = rounds, now, 0
+
+    @property
+    def fraction(self) -> float:
+        return self.taken / self.length
+
+    @property
+    def ended(self) -> bool:
+        return self.taken >= self.rounds
+
+    def advance(self, fraction: float) -> None:
+        until = round(fraction * self.length)
+        self.now[0] += 0.01 * max(0, min(until, self.rounds) - self.taken)
+        self.taken = until
+
+
+@pytest.mark.parametrize(
+    ("rounds", "room", "seconds"), [(30, 10.0, 0.3), (4, 10.0, 0.04), (200, 10.0, 2.0), (30, 0.06, 2.0)]
+)
+def test_a_solver_is_charged_what_its_lanes_needed(
+    monkeypatch: pytest.MonkeyPatch, rounds: int, room: float, seconds: float
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    team: Any = Solving(rounds, now)
+    assert costs._solved(team, room) == pytest.approx(seconds)
