@@ -41,6 +41,7 @@ class Plan:
     by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
     screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
     is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
+    ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
     candidates: tuple[Candidate, ...]
@@ -58,7 +59,7 @@ class Plan:
     widths: Mapping[str, int] = field(default_factory=dict)
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0
-    predicted_bytes: int = 0
+    predicted_bytes: int = field(default=0, compare=False)
     explaining_seconds: float | None = None
     words: tuple[str, ...] = ()
 
