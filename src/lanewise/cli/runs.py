@@ -79,7 +79,7 @@ def _entry(run: "Run") -> dict[str, Any]:
 @click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole run document.")
 def show(run: str, *, as_json: bool) -> None:
-    """Show the result of a run, or what one without a result has found so far.
+    """Show the result of a run, or what it has found so far.
 
     RUN is an id, its beginning or its last four letters, or 'last'.
     """

@@ -53,7 +53,8 @@ def sparsity(stage: Stage) -> Sparsity | None:
 
     def heeded(name: str, outputs: int) -> np.ndarray:
         """Which features or levels any member has a weight for; axis ``outputs`` is that of the outputs."""
-        return np.stack([own.tensors[name].numpy() for own in members if own.tensors is not None]).any((0, outputs))
+        weights = np.stack([own.tensors[name].numpy() for own in members if own.tensors is not None])
+        return np.any(weights, axis=(0, outputs), keepdims=False)
 
     found = list(zip(layout.feature_columns, heeded("weight", 1), strict=True))
     for k, name in enumerate(layout.embedded_names):

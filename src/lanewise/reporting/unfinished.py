@@ -24,11 +24,10 @@ def unfinished_table(document: Mapping[str, Any], *, width: int) -> str:
     stopped = document["status"] == "interrupted"
     lines = [f"Run {run} {'was stopped' if stopped else 'is at work'}, in {where}; it has no result yet."]
     cards = items(document, "candidates")
-    name = part(document, "metric").get("name") or ""
+    metric = part(document, "metric")
+    name = metric.get("name") or ""
     if cards:
-        better = {"min": ", less is better", "max": ", more is better"}.get(
-            part(document, "metric").get("direction"), ""
-        )
+        better = {"min": ", less is better", "max": ", more is better"}.get(str(metric.get("direction")), "")
         what = capitalized(metric_label(name)) if name else "Score"
         lines += ["", f"{what} on validation rows so far, the mean over lanes{better}:"]
         lines += _rows(cards[:MOST_SHOWN], name, width)
@@ -42,12 +41,20 @@ def unfinished_table(document: Mapping[str, Any], *, width: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _trained(card: Mapping[str, Any]) -> str:
+    """How long a candidate was trained; as a share alone where its whole length is one unit."""
+    share = percent(card["trained"], 0)
+    return f"{card['steps']:,} {card['unit']} ({share})" if card["steps"] else share
+
+
 def _rows(cards: Sequence[Mapping[str, Any]], metric: str, width: int) -> list[str]:
     labels = told_apart((str(one["label"]), part(one, "hyperparameters")) for one in cards)
     cells = [
         (
             score(metric, one["score"]),
-            f"{one['steps']:,} {one['unit']} ({percent(one['trained'], 0)})",
+            f"{one['steps']:,} {one['unit']} ({percent(one['trained'], 0)})"
+            if one["steps"]
+            else percent(one["trained"], 0),
             f"{one['lanes']} of {one['of_lanes']}",
             f"{label}{' (the default)' if one.get('default') else ''}",
         )

@@ -14,7 +14,7 @@ from lanewise.storage.strict_json import parse_json
 from lanewise.training.planning.plan import Plan
 
 PHASES = ("screen", "confirm", "refit")
-UNITS = {"lightgbm": "rounds", "tree": "trees", "lbfgs": "iterations"}
+UNITS = {"lightgbm": "rounds", "tree": "tree", "lbfgs": "iterations"}
 """What the length of a training is counted in, by family or optimizer; in steps where it is neither."""
 
 
@@ -23,10 +23,15 @@ class _Seen:
     """The last look at one lane."""
 
     phase: str
-    candidate: str
+    lane: str
     fraction: float
     steps: int
     score: float | None
+
+    @property
+    def candidate(self) -> str:
+        """The id of the lane's candidate, before fold and seed."""
+        return self.lane.rsplit(".", 2)[0]
 
 
 def unfinished(run: Run) -> dict[str, Any] | None:
@@ -41,7 +46,11 @@ def unfinished(run: Run) -> dict[str, Any] | None:
     except OSError:
         return None
     states = list(_states(run))
-    seen = [item for phase, state in states for item in _seen(phase, state)]
+    last: dict[tuple[str, str], _Seen] = {}
+    for item in (item for phase, state in states for item in _seen(phase, state)):
+        key = item.phase, item.lane  # of a screen every rung has states of its own
+        last[key] = max(last.get(key, item), item, key=lambda one: one.fraction)
+    seen = list(last.values())
     metric = next((str(state["metric"]) for _, state in states if state.get("metric")), "")
     known = {candidate.id: candidate for candidate in plan.candidates}
     cards = [_card(known.get(id), id, seen, plan) for id in dict.fromkeys(item.candidate for item in seen)]
@@ -75,16 +84,16 @@ def _states(run: Run) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _seen(phase: str, state: Mapping[str, Any]) -> list[_Seen]:
-    last = {item["lane"]: item for item in state["evidence"]}
+    """The looks at the lanes of one team; a refit has no rows to be looked at."""
     return [
         _Seen(
             phase=phase,
-            candidate=lane.rsplit(".", 2)[0],
+            lane=item["lane"],
             fraction=item["fraction"],
             steps=round(item["fraction"] * state.get("length", 0)),
             score=item.get("score"),
         )
-        for lane, item in last.items()
+        for item in state["evidence"]
         if phase != "refit"
     ]
 

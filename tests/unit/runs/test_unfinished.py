@@ -53,6 +53,7 @@ def stopped(tmp_path: Path) -> Run:
     journal = RunJournal(folder / "checkpoints")
     journal.save("screen-0.5000-0", {}, state(200, mlp_000_f0=[(0.5, 0.4)], mlp_001_f0=[(0.5, 0.3)]))
     journal.save("screen-1.0000-0", {}, state(200, mlp_001_f0=[(1.0, 0.25)]))
+    journal.save("screen-1.0000-1", {}, state(200, mlp_000_f0=[(1.0, 0.35)]))
     journal.save("screen-0.5000-1", {}, state(100, lightgbm_000_f0=[(1.0, 0.2)]))
     journal.save("confirm-0.1000-0", {"w": torch.zeros(2)}, state(100, lightgbm_000_f0=[(0.1, 0.9), (0.2, 0.3)]))
     journal.save("confirm-0.1000-1", {}, state(100, lightgbm_000_f1=[(0.4, 0.5)]))
@@ -84,7 +85,8 @@ def test_candidates_stand_where_they_were_looked_at_last(stopped: Run) -> None:
     assert first["score"] == pytest.approx((0.3 + 0.5) / 2)
     assert (first["steps"], first["unit"], first["trained"]) == (30, "rounds", pytest.approx(0.3))
     assert (second["id"], second["phase"], second["score"]) == ("mlp-001", "confirm", None)
-    assert (third["id"], third["phase"], third["score"], third["steps"]) == ("mlp-000", "screen", 0.4, 100)
+    assert (third["id"], third["phase"], third["score"], third["steps"]) == ("mlp-000", "screen", 0.35, 200)
+    assert (third["lanes"], third["of_lanes"]) == (1, 1)
 
 
 def test_a_run_without_a_plan_has_nothing_to_show(stopped: Run) -> None:
