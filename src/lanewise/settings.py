@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanewise.errors import ConfigError, UsageError, closest, suggestion
-from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Schedule
+from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Scaling, Schedule
 from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
 
 Positive = Annotated[int, Field(ge=1)]
@@ -161,6 +161,7 @@ class FitSettings(BaseModel):
     widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = ()
     depths: tuple[Annotated[int, Field(ge=1, le=DEEPEST)], ...] = ()
     activations: tuple[Activation, ...] = ()
+    scaling: Scaling = "auto"
     search: Literal["halving", "grid", "random"] = "halving"
     policy: Literal["halving", "hyperband", "racing", "never"] = "halving"
     candidates: Positive | None = None

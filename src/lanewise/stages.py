@@ -33,6 +33,7 @@ from lanewise.stage_times import StageTimes
 from lanewise.training.data import Moving, TrainingData
 from lanewise.training.device import device_of
 from lanewise.training.journal import Journal, NoJournal
+from lanewise.training.planning.afterwards import costs_afterwards
 from lanewise.training.planning.making import usual_length
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare
@@ -78,8 +79,8 @@ class Silent:
 class Trained:
     """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about.
 
-    ``race_cost`` is what the race used, screen and confirmation; None where that is not known, as of a race that went
-    on from where another process left it.
+    ``race_cost`` is what the race used, None where another process may have run the beginning of it; ``solo_costs`` are
+    processor seconds of a lane of each candidate, trained alone.
     """
 
     plan: Plan
@@ -89,6 +90,7 @@ class Trained:
     predictor: Predictor
     cutoff: Cutoff | None
     race_cost: Cost | None = None
+    solo_costs: Mapping[str, float] = field(default_factory=dict)
     crew: Crew = field(default_factory=lone)
 
     def stage(self, run: Run | Unrecorded, problem: Problem, settings: FitSettings, **more: Any) -> Stage:
@@ -104,6 +106,7 @@ class Trained:
             predictor=self.predictor,
             cutoff=self.cutoff,
             race_cost=self.race_cost,
+            solo_costs=self.solo_costs,
             **more,
         )
 
@@ -185,6 +188,9 @@ def _trained(job: _Job) -> Trained:
     ):
         race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
         result, cost = _raced(job, race, planned=planned)
+        with job.stop.polled():
+            solo = _alone(job, race, builder, result, cost)
+        times.end("measure")
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
         whole, preparation = _prepared(job, stored, refit=True)
@@ -201,6 +207,7 @@ def _trained(job: _Job) -> Trained:
         predictor=predictor,
         cutoff=cutoff,
         race_cost=cost,
+        solo_costs=solo,
         crew=crew,
     )
 
@@ -267,6 +274,14 @@ def _raced(job: _Job, race: Race, *, planned: bool) -> tuple[RaceResult, Cost | 
     cost = total(gathered(job.ranks, spent(before, usage()))) if known else None
     job.times.end("race", result.seconds)
     return result, cost
+
+
+def _alone(job: _Job, race: Race, builder: TeamBuilder, result: RaceResult, cost: Cost | None) -> Mapping[str, float]:
+    """What a lane of each candidate costs alone: by the plan, or for a budget in steps measured now."""
+    if budget_of(job.problem, job.settings)[1] is None or not job.ranks.leads:
+        return race.plan.solo_costs
+    alone = replace(builder, seats=None, axis=None)
+    return costs_afterwards(race.plan, alone, result, cpu_seconds=cost.cpu_seconds if cost else None)
 
 
 def _prepared(job: _Job, stored: Stored | None, *, refit: bool) -> tuple[TrainingData, Preparation]:

@@ -22,6 +22,9 @@ Schedule = Literal[
 
 Activation = Literal["relu", "silu", "gelu", "tanh"]
 
+Scaling = Literal["auto", "standard", "robust", "quantile"]
+"""How numbers are scaled for linear models and networks."""
+
 OPTIMIZERS = (
     "lbfgs",
     "adamw",

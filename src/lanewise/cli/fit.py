@@ -32,6 +32,7 @@ SCHEDULES = (
     "linear, cosine, constant, exponential, step, polynomial, inverse_square_root, one_cycle, warm_restarts, "
     "stable_decay, plateau"
 )
+SCALINGS = ("auto", "standard", "robust", "quantile")
 STREAMS = ("auto", "always", "never")
 
 data = section("Data")
@@ -80,6 +81,7 @@ output = section("Output")
     help="Share of rows held out for the test.",
     usual="0.25 below 500 rows, then 0.2",
 )
+@data("--scaling", type=Listed(SCALINGS), help="How numbers are scaled for linear models and networks.", usual="auto")
 @data("--group", metavar="COLUMN", help="Rows of one group stay together in every split.")
 @data("--time", metavar="COLUMN", help="Train on the past, judge on the future.")
 @data("--weight", metavar="COLUMN", help="Weights of the rows.")

@@ -12,7 +12,7 @@ from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
 from lanewise.composing.sample_words import sample_words, winner_rows
-from lanewise.composing.selection_section import columns_read, reads_words, selection_section
+from lanewise.composing.selection_section import columns_read, reads_words, selection_section, sparsity
 from lanewise.composing.stage import Stage, as_scored, families_left_out, respond
 from lanewise.data.dataset import Dataset
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
@@ -295,7 +295,9 @@ def _diagnosis(stage: Stage, guess: float, estimates: Mapping[str, Evaluation]) 
         return diagnose(fit, problem.metric, None)
     read = columns_read(stage)
     kept = None if read is None else (len(read), len(problem.features))
-    return diagnose(fit, problem.metric, stage.winner, stop=item.stop, read=kept)
+    sparse = sparsity(stage)
+    removed = None if sparse is None else (len(sparse.unread), sparse.columns)
+    return diagnose(fit, problem.metric, stage.winner, stop=item.stop, columns=removed, read=kept)
 
 
 def _train_score(stage: Stage) -> float:
@@ -311,9 +313,9 @@ def _hardware(stage: Stage) -> dict[str, Any]:
     """What ran where and what it cost, beside what a plain loop over the same trainings would have cost."""
     plan = stage.plan
     solo = [
-        Solo(steps=amount, seconds_per_step=plan.solo_costs[id])
+        Solo(steps=amount, seconds_per_step=stage.solo_costs[id])
         for id, amount in trainings(stage.result.traces).items()
-        if id in plan.solo_costs
+        if id in stage.solo_costs
     ]
     hardware: dict[str, Any] = {
         "device": device_name(device_of(stage.settings.device)),

@@ -25,9 +25,10 @@ from lanewise.features.columns import (
 from lanewise.features.encoding import Encoded, date_parts, encode, require_columns
 from lanewise.features.table import Beyond, Table
 from lanewise.features.tails import is_heavy_tailed
+from lanewise.stated_names import Scaling
 
 FORMAT = 1
-Tail = Literal["light", "heavy", "cycle"]
+Tail = Literal["light", "heavy", "rank", "cycle"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,16 @@ class LayoutSettings:
 
     A category of at most ``one_hot_levels`` levels becomes one feature per level, any other a code for an embedding
     table; its ``max_levels`` most frequent levels are kept and the others share one code. Text is hashed into
-    ``text_buckets`` (a power of two) buckets, by words and by n-grams of the sizes ``character_ngrams``.
+    ``text_buckets`` (a power of two) buckets, by words and by n-grams of the sizes ``character_ngrams``. ``scaling``
+    says which numbers give their rank: those with heavy tails beside their value (auto, robust), all of them in its
+    place (quantile), or none (standard).
     """
 
     one_hot_levels: int = 32
     max_levels: int = 255
     text_buckets: int = 1024
     character_ngrams: tuple[int, ...] = (3,)
+    scaling: Scaling = "auto"
 
     def __post_init__(self) -> None:
         if self.one_hot_levels < 0:
@@ -63,7 +67,8 @@ class LayoutSettings:
 class Number:
     """One raw number of an encoded row; ``tail`` is ``cycle`` for the sine and cosine of a date.
 
-    A ``heavy`` one becomes two dense features: itself, and its rank (as a normal score).
+    A ``heavy`` one becomes two dense features: itself, and its rank (as a normal score); ``rank`` says that this
+    alone is one.
     """
 
     name: str
@@ -145,8 +150,13 @@ class Layout:
 
     @cached_property
     def ranked(self) -> tuple[int, ...]:
-        """Places among `numbers` of the heavy-tailed ones, whose rank is a feature too (axis ``Dq``)."""
-        return tuple(place for place, number in enumerate(self.numbers) if number.tail == "heavy")
+        """Places among `numbers` of those whose rank is a feature (axis ``Dq``)."""
+        return tuple(place for place, number in enumerate(self.numbers) if number.tail in ("heavy", "rank"))
+
+    @cached_property
+    def valued(self) -> tuple[int, ...]:
+        """Places among `numbers` of those that are a feature themselves: all whose rank does not stand for them."""
+        return tuple(place for place, number in enumerate(self.numbers) if number.tail != "rank")
 
     @cached_property
     def indicators(self) -> tuple[int, ...]:
@@ -203,7 +213,7 @@ class Layout:
     @property
     def dense_width(self) -> int:
         """Width D of the dense features after preparation."""
-        numbers = len(self.numbers) + len(self.ranked)
+        numbers = len(self.valued) + len(self.ranked)
         return numbers + len(self.indicators) + len(self.one_hots) + self.tokens_width
 
     @cached_property
@@ -218,8 +228,9 @@ class Layout:
 
     def _dense_features(self) -> Iterable[tuple[str, str]]:
         for number in self.numbers:
-            yield number.name, number.column
-            if number.tail == "heavy":
+            if number.tail != "rank":
+                yield number.name, number.column
+            if number.tail in ("heavy", "rank"):
                 yield f"{number.name} rank", number.column
         yield from ((f"{self.numbers[i].column} missing", self.numbers[i].column) for i in self.indicators)
         yield from ((feature.name, feature.column) for feature in self.one_hots)
@@ -265,7 +276,8 @@ def _check_selection(columns: Sequence[str], rows: np.ndarray, height: int) -> N
 
 def _numbers(column: Column) -> Iterable[Number]:
     if isinstance(column, NumberColumn):
-        yield Number(name=column.name, column=column.name, tail="heavy" if column.heavy_tailed else "light")
+        tail: Tail = "rank" if column.only_rank else "heavy" if column.heavy_tailed else "light"
+        yield Number(name=column.name, column=column.name, tail=tail)
     elif isinstance(column, DateColumn):
         for part in column.parts:
             if part in CYCLES:
@@ -282,8 +294,13 @@ def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings, beyond: B
     if kind == "number":
         values = cells.cast(pl.Float64).to_numpy()
         present = values[~np.isnan(values)]
-        heavy = is_heavy_tailed(np.append(present, bounds))
-        return NumberColumn(name=name, missing=missing or len(present) < len(values), heavy_tailed=heavy)
+        heavy = settings.scaling != "standard" and is_heavy_tailed(np.append(present, bounds))
+        return NumberColumn(
+            name=name,
+            missing=missing or len(present) < len(values),
+            heavy_tailed=heavy,
+            only_rank=settings.scaling == "quantile",
+        )
     if kind == "date":
         if bounds:
             cells = pl.concat([cells, pl.Series(name, bounds).cast(pl.Int64).cast(cells.dtype)])

@@ -50,11 +50,15 @@ class Judge:
     data: TrainingData
     clusters: np.ndarray | None = None
 
-    def loss(self, item: Evidence) -> float:
-        """The score of one lane on its fold's validation rows, oriented so that smaller is better.
+    def score(self, item: Evidence) -> float:
+        """The score of one lane on its fold's validation rows, in the units of the metric.
 
         The margins of a support vector machine become probabilities first: each half of the rows by the other.
         """
+        return self.metric.sign * self.loss(item)
+
+    def loss(self, item: Evidence) -> float:
+        """The same, oriented so that smaller is better."""
         return self._loss(self._valid(item), self._held(item.lane.fold))
 
     def unit_losses(self, item: Evidence) -> np.ndarray | None:

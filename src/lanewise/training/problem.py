@@ -27,6 +27,7 @@ from lanewise.features.streamed_statistics import Moments
 from lanewise.metrics import Metric, resolve_metric
 from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
+from lanewise.stated_names import Scaling
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
@@ -51,6 +52,7 @@ class Request:
     missing: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str | None = None
+    scaling: Scaling = "auto"
     seed: int = 0
 
 
@@ -81,6 +83,12 @@ class Problem:
     clusters: np.ndarray | None
     rest: TrainingRest | None = None
     weighing: Weighing | None = None
+    scaling: Scaling = "auto"
+
+    @property
+    def preparing(self) -> PreparationSettings:
+        """How its rows are prepared for linear models and networks."""
+        return PreparationSettings(robust=self.scaling == "robust")
 
     @property
     def training_rows(self) -> int:
@@ -129,7 +137,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     if time is None:
         parts = _extremes_last(parts, extreme_rows(y, task, train))
     beyond = dataset.rest.facts if dataset.rest is not None and dataset.rest.rows else None
-    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
+    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond)
     rest = training_rest(
         dataset,
         task=task,
@@ -164,6 +172,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         clusters=group,
         rest=rest,
         weighing=weighing,
+        scaling=request.scaling,
     )
 
 
@@ -285,7 +294,7 @@ def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32
     """Rows prepared with the statistics of each fold's training rows; of all training rows for a refit."""
     parts = [problem.train] if refit else [fold.train for fold in problem.folds]
     preparation = Preparation.fit(
-        problem.layout, problem.encoded, parts, settings=PreparationSettings(), weight=problem.weight
+        problem.layout, problem.encoded, parts, settings=problem.preparing, weight=problem.weight
     )
     everything = np.arange(len(problem.y))
     dense, codes = prepare_rows(preparation, problem.encoded, everything, dtype)

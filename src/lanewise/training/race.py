@@ -24,7 +24,7 @@ from lanewise.training.pulse import Pulse, pulse_of
 from lanewise.training.ranks.spreading import Spreading, alone
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-from lanewise.training.trace import Fate, Trace
+from lanewise.training.trace import Fate, Trace, seconds_of
 from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]
@@ -99,7 +99,6 @@ class Race:
         self._copies: dict[int, int] = {}
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
-        self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
         share = self.spreading.share(self.plan.workers)
@@ -232,7 +231,8 @@ class Race:
         """Those that are confirmed, and in words what the time that was left has changed."""
         usual = self._best_of_families(ordered)
         if self.amend is not None and ordered and not self.plan.confirmed:
-            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, self._traces.values(), self._cost))
+            traces = list(self._traces.values())
+            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, traces, seconds_of(traces)))
         if not self.plan.confirmed:
             return usual, []
         amended = [candidate for candidate in ordered if candidate.id in self.plan.confirmed]
@@ -276,13 +276,13 @@ class Race:
                 by_group.setdefault(item.lane.group, []).append(item)
         whole = self.plan.folds * len(self.plan.seeds)
         lanes_of = {id: list(own) for id, own in itertools.groupby(lanes, key=lambda lane: lane.candidate.id)}
-        confirmed = []
+        confirmed, seconds = [], seconds_of(self._traces.values())
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
             complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
             sound = complete and candidate.id not in self._unsteady
-            seconds = self._cost.get(candidate.id, 0.0)
-            item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=seconds) if sound else None
+            took = seconds.get(candidate.id, 0.0)
+            item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=took) if sound else None
             self._end("confirm", lanes_of[candidate.id], fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
@@ -315,6 +315,8 @@ class Race:
                     save_every=self.save_every,
                     halted=self._threads.halted,
                     abandoned=self._threads.abandoned,
+                    metric=self.metric.name,
+                    score=self._judge.score,
                     train_score=self._judge.train_score,
                 )
                 stretches.append(stretch)
@@ -333,18 +335,16 @@ class Race:
         found = stretch.run(seen)
         with self._lock:
             for lane in lanes.values():
-                cost = self._cost.get(lane.candidate.id, 0.0)
-                self._cost[lane.candidate.id] = cost + stretch.seconds / len(lanes)
+                self._trace(phase, lane).seconds += stretch.seconds / len(lanes)
         return found
 
     def _record(self, phase: str, look: Look) -> None:
         for item in look.evidence:
-            score = self._judge.loss(item) * self.metric.sign
             with self._lock:
                 trace = self._trace(phase, item.lane)
                 trace.notices += item.notices
                 trace.fractions.append(item.fraction)
-                trace.scores.append(score)
+                trace.scores.append(item.score)
                 trace.train_losses.append(item.train_loss)
                 trace.train_scores.append(item.train_score)
 

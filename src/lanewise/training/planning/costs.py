@@ -56,12 +56,20 @@ class Costs:
 
 
 def costs_alone(
-    pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float], allowance: Allowance
+    pool: Sequence[Candidate],
+    builder: TeamBuilder,
+    costs: Mapping[str, float],
+    allowance: Allowance,
+    *,
+    least: int = 0,
+    share: float | None = None,
 ) -> dict[str, float] | None:
     """Processor seconds of one full-length training of each candidate, alone in float32: a plain loop's cost.
 
+    One of each structure is timed, ``least`` of them in any case; the others are reckoned from those most like them.
     Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost. Their ``costs``
-    are seconds of the clock, of which a busy machine spends a part on others. None where there is no room to measure.
+    are seconds of the clock, of which a busy machine spends a part on others: ``share`` is what was left for them,
+    seen here where it is None. None where there was no room to measure.
     """
     plain = replace(builder, compute=None, records=False)
     lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
@@ -73,15 +81,17 @@ def costs_alone(
     firsts = _firsts(keys)
     times: dict[Key, float] = {}
     clock, processor = 0.0, 0.0
-    for key in allowance.within(firsts):
+    for key in allowance.within(firsts, least=least):
         team = plain.form([lanes[firsts[key]]], "trial")[0]
         passed, spent = timed(team, TRIAL_STEPS, most_seconds=allowance.left())
         times[key] = spent * team.length
         clock, processor = clock + passed, processor + spent
-    if len(times) < len(firsts):
+    if firsts and not times:
         return None
-    share = min(1.0, processor / clock) if clock else _share_of_a_core()
-    return {id: times[keys[id]] if id in keys else share * costs[id] for id in lanes}
+    work = {key: _work(lanes[id].candidate, builder) for key, id in firsts.items()}
+    if share is None:
+        share = min(1.0, processor / clock) if clock else _share_of_a_core()
+    return {id: _reckoned(keys[id], times, work) if id in keys else share * costs[id] for id in lanes}
 
 
 def _share_of_a_core() -> float:

@@ -98,14 +98,15 @@ def make_plan(
 ) -> Plan:
     """A plan that fits ``budget``; ``spent`` seconds of it are gone already, and measuring takes some more.
 
-    With a budget in steps nothing is measured.
+    With a budget in steps nothing is timed.
     """
     started = time.monotonic()
     field = _field(problem, wishes)
     if budget.steps is not None:
-        return _by_steps(
+        plan = _by_steps(
             problem=problem, policy=policy, field=field, builder=builder, steps=budget.steps, wishes=wishes
         )
+        return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
     assert budget.seconds is not None
     reserved = reserved_seconds(budget.seconds, problem.training_rows)
     clock = _Time(seconds=budget.seconds, reserved=reserved, spent=spent, started=started)

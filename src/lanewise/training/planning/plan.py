@@ -46,6 +46,7 @@ class Plan:
     is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
     The training rows were split into ``parts``, of which the first ``folds`` are held out one after another; 0: all.
     ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
+    ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
     candidates: tuple[Candidate, ...]
@@ -63,7 +64,7 @@ class Plan:
     widths: Mapping[str, int] = field(default_factory=dict)
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0
-    predicted_bytes: int = 0
+    predicted_bytes: int = field(default=0, compare=False)
     explaining_seconds: float | None = None
     parts: int = 0
     least: bool = False

@@ -44,6 +44,9 @@ class Builder:
                 found.append((chunk, lambda width=width: self._team(width)))
         return found
 
+    def form(self, lanes: list[Lane], phase: str) -> list[Any]:
+        return [self._team(int(lane.candidate.number("width"))) for lane in lanes]
+
     def _team(self, width: int) -> Any:
         self.made.append(width)
         return SimpleNamespace(length=1000, width=width, lanes=(None, None))
@@ -70,6 +73,26 @@ def test_without_time_the_first_is_measured_and_others_follow_their_size(monkeyp
     assert known["mlp-128-0"] == pytest.approx(1.0)
     assert 2.0 < known["mlp-256-0"] < 4.0
     assert 0.2 < known["mlp-64-0"] < 0.5
+
+
+def alone(monkeypatch: pytest.MonkeyPatch, seconds: float, *, least: int = 0) -> dict[str, float] | None:
+    """Costs of a network alone where a step of 128 units takes 1 ms, and what a solver took by the clock."""
+    solved = Candidate(id="lbfgs", model="linear", optimizer="lbfgs", settings={"loss": "softmax"})
+    builder: Any = Builder()
+    monkeypatch.setattr(costs, "replace", lambda given, **changes: given)
+    monkeypatch.setattr(costs, "timed", lambda team, units, most_seconds: (2e-3, 1e-3 * (team.width / 128) ** 2))
+    return costs.costs_alone([*POOL, solved], builder, {"lbfgs": 3.0}, Allowance(seconds), least=least, share=0.5)
+
+
+def test_without_time_what_a_loop_costs_is_unknown_unless_one_must_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert alone(monkeypatch, 0.0) is None
+    known, reckoned = alone(monkeypatch, 1e9), alone(monkeypatch, 0.0, least=1)
+    assert known is not None
+    assert reckoned is not None
+    assert known["lbfgs"] == reckoned["lbfgs"] == pytest.approx(1.5)
+    assert known["mlp-128-0"] == reckoned["mlp-128-1"] == pytest.approx(1.0)
+    assert known["mlp-256-2"] == pytest.approx(4.0)
+    assert 2.0 < reckoned["mlp-256-2"] < 4.0
 
 
 def test_a_dear_step_is_taken_fewer_times() -> None:
