@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from lanewise.data.auditing import check_names
 from lanewise.data.columnar_files import is_columnar
-from lanewise.data.dataset import Dataset
 from lanewise.data.delimited import parse
 from lanewise.data.encodings import decode
 from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines
@@ -14,7 +13,6 @@ from lanewise.data.reading import read
 from lanewise.data.sources import Payload, beginning
 from lanewise.data.svmlight import is_svmlight
 from lanewise.data.table_files import is_pattern, paths_of
-from lanewise.data.target import target_column
 from lanewise.errors import DataError
 
 HEAD_BYTES = 2**18
@@ -48,7 +46,7 @@ def first_look(
         return
     if not whole and names_known(payload, options, {target, *drop, *(roles or {}).values()} - {None}):
         return
-    _check(read(source, options=options), target=target, drop=drop, roles=roles or {})
+    check_names(read(source, options=options), target=target, drop=drop, keep=(), roles=roles or {})
 
 
 def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) -> bool:
@@ -68,8 +66,3 @@ def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) 
         return names <= set(parse(text, name=payload.name, options=options).frame.columns)
     except DataError:  # said of a part of the text
         return True
-
-
-def _check(found: Dataset, *, target: str, drop: tuple[str, ...], roles: Mapping[str, str | None]) -> None:
-    target_column(found, target)
-    check_names(found, target=target, drop=drop, keep=(), roles=roles)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.data.auditing import Audit, audit
+from lanewise.data.auditing import Audit, audit, check_names
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
@@ -17,6 +17,7 @@ from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout
 from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
+from lanewise.data.wording import MOST_NAMED, named
 from lanewise.errors import DataError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
@@ -98,6 +99,8 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
 
     ``test`` is a test set of the user's own; without one, rows are held out.
     """
+    roles = {"weight": request.weight, "group": request.group, "time": request.time}
+    check_names(dataset, target=request.target, drop=request.drop, keep=(), roles=roles)
     told = with_target_of_rest(dataset, request.target)
     task, findings = resolve_task(told, request.target, kind=request.kind, metric=request.metric)
     metric = resolve_metric(task.metric, task.kind)
@@ -107,9 +110,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         target=request.target,
         kind=task.kind,
         drop=request.drop,
-        weight=request.weight,
-        group=request.group,
-        time=request.time,
+        **roles,
     )
     rows = audited.rows
     noticed = [*dataset.findings, *findings, *label_findings(dataset, task), *audited.findings]
@@ -232,9 +233,15 @@ def _joined(
 
     columns = [request.target, *features, *([request.weight] if request.weight else [])]
     missing = [name for name in columns if name not in test.frame.columns]
+    if len(missing) == len(columns):
+        message = (
+            f"the test set {test.source} has none of the columns that training reads ({named(columns)}): give one "
+            f"with the columns of {dataset.source}"
+        )
+        raise DataError(message)
     if missing:
-        what = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
         them = "them" if len(missing) > 1 else "it"
+        what = f"{'columns' if len(missing) > 1 else 'column'} {named(missing)}"
         message = f"the test set {test.source} lacks the {what}; add {them}{_or_drop(missing, request)}"
         raise DataError(message)
     _check_kinds(dataset, test, request, columns if not task.is_classification else columns[1:])
@@ -256,7 +263,8 @@ def _or_drop(columns: Sequence[str], request: Request) -> str:
     """That the columns can be left out of both tables, where the race does without them."""
     if {request.target, request.weight} & set(columns):
         return ""
-    return f", or leave {'it' if len(columns) == 1 else 'them'} out of both (drop='{','.join(columns)}')"
+    them, names = "it" if len(columns) == 1 else "them", ",".join(columns)
+    return f", or leave {them} out of both (drop{f'={names!r}' if len(columns) <= MOST_NAMED else ''})"
 
 
 def _check_kinds(dataset: Dataset, test: Dataset, request: Request, columns: Sequence[str]) -> None:
@@ -274,9 +282,10 @@ def _check_kinds(dataset: Dataset, test: Dataset, request: Request, columns: Seq
         spoilt = number_but_for(test.frame[name]) if was == "number" else None
         wrong[name] = f"{name!r} must be {was} and {spoilt or f'is {found}'}"
     if wrong:
+        more = f"; and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
         message = (
-            f"the test set {test.source} has columns of another kind than in training: {'; '.join(wrong.values())}: "
-            f"mend them{_or_drop(list(wrong), request)}"
+            f"the test set {test.source} has columns of another kind than in training: "
+            f"{'; '.join([*wrong.values()][:MOST_NAMED])}{more}: mend them{_or_drop(list(wrong), request)}"
         )
         raise DataError(message)
 
