@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lanewise.data.dataset import Dataset
-from lanewise.data.memory import memory_bytes
 from lanewise.distributed.ranks import Ranks
-from lanewise.errors import DataError, UsageError, all_of
+from lanewise.errors import UsageError, all_of
 from lanewise.losses import LOSSES_OF
 from lanewise.metrics import resolve_metric, unknown_metric
 from lanewise.optim.registry import RULES
@@ -14,9 +13,7 @@ from lanewise.settings import FitSettings, either, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers
-
-MEMORY_SHARE = 0.8
-"""Of the memory that the prepared rows alone may take: models, gradients and predictions need some too."""
+from lanewise.training.room import check_room
 
 
 def check_agreement(problem: Problem, settings: FitSettings) -> None:
@@ -25,7 +22,7 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
     ``DataError`` where the rows, prepared for every fold, do not fit into memory.
     """
     if problem.dataset.rest is None:
-        _check_memory(problem)
+        check_room(problem.dataset.source, problem.layout, rows=len(problem.y), folds=len(problem.folds))
     mistakes = [line for told in (_losses, _threshold, _folds) for line in told(problem, settings)]
     if mistakes:
         raise all_of(UsageError, mistakes, heading=f"{len(mistakes)} settings do not fit the table")
@@ -45,18 +42,6 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
     if begins:
         check_workers(settings.mesh, ranks.size, settings.workers)
         check_payload(settings.payload, settings.mesh, ranks.size)
-
-
-def _check_memory(problem: Problem) -> None:
-    rows, features, folds = len(problem.y), problem.width.dense + len(problem.width.levels), len(problem.folds)
-    needed, there = 4 * rows * features * folds, memory_bytes()  # float32
-    if needed > MEMORY_SHARE * there:
-        message = (
-            f"{problem.dataset.source} does not fit: {rows:,} rows of {features:,} features, prepared for each of "
-            f"{folds} folds, take {needed / 1e9:,.1f} GB, and this machine has {there / 1e9:,.1f} GB; "
-            "leave out columns (drop) or rows, or ask for fewer folds"
-        )
-        raise DataError(message)
 
 
 def check_streamed(dataset: Dataset, settings: FitSettings) -> None:

@@ -50,9 +50,8 @@ def _unscheduled(optimizers: set[Any]) -> Iterator[str]:
     """That none of the optimizers follows a schedule."""
     if not optimizers <= {SOLVER, *UNSCHEDULED}:
         return
-    why = {
-        name: "has no learning rate" if name == SOLVER else "keeps a constant rate, or finds its own"
-        for name in sorted(optimizers)
-    }
-    said = " and ".join(f"{name} {words}" for name, words in why.items())
+    without = " and ".join(sorted(optimizers - {SOLVER}))
+    reasons = [f"{SOLVER} has no learning rate"] if SOLVER in optimizers else []
+    reasons += [f"the rate of {without} is constant, or found by itself"] if without else []
+    said = ", and ".join(reasons)
     yield f"schedules are for optimizers that follow one, such as adamw: {said}; name another, or leave schedules out"

@@ -100,7 +100,7 @@ FITS: dict[str, tuple[list[str], str]] = {
     "nothing named": (["good.csv", "--target", "y", "--depths", ""], "--depths must name one at least, got ''"),
     "binary of numbers": (
         ["numbers.csv", "--target", "price", "--task", "binary"],
-        "classes; say --task regression, for it holds numbers with fractions",
+        "; say --task regression, for it holds numbers with fractions",
     ),
     "foreign test": (
         ["good.csv", "--target", "y", "--test", "foreign.csv"],
@@ -108,7 +108,7 @@ FITS: dict[str, tuple[list[str], str]] = {
     ),
     "no schedule": (
         ["good.csv", "--target", "y", "--optimizers", "dog", "--schedules", "cosine", "--widths", "8"],
-        "--schedules are for optimizers that follow one, such as adamw: dog keeps a constant rate",
+        "--schedules are for optimizers that follow one, such as adamw: the rate of dog is constant",
     ),
     "weights of no class": (["numbers.csv", "--target", "price", "--class-weights", "balanced"], "need classes"),
     "unknown class": (["good.csv", "--target", "y", "--class-weights", "maybe=2"], "the classes are no, yes"),

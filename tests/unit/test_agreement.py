@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from lanewise import agreement
 from lanewise.agreement import check_agreement
 from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
 from lanewise.settings import checked
+from lanewise.training import room
 from lanewise.training.problem import Request, pose
 
 
@@ -18,10 +18,12 @@ def test_a_table_that_does_not_fit_into_memory_is_refused_with_the_figures(monke
     settings = checked({"target": "y"})
     check_agreement(problem, settings)
     needed = 4 * 50 * problem.width.dense * 5
-    monkeypatch.setattr(agreement, "memory_bytes", lambda: needed)
+    monkeypatch.setattr(room, "memory_bytes", lambda: needed)
     with pytest.raises(DataError, match=r"does not fit: 50 rows of \d+ features, .* 5 folds, .*fewer folds"):
         check_agreement(problem, settings)
-    monkeypatch.setattr(agreement, "memory_bytes", lambda: 2 * needed)
+    with pytest.raises(DataError, match="does not fit"):
+        pose(table, Request(target="y", folds=5))
+    monkeypatch.setattr(room, "memory_bytes", lambda: 2 * needed)
     check_agreement(problem, settings)
 
 

@@ -26,9 +26,9 @@ from lanewise.stated_names import UNSCHEDULED, UNSMOOTH, Loss
             "leave schedules out",
         ),
         (
-            {"schedules": "cosine", "optimizers": "dog,schedule_free_adamw"},
-            "schedules are for optimizers that follow one, such as adamw: dog keeps a constant rate, or finds its own "
-            "and schedule_free_adamw keeps a constant rate, or finds its own; name another, or leave schedules out",
+            {"schedules": "cosine", "optimizers": "lbfgs,dog,asgd"},
+            "schedules are for optimizers that follow one, such as adamw: lbfgs has no learning rate, and the rate "
+            "of asgd and dog is constant, or found by itself; name another, or leave schedules out",
         ),
         (
             {"losses": "hinge", "models": "tree,lightgbm"},

@@ -194,7 +194,7 @@ def _look(given: "Given") -> None:
 
     wanted, options = given.wanted, read_options(given.wanted)
     roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
-    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles)
+    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles, kind=wanted.task)
     check_source(wanted.test, options)
 
 

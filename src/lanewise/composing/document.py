@@ -75,7 +75,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "model_sha256": stage.sha256,
         "warnings": _warnings(stage),
         "winner": _winner(stage),
-        "default": card(stage.default, _labels(stage)[1]),
+        "default": card(stage.default, winner_and_default(stage)[1]),
         "summary": _summary(stage, estimates, upshot),
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
@@ -121,18 +121,18 @@ def _warnings(stage: Stage) -> list[str]:
 
 def _winner(stage: Stage) -> dict[str, Any]:
     if not stage.choice.is_ensemble:
-        return card(stage.winner, _labels(stage)[0])
+        return card(stage.winner, winner_and_default(stage)[0])
     members = {name: round(weight, 4) for name, weight in stage.choice.weights.items()}
     return {
         "id": "ensemble",
-        "label": _labels(stage)[0],
+        "label": winner_and_default(stage)[0],
         "model": "ensemble",
         "optimizer": "greedy selection",
         "hyperparameters": members,
     }
 
 
-def _labels(stage: Stage) -> tuple[str, str]:
+def winner_and_default(stage: Stage) -> tuple[str, str]:
     """What the winner and the default are called beside each other."""
     if stage.choice.is_ensemble:
         return f"ensemble of {len(stage.choice.weights)} candidates", stage.default.label
@@ -226,7 +226,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
     ahead = choice.selection.standing(choice.selection.winner).ahead_of_default
     if choice.is_ensemble:
         ahead = None if choice.ensemble is None else choice.ensemble.over_default
-    winner, default = _labels(stage)
+    winner, default = winner_and_default(stage)
     outcome = Outcome(
         target=problem.task.target,
         winner=winner,

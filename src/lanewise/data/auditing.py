@@ -63,12 +63,14 @@ def audit(
     weight: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    leaks: bool = True,
 ) -> Audit:
     """Features and rows to learn ``target`` from, by the rules at the top of this module.
 
     ``kind`` is the task's (default: the one that ``guess_kind`` finds); ``drop`` and ``keep`` name columns; ``weight``
     and ``group`` name columns that are used otherwise and so are no features. Findings warn of columns that tell the
-    target, of nearly empty columns, duplicates, rare classes and odd repeated extremes.
+    target (which takes longest; without ``leaks`` that is left to the caller), of nearly empty columns, duplicates,
+    rare classes and odd repeated extremes.
 
     Raises ``UsageError`` for an unknown name or one with two roles, ``DataError`` for unusable weights, and where no
     feature or fewer than 10 rows are left.
@@ -112,7 +114,7 @@ def audit(
         findings += [replace(finding, severity="warning") for finding in _sentinels(used[target])]
     findings += _imbalance(used[target], found)
     findings += _duplicates(dataset, (*features, target), rows)
-    findings += leakage(dataset, target=target, kind=found, features=features, rows=rows)
+    findings += leakage(dataset, target=target, kind=found, features=features, rows=rows) if leaks else ()
     return Audit(features=features, set_aside=set_aside, rows=rows, findings=tuple(findings))
 
 

@@ -6,13 +6,14 @@ its categories (the 1,000 most frequent; text keeps none).
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
-from lanewise.data.column_facts import ColumnFacts
+from lanewise.data.column_facts import ColumnFacts, facts_of
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.wording import MOST_NAMED, counted, named
@@ -80,10 +81,14 @@ class DataContract:
         missing: tuple[str, ...] = (),
         delimiter: str | None = None,
         encoding: str | None = None,
+        facts: Mapping[str, ColumnFacts] | None = None,
     ) -> "DataContract":
-        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on, and in the rest."""
-        frame = dataset.frame.select(features)[rows]
-        facts = {name: ColumnFacts.of(frame[name], dataset.kinds[name]) for name in features}
+        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on, and in the rest.
+
+        ``facts`` are those of these rows by feature, where they are known.
+        """
+        if facts is None:
+            facts = facts_of(dataset.frame.select(features)[rows], dataset.kinds)
         rest = dataset.rest
         if rest is not None and rest.rows:
             facts = {name: own.plus(rest.facts[name]) for name, own in facts.items()}

@@ -331,13 +331,13 @@ def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[st
     if len(classes) > MAXIMUM_CLASSES:
         message = (
             f"target {target!r} has {len(classes)} classes, and at most {MAXIMUM_CLASSES} are allowed; "
-            "give another target, or group its rare classes"
+            f"give another target, or group its rare classes{_or_numbers(whole)}"
         )
         raise DataError(message)
     if 2 * repeated < len(labels):
         message = (
             f"target {target!r} has {len(classes)} classes in {len(labels)} rows, most of them in a single row; "
-            "give a target whose classes repeat"
+            f"give a target whose classes repeat{_or_numbers(whole)}"
         )
         raise DataError(message)
     return classes
@@ -345,9 +345,16 @@ def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[st
 
 def _other_classes(values: pl.Series, found: str, kind: TaskKind) -> str:
     """That a target has too few or too many classes for ``kind``, and which kind suits it."""
-    guess = guess_kind(values, "number" if values.dtype.is_numeric() else "category")
-    why = f", for it {guess.why}" if guess.kind in ("regression", "count") else ""
-    return f"{kind} needs {found}; say task={guess.kind!r}{why}"
+    suits = _or_numbers(values) or f"say task={('multiclass' if kind == 'binary' else 'binary')!r}"
+    return f"{kind} needs {found}; {suits.removeprefix(', or ')}"
+
+
+def _or_numbers(values: pl.Series) -> str:
+    """That the values of a target are better learnt as numbers, where they are."""
+    guess = guess_kind(values, "number") if values.dtype.is_numeric() else None
+    if guess is None or guess.kind not in ("regression", "count"):
+        return ""
+    return f", or say task={guess.kind!r}, for it {guess.why}"
 
 
 def _rare_classes(labels: pl.Series, *, target: str, folds: int) -> tuple[Finding, ...]:

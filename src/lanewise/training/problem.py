@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from lanewise.data.auditing import Audit, audit, check_names
+from lanewise.data.column_facts import facts_of
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
+from lanewise.data.leakage import leakage
 from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.streaming import with_target_of_rest
@@ -30,6 +32,7 @@ from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
+from lanewise.training.room import check_room
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
 from lanewise.training.weighing import Weighing, weighing_of
@@ -98,6 +101,8 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     """Read the question out of a table: task, usable rows and columns, splits, widths.
 
     ``test`` is a test set of the user's own; without one, rows are held out.
+
+    Raises ``UserError`` where the table does not have what is asked of it, or does not fit into memory once prepared.
     """
     roles = {"weight": request.weight, "group": request.group, "time": request.time}
     check_names(dataset, target=request.target, drop=request.drop, keep=(), roles=roles)
@@ -111,9 +116,11 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         kind=task.kind,
         drop=request.drop,
         **roles,
+        leaks=False,
     )
     rows = audited.rows
     noticed = [*dataset.findings, *findings, *label_findings(dataset, task), *audited.findings]
+    told_before = len(noticed)
     group = row_groups(dataset, request.group) if request.group else None
     time = row_times(dataset, request.time) if request.time else None
     if group is None and time is None:
@@ -130,7 +137,12 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     if time is None:
         parts = _extremes_last(parts, extreme_rows(y, task, train))
     beyond = dataset.rest.facts if dataset.rest is not None and dataset.rest.rows else None
-    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
+    facts = facts_of(whole.frame.select(audited.features)[train], whole.kinds)
+    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond, counted=facts)
+    if dataset.rest is None:  # before what takes long
+        check_room(dataset.source, layout, rows=len(y), folds=len(parts))
+    leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=rows)
+    noticed[told_before:told_before] = leaks
     rest = training_rest(
         dataset,
         task=task,
@@ -151,7 +163,16 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         dataset=whole,
         task=task,
         metric=metric,
-        contract=_contract(whole, request, task, audited.features, train),
+        contract=DataContract.of(
+            whole,
+            task=task,
+            features=audited.features,
+            rows=train,
+            missing=request.missing,
+            delimiter=request.delimiter,
+            encoding=request.encoding,
+            facts=facts,
+        ),
         features=audited.features,
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),
@@ -204,20 +225,6 @@ def _divided(
     noticed += label_findings(test, task)
     noticed += training_rows_tested(rows, held, duplicate_groups(whole, (*features, request.target)))
     return _Divided(whole=whole, y=encode_target(whole, task), train=rows, held=held, noticed=noticed)
-
-
-def _contract(
-    whole: Dataset, request: Request, task: Task, features: tuple[str, ...], train: np.ndarray
-) -> DataContract:
-    return DataContract.of(
-        whole,
-        task=task,
-        features=features,
-        rows=train,
-        missing=request.missing,
-        delimiter=request.delimiter,
-        encoding=request.encoding,
-    )
 
 
 def _extremes_last(parts: tuple[Fold, ...], far: np.ndarray) -> tuple[Fold, ...]:
