@@ -63,6 +63,7 @@ def test_whatever_a_grammar_or_a_form_reads_is_not_beyond_doubt(cell: str) -> No
     assert shares_of_words(pl.DataFrame({"x": [cell]})) == {"x": 0.0}
 
 
+@settings(deadline=None)
 @given(cell=CELLS)
 def test_what_is_beyond_doubt_no_grammar_and_no_form_reads(cell: str) -> None:
     column = pl.Series("x", [cell.strip()])
@@ -75,7 +76,7 @@ def told(columns: dict) -> list:
     return [(name, one.kind, one.cells.to_list(), one.findings) for name, one in columns.items()]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=st.lists(COLUMN, min_size=1, max_size=3), number=st.booleans())
 def test_columns_come_out_as_where_every_grammar_looks_at_all(columns: list, number: bool, monkeypatch) -> None:
     frame = pl.DataFrame({f"x{place}": pl.Series(cells, dtype=pl.String) for place, cells in enumerate(columns)})
