@@ -10,6 +10,7 @@ import click
 from lanewise.cli.completion import complete_runs, complete_tables
 from lanewise.cli.options import Listed, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
+from lanewise.cli.wording import ELSEWHERE
 from lanewise.distributed.place import leads
 from lanewise.errors import unrecorded
 from lanewise.stated_names import OPTIMIZERS
@@ -170,6 +171,7 @@ def fit(
     from lanewise.cli.layers import gather
 
     given = gather(source=source, report=report, options=options, config=config)
+    click.get_current_context().meta[ELSEWHERE] = given.elsewhere
     _look(given)
     if given.report is not None:
         check_output(given.report)
@@ -194,7 +196,7 @@ def _look(given: "Given") -> None:
 
     wanted, options = given.wanted, read_options(given.wanted)
     roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
-    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles)
+    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles, kind=wanted.task)
     check_source(wanted.test, options)
 
 

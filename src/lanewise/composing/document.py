@@ -75,7 +75,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "model_sha256": stage.sha256,
         "warnings": _warnings(stage),
         "winner": _winner(stage),
-        "default": card(stage.default),
+        "default": card(stage.default, winner_and_default(stage)[1]),
         "summary": _summary(stage, estimates, upshot),
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
@@ -127,15 +127,23 @@ def _warnings(stage: Stage) -> list[str]:
 
 def _winner(stage: Stage) -> dict[str, Any]:
     if not stage.choice.is_ensemble:
-        return card(stage.winner)
+        return card(stage.winner, winner_and_default(stage)[0])
     members = {name: round(weight, 4) for name, weight in stage.choice.weights.items()}
     return {
         "id": "ensemble",
-        "label": f"ensemble of {len(members)} candidates",
+        "label": winner_and_default(stage)[0],
         "model": "ensemble",
         "optimizer": "greedy selection",
         "hyperparameters": members,
     }
+
+
+def winner_and_default(stage: Stage) -> tuple[str, str]:
+    """What the winner and the default are called beside each other."""
+    if stage.choice.is_ensemble:
+        return f"ensemble of {len(stage.choice.weights)} candidates", stage.default.label
+    winner, default = told_apart((one.label, one.settings) for one in (stage.winner, stage.default))
+    return winner, default
 
 
 def model_prediction(stage: Stage) -> np.ndarray:
@@ -224,15 +232,16 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
     ahead = choice.selection.standing(choice.selection.winner).ahead_of_default
     if choice.is_ensemble:
         ahead = None if choice.ensemble is None else choice.ensemble.over_default
+    winner, default = winner_and_default(stage)
     outcome = Outcome(
         target=problem.task.target,
-        winner=_winner(stage)["label"],
+        winner=winner,
         is_default=stage.winner.is_default and not choice.is_ensemble,
         test=scores.get("model"),
         rows=len(problem.test),
         guess=scores.get("dummy"),
         over_guess=_over_guess(stage),
-        default=stage.default.label,
+        default=default,
         default_test=scores.get("default"),
         over_default=ahead,
         ties=() if choice.is_ensemble else _ties(stage),

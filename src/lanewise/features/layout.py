@@ -115,20 +115,25 @@ class Layout:
         *,
         settings: LayoutSettings,
         beyond: Mapping[str, Beyond] | None = None,
+        counted: Mapping[str, Beyond] | None = None,
     ) -> Self:
         """The layout of ``columns`` from the cells of ``rows`` (row numbers ``[n]``, none of them test rows).
 
         ``beyond`` tells of the training rows of a streamed table that are not in ``dataset``: their missing cells,
-        ranges and levels count as well.
+        ranges and levels count as well. ``counted`` tells of ``rows`` themselves, where that is known: levels are
+        counted once.
 
         `DataError` where a column is absent, `UsageError` where nothing is to be read.
         """
         _check_selection(columns, rows, dataset.frame.height)
         require_columns(dataset, columns)
         frame = dataset.frame.select(columns)[rows]
-        more = beyond or {}
+        more, own = beyond or {}, counted or {}
         return cls(
-            columns=tuple(_fit_column(frame[name], dataset.kinds[name], settings, more.get(name)) for name in columns)
+            columns=tuple(
+                _fit_column(frame[name], dataset.kinds[name], settings, more.get(name), own.get(name))
+                for name in columns
+            )
         )
 
     def encode(self, dataset: Table) -> Encoded:
@@ -287,7 +292,9 @@ def _numbers(column: Column) -> Iterable[Number]:
                 yield Number(name=f"{column.name} {part}", column=column.name, tail="light")
 
 
-def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings, beyond: Beyond | None) -> Column:
+def _fit_column(
+    cells: pl.Series, kind: str, settings: LayoutSettings, beyond: Beyond | None, counted: Beyond | None
+) -> Column:
     name = cells.name
     missing = cells.null_count() > 0 or (beyond is not None and beyond.missing > 0)
     bounds = [bound for bound in (beyond.low, beyond.high) if bound is not None] if beyond is not None else []
@@ -307,19 +314,25 @@ def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings, beyond: B
         varying = date_parts(cells).select(pl.all().drop_nulls().n_unique() > 1).row(0, named=True)
         return DateColumn(name=name, missing=missing, parts=tuple(p for p in DATE_PARTS if p == "days" or varying[p]))
     if kind == "category":
-        return _fit_category(cells, settings, beyond)
+        return _fit_category(cells, settings, beyond, counted)
     if kind == "text":
         return TextColumn(name=name, buckets=settings.text_buckets, character_ngrams=settings.character_ngrams)
     message = f"column {name!r} has kind {kind!r}; a feature must be a number, a category, text or a date"
     raise DataError(message)
 
 
-def _fit_category(cells: pl.Series, settings: LayoutSettings, beyond: Beyond | None) -> CategoryColumn:
-    counts = cells.cast(pl.String).drop_nulls().rename("level").value_counts(name="rows")
+def _fit_category(
+    cells: pl.Series, settings: LayoutSettings, beyond: Beyond | None, counted: Beyond | None
+) -> CategoryColumn:
+    if counted is None:
+        counts = cells.cast(pl.String).drop_nulls().rename("level").value_counts(name="rows")
+    else:
+        counts = counted.levels
     if beyond is not None:
         both = [counts.cast({"rows": pl.Int64}), beyond.levels.select("level", "rows").cast({"rows": pl.Int64})]
         counts = pl.concat(both).group_by("level").agg(pl.col("rows").sum())
-    counts = counts.sort(["rows", "level"], descending=[True, False])
+    if beyond is not None or counted is None:
+        counts = counts.sort(["rows", "level"], descending=[True, False])
     kept = counts.head(settings.max_levels)
     forgotten = 0 if beyond is None else beyond.forgotten
     return CategoryColumn(

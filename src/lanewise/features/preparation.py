@@ -259,7 +259,9 @@ class Preparation(nn.Module):
         return self.level_codes.gather(2, codes).transpose(1, 2)
 
     def _one_hots(self, levels: Tensor) -> Tensor:
-        matches = levels.index_select(-1, self.one_hot_places) == self.one_hot_codes
+        # Half of the bytes: there is a place for every level of every category.
+        levels, codes = levels.to(torch.int32), self.one_hot_codes.to(torch.int32)
+        matches = levels.index_select(-1, self.one_hot_places) == codes
         return matches & self.one_hot_active.unsqueeze(1)
 
     def _texts(self, counts: Tensor) -> Tensor:

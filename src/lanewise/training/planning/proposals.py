@@ -14,14 +14,13 @@ from lanewise.losses import LOSSES_OF, SMOOTH
 from lanewise.models.trees import tree_space
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import Sampling, unit_points
+from lanewise.stated_names import SOLVER
 from lanewise.task import Task
 from lanewise.training.planning.choices import ANY, Choices, Structure
 from lanewise.training.selecting import ALL, FEATURES, SHARE
 
 MODELS = ("lightgbm", "mlp", "linear", "tree")
 """Model families, in the order in which one of them is taken as the default of a race."""
-
-SOLVER = "lbfgs"
 
 OPTIMIZER_SHARES: dict[str, dict[str, float]] = {
     "mlp": {"adamw": 8, "nesterov": 3, "adam": 2, "momentum": 1, "rmsprop": 1, "sgd": 1},
