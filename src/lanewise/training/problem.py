@@ -123,7 +123,9 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         target=request.target,
         kind=task.kind,
         drop=request.drop,
-        **roles,
+        weight=request.weight,
+        group=request.group,
+        time=request.time,
         leaks=False,
     )
     rows = audited.rows

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lanewise.data import typed_columns, typing_columns
+from lanewise.data.dataset import ColumnKind
 from lanewise.data.date_cells import fit_dates
 from lanewise.data.number_cells import fit_numbers
 from lanewise.data.plain_words import shares_of_words
@@ -80,7 +81,7 @@ def told(columns: dict) -> list:
 @given(columns=st.lists(COLUMN, min_size=1, max_size=3), number=st.booleans())
 def test_columns_come_out_as_where_every_grammar_looks_at_all(columns: list, number: bool, monkeypatch) -> None:
     frame = pl.DataFrame({f"x{place}": pl.Series(cells, dtype=pl.String) for place, cells in enumerate(columns)})
-    kinds = {"x0": "number" if number else "category"}
+    kinds: dict[str, ColumnKind] = {"x0": "number" if number else "category"}
     quick = [type_text_columns(frame), type_text_columns(frame, kinds=kinds), type_typed_columns(frame)[0]]
     dated = type_typed_columns(frame, without_dates=True)[0]
     with monkeypatch.context() as patched:
