@@ -1,15 +1,13 @@
 """Raw rows of a table on disk, spread over windows at random and read a window at a time.
 
 Each part of a row (its numbers, its codes, its target, ...) has a file of its own, in which the rows of a window lie
-side by side. So writing puts every row where it belongs at once, and whatever is read later is read in one piece. The
-files have no name any more once they are open: their space is free again when the process ends, however it ends.
+side by side. So writing puts every row where it belongs at once, and whatever is read later is read in one piece.
 """
 
 import os
 import threading
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -74,10 +72,20 @@ class StoredRows:
 class RowStore:
     """Rows in files beneath ``folder``: ``rows [W]`` of them in each window of ``placing``, with ``words [W]`` words.
 
-    ``edges [W + 1]`` says at which place each window begins. Raises ``DataError`` where the files cannot be made.
+    ``edges [W + 1]`` says at which place each window begins. Files that another process has ``written`` are opened to
+    be read only. Raises ``DataError`` where the files cannot be made, or are not there.
     """
 
-    def __init__(self, folder: Path, form: RowForm, placing: Placing, rows: np.ndarray, words: np.ndarray) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        form: RowForm,
+        placing: Placing,
+        rows: np.ndarray,
+        words: np.ndarray,
+        *,
+        written: bool = False,
+    ) -> None:
         self.form, self.placing = form, placing
         self.edges = np.concatenate([[0], np.cumsum(rows)])
         self._word_edges = np.concatenate([[0], np.cumsum(words)])
@@ -92,27 +100,30 @@ class RowStore:
         weakref.finalize(self, _close, self._files)
         try:
             for part in self._parts:
-                self._files[part] = FileIO(str(folder / f"rows-{part}"), "w+")
+                self._files[part] = FileIO(str(folder / f"rows-{part}"), "r" if written else "w+")
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise (self._unreadable if written else self._unwritable)(error) from error
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return int(self.edges[-1])
 
-    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Write the rows from number ``first`` on; the places ``[n]`` that they have now.
+    def first_places(self, count: int) -> np.ndarray:
+        """The places ``[count]`` of the rows from number 0 on, which are written before all others."""
+        windows = self.placing.of(0, count)
+        sizes = np.bincount(windows, minlength=len(self._filled))
+        places = np.empty(count, dtype=np.int64)
+        begins = self.edges[:-1] - (np.cumsum(sizes) - sizes)
+        places[np.argsort(windows, kind="stable")] = np.repeat(begins, sizes) + np.arange(count)
+        return places
 
-        Raises ``DataError`` where the disk is full.
-        """
+    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray) -> None:
+        """Write the rows from number ``first`` on. Raises ``DataError`` where the disk is full."""
         windows = self.placing.of(first, encoded.rows)
         order = np.argsort(windows, kind="stable")
         sizes = np.bincount(windows, minlength=len(self._filled))
-        ends = np.cumsum(sizes)
-        places = np.empty(len(order), dtype=np.int64)
         begins = self.edges[:-1] + self._filled
-        places[order] = np.repeat(begins - (ends - sizes), sizes) + np.arange(len(order))
         parts: dict[int, np.ndarray] = {
             NARROW: encoded.numbers[:, self.form.narrow],
             WIDE: encoded.numbers[:, ~self.form.narrow],
@@ -125,7 +136,6 @@ class RowStore:
         if encoded.tokens is not None:
             self._write_words(encoded.tokens[order], sizes, begins)
         self._filled += sizes
-        return places
 
     def _write_words(self, tokens: sp.csr_array, sizes: np.ndarray, begins: np.ndarray) -> None:
         lengths = np.diff(tokens.indptr)
@@ -157,11 +167,8 @@ class RowStore:
             raise self._unwritable(error) from error
 
     def complete(self) -> None:
-        """Every row is written: the files lose their names."""
+        """Every row is written."""
         assert (self._filled == np.diff(self.edges)).all()
-        for part in self._parts:
-            with suppress(PermissionError):  # Windows, where an open file keeps its name
-                (self._place / f"rows-{part}").unlink()
 
     def read(self, window: int) -> StoredRows:
         """The rows of a window. Raises ``DataError`` where the disk fails."""
@@ -198,12 +205,14 @@ class RowStore:
                     left = left[count:]
                 self.bytes_read += len(data)
         except OSError as error:
-            message = f"the prepared rows could not be read from {self._place.parent}: {error.strerror or error}"
-            raise DataError(message) from error
+            raise self._unreadable(error) from error
         if self._drops and data and hasattr(os, "posix_fadvise"):
             # All of it is read before this is wanted again: better keep what is in use.
             os.posix_fadvise(file.fileno(), at, len(data), os.POSIX_FADV_DONTNEED)
         return cells
+
+    def _unreadable(self, error: OSError) -> DataError:
+        return DataError(f"the prepared rows could not be read from {self._place.parent}: {error.strerror or error}")
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"the prepared rows could not be written to {self._place.parent}: {error.strerror or error}")
