@@ -71,10 +71,6 @@ def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
     """``UsageError`` where settings ask for what cannot be had of rows that are not all in memory."""
     if dataset.rest is None:
         return
-    for name in ("group", "time"):
-        if getattr(settings, name) is not None:
-            message = f"{name} does not work where rows are streamed from disk; leave it out, or give fewer rows"
-            raise UsageError(message)
     if settings.device.startswith("cuda"):
         message = f"rows that are streamed from disk train on processors only, got device {settings.device}"
         raise UsageError(message)

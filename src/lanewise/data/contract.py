@@ -6,6 +6,7 @@ its categories (the 1,000 most frequent; text keeps none).
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -77,22 +78,25 @@ class DataContract:
         task: Task,
         features: tuple[str, ...],
         rows: np.ndarray,
+        beyond: Mapping[str, ColumnFacts] | None = None,
         missing: tuple[str, ...] = (),
         delimiter: str | None = None,
         encoding: str | None = None,
     ) -> "DataContract":
-        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on, and in the rest."""
+        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on.
+
+        ``beyond`` are the facts of those rows of a streamed table that train and are not in ``dataset``.
+        """
         frame = dataset.frame.select(features)[rows]
         facts = {name: ColumnFacts.of(frame[name], dataset.kinds[name]) for name in features}
-        rest = dataset.rest
-        if rest is not None and rest.rows:
-            facts = {name: own.plus(rest.facts[name]) for name, own in facts.items()}
+        if beyond is not None:
+            facts = {name: own.plus(beyond[name]) for name, own in facts.items()}
         columns = tuple(_column_contract(name, dataset.kinds[name], facts[name]) for name in features)
         return cls(
             target=task.target,
             kind=task.kind,
             classes=task.classes,
-            rows=len(rows) + (0 if rest is None else rest.rows),
+            rows=max(own.rows for own in facts.values()),
             columns=columns,
             missing=missing,
             delimiter=delimiter,

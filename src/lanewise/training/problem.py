@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lanewise.data.auditing import Audit, audit
+from lanewise.data.column_facts import ColumnFacts
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
@@ -29,6 +30,7 @@ from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
+from lanewise.training.rest_parts import Parts
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
 from lanewise.training.weighing import Weighing, weighing_of
@@ -60,8 +62,7 @@ class Problem:
 
     ``y [N]`` in its own units (class indices for classes), ``weight [N]`` averaging 1 over the training
     rows or None, ``train`` and ``test`` row numbers, ``folds`` of the training rows. Of a table that is streamed from
-    disk all of these are of the sample; ``rest`` trains in every fold beside them. ``weighing`` is what ``weight``
-    comes from.
+    disk all of these are of the sample; ``rest`` trains beside them. ``weighing`` is what ``weight`` comes from.
     """
 
     dataset: Dataset
@@ -128,16 +129,16 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
     if time is None:
         parts = _extremes_last(parts, extreme_rows(y, task, train))
-    beyond = dataset.rest.facts if dataset.rest is not None and dataset.rest.rows else None
+    streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
+    beyond = streamed.facts(dataset.rest, audited.features) if dataset.rest is not None and dataset.rest.rows else None
     layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
     rest = training_rest(
         dataset,
         task=task,
         layout=layout,
         features=audited.features,
-        groups=group,
-        first=len(train),
-        folds=len(parts),
+        parts=streamed,
+        groups=None if request.group else group,
         seed=request.seed,
         weight=request.weight,
     )
@@ -150,7 +151,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         dataset=whole,
         task=task,
         metric=metric,
-        contract=_contract(whole, request, task, audited.features, train),
+        contract=_contract(whole, request, task, audited.features, train=train, beyond=beyond),
         features=audited.features,
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),
@@ -206,13 +207,20 @@ def _divided(
 
 
 def _contract(
-    whole: Dataset, request: Request, task: Task, features: tuple[str, ...], train: np.ndarray
+    whole: Dataset,
+    request: Request,
+    task: Task,
+    features: tuple[str, ...],
+    *,
+    train: np.ndarray,
+    beyond: Mapping[str, ColumnFacts] | None,
 ) -> DataContract:
     return DataContract.of(
         whole,
         task=task,
         features=features,
         rows=train,
+        beyond=beyond,
         missing=request.missing,
         delimiter=request.delimiter,
         encoding=request.encoding,
@@ -307,8 +315,8 @@ def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32
     return TrainingData(task=task, width=width, folds=data, rows=len(problem.y), weight=weight), preparation
 
 
-def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
-    """Center and scale of the target from a fold's training ``rows``, and the rest of a streamed table."""
+def target_units(problem: Problem, rows: np.ndarray, beyond: Moments | None = None) -> tuple[float, float]:
+    """Center and scale of the target from a fold's training ``rows``, and those ``beyond`` of a streamed table."""
     if problem.task.is_classification:
         return 0.0, 1.0
     # Of a streamed table all rows count the same here: weights weigh losses and scores.
@@ -316,8 +324,8 @@ def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
     values, weight = problem.y[rows], None if weighed is None else weighed[rows]
     mean = float(np.average(values, weights=weight))
     deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
-    if problem.rest is not None and problem.rest.target is not None:
-        all_rows = Moments.of(values[:, None]).plus(problem.rest.target)
+    if beyond is not None:
+        all_rows = Moments.of(values[:, None]).plus(beyond)
         mean, deviation = all_rows.mean.item(), all_rows.deviation.item()
     if problem.task.kind == "count":
         return 0.0, mean or 1.0

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import DataError
-from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout
 from lanewise.features.preparation import Preparation, PreparationSettings
 from lanewise.features.prepared import prepare_rows
@@ -40,7 +39,7 @@ def prepare_streamed(
     *,
     refit: bool,
     folder: Path | None,
-    stored: "Stored | None" = None,
+    stored: RowStore | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[TrainingData, Preparation]:
     """What `prepare` gives, of all rows of a streamed table, in files beneath ``folder`` (None: the system's place).
@@ -53,15 +52,19 @@ def prepare_streamed(
     stored = store_rows(problem, folder) if stored is None else stored
     parts = [problem.train] if refit else [fold.train for fold in problem.folds]
     judged = [problem.test] if refit else [fold.valid for fold in problem.folds]
+    folds = [None] if refit else list(range(len(parts)))
     preparation = Preparation.fit(
         problem.layout,
         problem.encoded,
         parts,
         settings=PreparationSettings(),
         weight=problem.weight if rest is None else None,
-        streamed=None if rest is None else rest.statistics,
+        streamed=None if rest is None else [rest.statistics_of(fold) for fold in folds],
     )
-    units = [target_units(problem, rows) for rows in parts]
+    units = [
+        target_units(problem, rows, None if rest is None else rest.target_of(fold))
+        for fold, rows in zip(folds, parts, strict=True)
+    ]
     with _Writing(folder, _sample_bytes(problem, len(parts))) as files:
         for start in range(0, len(problem.y), BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, len(problem.y)))
@@ -83,35 +86,23 @@ def prepare_streamed(
         }
     windows = None
     weight = None if problem.weight is None else torch.from_numpy(problem.weight).to(dtype)
-    if stored is not None:
+    if stored is not None and rest is not None:
         readings = {
             fold: FoldReading(
                 preparation=preparation.single(place),
                 target=partial(target_in_units, problem.task, center=part.center, scale=part.scale, dtype=dtype),
-                without=stored.without(part.train),
+                trains=rest.trains(folds[place]),
             )
             for place, (fold, part) in enumerate(data.items())
         }
-        windows = Windows(stored.store, readings, dtype, problem.weighing)
+        windows = Windows(stored, readings, dtype, problem.weighing)
     found = TrainingData(
         task=problem.task, width=problem.width, folds=data, rows=len(problem.y), weight=weight, windows=windows
     )
     return found, preparation
 
 
-@final
-class Stored:
-    """The training rows of a streamed table in a ``store``; those ``train`` of its sample lie at ``places``."""
-
-    def __init__(self, store: RowStore, train: np.ndarray, places: np.ndarray) -> None:
-        self.store, self._train, self._places = store, train, places
-
-    def without(self, train: Tensor) -> Tensor:
-        """The places, ascending, of the rows of the sample that are not among the rows ``train`` of a fold."""
-        return torch.from_numpy(np.sort(self._places[~np.isin(self._train, train.numpy())]))
-
-
-def store_rows(problem: Problem, folder: Path | None) -> Stored | None:
+def store_rows(problem: Problem, folder: Path | None) -> RowStore | None:
     """The training rows of a streamed table, written beneath ``folder`` (None: the system's place).
 
     None where the table is no larger than its sample. Raises ``DataError`` as `prepare_streamed`.
@@ -120,26 +111,22 @@ def store_rows(problem: Problem, folder: Path | None) -> Stored | None:
     if rest is None:
         return None
     form, train = row_form(problem.layout, rest), problem.train
-    own = rest.placing.of(0, len(train))
-    held = rest.held + np.bincount(own, minlength=len(rest.held))
-    tokens, words = problem.encoded.tokens, rest.words
-    if tokens is not None:
-        spoken = np.bincount(own, weights=np.diff(tokens.indptr)[train], minlength=len(words))
-        words = words + spoken.astype(np.int64)
+    own, encoded = rest.placing.of(0, len(train)) * rest.parts.count + rest.parts.own, problem.encoded.only(train)
+    held = rest.held + np.bincount(own, minlength=rest.held.size).reshape(rest.held.shape)
+    words = rest.words
+    if encoded.tokens is not None:
+        spoken = np.bincount(own, weights=np.diff(encoded.tokens.indptr), minlength=words.size)
+        words = words + spoken.astype(np.int64).reshape(words.shape)
     with _Writing(folder, needed_bytes(problem)) as files:
         store = RowStore(files.folder, form, rest.placing, held, words)
-        encoded = Encoded(
-            numbers=problem.encoded.numbers[train],
-            codes=problem.encoded.codes[train],
-            tokens=None if tokens is None else tokens[train],
-        )
-        places = store.write(0, encoded, problem.y[train], weights_of(problem.dataset, rest.weight)[train])
+        weight = weights_of(problem.dataset, rest.weight)[train]
+        store.write(0, encoded, problem.y[train], weight, rest.parts.own)
         first = len(train)
         for batch, y, weight in rest.batches():
-            store.write(first, problem.layout.encode(batch), y, weight)
+            store.write(first, problem.layout.encode(batch), y, weight, rest.parts.of(batch))
             first += batch.rows
         store.complete()
-    return Stored(store, train, places)
+    return store
 
 
 def row_form(layout: Layout, rest: TrainingRest) -> RowForm:

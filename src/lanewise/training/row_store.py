@@ -1,5 +1,8 @@
 """Raw rows of a table on disk, spread over windows at random and read a window at a time.
 
+Within a window the rows that train in the same folds lie side by side, so that which of them a fold trains on is known
+without a number for each row.
+
 Each part of a row (its numbers, its codes, its target, ...) has a file of its own, in which the rows of a window lie
 side by side. So writing puts every row where it belongs at once, and whatever is read later is read in one piece. The
 files have no name any more once they are open: their space is free again when the process ends, however it ends.
@@ -72,18 +75,21 @@ class StoredRows:
 
 @final
 class RowStore:
-    """Rows in files beneath ``folder``: ``rows [W]`` of them in each window of ``placing``, with ``words [W]`` words.
+    """Rows in files beneath ``folder``, in the windows of ``placing``: ``rows [W, P]`` of each part in each of them.
 
-    ``edges [W + 1]`` says at which place each window begins. Raises ``DataError`` where the files cannot be made.
+    ``words [W, P]`` are those of their texts. ``edges [W + 1]`` says at which place each window begins, ``cells
+    [W * P + 1]`` each part of one. Raises ``DataError`` where the files cannot be made.
     """
 
     def __init__(self, folder: Path, form: RowForm, placing: Placing, rows: np.ndarray, words: np.ndarray) -> None:
-        self.form, self.placing = form, placing
-        self.edges = np.concatenate([[0], np.cumsum(rows)])
-        self._word_edges = np.concatenate([[0], np.cumsum(words)])
-        self._filled, self._spoken = np.zeros_like(rows), np.zeros_like(words)
+        self.form, self.placing, self.parts = form, placing, rows.shape[1]
+        self.cells = np.concatenate([[0], np.cumsum(rows)])
+        self.edges = self.cells[:: self.parts].copy()
+        self._word_cells = np.concatenate([[0], np.cumsum(words)])
+        self._word_edges = self._word_cells[:: self.parts]
+        self._filled, self._spoken = np.zeros(rows.size, dtype=np.int64), np.zeros(words.size, dtype=np.int64)
         self._place = folder
-        self._parts = form.part_widths()
+        self._widths = form.part_widths()
         self.bytes = form.needed_bytes(int(rows.sum()), int(words.sum()))
         self.bytes_read = 0
         self._drops = 2 * self.bytes > free_bytes()
@@ -91,7 +97,7 @@ class RowStore:
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._files)
         try:
-            for part in self._parts:
+            for part in self._widths:
                 self._files[part] = FileIO(str(folder / f"rows-{part}"), "w+")
         except OSError as error:
             raise self._unwritable(error) from error
@@ -101,44 +107,46 @@ class RowStore:
         """How many rows there are."""
         return int(self.edges[-1])
 
-    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Write the rows from number ``first`` on; the places ``[n]`` that they have now.
+    def places(self, window: int, trains: np.ndarray) -> np.ndarray:
+        """The places ``[n]``, ascending, of the rows of a window whose part ``trains [P]`` says it."""
+        first = window * self.parts
+        bounds = [self.cells[first + part : first + part + 2] for part in np.flatnonzero(trains)]
+        return np.concatenate([np.arange(start, end) for start, end in bounds])
+
+    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray, parts: np.ndarray) -> None:
+        """Write the rows from number ``first`` on, which belong to ``parts [n]``.
 
         Raises ``DataError`` where the disk is full.
         """
-        windows = self.placing.of(first, encoded.rows)
-        order = np.argsort(windows, kind="stable")
-        sizes = np.bincount(windows, minlength=len(self._filled))
-        ends = np.cumsum(sizes)
-        places = np.empty(len(order), dtype=np.int64)
-        begins = self.edges[:-1] + self._filled
-        places[order] = np.repeat(begins - (ends - sizes), sizes) + np.arange(len(order))
-        parts: dict[int, np.ndarray] = {
+        cells = self.placing.of(first, encoded.rows) * self.parts + parts
+        order = np.argsort(cells, kind="stable")
+        sizes = np.bincount(cells, minlength=len(self._filled))
+        begins = self.cells[:-1] + self._filled
+        columns: dict[int, np.ndarray] = {
             NARROW: encoded.numbers[:, self.form.narrow],
             WIDE: encoded.numbers[:, ~self.form.narrow],
             CODES: encoded.codes,
             TARGET: target[:, None],
             WEIGHT: weight[:, None],
         }
-        for part, cells in parts.items():
-            self._scatter(part, cells[order], sizes, begins)
+        for part, values in columns.items():
+            self._scatter(part, values[order], sizes, begins)
         if encoded.tokens is not None:
             self._write_words(encoded.tokens[order], sizes, begins)
         self._filled += sizes
-        return places
 
     def _write_words(self, tokens: sp.csr_array, sizes: np.ndarray, begins: np.ndarray) -> None:
         lengths = np.diff(tokens.indptr)
         self._scatter(LENGTHS, lengths[:, None], sizes, begins)
         ends = np.concatenate([[0], np.cumsum(lengths)])[np.concatenate([[0], np.cumsum(sizes)])]
-        words, begins = np.diff(ends), self._word_edges[:-1] + self._spoken
+        words, begins = np.diff(ends), self._word_cells[:-1] + self._spoken
         self._scatter(BUCKETS, tokens.indices[:, None], words, begins)
         self._scatter(COUNTS, tokens.data[:, None], words, begins)
         self._spoken += words
 
     def _scatter(self, part: int, cells: np.ndarray, sizes: np.ndarray, begins: np.ndarray) -> None:
-        """Write ``cells``, sorted by window, each window's behind what it has."""
-        dtype, width = self._parts[part]
+        """Write ``cells``, sorted by window and part, those of each behind what it has."""
+        dtype, width = self._widths[part]
         if not width:
             return
         data = np.ascontiguousarray(cells, dtype=dtype).reshape(-1).view(np.uint8).data
@@ -158,15 +166,15 @@ class RowStore:
 
     def complete(self) -> None:
         """Every row is written: the files lose their names."""
-        assert (self._filled == np.diff(self.edges)).all()
-        for part in self._parts:
+        assert (self._filled == np.diff(self.cells)).all()
+        for part in self._widths:
             with suppress(PermissionError):  # Windows, where an open file keeps its name
                 (self._place / f"rows-{part}").unlink()
 
     def read(self, window: int) -> StoredRows:
         """The rows of a window. Raises ``DataError`` where the disk fails."""
         start, end = int(self.edges[window]), int(self.edges[window + 1])
-        found = {part: self._read(part, start, end) for part in self._parts if part not in (BUCKETS, COUNTS)}
+        found = {part: self._read(part, start, end) for part in self._widths if part not in (BUCKETS, COUNTS)}
         numbers = np.empty((end - start, len(self.form.narrow)))
         numbers[:, self.form.narrow], numbers[:, ~self.form.narrow] = found[NARROW], found[WIDE]
         encoded = Encoded(
@@ -183,7 +191,7 @@ class RowStore:
         return sp.csr_array((counts, buckets, starts), shape=(len(lengths), self.form.token_buckets))
 
     def _read(self, part: int, start: int, end: int) -> np.ndarray:
-        dtype, width = self._parts[part]
+        dtype, width = self._widths[part]
         cells = np.empty((end - start, width), dtype=dtype)
         data, at, file = cells.reshape(-1).view(np.uint8).data, start * width * dtype.itemsize, self._files[part]
         try:
