@@ -140,6 +140,9 @@ def _stream(data: TrainingData, fold: int, seed: int) -> RowStream | WindowedRow
     if data.windows is not None:
         return data.windows.stream(fold, seed)
     train = data.folds[fold].train
+    if data.edges is not None:
+        starts = torch.searchsorted(train, data.edges.to(train.device))
+        return PlacedRowStream(seed, starts.diff(), lambda window: train[starts[window] : starts[window + 1]])
     if data.window is None or data.rows <= data.window:
         return RowStream(seed, train, data.rows)
     return WindowedRowStream(seed, train, data.rows, data.window)

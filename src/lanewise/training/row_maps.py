@@ -30,6 +30,9 @@ BLOCK_ROWS = 65_536
 
 INDEX_BYTES = 8
 
+ELSEWHERE = "let LANEWISE_HOME name a folder on another disk, leave out columns (drop), or ask for fewer folds"
+"""What helps a fit on a disk without room."""
+
 NARROW = (pl.Float32, pl.Int16, pl.Int8, pl.UInt16, pl.UInt8)
 """Types of which 32 bits of a float hold every number."""
 
@@ -65,7 +68,7 @@ def prepare_streamed(
         target_units(problem, rows, None if rest is None else rest.target_of(fold))
         for fold, rows in zip(folds, parts, strict=True)
     ]
-    with _Writing(folder, _sample_bytes(problem, len(parts))) as files:
+    with Writing(folder, _sample_bytes(problem, len(parts))) as files:
         for start in range(0, len(problem.y), BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, len(problem.y)))
             dense, codes = prepare_rows(preparation, problem.encoded, rows, dtype)
@@ -117,7 +120,7 @@ def store_rows(problem: Problem, folder: Path | None) -> RowStore | None:
     if encoded.tokens is not None:
         spoken = np.bincount(own, weights=np.diff(encoded.tokens.indptr), minlength=words.size)
         words = words + spoken.astype(np.int64).reshape(words.shape)
-    with _Writing(folder, needed_bytes(problem)) as files:
+    with Writing(folder, needed_bytes(problem)) as files:
         store = RowStore(files.folder, form, rest.placing, held, words)
         weight = weights_of(problem.dataset, rest.weight)[train]
         store.write(0, encoded, problem.y[train], weight, rest.parts.own)
@@ -154,18 +157,18 @@ def _sample_bytes(problem: Problem, folds: int) -> int:
 
 
 @final
-class _Writing:
+class Writing:
     """A folder of files that are written from front to end and then mapped."""
 
-    def __init__(self, folder: Path | None, needed: int) -> None:
-        self._parent, self._needed = folder, needed
+    def __init__(self, folder: Path | None, needed: int, *, elsewhere: str = ELSEWHERE) -> None:
+        self._parent, self._needed, self._elsewhere = folder, needed, elsewhere
         self._files: dict[str, BinaryIO] = {}
 
-    def __enter__(self) -> "_Writing":
+    def __enter__(self) -> "Writing":
         place = self._parent or Path(tempfile.gettempdir())
         free = shutil.disk_usage(place).free
         if self._needed > free:
-            raise _no_room(place, self._needed, free)
+            raise _no_room(place, self._needed, free, self._elsewhere)
         self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=place))
         return self
 
@@ -193,8 +196,8 @@ class _Writing:
         return torch.from_file(str(self.folder / name), shared=True, size=count, dtype=dtype).view(shape)
 
 
-def _no_room(place: Path, needed: int, free: int) -> DataError:
+def _no_room(place: Path, needed: int, free: int, elsewhere: str) -> DataError:
     return DataError(
         f"the prepared rows need {needed / 1e9:,.2f} GB on disk at {place}, and {free / 1e9:,.2f} GB are free; make "
-        "room, let LANEWISE_HOME name a folder on another disk, leave out columns (drop), or ask for fewer folds"
+        f"room, {elsewhere}"
     )

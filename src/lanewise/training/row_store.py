@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import final
@@ -32,11 +32,17 @@ NARROW, WIDE, CODES, TARGET, WEIGHT, LENGTHS, BUCKETS, COUNTS = range(8)
 
 @dataclass(frozen=True, kw_only=True)
 class RowForm:
-    """What a row holds: which ``numbers [Dn]`` 32 bits hold exactly, how many ``codes``, whether there are texts."""
+    """What a row holds: which ``numbers [Dn]`` are kept in 32 bits, how many ``codes``, whether there are texts.
+
+    ``code_type`` and ``target_type`` are the types of codes and target; rows that are ``weighed`` have a weight.
+    """
 
     narrow: np.ndarray
     codes: int
-    token_buckets: int
+    token_buckets: int = 0
+    code_type: np.dtype = field(default_factory=lambda: np.dtype(np.int32))
+    target_type: np.dtype = field(default_factory=lambda: np.dtype(np.float64))
+    weighed: bool = True
 
     def part_widths(self) -> dict[int, tuple[np.dtype, int]]:
         """The type of each part, and how many of them a row has (a word, of the last two)."""
@@ -44,9 +50,9 @@ class RowForm:
         found = {
             NARROW: (np.dtype(np.float32), narrow),
             WIDE: (np.dtype(np.float64), len(self.narrow) - narrow),
-            CODES: (np.dtype(np.int32), self.codes),
-            TARGET: (np.dtype(np.float64), 1),
-            WEIGHT: (np.dtype(np.float64), 1),
+            CODES: (self.code_type, self.codes),
+            TARGET: (self.target_type, 1),
+            WEIGHT: (np.dtype(np.float64), int(self.weighed)),
         }
         if self.token_buckets:
             found |= {
@@ -170,6 +176,11 @@ class RowStore:
         for part in self._widths:
             with suppress(PermissionError):  # Windows, where an open file keeps its name
                 (self._place / f"rows-{part}").unlink()
+
+    def mapped(self, part: int) -> np.ndarray:
+        """A part of all rows ``[N, width]``, window after window, as an array that stays on disk."""
+        dtype, width = self._widths[part]
+        return np.memmap(self._files[part], dtype=dtype, mode="r", shape=(self.rows, width))
 
     def read(self, window: int) -> StoredRows:
         """The rows of a window. Raises ``DataError`` where the disk fails."""
