@@ -129,18 +129,24 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
     if time is None:
         parts = _extremes_last(parts, extreme_rows(y, task, train))
-    streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
-    beyond = streamed.facts(dataset.rest, audited.features) if dataset.rest is not None and dataset.rest.rows else None
+    streamed = None
+    if dataset.rest is not None and dataset.rest.rows:
+        streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
+    beyond = None if streamed is None else streamed.facts(audited.features)
     layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
-    rest = training_rest(
-        dataset,
-        task=task,
-        layout=layout,
-        features=audited.features,
-        parts=streamed,
-        groups=None if request.group else group,
-        seed=request.seed,
-        weight=request.weight,
+    rest = (
+        None
+        if streamed is None
+        else training_rest(
+            dataset,
+            task=task,
+            layout=layout,
+            features=audited.features,
+            parts=streamed,
+            groups=None if request.group else group,
+            seed=request.seed,
+            weight=request.weight,
+        )
     )
     own = weights_of(whole, request.weight)
     weighing = weighing_of(

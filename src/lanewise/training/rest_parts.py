@@ -27,12 +27,13 @@ NOWHERE = -1
 class Parts:
     """The training rows in ``P = F + 1`` parts, those of one part train in the same folds: ``trains [F, P]``.
 
-    Part 0 trains in every fold; part ``k + 1`` are the rows that fold ``k`` judges and, of the rows beyond the sample,
-    those of the same groups or times. ``own [n]`` is the part of each training row of the sample. Other rows are told
-    by their ``column``: by ``groups``, a table of its values and their ``part``, or by ``cuts [F + 1]``, the times at
-    which the next part begins and at last the test. Without a column they all are of part 0.
+    Part 0 trains in every fold; part ``k + 1`` are the rows that fold ``k`` judges and, of the ``rest``, which is
+    beyond the sample, those of the same groups or times. ``own [n]`` is the part of each training row of the sample.
+    Those of the rest are told by their ``column``: by ``groups``, a table of its values and their parts, or by ``cuts
+    [F + 1]``, the times at which the next part begins and at last the test. Without a column they all are of part 0.
     """
 
+    rest: Rest
     own: np.ndarray
     trains: np.ndarray
     column: str | None = None
@@ -50,13 +51,14 @@ class Parts:
         group: str | None = None,
         time: str | None = None,
     ) -> Self:
-        """The parts that rows of the sample ``dataset`` were divided in: ``train``, ``test`` and ``folds``.
+        """The parts that rows of a sample ``dataset``, with a rest, were divided in: ``train``, ``test`` and ``folds``.
 
         ``group`` or ``time`` names the column that they were divided by; None: neither. Raises ``DataError`` where it
         is missing in rows beyond the sample.
         """
-        column = group or time
-        if column is not None and dataset.rest is not None and (missing := dataset.rest.facts[column].missing):
+        rest, column = dataset.rest, group or time
+        assert rest is not None
+        if column is not None and (missing := rest.facts[column].missing):
             what = "group" if group else "time"
             message = (
                 f"{what} column {column!r} is missing in {counted(missing, 'row')} beyond the sample; "
@@ -79,7 +81,7 @@ class Parts:
             times = row_times(dataset, time)
             begins = [float(times[fold.valid].min()) for fold in folds]
             cuts = np.array([*begins, times[tested].min(initial=np.inf)])
-        return cls(own=part[train], trains=trains, column=column, groups=groups, cuts=cuts)
+        return cls(rest=rest, own=part[train], trains=trains, column=column, groups=groups, cuts=cuts)
 
     @property
     def count(self) -> int:
@@ -98,8 +100,9 @@ class Parts:
         found = values.join(self.groups, on=self.column, how="left", maintain_order="left")
         return found[:, -1].fill_null(0).to_numpy()
 
-    def facts(self, rest: Rest, columns: Sequence[str]) -> Mapping[str, ColumnFacts]:
-        """What the rows of ``rest`` that train hold, by column; another pass over them where some train nowhere."""
+    def facts(self, columns: Sequence[str]) -> Mapping[str, ColumnFacts]:
+        """What the rows of the rest that train hold, by column; another pass over them where some train nowhere."""
+        rest = self.rest
         if self.column is None:
             return rest.facts
         facts = dict.fromkeys(columns, ColumnFacts())

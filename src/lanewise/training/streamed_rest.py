@@ -96,8 +96,8 @@ def training_rest(
     groups: np.ndarray | None,
     seed: int,
     weight: str | None = None,
-) -> TrainingRest | None:
-    """What trains beside the rows of ``dataset``; None where it is no sample, or the sample is all there is.
+) -> TrainingRest:
+    """What trains beside the rows of ``dataset``, a sample.
 
     ``parts`` say in which folds rows train. ``groups [N]`` label equal rows of the sample that stay together; None
     where they repeat by nature, or other groups or times stay together: then twins stay. ``seed`` is that of the order,
@@ -105,9 +105,7 @@ def training_rest(
 
     Raises ``DataError`` for weights below zero.
     """
-    rest = dataset.rest
-    if rest is None or not rest.rows:
-        return None
+    rest = parts.rest
     if weight is not None and (rest.facts[weight].low or 0.0) < 0:
         message = f"{weight!r} has a weight of {rest.facts[weight].low:g}; weights must be numbers from zero up"
         raise DataError(message)

@@ -73,7 +73,7 @@ def allowed(frame, column, judged, *, by_time):
     return ~values.is_in(values[judged].unique().implode()).to_numpy()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("column", ["who", "number", "day"])
 def test_no_group_and_no_time_that_is_judged_trains(streamed, tmp_path, column, seed):
     frame, by_time = table(seed), column == "day"
