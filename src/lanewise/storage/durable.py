@@ -240,8 +240,8 @@ def confine(base: Path, name: str) -> Path:
         raise UsageError(msg)
     path = base / name
     try:
-        inside = path.resolve().parent == base.resolve()
-    except (OSError, RuntimeError):  # a loop of symbolic links
+        inside = path.resolve(strict=path.is_symlink()).parent == base.resolve()
+    except (OSError, RuntimeError):  # symbolic links that go round, or to nothing
         inside = False
     if not inside:
         msg = f"{path} is a symbolic link that leads elsewhere; use a real folder or file"

@@ -79,6 +79,7 @@ def test_short_and_complex_numbers_too(name: str, dtype: torch.dtype) -> None:
     assert largest_difference(found, expected) <= (1e-2 if dtype is torch.bfloat16 else 1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")  # torch's, of that release
 @pytest.mark.parametrize("name", ["AdamW", "SGD", "RAdam", "Rprop", "AdEMAMix", "Adafactor"])
 def test_a_compiled_step_is_compiled_twice_and_no_more(name: str) -> None:
     """Once for the first step, which makes the state, and once for all others, whatever the rate."""
