@@ -156,7 +156,7 @@ def fit(
             config["job"] = ranks.place.job
         with unrecorded():
             tell = watcher.announce if ranks.leads else str
-            dataset = dataset_of(source, read_options(wanted), stream=wanted.stream, tell=tell)
+            dataset = dataset_of(source, read_options(wanted), stream=wanted.stream, tell=tell, ranks=ranks)
         # A run that goes on, on another machine perhaps, does as it did.
         config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)

@@ -13,6 +13,7 @@ from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.data.reading import read
 from lanewise.data.streaming import is_too_large, read_streamed, size_words
 from lanewise.data.table_files import TableFiles, table_files
+from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
 from lanewise.settings import FitSettings, Stream
 from lanewise.training.problem import Problem, Request, pose
@@ -35,27 +36,32 @@ def dataset_of(
     *,
     stream: Stream = "never",
     tell: Callable[[str], object] = str,
+    ranks: Ranks | None = None,
 ) -> Dataset:
     """The table of a source, read as ``options`` say.
 
     ``stream`` says whether a table of Parquet or Arrow files is streamed from disk: ``auto`` where the memory asks
-    for it, which ``tell`` hears of before it is read.
+    for it, which ``tell`` hears of before it is read. All ``ranks`` call this alike: where one has too little memory
+    for a table of its own beside the others of its host, all of them stream.
 
     Raises ``UsageError`` where another source is to be streamed always, ``DataError`` where a table that need not be
     streamed is packed as only those are that are made to exhaust a machine.
     """
-    if isinstance(source, str) and source.startswith("example:"):
-        return example(source.removeprefix("example:"))
-    options = options or ReadOptions()
-    path = source if isinstance(source, (str, Path)) and str(source) != "-" else None
+    options, ranks = options or ReadOptions(), ranks or Lone()
+    known = source.removeprefix("example:") if isinstance(source, str) and source.startswith("example:") else None
+    path = source if isinstance(source, (str, Path)) and str(source) != "-" and known is None else None
     files = table_files(path) if stream != "never" and path is not None else None
     # A limit that was stated is kept; the usual one is there to protect the memory, which streaming does as well.
     stated = files is not None and options.max_bytes is not None and files.cell_bytes > options.max_bytes
-    large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit)
+    processes = ranks.place.local_size
+    large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit, processes=processes)
+    large = any(ranks.gather(b"large" if large else b""))
+    if known is not None:
+        return example(known)
     if files is not None and (stream == "always" or large):
         if stream != "always":
             _refuse_bomb(files)
-        return read_streamed(files, missing=options.missing, asked=stream == "always", tell=tell)
+        return read_streamed(files, missing=options.missing, asked=stream == "always", tell=tell, processes=processes)
     if stream == "always":
         given = path if path is not None else "what was given"
         message = f"only Parquet and Arrow files can be streamed from disk, which {given} is not; leave stream out"

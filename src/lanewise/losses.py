@@ -19,7 +19,8 @@ Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 def _single(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     score = outputs.squeeze(-1)
-    return score, targets.to(score.dtype).expand_as(score)
+    shared = targets[:1] if targets.stride(0) == 0 else targets  # what all lanes share is converted once
+    return score, shared.to(score.dtype).expand_as(score)
 
 
 def squared(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
@@ -45,7 +46,23 @@ def logistic(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) 
     score, y = _single(outputs, targets)
     if smoothing is not None:
         y = y + smoothing[:, None] * (0.5 - y)
-    return F.softplus(score) - y * score
+    return _Logistic.apply(score, y)  # pyright: ignore[reportReturnType]  # apply is untyped
+
+
+class _Logistic(torch.autograd.Function):
+    """``log(1 + e^f) - y f``, whose slope is ``p - y``: two passes each, where autograd would take seven in all."""
+
+    @staticmethod
+    def forward(ctx, *operands) -> Tensor:
+        score, y = operands
+        ctx.save_for_backward(score, y)
+        return F.softplus(score).addcmul_(score, y, value=-1)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        score, y = ctx.saved_tensors
+        # Of operations that can be differentiated once more.
+        return (score.sigmoid() - y) * grads[0], None
 
 
 def softmax(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:
@@ -66,24 +83,20 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *operands) -> Tensor:
         outputs, targets, smoothing = operands
-        scores = outputs.permute(2, 0, 1).contiguous()
-        index = targets.expand(scores.shape[1:])[None]
-        picked = scores.gather(0, index)[0]
+        logs = torch.log_softmax(outputs.permute(2, 0, 1), 0)
+        index = targets.expand(logs.shape[1:])[None]
+        picked = logs.gather(0, index)[0]
         if smoothing is not None:
-            share = smoothing.to(scores.dtype)[:, None]
-            picked = picked + share * (scores.mean(0) - picked)
-        top = scores.amax(0)
-        scores.sub_(top).exp_()
-        total = scores.sum(0)
-        scores.div_(total)
-        ctx.save_for_backward(scores, index, smoothing)
-        return total.log_().add_(top).sub_(picked)
+            share = smoothing.to(logs.dtype)[:, None]
+            picked = picked + share * (logs.mean(0) - picked)
+        ctx.save_for_backward(logs, index, smoothing)
+        return picked.neg_()
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        probabilities, index, smoothing = ctx.saved_tensors
+        logs, index, smoothing = ctx.saved_tensors
         grad = grads[0]
-        result = probabilities * grad
+        result = logs.exp().mul_(grad)
         hit = grad
         if smoothing is not None:
             share = smoothing.to(grad.dtype)[:, None]
@@ -131,6 +144,25 @@ LOSSES_OF: dict[TaskKind, tuple[str, ...]] = {
 
 SMOOTH = frozenset({"squared", "huber", "poisson", "logistic", "softmax", "squared_hinge"})
 """Losses with a continuous gradient: those that a full-batch solver may minimize."""
+
+
+def curvature(loss: str, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Second derivative ``[n, C]`` of a smooth loss by each of its ``outputs [n, C]``; ``targets [n]``.
+
+    >>> curvature("logistic", torch.tensor([[0.0], [100.0]]), torch.tensor([0, 1])).tolist()
+    [[0.25], [0.0]]
+    """
+    if loss in ("logistic", "softmax"):
+        share = outputs.sigmoid() if loss == "logistic" else outputs.softmax(-1)
+        return share * (1 - share)
+    if loss == "poisson":
+        return outputs.exp()
+    if loss == "huber":
+        return ((outputs - targets[:, None]).abs() < 1).to(outputs.dtype)
+    if loss == "squared_hinge":
+        return 2 * (_margins(outputs[None], targets)[0] > 0).to(outputs.dtype)
+    assert loss == "squared"
+    return torch.ones_like(outputs)
 
 
 def null_curvature(loss: str, targets: Tensor, weights: Tensor | None, outputs: int) -> Tensor:

@@ -177,7 +177,7 @@ def _trained(job: _Job) -> Trained:
     problem, settings, times, crew = job.problem, job.settings, job.times, job.crew
     workers = workers_here(settings.workers, job.ranks) if crew.axis is None else 1
     times.end("read")
-    stored = store_rows(problem, job.folder)
+    stored = store_rows(problem, job.folder, ranks=job.ranks)
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
     with (
@@ -274,7 +274,7 @@ def _prepared(job: _Job, stored: RowStore | None, *, refit: bool) -> tuple[Train
     """The rows as training reads them: in memory, or in files where the table is streamed, most of them ``stored``."""
     if job.problem.dataset.rest is None:
         return prepare(job.problem, refit=refit)
-    return prepare_streamed(job.problem, refit=refit, folder=job.folder, stored=stored)
+    return prepare_streamed(job.problem, refit=refit, folder=job.folder, stored=stored, ranks=job.ranks)
 
 
 def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool | None) -> TeamBuilder:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 collect_ignore = [
@@ -23,6 +25,18 @@ DRIVER = Path(__file__).parent / "rank_driver.py"
 WITHIN = 400.0
 
 Drive = Callable[[Mapping[str, Mapping[str, Any]], Path], dict[str, list[dict[str, Any]]]]
+
+
+def write_table(folder: Path) -> None:
+    """A table of several files with numbers, levels and missing cells, for tasks whose source is ``table``."""
+    draw = np.random.default_rng(0)
+    numbers, level = draw.normal(size=(4, 900)), draw.choice(["low", "mid", "high"], 900)
+    y = numbers[0] - numbers[1] + (level == "high") + 0.5 * draw.normal(size=900) > 0
+    frame = pl.DataFrame({f"x{place}": column for place, column in enumerate(numbers)})
+    frame = frame.with_columns(pl.when(pl.col("x3") < 1).then("x3"), level=pl.Series(level), y=pl.Series(y))
+    folder.mkdir()
+    for start in range(0, 900, 300):
+        frame[start : start + 300].write_parquet(folder / f"{start}.parquet")
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +56,8 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
     def run(tasks: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, list[dict[str, Any]]]:
         assert driver.stdin is not None
         assert driver.stdout is not None
+        if any(task.get("source") == "table" for task in tasks.values()):
+            write_table(folder / "table")  # here, for the driver must have no threads
         late = threading.Timer(WITHIN, driver.kill)
         late.start()
         try:

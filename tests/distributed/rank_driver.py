@@ -15,6 +15,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,13 +30,17 @@ import torch.distributed as dist  # noqa: TID251 so that every child has it
 import tune_scenarios
 from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
+from train_driver import on_four
 
 from lanewise import again, experiment
+from lanewise.data import streaming
 from lanewise.distributed import joining, reaching
 from lanewise.distributed.joining import joined
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.ranks import Ranks
+from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import LanewiseError
+from lanewise.lanes import windows
 from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
 from lanewise.training import race as race_module
@@ -43,6 +48,7 @@ from lanewise.training.journal import Journal
 from lanewise.training.planning import mesh_measuring, mesh_steps
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
+from lanewise.training.row_store import RowStore
 
 PATIENCE = 60.0
 
@@ -97,14 +103,34 @@ def fit(task: Mapping[str, Any]) -> Any:
     os.environ["LANEWISE_HOME"] = str(Path(task["folder"]) / task.get("home", "home"))
     race_module.SAVE_EVERY_SECONDS = 0.05
     harm(task)
-    settings = {**task["settings"], **task.get("settings_of", {}).get(os.environ.get("RANK", "0"), {})}
+    place = os.environ.get("RANK", "0")
+    settings = {**task["settings"], **task.get("settings_of", {}).get(place, {})}
+    source, wrote = task["source"], small_windows(poor=place in task.get("poor", ()))
+    if source == "table":
+        source = str(Path(task["folder"]) / source)
     if task.get("repeat"):
         found = again.repeat("last")
     elif task.get("resume"):
         found = again.resume("last")
     else:
-        found = experiment.fit(task["source"], **settings)
-    return {"document": found.document, "known": found.predictor.task.target}
+        found = experiment.fit(source, **settings)
+    return {"document": found.document, "known": found.predictor.task.target, "wrote": len(wrote)}
+
+
+def small_windows(*, poor: bool) -> list[int]:
+    """Let a small table count as a large one, and a rank that is ``poor`` have no memory; what it writes of rows."""
+    streaming.SAMPLE_ROWS = streaming.FEWEST_SAMPLE_ROWS = 300
+    windows.FEWEST_PLACED, windows.PLACED_BYTES = 100, 0
+    if poor:
+        streaming.free_bytes = lambda: 0
+    written, write = list[int](), RowStore.write
+
+    def counted(self: RowStore, first: int, *args: Any) -> None:
+        written.append(first)
+        write(self, first, *args)
+
+    RowStore.write = counted
+    return written
 
 
 def mesh(task: Mapping[str, Any]) -> Any:
@@ -115,8 +141,10 @@ def mesh(task: Mapping[str, Any]) -> Any:
     mesh_measuring.FITTED, mesh_measuring.CHECKED = (2**12, 2**18, 2**24), (2**14, 2**20)
     mesh_measuring.SECONDS, mesh_steps.BATCH = 0.0, 32
     asked = Mesh.parse(task["mesh"]) if "mesh" in task else None
+    stated = StatedWork.parse(task["work"]) if "work" in task else None
     with joined() as ranks:
-        return mesh_measuring.examine_mesh(ranks, asked).to_json()
+        findings = mesh_measuring.examine_mesh(ranks, asked, stated)
+    return {**findings.to_json(), "words": findings.words()}
 
 
 def tune(task: Mapping[str, Any]) -> Any:
@@ -135,6 +163,7 @@ SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "averaging": averaging,
     "averaged checkpoints": resumed,
     "tune": tune,
+    "train": on_four,
 }
 
 
@@ -192,6 +221,8 @@ def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
     folder = Path(task["folder"])
     for name in task.get("loads", ()):
         importlib.import_module(name)  # once, instead of in every child
+    if "copies" in task:
+        shutil.copytree(folder / task["copies"], folder / task["home"])
     started = time.monotonic()
     left: dict[int, int] = {}
     for rank in range(task["size"]):

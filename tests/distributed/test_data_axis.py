@@ -1,13 +1,14 @@
 """Ranks that share the rows of every batch: to rounding what one process makes of it. One launch of the driver."""
 
 import signal
+import socket
 import sys
 from typing import Any
 
 import pytest
 
 USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
-SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam"}
+SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
 ROUNDED = {
     **USUAL,
     "budget": "10steps",
@@ -26,7 +27,8 @@ pytestmark = [
 
 def fit(home: str, size: int, mesh: str | None, **more: Any) -> dict[str, Any]:
     settings = {**more.pop("given", SETTINGS), "mesh": mesh}
-    task = {"scenario": "fit", "source": "example:wine", "home": home, "size": size, "settings": settings}
+    source = "table" if "target" in settings else "example:wine"
+    task = {"scenario": "fit", "source": source, "home": home, "size": size, "settings": settings}
     environment = {"LANEWISE_RANK_TIMEOUT": "3"} if "harm" in more else {}
     return {**task, "environment": environment, **more}
 
@@ -39,15 +41,14 @@ TASKS: dict[str, dict[str, Any]] = {
     "guarded": {"scenario": "guards", "size": 1},
     "stacks on 2": {"scenario": "stacks", "size": 2, "only": False},
     "stacks on 3": {"scenario": "stacks", "size": 3, "only": True},
-    "one process": fit("alone", 1, None),
-    "data": fit("data", 2, "data=2"),
+    "one process": fit("alone", 1, None, given={**SETTINGS, "stream": "always"}),
+    "data": fit("data", 2, "data=2", poor=["1"]),
     "lane and data": fit("both", 4, "lane=2,data=2", given=FAMILIES),
     "families alone": fit("families", 1, None, given=FAMILIES),
-    "killed": fit("harmed", 2, "data=2", harm=harm(0, signal.SIGKILL, 2)),
+    "killed": fit("harmed", 2, "data=2", poor=["0"], harm=harm(0, signal.SIGKILL, 2)),
     "stopped": fit("harmed", 2, "data=2", resume=True, harm=harm(0, signal.SIGTERM, 2)),
+    "on one": fit("other", 1, None, resume=True, copies="harmed"),
     "gone on with": fit("harmed", 2, "data=2", resume=True),
-    "stopped again": fit("other", 2, "data=2", harm=harm(0, signal.SIGTERM, 2)),
-    "on one": fit("other", 1, None, resume=True),
     "rounded": fit("rounded", 2, "data=2", given=ROUNDED),
     "repeated": fit("rounded", 1, None, repeat=True),
     "nobody to round for": fit("refused", 2, "lane=2", given=ROUNDED),
@@ -60,7 +61,17 @@ TASKS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def ended(drive: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("data-axis")
-    return drive(TASKS, folder)
+    again = {**TASKS["gone on with"], "environment": hosts()}
+    return drive({**TASKS, "gone on with": again}, folder)
+
+
+def hosts() -> dict[str, str]:
+    """Ranks that believe to be on a host each, the first of which serves what they meet through."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    where = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {**where, "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def outs(found: list[dict[str, Any]]) -> list[Any]:
@@ -126,6 +137,9 @@ def test_fit_whose_ranks_share_batches_finds_what_one_process_finds(ended: Any) 
     near(found, document(ended["one process"]))
     assert found["hardware"]["mesh"] == "data=2"
     assert found["hardware"]["exchanged_bytes"] > 0
+    # One of them has no memory for the table: both stream it, from what one has written.
+    assert any(finding["code"] == "streamed_rows" for finding in found["findings"])
+    assert [out["wrote"] > 0 for out in outs(ended["data"])] == [True, False]
     assert "mesh" not in document(ended["one process"])["hardware"]
 
 
@@ -141,6 +155,7 @@ def test_killed_and_stopped_ranks_cost_nothing_but_time(ended: Any) -> None:
     assert [rank["code"] for rank in stopped] == [130, 130], [rank["stderr"] for rank in stopped]
     found = document(ended["gone on with"])
     assert found["model_sha256"] == document(ended["data"])["model_sha256"]
+    assert all(out["wrote"] > 0 for out in outs(ended["gone on with"]))  # on each host the rows of its own
 
 
 def test_what_ranks_began_together_goes_on_in_one_process(ended: Any) -> None:

@@ -13,7 +13,7 @@ MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
 RACES = [{}, {"racing": True}]
 USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
 SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam"}
-FAMILIES = {**USUAL, "models": "lightgbm,mlp,linear,tree", "candidates": 2}
+STREAMED = {**USUAL, "models": "lightgbm,mlp,linear,tree", "candidates": 2, "target": "y", "stream": "always"}
 SILENCE = 3.0
 GONE_WITHIN = 10.0
 
@@ -27,7 +27,8 @@ def fit(home: str, size: int, **more: Any) -> dict[str, Any]:
     settings = more.pop("given", SETTINGS)
     # Only where a rank is to be missed: on a busy machine any other may be slow.
     environment = {"LANEWISE_RANK_TIMEOUT": str(SILENCE)} if "harm" in more else {}
-    task = {"scenario": "fit", "source": "example:wine", "home": home, "size": size, "settings": settings}
+    source = "table" if settings.get("stream") else "example:wine"
+    task = {"scenario": "fit", "source": source, "home": home, "size": size, "settings": settings}
     return {**task, "environment": environment, **more}
 
 
@@ -48,8 +49,8 @@ def on_hosts(address: str) -> dict[str, str]:
 
 TASKS: dict[str, dict[str, Any]] = {
     **{f"races on {size}": {"scenario": "race", "size": size, "races": RACES} for size in (1, 2, 4)},
-    "all families, one process": fit("families-1", 1, given={**FAMILIES, "workers": 2}),
-    "all families": fit("families-2", 2, given=FAMILIES),
+    "all families, one process": fit("families-1", 1, given={**STREAMED, "workers": 2}),
+    "all families": fit("families-2", 2, given=STREAMED),
     "one process": fit("reference", 1, given={**SETTINGS, "workers": 2}),
     "by the clock": fit("timed", 2, given={**SETTINGS, "budget": "3s"}),
     "by its plan": fit("timed", 1, repeat=True),
@@ -63,8 +64,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "no such column": fit("refused", 2, given={**SETTINGS, "target": "nothing"}),
     "one cannot read": fit("refused", 2, settings_of={"1": {"test": "/nowhere.csv"}}),
     "standard input": fit("refused", 2, source="-", given={**SETTINGS, "target": "y"}),
+    "a GPU": fit("refused", 2, given={**SETTINGS, "device": "cuda"}),
     "decided otherwise": {"scenario": "race", "size": 2, "races": [{"apart": True}]},
-    "meshes": mesh(2),
+    "meshes": mesh(2, work="parameters=1e6,batch=256,lanes=64,rows=1e5"),
     "too many for it": mesh(2, mesh="lane=3"),
     "two axes open": mesh(2, mesh="lane=-1,data=-1"),
     "no such axis": mesh(2, mesh="rows=2"),
@@ -82,6 +84,7 @@ def ended(drive: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, lis
     left = [path.name for path in folder.glob("lanewise-*")]
     # Those of runs whose rank 0 was killed, or had to leave a rank that could not answer.
     assert len(left) <= 2, left
+    assert not list(folder.glob("*/runs/*/lanewise-*"))
     return found
 
 
@@ -113,6 +116,10 @@ def test_race_over_two_and_four_ranks_gives_the_bits_of_one(ended: Any) -> None:
 def test_fit_over_two_ranks_is_that_of_one_process_with_two_workers(ended: Any) -> None:
     one, two = outcome(ended["all families, one process"]), outcome(ended["all families"])
     assert lasting(one) == lasting(two)
+    assert any(finding["code"] == "streamed_rows" for finding in two["findings"])
+    first, other = (rank["out"]["wrote"] for rank in ended["all families"])
+    assert first > 0
+    assert other == 0  # it reads the rows that rank 0 has written
     assert two["hardware"]["ranks"] == 2
     assert "ranks" not in one["hardware"]
     assert two["hardware"]["threads"] == one["hardware"]["threads"] == 2
@@ -160,6 +167,7 @@ def test_a_stuck_rank_is_named(ended: Any) -> None:
         ("no such column", "nothing"),
         ("one cannot read", "rank 1: "),
         ("standard input", "standard input reaches one process only"),
+        ("a GPU", "device cuda"),
         ("too many for it", "mesh lane=3 is for 3 processes, there are 2; start 3, or set lane=2"),
         ("two axes open", "one axis of a mesh can be left open, got -1 for lane and data"),
         ("no such axis", "a mesh has no axis 'rows'"),
@@ -197,3 +205,15 @@ def test_meshes_are_measured_beside_what_was_predicted(ended: Any) -> None:
     assert [one["size"] for one in found["exchanges"]] == [2**14, 2**20]
     assert found["proposed"]
     assert found["why"]
+
+
+def test_a_mesh_is_proposed_for_stated_work_by_what_was_measured(ended: Any) -> None:
+    found = ended["meshes"][0]["out"]
+    planned = found["planned"]
+    assert planned["mesh"] == "lane=2"  # whose ranks tell each other nothing
+    assert planned["epoch"] == pytest.approx(planned["seconds"] * 1e5 / 256)
+    # Each of 32 lanes is 6 times parameters times rows of arithmetic, at the rate that was measured, or more.
+    assert planned["seconds"] > 32 * 6e6 * 256 / found["flops"]
+    said = "For 64 lanes of 1,000,000 parameters in steps of 256 rows, Lanewise would take lane=2: "
+    assert said in found["words"]
+    assert f"; {planned['why']}." in found["words"]

@@ -1,8 +1,13 @@
-"""One model trained by several ranks, many checks in one launch: torchrun --nproc-per-node N train_driver.py FOLDER."""
+"""One model trained by several ranks, many checks in one launch: torchrun --nproc-per-node 2 train_driver.py FOLDER.
+
+What four ranks do is a task of ``rank_driver.py``.
+"""
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -119,6 +124,7 @@ REFUSED = {
     "block": {"blocks": ["nowhere"]},
     "units": {"mesh": "tensor=2"},
     "differs": {},
+    "gpu": {"device": "cuda:99"},
 }
 READ_REFUSED = {
     "heads": {"model": lambda: Reader(heads=1)},
@@ -188,9 +194,8 @@ BOTH = {"sgd": {"optimizer": "sgd", "clip_norm": 0.05}, "adam": {"optimizer": "a
 """Trainings over FSDP2 and another axis at once, from the start."""
 
 
-def on_four(folder: Path, rank: int) -> dict:
-    del rank
-    both = {}
+def on_four(task: Mapping[str, Any]) -> dict:
+    folder, both = Path(task["folder"]), {}
     for name, settings in BOTH.items():
         both[f"shard, tensor {name}"] = kept(words_read(mesh="shard=2,tensor=2", **settings))
         both[f"shard, pipeline {name}"] = kept(trained(mesh="shard=2,pipeline=2", accumulate=2, **settings))
@@ -213,7 +218,5 @@ def on_four(folder: Path, rank: int) -> dict:
 
 if __name__ == "__main__":
     where, place = Path(sys.argv[1]), place_of()
-    results = (on_two if place.size == 2 else on_four)(where, place.rank)
-    (where / f"{place.size}-{place.rank}.json").write_text(json.dumps(results))
-    if place.size == 2:
-        trained(mesh="shard=2", optimizer="soap")  # nobody catches this one
+    (where / f"2-{place.rank}.json").write_text(json.dumps(on_two(where, place.rank)))
+    trained(mesh="shard=2", optimizer="soap")  # nobody catches this one

@@ -73,6 +73,8 @@ def test_silent_offline_and_within_the_screen(visit, name, width, scheme):
         for look in ("light", "dark"):
             tab.emulate_media(color_scheme=look)
             assert tab.evaluate("document.documentElement.scrollWidth") <= wide
+            table = tab.locator("#results .scroll")  # nothing of it is cut off, to be scrolled to
+            assert table.evaluate("one => one.scrollWidth") <= table.evaluate("one => one.clientWidth")
     assert tab.locator(".map").count() == (name == "map")
     assert tab.locator("#results tbody tr").count() == len(METHODS)
 

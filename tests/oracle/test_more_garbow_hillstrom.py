@@ -7,15 +7,19 @@ from more_garbow_hillstrom import PROBLEMS
 import lanewise
 
 METHODS = ["bfgs", "lbfgs", "newton", "newton-cg", "cg"]
-SLOW_FOR_CG = {"Osborne 1"}  # of condition 1e10: conjugate gradients stall five digits from the minimum
+COARSE = {("cg", "Osborne 1"): 1e-5}
+"""Where curvatures of 4e-5 to 1e5 meet, the last steps of conjugate gradients lower a value by less than its rounding.
+
+They stall a millionth of it above the minimum, SciPy's twelve; what keeps second derivatives does not.
+"""
 
 
-def check(found: lanewise.Solution, name: str) -> None:
+def check(found: lanewise.Solution, name: str, *, near: float = 1e-6) -> None:
     problem = PROBLEMS[name]
     assert found.success, found
     # A gradient of 1e-8 leaves more of a value whose Hessian is singular (Powell).
     nearest = min(problem.values, key=lambda value: abs(value - found.value))
-    assert found.value == pytest.approx(nearest, rel=1e-6, abs=1e-11)
+    assert found.value == pytest.approx(nearest, rel=near, abs=1e-11)
     if problem.minimum is not None:
         torch.testing.assert_close(found.x, torch.tensor(problem.minimum).double(), rtol=0, atol=1e-6)
 
@@ -23,11 +27,13 @@ def check(found: lanewise.Solution, name: str) -> None:
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_as_a_function(name: str, method: str) -> None:
-    if method == "cg" and name in SLOW_FOR_CG:
-        pytest.skip("conjugate gradients stall on this condition number")
     problem = PROBLEMS[name]
     start = torch.tensor(problem.start, dtype=torch.float64)
-    check(lanewise.minimize(lambda x: problem.residuals(x).square().sum(), start, method=method), name)
+    check(
+        lanewise.minimize(lambda x: problem.residuals(x).square().sum(), start, method=method),
+        name,
+        near=COARSE.get((method, name), 1e-6),
+    )
 
 
 # Large residuals: BFGS has to end what linearizing began.

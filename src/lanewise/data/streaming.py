@@ -85,9 +85,12 @@ def needed_bytes(files: TableFiles) -> int:
     return COPIES * files.cell_bytes + OVERHEAD
 
 
-def is_too_large(files: TableFiles, *, most_bytes: int) -> bool:
-    """Whether the table had better be streamed: its cells take over ``most_bytes``, or a fit more than is free."""
-    return files.cell_bytes > most_bytes or needed_bytes(files) > free_bytes()
+def is_too_large(files: TableFiles, *, most_bytes: int, processes: int = 1) -> bool:
+    """Whether the table had better be streamed: its cells take over ``most_bytes``, or a fit more than is free.
+
+    So many ``processes`` of this host are to hold it.
+    """
+    return files.cell_bytes > most_bytes or processes * needed_bytes(files) > free_bytes()
 
 
 def read_streamed(
@@ -96,15 +99,17 @@ def read_streamed(
     missing: tuple[str, ...] = (),
     asked: bool = False,
     tell: Callable[[str], object] = str,
+    processes: int = 1,
 ) -> Dataset:
     """The sample of a table as a ``Dataset`` whose ``rest`` is streamed; ``asked`` says that it need not have been.
 
-    ``missing`` are more marks of missing cells. ``tell`` hears why before the table is read, which may take long.
+    ``missing`` are more marks of missing cells. ``tell`` hears why before the table is read, which may take long; each
+    of ``processes`` of this host would have held it.
 
     Raises ``DataError`` where a file is damaged or no column can be used.
     """
     wanted = _sample_numbers(files)
-    tell(_why(files, asked=asked, whole=len(wanted) == files.rows))
+    tell(_why(files, asked=asked, whole=len(wanted) == files.rows, processes=processes))
     schema = pl.DataFrame(schema=files.schema)
     kept = [name for name in files.schema if not _unusable(schema[name])]
     looked = _Look(kept=kept, missing=missing)
@@ -234,14 +239,16 @@ def _members(chosen: np.ndarray, first: int, count: int) -> np.ndarray:
     return inside
 
 
-def _why(files: TableFiles, *, asked: bool, whole: bool) -> str:
+def _why(files: TableFiles, *, asked: bool, whole: bool, processes: int) -> str:
     if asked and whole:
         return f"{files.name}: its {counted(files.rows, 'row')} all fit into memory, so that none is left to stream"
-    needed, free = needed_bytes(files), free_bytes()
+    needed, free = processes * needed_bytes(files), free_bytes()
     if asked and needed <= free:
         return f"{files.name}: rows are streamed from disk, as asked"
     over = f", and {size_words(free)} are free" if needed > free else ", more than may be read into it"
-    return f"{files.name}: the table needs about {size_words(needed)} of memory{over}: rows are streamed from disk"
+    held = f", in {processes} processes" if processes > 1 else ""
+    words = f"the table needs about {size_words(needed)} of memory{held}{over}"
+    return f"{files.name}: {words}: rows are streamed from disk"
 
 
 def size_words(amount: float) -> str:

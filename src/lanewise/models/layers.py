@@ -12,8 +12,12 @@ A product with few columns each wastes the vector units; beyond this the batched
 its result lies lane by lane, as the next layer wants it.
 """
 
+NARROW = 4
+"""Most outputs of a layer for which the rows of the batch, and not the outputs, lie side by side: products and losses
+then run along memory, in a third of the time."""
+
 ONE_BY_ONE = 16_384
-"""Weights of a layer above which the gradient product of each lane is worth a call of its own."""
+"""Weights of a layer from which on the gradient product of each lane is worth a call of its own."""
 
 
 def stacked_linear(inputs: Tensor, weight: Weight, bias: Weight | None, *, relu: bool = False) -> Tensor:
@@ -53,8 +57,8 @@ class _StackedLinear(torch.autograd.Function):
         if ctx.bias is not None:
             torch.sum(grad, 1, dtype=ctx.bias.dtype, out=ctx.bias.grad)
         if ctx.joint:
-            flat = grad.transpose(0, 1).reshape(grad.shape[1], -1)
-            ctx.weight.grad.copy_((flat.t() @ inputs[0]).view(ctx.weight.shape))
+            flat = grad.transpose(1, 2).reshape(-1, grad.shape[1])
+            ctx.weight.grad.copy_((flat @ inputs[0]).view(ctx.weight.shape))
         else:
             _write_product(grad.transpose(1, 2), inputs, ctx.weight.grad)
         into_inputs = torch.bmm(grad, compute) if ctx.needs_input_grad[0] else None
@@ -71,6 +75,11 @@ def _through_relu(grad: Tensor, outputs: Tensor) -> Tensor:
 
 
 def _batched_forward(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if weight.shape[1] <= NARROW:
+        turned = inputs.transpose(1, 2)
+        if bias is None:
+            return torch.bmm(weight, turned).transpose(1, 2)
+        return torch.baddbmm(bias.to(weight.dtype).unsqueeze(2), weight, turned).transpose(1, 2)
     if bias is None:
         return torch.bmm(inputs, weight.transpose(1, 2))
     return torch.baddbmm(bias.to(weight.dtype).unsqueeze(1), inputs, weight.transpose(1, 2))
@@ -79,13 +88,14 @@ def _batched_forward(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
 def _joint_forward(shared: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """All lanes read the same rows ``shared [B, D]``: one product with the weights end to end.
 
-    ``[B, D] x [D, L H]`` runs at full speed where L products with few columns each would not.
+    ``[L H, D] x [D, B]`` runs at full speed where L products with few columns each would not. The rows of the batch
+    lie side by side in the result, so that what a loss does to them, and their targets, runs along memory.
     """
     lanes, outputs, columns = weight.shape
-    flat = weight.reshape(lanes * outputs, columns).t()
-    offset = None if bias is None else bias.to(weight.dtype).reshape(-1)
-    product = shared @ flat if offset is None else torch.addmm(offset, shared, flat)
-    return product.view(len(shared), lanes, outputs).transpose(0, 1)
+    flat = weight.reshape(lanes * outputs, columns)
+    offset = None if bias is None else bias.to(weight.dtype).reshape(-1, 1)
+    product = flat @ shared.t() if offset is None else torch.addmm(offset, flat, shared.t())
+    return product.view(lanes, outputs, len(shared)).transpose(1, 2)
 
 
 def _write_product(a: Tensor, b: Tensor, out: Tensor) -> None:
@@ -94,7 +104,7 @@ def _write_product(a: Tensor, b: Tensor, out: Tensor) -> None:
     Into such a view torch multiplies lane by lane, which suits large matrices; small ones are multiplied as one
     batch and copied.
     """
-    if a.dtype == out.dtype and out[0].numel() > ONE_BY_ONE:
+    if a.dtype == out.dtype and out[0].numel() >= ONE_BY_ONE:
         torch.bmm(a, b, out=out)
     else:
         out.copy_(torch.bmm(a, b))

@@ -123,7 +123,9 @@ def train(
     if checkpoint_every is not None:
         whole_number("checkpoint_every", checkpoint_every)
     mean = _mean_of(loss)
-    with joined_for_good(device=str(device).partition(":")[0].replace("auto", "cpu")) as ranks:
+    # Where there is no GPU, ranks meet without one, so that one of them says so.
+    moved = "cuda" if str(device).startswith("cuda") and torch.cuda.is_available() else "cpu"
+    with joined_for_good(device=moved) as ranks:
         where = device_of(_own_device(device, ranks))
         source = source_of("data", at_home(data, where))
         course = course_of(

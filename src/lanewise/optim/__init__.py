@@ -7,6 +7,9 @@ updates that are not finite, for any optimizer of PyTorch. Importing this loads 
 See ``docs/methods`` for a page on each: formula, picture, when to use it, costs and settings.
 """
 
+from typing import TYPE_CHECKING, Never
+
+from lanewise.errors import suggestion
 from lanewise.optim import schedules
 from lanewise.optim.accumulation import Accumulation
 from lanewise.optim.adadelta import Adadelta
@@ -78,3 +81,15 @@ __all__ = [
     "clip_grad_adaptive_",
     "schedules",
 ]
+
+_CLOSURES = (
+    "it asks for the loss where it wants it, and a drop-in is handed gradients: lanewise.minimize(loss, weights, "
+    "method='lbfgs') takes a function of the weights; torch.optim.LBFGS takes closures (docs/methods/lbfgs.md)"
+)
+
+if not TYPE_CHECKING:  # where every name would be one
+
+    def __getattr__(name: str) -> Never:
+        hint = _CLOSURES if name.lower() == "lbfgs" else suggestion(name, __all__, place="lanewise.optim.__all__")
+        message = f"lanewise.optim has no {name!r}; {hint}"
+        raise AttributeError(message)

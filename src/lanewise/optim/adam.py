@@ -1,6 +1,7 @@
 """Adam (Kingma & Ba 2015), with its bias correction."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Final, final
 
 import torch
@@ -19,6 +20,12 @@ EPSILON = Hyper(name="eps", default=1e-8, words="keeps the quotient finite; outs
 
 
 _torch: Final[Any] = torch  # its fused kernels are untyped
+
+
+@lru_cache(maxsize=8)
+def _count(step: float) -> Tensor:
+    """The step as the kernels read it: made once for all lanes, for that takes as long as half of a small update."""
+    return torch.tensor(step, dtype=torch.float32)
 
 
 class AdamRule(Rule):
@@ -62,7 +69,7 @@ class AdamRule(Rule):
             means,
             squares,
             largest[0] if largest else [],
-            [torch.tensor(step, dtype=torch.float32, device=params[0].device)] * len(params),
+            [_count(step).to(params[0].device)] * len(params),
             lr=hyper["lr"],
             beta1=hyper["beta1"],
             beta2=hyper["beta2"],

@@ -1,5 +1,6 @@
 """Adamax: Adam with the largest gradient in the place of the mean square (Kingma & Ba 2015, section 7.1)."""
 
+from dataclasses import replace
 from typing import ClassVar, final
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from lanewise.optim.leaves import Leaves, Scalar, bias_correction, rowwise
 from lanewise.optim.rule import DECAY, HyperValues, Rule, Slot, State
 
 ADAMAX_RATE = Hyper(name="lr", default=2e-3, low=2e-4, high=0.1, scale="log", words="learning rate")
+LARGEST = replace(BETA2, words="memory of the largest gradient")
 EPSILON = Hyper(name="eps", default=1e-8, words="keeps the quotient finite; added to the gradient's size")
 
 
@@ -24,7 +26,7 @@ class AdamaxRule(Rule):
     """
 
     name: ClassVar[str] = "adamax"
-    hypers: ClassVar[tuple[Hyper, ...]] = (ADAMAX_RATE, BETA1, BETA2, EPSILON, DECAY)
+    hypers: ClassVar[tuple[Hyper, ...]] = (ADAMAX_RATE, BETA1, LARGEST, EPSILON, DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("largest"))
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:

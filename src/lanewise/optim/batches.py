@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from operator import is_
 from typing import Any, cast
 
@@ -90,7 +89,7 @@ class KnownStates:
         return [self._state[param] for param in params]
 
 
-def runs_of(rule: Rule, params: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+def runs_of(rule: Rule, params: list[Tensor]) -> Iterator[list[Tensor]]:
     """The parameters of a group in runs that are gathered and updated at once."""
     whole = rule.draws or rule.per_weight or rule.numbers or not params or not params[0].is_cpu
     size = len(params) if whole else RUN
@@ -98,9 +97,7 @@ def runs_of(rule: Rule, params: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
         yield params[first : first + size]
 
 
-def gathered_alike(
-    rule: Rule, group: Mapping[str, Any], params: Sequence[Tensor], known: "KnownStates"
-) -> Batch | None:
+def gathered_alike(rule: Rule, group: Mapping[str, Any], params: list[Tensor], known: "KnownStates") -> Batch | None:
     """The leaves among ``params`` that have a gradient, as one batch, if they are ordinary; counts their step.
 
     Ordinary are dense real tensors on the CPU of one dtype and step count, of a rule that takes leaves in any form.
@@ -110,9 +107,8 @@ def gathered_alike(
     """
     if rule.draws or rule.per_weight:
         return None
-    params = list(params)
     grads = [param.grad for param in params]
-    if any(map(is_, grads, repeat(None))):
+    if any([grad is None for grad in grads]):
         params = [param for param in params if param.grad is not None]
         grads = [param.grad for param in params]
     if not params or not _ordinary(params, grads):

@@ -12,6 +12,9 @@ from lanewise.lanes.roster import Lane
 from lanewise.optim.leaves import RowLeaves, Scalar
 from lanewise.optim.rule import Rule, State
 
+SPLIT_FROM = 50_000
+"""Weights of a lane from which another call of a kernel takes less time than a pass that decays them."""
+
 
 @dataclass
 class Part:
@@ -24,14 +27,23 @@ class Part:
 
 
 @dataclass
+class Fused:
+    """One call of a fused kernel: ``[params, grads, *slots]`` of a row or of a part of it, and its fixed settings."""
+
+    row: int
+    tensors: list[list[Tensor]]
+    fixed: dict[str, float]
+
+
+@dataclass
 class Block:
     """Consecutive rows with the same rule, and its state by the key under which it is saved.
 
     ``whole`` are all leaves; ``parts`` are the same as ``update`` gets them, apart by whether they are penalised
     where the rule decays them itself. ``penalised`` is the state of the penalised weights, as the proximal step reads
-    it. ``decays`` and ``shrinks`` say whether any row has a penalty that is added to its gradient, and L1. ``fused``
-    holds for each row ``[params, grads, *slots]`` as the fused kernels take them; making these views anew at
-    every step would cost as much as the update of a small network. ``fixed`` are the settings of each of these rows.
+    it. ``decays`` and ``shrinks`` say whether any row has a penalty that is added to its gradient, and L1;
+    ``decouples`` whether any has a decay apart from it. ``fused`` is what the fused kernels are called with; making
+    these views anew at every step would cost as much as the update of a small network. ``within`` says that they decay.
     """
 
     rule: Rule
@@ -46,8 +58,28 @@ class Block:
     penalised: State
     decays: bool = False
     shrinks: bool = False
-    fused: list[list[list[Tensor]]] = field(default_factory=list)
-    fixed: list[dict[str, float]] = field(default_factory=list)
+    decouples: bool = False
+    fused: list[Fused] = field(default_factory=list)
+    within: bool = False
+
+    def fuse(self, pieces: Sequence[Tensor], *, edge: int) -> None:
+        """Prepare calls of the fused kernels over ``pieces [R, P]``, penalised up to ``edge``.
+
+        A kernel decays all weights of a call alike: two calls a row are worth it where they spare a pass over many.
+        """
+        lanes, width = pieces[0].shape
+        self.within = self.decouples and (edge == width or width >= SPLIT_FROM)
+        parts = (
+            [(slice(edge), True), (slice(edge, None), False)]
+            if self.within and edge < width
+            else [(slice(width), True)]
+        )
+        columns = {name: column.tolist() for name, column in self.hyper.items()}
+        for row in range(lanes):
+            fixed = {name: column[row] for name, column in columns.items()}
+            for part, penalised in parts:
+                own = fixed if self.within and penalised else {**fixed, "weight_decay": 0.0}
+                self.fused.append(Fused(row, [[piece[row, part]] for piece in pieces], own))
 
     def saved(self) -> dict[str, Tensor]:
         """State ``[R, ...]`` by name; what a leaf has no need of is left out."""

@@ -78,7 +78,7 @@ class DropIn(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         if self._scaled():
-            captured = all(group["capturable"] for group in self.param_groups)
+            captured = all([group["capturable"] for group in self.param_groups])
             known = None if captured else KnownStates(self.state)  # torch.compile would guard what it holds
             for group in self.param_groups:
                 self._step_group(group, known)
@@ -281,7 +281,7 @@ def _fuse(rule: Rule, batch: Batch, hyper: Mapping[str, float]) -> bool:
         rule.numbers
         or type(rule).fused is Rule.fused
         or first.dtype not in (torch.float32, torch.float64)
-        or first.device.type not in ("cpu", "cuda")
+        or not (first.is_cpu or first.is_cuda)
     ):
         return False
     # the kernels walk through memory; the state has the layout of its parameter

@@ -72,13 +72,9 @@ class LaneOptimizer:
             # Asked once: a look at a tensor costs as much as an operation on a small one.
             block.decays = bool((self._l2[rows] + decay > 0).any())
             block.shrinks = bool((self._l1[rows] > 0).any())
+            block.decouples = block.rule.decay == "decoupled" and bool((block.hyper["weight_decay"] > 0).any())
             if self._fuses(block, values):
-                pieces = [values[rows], buffer.gradients[rows], *block.slots.values()]
-                block.fused = [[[piece[row]] for piece in pieces] for row in range(rows.stop - rows.start)]
-                columns = {name: column.tolist() for name, column in block.hyper.items()}
-                block.fixed = [
-                    {name: column[row] for name, column in columns.items()} for row in range(len(block.fused))
-                ]
+                block.fuse([values[rows], buffer.gradients[rows], *block.slots.values()], edge=self._penalised)
             self._blocks.append(block)
         self._factors = self._schedule_table(roster).to(device)
         self._plateau: LanePlateau | None = lane_plateau([lane.candidate for lane in roster], self.length, device)
@@ -190,19 +186,15 @@ class LaneOptimizer:
 
     def _run(self, block: Block, taken: Tensor) -> None:
         method, hyper = block.rule, block.hyper
-        # A fused kernel decays in the same pass, but all weights: where some are not penalised it is told of no decay.
-        within = method.decay == "decoupled" and self._penalised == self._buffer.layout.width
-        if not within:
+        if not block.within:
             self._decay(block)
         if block.fused:
             rates, steps = hyper["lr"].tolist(), taken.tolist()
-            decay = {} if within else {"weight_decay": 0.0}
-            for tensors, fixed, rate, step in zip(block.fused, block.fixed, rates, steps, strict=True):
-                if not method.fused(tensors, {**fixed, "lr": rate, **decay}, step):
-                    break
-            else:
+            if all(
+                method.fused(own.tensors, {**own.fixed, "lr": rates[own.row]}, steps[own.row]) for own in block.fused
+            ):
                 return
-        if within:
+        if block.within:
             self._decay(block)
         for part in block.parts:
             if method.draws:
@@ -212,7 +204,7 @@ class LaneOptimizer:
 
     def _decay(self, block: Block) -> None:
         """Shrink the penalised weights, where that is not a part of the rule's own update."""
-        if block.rule.decay == "decoupled":
+        if block.decouples:
             weights = self._buffer.values[block.rows, : self._penalised]
             weights.mul_(rowwise(1 - block.hyper["lr"] * block.hyper["weight_decay"], weights))
 

@@ -41,8 +41,8 @@ class MomentumRule(Rule):
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, velocities = tensors
         _torch._fused_sgd_(  # the kernel behind torch.optim.SGD(fused=True)
-            list(params),
-            list(grads),
+            params,
+            grads,
             velocities,
             weight_decay=hyper["weight_decay"],
             momentum=hyper["momentum"],

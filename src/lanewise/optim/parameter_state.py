@@ -41,8 +41,13 @@ def numbers_of(group: Mapping[str, Any]) -> dict[str, float]:
     """
     result = {}
     for name, value in group.items():
-        if type(value) is float:
+        kind = type(value)
+        if kind is float:
             result[name] = value
+        elif kind is bool or kind is int:
+            result[name] = float(value)
+        elif value is None or name == "params":
+            continue
         elif isinstance(value, (tuple, list)):
             if name.endswith("s") and name != "params" and not any(isinstance(one, str) for one in value):
                 result |= {f"{name[:-1]}{at}": float(one) for at, one in enumerate(value, 1)}

@@ -22,10 +22,11 @@ LARGEST = Hyper(name="step_size2", default=50.0, words="the largest step")
 class RpropRule(Rule):
     """``theta <- theta - d sign(g)``, each weight having a step d of its own, on all training rows.
 
-    ``d <- eta2 d`` where g has the sign of the gradient before, ``eta1 d`` where it turned, held between ``step_size1``
-    and ``step_size2``. Where it turned the weight rests for a step and its gradient counts as zero: the variant that
-    Igel & Hüsken 2003 call iRprop-, which torch has too; the paper takes the last step back. d begins at lr, which
-    plays no part later: a schedule does nothing. ``weight_decay`` is added to the gradient; torch's has none.
+    Before it ``d <- eta2 d`` where g has the sign of the gradient before, ``d <- eta1 d`` where it turned, held
+    between ``step_size1`` and ``step_size2``. Where it turned the weight rests for a step and its gradient counts
+    as zero: the variant that Igel & Hüsken 2003 call iRprop-, which torch has too; the paper takes the last step
+    back. d begins at lr, which plays no part later: a schedule does nothing. ``weight_decay`` is added to the
+    gradient; torch's has none.
     """
 
     name: ClassVar[str] = "rprop"

@@ -12,6 +12,9 @@ from lanewise.errors import UsageError
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.rule import Rule
 
+OWN = ("rho", "adaptive")
+"""Settings that are no matter of the base."""
+
 SMALLEST = 1e-12
 """Added to the norm of the gradient, which may be zero."""
 
@@ -66,7 +69,7 @@ class SAM(DropIn):
         super().__init__(params, **self._base.defaults, rho=rho, adaptive=adaptive)
 
     def _check(self, settings: Mapping[str, Any]) -> None:
-        self._base._check(settings)
+        self._base._check({name: value for name, value in settings.items() if name not in OWN})
         super()._check(settings)
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from lanewise.plain_text import clean
 from lanewise.reporting.words import count
+from lanewise.solvers.shown import digits, point
+from lanewise.solvers.solution import named
 
 if TYPE_CHECKING:
     from lanewise.solvers.solution import Solution
@@ -20,15 +22,15 @@ def summary(solution: "Solution", *, seconds: float) -> str:
     >>> print(summary(minimize(lambda x: (x - 3) ** 2, 0.0), seconds=0.02))
     Lowest value 0 at x = 3
     <BLANKLINE>
-      status    converged: the gradient is smaller than the tolerance
+      status    converged: the gradient is within the tolerance of 1e-08
       gradient  0 in its largest entry
       method    bfgs: a smooth function of 1 variable, few enough for a dense matrix; derivatives by autograd
       cost      8 evaluations, 3 gradients, 0.02 s
     """
     best = "lowest" if solution.direction == "minimized" else "highest"
     opening = f"{best.capitalize()} value" if solution.success else f"No optimum found. The {best} value was"
-    lines = [f"{opening} {_digits(solution.value)} at x = {point(solution.x)}", ""]
-    rows = [("status", f"{solution.status.name.lower().replace('_', ' ')}: {solution.status_words}")]
+    lines = [f"{opening} {digits(solution.value)} at x = {point(solution.x)}", ""]
+    rows = [("status", f"{named(solution.status)}: {solution.status_words}")]
     if not math.isnan(solution.gradient_norm):
         rows.append(("gradient", f"{solution.gradient_norm:.2g} in its largest entry"))
     rows.append(("method", f"{solution.method}: {solution.reason}"))
@@ -39,13 +41,13 @@ def summary(solution: "Solution", *, seconds: float) -> str:
     rows.append(("cost", ", ".join([*cost, f"{seconds:.2g} s"])))
     starts = sum(solution.statuses.values())
     if starts > 1:
-        ended = [f"{number:,} {one.name.lower().replace('_', ' ')}" for one, number in solution.statuses.most_common()]
+        ended = [f"{number:,} {named(one)}" for one, number in solution.statuses.most_common()]
         rows.append(("starts", f"{starts:,}: {', '.join(ended)}"))
     lines += [f"  {name:<8}  {clean(words)}" for name, words in rows]
     if starts > 1 and solution.optima:
         lines += ["", f"{count(len(solution.optima), 'distinct optimum', 'distinct optima')}:"]
         for one in solution.optima[:OPTIMA]:
-            lines.append(f"  {_digits(one.value):>14}  from {count(one.starts, 'start')}, x = {point(one.x)}")
+            lines.append(f"  {digits(one.value):>14}  from {count(one.starts, 'start')}, x = {point(one.x)}")
         if len(solution.optima) > OPTIMA:
             lines.append(f"  and {len(solution.optima) - OPTIMA:,} more")
     return "\n".join(lines)
@@ -75,22 +77,10 @@ def document(solution: "Solution", *, seconds: float) -> dict[str, Any]:
     }
 
 
-def point(x: Any) -> str:
-    """The numbers of a point, as many as fit a line."""
-    numbers = _numbers(x)
-    shown = ", ".join(_digits(one, 8) for one in numbers[:10])
-    shown += f", ... ({len(numbers):,} numbers)" if len(numbers) > 10 else ""
-    return shown if len(numbers) == 1 else f"({shown})"
-
-
 def _numbers(x: Any) -> list[float]:
     """A number, an array or a tensor as a list."""
     plain = x.tolist() if hasattr(x, "tolist") else x
     return list(plain) if isinstance(plain, list) else [plain]
-
-
-def _digits(value: float, digits: int = 10) -> str:
-    return f"{value + 0.0:.{digits}g}"  # 0.0 takes the sign off a zero
 
 
 def _plain(value: Any) -> Any:

@@ -41,6 +41,8 @@ def assemble(
         statuses=Counter(outcome.status),
         method=method,
         reason=reason,
+        tolerance=setup.tolerance,
+        cosine=float("nan") if outcome.cosines is None else float(outcome.cosines[best]),
         direction="maximized" if sign < 0 else "minimized",
     )
 
@@ -54,12 +56,16 @@ def _tell_kinks(outcome: Outcome) -> None:
 
 
 def best_row(outcome: Outcome) -> int:
-    """The start with the lowest value among the feasible, else the one that violates least."""
+    """The start with the lowest value among the feasible, else the one that violates least.
+
+    Of several with the very same value it is the one with the smallest gradient: the others ended in the rounding.
+    """
     values = torch.where(outcome.values.isnan(), torch.inf, outcome.values)
     feasible = outcome.violations <= outcome.feasibility
     feasible &= torch.tensor([one is not Status.INFEASIBLE for one in outcome.status], device=feasible.device)
     if bool(feasible.any()):
-        return int(torch.where(feasible, values, torch.inf).argmin())
+        lowest = feasible & (values == values[feasible].min())
+        return int(torch.where(lowest, outcome.norms.nan_to_num(nan=0.0), torch.inf).argmin())
     return int(torch.where(outcome.violations.isnan(), torch.inf, outcome.violations).argmin())
 
 
@@ -85,7 +91,8 @@ def _optima(outcome: Outcome, setup: Setup, form: Form | Space) -> list[Optimum]
         ended = [status in SEARCHED_WELL for status in outcome.status]
     well = torch.tensor(ended, device=outcome.values.device)
     left = (well & (outcome.violations <= outcome.feasibility) & outcome.values.isfinite()).nonzero().flatten()
-    left = left[outcome.values[left].argsort()]
+    left = left[outcome.norms[left].argsort(stable=True)]
+    left = left[outcome.values[left].argsort(stable=True)]
     found: list[Optimum] = []
     while len(left):
         points, values = outcome.points[left], outcome.values[left]

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from lanewise.data.wording import counted
 from lanewise.optim.proximal import L1, Penalty
 from lanewise.solvers.functions import RowFunction
 from lanewise.solvers.smooth_methods import LARGE
@@ -38,7 +39,7 @@ def choose(traits: Traits) -> tuple[str, str]:
     ...               bounded=False, constrained=False, residuals=False))
     ('bfgs', 'a smooth function of 2 variables, few enough for a dense matrix; derivatives by autograd')
     """
-    count = f"{traits.variables} variable{'s' if traits.variables > 1 else ''}"
+    count = counted(traits.variables, "variable")
     if traits.mixed:
         return _over_variables(traits, count)
     if traits.penalty is not None:
@@ -58,7 +59,7 @@ def choose(traits: Traits) -> tuple[str, str]:
 
 def _over_variables(traits: Traits, count: str) -> tuple[str, str]:
     if traits.combinations <= GRID:
-        return "grid", f"{count} with {int(traits.combinations):,} combinations, few enough to try them all"
+        return "grid", f"{count} with {counted(int(traits.combinations), 'combination')}, few enough to try them all"
     return "genetic", f"{count} that are not one real vector"
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Never
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from lanewise.solvers.method import Method
 from lanewise.solvers.methods import find_method
 from lanewise.solvers.outcome import FEASIBILITY, Setup, Step, at_optimum
 from lanewise.solvers.posed import PosedObjective
-from lanewise.solvers.reading import check_method, check_numbers, check_start, read_bounds
+from lanewise.solvers.reading import check_known, check_method, check_numbers, check_start, read_bounds
 from lanewise.solvers.rule_steps import RuleSteps
 from lanewise.solvers.search_methods import search_box
 from lanewise.solvers.solver import Status
@@ -99,6 +99,7 @@ def compare(
     condition: float | None = None,
     seed: int = 0,
     name: str = "",
+    **unknown: Never,
 ) -> Comparison:
     """Run every method on one function from ``x0``, each in the same number of evaluations.
 
@@ -107,12 +108,13 @@ def compare(
     the trial is not counted. Methods without derivatives search the box of the bounds, else that of the test
     function, else ``x0`` plus and minus ten times ``max(1, |x0|)``. Seconds are those of one run on this machine.
 
-    Raises ``UsageError`` for what :func:`minimize` refuses, and for a method given twice.
+    Raises ``UsageError`` for what :func:`minimize` refuses, a method given twice, and an argument that there is not.
 
     >>> found = compare("booth", methods=["gd", "bfgs"])
     >>> [(trace.method, trace.status.name, round(trace.distance, 6)) for trace in found.traces]
     [('gd', 'CONVERGED', 0.0), ('bfgs', 'CONVERGED', 0.0)]
     """
+    check_known(unknown, compare)
     known = landscape(fun, condition=condition) if isinstance(fun, str) else None
     if known is None and x0 is None:
         message = "give x0, the point to start from"
@@ -124,7 +126,7 @@ def compare(
     if known is not None:
         known.check(len(start))
     low, high = read_bounds(bounds, form, start)
-    check_start(start, low, high)
+    check_start(form, start, low, high)
     called: Any = fun if known is None else known.function
     problem = _Problem(
         function=_ready(called, form, start, (low, high)),

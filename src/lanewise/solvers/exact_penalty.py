@@ -7,6 +7,7 @@ largest multiplier.
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor
 
 from lanewise.solvers.gradient_sampling import Descended, GradientSampling
@@ -48,10 +49,22 @@ class ExactPenalty:
         return values, pull(self.weight * equal.sign(), -self.weight * (unequal < 0).to(values))
 
 
-def descend(
-    setup: Setup, point: Tensor, multiplier: float, *, feasibility: float, left: int
-) -> tuple[Descended, float, float]:
-    """Descend over the kinks of function and constraints from ``point [P]``; the value of ``f`` and the violation.
+@dataclass(frozen=True, kw_only=True)
+class Penalized:
+    """Where the descent over a penalty ended: the value of ``f``, the violation, multipliers ``[E]`` and ``[I]``.
+
+    These are nan where no average of gradients is zero.
+    """
+
+    found: Descended
+    value: float
+    violation: float
+    lambdas: Tensor
+    mus: Tensor
+
+
+def descend(setup: Setup, point: Tensor, multiplier: float, *, feasibility: float, left: int) -> Penalized:
+    """Descend over the kinks of function and constraints from ``point [P]``.
 
     ``multiplier`` is about the largest at the solution. The weight of the penalty grows until its minimum violates no
     constraint by more than ``feasibility``.
@@ -70,5 +83,18 @@ def descend(
         violation = float(setup.objective.violations(found.point[None]))
         enough = weight >= MARGIN * max(1.0, multiplier) * GROWTH ** (WEIGHTS - 1)
         if violation <= feasibility or enough or setup.objective.evaluated >= limit:
-            return found, float(setup.objective.values(found.point[None])), violation
+            lambdas, mus = _multipliers(penalized, found)
+            value = float(setup.objective.values(found.point[None]))
+            return Penalized(found=found, value=value, violation=violation, lambdas=lambdas, mus=mus)
         point, weight = found.point, weight * GROWTH
+
+
+def _multipliers(penalized: ExactPenalty, found: Descended) -> tuple[Tensor, Tensor]:
+    """What each constraint pulls with, on average, where the average of the gradients of the penalty is zero."""
+    points = found.point[None] if found.around is None else found.around
+    weights = points.new_full((1,), torch.nan) if found.weights is None else found.weights
+    equal, unequal = (
+        torch.cat([points.new_zeros(len(points), 0), *(function.values(points) for function in functions)], dim=1)
+        for functions in (penalized.objective.equalities, penalized.objective.inequalities)
+    )
+    return penalized.weight * weights @ equal.sign(), penalized.weight * weights @ (unequal < 0).to(weights)

@@ -1,6 +1,6 @@
 """How a point that a user sees, a number, an array or a tree of tensors, lies in a row ``[P]``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, suggestion
 
 Leaf = Callable[[Tensor], Any]
 
@@ -74,15 +74,34 @@ class Form:
         arrays = self.arrays(row)
         return float(arrays) if isinstance(self.tree, _Piece) and self.tree.shape == () else arrays
 
-    def row(self, point: object, name: str) -> Tensor:
-        """The numbers ``[P]`` of another point of this form, or of one vector of all its numbers."""
+    def row(self, point: object, name: str, *, fill: float | None = None) -> Tensor:
+        """The numbers ``[P]`` of another point of this form, or of one vector of all its numbers.
+
+        With ``fill`` a part of it may also be one number, for all of that part, or None, which stands for ``fill``.
+        """
         leaves: list[Tensor] = []
-        tree = _measure(point, leaves, name)
-        row = torch.cat([leaf.detach().to(torch.float64).reshape(-1) for leaf in leaves])
-        if tree == self.tree or (len(leaves) == 1 and len(row) == self.width):
-            return row
-        message = f"{name} must have the shape of x0, {describe(self.tree)}; got {describe(tree)}"
-        raise UsageError(message)
+        alike = isinstance(point, Mapping)
+        if isinstance(self.tree, (list, tuple)):
+            alike |= isinstance(point, (list, tuple)) and len(point) == len(self.tree)
+        if alike:
+            _follow(self.tree, point, leaves, name, fill)
+        else:
+            whole = _Piece(start=0, size=self.width, shape=self.tree.shape if isinstance(self.tree, _Piece) else ())
+            leaves.append(_leaf(whole, point, name, fill, describe(self.tree)))
+        return torch.cat([leaf.detach().to(torch.float64).reshape(-1) for leaf in leaves])
+
+    def place(self, number: int) -> str:
+        """What the number in that place of a row is called: by its path where ``x0`` is a tree.
+
+        >>> form, _ = Form.of({"a": [0.0, 0.0], "b": torch.zeros(2, 2)})
+        >>> form.place(1), form.place(3), Form.of([0.0, 0.0])[0].place(1)
+        ("x0['a'][1]", "x0['b'][0, 1]", 'variable 1')
+        """
+        if isinstance(self.tree, _Piece):
+            return f"variable {number}"
+        path, piece = next((path, one) for path, one in _pieces(self.tree) if number < one.start + one.size)
+        index = ", ".join(map(str, np.unravel_index(number - piece.start, piece.shape))) if piece.shape else ""
+        return f"x0{path}[{index}]" if index else f"x0{path}"
 
     def _build(self, tree: Any, leaf: Callable[[_Piece], Any]) -> Any:
         if isinstance(tree, _Piece):
@@ -103,6 +122,61 @@ def describe(tree: Any) -> str:
     if isinstance(tree, dict):
         return "{" + ", ".join(f"{name}: {describe(branch)}" for name, branch in tree.items()) + "}"
     return "(" + ", ".join(describe(branch) for branch in tree) + ")"
+
+
+def _pieces(tree: Any, path: str = "") -> Iterator[tuple[str, _Piece]]:
+    """The leaves of a form in order, each with its path."""
+    if isinstance(tree, _Piece):
+        yield path, tree
+        return
+    for key, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from _pieces(branch, f"{path}[{key!r}]")
+
+
+def _follow(tree: Any, point: Any, leaves: list[Tensor], name: str, fill: float | None) -> None:
+    """Append the leaves of ``point`` in the order of ``tree``, whatever the order of its own keys."""
+    if isinstance(tree, _Piece):
+        leaves.append(_leaf(tree, point, name, fill, describe(tree)))
+        return
+    keyed = isinstance(tree, dict)
+    if point is None and fill is not None:
+        point = dict.fromkeys(tree) if keyed else [None] * len(tree)
+    if keyed and isinstance(point, Mapping):
+        _check_keys(tree, point, name, fill)
+    elif keyed or not isinstance(point, (list, tuple)) or len(point) != len(tree):
+        raise _unlike(name, describe(tree), point)
+    for key, branch in tree.items() if keyed else enumerate(tree):
+        _follow(branch, point[key], leaves, f"{name}[{key!r}]", fill)
+
+
+def _check_keys(tree: dict[Any, Any], point: Mapping[Any, Any], name: str, fill: float | None) -> None:
+    """Refuse keys that ``x0`` does not have, and the lack of those that it has."""
+    for key in point:
+        if key not in tree:
+            message = f"{name} has {key!r}, which x0 has not; {suggestion(key, map(str, tree))}"
+            raise UsageError(message)
+    for key in tree:
+        if key not in point:
+            message = f"{name} lacks {key!r}, which x0 has" + ("" if fill is None else "; give None where it is free")
+            raise UsageError(message)
+
+
+def _leaf(piece: _Piece, point: Any, name: str, fill: float | None, shape: str) -> Tensor:
+    """The numbers of ``point``, which are those of ``piece`` or one vector of as many."""
+    if fill is not None and point is None:
+        return torch.full((piece.size,), fill, dtype=torch.float64)
+    if isinstance(point, Mapping):
+        raise _unlike(name, shape, point)
+    leaf = _numbers(point, name)
+    if fill is not None and leaf.numel() == 1:
+        return leaf.reshape(1).expand(piece.size)
+    if leaf.numel() == piece.size and (leaf.shape == piece.shape or leaf.squeeze().ndim <= 1):
+        return leaf
+    raise _unlike(name, shape, point)
+
+
+def _unlike(name: str, shape: str, point: Any) -> UsageError:
+    return UsageError(f"{name} must have the shape of x0, {shape}; got {describe(_measure(point, [], name))}")
 
 
 def _measure(point: object, leaves: list[Tensor], name: str) -> Any:

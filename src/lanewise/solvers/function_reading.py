@@ -17,6 +17,12 @@ from lanewise.solvers.functions import PlainFunction, RowFunction, TorchFunction
 
 def as_vector(output: object, *, scalar: bool, name: str) -> Tensor:
     """What a function returned as ``[M]`` in float64; raises ``UsageError`` if it is not numbers."""
+    if isinstance(output, tuple) and len(output) == 2 and np.ndim(output[0]) == 0 < np.ndim(output[1]):
+        message = (
+            f"{name} must return {'a number' if scalar else 'numbers'}, got a pair; of one that returns its value and "
+            f"its derivatives give {name}=lambda x: both(x)[0] and jac=lambda x: both(x)[1]"
+        )
+        raise UsageError(message)
     if isinstance(output, (list, tuple)) and any(isinstance(entry, Tensor) for entry in output):
         output = torch.stack([torch.as_tensor(entry, dtype=torch.float64) for entry in output])
     tensor = output if isinstance(output, Tensor) else None

@@ -163,18 +163,19 @@ def _over_kinks_of_constraints(outcome: Outcome, setup: Setup, rows: list[int], 
     for row in rows:
         known = [one[row] for one in (outcome.equality_multipliers, outcome.inequality_multipliers) if one is not None]
         largest = float(torch.cat([torch.zeros(1).double(), *known]).nan_to_num(0.0).abs().max())
-        found, value, violation = descend(setup, outcome.points[row].clone(), largest, feasibility=MET, left=left)
+        ended = descend(setup, outcome.points[row].clone(), largest, feasibility=MET, left=left)
+        found = ended.found
         done += 1
         further = Outcome(
             points=found.point[None],
-            values=torch.tensor([value], dtype=torch.float64),
+            values=torch.tensor([ended.value], dtype=torch.float64),
             norms=torch.tensor([found.norm], dtype=torch.float64),
-            violations=torch.tensor([violation], dtype=torch.float64),
+            violations=torch.tensor([ended.violation], dtype=torch.float64),
             iterations=torch.zeros(1, dtype=torch.int64),
             status=[Status.CORNER if found.stationary else outcome.status[row]],
             history=watch.history,
-            equality_multipliers=None,
-            inequality_multipliers=None,
+            equality_multipliers=ended.lambdas[None],
+            inequality_multipliers=ended.mus[None],
             feasibility=MET,
         )
         _take(outcome, row, further, 0)

@@ -34,12 +34,17 @@ class SampledObjective(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Descended:
-    """Where a descent ended; ``norm`` is that of the shortest average of gradients, ``stationary`` if it is zero."""
+    """Where a descent ended; ``norm`` is that of the shortest average of gradients, ``stationary`` if it is zero.
+
+    ``around [N, P]`` are then the points whose gradients average to it, with the ``weights [N]``.
+    """
 
     point: Tensor
     value: float
     norm: float
     stationary: bool
+    around: Tensor | None = None
+    weights: Tensor | None = None
 
 
 @dataclass(kw_only=True)
@@ -72,14 +77,14 @@ class GradientSampling:
         """Descend until no average of gradients within ``radius`` leads down."""
         point, value, norm = begun.point, begun.value, torch.inf
         size = point.abs().clamp_min(1.0)
-        sample = self._sample(point, radius * size, draw) * size
+        around, sample = self._sample(point, radius * size, draw)
         for _ in range(ROUNDS):
             if not len(sample) or self.objective.evaluated >= limit:
                 break
-            direction = -shortest_average(sample, bound_normals(point, self.low, self.high, 0.0))
-            norm = float(direction.abs().amax())
-            if norm <= STATIONARY * max(1.0, float(sample.abs().max())):
-                return Descended(point=point, value=value, norm=norm, stationary=True)
+            average, weights = shortest_average(sample * size, bound_normals(point, self.low, self.high, 0.0))
+            direction, norm = -average, float(average.abs().amax())
+            if norm <= STATIONARY * max(1.0, float((sample * size).abs().max())):
+                return Descended(point=point, value=value, norm=norm, stationary=True, around=around, weights=weights)
             strides = radius * STEPS / direction.norm()
             trials = self._clip(point + strides[:, None] * (direction * size))
             values = self.objective.values(trials)
@@ -88,31 +93,35 @@ class GradientSampling:
             if float(values[best]) < value - DECREASE * float(strides[best] * direction.square().sum()):
                 point, value = trials[best], float(values[best])
                 size = point.abs().clamp_min(1.0)
-                sample = self._sample(point, radius * size, draw) * size
+                around, sample = self._sample(point, radius * size, draw)
             else:
-                sample = torch.cat((sample, self._gradients(trials[:2]) * size))
+                ends, slopes = self._gradients(trials[:2])
+                around, sample = torch.cat((around, ends)), torch.cat((sample, slopes))
         return Descended(point=point, value=value, norm=norm, stationary=False)
 
-    def _sample(self, point: Tensor, reach: Tensor, draw: torch.Generator) -> Tensor:
-        """Gradients ``[N, P]`` at the point and at twice as many beside it as it has variables."""
+    def _sample(self, point: Tensor, reach: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The point and twice as many beside it as it has variables ``[N, P]``, and the gradients there."""
         shifts = 2 * torch.rand(2 * len(point), len(point), generator=draw, dtype=point.dtype) - 1
         return self._gradients(torch.cat((point[None], self._clip(point + shifts * reach))))
 
-    def _gradients(self, points: Tensor) -> Tensor:
+    def _gradients(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of ``points [N, P]`` whose gradients are finite, and these."""
         _, gradients = self.objective(points, torch.zeros(len(points), dtype=torch.int64))
-        return gradients[gradients.isfinite().all(1)]
+        known = gradients.isfinite().all(1)
+        return points[known], gradients[known]
 
     def _clip(self, points: Tensor) -> Tensor:
         points = points if self.low is None else torch.maximum(points, self.low)
         return points if self.high is None else torch.minimum(points, self.high)
 
 
-def shortest_average(vectors: Tensor, cone: Tensor) -> Tensor:
-    """The shortest of all averages of ``vectors [N, P]``, any multiples of ``cone [B, P]`` added.
+def shortest_average(vectors: Tensor, cone: Tensor) -> tuple[Tensor, Tensor]:
+    """The shortest of all averages of ``vectors [N, P]``, any multiples of ``cone [B, P]`` added; and the weights.
 
-    >>> shortest = shortest_average(torch.tensor([[2.0, 1.0], [-2.0, 1.0]]).double(), torch.zeros(0, 2).double())
-    >>> shortest.round(decimals=9).abs().tolist()
-    [0.0, 1.0]
+    >>> corners, none = torch.tensor([[2.0, 1.0], [-2.0, 1.0]]).double(), torch.zeros(0, 2).double()
+    >>> shortest, weights = shortest_average(corners, none)
+    >>> shortest.round(decimals=9).abs().tolist(), weights.round(decimals=9).tolist()
+    ([0.0, 1.0], [0.5, 0.5])
     """
     size = vectors.abs().max().clamp_min(1e-300)
     whole = torch.cat((vectors / size, cone))
@@ -122,7 +131,11 @@ def shortest_average(vectors: Tensor, cone: Tensor) -> Tensor:
     aim[-1] = 1.0
     try:
         weights = torch.from_numpy(nnls(torch.cat((whole, ones[:, None]), dim=1).T.numpy(), aim.numpy())[0])
+        total = weights[: len(vectors)].sum()
     except RuntimeError:  # its limit on iterations
-        return vectors[0]
-    total = weights[: len(vectors)].sum()
-    return weights @ whole / total * size if float(total) > 0 else vectors[0]
+        weights, total = aim, aim.new_zeros(())
+    if float(total) > 0:
+        return weights @ whole / total * size, weights[: len(vectors)] / total
+    first = whole.new_zeros(len(vectors))
+    first[0] = 1.0
+    return vectors[0], first

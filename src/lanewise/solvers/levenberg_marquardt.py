@@ -22,6 +22,7 @@ from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
 
 FIRST_DAMPING = 1e-3
 ANGLE = 1e-12  # cosine between residuals and every column of the Jacobian that counts as a right angle
+ROUGHLY = 1e-6  # cosine that will do where no step lowers the value any more
 TINY = 1e-14  # relative length of a step that counts as none
 FORGETTING = 0.9  # the scale of a variable falls by this factor a step at most
 PROBE = 0.1  # part of the step at which the curvature along it is measured
@@ -75,8 +76,9 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
     (:class:`~lanewise.solvers.direction.ResidualObjective`).
 
     Units of variables differ in curve fitting, so a small gradient alone says little: a row goes on
-    until residuals and Jacobian are at right angles, or no step of any length lowers the value. It then counts
-    as converged if its largest gradient entry is at most ``tolerance`` or the angle is right to 1e-6.
+    until residuals and Jacobian are at right angles, or no step of any length lowers the value. It has then
+    converged if its largest gradient entry is at most ``tolerance``; else its end is the right angle, if that is
+    right to 1e-6.
     Where residuals stay large the method may creep; a row that does ends as flat, and is better
     handed to a method that learns second derivatives.
 
@@ -204,8 +206,11 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
         state.angles[rows] = cosines.amax(1)
         # Residuals that all go to zero at a singular Jacobian keep their angle for ever.
         gone = (points == onto).all(1) & (values <= VANISHED * state.begun[rows])
-        right = known & ((state.angles[rows] <= ANGLE) | (state.norms[rows] == 0) | gone)
-        state.status[rows[right]] = CODE[Status.CONVERGED]
+        right = known & ((state.angles[rows] <= ANGLE) | (state.norms[rows] == 0))
+        state.status[rows[known & gone]] = CODE[Status.VANISHED]
+        state.status[rows[right]] = CODE[Status.RIGHT_ANGLE]
+        small = (right | gone & known) & (state.norms[rows] <= state.tolerance[rows])
+        state.status[rows[small]] = CODE[Status.CONVERGED]
 
     def _steps(
         self, state: LevenbergMarquardtState, rows: Tensor, function: Callable[[Tensor, Tensor], Tensor]
@@ -252,8 +257,9 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
         state.failures[rows] = torch.where(better, 0, state.failures[rows] + 1)
 
     def _finish(self, state: LevenbergMarquardtState, rows: Tensor) -> None:
-        flat = (state.norms[rows] <= state.tolerance[rows]) | (state.angles[rows] <= 1e-6)
-        state.status[rows] = torch.where(flat, CODE[Status.CONVERGED], CODE[Status.STALLED])
+        status = torch.where(state.angles[rows] <= ROUGHLY, CODE[Status.RIGHT_ANGLE], CODE[Status.STALLED])
+        small = state.norms[rows] <= state.tolerance[rows]
+        state.status[rows] = torch.where(small, CODE[Status.CONVERGED], status)
 
     def _creep(self, state: LevenbergMarquardtState, rows: Tensor) -> None:
         """End rows that hardly get lower; Newton-like convergence would long have ended."""

@@ -14,6 +14,20 @@ METHODS: dict[str, Method] = {
 }
 
 
+KIN = {
+    "nelder-mead": "cmaes",
+    "powell": "cmaes",
+    "cobyla": "augmented-lagrangian",
+    "l-bfgs-b": "lbfgs",
+    "tnc": "newton-cg",
+    "trust-exact": "newton",
+    "trust-ncg": "newton-cg",
+    "lm": "levenberg-marquardt",
+    "trf": "levenberg-marquardt",
+}
+"""What comes nearest to methods of SciPy that have another name."""
+
+
 def find_method(name: str) -> Method:
     """The method of that name; raises ``UsageError`` with the nearest names if there is none.
 
@@ -22,7 +36,7 @@ def find_method(name: str) -> Method:
     """
     if name not in METHODS:
         own = ", ".join(["auto", *(one for one in METHODS if one not in RULES)])
-        near = " or ".join(closest(name, ["auto", *METHODS]))
+        near = KIN.get(name.lower()) or " or ".join(closest(name, ["auto", *METHODS]))
         meant = f" did you mean {near}?" if near else ""
         message = (
             f"there is no method {name!r};{meant} there are {own}, and rules such as "

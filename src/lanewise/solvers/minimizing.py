@@ -19,11 +19,13 @@ from lanewise.solvers.methods import find_method
 from lanewise.solvers.outcome import FEASIBILITY, Setup, Step
 from lanewise.solvers.posed import PosedObjective
 from lanewise.solvers.reading import (
+    check_functions,
     check_known,
     check_method,
     check_numbers,
     check_options,
     check_start,
+    check_stated,
     check_values,
     read_bounds,
     read_constraints,
@@ -68,7 +70,8 @@ def minimize(
     any other Python function by central differences, unless ``jac`` gives the derivatives. All work is
     in float64: tensors arrive as float64, arrays come back as float64.
 
-    ``bounds`` is ``(low, high)``, each a number, something of the form of ``x0``, or None. ``constraints``
+    ``bounds`` is ``(low, high)``, each a number, something of the form of ``x0``, or None; in a dict or list each part
+    may be a number or None, too. ``constraints``
     holds :class:`Equality` and :class:`Inequality`. ``starts`` is the number of starts: the first is
     ``x0``, the others are drawn between the bounds or around ``x0``, see
     :func:`lanewise.solvers.starts.draw_starts`. ``tolerance`` is the largest entry of the projected gradient
@@ -106,6 +109,8 @@ def minimize(
     """
     check_known(unknown, minimize)
     check_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance, seed=seed)
+    check_functions(jac=jac, hess=hess, callback=callback)
+    check_stated(method, options)
     if maximize and residuals:
         message = "maximize=True has no meaning with residuals=True, whose sum of squares is minimized; leave one out"
         raise UsageError(message)
@@ -156,7 +161,7 @@ def _over_vectors(fun: Callable[..., Any], x0: Any, problem: tuple[Any, Any, Any
     bounds, constraints, jac, hess = problem
     form, start = Form.of(x0)
     low, high = read_bounds(bounds, form, start)
-    check_start(start, low, high)
+    check_start(form, start, low, high)
     reading = read_function(fun, form, start, scalar=not asked.residuals, name="fun", jac=jac, bounds=(low, high))
     equalities, inequalities = read_constraints(constraints, form, start, (low, high))
     objective = PosedObjective(
@@ -224,7 +229,7 @@ def _over_variables(fun: Callable[..., Any], x0: Any, variables: Any, constraint
         whole=space.whole,
         categories=space.categories,
     )
-    counts = (space.high - space.low + 1).prod()
+    counted = bool((space.whole | (space.low == space.high)).all())
     traits = Traits(
         variables=space.width,
         derivatives="",
@@ -233,7 +238,7 @@ def _over_variables(fun: Callable[..., Any], x0: Any, variables: Any, constraint
         bounded=True,
         constrained=setup.constrained,
         residuals=False,
-        combinations=float(counts) if bool(space.whole.all()) else float("inf"),
+        combinations=float((space.high - space.low + 1).prod()) if counted else float("inf"),
         mixed=True,
     )
     return _run(setup, traits, space, asked, [place for place, _ in (*equalities, *inequalities)])

@@ -15,6 +15,18 @@ from lanewise.solvers.solver import Solver, Status
 SEARCHED_WELL = (Status.SEARCHED, Status.SETTLED)
 """A row with one of these did what it was to do, but it cannot tell an optimum."""
 
+OPTIMAL = (
+    Status.CONVERGED,
+    Status.FLAT,
+    Status.MET,
+    Status.CORNER,
+    Status.SCALED,
+    Status.RIGHT_ANGLE,
+    Status.VANISHED,
+    Status.EXHAUSTED,
+)
+"""A row with one of these stands at a local optimum, to the tolerance or to rounding."""
+
 FEASIBILITY = 1e-8
 """Violation up to which constraints count as met."""
 
@@ -28,7 +40,7 @@ def at_optimum(status: Status, norm: float, value: float) -> bool:
     """
     if status is Status.STALLED:
         return not norm > SMALL * max(1.0, abs(value))
-    return status in (Status.CONVERGED, Status.FLAT, Status.MET, Status.CORNER, Status.SCALED)
+    return status in OPTIMAL
 
 
 @dataclass(kw_only=True)
@@ -101,7 +113,8 @@ class Outcome:
     """Where every start ended; values are those that were minimized.
 
     ``points [S, P]``, ``values [S]``, ``norms [S]`` (of the projected gradient; nan where it is not
-    known), ``violations [S]``, ``iterations [S]``, ``status``, multipliers ``[S, E]`` and ``[S, I]`` if known.
+    known), ``violations [S]``, ``iterations [S]``, ``status``, multipliers ``[S, E]`` and ``[S, I]`` if known,
+    ``cosines [S]`` of the residuals with the nearest column of their Jacobian if known.
     """
 
     points: Tensor
@@ -113,6 +126,7 @@ class Outcome:
     history: History
     equality_multipliers: Tensor | None = None
     inequality_multipliers: Tensor | None = None
+    cosines: Tensor | None = None
     feasibility: float = FEASIBILITY
 
 

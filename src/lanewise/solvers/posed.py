@@ -30,6 +30,8 @@ class PosedObjective:
     gradients: int = 0
     hessian_count: int = 0
     spent: Tensor | None = None
+    pulled: Tensor | None = None
+    """Where the latest gradients were taken: at the same point again, whose values are remembered, they are none."""
 
     def begin(self, starts: int) -> None:
         """Count for each of so many starts from now on."""
@@ -63,9 +65,11 @@ class PosedObjective:
             self.spent.index_add_(0, rows.to(self.spent.device), torch.full((len(rows),), share))
 
     def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        self.gradients += len(points)
         before = self.function.calls
         values, pull = self.function.linearize(points)
+        if self.function.calls > before or self.pulled is None or not torch.equal(points, self.pulled):
+            self.gradients += len(points)
+        self.pulled = points
         self._charge(rows, before, least=1)
         if self.squares:
             return values.square().sum(1), pull(2 * values)

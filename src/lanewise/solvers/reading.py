@@ -17,7 +17,6 @@ from lanewise.solvers.method import Method
 from lanewise.solvers.outcome import Setup
 from lanewise.solvers.variables import Space
 
-PLACE = "help(lanewise.minimize)"
 ELSEWHERE = {
     "tol": "tolerance",
     "gtol": "tolerance",
@@ -40,8 +39,38 @@ def check_known(unknown: Mapping[str, object], function: Callable[..., Any]) -> 
         return
     names = [one for one, kind in signature(function).parameters.items() if kind.kind is not Parameter.VAR_KEYWORD]
     for name in unknown:
-        hint = f"use {ELSEWHERE[name]}" if name in ELSEWHERE else suggestion(name, names, place=PLACE)
+        ours = ELSEWHERE.get(name, "")
+        there = " " in ours or ours.partition("=")[0] in names
+        hint = f"use {ours}" if there else suggestion(name, names, place=f"help({function.__name__})")
         message = f"{function.__name__} has no argument {name!r}; {hint}"
+        raise UsageError(message)
+
+
+WANTED = {
+    "jac": (
+        "a function of the point that returns the derivatives; where one function returns the value and them, "
+        "fun=lambda x: both(x)[0] and jac=lambda x: both(x)[1]; without jac they are found by autograd or differences"
+    ),
+    "hess": "a function of the point that returns the matrix of second derivatives",
+    "callback": "a function of a Step, which stops the search by returning True",
+}
+
+
+def check_functions(**given: object) -> None:
+    """Refuse what is to be a function and is none: ``jac=True``, say, as SciPy takes it."""
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            message = f"{name} must be {WANTED[name]}; got {value!r:.80}"
+            raise UsageError(message)
+
+
+def check_stated(method: object, options: object) -> None:
+    """Refuse a method that is no name, and options that are no dict."""
+    if not isinstance(method, str):
+        message = f"method must be the name of one, such as 'auto' or 'bfgs', got {method!r:.80}"
+        raise UsageError(message)
+    if options is not None and not isinstance(options, Mapping):
+        message = f"options must be a dict of the method's settings by name, got {options!r:.80}"
         raise UsageError(message)
 
 
@@ -68,6 +97,10 @@ def read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, 
         message = f"bounds must be a pair (low, high), each a number, of the form of x0, or None; got {bounds!r:.80}"
         if _by_variable(bounds, len(start)):
             message += "; of one pair for each variable make tuple(zip(*bounds))"
+        elif isinstance(bounds, Mapping):
+            message += "; of a pair for each name make ({name: low, ...}, {name: high, ...})"
+        elif hasattr(bounds, "lb"):
+            message += "; of SciPy's Bounds make (bounds.lb, bounds.ub)"
         raise UsageError(message)
     if isinstance(bounds, list) and len(start) == 2 and all(isinstance(pair, tuple) for pair in bounds):
         pairs = [tuple(pair) for pair in bounds]
@@ -77,15 +110,8 @@ def read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, 
             f"else bounds={tuple(map(list, pairs))}"
         )
         raise UsageError(message)
-    sides: list[Tensor] = []
-    for side, name, open_end in ((bounds[0], "low", -torch.inf), (bounds[1], "high", torch.inf)):
-        if side is None:
-            sides.append(torch.full_like(start, open_end))
-        elif isinstance(side, (int, float, np.number)):
-            sides.append(torch.full_like(start, float(side)))
-        else:
-            sides.append(form.row(side, f"bounds: {name}").to(start))
-    low, high = sides
+    low = form.row(bounds[0], "bounds: low", fill=-torch.inf).to(start)
+    high = form.row(bounds[1], "bounds: high", fill=torch.inf).to(start)
     if bool((low.isnan() | high.isnan()).any()):
         message = "bounds must not be nan; use -inf and inf, or None, where there is no bound"
         raise UsageError(message)
@@ -93,7 +119,7 @@ def read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, 
     if len(crossed):
         place = int(crossed[0])
         message = (
-            f"bounds contradict each other: variable {place} must be at least {float(low[place]):g} "
+            f"bounds contradict each other: {form.place(place)} must be at least {float(low[place]):g} "
             f"and at most {float(high[place]):g}"
         )
         raise UsageError(message)
@@ -107,10 +133,10 @@ def _by_variable(bounds: Any, count: int) -> bool:
     return all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in bounds)
 
 
-def check_start(start: Tensor, low: Tensor | None, high: Tensor | None) -> None:
+def check_start(form: Form, start: Tensor, low: Tensor | None, high: Tensor | None) -> None:
     wrong = (~start.isfinite()).nonzero().flatten()
     if len(wrong):
-        message = f"x0 must be finite, got {float(start[wrong[0]])} in variable {int(wrong[0])}"
+        message = f"x0 must be finite, got {float(start[wrong[0]])} in {form.place(int(wrong[0]))}"
         raise UsageError(message)
     if low is None or high is None:
         return
@@ -118,7 +144,7 @@ def check_start(start: Tensor, low: Tensor | None, high: Tensor | None) -> None:
     if len(outside):
         place = int(outside[0])
         message = (
-            f"x0 must lie within the bounds: variable {place} is {float(start[place]):g}, "
+            f"x0 must lie within the bounds: {form.place(place)} is {float(start[place]):g}, "
             f"the bounds are {float(low[place]):g} and {float(high[place]):g}"
         )
         raise UsageError(message)
@@ -169,11 +195,14 @@ def read_variables(
 
 
 def _listed(constraints: Constraint | Sequence[Constraint]) -> list[Constraint]:
-    given = [constraints] if isinstance(constraints, (Equality, Inequality)) else list(constraints)
+    given: list[Any] = list(constraints) if isinstance(constraints, (list, tuple)) else [constraints]
     for constraint in given:
         if not isinstance(constraint, (Equality, Inequality)):
-            message = f"constraints must be Equality(g) or Inequality(h), got {constraint!r:.80}"
+            message = f"constraints must be Equality(g) or Inequality(h), or a list of these; got {constraint!r:.80}"
+            if isinstance(constraint, Mapping):
+                message += "; of SciPy's {'type': 'eq', 'fun': g} make Equality(g), of 'ineq' Inequality(g)"
             raise UsageError(message)
+        check_functions(jac=constraint.jac)
     return given
 
 

@@ -71,6 +71,12 @@ class Sampling(Solver[SamplingState]):
             total *= len(axis)
         return total
 
+    @property
+    def whole_space(self) -> bool:
+        """Whether the points are all that there are: a grid of whole numbers and of variables that are fixed."""
+        whole = torch.zeros_like(self.low, dtype=torch.bool) if self.whole is None else self.whole
+        return self.kind == "grid" and bool((whole | (self.low == self.high)).all())
+
     def init(self, points: Tensor, objective: Objective) -> SamplingState:
         asked = cast("ValueObjective", objective)
         rows = torch.arange(len(points), device=points.device)
@@ -103,7 +109,8 @@ class Sampling(Solver[SamplingState]):
         state.points[rows[won]] = blocks[place, best.squeeze(1)][won]
         state.values[rows[won]], state.violations[rows[won]] = value[won], violation[won]
         state.tried[rows] += blocks.shape[1]
-        state.status[rows[state.tried[rows] >= self.size]] = CODE[Status.SEARCHED]
+        ended = Status.EXHAUSTED if self.whole_space else Status.SEARCHED
+        state.status[rows[state.tried[rows] >= self.size]] = CODE[ended]
 
     def progress(self, state: SamplingState) -> Progress:
         """The best point of every row so far."""

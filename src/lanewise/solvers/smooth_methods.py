@@ -57,7 +57,8 @@ def _lbfgs(setup: Setup) -> Outcome:
 
 def _levenberg_marquardt(setup: Setup) -> Outcome:
     solver = LevenbergMarquardt(low=setup.low, high=setup.high, tolerance=setup.tolerance)
-    outcome, _ = drive(solver, setup)
+    outcome, state = drive(solver, setup)
+    outcome.cosines = state.angles
     creeping = [place for place, status in enumerate(outcome.status) if status is Status.FLAT]
     return _go_on(outcome, setup, creeping) if creeping else outcome
 

@@ -1,5 +1,6 @@
 """The one result type of all solvers."""
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -8,10 +9,13 @@ from typing import Any, Literal
 
 from lanewise.data.wording import counted
 from lanewise.solvers.outcome import SEARCHED_WELL, History, at_optimum
+from lanewise.solvers.shown import digits, point
 from lanewise.solvers.solution_plot import Plot, draw_history
 from lanewise.solvers.solver import Status
 
-SHOWN = 5
+SHOWN = 5  # optima beyond these are counted, not listed
+LONGEST = 300  # characters of a point that are shown
+INDENT = 12
 UPWARDS = {
     "falls": "rises",
     "fell": "rose",
@@ -53,7 +57,8 @@ class Solution:
     has one array per constraint, in the order given, or None: the gradient of
     ``f + sum l'g - sum m'h`` is zero, ``f`` being what is minimized (minus the function if it was
     maximized). ``statuses`` counts why each start ended; ``optima`` lists the distinct local optima,
-    the best first. ``method`` was used, and ``reason`` says why.
+    the best first. ``method`` was used, and ``reason`` says why. ``tolerance`` is that on the gradient; ``cosine`` is
+    the largest between the residuals and a column of their Jacobian, nan where ``levenberg-marquardt`` did not end.
     """
 
     x: Any
@@ -68,6 +73,8 @@ class Solution:
     statuses: Counter[Status]
     method: str
     reason: str
+    tolerance: float
+    cosine: float = math.nan
     direction: Literal["minimized", "maximized"] = "minimized"
 
     @property
@@ -77,8 +84,12 @@ class Solution:
 
     @property
     def status_words(self) -> str:
-        """The sentence of the status, of a function that was maximized the other way round."""
+        """The sentence of the status with its figures, of a function that was maximized the other way round."""
         words = self.status.value
+        if self.status is Status.CONVERGED:
+            words += f" of {self.tolerance:.3g}"
+        if self.status is Status.RIGHT_ANGLE:
+            words += f" (cosine {self.cosine:.1e}; the gradient is above the tolerance of {self.tolerance:.3g})"
         if self.status is Status.CONVERGED and not self.counts.iterations and self.gradient_norm > 0:
             words += " at the start already; if that is no optimum, lower the tolerance, or scale the function up"
         if self.direction == "minimized":
@@ -91,7 +102,8 @@ class Solution:
         return self.counts.evaluations
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name + ':':12}{text}" for name, text in self._lines())
+        lines = [f"{name + ':':{INDENT}}" + text.replace("\n", "\n" + " " * INDENT) for name, text in self._lines()]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -107,9 +119,9 @@ class Solution:
 
     def _lines(self) -> list[tuple[str, str]]:
         lines = [
-            (self.direction, f"{self.value:.10g}"),
+            (self.direction, digits(self.value)),
             ("x", _short(self.x)),
-            ("status", f"{self.status.name.lower()}: {self.status_words}"),
+            ("status", f"{named(self.status)}: {self.status_words}"),
             ("method", f"{self.method}: {self.reason}"),
             ("cost", _cost(self.counts)),
         ]
@@ -121,10 +133,22 @@ class Solution:
         if starts > 1:
             words = ", ".join(f"{count:,} {_ended(status)}" for status, count in self.statuses.most_common())
             lines.append(("starts", f"{starts:,}: {words}"))
-            found = "; ".join(f"{one.value:.6g} from {one.starts}" for one in self.optima[:SHOWN])
-            more = "" if len(self.optima) <= SHOWN else f"; and {len(self.optima) - SHOWN} more"
-            lines.append(("optima", (found or "none") + more))
+            found = [
+                f"{digits(one.value)} from {counted(one.starts, 'start')}, x = {_short(one.x)}"
+                for one in self.optima[:SHOWN]
+            ]
+            found += [f"and {len(self.optima) - SHOWN:,} more"] if len(self.optima) > SHOWN else []
+            lines.append(("optima", "\n".join(found) or "none"))
         return lines
+
+
+def named(status: Status) -> str:
+    """A status by its name.
+
+    >>> named(Status.NOT_FINITE)
+    'not finite'
+    """
+    return status.name.lower().replace("_", " ")
 
 
 def _cost(counts: Counts) -> str:
@@ -140,10 +164,9 @@ def _ended(status: Status) -> str:
     >>> _ended(Status.EVALUATIONS), _ended(Status.NOT_FINITE)
     ('out of evaluations', 'not finite')
     """
-    name = status.name.lower().replace("_", " ")
-    return f"out of {name}" if status in (Status.EVALUATIONS, Status.ITERATIONS) else name
+    return f"out of {named(status)}" if status in (Status.EVALUATIONS, Status.ITERATIONS) else named(status)
 
 
-def _short(point: Any) -> str:
-    text = " ".join(repr(point).split())
-    return text if len(text) <= 300 else text[:297] + "..."
+def _short(x: Any) -> str:
+    text = point(x)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -33,7 +33,7 @@ class Status(Enum):
     """Why a row stopped; the value is the sentence shown to the user."""
 
     RUNNING = "still running"
-    CONVERGED = "the gradient is smaller than the tolerance"
+    CONVERGED = "the gradient is within the tolerance"
     FLAT = "the last step lowered the objective by less than the relative tolerance on values"
     STALLED = "rounding hides any further decrease: neither value nor gradient gets smaller"
     UNBOUNDED = "the objective falls without end along the search direction"
@@ -54,6 +54,9 @@ class Status(Enum):
     FEASIBLE = "no optimum was found; this is the best point seen that meets the constraints"
     CORNER = "a kink with no way down: the gradients close by average to zero"
     SCALED = "the gradient is as small as the tolerance or rounding asks, each variable measured in its own size"
+    RIGHT_ANGLE = "the residuals stand at right angles to their derivatives: no small step lowers their squares"
+    VANISHED = "the squares of the residuals have vanished beside those at the start"
+    EXHAUSTED = "every combination of the variables has been tried: none has a lower value"
 
 
 CODE = {status: code for code, status in enumerate(Status)}

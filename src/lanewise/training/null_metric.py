@@ -6,7 +6,6 @@ decomposition of ``X'X`` then serves all lanes of a fold, whatever their penalti
 rows (69 columns) it saves two thirds of the evaluations of the ten penalties, and most of them where l2 is small.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,9 +55,7 @@ class NullMetric:
         return result
 
 
-def null_metric(
-    roster: Roster, data: TrainingData, model: StackedModel, loss: str
-) -> Callable[[Tensor, Tensor], Tensor] | None:
+def null_metric(roster: Roster, data: TrainingData, model: StackedModel, loss: str) -> NullMetric | None:
     """The metric of all lanes of a roster of linear models; None where it would not pay."""
     columns, outputs = data.width.dense, data.width.outputs
     folds = list(dict.fromkeys(lane.fold for lane in roster))

@@ -1,9 +1,11 @@
 """Prepared rows of a streamed table: its sample in files that are mapped into memory, all training rows in a store.
 
-The kernel reads of the sample what is asked for, and drops the rest. Its files have no name any more once they are
-mapped, so their space is free again when the process ends, however it ends.
+The kernel reads of the sample what is asked for, and drops the rest. Ranks of one host have the same files, which one
+of them writes. No file has a name any more once it is open everywhere, so its space is free again when the processes
+end, however they end.
 """
 
+import os
 import shutil
 import tempfile
 from functools import partial
@@ -15,6 +17,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError
 from lanewise.features.layout import Layout
 from lanewise.features.preparation import Preparation, PreparationSettings
@@ -44,15 +47,17 @@ def prepare_streamed(
     folder: Path | None,
     stored: RowStore | None = None,
     dtype: torch.dtype = torch.float32,
+    ranks: Ranks | None = None,
 ) -> tuple[TrainingData, Preparation]:
     """What `prepare` gives, of all rows of a streamed table, in files beneath ``folder`` (None: the system's place).
 
-    ``stored`` are the training rows, which are the same for folds and refit; None: they are written now.
+    ``stored`` are the training rows, which are the same for folds and refit; None: they are written now. All ``ranks``
+    call this alike; the first on each host writes, the others open what it has written.
 
     Raises ``DataError`` where the disk has no room for them, or the table has changed.
     """
     rest = problem.rest
-    stored = store_rows(problem, folder) if stored is None else stored
+    stored = store_rows(problem, folder, ranks=ranks) if stored is None else stored
     parts = [problem.train] if refit else [fold.train for fold in problem.folds]
     judged = [problem.test] if refit else [fold.valid for fold in problem.folds]
     folds = [None] if refit else list(range(len(parts)))
@@ -68,13 +73,14 @@ def prepare_streamed(
         target_units(problem, rows, None if rest is None else rest.target_of(fold))
         for fold, rows in zip(folds, parts, strict=True)
     ]
-    with Writing(folder, _sample_bytes(problem, len(parts))) as files:
-        for start in range(0, len(problem.y), BLOCK_ROWS):
+    with Writing(folder, _sample_bytes(problem, len(parts)), ranks) as files:
+        for start in range(0, len(problem.y), BLOCK_ROWS) if files.writes else ():
             rows = np.arange(start, min(start + BLOCK_ROWS, len(problem.y)))
             dense, codes = prepare_rows(preparation, problem.encoded, rows, dtype)
             for place in range(len(parts)):
                 files.append(f"dense-{place}", dense[place])
                 files.append(f"codes-{place}", codes[place])
+        files.share()
         data = {
             (ALL_ROWS if refit else place): FoldData(
                 dense=files.mapped(f"dense-{place}", (len(problem.y), preparation.dense_width), dtype),
@@ -105,10 +111,10 @@ def prepare_streamed(
     return found, preparation
 
 
-def store_rows(problem: Problem, folder: Path | None) -> RowStore | None:
+def store_rows(problem: Problem, folder: Path | None, *, ranks: Ranks | None = None) -> RowStore | None:
     """The training rows of a streamed table, written beneath ``folder`` (None: the system's place).
 
-    None where the table is no larger than its sample. Raises ``DataError`` as `prepare_streamed`.
+    None where the table is no larger than its sample. ``ranks`` and errors are those of `prepare_streamed`.
     """
     rest: TrainingRest | None = problem.rest
     if rest is None:
@@ -120,15 +126,21 @@ def store_rows(problem: Problem, folder: Path | None) -> RowStore | None:
     if encoded.tokens is not None:
         spoken = np.bincount(own, weights=np.diff(encoded.tokens.indptr), minlength=words.size)
         words = words + spoken.astype(np.int64).reshape(words.shape)
-    with Writing(folder, needed_bytes(problem)) as files:
-        store = RowStore(files.folder, form, rest.placing, held, words)
-        weight = weights_of(problem.dataset, rest.weight)[train]
-        store.write(0, encoded, problem.y[train], weight, rest.parts.own)
-        first = len(train)
-        for batch, y, weight in rest.batches():
-            store.write(first, problem.layout.encode(batch), y, weight, rest.parts.of(batch))
-            first += batch.rows
-        store.complete()
+    store_in = partial(RowStore, form=form, placing=rest.placing, rows=held, words=words)
+    with Writing(folder, needed_bytes(problem), ranks) as files:
+        if files.writes:
+            store = store_in(files.folder)
+            weight = weights_of(problem.dataset, rest.weight)[train]
+            store.write(0, encoded, problem.y[train], weight, rest.parts.own)
+            first = len(train)
+            for batch, y, weight in rest.batches():
+                store.write(first, problem.layout.encode(batch), y, weight, rest.parts.of(batch))
+                first += batch.rows
+            store.complete()
+            files.share()
+        else:
+            files.share()
+            store = store_in(files.folder, written=True)
     return store
 
 
@@ -158,13 +170,25 @@ def _sample_bytes(problem: Problem, folds: int) -> int:
 
 @final
 class Writing:
-    """A folder of files that are written from front to end and then mapped."""
+    """A folder of files that one rank of each host writes, from front to end, and all of them then open.
 
-    def __init__(self, folder: Path | None, needed: int, *, elsewhere: str = ELSEWHERE) -> None:
+    Which that is ``writes`` says; it calls `share` once they are written, the others before they open any. The folder
+    is gone when all ranks have left the block.
+    """
+
+    folder: Path
+
+    def __init__(
+        self, folder: Path | None, needed: int, ranks: Ranks | None = None, *, elsewhere: str = ELSEWHERE
+    ) -> None:
         self._parent, self._needed, self._elsewhere = folder, needed, elsewhere
+        self._ranks = ranks or Lone()
+        self.writes = self._ranks.place.local_rank == 0
         self._files: dict[str, BinaryIO] = {}
 
     def __enter__(self) -> "Writing":
+        if not self.writes:
+            return self
         place = self._parent or Path(tempfile.gettempdir())
         free = shutil.disk_usage(place).free
         if self._needed > free:
@@ -172,10 +196,23 @@ class Writing:
         self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=place))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def share(self) -> None:
+        """Wait until the files are written, and learn where."""
         for file in self._files.values():
-            file.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            file.flush()
+        place = self._ranks.place
+        told = self._ranks.gather(os.fsencode(self.folder) if self.writes else b"")
+        self.folder = Path(os.fsdecode(told[place.rank - place.local_rank]))
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self._ranks.meet()  # by now all of them have opened the files
+        finally:
+            for file in self._files.values():
+                file.close()
+            if self.writes:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def append(self, name: str, rows: Tensor) -> None:
         if name not in self._files:
@@ -189,7 +226,6 @@ class Writing:
 
     def mapped(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """What was written under ``name``."""
-        self._files[name].flush()
         count = int(np.prod(shape))
         if not count:
             return torch.empty(shape, dtype=dtype)

@@ -4,15 +4,13 @@ Within a window the rows that train in the same folds lie side by side, so that 
 without a number for each row.
 
 Each part of a row (its numbers, its codes, its target, ...) has a file of its own, in which the rows of a window lie
-side by side. So writing puts every row where it belongs at once, and whatever is read later is read in one piece. The
-files have no name any more once they are open: their space is free again when the process ends, however it ends.
+side by side. So writing puts every row where it belongs at once, and whatever is read later is read in one piece.
 """
 
 import os
 import threading
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -84,10 +82,20 @@ class RowStore:
     """Rows in files beneath ``folder``, in the windows of ``placing``: ``rows [W, P]`` of each part in each of them.
 
     ``words [W, P]`` are those of their texts. ``edges [W + 1]`` says at which place each window begins, ``cells
-    [W * P + 1]`` each part of one. Raises ``DataError`` where the files cannot be made.
+    [W * P + 1]`` each part of one. Files that another process has ``written`` are opened to be read only. Raises
+    ``DataError`` where the files cannot be made, or are not there.
     """
 
-    def __init__(self, folder: Path, form: RowForm, placing: Placing, rows: np.ndarray, words: np.ndarray) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        form: RowForm,
+        placing: Placing,
+        rows: np.ndarray,
+        words: np.ndarray,
+        *,
+        written: bool = False,
+    ) -> None:
         self.form, self.placing, self.parts = form, placing, rows.shape[1]
         self.cells = np.concatenate([[0], np.cumsum(rows)])
         self.edges = self.cells[:: self.parts].copy()
@@ -104,9 +112,9 @@ class RowStore:
         weakref.finalize(self, _close, self._files)
         try:
             for part in self._widths:
-                self._files[part] = FileIO(str(folder / f"rows-{part}"), "w+")
+                self._files[part] = FileIO(str(folder / f"rows-{part}"), "r" if written else "w+")
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise (self._unreadable if written else self._unwritable)(error) from error
 
     @property
     def rows(self) -> int:
@@ -171,11 +179,8 @@ class RowStore:
             raise self._unwritable(error) from error
 
     def complete(self) -> None:
-        """Every row is written: the files lose their names."""
+        """Every row is written."""
         assert (self._filled == np.diff(self.cells)).all()
-        for part in self._widths:
-            with suppress(PermissionError):  # Windows, where an open file keeps its name
-                (self._place / f"rows-{part}").unlink()
 
     def mapped(self, part: int) -> np.ndarray:
         """A part of all rows ``[N, width]``, window after window, as an array that stays on disk."""
@@ -217,12 +222,14 @@ class RowStore:
                     left = left[count:]
                 self.bytes_read += len(data)
         except OSError as error:
-            message = f"the prepared rows could not be read from {self._place.parent}: {error.strerror or error}"
-            raise DataError(message) from error
+            raise self._unreadable(error) from error
         if self._drops and data and hasattr(os, "posix_fadvise"):
             # All of it is read before this is wanted again: better keep what is in use.
             os.posix_fadvise(file.fileno(), at, len(data), os.POSIX_FADV_DONTNEED)
         return cells
+
+    def _unreadable(self, error: OSError) -> DataError:
+        return DataError(f"the prepared rows could not be read from {self._place.parent}: {error.strerror or error}")
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"the prepared rows could not be written to {self._place.parent}: {error.strerror or error}")

@@ -15,9 +15,10 @@ from lanewise.losses import LOSSES_OF, response
 from lanewise.models.base import Inputs
 from lanewise.models.registry import build
 from lanewise.solvers.lbfgs import LBFGS, LBFGSState
-from lanewise.solvers.solver import Status
+from lanewise.solvers.solver import CODE, Status
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
+from lanewise.training.local_metric import LocalMetric
 from lanewise.training.null_metric import null_metric
 from lanewise.training.step import Batch, mean_loss
 from lanewise.training.team import Evidence, Team, never, nothing
@@ -47,7 +48,8 @@ class StackedObjective:
         self.groups = roster.groups
         self.group_of = torch.repeat_interleave(torch.tensor(roster.group_sizes))
         self.l2 = torch.tensor([lane.candidate.number("l2") for lane in roster], dtype=torch.float64)
-        self._gathered: dict[int, tuple[Tensor, Tensor]] = {}
+        self._gathered: dict[int, tuple[Tensor, Tensor, Tensor, Tensor | None]] = {}
+        self._buffers: dict[int, LaneBuffer] = {}
 
     def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         values = points.new_empty(len(points))
@@ -64,7 +66,7 @@ class StackedObjective:
 
     def _group(self, points: Tensor, fold: int) -> tuple[Tensor, Tensor]:
         data = self.data.folds[fold]
-        buffer = LaneBuffer(self.model.layout, points)
+        buffer = self._buffer(fold, points)
         values = points.new_zeros(len(points))
         total = torch.zeros_like(points)
         block = max(256, BLOCK_ELEMENTS // (len(points) * max(self.data.width.outputs, 1)))
@@ -72,10 +74,9 @@ class StackedObjective:
             if self.stop():  # a solver alters its state only after the objective has returned
                 message = "stopped on request"
                 raise Interrupted(message)
-            dense, codes = self._features(fold, rows)
+            dense, codes, targets, weights = self._rows(fold, rows)
             inputs = Inputs(dense=dense[None], codes=codes[None], sizes=(len(points),))
-            weights = None if self.data.weight is None else self.data.weight[rows][None]
-            batch = Batch(inputs=inputs, targets=data.target[rows][None], weights=weights)
+            batch = Batch(inputs=inputs, targets=targets[None], weights=None if weights is None else weights[None])
             share = len(rows) / len(data.train)
             losses = mean_loss(self.loss, self.model.forward(buffer.weights, inputs), batch, None) * share
             losses.sum().backward()
@@ -83,14 +84,27 @@ class StackedObjective:
             total += buffer.gradients
         return values, total
 
-    def _features(self, fold: int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Dense columns and codes of a block of training rows; of small tables the only block is kept."""
-        data = self.data.folds[fold]
-        if len(rows) < len(data.train) or data.dense[0].nbytes * len(rows) > KEPT_BYTES:
-            return data.features(rows)
-        if fold not in self._gathered:
-            self._gathered[fold] = data.features(rows)
-        return self._gathered[fold]
+    def _buffer(self, fold: int, points: Tensor) -> LaneBuffer:
+        """The lanes of a fold at ``points``: of the evaluation before where they are as many, for it has its views."""
+        known = self._buffers.get(fold)
+        if known is None or len(known) != len(points):
+            self._buffers[fold] = known = LaneBuffer(self.model.layout, torch.empty_like(points))
+        known.rows.copy_(points)
+        return known
+
+    def _rows(self, fold: int, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Dense columns, codes, targets, weights of a block of training rows; of small tables the only one is kept."""
+        data, weight = self.data.folds[fold], self.data.weight
+        whole = len(rows) == len(data.train)
+        if whole and fold in self._gathered:
+            return self._gathered[fold]
+        dense, codes = data.features(rows)
+        # Of one output all losses read numbers: classes are turned into them once.
+        targets = data.targets(rows) if self.data.width.outputs > 1 else data.targets(rows).to(dense.dtype)
+        found = dense, codes, targets, None if weight is None else weight[rows]
+        if whole and dense.nbytes <= KEPT_BYTES:
+            self._gathered[fold] = found
+        return found
 
 
 @final
@@ -109,12 +123,14 @@ class SolverTeam(Team):
         layout = self.objective.model.layout
         self._taken = 0
         l1 = torch.tensor([lane.candidate.number("l1") for lane in self.lanes], dtype=torch.float64)
+        null = null_metric(self.roster, data, self.objective.model, self.loss)
+        self.metric = None if null is None else LocalMetric(null, self.roster, data, self.objective.model, self.loss)
         self.solver = LBFGS(
             tolerance=TOLERANCE,
             max_iterations=iterations,
             l1=l1 if bool((l1 > 0).any()) else None,
             penalised=torch.arange(layout.width) < layout.penalised,
-            metric=null_metric(self.roster, data, self.objective.model, self.loss),
+            metric=self.metric,
         )
         self._state: LBFGSState | None = None
         self._alive = list(range(len(self.lanes)))
@@ -133,40 +149,55 @@ class SolverTeam(Team):
             between()
             self.solver.step(self._state, self.objective)
             self._taken += 1
+            self._look(self._state)
         self._taken = max(self._taken, round(fraction * self.length))
+
+    def _look(self, state: LBFGSState) -> None:
+        """Have lanes that are still running look at their Hessian, where it is time."""
+        if self.metric is not None:
+            running = state.status == CODE[Status.RUNNING]
+            self.metric.look(state.problems[running], state.points[running], state.iterations[running])
 
     def evidence(self) -> list[Evidence]:
         assert self._state is not None
         progress = self.solver.progress(self._state)
+        valid = self._predicted(lambda fold: self.data.folds[fold].valid)
+        shown = self._predicted(self._shown) if self.data.shows else [None] * len(self.lanes)
         result = []
-        for place, row in enumerate(self._alive):
-            lane = self.roster.lanes[row]
-            part = self.data.folds[lane.fold]
-            valid = self.predict(place, lane.fold, part.valid)
-            loss = float(progress.values[place])
-            if progress.status[place] is Status.NOT_FINITE or not np.isfinite(valid).all():
+        for place, lane in enumerate(self.lanes):
+            if progress.status[place] is Status.NOT_FINITE or not np.isfinite(valid[place]).all():
                 self._lost[lane.id] = Status.NOT_FINITE.value
                 continue
-            train = self.predict(place, lane.fold, part.train[part.shown]) if self.data.shows else None
-            result.append(Evidence(lane=lane, fraction=self.fraction, valid=valid, train_loss=loss, train=train))
+            loss = float(progress.values[place])
+            found = Evidence(lane=lane, fraction=self.fraction, valid=valid[place], train_loss=loss, train=shown[place])
+            result.append(found)
         return result
 
+    def _shown(self, fold: int) -> Tensor:
+        """The sample of the training rows of a fold that a training score is taken on."""
+        part = self.data.folds[fold]
+        return part.train[part.shown]
+
     @torch.no_grad()
-    def predict(self, place: int, fold: int, rows: Tensor) -> np.ndarray:
-        """Means or probabilities ``[n, K]`` of one lane that is alive, for ``rows`` prepared as in ``fold``."""
-        data = self.data.folds[fold]
-        outputs = []
-        weights = frozen_weights(self.objective.model.layout, self.row(place)[None])
-        for piece in rows.split(65_536):
-            dense, codes = data.features(piece)
-            inputs = Inputs(dense=dense[None], codes=codes[None], sizes=(1,))
-            outputs.append(self.objective.model.forward(weights, inputs)[0])
-        raw = torch.cat(outputs) if outputs else torch.empty(0, self.data.width.outputs)
-        return (
-            (response(self.loss, raw.double()) * data.scale + data.center).numpy()
-            if data.scale != 1.0 or data.center
-            else (response(self.loss, raw.double()).numpy())
-        )
+    def _predicted(self, rows_of: Callable[[int], Tensor]) -> list[np.ndarray]:
+        """Means or probabilities ``[n, K]`` of every lane, for the rows ``rows_of(fold)`` of its fold."""
+        assert self._state is not None
+        found: list[np.ndarray] = [np.empty(0)] * len(self.lanes)
+        for fold in dict.fromkeys(lane.fold for lane in self.lanes):
+            own = [place for place, lane in enumerate(self.lanes) if lane.fold == fold]
+            data = self.data.folds[fold]
+            weights = frozen_weights(self.objective.model.layout, self._state.points[own])
+            outputs = [torch.empty(len(own), 0, self.data.width.outputs)]
+            for piece in rows_of(fold).split(65_536):
+                dense, codes = data.features(piece)
+                inputs = Inputs(dense=dense[None], codes=codes[None], sizes=(len(own),))
+                outputs.append(self.objective.model.forward(weights, inputs))
+            for place, raw in zip(own, torch.cat(outputs, 1).unbind(0), strict=True):
+                predicted = response(self.loss, raw.double())
+                if data.scale != 1.0 or data.center:
+                    predicted = predicted * data.scale + data.center
+                found[place] = predicted.numpy()
+        return found
 
     def row(self, place: int) -> Tensor:
         """Weights ``[P]`` of one lane that is alive."""
@@ -204,11 +235,16 @@ class SolverTeam(Team):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {} if self._state is None else self._state.tensors()
+        if self._state is not None and self.metric is not None:
+            tensors["anchors"] = self.metric.anchors[self._state.problems]
         return tensors, {"taken": self._taken, "lost": self._lost}
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         # Cloned, for a product may round otherwise where its operands lie differently in memory.
         own = {name: tensor.clone() for name, tensor in tensors.items()}
+        anchors = own.pop("anchors", None)
         self._state = LBFGSState.from_tensors(own) if own else None
+        if self._state is not None and self.metric is not None and anchors is not None:
+            self.metric.restore(self._state.problems, anchors, self._state.iterations)
         self._taken = rest["taken"]
         self._lost = dict(rest["lost"])

@@ -42,7 +42,7 @@ OPTIONS = {
     "--json",
     "compare": "--x0 --bounds --condition --methods --evaluations --lr --seed --output --open",
     "example": "",
-    "doctor": "--mesh --json",
+    "doctor": "--mesh --work --json",
     "launch": "--slurm --nodes --ranks --cores --time --name --partition --output",
     "completion": "",
 }

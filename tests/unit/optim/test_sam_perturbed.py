@@ -65,3 +65,11 @@ def test_after_an_error_the_weights_are_back_and_no_step_is_allowed() -> None:
 def test_a_base_with_a_rho_of_its_own_is_refused() -> None:
     with pytest.raises(UsageError, match="SAM does not go around Adadelta, which has a setting rho of its own"):
         optim.SAM([nn.Parameter(torch.ones(1))], lr=0.1, base=optim.Adadelta)
+
+
+def test_an_error_names_whose_setting_it_is():
+    weights = [torch.nn.Parameter(torch.ones(2))]
+    with pytest.raises(UsageError, match=r"^SAM: rho must be"):
+        optim.SAM(weights, lr=0.1, base=optim.AdamW, rho=-1.0)
+    with pytest.raises(UsageError, match=r"^AdamW: eps must be"):
+        optim.SAM(weights, lr=0.1, base=optim.AdamW, eps=-1.0)

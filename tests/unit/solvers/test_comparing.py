@@ -129,3 +129,19 @@ def test_what_is_not_usable_is_refused(arguments, words):
         compare(lambda x: x.sum())
     with pytest.raises(UsageError, match="not finite at x0"):
         compare(lambda x: x.sum().log(), [-1.0, -1.0], methods=["bfgs"])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("method", "did you mean methods?"),
+        ("maxiter", "use max_evaluations"),
+        ("tol", "there are fun, x0, methods"),
+        ("hessian", "there are fun, x0, methods"),
+    ],
+)
+def test_an_unknown_argument_is_told_with_the_nearest(name: str, hint: str) -> None:
+    unknown: dict = {name: 1}
+    with pytest.raises(UsageError) as caught:
+        compare("booth", **unknown)
+    assert str(caught.value).startswith(f"compare has no argument {name!r}; {hint}")

@@ -10,8 +10,8 @@ from lanewise.solvers.posed import PosedObjective
 def test_the_shortest_average_is_that_of_a_triangle() -> None:
     corners = torch.tensor([[1.0, 3.0], [1.0, -2.0], [6.0, 0.0]], dtype=torch.float64)
     none = torch.zeros(0, 2, dtype=torch.float64)
-    torch.testing.assert_close(shortest_average(corners, none), torch.tensor([1.0, 0.0]).double())
-    pressed = shortest_average(corners, torch.tensor([[-1.0, 0.0]]).double())  # at the lower bound of x1
+    torch.testing.assert_close(shortest_average(corners, none)[0], torch.tensor([1.0, 0.0]).double())
+    pressed, _ = shortest_average(corners, torch.tensor([[-1.0, 0.0]]).double())  # at the lower bound of x1
     torch.testing.assert_close(pressed, torch.zeros(2).double(), atol=1e-12, rtol=0)
 
 

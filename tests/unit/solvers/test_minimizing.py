@@ -6,11 +6,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
 from torch import Tensor
 
 from lanewise import Equality, Inequality, Solution, UsageError, minimize
 from lanewise.solvers.solver import Status
+from lanewise.solvers.variables import Integer, Real
 
 SMOOTH = ["bfgs", "lbfgs", "cg", "newton", "newton-cg"]
 
@@ -150,6 +152,18 @@ def test_the_callback_sees_every_round_and_may_stop() -> None:
     assert not stopped.success
 
 
+def test_of_starts_with_the_same_value_the_one_with_the_smallest_gradient_is_told() -> None:
+    lattice = minimize(
+        lambda x: (x**2 - 10 * torch.cos(2 * np.pi * x) + 10).sum(),
+        torch.full((2,), 2.5),
+        bounds=(-5.12, 5.12),
+        starts=1000,
+    )
+    assert lattice.value == 0
+    assert lattice.status is Status.CONVERGED  # of eight starts that reach it some stall in the rounding
+    assert lattice.optima[0].x.tolist() == lattice.x.tolist()
+
+
 def test_history_never_rises() -> None:
     found = minimize(rosenbrock, torch.full((4,), -1.0), starts=7)
     assert found.history.values == sorted(found.history.values, reverse=True)
@@ -172,11 +186,23 @@ BOWL = lambda x: (x**2).sum()  # noqa: E731  # a formula
         ({"bounds": (math.nan, 1)}, "bounds must not be nan"),
         ({"bounds": 3}, r"bounds must be a pair \(low, high\)"),
         ({"method": "simplex"}, "no method 'simplex'; there are auto, bfgs, .*gd.* all 5[0-9]: lanewise.*METHODS"),
+        ({"method": "L-BFGS-B"}, "no method 'L-BFGS-B'; did you mean lbfgs\\?"),
+        ({"fun": lambda x: ((x**2).sum(), 2 * x)}, r"got a pair; of one that returns its value and its derivatives"),
         ({"bounds": [(0, 1), (2, 3)]}, r"two ways.*variable, it is bounds=\(\[0, 2\], \[1, 3\]\)"),
         ({"x0": [1.0] * 3, "bounds": [(0, 1)] * 3}, r"a pair \(low, high\).*make tuple\(zip\(\*bounds\)\)"),
         ({"method": "levenberg-marquardt"}, "is for least squares: .* residuals=True"),
         ({"method": "bfgs", "constraints": Equality(lambda x: x[0])}, "takes no constraints"),
         ({"constraints": [lambda x: x[0]]}, r"constraints must be Equality\(g\) or Inequality\(h\)"),
+        ({"constraints": "x > 0"}, "or a list of these; got 'x > 0'"),
+        ({"constraints": {"type": "eq", "fun": BOWL}}, r"of SciPy's .* make Equality\(g\), of 'ineq' Inequality"),
+        ({"constraints": Equality(BOWL, jac=True)}, "jac must be a function of the point"),
+        ({"jac": True}, r"jac must be a function .*both\(x\)\[1\]; without jac .* differences; got True"),
+        ({"hess": "2-point"}, "hess must be a function of the point that returns the matrix .* got '2-point'"),
+        ({"callback": 3}, "callback must be a function of a Step, which stops .* got 3"),
+        ({"options": 3}, "options must be a dict of the method's settings by name, got 3"),
+        ({"method": BOWL}, "method must be the name of one, such as 'auto' or 'bfgs', got <function"),
+        ({"bounds": {"a": (0, 1)}}, r"of a pair for each name make \(\{name: low"),
+        ({"bounds": scipy.optimize.Bounds(0, 1)}, r"of SciPy's Bounds make \(bounds.lb, bounds.ub\)"),
         ({"constraints": Equality(lambda x: x[0] * math.nan)}, "constraint 0 is nan at x0"),
         ({"starts": 0}, "starts must be a whole number of at least 1, got 0"),
         ({"max_evaluations": 0}, "max_evaluations must be a whole number"),
@@ -196,6 +222,65 @@ def test_bad_input_gets_one_sentence(arguments, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         minimize(settings.pop("fun"), settings.pop("x0"), **settings)
     assert "\n" not in str(caught.value)
+
+
+def test_bounds_of_a_tree_go_by_its_keys() -> None:
+    def bowl(x):
+        return ((x["a"] - 5) ** 2).sum() + (x["b"] - 5) ** 2
+
+    x0 = {"a": torch.zeros(2), "b": torch.tensor(0.0)}
+    found = minimize(bowl, x0, bounds=(None, {"b": 2, "a": [1.0, 9.0]}))
+    assert found.x["a"].tolist() == pytest.approx([1, 5])
+    assert found.x["b"].item() == 2
+    free = minimize(bowl, x0, bounds=(-1, {"a": None, "b": 3}))
+    assert free.x["a"].tolist() == pytest.approx([5, 5])
+    assert free.x["b"].item() == 3
+    for high, words in (
+        ({"a": 1, "c": 1}, r"bounds: high has 'c', which x0 has not; .*there are a, b"),
+        ({"a": 1}, "bounds: high lacks 'b', which x0 has; give None where it is free"),
+        ({"a": [1, 2, 3], "b": 1}, r"bounds: high\['a'\] must have the shape of x0, \[2\]; got \[3\]"),
+        ({"a": 1, "b": -1}, r"x0\['b'\] is 0, the bounds are -inf and -1"),
+        ({"a": [1, -1], "b": 1}, r"x0\['a'\]\[1\] is 0, the bounds are -inf and -1"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            minimize(bowl, x0, bounds=(None, high))
+    with pytest.raises(UsageError, match="bounds: low has 'y', which x0 has not"):  # as many numbers, another name
+        minimize(lambda x: x["x"] ** 2, {"x": 1.0}, bounds=({"y": 0.0}, None))
+
+
+def test_a_jac_of_a_tree_goes_by_its_keys() -> None:
+    found = minimize(
+        lambda x: float((x["a"] - 1) ** 2 + 10 * (x["b"] - 2) ** 2),
+        {"a": 0.0, "b": 0.0},
+        jac=lambda x: {"b": 20 * (x["b"] - 2), "a": 2 * (x["a"] - 1)},
+    )
+    assert (found.x["a"], found.x["b"]) == (pytest.approx(1), pytest.approx(2))
+
+
+def test_a_fit_that_ends_at_a_right_angle_says_so_with_its_figure() -> None:
+    """Targets of size 1e9: the gradient stays far above the tolerance, and no step lowers the squares."""
+    inputs = torch.linspace(0, 1, 20, dtype=torch.float64)
+    targets = 1e9 * torch.exp(-2 * inputs) + 1e6 * torch.sin(40 * inputs)
+    found = minimize(lambda b: b[0] * torch.exp(-b[1] * inputs) - targets, torch.tensor([8e8, 1.0]), residuals=True)
+    assert found.gradient_norm > found.tolerance
+    assert found.status is Status.RIGHT_ANGLE
+    assert found.success
+    for text in (repr(found), found._repr_html_()):
+        assert "right angle: the residuals stand at right angles to their derivatives" in text
+        assert f"(cosine {found.cosine:.1e}; the gradient is above the tolerance of 1e-08)" in text
+
+
+def test_a_grid_of_all_combinations_proves_its_optimum() -> None:
+    found = minimize(lambda p: (p["n"] - 3) ** 2, variables={"n": Integer(0, 9), "fixed": Real(2.0, 2.0)})
+    assert (found.method, found.status, found.success) == ("grid", Status.EXHAUSTED, True)
+    assert "none has a lower value" in repr(found)
+    highest = minimize(lambda p: -((p["n"] - 3) ** 2), variables={"n": Integer(0, 9)}, maximize=True)
+    assert "none has a higher value" in repr(highest)
+    part = minimize(lambda x: (x[0] - 3) ** 2, [0.0], bounds=(0, 9), method="grid")
+    assert part.status is Status.SEARCHED
+    never = minimize(lambda p: p["n"], variables={"n": Integer(0, 9)}, constraints=Inequality(lambda p: -1.0 - p["n"]))
+    assert never.status is Status.INFEASIBLE
+    assert "No point was found that meets the constraints" in str(never.plot())
 
 
 def test_a_function_that_is_nan_beyond_a_wall() -> None:
@@ -307,12 +392,23 @@ def test_the_solution_is_shown() -> None:
     found = minimize(himmelblau, [0.0, 0.0], starts=30, bounds=(-5, 5))
     assert isinstance(found, Solution)
     text = repr(found)
-    for word in ("minimized:", "status:", "converged: the gradient is smaller", "starts:", "optima:", "bfgs: a smooth"):
+    for word in (
+        "minimized:",
+        "status:",
+        "converged: the gradient is within the tolerance of 1e-08",
+        "starts:",
+        "optima:",
+        "bfgs: a smooth",
+    ):
         assert word in text
     html = found._repr_html_()
     ElementTree.fromstring(re.sub("&[a-z]+;", "", f"<div>{html}</div>"))
     svg = ElementTree.fromstring(str(found.plot()))
     assert svg.tag.endswith("svg")
+    assert f"0 from {found.optima[0].starts} starts, x = (" in text or f"{found.value:.10g} from" in text
+    figures = [float(one.text.replace(",", "")) for one in svg if one.get("text-anchor") == "end"]
+    assert all(f"{math.log10(one):.6f}".endswith("000000") for one in figures)  # powers of ten
+    assert "best value, log scale" in str(found.plot())
     assert "http" not in str(found.plot()).replace("http://www.w3.org/2000/svg", "")
 
 

@@ -52,7 +52,7 @@ def test_few_combinations_are_all_tried() -> None:
     assert "12 combinations" in found.reason
     assert len(set(seen)) == 12
     assert found.x == [3, "up"]
-    assert found.status is Status.SEARCHED
+    assert found.status is Status.EXHAUSTED
     assert found.success
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, copysign, floor, log10
+from math import copysign, log10
 from statistics import quantiles
 from typing import Any
 
 from lanewise.reporting.words import finite
+from lanewise.ticks import log_ticks, round_ticks
 
 # Beyond these a span overflows, or loses its digits: such values stand at the end of the axis.
 _LARGE, _SMALL = 1e300, 1e-280
@@ -40,7 +41,7 @@ class Scale:
 
     def ticks(self, count: int = 5) -> tuple[float, ...]:
         """About ``count`` round values inside the axis, in order."""
-        return (_log_ticks(self.low, self.high, count) if self.log else ()) or _ticks(self.low, self.high, count)
+        return (log_ticks(self.low, self.high, count) if self.log else ()) or round_ticks(self.low, self.high, count)
 
 
 def scale_of(values: Iterable[Any], *, pad: float = 0.06, log: bool = False, whole: Sequence[float] = ()) -> Scale:
@@ -81,28 +82,3 @@ def without_outliers(
     edge = edges[9 - deciles]
     limit = edge - (known[-1] - edge) * 0.25
     return [value for value in known if value >= limit] + kept
-
-
-def _ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    step = _round_step((high - low) / count)
-    first = ceil(low / step - 1e-9)
-    found = [round(place * step, 12 - floor(log10(step))) for place in range(first, first + 3 * count)]
-    return tuple(dict.fromkeys(tick for tick in found if low <= tick <= high)) or (low,)
-
-
-def _round_step(raw: float) -> float:
-    power = 10.0 ** floor(log10(raw))
-    return next((factor * power for factor in (1, 2, 2.5, 5) if raw <= factor * power * 1.0001), 10 * power)
-
-
-def _log_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    first, last = ceil(log10(low) - 1e-9), floor(log10(high) + 1e-9)
-    powers = list(range(first, last + 1))
-    if len(powers) >= 3:
-        return tuple(10.0**power for power in powers[:: max(1, ceil(len(powers) / count))])
-    for factors in ((1, 3), (1, 2, 5)):
-        candidates = (factor * 10.0**power for power in range(first - 1, last + 1) for factor in factors)
-        found = tuple(tick for tick in candidates if low <= tick <= high)
-        if 3 <= len(found) <= count + 2:
-            return found
-    return ()

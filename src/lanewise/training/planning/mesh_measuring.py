@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from lanewise.data.memory import memory_bytes
 from lanewise.distributed.cost import Cost, Hardware, Workload, predict
 from lanewise.distributed.groups import make_groups
 from lanewise.distributed.link import Exchange, Link, fit_link
 from lanewise.distributed.mesh import AXES, Mesh
 from lanewise.distributed.proposing import propose
 from lanewise.distributed.ranks import Ranks
+from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import UsageError
 from lanewise.training.planning import mesh_steps
 from lanewise.training.planning.measuring import cores
@@ -52,6 +54,35 @@ class Timed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Planned:
+    """The mesh for ``work`` that was stated, by what was measured, and why.
+
+    ``seconds`` are those of a step of all lanes, ``epoch`` those of all rows, where they are known; a rank needs so
+    many bytes of ``memory``, of the ``room`` that it has.
+    """
+
+    work: StatedWork
+    mesh: str
+    microbatches: int
+    seconds: float
+    epoch: float | None
+    memory: float
+    room: float
+    why: str
+
+    def words(self) -> str:
+        work = self.work
+        lanes = "one model" if work.lanes == 1 else f"{work.lanes:,} lanes"
+        parts = f" in {self.microbatches} parts" if self.microbatches > 1 else ""
+        epoch = "" if self.epoch is None else f", {self.epoch:,.1f} s for {work.rows:,} rows"
+        return (
+            f"For {lanes} of {work.parameters:,} parameters in steps of {work.batch:,} rows, Lanewise would take "
+            f"{self.mesh}{parts}: {_milliseconds(self.seconds)} a step{epoch}, {self.memory / 1e9:.1f} GB of the "
+            f"{self.room / 1e9:.1f} GB of a rank; {self.why}."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeshFindings:
     """What was measured over ``ranks``: a link, a rate, and steps beside what was predicted of them."""
 
@@ -70,6 +101,7 @@ class MeshFindings:
     steps: tuple[Timed, ...]
     proposed: str
     why: str
+    planned: Planned | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,14 +124,18 @@ class MeshFindings:
             *(_line(one.mesh, one.predicted, one.measured, one.told) for one in self.steps),
             "",
             f"Lanewise would take {self.proposed}: {self.why}.",
+            *([] if self.planned is None else ["", self.planned.words()]),
         ]
         return "\n".join(lines)
 
 
-def examine_mesh(ranks: Ranks, asked: Mesh | None = None) -> MeshFindings:
+def examine_mesh(ranks: Ranks, asked: Mesh | None = None, stated: StatedWork | None = None) -> MeshFindings:
     """Measure for some seconds over the ranks that have met: all meshes of one axis, or the one ``asked`` for.
 
-    Raises ``UsageError`` where the mesh does not fit the ranks, or has more than one axis that splits.
+    By what was measured a mesh is proposed for the work that was ``stated``.
+
+    Raises ``UsageError`` where the mesh does not fit the ranks, or has more than one axis that splits, and where the
+    work fits no mesh.
     """
     meshes = _meshes(ranks.size, asked)
     hosts = len(set(ranks.gather(os.uname().nodename.encode())))
@@ -107,10 +143,11 @@ def examine_mesh(ranks: Ranks, asked: Mesh | None = None) -> MeshFindings:
     torch.set_num_threads(threads)
     exchanges = [_exchange(size, ranks.size) for size in sorted((*FITTED, *CHECKED))]
     link = fit_link([one for one in exchanges if one.size in FITTED])
-    hardware = _hardware(link, ranks.size)
+    hardware = _hardware(link, ranks)
     work = mesh_steps.workload(ranks.size)
     steps = tuple(_timed(mesh, work, hardware) for mesh in meshes)
     proposal = propose(work, hardware, ranks.size)
+    planned = None if stated is None else _planned(stated, hardware, ranks.size)
     return MeshFindings(
         ranks=ranks.size,
         hosts=hosts,
@@ -131,6 +168,21 @@ def examine_mesh(ranks: Ranks, asked: Mesh | None = None) -> MeshFindings:
         steps=steps,
         proposed=str(proposal.mesh),
         why=proposal.why,
+        planned=planned,
+    )
+
+
+def _planned(work: StatedWork, hardware: Hardware, size: int) -> Planned:
+    found = work.propose(hardware, size)
+    return Planned(
+        work=work,
+        mesh=str(found.mesh),
+        microbatches=found.microbatches,
+        seconds=found.cost.seconds,
+        epoch=found.cost.seconds * work.rows / work.batch if work.rows else None,
+        memory=found.cost.memory,
+        room=hardware.memory,
+        why=found.why,
     )
 
 
@@ -156,7 +208,7 @@ def _exchange(size: int, ranks: int) -> Exchange:
     return Exchange(ranks=ranks, size=size, seconds=_median(lambda: dist.all_reduce(block)))
 
 
-def _hardware(link: Link, size: int) -> Hardware:
+def _hardware(link: Link, ranks: Ranks) -> Hardware:
     """What a rank reaches while all of them work: a step of one lane, a tiny one, and a copy."""
     work = mesh_steps.workload(1)
     start, whole = _median(mesh_steps.tiny()), _median(mesh_steps.alone())
@@ -165,11 +217,11 @@ def _hardware(link: Link, size: int) -> Hardware:
     copied = 2 * block.numel() * block.element_size() / _median(lambda: other.copy_(block))
     return Hardware(
         flops=work.flops / max(whole - start, 1e-9),
-        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / size,
+        memory=memory_bytes() / ranks.place.local_size,
         memory_speed=copied,
         near=link,
         far=link,
-        per_host=size,
+        per_host=ranks.place.local_size,
         start=start,
         scatter=2.0,  # gloo sums all and keeps its part
     )
