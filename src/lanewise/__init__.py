@@ -8,6 +8,7 @@ The names below are loaded when they are first used, so that ``import lanewise``
 ``tune``                  the race for your own ``torch.nn.Module``, as a :class:`TuneResult`
 ``train``                 one model with one optimizer, on one device or split over many, as a
                           :class:`TrainResult`; ``Outer`` says what ranks make of their averaged weights
+``table_rows``            rows of Parquet and Arrow files for it that stay on disk, as :class:`TableRows`
 ``find_rate``             the learning rate for it, from one curve, as a :class:`RateFinding`
 ``find_batch``            the batch size for it, by throughput, as a :class:`BatchFinding`
 ``LanewiseClassifier``    scikit-learn estimators: the same race for arrays and pipelines
@@ -42,7 +43,16 @@ if TYPE_CHECKING:
     from lanewise.solvers.constraints import Equality, Inequality
     from lanewise.solvers.minimizing import minimize
     from lanewise.solvers.solution import Solution
-    from lanewise.tuning import BatchFinding, RateFinding, TuneResult, find_batch, find_rate, tune
+    from lanewise.tuning import (
+        BatchFinding,
+        RateFinding,
+        TableRows,
+        TuneResult,
+        find_batch,
+        find_rate,
+        table_rows,
+        tune,
+    )
 
 __all__ = [
     "BatchFinding",
@@ -59,6 +69,7 @@ __all__ = [
     "RateFinding",
     "Solution",
     "StoreError",
+    "TableRows",
     "TrainResult",
     "TrainingError",
     "TuneResult",
@@ -72,6 +83,7 @@ __all__ = [
     "minimize",
     "repeat",
     "resume",
+    "table_rows",
     "train",
     "tune",
 ]
@@ -86,6 +98,7 @@ _HOMES = {
     "Outer": "lanewise.distributed.outer",
     "RateFinding": "lanewise.tuning",
     "Solution": "lanewise.solvers.solution",
+    "TableRows": "lanewise.tuning",
     "TrainResult": "lanewise.one_model",
     "TuneResult": "lanewise.tuning",
     "find_batch": "lanewise.tuning",
@@ -95,6 +108,7 @@ _HOMES = {
     "minimize": "lanewise.solvers.minimizing",
     "repeat": "lanewise.again",
     "resume": "lanewise.again",
+    "table_rows": "lanewise.tuning",
     "train": "lanewise.one_model",
     "tune": "lanewise.tuning",
 }

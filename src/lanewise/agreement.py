@@ -45,18 +45,10 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
 
 
 def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
-    """``UsageError`` for all settings that cannot be had of rows that are not all in memory."""
-    if dataset.rest is None:
-        return
-    mistakes = [
-        f"{name} does not work where rows are streamed from disk; leave it out, or give fewer rows"
-        for name in ("group", "time")
-        if getattr(settings, name) is not None
-    ]
-    if settings.device.startswith("cuda"):
-        mistakes.append(f"rows that are streamed from disk train on processors only, got device {settings.device}")
-    if mistakes:
-        raise all_of(UsageError, mistakes, heading=f"{len(mistakes)} settings do not go with rows from disk")
+    """``UsageError`` where settings ask for what cannot be had of rows that are not all in memory."""
+    if dataset.rest is not None and settings.device.startswith("cuda"):
+        message = f"rows that are streamed from disk train on processors only, got device {settings.device}"
+        raise UsageError(message)
 
 
 def _losses(problem: Problem, settings: FitSettings) -> Iterator[str]:

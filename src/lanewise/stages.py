@@ -44,7 +44,8 @@ from lanewise.training.ranks.crew import Crew, crew_of, lone
 from lanewise.training.ranks.planning import shared_plan, why_lanes, workers_here
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
-from lanewise.training.row_maps import Stored, prepare_streamed, store_rows
+from lanewise.training.row_maps import prepare_streamed, store_rows
+from lanewise.training.row_store import RowStore
 from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
@@ -284,7 +285,7 @@ def _alone(job: _Job, race: Race, builder: TeamBuilder, result: RaceResult, cost
     return costs_afterwards(race.plan, alone, result, cpu_seconds=cost.cpu_seconds if cost else None)
 
 
-def _prepared(job: _Job, stored: Stored | None, *, refit: bool) -> tuple[TrainingData, Preparation]:
+def _prepared(job: _Job, stored: RowStore | None, *, refit: bool) -> tuple[TrainingData, Preparation]:
     """The rows as training reads them: in memory, or in files where the table is streamed, most of them ``stored``."""
     if job.problem.dataset.rest is None:
         return prepare(job.problem, refit=refit)

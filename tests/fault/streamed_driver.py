@@ -24,7 +24,7 @@ from lanewise.lanes import windows
 from lanewise.runs.store import RunStore
 from lanewise.training import race
 
-SETTINGS = {"target": "y", "models": "mlp", "candidates": 1, "folds": 2, "seeds": 1, "workers": 1}
+SETTINGS = {"target": "y", "models": "mlp", "candidates": 1, "folds": 2, "seeds": 1, "workers": 1, "group": "who"}
 PATIENCE = 120.0
 
 

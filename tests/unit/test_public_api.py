@@ -24,6 +24,7 @@ EXPORTED = [
     "RateFinding",
     "Solution",
     "StoreError",
+    "TableRows",
     "TrainResult",
     "TrainingError",
     "TuneResult",
@@ -37,6 +38,7 @@ EXPORTED = [
     "minimize",
     "repeat",
     "resume",
+    "table_rows",
     "train",
     "tune",
 ]

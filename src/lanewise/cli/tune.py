@@ -27,7 +27,17 @@ output = section("Output")
 
 @click.command(cls=SectionedCommand)
 @click.argument("model", shell_complete=complete_files)
-@data("--data", "source", required=True, metavar="FILE:NAME", help="Gives train and valid, as tune takes them.")
+@data(
+    "--data",
+    "source",
+    required=True,
+    metavar="FILE:NAME|TABLE",
+    help="Gives train and valid, as tune takes them; or with --target a table of Parquet or Arrow files.",
+    shell_complete=complete_files,
+)
+@data("--target", metavar="COLUMN", help="The column of a table to be learned.")
+@data("--inputs", metavar="COLUMNS", help="Columns of a table that the module gets.", usual="all others")
+@data("--valid", metavar="SHARE|TABLE", help="Rows of a table that judge.", usual="0.2, without --folds")
 @data(
     "--loss",
     metavar="NAME|FILE:NAME",

@@ -78,26 +78,27 @@ class DataContract:
         task: Task,
         features: tuple[str, ...],
         rows: np.ndarray,
+        beyond: Mapping[str, ColumnFacts] | None = None,
         missing: tuple[str, ...] = (),
         delimiter: str | None = None,
         encoding: str | None = None,
         facts: Mapping[str, ColumnFacts] | None = None,
     ) -> "DataContract":
-        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on, and in the rest.
+        """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on.
 
-        ``facts`` are those of these rows by feature, where they are known.
+        ``facts`` are those of these rows by feature, where they are known; ``beyond`` those of the rows of a streamed
+        table that train and are not in ``dataset``.
         """
         if facts is None:
             facts = facts_of(dataset.frame.select(features)[rows], dataset.kinds)
-        rest = dataset.rest
-        if rest is not None and rest.rows:
-            facts = {name: own.plus(rest.facts[name]) for name, own in facts.items()}
+        if beyond is not None:
+            facts = {name: own.plus(beyond[name]) for name, own in facts.items()}
         columns = tuple(_column_contract(name, dataset.kinds[name], facts[name]) for name in features)
         return cls(
             target=task.target,
             kind=task.kind,
             classes=task.classes,
-            rows=len(rows) + (0 if rest is None else rest.rows),
+            rows=max(own.rows for own in facts.values()),
             columns=columns,
             missing=missing,
             delimiter=delimiter,

@@ -43,6 +43,13 @@ class Encoded:
     def rows(self) -> int:
         return len(self.numbers)
 
+    def only(self, inside: np.ndarray) -> "Encoded":
+        """The rows that ``inside [N]`` marks or numbers."""
+        if inside.dtype == bool and inside.all():
+            return self
+        tokens = None if self.tokens is None else self.tokens[inside]
+        return Encoded(numbers=self.numbers[inside], codes=self.codes[inside], tokens=tokens)
+
 
 def require_columns(table: Table, names: Iterable[str]) -> None:
     """`DataError` that names every column of ``names`` that ``table`` lacks."""

@@ -115,15 +115,16 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: n
 
 
 def inverse_document_frequencies(
-    tokens: sp.csr_array, weights: np.ndarray, *, more_rows: int = 0, holding: np.ndarray | None = None
+    tokens: sp.csr_array, weights: np.ndarray, beside: tuple[np.ndarray, np.ndarray] | None = None
 ) -> np.ndarray:
     """``ln((1 + n) / (1 + df)) + 1`` of each bucket in each fold ``[G, H]``; 0 for a bucket the fold never saw.
 
-    ``more_rows`` train in every fold beside those of ``tokens``; ``holding [H]`` of them hold each bucket.
+    ``beside`` are the rows ``[G, 1]`` that train beside those of ``tokens``, and how many hold each bucket ``[G, H]``.
     """
     present = sp.csr_array((np.ones(tokens.nnz), tokens.indices, tokens.indptr), shape=tokens.shape)
-    rows = weights.sum(axis=1, keepdims=True) + more_rows
-    frequency = np.asarray((present.T @ weights.T).T) + (0.0 if holding is None else holding)
+    more, holding = (0, 0.0) if beside is None else beside
+    rows = weights.sum(axis=1, keepdims=True) + more
+    frequency = np.asarray((present.T @ weights.T).T) + holding
     return np.where(frequency > 0, np.log((1 + rows) / (1 + frequency)) + 1, 0.0)
 
 

@@ -136,15 +136,15 @@ class Preparation(nn.Module):
         *,
         settings: PreparationSettings,
         weight: np.ndarray | None = None,
-        streamed: StreamedStatistics | None = None,
+        streamed: Sequence[StreamedStatistics] | None = None,
     ) -> Self:
         """Statistics of the training rows of each fold (row numbers), and of no other row.
 
-        ``weight [N]`` are row weights, of which only ratios matter. The rows of ``streamed`` train in every fold
-        beside them; medians and ranks are those of the rows of ``encoded`` alone. `UsageError` where a fold is empty,
-        or where there are both weights and streamed rows.
+        ``weight [N]`` are row weights, of which only ratios matter. Those of ``streamed``, one for each
+        fold, train beside them; medians and ranks are those of the rows of ``encoded`` alone. `UsageError` where a
+        fold is empty, or where there are both weights and streamed rows.
         """
-        if streamed is not None and not streamed.rows:
+        if streamed is not None and not any(own.rows for own in streamed):
             streamed = None
         if streamed is not None and weight is not None:
             message = "rows that are streamed have no weights; leave the weights out"
@@ -153,9 +153,9 @@ class Preparation(nn.Module):
         arrays = _number_arrays(layout, encoded, weights, settings, streamed)
         arrays |= _level_arrays(layout, encoded, weights, streamed)
         tokens = encoded.tokens
-        more = {} if streamed is None else {"more_rows": streamed.rows, "holding": streamed.holding}
+        beside = None if streamed is None else (_rows(streamed), np.stack([own.holding for own in streamed]))
         arrays["idf"] = (
-            np.zeros((len(folds), 0)) if tokens is None else inverse_document_frequencies(tokens, weights, **more)
+            np.zeros((len(folds), 0)) if tokens is None else inverse_document_frequencies(tokens, weights, beside)
         )
         return cls(layout, settings, {k: torch.from_numpy(np.ascontiguousarray(a)) for k, a in arrays.items()})
 
@@ -323,7 +323,7 @@ def _number_arrays(
     encoded: Encoded,
     weights: np.ndarray,
     settings: PreparationSettings,
-    streamed: StreamedStatistics | None,
+    streamed: Sequence[StreamedStatistics] | None,
 ) -> dict[str, np.ndarray]:
     unscaled = [place for place, number in enumerate(layout.numbers) if number.tail == "cycle"]
     found = number_statistics(
@@ -358,36 +358,39 @@ def _beside(
     found: NumberStatistics,
     numbers: np.ndarray,
     weights: np.ndarray,
-    streamed: StreamedStatistics,
+    streamed: Sequence[StreamedStatistics],
     *,
     unscaled: Sequence[int],
     settings: PreparationSettings,
 ) -> NumberStatistics:
-    """Means and deviations of the folds' rows together with the streamed ones; robust ones are the folds' alone."""
+    """Means and deviations of the folds' rows together with their streamed ones; robust ones are the folds' alone."""
     if settings.robust:
         return found
     usable = np.abs(numbers) <= LARGEST_USABLE
     centre, scale = found.centre.copy(), found.scale.copy()
-    for fold, weight in enumerate(weights):
+    for fold, (weight, more) in enumerate(zip(weights, streamed, strict=True)):
         count = weight @ usable
-        both = Moments(count=count, mean=found.centre[fold], squares=count * found.scale[fold] ** 2).plus(
-            streamed.moments
-        )
+        both = Moments(count=count, mean=found.centre[fold], squares=count * found.scale[fold] ** 2).plus(more.moments)
         centre[fold], scale[fold] = both.mean, both.deviation
     centre[:, unscaled], scale[:, unscaled] = found.centre[:, unscaled], found.scale[:, unscaled]
     impute = centre if settings.impute == "mean" else found.impute
     return replace(found, centre=centre, scale=scale, impute=impute)
 
 
+def _rows(streamed: Sequence[StreamedStatistics]) -> np.ndarray:
+    """How many rows each fold has beside those in memory: ``[G, 1]``."""
+    return np.array([[own.rows] for own in streamed])
+
+
 def _level_arrays(
-    layout: Layout, encoded: Encoded, weights: np.ndarray, streamed: StreamedStatistics | None
+    layout: Layout, encoded: Encoded, weights: np.ndarray, streamed: Sequence[StreamedStatistics] | None
 ) -> dict[str, np.ndarray]:
     folds, widest = len(weights), _widest(layout)
     present = np.zeros((folds, len(layout.categories), widest), dtype=bool)
     for place in range(len(layout.categories)):
         present[:, place] = levels_present(encoded.codes[:, place], weights, widest)
     if streamed is not None:
-        present |= streamed.present
+        present |= np.stack([own.present for own in streamed])
     active = [present[:, feature.category, feature.code] for feature in layout.one_hots]
     return {
         "level_codes": np.where(present, np.arange(widest), OTHER_CODE),

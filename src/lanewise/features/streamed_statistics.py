@@ -65,7 +65,7 @@ class Moments:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamedStatistics:
-    """What all rows of a stream tell a preparation, whatever the fold.
+    """What rows of a stream tell a preparation.
 
     ``moments`` are those of the raw numbers (axis ``Dn``), ``present`` says which codes of each category occur (bool
     ``[Kc, C]``), ``holding`` how many rows hold each bucket of the texts (``[H]``).
@@ -102,4 +102,13 @@ class StreamedStatistics:
             moments=moments,
             present=present,
             holding=self.holding + more,
+        )
+
+    def plus(self, other: "StreamedStatistics") -> "StreamedStatistics":
+        """Those of the rows of both."""
+        return StreamedStatistics(
+            rows=self.rows + other.rows,
+            moments=self.moments.plus(other.moments),
+            present=self.present | other.present,
+            holding=self.holding + other.holding,
         )

@@ -5,6 +5,7 @@ Rows that are written for training are spread over their windows at random by `P
 window after window.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,9 @@ FEWEST_PLACED = 512
 
 MOST_WINDOWS = 2_048
 """Most windows of a table: with more, they would be written in small pieces."""
+
+LOOKED_AHEAD = 2
+"""Windows that a stream knows it will read next."""
 
 RUNS = 512
 """Runs of neighbouring rows in a window: of 128 KiB each, which is what a system reads at a time."""
@@ -138,26 +142,24 @@ class Placing:
 
 
 class PlacedRowStream:
-    """As `RowStream`, of rows that lie in windows already, spread at random: ``edges [W + 1]`` says where each begins.
+    """As `RowStream`, of rows that lie in windows already, spread at random.
 
     Each epoch takes the windows in a fresh order, the same for all seeds and folds, so that they can share what is
-    read; within a window each seed has its own. ``without [m]`` are the places of rows that the fold does not train
-    on, ascending.
+    read; within a window each seed has its own. ``sizes [W]`` says how many rows of each window the fold trains on,
+    and ``places`` gives them for a window, ascending.
 
-    >>> stream = PlacedRowStream(0, torch.tensor([0, 4, 8]), torch.tensor([5]))
+    >>> parts = torch.tensor([0, 1, 2, 3]), torch.tensor([4, 6, 7])
+    >>> stream = PlacedRowStream(0, torch.tensor([4, 3]), parts.__getitem__)
     >>> sorted(stream.take(0, 7).tolist()), stream.take(0, 3).tolist() == stream.take(0, 7)[:3].tolist()
     ([0, 1, 2, 3, 4, 6, 7], True)
     """
 
-    def __init__(self, seed: int, edges: Tensor, without: Tensor) -> None:
-        self._seed, self._edges, self._without = seed, edges, without
-        # Where in ``without`` each window begins.
-        self._gaps = torch.searchsorted(without, edges)
-        self._sizes = edges.diff() - self._gaps.diff()
-        self._length = int(self._sizes.sum())
+    def __init__(self, seed: int, sizes: Tensor, places: Callable[[int], Tensor]) -> None:
+        self._seed, self._sizes, self._places = seed, sizes, places
+        self._length = int(sizes.sum())
         assert self._length > 0
         self._epoch, self._place = -1, -1
-        self._windows = self._ends = self._order = edges.new_empty(0)
+        self._windows = self._ends = self._order = sizes.new_empty(0)
 
     def _shuffled(self, epoch: int) -> Tensor:
         return torch.randperm(len(self._sizes), generator=generator(0, "windows", epoch))
@@ -172,18 +174,19 @@ class PlacedRowStream:
         if place == self._place:
             return
         window = int(self._windows[place])
-        inside = torch.ones(int(self._edges[window + 1] - self._edges[window]), dtype=torch.bool)
-        inside[self._without[int(self._gaps[window]) : int(self._gaps[window + 1])] - self._edges[window]] = False
-        rows = inside.nonzero().squeeze(1) + self._edges[window]
+        rows = self._places(window)
         draw = generator(self._seed, "rows", self._epoch, window)
         self._order = rows[torch.randperm(len(rows), generator=draw)]
         self._place = place
 
     @property
-    def following(self) -> int:
-        """The window that is read after the one that was taken from last."""
-        after = self._place + 1
-        return int(self._windows[after] if after < len(self._windows) else self._shuffled(self._epoch + 1)[0])
+    def following(self) -> tuple[int, ...]:
+        """The two windows that are read after the one that was taken from last."""
+        found, epoch = self._windows[self._place + 1 : self._place + 3].tolist(), self._epoch
+        while len(found) < LOOKED_AHEAD:
+            epoch += 1
+            found += self._shuffled(epoch)[: LOOKED_AHEAD - len(found)].tolist()
+        return tuple(found)
 
     def take(self, start: int, count: int) -> Tensor:
         """Places ``start .. start + count`` of the stream, as ``[count]`` int64."""

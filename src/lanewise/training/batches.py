@@ -108,9 +108,9 @@ class Batches:
         return PreparedRows(dense=dense, codes=codes, target=part.targets(rows), weight=weight)
 
     def _turn(self) -> None:
-        first = self._streams[0]
-        if self._reader is not None and isinstance(first, PlacedRowStream):
-            self._reader.turn(first.following)
+        if self._reader is not None:
+            streams = zip(self.groups, self._streams, strict=True)
+            self._reader.turn({fold: own.following for (fold, _), own in streams if isinstance(own, PlacedRowStream)})
 
     def settle(self) -> None:
         """No batch is wanted for a while: the windows that are held are let go."""
@@ -140,6 +140,9 @@ def _stream(data: TrainingData, fold: int, seed: int) -> RowStream | WindowedRow
     if data.windows is not None:
         return data.windows.stream(fold, seed)
     train = data.folds[fold].train
+    if data.edges is not None:
+        starts = torch.searchsorted(train, data.edges.to(train.device))
+        return PlacedRowStream(seed, starts.diff(), lambda window: train[starts[window] : starts[window + 1]])
     if data.window is None or data.rows <= data.window:
         return RowStream(seed, train, data.rows)
     return WindowedRowStream(seed, train, data.rows, data.window)

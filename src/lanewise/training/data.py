@@ -97,8 +97,9 @@ class TrainingData:
     """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
 
     With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`).
-    Rows that lie in files of the user's are shuffled among ``window`` of them at a time; None: among all. Of a table
-    that is streamed from disk ``windows`` hold the training rows that mini-batches are taken from; None: all are here.
+    Rows that lie in files of the user's are shuffled among ``window`` of them at a time; None: among all; those that
+    lie in random windows already, which begin at ``edges [W + 1]``, window by window. Of a table that is streamed from
+    disk ``windows`` hold the training rows that mini-batches are taken from; None: all are here.
     """
 
     task: Task
@@ -108,6 +109,7 @@ class TrainingData:
     weight: Tensor | None = None
     shows: bool = False
     window: int | None = None
+    edges: Tensor | None = None
     windows: Windows | None = None
 
     @property

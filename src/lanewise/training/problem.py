@@ -33,6 +33,7 @@ from lanewise.models.tree_matrix import TokenCounts
 from lanewise.stated_names import Scaling
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
+from lanewise.training.rest_parts import Parts
 from lanewise.training.room import check_room
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
@@ -66,8 +67,7 @@ class Problem:
 
     ``y [N]`` in its own units (class indices for classes), ``weight [N]`` averaging 1 over the training
     rows or None, ``train`` and ``test`` row numbers, ``folds`` of the training rows. Of a table that is streamed from
-    disk all of these are of the sample; ``rest`` trains in every fold beside them. ``weighing`` is what ``weight``
-    comes from.
+    disk all of these are of the sample; ``rest`` trains beside them. ``weighing`` is what ``weight`` comes from.
     """
 
     dataset: Dataset
@@ -146,7 +146,10 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
     if time is None:
         parts = _extremes_last(parts, extreme_rows(y, task, train))
-    beyond = dataset.rest.facts if dataset.rest is not None and dataset.rest.rows else None
+    streamed = None
+    if dataset.rest is not None and dataset.rest.rows:
+        streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
+    beyond = None if streamed is None else streamed.facts(audited.features)
     facts = facts_of(whole.frame.select(audited.features)[train], whole.kinds)
     layout = Layout.fit(
         whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond, counted=facts
@@ -155,16 +158,19 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         check_room(dataset.source, layout, rows=len(y), folds=len(parts))
     leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=rows)
     noticed[told_before:told_before] = leaks
-    rest = training_rest(
-        dataset,
-        task=task,
-        layout=layout,
-        features=audited.features,
-        groups=group,
-        first=len(train),
-        folds=len(parts),
-        seed=request.seed,
-        weight=request.weight,
+    rest = (
+        None
+        if streamed is None
+        else training_rest(
+            dataset,
+            task=task,
+            layout=layout,
+            features=audited.features,
+            parts=streamed,
+            groups=None if request.group else group,
+            seed=request.seed,
+            weight=request.weight,
+        )
     )
     own = weights_of(whole, request.weight)
     weighing = weighing_of(
@@ -184,6 +190,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
             delimiter=request.delimiter,
             encoding=request.encoding,
             facts=facts,
+            beyond=beyond,
         ),
         features=audited.features,
         set_aside=audited.set_aside,
@@ -336,8 +343,8 @@ def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32
     return TrainingData(task=task, width=width, folds=data, rows=len(problem.y), weight=weight), preparation
 
 
-def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
-    """Center and scale of the target from a fold's training ``rows``, and the rest of a streamed table."""
+def target_units(problem: Problem, rows: np.ndarray, beyond: Moments | None = None) -> tuple[float, float]:
+    """Center and scale of the target from a fold's training ``rows``, and those ``beyond`` of a streamed table."""
     if problem.task.is_classification:
         return 0.0, 1.0
     # Of a streamed table all rows count the same here: weights weigh losses and scores.
@@ -345,8 +352,8 @@ def target_units(problem: Problem, rows: np.ndarray) -> tuple[float, float]:
     values, weight = problem.y[rows], None if weighed is None else weighed[rows]
     mean = float(np.average(values, weights=weight))
     deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
-    if problem.rest is not None and problem.rest.target is not None:
-        all_rows = Moments.of(values[:, None]).plus(problem.rest.target)
+    if beyond is not None:
+        all_rows = Moments.of(values[:, None]).plus(beyond)
         mean, deviation = all_rows.mean.item(), all_rows.deviation.item()
     if problem.task.kind == "count":
         return 0.0, mean or 1.0

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError
-from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout
 from lanewise.features.preparation import Preparation
 from lanewise.features.prepared import prepare_rows
@@ -34,6 +33,9 @@ BLOCK_ROWS = 65_536
 
 INDEX_BYTES = 8
 
+ELSEWHERE = "let LANEWISE_HOME name a folder on another disk, leave out columns (drop), or ask for fewer folds"
+"""What helps a fit on a disk without room."""
+
 NARROW = (pl.Float32, pl.Int16, pl.Int8, pl.UInt16, pl.UInt8)
 """Types of which 32 bits of a float hold every number."""
 
@@ -43,7 +45,7 @@ def prepare_streamed(
     *,
     refit: bool,
     folder: Path | None,
-    stored: "Stored | None" = None,
+    stored: RowStore | None = None,
     dtype: torch.dtype = torch.float32,
     ranks: Ranks | None = None,
 ) -> tuple[TrainingData, Preparation]:
@@ -58,16 +60,20 @@ def prepare_streamed(
     stored = store_rows(problem, folder, ranks=ranks) if stored is None else stored
     parts = [problem.train] if refit else [fold.train for fold in problem.folds]
     judged = [problem.test] if refit else [fold.valid for fold in problem.folds]
+    folds = [None] if refit else list(range(len(parts)))
     preparation = Preparation.fit(
         problem.layout,
         problem.encoded,
         parts,
         settings=problem.preparing,
         weight=problem.weight if rest is None else None,
-        streamed=None if rest is None else rest.statistics,
+        streamed=None if rest is None else [rest.statistics_of(fold) for fold in folds],
     )
-    units = [target_units(problem, rows) for rows in parts]
-    with _Writing(folder, _sample_bytes(problem, len(parts)), ranks) as files:
+    units = [
+        target_units(problem, rows, None if rest is None else rest.target_of(fold))
+        for fold, rows in zip(folds, parts, strict=True)
+    ]
+    with Writing(folder, _sample_bytes(problem, len(parts)), ranks) as files:
         for start in range(0, len(problem.y), BLOCK_ROWS) if files.writes else ():
             rows = np.arange(start, min(start + BLOCK_ROWS, len(problem.y)))
             dense, codes = prepare_rows(preparation, problem.encoded, rows, dtype)
@@ -89,35 +95,23 @@ def prepare_streamed(
         }
     windows = None
     weight = None if problem.weight is None else torch.from_numpy(problem.weight).to(dtype)
-    if stored is not None:
+    if stored is not None and rest is not None:
         readings = {
             fold: FoldReading(
                 preparation=preparation.single(place),
                 target=partial(target_in_units, problem.task, center=part.center, scale=part.scale, dtype=dtype),
-                without=stored.without(part.train),
+                trains=rest.trains(folds[place]),
             )
             for place, (fold, part) in enumerate(data.items())
         }
-        windows = Windows(stored.store, readings, dtype, problem.weighing)
+        windows = Windows(stored, readings, dtype, problem.weighing)
     found = TrainingData(
         task=problem.task, width=problem.width, folds=data, rows=len(problem.y), weight=weight, windows=windows
     )
     return found, preparation
 
 
-@final
-class Stored:
-    """The training rows of a streamed table in a ``store``; those ``train`` of its sample lie at ``places``."""
-
-    def __init__(self, store: RowStore, train: np.ndarray, places: np.ndarray) -> None:
-        self.store, self._train, self._places = store, train, places
-
-    def without(self, train: Tensor) -> Tensor:
-        """The places, ascending, of the rows of the sample that are not among the rows ``train`` of a fold."""
-        return torch.from_numpy(np.sort(self._places[~np.isin(self._train, train.numpy())]))
-
-
-def store_rows(problem: Problem, folder: Path | None, *, ranks: Ranks | None = None) -> Stored | None:
+def store_rows(problem: Problem, folder: Path | None, *, ranks: Ranks | None = None) -> RowStore | None:
     """The training rows of a streamed table, written beneath ``folder`` (None: the system's place).
 
     None where the table is no larger than its sample. ``ranks`` and errors are those of `prepare_streamed`.
@@ -126,38 +120,28 @@ def store_rows(problem: Problem, folder: Path | None, *, ranks: Ranks | None = N
     if rest is None:
         return None
     form, train = row_form(problem.layout, rest), problem.train
-    own = rest.placing.of(0, len(train))
-    held = rest.held + np.bincount(own, minlength=len(rest.held))
-    tokens, words = problem.encoded.tokens, rest.words
-    if tokens is not None:
-        spoken = np.bincount(own, weights=np.diff(tokens.indptr)[train], minlength=len(words))
-        words = words + spoken.astype(np.int64)
+    own, encoded = rest.placing.of(0, len(train)) * rest.parts.count + rest.parts.own, problem.encoded.only(train)
+    held = rest.held + np.bincount(own, minlength=rest.held.size).reshape(rest.held.shape)
+    words = rest.words
+    if encoded.tokens is not None:
+        spoken = np.bincount(own, weights=np.diff(encoded.tokens.indptr), minlength=words.size)
+        words = words + spoken.astype(np.int64).reshape(words.shape)
     store_in = partial(RowStore, form=form, placing=rest.placing, rows=held, words=words)
-    with _Writing(folder, needed_bytes(problem), ranks) as files:
+    with Writing(folder, needed_bytes(problem), ranks) as files:
         if files.writes:
             store = store_in(files.folder)
-            _write_rows(store, problem, rest)
+            weight = weights_of(problem.dataset, rest.weight)[train]
+            store.write(0, encoded, problem.y[train], weight, rest.parts.own)
+            first = len(train)
+            for batch, y, weight in rest.batches():
+                store.write(first, problem.layout.encode(batch), y, weight, rest.parts.of(batch))
+                first += batch.rows
+            store.complete()
             files.share()
         else:
             files.share()
             store = store_in(files.folder, written=True)
-    return Stored(store, train, store.first_places(len(train)))
-
-
-def _write_rows(store: RowStore, problem: Problem, rest: TrainingRest) -> None:
-    """The training rows of the sample, then those of the rest."""
-    train, tokens = problem.train, problem.encoded.tokens
-    encoded = Encoded(
-        numbers=problem.encoded.numbers[train],
-        codes=problem.encoded.codes[train],
-        tokens=None if tokens is None else tokens[train],
-    )
-    store.write(0, encoded, problem.y[train], weights_of(problem.dataset, rest.weight)[train])
-    first = len(train)
-    for batch, y, weight in rest.batches():
-        store.write(first, problem.layout.encode(batch), y, weight)
-        first += batch.rows
-    store.complete()
+    return store
 
 
 def row_form(layout: Layout, rest: TrainingRest) -> RowForm:
@@ -185,7 +169,7 @@ def _sample_bytes(problem: Problem, folds: int) -> int:
 
 
 @final
-class _Writing:
+class Writing:
     """A folder of files that one rank of each host writes, from front to end, and all of them then open.
 
     Which that is ``writes`` says; it calls `share` once they are written, the others before they open any. The folder
@@ -194,19 +178,21 @@ class _Writing:
 
     folder: Path
 
-    def __init__(self, folder: Path | None, needed: int, ranks: Ranks | None) -> None:
-        self._parent, self._needed = folder, needed
+    def __init__(
+        self, folder: Path | None, needed: int, ranks: Ranks | None = None, *, elsewhere: str = ELSEWHERE
+    ) -> None:
+        self._parent, self._needed, self._elsewhere = folder, needed, elsewhere
         self._ranks = ranks or Lone()
         self.writes = self._ranks.place.local_rank == 0
         self._files: dict[str, BinaryIO] = {}
 
-    def __enter__(self) -> "_Writing":
+    def __enter__(self) -> "Writing":
         if not self.writes:
             return self
         place = self._parent or Path(tempfile.gettempdir())
         free = shutil.disk_usage(place).free
         if self._needed > free:
-            raise _no_room(place, self._needed, free)
+            raise _no_room(place, self._needed, free, self._elsewhere)
         self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=place))
         return self
 
@@ -246,8 +232,8 @@ class _Writing:
         return torch.from_file(str(self.folder / name), shared=True, size=count, dtype=dtype).view(shape)
 
 
-def _no_room(place: Path, needed: int, free: int) -> DataError:
+def _no_room(place: Path, needed: int, free: int, elsewhere: str) -> DataError:
     return DataError(
         f"the prepared rows need {needed / 1e9:,.2f} GB on disk at {place}, and {free / 1e9:,.2f} GB are free; make "
-        "room, let LANEWISE_HOME name a folder on another disk, leave out columns (drop), or ask for fewer folds"
+        f"room, {elsewhere}"
     )

@@ -1,5 +1,8 @@
 """Raw rows of a table on disk, spread over windows at random and read a window at a time.
 
+Within a window the rows that train in the same folds lie side by side, so that which of them a fold trains on is known
+without a number for each row.
+
 Each part of a row (its numbers, its codes, its target, ...) has a file of its own, in which the rows of a window lie
 side by side. So writing puts every row where it belongs at once, and whatever is read later is read in one piece.
 """
@@ -8,7 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import final
@@ -27,11 +30,17 @@ NARROW, WIDE, CODES, TARGET, WEIGHT, LENGTHS, BUCKETS, COUNTS = range(8)
 
 @dataclass(frozen=True, kw_only=True)
 class RowForm:
-    """What a row holds: which ``numbers [Dn]`` 32 bits hold exactly, how many ``codes``, whether there are texts."""
+    """What a row holds: which ``numbers [Dn]`` are kept in 32 bits, how many ``codes``, whether there are texts.
+
+    ``code_type`` and ``target_type`` are the types of codes and target; rows that are ``weighed`` have a weight.
+    """
 
     narrow: np.ndarray
     codes: int
-    token_buckets: int
+    token_buckets: int = 0
+    code_type: np.dtype = field(default_factory=lambda: np.dtype(np.int32))
+    target_type: np.dtype = field(default_factory=lambda: np.dtype(np.float64))
+    weighed: bool = True
 
     def part_widths(self) -> dict[int, tuple[np.dtype, int]]:
         """The type of each part, and how many of them a row has (a word, of the last two)."""
@@ -39,9 +48,9 @@ class RowForm:
         found = {
             NARROW: (np.dtype(np.float32), narrow),
             WIDE: (np.dtype(np.float64), len(self.narrow) - narrow),
-            CODES: (np.dtype(np.int32), self.codes),
-            TARGET: (np.dtype(np.float64), 1),
-            WEIGHT: (np.dtype(np.float64), 1),
+            CODES: (self.code_type, self.codes),
+            TARGET: (self.target_type, 1),
+            WEIGHT: (np.dtype(np.float64), int(self.weighed)),
         }
         if self.token_buckets:
             found |= {
@@ -70,10 +79,11 @@ class StoredRows:
 
 @final
 class RowStore:
-    """Rows in files beneath ``folder``: ``rows [W]`` of them in each window of ``placing``, with ``words [W]`` words.
+    """Rows in files beneath ``folder``, in the windows of ``placing``: ``rows [W, P]`` of each part in each of them.
 
-    ``edges [W + 1]`` says at which place each window begins. Files that another process has ``written`` are opened to
-    be read only. Raises ``DataError`` where the files cannot be made, or are not there.
+    ``words [W, P]`` are those of their texts. ``edges [W + 1]`` says at which place each window begins, ``cells
+    [W * P + 1]`` each part of one. Files that another process has ``written`` are opened to be read only. Raises
+    ``DataError`` where the files cannot be made, or are not there.
     """
 
     def __init__(
@@ -86,12 +96,14 @@ class RowStore:
         *,
         written: bool = False,
     ) -> None:
-        self.form, self.placing = form, placing
-        self.edges = np.concatenate([[0], np.cumsum(rows)])
-        self._word_edges = np.concatenate([[0], np.cumsum(words)])
-        self._filled, self._spoken = np.zeros_like(rows), np.zeros_like(words)
+        self.form, self.placing, self.parts = form, placing, rows.shape[1]
+        self.cells = np.concatenate([[0], np.cumsum(rows)])
+        self.edges = self.cells[:: self.parts].copy()
+        self._word_cells = np.concatenate([[0], np.cumsum(words)])
+        self._word_edges = self._word_cells[:: self.parts]
+        self._filled, self._spoken = np.zeros(rows.size, dtype=np.int64), np.zeros(words.size, dtype=np.int64)
         self._place = folder
-        self._parts = form.part_widths()
+        self._widths = form.part_widths()
         self.bytes = form.needed_bytes(int(rows.sum()), int(words.sum()))
         self.bytes_read = 0
         self._drops = 2 * self.bytes > free_bytes()
@@ -99,7 +111,7 @@ class RowStore:
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._files)
         try:
-            for part in self._parts:
+            for part in self._widths:
                 self._files[part] = FileIO(str(folder / f"rows-{part}"), "r" if written else "w+")
         except OSError as error:
             raise (self._unreadable if written else self._unwritable)(error) from error
@@ -109,30 +121,30 @@ class RowStore:
         """How many rows there are."""
         return int(self.edges[-1])
 
-    def first_places(self, count: int) -> np.ndarray:
-        """The places ``[count]`` of the rows from number 0 on, which are written before all others."""
-        windows = self.placing.of(0, count)
-        sizes = np.bincount(windows, minlength=len(self._filled))
-        places = np.empty(count, dtype=np.int64)
-        begins = self.edges[:-1] - (np.cumsum(sizes) - sizes)
-        places[np.argsort(windows, kind="stable")] = np.repeat(begins, sizes) + np.arange(count)
-        return places
+    def places(self, window: int, trains: np.ndarray) -> np.ndarray:
+        """The places ``[n]``, ascending, of the rows of a window whose part ``trains [P]`` says it."""
+        first = window * self.parts
+        bounds = [self.cells[first + part : first + part + 2] for part in np.flatnonzero(trains)]
+        return np.concatenate([np.arange(start, end) for start, end in bounds])
 
-    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray) -> None:
-        """Write the rows from number ``first`` on. Raises ``DataError`` where the disk is full."""
-        windows = self.placing.of(first, encoded.rows)
-        order = np.argsort(windows, kind="stable")
-        sizes = np.bincount(windows, minlength=len(self._filled))
-        begins = self.edges[:-1] + self._filled
-        parts: dict[int, np.ndarray] = {
+    def write(self, first: int, encoded: Encoded, target: np.ndarray, weight: np.ndarray, parts: np.ndarray) -> None:
+        """Write the rows from number ``first`` on, which belong to ``parts [n]``.
+
+        Raises ``DataError`` where the disk is full.
+        """
+        cells = self.placing.of(first, encoded.rows) * self.parts + parts
+        order = np.argsort(cells, kind="stable")
+        sizes = np.bincount(cells, minlength=len(self._filled))
+        begins = self.cells[:-1] + self._filled
+        columns: dict[int, np.ndarray] = {
             NARROW: encoded.numbers[:, self.form.narrow],
             WIDE: encoded.numbers[:, ~self.form.narrow],
             CODES: encoded.codes,
             TARGET: target[:, None],
             WEIGHT: weight[:, None],
         }
-        for part, cells in parts.items():
-            self._scatter(part, cells[order], sizes, begins)
+        for part, values in columns.items():
+            self._scatter(part, values[order], sizes, begins)
         if encoded.tokens is not None:
             self._write_words(encoded.tokens[order], sizes, begins)
         self._filled += sizes
@@ -141,14 +153,14 @@ class RowStore:
         lengths = np.diff(tokens.indptr)
         self._scatter(LENGTHS, lengths[:, None], sizes, begins)
         ends = np.concatenate([[0], np.cumsum(lengths)])[np.concatenate([[0], np.cumsum(sizes)])]
-        words, begins = np.diff(ends), self._word_edges[:-1] + self._spoken
+        words, begins = np.diff(ends), self._word_cells[:-1] + self._spoken
         self._scatter(BUCKETS, tokens.indices[:, None], words, begins)
         self._scatter(COUNTS, tokens.data[:, None], words, begins)
         self._spoken += words
 
     def _scatter(self, part: int, cells: np.ndarray, sizes: np.ndarray, begins: np.ndarray) -> None:
-        """Write ``cells``, sorted by window, each window's behind what it has."""
-        dtype, width = self._parts[part]
+        """Write ``cells``, sorted by window and part, those of each behind what it has."""
+        dtype, width = self._widths[part]
         if not width:
             return
         data = np.ascontiguousarray(cells, dtype=dtype).reshape(-1).view(np.uint8).data
@@ -168,12 +180,17 @@ class RowStore:
 
     def complete(self) -> None:
         """Every row is written."""
-        assert (self._filled == np.diff(self.edges)).all()
+        assert (self._filled == np.diff(self.cells)).all()
+
+    def mapped(self, part: int) -> np.ndarray:
+        """A part of all rows ``[N, width]``, window after window, as an array that stays on disk."""
+        dtype, width = self._widths[part]
+        return np.memmap(self._files[part], dtype=dtype, mode="r", shape=(self.rows, width))
 
     def read(self, window: int) -> StoredRows:
         """The rows of a window. Raises ``DataError`` where the disk fails."""
         start, end = int(self.edges[window]), int(self.edges[window + 1])
-        found = {part: self._read(part, start, end) for part in self._parts if part not in (BUCKETS, COUNTS)}
+        found = {part: self._read(part, start, end) for part in self._widths if part not in (BUCKETS, COUNTS)}
         numbers = np.empty((end - start, len(self.form.narrow)))
         numbers[:, self.form.narrow], numbers[:, ~self.form.narrow] = found[NARROW], found[WIDE]
         encoded = Encoded(
@@ -190,7 +207,7 @@ class RowStore:
         return sp.csr_array((counts, buckets, starts), shape=(len(lengths), self.form.token_buckets))
 
     def _read(self, part: int, start: int, end: int) -> np.ndarray:
-        dtype, width = self._parts[part]
+        dtype, width = self._widths[part]
         cells = np.empty((end - start, width), dtype=dtype)
         data, at, file = cells.reshape(-1).view(np.uint8).data, start * width * dtype.itemsize, self._files[part]
         try:

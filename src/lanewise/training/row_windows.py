@@ -28,12 +28,12 @@ KEPT_WINDOWS = 2
 class FoldReading:
     """How a fold reads stored rows: its ``preparation`` (``G = 1``), its ``target`` in its own units.
 
-    ``without [m]`` are the places of rows that it does not train on, ascending.
+    ``trains [P]`` says which parts of the rows it trains on.
     """
 
     preparation: Preparation
     target: Callable[[np.ndarray], Tensor]
-    without: Tensor
+    trains: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,11 +79,19 @@ class Windows:
 
     def stream(self, fold: int, seed: int) -> PlacedRowStream:
         """The order in which the lanes of a fold and seed see their rows."""
-        return PlacedRowStream(seed, self.edges, self.readings[fold].without)
+        trains = self.readings[fold].trains
+        return PlacedRowStream(
+            seed, self._sizes(fold), lambda window: torch.from_numpy(self.store.places(window, trains))
+        )
 
     def training_rows(self, fold: int) -> int:
         """How many rows a fold trains on."""
-        return self.store.rows - len(self.readings[fold].without)
+        return int(self._sizes(fold).sum())
+
+    def _sizes(self, fold: int) -> Tensor:
+        """How many rows of each window a fold trains on: ``[W]``."""
+        rows = np.diff(self.store.cells).reshape(-1, self.store.parts)
+        return torch.from_numpy(rows[:, self.readings[fold].trains].sum(1))
 
     @property
     def window_bytes(self) -> int:
@@ -134,12 +142,17 @@ class Windows:
 
 @final
 class Reader:
-    """What one team reads of ``windows``, for the ``folds`` of its lanes."""
+    """What one team reads of ``windows``, for the ``folds`` of its lanes.
+
+    Folds of about one length are in the same or neighbouring windows, which are read once for all of them; those that
+    chain forward in time are not, and each reads its own.
+    """
 
     def __init__(self, windows: Windows, folds: Collection[int]) -> None:
         self._windows, self._folds = windows, tuple(dict.fromkeys(folds))
         self._held: dict[int, dict[int, PreparedRows]] = {}
-        self._coming: dict[int, Future[dict[int, PreparedRows]]] = {}
+        self._coming: dict[tuple[int, tuple[int, ...]], Future[dict[int, PreparedRows]]] = {}
+        self._following: Mapping[int, Collection[int]] = {}
         self._used: set[int] = set()
 
     def rows(self, fold: int, places: Tensor) -> PreparedRows:
@@ -148,38 +161,47 @@ class Reader:
         windows = torch.searchsorted(edges, places, right=True) - 1
         first = int(windows[0]) if len(windows) else next(iter(self._held), 0)  # a rank may have none of a batch
         if bool((windows == first).all()):
-            return self._window(first)[fold].take(places - edges[first])
+            return self._window(first, fold).take(places - edges[first])
         parts: list[tuple[Tensor, PreparedRows]] = []
         for window in windows.unique().tolist():
             at = (windows == window).nonzero().squeeze(1)
-            parts.append((at, self._window(window)[fold].take(places[at] - edges[window])))
+            parts.append((at, self._window(window, fold).take(places[at] - edges[window])))
         order = torch.cat([at for at, _ in parts]).argsort()
         return _joined([part for _, part in parts]).take(order)
 
-    def _window(self, window: int) -> dict[int, PreparedRows]:
+    def _window(self, window: int, fold: int) -> PreparedRows:
         self._used.add(window)
-        if window not in self._held:
-            coming = self._coming.pop(window, None)
+        held = self._held.setdefault(window, {})
+        if fold not in held:
+            key = next((own for own in self._coming if own[0] == window and fold in own[1]), None)
+            coming = None if key is None else self._coming.pop(key)
             if coming is None or coming.cancel():  # the one thread is still busy for other teams
-                self._held[window] = self._windows.load(window, self._folds)
+                held |= self._windows.load(window, tuple({fold, *self._near(window)}))
             else:
-                self._held[window] = coming.result()
-        return self._held[window]
+                held |= coming.result()
+        return held[fold]
 
-    def turn(self, following: int) -> None:
-        """A batch was read: let go of what it did not need, and have the window ``following`` made ready."""
+    def _near(self, window: int) -> tuple[int, ...]:
+        """The folds that want a window now or soon, and do not have it."""
+        held = self._held.get(window, {})
+        return tuple(own for own in self._folds if own not in held and window in self._following.get(own, (window,)))
+
+    def turn(self, following: Mapping[int, Collection[int]]) -> None:
+        """A batch was read: let go of what it did not need, and have the first windows ``following`` made ready."""
         self._held = {window: rows for window, rows in self._held.items() if window in self._used}
-        self._used = set()
-        if following not in self._held and following not in self._coming:
-            for other in self._coming.values():
-                other.cancel()
-            self._coming = {following: self._windows.ahead(following, self._folds)}
+        self._used, self._following = set(), following
+        first = {fold: next(iter(windows)) for fold, windows in following.items()}
+        wanted = {own: self._near(own) for fold, own in first.items() if fold not in self._held.get(own, {})}
+        for key in self._coming.keys() - wanted.items():
+            self._coming.pop(key).cancel()
+        for window, folds in wanted.items() - self._coming.keys():
+            self._coming[window, folds] = self._windows.ahead(window, folds)
 
     def settle(self) -> None:
         """Let go of everything: the team will not train for a while."""
         for other in self._coming.values():
             other.cancel()
-        self._held, self._coming, self._used = {}, {}, set()
+        self._held, self._coming, self._following, self._used = {}, {}, {}, set()
 
 
 def _joined(parts: Sequence[PreparedRows]) -> PreparedRows:

@@ -5,6 +5,7 @@ from lanewise.tuning.rate_curve import RateCurve
 from lanewise.tuning.rate_finder import RateFinding, find_rate
 from lanewise.tuning.result import Schedule, TuneResult
 from lanewise.tuning.space import near, only
+from lanewise.tuning.table_rows import TableRows, table_rows
 from lanewise.tuning.tune import tune
 
 __all__ = [
@@ -12,10 +13,12 @@ __all__ = [
     "RateCurve",
     "RateFinding",
     "Schedule",
+    "TableRows",
     "TuneResult",
     "find_batch",
     "find_rate",
     "near",
     "only",
+    "table_rows",
     "tune",
 ]

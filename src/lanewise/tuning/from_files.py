@@ -17,7 +17,7 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import fitting, mesh_of
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
-from lanewise.tuning.loading import data_of, loss_of, named
+from lanewise.tuning.loading import loss_of, named, table_of
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Tell, begin, check_unchanged, go_on
@@ -37,13 +37,17 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
     ``Interrupted`` on Ctrl-C or SIGTERM.
     """
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
+    named_objects = {name: value for name in NAMED if _is_reference(value := lasting.get(name))}
+    if settings.get("target") is not None:
+        lasting |= {name: _absolute(settings[name]) for name in ("data", "valid")}
+        named_objects.pop("data", None)  # a table, whatever its path has in it
     with joined() as ranks:
         posed = _posed(settings, ranks)
         posed.agree(ranks)
         config = {
             "source": lasting["model"],
             "settings": lasting,
-            "files": file_digests(value for name in NAMED if _is_reference(value := lasting.get(name))),
+            "files": file_digests(named_objects.values()),
             "fingerprint": posed.fingerprint,
         }
         if ranks.place.job:
@@ -128,7 +132,8 @@ def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: 
             given.pop("payload", None)  # nobody is left to exchange gradients with
     model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
     step, candidates, space = (given.pop(name, None) for name in ("step", "candidates", "space"))
-    train, valid = data_of(source)
+    table = {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
+    train, valid = table_of(source, **table, folds=given.get("folds"))
     return asked(
         named(model),
         train=train,
@@ -151,6 +156,14 @@ def _listed(candidates: str | None) -> Any:
 
 def _is_reference(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and ":" in value
+
+
+def _absolute(given: str | None) -> str | None:
+    """The path of a table as it is good in any working directory; a share of rows stays one."""
+    try:
+        return None if given is None else str(float(given))
+    except ValueError:
+        return str(Path(str(given)).absolute())
 
 
 def _lasting(reference: str | None) -> str | None:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lanewise.errors import UsageError
 from lanewise.models.blueprint import first_line
+from lanewise.tuning.table_rows import table_rows
 
 LOSSES: Final[Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
     {
@@ -26,6 +27,9 @@ LOSSES: Final[Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
     }
 )
 """The losses of torch that have a short name."""
+
+USUAL_SHARE = 0.2
+"""Of the rows of a table: what judges, where nothing is said of it."""
 
 
 def named(reference: str) -> Any:
@@ -96,6 +100,31 @@ def data_of(reference: str) -> tuple[Any, Any]:
         )
         raise UsageError(message)
     return found[0], found[1]
+
+
+def table_of(
+    source: str, *, target: str | None, inputs: str | None, valid: str | None, folds: int | None
+) -> tuple[Any, Any]:
+    """Train and valid of ``--data``: what :func:`data_of` gives, or with a ``target`` the rows of a table.
+
+    ``valid`` is a share of the rows or another table; None: a fifth of them, unless there are ``folds``.
+
+    Raises ``UsageError`` where settings of a table are given for other data, and as :func:`lanewise.table_rows`.
+    """
+    if target is None:
+        for name, given in (("inputs", inputs), ("valid", valid)):
+            if given is not None:
+                message = f"{name} is for a table; give its target too, or leave {name} out"
+                raise UsageError(message)
+        return data_of(source)
+    names = None if inputs is None else [name.strip() for name in inputs.split(",")]
+    train = table_rows(source, target=target, inputs=names)
+    if valid is None:
+        return train, None if folds is not None else USUAL_SHARE
+    try:
+        return train, float(valid)
+    except ValueError:
+        return train, train.like(valid)
 
 
 def loss_of(reference: str | None, train: Any) -> Callable[..., Tensor]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from lanewise.models.batch import PAIR, Tree, form_of, joined, leaves
 from lanewise.models.blueprint import first_line
 from lanewise.models.keyed_draws import own_generator
 from lanewise.tuning.sources import Load, Source, as_tensors, check_finite, length_of, loaded, places
+from lanewise.tuning.table_rows import TableRows
 
 MEMORY_SHARE = 0.5
 """Of the memory that is free: what may be read into it."""
@@ -44,6 +46,8 @@ def source_of(name: str, given: object) -> Source:
     """
     if isinstance(given, DataLoader):
         return _of_loader(name, given)
+    if isinstance(given, TableRows):
+        return given.source(name)
     if type(given) is TensorDataset:  # a class made of it may change the rows it gives
         return _of_table(name, given.tensors)
     if isinstance(given, IterableDataset):
@@ -141,20 +145,12 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
         )
         raise UsageError(message)
     exact = loader.collate_fn is default_collate
-    found = (
-        _of_table(name, loader.dataset.tensors)
-        if exact and type(loader.dataset) is TensorDataset
-        else _of_rows(name, loader.dataset, loader.collate_fn, exact=exact)
-    )
+    if exact and (type(loader.dataset) is TensorDataset or isinstance(loader.dataset, TableRows)):
+        found = source_of(name, loader.dataset)
+    else:
+        found = _of_rows(name, loader.dataset, loader.collate_fn, exact=exact)
     order = f"{name}: of the DataLoader its rows and its batch size, {batches.batch_size}, are taken, not its order"
-    return Source(
-        name=name,
-        rows=found.rows,
-        table=found.table,
-        load=found.load,
-        batch_size=batches.batch_size,
-        words=(order, *found.words),
-    )
+    return replace(found, batch_size=batches.batch_size, words=(order, *found.words))
 
 
 def _of_batches(name: str, given: Iterable[Any]) -> Source:

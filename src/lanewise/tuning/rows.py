@@ -88,7 +88,7 @@ class Rows:
     @property
     def _window(self) -> int | None:
         """Rows among which an epoch of rows in files is shuffled; None: among all of them."""
-        if not self.train.mapped:
+        if not self.train.mapped or self.train.edges is not None:
             return None
         row = self.train.batch(torch.zeros(1, dtype=torch.int64))
         return window_rows(sum(leaf.numel() * leaf.element_size() for _, leaf in leaves(row)))
@@ -151,7 +151,12 @@ class Rows:
         }
         task = Task(target="y", kind="regression", metric="loss")
         data = TrainingData(
-            task=task, width=Width(dense=0, levels=(), outputs=0), folds=folds, rows=self.count, window=self._window
+            task=task,
+            width=Width(dense=0, levels=(), outputs=0),
+            folds=folds,
+            rows=self.count,
+            window=self._window,
+            edges=self.train.edges,
         )
         return Moving(device)(data)
 

@@ -27,7 +27,7 @@ class Source:
     """``rows`` rows, either a ``table`` (one batch of all of them) or loaded by ``load``.
 
     ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it. A table that is
-    ``mapped`` lies in files and not in memory.
+    ``mapped`` lies in files and not in memory; where it lies in random windows, they begin at ``edges [W + 1]``.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Source:
     batch_size: int | None = None
     words: tuple[str, ...] = ()
     mapped: bool = False
+    edges: Tensor | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def batch(self, rows: Tensor, key: int = 0) -> Tree:

@@ -79,7 +79,11 @@ def test_a_preparation_beside_streamed_rows_knows_them_all(batch):
     sample = Table(120)
     sample.frame = table.frame[:60]
     found = Preparation.fit(
-        layout, layout.encode(sample), parts, settings=PreparationSettings(impute="mean"), streamed=statistics
+        layout,
+        layout.encode(sample),
+        parts,
+        settings=PreparationSettings(impute="mean"),
+        streamed=[statistics] * len(parts),
     )
     assert statistics.rows == len(after)
     for name in ("centre", "divisor", "bound"):
@@ -94,9 +98,11 @@ def test_streamed_rows_have_no_weights_and_none_change_nothing():
     layout, whole, parts, _, _ = prepared(table, streamed_from=40)
     plain = Preparation.fit(layout, whole, parts, settings=PreparationSettings())
     none = Preparation.fit(
-        layout, whole, parts, settings=PreparationSettings(), streamed=StreamedStatistics.none(layout)
+        layout, whole, parts, settings=PreparationSettings(), streamed=[StreamedStatistics.none(layout)] * len(parts)
     )
     assert all(bool((a == b).all()) for a, b in zip(plain.buffers(), none.buffers(), strict=True))
     some = StreamedStatistics.none(layout).seeing(whole)
     with pytest.raises(UsageError, match="rows that are streamed have no weights"):
-        Preparation.fit(layout, whole, parts, settings=PreparationSettings(), weight=np.ones(40), streamed=some)
+        Preparation.fit(
+            layout, whole, parts, settings=PreparationSettings(), weight=np.ones(40), streamed=[some] * len(parts)
+        )

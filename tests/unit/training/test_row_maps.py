@@ -133,7 +133,7 @@ def test_every_kind_of_column_comes_back_from_the_disk_as_it_was(tmp_path, monke
     assert problem.rest is not None
     stored = store_rows(problem, tmp_path)
     assert stored is not None
-    assert stored.store.form.narrow.sum() == 1
+    assert stored.form.narrow.sum() == 1
     data, preparation = prepare_streamed(problem, refit=True, folder=tmp_path, stored=stored)
     seen = epoch(data, ALL_ROWS)
     assert dataset.rest is not None
@@ -248,7 +248,7 @@ def test_a_disk_without_room_is_told_of_before_anything_is_written(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
     stored = store_rows(problem, tmp_path)
     assert stored is not None
-    written = stored.store.bytes
+    written = stored.bytes
     for refit in (False, True):
         data, _ = prepare_streamed(problem, refit=refit, folder=tmp_path, stored=stored)
         written += sum(part.dense.nbytes + part.codes.nbytes for part in data.folds.values())
@@ -278,8 +278,6 @@ def test_an_epoch_reads_the_store_once_however_many_folds_and_seeds_share_it(tmp
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"group": "c"}, "group does not work where rows are streamed from disk"),
-        ({"time": "a"}, "time does not work where rows are streamed from disk"),
         ({"device": "cuda"}, "rows that are streamed from disk train on processors only, got device cuda"),
     ],
 )

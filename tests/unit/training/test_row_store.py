@@ -14,19 +14,20 @@ ROWS, FIRST, WINDOWS = 60, 25, 4
 Y = np.arange(ROWS) / 7
 NUMBERS = np.stack([np.arange(ROWS) * 0.5, -Y], axis=1)
 CODES = np.arange(ROWS)[:, None] % 5
+PARTS = np.arange(ROWS) % 3 // 2
 PLACING = Placing(windows=WINDOWS, seed=3)
 
 
 def store_in(folder: Path, *, written: bool = False) -> RowStore:
-    held = np.bincount(PLACING.of(0, ROWS), minlength=WINDOWS)
+    held = np.bincount(PLACING.of(0, ROWS) * 2 + PARTS, minlength=2 * WINDOWS).reshape(WINDOWS, 2)
     form = RowForm(narrow=np.array([True, False]), codes=1, token_buckets=0)
-    return RowStore(folder, form, PLACING, held, np.zeros(WINDOWS, dtype=np.int64), written=written)
+    return RowStore(folder, form, PLACING, held, np.zeros_like(held), written=written)
 
 
 def write(store: RowStore, start: int, stop: int) -> None:
     own = slice(start, stop)
     encoded = Encoded(numbers=NUMBERS[own], codes=CODES[own].astype(np.int32), tokens=None)
-    store.write(start, encoded, Y[own], np.ones(stop - start))
+    store.write(start, encoded, Y[own], np.ones(stop - start), PARTS[own])
 
 
 def test_a_store_that_another_has_written_has_the_same_rows_and_is_only_read(tmp_path: Path) -> None:
@@ -43,7 +44,8 @@ def test_a_store_that_another_has_written_has_the_same_rows_and_is_only_read(tmp
     np.testing.assert_array_equal(np.sort(targets), Y)
     np.testing.assert_array_equal(np.concatenate([own.encoded.numbers for own in windows]), NUMBERS[order])
     np.testing.assert_array_equal(np.concatenate([own.encoded.codes for own in windows]), CODES[order])
-    np.testing.assert_array_equal(targets[other.first_places(FIRST)], Y[:FIRST])
+    first = np.concatenate([other.places(window, np.array([True, False])) for window in range(WINDOWS)])
+    np.testing.assert_array_equal(np.sort(targets[first]), Y[PARTS == 0])
     np.testing.assert_array_equal(store.read(2).target, windows[2].target)
     with pytest.raises(DataError, match="the prepared rows could not be written to"):
         write(other, 0, FIRST)

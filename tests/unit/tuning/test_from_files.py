@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
 import lanewise
 from lanewise.cli.main import cli
+from lanewise.data import streaming
 from lanewise.errors import DataError, Interrupted, UsageError
+from lanewise.lanes import windows
 from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.storage.strict_json import dump_json, load_json
@@ -34,6 +38,14 @@ def exact():
 
 def data():
     return (X[:100], y[:100]), (X[100:], y[100:])
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = torch.nn.Embedding(5, 2), torch.nn.Linear(3, 2)
+
+    def forward(self, numbers, codes):
+        return self.head(torch.cat([numbers, self.table(codes[:, 0])], 1))
 """
 USUAL = ("mine.py:make_model", "--data", "mine.py:data", "--budget", "30steps", "--candidates", "mine.py:candidates")
 
@@ -218,3 +230,27 @@ def test_a_run_from_python_says_how_it_goes_on(folder: Path) -> None:
     )
     with pytest.raises(UsageError, match=r"with objects in memory; call lanewise\.tune again with .* name='mine'"):
         lanewise.repeat(str(found.run))
+
+
+def test_a_table_is_raced_and_gone_on_with_to_the_same_bits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "SAMPLE_ROWS", 300)
+    monkeypatch.setattr(windows, "FEWEST_PLACED", 64)
+    monkeypatch.setattr(windows, "PLACED_BYTES", 0)
+    a, towns = np.random.default_rng(0).normal(size=900), np.random.default_rng(1).choice(["Oslo", "Rome"], 900)
+    table = pl.DataFrame({"a": a, "town": towns, "n": np.arange(900), "label": np.where(a > 0, "up", "down")})
+    (folder / "table").mkdir()
+    table.write_parquet(folder / "table" / "0.parquet")
+    asked = ["tune", "mine.py:Net", "--data", "table", "--target", "label", "--inputs", "a, town", "--quiet"]
+    asked += ["--budget", "30steps", "--candidates", "2", "--workers", "1"]
+    assert run(*asked).exit_code == 0
+    whole = document_of()
+    identifier = stopped(monkeypatch, 2, *asked)
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert run("resume", identifier, "--quiet").exit_code == 0
+    assert document_of()["model_sha256"] == whole["model_sha256"]
+    table.with_columns(a=-pl.col("a")).write_parquet(folder / "table" / "0.parquet")
+    with pytest.raises(DataError, match="the data"):
+        run("repeat", identifier, "--quiet")
+    with pytest.raises(UsageError, match="valid is for a table; give its target too"):
+        run("tune", f"{folder}/mine.py:Net", "--data", f"{folder}/mine.py:data", "--valid", "0.3")
