@@ -230,24 +230,26 @@ def clip(net: PlainNet, limit: float) -> None:
 
 
 def soft_threshold(net: PlainNet, optimizer: torch.optim.Optimizer, rule: str, l1: float) -> None:
-    """Move each penalised weight towards zero by l1 times the rate of its coordinate, at most to zero."""
+    """Move each penalised weight towards zero by l1 times the gain of its coordinate, at most to zero.
+
+    So it rests where a gradient of size l1 would move it by as much as the threshold: at the least of loss and penalty.
+    """
     if l1 == 0:
         return
     group = optimizer.param_groups[0]
     with torch.no_grad():
         for weight in group["params"]:
             if isinstance(optimizer, Plain):
-                threshold = l1 * optimizer.rate(weight, group)
+                threshold = l1 * optimizer.gain(weight, group)
             else:
                 threshold = l1 * effective_rate(optimizer.state[weight], group, rule)
             weight.copy_(weight.sign() * (weight.abs() - threshold).clamp(min=0))
 
 
 def effective_rate(state: Mapping[str, Tensor], group: Mapping[str, Any], rule: str) -> Tensor | float:
-    """How far a unit of gradient has just moved each coordinate, momentum aside."""
-    if rule == "rmsprop":
-        return group["lr"] / (state["square_avg"].sqrt() + group["eps"])
+    """How far a gradient that stays the same moves each coordinate in a step, per unit; momentum sums it up."""
     if rule in ("adam", "adamw"):
         correction = 1 - group["betas"][1] ** float(state["step"])
         return group["lr"] / ((state["exp_avg_sq"] / correction).sqrt() + group["eps"])
-    return group["lr"]
+    summed = group["lr"] * (1 - group.get("dampening", 0.0)) / (1 - group["momentum"])
+    return summed / (state["square_avg"].sqrt() + group["eps"]) if rule == "rmsprop" else summed

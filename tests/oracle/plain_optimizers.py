@@ -52,6 +52,10 @@ class Plain(torch.optim.Optimizer):
         """How far a unit of gradient has just moved each coordinate, momentum aside."""
         return group["lr"]
 
+    def gain(self, weight: Tensor, group: Held) -> Tensor | float:
+        """How far a gradient that stays the same moves each coordinate in a step, per unit of it."""
+        return self.rate(weight, group)
+
 
 def slope(weight: Tensor) -> Tensor:
     assert weight.grad is not None
@@ -159,6 +163,14 @@ class AdEMAMix(Plain):
         correction = 1 - group["beta2"] ** self.state["row"]["step"]
         return group["lr"] / ((self.state[weight]["v"] / correction).sqrt() + group["eps"])
 
+    def gain(self, weight: Tensor, group: Held) -> Tensor | float:
+        step = self.state["row"]["step"]
+        share = min(step / group["beta3_warmup"], 1.0)
+        low, high = math.log(group["beta1"]), math.log(group["beta3"])
+        beta3 = math.exp(low * high / ((1 - share) * high + share * low))
+        old = group["alpha"] * min(step / group["alpha_warmup"], 1.0) * (1 - beta3**step)
+        return (1 + old) * self.rate(weight, group)
+
 
 class Prodigy(Plain):
     def measure(self, row: Held, weights: Sequence[tuple[nn.Parameter, Held]]) -> None:
@@ -185,6 +197,9 @@ class Prodigy(Plain):
     def rate(self, weight: Tensor, group: Held) -> Tensor | float:
         row = self.state["row"]
         return group["lr"] * row["used"] / (self.state[weight]["v"].sqrt() + row["distance"] * group["eps"])
+
+    def gain(self, weight: Tensor, group: Held) -> Tensor | float:
+        return self.state["row"]["used"] * self.rate(weight, group)  # both means hold gradients times the distance
 
 
 class Adafactor(Plain):

@@ -70,9 +70,11 @@ class AdEMAMixRule(Rule):
 
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         correction = square_root(bias_correction(hyper["beta2"], step))
+        beta3 = warmed(hyper["beta1"], hyper["beta3"], _share(step, hyper["beta3_warmup"]))
+        old = hyper["alpha"] * _share(step, hyper["alpha_warmup"]) * bias_correction(beta3, step)
+        rate = hyper["lr"] * (1 + old)
         return [
-            rowwise(hyper["lr"], square)
-            / square.sqrt().div_(rowwise(correction, square)).add_(rowwise(hyper["eps"], square))
+            rowwise(rate, square) / square.sqrt().div_(rowwise(correction, square)).add_(rowwise(hyper["eps"], square))
             for square in state["mean_square"]
         ]
 

@@ -30,6 +30,7 @@ class LionRule(Rule):
     hypers: ClassVar[tuple[Hyper, ...]] = (LION_RATE, BETA1, BETA2, LION_DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"),)
     decay = "decoupled"
+    proximal: ClassVar[bool] = False  # a sign outweighs any smaller penalty: weights would rest elsewhere
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         mean = state["mean"]

@@ -38,6 +38,9 @@ class MomentumRule(Rule):
         velocity = state["velocity"].mul_(hyper["momentum"]).add_(grads)
         params.add_(velocity, -hyper["lr"])
 
+    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
+        return [hyper["lr"] / (1 - hyper["momentum"])]
+
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, velocities = tensors
         _torch._fused_sgd_(  # the kernel behind torch.optim.SGD(fused=True)
@@ -70,6 +73,10 @@ class DampenedMomentumRule(MomentumRule):
         share = choose(step == 1, 1.0, 1 - hyper["dampening"])
         velocity = state["velocity"].mul_(hyper["momentum"]).add_(grads, share)
         params.add_(velocity, -hyper["lr"])
+
+    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
+        (rate,) = super().metric(state, hyper, step)
+        return [rate * (1 - hyper["dampening"])]
 
 
 @final

@@ -76,7 +76,8 @@ class ProdigyRule(Rule):
         params.mul_(1 - rate * hyper["weight_decay"]).addcdiv_(mean, root, -rate)
 
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
-        rate, least = state.numbers["used"] * _rate(hyper, step), state.numbers["distance"] * hyper["eps"]
+        used, least = state.numbers["used"], state.numbers["distance"] * hyper["eps"]
+        rate = used * used * _rate(hyper, step)  # both means hold gradients times the distance
         return [rowwise(rate, square) / square.sqrt().add_(rowwise(least, square)) for square in state["mean_square"]]
 
 

@@ -49,7 +49,8 @@ class RMSpropRule(Rule):
             params.addcdiv_(grads, root, -hyper["lr"])
 
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
-        return [rowwise(hyper["lr"], root) / root.add_(rowwise(hyper["eps"], root)) for root in self._root(state)]
+        rate = hyper["lr"] / (1 - hyper["momentum"]) if self.heavy else hyper["lr"]
+        return [rowwise(rate, root) / root.add_(rowwise(hyper["eps"], root)) for root in self._root(state)]
 
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         params, grads, squares, *more = tensors
@@ -80,7 +81,9 @@ class RMSpropRule(Rule):
     def _root(self, state: State) -> Leaves:
         if self.centred:
             mean = state["mean"]
-            return state["mean_square"].map(lambda square, own: square.addcmul(own, own, value=-1).sqrt_(), mean)
+            return state["mean_square"].map(
+                lambda square, own: square.addcmul(own, own, value=-1).clamp_(min=0).sqrt_(), mean
+            )
         return state["mean_square"].sqrt()
 
 

@@ -33,6 +33,7 @@ class RpropRule(Rule):
     hypers: ClassVar[tuple[Hyper, ...]] = (RPROP_RATE, SHRINK, GROW, SMALLEST, LARGEST, DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (Slot("before"), Slot("size", at="lr"))
     full_batch: ClassVar[bool] = True
+    proximal: ClassVar[bool] = False  # a sign outweighs any smaller penalty: weights would rest elsewhere
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         before, size = state["before"], state["size"]
@@ -43,9 +44,6 @@ class RpropRule(Rule):
         size.mul_(factor).clamp_(hyper["step_size1"], hyper["step_size2"])
         before.copy_(grads.map(lambda grad, own: grad.masked_fill(own < 0, 0.0), turn))
         params.addcmul_(before.sign(), size, -1.0)
-
-    def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
-        return list(state["size"])
 
 
 @final

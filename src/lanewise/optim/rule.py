@@ -136,10 +136,10 @@ class Rule(ABC):
         del params, state, hyper, evaluation
 
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
-        """Effective rate of every coordinate in the last update, which scales a proximal step.
+        """What one unit of a gradient that stays moves each coordinate by in a step; it scales a proximal step.
 
-        Broadcastable to the leaves. The plain rate by default; a diagonal adaptive rule divides it
-        by its root, so that L1 is measured in the rule's own metric.
+        Broadcastable to the leaves. The plain rate by default; a diagonal adaptive rule divides it by its root, and a
+        memory that adds up multiplies it: the weights then rest where the loss and ``l1 |w|`` together are least.
         """
         del state, step
         return [hyper["lr"]]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -6,6 +7,7 @@ from lanewise.lanes.buffer import BufferLayout, LaneBuffer, Parameter
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.optim.execution import LaneOptimizer, soft_threshold
+from lanewise.optim.registry import RULES
 
 LAYOUT = BufferLayout.of(
     [
@@ -15,13 +17,15 @@ LAYOUT = BufferLayout.of(
 )
 
 
-def stack(*settings: dict[str, float | str], optimizer: str = "sgd") -> tuple[LaneBuffer, LaneOptimizer]:
+def stack(
+    *settings: dict[str, float | str], optimizer: str = "sgd", length: int = 10
+) -> tuple[LaneBuffer, LaneOptimizer]:
     lanes = [
         Lane(candidate=Candidate(id=f"c{i}", model="linear", optimizer=optimizer, settings=one), fold=0, seed=0)
         for i, one in enumerate(settings)
     ]
     buffer = LaneBuffer(LAYOUT, torch.ones(len(lanes), 4, dtype=torch.float64))
-    return buffer, LaneOptimizer(Roster.of(lanes), buffer, length=10)
+    return buffer, LaneOptimizer(Roster.of(lanes), buffer, length=length)
 
 
 def test_clipping_is_per_lane() -> None:
@@ -56,7 +60,37 @@ def test_averages_of_weights_that_l1_holds_at_zero_are_zero() -> None:
     assert averages.tolist() == torch.ones(2, 4).tolist()
 
 
-@pytest.mark.parametrize("rule", ["muon", "soap", "shampoo", "adafactor", "schedule_free_sgd", "schedule_free_adamw"])
+STILL = {"sgld", "centred_rmsprop_momentum"}
+"""Rules that come to rest nowhere: one draws noise, the other divides by a spread that vanishes at rest."""
+
+NEAR = {
+    "adagrad": {"lr": 0.5},
+    "ademamix": {"lr": 0.02, "beta3": 0.99},
+    "radam": {"lr": 0.05},
+    "radamw": {"lr": 0.05},
+    "adadelta": {"lr": 3.0},
+}
+"""Settings by which 1,000 steps suffice; a rate of at least .02 does for the others."""
+
+
+@pytest.mark.parametrize("rule", [name for name, own in RULES.items() if own.proximal and name not in STILL])
+def test_weights_rest_where_the_loss_and_l1_together_are_least(rule: str) -> None:
+    """``(w - c)^2 / 2 + l1 |w|`` is least at ``sign(c) max(|c| - l1, 0)``, whatever memory a rule has of gradients."""
+    rate = next(hyper.default for hyper in RULES[rule].hypers if hyper.name == "lr")
+    own = {"lr": max(rate, 0.02), "weight_decay": 0.0, "l1": 0.3, "schedule": "linear", **NEAR.get(rule, {})}
+    buffer, optimizer = stack(own, optimizer=rule, length=1000)
+    least = torch.tensor([1.0, 0.2, -1.0, 0.3], dtype=torch.float64)
+    buffer.values.fill_(0.5)
+    for _ in range(1000):
+        buffer.gradients.copy_(buffer.values - least)
+        optimizer.step()
+    np.testing.assert_allclose(buffer.values[0], [0.7, 0.0, -0.7, 0.3], atol=0.02)
+    assert buffer.values[0, 1] == 0.0
+
+
+@pytest.mark.parametrize(
+    "rule", ["lion", "rprop", "muon", "soap", "shampoo", "adafactor", "schedule_free_sgd", "schedule_free_adamw"]
+)
 def test_l1_is_refused_where_a_weight_has_no_rate_of_its_own(rule: str) -> None:
     with pytest.raises(UsageError, match=f"l1 must be 0 with {rule}, got 0.01: .*; take a weight_decay or l2 with it"):
         stack({"l1": 0.01}, optimizer=rule)
