@@ -36,7 +36,7 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         "weight": None if problem.weight is None else problem.weight[rows],
         "clusters": None if problem.clusters is None else problem.clusters[rows],
     }
-    selection = select(contenders, **evidence)
+    selection = select(contenders, **evidence, cost_unit="seconds of processor time a training")
     rest = problem.training_rows - len(problem.train)
     trained_rows = float(np.mean([len(fold.train) + rest for fold in problem.folds]))
     corrected = corrected_score(contenders, trained_rows=trained_rows, **evidence)
@@ -66,7 +66,7 @@ def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:
     far out of all scale are luck for whoever is near them, and would decide alone.
     """
     far = extreme_rows(problem.y, problem.task, problem.train)
-    every = [fold.valid[~np.isin(fold.valid, far)] for fold in problem.folds]
+    every = [fold.valid[~np.isin(fold.valid, far)] for fold in problem.folds[: plan.folds]]
     rows = np.sort(np.concatenate(every))
     if not plan.rungs or len(every) < FEWEST_FOLDS:
         return rows

@@ -1,16 +1,20 @@
 """The document and the report of a fit that is trained: what it found, and what it took."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lanewise.composing import compose
+from lanewise.data.wording import counted
 from lanewise.explain import Cost, Usage
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import reported
+from lanewise.reporting.words import duration
 from lanewise.runs.run import Run
 from lanewise.settings import FitSettings
 from lanewise.stage_times import StageTimes
 from lanewise.stages import Trained
+from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 
 
@@ -47,5 +51,15 @@ def documented(
     if trained.crew.axis is not None:
         document["hardware"]["mesh"] = str(trained.crew.mesh)
         document["hardware"] |= trained.crew.exchanged
-    document["warnings"] += filter(None, [overrun_warning(document)])
+    document["warnings"] += filter(None, [_overrun(document, trained.plan)])
     return reported(finite_or_null(document), run.report)
+
+
+def _overrun(document: Mapping[str, Any], plan: Plan) -> str:
+    """That the run took longer than its budget, and whether no plan could have kept it; empty where it did not."""
+    words = overrun_warning(document)
+    if not words or not plan.least:
+        return words
+    who = f"{counted(len(plan.candidates), 'candidate')} on {counted(plan.folds, 'fold')}"
+    budget, seconds = (duration(document["hardware"][name]) for name in ("budget_seconds", "seconds"))
+    return f"a budget of {budget} cannot be kept here: the least that gives an honest result, {who}, took {seconds}"

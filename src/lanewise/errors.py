@@ -17,19 +17,24 @@
 A message says what was given, what is allowed, and what to do; it never needs a traceback.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import SequenceMatcher, get_close_matches
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 FEW = 12
 """So many names are listed in a message; of more, the place is named that lists them."""
+
+
+Failure = TypeVar("Failure", bound="LanewiseError")
 
 
 class LanewiseError(Exception):
     """Base of all errors raised on purpose."""
 
     exit_code: ClassVar[int] = 3
+    lines: int = 1
+    """How many lines the message has: a heading and one for each mistake, where there are several."""
 
 
 class UserError(LanewiseError, ValueError):
@@ -76,6 +81,21 @@ class Interrupted(LanewiseError):
     """The run was stopped by Ctrl-C or SIGTERM; what it had is kept."""
 
     exit_code: ClassVar[int] = 130
+
+
+def all_of(kind: type[Failure], mistakes: Sequence[str], *, heading: str) -> Failure:
+    """One error for all ``mistakes``: of one its words, of several the ``heading`` and a line for each.
+
+    >>> print(all_of(UsageError, ["--folds must be ...", "--seed must be ..."], heading="2 settings are off"))
+    2 settings are off:
+      --folds must be ...
+      --seed must be ...
+    """
+    if len(mistakes) == 1:
+        return kind(mistakes[0])
+    error = kind("\n  ".join([f"{heading}:", *mistakes]))
+    error.lines = 1 + len(mistakes)
+    return error
 
 
 @contextmanager

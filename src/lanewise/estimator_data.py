@@ -113,7 +113,7 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
     group = kept_together(duplicate_groups(dataset, features), rows)
     wanted = settings.folds or default_folds(len(rows))
     count, fewer = fold_count(y, rows, task=task, count=wanted, group=group)
-    layout = Layout.fit(dataset, features, rows, settings=LayoutSettings())
+    layout = Layout.fit(dataset, features, rows, settings=LayoutSettings(scaling=settings.scaling))
     return Problem(
         dataset=dataset,
         task=task,
@@ -130,6 +130,7 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
         layout=layout,
         encoded=layout.encode(dataset),
         clusters=group,
+        scaling=settings.scaling,
     )
 
 

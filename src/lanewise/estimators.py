@@ -46,20 +46,9 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.stopping import stop_on_signals
 
 SHARED = (
-    "budget",
-    "models",
-    "optimizers",
-    "losses",
-    "search",
-    "policy",
-    "candidates",
-    "metric",
-    "folds",
-    "seeds",
-    "ensemble",
-    "device",
-    "workers",
-)
+    "budget", "models", "optimizers", "losses", "schedules", "widths", "depths", "activations", "scaling", "search",
+    "policy", "candidates", "metric", "folds", "seeds", "ensemble", "device", "workers",
+)  # fmt: skip
 """Parameters of both estimators that are settings of the same name."""
 
 FAMILIES = ("lightgbm", "mlp", "linear", "tree")
@@ -135,6 +124,13 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         optimizers: optimizers to race; all that suit a family if empty.
         losses: losses of linear models and networks, that of the default first: ``logistic`` (of three classes and more
             ``softmax``), ``hinge``, ``squared_hinge``; those that suit if empty.
+        schedules: schedules of the learning rate, that of the default first, such as ``linear``, ``cosine`` and
+            ``constant``; those that suit if empty.
+        widths: units of a hidden layer that networks may have, one number or several; usual ones if empty.
+        depths: their numbers of hidden layers, likewise.
+        activations: their activations, ``relu``, ``silu``, ``gelu`` or ``tanh``; usual ones if empty.
+        scaling: how numbers are scaled for linear models and networks: ``auto``, ``standard``, ``robust`` or
+            ``quantile``.
         search: how candidates are drawn: ``halving``, ``grid`` or ``random``.
         policy: how losers are dropped: ``halving``, ``hyperband``, ``racing``, ``never``, or a ``Policy`` of yours.
         candidates: candidates per family; as many as the budget allows if None.
@@ -177,6 +173,11 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         models: Any = FAMILIES,
         optimizers: Any = (),
         losses: Any = (),
+        schedules: Any = (),
+        widths: Any = (),
+        depths: Any = (),
+        activations: Any = (),
+        scaling: str = "auto",
         search: str = "halving",
         policy: str | Policy = "halving",
         candidates: int | None = None,
@@ -195,6 +196,11 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         self.models = models
         self.optimizers = optimizers
         self.losses = losses
+        self.schedules = schedules
+        self.widths = widths
+        self.depths = depths
+        self.activations = activations
+        self.scaling = scaling
         self.search = search
         self.policy = policy
         self.candidates = candidates
@@ -271,6 +277,11 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         models: Any = FAMILIES,
         optimizers: Any = (),
         losses: Any = (),
+        schedules: Any = (),
+        widths: Any = (),
+        depths: Any = (),
+        activations: Any = (),
+        scaling: str = "auto",
         search: str = "halving",
         policy: str | Policy = "halving",
         candidates: int | None = None,
@@ -288,6 +299,11 @@ class LanewiseRegressor(RegressorMixin, _Estimator):
         self.models = models
         self.optimizers = optimizers
         self.losses = losses
+        self.schedules = schedules
+        self.widths = widths
+        self.depths = depths
+        self.activations = activations
+        self.scaling = scaling
         self.search = search
         self.policy = policy
         self.candidates = candidates

@@ -17,6 +17,7 @@ from lanewise.agreement import check_ranks, known_names
 from lanewise.data.examples import known_example
 from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.deploy.files import read_rows
+from lanewise.deploy.onnx_check import ExportCheck
 from lanewise.deploy.predictor import Prediction, Predictor
 from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.distributed.joining import joined
@@ -90,6 +91,15 @@ class Fit:
         probabilities = self._prediction(source).probabilities
         assert probabilities is not None
         return probabilities
+
+    def export(self, path: str | Path, sample: object) -> ExportCheck:
+        """Write the model as one ONNX file, preprocessing included, checked on the rows of ``sample`` first.
+
+        ``sample`` is a table as in :func:`fit`. Raises as `lanewise.deploy.onnx_export.export_onnx`.
+        """
+        from lanewise.deploy.onnx_export import export_onnx
+
+        return export_onnx(self.predictor, Path(path), read_rows(self.predictor.contract, sample))
 
     def _prediction(self, source: object) -> Prediction:
         return self.predictor.predict(read_rows(self.predictor.contract, source))

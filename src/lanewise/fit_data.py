@@ -114,6 +114,7 @@ def _request(settings: FitSettings) -> Request:
         time=settings.time,
         folds=settings.folds,
         test_fraction=settings.test_fraction,
+        scaling=settings.scaling,
         seed=settings.seed,
     )
 

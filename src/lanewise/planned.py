@@ -8,6 +8,7 @@ import torch
 
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import UsageError
+from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.search.registry import policy_name
 from lanewise.settings import FitSettings, parse_budget
@@ -22,6 +23,9 @@ from lanewise.training.planning.reserve import reserved_seconds
 from lanewise.training.problem import Problem
 from lanewise.training.teams import TeamBuilder
 
+WORTH_TREES_SECONDS = 6.0
+"""What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
+
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
     """Seconds, and steps where the user counts in those."""
@@ -33,6 +37,13 @@ def usual_budget(problem: Problem) -> float:
     """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
     cells = problem.training_rows * max(problem.width.dense, 1)
     return float(np.clip(60 * cells / 1_000_000, 60, 300))
+
+
+def trees_wait(problem: Problem, settings: FitSettings, *, spent: float) -> bool:
+    """Whether too little is left of a budget in seconds to start workers for trees beside the families without them."""
+    seconds, steps = budget_of(problem, settings)
+    others = {"mlp", "linear"} & set(settings.models)
+    return steps is None and bool(others) and seconds - spent < WORTH_TREES_SECONDS
 
 
 def plan_of(
@@ -52,6 +63,8 @@ def plan_of(
             raise UsageError(message)
         return plan
     seconds, steps = budget_of(problem, settings)
+    spent = times.elapsed()
+    trees = not trees_wait(problem, settings, spent=spent)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -61,7 +74,7 @@ def plan_of(
             policy,
             budget=Budget(seconds=None if steps else seconds, steps=steps),
             wishes=Wishes(
-                models=settings.models,
+                models=tuple(model for model in settings.models if trees or model in STACKED),
                 optimizers=settings.optimizers,
                 choices=Choices(
                     losses=settings.losses,
@@ -72,10 +85,12 @@ def plan_of(
                 ),
                 sampling="sobol" if settings.search == "halving" else settings.search,
                 seeds=settings.seeds,
+                # In order of time the first folds are the oldest rows.
+                all_folds=settings.folds is not None or settings.time is not None,
                 seed=settings.seed,
                 candidates=settings.candidates,
             ),
-            spent=times.elapsed(),
+            spent=spent,
         )
     finally:
         torch.set_num_threads(threads)
@@ -99,5 +114,5 @@ def amending_of(
     def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
 
-    raced = seconds - reserved_seconds(seconds)
+    raced = seconds - reserved_seconds(seconds, problem.training_rows)
     return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep)

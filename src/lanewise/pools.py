@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lanewise.planned import budget_of
+from lanewise.planned import budget_of, trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.data import TrainingData
 from lanewise.training.problem import Problem, tree_data
@@ -17,8 +17,10 @@ WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 16.0, 500
 
 
 @contextmanager
-def tree_pool(problem: Problem, settings: FitSettings, workers: int, folder: Path | None) -> Iterator[TreePool | None]:
-    """Worker processes for trees, if trees take part."""
+def tree_pool(
+    problem: Problem, settings: FitSettings, workers: int, folder: Path | None, *, spent: float
+) -> Iterator[TreePool | None]:
+    """Worker processes for trees, if trees take part; ``spent`` seconds of the budget are gone."""
     if not {"lightgbm", "tree"} & set(settings.models):
         yield None
         return
@@ -29,6 +31,7 @@ def tree_pool(problem: Problem, settings: FitSettings, workers: int, folder: Pat
         threads_per_worker=1,
         folder=folder,
         single_trees="tree" in settings.models,
+        waiting=trees_wait(problem, settings, spent=spent),
     ) as pool:
         yield pool
 

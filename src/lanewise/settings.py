@@ -2,15 +2,14 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from lanewise.errors import ConfigError, UsageError, closest, suggestion
-from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Schedule
+from lanewise.errors import ConfigError, UsageError, all_of, closest, suggestion
+from lanewise.stated_conflicts import conflicts
+from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Scaling, Schedule
 from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
 
 Positive = Annotated[int, Field(ge=1)]
@@ -161,6 +160,7 @@ class FitSettings(BaseModel):
     widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = ()
     depths: tuple[Annotated[int, Field(ge=1, le=DEEPEST)], ...] = ()
     activations: tuple[Activation, ...] = ()
+    scaling: Scaling = "auto"
     search: Literal["halving", "grid", "random"] = "halving"
     policy: Literal["halving", "hyperband", "racing", "never"] = "halving"
     candidates: Positive | None = None
@@ -180,9 +180,13 @@ class FitSettings(BaseModel):
     def _split(cls, value: object, info: ValidationInfo) -> object:
         if info.field_name in ("widths", "depths") and isinstance(value, int):
             return (value,)
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        if not isinstance(value, str):
+            return value
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not parts and info.field_name in LISTS:
+            message = f"must name one at least, got {value!r}; leave it out to let the race choose"
+            raise UsageError(message)
+        return parts
 
     @field_validator(*LISTS)
     @classmethod
@@ -274,10 +278,17 @@ def checked(
         found, problems = None, error.errors()
     lines = [_line(problem, places or {}) for problem in _told_once(problems)]
     lines += [line for name, names in (known or {}).items() for line in _unknown(name, names, values, places or {})]
+    if found is not None:
+        told = conflicts({name: getattr(found, name) for name in LISTS})
+        lines += [f"{line}{_where(line.partition(' ')[0], places or {})}" for line in told]
     if found is not None and not lines:
         return found
     lines = [_called(line, called or {}) for line in lines]
-    raise ConfigError(lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} settings are off:", *lines]))
+    raise all_of(ConfigError, lines, heading=f"{len(lines)} settings are off")
+
+
+def _where(setting: str, places: Mapping[str, str]) -> str:
+    return f" (from {places[setting]})" if setting in places else ""
 
 
 def _called(line: str, called: Mapping[str, str]) -> str:
@@ -313,7 +324,7 @@ def _unknown(setting: str, known: Sequence[str], values: Mapping[str, Any], plac
     """A line for each name that a setting lists and that is not known."""
     given = values.get(setting)
     names = given.split(",") if isinstance(given, str) else given if isinstance(given, list | tuple) else ()
-    where = f" (from {places[setting]})" if setting in places else ""
+    where = _where(setting, places)
     for name in names:
         if isinstance(name, str) and name.strip() and name.strip() not in known:
             hint = suggestion(name.strip(), known, place=_LISTED[setting])
@@ -342,8 +353,7 @@ _WORDS = {
 
 def _line(problem: Any, places: Mapping[str, str]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
-    where = f" (from {places[name]})" if name in places else ""
-    given = problem["input"]
+    where, given = _where(name, places), problem["input"]
     match problem["type"]:
         case "extra_forbidden":
             hint = suggestion(name, sorted(FitSettings.model_fields), place="lanewise.settings.FitSettings")
@@ -370,27 +380,3 @@ def either(names: Sequence[str]) -> str:
     ('a', 'a, b or c')
     """
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file: at its top level, or under ``[tool.lanewise]`` of a pyproject file."""
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except FileNotFoundError:
-        message = f"there is no configuration file {path}"
-        raise ConfigError(message) from None
-    except OSError as error:
-        message = f"{path} cannot be read: {(error.strerror or str(error)).lower()}"
-        raise ConfigError(message) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path} is not readable as TOML: {error}"
-        raise ConfigError(message) from None
-    if path.name != "pyproject.toml":
-        return content
-    tool = content.get("tool")
-    found = tool.get("lanewise", {}) if isinstance(tool, dict) else {}
-    if not isinstance(found, dict):
-        message = f"tool.lanewise of {path} must be a table of settings, got {found!r}"
-        raise ConfigError(message)
-    return found

@@ -33,6 +33,7 @@ from lanewise.stage_times import StageTimes
 from lanewise.training.data import Moving, TrainingData
 from lanewise.training.device import device_of
 from lanewise.training.journal import Journal, NoJournal
+from lanewise.training.planning.afterwards import costs_afterwards
 from lanewise.training.planning.making import usual_length
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare
@@ -79,8 +80,8 @@ class Silent:
 class Trained:
     """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about.
 
-    ``race_cost`` is what the race used, screen and confirmation; None where that is not known, as of a race that went
-    on from where another process left it.
+    ``race_cost`` is what the race used, None where another process may have run the beginning of it; ``solo_costs`` are
+    processor seconds of a lane of each candidate, trained alone.
     """
 
     plan: Plan
@@ -90,6 +91,7 @@ class Trained:
     predictor: Predictor
     cutoff: Cutoff | None
     race_cost: Cost | None = None
+    solo_costs: Mapping[str, float] = field(default_factory=dict)
     crew: Crew = field(default_factory=lone)
 
     def stage(self, run: Run | Unrecorded, problem: Problem, settings: FitSettings, **more: Any) -> Stage:
@@ -105,6 +107,7 @@ class Trained:
             predictor=self.predictor,
             cutoff=self.cutoff,
             race_cost=self.race_cost,
+            solo_costs=self.solo_costs,
             **more,
         )
 
@@ -181,11 +184,14 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
     with (
-        tree_pool(problem, settings, workers, job.folder) as trees,
+        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as teams,
     ):
         race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
         result, cost = _raced(job, race, planned=planned)
+        with job.stop.polled():
+            solo = _alone(job, race, builder, result, cost)
+        times.end("measure")
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
         whole, preparation = _prepared(job, stored, refit=True)
@@ -202,6 +208,7 @@ def _trained(job: _Job) -> Trained:
         predictor=predictor,
         cutoff=cutoff,
         race_cost=cost,
+        solo_costs=solo,
         crew=crew,
     )
 
@@ -268,6 +275,14 @@ def _raced(job: _Job, race: Race, *, planned: bool) -> tuple[RaceResult, Cost | 
     cost = total(gathered(job.ranks, spent(before, usage()))) if known else None
     job.times.end("race", result.seconds)
     return result, cost
+
+
+def _alone(job: _Job, race: Race, builder: TeamBuilder, result: RaceResult, cost: Cost | None) -> Mapping[str, float]:
+    """What a lane of each candidate costs alone: by the plan, or for a budget in steps measured now."""
+    if budget_of(job.problem, job.settings)[1] is None or not job.ranks.leads:
+        return race.plan.solo_costs
+    alone = replace(builder, seats=None, axis=None)
+    return costs_afterwards(race.plan, alone, result, cpu_seconds=cost.cpu_seconds if cost else None)
 
 
 def _prepared(job: _Job, stored: RowStore | None, *, refit: bool) -> tuple[TrainingData, Preparation]:
@@ -379,7 +394,8 @@ def _planned(plan: Plan, settings: FitSettings) -> str:
     families = dict.fromkeys(candidate.model for candidate in plan.candidates)
     missing = families_left_out(plan, settings)
     without = f"; without {', '.join(missing)}, for which budget or optimizers leave no room" if missing else ""
+    short = "; the least that gives an honest result, for which the budget is too short" if plan.least else ""
     return (
         f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), "
-        f"{counted(plan.workers, 'worker')}{without}"
+        f"{counted(plan.workers, 'worker')}{without}{short}"
     )

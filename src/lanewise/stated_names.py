@@ -22,6 +22,9 @@ Schedule = Literal[
 
 Activation = Literal["relu", "silu", "gelu", "tanh"]
 
+Scaling = Literal["auto", "standard", "robust", "quantile"]
+"""How numbers are scaled for linear models and networks."""
+
 OPTIMIZERS = (
     "lbfgs",
     "adamw",
@@ -60,6 +63,15 @@ OPTIMIZERS = (
     "soap",
 )
 """The rules and the solver that may race, first those in use the most."""
+
+SOLVER = "lbfgs"
+"""The solver among them: it trains linear models, all rows at a time, by line searches."""
+
+UNSCHEDULED = frozenset({"schedule_free_adamw", "schedule_free_sgd", "asgd", "dog", "polyak", "prodigy"})
+"""The rules that a race gives no schedule: they average, or find their rate."""
+
+UNSMOOTH = frozenset({"hinge"})
+"""The losses that no solver may minimize."""
 
 WIDEST, DEEPEST = 1024, 16
 """Units of a hidden layer, and hidden layers, that networks of a race may have: many are in memory at once."""

@@ -29,6 +29,7 @@ TABLES: dict[str, Callable[[str], str | bytes]] = {
     "ragged.csv": lambda _: ragged(),
     "binary.csv": lambda _: bytes(range(256)) * 20,
     "negative.csv": lambda good: good.replace(",1,", ",-1,", 1),
+    "foreign.csv": lambda _: "p,q\n1,2\n3,4\n",
     "short_test.csv": lambda _: "a,y\n1,yes\n0,no\n",
 }
 
@@ -86,6 +87,29 @@ FITS: dict[str, tuple[list[str], str]] = {
     "unknown group": (["good.csv", "--target", "y", "--group", "q"], "group names 'q'"),
     "unknown time": (["good.csv", "--target", "y", "--time", "q"], "time names 'q'"),
     "unknown drop": (["good.csv", "--target", "y", "--drop", "q"], "drop names 'q'"),
+    "several names": (
+        ["good.csv", "--target", "yy", "--weight", "q", "--drop", "a,r", "--group", "B"],
+        "good.csv has no such columns: --target names 'yy'; did you mean 'y'? --drop names 'r' --weight names 'q' "
+        "--group names 'B'; did you mean 'b'? the columns are 'a', 'b', 'w', 'y'",
+    ),
+    "several of the table": (
+        ["good.csv", "--target", "y", "--losses", "huber", "--folds", "90"],
+        "2 settings do not fit the table: --losses may be logistic, hinge or squared_hinge for 'y', a binary target, "
+        "got huber --folds must be at most 45",
+    ),
+    "nothing named": (["good.csv", "--target", "y", "--depths", ""], "--depths must name one at least, got ''"),
+    "binary of numbers": (
+        ["numbers.csv", "--target", "price", "--task", "binary"],
+        "; say --task regression, for it holds numbers with fractions",
+    ),
+    "foreign test": (
+        ["good.csv", "--target", "y", "--test", "foreign.csv"],
+        "the test set foreign.csv has none of the columns that training reads ('y', 'a', 'b'",
+    ),
+    "no schedule": (
+        ["good.csv", "--target", "y", "--optimizers", "dog", "--schedules", "cosine", "--widths", "8"],
+        "--schedules are for optimizers that follow one, such as adamw: the rate of dog is constant",
+    ),
     "weights of no class": (["numbers.csv", "--target", "price", "--class-weights", "balanced"], "need classes"),
     "unknown class": (["good.csv", "--target", "y", "--class-weights", "maybe=2"], "the classes are no, yes"),
     "class weights": (["good.csv", "--target", "y", "--class-weights", "heavy"], "'balanced' or a weight"),
@@ -118,9 +142,9 @@ def one_line(err: str) -> str:
 
 
 def told(err: str) -> str:
-    """The words of an error: one line, or one for each setting that is off beneath a heading."""
+    """The words of an error: one line, or one for each of several mistakes beneath a heading."""
     heading, *lines = err.splitlines()
-    assert bool(lines) == ("settings are off:" in heading)
+    assert bool(lines) == heading.endswith(":")
     assert all(one_line(f"lanewise: {line}\n") and line.startswith("  ") for line in lines)
     return " ".join(one_line(heading + "\n").split() + " ".join(lines).split())
 

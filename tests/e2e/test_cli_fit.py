@@ -101,6 +101,14 @@ def test_a_race_is_set_beside_a_plain_loop_in_processor_time(cli, folder):
     assert ", the same trainings one at a time about " in shown
 
 
+def test_a_budget_in_steps_reports_what_was_measured_after_the_race(cli, folder, finished):
+    hardware = finished["hardware"]
+    assert hardware["one_at_a_time_seconds"] > 0
+    assert hardware["predicted_memory_bytes"] > 0
+    shown = " ".join(cli("show", folder=folder, home=finished["home"]).out.split())
+    assert ", the same trainings one at a time about " in shown
+
+
 def test_predictions_keep_the_order_of_the_rows(cli, folder, finished):
     lines = (folder / "good.csv").read_text().splitlines()
     predicted = columns(cli("predict", "last", "good.csv", folder=folder, home=finished["home"]).out)

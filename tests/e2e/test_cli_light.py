@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 from lanewise.cli.main import cli as group
@@ -49,6 +50,10 @@ TOLD_EARLY = {
     "fit good.csv --target yy": "no column 'yy' in good.csv: did you mean 'y'?",
     "fit long.csv --target yy": "no column 'yy' in long.csv: did you mean 'y'?",
     "fit good.csv --target y --weight ww": "--weight names 'ww', no column of good.csv: did you mean 'w'?",
+    "fit good.csv --target y --losses hinge --models tree": "--losses are for the models mlp and linear, and only tree",
+    "fit good.csv --target y --optimizers lbfgs --schedules step": "--schedules are for optimizers that follow one, ",
+    "fit numbers.csv --target price --task binary": "binary needs exactly two classes, and 'price' has ",
+    "fit good.parquet --target yy": "no column 'yy' in good.parquet: did you mean 'y'?",
     "fit empty.csv --target y": "empty.csv is empty: it has no bytes; give a file with a table",
     "fit noise.csv --target y": "noise.csv is binary data, not a table (it holds NUL bytes): give CSV, TSV, ",
     "fit misnamed.parquet --target y": "misnamed.parquet is no Parquet file, whatever its name says: ",
@@ -65,6 +70,7 @@ TOLD_EARLY = {
 
 def test_what_can_be_told_at_once_is_told_before_anything_of_weight_is_loaded(cli, folder, finished):
     (folder / "empty.csv").touch()
+    pl.DataFrame({"a": [1, 2], "y": ["no", "yes"]}).write_parquet(folder / "good.parquet")
     (folder / "hollow").mkdir()
     (folder / "noise.csv").write_bytes(bytes(range(256)) * 2000)
     (folder / "misnamed.parquet").write_text("a,y\n1,2\n")

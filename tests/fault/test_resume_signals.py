@@ -13,6 +13,7 @@ import pytest
 import lanewise
 from lanewise.errors import StoreError
 from lanewise.runs.store import RunStore
+from lanewise.runs.unfinished import unfinished
 from lanewise.training.stopping import STOPPING
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals, and reads /proc")]
@@ -91,6 +92,10 @@ def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal
     assert started.said.splitlines()[-1] == f"lanewise: stopped; go on with: lanewise resume {run.id}"
     assert started.said.count(STOPPING) == 1
     assert any(run.checkpoints.glob("screen-*/step-*"))
+    shown = unfinished(run)
+    assert shown is not None
+    assert shown["metric"]["name"] == "log_loss"
+    assert any(one["score"] > 0 and one["steps"] > 0 for one in shown["candidates"])
     assert workers(home) == []
     assert left_over(home) == []
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from lanewise import agreement
 from lanewise.agreement import check_agreement
 from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
 from lanewise.settings import checked
+from lanewise.training import room
 from lanewise.training.problem import Request, pose
 
 
@@ -18,10 +18,12 @@ def test_a_table_that_does_not_fit_into_memory_is_refused_with_the_figures(monke
     settings = checked({"target": "y"})
     check_agreement(problem, settings)
     needed = 4 * 50 * problem.width.dense * 5
-    monkeypatch.setattr(agreement, "memory_bytes", lambda: needed)
+    monkeypatch.setattr(room, "memory_bytes", lambda: needed)
     with pytest.raises(DataError, match=r"does not fit: 50 rows of \d+ features, .* 5 folds, .*fewer folds"):
         check_agreement(problem, settings)
-    monkeypatch.setattr(agreement, "memory_bytes", lambda: 2 * needed)
+    with pytest.raises(DataError, match="does not fit"):
+        pose(table, Request(target="y", folds=5))
+    monkeypatch.setattr(room, "memory_bytes", lambda: 2 * needed)
     check_agreement(problem, settings)
 
 
@@ -32,33 +34,17 @@ def classes():
     return pose(read({"a": values[:, 0], "b": values[:, 1], "y": ["no", "yes"] * 25}), Request(target="y", folds=5))
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (
-            {"losses": "huber,hinge,poisson"},
-            "losses may be logistic, hinge or squared_hinge for 'y', a binary target, got huber and poisson",
-        ),
-        (
-            {"losses": "hinge", "optimizers": "lbfgs", "models": "linear"},
-            "lbfgs needs a smooth loss, and hinge is none; name another optimizer, such as sgd, or another loss, such "
-            "as squared_hinge",
-        ),
-        ({"widths": "64", "models": "linear"}, "widths are for mlp trained by gradient rules, got models linear"),
-        (
-            {"schedules": "cosine", "optimizers": "lbfgs"},
-            "schedules are for mlp and linear trained by gradient rules, got optimizers lbfgs",
-        ),
-        (
-            {"losses": "hinge", "models": "tree,lightgbm"},
-            "losses are for the models mlp and linear, and only tree, lightgbm take part",
-        ),
-    ],
-)
-def test_what_the_target_or_the_models_cannot_have_is_refused_in_words(classes, given, words):
+def test_all_that_the_target_cannot_have_is_refused_at_once(classes):
+    given = {"losses": "huber,hinge,poisson", "threshold": "roc_auc", "folds": 90}
     with pytest.raises(UsageError) as error:
         check_agreement(classes, checked({"target": "y", **given}))
-    assert str(error.value) == words
+    assert str(error.value).splitlines() == [
+        "3 settings do not fit the table:",
+        "  losses may be logistic, hinge or squared_hinge for 'y', a binary target, got huber and poisson",
+        "  threshold must be a metric that a threshold alters, such as f1 or accuracy, got roc_auc",
+        "  folds must be at most 38, the number of training rows, got 90",
+    ]
+    assert error.value.lines == 4
 
 
 @pytest.mark.parametrize("given", [{"losses": "hinge"}, {"losses": "hinge,squared_hinge", "optimizers": "lbfgs"}])

@@ -46,6 +46,14 @@ def test_the_fold_of_the_screen_is_left_out(folds: int, *, screened: bool, left_
     np.testing.assert_array_equal(judged_rows(problem, plan(folds, screened=screened)), expected)
 
 
+def test_folds_that_a_plan_leaves_out_judge_nobody() -> None:
+    problem = problem_of(4)
+    expected = np.sort(np.concatenate([fold.valid for fold in problem.folds[:2]]))
+    np.testing.assert_array_equal(judged_rows(problem, plan(2, screened=True)), expected)
+    expected = np.sort(np.concatenate([fold.valid for fold in problem.folds[1:3]]))
+    np.testing.assert_array_equal(judged_rows(problem, plan(3, screened=True)), expected)
+
+
 def test_no_class_is_left_out_with_it() -> None:
     problem = problem_of(4, rare=True)
     of_rare = [place for place, fold in enumerate(problem.folds) if (problem.y[fold.valid] == 2).any()]

@@ -1,9 +1,14 @@
 """Candidates of one label are told apart by what differs between them."""
 
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lanewise.composing.document import winner_and_default
 from lanewise.labels import MOST_NAMED, counted_once, told_apart
+from lanewise.lanes.candidate import Candidate
 
 
 def test_only_what_differs_is_added_and_only_where_labels_are_the_same():
@@ -41,3 +46,19 @@ def test_labels_keep_their_order_and_their_beginning(cards):
         twins = [other for name, other in cards if name == label]
         if all(set(one) == set(settings) for one in twins) and twins.count(settings) == 1:
             assert found.count(words) == 1  # three settings of whole numbers tell every difference
+
+
+def test_the_winner_is_told_from_a_default_of_the_same_label():
+    def candidate(**settings: Any) -> Candidate:
+        return Candidate(id="c", model="mlp", optimizer="adamw", settings={"width": 64, "depth": 2, **settings})
+
+    stage: Any = SimpleNamespace(
+        choice=SimpleNamespace(is_ensemble=False, weights={"a": 0.5, "b": 0.5}),
+        winner=candidate(activation="silu", loss="huber"),
+        default=candidate(activation="relu", loss="squared"),
+    )
+    assert winner_and_default(stage) == ("mlp 64x2, adamw, activation silu", "mlp 64x2, adamw, activation relu")
+    stage.default = stage.winner
+    assert winner_and_default(stage) == ("mlp 64x2, adamw", "mlp 64x2, adamw")
+    stage.choice.is_ensemble = True
+    assert winner_and_default(stage) == ("ensemble of 2 candidates", "mlp 64x2, adamw")

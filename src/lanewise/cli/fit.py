@@ -10,6 +10,7 @@ import click
 from lanewise.cli.completion import complete_runs, complete_tables
 from lanewise.cli.options import Listed, SectionedCommand, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
+from lanewise.cli.wording import ELSEWHERE
 from lanewise.distributed.place import leads
 from lanewise.errors import unrecorded
 from lanewise.stated_names import OPTIMIZERS
@@ -32,6 +33,7 @@ SCHEDULES = (
     "linear, cosine, constant, exponential, step, polynomial, inverse_square_root, one_cycle, warm_restarts, "
     "stable_decay, plateau"
 )
+SCALINGS = ("auto", "standard", "robust", "quantile")
 STREAMS = ("auto", "always", "never")
 
 data = section("Data")
@@ -80,6 +82,7 @@ output = section("Output")
     help="Share of rows held out for the test.",
     usual="0.25 below 500 rows, then 0.2",
 )
+@data("--scaling", type=Listed(SCALINGS), help="How numbers are scaled for linear models and networks.", usual="auto")
 @data("--group", metavar="COLUMN", help="Rows of one group stay together in every split.")
 @data("--time", metavar="COLUMN", help="Train on the past, judge on the future.")
 @data("--weight", metavar="COLUMN", help="Weights of the rows.")
@@ -168,6 +171,7 @@ def fit(
     from lanewise.cli.layers import gather
 
     given = gather(source=source, report=report, options=options, config=config)
+    click.get_current_context().meta[ELSEWHERE] = given.elsewhere
     _look(given)
     if given.report is not None:
         check_output(given.report)
@@ -192,7 +196,7 @@ def _look(given: "Given") -> None:
 
     wanted, options = given.wanted, read_options(given.wanted)
     roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
-    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles)
+    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles, kind=wanted.task)
     check_source(wanted.test, options)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.errors import ConfigError, UsageError
-from lanewise.settings import FitSettings, checked, read_toml
+from lanewise.settings import FitSettings, checked
 from lanewise.stated_names import OPTIMIZERS
+from lanewise.toml_settings import read_toml
 
 PREFIX = "LANEWISE_"
 
@@ -17,8 +18,8 @@ PREFIX = "LANEWISE_"
 class Given:
     """What a fit was told: its source, its settings, where to put the report, and ``words`` on where it was said.
 
-    ``wanted`` are the settings as they were checked. ``more`` are the arguments that say on the command line what was
-    said elsewhere, so that it repeats the run.
+    ``wanted`` are the settings as they were checked; ``elsewhere`` names those that were not stated by an option.
+    ``more`` are the arguments that say on the command line what was said elsewhere, so that it repeats the run.
     """
 
     source: str
@@ -26,6 +27,7 @@ class Given:
     wanted: FitSettings
     report: Path | None
     words: str
+    elsewhere: frozenset[str] = frozenset()
     more: tuple[str, ...] = ()
 
 
@@ -64,6 +66,7 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
         wanted=wanted,
         report=report or (Path(own["report"]) if "report" in own else None),
         words=f"also set: {', '.join(said)}" if said else "",
+        elsewhere=frozenset(places),
         more=(*more, *(part for key in places for part in _argument(key, settings[key]))),
     )
 

@@ -26,7 +26,7 @@ from lanewise.cli.started import process_started
 from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import leads, place_of
-from lanewise.errors import ConfigError, CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
+from lanewise.errors import CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
 from lanewise.plain_text import clean
 
 EPILOG = """
@@ -169,12 +169,10 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _cleaned(error: Exception) -> str:
-    """One line; where several settings are off, one for each, beneath a heading."""
+    """One line; where several things are off, one for each, beneath a heading."""
     words = _words(error)
-    if not isinstance(error, ConfigError):
-        return clean(words)
-    heading, *lines = words.split("\n  ")
-    return "\n  ".join(map(clean, [heading, *lines]))
+    more = error.lines - 1 if isinstance(error, LanewiseError) else 0
+    return "\n  ".join(map(clean, words.split("\n  ", more)))
 
 
 def _words(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -79,19 +79,33 @@ def _entry(run: "Run") -> dict[str, Any]:
 @click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole run document.")
 def show(run: str, *, as_json: bool) -> None:
-    """Show the result of a run.
+    """Show the result of a run, or what it has found so far.
 
     RUN is an id, its beginning or its last four letters, or 'last'.
     """
     found = _get(run)
     if found.document is None:
-        _refuse(found, "result")
+        _show_unfinished(found, as_json=as_json)
     elif as_json:
         print_document(found.document)
     elif found.document.get("kind") == "tune":
         print_tuned(found.document, folder=found.folder)
     else:
         print_summary(found.document, report=found.report)
+
+
+def _show_unfinished(run: "Run", *, as_json: bool) -> None:
+    """The candidates so far of a run that was stopped or is at work; others have nothing to show."""
+    from lanewise.reporting.unfinished import unfinished_table
+    from lanewise.runs.unfinished import unfinished
+
+    found = unfinished(run) if run.status in ("interrupted", "running") else None
+    if found is None:
+        _refuse(run, "result")
+    elif as_json:
+        print_document(found)
+    else:
+        click.echo(unfinished_table(found, width=columns(most=110, piped=100)), nl=False)
 
 
 @click.command()
@@ -130,7 +144,7 @@ def _get(reference: str) -> "Run":
         return store.get(reference)
 
 
-def _refuse(run: "Run", what: str) -> None:
+def _refuse(run: "Run", what: str) -> NoReturn:
     from lanewise.errors import UsageError
 
     hint = f": {run.error}" if run.error else ""

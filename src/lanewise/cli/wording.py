@@ -19,6 +19,9 @@ PLACES = (
 RENAMED = {"evaluations": "max_evaluations"}
 """Options that are called otherwise in Python."""
 
+ELSEWHERE = "lanewise.elsewhere"
+"""Where the context of a command keeps the names of the settings that a file or a variable stated."""
+
 QUOTED = r"'[^']*'(?:(?:, | or )'[^']*')*"
 
 
@@ -32,6 +35,7 @@ def in_words_of_the_shell(context: click.Context) -> Iterator[None]:
         command = group.get_command(context, name or "") if isinstance(group, click.Group) else None
         # The settings of a fit know themselves whether an option or a file stated them.
         options = {} if command is None or isinstance(error, ConfigError) else options_of(command)
+        options = {key: option for key, option in options.items() if key not in context.meta.get(ELSEWHERE, ())}
         error.args = (as_options(str(error), options),)
         raise
 
@@ -59,7 +63,7 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
     names = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
     text = re.sub(rf"\b({names})=(True\b|\([^)]*\)|{QUOTED})", lambda m: options[m[1]] + _value(m[2]), text)
     text = re.sub(rf"\(({names})\)", lambda m: f"({options[m[1]]})", text)
-    subject = rf"(?:^|(?<=; )|(?<=: ))({names})(?= (?:must|names|is a setting of)\b)"
+    subject = rf"(?:^|(?<=; )|(?<=: )|(?<=\n  ))({names})(?= (?:must|may|names|is for|are for|is a setting of)\b)"
     text = re.sub(subject, lambda m: options[m[1]], text)
     spelt = "|".join(re.escape(name) for name in options if "_" in name)
     if spelt:

@@ -12,7 +12,7 @@ from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
 from lanewise.composing.sample_words import sample_words, winner_rows
-from lanewise.composing.selection_section import columns_read, reads_words, selection_section
+from lanewise.composing.selection_section import columns_read, reads_words, selection_section, sparsity
 from lanewise.composing.stage import Stage, as_scored, families_left_out, respond
 from lanewise.data.dataset import Dataset
 from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
@@ -38,7 +38,7 @@ from lanewise.reporting.reading import LEAKS
 from lanewise.settings import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
-from lanewise.training.planning.proposals import MODELS
+from lanewise.training.planning.proposals import DEFAULT_ROUNDS, MODELS
 from lanewise.training.problem import Problem
 
 TRAIN_SAMPLE = 4000
@@ -75,7 +75,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "model_sha256": stage.sha256,
         "warnings": _warnings(stage),
         "winner": _winner(stage),
-        "default": card(stage.default),
+        "default": card(stage.default, winner_and_default(stage)[1]),
         "summary": _summary(stage, estimates, upshot),
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
@@ -109,6 +109,9 @@ def _warnings(stage: Stage) -> list[str]:
     missing = families_left_out(stage.plan, stage.settings)
     if missing and not stage.settings.optimizers:
         words.append(f"the budget left no room for {listed(missing)}; the default is {stage.default.label}")
+    held, parts = stage.plan.folds, len(stage.problem.folds)
+    if held < parts:
+        words.append(f"the budget left room for {held} of {parts} folds: fewer rows judge the candidates")
     raced = {candidate.model for candidate in stage.plan.candidates}
     first = next(model for model in MODELS if model in raced)
     if stage.default.model != first:
@@ -116,20 +119,31 @@ def _warnings(stage: Stage) -> list[str]:
             f"the budget left no room for {first} at its default length: its candidates were trained shorter, and the "
             f"default is {stage.default.label}"
         )
+    rounds = int(stage.default.number("rounds", DEFAULT_ROUNDS))
+    if rounds < DEFAULT_ROUNDS:
+        words.append(f"the budget left room for {rounds} rounds of the default, which has {DEFAULT_ROUNDS}")
     return words
 
 
 def _winner(stage: Stage) -> dict[str, Any]:
     if not stage.choice.is_ensemble:
-        return card(stage.winner)
+        return card(stage.winner, winner_and_default(stage)[0])
     members = {name: round(weight, 4) for name, weight in stage.choice.weights.items()}
     return {
         "id": "ensemble",
-        "label": f"ensemble of {len(members)} candidates",
+        "label": winner_and_default(stage)[0],
         "model": "ensemble",
         "optimizer": "greedy selection",
         "hyperparameters": members,
     }
+
+
+def winner_and_default(stage: Stage) -> tuple[str, str]:
+    """What the winner and the default are called beside each other."""
+    if stage.choice.is_ensemble:
+        return f"ensemble of {len(stage.choice.weights)} candidates", stage.default.label
+    winner, default = told_apart((one.label, one.settings) for one in (stage.winner, stage.default))
+    return winner, default
 
 
 def model_prediction(stage: Stage) -> np.ndarray:
@@ -218,15 +232,16 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
     ahead = choice.selection.standing(choice.selection.winner).ahead_of_default
     if choice.is_ensemble:
         ahead = None if choice.ensemble is None else choice.ensemble.over_default
+    winner, default = winner_and_default(stage)
     outcome = Outcome(
         target=problem.task.target,
-        winner=_winner(stage)["label"],
+        winner=winner,
         is_default=stage.winner.is_default and not choice.is_ensemble,
         test=scores.get("model"),
         rows=len(problem.test),
         guess=scores.get("dummy"),
         over_guess=_over_guess(stage),
-        default=stage.default.label,
+        default=default,
         default_test=scores.get("default"),
         over_default=ahead,
         ties=() if choice.is_ensemble else _ties(stage),
@@ -245,12 +260,13 @@ def _cut_short(stage: Stage) -> str:
 
     Others that diverged had their chance.
     """
-    lost = {trace.lane.candidate.id for trace in stage.result.traces if diverged(trace)}
-    sound = [one for one in stage.plan.candidates if one.id not in lost]
-    if len(stage.result.confirmed) > 1 or len(sound) < 2:
-        return ""
     given = stage.settings.budget
     seconds, steps = parse_budget(given) if given else (None, None)
+    lost = {trace.lane.candidate.id for trace in stage.result.traces if diverged(trace)}
+    sound = [one for one in stage.plan.candidates if one.id not in lost]
+    alone = steps is None and len(stage.plan.candidates) == 1 and stage.settings.candidates != 1
+    if len(stage.result.confirmed) > 1 or (len(sound) < 2 and not alone):
+        return ""
     more = f"{4 * steps}steps" if steps else f"{max(SHORTEST_ADVISED, 4 * seconds):g}s" if seconds else "10min"
     return f"{f'a budget of {given}' if given else 'the usual budget'} left room to confirm it alone; try {more}"
 
@@ -288,7 +304,9 @@ def _diagnosis(stage: Stage, guess: float, estimates: Mapping[str, Evaluation]) 
         return diagnose(fit, problem.metric, None)
     read = columns_read(stage)
     kept = None if read is None else (len(read), len(problem.features))
-    return diagnose(fit, problem.metric, stage.winner, stop=item.stop, read=kept)
+    sparse = sparsity(stage)
+    removed = None if sparse is None else (len(sparse.unread), sparse.columns)
+    return diagnose(fit, problem.metric, stage.winner, stop=item.stop, columns=removed, read=kept)
 
 
 def _train_score(stage: Stage) -> float:
@@ -304,9 +322,9 @@ def _hardware(stage: Stage) -> dict[str, Any]:
     """What ran where and what it cost, beside what a plain loop over the same trainings would have cost."""
     plan = stage.plan
     solo = [
-        Solo(steps=amount, seconds_per_step=plan.solo_costs[id])
+        Solo(steps=amount, seconds_per_step=stage.solo_costs[id])
         for id, amount in trainings(stage.result.traces).items()
-        if id in plan.solo_costs
+        if id in stage.solo_costs
     ]
     hardware: dict[str, Any] = {
         "device": device_name(device_of(stage.settings.device)),

@@ -18,11 +18,11 @@ CURVE_POINTS = 24
 """Points of a loss curve that the document keeps: a race has hundreds of curves."""
 
 
-def card(candidate: Candidate) -> dict[str, Any]:
-    """What names a candidate and trains it again."""
+def card(candidate: Candidate, label: str = "") -> dict[str, Any]:
+    """What names a candidate, by ``label`` if it is told from another there, and trains it again."""
     return {
         "id": candidate.id,
-        "label": candidate.label,
+        "label": label or candidate.label,
         "model": candidate.model,
         "optimizer": candidate.optimizer,
         "hyperparameters": dict(candidate.settings),

@@ -1,7 +1,7 @@
 """Everything that a fit has when its model is saved: what the run document is made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -59,8 +59,8 @@ class Unrecorded:
 class Stage:
     """Everything that a fit has when its model is saved.
 
-    ``before`` is what the process had used when the fit began, ``race_cost`` what the race used,
-    ``elsewhere`` what other ranks used for all of it.
+    ``before`` is what the process had used when the fit began, ``race_cost`` what the race used, ``solo_costs`` what
+    a lane of each candidate costs alone, ``elsewhere`` what other ranks used for all of it.
     """
 
     run: Run | Unrecorded
@@ -76,6 +76,7 @@ class Stage:
     seconds: float
     before: Usage | None = None
     race_cost: Cost | None = None
+    solo_costs: Mapping[str, float] = field(default_factory=dict)
     elsewhere: tuple[Cost, ...] = ()
 
     @property

@@ -25,9 +25,9 @@ from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
 from lanewise.data.nearly_numbers import number_but_for
-from lanewise.data.target import guess_kind, labelled_rows, name_hint
+from lanewise.data.target import guess_kind, labelled_rows, name_hint, target_column
 from lanewise.data.wording import counted
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError, UsageError, all_of, closest, suggestion
 from lanewise.task import TaskKind
 
 MINIMUM_ROWS = 10
@@ -63,18 +63,20 @@ def audit(
     weight: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    leaks: bool = True,
 ) -> Audit:
     """Features and rows to learn ``target`` from, by the rules at the top of this module.
 
     ``kind`` is the task's (default: the one that ``guess_kind`` finds); ``drop`` and ``keep`` name columns; ``weight``
     and ``group`` name columns that are used otherwise and so are no features. Findings warn of columns that tell the
-    target, of nearly empty columns, duplicates, rare classes and odd repeated extremes.
+    target (which takes longest; without ``leaks`` that is left to the caller), of nearly empty columns, duplicates,
+    rare classes and odd repeated extremes.
 
     Raises ``UsageError`` for an unknown name or one with two roles, ``DataError`` for unusable weights, and where no
     feature or fewer than 10 rows are left.
     """
-    labelled = labelled_rows(dataset, target)
     check_names(dataset, target=target, drop=drop, keep=keep, roles={"weight": weight, "group": group, "time": time})
+    labelled = labelled_rows(dataset, target)
     rows, findings = _usable_rows(dataset, labelled, target=target, weight=weight)
     used = dataset.frame[rows]
     unnamed = any(finding.code in ("blank_header", "row_names") for finding in dataset.findings)
@@ -83,11 +85,18 @@ def audit(
     set_aside |= {weight: "weight of the rows"} if weight else {}
     set_aside |= {group: "group of the rows"} if group else {}
     once = cache(used.unique)
-    for name in dataset.frame.columns:
+    missing, levels = used.null_count().row(0), used.select(pl.all().n_unique()).row(0)  # of all columns at once
+    for name, counts in zip(used.columns, zip(missing, levels, strict=True), strict=True):
         if name == target or name in set_aside:
             continue
         unusable = _unusable(
-            used[name], dataset.kinds[name], asked=name in keep, whole=dataset.frame[name], unnamed=unnamed, once=once
+            used[name],
+            dataset.kinds[name],
+            counts,
+            asked=name in keep,
+            whole=dataset.frame[name],
+            unnamed=unnamed,
+            once=once,
         )
         if unusable:
             code, reason = unusable
@@ -105,20 +114,25 @@ def audit(
         findings += [replace(finding, severity="warning") for finding in _sentinels(used[target])]
     findings += _imbalance(used[target], found)
     findings += _duplicates(dataset, (*features, target), rows)
-    findings += leakage(dataset, target=target, kind=found, features=features, rows=rows)
+    findings += leakage(dataset, target=target, kind=found, features=features, rows=rows) if leaks else ()
     return Audit(features=features, set_aside=set_aside, rows=rows, findings=tuple(findings))
 
 
 def check_names(
     dataset: Dataset, *, target: str, drop: Sequence[str], keep: Sequence[str], roles: Mapping[str, str | None]
 ) -> None:
-    """Every name exists, and none has two roles that contradict each other."""
+    """Every name exists, and none has two roles that contradict each other; all that do not exist are told at once.
+
+    Raises ``DataError`` where the target alone does not exist, else ``UsageError``.
+    """
     given = [("drop", name) for name in drop] + [("keep", name) for name in keep]
     given += [(role, name) for role, name in roles.items() if name is not None]
-    for role, name in given:
-        if name not in dataset.frame.columns:
-            message = f"{role} names {name!r}, no column of {dataset.source}: {name_hint(name, dataset.frame.columns)}"
-            raise UsageError(message)
+    columns = dataset.frame.schema
+    absent = [(role, name) for role, name in (("target", target), *given) if name not in columns]
+    if absent == [("target", target)]:
+        target_column(dataset, target)
+    if absent:
+        raise all_of(UsageError, _absent(absent, dataset), heading=f"{dataset.source} has no such columns")
     taken = {target: "target"}
     for role, name in given:
         # Time may order the rows and be dropped or kept as a feature; no other role goes with a second one.
@@ -128,6 +142,20 @@ def check_names(
             message = f"column {name!r} cannot be both {taken[name]} and {role}; name it once"
             raise UsageError(message)
         taken[name] = role
+
+
+def _absent(absent: Sequence[tuple[str, str]], dataset: Dataset) -> list[str]:
+    """A line for each role whose column is not there; which columns there are, is said once."""
+    columns = dataset.frame.columns
+    if len(absent) == 1:
+        role, name = absent[0]
+        return [f"{role} names {name!r}, no column of {dataset.source}: {name_hint(name, columns)}"]
+    near = [" or ".join(map(repr, closest(name, columns))) for _, name in absent]
+    lines = [
+        f"{role} names {name!r}{f'; did you mean {meant}?' if meant else ''}"
+        for (role, name), meant in zip(absent, near, strict=True)
+    ]
+    return lines if all(near) else [*lines, suggestion("", map(repr, columns), noun="the columns are")]
 
 
 def _check_complete(used: pl.DataFrame, roles: Mapping[str, str | None]) -> None:
@@ -196,6 +224,7 @@ def _valid_weights(dataset: Dataset, weight: str) -> np.ndarray:
 def _unusable(
     values: pl.Series,
     kind: ColumnKind,
+    counts: tuple[int, int],
     *,
     asked: bool,
     whole: pl.Series,
@@ -204,18 +233,20 @@ def _unusable(
 ) -> tuple[str, str] | None:
     """Code and reason for setting a column aside, if there is one.
 
-    ``whole`` is the column on all rows, those without a target too; ``unnamed``: some columns had a blank header;
-    ``once`` gives the table without rows that repeat another.
+    ``counts`` are its missing cells, and its different values with missing ones as one more; ``whole`` is the column on
+    all rows, those without a target too; ``unnamed``: some columns had a blank header; ``once`` gives the table without
+    rows that repeat another.
     """
-    if values.null_count() == len(values):
+    missing, levels = counts
+    if missing == len(values):
         return "empty_column", "it has no value in any row"
-    if values.n_unique() == 1:
+    if levels == 1:
         return "constant_column", f"it is {values[0]!r} in every row"
-    present = values.drop_nulls() if values.null_count() else values
-    distinct = present.n_unique()
-    few = len(present) < MINIMUM_ROWS_OF_IDENTIFIER or distinct < FEWEST_DIFFERENT * len(present)
+    filled, distinct = len(values) - missing, levels - (missing > 0)
+    few = filled < MINIMUM_ROWS_OF_IDENTIFIER or distinct < FEWEST_DIFFERENT * filled
     if asked or few or kind == "date":
         return None
+    present = values.drop_nulls() if missing else values
     if kind == "number" and distinct == len(present) and (_counts_rows(values) or _counts_rows(whole)):
         return "row_counter", f"it numbers the rows from {whole.min():.0f} to {whole.max():.0f}"
     if not _may_identify(present, kind, unnamed=unnamed):

@@ -1,5 +1,6 @@
 """What a column holds, found a batch of rows at a time: the facts of two batches add up to those of both."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -51,8 +52,9 @@ class ColumnFacts:
             return cls(rows=rows, missing=missing, low=low, high=high)
         if kind == "text":
             return cls(rows=rows, missing=missing)
-        counts = cells.drop_nulls().alias("level").value_counts(name="rows").cast({"rows": pl.Int64})
-        return cls(rows=rows, missing=missing, levels=_most_frequent_first(counts))
+        present = cells.drop_nulls() if missing else cells
+        counts = present.alias("level").value_counts(name="rows")
+        return cls(rows=rows, missing=missing, levels=_most_frequent_first(counts).cast({"rows": pl.Int64}))
 
     def plus(self, other: "ColumnFacts") -> "ColumnFacts":
         """Facts of the cells of both."""
@@ -92,6 +94,11 @@ class ColumnFacts:
             levels=levels.head(MOST_LEVELS),
             forgotten=self.forgotten + lost,
         )
+
+
+def facts_of(frame: pl.DataFrame, kinds: Mapping[str, ColumnKind]) -> dict[str, ColumnFacts]:
+    """The facts of each column."""
+    return {column.name: ColumnFacts.of(column, kinds[column.name]) for column in frame.get_columns()}
 
 
 def _most_frequent_first(levels: pl.DataFrame) -> pl.DataFrame:

@@ -1,11 +1,16 @@
 """Parquet and Arrow files: typed tables, whose size is checked before their rows are read."""
 
 import io
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import polars as pl
 
+from lanewise.data.findings import Finding
+from lanewise.data.headers import cleaned_names
 from lanewise.data.sources import Payload
 from lanewise.errors import DataError
 
@@ -31,34 +36,43 @@ def is_columnar(payload: Payload) -> bool:
     return False
 
 
-def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> pl.DataFrame:
-    """The table of a Parquet file, an Arrow file or an Arrow stream.
+def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> tuple[pl.DataFrame, list[Finding]]:
+    """The table of a Parquet file, an Arrow file or an Arrow stream, and what was mended of its header.
 
     Raises ``DataError`` if it is damaged, empty, or its rows times columns need more than ``max_bytes``.
     """
     name, content = payload.name, payload.content
     _check_end(name, content)
+    with unsaid_panics():
+        lazy = _scanned(name, content)
+        columns = guarded(name, lazy.collect_schema).names()
+        rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
+        _check_size(name, rows, len(columns), max_bytes=max_bytes, max_columns=max_columns)
+        titles, findings = cleaned_names(columns)
+        return guarded(name, lazy.collect).rename(titles), findings
+
+
+def _scanned(name: str, content: bytes) -> pl.LazyFrame:
     if content.startswith(_PARQUET):
-        lazy = guarded(name, lambda: pl.scan_parquet(io.BytesIO(content)))
-    elif content.startswith(_ARROW_FILE):
-        lazy = guarded(name, lambda: pl.scan_ipc(io.BytesIO(content)))
-    else:
-        lazy = guarded(name, lambda: pl.read_ipc_stream(io.BytesIO(content))).lazy()
-    columns = len(guarded(name, lazy.collect_schema))
-    rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
+        return guarded(name, lambda: pl.scan_parquet(io.BytesIO(content)))
+    if content.startswith(_ARROW_FILE):
+        return guarded(name, lambda: pl.scan_ipc(io.BytesIO(content)))
+    return guarded(name, lambda: pl.read_ipc_stream(io.BytesIO(content))).lazy()
+
+
+def _check_size(name: str, rows: int, columns: int, *, max_bytes: int, max_columns: int) -> None:
+    message = ""
     if rows == 0 or columns == 0:
         message = f"{name} is empty: it has {rows} rows and {columns} columns"
-        raise DataError(message)
-    if columns > max_columns:
+    elif columns > max_columns:
         message = f"{name} has {columns:,} columns, more than the allowed {max_columns:,} (max_columns)"
-        raise DataError(message)
-    if rows * columns * _BYTES_PER_CELL > max_bytes:
+    elif rows * columns * _BYTES_PER_CELL > max_bytes:
         message = (
             f"{name} unpacks to {rows:,} rows of {columns:,} columns, more than the allowed {max_bytes:,} bytes: "
             f"take a sample of its rows, or allow more (max_bytes)"
         )
+    if message:
         raise DataError(message)
-    return guarded(name, lazy.collect)
 
 
 def _check_end(name: str, content: bytes) -> None:
@@ -85,3 +99,27 @@ def guarded(name: str, act: Callable[[], T]) -> T:
             "version; copy it or write it again, or give it as CSV"
         )
         raise DataError(message) from error
+
+
+@contextmanager
+def unsaid_panics() -> Iterator[None]:
+    """What the reader prints on stderr about a panic of its own is dropped: the error that follows is in our words.
+
+    It prints past Python, so the descriptor itself is turned aside meanwhile: for the time before anything else runs.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            aside.seek(0)
+            said = aside.read()
+            if said and b"panicked at" not in said:
+                os.write(2, said)

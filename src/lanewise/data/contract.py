@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from lanewise.data.column_facts import ColumnFacts
+from lanewise.data.column_facts import ColumnFacts, facts_of
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
-from lanewise.data.wording import counted
+from lanewise.data.wording import MOST_NAMED, counted, named
 from lanewise.errors import DataError, StoreError
 from lanewise.task import Task, TaskKind
 
@@ -82,13 +82,15 @@ class DataContract:
         missing: tuple[str, ...] = (),
         delimiter: str | None = None,
         encoding: str | None = None,
+        facts: Mapping[str, ColumnFacts] | None = None,
     ) -> "DataContract":
         """Contract of the ``features`` as they are in ``rows``, the numbers of the rows trained on.
 
-        ``beyond`` are the facts of those rows of a streamed table that train and are not in ``dataset``.
+        ``facts`` are those of these rows by feature, where they are known; ``beyond`` those of the rows of a streamed
+        table that train and are not in ``dataset``.
         """
-        frame = dataset.frame.select(features)[rows]
-        facts = {name: ColumnFacts.of(frame[name], dataset.kinds[name]) for name in features}
+        if facts is None:
+            facts = facts_of(dataset.frame.select(features)[rows], dataset.kinds)
         if beyond is not None:
             facts = {name: own.plus(beyond[name]) for name, own in facts.items()}
         columns = tuple(_column_contract(name, dataset.kinds[name], facts[name]) for name in features)
@@ -137,7 +139,7 @@ class DataContract:
         there = set(dataset.frame.columns)  # asked of the frame once: it lists all of them every time
         absent = [name for name in names if name not in there]
         if absent:
-            message = f"{dataset.source} lacks {_quoted(absent)}; the model needs {len(names)} columns"
+            message = f"{dataset.source} lacks {named(absent)}; the model needs {len(names)} columns"
             raise DataError(message)
         wrong = [
             f"{column.name!r} must be {column.kind} and is {dataset.kinds[column.name]}"
@@ -145,7 +147,9 @@ class DataContract:
             if not _compatible(dataset, column)
         ]
         if wrong:
-            message = f"{dataset.source} has columns of another kind than in training: {'; '.join(wrong)}"
+            more = f"; and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
+            told = f"{'; '.join(wrong[:MOST_NAMED])}{more}"
+            message = f"{dataset.source} has columns of another kind than in training: {told}"
             raise DataError(message)
         frame = dataset.frame.select(
             pl.col(column.name).cast(_DTYPES[column.kind], strict=False)
@@ -167,7 +171,7 @@ class DataContract:
         ]
         extra = [name for name in dataset.frame.columns if name not in conformed.kinds and name != self.target]
         if extra:
-            message = f"columns that the model does not use are left out: {_quoted(extra)}"
+            message = f"columns that the model does not use are left out: {named(extra)}"
             findings.append(Finding(code="extra_columns", message=message, count=len(extra)))
         return tuple(findings)
 
@@ -201,7 +205,7 @@ def _differences(column: ColumnContract, values: pl.Series) -> list[Finding]:
     if column.kind == "category" and not column.more_levels:
         unseen = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.levels)))
         if len(unseen):
-            names = _quoted(unseen.unique().sort().to_list())
+            names = named(unseen.unique().sort().to_list())
             message = f"{column.name!r} has {counted(len(unseen), 'cell')} with values that training never saw: {names}"
             findings.append(_warning("unseen_levels", message, column, len(unseen)))
     missing, rows = values.null_count(), len(values)
@@ -226,11 +230,6 @@ def _compatible(dataset: Dataset, column: ColumnContract) -> bool:
     words = ("category", "text")
     alike = given == column.kind or (given in words and column.kind in words)
     return alike or dataset.frame[column.name].null_count() == dataset.rows
-
-
-def _quoted(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:10])
-    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 
+import polars as pl
+
 from lanewise.data.auditing import check_names
 from lanewise.data.columnar_files import is_columnar
 from lanewise.data.dataset import Dataset
@@ -13,9 +15,10 @@ from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read
 from lanewise.data.sources import Payload, beginning
 from lanewise.data.svmlight import is_svmlight
-from lanewise.data.table_files import is_pattern, paths_of
-from lanewise.data.target import target_column
+from lanewise.data.table_files import is_pattern, paths_of, table_files
+from lanewise.data.target import resolve_task
 from lanewise.errors import DataError
+from lanewise.task import TaskKind
 
 HEAD_BYTES = 2**18
 """So much of a file is looked at; a smaller one is read whole."""
@@ -28,14 +31,17 @@ def first_look(
     target: str | None = None,
     drop: tuple[str, ...] = (),
     roles: Mapping[str, str | None] | None = None,
+    kind: TaskKind | None = None,
 ) -> None:
     """Raise what a fit would raise of the file ``source`` by its beginning, and of the columns that are named.
+
+    Of a small text the target is held against the ``kind`` of task too.
 
     A folder must hold files, a pattern match some. What is packed, no file, or in doubt is left to the reading proper;
     so are columns that are not found in the beginning of a text until all of it was read. Without a ``target`` the
     content is left alone: a model, or a table beside, says how it is read.
 
-    Raises ``DataError``, and ``UsageError`` for a column of a role that is not there.
+    Raises ``DataError``, and ``UsageError`` for columns of roles that are not there.
     """
     # os.path, which says no where a name is too long or a folder is closed: the reading words that.
     if os.path.isdir(source) or (is_pattern(source) and not os.path.exists(source)):
@@ -45,10 +51,16 @@ def first_look(
         return
     payload, whole = beginning(source, most=HEAD_BYTES)
     if payload is None or is_columnar(payload) or target is None:
+        if payload is not None and target is not None and (files := table_files(source)) is not None:
+            header = Dataset(frame=pl.DataFrame(schema=files.schema), kinds={}, source=files.name)
+            check_names(header, target=target, drop=drop, keep=(), roles=roles or {})
         return
     if not whole and names_known(payload, options, {target, *drop, *(roles or {}).values()} - {None}):
         return
-    _check(read(source, options=options), target=target, drop=drop, roles=roles or {})
+    table = read(source, options=options)
+    check_names(table, target=target, drop=drop, keep=(), roles=roles or {})
+    if whole:
+        resolve_task(table, target, kind=kind)
 
 
 def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) -> bool:
@@ -68,8 +80,3 @@ def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) 
         return names <= set(parse(text, name=payload.name, options=options).frame.columns)
     except DataError:  # said of a part of the text
         return True
-
-
-def _check(found: Dataset, *, target: str, drop: tuple[str, ...], roles: Mapping[str, str | None]) -> None:
-    target_column(found, target)
-    check_names(found, target=target, drop=drop, keep=(), roles=roles)

@@ -116,8 +116,32 @@ def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
         message = f"{counted(len(repeated), 'repeated column name')} got a number: {shown}"
         findings.append(Finding(code="duplicate_header", severity="warning", count=len(repeated), message=message))
     hidden = [name for name, cell, kept in zip(names, header, cleaned, strict=True) if kept and _HIDDEN.search(cell)]
-    if hidden:
-        shown = ", ".join(map(repr, hidden[:5]))
-        message = f"{counted(len(hidden), 'column name')} with control characters, which were left out: {shown}"
-        findings.append(Finding(code="cleaned_header", severity="warning", count=len(hidden), message=message))
-    return names, findings
+    return names, [*findings, *_cleaned(hidden)]
+
+
+def cleaned_names(header: Sequence[str]) -> tuple[dict[str, str], list[Finding]]:
+    """Distinct names of a typed table, of which only those with control characters are made anew, as for text.
+
+    >>> cleaned_names([" a", "\\x1b[31mred", "red"])[0]
+    {'\\x1b[31mred': 'red_2'}
+    """
+    taken, titles = set(header), {}
+    for name in filter(_HIDDEN.search, header):
+        bare = _BLANKS.sub(" ", clean(name)).strip() or "column"
+        number, unique = 2, bare
+        while unique in taken:
+            number, unique = number + 1, f"{bare}_{number}"
+        taken.add(unique)
+        titles[name] = unique
+    return titles, _cleaned(list(titles.values()))
+
+
+def _cleaned(hidden: Sequence[str]) -> list[Finding]:
+    """That the names had control characters, if there are any such names."""
+    if not hidden:
+        return []
+    message = (
+        f"{counted(len(hidden), 'column name')} with control characters, which were left out: "
+        f"{', '.join(map(repr, hidden[:5]))}"
+    )
+    return [Finding(code="cleaned_header", severity="warning", count=len(hidden), message=message)]

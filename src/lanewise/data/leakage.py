@@ -14,6 +14,7 @@ A warning is due from an area of 0.98, from an R² of 0.9, and from an accuracy 
 the most frequent class makes. A strong feature can be honest: the finding gives the figure and drops nothing.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +32,8 @@ MINIMUM_OF_A_CLASS = 20
 KEPT_OF_A_CLASS = 500
 """Rows of a class that a sample keeps, if there are so many, for columns that tell a rare class."""
 RARE_SHARE = 0.1
+RANKED_CELLS = 2_000_000
+"""Cells of words that are ranked at a time."""
 TOO_LARGE = 1e150
 """Numbers whose squares may overflow."""
 SMALLEST_PART = 1e-6  # what a sum adds beside its columns must be seen in them
@@ -71,7 +74,10 @@ def leakage(
         sizes = np.bincount(y, minlength=2)
         if sizes.min() < MINIMUM_OF_A_CLASS:
             return _of_a_rare_class(frame, y == np.argmin(sizes), target, features)
-    figures = [_alone(frame[name], dataset.kinds[name], y, kind) for name in features]
+    figures = [
+        _alone(frame[name], cells, dataset.kinds[name], y, kind)
+        for name, cells in _cells_of(frame, features, dataset.kinds, half=len(y) // 2)
+    ]
     leaks = [figure for figure in figures if figure.strength >= _LEAKS_FROM[figure.measure]]
     findings = [_leak(figure, target) for figure in leaks]
     if kind == "multiclass":
@@ -165,11 +171,11 @@ def _words(figure: _Figure) -> str:
     return f"{figure.measure} {figure.value:.3f}"
 
 
-def _alone(values: pl.Series, kind: ColumnKind, y: np.ndarray, task_kind: TaskKind) -> _Figure:
-    """Figure of one column, learnt on the first half of the rows and judged on the second."""
-    half = len(y) // 2
-    cells = _cells(values, kind, half)
-    name = values.name
+def _alone(values: pl.Series, cells: np.ndarray, kind: ColumnKind, y: np.ndarray, task_kind: TaskKind) -> _Figure:
+    """Figure of one column, by the level or bin ``cells [N]`` of each row: learnt on the first half of the rows and
+    judged on the second.
+    """
+    half, name = len(y) // 2, values.name
     if task_kind == "binary":
         rates = _means(cells[:half], y[:half].astype(np.float64), cells.max() + 1)
         area = _auc(rates[cells[half:]], y[half:])
@@ -191,10 +197,21 @@ def _alone(values: pl.Series, kind: ColumnKind, y: np.ndarray, task_kind: TaskKi
     return _Figure(column=name, measure="R²", value=fit, strength=fit)
 
 
-def _cells(values: pl.Series, kind: ColumnKind, half: int) -> np.ndarray:
-    """Level or quantile bin of each row, from 0; missing cells have their own."""
-    if kind in ("category", "text"):
-        return values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+def _cells_of(
+    frame: pl.DataFrame, names: Sequence[str], kinds: Mapping[str, ColumnKind], *, half: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Level or quantile bin of each row, from 0, by column; missing cells have their own."""
+    most = max(1, RANKED_CELLS // frame.height)
+    for start in range(0, len(names), most):
+        some = names[start : start + most]
+        words = [name for name in some if kinds[name] in ("category", "text")]
+        ranks = frame.select(pl.col(words).rank("dense").fill_null(0).cast(pl.Int64))  # of many columns at once
+        ranked = set(words)
+        for name in some:
+            yield name, ranks[name].to_numpy() if name in ranked else _bins(frame[name], kinds[name], half)
+
+
+def _bins(values: pl.Series, kind: ColumnKind, half: int) -> np.ndarray:
     numbers = _numbers(values.to_physical() if kind == "date" else values)
     missing = np.isnan(numbers)
     present = numbers[:half][~missing[:half]]

@@ -22,16 +22,23 @@ _NUMBER = r"^[+-]?[0-9][0-9.,]*$"
 
 def strip_frame(frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
     """Columns of text without outer blanks; blank cells and the markers named by the user are null."""
-    return blank_out_frame(frame.select(pl.all().str.strip_chars()), ("", *(marker.strip() for marker in named)))
+    return blank_out_frame(frame.with_columns(pl.all().str.strip_chars()), ("", *(marker.strip() for marker in named)))
 
 
 def blank_out_frame(frame: pl.DataFrame, markers: Sequence[str]) -> pl.DataFrame:
     """Columns of text with cells equal to a marker as null."""
-    hit = frame.select(pl.all().is_in(list(markers)).any()).row(0)
-    found = [name for name, some in zip(frame.columns, hit, strict=True) if some]
     return frame.with_columns(
-        pl.when(pl.col(name).is_in(list(markers))).then(None).otherwise(pl.col(name)).alias(name) for name in found
+        pl.when(pl.col(name).is_in(list(markers))).then(None).otherwise(pl.col(name)).alias(name)
+        for name in _holding(frame, markers)
     )
+
+
+def _holding(frame: pl.DataFrame, markers: Sequence[str]) -> list[str]:
+    """The columns with a cell that equals a marker."""
+    if not frame.width:
+        return []
+    hit = frame.select(pl.all().is_in(list(markers)).any()).row(0)
+    return [name for name, some in zip(frame.columns, hit, strict=True) if some]
 
 
 def strip_cells(cells: pl.Series, named: Sequence[str]) -> pl.Series:
@@ -47,9 +54,14 @@ def blank_out(cells: pl.Series, markers: Sequence[str]) -> pl.Series:
 
 def without_word_markers(cells: pl.Series) -> pl.Series:
     """Cells of a column of words, with the markers that are missing among words as null."""
-    if not cells.is_in(list(DOUBTFUL_MARKERS)).any():
-        return blank_out(cells, CERTAIN_MARKERS)
-    return blank_out(cells, word_markers(cells))
+    return without_word_markers_frame(cells.to_frame()).to_series()
+
+
+def without_word_markers_frame(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of words as ``without_word_markers`` gives each of them."""
+    found = _holding(frame, DOUBTFUL_MARKERS)
+    frame = blank_out_frame(frame, CERTAIN_MARKERS)
+    return frame.with_columns(blank_out(frame[name], word_markers(frame[name])) for name in found)
 
 
 def word_markers(cells: pl.Series) -> tuple[str, ...]:

@@ -114,8 +114,8 @@ def _read_raw(source: object, options: ReadOptions) -> _Raw:
         return _Raw(frame=_read_files(files, options), source=files.name, findings=[])
     payload = load(source, max_bytes=options.byte_limit)
     if is_columnar(payload):
-        frame = read_columnar(payload, max_bytes=options.byte_limit, max_columns=options.max_columns)
-        return _Raw(frame=frame, source=payload.name, findings=[])
+        frame, findings = read_columnar(payload, max_bytes=options.byte_limit, max_columns=options.max_columns)
+        return _Raw(frame=frame, source=payload.name, findings=findings)
     return _read_text(payload, options)
 
 

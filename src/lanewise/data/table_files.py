@@ -10,7 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from lanewise.data.columnar_files import guarded
+from lanewise.data.columnar_files import guarded, unsaid_panics
+from lanewise.data.headers import cleaned_names
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
@@ -154,9 +155,9 @@ def _format(path: Path) -> str | None:
 
 def _scan(path: Path, kind: str) -> pl.LazyFrame:
     # A path is no pattern here, whatever characters it has.
-    if kind == "parquet":
-        return guarded(str(path), lambda: pl.scan_parquet(path, glob=False))
-    return guarded(str(path), lambda: pl.scan_ipc(path, glob=False))
+    scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
+    lazy = guarded(str(path), lambda: scan(path, glob=False))
+    return lazy.rename(cleaned_names(guarded(str(path), lazy.collect_schema).names())[0])
 
 
 def _described(name: str, paths: list[Path]) -> TableFiles:
@@ -166,14 +167,15 @@ def _described(name: str, paths: list[Path]) -> TableFiles:
         if kind is None:
             message = f"{path} is neither a Parquet nor an Arrow file; only these can make up a table of many files"
             raise DataError(message)
-        lazy = _scan(path, kind)
-        own = guarded(str(path), lazy.collect_schema)
+        with unsaid_panics():
+            lazy = _scan(path, kind)
+            own = guarded(str(path), lazy.collect_schema)
+            heights.append(int(guarded(str(path), lambda lazy=lazy: lazy.select(pl.len()).collect()).item()))
         if schema is not None and own != schema:
             message = f"{path} has {_difference(own, schema)} {paths[0]}: files of one table need the same columns"
             raise DataError(message)
         schema = own
         kinds.append(kind)
-        heights.append(int(guarded(str(path), lambda lazy=lazy: lazy.select(pl.len()).collect()).item()))
     assert schema is not None
     if not sum(heights) or not len(schema):
         message = f"{name} is empty: it has {sum(heights)} rows and {len(schema)} columns"

@@ -29,7 +29,7 @@ import polars as pl
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.nearly_numbers import number_but_for
-from lanewise.data.wording import counted
+from lanewise.data.wording import counted, named
 from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
 
@@ -325,24 +325,36 @@ def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[st
         message = f"target {target!r} {spoilt}"
         raise DataError(message)
     if kind == "binary" and len(classes) != 2:
-        message = f"binary needs exactly two classes, and {target!r} has {len(classes)}; say task='multiclass'"
-        raise DataError(message)
+        raise DataError(_other_classes(whole, f"exactly two classes, and {target!r} has {len(classes):,}", kind))
     if kind == "multiclass" and len(classes) == 2:
-        message = f"multiclass needs three or more classes, and {target!r} has two; say task='binary'"
-        raise DataError(message)
+        raise DataError(_other_classes(whole, f"three or more classes, and {target!r} has two", kind))
     if len(classes) > MAXIMUM_CLASSES:
         message = (
             f"target {target!r} has {len(classes)} classes, and at most {MAXIMUM_CLASSES} are allowed; "
-            "give another target, or group its rare classes"
+            f"give another target, or group its rare classes{_or_numbers(whole)}"
         )
         raise DataError(message)
     if 2 * repeated < len(labels):
         message = (
             f"target {target!r} has {len(classes)} classes in {len(labels)} rows, most of them in a single row; "
-            "give a target whose classes repeat"
+            f"give a target whose classes repeat{_or_numbers(whole)}"
         )
         raise DataError(message)
     return classes
+
+
+def _other_classes(values: pl.Series, found: str, kind: TaskKind) -> str:
+    """That a target has too few or too many classes for ``kind``, and which kind suits it."""
+    suits = _or_numbers(values) or f"say task={('multiclass' if kind == 'binary' else 'binary')!r}"
+    return f"{kind} needs {found}; {suits.removeprefix(', or ')}"
+
+
+def _or_numbers(values: pl.Series) -> str:
+    """That the values of a target are better learnt as numbers, where they are."""
+    guess = guess_kind(values, "number") if values.dtype.is_numeric() else None
+    if guess is None or guess.kind not in ("regression", "count"):
+        return ""
+    return f", or say task={guess.kind!r}, for it {guess.why}"
 
 
 def _rare_classes(labels: pl.Series, *, target: str, folds: int) -> tuple[Finding, ...]:
@@ -367,9 +379,7 @@ def _rare_classes(labels: pl.Series, *, target: str, folds: int) -> tuple[Findin
 
 
 def _some(labels: tuple[str, ...]) -> str:
-    shown = ", ".join(repr(label) for label in labels[:5])
-    rest = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return f"class{'es' if len(labels) > 1 else ''} {shown}{rest}"
+    return f"class{'es' if len(labels) > 1 else ''} {named(labels)}"
 
 
 def _match(labels: pl.Series, task: Task, *, source: str) -> tuple[dict[str, int], dict[str, str]]:

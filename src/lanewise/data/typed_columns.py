@@ -13,10 +13,11 @@ from lanewise.data.cell_findings import column_finding
 from lanewise.data.dataset import ColumnKind
 from lanewise.data.date_cells import fit_dates
 from lanewise.data.findings import Finding
-from lanewise.data.missing import blank_out, strip_cells, without_word_markers
+from lanewise.data.missing import blank_out, strip_cells, strip_frame, without_word_markers_frame
 from lanewise.data.number_cells import fit_numbers
+from lanewise.data.plain_words import holding_words
 from lanewise.data.typing_columns import TypedColumn, as_dates, read_as
-from lanewise.data.word_cells import kind_of_words
+from lanewise.data.word_cells import kinds_of_words
 from lanewise.data.wording import counted
 
 
@@ -35,20 +36,27 @@ def type_typed_columns(
     """
     typed: dict[str, TypedColumn] = {}
     aside: list[Finding] = []
+    of_words = _words(frame.select(name for name, dtype in frame.schema.items() if _are_words(dtype)), missing, markers)
     for column in frame.get_columns():
         if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
             what = f"of type {column.dtype} is not one value a cell and was set aside"
             aside.append(column_finding("nested_column", column.name, what, severity="warning"))
             continue
         kind = (kinds or {}).get(column.name)
-        found = _type_column(column, missing, (markers or {}).get(column.name))
+        found = of_words.get(column.name) or _type_column(column, missing)
         if without_dates and kind in (None, "date") and column.dtype == pl.String:
             found = _dated(found)
         typed[column.name] = found if kind in (None, found.kind) else _turn_into(found, kind)
     return typed, aside
 
 
-def _type_column(column: pl.Series, missing: Sequence[str], markers: Sequence[str] | None) -> TypedColumn:
+def _are_words(dtype: pl.DataType) -> bool:
+    """Whether cells of a type are words: not numbers, times or levels, nor what no kind can hold."""
+    others = (pl.Boolean, pl.Categorical, pl.Enum, pl.Binary, pl.Object)
+    return not (dtype.is_numeric() or dtype.is_temporal() or dtype.is_nested() or dtype in others)
+
+
+def _type_column(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
     dtype = column.dtype
     if dtype.is_integer():
         return _integers(column, missing)
@@ -58,9 +66,7 @@ def _type_column(column: pl.Series, missing: Sequence[str], markers: Sequence[st
         return _dates(column)
     if dtype == pl.Duration:
         return _durations(column)
-    if dtype in (pl.Boolean, pl.Categorical, pl.Enum, pl.Time):
-        return TypedColumn(cells=strip_cells(column.cast(pl.String), missing), kind="category")
-    return _words(column.cast(pl.String), missing, markers)
+    return TypedColumn(cells=strip_cells(column.cast(pl.String), missing), kind="category")
 
 
 def _integers(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
@@ -110,21 +116,33 @@ def _durations(column: pl.Series) -> TypedColumn:
     return TypedColumn(cells=column.dt.total_microseconds() / 1e6, kind="number", findings=(finding,))
 
 
-def _words(column: pl.Series, missing: Sequence[str], markers: Sequence[str] | None) -> TypedColumn:
-    bare = strip_cells(column, missing)
-    words = without_word_markers(bare) if markers is None else blank_out(bare, markers)
-    # One cell without a digit settles it, where the grammars of numbers and dates look at all of them, one by one.
-    first = next(iter(words.drop_nulls()), "")
-    if not any(map(str.isdigit, first)):
-        return TypedColumn(cells=words, kind=kind_of_words(words))
-    findings: tuple[Finding, ...] = ()
+def _words(
+    frame: pl.DataFrame, missing: Sequence[str], markers: Mapping[str, Sequence[str]] | None
+) -> dict[str, TypedColumn]:
+    """Columns of words, all at once: a table may have tens of thousands."""
+    bare = strip_frame(frame.cast(pl.String), missing)
+    known = {name: own for name, own in (markers or {}).items() if name in frame.schema}
+    words = without_word_markers_frame(bare).with_columns(blank_out(bare[name], own) for name, own in known.items())
+    kinds, plain = kinds_of_words(words), holding_words(words)
+    return {
+        name: TypedColumn(
+            cells=words[name], kind=kinds[name], findings=() if name in plain else _written_as_words(words[name])
+        )
+        for name in frame.columns
+    }
+
+
+def _written_as_words(words: pl.Series) -> tuple[Finding, ...]:
+    """That a column of words holds numbers or dates only, if it does."""
+    if words.null_count() == words.len():
+        return ()
     if fit_numbers(words).grammars:
         what = "holds only numbers, but as words, and was kept so; name its kind to change that"
-        findings = (column_finding("numbers_as_words", column.name, what, severity="warning"),)
-    elif _year_first(words) is not None:
+        return (column_finding("numbers_as_words", words.name, what, severity="warning"),)
+    if _year_first(words) is not None:
         what = "holds only dates, but as words, and was kept so; make it a column of dates to change that"
-        findings = (column_finding("dates_as_words", column.name, what, severity="warning"),)
-    return TypedColumn(cells=words, kind=kind_of_words(words), findings=findings)
+        return (column_finding("dates_as_words", words.name, what, severity="warning"),)
+    return ()
 
 
 def _year_first(words: pl.Series) -> TypedColumn | None:

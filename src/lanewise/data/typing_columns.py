@@ -22,6 +22,7 @@ from lanewise.data.missing import (
     share_matching,
     strip_frame,
     without_word_markers,
+    without_word_markers_frame,
 )
 from lanewise.data.number_cells import (
     LEADING_ZERO,
@@ -33,11 +34,13 @@ from lanewise.data.number_cells import (
     convert_plain_columns,
     fit_numbers,
 )
-from lanewise.data.word_cells import kind_of_words
+from lanewise.data.plain_words import shares_of_words
+from lanewise.data.word_cells import kind_of_words, kinds_of_words
 
 _THREADS = 4
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.99
+_MEASURED: tuple[ColumnKind | None, ...] = ("number", "date")
 _ENDLESS = r"^(?i:[+-]?inf(?:inity|inite)?)$"
 _ALMOST_NUMBER = r"^[+-]?(?:\d[\d_]*|0[xXoObB][0-9a-fA-F]+|[iI]nf(?:inity|inite)?|INF|\d*\.?\d+[eE][+-]?\d+)$"
 
@@ -79,8 +82,9 @@ def type_text_columns(
     cells = strip_frame(frame, missing)
     bare = blank_out_frame(cells, MARKERS)
     plain = convert_plain_columns(bare)
+    words = _beyond_doubt(cells, bare.drop(list(plain)), wanted)
     with ThreadPoolExecutor(_THREADS) as pool:
-        rest = [name for name in frame.columns if name not in plain]
+        rest = [name for name in frame.columns if name not in plain and name not in words]
         readings = dict(zip(rest, pool.map(lambda name: _read_column(cells[name], bare[name]), rest), strict=True))
         proved = _decimal_of_file([reading.numbers for reading in readings.values()], bare.select(list(plain)))
         mark = cast("Decimal | None", decimal) or proved or usual_decimal
@@ -92,7 +96,7 @@ def type_text_columns(
             reading = readings[name] if name in readings else _read_column(cells[name], bare[name])
             return _settle(reading, mark, day_first=day_first)
 
-        done = {
+        done = words | {
             name: TypedColumn(cells=numbers, kind="number")
             for name, numbers in plain.items()
             if wanted.get(name, "number") == "number" and (mark != "," or not numbers.dtype.is_float())
@@ -100,6 +104,15 @@ def type_text_columns(
         rest = [name for name in frame.columns if name not in done]
         done.update(zip(rest, pool.map(settle, rest), strict=True))
     return {name: done[name] for name in frame.columns}
+
+
+def _beyond_doubt(cells: pl.DataFrame, bare: pl.DataFrame, wanted: Mapping[str, ColumnKind]) -> dict[str, TypedColumn]:
+    """Columns of words in most cells, and empty ones, all at once: as they come out one by one, with no finding."""
+    shares = shares_of_words(bare)
+    found = [name for name, share in shares.items() if share > _MOSTLY or bare[name].null_count() == bare.height]
+    words = without_word_markers_frame(cells.select(name for name in found if wanted.get(name) not in _MEASURED))
+    kinds = kinds_of_words(words) | dict(wanted)
+    return {name: TypedColumn(cells=words[name], kind=kinds[name]) for name in words.columns}
 
 
 def _read_column(cells: pl.Series, bare: pl.Series) -> _Reading:

@@ -24,11 +24,32 @@ def kind_of_words(cells: pl.Series) -> ColumnKind:
     >>> kind_of_words(pl.Series(["red", "green", None]))
     'category'
     """
-    present = cells.drop_nulls()
-    if present.len() < _MIN_DISTINCT:
-        return "category"
-    distinct = present.n_unique()
-    words = present.str.count_matches(r"\S+").sum() / present.len()
-    differs = distinct >= _MIN_DISTINCT and distinct >= _DISTINCT_SHARE * present.len() and words >= _MIN_WORDS
-    repeats = distinct >= _MIN_SENTENCES and distinct > _SENTENCE_SHARE * present.len() and words >= _SENTENCE_WORDS
-    return "text" if differs or repeats else "category"
+    return kinds_of_words(cells.to_frame())[cells.name]
+
+
+def kinds_of_words(frame: pl.DataFrame) -> dict[str, ColumnKind]:
+    """The kind of each column of words, as ``kind_of_words`` gives it; of all at once, for they may be many."""
+    if not frame.width:
+        return {}
+    present = dict(zip(frame.columns, frame.select(pl.all().count()).row(0), strict=True))
+    levels = frame.select(pl.all().n_unique()).row(0)
+    distinct = {name: count - (present[name] < frame.height) for name, count in zip(frame.columns, levels, strict=True)}
+    varied = [
+        name
+        for name, count in distinct.items()
+        if count >= _MIN_DISTINCT and count > min(_SENTENCE_SHARE, _DISTINCT_SHARE) * present[name]
+    ]
+    words = frame.select(pl.col(varied).str.count_matches(r"\S+").sum()).row(0) if varied else ()
+    texts = {
+        name
+        for name, count in zip(varied, words, strict=True)
+        if _is_text(rows=present[name], distinct=distinct[name], words=count / present[name])
+    }
+    return {name: "text" if name in texts else "category" for name in frame.columns}
+
+
+def _is_text(*, rows: int, distinct: int, words: float) -> bool:
+    """Whether so many different values of so many ``words`` on average are language."""
+    differs = distinct >= _MIN_DISTINCT and distinct >= _DISTINCT_SHARE * rows and words >= _MIN_WORDS
+    repeats = distinct >= _MIN_SENTENCES and distinct > _SENTENCE_SHARE * rows and words >= _SENTENCE_WORDS
+    return differs or repeats

@@ -90,7 +90,15 @@ def feeds(layout: Layout, dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def text_counts(texts: pl.Series, fields: Mapping[str, Any]) -> np.ndarray:
-    """Counts ``[N, H]`` (float32) of a text column; ``fields`` describe its input in the file's metadata."""
+    """Counts ``[N, H]`` (float32) of a text column, as an exported model reads it.
+
+    ``texts`` is a Series of polars, missing cells null. ``fields`` is the entry of its input in the metadata
+    ``lanewise`` of the file: its ``buckets`` (H) and ``character_ngrams`` say how words are hashed.
+
+    >>> fields = {"buckets": 4, "character_ngrams": []}
+    >>> text_counts(pl.Series(["yes, yes", None]), fields).sum(axis=1).tolist()
+    [2.0, 0.0]
+    """
     ngrams = tuple(fields["character_ngrams"])
     return count_buckets(texts, buckets=fields["buckets"], character_ngrams=ngrams).toarray().astype(np.float32)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from lanewise.deploy.onnx_graph import Graph
 from lanewise.deploy.onnx_inputs import RawRows
 from lanewise.features.columns import OTHER_CODE
-from lanewise.features.preparation import Preparation
+from lanewise.features.preparation import LARGEST_BENT, SMALLEST_BENT, Preparation
 from lanewise.features.selection import mask_columns
 
 
@@ -70,13 +70,26 @@ class PreparedRows:
         numbers = graph.op("Where", graph.op("IsNaN", numbers), self._constant(state.impute), numbers)
         parts: list[str] = []
         if len(state.linear_places):
-            linear = graph.op("Sub", graph.columns(numbers, state.linear_places.tolist()), self._constant(state.centre))
+            linear = graph.op("Sub", numbers, self._constant(state.centre))
             linear = graph.op("Div", linear, self._constant(state.divisor))
-            linear = graph.op("Max", linear, self._constant(-state.bound))
-            parts.append(graph.op("Min", linear, self._constant(state.bound)))
+            linear = self._bent(linear) if state.settings.robust else self._within(linear, state.bound[0].numpy())
+            parts.append(graph.columns(linear, state.linear_places.tolist()))
         if len(state.quantile_places):
             parts.append(self._normal_scores(graph.columns(numbers, state.quantile_places.tolist())))
         return graph.columns(graph.beside(parts), state.number_order.tolist())
+
+    def _within(self, values: str, bound: np.ndarray | float) -> str:
+        graph = self._graph
+        values = graph.op("Max", values, graph.constant(-bound, "float64"))
+        return graph.op("Min", values, graph.constant(bound, "float64"))
+
+    def _bent(self, values: str) -> str:
+        """As in `Preparation`: smoothly towards the bound."""
+        graph, bound = self._graph, self._preparation.bound[0]
+        values = self._within(values, LARGEST_BENT)
+        squares = graph.op("Add", graph.op("Mul", values, values), graph.constant(bound.square().numpy(), "float64"))
+        root = graph.op("Max", graph.op("Sqrt", squares), graph.constant(SMALLEST_BENT, "float64"))
+        return graph.op("Div", graph.op("Mul", values, graph.constant(bound.numpy(), "float64")), root)
 
     def _normal_scores(self, values: str) -> str:
         """As `Preparation._normal_scores`: between which two knots each value lies, by halving."""

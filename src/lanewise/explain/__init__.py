@@ -7,7 +7,6 @@ from lanewise.explain.cost import (
     counts_living_children,
     one_at_a_time_seconds,
     spent,
-    trainings,
     usage,
 )
 from lanewise.explain.decisions import Decision, EnsembleTrial, decisions
@@ -17,6 +16,7 @@ from lanewise.explain.importance import Importance, permutation_importance
 from lanewise.explain.ranked_cost import gathered, total
 from lanewise.explain.sensitivity import Sensitivity, SensitivityPoint, sensitivity
 from lanewise.explain.words import Outcome, Score, summary
+from lanewise.training.trace import trainings
 
 __all__ = [
     "Cost",

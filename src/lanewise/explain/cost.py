@@ -7,11 +7,9 @@ that it uses, which several plain loops side by side would too.
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from lanewise.training.race import Trace
 
 WATTS_PER_BUSY_CORE = 10.0
 """Assumed draw of a fully busy core with its share of the package: desktop and server processors under load draw
@@ -117,18 +115,6 @@ def one_at_a_time_seconds(parts: Iterable[Solo], *, side_by_side: int = 1) -> fl
 def counts_living_children() -> bool:
     """Whether :func:`usage` holds the processor time of children that are still alive, which only Linux tells."""
     return (PROC / str(os.getpid()) / "stat").exists()
-
-
-def trainings(traces: Sequence[Trace]) -> dict[str, float]:
-    """Full trainings that were run of each candidate, by id: the sum over its lanes of the share they reached.
-
-    Times the steps of a full training, this is what a loop that drops the same losers would run.
-    """
-    found: dict[str, float] = {}
-    for trace in traces:
-        reached = max(trace.fractions, default=0.0)
-        found[trace.lane.candidate.id] = found.get(trace.lane.candidate.id, 0.0) + reached
-    return found
 
 
 def _rusage() -> tuple[float, float, int | None, int | None]:

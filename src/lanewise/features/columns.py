@@ -23,12 +23,16 @@ FIRST_LEVEL_CODE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class NumberColumn:
-    """A number: ``missing`` asks for an indicator, ``heavy_tailed`` for its rank as a second feature."""
+    """A number: ``missing`` asks for an indicator, ``heavy_tailed`` for its rank as a second feature.
+
+    With ``only_rank`` the rank is all there is of it.
+    """
 
     kind: ClassVar = "number"
     name: str
     missing: bool
     heavy_tailed: bool
+    only_rank: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

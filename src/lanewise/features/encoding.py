@@ -23,6 +23,8 @@ from lanewise.features.hashing import count_buckets
 from lanewise.features.table import Table
 
 _MICROSECONDS_A_DAY = 86_400e6
+_AT_ONCE = 1_000
+"""Categories that are encoded at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,6 @@ def encode(columns: Sequence[Column], table: Table) -> Encoded:
     """
     require_columns(table, (column.name for column in columns))
     numbers: list[np.ndarray] = []
-    codes: list[np.ndarray] = []
     tokens: list[sp.csr_array] = []
     for column in columns:
         cells = table.frame[column.name]
@@ -78,14 +79,12 @@ def encode(columns: Sequence[Column], table: Table) -> Encoded:
             numbers.append(_floats(cells))
         elif isinstance(column, DateColumn):
             numbers.extend(_encode_date(cells, column))
-        elif isinstance(column, CategoryColumn):
-            codes.append(_encode_category(cells, column))
-        else:
+        elif isinstance(column, TextColumn):
             tokens.append(count_buckets(cells, buckets=column.buckets, character_ngrams=column.character_ngrams))
     rows = table.frame.height
     return Encoded(
         numbers=_side_by_side(numbers, rows, np.dtype(np.float64)),
-        codes=_side_by_side(codes, rows, np.dtype(np.int64)),
+        codes=_encode_categories(table.frame, [column for column in columns if isinstance(column, CategoryColumn)]),
         tokens=sp.csr_array(sp.hstack(tokens, format="csr")) if tokens else None,
     )
 
@@ -127,11 +126,20 @@ def _encode_date(cells: pl.Series, column: DateColumn) -> Iterable[np.ndarray]:
             yield values
 
 
-def _encode_category(cells: pl.Series, column: CategoryColumn) -> np.ndarray:
-    cells = cells.cast(pl.String)
-    places = cells.cast(pl.Enum(column.levels), strict=False).to_physical().cast(pl.Int64)
-    codes = (places + FIRST_LEVEL_CODE).fill_null(OTHER_CODE).to_numpy()
-    return np.where(cells.is_null().to_numpy(), MISSING_CODE, codes)
+def _encode_categories(frame: pl.DataFrame, columns: Sequence[CategoryColumn]) -> np.ndarray:
+    """Codes ``[N, Kc]`` of all categories at once: there may be tens of thousands."""
+    codes = np.empty((frame.height, len(columns)), dtype=np.int64)
+    for start in range(0, len(columns), _AT_ONCE):
+        some = columns[start : start + _AT_ONCE]
+        found = frame.select(_code(pl.col(column.name), column).alias(str(place)) for place, column in enumerate(some))
+        codes[:, start : start + len(some)] = found.to_numpy()
+    return codes
+
+
+def _code(cells: pl.Expr, column: CategoryColumn) -> pl.Expr:
+    words = cells.cast(pl.String)
+    places = words.cast(pl.Enum(column.levels), strict=False).to_physical().cast(pl.Int64)
+    return pl.when(words.is_null()).then(MISSING_CODE).otherwise((places + FIRST_LEVEL_CODE).fill_null(OTHER_CODE))
 
 
 def _floats(cells: pl.Series) -> np.ndarray:

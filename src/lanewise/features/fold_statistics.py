@@ -13,6 +13,9 @@ from lanewise.errors import UsageError
 # Values beyond this, and infinities, are left out of every statistic: their sums and slopes would overflow.
 LARGEST_USABLE = 1e200
 
+IQR_OF_NORMAL = 1.3489795003921634
+"""The interquartile range of normal values, in standard deviations."""
+
 Imputation = Literal["median", "mean"]
 
 
@@ -20,8 +23,9 @@ Imputation = Literal["median", "mean"]
 class NumberStatistics:
     """What each fold knows of each number.
 
-    ``centre``, ``scale`` (0 where constant) and ``impute`` (in place of a missing value) are ``[G, Dn]``;
-    ``knots`` and ``scores`` ``[G, Dq, Q]`` are the piecewise linear maps to normal scores of the ranked columns.
+    ``centre`` and ``scale`` (mean and deviation, or robust ones; the scale is 0 where constant) and ``impute`` (in
+    place of a missing value) are ``[G, Dn]``; ``knots`` and ``scores`` ``[G, Dq, Q]`` are the piecewise linear maps to
+    normal scores of the ranked columns.
     """
 
     centre: np.ndarray
@@ -64,11 +68,13 @@ def number_statistics(
     ranked: Sequence[int],
     imputation: Imputation,
     knots: int,
+    robust: bool = False,
 ) -> NumberStatistics:
     """Statistics of each column of ``numbers [N, Dn]`` over the rows of each fold of ``weights [G, N]``.
 
     The columns at the places ``unscaled`` keep centre 0, scale 1 and imputation 0; those at ``ranked`` get normal
-    scores too. A fold in which a column has no usable cell gets 0 for everything.
+    scores too. With ``robust`` centre and scale are those of `robust_centre_and_scale`. A fold in which a column has no
+    usable cell gets 0 for everything.
     """
     bare, rank_places = set(unscaled), {place: rank for rank, place in enumerate(ranked)}
     moments = np.zeros((3, len(weights), numbers.shape[1]))
@@ -86,7 +92,7 @@ def number_statistics(
             values, inside = column[inside > 0], inside[inside > 0]
             if not values.size:
                 continue
-            moments[:, fold, place] = _centre_scale_impute(values, inside, imputation)
+            moments[:, fold, place] = _centre_scale_impute(values, inside, imputation, robust=robust)
             if place in rank_places:
                 maps[:, fold, rank_places[place]] = _normal_scores(values, inside, knots)
     return NumberStatistics(centre=moments[0], scale=moments[1], impute=moments[2], knots=maps[0], scores=maps[1])
@@ -127,11 +133,33 @@ def levels_present(codes: np.ndarray, weights: np.ndarray, width: int) -> np.nda
     return np.stack([np.bincount(codes, weights=weight, minlength=width)[:width] > 0 for weight in weights])
 
 
-def _centre_scale_impute(values: np.ndarray, weights: np.ndarray, imputation: Imputation) -> tuple[float, float, float]:
+def robust_centre_and_scale(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Median, and interquartile range in units of the standard deviation of normal values, of ascending ``values [n]``.
+
+    Where over half of the values are the median, as of amounts that are mostly zero, the range is that of the others;
+    where those are all equal too, the standard deviation is the scale. It is 0 for equal values.
+
+    >>> centre, scale = robust_centre_and_scale(np.array([0.0, 1.0, 2.0, 3.0, 1e9]), np.ones(5))
+    >>> centre, round(scale * IQR_OF_NORMAL, 9)
+    (2.0, 2.0)
+    """
+    quarter, median, three_quarters = weighted_quantiles(values, weights, np.array([0.25, 0.5, 0.75])).tolist()
+    moving = values != median
+    if not moving.any():
+        return median, 0.0
+    if 2 * weights[moving].sum() < weights.sum():
+        quarter, three_quarters = weighted_quantiles(values[moving], weights[moving], np.array([0.25, 0.75])).tolist()
+    spread = (three_quarters - quarter) / IQR_OF_NORMAL
+    return median, spread or _mean_and_deviation(values, weights)[1]
+
+
+def _centre_scale_impute(
+    values: np.ndarray, weights: np.ndarray, imputation: Imputation, *, robust: bool
+) -> tuple[float, float, float]:
     mean, deviation = _mean_and_deviation(values, weights)
-    if imputation == "mean":
-        return mean, deviation, mean
-    return mean, deviation, float(weighted_quantiles(values, weights, np.array([0.5])).item())
+    median = float(weighted_quantiles(values, weights, np.array([0.5])).item())
+    centre, scale = robust_centre_and_scale(values, weights) if robust else (mean, deviation)
+    return centre, scale, mean if imputation == "mean" else median
 
 
 def _mean_and_deviation(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

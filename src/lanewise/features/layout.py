@@ -25,9 +25,10 @@ from lanewise.features.columns import (
 from lanewise.features.encoding import Encoded, date_parts, encode, require_columns
 from lanewise.features.table import Beyond, Table
 from lanewise.features.tails import is_heavy_tailed
+from lanewise.stated_names import Scaling
 
 FORMAT = 1
-Tail = Literal["light", "heavy", "cycle"]
+Tail = Literal["light", "heavy", "rank", "cycle"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,16 @@ class LayoutSettings:
 
     A category of at most ``one_hot_levels`` levels becomes one feature per level, any other a code for an embedding
     table; its ``max_levels`` most frequent levels are kept and the others share one code. Text is hashed into
-    ``text_buckets`` (a power of two) buckets, by words and by n-grams of the sizes ``character_ngrams``.
+    ``text_buckets`` (a power of two) buckets, by words and by n-grams of the sizes ``character_ngrams``. ``scaling``
+    says which numbers give their rank: those with heavy tails beside their value (auto, robust), all of them in its
+    place (quantile), or none (standard).
     """
 
     one_hot_levels: int = 32
     max_levels: int = 255
     text_buckets: int = 1024
     character_ngrams: tuple[int, ...] = (3,)
+    scaling: Scaling = "auto"
 
     def __post_init__(self) -> None:
         if self.one_hot_levels < 0:
@@ -63,7 +67,8 @@ class LayoutSettings:
 class Number:
     """One raw number of an encoded row; ``tail`` is ``cycle`` for the sine and cosine of a date.
 
-    A ``heavy`` one becomes two dense features: itself, and its rank (as a normal score).
+    A ``heavy`` one becomes two dense features: itself, and its rank (as a normal score); ``rank`` says that this
+    alone is one.
     """
 
     name: str
@@ -110,20 +115,25 @@ class Layout:
         *,
         settings: LayoutSettings,
         beyond: Mapping[str, Beyond] | None = None,
+        counted: Mapping[str, Beyond] | None = None,
     ) -> Self:
         """The layout of ``columns`` from the cells of ``rows`` (row numbers ``[n]``, none of them test rows).
 
         ``beyond`` tells of the training rows of a streamed table that are not in ``dataset``: their missing cells,
-        ranges and levels count as well.
+        ranges and levels count as well. ``counted`` tells of ``rows`` themselves, where that is known: levels are
+        counted once.
 
         `DataError` where a column is absent, `UsageError` where nothing is to be read.
         """
         _check_selection(columns, rows, dataset.frame.height)
         require_columns(dataset, columns)
         frame = dataset.frame.select(columns)[rows]
-        more = beyond or {}
+        more, own = beyond or {}, counted or {}
         return cls(
-            columns=tuple(_fit_column(frame[name], dataset.kinds[name], settings, more.get(name)) for name in columns)
+            columns=tuple(
+                _fit_column(frame[name], dataset.kinds[name], settings, more.get(name), own.get(name))
+                for name in columns
+            )
         )
 
     def encode(self, dataset: Table) -> Encoded:
@@ -145,8 +155,13 @@ class Layout:
 
     @cached_property
     def ranked(self) -> tuple[int, ...]:
-        """Places among `numbers` of the heavy-tailed ones, whose rank is a feature too (axis ``Dq``)."""
-        return tuple(place for place, number in enumerate(self.numbers) if number.tail == "heavy")
+        """Places among `numbers` of those whose rank is a feature (axis ``Dq``)."""
+        return tuple(place for place, number in enumerate(self.numbers) if number.tail in ("heavy", "rank"))
+
+    @cached_property
+    def valued(self) -> tuple[int, ...]:
+        """Places among `numbers` of those that are a feature themselves: all whose rank does not stand for them."""
+        return tuple(place for place, number in enumerate(self.numbers) if number.tail != "rank")
 
     @cached_property
     def indicators(self) -> tuple[int, ...]:
@@ -203,7 +218,7 @@ class Layout:
     @property
     def dense_width(self) -> int:
         """Width D of the dense features after preparation."""
-        numbers = len(self.numbers) + len(self.ranked)
+        numbers = len(self.valued) + len(self.ranked)
         return numbers + len(self.indicators) + len(self.one_hots) + self.tokens_width
 
     @cached_property
@@ -218,8 +233,9 @@ class Layout:
 
     def _dense_features(self) -> Iterable[tuple[str, str]]:
         for number in self.numbers:
-            yield number.name, number.column
-            if number.tail == "heavy":
+            if number.tail != "rank":
+                yield number.name, number.column
+            if number.tail in ("heavy", "rank"):
                 yield f"{number.name} rank", number.column
         yield from ((f"{self.numbers[i].column} missing", self.numbers[i].column) for i in self.indicators)
         yield from ((feature.name, feature.column) for feature in self.one_hots)
@@ -265,7 +281,8 @@ def _check_selection(columns: Sequence[str], rows: np.ndarray, height: int) -> N
 
 def _numbers(column: Column) -> Iterable[Number]:
     if isinstance(column, NumberColumn):
-        yield Number(name=column.name, column=column.name, tail="heavy" if column.heavy_tailed else "light")
+        tail: Tail = "rank" if column.only_rank else "heavy" if column.heavy_tailed else "light"
+        yield Number(name=column.name, column=column.name, tail=tail)
     elif isinstance(column, DateColumn):
         for part in column.parts:
             if part in CYCLES:
@@ -275,34 +292,47 @@ def _numbers(column: Column) -> Iterable[Number]:
                 yield Number(name=f"{column.name} {part}", column=column.name, tail="light")
 
 
-def _fit_column(cells: pl.Series, kind: str, settings: LayoutSettings, beyond: Beyond | None) -> Column:
+def _fit_column(
+    cells: pl.Series, kind: str, settings: LayoutSettings, beyond: Beyond | None, counted: Beyond | None
+) -> Column:
     name = cells.name
     missing = cells.null_count() > 0 or (beyond is not None and beyond.missing > 0)
     bounds = [bound for bound in (beyond.low, beyond.high) if bound is not None] if beyond is not None else []
     if kind == "number":
         values = cells.cast(pl.Float64).to_numpy()
         present = values[~np.isnan(values)]
-        heavy = is_heavy_tailed(np.append(present, bounds))
-        return NumberColumn(name=name, missing=missing or len(present) < len(values), heavy_tailed=heavy)
+        heavy = settings.scaling != "standard" and is_heavy_tailed(np.append(present, bounds))
+        return NumberColumn(
+            name=name,
+            missing=missing or len(present) < len(values),
+            heavy_tailed=heavy,
+            only_rank=settings.scaling == "quantile",
+        )
     if kind == "date":
         if bounds:
             cells = pl.concat([cells, pl.Series(name, bounds).cast(pl.Int64).cast(cells.dtype)])
         varying = date_parts(cells).select(pl.all().drop_nulls().n_unique() > 1).row(0, named=True)
         return DateColumn(name=name, missing=missing, parts=tuple(p for p in DATE_PARTS if p == "days" or varying[p]))
     if kind == "category":
-        return _fit_category(cells, settings, beyond)
+        return _fit_category(cells, settings, beyond, counted)
     if kind == "text":
         return TextColumn(name=name, buckets=settings.text_buckets, character_ngrams=settings.character_ngrams)
     message = f"column {name!r} has kind {kind!r}; a feature must be a number, a category, text or a date"
     raise DataError(message)
 
 
-def _fit_category(cells: pl.Series, settings: LayoutSettings, beyond: Beyond | None) -> CategoryColumn:
-    counts = cells.cast(pl.String).drop_nulls().rename("level").value_counts(name="rows")
+def _fit_category(
+    cells: pl.Series, settings: LayoutSettings, beyond: Beyond | None, counted: Beyond | None
+) -> CategoryColumn:
+    if counted is None:
+        counts = cells.cast(pl.String).drop_nulls().rename("level").value_counts(name="rows")
+    else:
+        counts = counted.levels
     if beyond is not None:
         both = [counts.cast({"rows": pl.Int64}), beyond.levels.select("level", "rows").cast({"rows": pl.Int64})]
         counts = pl.concat(both).group_by("level").agg(pl.col("rows").sum())
-    counts = counts.sort(["rows", "level"], descending=[True, False])
+    if beyond is not None or counted is None:
+        counts = counts.sort(["rows", "level"], descending=[True, False])
     kept = counts.head(settings.max_levels)
     forgotten = 0 if beyond is None else beyond.forgotten
     return CategoryColumn(

@@ -27,14 +27,21 @@ from lanewise.features.streamed_statistics import Moments, StreamedStatistics
 FORMAT = 1
 _FEWEST_KNOTS = 2
 
+LARGEST_BENT, SMALLEST_BENT = 1e150, 1e-150
+"""Where a number is cut before it is squared, and the least that is divided by: squares of both are finite."""
+
+UNBENT = 1e9
+"""A bound by which sine and cosine do not bend in float64."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreparationSettings:
     """How numbers are scaled and completed, and how loud texts are.
 
     ``impute`` takes the place of missing cells. Numbers are clipped to ``limit`` standard deviations on either side,
-    heavy-tailed ones to ``tail_limit``; the rank of those goes through ``knots`` knots. A text is a vector of length
-    ``text_gain``.
+    heavy-tailed ones to ``tail_limit``; the rank of those goes through ``knots`` knots. With ``robust`` the median and
+    the interquartile range take the place of mean and deviation, and numbers bend smoothly towards ``soft_limit``
+    instead. A text is a vector of length ``text_gain``.
 
     Chosen on validation rows, by a linear model and a small network each. Of a heavy-tailed column, the value beside
     its rank against the rank alone or the value alone: linear model Adult .314, .325, .319, spambase .195, .194, .264
@@ -48,6 +55,8 @@ class PreparationSettings:
     limit: float = 100.0
     tail_limit: float = 10.0
     text_gain: float = 3.0
+    robust: bool = False
+    soft_limit: float = 3.0
 
     def __post_init__(self) -> None:
         if self.impute not in ("median", "mean"):
@@ -56,7 +65,7 @@ class PreparationSettings:
         if self.knots < _FEWEST_KNOTS:
             message = f"knots must be 2 or more, got {self.knots}"
             raise UsageError(message)
-        for name in ("limit", "tail_limit", "text_gain"):
+        for name in ("limit", "tail_limit", "text_gain", "soft_limit"):
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 message = f"{name} must be a positive number, got {value}"
@@ -68,8 +77,9 @@ class Preparation(nn.Module):
 
     ::
 
-        number     (impute(x) - mean) / deviation, clipped to +-limit; 0 where the fold is constant
-        rank       normal score of impute(x) between two knots, for heavy-tailed numbers
+        number     z = (impute(x) - centre) / scale, clipped to +-limit; 0 where the fold is constant
+        robust     z / sqrt(1 + (z / limit)^2), z with median and interquartile range
+        rank       normal score of impute(x) between two knots, of the numbers that the layout ranks
         date       sine and cosine as they are, 0 where missing
         indicator  1 where missing
         level      1 where the code is the level's; a level that the fold never saw is the other level
@@ -78,7 +88,8 @@ class Preparation(nn.Module):
     Statistics are float64 buffers ``[G, ...]``, G the number of folds (1 for a final model); do not cast the
     module: what it returns is of ``dtype``, an attribute to set. Nothing that leaves is NaN or infinite.
 
-    Conventions are scikit-learn's (`StandardScaler`, `QuantileTransformer` at its knots,
+    Conventions are scikit-learn's (`StandardScaler`, `RobustScaler(unit_variance=True)` where quartiles differ,
+    `QuantileTransformer` at its knots,
     `OneHotEncoder(handle_unknown="ignore")`, `TfidfTransformer(sublinear_tf=True)`) but for these: the quantile
     transform is linear in the score, not in the probability, between knots, and ends at half a row from the end;
     a bucket that no training row holds weighs nothing, as in a vocabulary.
@@ -214,9 +225,10 @@ class Preparation(nn.Module):
     def _scaled_numbers(self, numbers: Tensor) -> Tensor:
         numbers = numbers.to(self.centre.dtype)
         numbers = torch.where(torch.isnan(numbers), self.impute.unsqueeze(1), numbers)
-        linear = numbers.index_select(-1, self.linear_places)
         bound = self.bound.unsqueeze(1)
-        linear = ((linear - self.centre.unsqueeze(1)) / self.divisor.unsqueeze(1)).clamp(-bound, bound)
+        linear = (numbers - self.centre.unsqueeze(1)) / self.divisor.unsqueeze(1)
+        linear = _bent(linear, bound) if self.settings.robust else linear.clamp(-bound, bound)
+        linear = linear.index_select(-1, self.linear_places)
         if not self.knots.shape[1]:
             return linear
         scores = self._normal_scores(numbers.index_select(-1, self.quantile_places))
@@ -247,7 +259,9 @@ class Preparation(nn.Module):
         return self.level_codes.gather(2, codes).transpose(1, 2)
 
     def _one_hots(self, levels: Tensor) -> Tensor:
-        matches = levels.index_select(-1, self.one_hot_places) == self.one_hot_codes
+        # Half of the bytes: there is a place for every level of every category.
+        levels, codes = levels.to(torch.int32), self.one_hot_codes.to(torch.int32)
+        matches = levels.index_select(-1, self.one_hot_places) == codes
         return matches & self.one_hot_active.unsqueeze(1)
 
     def _texts(self, counts: Tensor) -> Tensor:
@@ -257,13 +271,19 @@ class Preparation(nn.Module):
         return torch.cat(units, dim=-1) * self.settings.text_gain
 
 
+def _bent(values: Tensor, bound: Tensor) -> Tensor:
+    """``z / sqrt(1 + (z / bound)^2)``: about z near 0, never beyond the bound, 0 where that is 0."""
+    values = values.clamp(-LARGEST_BENT, LARGEST_BENT)
+    return bound * values / (bound.square() + values.square()).sqrt().clamp(min=SMALLEST_BENT)
+
+
 def _folds(statistics: Mapping[str, Tensor]) -> int:
     return statistics["centre"].shape[0] if "centre" in statistics and statistics["centre"].ndim else 0
 
 
 def _places(layout: Layout) -> dict[str, list[int]]:
     """Index buffers: fixed by the layout, so never saved."""
-    linear = list(range(len(layout.numbers)))
+    linear = list(layout.valued)
     order = [*linear, *layout.ranked]
     return {
         # Sorting is stable: the rank of a number, found behind all numbers, moves to the place after it.
@@ -313,10 +333,13 @@ def _number_arrays(
         ranked=layout.ranked,
         imputation=settings.impute,
         knots=settings.knots,
+        robust=settings.robust,
     )
     if streamed is not None:
         found = _beside(found, encoded.numbers, weights, streamed, unscaled=unscaled, settings=settings)
     limits = np.array([settings.tail_limit if number.tail == "heavy" else settings.limit for number in layout.numbers])
+    if settings.robust:
+        limits = np.where([number.tail == "cycle" for number in layout.numbers], UNBENT, settings.soft_limit)
     widths = np.diff(found.knots, axis=-1, append=found.knots[..., -1:])
     rises = np.diff(found.scores, axis=-1, append=found.scores[..., -1:])
     return {
@@ -340,7 +363,9 @@ def _beside(
     unscaled: Sequence[int],
     settings: PreparationSettings,
 ) -> NumberStatistics:
-    """Means and deviations of the folds' rows together with their streamed ones."""
+    """Means and deviations of the folds' rows together with their streamed ones; robust ones are the folds' alone."""
+    if settings.robust:
+        return found
     usable = np.abs(numbers) <= LARGEST_USABLE
     centre, scale = found.centre.copy(), found.scale.copy()
     for fold, (weight, more) in enumerate(zip(weights, streamed, strict=True)):

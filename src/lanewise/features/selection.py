@@ -20,6 +20,8 @@ _PATH_END = 1e-3
 _ENCODING_PARTS = 5
 _ENCODING_PRIOR_ROWS = 10.0
 _FEWEST_ROWS = 10
+_WIDE, _PROBED = 20_000, 50
+"""From so many dense features on, every so manieth is tried first to tell how long all of them take."""
 
 
 class SlowRanking(Exception):
@@ -121,14 +123,14 @@ def permutation_mask(
     )
     truth, held_inputs = target[chosen][held], inputs[held]
     base = _loss(predict(held_inputs), truth, task)
-    owner = np.array([*layout.feature_columns, *layout.embedded_names])
+    places = {column.name: place for place, column in enumerate(layout.columns)}
+    owner = np.array([places[name] for name in (*layout.feature_columns, *layout.embedded_names)], dtype=np.int64)
     importance = np.zeros(len(layout.columns))
     truths, shuffled = np.tile(truth, repeats), np.tile(held_inputs, (repeats, 1))
-    for place, column in enumerate(layout.columns):
-        mine = np.flatnonzero(owner == column.name)
+    for place, mine in enumerate(_by_owner(owner, len(layout.columns))):
         if not read[mine].any():
             continue  # nothing that the model reads: no shuffling would change a prediction
-        check()
+        check(0.0)
         draw = np.random.default_rng([seed, 1, place])
         order = np.concatenate([draw.permutation(len(held)) for _ in range(repeats)])
         shuffled[:, mine] = held_inputs[np.ix_(order, mine)]
@@ -138,15 +140,24 @@ def permutation_mask(
     return _keep(layout, ranking, importance, keep_fraction)
 
 
-def _within(most_seconds: float) -> Callable[[], None]:
-    """A check that raises ``SlowRanking`` once ``most_seconds`` have passed since now."""
+def _within(most_seconds: float) -> Callable[[float], None]:
+    """A check that raises ``SlowRanking`` once ``most_seconds`` from now have passed, or will have by what is ahead."""
     started = time.perf_counter()
 
-    def check() -> None:
-        if time.perf_counter() - started > most_seconds:
+    def check(ahead: float) -> None:
+        if time.perf_counter() - started + ahead > most_seconds:
             raise SlowRanking
 
     return check
+
+
+def _by_owner(owner: np.ndarray, count: int) -> list[np.ndarray]:
+    """The places at which ``owner`` is 0, 1, ... ``count - 1``, each ascending.
+
+    >>> [places.tolist() for places in _by_owner(np.array([1, 0, 1]), 3)]
+    [[1], [0, 2], []]
+    """
+    return np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner, minlength=count))[:-1])
 
 
 def _keep(layout: Layout, ranking: np.ndarray, importance: np.ndarray, fraction: float) -> FeatureMask:
@@ -191,7 +202,7 @@ def _path_features(
     strength = np.abs(features.T @ response).max(axis=1) if features.shape[1] else np.zeros(0)
     kept = [
         np.sort(mine[np.argsort(-strength[mine], kind="stable")[:MOST_FEATURES_OF_A_COLUMN]])
-        for mine in (np.flatnonzero(owner == place) for place in range(len(layout.columns)))
+        for mine in _by_owner(owner, len(layout.columns))
     ]
     chosen = np.concatenate(kept).astype(np.int64)
     parts, owners = [features[:, chosen]], [owner[chosen]]
@@ -219,7 +230,7 @@ def _cross_fitted_means(codes: np.ndarray, response: np.ndarray, seed: int) -> n
 
 
 def _entry_on_path(
-    features: np.ndarray, response: np.ndarray, check: Callable[[], None]
+    features: np.ndarray, response: np.ndarray, check: Callable[[float], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Penalty at which each feature ``[D]`` enters, as a part of the largest, and its weight at the end."""
     import warnings
@@ -241,7 +252,7 @@ def _entry_on_path(
         # The end of the path may be cut short: only the order of entry is read.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for share in shares:  # one call for each, which begins where the one before it has ended
-            check()
+            check(0.0)
             given["alphas"] = np.array([share * joint.max()])
             _, path, _ = enet_path(
                 features,
@@ -260,7 +271,7 @@ def _entry_on_path(
 
 
 def _quick_model(
-    inputs: np.ndarray, target: np.ndarray, task: Task, *, dense_width: int, seed: int, check: Callable[[], None]
+    inputs: np.ndarray, target: np.ndarray, task: Task, *, dense_width: int, seed: int, check: Callable[[float], None]
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """A small boosted model of the task, as a function of inputs, and which of them it reads ``[D + Ke]``."""
     import lightgbm
@@ -283,9 +294,13 @@ def _quick_model(
     }
     if task.kind == "multiclass":
         parameters["num_class"] = len(task.classes)
+    if dense_width >= _WIDE:  # bins are made in one call, which nothing can stop: some of them tell how long it takes
+        started = time.perf_counter()
+        lightgbm.Dataset(inputs[:, :dense_width:_PROBED], label=target, params=parameters).construct()
+        check(_PROBED * (time.perf_counter() - started))
     categorical = list(range(dense_width, inputs.shape[1]))
     data = lightgbm.Dataset(inputs, label=target, categorical_feature=categorical, free_raw_data=False)
-    model = lightgbm.train(parameters, data, num_boost_round=60, callbacks=[lambda _: check()])
+    model = lightgbm.train(parameters, data, num_boost_round=60, callbacks=[lambda _: check(0.0)])
 
     def predict(rows: np.ndarray) -> np.ndarray:
         found = model.predict(rows)

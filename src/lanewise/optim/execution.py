@@ -222,6 +222,16 @@ class LaneOptimizer:
             block.rule.exchange(RowLeaves(list(leaves.values())), state, block.hyper, evaluation=True)
         return result
 
+    def sparse(self, averages: Tensor) -> Tensor:
+        """``averages [L, P + S]`` of weights, 0 where L1 holds a weight at exactly 0 now: an average of it never is."""
+        result = averages
+        for block in self._blocks:
+            if block.shrinks:
+                result = averages.clone() if result is averages else result
+                held = self._buffer.values[block.rows, : self._penalised] == 0
+                result[block.rows, : self._penalised].masked_fill_(held & (self._l1[block.rows] > 0)[:, None], 0.0)
+        return result
+
     def slow(self, row: int, factor: float) -> None:
         """Multiply every later rate of one lane by ``factor``."""
         self._rate_factor[row] *= factor

@@ -25,6 +25,7 @@ STAGES = {
     "screen": "screen",
     "confirm": "confirmation",
     "race": "rest of the race",
+    "measure": "measuring what lanes cost alone",
     "choose": "choosing",
     "refit": "training on all rows",
     "save": "saving",

@@ -12,6 +12,7 @@ from lanewise.search.policy import Decision, Policy, Standing, ranked, with_rese
 class Halving(Policy):
     """At each rung the best ``1 / eta`` of the candidates go on, each rung ``eta`` times as long as the last.
 
+    The best are those of whom most is expected at the end, where the standing says that, ties by score.
     The protected ones and the best of every family stay until the last rung: a family that starts
     slowly is not thrown out before it could show what it does. ``survivors`` is how many the last
     rung leaves, at least.
@@ -30,6 +31,7 @@ class Halving(Policy):
 
     def decide(self, standing: Standing) -> Decision:
         order = ranked(standing.scores)
+        order = [order[place] for place in ranked(standing.promise[order])]
         wanted = max(self.survivors, math.ceil(len(order) / self.eta))
         keep = with_reserved(order[:wanted], standing)
         kept = f"the best {len(keep)} of" if len(keep) < len(order) else "all"

@@ -27,7 +27,9 @@ class Standing:
     prediction. ``losses [M, N]`` hold, of this rung alone, the loss of every unit of the validation rows: a row, or a
     group of rows that belong together; their mean orders candidates as the metric does. None where the metric has no
     loss per row, or the policy does not ask for them.
-    ``families [M]`` numbers the model families. ``protected [M]`` must stay whatever their score.
+    ``expected [M]`` are the places to expect at the end, from 0, by what is known of rates that are yet to fall; NaN
+    for who has no score, None where nothing is known. ``families [M]`` numbers the model families. ``protected [M]``
+    must stay whatever their score.
     ``numbers [M]`` are the places among all entrants, from 0, in the order in which they were drawn; a copy has that of
     the one that gave way to it. ``kinds [M]`` are equal where one can go on from the weights of the other.
     ``genes [M, G]`` are the logarithms of the settings that a copy may have of its own, by name in ``named [G]``, as
@@ -45,6 +47,12 @@ class Standing:
     kinds: np.ndarray
     named: tuple[str, ...] = ()
     genes: np.ndarray | None = None
+    expected: np.ndarray | None = None
+
+    @property
+    def promise(self) -> np.ndarray:
+        """What is ``expected``, or else the ``scores``."""
+        return self.scores if self.expected is None else self.expected
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,7 @@ def select(
     weight: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     draws: int = 1000,
+    cost_unit: str = "",
 ) -> Selection:
     """Who wins the race, by out-of-fold predictions; see :func:`pick` for the rule.
 
@@ -86,6 +87,7 @@ def select(
         weight: ``[N]`` or None.
         clusters: ``[N]`` labels of rows that are drawn together, or None.
         draws: bootstrap draws.
+        cost_unit: what the costs of the contenders count, in words.
 
     Raises:
         UsageError: no contender, several defaults, or an id given twice.
@@ -99,12 +101,9 @@ def select(
     losses = metric.sign * scores
     winner = int(selection_rule(contenders)(losses, errors)[0])
     standings = _standings(contenders, scores[0], losses[0], errors, winner=winner, default=default)
-    return Selection(
-        winner=contenders[winner].id,
-        metric=metric.name,
-        standings=standings,
-        reasons=_reasons(standings, contenders[winner].id, None if default is None else contenders[default].id),
-    )
+    won, usual = contenders[winner].id, None if default is None else contenders[default].id
+    reasons = _reasons(standings, won, usual, cost_unit=cost_unit)
+    return Selection(winner=won, metric=metric.name, standings=standings, reasons=reasons)
 
 
 def corrected_score(
@@ -173,14 +172,17 @@ def _standings(
     )
 
 
-def _reasons(standings: tuple[Standing, ...], selection_winner: str, default: str | None) -> tuple[str, ...]:
+def _reasons(
+    standings: tuple[Standing, ...], selection_winner: str, default: str | None, *, cost_unit: str
+) -> tuple[str, ...]:
     by_id = {standing.id: standing for standing in standings}
     winner, best = by_id[selection_winner], standings[0]
     reasons = [_verdict(winner, best, None if default is None else by_id[default])]
     if winner is not best and winner.id != default:
+        costs = f"{winner.cost:.4g} against {best.cost:.4g} {cost_unit}".rstrip()
         reasons.append(
             f"{best.id} scores best ({best.score:.4g}), but within one paired standard error of {winner.id}, "
-            f"which costs less ({winner.cost:.4g} against {best.cost:.4g})."
+            f"which costs less ({costs})."
         )
     others = [standing.id for standing in standings if standing.tied and standing not in (winner, best)]
     if others:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import final
 
 import numpy as np
@@ -50,11 +51,15 @@ class Judge:
     data: TrainingData
     clusters: np.ndarray | None = None
 
-    def loss(self, item: Evidence) -> float:
-        """The score of one lane on its fold's validation rows, oriented so that smaller is better.
+    def score(self, item: Evidence) -> float:
+        """The score of one lane on its fold's validation rows, in the units of the metric.
 
         The margins of a support vector machine become probabilities first: each half of the rows by the other.
         """
+        return self.metric.sign * self.loss(item)
+
+    def loss(self, item: Evidence) -> float:
+        """The same, oriented so that smaller is better."""
         return self._loss(self._valid(item), self._held(item.lane.fold))
 
     def unit_losses(self, item: Evidence) -> np.ndarray | None:
@@ -126,7 +131,7 @@ class Judge:
             curve=tuple(float(value) * self.metric.sign for value in overall),
             seconds=seconds,
             calibration=calibrations[stop] if calibrations else None,
-            train_curve=tuple(float(np.mean([items[look].train_score for items in groups.values()])) for look in looks),
+            train_curve=tuple(fmean(items[look].train_score for items in groups.values()) for look in looks),
         )
 
     def _means(
@@ -136,8 +141,7 @@ class Judge:
         own = {fold: [key for key in groups if key[0] == fold] for fold in folds}
         if not self._margins(candidate):
             plain = {
-                fold: [np.mean([groups[key][look].valid for key in own[fold]], axis=0) for look in looks]
-                for fold in folds
+                fold: [_mean_of([groups[key][look].valid for key in own[fold]]) for look in looks] for fold in folds
             }
             return plain, []
         means: dict[int, list[np.ndarray]] = {fold: [] for fold in folds}
@@ -171,6 +175,11 @@ class Judge:
     def _form(self, valid: np.ndarray) -> np.ndarray:
         """Predictions in the form that metrics read: probabilities ``[n, K]``, or means ``[n]``."""
         return valid if self.data.task.is_classification else valid[:, 0]
+
+
+def _mean_of(predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """Their mean; a single one as it is, for a thousand candidates have ten thousand looks."""
+    return predictions[0] if len(predictions) == 1 else np.mean(predictions, axis=0)
 
 
 def _usable(predictions: np.ndarray) -> bool:

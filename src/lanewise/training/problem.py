@@ -7,17 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.data.auditing import Audit, audit
-from lanewise.data.column_facts import ColumnFacts
+from lanewise.data.auditing import Audit, audit, check_names
+from lanewise.data.column_facts import facts_of
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
+from lanewise.data.leakage import leakage
 from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
+from lanewise.data.wording import MOST_NAMED, named
 from lanewise.errors import DataError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
@@ -28,9 +30,11 @@ from lanewise.features.streamed_statistics import Moments
 from lanewise.metrics import Metric, resolve_metric
 from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
+from lanewise.stated_names import Scaling
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.rest_parts import Parts
+from lanewise.training.room import check_room
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
 from lanewise.training.weighing import Weighing, weighing_of
@@ -53,6 +57,7 @@ class Request:
     missing: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str | None = None
+    scaling: Scaling = "auto"
     seed: int = 0
 
 
@@ -82,6 +87,12 @@ class Problem:
     clusters: np.ndarray | None
     rest: TrainingRest | None = None
     weighing: Weighing | None = None
+    scaling: Scaling = "auto"
+
+    @property
+    def preparing(self) -> PreparationSettings:
+        """How its rows are prepared for linear models and networks."""
+        return PreparationSettings(robust=self.scaling == "robust")
 
     @property
     def training_rows(self) -> int:
@@ -98,7 +109,11 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     """Read the question out of a table: task, usable rows and columns, splits, widths.
 
     ``test`` is a test set of the user's own; without one, rows are held out.
+
+    Raises ``UserError`` where the table does not have what is asked of it, or does not fit into memory once prepared.
     """
+    roles = {"weight": request.weight, "group": request.group, "time": request.time}
+    check_names(dataset, target=request.target, drop=request.drop, keep=(), roles=roles)
     told = with_target_of_rest(dataset, request.target)
     task, findings = resolve_task(told, request.target, kind=request.kind, metric=request.metric)
     metric = resolve_metric(task.metric, task.kind)
@@ -111,9 +126,11 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         weight=request.weight,
         group=request.group,
         time=request.time,
+        leaks=False,
     )
     rows = audited.rows
     noticed = [*dataset.findings, *findings, *label_findings(dataset, task), *audited.findings]
+    told_before = len(noticed)
     group = row_groups(dataset, request.group) if request.group else None
     time = row_times(dataset, request.time) if request.time else None
     if group is None and time is None:
@@ -133,20 +150,23 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
     if dataset.rest is not None and dataset.rest.rows:
         streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
     beyond = None if streamed is None else streamed.facts(audited.features)
-    layout = Layout.fit(whole, audited.features, train, settings=LayoutSettings(), beyond=beyond)
-    rest = (
-        None
-        if streamed is None
-        else training_rest(
-            dataset,
-            task=task,
-            layout=layout,
-            features=audited.features,
-            parts=streamed,
-            groups=None if request.group else group,
-            seed=request.seed,
-            weight=request.weight,
-        )
+    facts = facts_of(whole.frame.select(audited.features)[train], whole.kinds)
+    layout = Layout.fit(
+        whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond, counted=facts
+    )
+    if dataset.rest is None:  # before what takes long
+        check_room(dataset.source, layout, rows=len(y), folds=len(parts))
+    leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=rows)
+    noticed[told_before:told_before] = leaks
+    rest = training_rest(
+        dataset,
+        task=task,
+        layout=layout,
+        features=audited.features,
+        parts=streamed,
+        groups=None if request.group else group,
+        seed=request.seed,
+        weight=request.weight,
     )
     own = weights_of(whole, request.weight)
     weighing = weighing_of(
@@ -157,7 +177,17 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         dataset=whole,
         task=task,
         metric=metric,
-        contract=_contract(whole, request, task, audited.features, train=train, beyond=beyond),
+        contract=DataContract.of(
+            whole,
+            task=task,
+            features=audited.features,
+            rows=train,
+            beyond=beyond,
+            missing=request.missing,
+            delimiter=request.delimiter,
+            encoding=request.encoding,
+            facts=facts,
+        ),
         features=audited.features,
         set_aside=audited.set_aside,
         findings=(*noticed, *fewer),
@@ -171,6 +201,7 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         clusters=group,
         rest=rest,
         weighing=weighing,
+        scaling=request.scaling,
     )
 
 
@@ -212,27 +243,6 @@ def _divided(
     return _Divided(whole=whole, y=encode_target(whole, task), train=rows, held=held, noticed=noticed)
 
 
-def _contract(
-    whole: Dataset,
-    request: Request,
-    task: Task,
-    features: tuple[str, ...],
-    *,
-    train: np.ndarray,
-    beyond: Mapping[str, ColumnFacts] | None,
-) -> DataContract:
-    return DataContract.of(
-        whole,
-        task=task,
-        features=features,
-        rows=train,
-        beyond=beyond,
-        missing=request.missing,
-        delimiter=request.delimiter,
-        encoding=request.encoding,
-    )
-
-
 def _extremes_last(parts: tuple[Fold, ...], far: np.ndarray) -> tuple[Fold, ...]:
     """Screens look at the first fold: one value that decides every score there would tell nothing of the others."""
     return tuple(sorted(parts, key=lambda fold: np.isin(fold.valid, far).sum()))
@@ -246,9 +256,15 @@ def _joined(
 
     columns = [request.target, *features, *([request.weight] if request.weight else [])]
     missing = [name for name in columns if name not in test.frame.columns]
+    if len(missing) == len(columns):
+        message = (
+            f"the test set {test.source} has none of the columns that training reads ({named(columns)}): give one "
+            f"with the columns of {dataset.source}"
+        )
+        raise DataError(message)
     if missing:
-        what = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
         them = "them" if len(missing) > 1 else "it"
+        what = f"{'columns' if len(missing) > 1 else 'column'} {named(missing)}"
         message = f"the test set {test.source} lacks the {what}; add {them}{_or_drop(missing, request)}"
         raise DataError(message)
     _check_kinds(dataset, test, request, columns if not task.is_classification else columns[1:])
@@ -270,7 +286,8 @@ def _or_drop(columns: Sequence[str], request: Request) -> str:
     """That the columns can be left out of both tables, where the race does without them."""
     if {request.target, request.weight} & set(columns):
         return ""
-    return f", or leave {'it' if len(columns) == 1 else 'them'} out of both (drop='{','.join(columns)}')"
+    them, names = "it" if len(columns) == 1 else "them", ",".join(columns)
+    return f", or leave {them} out of both (drop{f'={names!r}' if len(columns) <= MOST_NAMED else ''})"
 
 
 def _check_kinds(dataset: Dataset, test: Dataset, request: Request, columns: Sequence[str]) -> None:
@@ -288,9 +305,10 @@ def _check_kinds(dataset: Dataset, test: Dataset, request: Request, columns: Seq
         spoilt = number_but_for(test.frame[name]) if was == "number" else None
         wrong[name] = f"{name!r} must be {was} and {spoilt or f'is {found}'}"
     if wrong:
+        more = f"; and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
         message = (
-            f"the test set {test.source} has columns of another kind than in training: {'; '.join(wrong.values())}: "
-            f"mend them{_or_drop(list(wrong), request)}"
+            f"the test set {test.source} has columns of another kind than in training: "
+            f"{'; '.join([*wrong.values()][:MOST_NAMED])}{more}: mend them{_or_drop(list(wrong), request)}"
         )
         raise DataError(message)
 
@@ -299,7 +317,7 @@ def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32
     """Rows prepared with the statistics of each fold's training rows; of all training rows for a refit."""
     parts = [problem.train] if refit else [fold.train for fold in problem.folds]
     preparation = Preparation.fit(
-        problem.layout, problem.encoded, parts, settings=PreparationSettings(), weight=problem.weight
+        problem.layout, problem.encoded, parts, settings=problem.preparing, weight=problem.weight
     )
     everything = np.arange(len(problem.y))
     dense, codes = prepare_rows(preparation, problem.encoded, everything, dtype)

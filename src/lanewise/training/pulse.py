@@ -1,9 +1,9 @@
 """Signs of life from a race: how far it is and who leads."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import fmean, pstdev
 
 from lanewise.training.trace import Trace
 
@@ -49,12 +49,13 @@ def leader_of(traces: Iterable[Trace], sign: float) -> tuple[str, float, float]:
     latest: dict[str, list[float]] = {}
     labels: dict[str, str] = {}
     for trace in traces:
-        if trace.scores and np.isfinite(trace.scores[-1]):
+        if trace.scores and math.isfinite(trace.scores[-1]):
             latest.setdefault(trace.lane.candidate.id, []).append(trace.scores[-1])
             labels[trace.lane.candidate.id] = trace.lane.candidate.label
     widest = max(map(len, latest.values()), default=0)
     full = {name: scores for name, scores in latest.items() if len(scores) == widest}
     if not full:
         return "", float("nan"), float("nan")
-    best = min(full, key=lambda name: sign * float(np.mean(full[name])))
-    return labels[best], float(np.mean(full[best])), float(np.std(full[best]))
+    # Asked after every look, over all candidates: an array of each one's few scores would take longer than the looks.
+    best = min(full, key=lambda name: sign * fmean(full[name]))
+    return labels[best], fmean(full[best]), pstdev(full[best])

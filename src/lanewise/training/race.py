@@ -15,16 +15,17 @@ from lanewise.metrics import Metric
 from lanewise.search.policy import Decision, Policy, Standing, decision_of
 from lanewise.training.copying import copy_of, hand_over, kinds_of
 from lanewise.training.entering import NobodyElse, Proposer, tried
-from lanewise.training.genes import GENES, genes_of, settings_from
+from lanewise.training.genes import settings_from
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.amending import Amending, slowness_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse, pulse_of
 from lanewise.training.ranks.spreading import Spreading, alone
+from lanewise.training.standing import standing_of
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-from lanewise.training.trace import Fate, Trace
+from lanewise.training.trace import Fate, Trace, seconds_of
 from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]
@@ -72,7 +73,7 @@ class Race:
     ``save_every`` is for tests that want to kill a race between two saves. ``ended`` is given the teams at the end of
     the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
     ``amend`` decides once more, after the screen, who is confirmed. ``spreading`` says on which
-    rank a team of ``builder`` is trained.
+    rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to expect of candidates.
     """
 
     plan: Plan
@@ -89,6 +90,7 @@ class Race:
     proposer: Proposer = field(default_factory=NobodyElse)
     amend: Amending | None = None
     spreading: Spreading = field(default_factory=alone)
+    forecasts: bool = False
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -99,7 +101,6 @@ class Race:
         self._copies: dict[int, int] = {}
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
-        self._cost: dict[str, float] = {}
         self._unsteady: set[str] = set()
         self._done = 0.0
         share = self.spreading.share(self.plan.workers)
@@ -130,7 +131,7 @@ class Race:
     def _screen(self) -> tuple[list[Candidate], list[str]]:
         teams, found, words = self._enter()
         left = {lane.id: lane for lane in self._screened(self.plan.candidates)}
-        best: dict[str, float] = {}
+        best, promise = dict[str, float](), dict[str, float]()
         for rung, fraction in enumerate(self.plan.rungs):
             if rung:
                 found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
@@ -142,7 +143,8 @@ class Race:
             for name, item in evidence.items():
                 best[name] = _better(best.get(name), self._judge.loss(item))
             names = list(left)
-            decision = decision_of(self.policy, self._standing(rung, names, best, evidence, teams))
+            standing = self._standing(rung, [evidence[name] for name in names], best, teams)
+            decision, promise = decision_of(self.policy, standing), dict(zip(names, standing.promise, strict=True))
             words.append(f"after {fraction:.0%} of the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
             self._end("screen", [left[name] for name in names if name not in kept], fate="pruned")
@@ -154,7 +156,7 @@ class Race:
             teams = [team for team in teams if team.lanes]
         for team in teams:
             team.keep(())
-        order = sorted(left, key=lambda name: np.nan_to_num(best.get(name, np.nan), nan=np.inf))
+        order = sorted(left, key=lambda name: np.nan_to_num(promise.get(name, np.nan), nan=np.inf))
         survivors, amended = self._survivors([self._candidates[left[name].candidate.id] for name in order])
         words += amended
         going = {candidate.id for candidate in survivors}
@@ -206,33 +208,28 @@ class Race:
         return found
 
     def _standing(
-        self,
-        rung: int,
-        names: Sequence[str],
-        best: Mapping[str, float],
-        evidence: Mapping[str, Evidence],
-        teams: Sequence[Team],
+        self, rung: int, items: Sequence[Evidence], best: Mapping[str, float], teams: Sequence[Team]
     ) -> Standing:
-        families = list(dict.fromkeys(evidence[name].lane.candidate.model for name in names))
-        candidates = [evidence[name].lane.candidate for name in names]
-        return Standing(
+        names, candidates = [item.lane.id for item in items], [item.lane.candidate for item in items]
+        return standing_of(
+            candidates,
+            [self._candidates[own.id] for own in candidates],
             rung=rung,
+            fraction=self.plan.rungs[rung],
             scores=np.array([best[name] for name in names]),
-            losses=self._judge.all_losses([evidence[name] for name in names]) if self.policy.reads_losses else None,
-            families=np.array([families.index(candidate.model) for candidate in candidates]),
-            protected=np.array([candidate.is_default for candidate in candidates]),
-            numbers=np.array([self._numbers[candidate.id] for candidate in candidates]),
+            losses=self._judge.all_losses(items) if self.policy.reads_losses else None,
+            numbers=self._numbers,
             entrants=len(self.plan.candidates),
             kinds=kinds_of(names, teams),
-            named=GENES,
-            genes=genes_of([self._candidates[own.id] for own in candidates], self.plan.rungs[rung]),
+            forecasts=self.forecasts,
         )
 
     def _survivors(self, ordered: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
         """Those that are confirmed, and in words what the time that was left has changed."""
         usual = self._best_of_families(ordered)
         if self.amend is not None and ordered and not self.plan.confirmed:
-            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, self._traces.values(), self._cost))
+            traces = list(self._traces.values())
+            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, traces, seconds_of(traces)))
         if not self.plan.confirmed:
             return usual, []
         amended = [candidate for candidate in ordered if candidate.id in self.plan.confirmed]
@@ -276,13 +273,13 @@ class Race:
                 by_group.setdefault(item.lane.group, []).append(item)
         whole = self.plan.folds * len(self.plan.seeds)
         lanes_of = {id: list(own) for id, own in itertools.groupby(lanes, key=lambda lane: lane.candidate.id)}
-        confirmed = []
+        confirmed, seconds = [], seconds_of(self._traces.values())
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
             complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
             sound = complete and candidate.id not in self._unsteady
-            seconds = self._cost.get(candidate.id, 0.0)
-            item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=seconds) if sound else None
+            took = seconds.get(candidate.id, 0.0)
+            item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=took) if sound else None
             self._end("confirm", lanes_of[candidate.id], fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
@@ -315,6 +312,8 @@ class Race:
                     save_every=self.save_every,
                     halted=self._threads.halted,
                     abandoned=self._threads.abandoned,
+                    metric=self.metric.name,
+                    score=self._judge.score,
                     train_score=self._judge.train_score,
                 )
                 stretches.append(stretch)
@@ -333,18 +332,16 @@ class Race:
         found = stretch.run(seen)
         with self._lock:
             for lane in lanes.values():
-                cost = self._cost.get(lane.candidate.id, 0.0)
-                self._cost[lane.candidate.id] = cost + stretch.seconds / len(lanes)
+                self._trace(phase, lane).seconds += stretch.seconds / len(lanes)
         return found
 
     def _record(self, phase: str, look: Look) -> None:
         for item in look.evidence:
-            score = self._judge.loss(item) * self.metric.sign
             with self._lock:
                 trace = self._trace(phase, item.lane)
                 trace.notices += item.notices
                 trace.fractions.append(item.fraction)
-                trace.scores.append(score)
+                trace.scores.append(item.score)
                 trace.train_losses.append(item.train_loss)
                 trace.train_scores.append(item.train_score)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError
 from lanewise.features.layout import Layout
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
 from lanewise.features.prepared import prepare_rows
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.problem import Problem, target_in_units, target_units
@@ -65,7 +65,7 @@ def prepare_streamed(
         problem.layout,
         problem.encoded,
         parts,
-        settings=PreparationSettings(),
+        settings=problem.preparing,
         weight=problem.weight if rest is None else None,
         streamed=None if rest is None else [rest.statistics_of(fold) for fold in folds],
     )

@@ -46,6 +46,9 @@ class Ranking(Protocol):
 WORTH = 0.03
 """Share of a race's time per fold that one ranking of the columns may take; a slower one is not offered."""
 
+LEAST_SECONDS = 0.02
+"""What the quickest ranking takes, about: where less may be spent none is tried."""
+
 DOUBTFUL = 2.0
 """What a tenth of the rows makes expect is believed without trying when it exceeds what may be spent by this factor."""
 
@@ -187,9 +190,10 @@ def affordable(
     """
     ways = dict.fromkeys(one.text(FEATURES) for pool in pools.values() for one in pool if selects(one))
     seconds: dict[str, float] = {}
-    for way in ways:
+    most = WORTH * available
+    for way in ways if most >= LEAST_SECONDS else ():
         assert selections is not None, "candidates that select columns need selections"
-        if not selections.too_slow(0, way, WORTH * available):
+        if not selections.too_slow(0, way, most):
             seconds[way] = selections.seconds[0, way]
     left = {
         model: [one for one in pool if not selects(one) or one.text(FEATURES) in seconds]

@@ -140,6 +140,10 @@ class SolverTeam(Team):
     def fraction(self) -> float:
         return min(self._taken / self.length, 1.0)
 
+    @property
+    def ended(self) -> bool:
+        return self.fraction >= 1.0 or (self._state is not None and self.solver.progress(self._state).finished)
+
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:
         if self._state is None:
             dtype = self.data.folds[self.lanes[0].fold].dense.dtype

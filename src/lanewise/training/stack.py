@@ -251,7 +251,8 @@ class Stack(Team):
             (unsettled or lane.candidate.text("schedule") in UNSETTLED) and not rule(lane.candidate.optimizer).evaluates
             for lane in self.lanes
         ]
-        return torch.where(torch.tensor(averaged, device=self.device)[:, None], self.average, values)
+        average = self.optimizer.sparse(self.average)
+        return torch.where(torch.tensor(averaged, device=self.device)[:, None], average, values)
 
     def kind(self, lane: str) -> Hashable:
         if self.subject.structure is None:

@@ -34,7 +34,8 @@ class Stretch:
     ``save_every`` seconds lie between two saves, or more where saving is slow; 0 saves at every chance.
     ``halted`` is asked between steps; when it turns true the team saves and raises Interrupted. ``abandoned``
     forbids to save: somebody else may own the journal by now. When it is saved decides what a kill costs,
-    never what comes out. ``train_score`` is what is kept of predictions for training rows.
+    never what comes out. ``score`` of predictions for validation rows, by ``metric``, is kept beside them, and
+    ``train_score`` in the place of those for training rows.
     """
 
     team: Team
@@ -44,6 +45,8 @@ class Stretch:
     save_every: float
     halted: Callable[[], bool]
     abandoned: Callable[[], bool]
+    metric: str = ""
+    score: Callable[[Evidence], float] = field(default=lambda item: item.score)
     train_score: Callable[[Evidence], float] = field(default=lambda item: item.train_score)
     evidence: list[Evidence] = field(default_factory=list)
     looks: list[dict[str, tuple[Event, ...]]] = field(default_factory=list)
@@ -83,9 +86,11 @@ class Stretch:
 
     def _as_seen(self, item: Evidence, fraction: float) -> Evidence:
         """With the fraction as planned, and in memory as a resumed race has it."""
-        loss, score = (x if np.isfinite(x) else float("nan") for x in (item.train_loss, self.train_score(item)))
-        valid = np.ascontiguousarray(item.valid)
-        return replace(item, fraction=fraction, valid=valid, train_loss=loss, train=None, train_score=score)
+        loss, learned = (x if np.isfinite(x) else float("nan") for x in (item.train_loss, self.train_score(item)))
+        valid, score = np.ascontiguousarray(item.valid), self.score(item)
+        return replace(
+            item, fraction=fraction, valid=valid, train_loss=loss, train=None, train_score=learned, score=score
+        )
 
     def _between(self) -> None:
         if self.halted():
@@ -104,8 +109,8 @@ class Stretch:
         lanes: list[dict[str, Any]] = []
         for place, item in enumerate(self.evidence):
             tensors[f"look/{place}"] = torch.from_numpy(item.valid)
-            known = {"train_loss": item.train_loss, "train_score": item.train_score}
-            known = {name: None if np.isnan(value) else value for name, value in known.items()}
+            known = {"train_loss": item.train_loss, "train_score": item.train_score, "score": item.score}
+            known = {name: value if np.isfinite(value) else None for name, value in known.items()}
             noticed = [asdict(notice) for notice in item.notices]
             lanes.append({"lane": item.lane.id, "fraction": item.fraction, **known, "notices": noticed})
         state = {
@@ -116,6 +121,9 @@ class Stretch:
                 for repairs in self.looks
             ],
             "seconds": self.seconds,
+            # Nothing goes on from these: they are for whoever asks how far the run is.
+            "length": self.team.length,
+            "metric": self.metric,
         }
         self.journal.save(self.key, tensors, state)
         self._since = self._saved = time.monotonic()
@@ -128,7 +136,7 @@ class Stretch:
         tensors, state = kept
         shown = {name: tensors.pop(name) for name in list(tensors) if name.startswith("look/")}
         self.team.restore(tensors, state["team"])
-        self.evidence = [
+        kept_evidence = [
             Evidence(
                 lane=self._lanes[item["lane"]],
                 fraction=item["fraction"],
@@ -139,6 +147,7 @@ class Stretch:
             )
             for place, item in enumerate(state["evidence"])
         ]
+        self.evidence = [replace(item, score=self.score(item)) for item in kept_evidence]
         self.looks = [
             {name: tuple(Event(**event) for event in events) for name, events in repairs.items()}
             for repairs in state["looks"]

@@ -26,8 +26,8 @@ class Evidence:
     ``valid [n, K]`` are predictions (means or class probabilities) for the fold's validation rows,
     in their order; ``train_loss`` is the mean training loss since the evidence before. ``train [m, K]`` are
     predictions for the sample of the fold's training rows, where the data ask for them; whoever keeps the evidence
-    keeps their ``train_score`` instead, in the units of the metric. ``notices`` are what was noticed of the lane since
-    the evidence before.
+    keeps their ``train_score`` instead, in the units of the metric, as is the ``score`` of ``valid``. ``notices`` are
+    what was noticed of the lane since the evidence before.
     """
 
     lane: Lane
@@ -36,6 +36,7 @@ class Evidence:
     train_loss: float
     train: np.ndarray | None = None
     train_score: float = float("nan")
+    score: float = float("nan")
     notices: tuple[Notice, ...] = ()
 
 
@@ -84,6 +85,11 @@ class Team(ABC):
     @abstractmethod
     def fraction(self) -> float:
         """How much of the full length is done."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to train, which may be so before the full length is done."""
+        return self.fraction >= 1.0
 
     @abstractmethod
     def advance(self, fraction: float, between: Callable[[], None] = nothing) -> None:

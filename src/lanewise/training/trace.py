@@ -1,5 +1,6 @@
 """What was seen of one lane of a race."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +19,7 @@ class Trace:
     whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
     candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
     ``lost`` says why a lane failed, ``notices`` what was noticed of it and nothing was done about.
+    ``seconds`` went by while it was trained and looked at: its share of those of the stacks that it was in.
     """
 
     lane: Lane
@@ -30,3 +32,24 @@ class Trace:
     events: list[Event] = field(default_factory=list)
     lost: str = ""
     notices: list[Notice] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def seconds_of(traces: Iterable[Trace]) -> dict[str, float]:
+    """Seconds that the lanes of each candidate took, by its id."""
+    found: dict[str, float] = {}
+    for trace in traces:
+        found[trace.lane.candidate.id] = found.get(trace.lane.candidate.id, 0.0) + trace.seconds
+    return found
+
+
+def trainings(traces: Iterable[Trace]) -> dict[str, float]:
+    """Full trainings that were run of each candidate, by id: the sum over its lanes of the share they reached.
+
+    Times the steps of a full training, this is what a loop that drops the same losers would run.
+    """
+    found: dict[str, float] = {}
+    for trace in traces:
+        reached = max(trace.fractions, default=0.0)
+        found[trace.lane.candidate.id] = found.get(trace.lane.candidate.id, 0.0) + reached
+    return found

@@ -191,7 +191,7 @@ def _run(
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
     named = _labels(result, arguments=teams.arguments)
-    selection = _named(select(contenders, **evidence), named)
+    selection = _named(select(contenders, **evidence, cost_unit=_cost_unit(teams)), named)
     corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
     won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
     if rows.parting.folds:
@@ -263,6 +263,7 @@ def _race(
         ended=exports.take,
         proposer=posed.proposer if crew.ranks.size == 1 else SpreadProposer(proposer=posed.proposer, crew=crew),
         spreading=Spreading(crew, plan.costs, stop=keeping.stop),
+        forecasts=True,
     )
 
 
@@ -336,6 +337,11 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
         )
         for item in result.confirmed
     ]
+
+
+def _cost_unit(teams: ModuleTeams) -> str:
+    """What costs count: steps, where models differ in size those that the default's model would take as long for."""
+    return "steps, counted in the size of the default's model" if teams.others else "steps"
 
 
 def _named(found: Selection, labels: Mapping[str, str]) -> Selection:

@@ -20,7 +20,7 @@ from lanewise.training.planning.proposals import SOLVER
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
-    "--test --test-fraction --group --time --weight --class-weights "
+    "--test --test-fraction --scaling --group --time --weight --class-weights "
     "--threshold --budget --models --optimizers --losses --schedules --widths --depths --activations "
     "--search --policy --candidates --folds --seeds --seed --ensemble --device --workers --mesh --payload "
     "--config --report --json --quiet",

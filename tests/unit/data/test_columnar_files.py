@@ -1,6 +1,8 @@
 """Parquet and Arrow files, damaged ones and bombs."""
 
+import contextlib
 import io
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import polars as pl
 import pytest
 
 from lanewise.data.reading import ReadOptions, read
+from lanewise.data.table_files import table_files
 from lanewise.errors import DataError
 
 FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
@@ -33,7 +36,7 @@ def test_read_by_content(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["parquet", "ipc", "stream"])
-def test_damage_is_one_line(tmp_path: Path, form: str) -> None:
+def test_damage_is_one_line(tmp_path: Path, form: str, capfd: pytest.CaptureFixture[str]) -> None:
     content = packed(form)
     for cut in range(8, len(content) - 8, max(1, len(content) // 12)):
         for damaged in (content[:cut], content[:cut] + b"\xff" * 8 + content[cut + 8 :]):
@@ -45,6 +48,35 @@ def test_damage_is_one_line(tmp_path: Path, form: str) -> None:
                 ours = r"(is cut off: a whole|can't be read: it begins as).*copy it or write it again"
                 assert re.search(rf"{ours}|is empty", message), "what to do, in no library's words"
             assert "\n" not in message
+    assert capfd.readouterr().err == "", "no library's words on the side either"
+
+
+def test_a_panic_of_the_reader_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    frame = pl.DataFrame({"a": range(50), "b": ["some word"] * 50})
+    content = packed("ipc", frame)
+    for place in range(8, len(content) - 12, 3):
+        with contextlib.suppress(DataError):
+            read(written(tmp_path, content[:place] + b"\xff\xff\xff\x7f" + content[place + 4 :]))
+    os.write(2, b"what others say stays")
+    assert capfd.readouterr().err == "what others say stays"
+
+
+@pytest.mark.parametrize("form", ["parquet", "ipc", "stream"])
+def test_a_name_with_escape_codes_can_be_typed(tmp_path: Path, form: str) -> None:
+    frame = pl.DataFrame({"\x1b[31mred\x1b[0m": [1, 2], "red": [3, 4], " kept ": [5, 6], "\x9b": [7, 8]})
+    path = written(tmp_path, packed(form, frame), "t.parquet" if form == "parquet" else "t.arrow")
+    dataset = read(path)
+    assert dataset.frame.to_dict(as_series=False) == {
+        "red_2": [1, 2],
+        "red": [3, 4],
+        " kept ": [5, 6],
+        "column": [7, 8],
+    }
+    assert [finding.code for finding in dataset.findings] == ["cleaned_header"]
+    if form != "stream":
+        files = table_files(path)
+        assert files is not None
+        assert [batch.columns for _, batch in files.batches(("red_2", "red"))] == [["red_2", "red"]]
 
 
 def test_what_was_cut_is_said_to_be(tmp_path: Path) -> None:

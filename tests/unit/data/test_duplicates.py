@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lanewise.data import duplicates
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.splits import holdout
@@ -32,6 +33,15 @@ def test_rows_share_a_number_exactly_if_they_are_equal(rows: list[tuple], random
     random.shuffle(order)
     shuffled = duplicate_groups(table([rows[place] for place in order]), ("a", "b"))
     np.testing.assert_array_equal(shuffled, groups[order])
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(cells, min_size=1, max_size=8))
+def test_a_look_at_the_first_columns_alters_no_number(rows: list[tuple], monkeypatch) -> None:
+    numbered = duplicate_groups(table(rows), ("a", "b"))
+    with monkeypatch.context() as patched:
+        patched.setattr(duplicates, "FIRST_COLUMNS", 1)
+        np.testing.assert_array_equal(duplicate_groups(table(rows), ("a", "b")), numbered)
 
 
 def test_only_the_features_count() -> None:

@@ -94,6 +94,18 @@ def test_tables_of_few_columns_agree(trained: ModuleType, columns: tuple[str, ..
     assert len(check.inputs) == len(columns)
 
 
+@pytest.mark.parametrize("scaling", ["robust", "quantile"])
+def test_every_scaling_agrees(trained: ModuleType, scaling: str, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pl.DataFrame({"light": draw.normal(size=80), "heavy": np.exp(2 * draw.normal(size=80))})
+    frame = frame.with_columns(y=pl.col("light") + pl.col("heavy").log())
+    rows = trained.Dataset(frame=frame, kinds=dict.fromkeys(frame.columns, "number"), source="scaled")
+    problem = trained.pose(rows, trained.Request(target="y", kind="regression", scaling=scaling))
+    predictor = trained.assembled(problem, trained.train(problem, [trained.candidate("linear")]))
+    check = export_onnx(predictor, tmp_path / "model.onnx", rows)
+    assert check.max_difference <= 1e-5
+
+
 def test_names_are_made_valid_and_unique(trained: ModuleType, tmp_path: Path) -> None:
     names = ["cat", "a b", "a_b", "a.b", "größe", "x" * 200, "", "prediction"]
     draw = np.random.default_rng(0)

@@ -157,6 +157,15 @@ def test_a_ranking_that_takes_too_long_is_given_up(
     assert next(ticks) == seconds + 2
 
 
+def test_a_wide_table_is_tried_in_part_before_all_of_it_is_binned(case: SimpleNamespace, monkeypatch) -> None:
+    whole = select(permutation_mask, case, "binary")
+    monkeypatch.setattr(selection, "_WIDE", 1)
+    assert_same(select(permutation_mask, case, "binary"), whole)
+    monkeypatch.setattr(selection, "_PROBED", 10**9)
+    with pytest.raises(SlowRanking):
+        select(permutation_mask, case, "binary", most_seconds=60)
+
+
 def test_mask_of_named_columns(case: SimpleNamespace) -> None:
     dense, codes = mask_columns(case.layout, ["few", "junk"])
     assert [name for name, kept in zip(case.layout.feature_names, dense, strict=True) if kept] == [

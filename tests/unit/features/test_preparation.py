@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import StoreError, UsageError
 from lanewise.features.columns import NumberColumn
 from lanewise.features.encoding import Encoded
+from lanewise.features.fold_statistics import robust_centre_and_scale
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.features.preparation import Preparation, PreparationSettings
 from lanewise.features.prepared import predicted_bytes, prepare_rows, raw_rows
@@ -92,6 +93,47 @@ def test_weighted_standard_scaling_is_scikit_learns(numbers: Dataset) -> None:
         for fold in EVERY_FOLD
     ]
     assert_parity(dense_of(preparation, encoded), expected)
+
+
+def test_robust_scaling_is_scikit_learns_and_bends_towards_its_limit(numbers: Dataset) -> None:
+    layout = numbers_alone("a", "b", "c", heavy=False)
+    preparation, encoded = fit(numbers, EVERY_FOLD, layout=layout, robust=True)
+    scalers = [RobustScaler(unit_variance=True).fit(encoded.numbers[fold]) for fold in EVERY_FOLD]
+    scaled = np.stack([scaler.transform(encoded.numbers) for scaler in scalers])
+    assert np.abs(scaled).max() > 10
+    assert_parity(dense_of(preparation, encoded), scaled / np.sqrt(1 + np.square(scaled / 3)))
+    assert layout_of(numbers, scaling="robust").feature_names == ("a", "b", "b rank", "c")
+    assert layout_of(numbers, scaling="standard").feature_names == ("a", "b", "c")
+
+
+def test_robust_scaling_of_what_squares_overflow_and_of_constants_is_finite() -> None:
+    data = table({"huge": [0.0, 1.0, 2.0, 1e307], "same": [5.0, 5.0, 5.0, None]}, {"huge": "number", "same": "number"})
+    preparation, encoded = fit(data, robust=True)
+    encoded.numbers[0] = [-1e308, 1e308]
+    found = dense_of(preparation, encoded)[0]
+    assert np.isfinite(found).all()
+    assert found[[0, 3], 0] == pytest.approx([-3.0, 3.0])
+    assert (found[:, preparation.layout.feature_names.index("same")] == 0).all()
+
+
+def test_amounts_that_are_mostly_zero_are_scaled_by_the_others() -> None:
+    amounts = np.append(np.zeros(90), np.arange(1.0, 31.0))
+    assert robust_centre_and_scale(amounts, np.ones(120)) == pytest.approx((0.0, 14.5 / 1.3489795003921634))
+    flags = (amounts > 25) * 1.0
+    assert robust_centre_and_scale(flags, np.ones(120)) == pytest.approx((0.0, flags.std()))
+    assert robust_centre_and_scale(np.full(3, 2.0), np.ones(3)) == (2.0, 0.0)
+
+
+def test_quantile_scaling_leaves_the_rank_of_every_number(numbers: Dataset) -> None:
+    beside, encoded = fit(numbers, EVERY_FOLD, layout=numbers_alone("a", "b", "c", heavy=True))
+    layout = layout_of(numbers, scaling="quantile")
+    alone, _ = fit(numbers, EVERY_FOLD, layout=layout)
+    assert layout.feature_names == ("a rank", "b rank", "c rank")
+    assert layout.feature_columns == ("a", "b", "c")
+    assert alone.dense_width == layout.dense_width == 3
+    np.testing.assert_array_equal(dense_of(alone, encoded), dense_of(beside, encoded)[:, :, 1::2], strict=True)
+    again = Preparation.from_state(*alone.state())
+    np.testing.assert_array_equal(dense_of(again, encoded), dense_of(alone, encoded), strict=True)
 
 
 def test_ranks_are_scikit_learns_quantiles_at_the_knots(numbers: Dataset) -> None:

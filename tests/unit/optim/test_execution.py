@@ -46,6 +46,16 @@ def test_l1_makes_weights_exactly_zero() -> None:
     assert buffer.values[0].tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
+def test_averages_of_weights_that_l1_holds_at_zero_are_zero() -> None:
+    averages = torch.ones(2, 4, dtype=torch.float64)
+    for penalty, kept in ((4.0, [0.0, 0.0, 0.0, 1.0]), (0.0, [1.0, 1.0, 1.0, 1.0])):
+        buffer, optimizer = stack({"lr": 0.5, "l1": penalty, "schedule": "constant"})
+        optimizer.step()
+        buffer.values[0, :3] = 0.0
+        assert optimizer.sparse(averages[: len(buffer)])[0].tolist() == kept
+    assert averages.tolist() == torch.ones(2, 4).tolist()
+
+
 @pytest.mark.parametrize("rule", ["muon", "soap", "shampoo", "adafactor", "schedule_free_sgd", "schedule_free_adamw"])
 def test_l1_is_refused_where_a_weight_has_no_rate_of_its_own(rule: str) -> None:
     with pytest.raises(UsageError, match=f"l1 must be 0 with {rule}, got 0.01: .*; take a weight_decay or l2 with it"):

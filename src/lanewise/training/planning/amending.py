@@ -16,7 +16,7 @@ from lanewise.training.trace import Trace
 MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "tree": 1}
 """Candidates of a family beyond which confirming more gains little."""
 
-REFITTED = 0.5
+REFITTED, LEAST_REFITTED = 0.5, 2
 """Share of the confirmed candidates that is trained once more: the winner and the default, or an ensemble."""
 
 SLOWEST, FASTEST = 4.0, 0.5
@@ -87,15 +87,17 @@ def wall_seconds(plan: Plan, candidates: Sequence[Candidate], costs: Mapping[str
 
     The lanes of a stacked candidate train in one thread: no number of workers makes it shorter than they are.
     """
-    lanes = lanes_of(plan)
+    lanes = lanes_of(plan, len(candidates))
     total = sum(costs[one.id] * lanes for one in candidates)
     longest = max((costs[one.id] * lanes for one in candidates if one.model in STACKED), default=0.0)
     return max(total / plan.workers, longest)
 
 
-def lanes_of(plan: Plan) -> float:
-    """Lanes of a fold that confirming one candidate costs: all folds and seeds, and its share of the refit."""
-    again = REFITTED * len(plan.seeds) * plan.folds / max(plan.folds - 1, 1)  # on the rows of all folds
+def lanes_of(plan: Plan, confirmed: int) -> float:
+    """Lanes of a fold that each of so many ``confirmed`` costs: all folds and seeds, and its share of the refit."""
+    share = min(1.0, max(REFITTED, LEAST_REFITTED / max(confirmed, 1)))
+    parts = plan.parts or plan.folds
+    again = share * len(plan.seeds) * parts / max(parts - 1, 1)  # on the rows of all of them
     return plan.folds * len(plan.seeds) + again
 
 

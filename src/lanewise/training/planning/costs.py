@@ -14,8 +14,9 @@ from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.allowance import Allowance
+from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.proposals import SOLVER
-from lanewise.training.planning.trials import TRIAL_STEPS, at_once, timed, trial
+from lanewise.training.planning.trials import TRIAL_STEPS, at_once, first_team, timed, trial
 from lanewise.training.selecting import columns_read, reads_all
 from lanewise.training.stack import Stack
 from lanewise.training.team import Evidence, Team
@@ -25,6 +26,12 @@ from lanewise.training.trees.team import race_spec
 TRIAL_ROUNDS = 5
 TRIAL_ITERATIONS = 3
 
+SOLVER_LANES = MOST_CONFIRMED["linear"]
+"""Lanes of a solver that are tried together: as many as a fold has when they are confirmed, and share its rows then."""
+
+SOLVING_SHARE = 0.25
+"""Of the time that is left for costs, what following a solver may take: it tells how soon its lanes end."""
+
 LOOKED_ROWS = 8_192
 """Rows of a fold that a look is measured on: enough for full speed, few enough to cost nothing."""
 
@@ -32,23 +39,37 @@ SPIN_SECONDS = 0.03
 """How long a loop of nothing shows which share of a core this process gets."""
 
 Key = tuple[object, ...]
+Judged = Callable[[TrainingData, Evidence], float]
+"""Scores what a lane has shown over the data given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Processor seconds: of a full training by candidate, and of what is done ``once`` per fold for a family."""
+    """Processor seconds: of a full training by candidate, and of what is done ``once`` per fold for a family.
+
+    ``look`` is that of a look at a lane of trees; None for stacks, which :func:`measured_looks` tells apart.
+    """
 
     lanes: Mapping[str, float]
     once: float = 0.0
+    look: float | None = None
 
 
 def costs_alone(
-    pool: Sequence[Candidate], builder: TeamBuilder, costs: Mapping[str, float], allowance: Allowance
+    pool: Sequence[Candidate],
+    builder: TeamBuilder,
+    costs: Mapping[str, float],
+    allowance: Allowance,
+    *,
+    least: int = 0,
+    share: float | None = None,
 ) -> dict[str, float] | None:
     """Processor seconds of one full-length training of each candidate, alone in float32: a plain loop's cost.
 
+    One of each structure is timed, ``least`` of them in any case; the others are reckoned from those most like them.
     Trees and solvers gain nothing by company here, or are not told apart: they cost what they cost. Their ``costs``
-    are seconds of the clock, of which a busy machine spends a part on others. None where there is no room to measure.
+    are seconds of the clock, of which a busy machine spends a part on others: ``share`` is what was left for them,
+    seen here where it is None. None where there was no room to measure.
     """
     plain = replace(builder, compute=None, records=False)
     lanes = {candidate.id: Lane(candidate=candidate, fold=0, seed=0) for candidate in pool}
@@ -60,15 +81,17 @@ def costs_alone(
     firsts = _firsts(keys)
     times: dict[Key, float] = {}
     clock, processor = 0.0, 0.0
-    for key in allowance.within(firsts):
+    for key in allowance.within(firsts, least=least):
         team = plain.form([lanes[firsts[key]]], "trial")[0]
         passed, spent = timed(team, TRIAL_STEPS, most_seconds=allowance.left())
         times[key] = spent * team.length
         clock, processor = clock + passed, processor + spent
-    if len(times) < len(firsts):
+    if firsts and not times:
         return None
-    share = min(1.0, processor / clock) if clock else _share_of_a_core()
-    return {id: times[keys[id]] if id in keys else share * costs[id] for id in lanes}
+    work = {key: _work(lanes[id].candidate, builder) for key, id in firsts.items()}
+    if share is None:
+        share = min(1.0, processor / clock) if clock else _share_of_a_core()
+    return {id: _reckoned(keys[id], times, work) if id in keys else share * costs[id] for id in lanes}
 
 
 def _share_of_a_core() -> float:
@@ -85,6 +108,7 @@ def measured_costs(
     builder: TeamBuilder,
     allowance: Allowance,
     *,
+    judged: Judged,
     until: float,
     crowded: float = 1.0,
 ) -> Costs:
@@ -95,25 +119,63 @@ def measured_costs(
     if model in STACKED:
         found = _measured_stacks(pool, builder, allowance, until=until)
         return Costs(lanes={id: crowded * cost for id, cost in found.items()})
-    return _measured_trees(pool, builder, allowance, until=until)
+    return _measured_trees(pool, builder, allowance, judged, until=until)
 
 
 def _measured_stacks(
     pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float
 ) -> dict[str, float]:
-    """One team of each structure is timed; the others of that structure cost the same per lane."""
-    teams: dict[Key, tuple[Sequence[Lane], Callable[[], Team]]] = {}
-    for lanes, make in builder.parts([Lane(candidate=one, fold=0, seed=0) for one in pool], "trial"):
-        teams.setdefault(builder.key(lanes[0]), (lanes, make))
-    costs: dict[Key, float] = {}
-    for key in allowance.within(teams, until=until, least=1):
-        lanes, make = teams[key]
-        team = make()
-        units = TRIAL_ITERATIONS if lanes[0].candidate.optimizer == SOLVER else TRIAL_STEPS
-        spent = trial(team, units, most_seconds=allowance.left(until))
-        costs[key] = spent / len(lanes) * team.length + _read_seconds(team, builder)
-    work = {key: _work(lanes[0].candidate, builder) for key, (lanes, _) in teams.items()}
-    return {one.id: _reckoned(builder.key(Lane(candidate=one, fold=0, seed=0)), costs, work) for one in pool}
+    """One team of each structure is timed; the others of that structure cost the same per lane.
+
+    Of each kind of training the first is timed however little time there is: none tells what another takes.
+    """
+    alike: dict[Key, list[Lane]] = {}
+    for one in pool:
+        lane = Lane(candidate=one, fold=0, seed=0)
+        alike.setdefault((*builder.key(lane), *_kind(one)), []).append(lane)
+    kinds = {key: _kind(lanes[0].candidate) for key, lanes in alike.items()}
+    firsts = {kind: key for key, kind in reversed(kinds.items())}
+    known: dict[Key, float] = {}
+    for key in allowance.within(dict.fromkeys([*firsts.values(), *alike]), until=until, least=len(firsts)):
+        known[key] = _seconds_of_lane(alike[key], builder, allowance.left(until))
+    work = {key: _work(lanes[0].candidate, builder) for key, lanes in alike.items()}
+    costs: dict[str, float] = {}
+    for key, lanes in alike.items():
+        own = {other: cost for other, cost in known.items() if kinds[other] == kinds[key]}
+        costs |= {lane.candidate.id: _reckoned(key, own, work) for lane in lanes}
+    return costs
+
+
+def _kind(candidate: Candidate) -> Key:
+    """What a training is like: whether it reads all rows at every step, and has a solver's penalty with many rounds."""
+    return trains_at_hand(candidate), candidate.optimizer == SOLVER and candidate.number("l1") > 0
+
+
+def _seconds_of_lane(lanes: Sequence[Lane], builder: TeamBuilder, left: float) -> float:
+    """Seconds of a full-length training of one of ``lanes``, in a team of the first of them; ``left`` may be spent."""
+    if lanes[0].candidate.optimizer == SOLVER:
+        team = first_team(replace(builder, workers=1), lanes[:SOLVER_LANES])
+        return _solved(team, SOLVING_SHARE * left) / len(team.lanes)
+    team = first_team(builder, lanes)
+    return trial(team, TRIAL_STEPS, most_seconds=left) / len(team.lanes) * team.length + _read_seconds(team, builder)
+
+
+def _solved(team: Team, most_seconds: float) -> float:
+    """Seconds of a full training of a solver's lanes, which may end long before the most iterations that they have.
+
+    They are followed for about ``most_seconds``; what is then left is reckoned from the last rounds, of which lanes
+    that had ended took no part.
+    """
+    started = time.perf_counter()
+    each = trial(team, TRIAL_ITERATIONS, most_seconds=most_seconds)
+    while not team.ended:
+        spent, taken = time.perf_counter() - started, round(team.fraction * team.length)
+        more = min(taken, team.length - taken)
+        if spent + more * each > most_seconds:
+            return spent + (team.length - taken) * each
+        team.advance((taken + more) / team.length)
+        each = (time.perf_counter() - started - spent) / more
+    return time.perf_counter() - started
 
 
 def _read_seconds(team: Team, builder: TeamBuilder) -> float:
@@ -146,28 +208,27 @@ def _reckoned(key: Key, known: Mapping[Key, float], work: Mapping[Key, float]) -
 def measured_looks(
     pool: Sequence[Candidate],
     builder: TeamBuilder,
-    judged: Callable[[TrainingData, Evidence], float],
+    judged: Judged,
     allowance: Allowance,
     *,
     until: float = 1.0,
 ) -> dict[str, float]:
-    """Seconds of one look at a lane of each candidate: predictions for what its fold holds out, and their score.
+    """Seconds of a look at a lane of each stacked candidate: predictions for what its fold holds out, and their score.
 
     One lane of each structure is looked at, at its first step. ``judged`` scores what it has shown over the data given.
     Where there is no room for all, the others take as long as the longest.
     """
-    stacked = pool[0].model in STACKED
-    data = _few_held_out(builder.data) if stacked else builder.data  # workers of trees hold the folds as they are
+    data = _few_held_out(builder.data)
     few = replace(builder, data=data, selections=None)
     share = len(builder.data.folds[0].valid) / max(len(data.folds[0].valid), 1)
     lanes = {one.id: Lane(candidate=reads_all(one), fold=0, seed=0) for one in pool}
-    keys = {id: builder.key(lane) if stacked else (pool[0].model,) for id, lane in lanes.items()}
+    keys = {id: builder.key(lane) for id, lane in lanes.items()}
     firsts = _firsts(keys)
     costs: dict[Key, float] = {}
     for key in allowance.within(firsts, until=until, least=1):
         (team,) = few.form([lanes[firsts[key]]], "look")
         team.advance(1 / team.length)
-        costs[key] = share * min(_look(team, data, judged) for _ in range(2))
+        costs[key] = share * _look(team, data, judged)
         team.keep(())
     longest = max(costs.values())
     return {id: costs.get(key, longest) for id, key in keys.items()}
@@ -191,15 +252,21 @@ def _few(rows: Tensor) -> Tensor:
     return rows if len(rows) <= LOOKED_ROWS else rows[torch.arange(LOOKED_ROWS) * len(rows) // LOOKED_ROWS]
 
 
-def _look(team: Team, data: TrainingData, judged: Callable[[TrainingData, Evidence], float]) -> float:
-    started = time.perf_counter()
-    team.advance(team.fraction)  # trees predict as they arrive
-    for item in team.evidence():
-        judged(data, item)
-    return time.perf_counter() - started
+def _look(team: Team, data: TrainingData, judged: Judged) -> float:
+    """Seconds of a look at the first lane of a team that has trained: the faster of two."""
+    seconds: list[float] = []
+    for _ in range(2):
+        started = time.perf_counter()
+        team.advance(team.fraction)  # trees predict as they arrive
+        for item in team.evidence():
+            judged(data, item)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
-def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float) -> Costs:
+def _measured_trees(
+    pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, judged: Judged, *, until: float
+) -> Costs:
     data, first = builder.data, pool[0]
     rows, columns = len(data.folds[0].train), data.width.dense
     outputs = data.width.outputs
@@ -214,12 +281,13 @@ def _measured_trees(pool: Sequence[Candidate], builder: TeamBuilder, allowance: 
     length = race_spec(lanes[0], 1.0).full_length
     measured = at_once(teams, lambda team: _rounds(team, length, allowance, until=until))
     begun, each = map(statistics.fmean, zip(*measured, strict=True))
+    look = _look(teams[0], data, judged)
     for team in teams:
         team.keep(())
     if length == 1:
-        return Costs(lanes={candidate.id: begun * work(candidate) / work(first) for candidate in pool})
+        return Costs(lanes={candidate.id: begun * work(candidate) / work(first) for candidate in pool}, look=look)
     once = max(begun - each, 0.0)  # sorting the cells of a fold into bins, which all lanes of a worker share
-    return Costs(lanes={one.id: each * length * work(one) / work(first) for one in pool}, once=once)
+    return Costs(lanes={one.id: each * length * work(one) / work(first) for one in pool}, once=once, look=look)
 
 
 def _rounds(team: Team, length: int, allowance: Allowance, *, until: float) -> tuple[float, float]:

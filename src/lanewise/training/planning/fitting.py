@@ -1,7 +1,7 @@
 """Fits a race into the processor seconds that there are, by what its lanes were measured to cost."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
-from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS
 from lanewise.training.teams import trains_at_hand
 
@@ -19,6 +19,10 @@ FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
 """How the processor time is split between the families before anything is known of this table."""
 
 FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "tree": 2}
+ONE_EACH = dict.fromkeys(FEWEST, 1)
+
+ENOUGH_FOLDS, FEWER_FOLDS, FEWEST_FOLDS = 5, 3, 2
+"""Folds that a race is content with where more leave no room for a family, and, then, where they leave none at all."""
 
 SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 """Of a family's time; what is left is for the refit."""
@@ -39,6 +43,9 @@ SHARING = 2
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
 
+DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
+"""Shares of its rounds that a boosted default has where no family has room for its own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -56,9 +63,14 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a plan is made for: ``folds``, ``seeds`` of which some are left out unless they were ``stated``, workers."""
+    """What a plan is made for: ``seeds``, of which some are left out unless they were ``stated``, workers.
 
+    The training rows were split into ``parts``, of which the first ``folds`` are held out, at least ``fewest_folds``.
+    """
+
+    parts: int
     folds: int
+    fewest_folds: int
     seeds: tuple[int, ...]
     stated: bool
     policy: Policy
@@ -85,23 +97,53 @@ def best_fitted(
 ) -> Plan:
     """The plan that uses the most of ``available`` processor seconds without overrunning it, of all families that fit.
 
-    Families are left out only where no plan with them is within, however short: as few as can be, and of those that are
-    worth the least time. A plan that is made for exactly what is available leaves time over, or needs more: it counts
-    whole candidates and whole trainings, family by family.
+    Families are left out only where no plan with them is within, however short and on however few folds: as few
+    families as can be, and of those that are worth the least time. A plan that is made for exactly what is available
+    leaves time over, or needs more: it counts whole candidates and whole trainings, family by family. Where nothing is
+    within, it is the ``least`` plan of all, as a plan says.
     """
-    shortest = list[Plan]()
-    for own in _choices(affordable_families(pools, measured, available / setting.folds)):
-        marked = affordable_families({model: pools[model] for model in own}, measured, available / setting.folds)
-        for fewest in (FEWEST, dict.fromkeys(FEWEST, 1)):
-            plans = [
-                fitted(available * share, pools=marked, measured=measured, setting=setting, fewest=fewest)
-                for share in FILLINGS
-            ]
-            within = [plan for plan in plans if plan.predicted_seconds <= FORESEEN * available / plan.workers]
-            if within:
-                return max(within, key=lambda plan: plan.predicted_seconds)
-            shortest.append(min(plans, key=lambda plan: plan.predicted_seconds))
-    return min(shortest, key=lambda plan: plan.predicted_seconds)
+    tried = list[Plan]()
+    for own, costs, fewest, at in _attempts(available, pools=pools, measured=measured, setting=setting):
+        plans = [fitted(available * share, pools=own, measured=costs, setting=at, fewest=fewest) for share in FILLINGS]
+        within = [plan for plan in plans if plan.predicted_seconds <= FORESEEN * available / plan.workers]
+        if within:
+            return max(within, key=lambda plan: plan.predicted_seconds)
+        tried.append(min(plans, key=lambda plan: plan.predicted_seconds))
+    return replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
+
+
+def _attempts(
+    available: float, *, pools: Mapping[str, list[Candidate]], measured: Measured, setting: Setting
+) -> Iterator[tuple[dict[str, list[Candidate]], Measured, Mapping[str, int], Setting]]:
+    """Races to fit, each with less in it than the one before: candidates and costs, the fewest of a family, folds."""
+
+    def at_most(folds: int) -> Setting:
+        return replace(setting, folds=max(min(folds, setting.folds), setting.fewest_folds))
+
+    ways = [(FEWEST, setting), (ONE_EACH, setting), (ONE_EACH, at_most(ENOUGH_FOLDS))]
+    for own in _choices(affordable_families(pools, measured, available / ways[-1][1].folds)):
+        for fewest, at in ways:
+            marked = affordable_families({model: pools[model] for model in own}, measured, available / at.folds)
+            if len(marked) == len(own):
+                yield marked, measured, fewest, at
+    for pool in pools.values():
+        yield *_cut(1.0, pool, measured), ONE_EACH, at_most(FEWER_FOLDS)
+    for share, pool in itertools.product(DEFAULT_SHARES, pools.values()):
+        if share == 1.0 or "rounds" in pool[0].settings:
+            yield *_cut(share, pool, measured), ONE_EACH, at_most(FEWEST_FOLDS)
+
+
+def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[str, list[Candidate]], Measured]:
+    """One family, its default boosted for a ``share`` of its rounds, and what that costs."""
+    first, *others = pool
+    if share == 1.0:
+        return with_default({first.model: pool}), measured
+    rounds = max(FEWEST_ROUNDS, round(share * first.number("rounds")))
+    costs = dict(measured.costs[first.model])
+    costs[first.id] *= rounds / first.number("rounds")
+    shorter = replace(first, settings={**first.settings, "rounds": rounds})
+    cut = replace(measured, costs={**measured.costs, first.model: costs})
+    return with_default({first.model: [shorter, *others]}), cut
 
 
 def _choices(families: Iterable[str]) -> list[tuple[str, ...]]:
@@ -152,10 +194,14 @@ def fitted(
     }
     chosen = [one for entry in entries.values() for one in entry.candidates]
     screen = any(entry.confirm < len(entry.candidates) for entry in entries.values())
+    rungs = rungs_of(setting.policy, len(chosen)) if screen else ()
+    if not rungs:  # everybody is confirmed: those only for whom there is room
+        chosen = [one for entry in entries.values() for one in entry.candidates[: entry.confirm]]
     plan = Plan(
         candidates=tuple(chosen),
-        rungs=rungs_of(setting.policy, len(chosen)) if screen else (),
+        rungs=rungs,
         confirm={model: entry.confirm for model, entry in entries.items()},
+        parts=setting.parts,
         folds=setting.folds,
         seeds=seeds,
         lengths=replace(
@@ -289,10 +335,11 @@ def screen_cost(policy: Policy) -> tuple[float, float]:
 
 def predicted(plan: Plan, per_candidate: tuple[float, float]) -> float:
     """Wall seconds that the plan should take on its workers, the refit included; ``per_candidate`` of `screen_cost`."""
-    lanes, (screened, seen) = lanes_of(plan), per_candidate
+    screened, seen = per_candidate
     default = next(candidate for candidate in plan.candidates if candidate.is_default)
     # No rival drops the default: it is screened to its end, and confirmed beside those of its family.
     apart = {default.id} if plan.rungs else set()
+    lanes = lanes_of(plan, len(apart) + sum(plan.confirm.values()))
     screen = sum(plan.confirming(id) for id in apart)
     total = screen * lanes
     for model, count in plan.confirm.items():

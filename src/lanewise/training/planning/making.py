@@ -10,12 +10,13 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.search.sampling import Sampling
+from lanewise.training.data import TrainingData
 from lanewise.training.judging import Judge
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.planning.costs import costs_alone, measured_costs, measured_looks
-from lanewise.training.planning.fitting import Measured, Setting, best_fitted, shortened, with_default
+from lanewise.training.planning.fitting import FEWEST_FOLDS, Measured, Setting, best_fitted, with_default
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.precision import best_precision, told
@@ -24,13 +25,14 @@ from lanewise.training.planning.reserve import explaining_seconds, reserved_seco
 from lanewise.training.planning.trials import best_widths, crowding
 from lanewise.training.problem import Problem, has_extreme_target
 from lanewise.training.selecting import FEATURES, affordable, selects
+from lanewise.training.team import Evidence
 from lanewise.training.teams import DTYPES, TeamBuilder
 
 MEASURING_SHARE, MEASURING_PART = 0.2, 0.4
 """What measuring may take at most: of the budget, and of the part of it that is still there."""
 
-LEAST_SHARE = 0.1
-"""Of the budget a race is planned for at least, however much is gone."""
+LEAST_LEFT = 0.01
+"""Seconds that a race is planned for where all of the budget is gone: it is the least one then."""
 
 UNTIL = {"precision": 0.3, "widths": 0.45, "crowding": 0.55, "costs": 0.85, "looks": 1.0}
 """When each measurement is over, as a share of what measuring may take."""
@@ -52,13 +54,14 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What the user asked for about the race."""
+    """What the user asked for about the race; with ``all_folds`` none is left out, however short the time."""
 
     models: tuple[str, ...] = MODELS
     optimizers: tuple[str, ...] = ()
     choices: Choices = ANY
     sampling: Sampling = "sobol"
     seeds: int | None = None
+    all_folds: bool = False
     seed: int = 0
     candidates: int | None = None
 
@@ -70,9 +73,13 @@ def usual_length(rows: int) -> Lengths:
 
 @dataclass(frozen=True, kw_only=True)
 class _Time:
-    """What a budget in seconds leaves: ``spent`` were gone when this began at ``started``, and more go by since."""
+    """What a budget in seconds leaves: ``spent`` were gone when this began at ``started``, and more go by since.
+
+    ``reserved`` of them are for what follows the race.
+    """
 
     seconds: float
+    reserved: float
     spent: float
     started: float
     clock: Callable[[], float] = time.monotonic
@@ -80,7 +87,7 @@ class _Time:
     def left(self) -> float:
         """Wall seconds that a race may still be planned for, measuring included."""
         gone = self.spent + self.clock() - self.started
-        return max(self.seconds - reserved_seconds(self.seconds) - gone, LEAST_SHARE * self.seconds)
+        return max(self.seconds - self.reserved - gone, LEAST_LEFT)
 
     def allowance(self) -> Allowance:
         return Allowance(min(MEASURING_SHARE * self.seconds, MEASURING_PART * self.left()), clock=self.clock)
@@ -91,16 +98,18 @@ def make_plan(
 ) -> Plan:
     """A plan that fits ``budget``; ``spent`` seconds of it are gone already, and measuring takes some more.
 
-    With a budget in steps nothing is measured.
+    With a budget in steps nothing is timed.
     """
     started = time.monotonic()
     field = _field(problem, wishes)
     if budget.steps is not None:
-        return _by_steps(
+        plan = _by_steps(
             problem=problem, policy=policy, field=field, builder=builder, steps=budget.steps, wishes=wishes
         )
+        return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
     assert budget.seconds is not None
-    clock = _Time(seconds=budget.seconds, spent=spent, started=started)
+    reserved = reserved_seconds(budget.seconds, problem.training_rows)
+    clock = _Time(seconds=budget.seconds, reserved=reserved, spent=spent, started=started)
     allowance, folds = clock.allowance(), len(problem.folds)
     pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, clock.left() * builder.workers / folds)
     # Where the teams will train when their crowding is measured, in this process for all else.
@@ -116,7 +125,9 @@ def make_plan(
     crowded = crowding(pools, replace(builder, seats=seated.seats), allowance, until=UNTIL["crowding"])
     measured = _measured(problem, pools, builder, allowance, crowded=crowded, ranking=ranking)
     setting = Setting(
+        parts=folds,
         folds=folds,
+        fewest_folds=folds if wishes.all_folds else min(folds, FEWEST_FOLDS),
         seeds=_seeds(problem, wishes),
         stated=bool(wishes.seeds),
         policy=policy,
@@ -125,7 +136,7 @@ def make_plan(
     )
     available = clock.left() * builder.workers - (folds + 1) * sum(ranking.values())
     plan = best_fitted(available, pools=pools, measured=measured, setting=setting)
-    plan = told(replace(plan, precision=precision, solo_costs=_alone(plan, measured, builder), widths=widths))
+    plan = told(replace(plan, precision=precision, solo_costs=_alone(plan, measured), widths=widths))
     plan = replace(plan, explaining_seconds=explaining_seconds(budget.seconds))
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seated.seats)))
 
@@ -154,20 +165,26 @@ def _measured(
     ranking: Mapping[str, float],
 ) -> Measured:
     """What the candidates of ``pools`` cost; stacks that train side by side take ``crowded`` times as long."""
-    found = {
-        model: measured_costs(model, pool, builder, allowance, until=UNTIL["costs"], crowded=crowded)
-        for model, pool in pools.items()
-    }
-    costs = {model: _with_ranking(found[model].lanes, pool, ranking) for model, pool in pools.items()}
     judge = Judge(
         metric=problem.metric, y=problem.y, weight=problem.weight, data=builder.data, clusters=problem.clusters
     )
+
+    def judged(data: TrainingData, item: Evidence) -> float:
+        return replace(judge, data=data).loss(item)
+
+    found = {
+        model: measured_costs(model, pool, builder, allowance, judged=judged, until=UNTIL["costs"], crowded=crowded)
+        for model, pool in pools.items()
+    }
+    costs = {model: _with_ranking(found[model].lanes, pool, ranking) for model, pool in pools.items()}
     looks: dict[str, float] = {}
     for model, pool in pools.items():
-        own = measured_looks(
-            pool, builder, lambda data, item: replace(judge, data=data).loss(item), allowance, until=UNTIL["looks"]
-        )
-        looks |= {id: (crowded if model in STACKED else 1.0) * seconds for id, seconds in own.items()}
+        look = found[model].look
+        if look is None:
+            own = measured_looks(pool, builder, judged, allowance, until=UNTIL["looks"])
+            looks |= {id: crowded * seconds for id, seconds in own.items()}
+        else:
+            looks |= {one.id: look for one in pool}
     # A loop sorts the cells of a fold into bins for every training of trees; here those of a worker share that.
     whole = {model: {id: cost + found[model].once for id, cost in own.items()} for model, own in costs.items()}
     alone = [costs_alone(pool, builder, whole[model], allowance) for model, pool in pools.items()]
@@ -180,12 +197,12 @@ def _measured(
     )
 
 
-def _alone(plan: Plan, measured: Measured, builder: TeamBuilder) -> dict[str, float]:
+def _alone(plan: Plan, measured: Measured) -> dict[str, float]:
     """What the candidates of a plan would cost one after another; nothing where that was not measured."""
     if measured.alone is None:
         return {}
-    rows, rounds = plan.lengths.rows_seen / builder.lengths.rows_seen, plan.lengths.rounds_share
-    return {one.id: measured.alone[one.id] * shortened(one, rows=rows, rounds=rounds) for one in plan.candidates}
+    shares = {one.id: plan.costs[one.id] / measured.costs[one.model][one.id] for one in plan.candidates}
+    return {id: measured.alone[id] * share for id, share in shares.items()}
 
 
 def _pools(counts: Mapping[str, int], field: Field, wishes: Wishes) -> dict[str, list[Candidate]]:

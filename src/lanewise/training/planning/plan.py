@@ -9,6 +9,9 @@ from lanewise.lanes.candidate import Candidate, Event, Value
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Fractions of the full length at which a confirmed lane is looked at, for early stopping."""
 
+FEWEST_ROUNDS = 10
+"""Rounds that a booster grows at the least."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lengths:
@@ -41,6 +44,9 @@ class Plan:
     by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
     screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
     is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
+    The training rows were split into ``parts``, of which the first ``folds`` are held out one after another; 0: all.
+    ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
+    ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
     candidates: tuple[Candidate, ...]
@@ -58,8 +64,10 @@ class Plan:
     widths: Mapping[str, int] = field(default_factory=dict)
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0
-    predicted_bytes: int = 0
+    predicted_bytes: int = field(default=0, compare=False)
     explaining_seconds: float | None = None
+    parts: int = 0
+    least: bool = False
     words: tuple[str, ...] = ()
 
     def confirming(self, id: str) -> float:

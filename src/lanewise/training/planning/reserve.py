@@ -1,7 +1,10 @@
 """What follows a race within a budget in seconds: choosing, scoring, explaining and the report."""
 
-FINISHING_SECONDS, FINISHING_SHARE = 2.0, 0.08
-"""What is kept of a budget for choosing, scoring and the report, and of it again for what a plan cannot foresee."""
+FINISHING_SECONDS, FINISHING_ROWS = (0.5, 2.0), 3000
+"""What choosing, scoring and the report take: seconds within bounds, one more for so many training rows."""
+
+UNFORESEEN_SHARE = 0.08
+"""What is kept of a budget for what a plan cannot foresee."""
 
 EXPLAINING_SHARE, EXPLAINING_SECONDS = 0.06, (0.5, 20.0)
 """What the importance of the columns may take: a share of the budget, within bounds."""
@@ -17,10 +20,12 @@ def explaining_seconds(budget: float) -> float:
     return min(max(EXPLAINING_SHARE * budget, fewest), most)
 
 
-def reserved_seconds(budget: float) -> float:
-    """Seconds of a budget that measuring, race and refit leave over, at most half of it.
+def reserved_seconds(budget: float, rows: int) -> float:
+    """Seconds of a budget that measuring, race and refit leave over, at most half of it; ``rows`` train.
 
-    >>> reserved_seconds(2.0), reserved_seconds(50.0)
-    (1.0, 9.0)
+    >>> reserved_seconds(2.0, 300), reserved_seconds(50.0, 300), reserved_seconds(50.0, 30_000)
+    (1.0, 7.6, 9.0)
     """
-    return min(explaining_seconds(budget) + FINISHING_SECONDS + FINISHING_SHARE * budget, budget / 2)
+    fewest, most = FINISHING_SECONDS
+    finishing = min(fewest + rows / FINISHING_ROWS, most)
+    return min(explaining_seconds(budget) + finishing + UNFORESEEN_SHARE * budget, budget / 2)

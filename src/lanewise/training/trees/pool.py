@@ -65,9 +65,10 @@ class TreePool:
     """Worker processes that hold the lanes of trees of one race.
 
     ``folder``: where the private folder for the table is made (the system's place for temporary
-    files if None); it is removed at the end. ``single_trees``: the workers load scikit-learn at their start, not when
-    the first single tree grows. Calls from several threads run side by side as far
-    as their lanes sit in different workers. Results do not depend on the number of workers.
+    files if None); it is removed at the end. ``waiting``: no worker starts before it is needed.
+    ``single_trees``: the workers load scikit-learn at their start, not when the first single tree grows. Calls from
+    several threads run side by side as far as their lanes sit in different workers. Results do not depend on the number
+    of workers.
 
     Raises ``UsageError`` for arguments that make no sense and ``TrainingError`` where a lane
     cannot be trained.
@@ -82,13 +83,14 @@ class TreePool:
         threads_per_worker: int,
         folder: Path | None = None,
         single_trees: bool = False,
+        waiting: bool = False,
     ) -> None:
         for name, value in (("workers", workers), ("threads_per_worker", threads_per_worker)):
             if value < 1:
                 message = f"{name} must be at least 1, got {value}"
                 raise UsageError(message)
         _check_target(data, task)
-        self._data, self._task = data, task
+        self._data, self._task, self._waiting = data, task, waiting
         self._lock = threading.Lock()
         self._lanes: dict[str, _Lane] = {}
         self._folds: dict[str, _Fold] = {}
@@ -113,7 +115,7 @@ class TreePool:
         ]
         self._finalizer = weakref.finalize(self, _end, self._processes, self.folder)
         try:
-            for process in self._processes:
+            for process in () if waiting else self._processes:
                 process.start()
         except BaseException:
             self.close()
@@ -128,8 +130,8 @@ class TreePool:
         self.close()
 
     def ready(self) -> None:
-        """Wait until every worker has started, for who measures; one that died is started anew when it is needed."""
-        for process in self._processes:
+        """Wait until all have started that do so at once, for who measures; one that died is started when needed."""
+        for process in () if self._waiting else self._processes:
             with process.lock, contextlib.suppress(WorkerDiedError):
                 process.ensure_started()
 

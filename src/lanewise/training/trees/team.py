@@ -14,6 +14,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.models.trees import TreeSpec, tree_spec
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
+from lanewise.training.planning.plan import FEWEST_ROUNDS
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.trees.pool import TreePool
 
@@ -26,7 +27,7 @@ def race_spec(lane: Lane, rounds_share: float) -> TreeSpec:
     candidate = lane.candidate
     settings = dict(candidate.settings)
     if "rounds" in settings and not candidate.is_default:
-        settings["rounds"] = max(10, round(float(settings["rounds"]) * rounds_share))
+        settings["rounds"] = max(FEWEST_ROUNDS, round(float(settings["rounds"]) * rounds_share))
     return tree_spec("lightgbm" if candidate.model == "lightgbm" else "tree", settings)
 
 

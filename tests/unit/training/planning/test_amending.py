@@ -71,7 +71,7 @@ def test_the_lanes_of_a_network_cannot_be_spread_over_workers() -> None:
     wide = replace(PLAN, workers=16)
     costs = dict(COSTS)
     assert wall_seconds(wide, ordered("lightgbm-1"), costs) < 1.0
-    assert wall_seconds(wide, ordered("mlp-1"), costs) == pytest.approx(5 * 1.0 + 0.5 * 5 / 4)
+    assert wall_seconds(wide, ordered("mlp-1"), costs) == pytest.approx(5 * 1.0 + 5 / 4)
 
 
 def test_a_candidate_that_was_rewound_costs_what_it_did_before() -> None:

@@ -40,20 +40,23 @@ class Builder:
         found = []
         for width in (128, 256, 64):
             own = [lane for lane in lanes if lane.candidate.number("width") == width]
-            for chunk in (own[:2], own[2:]):
+            for chunk in filter(None, (own[:2], own[2:])):
                 found.append((chunk, lambda width=width: self._team(width)))
         return found
 
+    def form(self, lanes: list[Lane], phase: str) -> list[Any]:
+        return [self._team(int(lane.candidate.number("width"))) for lane in lanes]
+
     def _team(self, width: int) -> Any:
         self.made.append(width)
-        return SimpleNamespace(length=1000, width=width)
+        return SimpleNamespace(length=1000, width=width, lanes=(None, None))
 
 
 def found(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[dict[str, float], list[int]]:
     """Costs by candidate where a step of 128 units takes 2 ms for two lanes, and the teams that were made."""
     builder: Any = Builder()
     monkeypatch.setattr(costs, "trial", lambda team, units, most_seconds: 2e-3 * (team.width / 128) ** 2)
-    own = costs.measured_costs("mlp", POOL, builder, Allowance(seconds), until=1.0)
+    own = costs.measured_costs("mlp", POOL, builder, Allowance(seconds), judged=lambda data, item: 0.0, until=1.0)
     return dict(own.lanes), builder.made
 
 
@@ -72,6 +75,26 @@ def test_without_time_the_first_is_measured_and_others_follow_their_size(monkeyp
     assert 0.2 < known["mlp-64-0"] < 0.5
 
 
+def alone(monkeypatch: pytest.MonkeyPatch, seconds: float, *, least: int = 0) -> dict[str, float] | None:
+    """Costs of a network alone where a step of 128 units takes 1 ms, and what a solver took by the clock."""
+    solved = Candidate(id="lbfgs", model="linear", optimizer="lbfgs", settings={"loss": "softmax"})
+    builder: Any = Builder()
+    monkeypatch.setattr(costs, "replace", lambda given, **changes: given)
+    monkeypatch.setattr(costs, "timed", lambda team, units, most_seconds: (2e-3, 1e-3 * (team.width / 128) ** 2))
+    return costs.costs_alone([*POOL, solved], builder, {"lbfgs": 3.0}, Allowance(seconds), least=least, share=0.5)
+
+
+def test_without_time_what_a_loop_costs_is_unknown_unless_one_must_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert alone(monkeypatch, 0.0) is None
+    known, reckoned = alone(monkeypatch, 1e9), alone(monkeypatch, 0.0, least=1)
+    assert known is not None
+    assert reckoned is not None
+    assert known["lbfgs"] == reckoned["lbfgs"] == pytest.approx(1.5)
+    assert known["mlp-128-0"] == reckoned["mlp-128-1"] == pytest.approx(1.0)
+    assert known["mlp-256-2"] == pytest.approx(4.0)
+    assert 2.0 < reckoned["mlp-256-2"] < 4.0
+
+
 def test_a_dear_step_is_taken_fewer_times() -> None:
     taken: list[float] = []
 
@@ -87,3 +110,37 @@ def test_a_dear_step_is_taken_fewer_times() -> None:
     taken.clear()
     timed(team, 50)
     assert taken == [0.02, 0.52]
+
+
+class Solving:
+    """Lanes of a solver that end after some of their 200 rounds, each of 10 ms."""
+
+    length, warm_up = 200, 2
+
+    def __init__(self, rounds: int, now: list[float]) -> None:
+        self.rounds, self.now, self.taken = rounds, now, 0
+
+    @property
+    def fraction(self) -> float:
+        return self.taken / self.length
+
+    @property
+    def ended(self) -> bool:
+        return self.taken >= self.rounds
+
+    def advance(self, fraction: float) -> None:
+        until = round(fraction * self.length)
+        self.now[0] += 0.01 * max(0, min(until, self.rounds) - self.taken)
+        self.taken = until
+
+
+@pytest.mark.parametrize(
+    ("rounds", "room", "seconds"), [(30, 10.0, 0.3), (4, 10.0, 0.04), (200, 10.0, 2.0), (30, 0.06, 2.0)]
+)
+def test_a_solver_is_charged_what_its_lanes_needed(
+    monkeypatch: pytest.MonkeyPatch, rounds: int, room: float, seconds: float
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    team: Any = Solving(rounds, now)
+    assert costs._solved(team, room) == pytest.approx(seconds)

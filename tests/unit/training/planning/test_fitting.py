@@ -23,7 +23,16 @@ def candidate(model: str, number: int) -> Candidate:
 POOLS = {model: [candidate(model, number) for number in range(12)] for model in COSTS}
 
 
-SETTING = Setting(folds=3, seeds=(0,), stated=False, policy=Halving(), lengths=Lengths(rows_seen=1_500_000), workers=2)
+SETTING = Setting(
+    parts=3,
+    folds=3,
+    fewest_folds=2,
+    seeds=(0,),
+    stated=False,
+    policy=Halving(),
+    lengths=Lengths(rows_seen=1_500_000),
+    workers=2,
+)
 
 
 def measured(look: float = 0.0) -> Measured:
@@ -107,3 +116,69 @@ def test_as_few_families_go_as_can_be_and_those_worth_the_least_time() -> None:
         ("lightgbm", "mlp"),
         ("lightgbm", "tree"),
     ]
+
+
+ROOMS = [0.02 * 1.25**power for power in range(45)]
+"""Processor seconds from a fiftieth to some hundreds."""
+
+
+@pytest.mark.parametrize("models", [("linear",), ("mlp",), ("tree",), ("lightgbm",), tuple(COSTS)])
+def test_what_a_race_takes_never_grows_as_the_budget_shrinks(models: tuple[str, ...]) -> None:
+    """Either the plan is within what there is, or it is the least of all, which is the same however little there is."""
+    pools = {model: POOLS[model] for model in models}
+    least: set[float] = set()
+    for available in ROOMS:
+        plan = fitting.best_fitted(available, pools=pools, measured=measured(0.01), setting=SETTING)
+        confirmed = len(plan.candidates) if not plan.rungs else sum(plan.confirm.values()) + 1
+        lanes = sum(plan.confirming(one.id) for one in plan.candidates[:confirmed]) * plan.folds
+        if plan.least:
+            least.add(round(plan.predicted_seconds, 6))
+            assert len(plan.candidates) == 1
+            assert plan.folds == 2
+        else:
+            assert plan.predicted_seconds <= fitting.FORESEEN * available / 2
+            if not plan.rungs:
+                assert lanes <= available  # all of them are confirmed, and the refit is to come
+    assert len(least) == 1
+
+
+def test_a_race_without_a_screen_has_those_only_whom_it_can_confirm() -> None:
+    """Four candidates are too few for a screen: a plan that confirms one of them must not race all four."""
+    pools = fitting.with_default({"linear": POOLS["linear"]})
+    plan = fitting.fitted(1.0, pools=pools, measured=measured(), setting=SETTING)
+    assert not plan.rungs
+    assert len(plan.candidates) == plan.confirm["linear"] < 4
+
+
+def test_folds_that_were_stated_stay() -> None:
+    setting = replace(SETTING, parts=5, folds=5, fewest_folds=5)
+    for available in (0.1, 10.0, 100.0):
+        plan = fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=setting)
+        assert plan.folds == plan.parts == 5
+
+
+def test_five_folds_come_before_fewer_families_and_fewer_families_before_three() -> None:
+    setting = replace(SETTING, parts=10, folds=10)
+    plan = fitting.best_fitted(140.0, pools=POOLS, measured=measured(), setting=setting)
+    assert {one.model for one in plan.candidates} == set(COSTS)
+    assert (plan.folds, plan.parts) == (5, 10)
+    hurried = fitting.best_fitted(60.0, pools=POOLS, measured=measured(), setting=setting)
+    assert {one.model for one in hurried.candidates} < set(COSTS)
+    assert hurried.folds >= 5
+    alone = fitting.best_fitted(1.0, pools={"linear": POOLS["linear"]}, measured=measured(), setting=setting)
+    assert alone.folds == 3
+
+
+def test_a_boosted_default_alone_is_cut_to_what_there_is_room_for() -> None:
+    """Its 100 rounds take ten seconds a fold; where nothing else can be the default, it grows fewer."""
+    pools = {"lightgbm": POOLS["lightgbm"]}
+    plans = [
+        fitting.best_fitted(available, pools=pools, measured=measured(), setting=SETTING)
+        for available in (30.0, 20.0, 0.1)
+    ]
+    rounds = [int(plan.candidates[0].number("rounds")) for plan in plans]
+    assert rounds == [60, 30, 15]
+    for plan, count in zip(plans, rounds, strict=True):
+        assert plan.costs["lightgbm-0"] == pytest.approx(COSTS["lightgbm"] * count / 100)
+        assert plan.candidates[0].is_default
+    assert [plan.least for plan in plans] == [False, False, True]

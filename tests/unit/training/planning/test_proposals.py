@@ -231,3 +231,15 @@ def test_only_the_stated_schedules_race_and_rules_without_one_stay_constant(mode
     assert {one.settings["schedule"] for one in found} == {"cosine", "one_cycle"}
     free = propose(model, 24, field(optimizers=("dog",), choices=choices))
     assert {one.settings["schedule"] for one in free} == {"constant"}
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_gradient_rules_race_with_an_l1_penalty_too_where_a_proximal_step_goes_with_them(kind: TaskKind) -> None:
+    """Each loss with and without one, in a short field too; the default of a race has none."""
+    found = [one for one in propose("linear", 14, field(kind)) if one.optimizer != SOLVER]
+    assert {one.settings["l1"] > 0 for one in found} == {True, False}
+    alone = propose("linear", 9, field(kind, optimizers=("adam",)))
+    assert alone[0].settings["l1"] == 0
+    for loss in {one.settings["loss"] for one in alone}:
+        assert len({one.settings["l1"] for one in alone if one.settings["loss"] == loss}) >= 2
+    assert {one.settings["l1"] for one in propose("linear", 9, field(kind, optimizers=("muon",)))} == {0.0}

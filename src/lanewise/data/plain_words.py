@@ -1,0 +1,42 @@
+"""Columns that are words beyond doubt, told of all columns at once: a table may have tens of thousands.
+
+One pattern passes every cell that some grammar of numbers or form of dates may read, and those that come near; the
+grammars and forms themselves then look only at columns that have such cells.
+"""
+
+import polars as pl
+
+_PROBE = 100
+_MAY_BE_MORE = (
+    r"^(?:"
+    r"[+-]?(?:[$€£¥₹]\s*)?[+-]?[\d.,][\d.,_'\u2019 \u00a0\u202f\u2009]*(?:[eE][+-]?\d+)?\s*[$€£¥₹%]?"  # 1 234,5 €
+    r"|[+-]?(?i:inf(?:inity|inite)?)"
+    r"|[+-]?0[xXoObB][0-9a-fA-F]+"
+    r"|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ](?s:.*))?"  # 2024-01-31T08:15
+    r")$"
+)
+
+
+def holding_words(frame: pl.DataFrame) -> set[str]:
+    """The columns of text with some cell that is a word, so that not all of them can be numbers or dates.
+
+    >>> sorted(holding_words(pl.DataFrame({"a": ["1", "v2"], "b": ["1", "2 %"], "c": [None, "31.1.2024"]})))
+    ['a']
+    """
+    found: set[str] = set()
+    for rows in (frame.head(_PROBE), frame):
+        rest = [name for name in frame.columns if name not in found]
+        found |= {name for name, share in shares_of_words(rows.select(rest)).items() if share}
+    return found
+
+
+def shares_of_words(frame: pl.DataFrame) -> dict[str, float]:
+    """By column of text, the share of its cells, missing ones left out, that no number and no date can be read from.
+
+    >>> shares_of_words(pl.DataFrame({"a": ["1", "v2", None], "b": [None, None, "inf"]}))
+    {'a': 0.5, 'b': 0.0}
+    """
+    if not frame.width:
+        return {}
+    shares = frame.select((~pl.all().cast(pl.String).str.contains(_MAY_BE_MORE)).mean()).row(0)
+    return {name: share or 0.0 for name, share in zip(frame.columns, shares, strict=True)}

@@ -1,0 +1,76 @@
+"""What a run that was stopped, or is at work, has shown so far, for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lanewise.labels import told_apart
+from lanewise.metric_labels import metric_label
+from lanewise.plain_text import clean, shorten
+from lanewise.reporting.reading import items, part
+from lanewise.reporting.words import capitalized, count, percent, score
+
+MOST_SHOWN = 12
+"""Candidates that are listed; the others are counted."""
+
+PHASES = {"screen": "the screen", "confirm": "the confirmation", "refit": "the training on all rows"}
+
+
+def unfinished_table(document: Mapping[str, Any], *, width: int) -> str:
+    """The candidates so far as aligned plain text, the best first, and the command that goes on.
+
+    Those of one phase stand under its name: scores of a screen, on one fold, are not those of a confirmation.
+    """
+    run, where = clean(document["run"]), PHASES[document["phase"]]
+    stopped = document["status"] == "interrupted"
+    lines = [f"Run {run} {'was stopped' if stopped else 'is at work'}, in {where}; it has no result yet."]
+    cards = items(document, "candidates")
+    metric = part(document, "metric")
+    name = metric.get("name") or ""
+    if cards:
+        better = {"min": ", less is better", "max": ", more is better"}.get(str(metric.get("direction")), "")
+        what = capitalized(metric_label(name)) if name else "Score"
+        lines += ["", f"{what} on validation rows so far, the mean over lanes{better}:"]
+        lines += _rows(cards[:MOST_SHOWN], name, width)
+        if len(cards) > MOST_SHOWN:
+            lines.append(f"  and {count(len(cards) - MOST_SHOWN, 'other')}; --json has all")
+    waiting = int(document["planned"]) - len(cards)
+    if waiting > 0:
+        lines += ["", f"{count(waiting, 'planned candidate')} {'was' if waiting == 1 else 'were'} not looked at yet."]
+    if document.get("resume"):
+        lines += ["", f"  go on  {clean(document['resume'])}"]
+    return "\n".join(lines) + "\n"
+
+
+def _trained(card: Mapping[str, Any]) -> str:
+    """How long a candidate was trained; as a share alone where its whole length is one unit."""
+    share = percent(card["trained"], 0)
+    return f"{card['steps']:,} {card['unit']} ({share})" if card["steps"] else share
+
+
+def _rows(cards: Sequence[Mapping[str, Any]], metric: str, width: int) -> list[str]:
+    labels = told_apart((str(one["label"]), part(one, "hyperparameters")) for one in cards)
+    cells = [
+        (
+            score(metric, one["score"]),
+            f"{one['steps']:,} {one['unit']} ({percent(one['trained'], 0)})"
+            if one["steps"]
+            else percent(one["trained"], 0),
+            f"{one['lanes']} of {one['of_lanes']}",
+            f"{label}{' (the default)' if one.get('default') else ''}",
+        )
+        for label, one in zip(labels, cards, strict=True)
+    ]
+    heading = ("score", "trained", "lanes", "candidate")
+    widths = [max(len(row[place]) for row in (heading, *cells)) for place in range(3)]
+    room = max(12, width - sum(widths) - 8)
+
+    def line(row: Sequence[str]) -> str:
+        return f"  {row[0]:>{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {shorten(row[3], room)}"
+
+    found, phase = [line(heading)], ""
+    for one, row in zip(cards, cells, strict=True):
+        if one["phase"] != phase:
+            phase = str(one["phase"])
+            found.append(f"{PHASES[phase].removeprefix('the ')}:")
+        found.append(line(row))
+    return found

@@ -1,0 +1,115 @@
+"""What a run without a result tells: the candidates where they were looked at last, the best first."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.reporting.terminal import columns_of
+from lanewise.reporting.unfinished import unfinished_table
+from lanewise.runs.journal import RunJournal
+from lanewise.runs.run import Run
+from lanewise.runs.unfinished import unfinished
+from lanewise.storage.durable import write_atomically
+from lanewise.storage.strict_json import dump_json
+from lanewise.training.planning.plan import Lengths, Plan
+
+CANDIDATES = (
+    Candidate(id="lightgbm-000", model="lightgbm", optimizer="boosting", settings={"rounds": 100}, is_default=True),
+    Candidate(id="mlp-000", model="mlp", optimizer="adamw", settings={"lr": 0.003, "width": 64, "depth": 2}),
+    Candidate(id="mlp-001", model="mlp", optimizer="adamw", settings={"lr": 0.01, "width": 64, "depth": 2}),
+    Candidate(id="linear-000", model="linear", optimizer="lbfgs", settings={"l2": 1e-4}),
+)
+PLAN = Plan(
+    candidates=CANDIDATES,
+    rungs=(0.5, 1.0),
+    confirm={"lightgbm": 1, "mlp": 1, "linear": 1},
+    folds=2,
+    seeds=(0,),
+    lengths=Lengths(rows_seen=1000),
+    workers=1,
+    costs={one.id: 1.0 for one in CANDIDATES},
+)
+
+
+def state(length: int, **looks: list[tuple[float, float | None]]) -> dict[str, Any]:
+    """What a team keeps: for every lane, as ``mlp_000_f0``, the fractions and scores of its looks."""
+    evidence = [
+        {"lane": "{}-{}.{}.s0".format(*lane.split("_")), "fraction": fraction, "score": score}
+        for lane, own in looks.items()
+        for fraction, score in own
+    ]
+    return {"evidence": evidence, "length": length, "metric": "log_loss"}
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Run:
+    """A run that was stopped while it confirmed, with a checkpoint that is damaged."""
+    folder = tmp_path / "runs" / "20260101-000000-abcd"
+    folder.mkdir(parents=True)
+    write_atomically(folder / "plan.json", dump_json(PLAN.to_json()))
+    journal = RunJournal(folder / "checkpoints")
+    journal.save("screen-0.5000-0", {}, state(200, mlp_000_f0=[(0.5, 0.4)], mlp_001_f0=[(0.5, 0.3)]))
+    journal.save("screen-1.0000-0", {}, state(200, mlp_001_f0=[(1.0, 0.25)]))
+    journal.save("screen-1.0000-1", {}, state(200, mlp_000_f0=[(1.0, 0.35)]))
+    journal.save("screen-0.5000-1", {}, state(100, lightgbm_000_f0=[(1.0, 0.2)]))
+    journal.save("confirm-0.1000-0", {"w": torch.zeros(2)}, state(100, lightgbm_000_f0=[(0.1, 0.9), (0.2, 0.3)]))
+    journal.save("confirm-0.1000-1", {}, state(100, lightgbm_000_f1=[(0.4, 0.5)]))
+    journal.save("confirm-0.1000-2", {}, state(200, mlp_001_f0=[(0.1, None)]))
+    (folder / "checkpoints" / "confirm-0.1000-2" / "step-000000000002").mkdir()
+    return Run(
+        sequence=1,
+        id=folder.name,
+        created="2026-01-01T00:00:00.000Z",
+        status="interrupted",
+        command="lanewise fit t.csv --target y",
+        error=None,
+        seconds=None,
+        folder=folder,
+        config_text='{"settings": {"target": "y"}}',
+        document_text=None,
+    )
+
+
+def test_candidates_stand_where_they_were_looked_at_last(stopped: Run) -> None:
+    found = unfinished(stopped)
+    assert found is not None
+    assert (found["status"], found["phase"], found["target"]) == ("interrupted", "confirm", "y")
+    assert found["metric"] == {"name": "log_loss", "direction": "min"}
+    assert found["resume"] == f"lanewise resume {stopped.id}"
+    assert found["planned"] == 4
+    first, second, third = found["candidates"]
+    assert (first["id"], first["lanes"], first["of_lanes"], first["default"]) == ("lightgbm-000", 2, 2, True)
+    assert first["score"] == pytest.approx((0.3 + 0.5) / 2)
+    assert (first["steps"], first["unit"], first["trained"]) == (30, "rounds", pytest.approx(0.3))
+    assert (second["id"], second["phase"], second["score"]) == ("mlp-001", "confirm", None)
+    assert (third["id"], third["phase"], third["score"], third["steps"]) == ("mlp-000", "screen", 0.35, 200)
+    assert (third["lanes"], third["of_lanes"]) == (1, 1)
+
+
+def test_a_run_without_a_plan_has_nothing_to_show(stopped: Run) -> None:
+    stopped.plan.unlink()
+    assert unfinished(stopped) is None
+
+
+def test_a_terminal_of_80_columns_shows_them_and_the_way_on(stopped: Run) -> None:
+    found = unfinished(stopped)
+    assert found is not None
+    text = unfinished_table(found, width=80)
+    assert max(map(columns_of, text.splitlines())) <= 80
+    assert f"Run {stopped.id} was stopped, in the confirmation; it has no result yet." in text
+    assert "Log loss on validation rows so far, the mean over lanes, less is better:" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["0.400", "30", "rounds", "(30%)", "2", "of", "2", "lightgbm", "(the", "default)"] in rows
+    assert rows.index(["confirmation:"]) < rows.index(["screen:"])
+    assert "1 planned candidate was not looked at yet." in text
+    assert text.endswith(f"  go on  lanewise resume {stopped.id}\n")
+
+
+def test_what_a_file_holds_cannot_steer_the_terminal(stopped: Run) -> None:
+    found = unfinished(stopped)
+    assert found is not None
+    found["candidates"][0]["label"] = "\x1b[2Jgone"
+    assert "\x1b" not in unfinished_table(found, width=80)
