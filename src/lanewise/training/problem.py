@@ -158,19 +158,15 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         check_room(dataset.source, layout, rows=len(y), folds=len(parts))
     leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=rows)
     noticed[told_before:told_before] = leaks
-    rest = (
-        None
-        if streamed is None
-        else training_rest(
-            dataset,
-            task=task,
-            layout=layout,
-            features=audited.features,
-            parts=streamed,
-            groups=None if request.group else group,
-            seed=request.seed,
-            weight=request.weight,
-        )
+    rest = training_rest(
+        dataset,
+        task=task,
+        layout=layout,
+        features=audited.features,
+        parts=streamed,
+        groups=None if request.group else group,
+        seed=request.seed,
+        weight=request.weight,
     )
     own = weights_of(whole, request.weight)
     weighing = weighing_of(

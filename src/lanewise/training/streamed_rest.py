@@ -92,19 +92,21 @@ def training_rest(
     task: Task,
     layout: Layout,
     features: tuple[str, ...],
-    parts: Parts,
+    parts: Parts | None,
     groups: np.ndarray | None,
     seed: int,
     weight: str | None = None,
-) -> TrainingRest:
-    """What trains beside the rows of ``dataset``, a sample.
+) -> TrainingRest | None:
+    """What trains beside the rows of ``dataset``, a sample; None where there are no ``parts`` of a rest.
 
-    ``parts`` say in which folds rows train. ``groups [N]`` label equal rows of the sample that stay together; None
+    The parts say in which folds rows train. ``groups [N]`` label equal rows of the sample that stay together; None
     where they repeat by nature, or other groups or times stay together: then twins stay. ``seed`` is that of the order,
     ``weight`` names the column of weights.
 
     Raises ``DataError`` for weights below zero.
     """
+    if parts is None:
+        return None
     rest = parts.rest
     if weight is not None and (rest.facts[weight].low or 0.0) < 0:
         message = f"{weight!r} has a weight of {rest.facts[weight].low:g}; weights must be numbers from zero up"
