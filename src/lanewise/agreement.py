@@ -13,16 +13,10 @@ from lanewise.settings import FitSettings, either, threshold_value
 from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.problem import Problem
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers
-from lanewise.training.room import check_room
 
 
 def check_agreement(problem: Problem, settings: FitSettings) -> None:
-    """``UsageError`` for all settings that this table cannot have.
-
-    ``DataError`` where the rows, prepared for every fold, do not fit into memory.
-    """
-    if problem.dataset.rest is None:
-        check_room(problem.dataset.source, problem.layout, rows=len(problem.y), folds=len(problem.folds))
+    """``UsageError`` for all settings that this table cannot have."""
     mistakes = [line for told in (_losses, _threshold, _folds) for line in told(problem, settings)]
     if mistakes:
         raise all_of(UsageError, mistakes, heading=f"{len(mistakes)} settings do not fit the table")

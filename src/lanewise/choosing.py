@@ -36,9 +36,9 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         "weight": None if problem.weight is None else problem.weight[rows],
         "clusters": None if problem.clusters is None else problem.clusters[rows],
     }
-    selection = select(contenders, **evidence, cost_unit="seconds of processor time a training")
+    selection = select(contenders, **evidence)
     rest = problem.training_rows - len(problem.train)
-    trained_rows = float(np.mean([len(fold.train) + rest for fold in problem.folds]))
+    trained_rows = float(np.mean([len(fold.train) + rest for fold in problem.folds[: plan.folds]]))
     corrected = corrected_score(contenders, trained_rows=trained_rows, **evidence)
     weights = {selection.winner: 1.0}
     ensemble = None

@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from lanewise.data.column_facts import facts_of
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, kept_together
@@ -29,6 +30,7 @@ from lanewise.metrics import resolve_metric
 from lanewise.settings import FitSettings
 from lanewise.task import DEFAULT_METRIC, Task, TaskKind
 from lanewise.training.problem import Problem
+from lanewise.training.room import check_room
 
 
 def _is_table(X: Any) -> bool:
@@ -113,12 +115,15 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
     group = kept_together(duplicate_groups(dataset, features), rows)
     wanted = settings.folds or default_folds(len(rows))
     count, fewer = fold_count(y, rows, task=task, count=wanted, group=group)
-    layout = Layout.fit(dataset, features, rows, settings=LayoutSettings(scaling=settings.scaling))
+    parts = folds(y, rows, task=task, count=count, seed=settings.seed, group=group)
+    facts = facts_of(dataset.frame, dataset.kinds)
+    layout = Layout.fit(dataset, features, rows, settings=LayoutSettings(scaling=settings.scaling), counted=facts)
+    check_room(dataset.source, layout, rows=len(y), folds=len(parts))
     return Problem(
         dataset=dataset,
         task=task,
         metric=resolve_metric(task.metric, task.kind),
-        contract=DataContract.of(dataset, task=task, features=features, rows=rows),
+        contract=DataContract.of(dataset, task=task, features=features, rows=rows, facts=facts),
         features=features,
         set_aside={},
         findings=(*dataset.findings, *fewer),
@@ -126,7 +131,7 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
         weight=None if weight is None else weight / weight.mean(),
         train=rows,
         test=rows[:0],
-        folds=folds(y, rows, task=task, count=count, seed=settings.seed, group=group),
+        folds=parts,
         layout=layout,
         encoded=layout.encode(dataset),
         clusters=group,

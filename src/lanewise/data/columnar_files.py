@@ -3,8 +3,9 @@
 import io
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 import polars as pl
@@ -21,6 +22,7 @@ _PARQUET = b"PAR1"
 _ARROW_FILE = b"ARROW1"
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 _BYTES_PER_CELL = 8
+_TURNING = threading.Lock()
 
 
 def is_columnar(payload: Payload) -> bool:
@@ -105,20 +107,25 @@ def guarded(name: str, act: Callable[[], T]) -> T:
 def unsaid_panics() -> Iterator[None]:
     """What the reader prints on stderr about a panic of its own is dropped: the error that follows is in our words.
 
-    It prints past Python, so the descriptor itself is turned aside meanwhile: for the time before anything else runs.
+    It prints past Python, so the descriptor itself is turned aside meanwhile, by one thread at a time: another one
+    leaves it as it finds it.
     """
-    try:
-        kept = os.dup(2)
-    except OSError:  # stderr is closed
-        yield
-        return
-    with tempfile.TemporaryFile() as aside:
+    with ExitStack() as ending:
+        kept = aside = None
+        if _TURNING.acquire(blocking=False):
+            ending.callback(_TURNING.release)
+            with suppress(OSError):  # stderr is closed, or no folder takes a file
+                kept = os.dup(2)
+                ending.callback(os.close, kept)
+                aside = ending.enter_context(tempfile.TemporaryFile())
+        if kept is None or aside is None:
+            yield
+            return
         os.dup2(aside.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(kept, 2)
-            os.close(kept)
             aside.seek(0)
             said = aside.read()
             if said and b"panicked at" not in said:

@@ -104,14 +104,14 @@ def _read(source: object, options: ReadOptions) -> Dataset:
 
 def _read_raw(source: object, options: ReadOptions) -> _Raw:
     if isinstance(source, TableFiles):
-        return _Raw(frame=_read_files(source, options), source=source.name, findings=[])
+        return _Raw(frame=_read_files(source, options), source=source.name, findings=list(source.findings))
     if not isinstance(source, (str, Path)):
         frame, name, findings = from_memory(source)
         return _Raw(frame=frame, source=name, findings=findings)
     if Path(source).is_dir() or (is_pattern(str(source)) and not Path(source).exists()):
         files = table_files(source)
         assert files is not None
-        return _Raw(frame=_read_files(files, options), source=files.name, findings=[])
+        return _Raw(frame=_read_files(files, options), source=files.name, findings=list(files.findings))
     payload = load(source, max_bytes=options.byte_limit)
     if is_columnar(payload):
         frame, findings = read_columnar(payload, max_bytes=options.byte_limit, max_columns=options.max_columns)

@@ -140,7 +140,7 @@ def read_streamed(
         frame=pl.DataFrame([column.cells.alias(name) for name, column in columns.items()]),
         kinds=kinds,
         source=files.name,
-        findings=(*aside, *found, *_streamed_finding(rest)),
+        findings=(*files.findings, *aside, *found, *_streamed_finding(rest)),
         rest=rest,
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from lanewise.data.columnar_files import guarded, unsaid_panics
+from lanewise.data.findings import Finding
 from lanewise.data.headers import cleaned_names
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
@@ -34,6 +35,7 @@ class TableFiles:
     kinds: tuple[str, ...]
     heights: tuple[int, ...]
     schema: pl.Schema
+    findings: tuple[Finding, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -60,7 +62,7 @@ class TableFiles:
         """
         first = 0
         for path, kind, height in zip(self.paths, self.kinds, self.heights, strict=True):
-            lazy = _scan(path, kind)
+            lazy, _ = _scan(path, kind)
             if columns is not None:
                 lazy = lazy.select(columns)
             for start in range(0, height, self.batch_rows):
@@ -153,22 +155,24 @@ def _format(path: Path) -> str | None:
         raise DataError(message) from None
 
 
-def _scan(path: Path, kind: str) -> pl.LazyFrame:
+def _scan(path: Path, kind: str) -> tuple[pl.LazyFrame, list[Finding]]:
+    """The rows of a file, and what was mended of its header."""
     # A path is no pattern here, whatever characters it has.
     scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
     lazy = guarded(str(path), lambda: scan(path, glob=False))
-    return lazy.rename(cleaned_names(guarded(str(path), lazy.collect_schema).names())[0])
+    titles, findings = cleaned_names(guarded(str(path), lazy.collect_schema).names())
+    return lazy.rename(titles), findings
 
 
 def _described(name: str, paths: list[Path]) -> TableFiles:
-    kinds, heights, schema = [], [], None
+    kinds, heights, findings, schema = [], [], list[Finding](), None
     for path in paths:
         kind = _format(path)
         if kind is None:
             message = f"{path} is neither a Parquet nor an Arrow file; only these can make up a table of many files"
             raise DataError(message)
         with unsaid_panics():
-            lazy = _scan(path, kind)
+            lazy, findings = _scan(path, kind)
             own = guarded(str(path), lazy.collect_schema)
             heights.append(int(guarded(str(path), lambda lazy=lazy: lazy.select(pl.len()).collect()).item()))
         if schema is not None and own != schema:
@@ -180,7 +184,14 @@ def _described(name: str, paths: list[Path]) -> TableFiles:
     if not sum(heights) or not len(schema):
         message = f"{name} is empty: it has {sum(heights)} rows and {len(schema)} columns"
         raise DataError(message)
-    return TableFiles(name=name, paths=tuple(paths), kinds=tuple(kinds), heights=tuple(heights), schema=schema)
+    return TableFiles(
+        name=name,
+        paths=tuple(paths),
+        kinds=tuple(kinds),
+        heights=tuple(heights),
+        schema=schema,
+        findings=tuple(findings),
+    )
 
 
 def _difference(own: pl.Schema, first: pl.Schema) -> str:

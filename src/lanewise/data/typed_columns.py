@@ -120,9 +120,14 @@ def _words(
     frame: pl.DataFrame, missing: Sequence[str], markers: Mapping[str, Sequence[str]] | None
 ) -> dict[str, TypedColumn]:
     """Columns of words, all at once: a table may have tens of thousands."""
+    if not frame.width:
+        return {}
     bare = strip_frame(frame.cast(pl.String), missing)
     known = {name: own for name, own in (markers or {}).items() if name in frame.schema}
-    words = without_word_markers_frame(bare).with_columns(blank_out(bare[name], own) for name, own in known.items())
+    words = bare.with_columns(
+        *without_word_markers_frame(bare.drop(list(known))).get_columns(),
+        *(blank_out(bare[name], own) for name, own in known.items()),
+    )
     kinds, plain = kinds_of_words(words), holding_words(words)
     return {
         name: TypedColumn(

@@ -15,11 +15,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def named(names: Sequence[str], *, most: int = MOST_NAMED) -> str:
+def named(names: Sequence[str]) -> str:
     """Names in quotes: the first few, and how many more there are.
 
-    >>> named(["a", "b"]), named(["a", "b", "c", "d"], most=2)
-    ("'a', 'b'", "'a', 'b' and 2 more")
+    >>> named(["a", "b"]), named(list("abcdefg"))
+    ("'a', 'b'", "'a', 'b', 'c', 'd', 'e' and 2 more")
     """
-    shown = ", ".join(map(repr, names[:most]))
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+    shown = ", ".join(map(repr, names[:MOST_NAMED]))
+    return f"{shown} and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else shown

@@ -301,7 +301,7 @@ def _fit_column(
     if kind == "number":
         values = cells.cast(pl.Float64).to_numpy()
         present = values[~np.isnan(values)]
-        heavy = settings.scaling != "standard" and is_heavy_tailed(np.append(present, bounds))
+        heavy = settings.scaling in ("auto", "robust") and is_heavy_tailed(np.append(present, bounds))
         return NumberColumn(
             name=name,
             missing=missing or len(present) < len(values),

@@ -182,7 +182,7 @@ class PlacedRowStream:
     @property
     def following(self) -> tuple[int, ...]:
         """The two windows that are read after the one that was taken from last."""
-        found, epoch = self._windows[self._place + 1 : self._place + 3].tolist(), self._epoch
+        found, epoch = self._windows[self._place + 1 : self._place + 1 + LOOKED_AHEAD].tolist(), self._epoch
         while len(found) < LOOKED_AHEAD:
             epoch += 1
             found += self._shuffled(epoch)[: LOOKED_AHEAD - len(found)].tolist()

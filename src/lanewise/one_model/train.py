@@ -225,7 +225,7 @@ def _reader(
 ) -> Callable[[Tensor, int], Tree]:
     """Batches of row numbers as the model takes them: floats in its dtype, on its device."""
     dtype = next((own.dtype for own in parameters if own.is_floating_point()), torch.float32)
-    if source.table is not None and device.type == "cpu":
+    if source.table is not None and not source.mapped and device.type == "cpu":
         source = Source(name=source.name, rows=source.rows, table=floats_as(dtype, source.table))
 
     def read(rows: Tensor, key: int) -> Tree:

@@ -25,7 +25,7 @@ _torch: Final[Any] = torch  # its fused kernels are untyped
 @lru_cache(maxsize=8)
 def _count(step: float) -> Tensor:
     """The step as the kernels read it: made once for all lanes, for that takes as long as half of a small update."""
-    return torch.tensor(step, dtype=torch.float32)
+    return torch.tensor(step, dtype=torch.float32, device="cpu")
 
 
 class AdamRule(Rule):

@@ -69,16 +69,15 @@ class Block:
         """
         lanes, width = pieces[0].shape
         self.within = self.decouples and (edge == width or width >= SPLIT_FROM)
-        parts = (
-            [(slice(edge), True), (slice(edge, None), False)]
-            if self.within and edge < width
-            else [(slice(width), True)]
-        )
         columns = {name: column.tolist() for name, column in self.hyper.items()}
         for row in range(lanes):
             fixed = {name: column[row] for name, column in columns.items()}
+            # By the row's own decay and no other's: where a call is cut, its last weights may round otherwise.
+            decays = self.within and fixed["weight_decay"] > 0
+            cut = decays and edge < width
+            parts = [(slice(edge), True), (slice(edge, None), False)] if cut else [(slice(width), True)]
             for part, penalised in parts:
-                own = fixed if self.within and penalised else {**fixed, "weight_decay": 0.0}
+                own = fixed if decays and penalised else {**fixed, "weight_decay": 0.0}
                 self.fused.append(Fused(row, [[piece[row, part]] for piece in pieces], own))
 
     def saved(self) -> dict[str, Tensor]:

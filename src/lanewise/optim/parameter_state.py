@@ -49,7 +49,7 @@ def numbers_of(group: Mapping[str, Any]) -> dict[str, float]:
         elif value is None or name == "params":
             continue
         elif isinstance(value, (tuple, list)):
-            if name.endswith("s") and name != "params" and not any(isinstance(one, str) for one in value):
+            if name.endswith("s") and not any(isinstance(one, str) for one in value):
                 result |= {f"{name[:-1]}{at}": float(one) for at, one in enumerate(value, 1)}
         elif isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
             result[name] = float(value)

@@ -52,9 +52,7 @@ def _rows(cards: Sequence[Mapping[str, Any]], metric: str, width: int) -> list[s
     cells = [
         (
             score(metric, one["score"]),
-            f"{one['steps']:,} {one['unit']} ({percent(one['trained'], 0)})"
-            if one["steps"]
-            else percent(one["trained"], 0),
+            _trained(one),
             f"{one['lanes']} of {one['of_lanes']}",
             f"{label}{' (the default)' if one.get('default') else ''}",
         )

@@ -39,8 +39,10 @@ def unfinished(run: Run) -> dict[str, Any] | None:
 
     A candidate stands where it was looked at last: those of the confirmation before those that only the screen has
     seen. Its ``score`` is the mean over its ``lanes``, ``trained`` their part of the full length. None where nothing
-    was planned yet.
+    was planned yet, and of a run of ``tune``, whose plan is another, and which alone knows which way its metric goes.
     """
+    if run.config.get("kind", "fit") != "fit":
+        return None
     try:
         plan = Plan.from_json(parse_json(run.plan.read_bytes(), source=f"the plan of run {run.id}"))
     except OSError:
@@ -58,7 +60,7 @@ def unfinished(run: Run) -> dict[str, Any] | None:
     return {
         "schema_version": 1,
         "run": run.id,
-        "kind": run.config.get("kind", "fit"),
+        "kind": "fit",
         "created": run.created,
         "status": run.status,
         "target": run.config.get("settings", {}).get("target"),

@@ -81,9 +81,10 @@ class GradientSampling:
         for _ in range(ROUNDS):
             if not len(sample) or self.objective.evaluated >= limit:
                 break
-            average, weights = shortest_average(sample * size, bound_normals(point, self.low, self.high, 0.0))
+            scaled = sample * size
+            average, weights = shortest_average(scaled, bound_normals(point, self.low, self.high, 0.0))
             direction, norm = -average, float(average.abs().amax())
-            if norm <= STATIONARY * max(1.0, float((sample * size).abs().max())):
+            if norm <= STATIONARY * max(1.0, float(scaled.abs().max())):
                 return Descended(point=point, value=value, norm=norm, stationary=True, around=around, weights=weights)
             strides = radius * STEPS / direction.norm()
             trials = self._clip(point + strides[:, None] * (direction * size))

@@ -31,17 +31,18 @@ def point(x: Any) -> str:
         count = _count(plain)
         if count <= MOST or any(isinstance(part, (Mapping, str)) or hasattr(part, "tolist") for part in plain):
             return f"({', '.join(map(point, plain))})"
-        return f"({', '.join(digits(one, 8) for one in _first(plain))}, ... {count:,} numbers)"
-    return digits(plain, 8) if isinstance(plain, (int, float)) else repr(plain)
+        return f"({', '.join(map(point, _first(plain)))}, ... {count:,} numbers)"
+    number = isinstance(plain, (int, float)) and not isinstance(plain, bool)
+    return digits(plain, 8) if number else repr(plain)
 
 
 def _count(plain: Sequence[Any]) -> int:
     return sum(_count(part) if isinstance(part, (list, tuple)) else 1 for part in plain)
 
 
-def _first(plain: Sequence[Any]) -> list[float]:
-    """The first numbers of nested lists."""
-    found: list[float] = []
+def _first(plain: Sequence[Any]) -> list[Any]:
+    """The first entries of nested lists."""
+    found: list[Any] = []
     for part in plain:
         found += _first(part) if isinstance(part, (list, tuple)) else [part]
         if len(found) >= MOST:

@@ -141,7 +141,7 @@ def _stream(data: TrainingData, fold: int, seed: int) -> RowStream | WindowedRow
         return data.windows.stream(fold, seed)
     train = data.folds[fold].train
     if data.edges is not None:
-        starts = torch.searchsorted(train, data.edges.to(train.device))
+        starts = torch.searchsorted(train, data.edges.to(train.device)).cpu()  # a slice of a GPU's rows waits for none
         return PlacedRowStream(seed, starts.diff(), lambda window: train[starts[window] : starts[window + 1]])
     if data.window is None or data.rows <= data.window:
         return RowStream(seed, train, data.rows)

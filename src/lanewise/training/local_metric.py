@@ -92,7 +92,8 @@ class LocalMetric:
         """``[C, D + 1, D + 1]`` of one lane, a block for each output, in float64."""
         lane = self.roster.lanes[problem]
         dense, inputs, codes, targets, weights = self._sample(lane.fold)
-        frozen = frozen_weights(self.model.layout, anchor[None])
+        # A copy, for a product may round otherwise where its operands lie differently in memory.
+        frozen = frozen_weights(self.model.layout, anchor.clone()[None])
         outputs = self.model.forward(frozen, Inputs(dense=dense[None], codes=codes[None], sizes=(1,)))[0]
         bend = curvature(self.loss, outputs, targets) * weights
         blocks = [(inputs * own[:, None]).T @ inputs for own in bend.unbind(1)]

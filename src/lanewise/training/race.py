@@ -141,7 +141,7 @@ class Race:
             if not left:
                 break
             for name, item in evidence.items():
-                best[name] = _better(best.get(name), self._judge.loss(item))
+                best[name] = _better(best.get(name), self.metric.sign * item.score)
             names = list(left)
             standing = self._standing(rung, [evidence[name] for name in names], best, teams)
             decision, promise = decision_of(self.policy, standing), dict(zip(names, standing.promise, strict=True))
@@ -177,7 +177,7 @@ class Race:
             share = (not batch) * fraction / sum(self.plan.rungs)
             found += self._stretch("screen", entered, (fraction,), share=share, batch=batch)
             teams, batch = [*teams, *entered], batch + 1
-            losses = {item.lane.candidate.id: self._judge.loss(item) for items in found for item in items}
+            losses = {item.lane.candidate.id: self.metric.sign * item.score for items in found for item in items}
             fresh = self.proposer.propose(batch, tried(self.plan.candidates, self._candidates, losses))
             self.plan = replace(self.plan, candidates=(*self.plan.candidates, *fresh))
             self._candidates |= {candidate.id: candidate for candidate in fresh}
@@ -228,8 +228,7 @@ class Race:
         """Those that are confirmed, and in words what the time that was left has changed."""
         usual = self._best_of_families(ordered)
         if self.amend is not None and ordered and not self.plan.confirmed:
-            traces = list(self._traces.values())
-            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, traces, seconds_of(traces)))
+            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, self._traces.values()))
         if not self.plan.confirmed:
             return usual, []
         amended = [candidate for candidate in ordered if candidate.id in self.plan.confirmed]

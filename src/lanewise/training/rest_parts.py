@@ -65,7 +65,7 @@ class Parts:
                 "fill it in or leave those rows out"
             )
             raise DataError(message)
-        part = np.zeros(max(dataset.rows, *(int(rows.max(initial=-1)) + 1 for rows in (train, test))), dtype=np.int64)
+        part = np.zeros(dataset.rows, dtype=np.int64)
         for place, fold in enumerate(folds):
             part[fold.valid] = place + 1
         parts = np.arange(len(folds) + 1)
@@ -103,7 +103,10 @@ class Parts:
     def facts(self, columns: Sequence[str]) -> Mapping[str, ColumnFacts]:
         """What the rows of the rest that train hold, by column; another pass over them where some train nowhere."""
         rest = self.rest
-        if self.column is None:
+        held_out = (self.groups is not None and bool((self.groups[:, -1] == NOWHERE).any())) or (
+            self.cuts is not None and bool(np.isfinite(self.cuts[-1]))
+        )
+        if self.column is None or not held_out:
             return rest.facts
         facts = dict.fromkeys(columns, ColumnFacts())
         for batch in rest.batches(tuple(dict.fromkeys((*columns, self.column)))):

@@ -190,10 +190,14 @@ class Writing:
         if not self.writes:
             return self
         place = self._parent or Path(tempfile.gettempdir())
-        free = shutil.disk_usage(place).free
-        if self._needed > free:
-            raise _no_room(place, self._needed, free, self._elsewhere)
-        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=place))
+        try:
+            free = shutil.disk_usage(place).free
+            if self._needed > free:
+                raise _no_room(place, self._needed, free, self._elsewhere)
+            self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=place))
+        except OSError as error:
+            message = f"no rows can be written to {place}: {error.strerror or error}; {self._elsewhere}"
+            raise DataError(message) from error
         return self
 
     def share(self) -> None:

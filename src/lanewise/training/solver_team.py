@@ -26,6 +26,9 @@ from lanewise.training.team import Evidence, Team, never, nothing
 BLOCK_ELEMENTS = 8_000_000
 """Outputs that one block of the objective may hold: bounds memory, decides nothing else."""
 
+PREDICTED_ROWS = 65_536
+"""Rows that are predicted at a time, or as many as such a block holds."""
+
 KEPT_BYTES = 64 * 2**20
 """Training rows of a fold up to this size are gathered once, not at each evaluation."""
 
@@ -64,13 +67,16 @@ class StackedObjective:
         gradients[:, : self.model.layout.penalised] += l2[:, None] * penalised
         return values, gradients
 
+    def block(self, lanes: int) -> int:
+        """Rows of a block for so many lanes."""
+        return max(256, BLOCK_ELEMENTS // (lanes * max(self.data.width.outputs, 1)))
+
     def _group(self, points: Tensor, fold: int) -> tuple[Tensor, Tensor]:
         data = self.data.folds[fold]
         buffer = self._buffer(fold, points)
         values = points.new_zeros(len(points))
         total = torch.zeros_like(points)
-        block = max(256, BLOCK_ELEMENTS // (len(points) * max(self.data.width.outputs, 1)))
-        for rows in data.train.split(block):
+        for rows in data.train.split(self.block(len(points))):
             if self.stop():  # a solver alters its state only after the objective has returned
                 message = "stopped on request"
                 raise Interrupted(message)
@@ -192,7 +198,7 @@ class SolverTeam(Team):
             data = self.data.folds[fold]
             weights = frozen_weights(self.objective.model.layout, self._state.points[own])
             outputs = [torch.empty(len(own), 0, self.data.width.outputs)]
-            for piece in rows_of(fold).split(65_536):
+            for piece in rows_of(fold).split(min(PREDICTED_ROWS, self.objective.block(len(own)))):
                 dense, codes = data.features(piece)
                 inputs = Inputs(dense=dense[None], codes=codes[None], sizes=(len(own),))
                 outputs.append(self.objective.model.forward(weights, inputs))

@@ -50,11 +50,13 @@ def sha256_of(value: Any) -> str:
 def fingerprint(question: Question, teams: ModuleTeams, *, seed: int) -> dict[str, Any]:
     """``data`` and ``start``, the SHA-256 of all rows and of the modules' first weights; ``loss`` of a few rows.
 
-    Of rows that are not in memory only those of the first batch are read.
+    Of rows that are loaded as they are needed only those of the first batch are read.
     """
     rows, blueprint = question.rows, teams.blueprint
     first = rows.first(ROWS)
-    read = first if rows.table is None else rows.table
+    sources = [own for own in (rows.train, rows.valid) if own is not None]
+    tables = [rows.table] if rows.table is not None else [own.table for own in sources]
+    read = first if any(own is None for own in tables) else tuple(tables)
     tensors = {name: own for name, own in leaves(read) if isinstance(own, Tensor)}
     for place, (train, valid) in enumerate(rows.parting.parts):
         tensors |= {f"train {place}": train, f"valid {place}": valid}

@@ -39,7 +39,7 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
     named_objects = {name: value for name in NAMED if _is_reference(value := lasting.get(name))}
     if settings.get("target") is not None:
-        lasting |= {name: _absolute(settings[name]) for name in ("data", "valid")}
+        lasting |= {"data": str(Path(settings["data"]).absolute()), "valid": _absolute(settings["valid"])}
         named_objects.pop("data", None)  # a table, whatever its path has in it
     with joined() as ranks:
         posed = _posed(settings, ranks)
@@ -159,7 +159,7 @@ def _is_reference(value: Any) -> TypeGuard[str]:
 
 
 def _absolute(given: str | None) -> str | None:
-    """The path of a table as it is good in any working directory; a share of rows stays one."""
+    """The path of a table that judges as it is good in any working directory; a share of rows stays one."""
     try:
         return None if given is None else str(float(given))
     except ValueError:

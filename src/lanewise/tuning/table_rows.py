@@ -16,6 +16,7 @@ from lanewise.data.table_files import table_files
 from lanewise.data.target import encode_target, name_hint, resolve_task
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError
+from lanewise.features.encoding import require_columns
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.lanes.windows import Placing, placed_windows
 from lanewise.models.batch import Tree, mapped
@@ -145,6 +146,7 @@ def _read(source: str | Path) -> Table:
 
 def _stored(table: Table, layout: Layout, task: Task, folder: str | Path | None) -> RowStore:
     """All rows with a target, the sample of ``table`` and then the rest, in windows that their numbers draw."""
+    require_columns(table, (*(column.name for column in layout.columns), task.target))
     whole = _Whole(table)
     _check_numbers(whole, layout, task)
     rows = whole.rows - whole.facts(task.target).missing
@@ -172,11 +174,13 @@ def _stored(table: Table, layout: Layout, task: Task, folder: str | Path | None)
     return store
 
 
+@final
 class _Whole:
     """All rows of a table: those of its sample, and those that are streamed."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._facts: dict[str, ColumnFacts] = {}
         self._rest: Rest | None = table.rest if table.rest is not None and table.rest.rows else None
 
     @property
@@ -184,8 +188,10 @@ class _Whole:
         return self._table.rows + (0 if self._rest is None else self._rest.rows)
 
     def facts(self, column: str) -> ColumnFacts:
-        own = ColumnFacts.of(self._table.frame[column], self._table.kinds[column])
-        return own if self._rest is None else own.plus(self._rest.facts[column])
+        if column not in self._facts:
+            own = ColumnFacts.of(self._table.frame[column], self._table.kinds[column])
+            self._facts[column] = own if self._rest is None else own.plus(self._rest.facts[column])
+        return self._facts[column]
 
     def batches(self, columns: tuple[str, ...]) -> Iterator[Table]:
         yield self._table

@@ -66,11 +66,8 @@ def confirmable(
     return tuple(one.id for one in ordered if one in taken)
 
 
-def slowness_of(plan: Plan, traces: Iterable[Trace], seconds: Mapping[str, float]) -> dict[str, float]:
-    """What the lanes of each family took in the screen, as a multiple of what the plan had thought.
-
-    ``seconds`` are those that the lanes of each candidate took, by its id.
-    """
+def slowness_of(plan: Plan, traces: Iterable[Trace]) -> dict[str, float]:
+    """What the lanes of each family took in the screen, as a multiple of what the plan had thought."""
     thought: dict[str, float] = {}
     took: dict[str, float] = {}
     for trace in traces:
@@ -78,7 +75,7 @@ def slowness_of(plan: Plan, traces: Iterable[Trace], seconds: Mapping[str, float
         id, share = original_of(candidate.id), trace.fractions[-1] if trace.fractions else 0.0
         cost = share * plan.costs[id] + len(trace.fractions) * plan.look_costs.get(id, 0.0)
         thought[candidate.model] = thought.get(candidate.model, 0.0) + cost
-        took[candidate.model] = took.get(candidate.model, 0.0) + seconds.get(candidate.id, 0.0)
+        took[candidate.model] = took.get(candidate.model, 0.0) + trace.seconds
     return {model: took[model] / thought[model] for model in thought if thought[model] > 0}
 
 

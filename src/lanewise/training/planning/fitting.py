@@ -120,8 +120,9 @@ def _attempts(
     def at_most(folds: int) -> Setting:
         return replace(setting, folds=max(min(folds, setting.folds), setting.fewest_folds))
 
-    ways = [(FEWEST, setting), (ONE_EACH, setting), (ONE_EACH, at_most(ENOUGH_FOLDS))]
-    for own in _choices(affordable_families(pools, measured, available / ways[-1][1].folds)):
+    fewer = at_most(ENOUGH_FOLDS)
+    ways = [(FEWEST, setting), (ONE_EACH, setting), *([(ONE_EACH, fewer)] if fewer.folds < setting.folds else [])]
+    for own in _choices(affordable_families(pools, measured, available / fewer.folds)):
         for fewest, at in ways:
             marked = affordable_families({model: pools[model] for model in own}, measured, available / at.folds)
             if len(marked) == len(own):

@@ -84,16 +84,17 @@ def test_a_candidate_that_was_rewound_costs_what_it_did_before() -> None:
 
 def test_slowness_counts_what_was_trained() -> None:
     traces = [
-        Trace(lane=Lane(candidate=one, fold=0, seed=0), phase="screen", fractions=[1 / 9, share])
-        for one, share in zip(ordered("mlp-0", "mlp-1"), (1.0, 1 / 3), strict=True)
+        Trace(lane=Lane(candidate=one, fold=0, seed=0), phase="screen", fractions=[1 / 9, share], seconds=seconds)
+        for one, share, seconds in zip(ordered("mlp-0", "mlp-1"), (1.0, 1 / 3), (12.0, 0.5), strict=True)
     ]
-    assert slowness_of(PLAN, traces, {"mlp-0": 12.0, "mlp-1": 0.5}) == pytest.approx({"mlp": 12.5 / (8 + 1 / 3)})
+    assert slowness_of(PLAN, traces) == pytest.approx({"mlp": 12.5 / (8 + 1 / 3)})
 
 
 def test_looks_are_part_of_what_a_lane_takes() -> None:
     looked = replace(PLAN, look_costs={"mlp-1": 0.3})
-    trace = Trace(lane=Lane(candidate=ordered("mlp-1")[0], fold=0, seed=0), phase="screen", fractions=[1 / 9, 1 / 3])
-    assert slowness_of(looked, [trace], {"mlp-1": 2.8}) == pytest.approx({"mlp": 2.8 / (1 / 3 + 2 * 0.3)})
+    lane = Lane(candidate=ordered("mlp-1")[0], fold=0, seed=0)
+    trace = Trace(lane=lane, phase="screen", fractions=[1 / 9, 1 / 3], seconds=2.8)
+    assert slowness_of(looked, [trace]) == pytest.approx({"mlp": 2.8 / (1 / 3 + 2 * 0.3)})
     seconds = 16.0  # a network of 1 s on five folds and again, and 10 looks of 0.3 s at each
     assert "mlp-1" in confirmable(PLAN, ordered("lightgbm-0", "mlp-1"), slowness={}, seconds=seconds)
     assert "mlp-1" not in confirmable(looked, ordered("lightgbm-0", "mlp-1"), slowness={}, seconds=seconds)
