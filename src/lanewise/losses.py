@@ -83,20 +83,22 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *operands) -> Tensor:
         outputs, targets, smoothing = operands
-        logs = torch.log_softmax(outputs.permute(2, 0, 1), 0)
-        index = targets.expand(logs.shape[1:])[None]
-        picked = logs.gather(0, index)[0]
+        scores = outputs.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
+        scores.sub_(scores.amax(0))
+        index = targets.expand(scores.shape[1:])[None]
+        picked = scores.gather(0, index)[0]
         if smoothing is not None:
-            share = smoothing.to(logs.dtype)[:, None]
-            picked = picked + share * (logs.mean(0) - picked)
-        ctx.save_for_backward(logs, index, smoothing)
-        return picked.neg_()
+            share = smoothing.to(scores.dtype)[:, None]
+            picked = picked + share * (_added(scores) / len(scores) - picked)
+        total = _added(scores.exp_())
+        ctx.save_for_backward(scores, total, index, smoothing)
+        return total.log().sub_(picked)
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        logs, index, smoothing = ctx.saved_tensors
+        exponentials, total, index, smoothing = ctx.saved_tensors
         grad = grads[0]
-        result = logs.exp().mul_(grad)
+        result = exponentials * (grad / total)
         hit = grad
         if smoothing is not None:
             share = smoothing.to(grad.dtype)[:, None]
@@ -104,6 +106,19 @@ class _Softmax(torch.autograd.Function):
             hit = (1 - share) * grad
         result.scatter_add_(0, index, -hit[None])
         return result.permute(1, 2, 0), None, None
+
+
+def _added(terms: Tensor) -> Tensor:
+    """The sum over the first dim, by halves: in an order that does not depend on where an element lies.
+
+    ``sum`` adds up in another order at the end of the memory than elsewhere, so that neighbours would matter.
+    """
+    while len(terms) > 1:
+        half = len(terms) // 2
+        rest, terms = terms[2 * half :], terms[:half] + terms[half : 2 * half]
+        if len(rest):
+            terms[0] += rest[0]
+    return terms[0]
 
 
 def hinge(outputs: Tensor, targets: Tensor, smoothing: Tensor | None = None) -> Tensor:

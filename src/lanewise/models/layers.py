@@ -16,6 +16,10 @@ NARROW = 4
 """Most outputs of a layer for which the rows of the batch, and not the outputs, lie side by side: products and losses
 then run along memory, in a third of the time."""
 
+LONG = 8_192
+"""Rows from which on a joint product has them side by side as well. In mini-batches the lanes are: their number then is
+seldom seen in the last bit of one."""
+
 ONE_BY_ONE = 16_384
 """Weights of a layer from which on the gradient product of each lane is worth a call of its own."""
 
@@ -57,7 +61,10 @@ class _StackedLinear(torch.autograd.Function):
         if ctx.bias is not None:
             torch.sum(grad, 1, dtype=ctx.bias.dtype, out=ctx.bias.grad)
         if ctx.joint:
-            flat = grad.transpose(1, 2).reshape(-1, grad.shape[1])
+            if grad.shape[1] >= LONG:
+                flat = grad.transpose(1, 2).reshape(-1, grad.shape[1])
+            else:
+                flat = grad.transpose(0, 1).reshape(grad.shape[1], -1).t()
             ctx.weight.grad.copy_((flat @ inputs[0]).view(ctx.weight.shape))
         else:
             _write_product(grad.transpose(1, 2), inputs, ctx.weight.grad)
@@ -88,12 +95,15 @@ def _batched_forward(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
 def _joint_forward(shared: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """All lanes read the same rows ``shared [B, D]``: one product with the weights end to end.
 
-    ``[L H, D] x [D, B]`` runs at full speed where L products with few columns each would not. The rows of the batch
-    lie side by side in the result, so that what a loss does to them, and their targets, runs along memory.
+    ``[B, D] x [D, L H]`` runs at full speed where L products with few columns each would not. Of many rows it is
+    ``[L H, D] x [D, B]``: they lie side by side in the result, so that what a loss does to them runs along memory.
     """
     lanes, outputs, columns = weight.shape
     flat = weight.reshape(lanes * outputs, columns)
     offset = None if bias is None else bias.to(weight.dtype).reshape(-1, 1)
+    if len(shared) < LONG:
+        product = shared @ flat.t() if offset is None else torch.addmm(offset[:, 0], shared, flat.t())
+        return product.view(len(shared), lanes, outputs).transpose(0, 1)
     product = flat @ shared.t() if offset is None else torch.addmm(offset, flat, shared.t())
     return product.view(lanes, outputs, len(shared)).transpose(1, 2)
 
