@@ -10,17 +10,14 @@ from torch import Tensor
 from lanewise.data.auditing import Audit, audit, check_names
 from lanewise.data.column_facts import facts_of
 from lanewise.data.contract import DataContract
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
-from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
-from lanewise.data.wording import MOST_NAMED, named
-from lanewise.errors import DataError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout, LayoutSettings
@@ -33,6 +30,7 @@ from lanewise.models.tree_matrix import TokenCounts
 from lanewise.stated_names import Scaling
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
+from lanewise.training.own_test_rows import joined_below
 from lanewise.training.rest_parts import Parts
 from lanewise.training.room import check_room
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
@@ -112,6 +110,82 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
 
     Raises ``UserError`` where the table does not have what is asked of it, or does not fit into memory once prepared.
     """
+    asked = _asked(dataset, request)
+    task, audited, group = asked.task, asked.audited, asked.group
+    divided = _divided(dataset, test, request, asked)
+    whole, y, train, held = divided.whole, divided.y, divided.train, divided.held
+    parts, fewer = _folds(dataset, divided, request, asked)
+    streamed = None
+    if dataset.rest is not None and dataset.rest.rows:
+        streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
+    beyond = None if streamed is None else streamed.facts(audited.features)
+    facts = facts_of(whole.frame.select(audited.features)[train], whole.kinds)
+    layout = Layout.fit(
+        whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond, counted=facts
+    )
+    if dataset.rest is None:  # before what takes long
+        check_room(dataset.source, layout, rows=len(y), folds=len(parts))
+    leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=audited.rows)
+    rest = training_rest(
+        dataset,
+        task=task,
+        layout=layout,
+        features=audited.features,
+        parts=streamed,
+        groups=None if request.group else group,
+        seed=request.seed,
+        weight=request.weight,
+    )
+    own = weights_of(whole, request.weight)
+    weighing = weighing_of(
+        task, column=request.weight, classes=request.class_weights, y=y, own=own, train=train, rest=rest
+    )
+    of_rest = () if rest is None else rest.findings
+    return Problem(
+        dataset=whole,
+        task=task,
+        metric=asked.metric,
+        contract=DataContract.of(
+            whole,
+            task=task,
+            features=audited.features,
+            rows=train,
+            missing=request.missing,
+            delimiter=request.delimiter,
+            encoding=request.encoding,
+            facts=facts,
+            beyond=beyond,
+        ),
+        features=audited.features,
+        set_aside=audited.set_aside,
+        findings=(*asked.findings, *leaks, *divided.findings, *of_rest, *fewer),
+        y=y,
+        weight=None if weighing is None else weighing(y, own),
+        train=train,
+        test=held,
+        folds=parts,
+        layout=layout,
+        encoded=layout.encode(whole),
+        clusters=group,
+        rest=rest,
+        weighing=weighing,
+        scaling=request.scaling,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Asked:
+    """The task, which rows and columns there are for it, and what keeps rows together or in order: ``[N]`` or None."""
+
+    task: Task
+    metric: Metric
+    audited: Audit
+    group: np.ndarray | None
+    time: np.ndarray | None
+    findings: Sequence[Finding]
+
+
+def _asked(dataset: Dataset, request: Request) -> _Asked:
     roles = {"weight": request.weight, "group": request.group, "time": request.time}
     check_names(dataset, target=request.target, drop=request.drop, keep=(), roles=roles)
     told = with_target_of_rest(dataset, request.target)
@@ -128,81 +202,12 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         time=request.time,
         leaks=False,
     )
-    rows = audited.rows
-    noticed = [*dataset.findings, *findings, *label_findings(dataset, task), *audited.findings]
-    told_before = len(noticed)
     group = row_groups(dataset, request.group) if request.group else None
     time = row_times(dataset, request.time) if request.time else None
     if group is None and time is None:
-        group = kept_together(duplicate_groups(dataset, audited.features), rows)
-    y = encode_target(dataset, task)
-    noticed += target_tail_findings(y, task, rows)
-    divided = _divided(dataset, y, test, request=request, task=task, audited=audited, group=group, time=time)
-    whole, y, train, held = divided.whole, divided.y, divided.train, divided.held
-    noticed += divided.noticed
-    noticed += rare_in_test(y[held], task)
-    wanted = request.folds or default_folds(len(train) + (0 if dataset.rest is None else dataset.rest.rows))
-    count, fewer = fold_count(y, train, task=task, count=wanted, group=group, time=time)
-    parts = folds(y, train, task=task, count=count, seed=request.seed, group=group, time=time)
-    if time is None:
-        parts = _extremes_last(parts, extreme_rows(y, task, train))
-    streamed = None
-    if dataset.rest is not None and dataset.rest.rows:
-        streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
-    beyond = None if streamed is None else streamed.facts(audited.features)
-    facts = facts_of(whole.frame.select(audited.features)[train], whole.kinds)
-    layout = Layout.fit(
-        whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond, counted=facts
-    )
-    if dataset.rest is None:  # before what takes long
-        check_room(dataset.source, layout, rows=len(y), folds=len(parts))
-    leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=rows)
-    noticed[told_before:told_before] = leaks
-    rest = training_rest(
-        dataset,
-        task=task,
-        layout=layout,
-        features=audited.features,
-        parts=streamed,
-        groups=None if request.group else group,
-        seed=request.seed,
-        weight=request.weight,
-    )
-    own = weights_of(whole, request.weight)
-    weighing = weighing_of(
-        task, column=request.weight, classes=request.class_weights, y=y, own=own, train=train, rest=rest
-    )
-    noticed += rest.findings if rest is not None else ()
-    return Problem(
-        dataset=whole,
-        task=task,
-        metric=metric,
-        contract=DataContract.of(
-            whole,
-            task=task,
-            features=audited.features,
-            rows=train,
-            missing=request.missing,
-            delimiter=request.delimiter,
-            encoding=request.encoding,
-            facts=facts,
-            beyond=beyond,
-        ),
-        features=audited.features,
-        set_aside=audited.set_aside,
-        findings=(*noticed, *fewer),
-        y=y,
-        weight=None if weighing is None else weighing(y, own),
-        train=train,
-        test=held,
-        folds=parts,
-        layout=layout,
-        encoded=layout.encode(whole),
-        clusters=group,
-        rest=rest,
-        weighing=weighing,
-        scaling=request.scaling,
-    )
+        group = kept_together(duplicate_groups(dataset, audited.features), audited.rows)
+    noticed = (*dataset.findings, *findings, *label_findings(dataset, task), *audited.findings)
+    return _Asked(task=task, metric=metric, audited=audited, group=group, time=time, findings=noticed)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,104 +218,45 @@ class _Divided:
     y: np.ndarray
     train: np.ndarray
     held: np.ndarray
-    noticed: Sequence[Finding]
+    findings: Sequence[Finding]
 
 
-def _divided(
-    dataset: Dataset,
-    y: np.ndarray,
-    test: Dataset | None,
-    *,
-    request: Request,
-    task: Task,
-    audited: Audit,
-    group: np.ndarray | None,
-    time: np.ndarray | None,
-) -> _Divided:
+def _divided(dataset: Dataset, test: Dataset | None, request: Request, asked: _Asked) -> _Divided:
     """The rows of ``dataset``, some held out, or all of them with the user's test set below."""
-    features, rows = audited.features, audited.rows
-    noticed: list[Finding] = []
+    task, features, rows, group = asked.task, asked.audited.features, asked.audited.rows, asked.group
+    whole, y, train = dataset, encode_target(dataset, task), rows
+    noticed = list(target_tail_findings(y, task, rows))
     if test is None:
         train, held = holdout(
-            y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=time
+            y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=asked.time
         )
         if group is None:
             noticed += duplicates_across_split(train, held, duplicate_groups(dataset, features))
-        return _Divided(whole=dataset, y=y, train=train, held=held, noticed=noticed)
-    whole, held = _joined(dataset, test, features, request, task)
-    noticed += label_findings(test, task)
-    noticed += training_rows_tested(rows, held, duplicate_groups(whole, (*features, request.target)))
-    return _Divided(whole=whole, y=encode_target(whole, task), train=rows, held=held, noticed=noticed)
+    else:
+        whole, held = joined_below(dataset, test, features, task=task, weight=request.weight)
+        y = encode_target(whole, task)
+        noticed += label_findings(test, task)
+        noticed += training_rows_tested(rows, held, duplicate_groups(whole, (*features, request.target)))
+    noticed += rare_in_test(y[held], task)
+    return _Divided(whole=whole, y=y, train=train, held=held, findings=noticed)
+
+
+def _folds(
+    dataset: Dataset, divided: _Divided, request: Request, asked: _Asked
+) -> tuple[tuple[Fold, ...], Sequence[Finding]]:
+    """Folds of the rows that train, and why there are fewer than asked for."""
+    y, train, task = divided.y, divided.train, asked.task
+    wanted = request.folds or default_folds(len(train) + (0 if dataset.rest is None else dataset.rest.rows))
+    count, fewer = fold_count(y, train, task=task, count=wanted, group=asked.group, time=asked.time)
+    parts = folds(y, train, task=task, count=count, seed=request.seed, group=asked.group, time=asked.time)
+    if asked.time is None:
+        parts = _extremes_last(parts, extreme_rows(y, task, train))
+    return parts, fewer
 
 
 def _extremes_last(parts: tuple[Fold, ...], far: np.ndarray) -> tuple[Fold, ...]:
     """Screens look at the first fold: one value that decides every score there would tell nothing of the others."""
     return tuple(sorted(parts, key=lambda fold: np.isin(fold.valid, far).sum()))
-
-
-def _joined(
-    dataset: Dataset, test: Dataset, features: Sequence[str], request: Request, task: Task
-) -> tuple[Dataset, np.ndarray]:
-    """The training table with the user's test rows below it, and where those are."""
-    import polars as pl
-
-    columns = [request.target, *features, *([request.weight] if request.weight else [])]
-    missing = [name for name in columns if name not in test.frame.columns]
-    if len(missing) == len(columns):
-        message = (
-            f"the test set {test.source} has none of the columns that training reads ({named(columns)}): give one "
-            f"with the columns of {dataset.source}"
-        )
-        raise DataError(message)
-    if missing:
-        them = "them" if len(missing) > 1 else "it"
-        what = f"{'columns' if len(missing) > 1 else 'column'} {named(missing)}"
-        message = f"the test set {test.source} lacks the {what}; add {them}{_or_drop(missing, request)}"
-        raise DataError(message)
-    _check_kinds(dataset, test, request, columns if not task.is_classification else columns[1:])
-    below = test.frame.select(
-        pl.col(name).cast(dataset.frame[name].dtype) if test.frame[name].null_count() == test.rows else pl.col(name)
-        for name in columns
-    )
-    frame = pl.concat([dataset.frame.select(columns), below], how="vertical_relaxed")
-    labelled = test.frame[request.target].is_not_null().to_numpy()
-    held = dataset.rows + np.flatnonzero(labelled)
-    if not len(held):
-        message = f"the test set {test.source} has no row with a value of {task.target!r}"
-        raise DataError(message)
-    kinds: dict[str, ColumnKind] = {name: dataset.kinds[name] for name in columns}
-    return Dataset(frame=frame, kinds=kinds, source=dataset.source, rest=dataset.rest), held
-
-
-def _or_drop(columns: Sequence[str], request: Request) -> str:
-    """That the columns can be left out of both tables, where the race does without them."""
-    if {request.target, request.weight} & set(columns):
-        return ""
-    them, names = "it" if len(columns) == 1 else "them", ",".join(columns)
-    return f", or leave {them} out of both (drop{f'={names!r}' if len(columns) <= MOST_NAMED else ''})"
-
-
-def _check_kinds(dataset: Dataset, test: Dataset, request: Request, columns: Sequence[str]) -> None:
-    """`DataError` where numbers or dates of training are something else in the test set, with the cells in the way.
-
-    Labels of classes are compared as they are written.
-    """
-    wrong: dict[str, str] = {}
-    for name in columns:
-        was, found = dataset.kinds[name], test.kinds[name]
-        if was == found or ("number" not in (was, found) and "date" not in (was, found)):
-            continue
-        if test.frame[name].null_count() == test.rows or (was == "category" and found == "number"):
-            continue
-        spoilt = number_but_for(test.frame[name]) if was == "number" else None
-        wrong[name] = f"{name!r} must be {was} and {spoilt or f'is {found}'}"
-    if wrong:
-        more = f"; and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
-        message = (
-            f"the test set {test.source} has columns of another kind than in training: "
-            f"{'; '.join([*wrong.values()][:MOST_NAMED])}{more}: mend them{_or_drop(list(wrong), request)}"
-        )
-        raise DataError(message)
 
 
 def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32) -> tuple[TrainingData, Preparation]:
