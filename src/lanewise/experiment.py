@@ -27,6 +27,7 @@ from lanewise.errors import DataError, UsageError, unrecorded
 from lanewise.explain import gathered, spent, usage
 from lanewise.fit_data import dataset_of, fingerprint, lasting, problem_of, told_apart
 from lanewise.reporting.report import render
+from lanewise.reporting.terminal import summary
 from lanewise.runs.comparing import compared
 from lanewise.runs.executing import execute, remove_remains
 from lanewise.runs.journal import RunJournal
@@ -49,13 +50,16 @@ KEPT_DATA = "data.parquet"
 FRAME_HEIGHT = 640
 """Pixels of a report within a notebook."""
 
+PRINTED_COLUMNS = 100
+"""Width of a fit that is printed."""
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fit:
     """A finished fit: the run, the document that describes it, and the model.
 
-    ``document`` is what ``lanewise show --json`` prints, ``folder`` holds the files of the run. A notebook shows the
-    report.
+    ``document`` is what ``lanewise show --json`` prints, ``folder`` holds the files of the run. Printed, it is the
+    summary of ``lanewise show``; a notebook shows the report.
     """
 
     run: str
@@ -103,6 +107,9 @@ class Fit:
 
     def _prediction(self, source: object) -> Prediction:
         return self.predictor.predict(read_rows(self.predictor.contract, source))
+
+    def __repr__(self) -> str:
+        return summary(self.document, width=PRINTED_COLUMNS, color=False, report=str(self.report)).rstrip()
 
     def _repr_html_(self) -> str:
         # The report is a document of its own: in a frame, its styles and names cannot reach those of the notebook.

@@ -133,10 +133,12 @@ def test_sigterm_ends_like_ctrl_c_and_the_store_says_so(cli, folder):
     run = STOPPED.search(err)
     assert run, err
     assert "interrupted" in cli("runs", folder=folder, home=folder / "home").out
-    for command in (["predict", "last", "good.csv"], ["show"]):
-        refused = cli(*command, folder=folder, home=folder / "home")
-        assert refused.code == 2
-        assert f"lanewise resume {run[1]}" in refused.err
+    refused = cli("predict", "last", "good.csv", folder=folder, home=folder / "home")
+    assert refused.code == 2
+    assert f"lanewise resume {run[1]}" in refused.err
+    shown = cli("show", folder=folder, home=folder / "home")
+    assert (shown.code, shown.err) == (0, "")
+    assert f"lanewise resume {run[1]}" in shown.out
 
 
 @in_a_fork

@@ -1,5 +1,6 @@
 """What a user hands to :func:`lanewise.tune`, checked before anything is trained."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -142,10 +143,13 @@ def _check_mean(value: Tensor, rows: Tensor) -> None:
 def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:
     forms = f"outputs {tuple(outputs.shape)} and targets {tuple(y.shape)} {str(y.dtype).removeprefix('torch.')}"
     try:
-        value = loss(outputs, y)
-    except Exception as error:
+        with warnings.catch_warnings(record=True) as said:
+            value = loss(outputs, y)
+    except Exception as error:  # what it warned of is in the message, or beside the point
         message = f"the loss failed on {forms}: {type(error).__name__}: {first_line(error)}"
         raise UsageError(message) from error
+    for own in said:
+        warnings.warn_explicit(own.message, own.category, own.filename, own.lineno)
     if not isinstance(value, Tensor):
         message = f"the loss must return a tensor, a scalar or one loss per row, got {type(value).__name__}"
         raise UsageError(message)

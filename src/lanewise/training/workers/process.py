@@ -13,6 +13,9 @@ from typing import IO, Protocol, final
 from lanewise.errors import TrainingError
 from lanewise.training.workers.frames import Arrays, FrameError, Header, read_frame, write_frame
 
+LETS_GO_SECONDS = 0.5
+"""How long the end of a worker waits for a thread to let go of it, once the process is gone."""
+
 _LAST_WORDS = 4096
 
 
@@ -146,8 +149,9 @@ class WorkerProcess:
             if self._process is not None:
                 self._process.kill()
                 self._process.wait()
-        # A thread that was waiting lets go of the pipes now that they are at their end.
-        if self.lock.acquire(timeout=5.0):
+        # A thread that was waiting lets go of the pipes now that they are at their end; one that was interrupted with
+        # the worker in hand never does.
+        if self.lock.acquire(timeout=LETS_GO_SECONDS):
             try:
                 self._close_pipes()
             finally:
