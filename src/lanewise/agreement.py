@@ -10,7 +10,7 @@ from lanewise.losses import LOSSES_OF
 from lanewise.metrics import resolve_metric, unknown_metric
 from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, either, threshold_value
-from lanewise.training.planning.proposals import SOLVER
+from lanewise.stated_names import SOLVER
 from lanewise.training.problem import Problem
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers
 

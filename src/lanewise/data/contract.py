@@ -16,7 +16,7 @@ import polars as pl
 from lanewise.data.column_facts import ColumnFacts, facts_of
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
-from lanewise.data.wording import MOST_NAMED, counted, named
+from lanewise.data.wording import counted, first_of, named
 from lanewise.errors import DataError, StoreError
 from lanewise.task import Task, TaskKind
 
@@ -147,9 +147,7 @@ class DataContract:
             if not _compatible(dataset, column)
         ]
         if wrong:
-            more = f"; and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
-            told = f"{'; '.join(wrong[:MOST_NAMED])}{more}"
-            message = f"{dataset.source} has columns of another kind than in training: {told}"
+            message = f"{dataset.source} has columns of another kind than in training: {first_of(wrong)}"
             raise DataError(message)
         frame = dataset.frame.select(
             pl.col(column.name).cast(_DTYPES[column.kind], strict=False)

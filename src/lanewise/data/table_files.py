@@ -27,7 +27,7 @@ _PATTERN = set("*?[")
 class TableFiles:
     """Files of one table: ``kinds`` are their formats, ``heights`` their rows, ``schema`` the type of each column.
 
-    ``name`` says in messages where the table is.
+    ``name`` says in messages where the table is; ``findings`` what was mended of the header.
     """
 
     name: str
@@ -172,13 +172,13 @@ def _described(name: str, paths: list[Path]) -> TableFiles:
             message = f"{path} is neither a Parquet nor an Arrow file; only these can make up a table of many files"
             raise DataError(message)
         with unsaid_panics():
-            lazy, findings = _scan(path, kind)
+            lazy, mended = _scan(path, kind)
             own = guarded(str(path), lazy.collect_schema)
             heights.append(int(guarded(str(path), lambda lazy=lazy: lazy.select(pl.len()).collect()).item()))
         if schema is not None and own != schema:
             message = f"{path} has {_difference(own, schema)} {paths[0]}: files of one table need the same columns"
             raise DataError(message)
-        schema = own
+        schema, findings = own, findings or mended
         kinds.append(kind)
     assert schema is not None
     if not sum(heights) or not len(schema):

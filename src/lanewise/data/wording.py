@@ -23,3 +23,13 @@ def named(names: Sequence[str]) -> str:
     """
     shown = ", ".join(map(repr, names[:MOST_NAMED]))
     return f"{shown} and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else shown
+
+
+def first_of(told: Sequence[str]) -> str:
+    """Of things that were told the first few, and how many more there are.
+
+    >>> first_of(["'a' is wrong", "'b' too"]), first_of(list("abcdefg"))
+    ("'a' is wrong; 'b' too", 'a; b; c; d; e; and 2 more')
+    """
+    more = [f"and {len(told) - MOST_NAMED:,} more"] if len(told) > MOST_NAMED else []
+    return "; ".join([*told[:MOST_NAMED], *more])

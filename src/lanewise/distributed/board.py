@@ -122,7 +122,9 @@ class Board:
         if self._why is None and self._ask(lambda store: store.check(["halt"])):
             said = json.loads(self._ask(lambda store: store.get("halt")))
             words = said["words"] if said["rank"] == self._rank else f"rank {said['rank']}: {said['words']}"
-            self._why = getattr(errors, said["kind"])(words)
+            why = getattr(errors, said["kind"])(words)
+            why.lines = said.get("lines", 1)
+            self._why = why
 
     # -- the thread -------------------------------------------------------------------------------
 
@@ -182,13 +184,13 @@ class Board:
                 self.fail(TrainingError(message))
 
 
-def _told(error: BaseException) -> dict[str, str]:
+def _told(error: BaseException) -> dict[str, Any]:
     """The class and the words of an error, as another rank is to raise it."""
     name = type(error).__name__
     if isinstance(error, KeyboardInterrupt):
         return {"kind": "Interrupted", "words": "stopped"}
     if isinstance(error, LanewiseError) and hasattr(errors, name):
-        return {"kind": name, "words": str(error)}
+        return {"kind": name, "words": str(error), "lines": error.lines}
     return {"kind": "TrainingError", "words": f"{name}: {_line(error)}"}
 
 

@@ -78,7 +78,15 @@ def _take(outcome: Outcome, row: int, further: Outcome, place: int) -> None:
     as_low = value <= old + SAME * max(1.0, abs(old))
     if float(further.violations[place]) > further.feasibility or (met and not as_low):
         return
-    for name in ("points", "values", "norms", "violations", "equality_multipliers", "inequality_multipliers"):
+    for name in (
+        "points",
+        "values",
+        "norms",
+        "violations",
+        "equality_multipliers",
+        "inequality_multipliers",
+        "cosines",
+    ):
         old_ones, new_ones = getattr(outcome, name), getattr(further, name)
         if old_ones is not None:
             old_ones[row] = torch.nan if new_ones is None else new_ones[place]

@@ -70,6 +70,8 @@ def _go_on(outcome: Outcome, setup: Setup, rows: list[int]) -> Outcome:
     further = _along(BFGS())(replace(setup, starts=outcome.points[index]))
     for name in ("points", "values", "norms"):
         getattr(outcome, name)[index] = getattr(further, name)
+    if outcome.cosines is not None:
+        outcome.cosines[index] = torch.nan
     outcome.iterations[index] += further.iterations
     for row, status in zip(rows, further.status, strict=True):
         outcome.status[row] = status

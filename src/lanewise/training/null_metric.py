@@ -59,7 +59,7 @@ def null_metric(roster: Roster, data: TrainingData, model: StackedModel, loss: s
     """The metric of all lanes of a roster of linear models; None where it would not pay."""
     columns, outputs = data.width.dense, data.width.outputs
     folds = list(dict.fromkeys(lane.fold for lane in roster))
-    fewest = min(len(data.folds[fold].train) for fold in folds)
+    fewest = min(len(fold.train) for fold in data.folds.values())  # of all: who else is here must not matter
     if not 0 < columns <= min(MOST_COLUMNS, fewest // ROWS_PER_COLUMN):
         return None
     fold_of = torch.tensor([folds.index(lane.fold) for lane in roster])

@@ -7,7 +7,7 @@ import polars as pl
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.nearly_numbers import number_but_for
-from lanewise.data.wording import MOST_NAMED, named
+from lanewise.data.wording import MOST_NAMED, first_of, named
 from lanewise.errors import DataError
 from lanewise.task import Task
 
@@ -71,9 +71,8 @@ def _check_kinds(dataset: Dataset, test: Dataset, needed: Sequence[str], columns
         spoilt = number_but_for(test.frame[name]) if was == "number" else None
         wrong[name] = f"{name!r} must be {was} and {spoilt or f'is {found}'}"
     if wrong:
-        more = f"; and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
         message = (
             f"the test set {test.source} has columns of another kind than in training: "
-            f"{'; '.join([*wrong.values()][:MOST_NAMED])}{more}: mend them{_or_drop(list(wrong), needed)}"
+            f"{first_of([*wrong.values()])}: mend them{_or_drop(list(wrong), needed)}"
         )
         raise DataError(message)

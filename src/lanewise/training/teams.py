@@ -14,11 +14,11 @@ from lanewise.losses import LOSSES_OF
 from lanewise.models.base import structure_key
 from lanewise.models.registry import STACKED, build
 from lanewise.optim.registry import rule
+from lanewise.stated_names import SOLVER
 from lanewise.training.data import Moving, TrainingData
 from lanewise.training.device import gpu_width
 from lanewise.training.divisible import Divisible
 from lanewise.training.planning.plan import Lengths, chunk_width
-from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.recorded_step import WARM_STEPS
 from lanewise.training.selecting import FEATURES, Selections, selects, share_read
 from lanewise.training.solver_team import SolverTeam

@@ -54,9 +54,10 @@ def fingerprint(question: Question, teams: ModuleTeams, *, seed: int) -> dict[st
     """
     rows, blueprint = question.rows, teams.blueprint
     first = rows.first(ROWS)
-    sources = [own for own in (rows.train, rows.valid) if own is not None]
-    tables = [rows.table] if rows.table is not None else [own.table for own in sources]
-    read = first if any(own is None for own in tables) else tuple(tables)
+    read = rows.table
+    if read is None:  # tables that lie in files are not joined
+        tables = tuple(own.table for own in (rows.train, rows.valid) if own is not None)
+        read = first if any(own is None for own in tables) else tables
     tensors = {name: own for name, own in leaves(read) if isinstance(own, Tensor)}
     for place, (train, valid) in enumerate(rows.parting.parts):
         tensors |= {f"train {place}": train, f"valid {place}": valid}

@@ -1,9 +1,7 @@
 """What people have as training rows, read: arrays, data sets, loaders, and iterables of batches."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch.utils.data import (
     default_collate,
 )
 
+from lanewise.data.memory import free_bytes
 from lanewise.errors import DataError, UsageError
 from lanewise.models.batch import PAIR, Tree, form_of, joined, leaves
 from lanewise.models.blueprint import first_line
@@ -29,9 +28,6 @@ from lanewise.tuning.table_rows import TableRows
 
 MEMORY_SHARE = 0.5
 """Of the memory that is free: what may be read into it."""
-
-ASSUMED_BYTES = 4 * 2**30
-"""Free memory where the system does not tell."""
 
 FORMS = (
     "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them; a torch Dataset or "
@@ -224,16 +220,3 @@ def _bytes_of(tree: Tree) -> int:
 def _size(count: float) -> str:
     """Bytes in words: megabytes, or gigabytes from one on."""
     return f"{count / 2**30:.3g} GB" if count >= 2**30 else f"{count / 2**20:.3g} MB"
-
-
-def free_bytes() -> int:
-    """Memory that could still be had, by what the system tells."""
-    info = Path("/proc/meminfo")
-    if info.exists():
-        found = dict(line.split(":", 1) for line in info.read_text(encoding="ascii").splitlines())
-        if "MemAvailable" in found:
-            return int(found["MemAvailable"].split()[0]) * 1024
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return ASSUMED_BYTES

@@ -15,8 +15,7 @@ from lanewise.optim.registry import RULES
 from lanewise.optim.schedules.settings import SCHEDULES
 from lanewise.settings import FitSettings
 from lanewise.solvers.methods import METHODS
-from lanewise.stated_names import Activation, Loss, Schedule
-from lanewise.training.planning.proposals import SOLVER
+from lanewise.stated_names import SOLVER, Activation, Loss, Schedule
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "

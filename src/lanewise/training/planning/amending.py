@@ -17,7 +17,8 @@ MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "tree": 1}
 """Candidates of a family beyond which confirming more gains little."""
 
 REFITTED, LEAST_REFITTED = 0.5, 2
-"""Share of the confirmed candidates that is trained once more: the winner and the default, or an ensemble."""
+"""Share of the confirmed candidates that is trained once more, the winner and the default or an ensemble; and how many
+at least."""
 
 SLOWEST, FASTEST = 4.0, 0.5
 """Bounds of what a screen tells of costs: short trainings carry what is paid once, and the machine's moods."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
+from lanewise.stated_names import SOLVER
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED
-from lanewise.training.planning.proposals import SOLVER
 from lanewise.training.planning.trials import TRIAL_STEPS, at_once, first_team, timed, trial
 from lanewise.training.selecting import columns_read, reads_all
 from lanewise.training.stack import Stack
