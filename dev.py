@@ -106,7 +106,10 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in actions:
         print(__doc__, file=sys.stderr)
         return 2
-    return actions[sys.argv[1]](python_of_venv())
+    try:
+        return actions[sys.argv[1]](python_of_venv())
+    except KeyboardInterrupt:  # whoever ran last has said what there was to say
+        return 130
 
 
 if __name__ == "__main__":

@@ -383,10 +383,11 @@ def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, setting
 
 def _opening(problem: Problem, settings: FitSettings) -> str:
     rows = f"{problem.training_rows:,} training and {len(problem.test):,} test rows"
-    budget = settings.budget or f"{usual_budget(problem):.0f}s (no budget was stated)"
+    columns, folds = counted(len(problem.features), "column"), counted(len(problem.folds), "fold")
+    judge, budget = metric_label(problem.metric.name), settings.budget
     return (
-        f"{problem.task.kind} target {problem.task.target!r}, {rows}, {len(problem.features)} columns, "
-        f"{len(problem.folds)} folds, judged by {metric_label(problem.metric.name)}, budget {budget}"
+        f"{problem.task.kind} target {problem.task.target!r}, {rows}, {columns}, {folds}, judged by {judge}, "
+        f"budget {budget or f'{usual_budget(problem):.0f}s (no budget was stated)'}"
     )
 
 

@@ -39,7 +39,8 @@ def named(reference: str) -> Any:
     """
     file, colon, name = reference.rpartition(":")
     if not colon or not file.endswith(".py") or not name.isidentifier():
-        message = f"name an object as FILE:NAME, such as mymodel.py:make_model, got {reference!r}"
+        table = "; of a table name the target column too (target)" if Path(reference).exists() else ""
+        message = f"name an object as FILE:NAME, such as mymodel.py:make_model, got {reference!r}{table}"
         raise UsageError(message)
     module = _module(Path(file))
     if not hasattr(module, name):
