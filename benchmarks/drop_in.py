@@ -107,7 +107,7 @@ def compare(rule: str, total: int, device: torch.device, *, many: bool, rounds: 
     make, others = PAIRS[rule]
     params = parameters(total, device, many=many)
     sides = {"lanewise": make(params)} | {name: other(params) for name, other in others.items()}
-    repeats = max(1, 100_000 // total)
+    repeats = max(1, 2_000_000 // total)
 
     def steps(optimizer: Optimizer) -> Callable[[], None]:
         def run() -> None:
