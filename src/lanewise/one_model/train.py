@@ -126,7 +126,7 @@ def train(
     # Where there is no GPU, ranks meet without one, so that one of them says so.
     moved = "cuda" if str(device).startswith("cuda") and torch.cuda.is_available() else "cpu"
     with joined_for_good(device=moved) as ranks:
-        where = device_of(_own_device(device, ranks))
+        where = _own_device(device, ranks)
         source = source_of("data", at_home(data, where))
         course = course_of(
             source.rows,
@@ -215,9 +215,19 @@ def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) ->
     return began
 
 
-def _own_device(device: str | torch.device, ranks: Ranks) -> str | torch.device:
-    """The GPU of this rank among those of its host."""
-    return f"cuda:{ranks.place.local_rank}" if ranks.size > 1 and str(device) == "cuda" else device
+def _own_device(device: str | torch.device, ranks: Ranks) -> torch.device:
+    """The GPU of this rank among those of its host; NCCL moves nothing between two ranks on the same."""
+    place = ranks.place
+    if ranks.size > 1 and str(device) == "cuda":
+        return device_of(f"cuda:{place.local_rank}")
+    where = device_of(device)
+    if where.type == "cuda" and place.local_size > 1:
+        message = (
+            f"device {where} is one GPU, and the {place.local_size} ranks of this host need one each; write "
+            "device='cuda', by which each takes that of its local rank"
+        )
+        raise UsageError(message)
+    return where
 
 
 def _reader(
