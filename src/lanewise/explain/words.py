@@ -41,12 +41,12 @@ class Outcome:
     """What the sentences are made of.
 
     ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` test rows, untouched but for those ``trained``
-    on, ``over_guess`` the paired lead over the guess there, positive where the winner is better; ``over_default``
-    is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
-    of the candidates within one paired standard error; ``effects``, ``threshold`` and ``widths`` (of the prediction
-    interval) are sentences. None and empty where there is nothing to say. ``reads`` says that the model reads some of
-    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default; ``sample``
-    that it was trained on a part of the rows.
+    on, and ``weighed`` says by what they are; ``over_guess`` is the paired lead over the guess there, positive where
+    the winner is better; ``over_default`` is the paired out-of-fold lead over the default, positive where the winner is
+    better. ``ties`` are labels of the candidates within one paired standard error; ``effects``, ``threshold`` and
+    ``widths`` (of the prediction interval) are sentences. None and empty where there is nothing to say. ``reads`` says
+    that the model reads some of the columns only; ``cut_short`` that the budget left no room to confirm anything but
+    the default; ``sample`` that it was trained on a part of the rows.
     """
 
     target: str
@@ -55,6 +55,7 @@ class Outcome:
     test: Score | None
     rows: int
     trained: int = 0
+    weighed: str = ""
     guess: Score | None = None
     over_guess: Difference | None = None
     default: str | None = None
@@ -137,10 +138,11 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
 
 
 def _rows(outcome: Outcome) -> str:
+    weighed = f", weighed by {outcome.weighed}" if outcome.weighed else ""
     if not outcome.trained:
-        return f"On {outcome.rows:,} untouched test rows"
+        return f"On {outcome.rows:,} untouched test rows{weighed}{',' if weighed else ''}"
     many = "all" if outcome.trained == outcome.rows else f"{outcome.trained:,}"
-    return f"On {outcome.rows:,} test rows, {many} of which trained it too,"
+    return f"On {outcome.rows:,} test rows, {many} of which trained it too{weighed},"
 
 
 def _trails(test: Score, default: Score, metric: Metric, kept: int) -> bool:
