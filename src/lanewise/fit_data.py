@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lanewise.agreement import check_agreement, check_streamed
+from lanewise.agreement import check_agreement, check_streamed, target_mistakes
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import example
 from lanewise.data.read_options import ReadOptions, read_options
@@ -94,7 +94,7 @@ def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     test = None
     if settings.test:
         test = read(settings.test, options=replace(read_options(settings), beside=tuple(dataset.kinds)))
-    problem = pose(dataset, _request(settings), test=test)
+    problem = pose(dataset, _request(settings), test=test, more=lambda task: target_mistakes(task, settings))
     check_agreement(problem, settings)
     return problem
 

@@ -11,8 +11,9 @@ from lanewise.errors import UsageError
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.search.registry import policy_name
-from lanewise.settings import FitSettings, parse_budget
+from lanewise.settings import FitSettings
 from lanewise.stage_times import StageTimes
+from lanewise.stated_budget import parse_budget
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.planning.amending import Amending

@@ -41,7 +41,8 @@ def test_all_that_the_target_cannot_have_is_refused_at_once(classes):
     assert str(error.value).splitlines() == [
         "3 settings do not fit the table:",
         "  losses may be logistic, hinge or squared_hinge for 'y', a binary target, got huber and poisson",
-        "  threshold must be a metric that a threshold alters, such as f1 or accuracy, got roc_auc",
+        "  threshold must be a number between 0 and 1, or a metric that a threshold alters, such as f1 or accuracy, "
+        "got roc_auc",
         "  folds must be at most 38, the number of training rows, got 90",
     ]
     assert error.value.lines == 4

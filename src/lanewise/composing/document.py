@@ -35,7 +35,8 @@ from lanewise.explain.looks import diverged
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
-from lanewise.settings import parse_budget
+from lanewise.settings import FitSettings
+from lanewise.stated_budget import parse_budget
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.proposals import DEFAULT_ROUNDS, MODELS
@@ -239,6 +240,8 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         is_default=stage.winner.is_default and not choice.is_ensemble,
         test=scores.get("model"),
         rows=len(problem.test),
+        weighed=_weighed_by(stage.settings),
+        trained=sum(finding.count or 0 for finding in problem.findings if finding.code == "trained_on_test"),
         guess=scores.get("dummy"),
         over_guess=_over_guess(stage),
         default=default,
@@ -253,6 +256,12 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         cut_short=_cut_short(stage),
     )
     return summary(outcome, problem.metric)
+
+
+def _weighed_by(settings: FitSettings) -> str:
+    """By what the rows of every score are weighed; empty where all count alike."""
+    column = [repr(settings.weight)] if settings.weight else []
+    return listed([*column, *(["class"] if settings.class_weights else [])])
 
 
 def _cut_short(stage: Stage) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lanewise.data.aligned_text import tabs_for_blanks
 from lanewise.data.findings import Finding
 from lanewise.data.headers import column_names, looks_like_header
 from lanewise.data.loose_records import LooseRecords
@@ -60,7 +61,12 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
         message = f"{name} has no table: it holds only blank lines and comments"
         raise DataError(message)
     delimiter = options.delimiter or preface.delimiter
-    records, dialect, findings = find_records(preface.text, delimiter, first_line=preface.first_line)
+    aligned = None if delimiter else tabs_for_blanks(preface.text)
+    cut, delimiter = (preface.text, delimiter) if aligned is None else (aligned, "\t")
+    records, dialect, findings = find_records(cut, delimiter, first_line=preface.first_line)
+    if aligned is not None:
+        message = "cells stand apart by blanks alone; however many there are, they count as one delimiter"
+        findings.append(Finding(code="aligned_columns", message=message))
     _check_records(records, name, options)
     layout = _lay_out(records, options)
     frame, ragged_findings = _rows(records, layout, name, keep_empty=options.keep_empty)

@@ -40,13 +40,13 @@ class Score:
 class Outcome:
     """What the sentences are made of.
 
-    ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows, ``over_guess`` the
-    paired lead over the guess there, positive where the winner is better; ``over_default``
-    is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
-    of the candidates within one paired standard error; ``effects``, ``threshold`` and ``widths`` (of the prediction
-    interval) are sentences. None and empty where there is nothing to say. ``reads`` says that the model reads some of
-    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default; ``sample``
-    that it was trained on a part of the rows.
+    ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` test rows, untouched but for those ``trained``
+    on, and ``weighed`` says by what they are; ``over_guess`` is the paired lead over the guess there, positive where
+    the winner is better; ``over_default`` is the paired out-of-fold lead over the default, positive where the winner is
+    better. ``ties`` are labels of the candidates within one paired standard error; ``effects``, ``threshold`` and
+    ``widths`` (of the prediction interval) are sentences. None and empty where there is nothing to say. ``reads`` says
+    that the model reads some of the columns only; ``cut_short`` that the budget left no room to confirm anything but
+    the default; ``sample`` that it was trained on a part of the rows.
     """
 
     target: str
@@ -54,6 +54,8 @@ class Outcome:
     is_default: bool
     test: Score | None
     rows: int
+    trained: int = 0
+    weighed: str = ""
     guess: Score | None = None
     over_guess: Difference | None = None
     default: str | None = None
@@ -126,15 +128,21 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
     guess, default = (one if one is not None and isfinite(one.value) else None for one in rivals)
     values = [test.value, *(one.value for one in (guess, default) if one is not None)]
     kept = places_beside(metric.name, values, test.half)
-    words = (
-        f"On {outcome.rows:,} untouched test rows its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
-    )
+    words = f"{_rows(outcome)} its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
     if guess is not None:
         words += f"; a guess has {_at(guess, metric, kept)}"
     if default is not None:
         words += f", the default {_at(default, metric, kept)}"
     note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
     return f"{words} ({better}).{note if default is not None and _trails(test, default, metric, kept) else ''}"
+
+
+def _rows(outcome: Outcome) -> str:
+    weighed = f", weighed by {outcome.weighed}" if outcome.weighed else ""
+    if not outcome.trained:
+        return f"On {outcome.rows:,} untouched test rows{weighed}{',' if weighed else ''}"
+    many = "all" if outcome.trained == outcome.rows else f"{outcome.trained:,}"
+    return f"On {outcome.rows:,} test rows, {many} of which trained it too{weighed},"
 
 
 def _trails(test: Score, default: Score, metric: Metric, kept: int) -> bool:

@@ -12,8 +12,8 @@ from lanewise.reporting.words import finite
 
 OVERRUN = 1.05
 """A budget of which more than this was used is named beside what was used."""
-LEAKS = ("leaks_target", "sums_to_target")
-"""Codes of findings that a column gives the target away: then no score of the run holds for new rows."""
+LEAKS = ("leaks_target", "sums_to_target", "trained_on_test")
+"""Codes of findings that a column gives the target away, or test rows trained: no score then holds for new rows."""
 SCREEN_ONLY = "screen only: "
 """How the verdict of a choice begins that one fold of the screen alone has seen."""
 STAGES = {
@@ -216,7 +216,7 @@ def stage_seconds(document: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def told_warnings(document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The warnings in two lots: those that a column gives the target away, which belong first, and the others."""
+    """The warnings in two lots: those by which no score holds for new rows, which belong first, and the others."""
     leaks = {str(one.get("message")) for one in items(document, "findings") if one and one.get("code") in LEAKS}
     own = overrun_warning(document)  # what it took is told at the end in the same words
     lines = [str(line) for line in items(document, "warnings") if line != own]

@@ -18,7 +18,8 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import Payload, parse_budget
+from lanewise.settings import Payload
+from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_of
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse

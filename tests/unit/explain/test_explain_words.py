@@ -66,6 +66,15 @@ def test_the_whole_story():
     ]
 
 
+def test_test_rows_that_trained_too_are_not_called_untouched():
+    assert "On 1,200 test rows, 7 of which trained it too, its RMSE is" in summary(outcome(trained=7), RMSE)[1]
+    assert "On 1,200 test rows, all of which trained it too, its RMSE is" in summary(outcome(trained=1200), RMSE)[1]
+
+
+def test_what_weighs_the_test_rows_is_said():
+    assert "On 1,200 untouched test rows, weighed by class, its RMSE is" in summary(outcome(weighed="class"), RMSE)[1]
+
+
 def test_labels_with_commas_are_set_apart_by_semicolons():
     ties = ("linear, lbfgs", "mlp, adamw", "tree, sgd", "tree, lion")
     found = summary(outcome(ties=ties), RMSE)
