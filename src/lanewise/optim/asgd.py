@@ -29,7 +29,7 @@ class ASGDRule(Rule):
 
     name: ClassVar[str] = "asgd"
     hypers: ClassVar[tuple[Hyper, ...]] = (ASGD_RATE, LAMBD, ALPHA, BEGIN, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("average"),)
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("average", torch="ax"),)
     scheduled = False
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:

@@ -20,6 +20,7 @@ from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_s
 from lanewise.optim.rule import Part, Rule, State
 from lanewise.optim.saved_state import check_saved, check_shapes
 from lanewise.optim.settings import check_settings
+from lanewise.optim.torch_state import is_torchs, settings_of, states_of
 
 _torch: Final[Any] = torch  # its foreach operations are untyped
 
@@ -196,12 +197,27 @@ class DropIn(Optimizer):
         """As torch's, and the rule of each group by name, so that no other takes the state for its own."""
         return {**super().state_dict(), "rules": [self.rule_of(group).name for group in self.param_groups]}
 
+    def _translated(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """A state dict of torch's own optimizer of the same name with our names, any other as it is."""
+        name = self._name_in_torch
+        rules = [self.rule_of({**self.defaults, **group}) for group in state_dict["param_groups"]]
+        if not is_torchs(name, rules, state_dict):
+            return state_dict
+        groups = [settings_of(name, group) for group in state_dict["param_groups"]]
+        return {"state": states_of(rules, state_dict), "param_groups": groups}
+
+    @property
+    def _name_in_torch(self) -> str:
+        """The name of torch's optimizer of the same arithmetic, if there is one."""
+        return type(self).__name__
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's, but the state keeps its own dtype, and is copied rather than shared with ``state_dict``.
 
-        Raises ``UsageError`` for the state of another optimizer, torch's own of the same name included, and for that
-        of parameters of other shapes.
+        That of torch's own optimizer of the same name is taken as well: training goes on as it would have in torch.
+        Raises ``UsageError`` for the state of another optimizer, and for that of parameters of other shapes.
         """
+        state_dict = self._translated(state_dict)
         rules = [self.rule_of({**self.defaults, **group}) for group in state_dict["param_groups"]]
         check_saved(type(self).__name__, rules, state_dict)
         check_shapes(type(self).__name__, rules, state_dict, [group["params"] for group in self.param_groups])

@@ -47,7 +47,11 @@ class MuonRule(Rule):
     name: ClassVar[str] = "muon"
     hypers: ClassVar[tuple[Hyper, ...]] = (MUON_RATE, MOMENTUM, BETA1, BETA2, EPSILON, MUON_DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (
-        Slot("momentum", lambda leaf: torch.zeros_like(leaf) if _is_matrix(leaf) else _nothing(leaf)),
+        Slot(
+            "momentum",
+            lambda leaf: torch.zeros_like(leaf) if _is_matrix(leaf) else _nothing(leaf),
+            torch="momentum_buffer",
+        ),
         Slot("mean", lambda leaf: _nothing(leaf) if _is_matrix(leaf) else torch.zeros_like(leaf)),
         Slot("mean_square", lambda leaf: _nothing(leaf) if _is_matrix(leaf) else torch.zeros_like(leaf)),
     )

@@ -36,7 +36,7 @@ class NAdamRule(Rule):
 
     name: ClassVar[str] = "nadam"
     hypers: ClassVar[tuple[Hyper, ...]] = (NADAM_RATE, BETA1, BETA2, EPSILON, MOMENTUM_DECAY, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("mean_square"))
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean", torch="exp_avg"), Slot("mean_square", torch="exp_avg_sq"))
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         rate, beta1, beta2, speed = hyper["lr"], hyper["beta1"], hyper["beta2"], hyper["momentum_decay"]

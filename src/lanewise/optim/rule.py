@@ -35,6 +35,7 @@ class Slot:
     """State that goes with each leaf. ``start`` makes it of the weights ``[rows, *shape]`` before the first step.
 
     ``at`` names the hyper-parameter, if any, that every element begins at; lr counts there without its schedule.
+    ``torch`` is what torch's optimizer of the same arithmetic, if there is one, calls it in its state dict.
     What follows the row axis is free: factors of a matrix, or ``[rows, 0]`` where a leaf needs none; without
     ``per_weight`` it must be ``shape``.
     """
@@ -42,6 +43,7 @@ class Slot:
     name: str
     start: Callable[[Tensor], Tensor] = torch.zeros_like
     at: str | None = None
+    torch: str = ""
 
     def first(self, leaf: Tensor, hyper: HyperValues) -> Tensor:
         """The state of ``leaf [rows, *shape]`` before the first step."""

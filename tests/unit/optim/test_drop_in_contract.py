@@ -407,22 +407,6 @@ def test_what_only_chooses_how_torch_computes_is_ignored(option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "theirs"), [("AdamW", "AdamW"), ("Momentum", "SGD"), ("Adagrad", "Adagrad"), ("ASGD", "ASGD")]
-)
-def test_the_state_of_torchs_own_is_refused_when_it_is_loaded(name: str, theirs: str) -> None:
-    model = network()
-    settings = {"momentum": 0.9} if theirs == "SGD" else {}
-    saver = getattr(torch.optim, theirs)(model.parameters(), lr=0.05, **settings)
-    learn(model, saver, 1)
-    optimizer = make(name, model.parameters())
-    learn(model, optimizer, 1)
-    before = copy.deepcopy(optimizer.state_dict())
-    with pytest.raises(UsageError, match=f"not that of {name} but of another optimizer: it has .*; load it into"):
-        optimizer.load_state_dict(saver.state_dict())
-    assert str(optimizer.state_dict()) == str(before)
-
-
-@pytest.mark.parametrize(
     ("saving", "loading", "words"),
     [
         ("AdamW", "Lion", "not that of Lion but of the rule adamw: it has mean, mean_square .* Lion keeps mean;"),
