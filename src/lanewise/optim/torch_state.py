@@ -101,13 +101,13 @@ def _state(names: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]
 @cache
 def _required() -> dict[str, set[str]]:
     """The options of torch's optimizers by the name of the class, as far as their oldest versions had them."""
-    kinds: dict[str, Any] = {name: kind for name, kind in vars(torch.optim).items() if isinstance(kind, type)}
-    weight = torch.zeros(1, 1)
-    return {
-        name: set(kind([weight]).defaults) - NEWER
-        for name, kind in kinds.items()
-        if issubclass(kind, Optimizer) and kind is not Optimizer
+    kinds: dict[str, Any] = {
+        name: kind
+        for name, kind in vars(torch.optim).items()
+        if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
     }
+    weight = torch.zeros(1, 1)
+    return {name: set(kind([weight]).defaults) - NEWER for name, kind in kinds.items()}
 
 
 def _savers(group: Mapping[str, Any]) -> list[str]:

@@ -168,11 +168,13 @@ def _leaf(piece: _Piece, point: Any, name: str, fill: float | None, shape: str) 
     if isinstance(point, Mapping):
         raise _unlike(name, shape, point)
     leaf = _numbers(point, name)
-    if fill is not None and leaf.numel() == 1:
-        return leaf.reshape(1).expand(piece.size)
+    if fill is not None and leaf.ndim == 0:
+        return leaf.expand(piece.size)
     if leaf.numel() == piece.size and (leaf.shape == piece.shape or leaf.squeeze().ndim <= 1):
         return leaf
-    raise _unlike(name, shape, point)
+    alone = "; write a number without a list for all of it" if fill is not None and leaf.numel() == 1 else ""
+    message = f"{_unlike(name, shape, point)}{alone}"
+    raise UsageError(message)
 
 
 def _unlike(name: str, shape: str, point: Any) -> UsageError:

@@ -95,11 +95,11 @@ def test_training_goes_on_as_it_would_have_in_torch(name: str, settings: Setting
 
 
 def test_muon_goes_on_where_there_is_the_same_arithmetic() -> None:
-    model = nn.Linear(4, 3, bias=False)
-    theirs = torch.optim.Muon(model.parameters(), lr=0.02, adjust_lr_fn="match_rms_adamw")
+    model = network()[0]
+    theirs = torch.optim.Muon([model.weight], lr=0.02, adjust_lr_fn="match_rms_adamw")
     learn(model, theirs, 5)
     other = copy.deepcopy(model)
-    optimizer = ours.Muon(other.parameters())
+    optimizer = ours.Muon([other.weight])
     optimizer.load_state_dict(saved(theirs))
     momentum = optimizer.state[other.weight]["momentum"]
     assert torch.equal(momentum, theirs.state[model.weight]["momentum_buffer"])
@@ -108,9 +108,9 @@ def test_muon_goes_on_where_there_is_the_same_arithmetic() -> None:
     learn(model, theirs, 3, first=5)
     learn(other, optimizer, 3, first=5)
     assert apart(model, other) < 2e-3  # torch's iterates in bfloat16; three steps of 0.02 are 0.06 long
-    plain = torch.optim.Muon(model.parameters())
+    plain = torch.optim.Muon([model.weight])
     learn(model, plain, 1)
-    with pytest.raises(UsageError, match="only with adjust_lr_fn='match_rms_adamw', and this state has None"):
+    with pytest.raises(UsageError, match="only with adjust_lr_fn='match_rms_adamw', and this one has None"):
         optimizer.load_state_dict(saved(plain))
 
 
