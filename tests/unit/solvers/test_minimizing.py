@@ -245,6 +245,21 @@ def test_several_mistakes_are_told_at_once() -> None:
         minimize(BOWL, [1.0, 1.0], method="bfgs", options={"step": 1, "speed": 2})
 
 
+def test_a_function_in_steps_is_told_from_a_start_on_its_bounds_too() -> None:
+    """The probes lie within the bounds; a curve that is steep at its bound is no step."""
+    found = minimize(lambda x: float(np.floor(np.abs(x) * 4).sum()), [3.0, 2.0], bounds=(-3, 3), seed=1)
+    assert (found.method, found.value) != ("bfgs", 18)
+    assert found.value == 0
+    for steep in (lambda x: -math.sqrt(x[0]) + x[0], lambda x: x[0] ** 1.5 - x[0], lambda x: math.cosh(x[0] - 1)):
+        assert minimize(steep, [0.0], bounds=(0, 3)).reason.startswith("a smooth function")
+        assert minimize(steep, [0.0], bounds=(0, 1e-4)).reason.startswith("a smooth function")
+
+
+def test_none_is_no_bound_in_a_list_of_numbers() -> None:
+    found = minimize(lambda x: ((x - 5) ** 2).sum(), [0.0, 0.0], bounds=([None, -1], (2, None)))
+    assert found.x.tolist() == pytest.approx([2, 5])
+
+
 def test_bounds_of_a_tree_go_by_its_keys() -> None:
     def bowl(x):
         return ((x["a"] - 5) ** 2).sum() + (x["b"] - 5) ** 2
