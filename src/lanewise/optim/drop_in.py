@@ -20,7 +20,7 @@ from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_s
 from lanewise.optim.rule import Part, Rule, State
 from lanewise.optim.saved_state import check_saved, check_shapes
 from lanewise.optim.settings import check_settings
-from lanewise.optim.torch_state import is_torchs, settings_of, states_of
+from lanewise.optim.torch_state import is_torchs, saved_for_torch, settings_of, state_for_torch, states_of
 
 _torch: Final[Any] = torch  # its foreach operations are untyped
 
@@ -204,7 +204,22 @@ class DropIn(Optimizer):
         if not is_torchs(name, rules, state_dict):
             return state_dict
         groups = [settings_of(name, group) for group in state_dict["param_groups"]]
-        return {"state": states_of(rules, state_dict), "param_groups": groups}
+        return {"state": states_of(rules, groups, state_dict["state"]), "param_groups": groups}
+
+    def torch_state_dict(self) -> dict[str, Any]:
+        """The state dict that torch's own optimizer of the same name goes on from: the way back into torch.
+
+        Raises ``UsageError`` where torch has none of that name, or not a setting that is in use.
+        """
+        name, saved = self._name_in_torch, self.state_dict()
+        groups = [saved_for_torch(name, group, self.defaults) for group in saved["param_groups"]]
+        states = {}
+        for group, own in zip(saved["param_groups"], self.param_groups, strict=True):
+            for key, param in zip(group["params"], own["params"], strict=True):
+                if state := saved["state"].get(key):
+                    rule, pairs = self.rule_of(group), param.is_complex()
+                    states[key] = state_for_torch(name, rule, group, state, pairs=pairs)
+        return {"state": states, "param_groups": groups}
 
     @property
     def _name_in_torch(self) -> str:

@@ -48,6 +48,9 @@ class NAdamRule(Rule):
         params.addcdiv_(grads, root, -rate * (1 - now) / (1 - product))
         params.addcdiv_(mean, root, -rate * later / (1 - product * later))
 
+    def told_by_step(self, hyper: Mapping[str, float], step: float) -> dict[str, float]:
+        return {"mu_product": _product(hyper["beta1"], hyper["momentum_decay"], step)}
+
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         correction = square_root(bias_correction(hyper["beta2"], step))
         return [

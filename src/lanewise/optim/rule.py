@@ -146,6 +146,11 @@ class Rule(ABC):
         del state, step
         return [hyper["lr"]]
 
+    def told_by_step(self, hyper: Mapping[str, float], step: float) -> dict[str, float]:
+        """What torch's optimizer keeps of each weight that follows from ``step`` and the settings: not kept here."""
+        del hyper, step
+        return {}
+
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         """Run torch's fused kernel on leaves of one row, if there is one that does the same arithmetic.
 

@@ -1,9 +1,9 @@
-"""State dicts of torch's own optimizers, which a drop-in of the same name goes on from: to change over in mid-training.
+"""State dicts of torch's own optimizers, from and for a drop-in of the same name: to change over in mid-training.
 
 Each :class:`~lanewise.optim.rule.Slot` says what torch calls it; here is what is different besides the names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,11 +11,8 @@ import torch
 from torch.optim import Optimizer
 
 from lanewise.errors import UsageError
-from lanewise.optim.parameter_state import LOW
+from lanewise.optim.parameter_state import LOW, numbers_of
 from lanewise.optim.rule import Rule
-
-RECOMPUTED = ("mu_product", "eta", "mu")
-"""State of torch's NAdam and ASGD that follows from the step and the settings, and so is not kept here."""
 
 NEWER = {"maximize", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay"}
 """Options that state dicts of older versions of torch lack."""
@@ -75,20 +72,22 @@ def settings_of(name: str, group: Mapping[str, Any]) -> dict[str, Any]:
     return own
 
 
-def states_of(rules: Sequence[Rule], state_dict: Mapping[str, Any]) -> dict[Any, dict[str, Any]]:
-    """The states of the parameters, with our names, for the ``rules`` of the groups of ``state_dict``."""
+def states_of(
+    rules: Sequence[Rule], groups: Sequence[Mapping[str, Any]], states: Mapping[Any, Mapping[str, Any]]
+) -> dict[Any, dict[str, Any]]:
+    """The ``states`` of the parameters with our names, for the ``rules`` of ``groups`` with our settings."""
     result = {}
-    for group, rule in zip(state_dict["param_groups"], rules, strict=True):
+    for group, rule in zip(groups, rules, strict=True):
         names = {slot.torch: slot.name for slot in rule.slots if slot.torch}
-        for key in group["params"]:
-            if key in state_dict["state"]:
-                result[key] = _state(names, state_dict["state"][key])
+        told = rule.told_by_step(numbers_of(group), 1.0)
+        for key in set(group["params"]) & set(states):
+            result[key] = _state(names, {name: value for name, value in states[key].items() if name not in told})
     return result
 
 
 def _state(names: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]:
     """The state of one parameter; where there is more than ``names`` it is left as it is, to be refused."""
-    held = {key: value for key, value in state.items() if value is not None and key not in RECOMPUTED}
+    held = {key: value for key, value in state.items() if value is not None}
     if not held or not set(held) - {"step"} <= set(names):
         return held
     taken: dict[str, Any] = {"step": int(held.pop("step", 1))}  # SGD and Muon do not count; here the first step matters
@@ -98,16 +97,55 @@ def _state(names: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]
     return taken
 
 
+def saved_for_torch(name: str, group: Mapping[str, Any], own: Collection[str]) -> dict[str, Any]:
+    """A parameter group of our class ``name``, whose settings are ``own``, as torch's of that name saves it.
+
+    Raises ``UsageError`` where torch has no such class, or not such a setting.
+    """
+    if name not in _defaults():
+        message = (
+            f"torch.optim has no {name}: there is nothing to go on with in torch; state_dict() is for lanewise.optim"
+        )
+        raise UsageError(message)
+    theirs = _defaults()[name]
+    for key, rest in (("weight_decay", 0.0), ("maximize", False), ("evaluating", False)):
+        if key not in theirs and group.get(key, rest) != rest:
+            message = f"torch.optim.{name} has no {key}, and here it is {group[key]!r}: set it to {rest!r} before"
+            raise UsageError(message)
+    result = {**theirs, **{key: value for key, value in group.items() if key in theirs or key not in own}}
+    if name == "Adafactor":
+        result |= {"beta2_decay": -group["decay_rate"], "d": group["clip_threshold"]}
+        result["eps"] = (group["eps"] or None, group["floor"])
+    return {**result, **MUON} if name == "Muon" else result
+
+
+def state_for_torch(name: str, rule: Rule, group: Mapping[str, Any], state: Mapping[str, Any], *, pairs: bool) -> Any:
+    """The ``state`` of one parameter as torch's class ``name`` saves it; complex ones are ``pairs`` here."""
+    held = {slot.torch: state[slot.name] for slot in rule.slots if slot.torch and state[slot.name].numel()}
+    result = {key: torch.view_as_complex(value) if pairs else value.clone() for key, value in held.items()}
+    if name in ("SGD", "Muon"):
+        return result
+    step = float(state["step"])
+    told = {"step": step, **rule.told_by_step(numbers_of(group), step)}
+    return {key: torch.tensor(value) for key, value in told.items()} | result
+
+
 @cache
 def _required() -> dict[str, set[str]]:
     """The options of torch's optimizers by the name of the class, as far as their oldest versions had them."""
+    return {name: set(defaults) - NEWER for name, defaults in _defaults().items()}
+
+
+@cache
+def _defaults() -> dict[str, dict[str, Any]]:
+    """The settings of torch's optimizers by the name of the class."""
     kinds: dict[str, Any] = {
         name: kind
         for name, kind in vars(torch.optim).items()
         if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
     }
     weight = torch.zeros(1, 1)
-    return {name: set(kind([weight]).defaults) - NEWER for name, kind in kinds.items()}
+    return {name: kind([weight]).defaults for name, kind in kinds.items()}
 
 
 def _savers(group: Mapping[str, Any]) -> list[str]:

@@ -89,6 +89,12 @@ def test_training_goes_on_as_it_would_have_in_torch(name: str, settings: Setting
     learn(model, theirs, 7, first=5)
     learn(other, optimizer, 7, first=5)
     assert apart(model, other) <= 1e-10
+    back = copy.deepcopy(other)
+    torchs_again = getattr(torch.optim, name)(back.parameters())
+    torchs_again.load_state_dict(optimizer.torch_state_dict())
+    learn(back, torchs_again, 4, first=12)
+    learn(model, theirs, 4, first=12)
+    assert apart(model, back) <= 1e-10
     again = getattr(ours, name)(other.parameters())
     again.load_state_dict(saved(optimizer))  # what was taken over is saved as our own
     assert str(again.state_dict()) == str(optimizer.state_dict())
@@ -108,6 +114,10 @@ def test_muon_goes_on_where_there_is_the_same_arithmetic() -> None:
     learn(model, theirs, 3, first=5)
     learn(other, optimizer, 3, first=5)
     assert apart(model, other) < 2e-3  # torch's iterates in bfloat16; three steps of 0.02 are 0.06 long
+    back = torch.optim.Muon([other.weight])
+    back.load_state_dict(optimizer.torch_state_dict())
+    learn(other, back, 1, first=8)
+    assert back.param_groups[0]["adjust_lr_fn"] == "match_rms_adamw"
     plain = torch.optim.Muon([model.weight])
     learn(model, plain, 1)
     with pytest.raises(UsageError, match="only with adjust_lr_fn='match_rms_adamw', and this one has None"):
@@ -140,7 +150,31 @@ def test_groups_keep_what_is_theirs_and_complex_and_short_weights_go_on() -> Non
     steps(theirs, model, 3)
     steps(optimizer, other, 3)
     assert float((model[0] - other[0]).detach().abs().max()) <= 1e-10
+    theirs.load_state_dict(optimizer.torch_state_dict())
+    assert theirs.state[model[0]]["exp_avg"].is_complex()
+    assert theirs.param_groups[0]["name"] == "first"
     assert float((model[1] - other[1]).detach().float().abs().max()) < 0.03  # torch rounds its moments, too
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("Lion", {}, "torch.optim has no Lion"),
+        ("Rprop", {"weight_decay": 0.1}, "torch.optim.Rprop has no weight_decay, and here it is 0.1"),
+        ("Muon", {"maximize": True}, "torch.optim.Muon has no maximize, and here it is True"),
+    ],
+)
+def test_what_torch_does_not_have_is_refused_on_the_way_back(name: str, settings: Settings, words: str) -> None:
+    optimizer = getattr(ours, name)(network().parameters(), **settings)
+    with pytest.raises(UsageError, match=words):
+        optimizer.torch_state_dict()
+
+
+def test_averaged_weights_are_changed_back_before_torch_goes_on() -> None:
+    optimizer = ours.ASGD(network().parameters())
+    optimizer.eval()
+    with pytest.raises(UsageError, match=r"torch.optim.ASGD has no evaluating, and here it is True"):
+        optimizer.torch_state_dict()
 
 
 def test_sharpness_aware_minimization_goes_on_from_the_state_of_its_base() -> None:
