@@ -57,6 +57,13 @@ class Run:
         return parse_json(self.config_text.encode(), source=f"the configuration of run {self.id}")
 
     @property
+    def target(self) -> str | None:
+        """What is learned: the column of a fit, the name of the function that builds the module of a tune."""
+        settings = self.config.get("settings", {})
+        model = settings.get("model")
+        return str(model).rpartition(":")[2] if model else settings.get("target")
+
+    @property
     def document(self) -> Mapping[str, Any] | None:
         """What describes the result, if there is one yet."""
         if self.document_text is None:
