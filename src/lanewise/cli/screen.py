@@ -20,7 +20,7 @@ AFRESH = "confirm: those that are left train in full from the start; scores begi
 WORSE = "best is who leads now, at the latest look: it can get worse with more training and more folds"
 """Said where the best score first is worse than it was a moment ago."""
 ROOMY = 110
-"""Columns of a terminal from which on the bar is a long one."""
+"""Columns of a terminal from which on there is room for a bar beside the name of the candidate that leads."""
 
 
 def wants_color(stream: Any) -> bool:
@@ -108,7 +108,7 @@ class Screen:
             console = Console(stderr=True, no_color=not wants_color(sys.stderr))
             self._live = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24 if console.width >= ROOMY else 8),
+                *([BarColumn(bar_width=24)] if console.width >= ROOMY else []),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeRemainingColumn(compact=True),
                 TextColumn("left {task.fields[speed]}"),

@@ -112,6 +112,8 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
 
 
 def _sentence_start(label: str) -> str:
+    if label.startswith("ensemble"):
+        return f"An {label}"
     first = re.match(r"\w*", label)
     family = first[0] if first else ""
     return FAMILIES.get(family, family[:1].upper() + family[1:]) + label[len(family) :]

@@ -312,7 +312,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print(table)
         if any(" (" in str(one.get("verdict") or "") for one in items(race, "decisions")):
             note = "Two candidates as they are: where they differ in several settings, it is no effect of one of them."
-            console.print(_styled(f"  {note}", "dim"))
+            console.print(_indented(note, style="dim"))
     board = [one for one in items(race, "leaderboard") if one.get("tie") or one.get("status") == "winner"]
     labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in board)
     ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]

@@ -147,7 +147,7 @@ def test_a_default_that_did_better_on_the_test_rows_is_admitted():
     [
         ("lightgbm, lr 0.1", "LightGBM, lr 0.1 predicts"),
         ("tree", "Tree predicts"),
-        ("ensemble of 3 candidates", "Ensemble of 3 candidates predicts"),
+        ("ensemble of 3 candidates", "An ensemble of 3 candidates predicts"),
     ],
 )
 def test_a_sentence_begins_with_the_name_of_the_family(winner, words):
