@@ -17,7 +17,8 @@ class Run:
     """A run as the store knew it when it was asked.
 
     ``created`` is UTC in ISO 8601, for people: order is by ``sequence``. ``seconds`` counts the time at work
-    over all resumes. A run that was killed before it could say so is ``interrupted``.
+    over all resumes, without what went by in a process that was killed. A run that was killed before it could say so is
+    ``interrupted``.
     """
 
     sequence: int
