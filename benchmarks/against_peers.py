@@ -222,7 +222,7 @@ def linear(split: Split, table: Table) -> Outcome:
 
 def flaml(split: Split, table: Table, seconds: float) -> Outcome:
     """FLAML, with the same budget."""
-    from flaml import AutoML  # pyright: ignore[reportMissingImports]  # an optional peer
+    from flaml import AutoML  # pyright: ignore[reportPrivateImportUsage]  # its root has it without saying so
 
     settings = {
         "task": "classification" if table.is_class else "regression",

@@ -123,6 +123,7 @@ def race(setup: Setup, number: int) -> Outcome:
     from lanewise.data.reading import read
     from lanewise.selection import corrected_score
     from lanewise.settings import checked
+    from lanewise.stage_times import StageTimes
     from lanewise.stages import Silent, train
     from lanewise.training.problem import Request, pose
     from lanewise.training.stopping import Stop
@@ -146,7 +147,7 @@ def race(setup: Setup, number: int) -> Outcome:
             "workers": 1,
         }
     )
-    trained = train(problem, settings, watcher=Silent(), stop=Stop(), started=time.monotonic())
+    trained = train(problem, settings, watcher=Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
     fresh = law.table(FRESH_ROWS, rng)
     dataset = Dataset(frame=fresh, kinds=problem.dataset.kinds, source="fresh rows")
     predicted = as_scored(problem, np.concatenate(list(trained.predictor.responses(dataset))))

@@ -258,7 +258,14 @@ def winner_settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     members = [one for one in items(part(document, "ensemble"), "members") if isinstance(one, Mapping)]
     if not (ensemble_won(document) and members):
         return settings_of(part(document, "winner"))
-    return [(str(one.get("label") or one.get("id")), words.percent(one.get("weight"), 0)) for one in members]
+    return [(marked(document, one), words.percent(one.get("weight"), 0)) for one in members]
+
+
+def marked(document: Mapping[str, Any], one: Mapping[str, Any], label: str = "") -> str:
+    """The label of a candidate, its own or another one, with a mark where it is the default."""
+    label = label or str(one.get("label") or one.get("id"))
+    default = part(document, "default").get("id")
+    return f"{label} (the default)" if default is not None and one.get("id") == default else label
 
 
 def setting(value: Any) -> str:
