@@ -15,6 +15,7 @@ from lanewise.data.streaming import is_too_large, read_streamed, size_words
 from lanewise.data.table_files import TableFiles, table_files
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
+from lanewise.planned import prepared_cells
 from lanewise.settings import FitSettings, Stream
 from lanewise.training.problem import Problem, Request, pose
 
@@ -116,6 +117,7 @@ def _request(settings: FitSettings) -> Request:
         test_fraction=settings.test_fraction,
         scaling=settings.scaling,
         seed=settings.seed,
+        cells=prepared_cells(settings),
     )
 
 

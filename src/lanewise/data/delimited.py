@@ -24,7 +24,9 @@ from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
 _MAX_RAGGED_SHARE = 0.05
-_SAMPLE_RECORDS = 400
+_SAMPLE_RECORDS, _LEAST_RECORDS, _SAMPLE_CELLS = 400, 25, 500_000
+"""Records that the header is told by: so many, and of wide tables fewer, for each cell is looked at by itself."""
+
 _MAX_TITLES = 20
 _SHOWN = 3
 
@@ -124,7 +126,8 @@ def _lay_out(records: Records, options: ReadOptions) -> _Layout:
         return _Layout(header=None, width=1, rows=rows)
     findings: list[Finding] = []
     usual = int(np.bincount(records.fields[present]).argmax())
-    sample = [records.cells(int(record)) for record in present[:_SAMPLE_RECORDS]]
+    looked = max(_LEAST_RECORDS, min(_SAMPLE_RECORDS, _SAMPLE_CELLS // max(usual, 1)))
+    sample = [records.cells(int(record)) for record in present[:looked]]
     titles = _count_titles(sample, usual)
     if titles:
         rows[present[:titles]] = False

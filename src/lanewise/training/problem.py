@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.own_test_rows import joined_below
 from lanewise.training.rest_parts import Parts
-from lanewise.training.room import check_room
+from lanewise.training.room import check_room, most_cells, with_room
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
 from lanewise.training.weighing import Weighing, class_weight_mistakes, weighing_of
@@ -42,7 +43,7 @@ from lanewise.training.weighing import Weighing, class_weight_mistakes, weighing
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for about the data."""
+    """What the user asked for about the data; ``cells`` of it, prepared for all folds, suit the budget."""
 
     target: str
     kind: TaskKind | None = None
@@ -59,6 +60,7 @@ class Request:
     encoding: str | None = None
     scaling: Scaling = "auto"
     seed: int = 0
+    cells: int = most_cells(None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,6 +135,15 @@ def pose(
         whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond, counted=facts
     )
     if dataset.rest is None:  # before what takes long
+        free = request.folds is None and request.time is None
+        layout, parts, crowded = with_room(
+            layout,
+            parts,
+            rows=len(y),
+            cells=request.cells,
+            divided=partial(_in_parts, divided, request, asked) if free else None,
+        )
+        fewer = (*fewer, *crowded)
         check_room(dataset.source, layout, rows=len(y), folds=len(parts))
     leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=audited.rows)
     rest = training_rest(
@@ -273,10 +284,13 @@ def _folds(
     y, train, task = divided.y, divided.train, asked.task
     wanted = request.folds or default_folds(len(train) + (0 if dataset.rest is None else dataset.rest.rows))
     count, fewer = fold_count(y, train, task=task, count=wanted, group=asked.group, time=asked.time)
+    return _in_parts(divided, request, asked, count), fewer
+
+
+def _in_parts(divided: _Divided, request: Request, asked: _Asked, count: int) -> tuple[Fold, ...]:
+    y, train, task = divided.y, divided.train, asked.task
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=asked.group, time=asked.time)
-    if asked.time is None:
-        parts = _extremes_last(parts, extreme_rows(y, task, train))
-    return parts, fewer
+    return parts if asked.time is not None else _extremes_last(parts, extreme_rows(y, task, train))
 
 
 def _extremes_last(parts: tuple[Fold, ...], far: np.ndarray) -> tuple[Fold, ...]:
