@@ -156,7 +156,7 @@ def test_a_signal_to_one_rank_stops_all(ended: Any) -> None:
 def test_a_stuck_rank_is_named(ended: Any) -> None:
     awake, stuck = ended["rank 1 stuck"]
     assert awake["code"] == 3
-    assert awake["stderr"].startswith("TrainingError: rank 1 gave no sign of life for 3 s")
+    assert "rank 1 gave no sign of life for 3 s" in awake["stderr"]
     assert stuck["code"] == -signal.SIGKILL  # by the driver: it could not hear
 
 

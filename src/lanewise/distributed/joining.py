@@ -128,7 +128,12 @@ class _Joined(Ranks):
             )
             raise UnreachableError(message) from error
         self._board = Board(
-            dist.PrefixStore(board, store), rank=place.rank, size=place.size, timeout=place.timeout, lost=_left_alone
+            dist.PrefixStore(board, store),
+            rank=place.rank,
+            size=place.size,
+            timeout=place.timeout,
+            lost=_left_alone,
+            folder=self._folder,
         )
 
     def meet(self, *, stop: Callable[[], bool] = never) -> None:

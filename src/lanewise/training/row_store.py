@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lanewise.data.memory import free_bytes
+from lanewise.data.wording import counted
 from lanewise.errors import DataError
 from lanewise.features.encoding import Encoded
 from lanewise.lanes.windows import Placing
@@ -179,8 +180,13 @@ class RowStore:
             raise self._unwritable(error) from error
 
     def complete(self) -> None:
-        """Every row is written."""
-        assert (self._filled == np.diff(self.cells)).all()
+        """Every row is written; raises ``DataError`` where there were other rows than those that were counted."""
+        if (self._filled != np.diff(self.cells)).any() or (self._spoken != np.diff(self._word_cells)).any():
+            message = (
+                f"the table changed while it was read: {counted(self.rows, 'row')} were to be written, and "
+                f"{self._filled.sum():,} came, or others; start again when it is complete"
+            )
+            raise DataError(message)
 
     def mapped(self, part: int) -> np.ndarray:
         """A part of all rows ``[N, width]``, window after window, as an array that stays on disk."""
