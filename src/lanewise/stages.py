@@ -184,7 +184,7 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
     with (
-        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as trees,
+        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as teams,
     ):
         race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
@@ -248,6 +248,7 @@ def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, b
         lengths=plan.lengths,
         compute=DTYPES[plan.precision],
         widths=plan.widths,
+        tree_windows=plan.tree_windows,
         axis=job.crew.axis,
     )
     race = Race(

@@ -24,6 +24,7 @@ from lanewise.data.wording import counted
 from lanewise.errors import DataError
 from lanewise.features.encoding import Encoded
 from lanewise.lanes.windows import Placing
+from lanewise.training.trees.stored import StoredTable
 
 NARROW, WIDE, CODES, TARGET, WEIGHT, LENGTHS, BUCKETS, COUNTS = range(8)
 """The parts: numbers that 32 bits hold exactly, other numbers, codes, target, weight, words of each row, the words."""
@@ -187,6 +188,22 @@ class RowStore:
                 f"{self._filled.sum():,} came, or others; start again when it is complete"
             )
             raise DataError(message)
+
+    def described(self, *, shift: int, by_class: np.ndarray | None, weighed: bool) -> StoredTable:
+        """What a worker of trees needs to read the rows; see there."""
+        names = {"narrow": NARROW, "wide": WIDE, "codes": CODES, "target": TARGET, "weight": WEIGHT}
+        widths = {name: self._widths[part] for name, part in names.items()}
+        return StoredTable(
+            files={
+                name: (self._files[part].fileno(), widths[name][0].str, widths[name][1]) for name, part in names.items()
+            },
+            cells=tuple(self.cells.tolist()),
+            parts=self.parts,
+            is_narrow=tuple(self.form.narrow.tolist()),
+            shift=shift,
+            by_class=None if by_class is None else tuple(by_class.tolist()),
+            weighed=weighed,
+        )
 
     def mapped(self, part: int) -> np.ndarray:
         """A part of all rows ``[N, width]``, window after window, as an array that stays on disk."""
