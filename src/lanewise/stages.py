@@ -31,7 +31,7 @@ from lanewise.search.registry import POLICIES, policy_name, policy_of
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.stage_times import StageTimes
 from lanewise.training.data import Moving, TrainingData
-from lanewise.training.device import device_of
+from lanewise.training.device import device_here
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.planning.afterwards import costs_afterwards
 from lanewise.training.planning.making import usual_length
@@ -296,7 +296,7 @@ def _prepared(job: _Job, stored: RowStore | None, *, refit: bool) -> tuple[Train
 def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool | None) -> TeamBuilder:
     """The builder of teams over ``data``, which it brings to where they train: shared memory, or the device."""
     mapped, seats = seated(data, teams)
-    device = device_of(job.settings.device)
+    device = device_here(job.settings.device, job.ranks.place)
     return replace(
         builder,
         data=mapped,

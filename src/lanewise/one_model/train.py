@@ -25,7 +25,7 @@ from lanewise.one_model.portions import groups_of, portion_of
 from lanewise.one_model.proposed import Proposed, proposed_mesh
 from lanewise.one_model.result import TrainResult
 from lanewise.optim.drop_in import EvaluatingDropIn
-from lanewise.training.device import device_of
+from lanewise.training.device import device_here
 from lanewise.training.model_training import ModelTraining
 from lanewise.training.objective import floats_as
 from lanewise.training.stopping import Stop, stop_on_signals
@@ -126,7 +126,7 @@ def train(
     # Where there is no GPU, ranks meet without one, so that one of them says so.
     moved = "cuda" if str(device).startswith("cuda") and torch.cuda.is_available() else "cpu"
     with joined_for_good(device=moved) as ranks:
-        where = device_of(_own_device(device, ranks))
+        where = device_here(device, ranks.place)
         source = source_of("data", at_home(data, where))
         course = course_of(
             source.rows,
@@ -213,11 +213,6 @@ def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) ->
             ranks.busy(at_work=False)
         keeping.save()
     return began
-
-
-def _own_device(device: str | torch.device, ranks: Ranks) -> str | torch.device:
-    """The GPU of this rank among those of its host."""
-    return f"cuda:{ranks.place.local_rank}" if ranks.size > 1 and str(device) == "cuda" else device
 
 
 def _reader(

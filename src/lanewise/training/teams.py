@@ -164,10 +164,10 @@ class TeamBuilder:
         return (candidate.model, loss, shape, solved, full, batch, twice, read)
 
     def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
-        """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""
+        """Even chunks in the order of the roster, at least one per worker, or GPU, where there are lanes enough."""
         ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
-        apart = 1 if self.on_gpu(lanes[0].candidate) else min(self.workers, len(ordered))
-        count = max(-(-len(ordered) // self.width(lanes[0])), apart)
+        apart = self.ranks if self.on_gpu(lanes[0].candidate) else self.workers
+        count = max(-(-len(ordered) // self.width(lanes[0])), min(apart, len(ordered)))
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
