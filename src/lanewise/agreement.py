@@ -12,8 +12,9 @@ from lanewise.optim.registry import RULES
 from lanewise.settings import FitSettings, either, metrics_stated, threshold_value
 from lanewise.stated_names import SOLVER
 from lanewise.task import Task
+from lanewise.training.device import device_here
 from lanewise.training.problem import Problem
-from lanewise.training.ranks.crew import check_device, check_payload, check_workers
+from lanewise.training.ranks.crew import check_device, check_payload, check_workers, fitting
 
 
 def target_mistakes(task: Task, settings: FitSettings) -> Iterator[str]:
@@ -39,7 +40,8 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
     if ranks.size > 1 and isinstance(source, str) and source == "-":
         message = "standard input reaches one process only; write the table to a file that all ranks can read"
         raise UsageError(message)
-    check_device(settings.device, ranks.size)
+    device_here(settings.device, ranks.place)
+    check_device(settings.device, settings.mesh if begins else fitting(settings.mesh, ranks.size), ranks.size)
     if begins:
         check_workers(settings.mesh, ranks.size, settings.workers)
         check_payload(settings.payload, settings.mesh, ranks.size)

@@ -265,8 +265,9 @@ def _streamed_finding(rest: Rest) -> list[Finding]:
         return [Finding(code="streamed_rows", message=message)]
     message = (
         f"rows are streamed from disk: {len(rest.sample):,} of {rest.files.rows:,}, drawn at random, were looked at "
-        "one by one, judge all candidates and train trees and full-batch methods; missing cells, ranges, levels, means "
-        f"and deviations are those of all rows, and the other {counted(rest.rows, 'row')} train mini-batch methods"
+        "one by one, judge all candidates and train single trees and full-batch methods; missing cells, ranges, "
+        f"levels, means and deviations are those of all rows, and the other {counted(rest.rows, 'row')} train "
+        "mini-batch methods, and boosted trees as far as time and memory allow"
     )
     return [Finding(code="streamed_rows", message=message, count=rest.rows)]
 

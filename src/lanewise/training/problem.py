@@ -1,5 +1,6 @@
 """A problem: a table made ready for a race, with nothing of the held-out rows in any statistic."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,8 +37,10 @@ from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.own_test_rows import joined_below
 from lanewise.training.rest_parts import Parts
 from lanewise.training.room import check_room, most_cells, with_room
+from lanewise.training.row_store import RowStore
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
+from lanewise.training.trees.stored import StoredTable
 from lanewise.training.weighing import Weighing, class_weight_mistakes, weighing_of
 
 
@@ -367,6 +370,21 @@ def tree_data(problem: Problem) -> TreeData:
         target=target,
         tokens=token_counts(encoded, problem.layout.tokens_width),
         weight=problem.weight,
+    )
+
+
+def stored_for_trees(problem: Problem, stored: RowStore | None) -> StoredTable | None:
+    """All training rows of a streamed table as trees read them; None where there are none, or the table has text.
+
+    LightGBM takes what it is given piece by piece as a dense matrix, which hashed text is too wide for.
+    """
+    if stored is None or problem.encoded.tokens is not None or not hasattr(os, "preadv"):
+        return None
+    weighing = problem.weighing
+    return stored.described(
+        shift=FIRST_LEVEL_CODE - 1,
+        by_class=None if weighing is None else weighing.by_class,
+        weighed=weighing is not None,
     )
 
 

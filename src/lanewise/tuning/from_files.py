@@ -147,7 +147,7 @@ def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: 
     model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
     step, candidates, space = (given.pop(name, None) for name in ("step", "candidates", "space"))
     table = {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
-    train, valid = table_of(source, **table, folds=given.get("folds"))
+    train, valid = table_of(source, **table, folds=given.get("folds"), ranks=ranks)
     return asked(
         named(model),
         train=train,

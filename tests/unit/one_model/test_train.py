@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import lanewise
 from lanewise import optim
+from lanewise.distributed.place import Place
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.draws import RowStream
@@ -240,9 +240,9 @@ def test_a_loss_that_is_not_finite_ends_the_training():
 def test_each_rank_of_a_host_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    ranks = SimpleNamespace(size=2, place=SimpleNamespace(local_rank=1, local_size=2))
-    assert _own_device("cuda", ranks) == torch.device("cuda", 1)
+    place = Place(rank=1, size=2, local_rank=1, local_size=2)
+    assert _own_device("cuda", place) == torch.device("cuda", 1)
     with pytest.raises(UsageError, match="device cuda:0 is one GPU, and the 2 ranks of this host need one each; write"):
-        _own_device("cuda:0", ranks)
-    alone = SimpleNamespace(size=2, place=SimpleNamespace(local_rank=0, local_size=1))
+        _own_device("cuda:0", place)
+    alone = Place(rank=1, size=2, local_rank=0, local_size=1)
     assert _own_device("cuda:1", alone) == torch.device("cuda", 1)

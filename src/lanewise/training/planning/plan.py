@@ -46,7 +46,9 @@ class Plan:
     screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
     is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
     The training rows were split into ``parts``, of which the first ``folds`` are held out one after another; 0: all.
-    ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
+    Boosters that are confirmed, and those of the refit, train on the first ``tree_windows`` of a streamed table,
+    ``tree_rows`` in the refit, and take ``tree_ratio`` times as long as on its sample, which the screen is on; 0: on
+    that too. ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
     ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
@@ -69,13 +71,18 @@ class Plan:
     predicted_bytes: int = field(default=0, compare=False)
     explaining_seconds: float | None = None
     parts: int = 0
+    tree_windows: int = 0
+    tree_rows: int = 0
+    tree_ratio: float = 1.0
     least: bool = False
     words: tuple[str, ...] = ()
 
     def confirming(self, id: str) -> float:
         """Processor seconds of one lane of that candidate in the confirmation, its looks included."""
+        boosts = self.tree_windows and any(one.id == id and one.model == "lightgbm" for one in self.candidates)
         lonely = lonely_cost(self.single.get(id, 1.0), lanes=self.folds * len(self.seeds), workers=self.workers)
-        return lonely * self.costs[id] + len(self.grid) * self.look_costs.get(id, 0.0)
+        factor = lonely * (self.tree_ratio if boosts else 1.0)
+        return factor * self.costs[id] + len(self.grid) * self.look_costs.get(id, 0.0)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
