@@ -36,7 +36,7 @@ _FORMS = "a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps"
 _CLASS_WEIGHTS = "class_weights must be 'balanced' or a weight for classes such as no=1,yes=5"
 
 
-def parse_budget(text: str) -> tuple[float | None, int | None]:
+def parse_budget(text: object) -> tuple[float | None, int | None]:
     """Seconds or steps of a budget such as ``30s``, ``10min``, ``1h30min`` or ``2000steps``.
 
     Raises ``UsageError`` for anything else.
@@ -44,6 +44,8 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
     >>> parse_budget("10min"), parse_budget("1h30min"), parse_budget("2000steps")
     ((600.0, None), (5400.0, None), (None, 2000))
     """
+    if not isinstance(text, str):  # a bare number: seconds or steps?
+        raise _no_budget(text)
     plain = text.strip().lower()
     match, parts = _DURATION.fullmatch(plain), _COMPOUND.fullmatch(plain)
     if not match and parts and any(parts.groups()):
@@ -198,8 +200,6 @@ class FitSettings(BaseModel):
     def _budget(cls, value: object) -> object:
         if value is None:
             return None
-        if not isinstance(value, str):  # a bare number: seconds or steps?
-            raise _no_budget(value)
         parse_budget(value)
         return value
 

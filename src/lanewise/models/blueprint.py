@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.buffer import BufferLayout, Parameter
@@ -139,6 +140,12 @@ def _made(make: MakeModel, seed: int) -> nn.Module:
 def _dtype_of(module: nn.Module) -> torch.dtype:
     weights = dict(module.named_parameters())
     for name, weight in weights.items():
+        if is_lazy(weight):
+            message = (
+                f"{name} is of a lazy layer, whose shape the first batch decides; give its size, or have make_model "
+                "call the module on a batch once before it returns it"
+            )
+            raise UsageError(message)
         if weight.device.type != "cpu":
             message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
             raise UsageError(message)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from torch.optim.optimizer import ParamsT
@@ -10,6 +11,7 @@ from lanewise import optim
 from lanewise.lanes.candidate import Candidate
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.registry import RULES
+from lanewise.optim.settings import check_settings
 
 PAIRED = {"beta1", "beta2"}
 """Hyper-parameters that a drop-in takes together, as ``betas``."""
@@ -34,6 +36,17 @@ RACED = tuple(name for name, rule in RULES.items() if name in DROP_INS and not r
 
 A rule that draws noise samples rather than trains, and its draws in a loop of the user's own would be others.
 """
+
+
+def check_settings_of(optimizer: str, settings: Mapping[str, Any]) -> None:
+    """``UsageError`` for a setting that the optimizer could not be handed over with, such as a beta of 1.
+
+    >>> check_settings_of("adamw", {"beta2": 1.0})
+    Traceback (most recent call last):
+    lanewise.errors.UsageError: AdamW: beta2 must be at least 0 and below 1, got 1.0
+    """
+    kind = DROP_INS[optimizer]
+    check_settings(kind, settings, fractions=kind.fractions, counts=kind.counts)
 
 
 def steady_rate(candidate: Candidate) -> float:

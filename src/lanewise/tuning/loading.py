@@ -128,7 +128,7 @@ def table_of(
         return train, train.like(valid)
 
 
-def loss_of(reference: str | None, train: Any) -> Callable[..., Tensor]:
+def loss_of(reference: str | None, train: Any = None) -> Callable[..., Tensor]:
     """The loss that is named; None: cross-entropy for whole numbers, the mean squared error for others."""
     if reference is not None:
         if reference in LOSSES:

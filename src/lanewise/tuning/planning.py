@@ -71,9 +71,6 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     batch = batch_of(wanted.candidates[0])
     words = _ways_in_words(teams)
     if wanted.steps is not None:
-        if wanted.steps < SHORTEST:
-            message = f"a budget of {wanted.steps} steps says nothing; give at least {SHORTEST}steps for each training"
-            raise UsageError(message)
         rows, predicted = wanted.steps * batch, 0.0
     else:
         assert wanted.seconds is not None
@@ -109,6 +106,13 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
         predicted_seconds=predicted,
         words=tuple(words),
     )
+
+
+def check_steps(steps: int) -> None:
+    """``UsageError`` where a training of so few steps says nothing."""
+    if steps < SHORTEST:
+        message = f"a budget of {steps} steps says nothing; give at least {SHORTEST}steps for each training"
+        raise UsageError(message)
 
 
 def _looks(wanted: Wanted) -> tuple[tuple[float, ...], tuple[int, ...]]:

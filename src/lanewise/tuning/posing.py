@@ -27,6 +27,24 @@ Grow = Callable[[ModuleTeams, Sequence[Candidate]], ModuleTeams]
 """Makes teams that can form lanes of more candidates."""
 
 
+def check_objective(loss: object, step: object) -> None:
+    """``UsageError`` unless one of the two is given, and as a function."""
+    if (loss is None) == (step is None):
+        given = "neither" if loss is None else "both"
+        message = (
+            "give either loss, a function of outputs and targets, or step, a function of the model and a batch "
+            f"that returns the loss; got {given}"
+        )
+        raise UsageError(message)
+    name, own = ("loss", loss) if step is None else ("step", step)
+    if not callable(own):
+        message = f"{name} must be a function, such as torch.nn.functional.cross_entropy, got {own!r}"
+        raise UsageError(message)
+    if isinstance(own, type):
+        message = f"{name} must be a function or an instance: give {own.__name__}() rather than the class"
+        raise UsageError(message)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
     """What is asked of every candidate: rows, the loss or step to train by, and what decides."""
@@ -37,13 +55,7 @@ class Question:
     judge: Judge
 
     def __post_init__(self) -> None:
-        if (self.loss is None) == (self.step is None):
-            given = "neither" if self.loss is None else "both"
-            message = (
-                "give either loss, a function of outputs and targets, or step, a function of the model and a batch "
-                f"that returns the loss; got {given}"
-            )
-            raise UsageError(message)
+        check_objective(self.loss, self.step)
 
     @property
     def objective(self) -> Objective:
