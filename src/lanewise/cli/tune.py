@@ -45,6 +45,7 @@ output = section("Output")
     usual="cross_entropy for whole numbers, else mse",
 )
 @data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
+@data("--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay.")
 @data("--folds", type=int, metavar="N", help="Judge by folds of train; valid is None then.")
 @data("--metric", type=Listed(("accuracy",)), help="What decides instead of the loss.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")

@@ -28,7 +28,7 @@ from lanewise.tuning.tune import asked
 
 Watch = Callable[[Pulse], None] | None
 
-NAMED = ("model", "data", "loss", "step", "candidates", "space")
+NAMED = ("model", "data", "loss", "step", "groups", "candidates", "space")
 """Settings that may name an object of a file."""
 
 
@@ -148,7 +148,8 @@ def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
     """
     mistakes = Mistakes()
     own: dict[str, Any] = {"make_model": mistakes.of(named, given.pop("model"))}
-    reads: dict[str, Callable[[str], Any]] = {"candidates": _listed, "space": named, "step": named, "loss": loss_of}
+    reads: dict[str, Callable[[str], Any]] = dict.fromkeys(("space", "step", "groups"), named)
+    reads |= {"candidates": _listed, "loss": loss_of}
     for name, read in reads.items():
         reference = given.pop(name, None)
         own[name] = None if reference is None else mistakes.of(read, reference)

@@ -29,6 +29,7 @@ def check_stated(
     where: Where | None = None,
     loss: object = None,
     step: object = None,
+    groups: object = None,
     folds: int | None = None,
     metric: object = None,
     budget: object = "60s",
@@ -52,6 +53,7 @@ def check_stated(
     mistakes = Mistakes()
     mistakes.of(_check_make, make_model)
     mistakes.of(check_objective, loss, step)
+    mistakes.of(_check_groups, groups)
     mistakes.of(judge_of, metric)
     mistakes.of(_check_budget, budget)
     mistakes.of(entry.check)
@@ -81,6 +83,12 @@ def _check_make(make_model: Callable[..., nn.Module]) -> None:
             f"make_model must be a function that builds the module anew, got {type(make_model).__name__}; "
             "give lambda: MyModel() or the class itself"
         )
+        raise UsageError(message)
+
+
+def _check_groups(groups: object) -> None:
+    if groups is not None and not callable(groups):
+        message = f"groups must be a function of the module to groups of its parameters, got {groups!r}"
         raise UsageError(message)
 
 

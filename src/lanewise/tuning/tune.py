@@ -14,6 +14,7 @@ from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
+from lanewise.models.groups import Groups
 from lanewise.search.bayesian import Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
@@ -46,6 +47,7 @@ def tune(
     valid: Any = None,
     loss: Callable[[Any, Any], Tensor] | None = None,
     step: Callable[[nn.Module, Any], Tensor] | None = None,
+    groups: Groups | None = None,
     folds: int | None = None,
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
@@ -83,6 +85,9 @@ def tune(
             rows that are in neither.
         loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B, ...]``.
         step: instead of the loss, a training step of your own: ``(model, batch)`` to such a loss.
+        groups: a function of the module to groups of its parameters, ``[{"params": module.body.parameters(),
+            "lr_factor": 0.1}, {"params": norms, "weight_decay_factor": 0.0}]``, for which the rate and the weight decay
+            of every candidate are multiplied so. Of parameters in no group they are as the candidate says.
         folds: instead of ``valid``, into how many folds train is parted; every row is judged by models without it, and
             the winner is trained once more on all.
         budget: steps of each training, such as ``"300steps"``, which depends on no clock; or the time for all, such
@@ -163,6 +168,7 @@ def tune(
             valid=valid,
             loss=loss,
             step=step,
+            groups=groups,
             folds=folds,
             budget=budget,
             candidates=candidates,
@@ -202,6 +208,7 @@ def asked(
     valid: Any = None,
     loss: Callable[[Any, Any], Tensor] | None = None,
     step: Callable[[nn.Module, Any], Tensor] | None = None,
+    groups: Groups | None = None,
     folds: int | None = None,
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
@@ -235,6 +242,7 @@ def asked(
         where=where,
         loss=loss,
         step=step,
+        groups=groups,
         folds=folds,
         metric=metric,
         budget=budget,
@@ -252,7 +260,7 @@ def asked(
     )
     where_to = device_of(device)
     rows = Rows.of(train, valid, folds=folds, device=where_to)
-    question = Question(rows=rows, loss=loss, step=step, judge=judge_of(metric))
+    question = Question(rows=rows, loss=loss, step=step, judge=judge_of(metric), groups=groups)
     own_size = rows.train.batch_size if batch_size is None else batch_size
     entrants, searching = entry.entrants(len(rows.parting.parts[0][0]), batch_size=own_size)
     together = _workers(workers, mesh, ranks)
