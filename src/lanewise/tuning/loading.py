@@ -13,7 +13,7 @@ import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lanewise.errors import UsageError
+from lanewise.errors import Mistakes, UsageError
 from lanewise.models.blueprint import first_line
 from lanewise.tuning.table_rows import table_rows
 
@@ -138,6 +138,22 @@ def loss_of(reference: str | None, train: Any = None) -> Callable[..., Tensor]:
             raise UsageError(message)
         return named(reference)
     return LOSSES["cross_entropy" if _whole_targets(train) else "mse"]
+
+
+def learning(train: Any, *, loss: str | None, step: str | None, groups: str | None) -> dict[str, Any]:
+    """What a module learns by, of the names of it: ``loss`` or ``step``, and ``groups``.
+
+    Raises ``UsageError`` with all that cannot be found.
+    """
+    mistakes = Mistakes()
+    found: dict[str, Any] = {
+        name: None if reference is None else mistakes.of(named, reference)
+        for name, reference in (("step", step), ("groups", groups))
+    }
+    if loss is not None or step is None:
+        found["loss"] = mistakes.of(loss_of, loss, train)
+    mistakes.tell()
+    return found
 
 
 def _whole_targets(train: Any) -> bool:

@@ -145,8 +145,12 @@ def _costs(candidates: Sequence[Candidate], teams: ModuleTeams, made: Lengths) -
 
 
 def _ways_in_words(teams: ModuleTeams) -> list[str]:
-    said = [(size, way.words) for part in (teams, *teams.others.values()) for size, way in part.ways.items()]
-    return [f"batch size {size}: {words}" for size, words in dict.fromkeys(said)]
+    sizes: dict[str, set[int]] = {}
+    for part in (teams, *teams.others.values()):
+        for size, way in part.ways.items():
+            sizes.setdefault(way.words, set()).add(size)
+    said = [(", ".join(map(str, sorted(own))), "s" * (len(own) > 1), words) for words, own in sizes.items()]
+    return [f"batch size{several} {own}: {words}" for own, several, words in said]
 
 
 def _cost(candidate: Candidate, teams: ModuleTeams, made: Lengths) -> float:
