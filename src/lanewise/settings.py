@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanewise.errors import ConfigError, UsageError, all_of, closest, suggestion
-from lanewise.stated_budget import no_budget, parse_budget
+from lanewise.stated_budget import parse_budget
 from lanewise.stated_conflicts import conflicts, roles_twice
 from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Scaling, Schedule
 from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
@@ -163,8 +163,6 @@ class FitSettings(BaseModel):
     def _budget(cls, value: object) -> object:
         if value is None:
             return None
-        if not isinstance(value, str):  # a bare number: seconds or steps?
-            raise no_budget(value)
         parse_budget(value)
         return value
 

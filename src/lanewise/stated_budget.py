@@ -15,7 +15,7 @@ LONGEST_DAYS = 30
 _FORMS = "a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps"
 
 
-def parse_budget(text: str) -> tuple[float | None, int | None]:
+def parse_budget(text: object) -> tuple[float | None, int | None]:
     """Seconds or steps of a budget such as ``30s``, ``10min``, ``1h30min`` or ``2000steps``.
 
     Raises ``UsageError`` for anything else.
@@ -23,13 +23,15 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
     >>> parse_budget("10min"), parse_budget("1h30min"), parse_budget("2000steps")
     ((600.0, None), (5400.0, None), (None, 2000))
     """
+    if not isinstance(text, str):  # a bare number: seconds or steps?
+        raise _no_budget(text)
     plain = text.strip().lower()
     match, parts = _DURATION.fullmatch(plain), _COMPOUND.fullmatch(plain)
     if not match and parts and any(parts.groups()):
         seconds = sum(size * float(number or 0) for size, number in zip((3600, 60, 1), parts.groups(), strict=True))
         match = _DURATION.fullmatch(f"{seconds}s")
     if not match or float(match[1]) == math.inf:
-        raise no_budget(text)
+        raise _no_budget(text)
     if not float(match[1]) > 0:
         message = f"budget must be above zero, got {text!r}; give {_FORMS}"
         raise UsageError(message)
@@ -45,7 +47,7 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
     return seconds, None
 
 
-def no_budget(given: object) -> UsageError:
+def _no_budget(given: object) -> UsageError:
     """The refusal of a budget, with what was probably meant."""
     text = str(given).strip().lower()
     unfinished = _UNFINISHED.fullmatch(text)

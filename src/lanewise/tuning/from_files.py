@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from torch import nn
+
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import UsageError
+from lanewise.errors import Mistakes, UsageError
 from lanewise.runs.executing import remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
@@ -18,15 +20,16 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import fitting, mesh_of
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
-from lanewise.tuning.loading import loss_of, named, table_of
+from lanewise.tuning.loading import LOSSES, loss_of, named, table_of
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.stated import check_stated
 from lanewise.tuning.storing import Tell, begin, check_unchanged, go_on
 from lanewise.tuning.tune import asked
 
 Watch = Callable[[Pulse], None] | None
 
-NAMED = ("model", "data", "loss", "step", "candidates", "space")
+NAMED = ("model", "data", "loss", "step", "groups", "candidates", "space")
 """Settings that may name an object of a file."""
 
 
@@ -144,28 +147,36 @@ def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: 
         given["mesh"] = fitting(given.get("mesh"), size)
         if mesh_of(given["mesh"], size).data == 1:
             given.pop("payload", None)  # nobody is left to exchange gradients with
-    model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
-    step, candidates, space = (given.pop(name, None) for name in ("step", "candidates", "space"))
-    table = {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
+    source, table = given.pop("data"), {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
+    own = _referred(given, ranks)
     train, valid = table_of(source, **table, folds=given.get("folds"), ranks=ranks)
-    return asked(
-        named(model),
-        train=train,
-        valid=valid,
-        loss=None if loss is None and step is not None else loss_of(loss, train),
-        step=None if step is None else named(step),
-        candidates=_listed(candidates),
-        space=None if space is None else named(space),
-        **given,
-        ranks=ranks,
-    )
+    if own["loss"] is None and own["step"] is None:
+        own["loss"] = loss_of(None, train)
+    return asked(**own, train=train, valid=valid, **given, ranks=ranks)
 
 
-def _listed(candidates: str | None) -> Any:
+def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
+    """What the names of ``given``, the settings but for the data, stand for; they are taken out of it.
+
+    Raises ``UsageError`` with all that cannot be found and, then too, what is off among the other settings.
+    """
+    mistakes = Mistakes()
+    own: dict[str, Any] = {"make_model": mistakes.of(named, given.pop("model"))}
+    reads: dict[str, Callable[[str], Any]] = dict.fromkeys(("space", "step", "groups"), named)
+    reads |= {"candidates": _listed, "loss": loss_of}
+    for name, read in reads.items():
+        reference = given.pop(name, None)
+        own[name] = None if reference is None else mistakes.of(read, reference)
+    if mistakes:
+        size = 1 if ranks is None else ranks.size
+        mistakes.of(check_stated, nn.Identity, loss=LOSSES["mse"], **given, ranks=size)
+        mistakes.tell()
+    return own
+
+
+def _listed(candidates: str) -> Any:
     """A number, or the list that is named."""
-    if candidates is None or candidates.isdecimal():
-        return None if candidates is None else int(candidates)
-    return named(candidates)
+    return int(candidates) if candidates.isdecimal() else named(candidates)
 
 
 def _is_reference(value: Any) -> TypeGuard[str]:
