@@ -1,7 +1,7 @@
 """What a layout remembers of one source column, per kind of column."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 DatePart = Literal["days", "year", "month", "weekday", "day", "hour"]
@@ -101,10 +101,11 @@ _BY_KIND: dict[str, type[Column]] = {column.kind: column for column in _TYPES}
 
 def column_to_dict(column: Column) -> dict[str, Any]:
     """A column as plain JSON types, its kind first; what is None is left out."""
-    return {"kind": column.kind} | {name: value for name, value in asdict(column).items() if value is not None}
+    values = {field.name: getattr(column, field.name) for field in fields(column)}  # asdict copies every level
+    return {"kind": column.kind} | {name: value for name, value in values.items() if value is not None}
 
 
-def column_from_dict(fields: Mapping[str, Any]) -> Column:
+def column_from_dict(content: Mapping[str, Any]) -> Column:
     """The inverse of `column_to_dict`; ``KeyError`` or ``TypeError`` where the fields do not fit."""
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
     return _BY_KIND[values.pop("kind")](**values)

@@ -43,6 +43,9 @@ SHARING = 2
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
 
+LEAST_LENGTH = 0.03
+"""The same where no family fits: on long tables of many columns still most of a pass over the rows."""
+
 DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
 """Shares of its rounds that a boosted default has where no family has room for its own."""
 
@@ -75,6 +78,7 @@ class Setting:
     """What a plan is made for: ``seeds``, of which some are left out unless they were ``stated``, workers.
 
     The training rows were split into ``parts``, of which the first ``folds`` are held out, at least ``fewest_folds``.
+    No training is shorter than the share ``shortest`` of its usual length.
     """
 
     parts: int
@@ -85,6 +89,7 @@ class Setting:
     policy: Policy
     lengths: Lengths
     workers: int
+    shortest: float = SHORTEST
 
     @cached_property
     def screened(self) -> tuple[float, float]:
@@ -141,6 +146,8 @@ def _attempts(
     for share, pool in itertools.product(DEFAULT_SHARES, pools.values()):
         if share == 1.0 or "rounds" in pool[0].settings:
             yield *_cut(share, pool, measured), ONE_EACH, at_most(FEWEST_FOLDS)
+    for pool in pools.values():
+        yield *_cut(1.0, pool, measured), ONE_EACH, replace(at_most(FEWEST_FOLDS), shortest=LEAST_LENGTH)
 
 
 def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[str, list[Candidate]], Measured]:
@@ -259,7 +266,8 @@ def _entry(
     # Those few share no stack with candidates like them any more.
     lonely = measured.confirming(pool, lanes=runs, workers=setting.workers)
     confirm = int(np.clip(share * seconds / (_lane(pool, lonely, looked) * runs), 1, MOST_CONFIRMED[pool[0].model]))
-    length = _affordable_length(pool, lonely, share * seconds / runs - len(GRID) * looked)
+    affordable = _affordable_length(pool, lonely, share * seconds / runs - len(GRID) * looked)
+    length = max(affordable, setting.shortest)
     if not screens:
         return _Entry(candidates=pool[:confirm], confirm=confirm, length=length)
     trained = np.mean([costs[one.id] * shortened(one, rows=length, rounds=length) for one in pool])
@@ -277,7 +285,7 @@ def _lane(pool: Sequence[Candidate], costs: Mapping[str, float], looked: float) 
 def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], available: float) -> float:
     """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
     shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5) < 1]
-    return float(np.clip(available / np.mean(shorter), SHORTEST, 1.0)) if shorter else 1.0
+    return float(np.clip(available / np.mean(shorter), 0.0, 1.0)) if shorter else 1.0
 
 
 def shortened(candidate: Candidate, *, rows: float, rounds: float) -> float:
