@@ -20,7 +20,7 @@ PAIR = 2
 AGREES = 1e-3
 """How far, relative to its size, the loss of a batch may be from the mean of the losses of its rows."""
 
-RETURN_ROWS = "; return one loss per row, as reduction='none' does"
+RETURN_ROWS = "return one loss per row, as reduction='none' does"
 
 GRADIENTS_AGREE = 1e-2
 """How far, relative to its largest number, the gradient of a batch may be from the mean of those of its rows."""
@@ -88,8 +88,13 @@ def _mean(name: str, direction: Any) -> Metric:
     )
 
 
-def check_first_batch(blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss, judge: Judge) -> None:
-    """Raise ``UsageError`` where loss or metric of a batch X and y are not what training and judging need."""
+def check_first_batch(
+    blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss, judge: Judge
+) -> tuple[str, ...]:
+    """What the plan has to say of the loss of a batch X and y.
+
+    Raises ``UsageError`` where it or the metric is not what training and judging need.
+    """
     X, y = pair
     module = blueprint.module().train()
     with keyed_draws(0):
@@ -97,12 +102,14 @@ def check_first_batch(blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: B
     with warnings.catch_warnings(record=True, action="always") as said:
         value = _loss_of(loss, outputs, y)
         _check_trains(value)
-        _check_mean(value, UserLoss(loss, looped=True).rows(outputs, y), [outputs], beside=_broadcast(outputs, y))
+        rows = UserLoss(loss, looped=True).rows(outputs, y)
+        words = _compared(value, rows, [outputs], judges=judge.score is None, broadcast=_broadcast(outputs, y))
     for own in said:  # where something is refused they are in its message, or beside the point
         warnings.warn_explicit(own.message, own.category, own.filename, own.lineno)
     if judge.score is not None:
         with torch.no_grad():
             _check_scores(per_row(scored(judge.score, outputs.detach(), y), len(X)))
+    return words
 
 
 def check_whole_batch(
@@ -125,8 +132,7 @@ def check_whole_batch(
     with keyed_draws(0):
         value = checked_loss(objective.loss(whole.model, batch), batch)
         weights = [own for own in whole.parameters() if own.requires_grad]
-        _check_mean(value, objective.losses(whole.model, batch), weights)
-    return ()
+        return _compared(value, objective.losses(whole.model, batch), weights, judges=judged_by_loss)
 
 
 def _judged_by_rows(value: Tensor, rows: Tensor) -> tuple[str, ...]:
@@ -160,24 +166,39 @@ def _check_scores(values: Tensor) -> None:
         raise UsageError(message)
 
 
-def _check_mean(value: Tensor, rows: Tensor, sources: Sequence[Tensor], *, beside: str = "") -> None:
-    """Refuse a loss that mixes rows: by its value, and by its gradients at ``sources``, where it shows from the start.
+def _compared(
+    value: Tensor, rows: Tensor, sources: Sequence[Tensor], *, judges: bool, broadcast: str = ""
+) -> tuple[str, ...]:
+    """What the plan has to say of a loss of a batch that is another mean than the plain one of its ``rows``.
 
-    ``beside`` says what may be the reason.
+    Classes or tokens may weigh differently in it; then it lies between the losses of rows, to which the gradients at
+    ``sources`` are compared too. ``judges`` says whether rows are judged by it. Raises ``UsageError`` where they cannot
+    be, where it lies elsewhere, or where torch ``broadcast`` rows to rows.
     """
-    whole, apart = float(value.mean().detach()), float(rows.mean().detach())
-    if abs(whole - apart) > AGREES * max(abs(whole), AGREES):
+    whole, apart, each = float(value.mean().detach()), float(rows.mean().detach()), rows.detach()
+    if not bool(torch.isfinite(each).all()):
+        if not judges:
+            return ()
         message = (
-            f"the loss of a batch ({whole:.6g}) must be the mean of the losses of its rows ({apart:.6g})"
-            f"{beside or RETURN_ROWS}"
+            f"the loss of a batch is {whole:.6g}, but of its rows one by one some losses are not finite; {RETURN_ROWS}"
         )
         raise UsageError(message)
-    if _gradients_differ(value.mean(), rows.mean(), sources):
-        message = (
-            "the gradient of the loss of a batch must be the mean of those of its rows, and is another"
-            f"{beside or RETURN_ROWS}"
-        )
+    near = AGREES * max(abs(whole), AGREES)
+    equal = abs(whole - apart) <= near
+    if equal and not _gradients_differ(value.mean(), rows.mean(), sources):
+        return ()
+    if broadcast or not float(each.min()) - near <= whole <= float(each.max()) + near:
+        what = f"the loss of a batch ({whole:.6g}) must be a mean of the losses of its rows ({apart:.6g})"
+        if equal:
+            what = "the gradient of the loss of a batch must be a mean of those of its rows, and is another"
+        message = f"{what}; {broadcast or RETURN_ROWS}"
         raise UsageError(message)
+    said = (
+        f"the loss gives {whole:.4g} for the first batch, by which lanes are trained, and {apart:.4g} as the mean over "
+        "its rows one by one, by which they are judged: weights of classes, or of what is left out, count among rows "
+        "only where it returns one loss per row"
+    )
+    return (said,) if judges else ()
 
 
 def _gradients_differ(one: Tensor, other: Tensor, sources: Sequence[Tensor]) -> bool:
@@ -194,7 +215,7 @@ def _broadcast(outputs: Tensor, targets: Tensor) -> str:
     if not targets.is_floating_point() or outputs.shape == targets.shape or outputs.numel() != targets.numel():
         return ""
     forms = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)}"
-    return f"; {forms} are paired each with each: give both one shape, such as targets [rows, 1] for outputs [rows, 1]"
+    return f"{forms} are paired each with each: give both one shape, such as targets [rows, 1] for outputs [rows, 1]"
 
 
 def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:

@@ -111,8 +111,7 @@ def _read(
         except StructuredOutputsError:
             pass  # the loss may know what to make of them
         else:
-            check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
-            return blueprint, ()
+            return blueprint, check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
     objective = question.objective
     whole = partial(_whole, make_model, objective, **settings)
     blueprint = Blueprint.of(whole, batch, whole=rows_of(batch), factors=question.factors)

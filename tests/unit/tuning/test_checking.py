@@ -1,5 +1,6 @@
 """Whatever is wrong with what a user hands over, one clear line says so before anything is trained."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ def test_a_module_whose_shapes_change_from_call_to_call() -> None:
 
 
 LOSSES = [
-    (nn.CrossEntropyLoss(reduction="sum"), r"must be the mean of the losses of its rows"),
+    (nn.CrossEntropyLoss(reduction="sum"), r"must be a mean of the losses of its rows"),
     (lambda out, y: 0.5, r"must return a tensor, a scalar or one loss per row, got float"),
     (lambda out, y: out.mean(0), r"returned a tensor \(2,\) for outputs \(16, 2\)"),
     (lambda out, y: out.detach().mean(), r"does not depend on the weights"),
@@ -202,10 +203,25 @@ def of_all_pairs(out: Tensor, y: Tensor) -> Tensor:
 def test_a_loss_that_pairs_rows_with_rows_is_refused_though_its_value_is_right_at_the_start(loss) -> None:
     pairs = (X[:40], Y[:40].float())
     words = (
-        r"gradient .* mean of those of its rows, .*; outputs \(16, 1\) and targets \(16,\) are paired each with each"
+        r"gradient .* a mean of those of its rows, .*; outputs \(16, 1\) and targets \(16,\) are paired each with each"
     )
     with pytest.raises(UsageError, match=words):
         attempt(zeros, train=pairs, valid=pairs, loss=loss)
+
+
+def test_a_weighted_mean_is_trained_by_and_told() -> None:
+    def raced(loss: nn.Module, metric: Any = None) -> str:
+        rates = [{"lr": 0.1}]
+        found = tune(linear, train=(X, Y), valid=0.2, loss=loss, metric=metric, candidates=rates, budget="20steps")
+        return " ".join(found.plan.words)
+
+    weights = torch.tensor([1.0, 5.0])
+    said = (
+        r"the loss gives [\d.]+ for the first batch, by which lanes are trained, and [\d.]+ as the mean over its rows"
+    )
+    assert re.search(said, raced(nn.CrossEntropyLoss(weight=weights)))
+    assert "the loss gives" not in raced(nn.CrossEntropyLoss(weight=weights, reduction="none"))
+    assert "the loss gives" not in raced(nn.CrossEntropyLoss(weight=weights), "accuracy")
 
 
 def test_accuracy_takes_classes_where_cross_entropy_has_them_or_last() -> None:
