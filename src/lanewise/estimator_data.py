@@ -151,7 +151,7 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
     )
 
 
-def _folds_of(y: np.ndarray, task: Task, seed: int, group: np.ndarray, count: int) -> tuple[Fold, ...]:
+def _folds_of(y: np.ndarray, task: Task, seed: int, group: np.ndarray | None, count: int) -> tuple[Fold, ...]:
     return folds(y, np.arange(len(y)), task=task, count=count, seed=seed, group=group)
 
 
