@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from lanewise.data.column_facts import facts_of
+from lanewise.data.column_facts import facts_of, levels_kept
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, kept_together
@@ -120,7 +120,9 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
     divided = partial(_folds_of, y, task, settings.seed, group)
     parts = divided(count)
     facts = facts_of(dataset.frame, dataset.kinds)
-    layout = Layout.fit(dataset, features, rows, settings=LayoutSettings(scaling=settings.scaling), counted=facts)
+    most = levels_kept(LayoutSettings.max_levels, facts.values())
+    kept = LayoutSettings(scaling=settings.scaling, max_levels=most)
+    layout = Layout.fit(dataset, features, rows, settings=kept, counted=facts)
     layout, parts, crowded = with_room(
         layout,
         parts,

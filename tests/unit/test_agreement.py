@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lanewise.agreement import check_agreement
+from lanewise.data import column_facts
 from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
 from lanewise.estimator_data import pose_rows
@@ -50,6 +51,22 @@ def test_too_many_features_for_the_budget_leave_folds_and_levels_out_and_say_so(
     monkeypatch.setattr(room, "CELLS_A_SECOND", 1)
     alone = pose_rows(read(words), whole.y, None, whole.task, checked({"target": "y", "budget": "20s"}))
     assert (len(alone.folds), alone.width.dense) == (3, 20)
+
+
+def test_of_too_many_levels_to_keep_the_most_frequent_are(monkeypatch):
+    monkeypatch.setattr(column_facts, "MOST_LEVELS_KEPT", 12)
+    words = {f"w{n}": [f"l{min(place % 9, 6 + n)}" for place in range(60)] for n in range(3)}
+    table = read({**words, "y": ["no", "yes"] * 30})
+    for problem in (
+        pose(table, Request(target="y")),
+        pose_rows(
+            read(words), np.arange(60) % 2, None, pose(table, Request(target="y")).task, checked({"target": "y"})
+        ),
+    ):
+        assert [len(one.levels) for one in problem.layout.categories] == [4, 4, 4]
+        assert all(one.other_rows for one in problem.layout.categories)
+        assert [len(one.levels) for one in problem.contract.columns] == [4, 4, 4]
+        assert [one.more_levels for one in problem.contract.columns] == [3, 4, 5]
 
 
 @pytest.fixture(scope="module")

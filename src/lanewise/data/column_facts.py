@@ -1,6 +1,6 @@
 """What a column holds, found a batch of rows at a time: the facts of two batches add up to those of both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -11,6 +11,9 @@ from lanewise.data.dataset import ColumnKind
 
 MOST_LEVELS = 50_000
 """Different words of a column that are counted; beyond it those seen least are forgotten, and counts are from below."""
+
+MOST_LEVELS_KEPT = 1_000_000
+"""Levels of all columns together that a model keeps, so that its files can be read back."""
 
 _NOTHING = {"level": pl.String, "rows": pl.Int64}
 
@@ -99,6 +102,16 @@ class ColumnFacts:
 def facts_of(frame: pl.DataFrame, kinds: Mapping[str, ColumnKind]) -> dict[str, ColumnFacts]:
     """The facts of each column."""
     return {column.name: ColumnFacts.of(column, kinds[column.name]) for column in frame.get_columns()}
+
+
+def levels_kept(most: int, facts: Iterable[ColumnFacts]) -> int:
+    """How many levels are kept of each column: ``most``, or fewer where all columns together have too many.
+
+    >>> levels_kept(255, [ColumnFacts(levels=pl.DataFrame({"level": ["a", "b"], "rows": [2, 1]}))])
+    255
+    """
+    heights = [min(own.levels.height, most) for own in facts if own.levels.height]
+    return most if sum(heights) <= MOST_LEVELS_KEPT else max(1, MOST_LEVELS_KEPT // len(heights))
 
 
 def _most_frequent_first(levels: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from lanewise.data.column_facts import ColumnFacts, facts_of
+from lanewise.data.column_facts import ColumnFacts, facts_of, levels_kept
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.wording import counted, first_of, named
@@ -93,7 +93,8 @@ class DataContract:
             facts = facts_of(dataset.frame.select(features)[rows], dataset.kinds)
         if beyond is not None:
             facts = {name: own.plus(beyond[name]) for name, own in facts.items()}
-        columns = tuple(_column_contract(name, dataset.kinds[name], facts[name]) for name in features)
+        most = levels_kept(MAXIMUM_LEVELS, facts.values())
+        columns = tuple(_column_contract(name, dataset.kinds[name], facts[name], most) for name in features)
         return cls(
             target=task.target,
             kind=task.kind,
@@ -179,13 +180,13 @@ def _fields(part: Any) -> dict[str, Any]:
     return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
-def _column_contract(name: str, kind: ColumnKind, facts: ColumnFacts) -> ColumnContract:
+def _column_contract(name: str, kind: ColumnKind, facts: ColumnFacts, most: int) -> ColumnContract:
     missing_rate = facts.missing / max(facts.rows, 1)
     if kind in ("number", "date"):
         return ColumnContract(name=name, kind=kind, missing_rate=missing_rate, low=facts.low, high=facts.high)
     if kind == "text":
         return ColumnContract(name=name, kind=kind, missing_rate=missing_rate)
-    levels = facts.levels["level"].head(MAXIMUM_LEVELS).sort().to_list()
+    levels = facts.levels["level"].head(most).sort().to_list()
     return ColumnContract(
         name=name,
         kind=kind,

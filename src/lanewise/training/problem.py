@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lanewise.data.auditing import Audit, audit
-from lanewise.data.column_facts import facts_of
+from lanewise.data.column_facts import facts_of, levels_kept
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
@@ -134,9 +134,10 @@ def pose(
         streamed = Parts.made(dataset, train=train, test=held, folds=parts, group=request.group, time=request.time)
     beyond = None if streamed is None else streamed.facts(audited.features)
     facts = facts_of(whole.frame.select(audited.features)[train], whole.kinds)
-    layout = Layout.fit(
-        whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond, counted=facts
+    settings = LayoutSettings(
+        scaling=request.scaling, max_levels=levels_kept(LayoutSettings.max_levels, facts.values())
     )
+    layout = Layout.fit(whole, audited.features, train, settings=settings, beyond=beyond, counted=facts)
     if dataset.rest is None:  # before what takes long
         free = request.folds is None and request.time is None
         layout, parts, crowded = with_room(
