@@ -33,8 +33,9 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
     if ranks.size > 1 and isinstance(source, str) and source == "-":
         message = "standard input reaches one process only; write the table to a file that all ranks can read"
         raise UsageError(message)
-    device_here(settings.device, ranks.place)
     check_device(settings.device, settings.mesh if begins else fitting(settings.mesh, ranks.size), ranks.size)
+    if ranks.size > 1:  # each has a GPU of its own; that of one process was looked for before
+        device_here(settings.device, ranks.place)
     if begins:
         check_workers(settings.mesh, ranks.size, settings.workers)
         check_payload(settings.payload, settings.mesh, ranks.size)

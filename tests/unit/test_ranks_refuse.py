@@ -12,14 +12,23 @@ from lanewise.tuning.tune import asked
 
 
 @pytest.mark.parametrize(
-    ("source", "device", "said"),
-    [("-", "cpu", "standard input reaches one process only"), ("a.csv", "cuda:0", "train on processors only, got dev")],
+    ("source", "device", "mesh", "said"),
+    [
+        ("-", "cpu", None, "standard input reaches one process only"),
+        (
+            "a.csv",
+            "cuda:0",
+            "data=2",
+            "ranks that share batches train on processors only, got device cuda:0 in mesh data=2",
+        ),
+        ("a.csv", "cuda:99", None, "device cuda:99 is not there"),
+    ],
 )
-def test_refused_on_two_ranks_and_allowed_on_one(source, device, said):
-    wanted = FitSettings(target="y", device=device)
+def test_refused_on_two_ranks_and_allowed_on_one(source, device, mesh, said):
+    wanted = FitSettings(target="y", device=device, mesh=mesh)
     with pytest.raises(UsageError, match=said):
-        check_ranks(Lone(Place(size=2)), source, wanted, begins=True)
-    check_ranks(Lone(Place()), source, wanted, begins=True)
+        check_ranks(Lone(Place(size=2, local_size=2)), source, wanted, begins=True)
+    check_ranks(Lone(Place()), source, wanted.model_copy(update={"mesh": None}), begins=True)
 
 
 @pytest.mark.parametrize("space", [None, {"optimizer": "sgd", "average_every": [0, 4]}], ids=["listed", "drawn"])
