@@ -17,24 +17,31 @@
 A message says what was given, what is allowed, and what to do; it never needs a traceback.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import SequenceMatcher, get_close_matches
-from typing import ClassVar, TypeVar
+from typing import ClassVar, ParamSpec, TypeVar, final
 
 FEW = 12
 """So many names are listed in a message; of more, the place is named that lists them."""
 
 
 Failure = TypeVar("Failure", bound="LanewiseError")
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 
 class LanewiseError(Exception):
     """Base of all errors raised on purpose."""
 
     exit_code: ClassVar[int] = 3
-    lines: int = 1
-    """How many lines the message has: a heading and one for each mistake, where there are several."""
+    mistakes: tuple[str, ...] = ()
+    """Where the message has a heading: the mistakes beneath it, a line each."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines the message has."""
+        return 1 + len(self.mistakes)
 
 
 class UserError(LanewiseError, ValueError):
@@ -94,8 +101,45 @@ def all_of(kind: type[Failure], mistakes: Sequence[str], *, heading: str) -> Fai
     if len(mistakes) == 1:
         return kind(mistakes[0])
     error = kind("\n  ".join([f"{heading}:", *mistakes]))
-    error.lines = 1 + len(mistakes)
+    error.mistakes = tuple(mistakes)
     return error
+
+
+@final
+class Mistakes:
+    """What several checks refuse, gathered so that all of it is told at once.
+
+    >>> def whole(name, value):
+    ...     if value != int(value):
+    ...         raise UsageError(f"{name} must be whole, got {value}")
+    ...     return int(value)
+    >>> mistakes = Mistakes()
+    >>> mistakes.of(whole, "folds", 3.0)
+    3
+    >>> mistakes.of(whole, "seeds", 1.5)
+    >>> mistakes.tell()
+    Traceback (most recent call last):
+    lanewise.errors.UsageError: seeds must be whole, got 1.5
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, None] = {}
+
+    def of(self, check: Callable[Given, Found], *args: Given.args, **settings: Given.kwargs) -> Found | None:
+        """What the check returns; None where it raises ``UsageError``, which is kept for :meth:`tell`."""
+        try:
+            return check(*args, **settings)
+        except UsageError as error:
+            self._told |= dict.fromkeys(error.mistakes or [str(error)])
+            return None
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
+
+    def tell(self) -> None:
+        """Raise ``UsageError`` with each mistake once, a line each where there are several; nothing where none."""
+        if self._told:
+            raise all_of(UsageError, list(self._told), heading=f"{len(self._told)} settings are off")
 
 
 @contextmanager

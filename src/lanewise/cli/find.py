@@ -24,11 +24,18 @@ _source = data(
 )
 _loss = data("--loss", metavar="NAME|FILE:NAME", help=LOSSES, usual="cross_entropy for whole numbers, else mse")
 
+_step = data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
+_groups = data(
+    "--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay."
+)
+
 
 @click.command("find-rate", cls=SectionedCommand)
 @click.argument("model", shell_complete=complete_files)
 @_source
 @_loss
+@_step
+@_groups
 @search("--optimizers", metavar="NAMES", default="adamw", help="Separated by commas.", usual="adamw")
 @search("--rates", type=int, metavar="N", default=64, help="How many rates.", usual="64")
 @search("--low", type=float, metavar="RATE", default=1e-6, help="The lowest rate.", usual="1e-6")
@@ -45,6 +52,8 @@ def find_rate(
     *,
     source: str,
     loss: str | None,
+    step: str | None,
+    groups: str | None,
     optimizers: str,
     report: Path | None,
     as_json: bool,
@@ -59,7 +68,7 @@ def find_rate(
     if report is not None:
         check_output(report)
     from lanewise.cli.screen import Screen, print_document
-    from lanewise.tuning.loading import data_of, loss_of, named
+    from lanewise.tuning.loading import data_of, learning, named
     from lanewise.tuning.rate_finder import find_rate as run
 
     train, valid = data_of(source)
@@ -68,7 +77,7 @@ def find_rate(
             named(model),
             train=train,
             valid=valid,
-            loss=loss_of(loss, train),
+            **learning(train, loss=loss, step=step, groups=groups),
             optimizer=[name.strip() for name in optimizers.split(",")],
             watch=screen.pulse,
             **settings,
@@ -85,6 +94,8 @@ def find_rate(
 @click.argument("model", shell_complete=complete_files)
 @_source
 @_loss
+@_step
+@_groups
 @search("--optimizer", metavar="NAME", default="adamw", help="Which one trains.", usual="adamw")
 @search("--lr", type=float, metavar="RATE", help="Its rate at the start size.", usual="that of the optimizer")
 @search("--start-size", type=int, metavar="N", default=32, help="The batch size whose rate is known.", usual="32")
@@ -100,6 +111,8 @@ def find_batch(
     *,
     source: str,
     loss: str | None,
+    step: str | None,
+    groups: str | None,
     optimizer: str,
     lr: float | None,
     report: Path | None,
@@ -116,7 +129,7 @@ def find_batch(
         check_output(report)
     from lanewise.cli.screen import Screen, print_document
     from lanewise.tuning.batch_finder import find_batch as run
-    from lanewise.tuning.loading import data_of, loss_of, named
+    from lanewise.tuning.loading import data_of, learning, named
 
     train, valid = data_of(source)
     with Screen(quiet=quiet) as screen:
@@ -124,7 +137,7 @@ def find_batch(
             named(model),
             train=train,
             valid=valid,
-            loss=loss_of(loss, train),
+            **learning(train, loss=loss, step=step, groups=groups),
             optimizer={"optimizer": optimizer} if lr is None else {"optimizer": optimizer, "lr": lr},
             watch=screen.pulse,
             **settings,

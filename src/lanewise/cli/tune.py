@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lanewise.cli.completion import complete_files
-from lanewise.cli.options import DeviceName, SectionedCommand, section
+from lanewise.cli.options import Listed, SectionedCommand, section
 from lanewise.cli.paths import check_output, copy_report
 from lanewise.distributed.place import leads
 
@@ -45,15 +45,16 @@ output = section("Output")
     usual="cross_entropy for whole numbers, else mse",
 )
 @data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
+@data("--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay.")
 @data("--folds", type=int, metavar="N", help="Judge by folds of train; valid is None then.")
-@data("--metric", type=click.Choice(("accuracy",)), help="What decides instead of the loss.")
+@data("--metric", type=Listed(("accuracy",)), help="What decides instead of the loss.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
 @race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
 @race("--space", metavar="FILE:NAME", help="What to draw candidates from.", usual="four optimizers over their ranges")
-@race("--search", type=click.Choice(SEARCHES), default="sobol", help="How candidates are drawn.", usual="sobol")
+@race("--search", type=Listed(SEARCHES), default="sobol", help="How candidates are drawn.", usual="sobol")
 @race(
     "--policy",
-    type=click.Choice(POLICIES),
+    type=Listed(POLICIES),
     default="halving",
     help="How candidates that are behind are dropped.",
     usual="halving",
@@ -63,7 +64,6 @@ output = section("Output")
 @race("--seed", type=int, default=0, metavar="N", help="Of the candidates that are drawn.", usual="0")
 @race(
     "--device",
-    type=DeviceName(),
     default="auto",
     metavar="DEVICE",
     help="cpu, cuda or cuda:N.",
@@ -78,14 +78,14 @@ output = section("Output")
 )
 @race(
     "--payload",
-    type=click.Choice(PAYLOADS),
+    type=Listed(PAYLOADS),
     default="full",
     help="What gradients travel as between ranks that share batches; bfloat16 is half as many bytes.",
     usual="full",
 )
 @race(
     "--precision",
-    type=click.Choice(PRECISIONS),
+    type=Listed(PRECISIONS),
     default="float32",
     help="Of the products in training; auto is bfloat16 where that is measured to be faster.",
     usual="float32",
@@ -125,6 +125,7 @@ def tune(
             command=shlex.join(["lanewise", *sys.argv[1:]]),
             watch=screen.pulse,
             tell=screen.announce,
+            started=click.get_current_context().find_object(float),
             model=model,
             data=source,
             loss=loss,

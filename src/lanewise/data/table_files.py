@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lanewise.data.columnar_files import guarded, unsaid_panics
+from lanewise.data.columnar_files import check_end, guarded, unsaid_panics
 from lanewise.data.findings import Finding
 from lanewise.data.headers import cleaned_names
 from lanewise.data.wording import counted
@@ -18,6 +18,9 @@ from lanewise.errors import DataError
 
 BATCH_CELLS = 4_000_000
 """Cells that are read at a time: some 32 MB. It bounds memory and decides nothing else."""
+
+END_BYTES = 64
+"""So much of the end of a file tells whether it is whole, a few bytes of padding included."""
 
 _MARKS = {b"PAR1": "parquet", b"ARRO": "arrow"}
 _PATTERN = set("*?[")
@@ -150,9 +153,13 @@ def _of_folder(folder: Path) -> list[Path]:
 
 
 def _format(path: Path) -> str | None:
+    """The format that a file begins and, as a whole one does, ends as; ``DataError`` where it was cut."""
     try:
         with path.open("rb") as stream:
-            return _MARKS.get(stream.read(4))
+            begins = stream.read(8)
+            stream.seek(max(0, path.stat().st_size - END_BYTES))
+            check_end(str(path), begins, stream.read())
+            return _MARKS.get(begins[:4])
     except OSError as error:
         message = f"{path} can't be read: {(error.strerror or str(error)).lower()}"
         raise DataError(message) from None

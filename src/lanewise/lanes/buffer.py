@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import prod
 
 import torch
@@ -14,7 +15,8 @@ class Parameter:
 
     ``penalised`` says whether L1, L2 and weight decay apply: to weights, not to biases and not to
     the scales of a normalization. ``fan_in`` is the width that its initial draw is scaled by. ``continues`` names the
-    weight whose rows it continues: what feeds one output is then a row of both.
+    weight whose rows it continues: what feeds one output is then a row of both. ``rate`` and ``decay`` are what the
+    learning rate and the weight decay of a lane are multiplied by for this weight: see :class:`Group`.
     """
 
     name: str
@@ -22,15 +24,35 @@ class Parameter:
     fan_in: int
     penalised: bool = True
     continues: str = ""
+    rate: float = 1.0
+    decay: float = 1.0
 
     @property
     def size(self) -> int:
         return prod(self.shape)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Parameters of one rate and decay: ``columns`` of a row, laid out as ``layout`` says.
+
+    Each is optimized as a parameter group of torch: a rule that sums over weights sums over those of the group.
+    """
+
+    columns: slice
+    layout: "BufferLayout"
+    rate: float = 1.0
+    decay: float = 1.0
+
+    @property
+    def penalised(self) -> slice:
+        """The columns of those that are penalised."""
+        return slice(self.columns.start, self.columns.start + self.layout.penalised)
+
+
 @dataclass(frozen=True)
 class BufferLayout:
-    """Where each parameter lies in a row; the penalised ones come first, end to end.
+    """Where each parameter lies in a row; the penalised ones come first, end to end, and those of a group side by side.
 
     ``statistics`` are what a model keeps beside its weights: running means of a normalization, weights that are not
     trained. They lie behind the parameters; no rule sees them.
@@ -41,7 +63,19 @@ class BufferLayout:
 
     @classmethod
     def of(cls, parameters: Sequence[Parameter], statistics: Sequence[Parameter] = ()) -> "BufferLayout":
-        return cls(tuple(sorted(parameters, key=lambda parameter: not parameter.penalised)), tuple(statistics))
+        order = sorted(parameters, key=lambda own: (not own.penalised, own.rate, own.decay))
+        return cls(tuple(order), tuple(statistics))
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The parameters by rate and decay; mostly one group, the whole row."""
+        found, start = list[Group](), 0
+        for (rate, decay), own in groupby(self.parameters, key=lambda own: (own.rate, own.decay)):
+            layout = BufferLayout(tuple(own))
+            columns = slice(start, start + layout.width)
+            found.append(Group(columns=columns, layout=layout, rate=rate, decay=decay))
+            start = columns.stop
+        return tuple(found)
 
     @property
     def width(self) -> int:

@@ -1,17 +1,19 @@
 """Reads an ordinary module: what of it is trained, what changes beside that, and what stays as it is."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.draws import generator
 from lanewise.models.batch import Tree, form_of, mapped
 from lanewise.models.casting import LOW, low_precision
+from lanewise.models.groups import Factors
 from lanewise.models.keyed_draws import own_generator
 
 MakeModel = Callable[[], nn.Module]
@@ -47,10 +49,18 @@ class Blueprint:
     starts: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, make: MakeModel, inputs: Tree, *, whole: int = 0) -> "Blueprint":
+    def of(
+        cls,
+        make: MakeModel,
+        inputs: Tree,
+        *,
+        whole: int = 0,
+        factors: Callable[[nn.Module], Mapping[str, Factors]] | None = None,
+    ) -> "Blueprint":
         """The blueprint of what ``make()`` returns, found by one pass over a batch ``inputs [B, ...]``.
 
         ``whole`` is the number of rows of a batch of another form, of which the module returns what it likes.
+        ``factors`` gives those of each parameter by name, where there are groups of them.
 
         Raises ``UsageError``: no module, no trainable weights, weights of several dtypes or not on the CPU, outputs
         that are not one tensor ``[B, ...]``.
@@ -72,8 +82,12 @@ class Blueprint:
             for name, tensor in tensors.items()
             if name not in trained and (name in probe.changed or not _equal(tensor, other.get(name)))
         ]
+        own = {} if factors is None else factors(template)
         layout = BufferLayout.of(
-            [Parameter(name=name, shape=tuple(tensors[name].shape), fan_in=1) for name in trained],
+            [
+                Parameter(name=name, shape=tuple(tensors[name].shape), fan_in=1, **vars(own.get(name, Factors())))
+                for name in trained
+            ],
             [Parameter(name=name, shape=tuple(tensors[name].shape), fan_in=1, penalised=False) for name in beside],
         )
         return cls(
@@ -139,6 +153,12 @@ def _made(make: MakeModel, seed: int) -> nn.Module:
 def _dtype_of(module: nn.Module) -> torch.dtype:
     weights = dict(module.named_parameters())
     for name, weight in weights.items():
+        if is_lazy(weight):
+            message = (
+                f"{name} is of a lazy layer, whose shape the first batch decides; give its size, or have make_model "
+                "call the module on a batch once before it returns it"
+            )
+            raise UsageError(message)
         if weight.device.type != "cpu":
             message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
             raise UsageError(message)

@@ -12,6 +12,7 @@ from lanewise.distributed.apart import Apart
 from lanewise.distributed.joining import joined_for_good, lost_a_rank
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.outer import Outer
+from lanewise.distributed.place import Place
 from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.together import Together
 from lanewise.errors import Interrupted, TrainingError, UsageError
@@ -126,7 +127,7 @@ def train(
     # Where there is no GPU, ranks meet without one, so that one of them says so.
     moved = "cuda" if str(device).startswith("cuda") and torch.cuda.is_available() else "cpu"
     with joined_for_good(device=moved) as ranks:
-        where = device_here(device, ranks.place)
+        where = _own_device(device, ranks.place)
         source = source_of("data", at_home(data, where))
         course = course_of(
             source.rows,
@@ -213,6 +214,18 @@ def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) ->
             ranks.busy(at_work=False)
         keeping.save()
     return began
+
+
+def _own_device(device: str | torch.device, place: Place) -> torch.device:
+    """The GPU of this rank among those of its host; NCCL moves nothing between two ranks on the same."""
+    where = device_here(device, place)
+    if where.type == "cuda" and place.local_size > 1 and str(device) != "cuda":
+        message = (
+            f"device {where} is one GPU, and the {place.local_size} ranks of this host need one each; write "
+            "device='cuda', by which each takes that of its local rank"
+        )
+        raise UsageError(message)
+    return where
 
 
 def _reader(

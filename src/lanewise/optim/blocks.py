@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lanewise.lanes.buffer import BufferLayout, LaneBuffer
+from lanewise.lanes.buffer import BufferLayout, Group, LaneBuffer
 from lanewise.lanes.draws import generator
 from lanewise.lanes.roster import Lane
 from lanewise.optim.leaves import RowLeaves, Scalar
@@ -37,17 +37,19 @@ class Fused:
 
 @dataclass
 class Block:
-    """Consecutive rows with the same rule, and its state by the key under which it is saved.
+    """A group of parameters in consecutive rows with the same rule, and its state by the key under which it is saved.
 
     ``whole`` are all leaves; ``parts`` are the same as ``update`` gets them, apart by whether they are penalised
     where the rule decays them itself. ``penalised`` is the state of the penalised weights, as the proximal step reads
     it. ``decays`` and ``shrinks`` say whether any row has a penalty that is added to its gradient, and L1;
     ``decouples`` whether any has a decay apart from it. ``fused`` is what the fused kernels are called with; making
     these views anew at every step would cost as much as the update of a small network. ``within`` says that they decay.
+    ``apart`` begins the keys of the state where there are several groups.
     """
 
     rule: Rule
     rows: slice
+    group: Group
     seeds: list[int]
     hyper: dict[str, Tensor]
     peak: Tensor
@@ -61,6 +63,7 @@ class Block:
     decouples: bool = False
     fused: list[Fused] = field(default_factory=list)
     within: bool = False
+    apart: str = ""
 
     def fuse(self, pieces: Sequence[Tensor], *, edge: int) -> None:
         """Prepare calls of the fused kernels over ``pieces [R, P]``, penalised up to ``edge``.
@@ -83,7 +86,8 @@ class Block:
     def saved(self) -> dict[str, Tensor]:
         """State ``[R, ...]`` by name; what a leaf has no need of is left out."""
         found = {name: slot for name, slot in self.slots.items() if slot.numel()}
-        return found | {f"{self.rule.name}/{name}": torch.as_tensor(own) for name, own in self.numbers.items()}
+        start = f"{self.apart}{self.rule.name}/"
+        return found | {f"{start}{name}": torch.as_tensor(own) for name, own in self.numbers.items()}
 
     def restore(self, saved: dict[str, Tensor]) -> None:
         """Take over what :meth:`saved` gave."""
@@ -91,7 +95,7 @@ class Block:
             if slot.numel():
                 slot.copy_(saved[name])
         for name in self.numbers:
-            self.numbers[name] = saved[f"{self.rule.name}/{name}"].clone()
+            self.numbers[name] = saved[f"{self.apart}{self.rule.name}/{name}"].clone()
 
     def draw(self, part: Part, steps: Tensor) -> None:
         """Standard normal numbers for a part, keyed by each lane's seed and step ``[R]``."""
@@ -123,8 +127,10 @@ def state_elements(rule: Rule, layout: BufferLayout) -> int:
     return sum(slot.first(leaf, hyper).numel() for leaf in leaves for slot in rule.slots)
 
 
-def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffer) -> Block:
-    """A block with its state as before the first step."""
+def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffer, place: int = 0) -> Block:
+    """A block of the group of that ``place`` in the layout, with its state as before the first step."""
+    group = buffer.layout.groups[place]
+    layout, apart = group.layout, f"group {place}/" if place else ""
     hyper = {
         spec.name: torch.tensor(
             [lane.candidate.number(spec.name, float(spec.default)) for lane in lanes],
@@ -133,13 +139,16 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
         )
         for spec in rule.hypers
     }
+    hyper["lr"] *= group.rate
+    if "weight_decay" in hyper:
+        hyper["weight_decay"] *= group.decay
     numbers: dict[str, Scalar] = {
         number.name: torch.full((len(lanes),), number.start, dtype=torch.float64, device=buffer.values.device)
         for number in rule.numbers
     }
-    params = leaves_of(rule, buffer.layout, buffer.values[rows])
-    grads = leaves_of(rule, buffer.layout, buffer.gradients[rows])
-    key = {name: f"{rule.name}/{name}/" if name else "" for name in params}
+    params = leaves_of(rule, layout, buffer.values[rows, group.columns])
+    grads = leaves_of(rule, layout, buffer.gradients[rows, group.columns])
+    key = {name: apart + (f"{rule.name}/{name}/" if name else "") for name in params}
     slots = {
         key[name] + slot.name: slot.first(leaf, hyper).contiguous()
         for name, leaf in params.items()
@@ -158,18 +167,20 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
     whole = part(list(params))
     parts = [whole]
     if rule.decay == "own":
-        own = {parameter.name: parameter.penalised for parameter in buffer.layout.parameters if rule.per_weight}
-        own |= {"penalised": True, "free": False, "": buffer.layout.penalised > 0} if not rule.per_weight else {}
+        own = {parameter.name: parameter.penalised for parameter in layout.parameters if rule.per_weight}
+        own |= {"penalised": True, "free": False, "": layout.penalised > 0} if not rule.per_weight else {}
         split = [([name for name in params if own[name] is side], side) for side in (True, False)]
         parts = [part(names, penalised=side) for names, side in split if names]
     penalised = (
         {}
         if rule.per_weight
-        else {name: RowLeaves([slot[0][:, : buffer.layout.penalised]]) for name, slot in whole.state.leaves.items()}
+        else {name: RowLeaves([slot[0][:, : layout.penalised]]) for name, slot in whole.state.leaves.items()}
     )
     return Block(
         rule=rule,
         rows=rows,
+        group=group,
+        apart=apart,
         seeds=[lane.seed for lane in lanes],
         hyper=hyper,
         peak=hyper["lr"].clone(),

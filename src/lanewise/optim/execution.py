@@ -49,7 +49,6 @@ class LaneOptimizer:
         values = buffer.values
         roster = roster.at(self.taken, self.length)
         self._buffer = buffer
-        self._penalised = buffer.layout.penalised
         device = values.device
         column = lambda name: torch.tensor(  # noqa: E731  # read here only
             [lane.candidate.number(name) for lane in roster], dtype=torch.float64, device=device
@@ -66,18 +65,24 @@ class LaneOptimizer:
         self._steps = torch.zeros(len(roster), dtype=torch.float64, device=device)
         self._blocks: list[Block] = []
         for name, rows in roster.blocks():
-            block = lane_block(rule(name), rows, roster.lanes[rows], buffer)
-            _check_l1(block.rule, self._l1[rows])
-            decay = block.hyper.get("weight_decay", 0.0) if block.rule.decay == "coupled" else 0.0
-            # Asked once: a look at a tensor costs as much as an operation on a small one.
-            block.decays = bool((self._l2[rows] + decay > 0).any())
-            block.shrinks = bool((self._l1[rows] > 0).any())
-            block.decouples = block.rule.decay == "decoupled" and bool((block.hyper["weight_decay"] > 0).any())
-            if self._fuses(block, values):
-                block.fuse([values[rows], buffer.gradients[rows], *block.slots.values()], edge=self._penalised)
-            self._blocks.append(block)
+            for place in range(len(buffer.layout.groups)):
+                self._blocks.append(self._block(lane_block(rule(name), rows, roster.lanes[rows], buffer, place)))
         self._factors = self._schedule_table(roster).to(device)
         self._plateau: LanePlateau | None = lane_plateau([lane.candidate for lane in roster], self.length, device)
+
+    def _block(self, block: Block) -> Block:
+        """The block, ready for the steps of these lanes."""
+        rows, columns, buffer = block.rows, block.group.columns, self._buffer
+        _check_l1(block.rule, self._l1[rows])
+        decay = block.hyper.get("weight_decay", 0.0) if block.rule.decay == "coupled" else 0.0
+        # Asked once: a look at a tensor costs as much as an operation on a small one.
+        block.decays = bool((self._l2[rows] + decay > 0).any())
+        block.shrinks = bool((self._l1[rows] > 0).any())
+        block.decouples = block.rule.decay == "decoupled" and bool((block.hyper["weight_decay"] > 0).any())
+        pieces = [buffer.values[rows, columns], buffer.gradients[rows, columns]]
+        if self._fuses(block, pieces[0]):
+            block.fuse([*pieces, *block.slots.values()], edge=block.group.layout.penalised)
+        return block
 
     def _schedule_table(self, roster: Roster) -> Tensor:
         """Schedule factor of every step and lane ``[T, L]``; one column per distinct schedule is computed."""
@@ -163,17 +168,17 @@ class LaneOptimizer:
         rows, method, hyper = block.rows, block.rule, block.hyper
         taken = self._steps[rows]
         if block.decays:
-            weights = self._buffer.values[rows, : self._penalised]
+            weights = self._buffer.values[rows, block.group.penalised]
             penalty = self._l2[rows]
             if method.decay == "coupled" and "weight_decay" in hyper:
                 penalty = penalty + hyper["weight_decay"]
-            self._buffer.gradients[rows, : self._penalised].addcmul_(weights, rowwise(penalty, weights))
+            self._buffer.gradients[rows, block.group.penalised].addcmul_(weights, rowwise(penalty, weights))
         if method.numbers:
             whole = block.whole
             method.measure(whole.params, whole.grads, whole.state, hyper, taken)
         self._run(block, taken)
         if block.shrinks:
-            weights = self._buffer.values[rows, : self._penalised]
+            weights = self._buffer.values[rows, block.group.penalised]
             (metric,) = method.metric(block.penalised, hyper, taken)
             metric = metric if isinstance(metric, Tensor) and metric.dim() > 1 else rowwise(metric, weights)
             soft_threshold(weights, metric, rowwise(self._l1[rows], weights))
@@ -205,7 +210,7 @@ class LaneOptimizer:
     def _decay(self, block: Block) -> None:
         """Shrink the penalised weights, where that is not a part of the rule's own update."""
         if block.decouples:
-            weights = self._buffer.values[block.rows, : self._penalised]
+            weights = self._buffer.values[block.rows, block.group.penalised]
             weights.mul_(rowwise(1 - block.hyper["lr"] * block.hyper["weight_decay"], weights))
 
     def evaluation(self, values: Tensor) -> Tensor:
@@ -215,7 +220,7 @@ class LaneOptimizer:
             if not block.rule.evaluates:
                 continue
             result = values.clone() if result is values else result
-            leaves = leaves_of(block.rule, self._buffer.layout, result[block.rows])
+            leaves = leaves_of(block.rule, block.group.layout, result[block.rows, block.group.columns])
             # a copy: training goes on from the state as it is
             slots = {name: slot.map(torch.clone) for name, slot in block.whole.state.leaves.items()}
             state = State(slots, block.numbers)
@@ -228,8 +233,8 @@ class LaneOptimizer:
         for block in self._blocks:
             if block.shrinks:
                 result = averages.clone() if result is averages else result
-                held = self._buffer.values[block.rows, : self._penalised] == 0
-                result[block.rows, : self._penalised].masked_fill_(held & (self._l1[block.rows] > 0)[:, None], 0.0)
+                held = self._buffer.values[block.rows, block.group.penalised] == 0
+                result[block.rows, block.group.penalised].masked_fill_(held & (self._l1[block.rows] > 0)[:, None], 0.0)
         return result
 
     def slow(self, row: int, factor: float) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lanewise.errors import UsageError
+from lanewise.errors import LanewiseError, UsageError
 from lanewise.models.batch import Tree, called, form_of, inputs_and_targets, leaves, mapped
 from lanewise.models.blueprint import first_line
 from lanewise.training.modules.subject import per_row
@@ -108,7 +108,21 @@ class StepObjective(Objective):
 
 def _scored(score: Callable[[Any, Any], Tensor], module: nn.Module, batch: Tree) -> Tensor:
     inputs, targets = inputs_and_targets(batch)
-    return per_row(torch.as_tensor(score(called(module, inputs), targets)), rows_of(batch))
+    return per_row(scored(score, called(module, inputs), targets), rows_of(batch))
+
+
+def scored(score: Callable[[Any, Any], Tensor], outputs: Any, targets: Any) -> Tensor:
+    """The numbers that a metric of the user's gives; raises ``UsageError`` where it fails."""
+    try:
+        return torch.as_tensor(score(outputs, targets))
+    except LanewiseError:
+        raise
+    except Exception as error:
+        message = (
+            f"the metric failed on outputs {form_of(outputs)} and targets {form_of(targets)}: "
+            f"{type(error).__name__}: {first_line(error)}"
+        )
+        raise UsageError(message) from error
 
 
 @final

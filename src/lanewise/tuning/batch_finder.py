@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
+from lanewise.models.groups import Groups
 from lanewise.reporting.words import count
 from lanewise.selection import Standing
 from lanewise.training.device import device_of
@@ -110,7 +111,9 @@ def find_batch(
     make_model: Callable[[], nn.Module],
     *,
     train: Any,
-    loss: Callable[[Any, Any], Tensor],
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    step: Callable[[nn.Module, Any], Tensor] | None = None,
+    groups: Groups | None = None,
     optimizer: str | Mapping[str, Any] = "adamw",
     valid: Any = None,
     sizes: Sequence[int] | None = None,
@@ -131,7 +134,8 @@ def find_batch(
     behind ``start_size`` by more than one paired standard error.
 
     Args:
-        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``workers``, ``device`` and ``watch``.
+        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``step``, ``groups``, ``workers``, ``device`` and
+            ``watch``.
         train: as for :func:`lanewise.tune`: a pair of tensors or arrays, a ``Dataset``, a ``DataLoader``, or an
             iterable of batches, which is read once.
         optimizer: a name, or settings such as ``{"optimizer": "sgd", "lr": 0.1}`` with the rate at ``start_size``.
@@ -162,7 +166,8 @@ def find_batch(
     if not 0 < share <= 1:
         message = f"share must be above 0 and at most 1, got {share:g}"
         raise UsageError(message)
-    stacks = solo_stacks(make_model, given, loss, base, measurable, device=place)
+    learning: Any = {"loss": loss, "step": step, "groups": groups}
+    stacks = solo_stacks(make_model, given, base, measurable, device=place, **learning)
     speeds = measured(stacks, seconds=seconds, wanted=start_size)
     best = knee(speeds.sizes, speeds.rows_per_second, share=share)
     race = None
@@ -171,7 +176,7 @@ def find_batch(
             make_model,
             train=given.train,
             valid=given.judged if valid is None else valid,
-            loss=loss,
+            **learning,
             candidates=_rivals(settings, base, speeds.sizes, start_size=start_size, knee=best),
             budget=f"{max(steps, -(-LEAST_STEPS * best // start_size))}steps",
             policy="never",

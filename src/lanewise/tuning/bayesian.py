@@ -1,6 +1,5 @@
 """Bayesian search in a tuning race: what the first look has shown decides who enters next."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -100,8 +99,7 @@ class Searched:
         coordinate = point[self._name(optimizer, one)]
         if one.choices:
             return coordinate
-        value = one.at(float(coordinate))
-        return _power_of_two(int(value), one) if one.name == "batch_size" else value
+        return one.at(float(coordinate))
 
 
 def first_count(count: int | None, optimizers: int) -> int:
@@ -189,9 +187,3 @@ class Bayesian(Proposer):
 
 def _key(optimizer: str, settings: Mapping[str, Value]) -> tuple[Any, ...]:
     return optimizer, *sorted(settings.items())
-
-
-def _power_of_two(size: int, one: Dimension) -> int:
-    """The nearest power of two within the range: candidates of one batch size share stacks."""
-    nearest = 2 ** round(math.log2(size))
-    return nearest if float(one.at(0.0)) <= nearest <= float(one.at(1.0)) else size

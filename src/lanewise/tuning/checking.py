@@ -1,7 +1,7 @@
 """What a user hands to :func:`lanewise.tune`, checked before anything is trained."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,20 @@ from torch import Tensor
 
 from lanewise.errors import UsageError
 from lanewise.metrics import Metric
-from lanewise.models.batch import Tree
+from lanewise.models.batch import Tree, form_of
 from lanewise.models.blueprint import Blueprint, first_line
 from lanewise.models.keyed_draws import keyed_draws
 from lanewise.training.modules.subject import BatchLoss, UserLoss, per_row
-from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss
+from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss, scored
 
 PAIR = 2
 AGREES = 1e-3
 """How far, relative to its size, the loss of a batch may be from the mean of the losses of its rows."""
+
+RETURN_ROWS = "return one loss per row, as reduction='none' does"
+
+GRADIENTS_AGREE = 1e-2
+"""How far, relative to its largest number, the gradient of a batch may be from the mean of those of its rows."""
 
 RowScore = Callable[[Tensor, Tensor], Tensor]
 
@@ -52,12 +57,24 @@ def judge_of(metric: Any) -> Judge:
 
 
 def accuracy(outputs: Any, targets: Tensor) -> Tensor:
-    """1 where the highest output is that of the target, else 0: ``outputs [n, C, ...]``, ``targets [n, ...]``.
+    """1 where the highest output is that of the target, else 0: ``targets [n, ...]``.
 
-    Of an object with ``logits`` these are the outputs.
+    Outputs are ``[n, C, ...]``, as cross-entropy takes them, or ``[n, ..., C]``; of an object with ``logits`` these.
+
+    Raises ``UsageError`` for outputs that are no score of each class.
     """
     outputs = getattr(outputs, "logits", outputs)
-    return (outputs.argmax(1) == targets).double()
+    for dim in (1, -1):
+        if isinstance(outputs, Tensor) and outputs.dim() == targets.dim() + 1 and outputs.shape[dim] > 1:
+            best = outputs.argmax(dim)
+            if best.shape == targets.shape:
+                return (best == targets).double()
+    message = (
+        f"accuracy is for a score of each class, such as outputs (16, 3) and targets (16,), got outputs "
+        f"{form_of(outputs)} and targets {form_of(targets)}; of a single logit give "
+        "metric=(lambda out, y: ((out > 0) == (y > 0.5)).double(), 'max')"
+    )
+    raise UsageError(message)
 
 
 def _mean(name: str, direction: Any) -> Metric:
@@ -71,19 +88,28 @@ def _mean(name: str, direction: Any) -> Metric:
     )
 
 
-def check_first_batch(blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss, judge: Judge) -> None:
-    """Raise ``UsageError`` where loss or metric of a batch X and y are not what training and judging need."""
+def check_first_batch(
+    blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss, judge: Judge
+) -> tuple[str, ...]:
+    """What the plan has to say of the loss of a batch X and y.
+
+    Raises ``UsageError`` where it or the metric is not what training and judging need.
+    """
     X, y = pair
     module = blueprint.module().train()
     with keyed_draws(0):
         outputs = module(X)
-    value = _loss_of(loss, outputs, y)
-    _check_trains(value)
-    with torch.no_grad():
-        outputs = outputs.detach()
-        _check_mean(value, UserLoss(loss, looped=True).rows(outputs, y))
-        if judge.score is not None:
-            per_row(torch.as_tensor(judge.score(outputs, y)), len(X))
+    with warnings.catch_warnings(record=True, action="always") as said:
+        value = _loss_of(loss, outputs, y)
+        _check_trains(value)
+        rows = UserLoss(loss, looped=True).rows(outputs, y)
+        words = _compared(value, rows, [outputs], judges=judge.score is None, broadcast=_broadcast(outputs, y))
+    for own in said:  # where something is refused they are in its message, or beside the point
+        warnings.warn_explicit(own.message, own.category, own.filename, own.lineno)
+    if judge.score is not None:
+        with torch.no_grad():
+            _check_scores(per_row(scored(judge.score, outputs.detach(), y), len(X)))
+    return words
 
 
 def check_whole_batch(
@@ -96,13 +122,17 @@ def check_whole_batch(
         _check_trains(whole.train()(batch))
     whole.eval()
     with keyed_draws(0), torch.no_grad():
-        value = checked_loss(objective.loss(whole.model, batch), batch)
         if not judged_by_loss:
-            whole(batch)
+            _check_scores(whole(batch))
         if isinstance(objective, StepObjective):
-            return _judged_by_rows(value, objective.losses(whole.model, batch)) if judged_by_loss else ()
-        _check_mean(value, objective.losses(whole.model, batch))
-    return ()
+            if not judged_by_loss:
+                return ()
+            value = checked_loss(objective.loss(whole.model, batch), batch)
+            return _judged_by_rows(value, objective.losses(whole.model, batch))
+    with keyed_draws(0):
+        value = checked_loss(objective.loss(whole.model, batch), batch)
+        weights = [own for own in whole.parameters() if own.requires_grad]
+        return _compared(value, objective.losses(whole.model, batch), weights, judges=judged_by_loss)
 
 
 def _judged_by_rows(value: Tensor, rows: Tensor) -> tuple[str, ...]:
@@ -130,26 +160,71 @@ def _check_trains(value: Tensor) -> None:
         raise UsageError(message)
 
 
-def _check_mean(value: Tensor, rows: Tensor) -> None:
-    whole, apart = float(value.mean()), float(rows.mean())
-    if abs(whole - apart) > AGREES * max(abs(whole), AGREES):
+def _check_scores(values: Tensor) -> None:
+    if not bool(torch.isfinite(values).all()):
+        message = "the metric of the first batch is not finite before any training; it must give a number for every row"
+        raise UsageError(message)
+
+
+def _compared(
+    value: Tensor, rows: Tensor, sources: Sequence[Tensor], *, judges: bool, broadcast: str = ""
+) -> tuple[str, ...]:
+    """What the plan has to say of a loss of a batch that is another mean than the plain one of its ``rows``.
+
+    Classes or tokens may weigh differently in it; then it lies between the losses of rows, to which the gradients at
+    ``sources`` are compared too. ``judges`` says whether rows are judged by it. Raises ``UsageError`` where they cannot
+    be, where it lies elsewhere, or where torch ``broadcast`` rows to rows.
+    """
+    whole, apart, each = float(value.mean().detach()), float(rows.mean().detach()), rows.detach()
+    if not bool(torch.isfinite(each).all()):
+        if not judges:
+            return ()
         message = (
-            f"the loss of a batch ({whole:.6g}) must be the mean of the losses of its rows ({apart:.6g}); "
-            "return one loss per row, as reduction='none' does"
+            f"the loss of a batch is {whole:.6g}, but of its rows one by one some losses are not finite; {RETURN_ROWS}"
         )
         raise UsageError(message)
+    near = AGREES * max(abs(whole), AGREES)
+    equal = abs(whole - apart) <= near
+    if equal and not _gradients_differ(value.mean(), rows.mean(), sources):
+        return ()
+    if broadcast or not float(each.min()) - near <= whole <= float(each.max()) + near:
+        what = f"the loss of a batch ({whole:.6g}) must be a mean of the losses of its rows ({apart:.6g})"
+        if equal:
+            what = "the gradient of the loss of a batch must be a mean of those of its rows, and is another"
+        message = f"{what}; {broadcast or RETURN_ROWS}"
+        raise UsageError(message)
+    said = (
+        f"the loss gives {whole:.4g} for the first batch, by which lanes are trained, and {apart:.4g} as the mean over "
+        "its rows one by one, by which they are judged: weights of classes, or of what is left out, count among rows "
+        "only where it returns one loss per row"
+    )
+    return (said,) if judges else ()
+
+
+def _gradients_differ(one: Tensor, other: Tensor, sources: Sequence[Tensor]) -> bool:
+    if not other.requires_grad:
+        return False  # rows that are taken without a gradient
+    pairs = zip(*(torch.autograd.grad(own, sources, allow_unused=True) for own in (one, other)), strict=True)
+    both = [(left, right) for left, right in pairs if left is not None and right is not None]
+    size = max((float(left.abs().max()) for left, _ in both), default=0.0)
+    return any(float((left - right).abs().max()) > GRADIENTS_AGREE * size for left, right in both)
+
+
+def _broadcast(outputs: Tensor, targets: Tensor) -> str:
+    """What to do where a loss of elements takes the outputs and targets for a grid of all rows with all rows."""
+    if not targets.is_floating_point() or outputs.shape == targets.shape or outputs.numel() != targets.numel():
+        return ""
+    forms = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)}"
+    return f"{forms} are paired each with each: give both one shape, such as targets [rows, 1] for outputs [rows, 1]"
 
 
 def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:
     forms = f"outputs {tuple(outputs.shape)} and targets {tuple(y.shape)} {str(y.dtype).removeprefix('torch.')}"
     try:
-        with warnings.catch_warnings(record=True) as said:
-            value = loss(outputs, y)
-    except Exception as error:  # what it warned of is in the message, or beside the point
+        value = loss(outputs, y)
+    except Exception as error:
         message = f"the loss failed on {forms}: {type(error).__name__}: {first_line(error)}"
         raise UsageError(message) from error
-    for own in said:
-        warnings.warn_explicit(own.message, own.category, own.filename, own.lineno)
     if not isinstance(value, Tensor):
         message = f"the loss must return a tensor, a scalar or one loss per row, got {type(value).__name__}"
         raise UsageError(message)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from torch import nn
+
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import UsageError
+from lanewise.errors import Mistakes, UsageError
 from lanewise.runs.executing import remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
@@ -17,24 +20,28 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import fitting, mesh_of
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
-from lanewise.tuning.loading import loss_of, named, table_of
+from lanewise.tuning.loading import LOSSES, loss_of, named, table_of
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.stated import check_stated
 from lanewise.tuning.storing import Tell, begin, check_unchanged, go_on
 from lanewise.tuning.tune import asked
 
 Watch = Callable[[Pulse], None] | None
 
-NAMED = ("model", "data", "loss", "step", "candidates", "space")
+NAMED = ("model", "data", "loss", "step", "groups", "candidates", "space")
 """Settings that may name an object of a file."""
 
 
-def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settings: Any) -> TuneResult:
+def tune_files(
+    *, command: str, watch: Watch = None, tell: Tell = None, started: float | None = None, **settings: Any
+) -> TuneResult:
     """Race as :func:`lanewise.tune` does, as a run of the nearest ``.lanewise`` folder.
 
     ``settings`` are its arguments, as text: ``model`` and ``data`` are ``FILE:NAME``, ``loss`` is a name or that,
-    ``candidates`` a number or that. ``tell`` says at once that a request to stop was heard. Raises as it does, and
-    ``Interrupted`` on Ctrl-C or SIGTERM.
+    ``candidates`` a number or that. ``tell`` says at once that a request to stop was heard. What the run took counts
+    from the start of this process at ``started``, a time of ``time.monotonic``; from now if None. Raises as it does,
+    and ``Interrupted`` on Ctrl-C or SIGTERM.
     """
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
     named_objects = {name: value for name in NAMED if _is_reference(value := lasting.get(name))}
@@ -42,7 +49,7 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
         lasting |= {"data": str(Path(settings["data"]).absolute()), "valid": _absolute(settings["valid"])}
         named_objects.pop("data", None)  # a table, whatever its path has in it
     with joined() as ranks:
-        posed = _posed(settings, ranks)
+        posed = _since(started, _posed(settings, ranks))
         posed.agree(ranks)
         config = {
             "source": lasting["model"],
@@ -55,12 +62,22 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
         with opened(ranks) as store:
             before = store.begun()
             if before is not None:
-                return go_on_with(store, before, watch=watch, tell=tell)
-            return begin(store, partial(race, posed, watch), command=command, config=config, tell=tell)
+                return go_on_with(store, before, watch=watch, tell=tell, started=started)
+            race_it = partial(race, posed, watch)
+            return begin(store, race_it, command=command, config=config, tell=tell, started=started)
 
 
-def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None, tell: Tell = None) -> TuneResult:
+def _since(started: float | None, posed: Posed) -> Posed:
+    """With what this process has used since its start at ``started``, the loading of the program included."""
+    return posed if started is None else replace(posed, before=replace(posed.before, seconds=started, cpu_seconds=0.0))
+
+
+def go_on_with(
+    store: RankedStore, reference: str, *, watch: Watch = None, tell: Tell = None, started: float | None = None
+) -> TuneResult:
     """Go on with a race that was stopped or killed; it ends in the same bits as if it had not been.
+
+    ``started`` as for :func:`tune_files`.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, ``DataError`` where a
     file, the data, the module or the loss is not what it was.
@@ -75,9 +92,9 @@ def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None, tell:
                 RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
-        posed = _begun(run, ranks)
+        posed = _since(started, _begun(run, ranks))
         posed.agree(ranks)
-        return go_on(store, run, partial(race, posed, watch), tell=tell)
+        return go_on(store, run, partial(race, posed, watch), tell=tell, started=started)
 
 
 def repeat(reference: str, *, watch: Watch = None, tell: Tell = None) -> TuneResult:
@@ -130,28 +147,36 @@ def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: 
         given["mesh"] = fitting(given.get("mesh"), size)
         if mesh_of(given["mesh"], size).data == 1:
             given.pop("payload", None)  # nobody is left to exchange gradients with
-    model, source, loss = (given.pop(name) for name in ("model", "data", "loss"))
-    step, candidates, space = (given.pop(name, None) for name in ("step", "candidates", "space"))
-    table = {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
+    source, table = given.pop("data"), {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
+    own = _referred(given, ranks)
     train, valid = table_of(source, **table, folds=given.get("folds"), ranks=ranks)
-    return asked(
-        named(model),
-        train=train,
-        valid=valid,
-        loss=None if loss is None and step is not None else loss_of(loss, train),
-        step=None if step is None else named(step),
-        candidates=_listed(candidates),
-        space=None if space is None else named(space),
-        **given,
-        ranks=ranks,
-    )
+    if own["loss"] is None and own["step"] is None:
+        own["loss"] = loss_of(None, train)
+    return asked(**own, train=train, valid=valid, **given, ranks=ranks)
 
 
-def _listed(candidates: str | None) -> Any:
+def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
+    """What the names of ``given``, the settings but for the data, stand for; they are taken out of it.
+
+    Raises ``UsageError`` with all that cannot be found and, then too, what is off among the other settings.
+    """
+    mistakes = Mistakes()
+    own: dict[str, Any] = {"make_model": mistakes.of(named, given.pop("model"))}
+    reads: dict[str, Callable[[str], Any]] = dict.fromkeys(("space", "step", "groups"), named)
+    reads |= {"candidates": _listed, "loss": loss_of}
+    for name, read in reads.items():
+        reference = given.pop(name, None)
+        own[name] = None if reference is None else mistakes.of(read, reference)
+    if mistakes:
+        size = 1 if ranks is None else ranks.size
+        mistakes.of(check_stated, nn.Identity, loss=LOSSES["mse"], **given, ranks=size)
+        mistakes.tell()
+    return own
+
+
+def _listed(candidates: str) -> Any:
     """A number, or the list that is named."""
-    if candidates is None or candidates.isdecimal():
-        return None if candidates is None else int(candidates)
-    return named(candidates)
+    return int(candidates) if candidates.isdecimal() else named(candidates)
 
 
 def _is_reference(value: Any) -> TypeGuard[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import UsageError
+from lanewise.errors import Mistakes, UsageError
 from lanewise.models.blueprint import first_line
 from lanewise.tuning.table_rows import written_rows
 
@@ -136,7 +136,7 @@ def table_of(
         return train, train.like(valid)
 
 
-def loss_of(reference: str | None, train: Any) -> Callable[..., Tensor]:
+def loss_of(reference: str | None, train: Any = None) -> Callable[..., Tensor]:
     """The loss that is named; None: cross-entropy for whole numbers, the mean squared error for others."""
     if reference is not None:
         if reference in LOSSES:
@@ -146,6 +146,22 @@ def loss_of(reference: str | None, train: Any) -> Callable[..., Tensor]:
             raise UsageError(message)
         return named(reference)
     return LOSSES["cross_entropy" if _whole_targets(train) else "mse"]
+
+
+def learning(train: Any, *, loss: str | None, step: str | None, groups: str | None) -> dict[str, Any]:
+    """What a module learns by, of the names of it: ``loss`` or ``step``, and ``groups``.
+
+    Raises ``UsageError`` with all that cannot be found.
+    """
+    mistakes = Mistakes()
+    found: dict[str, Any] = {
+        name: None if reference is None else mistakes.of(named, reference)
+        for name, reference in (("step", step), ("groups", groups))
+    }
+    if loss is not None or step is None:
+        found["loss"] = mistakes.of(loss_of, loss, train)
+    mistakes.tell()
+    return found
 
 
 def _whole_targets(train: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lanewise.errors import UsageError
+from lanewise.errors import Mistakes, UsageError
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
@@ -56,18 +56,23 @@ class ModelArguments:
         """Settings of the training and of the model; raises ``UsageError`` for one that is of neither."""
         if not isinstance(settings, Mapping):
             return settings, {}  # what is wrong with it is told where candidates are read
-        known = {*self.names, *OF_TRAINING}
-        for name in settings:
-            if self.names and name not in known:
-                near = get_close_matches(name, sorted(known), n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
-                message = (
-                    f"there is no setting {name!r}; {hint}make_model takes {', '.join(self.names)}, and the training "
-                    f"{', '.join(sorted(OF_TRAINING))}"
-                )
-                raise UsageError(message)
+        mistakes = Mistakes()
+        for name in settings if self.names else ():
+            mistakes.of(self._check_known, name)
+        mistakes.tell()
         own = {name: value for name, value in settings.items() if name in self.names}
         return {name: value for name, value in settings.items() if name not in own}, own
+
+    def _check_known(self, name: str) -> None:
+        known = {*self.names, *OF_TRAINING}
+        if name not in known:
+            near = get_close_matches(name, sorted(known), n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            message = (
+                f"there is no setting {name!r}; {hint}make_model takes {', '.join(self.names)}, and the training "
+                f"{', '.join(sorted(OF_TRAINING))}"
+            )
+            raise UsageError(message)
 
     def added(self, candidates: Sequence[Candidate], own: Sequence[Mapping[str, Any]]) -> tuple[Candidate, ...]:
         """The candidates with their settings of the model; raises ``UsageError`` for a value that cannot be."""

@@ -71,9 +71,6 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     batch = batch_of(wanted.candidates[0])
     words = _ways_in_words(teams)
     if wanted.steps is not None:
-        if wanted.steps < SHORTEST:
-            message = f"a budget of {wanted.steps} steps says nothing; give at least {SHORTEST}steps for each training"
-            raise UsageError(message)
         rows, predicted = wanted.steps * batch, 0.0
     else:
         assert wanted.seconds is not None
@@ -111,6 +108,13 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     )
 
 
+def check_steps(steps: int) -> None:
+    """``UsageError`` where a training of so few steps says nothing."""
+    if steps < SHORTEST:
+        message = f"a budget of {steps} steps says nothing; give at least {SHORTEST}steps for each training"
+        raise UsageError(message)
+
+
 def _looks(wanted: Wanted) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """The rungs of the race and how many go on after each.
 
@@ -141,8 +145,12 @@ def _costs(candidates: Sequence[Candidate], teams: ModuleTeams, made: Lengths) -
 
 
 def _ways_in_words(teams: ModuleTeams) -> list[str]:
-    said = [(size, way.words) for part in (teams, *teams.others.values()) for size, way in part.ways.items()]
-    return [f"batch size {size}: {words}" for size, words in dict.fromkeys(said)]
+    sizes: dict[str, set[int]] = {}
+    for part in (teams, *teams.others.values()):
+        for size, way in part.ways.items():
+            sizes.setdefault(way.words, set()).add(size)
+    said = [(", ".join(map(str, sorted(own))), "s" * (len(own) > 1), words) for words, own in sizes.items()]
+    return [f"batch size{several} {own}: {words}" for own, several, words in said]
 
 
 def _cost(candidate: Candidate, teams: ModuleTeams, made: Lengths) -> float:

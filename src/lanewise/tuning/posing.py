@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_sentence
+from lanewise.models.groups import Factors, Groups, factors_of, words_of
 from lanewise.models.module import StackedModule
 from lanewise.training.device import CPU
 from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
@@ -27,23 +28,36 @@ Grow = Callable[[ModuleTeams, Sequence[Candidate]], ModuleTeams]
 """Makes teams that can form lanes of more candidates."""
 
 
+def check_objective(loss: object, step: object) -> None:
+    """``UsageError`` unless one of the two is given, and as a function."""
+    if (loss is None) == (step is None):
+        given = "neither" if loss is None else "both"
+        message = (
+            "give either loss, a function of outputs and targets, or step, a function of the model and a batch "
+            f"that returns the loss; got {given}"
+        )
+        raise UsageError(message)
+    name, own = ("loss", loss) if step is None else ("step", step)
+    if not callable(own):
+        message = f"{name} must be a function, such as torch.nn.functional.cross_entropy, got {own!r}"
+        raise UsageError(message)
+    if isinstance(own, type):
+        message = f"{name} must be a function or an instance: give {own.__name__}() rather than the class"
+        raise UsageError(message)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
-    """What is asked of every candidate: rows, the loss or step to train by, and what decides."""
+    """What is asked of every candidate: rows, the loss or step to train by, what decides, groups of parameters."""
 
     rows: Rows
     loss: Callable[[Any, Any], Tensor] | None
     step: Step | None
     judge: Judge
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
-        if (self.loss is None) == (self.step is None):
-            given = "neither" if self.loss is None else "both"
-            message = (
-                "give either loss, a function of outputs and targets, or step, a function of the model and a batch "
-                f"that returns the loss; got {given}"
-            )
-            raise UsageError(message)
+        check_objective(self.loss, self.step)
 
     @property
     def objective(self) -> Objective:
@@ -51,6 +65,12 @@ class Question:
             return StepObjective(self.step, self.judge.score)
         assert self.loss is not None
         return LossObjective(self.loss, self.judge.score)
+
+    def factors(self, module: nn.Module) -> dict[str, Factors]:
+        """Those of each parameter, by its name in ``module``."""
+        if isinstance(module, WholePass):
+            return {f"model.{name}": own for name, own in factors_of(self.groups, module.model).items()}
+        return factors_of(self.groups, module)
 
 
 def pose(
@@ -73,7 +93,8 @@ def pose(
     for form, count in firsts.items():
         blueprint, said = _read(make_model, dict(form), question, count)
         parts[form] = _teams(blueprint, question, workers=workers, device=device)
-        words |= dict.fromkeys(said)
+        grouping = words_of({own.name: Factors(rate=own.rate, decay=own.decay) for own in blueprint.layout.parameters})
+        words |= dict.fromkeys((*said, *filter(None, [grouping])))
     (_, first), *others = parts.items()
     return replace(first, arguments=arguments, others=dict(others)), tuple(words)
 
@@ -86,14 +107,14 @@ def _read(
     rows, judge, batch = question.rows, question.judge, question.rows.first(count)
     if rows.pair is not None and question.loss is not None:
         try:
-            blueprint = Blueprint.of(make, batch[0])
+            blueprint = Blueprint.of(make, batch[0], factors=question.factors)
         except StructuredOutputsError:
             pass  # the loss may know what to make of them
         else:
-            check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
-            return blueprint, ()
+            return blueprint, check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
     objective = question.objective
-    blueprint = Blueprint.of(partial(_whole, make_model, objective, **settings), batch, whole=rows_of(batch))
+    whole = partial(_whole, make_model, objective, **settings)
+    blueprint = Blueprint.of(whole, batch, whole=rows_of(batch), factors=question.factors)
     fitted = floats_as(blueprint.dtype, batch)
     return blueprint, check_whole_batch(blueprint, objective, fitted, judged_by_loss=judge.score is None)
 

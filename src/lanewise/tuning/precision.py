@@ -21,17 +21,21 @@ KINDS = 4
 """Kinds of stacks, at most, that are measured to tell which precision is faster."""
 
 
-def check_precision(precision: str, teams: ModuleTeams) -> None:
-    """Raise ``UsageError`` where lanes of ``teams`` cannot be trained in ``precision``."""
+def check_precision(precision: str, device: torch.device | None) -> None:
+    """Raise ``UsageError`` for a precision that there is not, or not on that device; None: nobody knows which."""
     if precision not in PRECISIONS:
         message = f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}"
         raise UsageError(message)
-    if precision == "float16" and teams.device.type == "cpu":
+    if precision == "float16" and device is not None and device.type == "cpu":
         message = (
             "precision float16 is for GPUs, where products in it are fast; on the processor use bfloat16, or auto to "
             "have measured which is faster"
         )
         raise UsageError(message)
+
+
+def check_casts(precision: str, teams: ModuleTeams) -> None:
+    """Raise ``UsageError`` where products of the modules of ``teams`` cannot be rounded to ``precision``."""
     if precision in ("bfloat16", "float16"):
         for own in (teams, *teams.others.values()):
             if own.blueprint.dtype != torch.float32:

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lanewise.errors import UsageError
+from lanewise.errors import Mistakes, UsageError
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.models.blueprint import first_line
 from lanewise.optim.registry import RULES
 from lanewise.optim.schedules import SCHEDULES
 from lanewise.search.sampling import Sampling, unit_points
 from lanewise.tuning.averaging import check_averaging
+from lanewise.tuning.drop_ins import check_settings_of
 from lanewise.tuning.names import LOOP, UNSTATED, known_rule, known_setting
 from lanewise.tuning.space import Dimension, Only, dimension, for_optimizer, holding
 
@@ -31,6 +32,8 @@ TRIES = 50
 STATED_SCHEDULES = tuple(name for name in SCHEDULES if name != "plateau")
 """Schedules that are a function of the step."""
 
+PAIR = 2
+
 Where = Callable[[Mapping[str, Value]], bool]
 
 
@@ -42,7 +45,10 @@ def listed(candidates: Sequence[Mapping[str, Any]], *, model: str, batch_size: i
     if not candidates:
         message = "candidates is empty; list at least one, such as {'optimizer': 'adamw', 'lr': 1e-3}"
         raise UsageError(message)
-    return [candidate_from(place, own, model, batch_size) for place, own in enumerate(candidates)]
+    mistakes = Mistakes()
+    found = [mistakes.of(candidate_from, place, own, model, batch_size) for place, own in enumerate(candidates)]
+    mistakes.tell()
+    return [own for own in found if own is not None]
 
 
 def drawn(
@@ -80,22 +86,29 @@ def drawn(
 def fields_of(space: Mapping[str, Any], count: int | None, *, batch_size: int, grid: bool) -> "list[Field]":
     """The field of each optimizer of a space, of which ``count`` candidates are drawn; raises as :func:`drawn`."""
     chosen = space.get("optimizer", OPTIMIZERS[:count] if count else OPTIMIZERS)
-    names = [chosen] if isinstance(chosen, str) else list(dict.fromkeys(chosen))
+    names = list(dict.fromkeys(chosen)) if isinstance(chosen, list | tuple) else [chosen]
     own = {name: value for name, value in space.items() if name != "optimizer"}
+    mistakes = Mistakes()
     for name in names:
-        known_rule(name)
-    offered = {hyper.name for name in names for hyper in RULES[name].hypers} | set(LOOP)
+        mistakes.of(known_rule, name)
+    rules = [RULES[name] for name in names if name in RULES]
+    # Where an optimizer is not known, nobody knows which settings are its.
+    offered = {hyper.name for rule in (rules if len(rules) == len(names) else RULES.values()) for hyper in rule.hypers}
+    offered |= set(LOOP)
     for name, given in own.items():
-        known_setting(name, offered)
+        mistakes.of(known_setting, name, offered)
         for other in given.conditions if isinstance(given, Only) else ():
-            known_setting(other, {"optimizer", *offered})
+            mistakes.of(known_setting, other, {"optimizer", *offered})
+    known = {name: value for name, value in own.items() if name in offered}
+    fields = [mistakes.of(Field, rule.name, known, batch_size, grid=grid) for rule in rules]
+    mistakes.tell()
     if not names or (count is not None and count < len(names)):
         message = (
             f"{len(names)} optimizers take part, each with its default, and candidates is {count}; "
             "give at least one of the optimizers, and as many candidates"
         )
         raise UsageError(message)
-    return [Field(name, own, batch_size, grid=grid) for name in names]
+    return [field for field in fields if field is not None]
 
 
 class Field:
@@ -117,9 +130,12 @@ class Field:
             for name, hyper in hypers.items()
             if not grid and hyper.low is not None and (name != "weight_decay" or decays)
         }
+        mistakes = Mistakes()
         for name, given in for_optimizer(own, optimizer).items():
             if name in hypers or name in LOOP:  # else it is a setting of another optimizer
-                found[name] = dimension(name, given, declared=hypers.get(name), usual=self.base.get(name))
+                one = mistakes.of(dimension, name, given, declared=hypers.get(name), usual=self.base.get(name))
+                found |= {} if one is None else {name: one}
+        mistakes.tell()
         self.optimizer, self.dimensions = optimizer, tuple(found.values())
         self._unstated = {name: value for name, value in UNSTATED.items() if name not in found}
 
@@ -202,13 +218,16 @@ def candidate_from(place: int, given: Mapping[str, Any], model: str, batch_size:
     settings: dict[str, Any] = dict(given)
     optimizer = settings.pop("optimizer", OPTIMIZERS[0])
     known_rule(optimizer)
+    mistakes = Mistakes()
     if "betas" in settings:
-        settings["beta1"], settings["beta2"] = settings.pop("betas")
+        settings |= mistakes.of(_betas, settings.pop("betas")) or {}
     hypers = {hyper.name: hyper.default for hyper in RULES[optimizer].hypers}
     for name, value in settings.items():
-        known_setting(name, {*hypers, *LOOP})
+        mistakes.of(known_setting, name, {*hypers, *LOOP})
         if name not in hypers or value != hypers[name]:
-            _usable(name, value)
+            mistakes.of(_usable, name, value)
+    mistakes.tell()
+    check_settings_of(optimizer, {name: value for name, value in settings.items() if name in hypers})
     defaults: dict[str, Value] = {**hypers, **_loop_defaults(optimizer, batch_size)}
     check_averaging({"batch_size": batch_size, **settings}, optimizer)
     return Candidate(
@@ -218,6 +237,13 @@ def candidate_from(place: int, given: Mapping[str, Any], model: str, batch_size:
         settings={**defaults, **settings},
         is_default=place == 0,
     )
+
+
+def _betas(value: object) -> dict[str, Any]:
+    if not isinstance(value, tuple | list) or len(value) != PAIR:
+        message = f"betas must be two numbers such as (0.9, 0.999), got {value!r}"
+        raise UsageError(message)
+    return dict(zip(("beta1", "beta2"), value, strict=True))
 
 
 def _usable(name: str, value: object) -> None:

@@ -103,9 +103,19 @@ class Posed:
             **({} if self.teams.device.type == "cpu" else {"device": str(self.teams.device)}),
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
             "proposed": own.proposed or None,
+            **self._groups,
             **({} if self.payload == "full" else {"payload": self.payload}),
             **({} if self.precision == "float32" else {"precision": self.precision}),
         }
+
+    @property
+    def _groups(self) -> dict[str, str]:
+        """The factors of all parameters where there are groups of them."""
+        if self.question.groups is None:
+            return {}
+        parts = (self.teams, *self.teams.others.values())
+        layouts = [[[own.name, own.rate, own.decay] for own in part.blueprint.layout.parameters] for part in parts]
+        return {"groups": sha256_of(layouts)}
 
     def agree(self, ranks: Ranks, **given: Any) -> None:
         """Raise ``UsageError`` with the first thing that ranks were told otherwise, or have otherwise."""
@@ -225,6 +235,7 @@ def _run(
     document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh)}
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
+        groups=posed.question.groups,
         winner=won,
         selection=selection,
         plan=plan,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.errors import TrainingError, UsageError
+from lanewise.models.groups import Groups
 from lanewise.training.device import device_of
 from lanewise.training.pulse import Pulse
 from lanewise.tuning.judged_rows import Readable
@@ -129,7 +130,9 @@ def find_rate(
     make_model: Callable[[], nn.Module],
     *,
     train: Any,
-    loss: Callable[[Any, Any], Tensor],
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    step: Callable[[nn.Module, Any], Tensor] | None = None,
+    groups: Groups | None = None,
     optimizer: Optimizer | Sequence[Optimizer] = "adamw",
     valid: Any = None,
     rates: int = 64,
@@ -151,8 +154,8 @@ def find_rate(
     the steps. See :func:`lanewise.tuning.rate_curve.read_curve` for the rules and their source.
 
     Args:
-        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``batch_size``, ``workers``, ``device`` and
-            ``watch``.
+        make_model: as for :func:`lanewise.tune`, and so are ``loss``, ``step``, ``groups``, ``batch_size``,
+            ``workers``, ``device`` and ``watch``.
         train: as for :func:`lanewise.tune`: a pair of tensors or arrays, a ``Dataset``, a ``DataLoader``, or an
             iterable of batches, which is read once.
         optimizer: a name, or settings such as ``{"optimizer": "sgd", "weight_decay": 1e-4}``; or several of these.
@@ -187,6 +190,8 @@ def find_rate(
         train=given.train,
         valid=given.judged if valid is None else valid,
         loss=loss,
+        step=step,
+        groups=groups,
         candidates=[{**AT_REST, **{name: wanted[0][name] for name in LIKE if name in wanted[0]}}, *entrants],
         budget=f"{steps}steps",
         policy="never",

@@ -15,6 +15,7 @@ from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.metrics import Metric
+from lanewise.models.groups import Groups
 from lanewise.optim.drop_in import DropIn
 from lanewise.optim.schedules import factors
 from lanewise.selection import Selection
@@ -69,6 +70,7 @@ class TuneResult:
     ``arguments`` are the settings among the winner's that make_model takes: ``make_model(**result.arguments)``.
     ``corrected`` is the score to expect of the winner on other rows, corrected for having been picked as the best of
     those that were confirmed (the screen before chose by the same rows, which no correction can know).
+    ``groups`` are those of the parameters, as they were given.
     ``averaged`` says of each candidate whose workers train apart what ranks would exchange, and for which loss.
     ``pareto`` are the candidates that no better one undercuts in weights or in seconds, the best first.
     ``run`` and ``folder`` are the id and the folder of a race that was stored.
@@ -84,6 +86,7 @@ class TuneResult:
     words: tuple[str, ...]
     document: Mapping[str, Any]
     corrected: CorrectedScore
+    groups: Groups | None = None
     averaged: tuple[Averaged, ...] = ()
     pareto: tuple[TradeOff, ...] = ()
     arguments: Mapping[str, Value] = field(default_factory=dict)
@@ -128,9 +131,14 @@ class TuneResult:
         """What happened to single trainings, in plain words: who diverged and went on slower, who has dead units."""
         return tuple(f"step {own['step']:,}: {own['words']}" for own in self.document["events"])
 
-    def optimizer(self, params: ParamsT) -> DropIn:
-        """The winner's optimizer with its settings, those of its first step, over ``params``."""
-        return drop_in(self.winner, params)
+    def optimizer(self, params: ParamsT | nn.Module) -> DropIn:
+        """The winner's optimizer with its settings, those of its first step, over ``params``.
+
+        Of a module they are all its parameters, in the groups of the race where it had any.
+
+        Raises ``UsageError`` where it had, and bare parameters are given: nobody could tell which group is whose.
+        """
+        return drop_in(self.winner, params, groups=self.groups)
 
     @cached_property
     def table(self) -> "pl.DataFrame":

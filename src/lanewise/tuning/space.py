@@ -190,7 +190,16 @@ def _range(name: str, given: tuple[Any, ...], *, log: bool, whole: bool, usual: 
     inside = _number(usual) and low <= usual <= high
     scale = ("log_integer" if log else "integer") if whole else "log" if log else "linear"
     default = usual if inside and usual is not None else round(middle) if whole else middle
-    return Dimension.of(Hyper(name=name, default=default, low=low, high=high, scale=scale), points)
+    found = Dimension.of(Hyper(name=name, default=default, low=low, high=high, scale=scale), points)
+    return replace(found, at=_in_powers(found.at, low, high)) if name == "batch_size" else found
+
+
+def _in_powers(at: Callable[[float], Value], low: float, high: float) -> Callable[[float], Value]:
+    """``at`` with the nearest power of two of a range that has several: candidates of one batch size share stacks."""
+    least, most = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    if least >= most:
+        return at
+    return lambda u: 2 ** min(max(round(math.log2(float(at(u)))), least), most)
 
 
 def _no_range(name: str, given: Sequence[Any], *, log: bool) -> str:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,27 +14,28 @@ from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
-from lanewise.search.bayesian import SEARCHES, Search
+from lanewise.models.groups import Groups
+from lanewise.search.bayesian import Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import Payload, parse_budget
+from lanewise.settings import Payload
+from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_here
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
-from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
+from lanewise.training.ranks.crew import mesh_of
 from lanewise.training.ranks.planning import workers_here
 from lanewise.tuning.averaging import check_undivided
-from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted
 from lanewise.tuning.posing import Question, grown, pose
-from lanewise.tuning.precision import Precision, check_precision
-from lanewise.tuning.proposing import Where, drawn, listed
+from lanewise.tuning.precision import Precision, check_casts
+from lanewise.tuning.proposing import Where
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.rows import Rows
-from lanewise.tuning.space import Dimension
+from lanewise.tuning.stated import check_stated, seeds_of
 from lanewise.tuning.storing import Keeping, stored, told
 
 Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
@@ -48,6 +48,7 @@ def tune(
     valid: Any = None,
     loss: Callable[[Any, Any], Tensor] | None = None,
     step: Callable[[nn.Module, Any], Tensor] | None = None,
+    groups: Groups | None = None,
     folds: int | None = None,
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
@@ -85,6 +86,9 @@ def tune(
             rows that are in neither.
         loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B, ...]``.
         step: instead of the loss, a training step of your own: ``(model, batch)`` to such a loss.
+        groups: a function of the module to groups of its parameters, ``[{"params": module.body.parameters(),
+            "lr_factor": 0.1}, {"params": norms, "weight_decay_factor": 0.0}]``, for which the rate and the weight decay
+            of every candidate are multiplied so. Of parameters in no group they are as the candidate says.
         folds: instead of ``valid``, into how many folds train is parted; every row is judged by models without it, and
             the winner is trained once more on all.
         budget: steps of each training, such as ``"300steps"``, which depends on no clock; or the time for all, such
@@ -166,6 +170,7 @@ def tune(
             valid=valid,
             loss=loss,
             step=step,
+            groups=groups,
             folds=folds,
             budget=budget,
             candidates=candidates,
@@ -205,6 +210,7 @@ def asked(
     valid: Any = None,
     loss: Callable[[Any, Any], Tensor] | None = None,
     step: Callable[[nn.Module, Any], Tensor] | None = None,
+    groups: Groups | None = None,
     folds: int | None = None,
     budget: str = "60s",
     candidates: int | Sequence[Mapping[str, Any]] | None = None,
@@ -230,38 +236,46 @@ def asked(
     """
     ranks = ranks or Lone()
     before = usage()
-    if full_length is not None and full_length < 1:
-        message = f"full_length must be at least 1 step, got {full_length}"
-        raise UsageError(message)
-    judge = judge_of(metric)
-    where_to = device_here(device, ranks.place)
-    check_device(str(where_to), mesh, ranks.size)
-    rows = Rows.of(train, valid, folds=folds, device=where_to)
-    question = Question(rows=rows, loss=loss, step=step, judge=judge)
-    _check_make(make_model)
-    arguments = ModelArguments.of(make_model)
-    entrants, searching = _entrants(
+    entry = check_stated(
         make_model,
-        arguments,
-        len(rows.parting.parts[0][0]),
         candidates=candidates,
         space=space,
         search=search,
         where=where,
-        batch_size=rows.train.batch_size if batch_size is None else batch_size,
+        loss=loss,
+        step=step,
+        groups=groups,
+        folds=folds,
+        metric=metric,
+        budget=budget,
+        policy=policy,
+        seeds=seeds,
         seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        full_length=full_length,
+        mesh=mesh,
+        payload=payload,
+        precision=precision,
+        ranks=ranks.size,
     )
+    where_to = device_here(device, ranks.place)
+    rows = Rows.of(train, valid, folds=folds, device=where_to)
+    question = Question(rows=rows, loss=loss, step=step, judge=judge_of(metric), groups=groups)
+    own_size = rows.train.batch_size if batch_size is None else batch_size
+    entrants, searching = entry.entrants(len(rows.parting.parts[0][0]), batch_size=own_size)
     together = _workers(workers, mesh, ranks)
-    check_payload(payload, mesh, ranks.size)
     check_undivided(entrants, space, shared_by=mesh_of(mesh, ranks.size).data)
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=together, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
     alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
     workers = mesh_of(mesh, ranks.size).lane if alone else wanted.workers
     wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
-    teams, words = pose(make_model, question, entrants, arguments=arguments.names, workers=workers, device=where_to)
-    check_precision(precision, teams)
-    home = form_of(entrants[0], arguments.names)
+    names = ModelArguments.of(make_model).names
+    teams, words = pose(make_model, question, entrants, arguments=names, workers=workers, device=where_to)
+    check_casts(precision, teams)
+    home = form_of(entrants[0], names)
     return Posed(
         question=question,
         teams=teams,
@@ -277,81 +291,6 @@ def asked(
     )
 
 
-def _check_make(make_model: object) -> None:
-    if not callable(make_model) or isinstance(make_model, nn.Module):
-        message = (
-            f"make_model must be a function that builds the module anew, got {type(make_model).__name__}; "
-            "give lambda: MyModel() or the class itself"
-        )
-        raise UsageError(message)
-
-
-def _entrants(
-    make_model: Callable[..., nn.Module],
-    arguments: ModelArguments,
-    rows: int,
-    *,
-    candidates: int | Sequence[Mapping[str, Any]] | None,
-    space: Mapping[str, Any] | None,
-    search: Search,
-    where: Where | None,
-    batch_size: int | None,
-    seed: int,
-) -> tuple[tuple[Candidate, ...], Searched | None]:
-    """The candidates that the race begins with, and the space that is searched for more on the way, if it is."""
-    if batch_size is not None and batch_size < 1:
-        message = f"batch_size must be at least 1, got {batch_size}"
-        raise UsageError(message)
-    # Some 40 batches in an epoch, a power of two.
-    usual = batch_size or int(min(128, max(16, 2 ** round(np.log2(max(rows, 1) / 40)))))
-    name = str(getattr(make_model, "__name__", "module")).strip("<>")
-    model = "module" if name == "lambda" else name
-    if candidates is not None and not isinstance(candidates, int):
-        if space is not None:
-            message = "give either a list of candidates or a space to draw them from, not both"
-            raise UsageError(message)
-        if search != "sobol" or where is not None:
-            message = "search and where are for candidates that are drawn; a list of candidates is raced as it is"
-            raise UsageError(message)
-        training, own = _parted(candidates, arguments)
-        return arguments.added(listed(training, model=model, batch_size=usual), own), None
-    if candidates is not None and candidates < 1:
-        message = f"candidates must be at least 1, got {candidates}"
-        raise UsageError(message)
-    if search not in SEARCHES:
-        message = f"search must be one of {', '.join(SEARCHES)}, got {search!r}"
-        raise UsageError(message)
-    training, own = arguments.parted(space or {})
-    if own and search == "grid":
-        message = (
-            f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates"
-        )
-        raise UsageError(message)
-    if search == "bayesian":
-        hypers = arguments.varied(own)
-        searching, found = searched(
-            training,
-            candidates,
-            arguments={name: Dimension.of(hyper) for name, hyper in hypers.items()},
-            fixed={name: value for name, value in own.items() if name not in hypers},
-            model=model,
-            batch_size=usual,
-            seed=seed,
-            where=where,
-        )
-        return arguments.added(found, arguments.drawn(own, found, seed=seed)), searching
-    found = drawn(training, candidates, model=model, batch_size=usual, seed=seed, sampling=search, where=where)
-    return arguments.added(found, arguments.drawn(own, found, seed=seed)), None
-
-
-def _parted(
-    candidates: Sequence[Mapping[str, Any]], arguments: ModelArguments
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """What the candidates say of the training, and of the model."""
-    pairs = [arguments.parted(candidate) for candidate in candidates]
-    return [training for training, _ in pairs], [own for _, own in pairs]
-
-
 def _wanted(
     entrants: tuple[Candidate, ...],
     *,
@@ -360,21 +299,18 @@ def _wanted(
     workers: int,
     budget: str,
 ) -> Wanted:
-    own = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
-    if not own or min(own) < 0:
-        message = f"seeds must be a count of at least 1, or seeds that are not negative, got {seeds!r}"
-        raise UsageError(message)
     seconds, steps = parse_budget(budget)
     return Wanted(
-        candidates=entrants, policy=policy_of(policy), seeds=own, workers=workers, steps=steps, seconds=seconds
+        candidates=entrants,
+        policy=policy_of(policy),
+        seeds=seeds_of(seeds),
+        workers=workers,
+        steps=steps,
+        seconds=seconds,
     )
 
 
 def _workers(stated: int | None, mesh: str | None, ranks: Ranks) -> int:
     """Workers of all ranks together; those that share batches train one stack at a time."""
-    if stated is not None and stated < 1:
-        message = f"workers must be at least 1, got {stated}"
-        raise UsageError(message)
-    check_workers(mesh, ranks.size, stated)
     degrees = mesh_of(mesh, ranks.size)
     return degrees.lane * (1 if degrees.data > 1 else workers_here(stated, ranks))

@@ -173,7 +173,7 @@ def test_what_enters_on_the_way_shares_batches_as_all_others_do() -> None:
 
     first = {"optimizer": "sgd", "batch_size": 8, "lr": 0.1}
     own = asked(
-        made, train=(X, y), valid=(X, y), loss=nn.functional.mse_loss, candidates=[first], budget="10steps", workers=1
+        made, train=(X, y), valid=(X, y), loss=nn.functional.mse_loss, candidates=[first], budget="20steps", workers=1
     )
     axis = DataAxis(place=0, size=2, sums=lambda message: None, sends=lambda sent: sent)
     teams = everywhere(with_ways(own.teams, own.question, own.wanted.candidates), axis=axis)

@@ -1,5 +1,6 @@
 """Whatever is wrong with what a user hands over, one clear line says so before anything is trained."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from lanewise.errors import DataError, UsageError
 from lanewise.tuning import tune
+from lanewise.tuning.checking import accuracy
 
 X, Y = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 2
 
@@ -122,6 +124,7 @@ MODELS = [
         r"make_model failed: TypeError: .*; it is called without arguments",
     ),
     (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).double()), r"one floating dtype, got float32, float64"),
+    (lambda: nn.LazyLinear(2), r"weight is of a lazy layer, whose shape the first batch decides; give its size"),
     (nn.Linear(3, 2), r"make_model must be a function that builds the module anew, got Linear"),
 ]
 
@@ -149,7 +152,7 @@ def test_a_module_whose_shapes_change_from_call_to_call() -> None:
 
 
 LOSSES = [
-    (nn.CrossEntropyLoss(reduction="sum"), r"must be the mean of the losses of its rows"),
+    (nn.CrossEntropyLoss(reduction="sum"), r"must be a mean of the losses of its rows"),
     (lambda out, y: 0.5, r"must return a tensor, a scalar or one loss per row, got float"),
     (lambda out, y: out.mean(0), r"returned a tensor \(2,\) for outputs \(16, 2\)"),
     (lambda out, y: out.detach().mean(), r"does not depend on the weights"),
@@ -185,6 +188,85 @@ def test_data_that_cannot_be_used(settings, kind: type[Exception], words: str) -
     assert "\n" not in str(caught.value)
 
 
+def zeros() -> nn.Module:
+    module = nn.Linear(3, 1)
+    for weight in module.parameters():
+        nn.init.zeros_(weight)
+    return module
+
+
+def of_all_pairs(out: Tensor, y: Tensor) -> Tensor:
+    return (out - y).pow(2).mean()
+
+
+@pytest.mark.parametrize("loss", [of_all_pairs, nn.MSELoss()])  # torch's own warning of it is in the message
+def test_a_loss_that_pairs_rows_with_rows_is_refused_though_its_value_is_right_at_the_start(loss) -> None:
+    pairs = (X[:40], Y[:40].float())
+    words = (
+        r"gradient .* a mean of those of its rows, .*; outputs \(16, 1\) and targets \(16,\) are paired each with each"
+    )
+    with pytest.raises(UsageError, match=words):
+        attempt(zeros, train=pairs, valid=pairs, loss=loss)
+
+
+def test_a_weighted_mean_is_trained_by_and_told() -> None:
+    def raced(loss: nn.Module, metric: Any = None) -> str:
+        rates = [{"lr": 0.1}]
+        found = tune(linear, train=(X, Y), valid=0.2, loss=loss, metric=metric, candidates=rates, budget="20steps")
+        return " ".join(found.plan.words)
+
+    weights = torch.tensor([1.0, 5.0])
+    said = (
+        r"the loss gives [\d.]+ for the first batch, by which lanes are trained, and [\d.]+ as the mean over its rows"
+    )
+    assert re.search(said, raced(nn.CrossEntropyLoss(weight=weights)))
+    assert "the loss gives" not in raced(nn.CrossEntropyLoss(weight=weights, reduction="none"))
+    assert "the loss gives" not in raced(nn.CrossEntropyLoss(weight=weights), "accuracy")
+
+
+def test_accuracy_takes_classes_where_cross_entropy_has_them_or_last() -> None:
+    last = torch.tensor([[[0.1, 0.9, 0.0], [0.8, 0.1, 0.1]]])  # one row of two places, three classes
+    targets = torch.tensor([[1, 2]])
+    assert accuracy(last, targets).tolist() == [[1.0, 0.0]]
+    assert accuracy(last.transpose(1, 2), targets).tolist() == [[1.0, 0.0]]
+
+
+def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        attempt(
+            None,
+            loss=None,
+            metric="f1",
+            budget="soon",
+            policy="guess",
+            search="sobal",
+            seeds=0,
+            workers=0,
+            device="tpu",
+            precision="half",
+            full_length=0,
+            candidates=6,
+            space={"optimizer": ["adamw", "sgdd"], "lr": (1.0, 0.1), "momentun": [0.9], "batch_size": []},
+        )
+    heading, *lines = str(caught.value).split("\n  ")
+    begins = ("make_model must", "give either loss", "metric must", "budget must", "search must", "policy must")
+    ends = ("seeds must", "workers must", "full_length must", "device must", "precision must")
+    assert heading == "11 settings are off:"
+    assert all(any(line.startswith(own) for line in lines) for own in (*begins, *ends))
+    with pytest.raises(UsageError) as caught:
+        attempt(candidates=6, space={"optimizer": ["adamw", "sgdd"], "lr": (1.0, 0.1), "momentun": [0.9], "eps": []})
+    assert [line[:24] for line in str(caught.value).split("\n  ")] == [
+        "4 settings are off:",
+        "there is no optimizer 's",
+        "there is no setting 'mom",
+        "space['lr'] must be a ra",
+        "space['eps'] is an empty",
+    ]
+    with pytest.raises(UsageError) as caught:
+        attempt(candidates=[{"lr": -1, "momentun": 0.9}, {"optimizer": "sgdd"}, {"optimizer": "sgd", "lr": -1}])
+    assert len(str(caught.value).split("\n  ")) == 4  # with the heading, the rate once
+
+
 SETTINGS = [
     ({"budget": "5steps"}, r"a budget of 5 steps says nothing; give at least 20steps"),
     ({"budget": "1ms"}, r"a budget of 0.001 s allows 0 steps for each of 1 candidates"),
@@ -193,6 +275,21 @@ SETTINGS = [
     ({"seeds": 0}, r"seeds must be a count of at least 1"),
     ({"metric": "f1"}, r"metric must be 'accuracy' or a pair"),
     ({"metric": (lambda out, y: out.mean(), "max")}, r"gave \(\) for 16 rows; it must give one number per row"),
+    ({"metric": (lambda out, y: out.nothing, "max")}, r"the metric failed on outputs \(16, 2\) float32 and targets"),
+    ({"metric": (lambda out, y: out[:, 0].log(), "max")}, r"the metric of the first batch is not finite"),
+    (
+        {"metric": "accuracy", "make": lambda: nn.Linear(3, 1), "loss": lambda out, y: out[:, 0] - y},
+        r"accuracy is for a score of each class, .* got outputs \(16, 1\) float32",
+    ),
+    ({"budget": 300}, r"budget must be a time .*, got 300; say its unit: 300s, 300min or 300steps"),
+    ({"seeds": "3"}, r"seeds must be a count .*, got '3'"),
+    ({"batch_size": 32.0}, r"batch_size must be a whole number, at least 1, got 32.0"),
+    ({"candidates": 2.5}, r"candidates must be a whole number, at least 1, or a list of settings, got 2.5"),
+    ({"candidates": 2, "space": [1e-3]}, r"space must be a dict such as"),
+    ({"candidates": [{"betas": (0.9,)}]}, r"betas must be two numbers such as \(0.9, 0.999\), got \(0.9,\)"),
+    ({"candidates": [{"betas": (0.9, 1.5)}]}, r"AdamW: beta2 must be at least 0 and below 1, got 1.5"),
+    ({"loss": nn.CrossEntropyLoss}, r"loss must be a function or an instance: give CrossEntropyLoss\(\)"),
+    ({"loss": "cross_entropy"}, r"loss must be a function, .*, got 'cross_entropy'"),
     ({"batch_size": 0}, r"batch_size must be at least 1"),
     ({"workers": 0}, r"workers must be at least 1"),
     ({"space": {"lr": (0.1, 0.2)}}, r"either a list of candidates or a space"),
@@ -200,7 +297,8 @@ SETTINGS = [
     ({"step": lambda model, batch: model(batch[0]).mean()}, r"; got both"),
     ({"valid": None}, r"nothing to judge by: give validation rows as valid, valid=0.2 .* or folds=5"),
     ({"valid": 1.2}, r"valid is a share of the 40 rows of train between 0 and 1 .*, got 1.2"),
-    ({"valid": None, "folds": 1}, r"folds must be from 2 to the 40 rows of train, got 1"),
+    ({"valid": None, "folds": 1}, r"folds must be at least 2, got 1"),
+    ({"valid": None, "folds": 41}, r"folds must be from 2 to the 40 rows of train, got 41"),
     ({"folds": 3}, r"give either folds, which are made of train, or valid"),
 ]
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from lanewise.cli.main import cli
-from lanewise.errors import LanewiseError
+from lanewise.errors import LanewiseError, UsageError
 
 FILE = """
 import torch
@@ -19,6 +19,12 @@ def make_model():
 
 def data():
     return (X[:80], y[:80]), (X[80:], y[80:])
+
+def step(model, batch):
+    return torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+def groups(model):
+    return [{"params": model.bias, "lr_factor": 0.0}]
 """
 
 
@@ -35,6 +41,14 @@ def run(*arguments: str) -> str:
 
 
 USUAL = ("mine.py:make_model", "--data", "mine.py:data")
+
+
+def test_a_step_and_groups_of_ones_own(folder) -> None:
+    learning = ("--step", "mine.py:step", "--groups", "mine.py:groups")
+    assert "train with a rate of" in run("find-rate", *USUAL, *learning, "--rates", "9", "--steps", "20")
+    assert "train with batches of" in run("find-batch", *USUAL, *learning, "--seconds", "0.05", "--start-size", "16")
+    with pytest.raises(UsageError, match="2 settings are off"):
+        run("find-rate", *USUAL, "--step", "mine.py:no", "--groups", "mine.py:none")
 
 
 def test_rates_from_the_shell(folder) -> None:

@@ -13,7 +13,7 @@ from lanewise.models.blueprint import Blueprint
 from lanewise.runs.comparing import differences
 from lanewise.training.device import CPU
 from lanewise.tuning import precision as choosing
-from lanewise.tuning.precision import check_precision
+from lanewise.tuning.precision import check_casts
 from lanewise.tuning.tune import asked
 
 X = torch.randn(240, 6, generator=torch.Generator().manual_seed(0))
@@ -129,4 +129,4 @@ def test_what_cannot_be_is_refused_before_the_race() -> None:
             tune(**given)
     posed = asked(chain, train=(X, Y), valid=0.25, loss=nn.CrossEntropyLoss(), candidates=RATES)
     assert posed.teams.device == CPU
-    check_precision("bfloat16", posed.teams)
+    check_casts("bfloat16", posed.teams)

@@ -91,6 +91,33 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], words: str) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("folder")
+def test_mistakes_that_do_not_depend_on_each_other_are_told_at_once() -> None:
+    wrong = ("--policy", "guess", "--search", "sobal", "--metric", "f1", "--device", "tpu", "--precision", "half")
+    with pytest.raises(UsageError, match=r"\A5 settings are off:(\n  [a-z]+ must be .*){5}\Z"):
+        run(*USUAL, *wrong, "--quiet")
+    named = (
+        "mine.py:nothing",
+        "--data",
+        "mine.py:data",
+        "--space",
+        "no.py:space",
+        "--loss",
+        "hinge",
+        "--budget",
+        "soon",
+    )
+    with pytest.raises(UsageError) as caught:
+        run(*named, "--quiet")
+    assert [line.split(";")[0] for line in str(caught.value).split("\n  ")] == [
+        "4 settings are off:",
+        "mine.py has no 'nothing'",
+        "there is no file no.py",
+        "there is no loss 'hinge'",
+        "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 'soon'",
+    ]
+
+
 def test_a_file_that_fails_says_why(folder) -> None:
     (folder / "bad.py").write_text("import torch\n1 / 0\n")
     with pytest.raises(UsageError, match=r"bad.py failed: ZeroDivisionError: division by zero"):

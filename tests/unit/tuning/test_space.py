@@ -60,11 +60,18 @@ def test_the_default_of_each_optimizer_comes_first_where_the_ranges_hold_it(samp
 
 
 def test_integers_are_whole_and_within_their_ends() -> None:
-    sizes = values(draw({"optimizer": "adamw", "batch_size": (8, 100)}, 40), "batch_size")
-    assert all(type(size) is int and 8 <= size <= 100 for size in sizes)
-    assert len(set(sizes)) > 10
+    sizes = values(draw({"optimizer": "adamw", "batch_size": (20, 30)}, 40), "batch_size")
+    assert all(type(size) is int and 20 <= size <= 30 for size in sizes)
+    assert len(set(sizes)) > 5
     every = values(draw({"optimizer": "shampoo", "every": (1, 5)}, 60), "every")
     assert set(every) == {1, 2, 3, 4, 5}
+
+
+def test_batch_sizes_are_powers_of_two_where_a_range_has_several() -> None:
+    sizes = values(draw({"optimizer": "adamw", "batch_size": (10, 100)}, 40), "batch_size")
+    assert set(sizes) == {16, 32, 64}
+    grid = draw({"optimizer": "sgd", "batch_size": (10, 90, 3)}, sampling="grid")
+    assert set(values(grid, "batch_size")) >= {10, 30, 90}
 
 
 def test_a_prior_is_log_normal_about_its_center() -> None:

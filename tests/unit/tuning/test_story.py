@@ -111,5 +111,5 @@ def test_without_the_full_length_the_order_stands_beside_the_curves(tmp_path) ->
 
 
 def test_a_length_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="full_length must be at least 1 step, got 0"):
+    with pytest.raises(UsageError, match="full_length must be at least 1, got 0"):
         tune(model, budget="60steps", full_length=0, **DATA)

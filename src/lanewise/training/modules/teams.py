@@ -1,6 +1,7 @@
 """Teams of lanes of a user's own module: which of them are stacked, and how many."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -278,7 +279,10 @@ def _first_equal(
     said = ""
     for way in ways:
         try:
-            said = next(filter(None, (_differs(teams, batch, way, truth) for teams, truth in truths)), "")
+            with warnings.catch_warnings():
+                # What torch has no batching rule for is tried all the same; whether it pays is measured.
+                warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+                said = next(filter(None, (_differs(teams, batch, way, truth) for teams, truth in truths)), "")
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there

@@ -221,6 +221,7 @@ def _measured(
         looks=looks,
         alone={id: cost for own in known for id, cost in own.items()} if len(known) == len(alone) else None,
         once={model: own.once for model, own in found.items()},
+        single={id: times for own in found.values() for id, times in own.single.items()},
     )
 
 
