@@ -56,6 +56,7 @@ class Board:
     ) -> None:
         self._store, self._rank, self._size, self._timeout, self._lost = store, rank, size, timeout, lost
         self._folder, self._lock = folder, threading.Lock()
+        self._noticing = min(5.0, timeout / BEATS) + 1.0  # seconds more until a silent rank is noticed by everybody
         self._asked: float | None = None
         self._silent: set[int] = set()
         self._meetings = 0
@@ -96,6 +97,13 @@ class Board:
         self._look()
         if self._why is not None:
             raise self._why
+
+    def awaited(self) -> LanewiseError | None:
+        """What ended the run: waits as long as it may take to notice that a rank is silent; None: nothing has."""
+        until = time.monotonic() + self._noticing
+        while self._why is None and time.monotonic() < until:
+            time.sleep(LATEST)
+        return self._why
 
     def fail(self, error: BaseException) -> None:
         """Post why the run ends, unless that is known already."""
@@ -196,7 +204,8 @@ class Board:
         return min(60.0, self._timeout) if self._busy else 6.0
 
     def _stuck(self) -> bool:
-        return self._busy and time.monotonic() - self._step > self._timeout
+        # Who waits for a rank that is silent ends no step either, and is not the one to be named.
+        return self._busy and time.monotonic() - self._step > self._timeout + self._noticing
 
     def _look_for_the_silent(self) -> None:
         now = time.monotonic()

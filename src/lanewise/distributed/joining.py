@@ -86,11 +86,25 @@ def _closed(ranks: "_Joined") -> Iterator[Ranks]:
     try:
         yield ranks
     except BaseException as error:
+        told = ranks.named(error) if lost_a_rank(error) else error
         with suppress(LanewiseError):
-            ranks.fail(error)
+            ranks.fail(told)
         ranks.close(patience=3.0)
-        raise
+        if told is error:
+            raise
+        raise told from error
     ranks.close(patience=MEETING_SECONDS)
+
+
+def lost_a_rank(error: BaseException) -> bool:
+    """Whether torch raised this because another rank did not answer, wherever it was called.
+
+    >>> lost_a_rank(RuntimeError("[gloo/transport/tcp/unbound_buffer.cc:129] Timed out waiting 5000ms"))
+    True
+    >>> lost_a_rank(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    False
+    """
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "c10d"))
 
 
 @final
@@ -185,6 +199,14 @@ class _Joined(Ranks):
     def fail(self, error: BaseException) -> None:
         self._board.fail(error)
 
+    def named(self, error: BaseException) -> LanewiseError:
+        """Which rank it was that did not answer, where somebody has noticed."""
+        return self._board.awaited() or self._lost(error)
+
+    def _lost(self, error: BaseException) -> TrainingError:
+        why = " ".join(str(error).split())[:200]
+        return TrainingError(f"a rank was lost ({why}); go on with: lanewise resume, or the same call")
+
     def raise_if_halted(self) -> None:
         self._board.raise_if_halted()
 
@@ -223,8 +245,7 @@ class _Joined(Ranks):
             collective()
         except RuntimeError as error:
             self.raise_if_halted()
-            message = f"a rank was lost ({' '.join(str(error).split())[:200]}); go on with: lanewise resume"
-            raise TrainingError(message) from error
+            raise self._lost(error) from error
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.distributed.apart import Apart
-from lanewise.distributed.joining import joined_for_good
+from lanewise.distributed.joining import joined_for_good, lost_a_rank
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.outer import Outer
 from lanewise.distributed.place import Place
@@ -205,7 +205,7 @@ def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) ->
             raise
         except RuntimeError as error:
             ranks.raise_if_halted()
-            if ranks.size == 1:
+            if ranks.size == 1 or lost_a_rank(error):
                 raise
             message = f"a step failed on rank {ranks.rank}: {first_line(error)}; the same call goes on"
             raise TrainingError(message) from error

@@ -35,13 +35,43 @@ class Held:
         return bool(self._wait())
 
 
+@final
+class Kept:
+    """A store in this process."""
+
+    def __init__(self) -> None:
+        self.posts: dict[str, bytes] = {"beat/1": b"1"}
+
+    def set(self, key: str, value: str, /) -> None:
+        self.posts[key] = value.encode()
+
+    def get(self, key: str, /) -> bytes:
+        return self.posts[key]
+
+    def add(self, key: str, amount: int, /) -> int:
+        self.posts[key] = str(int(self.posts.get(key, b"0")) + amount).encode()
+        return int(self.posts[key])
+
+    def check(self, keys: list[str], /) -> bool:
+        return all(key in self.posts for key in keys)
+
+
+def test_who_waits_for_a_silent_rank_names_that_one_and_not_itself():
+    board = Board(Kept(), rank=0, size=2, timeout=TIMEOUT, lost=lambda error: None)
+    board.busy(at_work=True)  # and no step ends, for it waits for rank 1, which has shown life once
+    why = None
+    while why is None:
+        why = board.awaited()
+    assert str(why).startswith("rank 1 gave no sign of life for 1 s")
+
+
 def test_a_rank_that_holds_the_store_is_named_by_the_signs_of_life_that_are_missing(tmp_path):
     (tmp_path / f"{SIGN}2").touch()
     (tmp_path / f"{SIGN}1").touch()
     os.utime(tmp_path / f"{SIGN}1", (time.time() - 2, time.time() - 2))
     heard = threading.Event()
     why: list[LanewiseError] = []
-    stores = [Held(), Held()]
+    stores, boards = [Held(), Held()], list[Board]()
 
     def lost(error: LanewiseError) -> None:
         why.append(error)
@@ -51,10 +81,12 @@ def test_a_rank_that_holds_the_store_is_named_by_the_signs_of_life_that_are_miss
     for store, folder in zip(stores, (tmp_path, None), strict=True):
         board = Board(store, rank=0, size=3, timeout=TIMEOUT, lost=lost, folder=folder)
         board.busy(at_work=True)
+        boards.append(board)
     assert heard.wait(20.0)
     for store in stores:
         store.free.set()
     assert all(isinstance(error, CutOffError) for error in why)
+    assert {board.awaited() for board in boards} == set(why)
     assert sorted(str(error).partition(";")[0] for error in why) == [
         "rank 0 reaches the others no more (no answer for 1 s)",  # over hosts nobody can tell
         "rank 1 gave no sign of life for 1 s",
