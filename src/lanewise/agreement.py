@@ -41,12 +41,8 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
         message = "standard input reaches one process only; write the table to a file that all ranks can read"
         raise UsageError(message)
     check_device(settings.device, settings.mesh if begins else fitting(settings.mesh, ranks.size), ranks.size)
-<<<<<<< HEAD
-    device_here(settings.device, ranks.place)
-=======
     if ranks.size > 1:  # each has a GPU of its own; that of one process was looked for before
         device_here(settings.device, ranks.place)
->>>>>>> ranks
     if begins:
         check_workers(settings.mesh, ranks.size, settings.workers)
         check_payload(settings.payload, settings.mesh, ranks.size)

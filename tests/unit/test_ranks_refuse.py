@@ -12,19 +12,6 @@ from lanewise.tuning.tune import asked
 
 
 @pytest.mark.parametrize(
-<<<<<<< HEAD
-    ("source", "given", "said"),
-    [
-        ("-", {}, "standard input reaches one process only"),
-        ("a.csv", {"device": "cuda", "mesh": "data=2"}, "ranks that share batches train on processors only, got dev"),
-        ("a.csv", {"device": "cuda:99"}, "device cuda:99 is not there"),
-    ],
-)
-def test_refused_on_two_ranks(source, given, said):
-    with pytest.raises(UsageError, match=said):
-        check_ranks(Lone(Place(size=2)), source, FitSettings(target="y", **given), begins=True)
-    check_ranks(Lone(Place()), source, FitSettings(target="y"), begins=True)
-=======
     ("source", "device", "mesh", "said"),
     [
         ("-", "cpu", None, "standard input reaches one process only"),
@@ -42,7 +29,6 @@ def test_refused_on_two_ranks_and_allowed_on_one(source, device, mesh, said):
     with pytest.raises(UsageError, match=said):
         check_ranks(Lone(Place(size=2, local_size=2)), source, wanted, begins=True)
     check_ranks(Lone(Place()), source, wanted.model_copy(update={"mesh": None}), begins=True)
->>>>>>> ranks
 
 
 @pytest.mark.parametrize("space", [None, {"optimizer": "sgd", "average_every": [0, 4]}], ids=["listed", "drawn"])
