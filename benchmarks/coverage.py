@@ -31,6 +31,8 @@ CANDIDATES = 8
 COLUMNS = 8
 KINDS = ("binary", "regression")
 TARGET = "y"
+PROMISED = (0.90, 0.99)
+"""Between these the coverage of the 95% interval must be; the exit code is 1 where it is shown not to be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ class Outcome:
         return 100 * (self.rows_high - self.rows_low) / self.true
 
 
-def main() -> None:
+def main() -> int:
     arguments = _arguments()
     setup = Setup(
         seed=arguments.seed,
@@ -87,6 +89,7 @@ def main() -> None:
     )
     outcomes = list(_outcomes(setup, arguments.races, arguments.workers))
     print("\n".join(_table(outcomes)))
+    return int(_missed(outcomes))
 
 
 def _arguments() -> argparse.Namespace:
@@ -123,6 +126,7 @@ def race(setup: Setup, number: int) -> Outcome:
     from lanewise.data.reading import read
     from lanewise.selection import corrected_score
     from lanewise.settings import checked
+    from lanewise.stage_times import StageTimes
     from lanewise.stages import Silent, train
     from lanewise.training.problem import Request, pose
     from lanewise.training.stopping import Stop
@@ -146,7 +150,7 @@ def race(setup: Setup, number: int) -> Outcome:
             "workers": 1,
         }
     )
-    trained = train(problem, settings, watcher=Silent(), stop=Stop(), started=time.monotonic())
+    trained = train(problem, settings, watcher=Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
     fresh = law.table(FRESH_ROWS, rng)
     dataset = Dataset(frame=fresh, kinds=problem.dataset.kinds, source="fresh rows")
     predicted = as_scored(problem, np.concatenate(list(trained.predictor.responses(dataset))))
@@ -226,6 +230,14 @@ def _table(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
+def _missed(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the coverage is shown to lie outside of what is promised, as far as so many races can show it."""
+    from scipy.stats import binomtest
+
+    found = binomtest(sum(outcome.covered for outcome in outcomes), len(outcomes)).proportion_ci(method="wilson")
+    return found.high < PROMISED[0] or found.low > PROMISED[1]
+
+
 def _line(name: str, outcomes: Sequence[Outcome]) -> str:
     from scipy.stats import binomtest
 
@@ -255,4 +267,4 @@ def _bias(score: np.ndarray, true: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

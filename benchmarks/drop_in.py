@@ -72,6 +72,9 @@ TENSOR = 1_000
 
 FEW = 4
 
+STEPS, ELEMENTS = 200, {"cpu": 2_000_000, "cuda": 200_000_000}
+"""Steps of a measurement at most, and elements of its steps together: enough that a millisecond goes by."""
+
 
 def parameters(total: int, device: torch.device, *, many: bool) -> list[nn.Parameter]:
     """Float32 weights with gradients, ``total`` elements in all."""
@@ -107,7 +110,7 @@ def compare(rule: str, total: int, device: torch.device, *, many: bool, rounds: 
     make, others = PAIRS[rule]
     params = parameters(total, device, many=many)
     sides = {"lanewise": make(params)} | {name: other(params) for name, other in others.items()}
-    repeats = max(1, 2_000_000 // total)
+    repeats = min(STEPS, max(1, ELEMENTS[device.type] // total))
 
     def steps(optimizer: Optimizer) -> Callable[[], None]:
         def run() -> None:

@@ -140,7 +140,7 @@ def row_losses(data: TrainingData, rows: Tensor, predicted: np.ndarray) -> np.nd
 def predictions(team: Team, rows: Tensor) -> dict[str, np.ndarray]:
     """What each lane of a trained team makes of ``rows``."""
     if isinstance(team, SolverTeam):
-        return {lane.id: team.predict(place, 0, rows) for place, lane in enumerate(team.lanes)}
+        return {lane.id: own for lane, own in zip(team.lanes, team.predicted(lambda _: rows), strict=True)}
     assert isinstance(team, Stack)
     raw = team.outputs(lambda _: rows)
     return {lane.id: team.subject.judged(0, own) for lane, own in zip(team.lanes, raw, strict=True)}

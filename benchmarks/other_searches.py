@@ -205,7 +205,8 @@ def with_skorch(case: Case) -> Outcome:
     (x, y), (x_valid, y_valid) = case.train, case.valid
     joblib.Parallel(n_jobs=case.cores)(joblib.delayed(_warm)() for _ in range(2 * case.cores))
     net = _raced_net(case)
-    search = HalvingRandomSearchCV(
+    made: Any = HalvingRandomSearchCV  # its annotations are guessed from defaults
+    search = made(
         net,
         {"candidate": list(range(len(case.candidates)))},
         n_candidates=len(case.candidates),
@@ -259,7 +260,8 @@ def _raced_net(case: Case) -> Any:
             self.optimizer_ = optimizer_of(candidates[self.candidate], self.module_.parameters())
             return self
 
-    linear = LRScheduler(policy=LambdaLR, lr_lambda=lambda step: max(0.0, 1 - step / steps), step_every="batch")
+    made: Any = LRScheduler  # its annotations are guessed from defaults
+    linear = made(policy=LambdaLR, lr_lambda=lambda step: max(0.0, 1 - step / steps), step_every="batch")
     return RacedNet(
         Made,
         module__make=case.make,

@@ -112,7 +112,8 @@ def seconds(work: Callable[[], None]) -> float:
 
 def ratios(one: Callable[[], None], other: Callable[[], None], *, rounds: int = ROUNDS) -> list[float]:
     """How many times as long ``one`` takes as ``other``, again and again, in turns."""
-    one(), other()
+    one()
+    other()
     return [seconds(one) / seconds(other) for _ in range(rounds)]
 
 

@@ -85,7 +85,7 @@ def sms_rows(train: int, valid: int) -> tuple[Pair, Pair]:
     lines = (DATA / "text" / "sms_spam.tsv").read_text(encoding="utf-8").splitlines()
     random.Random(0).shuffle(lines)
     labels, texts = zip(*(line.split("\t", 1) for line in lines), strict=True)
-    counts = HashingVectorizer(n_features=512, alternate_sign=False).transform(texts)
+    counts: Any = HashingVectorizer(n_features=512, alternate_sign=False).transform(texts)
     x = torch.from_numpy(counts.toarray().astype(np.float32))
     y = torch.tensor([label == "spam" for label in labels]).long()
     return (x[:train], y[:train]), (x[train : train + valid], y[train : train + valid])

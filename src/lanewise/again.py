@@ -27,7 +27,7 @@ def resume(
 ) -> "Fit | TuneResult":
     """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
 
-    A fit under a policy of your own needs the same ``policy`` again; its seconds count from ``started``, a time of
+    A fit under a policy of your own needs the same ``policy`` again. Seconds count from ``started``, a time of
     ``time.monotonic``, or from now if None.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone,
@@ -41,7 +41,7 @@ def resume(
             if policy is not None:
                 message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
                 raise UsageError(message)
-            return from_files.go_on_with(store, reference, watch=watcher.pulse, tell=watcher.announce)
+            return from_files.go_on_with(store, reference, watch=watcher.pulse, tell=watcher.announce, started=started)
         from lanewise import experiment
 
         return experiment.go_on_with(store, reference, policy=policy, watcher=watcher, times=times)

@@ -7,24 +7,32 @@ from lanewise.data.dataset import Dataset
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import UsageError, all_of
 from lanewise.losses import LOSSES_OF
-from lanewise.metrics import resolve_metric, unknown_metric
+from lanewise.metrics import resolve_metric, unknown_metrics
 from lanewise.optim.registry import RULES
-from lanewise.settings import FitSettings, either, threshold_value
+from lanewise.settings import FitSettings, either, metrics_stated, threshold_value
 from lanewise.stated_names import SOLVER
+from lanewise.task import Task
+from lanewise.training.device import device_here
 from lanewise.training.problem import Problem
-from lanewise.training.ranks.crew import check_device, check_payload, check_workers
+from lanewise.training.ranks.crew import check_device, check_payload, check_workers, fitting
+
+
+def target_mistakes(task: Task, settings: FitSettings) -> Iterator[str]:
+    """A line for each setting that the target cannot have, whatever the rest of the table."""
+    yield from _losses(task, settings)
+    yield from _threshold(task, settings)
 
 
 def check_agreement(problem: Problem, settings: FitSettings) -> None:
     """``UsageError`` for all settings that this table cannot have."""
-    mistakes = [line for told in (_losses, _threshold, _folds) for line in told(problem, settings)]
+    mistakes = [*target_mistakes(problem.task, settings), *_folds(problem, settings)]
     if mistakes:
         raise all_of(UsageError, mistakes, heading=f"{len(mistakes)} settings do not fit the table")
 
 
 def known_names(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The names that settings may list, for those that no setting alone knows; to be checked with all the others."""
-    return {"optimizers": (SOLVER, *RULES), **unknown_metric(settings.get("metric"))}
+    return {"optimizers": (SOLVER, *RULES), **unknown_metrics(metrics_stated(settings))}
 
 
 def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: bool) -> None:
@@ -32,7 +40,8 @@ def check_ranks(ranks: Ranks, source: object, settings: FitSettings, *, begins: 
     if ranks.size > 1 and isinstance(source, str) and source == "-":
         message = "standard input reaches one process only; write the table to a file that all ranks can read"
         raise UsageError(message)
-    check_device(settings.device, ranks.size)
+    device_here(settings.device, ranks.place)
+    check_device(settings.device, settings.mesh if begins else fitting(settings.mesh, ranks.size), ranks.size)
     if begins:
         check_workers(settings.mesh, ranks.size, settings.workers)
         check_payload(settings.payload, settings.mesh, ranks.size)
@@ -45,26 +54,30 @@ def check_streamed(dataset: Dataset, settings: FitSettings) -> None:
         raise UsageError(message)
 
 
-def _losses(problem: Problem, settings: FitSettings) -> Iterator[str]:
-    task, allowed = problem.task, LOSSES_OF[problem.task.kind]
+def _losses(task: Task, settings: FitSettings) -> Iterator[str]:
+    allowed = LOSSES_OF[task.kind]
     wrong = [name for name in settings.losses if name not in allowed]
     if wrong:
         yield f"losses may be {either(allowed)} for {task.target!r}, a {task.kind} target, got {' and '.join(wrong)}"
 
 
-def _threshold(problem: Problem, settings: FitSettings) -> Iterator[str]:
-    if settings.threshold is None:
-        return
-    if problem.task.kind != "binary":
-        yield f"threshold is for two classes, and {problem.task.target!r} is a {problem.task.kind} target"
-    elif threshold_value(settings.threshold) is None:
-        try:
-            metric = resolve_metric(settings.threshold, problem.task.kind)
-        except UsageError as error:
-            yield str(error)
-            return
-        if not metric.uses_threshold:
-            yield f"threshold must be a metric that a threshold alters, such as f1 or accuracy, got {metric.name}"
+def _threshold(task: Task, settings: FitSettings) -> Iterator[str]:
+    stated = settings.threshold
+    if stated is not None and task.kind != "binary":
+        yield f"threshold is for two classes, and {task.target!r} is a {task.kind} target"
+    elif stated is not None and threshold_value(stated) is None and not _is_altered(stated):
+        yield (
+            "threshold must be a number between 0 and 1, or a metric that a threshold alters, such as f1 or accuracy, "
+            f"got {stated}"
+        )
+
+
+def _is_altered(metric: str) -> bool:
+    """Whether a metric of two classes depends on a threshold."""
+    try:
+        return resolve_metric(metric, "binary").uses_threshold
+    except UsageError:
+        return False
 
 
 def _folds(problem: Problem, settings: FitSettings) -> Iterator[str]:

@@ -5,6 +5,7 @@ Nothing is set aside as an audit would: every column is a feature and every row 
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,15 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, kept_together
 from lanewise.data.in_memory import from_memory
 from lanewise.data.reading import read, read_like
-from lanewise.data.splits import default_folds, fold_count, folds
+from lanewise.data.splits import Fold, default_folds, fold_count, folds
 from lanewise.errors import DataError
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.metrics import resolve_metric
+from lanewise.planned import prepared_cells
 from lanewise.settings import FitSettings
 from lanewise.task import DEFAULT_METRIC, Task, TaskKind
 from lanewise.training.problem import Problem
-from lanewise.training.room import check_room
+from lanewise.training.room import check_room, with_room
 
 
 def _is_table(X: Any) -> bool:
@@ -115,9 +117,17 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
     group = kept_together(duplicate_groups(dataset, features), rows)
     wanted = settings.folds or default_folds(len(rows))
     count, fewer = fold_count(y, rows, task=task, count=wanted, group=group)
-    parts = folds(y, rows, task=task, count=count, seed=settings.seed, group=group)
+    divided = partial(_folds_of, y, task, settings.seed, group)
+    parts = divided(count)
     facts = facts_of(dataset.frame, dataset.kinds)
     layout = Layout.fit(dataset, features, rows, settings=LayoutSettings(scaling=settings.scaling), counted=facts)
+    layout, parts, crowded = with_room(
+        layout,
+        parts,
+        rows=len(y),
+        cells=prepared_cells(settings),
+        divided=None if settings.folds else divided,
+    )
     check_room(dataset.source, layout, rows=len(y), folds=len(parts))
     return Problem(
         dataset=dataset,
@@ -126,7 +136,7 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
         contract=DataContract.of(dataset, task=task, features=features, rows=rows, facts=facts),
         features=features,
         set_aside={},
-        findings=(*dataset.findings, *fewer),
+        findings=(*dataset.findings, *fewer, *crowded),
         y=y,
         weight=None if weight is None else weight / weight.mean(),
         train=rows,
@@ -137,6 +147,10 @@ def pose_rows(dataset: Dataset, y: np.ndarray, weight: np.ndarray | None, task: 
         clusters=group,
         scaling=settings.scaling,
     )
+
+
+def _folds_of(y: np.ndarray, task: Task, seed: int, group: np.ndarray | None, count: int) -> tuple[Fold, ...]:
+    return folds(y, np.arange(len(y)), task=task, count=count, seed=seed, group=group)
 
 
 def read_like_training(X: Any, contract: DataContract) -> Dataset:

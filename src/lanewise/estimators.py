@@ -37,9 +37,10 @@ from lanewise.estimator_state import packed, unpacked
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.search.policy import Policy
-from lanewise.settings import FitSettings, checked, parse_budget
+from lanewise.settings import FitSettings, checked
 from lanewise.stage_times import StageTimes
 from lanewise.stages import Silent, Trained, train
+from lanewise.stated_budget import parse_budget
 from lanewise.task import Task
 from lanewise.training.problem import Problem
 from lanewise.training.pulse import Pulse

@@ -298,7 +298,7 @@ def load(reference: str = "last") -> Fit:
     with RunStore.open(to_read=True) as store:
         run = store.get(reference)
     document = run.document
-    if run.config.get("kind") == "tune":
+    if run.status == "done" and run.config.get("kind") == "tune":
         message = (
             f"run {run.id} is a tune: its weights are for your own module, "
             f"load_state_dict(safetensors.torch.load_file({str(run.model / 'model.safetensors')!r}))"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lanewise.agreement import check_agreement, check_streamed
+from lanewise.agreement import check_agreement, check_streamed, target_mistakes
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import example
 from lanewise.data.read_options import ReadOptions, read_options
@@ -15,6 +15,7 @@ from lanewise.data.streaming import is_too_large, read_streamed, size_words
 from lanewise.data.table_files import TableFiles, table_files
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
+from lanewise.planned import prepared_cells
 from lanewise.settings import FitSettings, Stream
 from lanewise.training.problem import Problem, Request, pose
 
@@ -94,7 +95,7 @@ def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     test = None
     if settings.test:
         test = read(settings.test, options=replace(read_options(settings), beside=tuple(dataset.kinds)))
-    problem = pose(dataset, _request(settings), test=test)
+    problem = pose(dataset, _request(settings), test=test, more=lambda task: target_mistakes(task, settings))
     check_agreement(problem, settings)
     return problem
 
@@ -116,6 +117,7 @@ def _request(settings: FitSettings) -> Request:
         test_fraction=settings.test_fraction,
         scaling=settings.scaling,
         seed=settings.seed,
+        cells=prepared_cells(settings),
     )
 
 

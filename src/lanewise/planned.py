@@ -11,8 +11,9 @@ from lanewise.errors import UsageError
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.search.registry import policy_name
-from lanewise.settings import FitSettings, parse_budget
+from lanewise.settings import FitSettings
 from lanewise.stage_times import StageTimes
+from lanewise.stated_budget import parse_budget
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.planning.amending import Amending
@@ -21,6 +22,7 @@ from lanewise.training.planning.making import Budget, Wishes, make_plan
 from lanewise.training.planning.plan import Plan
 from lanewise.training.planning.reserve import reserved_seconds
 from lanewise.training.problem import Problem
+from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
 
 WORTH_TREES_SECONDS = 6.0
@@ -37,6 +39,11 @@ def usual_budget(problem: Problem) -> float:
     """Seconds when the user names no budget: one minute for small tables, up to five for large ones."""
     cells = problem.training_rows * max(problem.width.dense, 1)
     return float(np.clip(60 * cells / 1_000_000, 60, 300))
+
+
+def prepared_cells(settings: FitSettings) -> int:
+    """Cells, prepared for all folds, that suit the budget that was stated."""
+    return most_cells(parse_budget(settings.budget)[0] if settings.budget else None)
 
 
 def trees_wait(problem: Problem, settings: FitSettings, *, spent: float) -> bool:

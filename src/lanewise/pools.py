@@ -7,7 +7,8 @@ from pathlib import Path
 from lanewise.planned import budget_of, trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.data import TrainingData
-from lanewise.training.problem import Problem, tree_data
+from lanewise.training.problem import Problem, stored_for_trees, tree_data
+from lanewise.training.row_store import RowStore
 from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.team_pool import TeamPool
@@ -18,9 +19,18 @@ WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 16.0, 500
 
 @contextmanager
 def tree_pool(
-    problem: Problem, settings: FitSettings, workers: int, folder: Path | None, *, spent: float
+    problem: Problem,
+    settings: FitSettings,
+    workers: int,
+    folder: Path | None,
+    *,
+    spent: float,
+    stored: RowStore | None = None,
 ) -> Iterator[TreePool | None]:
-    """Worker processes for trees, if trees take part; ``spent`` seconds of the budget are gone."""
+    """Worker processes for trees, if trees take part; ``spent`` seconds of the budget are gone.
+
+    ``stored`` are the training rows of a table that is streamed.
+    """
     if not {"lightgbm", "tree"} & set(settings.models):
         yield None
         return
@@ -32,6 +42,7 @@ def tree_pool(
         folder=folder,
         single_trees="tree" in settings.models,
         waiting=trees_wait(problem, settings, spent=spent),
+        stored=stored_for_trees(problem, stored) if "lightgbm" in settings.models else None,
     ) as pool:
         yield pool
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanewise.errors import ConfigError, UsageError, all_of, closest, suggestion
-from lanewise.stated_conflicts import conflicts
+from lanewise.stated_budget import parse_budget
+from lanewise.stated_conflicts import conflicts, roles_twice
 from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Scaling, Schedule
 from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
 
@@ -25,60 +26,7 @@ Stream = Literal["auto", "always", "never"]
 Payload = Literal["full", "bfloat16"]
 """What gradients travel as between ranks that share batches: as they are, or rounded to half of the bytes."""
 
-_DURATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|steps?)")
-_COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?")
-_UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
-_NEXT_UNIT = {"h": "min", "m": "s", "min": "s"}
-_SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-LONGEST_DAYS = 30
-"""Days that a budget may have at the most; a longer one is a slip of the pen."""
-_FORMS = "a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps"
 _CLASS_WEIGHTS = "class_weights must be 'balanced' or a weight for classes such as no=1,yes=5"
-
-
-def parse_budget(text: object) -> tuple[float | None, int | None]:
-    """Seconds or steps of a budget such as ``30s``, ``10min``, ``1h30min`` or ``2000steps``.
-
-    Raises ``UsageError`` for anything else.
-
-    >>> parse_budget("10min"), parse_budget("1h30min"), parse_budget("2000steps")
-    ((600.0, None), (5400.0, None), (None, 2000))
-    """
-    if not isinstance(text, str):  # a bare number: seconds or steps?
-        raise _no_budget(text)
-    plain = text.strip().lower()
-    match, parts = _DURATION.fullmatch(plain), _COMPOUND.fullmatch(plain)
-    if not match and parts and any(parts.groups()):
-        seconds = sum(size * float(number or 0) for size, number in zip((3600, 60, 1), parts.groups(), strict=True))
-        match = _DURATION.fullmatch(f"{seconds}s")
-    if not match or float(match[1]) == math.inf:
-        raise _no_budget(text)
-    if not float(match[1]) > 0:
-        message = f"budget must be above zero, got {text!r}; give {_FORMS}"
-        raise UsageError(message)
-    if match[2].startswith("step"):
-        if not float(match[1]).is_integer():
-            message = f"a budget in steps must be whole, got {text!r}"
-            raise UsageError(message)
-        return None, int(float(match[1]))
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > LONGEST_DAYS * 86400:
-        message = f"budget must be at most {LONGEST_DAYS} days ({LONGEST_DAYS * 24}h), got {text!r}"
-        raise UsageError(message)
-    return seconds, None
-
-
-def _no_budget(given: object) -> UsageError:
-    """The refusal of a budget, with what was probably meant."""
-    text = str(given).strip().lower()
-    unfinished = _UNFINISHED.fullmatch(text)
-    hint = ""
-    if re.fullmatch(r"\d+(\.\d+)?", text) and len(text) < 20:
-        steps = f" or {text}steps" if text.isdecimal() else ""
-        hint = f"; say its unit: {text}s, {text}min{steps}"
-    elif unfinished and len(text) < 20:
-        hint = f"; did you mean {text}{_NEXT_UNIT[unfinished[2]]}?"
-    return UsageError(f"budget must be {_FORMS}, got {given!r}{hint}")
 
 
 def parse_class_weights(value: object) -> str | dict[str, float]:
@@ -120,14 +68,29 @@ def threshold_value(text: str) -> float | None:
     >>> threshold_value("0.3"), threshold_value("f1")
     (0.3, None)
     """
-    try:
-        value = float(text)
-    except ValueError:
+    if not _is_number(text):
         return None
-    if not 0 < value < 1:
+    if not 0 < float(text) < 1:
         message = f"threshold must be a metric or a number between 0 and 1, got {text}"
         raise UsageError(message)
-    return value
+    return float(text)
+
+
+def metrics_stated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of plain ``values`` of settings those that name a metric: a threshold may state a number instead.
+
+    >>> metrics_stated({"metric": "auc", "threshold": "1.5", "folds": 3}), metrics_stated({"threshold": "f1"})
+    ({'metric': 'auc'}, {'threshold': 'f1'})
+    """
+    return {name: values[name] for name in ("metric", "threshold") if name in values and not _is_number(values[name])}
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
 
 
 class FitSettings(BaseModel):
@@ -275,16 +238,26 @@ def checked(
     try:
         found = FitSettings(**values)
     except ValidationError as error:
-        found, problems = None, error.errors()
+        problems = error.errors()
+        wrong = {problem["loc"][0] for problem in problems if problem["loc"]}
+        found = FitSettings(**{"target": "", **{name: one for name, one in values.items() if name not in wrong}})
     lines = [_line(problem, places or {}) for problem in _told_once(problems)]
     lines += [line for name, names in (known or {}).items() for line in _unknown(name, names, values, places or {})]
-    if found is not None:
-        told = conflicts({name: getattr(found, name) for name in LISTS})
-        lines += [f"{line}{_where(line.partition(' ')[0], places or {})}" for line in told]
-    if found is not None and not lines:
+    lines += [f"{line}{_where(line.partition(' ')[0], places or {})}" for line in _contradictions(found)]
+    if not lines:
         return found
     lines = [_called(line, called or {}) for line in lines]
     raise all_of(ConfigError, lines, heading=f"{len(lines)} settings are off")
+
+
+def _contradictions(found: FitSettings) -> Iterator[str]:
+    """What is right by itself and contradicts another setting."""
+    yield from conflicts({name: getattr(found, name) for name in LISTS}, scaling=found.scaling)
+    roles = [("target", found.target), *(("drop", name) for name in found.drop)]
+    roles += [(role, getattr(found, role)) for role in ("weight", "group", "time")]
+    yield from roles_twice((role, name) for role, name in roles if name)
+    if found.group is not None and found.time is not None:
+        yield "group may not be stated beside time: rows are split either by group or by time; leave one of the two out"
 
 
 def _where(setting: str, places: Mapping[str, str]) -> str:
@@ -331,7 +304,11 @@ def _unknown(setting: str, known: Sequence[str], values: Mapping[str, Any], plac
             yield f"{setting} may not be {name.strip()!r}{where}; {hint}"
 
 
-_LISTED = {"optimizers": "lanewise.optim.registry.RULES", "metric": "lanewise.metrics.METRICS"}
+_LISTED = {
+    "optimizers": "lanewise.optim.registry.RULES",
+    "metric": "lanewise.metrics.METRICS",
+    "threshold": "lanewise.metrics.METRICS",
+}
 """Where Python finds all the names that a setting may list."""
 
 _WORDS = {

@@ -31,7 +31,7 @@ from lanewise.search.registry import POLICIES, policy_name, policy_of
 from lanewise.settings import FitSettings, threshold_value
 from lanewise.stage_times import StageTimes
 from lanewise.training.data import Moving, TrainingData
-from lanewise.training.device import device_of
+from lanewise.training.device import device_here
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.planning.afterwards import costs_afterwards
 from lanewise.training.planning.making import usual_length
@@ -184,7 +184,7 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
     with (
-        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as trees,
+        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as teams,
     ):
         race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
@@ -248,6 +248,7 @@ def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, b
         lengths=plan.lengths,
         compute=DTYPES[plan.precision],
         widths=plan.widths,
+        tree_windows=plan.tree_windows,
         axis=job.crew.axis,
     )
     race = Race(
@@ -295,7 +296,7 @@ def _prepared(job: _Job, stored: RowStore | None, *, refit: bool) -> tuple[Train
 def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool | None) -> TeamBuilder:
     """The builder of teams over ``data``, which it brings to where they train: shared memory, or the device."""
     mapped, seats = seated(data, teams)
-    device = device_of(job.settings.device)
+    device = device_here(job.settings.device, job.ranks.place)
     return replace(
         builder,
         data=mapped,

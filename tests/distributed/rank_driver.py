@@ -93,9 +93,15 @@ def raced(ranks: Ranks, *, racing: bool = False, apart: bool = False, journal: J
 
 
 def race(task: Mapping[str, Any]) -> Any:
-    """The digest of all that races over the ranks have shown, each with what else there is to try."""
-    with joined() as ranks:
-        return [digest(small.shown(raced(ranks, **which))) for which in task["races"]]
+    """The digest of all that races over the ranks have shown, each with what else there is to try.
+
+    The ranks meet for each anew, as those of a program that calls ``fit`` more than once.
+    """
+    found = []
+    for which in task["races"]:
+        with joined() as ranks:
+            found.append(digest(small.shown(raced(ranks, **which))))
+    return found
 
 
 def fit(task: Mapping[str, Any]) -> Any:

@@ -38,6 +38,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "stopped": harmed(4, 0, signal.SIGTERM),
     "gone on with": {**tune(1, "bayesian", workers=4), "home": "harmed"},
     "data": tune(2, "folds", workers=1, mesh="data=2"),
+    "table on 1": {**tune(1, "table", workers=2), "source": "table"},
+    "table on 2": {**tune(2, "table", workers=1), "source": "table"},
     "other seeds": {**tune(2, "halving"), "settings_of": {"1": {"seeds": 3}}},
     "other rows": {**tune(2, "halving"), "settings_of": {"1": {"valid": 0.5}}},
     "no such mesh": tune(2, "halving", mesh="data=3"),
@@ -72,6 +74,13 @@ def test_race_over_two_and_four_ranks_is_that_of_one_process(ended: Any, kind: s
             assert (hardware["ranks"], hardware["mesh"]) == (size, f"lane={size}")
             assert hardware["mesh_why"].startswith(f"mesh lane={size}")
     assert "ranks" not in alone[kind]["document"]["hardware"]
+
+
+def test_rows_of_a_table_are_written_by_one_rank_of_a_host(ended: Any) -> None:
+    (alone,), ranks = outs(ended["table on 1"]), outs(ended["table on 2"])
+    for rank in ranks:
+        same(rank["table"], alone["table"])
+    assert [alone["table"]["wrote"], *(rank["table"]["wrote"] for rank in ranks)] == [900, 900, 0]
 
 
 def test_lanes_whose_workers_train_apart_are_compared_on_ranks_too(ended: Any) -> None:

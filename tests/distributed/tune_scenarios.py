@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import lanewise
+from lanewise.features.encoding import Encoded
+from lanewise.training.row_store import RowStore
 from lanewise.tuning.fingerprint import digest
 
 RATES = [{"optimizer": "sgd", "lr": lr} for lr in (0.1, 1e-5, 2e-5, 3e-5, 4e-5, 5e-5, 0.3, 0.2, 1e9)]
@@ -37,7 +39,20 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "genetic": {"candidates": [*RATES[:6], *ADAMS], "policy": "genetic"},
     "bayesian": {"candidates": 12, "space": {"optimizer": ["sgd", "adam"], "width": [4, 8]}, "search": "bayesian"},
     "normalizing": {"make_model": normalizing, "candidates": RATES[:3]},
+    "table": {"make_model": lambda: nn.Linear(3, 2), "candidates": RATES[:4], "valid": 0.2},
 }
+
+
+def rows_written() -> list[int]:
+    """How many rows this rank writes from now on to stores of rows, each time that it does."""
+    written, write = list[int](), RowStore.write
+
+    def counted(self: RowStore, first: int, encoded: Encoded, *args: Any) -> None:
+        written.append(encoded.rows)
+        write(self, first, encoded, *args)
+
+    RowStore.write = counted
+    return written
 
 
 def tune(task: Mapping[str, Any]) -> Any:
@@ -50,6 +65,12 @@ def tune(task: Mapping[str, Any]) -> Any:
             "budget": "40steps", "home": home, "name": kind if home else None,
         }  # fmt: skip
         own = {**usual, **KINDS[kind], **task.get("settings", {}), **task.get("settings_of", {}).get(place, {})}
+        written = rows_written()
+        if task.get("source") == "table":
+            inputs = ["x0", "x1", "x2"]
+            own["train"] = lanewise.table_rows(Path(task["folder"]) / "table", target="y", inputs=inputs)
         result = lanewise.tune(**own)
-        found[kind] = {"document": result.document, "weights": digest(result.model.state_dict())}
+        found[kind] = {
+            "document": result.document, "weights": digest(result.model.state_dict()), "wrote": sum(written),
+        }  # fmt: skip
     return found

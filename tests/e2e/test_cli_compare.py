@@ -30,6 +30,7 @@ def test_a_function_of_a_file(cli, folder):
         (["booth", "-o", "nowhere/page.html"], "there is no folder nowhere"),
         (["booth", "--methods", "gd,gd"], "name each method to compare once"),
         (["booth", "--methods", "gd,lightning"], "there is no method 'lightning'"),
+        (["booth", "--methods", "gd,adam,bfgs,cg,lbfgs,newton,grid,random,sgd"], "tell 8 methods apart, got 9"),
         (["costs.py:cost"], "no file costs.py"),
     ],
 )

@@ -50,13 +50,13 @@ FITS: dict[str, tuple[list[str], str]] = {
     "unknown example": (["example:nope"], "breast-cancer"),
     "no target": (["good.csv"], "--target is missing: name the column to predict"),
     "target twice": (["good.csv", "--target", "y", "--target", "a"], "'--target': was given 2 times: 'y' and 'a'"),
-    "target dropped": (["good.csv", "--target", "y", "--drop", "y"], "both target and drop"),
+    "target dropped": (["good.csv", "--target", "y", "--drop", "y"], "--drop names 'y', which target names too"),
     "unknown model": (["good.csv", "--target", "y", "--models", "ligtgbm"], "did you mean lightgbm?"),
     "unknown optimizer": (["good.csv", "--target", "y", "--optimizers", "adan"], "'adan'; did you mean adam, "),
     "no family for it": (["good.csv", "--target", "y", "--models", "mlp", "--optimizers", "lbfgs"], "for the model"),
     "trees take none": (["good.csv", "--target", "y", "--models", "tree", "--optimizers", "sgd"], "only tree take"),
     "unknown metric": (["good.csv", "--target", "y", "--metric", "acuracy"], "'acuracy'; did you mean accuracy"),
-    "other metric": (["good.csv", "--target", "y", "--metric", "rmse"], "does not fit a binary target"),
+    "other metric": (["good.csv", "--target", "y", "--metric", "rmse"], "--metric may be accuracy, "),
     "unknown task": (["good.csv", "--target", "y", "--task", "nope"], "--task must be regression, count, "),
     "several": (
         ["good.csv", "--target", "y", "--models", "foo", "--optimizers", "adamx,sgd", "--metric", "acuracy",
@@ -82,7 +82,10 @@ FITS: dict[str, tuple[list[str], str]] = {
     "no number": (["good.csv", "--target", "y", "--folds", "many"], "--folds must be a whole number, got 'many'"),
     "test fraction": (["good.csv", "--target", "y", "--test-fraction", "1.5"], "--test-fraction must be below 1"),
     "seed": (["good.csv", "--target", "y", "--seed", "-1"], "seed must be at least 0"),
-    "negative weight": (["negative.csv", "--target", "y", "--weight", "w"], "weight below zero"),
+    "negative weight": (
+        ["negative.csv", "--target", "y", "--weight", "w"],
+        "--weight must name a column of numbers from zero up, and 'w' has 1 other value",
+    ),
     "unknown weight": (["good.csv", "--target", "y", "--weight", "q"], "weight names 'q'"),
     "unknown group": (["good.csv", "--target", "y", "--group", "q"], "group names 'q'"),
     "unknown time": (["good.csv", "--target", "y", "--time", "q"], "time names 'q'"),
@@ -110,8 +113,21 @@ FITS: dict[str, tuple[list[str], str]] = {
         ["good.csv", "--target", "y", "--optimizers", "dog", "--schedules", "cosine", "--widths", "8"],
         "--schedules are for optimizers that follow one, such as adamw: the rate of dog is constant",
     ),
-    "weights of no class": (["numbers.csv", "--target", "price", "--class-weights", "balanced"], "need classes"),
-    "unknown class": (["good.csv", "--target", "y", "--class-weights", "maybe=2"], "the classes are no, yes"),
+    "roles and classes": (
+        ["good.csv", "--target", "a", "--weight", "y", "--class-weights", "balanced", "--threshold", "f1",
+         "--metric", "acc"],
+        "4 settings do not fit the table: --weight must name a column of numbers, and 'y' is category --class-weights "
+        "are for classes, and 'a' is a regression target --metric may be rmse, mae, median_ae, r2, mape for a "
+        "regression target, got acc --threshold is for two classes, and 'a' is a regression target",
+    ),
+    "weights of no class": (
+        ["numbers.csv", "--target", "price", "--class-weights", "balanced"],
+        "--class-weights are for classes, and 'price' is a regression target",
+    ),
+    "unknown class": (
+        ["good.csv", "--target", "y", "--class-weights", "maybe=2"],
+        "--class-weights names 'maybe', no class of 'y': the classes are 'no', 'yes'",
+    ),
     "class weights": (["good.csv", "--target", "y", "--class-weights", "heavy"], "'balanced' or a weight"),
     "test lacks": (
         ["good.csv", "--target", "y", "--test", "short_test.csv"],
@@ -119,7 +135,10 @@ FITS: dict[str, tuple[list[str], str]] = {
     ),
     "no test": (["good.csv", "--target", "y", "--test", "nowhere.csv"], "no file nowhere.csv"),
     "threshold": (["good.csv", "--target", "y", "--threshold", "1.5"], "between 0 and 1, got 1.5"),
-    "threshold metric": (["good.csv", "--target", "y", "--threshold", "f3"], "no metric is called 'f3'"),
+    "threshold metric": (
+        ["good.csv", "--target", "y", "--threshold", "f3"],
+        "--threshold may not be 'f3'; all 20: lanewise fit",
+    ),
     "threshold of ranks": (["good.csv", "--target", "y", "--threshold", "roc_auc"], "that a threshold alters"),
     "threshold of numbers": (["numbers.csv", "--target", "price", "--threshold", "0.3"], "is for two classes"),
     "no folder": (["good.csv", "--target", "y", "--report", "nowhere/r.html"], "no folder nowhere; create it"),
@@ -127,7 +146,14 @@ FITS: dict[str, tuple[list[str], str]] = {
     "long name": (["good.csv", "--target", "y", "--report", "r" * 300], "too long; name another place"),
     "report a folder": (["good.csv", "--target", "y", "--report", "."], "it is a folder"),
     "no config": (["good.csv", "--target", "y", "--config", "nowhere.toml"], "no configuration file nowhere.toml"),
-    "option": (["good.csv", "--bugdet", "3s"], "--budget"),
+    "option": (["good.csv", "--bugdet", "3s"], "there is no option --bugdet; did you mean --budget? See: "),
+    "scaling of trees": (
+        ["good.csv", "--target", "y", "--models", "tree", "--scaling", "robust", "--group", "a", "--time", "b",
+         "--folds", "1", "--weight", "y", "--threshold", "f3"],
+        "5 settings are off: --folds must be at least 2, got 1 --threshold may not be 'f3'; all 20: lanewise fit "
+        "--help --scaling is for the models mlp and linear, and only tree take part --weight names 'y', which target "
+        "names too; a column can be one of the two --group may not be stated beside time",
+    ),
     "second table": (["good.csv", "more.csv", "--target", "y"], "unexpected extra argument"),
 }  # fmt: skip
 

@@ -24,7 +24,15 @@ from lanewise.lanes import windows
 from lanewise.runs.store import RunStore
 from lanewise.training import race
 
-SETTINGS = {"target": "y", "models": "mlp", "candidates": 1, "folds": 2, "seeds": 1, "workers": 1, "group": "who"}
+SETTINGS = {
+    "target": "y",
+    "models": "lightgbm,mlp",
+    "candidates": 1,
+    "folds": 2,
+    "seeds": 1,
+    "workers": 1,
+    "group": "who",
+}
 PATIENCE = 120.0
 
 
@@ -60,7 +68,10 @@ def document(home: Path) -> dict[str, object]:
         run = store.get("last")
     found = run.document or {}
     left = [path.name for path in run.folder.iterdir() if path.name.startswith("lanewise-")]
-    return {"status": run.status, "left": left} | {key: found.get(key) for key in ("model_sha256", "test", "rows")}
+    boosted = json.loads(run.plan.read_text())["tree_rows"]
+    return {"status": run.status, "left": left, "boosted": boosted} | {
+        key: found.get(key) for key in ("model_sha256", "test", "rows")
+    }
 
 
 def main(folder: Path, table: str, room: int) -> None:

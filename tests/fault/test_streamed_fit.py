@@ -36,6 +36,7 @@ def test_a_table_larger_than_the_memory_is_fitted_killed_and_gone_on_with(tmp_pa
     assert (found["streamed"], found["killed"], found["resumed"]) == (0, -9, 0), ran.stderr
     assert found["whole"]["status"] == "done"
     rows = found["whole"]["rows"]
+    assert found["whole"]["boosted"] == rows["train"]  # all of them fit where the table does not
     assert rows["train"] == rows["winner"] == ROWS - rows["test"] - rows["set_aside"]
     assert rows["test"] == 400
     assert 0 < rows["set_aside"] <= 800  # each of the 400 has at most two fellows

@@ -27,6 +27,31 @@ def test_a_table_that_does_not_fit_into_memory_is_refused_with_the_figures(monke
     pose(table, Request(target="y", folds=5))
 
 
+def test_too_many_features_for_the_budget_leave_folds_and_levels_out_and_say_so(monkeypatch):
+    drawn = np.random.default_rng(0)
+    words = {f"w{n}": drawn.choice(list("abcdefgh"), 60).tolist() for n in range(10)}
+    table = read({**words, "y": ["no", "yes"] * 30})
+    whole = pose(table, Request(target="y"))
+    rows, width = 60, whole.width.dense
+    assert (len(whole.folds), width) == (10, 80)
+    few = pose(table, Request(target="y", cells=rows * width * 5))
+    assert (len(few.folds), few.layout) == (5, whole.layout)
+    assert [one.message for one in few.findings if one.code == "fewer_folds"] == [
+        "5 folds instead of 10, because there are 80 features"
+    ]
+    narrow = pose(table, Request(target="y", cells=rows * 20 * 3))
+    assert (len(narrow.folds), narrow.width.dense) == (3, 20)
+    assert (narrow.encoded.codes == whole.encoded.codes).all()
+    (told,) = (one.message for one in narrow.findings if one.code == "features_left_out")
+    assert told.startswith("80 features are too many for 60 rows and the budget: 20 are used, of each category the 2")
+    stated = pose(table, Request(target="y", folds=10, cells=rows * 20 * 10))
+    assert (len(stated.folds), stated.width.dense) == (10, 20)
+    monkeypatch.setattr(room, "LEAST_CELLS", rows * 20 * 3)
+    monkeypatch.setattr(room, "CELLS_A_SECOND", 1)
+    alone = pose_rows(read(words), whole.y, None, whole.task, checked({"target": "y", "budget": "20s"}))
+    assert (len(alone.folds), alone.width.dense) == (3, 20)
+
+
 @pytest.fixture(scope="module")
 def classes():
     drawn = np.random.default_rng(0)
@@ -41,7 +66,8 @@ def test_all_that_the_target_cannot_have_is_refused_at_once(classes):
     assert str(error.value).splitlines() == [
         "3 settings do not fit the table:",
         "  losses may be logistic, hinge or squared_hinge for 'y', a binary target, got huber and poisson",
-        "  threshold must be a metric that a threshold alters, such as f1 or accuracy, got roc_auc",
+        "  threshold must be a number between 0 and 1, or a metric that a threshold alters, such as f1 or accuracy, "
+        "got roc_auc",
         "  folds must be at most 38, the number of training rows, got 90",
     ]
     assert error.value.lines == 4

@@ -126,7 +126,7 @@ def test_a_finished_run_is_loaded_and_predicts_the_same(table):
 @pytest.mark.usefixtures("store")
 def test_a_mistake_leaves_no_run_to_load(table):
     with pytest.raises(lanewise.UsageError):
-        lanewise.fit(table, target="label", threshold="no such metric", **QUICK)
+        lanewise.fit(table, target="label", threshold="roc_auc", **QUICK)
     with pytest.raises(lanewise.UsageError, match="no run"):
         lanewise.load()
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.errors import ConfigError, UsageError
-from lanewise.settings import FitSettings, checked, parse_budget, parse_class_weights, threshold_value
+from lanewise.settings import FitSettings, checked, parse_class_weights, threshold_value
+from lanewise.stated_budget import parse_budget
 from lanewise.toml_settings import read_toml
 
 

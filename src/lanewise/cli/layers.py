@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lanewise.errors import ConfigError, UsageError
-from lanewise.settings import FitSettings, checked
+from lanewise.errors import ConfigError, UsageError, closest
+from lanewise.settings import FitSettings, checked, metrics_stated
 from lanewise.stated_names import OPTIMIZERS
 from lanewise.toml_settings import read_toml
 
 PREFIX = "LANEWISE_"
+OTHERS = ("home", "job", "rank_timeout", "debug")
+"""What variables say that is no setting of a fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +76,11 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
 def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The names that optimizers may have, and those of metrics where the one that is stated is none."""
     known: dict[str, tuple[str, ...]] = {"optimizers": OPTIMIZERS}
-    if settings.get("metric") is not None:
-        from lanewise.metrics import unknown_metric
+    stated = metrics_stated(settings)
+    if stated:
+        from lanewise.metrics import unknown_metrics
 
-        known |= unknown_metric(settings["metric"])
+        known |= unknown_metrics(stated)
     return known
 
 
@@ -96,11 +99,21 @@ def _argument(name: str, value: object) -> tuple[str, str]:
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Settings among the variables: ``LANEWISE_SEED`` is ``seed``. An empty variable states nothing.
 
-    >>> from_environment({"LANEWISE_SEED": "3", "LANEWISE_HOME": "/runs", "LANEWISE_BUDGET": ""})
-    {'seed': '3'}
+    One that is nearly called as a setting is taken for a slip, to be refused as a setting that there is not; others
+    may be somebody else's.
+
+    >>> from_environment({"LANEWISE_SEED": "3", "LANEWISE_FOLDZ": "4", "LANEWISE_HOME": "/runs", "LANEWISE_BUDGET": ""})
+    {'seed': '3', 'foldz': '4'}
     """
-    found = {name: environment.get(PREFIX + name.upper(), "") for name in FitSettings.model_fields}
-    return {name: value for name, value in found.items() if value}
+    stated = {
+        name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)
+    }
+    known = FitSettings.model_fields
+    return {
+        name: value
+        for name, value in stated.items()
+        if value and (name in known or (name not in OTHERS and closest(name, known)))
+    }
 
 
 def _from_file(config: Path | None) -> tuple[dict[str, Any], str]:

@@ -18,7 +18,7 @@ from lanewise.cli.fit import fit, resume
 from lanewise.cli.launch import launch
 from lanewise.cli.machine import doctor
 from lanewise.cli.models import export, predict
-from lanewise.cli.options import Commands
+from lanewise.cli.options import Commands, no_option
 from lanewise.cli.repeat import repeat
 from lanewise.cli.runs import report, runs, show
 from lanewise.cli.solve import compare, minimize
@@ -162,10 +162,15 @@ def _abandon_stdout() -> None:
 
 def _usage(error: click.ClickException) -> str:
     """A mistake on the command line in one line, with the help to look at."""
-    text = clean(error.format_message()).rstrip(".").replace(". (", " (")
-    text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{text}; see: {context.command_path} --help" if context else text
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        text = no_option(error.option_name, context.command)
+    else:
+        text = clean(error.format_message()).rstrip(".")
+    text = text[:1].lower() + text[1:]
+    if context is None:
+        return text
+    return f"{text}{' See' if text.endswith('?') else '; see'}: {context.command_path} --help"
 
 
 def _cleaned(error: Exception) -> str:

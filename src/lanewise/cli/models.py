@@ -118,7 +118,7 @@ def finished(reference: str) -> "Run":
 
     with RunStore.open(to_read=True) as store:
         run = store.get(reference)
-    if run.config.get("kind") == "tune":
+    if run.status == "done" and run.config.get("kind") == "tune":
         weights = run.model / "model.safetensors"
         message = f"run {run.id} is a tune of your own model, which only your code can run; its weights: {weights}"
         raise UsageError(message)

@@ -6,7 +6,8 @@ from typing import Any, TypeVar, final
 
 import click
 
-from lanewise.errors import suggestion
+from lanewise.errors import closest, suggestion
+from lanewise.plain_text import clean
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,6 +69,15 @@ def stated_once(ctx: click.Context, parameter: click.Parameter, values: tuple[st
         message = f"was given {len(values)} times: {' and '.join(map(repr, values))}"
         raise click.BadParameter(message, ctx=ctx, param=parameter)
     return values[0] if values else None
+
+
+def no_option(given: str, command: click.Command) -> str:
+    """That a command has no option of that name, and which may have been meant."""
+    # Without their dashes, which all names have in common.
+    known = {name.lstrip("-"): name for one in command.params if isinstance(one, click.Option) for name in one.opts}
+    near = [known[name] for name in closest(given.lstrip("-"), known)]
+    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no option {clean(given)}{meant}"
 
 
 @final

@@ -42,17 +42,12 @@ def _document(run: "Run") -> Mapping[str, Any]:
         return {"winner": {"label": f"damaged: {error}"}}
 
 
-def _target(run: "Run", document: Mapping[str, Any]) -> str | None:
-    settings = run.config.get("settings", {})
-    return document.get("target") or settings.get("target") or settings.get("model")
-
-
 def _row(run: "Run") -> dict[str, Any]:
     """A run as the table shows it: with its result, or else with what became of it."""
     document = _document(run)
     fate = f"{run.status}: {run.error}" if run.error else run.status
-    winner = document.get("winner") or {"label": fate}
-    return {**document, "run": run.id, "created": run.created, "target": _target(run, document), "winner": winner}
+    target, winner = document.get("target") or run.target, document.get("winner") or {"label": fate}
+    return {**document, "run": run.id, "created": run.created, "target": target, "winner": winner}
 
 
 def _entry(run: "Run") -> dict[str, Any]:
@@ -66,7 +61,7 @@ def _entry(run: "Run") -> dict[str, Any]:
         "status": run.status,
         "seconds": run.seconds,
         "source": run.config.get("source"),
-        "target": _target(run, document),
+        "target": document.get("target") or run.target,
         "task": document.get("task"),
         "winner": (document.get("winner") or {}).get("label"),
         "metric": metric,

@@ -17,8 +17,10 @@ from lanewise.plain_text import clean
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
+WORSE = "best is who leads now, at the latest look: it can get worse with more training and more folds"
+"""Said where the best score first is worse than it was a moment ago."""
 ROOMY = 110
-"""Columns of a terminal from which on the bar is a long one."""
+"""Columns of a terminal from which on there is room for a bar beside the name of the candidate that leads."""
 
 
 def wants_color(stream: Any) -> bool:
@@ -94,6 +96,8 @@ class Screen:
         self._phase = ""
         self._began = (0.0, 0.0)
         """The clock and the lanes trained when the phase was first heard of."""
+        self._best = float("nan")
+        self._told = False
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
@@ -104,7 +108,7 @@ class Screen:
             console = Console(stderr=True, no_color=not wants_color(sys.stderr))
             self._live = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24 if console.width >= ROOMY else 8),
+                *([BarColumn(bar_width=24)] if console.width >= ROOMY else []),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeRemainingColumn(compact=True),
                 TextColumn("left {task.fields[speed]}"),
@@ -142,6 +146,7 @@ class Screen:
         what = f"{phase:8} {pulse.lanes:4} {'lane ' if pulse.lanes == 1 else 'lanes'}"
         if (self._phase, phase) == ("screen", "confirm"):
             self.announce(AFRESH)
+        self._note_if_worse(pulse)
         now = time.monotonic()
         if phase != self._phase:
             self._began = (now, pulse.trained)
@@ -154,6 +159,14 @@ class Screen:
             self._last = now
             click.echo("  ".join(filter(None, (what, f"{pulse.done:4.0%}", speed, leader))), err=True)
         self._phase = phase
+
+    def _note_if_worse(self, pulse: Any) -> None:
+        """Say once why the best score is worse than it was, by as many digits as are shown."""
+        before, self._best = (self._best if pulse.phase == self._phase else float("nan")), pulse.score
+        shown, was = (float(f"{pulse.sign * score:.4g}") for score in (pulse.score, before))
+        if not self._told and shown > was:
+            self._told = True
+            self.announce(WORSE)
 
     def _speed(self, now: float, trained: float) -> str:
         began, before = self._began

@@ -174,17 +174,19 @@ def compare(
     """
     check_target(function)
     check_output(output)
-    from lanewise.reporting.comparison import page, text
+    from lanewise.reporting.comparison import check_count, page, text
     from lanewise.solvers.comparing import compare as run
     from lanewise.storage.durable import write_atomically
 
     called, known = read_target(function, condition=condition)
     start = _start(x0, None if known is None else known.x0, f"compare {function}")
+    compared = [name.strip() for name in methods.split(",")]
+    check_count(len(compared))
     with told(path_of(function)):
         found = run(
             called if known is None else known.name,
             start,
-            methods=[name.strip() for name in methods.split(",")],
+            methods=compared,
             bounds=read_bounds(bounds, len(start)),
             max_evaluations=evaluations,
             lr=lr,

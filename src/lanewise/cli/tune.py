@@ -125,6 +125,7 @@ def tune(
             command=shlex.join(["lanewise", *sys.argv[1:]]),
             watch=screen.pulse,
             tell=screen.announce,
+            started=click.get_current_context().find_object(float),
             model=model,
             data=source,
             loss=loss,

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from lanewise._version import __version__
+from lanewise.composing.against_guess import groups_on_test, guess_on_test, over_guess, some_beat_guess
 from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
 from lanewise.composing.sample_words import sample_words, winner_rows
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section, sparsity
-from lanewise.composing.stage import Stage, as_scored, families_left_out, respond
+from lanewise.composing.stage import Stage, as_scored, families_left_out, model_prediction, respond
 from lanewise.data.dataset import Dataset
-from lanewise.evaluation import Cutoff, Evaluation, dummy_prediction, evaluate, lead_over_guess
+from lanewise.evaluation import Cutoff, Evaluation, evaluate
 from lanewise.explain import (
     Diagnosis,
     Fit,
@@ -35,8 +36,8 @@ from lanewise.explain.looks import diverged
 from lanewise.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
-from lanewise.settings import parse_budget
-from lanewise.statistics import Difference
+from lanewise.settings import FitSettings
+from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.proposals import DEFAULT_ROUNDS, MODELS
 from lanewise.training.problem import Problem
@@ -146,12 +147,6 @@ def winner_and_default(stage: Stage) -> tuple[str, str]:
     return winner, default
 
 
-def model_prediction(stage: Stage) -> np.ndarray:
-    """Predictions of the final model for the test rows, in the form of the metrics."""
-    parts = [weight * stage.refitted[name].test for name, weight in stage.choice.weights.items()]
-    return as_scored(stage.problem, np.sum(parts, axis=0))
-
-
 def _evaluations(stage: Stage) -> dict[str, Evaluation]:
     """The final model, the default and a guess on the untouched test rows; nothing where no row is held out."""
     problem = stage.problem
@@ -160,11 +155,11 @@ def _evaluations(stage: Stage) -> dict[str, Evaluation]:
     y = problem.y[problem.test]
     weight = None if problem.weight is None else problem.weight[problem.test]
     default = next(c.id for c in stage.plan.candidates if c.is_default)
-    predictions = {"model": model_prediction(stage), "dummy": _guess(stage)}
+    predictions = {"model": model_prediction(stage), "dummy": guess_on_test(stage)}
     if default in stage.refitted:
         predictions["default"] = as_scored(problem, stage.refitted[default].test)
     threshold = stage.predictor.threshold
-    groups = _test_groups(problem)
+    groups = groups_on_test(problem)
     return {
         name: evaluate(
             problem.task,
@@ -177,35 +172,6 @@ def _evaluations(stage: Stage) -> dict[str, Evaluation]:
         )
         for name, predicted in predictions.items()
     }
-
-
-def _guess(stage: Stage) -> np.ndarray:
-    """The answer without a model for every test row."""
-    problem = stage.problem
-    own = None if problem.weight is None else problem.weight[problem.train]
-    return dummy_prediction(problem.task, problem.y[problem.train], own, len(problem.test))
-
-
-def _test_groups(problem: Problem) -> np.ndarray | None:
-    """The groups of the test rows; a test set of the user's own has no part in those of the training table."""
-    known = problem.clusters is not None and len(problem.clusters) == len(problem.y)
-    return problem.clusters[problem.test] if known and problem.clusters is not None else None
-
-
-def _over_guess(stage: Stage) -> Difference | None:
-    """The paired lead of the final model over a guess on the test rows, in the deciding metric."""
-    problem = stage.problem
-    if not len(problem.test):
-        return None
-    return lead_over_guess(
-        problem.y[problem.test],
-        model_prediction(stage),
-        _guess(stage),
-        problem.metric,
-        weight=None if problem.weight is None else problem.weight[problem.test],
-        groups=_test_groups(problem),
-        seed=stage.settings.seed,
-    )
 
 
 def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
@@ -233,14 +199,19 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
     if choice.is_ensemble:
         ahead = None if choice.ensemble is None else choice.ensemble.over_default
     winner, default = winner_and_default(stage)
+    ahead_of_guess = over_guess(stage)
     outcome = Outcome(
         target=problem.task.target,
         winner=winner,
         is_default=stage.winner.is_default and not choice.is_ensemble,
         test=scores.get("model"),
         rows=len(problem.test),
+        weighed=_weighed_by(stage.settings),
+        trained=sum(finding.count or 0 for finding in problem.findings if finding.code == "trained_on_test"),
         guess=scores.get("dummy"),
-        over_guess=_over_guess(stage),
+        over_guess=ahead_of_guess,
+        some_beat=some_beat_guess(stage, ahead_of_guess),
+        alone=len(stage.plan.candidates) == 1 and len(stage.result.confirmed) == 1,
         default=default,
         default_test=scores.get("default"),
         over_default=ahead,
@@ -253,6 +224,12 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         cut_short=_cut_short(stage),
     )
     return summary(outcome, problem.metric)
+
+
+def _weighed_by(settings: FitSettings) -> str:
+    """By what the rows of every score are weighed; empty where all count alike."""
+    column = [repr(settings.weight)] if settings.weight else []
+    return listed([*column, *(["class"] if settings.class_weights else [])])
 
 
 def _cut_short(stage: Stage) -> str:

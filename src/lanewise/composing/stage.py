@@ -102,3 +102,9 @@ def as_scored(problem: Problem, predictions: np.ndarray) -> np.ndarray:
 def respond(stage: Stage, dataset: Dataset) -> np.ndarray:
     """What the final model says of the rows of a dataset, in the form of the metrics."""
     return as_scored(stage.problem, np.concatenate(list(stage.predictor.responses(dataset))))
+
+
+def model_prediction(stage: Stage) -> np.ndarray:
+    """Predictions of the final model for the test rows, in the form of the metrics."""
+    parts = [weight * stage.refitted[name].test for name, weight in stage.choice.weights.items()]
+    return as_scored(stage.problem, np.sum(parts, axis=0))

@@ -25,9 +25,10 @@ from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
 from lanewise.data.nearly_numbers import number_but_for
-from lanewise.data.target import guess_kind, labelled_rows, name_hint, target_column
+from lanewise.data.roles import check_names, role_mistakes
+from lanewise.data.target import guess_kind, labelled_rows
 from lanewise.data.wording import counted
-from lanewise.errors import DataError, UsageError, all_of, closest, suggestion
+from lanewise.errors import DataError, all_of
 from lanewise.task import TaskKind
 
 MINIMUM_ROWS = 10
@@ -77,10 +78,12 @@ def audit(
     """
     check_names(dataset, target=target, drop=drop, keep=keep, roles={"weight": weight, "group": group, "time": time})
     labelled = labelled_rows(dataset, target)
+    mistakes = list(role_mistakes(dataset, labelled, weight=weight, group=group, time=time))
+    if mistakes:
+        raise all_of(DataError, mistakes, heading=f"{len(mistakes)} columns cannot have their role")
     rows, findings = _usable_rows(dataset, labelled, target=target, weight=weight)
     used = dataset.frame[rows]
     unnamed = any(finding.code in ("blank_header", "row_names") for finding in dataset.findings)
-    _check_complete(used, {"group": group, "time": time})
     set_aside = {name: "dropped as asked" for name in drop}
     set_aside |= {weight: "weight of the rows"} if weight else {}
     set_aside |= {group: "group of the rows"} if group else {}
@@ -118,57 +121,6 @@ def audit(
     return Audit(features=features, set_aside=set_aside, rows=rows, findings=tuple(findings))
 
 
-def check_names(
-    dataset: Dataset, *, target: str, drop: Sequence[str], keep: Sequence[str], roles: Mapping[str, str | None]
-) -> None:
-    """Every name exists, and none has two roles that contradict each other; all that do not exist are told at once.
-
-    Raises ``DataError`` where the target alone does not exist, else ``UsageError``.
-    """
-    given = [("drop", name) for name in drop] + [("keep", name) for name in keep]
-    given += [(role, name) for role, name in roles.items() if name is not None]
-    columns = dataset.frame.schema
-    absent = [(role, name) for role, name in (("target", target), *given) if name not in columns]
-    if absent == [("target", target)]:
-        target_column(dataset, target)
-    if absent:
-        raise all_of(UsageError, _absent(absent, dataset), heading=f"{dataset.source} has no such columns")
-    taken = {target: "target"}
-    for role, name in given:
-        # Time may order the rows and be dropped or kept as a feature; no other role goes with a second one.
-        if role == "time" and taken.get(name) in ("drop", "keep"):
-            continue
-        if taken.get(name, role) != role:
-            message = f"column {name!r} cannot be both {taken[name]} and {role}; name it once"
-            raise UsageError(message)
-        taken[name] = role
-
-
-def _absent(absent: Sequence[tuple[str, str]], dataset: Dataset) -> list[str]:
-    """A line for each role whose column is not there; which columns there are, is said once."""
-    columns = dataset.frame.columns
-    if len(absent) == 1:
-        role, name = absent[0]
-        return [f"{role} names {name!r}, no column of {dataset.source}: {name_hint(name, columns)}"]
-    near = [" or ".join(map(repr, closest(name, columns))) for _, name in absent]
-    lines = [
-        f"{role} names {name!r}{f'; did you mean {meant}?' if meant else ''}"
-        for (role, name), meant in zip(absent, near, strict=True)
-    ]
-    return lines if all(near) else [*lines, suggestion("", map(repr, columns), noun="the columns are")]
-
-
-def _check_complete(used: pl.DataFrame, roles: Mapping[str, str | None]) -> None:
-    """A split needs the group or the time of every row."""
-    for role, name in roles.items():
-        missing = used[name].null_count() if name else 0
-        if missing:
-            message = (
-                f"{role} column {name!r} is missing in {counted(missing, 'row')}; fill it in or leave those rows out"
-            )
-            raise DataError(message)
-
-
 def _usable_rows(
     dataset: Dataset, labelled: np.ndarray, *, target: str, weight: str | None
 ) -> tuple[np.ndarray, list[Finding]]:
@@ -188,7 +140,7 @@ def _usable_rows(
         )
     rows = labelled
     if weight is not None:
-        present = _valid_weights(dataset, weight)[labelled]
+        present = dataset.frame[weight].is_not_null().to_numpy()[labelled]
         rows = labelled[present]
         lacking = int(np.sum(~present))
         if lacking:
@@ -204,21 +156,6 @@ def _usable_rows(
         message = f"{dataset.source} has {known} with a known {target!r}; at least {MINIMUM_ROWS} are needed"
         raise DataError(message)
     return rows, findings
-
-
-def _valid_weights(dataset: Dataset, weight: str) -> np.ndarray:
-    """Whether each row has a weight; all present ones are finite and not negative."""
-    if dataset.kinds[weight] != "number":
-        message = f"weight column {weight!r} is {dataset.kinds[weight]}; weights must be numbers"
-        raise DataError(message)
-    values = dataset.frame[weight].cast(pl.Float64)
-    wrong = int((~values.is_finite() | (values < 0)).sum())
-    if wrong:
-        message = (
-            f"{weight!r} has {counted(wrong, 'weight')} below zero or not finite; weights must be numbers from zero up"
-        )
-        raise DataError(message)
-    return values.is_not_null().to_numpy()
 
 
 def _unusable(

@@ -44,7 +44,7 @@ def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> tupl
     Raises ``DataError`` if it is damaged, empty, or its rows times columns need more than ``max_bytes``.
     """
     name, content = payload.name, payload.content
-    _check_end(name, content)
+    check_end(name, content, content)
     with unsaid_panics():
         lazy = _scanned(name, content)
         columns = guarded(name, lazy.collect_schema).names()
@@ -77,10 +77,10 @@ def _check_size(name: str, rows: int, columns: int, *, max_bytes: int, max_colum
         raise DataError(message)
 
 
-def _check_end(name: str, content: bytes) -> None:
+def check_end(name: str, begins: bytes, ends: bytes) -> None:
     """Raises ``DataError`` for a file that ends before its format does: a download or a copy that was cut."""
     for mark, form in ((_PARQUET, "Parquet"), (_ARROW_FILE, "Arrow")):
-        if content.startswith(mark) and not content.rstrip(b"\0").endswith(mark):
+        if begins.startswith(mark) and not ends.rstrip(b"\0").endswith(mark):
             message = f"{name} is cut off: a whole {form} file ends with {mark.decode()}; copy it or write it again"
             raise DataError(message)
 

@@ -7,7 +7,7 @@ its categories (the 1,000 most frequent; text keeps none).
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -107,7 +107,7 @@ class DataContract:
 
     def to_json(self) -> str:
         """The contract as JSON text, which ``from_json`` reads back."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+        return json.dumps(self, default=_fields, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "DataContract":
@@ -174,6 +174,11 @@ class DataContract:
         return tuple(findings)
 
 
+def _fields(part: Any) -> dict[str, Any]:
+    """What a dataclass holds; ``asdict`` would copy every level of every column."""
+    return {field.name: getattr(part, field.name) for field in fields(part)}
+
+
 def _column_contract(name: str, kind: ColumnKind, facts: ColumnFacts) -> ColumnContract:
     missing_rate = facts.missing / max(facts.rows, 1)
     if kind in ("number", "date"):
@@ -231,9 +236,9 @@ def _compatible(dataset: Dataset, column: ColumnContract) -> bool:
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         message = f"field {next(name for name in names if names.count(name) > 1)!r} is there twice"
         raise ValueError(message)
-    return fields
+    return content

@@ -1,7 +1,8 @@
 """Read columns of text as dates, all cells or none.
 
-Forms: ``2024-01-31`` (also with ``/`` or ``.``), and day and month before the year with ``/``, ``-`` or ``.``;
-a time of day, AM or PM, and an offset to UTC may follow. A year of two digits lies in 1969 to 2068, as in POSIX.
+Forms: ``2024-01-31`` (also with ``/`` or ``.``), day and month before the year with ``/``, ``-`` or ``.``, and months
+by their English name or its first three letters, as ``31-Jan-24``, ``31 January 2024`` or ``Jan. 31, 2024``; a time of
+day, AM or PM, and an offset to UTC may follow. A year of two digits lies in 1969 to 2068, as in POSIX.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,15 @@ _FORMS = (
     *(rf"^(?P<a>[0-9]{{1,2}}){mark}(?P<b>[0-9]{{1,2}}){mark}(?P<year>[0-9]{{4}}|[0-9]{{2}}){_TIME}" for mark in "-/"),
     rf"^(?P<a>[0-9]{{1,2}})\.(?P<b>[0-9]{{1,2}})\.(?P<year>[0-9]{{4}}){_TIME}",
 )
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+MONTH_NAME = rf"(?i:{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS)}|sept)"
+_NAMED = (
+    rf"^(?P<a>[0-9]{{1,2}})[ -](?P<b>{MONTH_NAME})\.?[ -](?P<year>[0-9]{{4}}|[0-9]{{2}}){_TIME}",
+    rf"^(?P<b>{MONTH_NAME})\.? (?P<a>[0-9]{{1,2}}),? (?P<year>[0-9]{{4}}){_TIME}",
+)
 _PROBE = 1000
 _PROBE_SHARE = 0.5
 _NEAR = 0.99
@@ -29,7 +39,7 @@ class DateFit:
     """The readings of a column whose cells all have one form; a cell that is no date is null.
 
     ``day_first`` is the reading ``day/month/year``, ``month_first`` the other; for dates that begin
-    with the year only ``day_first`` is there.
+    with the year, or name the month, only ``day_first`` is there.
     """
 
     cells: pl.Series
@@ -59,20 +69,25 @@ def fit_dates(cells: pl.Series, *, all_cells: bool = True) -> DateFit | None:
     probe = cells.drop_nulls().head(_PROBE)
     if probe.is_empty():
         return None
-    shares = [share_matching(probe, form) for form in _FORMS]
-    best = max(range(len(_FORMS)), key=shares.__getitem__)
+    forms = (*_FORMS, *_NAMED)
+    shares = [share_matching(probe, form) for form in forms]
+    best = max(range(len(forms)), key=shares.__getitem__)
     if shares[best] < (_PROBE_SHARE if all_cells else 1e-9):
         return None
-    form = _FORMS[best]
+    form = forms[best]
     if all_cells and share_matching(cells, form) < _NEAR:
         return None
     parts = cells.str.extract_groups(form).struct.unnest()
+    if form in _NAMED:
+        numbers = {name[:3]: str(place + 1) for place, name in enumerate(_MONTHS)}
+        months = pl.col("b").str.slice(0, 3).str.to_lowercase().replace_strict(numbers, default=None)
+        parts = parts.with_columns(months.alias("b"))
     zones = parts["zone"].null_count() < parts.height
     if zones and parts["zone"].null_count() != cells.null_count():
         return None
-    year_first = best < 3
+    certain = best < 3 or form in _NAMED  # which of the two is the month
     day_first = _assemble(parts, day="a", month="b")
-    month_first = None if year_first else _assemble(parts, day="b", month="a")
+    month_first = None if certain else _assemble(parts, day="b", month="a")
     short = bool((parts["year"].str.len_chars() == 2).any())
     return DateFit(cells=cells, day_first=day_first, month_first=month_first, short_years=short, zoned=zones)
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lanewise.data.aligned_text import tabs_for_blanks
 from lanewise.data.findings import Finding
 from lanewise.data.headers import column_names, looks_like_header
 from lanewise.data.loose_records import LooseRecords
@@ -23,7 +24,9 @@ from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
 _MAX_RAGGED_SHARE = 0.05
-_SAMPLE_RECORDS = 400
+_SAMPLE_RECORDS, _LEAST_RECORDS, _SAMPLE_CELLS = 400, 25, 500_000
+"""Records that the header is told by: so many, and of wide tables fewer, for each cell is looked at by itself."""
+
 _MAX_TITLES = 20
 _SHOWN = 3
 
@@ -60,7 +63,12 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
         message = f"{name} has no table: it holds only blank lines and comments"
         raise DataError(message)
     delimiter = options.delimiter or preface.delimiter
-    records, dialect, findings = find_records(preface.text, delimiter, first_line=preface.first_line)
+    aligned = None if delimiter else tabs_for_blanks(preface.text)
+    cut, delimiter = (preface.text, delimiter) if aligned is None else (aligned, "\t")
+    records, dialect, findings = find_records(cut, delimiter, first_line=preface.first_line)
+    if aligned is not None:
+        message = "cells stand apart by blanks alone; however many there are, they count as one delimiter"
+        findings.append(Finding(code="aligned_columns", message=message))
     _check_records(records, name, options)
     layout = _lay_out(records, options)
     frame, ragged_findings = _rows(records, layout, name, keep_empty=options.keep_empty)
@@ -118,7 +126,8 @@ def _lay_out(records: Records, options: ReadOptions) -> _Layout:
         return _Layout(header=None, width=1, rows=rows)
     findings: list[Finding] = []
     usual = int(np.bincount(records.fields[present]).argmax())
-    sample = [records.cells(int(record)) for record in present[:_SAMPLE_RECORDS]]
+    looked = max(_LEAST_RECORDS, min(_SAMPLE_RECORDS, _SAMPLE_CELLS // max(usual, 1)))
+    sample = [records.cells(int(record)) for record in present[:looked]]
     titles = _count_titles(sample, usual)
     if titles:
         rows[present[:titles]] = False

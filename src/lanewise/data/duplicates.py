@@ -89,7 +89,8 @@ def training_rows_tested(train: np.ndarray, test: np.ndarray, groups: np.ndarray
     """Finding that counts the rows of a stated test set that are rows of training too; empty where there are none.
 
     ``groups [N]`` are those of `duplicate_groups` over the features and the target. Where the rows of training
-    repeat each other about as often, the same cases may have come up again: that is no warning.
+    repeat each other about as often, the same cases may have come up again: that is no warning, unless the two are the
+    same rows, each as often.
     """
     seen = int(np.isin(groups[test], groups[train]).sum())
     if not seen:
@@ -97,14 +98,17 @@ def training_rows_tested(train: np.ndarray, test: np.ndarray, groups: np.ndarray
     share = seen / len(test)
     _, place, counts = np.unique(groups[train], return_inverse=True, return_counts=True)
     repeated = float((counts[place] > 1).mean())
-    if share <= max(1.5 * repeated, 0.01) and repeated:
+    same = np.array_equal(np.sort(groups[train]), np.sort(groups[test]))
+    if not same and share <= max(1.5 * repeated, 0.01) and repeated:
         message = (
             f"{seen} of {len(test)} test rows ({share:.1%}) equal training rows in the features and the target, as "
             f"{repeated:.1%} of the training rows equal another one: the score holds for data that repeats like this"
         )
         return (Finding(code="duplicates_across_split", message=message, count=seen, figure=share),)
-    message = (
-        f"{seen} of {len(test)} test rows ({share:.1%}) are training rows too, features and target alike: the test "
-        "score is too good; leave them out of the test set or of training"
+    what = (
+        "the test rows are the training rows"
+        if same
+        else (f"{seen} of {len(test)} test rows ({share:.1%}) are training rows too, features and target alike")
     )
-    return (Finding(code="duplicates_across_split", message=message, severity="warning", count=seen, figure=share),)
+    message = f"{what}: the test score is too good; leave them out of the test set or of training"
+    return (Finding(code="trained_on_test", message=message, severity="warning", count=seen, figure=share),)

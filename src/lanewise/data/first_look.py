@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from lanewise.data.auditing import check_names
 from lanewise.data.columnar_files import is_columnar
 from lanewise.data.dataset import Dataset
 from lanewise.data.delimited import parse
@@ -13,6 +12,7 @@ from lanewise.data.encodings import decode
 from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read
+from lanewise.data.roles import check_names
 from lanewise.data.sources import Payload, beginning
 from lanewise.data.svmlight import is_svmlight
 from lanewise.data.table_files import is_pattern, paths_of, table_files

@@ -128,7 +128,9 @@ def _series(title: str, column: Any) -> tuple[pl.Series, Finding | None]:
 
 
 def _plain_array(column: NDArray[Any]) -> Any:
-    """An array of a type that polars takes."""
+    """An array of a type that polars takes; masked cells are missing."""
+    if isinstance(column, np.ma.MaskedArray):
+        return pl.Series(_plain_array(column.data)).set(pl.Series(np.ma.getmaskarray(column)), None)
     kind = column.dtype.kind
     if kind in "OV":
         return column.tolist()

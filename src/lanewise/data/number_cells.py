@@ -2,7 +2,7 @@
 
 A number is ASCII: an optional sign, digits without leading zeros, an optional decimal mark with digits, an
 optional exponent. ``007``, ``1_0``, ``0x1F``, ``inf`` and digits of other scripts are none. A column may
-share one thousands mark (in groups of three) and one currency or percent sign.
+share one thousands mark (in groups of three) and one currency or percent sign; U+2212 is a minus sign too.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _WHOLE = r"^[+-]?[0-9]+$"
 _PROBE = 2000
 _PROBE_SHARE = 0.3
+MINUS = "\u2212"
+"""The minus sign of typographers, as word processors and web pages have it."""
 LEADING_ZERO = r"^[+-]?0[0-9]"
 _GROUPED_POINT = r"^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})?|0)$"
 _SIGNED = (
@@ -108,10 +110,12 @@ def fit_numbers(cells: pl.Series) -> NumberFit:
     share = share_matching(cells, PLAIN.pattern)
     if share == 1.0:
         return NumberFit(cells=cells, grammars=(PLAIN,))
-    texts, unit = _without_unit(cells)
+    ascii_minus = cells.str.replace(f"^{MINUS}", "-")
+    signed = bool((ascii_minus != cells).any())
+    texts, unit = _without_unit(ascii_minus)
     probe = texts.drop_nulls().head(_PROBE)
     hopeful = [grammar for grammar in _OTHERS if share_matching(probe, grammar.pattern) >= _PROBE_SHARE]
-    if unit:
+    if unit or signed:
         hopeful.insert(0, PLAIN)
     nearest, fitting = PLAIN, []
     for grammar in hopeful:

@@ -6,13 +6,16 @@ grammars and forms themselves then look only at columns that have such cells.
 
 import polars as pl
 
+from lanewise.data.date_cells import MONTH_NAME
+
 _PROBE = 100
 _MAY_BE_MORE = (
     r"^(?:"
-    r"[+-]?(?:[$€£¥₹]\s*)?[+-]?[\d.,][\d.,_'\u2019 \u00a0\u202f\u2009]*(?:[eE][+-]?\d+)?\s*[$€£¥₹%]?"  # 1 234,5 €
+    r"[+\u2212-]?(?:[$€£¥₹]\s*)?[+-]?[\d.,][\d.,_'\u2019 \u00a0\u202f\u2009]*(?:[eE][+-]?\d+)?\s*[$€£¥₹%]?"  # 1 234,5 €
     r"|[+-]?(?i:inf(?:inity|inite)?)"
     r"|[+-]?0[xXoObB][0-9a-fA-F]+"
     r"|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ](?s:.*))?"  # 2024-01-31T08:15
+    rf"|\d{{1,2}}[ -]{MONTH_NAME}\.?[ -]\d{{2,4}}(?:[T ](?s:.*))?|{MONTH_NAME}\.? \d{{1,2}},? \d{{4}}(?:[T ](?s:.*))?"
     r")$"
 )
 

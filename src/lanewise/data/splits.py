@@ -24,6 +24,7 @@ import polars as pl
 
 from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.roles import is_ordered
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError
 from lanewise.task import Task
@@ -66,14 +67,11 @@ def row_groups(dataset: Dataset, column: str) -> np.ndarray:
 def row_times(dataset: Dataset, column: str) -> np.ndarray:
     """Time of each row as float64 ``[N]``: the number, or microseconds since 1970 of a date; NaN where it is missing.
 
-    Raises ``DataError`` where the column is neither a number nor a date.
+    The column holds numbers or dates, as `lanewise.data.roles.role_mistakes` sees to.
     """
-    kind = dataset.kinds[column]
-    if kind not in ("number", "date"):
-        message = f"time column {column!r} is {kind}; rows are ordered by a number or a date"
-        raise DataError(message)
+    assert is_ordered(dataset, column), "the roles of columns were checked"
     values = dataset.frame[column]
-    numbers = values.cast(pl.Datetime("us")).to_physical() if kind == "date" else values
+    numbers = values.cast(pl.Datetime("us")).to_physical() if dataset.kinds[column] == "date" else values
     return numbers.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
 
 

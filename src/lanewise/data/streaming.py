@@ -103,13 +103,14 @@ def read_streamed(
 ) -> Dataset:
     """The sample of a table as a ``Dataset`` whose ``rest`` is streamed; ``asked`` says that it need not have been.
 
-    ``missing`` are more marks of missing cells. ``tell`` hears why before the table is read, which may take long; each
-    of ``processes`` of this host would have held it.
+    ``missing`` are more marks of missing cells. ``tell`` hears why before the table is read, which may take long (a
+    finding says it of a small one); each of ``processes`` of this host would have held it.
 
     Raises ``DataError`` where a file is damaged or no column can be used.
     """
     wanted = _sample_numbers(files)
-    tell(_why(files, asked=asked, whole=len(wanted) == files.rows, processes=processes))
+    if not asked or len(wanted) < files.rows:
+        tell(_why(files, asked=asked, processes=processes))
     schema = pl.DataFrame(schema=files.schema)
     kept = [name for name in files.schema if not _unusable(schema[name])]
     looked = _Look(kept=kept, missing=missing)
@@ -239,9 +240,7 @@ def _members(chosen: np.ndarray, first: int, count: int) -> np.ndarray:
     return inside
 
 
-def _why(files: TableFiles, *, asked: bool, whole: bool, processes: int) -> str:
-    if asked and whole:
-        return f"{files.name}: its {counted(files.rows, 'row')} all fit into memory, so that none is left to stream"
+def _why(files: TableFiles, *, asked: bool, processes: int) -> str:
     needed, free = processes * needed_bytes(files), free_bytes()
     if asked and needed <= free:
         return f"{files.name}: rows are streamed from disk, as asked"
@@ -262,11 +261,13 @@ def size_words(amount: float) -> str:
 
 def _streamed_finding(rest: Rest) -> list[Finding]:
     if not rest.rows:
-        return []
+        message = f"the {counted(rest.files.rows, 'row')} all fit into memory, so that none is left to stream"
+        return [Finding(code="streamed_rows", message=message)]
     message = (
         f"rows are streamed from disk: {len(rest.sample):,} of {rest.files.rows:,}, drawn at random, were looked at "
-        "one by one, judge all candidates and train trees and full-batch methods; missing cells, ranges, levels, means "
-        f"and deviations are those of all rows, and the other {counted(rest.rows, 'row')} train mini-batch methods"
+        "one by one, judge all candidates and train single trees and full-batch methods; missing cells, ranges, "
+        f"levels, means and deviations are those of all rows, and the other {counted(rest.rows, 'row')} train "
+        "mini-batch methods, and boosted trees as far as time and memory allow"
     )
     return [Finding(code="streamed_rows", message=message, count=rest.rows)]
 

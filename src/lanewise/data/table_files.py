@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lanewise.data.columnar_files import guarded, unsaid_panics
+from lanewise.data.columnar_files import check_end, guarded, unsaid_panics
 from lanewise.data.findings import Finding
 from lanewise.data.headers import cleaned_names
 from lanewise.data.wording import counted
@@ -18,6 +18,9 @@ from lanewise.errors import DataError
 
 BATCH_CELLS = 4_000_000
 """Cells that are read at a time: some 32 MB. It bounds memory and decides nothing else."""
+
+END_BYTES = 64
+"""So much of the end of a file tells whether it is whole, a few bytes of padding included."""
 
 _MARKS = {b"PAR1": "parquet", b"ARRO": "arrow"}
 _PATTERN = set("*?[")
@@ -27,13 +30,15 @@ _PATTERN = set("*?[")
 class TableFiles:
     """Files of one table: ``kinds`` are their formats, ``heights`` their rows, ``schema`` the type of each column.
 
-    ``name`` says in messages where the table is; ``findings`` what was mended of the header.
+    ``stamps`` are size and time of each, by which a change is noticed. ``name`` says in messages where the table is;
+    ``findings`` what was mended of the header.
     """
 
     name: str
     paths: tuple[Path, ...]
     kinds: tuple[str, ...]
     heights: tuple[int, ...]
+    stamps: tuple[tuple[int, int], ...]
     schema: pl.Schema
     findings: tuple[Finding, ...] = ()
 
@@ -61,14 +66,15 @@ class TableFiles:
         Raises ``DataError`` where a file is damaged, gone, or has changed meanwhile.
         """
         first = 0
-        for path, kind, height in zip(self.paths, self.kinds, self.heights, strict=True):
+        each = zip(self.paths, self.kinds, self.heights, self.stamps, strict=True)
+        for path, kind, height, stamp in each:
             lazy, _ = _scan(path, kind)
             if columns is not None:
                 lazy = lazy.select(columns)
             for start in range(0, height, self.batch_rows):
                 part = lazy.slice(start, self.batch_rows)
                 frame = guarded(str(path), lambda part=part: part.collect())
-                if frame.height != min(self.batch_rows, height - start):
+                if frame.height != min(self.batch_rows, height - start) or _stamp(path) != stamp:
                     message = f"{path} changed while it was read; start again when it is complete"
                     raise DataError(message)
                 yield first + start, frame
@@ -147,12 +153,26 @@ def _of_folder(folder: Path) -> list[Path]:
 
 
 def _format(path: Path) -> str | None:
+    """The format that a file begins and, as a whole one does, ends as; ``DataError`` where it was cut."""
     try:
         with path.open("rb") as stream:
-            return _MARKS.get(stream.read(4))
+            begins = stream.read(8)
+            stream.seek(max(0, path.stat().st_size - END_BYTES))
+            check_end(str(path), begins, stream.read())
+            return _MARKS.get(begins[:4])
     except OSError as error:
         message = f"{path} can't be read: {(error.strerror or str(error)).lower()}"
         raise DataError(message) from None
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of the last change, in whole seconds, which every file system keeps."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror or error}"
+        raise DataError(message) from None
+    return found.st_size, int(found.st_mtime)
 
 
 def _scan(path: Path, kind: str) -> tuple[pl.LazyFrame, list[Finding]]:
@@ -166,6 +186,7 @@ def _scan(path: Path, kind: str) -> tuple[pl.LazyFrame, list[Finding]]:
 
 def _described(name: str, paths: list[Path]) -> TableFiles:
     kinds, heights, findings, schema = [], [], list[Finding](), None
+    stamps = tuple(_stamp(path) for path in paths)
     for path in paths:
         kind = _format(path)
         if kind is None:
@@ -189,6 +210,7 @@ def _described(name: str, paths: list[Path]) -> TableFiles:
         paths=tuple(paths),
         kinds=tuple(kinds),
         heights=tuple(heights),
+        stamps=stamps,
         schema=schema,
         findings=tuple(findings),
     )

@@ -59,7 +59,7 @@ class KindGuess:
     others: tuple[TaskKind, ...] = ()
 
 
-def name_hint(name: str, names: Iterable[str]) -> str:
+def name_hint(name: str, names: Iterable[str], *, noun: str = "the columns are") -> str:
     """Help for a mistyped name: the names that are close, or else the first few that exist.
 
     >>> name_hint("Survive", ["Age", "Survived"])
@@ -69,7 +69,7 @@ def name_hint(name: str, names: Iterable[str]) -> str:
     near = closest(name, known)
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
-    return suggestion(name, map(repr, known), noun="the columns are")
+    return suggestion(name, map(repr, known), noun=noun)
 
 
 def labelled_rows(dataset: Dataset, target: str) -> np.ndarray:

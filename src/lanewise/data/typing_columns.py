@@ -26,6 +26,7 @@ from lanewise.data.missing import (
 )
 from lanewise.data.number_cells import (
     LEADING_ZERO,
+    MINUS,
     PLAIN,
     Decimal,
     NumberFit,
@@ -180,6 +181,9 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> T
         doubt = ", by a guess, as it may be the decimal mark" if in_doubt else ""
         severity = "warning" if in_doubt else "info"
         findings.append(cells_finding("thousands_mark", cells, marked, what, severity=severity, after=doubt))
+    minus = cells.str.starts_with(MINUS).fill_null(value=False)
+    if minus.any():
+        findings.append(cells_finding("minus_sign", cells, minus, f"is read with {MINUS} (U+2212) as minus sign in"))
     if fit.unit:
         signed = cells.str.contains(fit.unit, literal=True)
         what = f"is read without the sign {fit.unit} of"

@@ -18,7 +18,7 @@ OPSET, ML_OPSET, IR_VERSION = 18, 5, 10
 
 
 def required(name: str) -> ModuleType:
-    """The module ``onnx`` or ``onnxruntime``; ``UsageError`` where the extra is not installed."""
+    """The module ``onnx`` or ``onnxruntime``; ``UsageError`` where it is not installed."""
     import importlib
 
     try:

@@ -8,6 +8,8 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol, final
 
 from lanewise import errors
@@ -18,6 +20,9 @@ SOONEST, LATEST = 0.002, 0.05
 
 BEATS = 10
 """Signs of life within the time after which a rank counts as stuck."""
+
+SIGN = "alive-"
+"""How the names of the files begin that ranks of one host touch."""
 
 
 class Store(Protocol):
@@ -35,13 +40,22 @@ class Board:
 
     After ``timeout`` seconds without a beat of its own thread, or without a step while it trains, a rank is stuck.
     ``lost`` is called from that thread when this process has to end without the main thread, which does not hear.
+    Ranks of one host have a ``folder``, in which each shows that it lives: one that was stopped while it held the file
+    of their store keeps the others from the store, and could not be told from a store that is gone.
     """
 
     def __init__(
-        self, store: Store, *, rank: int, size: int, timeout: float, lost: Callable[[LanewiseError], None]
+        self,
+        store: Store,
+        *,
+        rank: int,
+        size: int,
+        timeout: float,
+        lost: Callable[[LanewiseError], None],
+        folder: Path | None = None,
     ) -> None:
         self._store, self._rank, self._size, self._timeout, self._lost = store, rank, size, timeout, lost
-        self._lock = threading.Lock()
+        self._folder, self._lock = folder, threading.Lock()
         self._asked: float | None = None
         self._silent: set[int] = set()
         self._meetings = 0
@@ -154,12 +168,28 @@ class Board:
         """End this process where the store neither answers nor fails, as behind a link that was cut."""
         while not self._left.wait(min(0.2, self._timeout / BEATS)):
             asked = self._asked
+            with suppress(OSError):
+                if self._folder is not None:
+                    (self._folder / f"{SIGN}{self._rank}").touch()
             if asked is not None and time.monotonic() - asked > self._timeout:
-                why = self._cut_off(f"no answer for {self._timeout:.0f} s")
+                stopped = self._stopped()
+                words = f"no answer for {self._timeout:.0f} s"
+                why = self._cut_off(words) if stopped is None else CutOffError(self._no_sign_of(stopped))
                 self._why = self._why or why
                 if not self._left.wait(self._grace()):
                     self._lost(why)
                 return
+
+    def _stopped(self) -> int | None:
+        """The rank of this host that has shown no life for longest; None where all have, or nobody can tell."""
+        if self._folder is None:
+            return None
+        ages = {}
+        with suppress(OSError):
+            for path in self._folder.glob(f"{SIGN}*"):
+                ages[int(path.name.removeprefix(SIGN))] = time.time() - path.stat().st_mtime
+        oldest = max(ages, key=lambda rank: ages[rank], default=self._rank)
+        return oldest if oldest != self._rank and ages[oldest] > self._timeout / 2 else None
 
     def _grace(self) -> float:
         """Seconds for the main thread to end: where it trains it saves first."""
@@ -176,12 +206,14 @@ class Board:
             if found != last:
                 self._watched[other] = found, now
             elif now - at > self._timeout:
-                message = (
-                    f"rank {other} gave no sign of life for {self._timeout:.0f} s; look at its host and its memory, "
-                    "then go on with: lanewise resume"
-                )
                 self._silent.add(other)
-                self.fail(TrainingError(message))
+                self.fail(TrainingError(self._no_sign_of(other)))
+
+    def _no_sign_of(self, other: int) -> str:
+        return (
+            f"rank {other} gave no sign of life for {self._timeout:.0f} s; look at its host and its memory, "
+            "then go on with: lanewise resume"
+        )
 
 
 def _told(error: BaseException) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
@@ -42,6 +42,10 @@ STORE_SECONDS = 10.0
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
+_MEETINGS = count()
+"""How often this process has joined others: all of them do so as often, and each time they meet in a place of its own.
+"""
+
 
 @contextmanager
 def joined(place: Place | None = None) -> Iterator[Ranks]:
@@ -60,9 +64,6 @@ def joined(place: Place | None = None) -> Iterator[Ranks]:
         yield ranks
 
 
-_CALLS = count()
-
-
 @contextmanager
 def joined_for_good(*, device: str = "cpu") -> Iterator[Ranks]:
     """As :func:`joined`, but the process group stays until the process ends: what was trained may need it.
@@ -75,7 +76,7 @@ def joined_for_good(*, device: str = "cpu") -> Iterator[Ranks]:
         yield Lone(place)
         return
     sys.excepthook = _one_line
-    with _closed(_Joined(place, board=f"board{next(_CALLS)}", lasts=True, device=device)) as ranks:
+    with _closed(_Joined(place, lasts=True, device=device)) as ranks:
         yield ranks
 
 
@@ -96,7 +97,7 @@ def _closed(ranks: "_Joined") -> Iterator[Ranks]:
 class _Joined(Ranks):
     """Ranks over a process group on the processors: what they tell each other lies in memory, whatever trains."""
 
-    def __init__(self, place: Place, *, board: str = "board", lasts: bool = False, device: str = "cpu") -> None:
+    def __init__(self, place: Place, *, lasts: bool = False, device: str = "cpu") -> None:
         import torch
 
         from lanewise.distributed.board import Board
@@ -105,12 +106,13 @@ class _Joined(Ranks):
         check_backend("cpu")
         self.place = place
         self._torch, self._dist = torch, dist
-        self._folder = _private_folder(place) if place.one_host else None
+        number = next(_MEETINGS)
+        self._folder = _private_folder(place, number) if place.one_host else None
         timeout = timedelta(seconds=MEETING_SECONDS)
         makes = not dist.is_initialized()
         self._owns, self._lasts = makes and not lasts, lasts
         try:
-            store = _store(dist, place, self._folder, timeout)
+            store = dist.PrefixStore(f"{number}", _store(place, self._folder))
             if makes:
                 named = dist.PrefixStore("group", store)
                 backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
@@ -128,7 +130,12 @@ class _Joined(Ranks):
             )
             raise UnreachableError(message) from error
         self._board = Board(
-            dist.PrefixStore(board, store), rank=place.rank, size=place.size, timeout=place.timeout, lost=_left_alone
+            dist.PrefixStore("board", store),
+            rank=place.rank,
+            size=place.size,
+            timeout=place.timeout,
+            lost=_left_alone,
+            folder=self._folder,
         )
 
     def meet(self, *, stop: Callable[[], bool] = never) -> None:
@@ -257,15 +264,23 @@ def _left_alone(error: LanewiseError) -> None:
     os._exit(error.exit_code)
 
 
-def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> Any:
+def _store(place: Place, folder: Path | None) -> Any:
     """Where the processes meet: a file within one host, which opens no port; over hosts what the launcher serves."""
     if folder is not None:
+        dist: Any = importlib.import_module("torch.distributed")
         interface = LOOPBACK.get(sys.platform)
         if interface is not None:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
         store = dist.FileStore(str(folder / "store"))
         store.set_timeout(timedelta(seconds=STORE_SECONDS))
         return store
+    return _store_over_hosts(place)
+
+
+@cache
+def _store_over_hosts(place: Place) -> Any:
+    """One for all meetings of this process: an address can be listened at once."""
+    dist: Any = importlib.import_module("torch.distributed")
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if missing:
         message = f"{' and '.join(missing)} must be set where ranks are on several hosts; torchrun sets them"
@@ -281,7 +296,7 @@ def _store(dist: Any, place: Place, folder: Path | None, timeout: timedelta) -> 
         port=port,
         world_size=place.size,
         is_master=master,
-        timeout=timeout,
+        timeout=timedelta(seconds=MEETING_SECONDS),
         wait_for_workers=False,
         master_listen_fd=_bound(os.environ["MASTER_ADDR"], port) if master else None,
     )
@@ -322,12 +337,12 @@ def _port() -> int:
     return int(text)
 
 
-def _private_folder(place: Place) -> Path:
-    """A folder that all processes of one launch name alike and nobody else may enter."""
+def _private_folder(place: Place, meeting: int) -> Path:
+    """A folder that all processes of one launch name alike at the same meeting, and nobody else may enter."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     port = os.environ.get("MASTER_PORT", "0")
-    folder = Path(tempfile.gettempdir()) / f"lanewise-ranks-{user}-{launcher()}-{port}-{start}"
+    folder = Path(tempfile.gettempdir()) / f"lanewise-ranks-{user}-{launcher()}-{port}-{start}-{meeting}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()

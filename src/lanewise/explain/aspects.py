@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lanewise.lanes.candidate import Candidate, Value
 
 SAME_WITHIN = 1.5
-"""Two numbers within this factor of each other are the same choice: no race tells them apart."""
+"""Two numbers within this factor of each other are not asked about: no race tells them apart."""
 
 NAMES = {
     "lr": "learning rate",
@@ -41,11 +41,15 @@ class Aspect:
 
     def differs(self, one: Candidate, other: Candidate) -> bool:
         """Whether two candidates made another choice here; numbers must differ by a factor of 1.5."""
-        return bool(self.apart(one, other))
+        return any(_differ(one.settings[name], other.settings[name]) for name in self._shared(one, other))
 
     def apart(self, one: Candidate, other: Candidate) -> tuple[str, ...]:
-        """Its settings in which two candidates differ."""
-        return tuple(name for name in self.settings if _differ(one.settings.get(name), other.settings.get(name)))
+        """Its settings that are written differently for two candidates, by however little."""
+        pairs = {name: (one.settings[name], other.settings[name]) for name in self._shared(one, other)}
+        return tuple(name for name, (mine, its) in pairs.items() if value_words(mine) != value_words(its))
+
+    def _shared(self, one: Candidate, other: Candidate) -> list[str]:
+        return [name for name in self.settings if name in one.settings and name in other.settings]
 
 
 ASPECTS = (
@@ -75,8 +79,10 @@ ASPECTS = (
 
 
 def differing(one: Candidate, other: Candidate) -> tuple[Aspect, ...]:
-    """The aspects in which two candidates chose differently."""
-    return tuple(aspect for aspect in ASPECTS if aspect.differs(one, other))
+    """The aspects in which two candidates differ, by however little; a setting of none of them is one by itself."""
+    known = {name for aspect in ASPECTS for name in aspect.settings}
+    rest = (Aspect(name=setting_name(name), settings=(name,)) for name in one.settings if name not in known)
+    return tuple(aspect for aspect in (*ASPECTS, *rest) if aspect.apart(one, other))
 
 
 def chosen_words(aspects: Sequence[Aspect], one: Candidate, other: Candidate) -> str:
@@ -114,6 +120,16 @@ def _shown(name: str, value: Value) -> str:
     return "unlimited" if name == "max_depth" and value == 0 else value_words(value)
 
 
+def first_listed(words: Sequence[str], most: int = 3) -> str:
+    """The first few words as a phrase, with how many more there are.
+
+    >>> first_listed(["width", "depth", "dropout", "schedule", "beta1"])
+    'width, depth, dropout and 2 more'
+    """
+    more = len(words) - most
+    return listed([*words[:most], f"{more} more"] if more > 1 else words)
+
+
 def listed(words: Sequence[str]) -> str:
     """Words as a phrase.
 
@@ -123,9 +139,7 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
-def _differ(one: Value | None, other: Value | None) -> bool:
-    if one is None or other is None:
-        return False
+def _differ(one: Value, other: Value) -> bool:
     if isinstance(one, bool | str) or isinstance(other, bool | str):
         return one != other
     low, high = sorted((abs(one), abs(other)))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.certainty import TIE, certainty
-from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, listed
+from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, first_listed, listed
 from lanewise.explain.looks import diverged
 from lanewise.explain.pairs import Judge, Lead, judge_of
 from lanewise.labels import told_apart
@@ -167,7 +167,7 @@ class _Search:
             question = f"Which combination of {names}?" if len(asked) > 1 else f"Which {names}?"
             chosen = chosen_words(asked, self.winner, rival.candidate)
             over = chosen_words(asked, rival.candidate, self.winner)
-            also = f" (the two also differ in {listed(others)})" if others else TOGETHER if len(asked) > 1 else ""
+            also = f" (the two also differ in {first_listed(others)})" if others else TOGETHER if len(asked) > 1 else ""
             found.append(self._decided(question, chosen, over, rival, also=also))
         return found
 

@@ -15,6 +15,8 @@ from lanewise.statistics import bootstrap_counts, keyed_generator, paired_errors
 
 MOST_COLUMNS = 100
 """More columns than this are screened first, with one shuffle of 500 rows."""
+FEWEST_COLUMNS = 20
+"""Columns of such a table that are shuffled at least, where time is short."""
 SCREEN_ROWS = 500
 DRAWS = 200
 MOST_CELLS = 20_000_000
@@ -130,15 +132,17 @@ def shortlist(
     """The columns that there are ``predictions`` enough to shuffle once, of ``rows`` rows at hand.
 
     Columns of which the model reads nothing, whose ``attention`` is 0, need none. Where the others are too many those
-    go that most of the model is about, 100 at least, in the order of the table.
+    go that most of the model is about, 20 at least, in the order of the table; 100 columns are never too many.
 
     >>> shortlist(["a", "b", "c"], {"a": 0.0, "b": 0.1, "c": 0.9}, predictions=1e6, rows=500)
     ('b', 'c')
     """
     read = [name for name in columns if attention[name] > 0]
     each = min(FEWEST_ROWS, max(rows, 1)) + per_call
-    most = max(MOST_COLUMNS, int(predictions // each) - MOST_COLUMNS)
-    if len(read) <= most:
+    once = int(predictions // each)
+    # Those of more than the most that are measured are screened first, which takes a shuffle of each as well.
+    most = once - MOST_COLUMNS if once > 2 * MOST_COLUMNS else max(FEWEST_COLUMNS, min(once, MOST_COLUMNS))
+    if len(read) <= max(most, MOST_COLUMNS):
         return tuple(read)
     kept = set(sorted(read, key=lambda name: -attention[name])[:most])
     return tuple(name for name in read if name in kept)

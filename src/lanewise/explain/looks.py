@@ -36,7 +36,7 @@ class Look:
     def words(self) -> str:
         share = "the whole training" if self.fraction >= 1 else f"{self.fraction:.0%} of the training"
         where = "one fold" if self.lanes == 1 else f"{self.lanes} trainings each"
-        return f"at the best look within {share}, on {where}"
+        return f"at their best up to {share}, on {where}"
 
 
 def fair_look(traces: Sequence[Trace], metric: Metric) -> Look | None:

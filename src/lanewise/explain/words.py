@@ -40,13 +40,14 @@ class Score:
 class Outcome:
     """What the sentences are made of.
 
-    ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` untouched test rows, ``over_guess`` the
-    paired lead over the guess there, positive where the winner is better; ``over_default``
-    is the paired out-of-fold lead over the default, positive where the winner is better. ``ties`` are labels
-    of the candidates within one paired standard error; ``effects``, ``threshold`` and ``widths`` (of the prediction
-    interval) are sentences. None and empty where there is nothing to say. ``reads`` says that the model reads some of
-    the columns only; ``cut_short`` that the budget left no room to confirm anything but the default; ``sample``
-    that it was trained on a part of the rows.
+    ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` test rows, untouched but for those ``trained``
+    on, and ``weighed`` says by what they are; ``over_guess`` is the paired lead over the guess there, positive where
+    the winner is better; ``over_default`` is the paired out-of-fold lead over the default, positive where the winner is
+    better. ``alone`` says that no other candidate ran, ``some_beat`` that out of fold some confirmed candidate is
+    better than a guess by more than chance. ``ties`` are labels of the candidates within one paired standard error;
+    ``effects``, ``threshold`` and ``widths`` (of the prediction interval) are sentences. None and empty where there is
+    nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short`` that the budget left no
+    room to confirm anything but the default; ``sample`` that it was trained on a part of the rows.
     """
 
     target: str
@@ -54,11 +55,15 @@ class Outcome:
     is_default: bool
     test: Score | None
     rows: int
+    trained: int = 0
+    weighed: str = ""
     guess: Score | None = None
     over_guess: Difference | None = None
     default: str | None = None
     default_test: Score | None = None
     over_default: Difference | None = None
+    alone: bool = False
+    some_beat: bool = False
     ties: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
     effects: tuple[str, ...] = ()
@@ -89,30 +94,43 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
 
 
 def _headline(outcome: Outcome, metric: Metric) -> str:
-    if (
-        outcome.test is not None
-        and outcome.guess is not None
-        and not _beats(outcome, outcome.test, outcome.guess, metric)
-    ):
-        return f"No model was shown to predict {outcome.target} better than a guess; {outcome.winner} was kept."
+    target, winner, who = outcome.target, outcome.winner, _sentence_start(outcome.winner)
+    known = outcome.test is not None and outcome.guess is not None
+    if known and not _beats(outcome, metric):
+        if outcome.some_beat:
+            return (
+                f"Out of fold at least one model predicts {target} better than a guess; on the test rows {winner}, "
+                "which was kept, was not shown to."
+            )
+        return f"No model was shown to predict {target} better than a guess; {winner} was kept."
     if outcome.is_default and outcome.cut_short:
-        return f"The default, {outcome.winner}, stays: {outcome.cut_short}."
+        return f"The default, {winner}, stays: {outcome.cut_short}."
+    if outcome.alone:
+        better = f" predicts {target} better than a guess" if known else " was trained"
+        return f"{who}{better}; no other candidate ran to compare it with."
     if outcome.is_default:
-        return f"The default, {outcome.winner}, stays: nothing that ran predicts {outcome.target} reliably better."
-    first = re.match(r"\w*", outcome.winner)
+        return f"The default, {winner}, stays: nothing that ran predicts {target} reliably better."
+    return f"{who} predicts {target} best."
+
+
+def _sentence_start(label: str) -> str:
+    if label.startswith("ensemble"):
+        return f"An {label}"
+    first = re.match(r"\w*", label)
     family = first[0] if first else ""
-    who = FAMILIES.get(family, family[:1].upper() + family[1:]) + outcome.winner[len(family) :]
-    return f"{who} predicts {outcome.target} best."
+    return FAMILIES.get(family, family[:1].upper() + family[1:]) + label[len(family) :]
 
 
-def _beats(outcome: Outcome, test: Score, guess: Score, metric: Metric) -> bool:
+def _beats(outcome: Outcome, metric: Metric) -> bool:
     """The paired lead over the guess is above zero with its whole interval.
 
     Without one, the whole interval of the score lies on the better side of the guess; without either, the score itself.
     """
-    lead = outcome.over_guess
+    lead, test, guess = outcome.over_guess, outcome.test, outcome.guess
     if lead is not None and isfinite(lead.low):
         return lead.low > 0
+    assert test is not None
+    assert guess is not None
     near = max((metric.sign * end for end in (test.low, test.high) if isfinite(end)), default=metric.sign * test.value)
     return not isfinite(guess.value) or not isfinite(near) or near < metric.sign * guess.value
 
@@ -126,15 +144,21 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
     guess, default = (one if one is not None and isfinite(one.value) else None for one in rivals)
     values = [test.value, *(one.value for one in (guess, default) if one is not None)]
     kept = places_beside(metric.name, values, test.half)
-    words = (
-        f"On {outcome.rows:,} untouched test rows its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
-    )
+    words = f"{_rows(outcome)} its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
     if guess is not None:
         words += f"; a guess has {_at(guess, metric, kept)}"
     if default is not None:
         words += f", the default {_at(default, metric, kept)}"
     note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
     return f"{words} ({better}).{note if default is not None and _trails(test, default, metric, kept) else ''}"
+
+
+def _rows(outcome: Outcome) -> str:
+    weighed = f", weighed by {outcome.weighed}" if outcome.weighed else ""
+    if not outcome.trained:
+        return f"On {outcome.rows:,} untouched test rows{weighed}{',' if weighed else ''}"
+    many = "all" if outcome.trained == outcome.rows else f"{outcome.trained:,}"
+    return f"On {outcome.rows:,} test rows, {many} of which trained it too{weighed},"
 
 
 def _trails(test: Score, default: Score, metric: Metric, kept: int) -> bool:

@@ -1,7 +1,7 @@
 """What a layout remembers of one source column, per kind of column."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 DatePart = Literal["days", "year", "month", "weekday", "day", "hour"]
@@ -50,7 +50,8 @@ class CategoryColumn:
     """A column of levels. Code 0 is any other level, code 1 a missing cell, 2 and up are ``levels``.
 
     ``other_rows`` counts the rows whose level was too rare to keep; ``missing`` says whether cells were missing;
-    ``one_hot`` whether it becomes one feature per level, or a code for an embedding table.
+    ``one_hot`` whether it becomes one feature per level, or a code for an embedding table; ``told`` that only so many
+    of its levels, the most frequent ones, are features (None: all), so that the others are all zeros.
     """
 
     kind: ClassVar = "category"
@@ -59,6 +60,7 @@ class CategoryColumn:
     missing: bool
     other_rows: int
     one_hot: bool
+    told: int | None = None
 
     @property
     def codes(self) -> int:
@@ -71,7 +73,15 @@ class CategoryColumn:
             return []
         features = [(OTHER_CODE, f"{self.name} other")] if self.other_rows else []
         features += [(MISSING_CODE, f"{self.name} missing")] if self.missing else []
-        return features + [(FIRST_LEVEL_CODE + i, f"{self.name}={level}") for i, level in enumerate(self.levels)]
+        told = self.levels[: self.told]
+        return features + [(FIRST_LEVEL_CODE + i, f"{self.name}={level}") for i, level in enumerate(told)]
+
+    @property
+    def one_hot_width(self) -> int:
+        """How many dense features it has: as many as `one_hot_features` names."""
+        if not self.one_hot:
+            return 0
+        return bool(self.other_rows) + self.missing + len(self.levels[: self.told])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +100,12 @@ _BY_KIND: dict[str, type[Column]] = {column.kind: column for column in _TYPES}
 
 
 def column_to_dict(column: Column) -> dict[str, Any]:
-    """A column as plain JSON types, its kind first."""
-    return {"kind": column.kind} | asdict(column)
+    """A column as plain JSON types, its kind first; what is None is left out."""
+    values = {field.name: getattr(column, field.name) for field in fields(column)}  # asdict copies every level
+    return {"kind": column.kind} | {name: value for name, value in values.items() if value is not None}
 
 
-def column_from_dict(fields: Mapping[str, Any]) -> Column:
+def column_from_dict(content: Mapping[str, Any]) -> Column:
     """The inverse of `column_to_dict`; ``KeyError`` or ``TypeError`` where the fields do not fit."""
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
     return _BY_KIND[values.pop("kind")](**values)

@@ -26,6 +26,9 @@ _MICROSECONDS_A_DAY = 86_400e6
 _AT_ONCE = 1_000
 """Categories that are encoded at a time."""
 
+_FEW_ROWS = 2_000
+"""Rows up to which a dictionary finds codes sooner than a call of polars for each column does."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
@@ -129,6 +132,13 @@ def _encode_date(cells: pl.Series, column: DateColumn) -> Iterable[np.ndarray]:
 def _encode_categories(frame: pl.DataFrame, columns: Sequence[CategoryColumn]) -> np.ndarray:
     """Codes ``[N, Kc]`` of all categories at once: there may be tens of thousands."""
     codes = np.empty((frame.height, len(columns)), dtype=np.int64)
+    if frame.height <= _FEW_ROWS:
+        words = frame.select([column.name for column in columns]).cast(pl.String)
+        for place, column in enumerate(columns):
+            known: dict[str | None, int] = {level: code for code, level in enumerate(column.levels, FIRST_LEVEL_CODE)}
+            known[None] = MISSING_CODE
+            codes[:, place] = [known.get(word, OTHER_CODE) for word in words[column.name].to_list()]
+        return codes
     for start in range(0, len(columns), _AT_ONCE):
         some = columns[start : start + _AT_ONCE]
         found = frame.select(_code(pl.col(column.name), column).alias(str(place)) for place, column in enumerate(some))

@@ -219,7 +219,8 @@ class Layout:
     def dense_width(self) -> int:
         """Width D of the dense features after preparation."""
         numbers = len(self.valued) + len(self.ranked)
-        return numbers + len(self.indicators) + len(self.one_hots) + self.tokens_width
+        levels = sum(column.one_hot_width for column in self.categories)
+        return numbers + len(self.indicators) + levels + self.tokens_width
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:

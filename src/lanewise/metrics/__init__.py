@@ -2,7 +2,7 @@
 
 from lanewise.metrics.metric import Direction, Metric
 from lanewise.metrics.ranking import Curve, pr_curve, roc_curve
-from lanewise.metrics.registry import METRICS, metric_names, resolve_metric, score_all, unknown_metric
+from lanewise.metrics.registry import METRICS, metric_names, resolve_metric, score_all, unknown_metrics
 from lanewise.metrics.tables import CalibrationCurve, ClassScore, calibration_curve, confusion, per_class
 from lanewise.metrics.threshold import best_threshold
 
@@ -22,5 +22,5 @@ __all__ = [
     "resolve_metric",
     "roc_curve",
     "score_all",
-    "unknown_metric",
+    "unknown_metrics",
 ]

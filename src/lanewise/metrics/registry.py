@@ -60,9 +60,13 @@ def is_metric(name: str) -> bool:
     return plain in METRICS or plain in ALIASES
 
 
-def unknown_metric(name: object) -> dict[str, tuple[str, ...]]:
-    """The names that ``metric`` may have, where ``name`` is a text that is none of them; else nothing."""
-    return {"metric": tuple(METRICS)} if isinstance(name, str) and not is_metric(name) else {}
+def unknown_metrics(stated: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+    """For each setting of ``stated`` that is a text and names no metric, the names there are.
+
+    >>> list(unknown_metrics({"metric": "AUC", "threshold": "f3"}))
+    ['threshold']
+    """
+    return {name: tuple(METRICS) for name, one in stated.items() if isinstance(one, str) and not is_metric(one)}
 
 
 def _plain(name: str) -> str:
@@ -85,7 +89,7 @@ def resolve_metric(name: str, kind: TaskKind) -> Metric:
     if metric is not None and kind in metric.kinds:
         return metric
     if metric is not None:
-        message = f"metric {name} does not fit a {kind} target; choose one of {', '.join(allowed)}"
+        message = f"metric may be {', '.join(allowed)} for a {kind} target, got {name}"
         raise UsageError(message)
     hint = suggestion(plain, allowed, place=f"lanewise.metrics.metric_names({kind!r})", noun=f"a {kind} target has")
     message = f"no metric is called {name!r}; {hint}"

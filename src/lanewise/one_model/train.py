@@ -12,6 +12,7 @@ from lanewise.distributed.apart import Apart
 from lanewise.distributed.joining import joined_for_good
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.outer import Outer
+from lanewise.distributed.place import Place
 from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.together import Together
 from lanewise.errors import Interrupted, TrainingError, UsageError
@@ -25,7 +26,7 @@ from lanewise.one_model.portions import groups_of, portion_of
 from lanewise.one_model.proposed import Proposed, proposed_mesh
 from lanewise.one_model.result import TrainResult
 from lanewise.optim.drop_in import EvaluatingDropIn
-from lanewise.training.device import device_of
+from lanewise.training.device import device_here
 from lanewise.training.model_training import ModelTraining
 from lanewise.training.objective import floats_as
 from lanewise.training.stopping import Stop, stop_on_signals
@@ -126,7 +127,7 @@ def train(
     # Where there is no GPU, ranks meet without one, so that one of them says so.
     moved = "cuda" if str(device).startswith("cuda") and torch.cuda.is_available() else "cpu"
     with joined_for_good(device=moved) as ranks:
-        where = device_of(_own_device(device, ranks))
+        where = _own_device(device, ranks.place)
         source = source_of("data", at_home(data, where))
         course = course_of(
             source.rows,
@@ -215,9 +216,16 @@ def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) ->
     return began
 
 
-def _own_device(device: str | torch.device, ranks: Ranks) -> str | torch.device:
-    """The GPU of this rank among those of its host."""
-    return f"cuda:{ranks.place.local_rank}" if ranks.size > 1 and str(device) == "cuda" else device
+def _own_device(device: str | torch.device, place: Place) -> torch.device:
+    """The GPU of this rank among those of its host; NCCL moves nothing between two ranks on the same."""
+    where = device_here(device, place)
+    if where.type == "cuda" and place.local_size > 1 and str(device) != "cuda":
+        message = (
+            f"device {where} is one GPU, and the {place.local_size} ranks of this host need one each; write "
+            "device='cuda', by which each takes that of its local rank"
+        )
+        raise UsageError(message)
+    return where
 
 
 def _reader(

@@ -27,7 +27,10 @@ class AdadeltaRule(Rule):
 
     name: ClassVar[str] = "adadelta"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADADELTA_RATE, RHO, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean_square"), Slot("mean_square_step"))
+    slots: ClassVar[tuple[Slot, ...]] = (
+        Slot("mean_square", torch="square_avg"),
+        Slot("mean_square_step", torch="acc_delta"),
+    )
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         rho, eps = hyper["rho"], hyper["eps"]

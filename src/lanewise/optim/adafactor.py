@@ -40,9 +40,13 @@ class AdafactorRule(Rule):
     name: ClassVar[str] = "adafactor"
     hypers: ClassVar[tuple[Hyper, ...]] = (FACTOR_RATE, GROWTH, THRESHOLD, FLOOR, EPSILON, FACTOR_DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (
-        Slot("row_square", lambda leaf: _mean(torch.zeros_like(leaf), -1)),
-        Slot("column_square", lambda leaf: _mean(torch.zeros_like(leaf), -2)),
-        Slot("mean_square", lambda leaf: _nothing(leaf) if _is_factored(leaf) else torch.zeros_like(leaf)),
+        Slot("row_square", lambda leaf: _mean(torch.zeros_like(leaf), -1), torch="row_var"),
+        Slot("column_square", lambda leaf: _mean(torch.zeros_like(leaf), -2), torch="col_var"),
+        Slot(
+            "mean_square",
+            lambda leaf: _nothing(leaf) if _is_factored(leaf) else torch.zeros_like(leaf),
+            torch="variance",
+        ),
     )
     decay = "own"
     per_weight: ClassVar[bool] = True

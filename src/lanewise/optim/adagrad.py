@@ -30,7 +30,7 @@ class AdagradRule(Rule):
 
     name: ClassVar[str] = "adagrad"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADAGRAD_RATE, LR_DECAY, INITIAL, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("square_sum", at="initial_accumulator_value"),)
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("square_sum", at="initial_accumulator_value", torch="sum"),)
     sparse = "rows"
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:

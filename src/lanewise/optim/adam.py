@@ -41,7 +41,7 @@ class AdamRule(Rule):
 
     name: ClassVar[str] = "adam"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADAM_RATE, BETA1, BETA2, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("mean_square"))
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean", torch="exp_avg"), Slot("mean_square", torch="exp_avg_sq"))
     amsgrad: ClassVar[bool] = False
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
@@ -93,7 +93,7 @@ class AMSGradRule(AdamRule):
     """
 
     name: ClassVar[str] = "amsgrad"
-    slots: ClassVar[tuple[Slot, ...]] = (*AdamRule.slots, Slot("largest"))
+    slots: ClassVar[tuple[Slot, ...]] = (*AdamRule.slots, Slot("largest", torch="max_exp_avg_sq"))
     amsgrad: ClassVar[bool] = True
 
 

@@ -27,7 +27,7 @@ class AdamaxRule(Rule):
 
     name: ClassVar[str] = "adamax"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADAMAX_RATE, BETA1, LARGEST, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("largest"))
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean", torch="exp_avg"), Slot("largest", torch="exp_inf"))
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         mean = state["mean"].lerp_(grads, 1 - hyper["beta1"])

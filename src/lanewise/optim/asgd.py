@@ -1,5 +1,6 @@
 """Averaged SGD with a rate that falls by itself (Bottou 2010; Xu 2011), as ``torch.optim.ASGD``."""
 
+from collections.abc import Mapping
 from typing import ClassVar, final
 
 from torch import Tensor
@@ -29,7 +30,7 @@ class ASGDRule(Rule):
 
     name: ClassVar[str] = "asgd"
     hypers: ClassVar[tuple[Hyper, ...]] = (ASGD_RATE, LAMBD, ALPHA, BEGIN, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("average"),)
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("average", torch="ax"),)
     scheduled = False
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
@@ -37,6 +38,9 @@ class ASGDRule(Rule):
         rate = _rate(hyper, step)
         params.mul_(1 - lambd * rate).add_(grads, -rate)
         state["average"].lerp_(params, 1 / larger(1.0, step - 1 - hyper["t0"]))
+
+    def told_by_step(self, hyper: Mapping[str, float], step: float) -> dict[str, float]:
+        return {"eta": float(_rate(hyper, step + 1)), "mu": 1 / max(1.0, step - hyper["t0"])}
 
     def exchange(self, params: Leaves, state: State, hyper: HyperValues, *, evaluation: bool) -> None:
         swap(params, state["average"])

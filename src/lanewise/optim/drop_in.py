@@ -20,6 +20,7 @@ from lanewise.optim.parameter_state import LOW, laid_out_as, numbers_of, start_s
 from lanewise.optim.rule import Part, Rule, State
 from lanewise.optim.saved_state import check_saved, check_shapes
 from lanewise.optim.settings import check_settings
+from lanewise.optim.torch_state import is_torchs, saved_for_torch, settings_of, state_for_torch, states_of
 
 _torch: Final[Any] = torch  # its foreach operations are untyped
 
@@ -196,12 +197,42 @@ class DropIn(Optimizer):
         """As torch's, and the rule of each group by name, so that no other takes the state for its own."""
         return {**super().state_dict(), "rules": [self.rule_of(group).name for group in self.param_groups]}
 
+    def _translated(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """A state dict of torch's own optimizer of the same name with our names, any other as it is."""
+        name = self._name_in_torch
+        rules = [self.rule_of({**self.defaults, **group}) for group in state_dict["param_groups"]]
+        if not is_torchs(name, rules, state_dict):
+            return state_dict
+        groups = [settings_of(name, group) for group in state_dict["param_groups"]]
+        return {"state": states_of(rules, groups, state_dict["state"]), "param_groups": groups}
+
+    def torch_state_dict(self) -> dict[str, Any]:
+        """The state dict that torch's own optimizer of the same name goes on from: the way back into torch.
+
+        Raises ``UsageError`` where torch has none of that name, or not a setting that is in use.
+        """
+        name, saved = self._name_in_torch, self.state_dict()
+        groups = [saved_for_torch(name, group, self.defaults) for group in saved["param_groups"]]
+        states = {}
+        for group, own in zip(saved["param_groups"], self.param_groups, strict=True):
+            for key, param in zip(group["params"], own["params"], strict=True):
+                if state := saved["state"].get(key):
+                    rule, pairs = self.rule_of(group), param.is_complex()
+                    states[key] = state_for_torch(name, rule, group, state, pairs=pairs)
+        return {"state": states, "param_groups": groups}
+
+    @property
+    def _name_in_torch(self) -> str:
+        """The name of torch's optimizer of the same arithmetic, if there is one."""
+        return type(self).__name__
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's, but the state keeps its own dtype, and is copied rather than shared with ``state_dict``.
 
-        Raises ``UsageError`` for the state of another optimizer, torch's own of the same name included, and for that
-        of parameters of other shapes.
+        That of torch's own optimizer of the same name is taken as well: training goes on as it would have in torch.
+        Raises ``UsageError`` for the state of another optimizer, and for that of parameters of other shapes.
         """
+        state_dict = self._translated(state_dict)
         rules = [self.rule_of({**self.defaults, **group}) for group in state_dict["param_groups"]]
         check_saved(type(self).__name__, rules, state_dict)
         check_shapes(type(self).__name__, rules, state_dict, [group["params"] for group in self.param_groups])

@@ -30,7 +30,7 @@ class MomentumRule(Rule):
 
     name: ClassVar[str] = "momentum"
     hypers: ClassVar[tuple[Hyper, ...]] = (MOMENTUM_RATE, MOMENTUM, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("velocity"),)
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("velocity", torch="momentum_buffer"),)
     sparse = "dense"
     nesterov: ClassVar[bool] = False
 

@@ -47,7 +47,11 @@ class MuonRule(Rule):
     name: ClassVar[str] = "muon"
     hypers: ClassVar[tuple[Hyper, ...]] = (MUON_RATE, MOMENTUM, BETA1, BETA2, EPSILON, MUON_DECAY)
     slots: ClassVar[tuple[Slot, ...]] = (
-        Slot("momentum", lambda leaf: torch.zeros_like(leaf) if _is_matrix(leaf) else _nothing(leaf)),
+        Slot(
+            "momentum",
+            lambda leaf: torch.zeros_like(leaf) if _is_matrix(leaf) else _nothing(leaf),
+            torch="momentum_buffer",
+        ),
         Slot("mean", lambda leaf: _nothing(leaf) if _is_matrix(leaf) else torch.zeros_like(leaf)),
         Slot("mean_square", lambda leaf: _nothing(leaf) if _is_matrix(leaf) else torch.zeros_like(leaf)),
     )
@@ -132,11 +136,11 @@ class Muon(DropIn):
         self,
         params: ParamsT,
         lr: float | Tensor = 1e-3,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.999),
-        *,
-        eps: float = 1e-8,
         weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
         maximize: bool = False,
         capturable: bool = False,
     ) -> None:

@@ -36,7 +36,7 @@ class NAdamRule(Rule):
 
     name: ClassVar[str] = "nadam"
     hypers: ClassVar[tuple[Hyper, ...]] = (NADAM_RATE, BETA1, BETA2, EPSILON, MOMENTUM_DECAY, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("mean_square"))
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean", torch="exp_avg"), Slot("mean_square", torch="exp_avg_sq"))
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         rate, beta1, beta2, speed = hyper["lr"], hyper["beta1"], hyper["beta2"], hyper["momentum_decay"]
@@ -47,6 +47,9 @@ class NAdamRule(Rule):
         root = square.sqrt().div_(square_root(bias_correction(beta2, step))).add_(hyper["eps"])
         params.addcdiv_(grads, root, -rate * (1 - now) / (1 - product))
         params.addcdiv_(mean, root, -rate * later / (1 - product * later))
+
+    def told_by_step(self, hyper: Mapping[str, float], step: float) -> dict[str, float]:
+        return {"mu_product": _product(hyper["beta1"], hyper["momentum_decay"], step)}
 
     def metric(self, state: State, hyper: HyperValues, step: Scalar) -> list[Scalar]:
         correction = square_root(bias_correction(hyper["beta2"], step))

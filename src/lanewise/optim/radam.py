@@ -30,7 +30,7 @@ class RAdamRule(Rule):
 
     name: ClassVar[str] = "radam"
     hypers: ClassVar[tuple[Hyper, ...]] = (ADAM_RATE, BETA1, BETA2, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean"), Slot("mean_square"))
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean", torch="exp_avg"), Slot("mean_square", torch="exp_avg_sq"))
 
     def update(self, params: Leaves, grads: Leaves, state: State, hyper: HyperValues, step: Scalar) -> None:
         beta1, beta2 = hyper["beta1"], hyper["beta2"]

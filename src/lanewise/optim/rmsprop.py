@@ -20,6 +20,10 @@ EPSILON = Hyper(name="eps", default=1e-8, words="keeps the quotient finite; outs
 
 MOMENTUM = Hyper(name="momentum", default=0.9, low=0.5, high=0.99, words="friction of the steps, mu")
 
+SQUARE = Slot("mean_square", torch="square_avg")
+MEAN = Slot("mean", torch="grad_avg")
+VELOCITY = Slot("velocity", torch="momentum_buffer")
+
 _torch: Final[Any] = torch  # its fused kernels are untyped
 
 
@@ -32,7 +36,7 @@ class RMSpropRule(Rule):
 
     name: ClassVar[str] = "rmsprop"
     hypers: ClassVar[tuple[Hyper, ...]] = (RMSPROP_RATE, SMOOTHING, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean_square"),)
+    slots: ClassVar[tuple[Slot, ...]] = (SQUARE,)
     centred: ClassVar[bool] = False
     heavy: ClassVar[bool] = False
 
@@ -93,7 +97,7 @@ class RMSpropMomentumRule(RMSpropRule):
 
     name: ClassVar[str] = "rmsprop_momentum"
     hypers: ClassVar[tuple[Hyper, ...]] = (RMSPROP_RATE, SMOOTHING, MOMENTUM, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean_square"), Slot("velocity"))
+    slots: ClassVar[tuple[Slot, ...]] = (SQUARE, VELOCITY)
     heavy: ClassVar[bool] = True
 
 
@@ -102,7 +106,7 @@ class CentredRMSpropRule(RMSpropRule):
     """As RMSprop, with the variance ``v - m^2`` in the place of v; ``m <- alpha m + (1 - alpha) g``."""
 
     name: ClassVar[str] = "centred_rmsprop"
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean_square"), Slot("mean"))
+    slots: ClassVar[tuple[Slot, ...]] = (SQUARE, MEAN)
     centred: ClassVar[bool] = True
 
 
@@ -112,7 +116,7 @@ class CentredRMSpropMomentumRule(RMSpropRule):
 
     name: ClassVar[str] = "centred_rmsprop_momentum"
     hypers: ClassVar[tuple[Hyper, ...]] = (RMSPROP_RATE, SMOOTHING, MOMENTUM, EPSILON, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("mean_square"), Slot("mean"), Slot("velocity"))
+    slots: ClassVar[tuple[Slot, ...]] = (SQUARE, MEAN, VELOCITY)
     centred: ClassVar[bool] = True
     heavy: ClassVar[bool] = True
 

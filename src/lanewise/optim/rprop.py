@@ -31,7 +31,7 @@ class RpropRule(Rule):
 
     name: ClassVar[str] = "rprop"
     hypers: ClassVar[tuple[Hyper, ...]] = (RPROP_RATE, SHRINK, GROW, SMALLEST, LARGEST, DECAY)
-    slots: ClassVar[tuple[Slot, ...]] = (Slot("before"), Slot("size", at="lr"))
+    slots: ClassVar[tuple[Slot, ...]] = (Slot("before", torch="prev"), Slot("size", at="lr", torch="step_size"))
     full_batch: ClassVar[bool] = True
     proximal: ClassVar[bool] = False  # a sign outweighs any smaller penalty: weights would rest elsewhere
 

@@ -35,6 +35,7 @@ class Slot:
     """State that goes with each leaf. ``start`` makes it of the weights ``[rows, *shape]`` before the first step.
 
     ``at`` names the hyper-parameter, if any, that every element begins at; lr counts there without its schedule.
+    ``torch`` is what torch's optimizer of the same arithmetic, if there is one, calls it in its state dict.
     What follows the row axis is free: factors of a matrix, or ``[rows, 0]`` where a leaf needs none; without
     ``per_weight`` it must be ``shape``.
     """
@@ -42,6 +43,7 @@ class Slot:
     name: str
     start: Callable[[Tensor], Tensor] = torch.zeros_like
     at: str | None = None
+    torch: str = ""
 
     def first(self, leaf: Tensor, hyper: HyperValues) -> Tensor:
         """The state of ``leaf [rows, *shape]`` before the first step."""
@@ -143,6 +145,11 @@ class Rule(ABC):
         """
         del state, step
         return [hyper["lr"]]
+
+    def told_by_step(self, hyper: Mapping[str, float], step: float) -> dict[str, float]:
+        """What torch's optimizer keeps of each weight that follows from ``step`` and the settings: not kept here."""
+        del hyper, step
+        return {}
 
     def fused(self, tensors: Sequence[Sequence[Tensor]], hyper: Mapping[str, float], step: float) -> bool:
         """Run torch's fused kernel on leaves of one row, if there is one that does the same arithmetic.

@@ -75,6 +75,10 @@ class SAM(DropIn):
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
         return self._base.rule_of(group)
 
+    @property
+    def _name_in_torch(self) -> str:
+        return type(self._base).__name__
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_base": self._base}
 

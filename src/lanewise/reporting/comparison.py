@@ -29,7 +29,7 @@ def page(comparison: "Comparison") -> str:
     >>> page(compare("booth", methods=["bfgs"])).count("<svg") > 3
     True
     """
-    _check(comparison)
+    check_count(len(comparison.traces))
     least, reached_at = least_of(comparison), _reached_at(comparison)
     paths = [_path(trace, place) for place, trace in enumerate(comparison.traces)]
     known = comparison.least is not None
@@ -75,16 +75,16 @@ def page(comparison: "Comparison") -> str:
 def text(comparison: "Comparison") -> str:
     """The table of results for a terminal."""
     reached_at = _reached_at(comparison)
-    heads = ("method", "value", "evaluations", "seconds", "distance", "status")
+    heads = ("method", "value", "there after", "evaluations", "seconds", "distance", "status")
     lines: list[tuple[str, ...]] = [heads]
     for place, trace in enumerate(comparison.traces):
         row = _row(trace, place, reached_at)
         name = trace.method if trace.rate is None else f"{trace.method}, lr {number(trace.rate)}"
-        lines.append((name, row["value"], row["evaluations"], row["seconds"], row["distance"], row["status"]))
+        lines.append((name, *(row[column.replace(" ", "_")] for column in heads[1:])))
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     written = []
     for line in lines:
-        cells = [line[0].ljust(widths[0]), *(line[column].rjust(widths[column]) for column in range(1, 5)), line[5]]
+        cells = [line[0].ljust(widths[0]), *(line[column].rjust(widths[column]) for column in range(1, 6)), line[6]]
         written.append("  ".join(cells).rstrip())
     return "\n".join([headline(comparison), "", *written])
 
@@ -112,7 +112,10 @@ def headline(comparison: "Comparison") -> str:
         return f"{who} {goal}. Lowest: {best.method}, at {number(best.value)}."
     first = min(arrived, key=lambda method: arrived[method])
     rest = f" {len(arrived)} of {len(costs)} got there." if len(costs) > 1 else ""
-    return f"First at {goal}: {first}, after {_evaluations(arrived[first])}.{rest}"
+    cost = arrived[first]
+    spent = max(trace.evaluations[-1] for trace in comparison.traces if trace.method == first)
+    words = _evaluations(cost) if spent == cost else f"{cost:,.0f} of its {_evaluations(spent)}"
+    return f"First at {goal}: {first}, after {words}.{rest}"
 
 
 def _reached_at(comparison: "Comparison") -> float:
@@ -136,11 +139,12 @@ def _reaching(trace: "Trace", level: float) -> float:
     return next((cost for cost, value in pairs if value <= level), inf)
 
 
-def _check(comparison: "Comparison") -> None:
+def check_count(methods: int) -> None:
+    """``UsageError`` for more methods than colours can tell apart."""
     from lanewise.errors import UsageError
 
-    if len(comparison.traces) > COLORS:
-        message = f"a page can tell {COLORS} methods apart, got {len(comparison.traces)}; compare fewer"
+    if methods > COLORS:
+        message = f"a page can tell {COLORS} methods apart, got {methods}; compare fewer"
         raise UsageError(message)
 
 
@@ -156,12 +160,14 @@ def _path(trace: "Trace", place: int) -> Path:
 
 
 def _row(trace: "Trace", place: int, reached_at: float) -> dict[str, Any]:
+    reaching = _reaching(trace, reached_at)
     return {
         "color": place + 1,
         "method": trace.method,
         "words": trace.words if trace.rate is None else f"learning rate {number(trace.rate)}",
         "rate": "" if trace.rate is None else number(trace.rate),
         "value": number(trace.value, 4),
+        "there_after": f"{reaching:,.0f}" if reaching < inf else "",
         "evaluations": f"{trace.evaluations[-1]:,}",
         "seconds": number(trace.seconds[-1], 2),
         "distance": number(trace.distance, 2),

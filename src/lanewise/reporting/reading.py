@@ -12,8 +12,8 @@ from lanewise.reporting.words import finite
 
 OVERRUN = 1.05
 """A budget of which more than this was used is named beside what was used."""
-LEAKS = ("leaks_target", "sums_to_target")
-"""Codes of findings that a column gives the target away: then no score of the run holds for new rows."""
+LEAKS = ("leaks_target", "sums_to_target", "trained_on_test")
+"""Codes of findings that a column gives the target away, or test rows trained: no score then holds for new rows."""
 SCREEN_ONLY = "screen only: "
 """How the verdict of a choice begins that one fold of the screen alone has seen."""
 STAGES = {
@@ -216,7 +216,7 @@ def stage_seconds(document: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def told_warnings(document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The warnings in two lots: those that a column gives the target away, which belong first, and the others."""
+    """The warnings in two lots: those by which no score holds for new rows, which belong first, and the others."""
     leaks = {str(one.get("message")) for one in items(document, "findings") if one and one.get("code") in LEAKS}
     own = overrun_warning(document)  # what it took is told at the end in the same words
     lines = [str(line) for line in items(document, "warnings") if line != own]
@@ -258,7 +258,14 @@ def winner_settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     members = [one for one in items(part(document, "ensemble"), "members") if isinstance(one, Mapping)]
     if not (ensemble_won(document) and members):
         return settings_of(part(document, "winner"))
-    return [(str(one.get("label") or one.get("id")), words.percent(one.get("weight"), 0)) for one in members]
+    return [(marked(document, one), words.percent(one.get("weight"), 0)) for one in members]
+
+
+def marked(document: Mapping[str, Any], one: Mapping[str, Any], label: str = "") -> str:
+    """The label of a candidate, its own or another one, with a mark where it is the default."""
+    label = label or str(one.get("label") or one.get("id"))
+    default = part(document, "default").get("id")
+    return f"{label} (the default)" if default is not None and one.get("id") == default else label
 
 
 def setting(value: Any) -> str:

@@ -20,6 +20,7 @@ from lanewise.reporting.reading import (
     estimate_of,
     evidence,
     items,
+    marked,
     measure_of,
     overran,
     part,
@@ -204,7 +205,7 @@ def _verdict(console: "Console", document: Mapping[str, Any]) -> None:
         tag = " (the default)" if default_won(document) else ""
         settings = [f"{shorten(name, 28)} {shorten(value, 28)}" for name, value in made_of]
         if ensemble_won(document):  # labels have commas of their own
-            settings = ["; ".join(f"{shorten(value, 8)} {shorten(name, 48)}" for name, value in made_of)]
+            settings = ["; ".join(f"{shorten(value, 8)} {shorten(name, 62)}" for name, value in made_of)]
         console.print(_indented(f"{name}{tag}{': ' if made_of else ''}{', '.join(settings)}", style="dim"))
 
 
@@ -311,7 +312,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print(table)
         if any(" (" in str(one.get("verdict") or "") for one in items(race, "decisions")):
             note = "Two candidates as they are: where they differ in several settings, it is no effect of one of them."
-            console.print(_styled(f"  {note}", "dim"))
+            console.print(_indented(note, style="dim"))
     board = [one for one in items(race, "leaderboard") if one.get("tie") or one.get("status") == "winner"]
     labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in board)
     ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]
@@ -320,7 +321,8 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print(_styled(f"Not told apart from the winner by the evidence: {len(ties)}"))
         for label, one in ties[:3]:
             gap = difference(measure.name, one.get("difference"), one.get("standard_error"))
-            words = f"{shorten(label, 72)}, {score(measure.name, one.get('score'), one.get('low'), one.get('high'))}"
+            name = shorten(marked(document, one, label), 86)
+            words = f"{name}, {score(measure.name, one.get('score'), one.get('low'), one.get('high'))}"
             console.print(_indented(f"{words} ({gap} apart)", style="dim"))
 
 

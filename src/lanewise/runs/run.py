@@ -17,7 +17,8 @@ class Run:
     """A run as the store knew it when it was asked.
 
     ``created`` is UTC in ISO 8601, for people: order is by ``sequence``. ``seconds`` counts the time at work
-    over all resumes. A run that was killed before it could say so is ``interrupted``.
+    over all resumes, without what went by in a process that was killed. A run that was killed before it could say so is
+    ``interrupted``.
     """
 
     sequence: int
@@ -55,6 +56,13 @@ class Run:
     def config(self) -> Mapping[str, Any]:
         """The settings that the run was started with."""
         return parse_json(self.config_text.encode(), source=f"the configuration of run {self.id}")
+
+    @property
+    def target(self) -> str | None:
+        """What is learned: the column of a fit, the name of the function that builds the module of a tune."""
+        settings = self.config.get("settings", {})
+        model = settings.get("model")
+        return str(model).rpartition(":")[2] if model else settings.get("target")
 
     @property
     def document(self) -> Mapping[str, Any] | None:

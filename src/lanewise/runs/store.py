@@ -229,7 +229,13 @@ class RunStore:
         return tuple(Run.from_row(row, folder=self.folder / "runs" / row[1]) for row in rows)
 
     def _unknown(self, reference: str) -> UsageError:
-        return UsageError(f"no run {reference!r} in {self.folder}; `lanewise runs` lists them, `last` is the newest")
+        there = self.list(limit=1)
+        hint = (
+            "`lanewise runs` lists them, `last` is the newest"
+            if there
+            else "it has none yet: start one with `lanewise fit`"
+        )
+        return UsageError(f"no run {reference!r} in {self.folder}; {hint}")
 
 
 def _find(start: Path) -> Path | None:

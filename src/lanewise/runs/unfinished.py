@@ -39,37 +39,42 @@ def unfinished(run: Run) -> dict[str, Any] | None:
 
     A candidate stands where it was looked at last: those of the confirmation before those that only the screen has
     seen. Its ``score`` is the mean over its ``lanes``, ``trained`` their part of the full length. None where nothing
-    was planned yet, and of a run of ``tune``, whose plan is another, and which alone knows which way its metric goes.
+    was planned yet.
     """
-    if run.config.get("kind", "fit") != "fit":
-        return None
     try:
-        plan = Plan.from_json(parse_json(run.plan.read_bytes(), source=f"the plan of run {run.id}"))
+        content = parse_json(run.plan.read_bytes(), source=f"the plan of run {run.id}")
     except OSError:
         return None
+    plan = Plan.from_json(content.get("plan", content))  # a tune keeps more beside its plan
     states = list(_states(run))
     last: dict[tuple[str, str], _Seen] = {}
     for item in (item for phase, state in states for item in _seen(phase, state)):
         key = item.phase, item.lane  # of a screen every rung has states of its own
         last[key] = max(last.get(key, item), item, key=lambda one: one.fraction)
     seen = list(last.values())
-    metric = next((str(state["metric"]) for _, state in states if state.get("metric")), "")
+    metric = next((_metric(state) for _, state in states if state.get("metric")), None)
     known = {candidate.id: candidate for candidate in plan.candidates}
     cards = [_card(known.get(id), id, seen, plan) for id in dict.fromkeys(item.candidate for item in seen)]
     phases = [phase for phase, _ in states]
     return {
         "schema_version": 1,
         "run": run.id,
-        "kind": "fit",
+        "kind": run.config.get("kind", "fit"),
         "created": run.created,
         "status": run.status,
-        "target": run.config.get("settings", {}).get("target"),
+        "target": run.target,
         "phase": max(phases, key=PHASES.index, default="screen" if plan.rungs else "confirm"),
-        "metric": {"name": metric, "direction": "min" if metric in LOWER else "max"} if metric else None,
+        "metric": metric,
         "planned": len(plan.candidates),
-        "candidates": sorted(cards, key=lambda card: _place(card, metric)),
+        "candidates": sorted(cards, key=lambda card: _place(card, metric or {})),
         "resume": f"lanewise resume {run.id}" if run.status == "interrupted" else None,
     }
+
+
+def _metric(state: Mapping[str, Any]) -> dict[str, str]:
+    """The metric that the states of teams name; those of an earlier version leave out its direction."""
+    name = str(state["metric"])
+    return {"name": name, "direction": str(state.get("direction") or ("min" if name in LOWER else "max"))}
 
 
 def _states(run: Run) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -124,9 +129,9 @@ def _card(candidate: Candidate | None, id: str, seen: Sequence[_Seen], plan: Pla
     }
 
 
-def _place(card: Mapping[str, Any], metric: str) -> tuple[Any, ...]:
+def _place(card: Mapping[str, Any], metric: Mapping[str, str]) -> tuple[Any, ...]:
     """Confirmed before screened, those on more lanes and trained longer first, then by score."""
     score = card["score"]
-    sign = 1 if metric in LOWER else -1
+    sign = -1 if metric.get("direction") == "max" else 1
     seen = (-PHASES.index(card["phase"]), -card["lanes"], -round(card["trained"], 2))
     return (*seen, score is None, 0 if score is None else sign * score)

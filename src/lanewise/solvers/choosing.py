@@ -107,9 +107,10 @@ def _judge(function: RowFunction, start: Tensor, low: Tensor | None, high: Tenso
             return "a function whose values differ from call to call"
     if _in_steps(function, start, direction, low, high):
         return "a function without slopes, in steps"
-    if function.exact or _touches(start, direction, low, high):
+    middle = _with_room(start, 2e-3 * direction, low, high)
+    if function.exact or middle is None:
         return ""
-    sides = (torch.stack([start - step * direction, start, start + step * direction]) for step in (1e-3, 1e-4))
+    sides = (torch.stack([middle - step * direction, middle, middle + step * direction]) for step in (1e-3, 1e-4))
     coarse, fine = (function.values(points).sum(1) for points in sides)
     bends = [abs(float(found[0] - 2 * found[1] + found[2])) for found in (coarse, fine)]
     noise = 1e-11 * max(1e-300, float(fine.abs().max()))
@@ -118,11 +119,11 @@ def _judge(function: RowFunction, start: Tensor, low: Tensor | None, high: Tenso
     return ""
 
 
-def _touches(start: Tensor, direction: Tensor, low: Tensor | None, high: Tensor | None) -> bool:
-    """Whether the probes would leave the bounds."""
-    reach = 1e-3 * direction
-    below = low is not None and bool((start - reach < low).any())
-    return below or (high is not None and bool((start + reach > high).any()))
+def _with_room(start: Tensor, reach: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor | None:
+    """The point nearest to ``start [P]`` that is ``reach [P]`` away from all bounds; None where they are too close."""
+    least = torch.full_like(start, -torch.inf) if low is None else low + reach
+    most = torch.full_like(start, torch.inf) if high is None else high - reach
+    return None if bool((least > most).any()) else start.clamp(least, most)
 
 
 def _in_steps(function: RowFunction, start: Tensor, direction: Tensor, low: Tensor | None, high: Tensor | None) -> bool:

@@ -1,7 +1,7 @@
 """Methods side by side on one function from one start: their paths, values, evaluations and seconds."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Never
 
@@ -16,13 +16,14 @@ from lanewise.solvers.function_reading import read_function
 from lanewise.solvers.functions import RowFunction
 from lanewise.solvers.landscapes import Landscape, landscape
 from lanewise.solvers.method import Method
-from lanewise.solvers.methods import find_method
+from lanewise.solvers.methods import find_method, unknown_methods
 from lanewise.solvers.outcome import FEASIBILITY, Setup, Step, at_optimum
 from lanewise.solvers.posed import PosedObjective
-from lanewise.solvers.reading import check_known, check_method, check_numbers, check_start, read_bounds
+from lanewise.solvers.reading import check_method, check_start, read_bounds, wrong_problem
 from lanewise.solvers.rule_steps import RuleSteps
 from lanewise.solvers.search_methods import search_box
 from lanewise.solvers.solver import Status
+from lanewise.solvers.stating import refuse, unknown_arguments, wrong_numbers
 
 RATES = tuple(10.0 ** (place / 2) for place in range(-10, 2))
 """Learning rates of which each rule gets its best: 1e-5 to 10**0.5, two to a decade."""
@@ -114,13 +115,19 @@ def compare(
     >>> [(trace.method, trace.status.name, round(trace.distance, 6)) for trace in found.traces]
     [('gd', 'CONVERGED', 0.0), ('bfgs', 'CONVERGED', 0.0)]
     """
-    check_known(unknown, compare)
+    refuse(
+        (
+            *unknown_arguments(unknown, compare),
+            *wrong_numbers(starts=1, max_evaluations=max_evaluations, tolerance=None, seed=seed),
+            *unknown_methods(methods),
+            *_wrong(methods, lr),
+            *(wrong_problem(x0, bounds, ()) if x0 is not None else ()),
+        )
+    )
     known = landscape(fun, condition=condition) if isinstance(fun, str) else None
     if known is None and x0 is None:
         message = "give x0, the point to start from"
         raise UsageError(message)
-    _check(methods, lr)
-    check_numbers(starts=1, max_evaluations=max_evaluations, tolerance=None, seed=seed)
     given: Any = torch.tensor(x0 or known.x0, dtype=torch.float64) if known is not None else x0
     form, start = Form.of(given)
     if known is not None:
@@ -167,13 +174,11 @@ def _ready(
     return function
 
 
-def _check(methods: Sequence[str], lr: float | None) -> None:
+def _wrong(methods: Sequence[str], lr: float | None) -> Iterator[str]:
     if not methods or len(set(methods)) < len(methods):
-        message = f"name each method to compare once, got {', '.join(methods) or 'none'}"
-        raise UsageError(message)
+        yield f"name each method to compare once, got {', '.join(methods) or 'none'}"
     if lr is not None and not 0 < lr < math.inf:
-        message = f"lr must be positive, got {lr:g}"
-        raise UsageError(message)
+        yield f"lr must be positive, got {lr:g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,8 @@ class Form:
     def row(self, point: object, name: str, *, fill: float | None = None) -> Tensor:
         """The numbers ``[P]`` of another point of this form, or of one vector of all its numbers.
 
-        With ``fill`` a part of it may also be one number, for all of that part, or None, which stands for ``fill``.
+        With ``fill`` a part of it may also be one number, for all of that part, or None, which stands for ``fill``, as
+        it does in lists of numbers.
         """
         leaves: list[Tensor] = []
         alike = isinstance(point, Mapping)
@@ -167,12 +168,21 @@ def _leaf(piece: _Piece, point: Any, name: str, fill: float | None, shape: str) 
         return torch.full((piece.size,), fill, dtype=torch.float64)
     if isinstance(point, Mapping):
         raise _unlike(name, shape, point)
-    leaf = _numbers(point, name)
-    if fill is not None and leaf.numel() == 1:
-        return leaf.reshape(1).expand(piece.size)
+    leaf = _numbers(point if fill is None else _filled(point, fill), name)
+    if fill is not None and leaf.ndim == 0:
+        return leaf.expand(piece.size)
     if leaf.numel() == piece.size and (leaf.shape == piece.shape or leaf.squeeze().ndim <= 1):
         return leaf
-    raise _unlike(name, shape, point)
+    alone = "; write a number without a list for all of it" if fill is not None and leaf.numel() == 1 else ""
+    message = f"{_unlike(name, shape, point)}{alone}"
+    raise UsageError(message)
+
+
+def _filled(point: Any, fill: float) -> Any:
+    """A list with ``fill`` in the place of each None."""
+    if isinstance(point, (list, tuple)):
+        return [_filled(entry, fill) for entry in point]
+    return fill if point is None else point
 
 
 def _unlike(name: str, shape: str, point: Any) -> UsageError:

@@ -194,9 +194,12 @@ def _agrees_with_differences(
     for _ in range(2):
         direction = scale * (0.5 + torch.rand(len(start), generator=draw, dtype=torch.float64))
         step = 6e-6
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tensors that meet arrays, as in the call that gave the reference
-            rise = plain(start + step * direction).sum() - plain(start - step * direction).sum()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of tensors that meet arrays, as in the call that gave the reference
+                rise = plain(start + step * direction).sum() - plain(start - step * direction).sum()
+        except (ArithmeticError, ValueError):  # arithmetic of Python, beside the bounds perhaps: it has no derivatives
+            return False
         expected = float(rise / (2 * step))
         found = float((slopes * direction).sum())
         size = float((slopes * direction).abs().sum()) + 1e-4 * float(reference.abs().sum()) + 1e-12

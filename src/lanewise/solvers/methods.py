@@ -1,6 +1,8 @@
 """Every method of :func:`lanewise.minimize` by name."""
 
-from lanewise.errors import UsageError, closest
+from collections.abc import Iterable, Iterator
+
+from lanewise.errors import closest
 from lanewise.optim.registry import RULES
 from lanewise.solvers.cmaes_method import CMAES
 from lanewise.solvers.method import Method
@@ -8,6 +10,7 @@ from lanewise.solvers.rule_methods import RULE_METHODS
 from lanewise.solvers.scipy_methods import SCIPY_METHODS
 from lanewise.solvers.search_methods import SEARCH_METHODS
 from lanewise.solvers.smooth_methods import SMOOTH_METHODS
+from lanewise.solvers.stating import refuse
 
 METHODS: dict[str, Method] = {
     method.name: method for method in (*SMOOTH_METHODS, *SEARCH_METHODS, *SCIPY_METHODS, CMAES, *RULE_METHODS)
@@ -34,13 +37,26 @@ def find_method(name: str) -> Method:
     >>> find_method("bfgs").derivatives
     1
     """
-    if name not in METHODS:
-        own = ", ".join(["auto", *(one for one in METHODS if one not in RULES)])
-        near = KIN.get(name.lower()) or " or ".join(closest(name, ["auto", *METHODS]))
-        meant = f" did you mean {near}?" if near else ""
-        message = (
-            f"there is no method {name!r};{meant} there are {own}, and rules such as "
-            f"gd, momentum and adam; all {len(METHODS) + 1}: lanewise.solvers.methods.METHODS"
-        )
-        raise UsageError(message)
+    refuse(unknown_methods([name]))
     return METHODS[name]
+
+
+def unknown_methods(names: Iterable[str]) -> Iterator[str]:
+    """Names of no method, each with the nearest names that there are; the first with all of them."""
+    others = ""
+    for name in names:
+        if name in METHODS:
+            continue
+        near = KIN.get(name.lower()) or " or ".join(closest(name, ["auto", *METHODS]))
+        meant = f"did you mean {near}?" if near else ""
+        told = " ".join(part for part in (meant, others or _all_methods()) if part)
+        yield f"there is no method {name!r}; {told}"
+        others = "see above"
+
+
+def _all_methods() -> str:
+    own = ", ".join(["auto", *(one for one in METHODS if one not in RULES)])
+    return (
+        f"there are {own}, and rules such as gd, momentum and adam; all {len(METHODS) + 1}: "
+        "lanewise.solvers.methods.METHODS"
+    )

@@ -1,6 +1,6 @@
 """``lanewise.minimize``: a function, a start, and perhaps bounds and constraints in; a ``Solution`` out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Never
 
@@ -15,26 +15,24 @@ from lanewise.solvers.constraints import Constraint
 from lanewise.solvers.form import Form
 from lanewise.solvers.function_reading import read_function
 from lanewise.solvers.going_on import go_on
-from lanewise.solvers.methods import find_method
+from lanewise.solvers.methods import find_method, unknown_methods
 from lanewise.solvers.outcome import FEASIBILITY, Setup, Step
 from lanewise.solvers.posed import PosedObjective
 from lanewise.solvers.reading import (
-    check_functions,
-    check_known,
     check_method,
-    check_numbers,
     check_options,
     check_start,
-    check_stated,
     check_values,
     read_bounds,
     read_constraints,
     read_hessian,
     read_variables,
+    wrong_problem,
 )
 from lanewise.solvers.rule_methods import SEARCHED
 from lanewise.solvers.solution import Solution
 from lanewise.solvers.starts import draw_starts
+from lanewise.solvers.stating import refuse, unknown_arguments, wrong_functions, wrong_numbers, wrong_statements
 from lanewise.solvers.variables import Space, Variable
 
 EXACT_TOLERANCE, DIFFERENCE_TOLERANCE = 1e-8, 1e-6
@@ -107,16 +105,17 @@ def minimize(
     >>> found.x.numpy().round(6), found.multipliers[0].numpy().round(6)
     (array([-1., -1.]), array([0.5]))
     """
-    check_known(unknown, minimize)
-    check_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance, seed=seed)
-    check_functions(jac=jac, hess=hess, callback=callback)
-    check_stated(method, options)
-    if maximize and residuals:
-        message = "maximize=True has no meaning with residuals=True, whose sum of squares is minimized; leave one out"
-        raise UsageError(message)
-    if penalty is not None and not isinstance(penalty, Penalty):
-        message = f"penalty must be one of lanewise.optim.proximal, got {penalty!r:.80}"
-        raise UsageError(message)
+    refuse(
+        (
+            *unknown_arguments(unknown, minimize),
+            *wrong_numbers(starts=starts, max_evaluations=max_evaluations, tolerance=tolerance, seed=seed),
+            *wrong_functions(jac=jac, hess=hess, callback=callback),
+            *wrong_statements(method, options),
+            *unknown_methods([method] if isinstance(method, str) and method != "auto" else []),
+            *_conflicts(maximize=maximize, residuals=residuals, penalty=penalty),
+            *(wrong_problem(x0, bounds, constraints) if variables is None and x0 is not None else ()),
+        )
+    )
     asked = _Asked(
         method=method,
         starts=starts,
@@ -138,6 +137,14 @@ def minimize(
         message = "give x0, the point to start from, or variables"
         raise UsageError(message)
     return _over_vectors(fun, x0, (bounds, constraints, jac, hess), asked)
+
+
+def _conflicts(*, maximize: bool, residuals: bool, penalty: object) -> Iterator[str]:
+    """What does not go together, and a penalty that is none."""
+    if maximize and residuals:
+        yield "maximize=True has no meaning with residuals=True, whose sum of squares is minimized; leave one out"
+    if penalty is not None and not isinstance(penalty, Penalty):
+        yield f"penalty must be one of lanewise.optim.proximal, got {penalty!r:.80}"
 
 
 @dataclass(frozen=True, kw_only=True)

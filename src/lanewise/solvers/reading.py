@@ -1,93 +1,21 @@
 """What a user gives to :func:`lanewise.minimize`, checked and turned into tensors and functions over rows."""
 
-from collections.abc import Callable, Mapping, Sequence
-from inspect import Parameter, signature
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.errors import UsageError, suggestion
+from lanewise.errors import UsageError
 from lanewise.solvers.constraints import Constraint, Equality, Inequality
 from lanewise.solvers.form import Form
 from lanewise.solvers.function_reading import as_vector, read_function
 from lanewise.solvers.functions import PlainFunction, RowFunction
 from lanewise.solvers.method import Method
 from lanewise.solvers.outcome import Setup
+from lanewise.solvers.stating import refuse, wrong_functions
 from lanewise.solvers.variables import Space
-
-ELSEWHERE = {
-    "tol": "tolerance",
-    "gtol": "tolerance",
-    "maxiter": "max_evaluations",
-    "max_iter": "max_evaluations",
-    "maxfev": "max_evaluations",
-    "lr": "options={'lr': ...}",
-    "args": "a lambda that fills them in",
-    "fprime": "jac",
-    "grad": "jac",
-    "hessian": "hess",
-    "x": "x0",
-}
-"""What arguments of other libraries are called here."""
-
-
-def check_known(unknown: Mapping[str, object], function: Callable[..., Any]) -> None:
-    """Refuse arguments that ``function`` does not have, with the nearest that it has."""
-    if not unknown:
-        return
-    names = [one for one, kind in signature(function).parameters.items() if kind.kind is not Parameter.VAR_KEYWORD]
-    for name in unknown:
-        ours = ELSEWHERE.get(name, "")
-        there = " " in ours or ours.partition("=")[0] in names
-        hint = f"use {ours}" if there else suggestion(name, names, place=f"help({function.__name__})")
-        message = f"{function.__name__} has no argument {name!r}; {hint}"
-        raise UsageError(message)
-
-
-WANTED = {
-    "jac": (
-        "a function of the point that returns the derivatives; where one function returns the value and them, "
-        "fun=lambda x: both(x)[0] and jac=lambda x: both(x)[1]; without jac they are found by autograd or differences"
-    ),
-    "hess": "a function of the point that returns the matrix of second derivatives",
-    "callback": "a function of a Step, which stops the search by returning True",
-}
-
-
-def check_functions(**given: object) -> None:
-    """Refuse what is to be a function and is none: ``jac=True``, say, as SciPy takes it."""
-    for name, value in given.items():
-        if value is not None and not callable(value):
-            message = f"{name} must be {WANTED[name]}; got {value!r:.80}"
-            raise UsageError(message)
-
-
-def check_stated(method: object, options: object) -> None:
-    """Refuse a method that is no name, and options that are no dict."""
-    if not isinstance(method, str):
-        message = f"method must be the name of one, such as 'auto' or 'bfgs', got {method!r:.80}"
-        raise UsageError(message)
-    if options is not None and not isinstance(options, Mapping):
-        message = f"options must be a dict of the method's settings by name, got {options!r:.80}"
-        raise UsageError(message)
-
-
-def check_numbers(*, starts: int, max_evaluations: int | None, tolerance: float | None, seed: int) -> None:
-    """Refuse counts and tolerances that mean nothing."""
-    if not isinstance(seed, int) or seed < 0:
-        message = f"seed must be a whole number of at least 0, got {seed!r}"
-        raise UsageError(message)
-    for name, value in (("starts", starts), ("max_evaluations", max_evaluations)):
-        if name == "max_evaluations" and value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            message = f"{name} must be a whole number of at least 1, got {value!r}"
-            raise UsageError(message)
-    if tolerance is not None and not tolerance >= 0:
-        message = f"tolerance must be zero or more, got {tolerance!r}"
-        raise UsageError(message)
 
 
 def read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -126,6 +54,28 @@ def read_bounds(bounds: Any, form: Form, start: Tensor) -> tuple[Tensor | None, 
     return low, high
 
 
+def wrong_problem(x0: Any, bounds: Any, constraints: Any) -> Iterator[str]:
+    """What is wrong with the start, the bounds and the form of the constraints, each by itself."""
+    low, high = None, None
+    try:
+        form, start = Form.of(x0)
+    except UsageError as error:
+        yield str(error)
+    else:
+        try:
+            low, high = read_bounds(bounds, form, start)
+        except UsageError as error:
+            yield str(error)
+        try:
+            check_start(form, start, low, high)
+        except UsageError as error:
+            yield str(error)
+    try:
+        _listed(constraints)
+    except UsageError as error:
+        yield str(error)
+
+
 def _by_variable(bounds: Any, count: int) -> bool:
     """Whether there is one pair for each variable, as SciPy has it."""
     if not isinstance(bounds, (tuple, list)) or len(bounds) != count:
@@ -134,9 +84,11 @@ def _by_variable(bounds: Any, count: int) -> bool:
 
 
 def check_start(form: Form, start: Tensor, low: Tensor | None, high: Tensor | None) -> None:
+    """Refuse a start that is not finite or outside the bounds."""
     wrong = (~start.isfinite()).nonzero().flatten()
     if len(wrong):
-        message = f"x0 must be finite, got {float(start[wrong[0]])} in {form.place(int(wrong[0]))}"
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        message = f"x0 must be finite, got {float(start[wrong[0]])} in {form.place(int(wrong[0]))}{more}"
         raise UsageError(message)
     if low is None or high is None:
         return
@@ -202,7 +154,7 @@ def _listed(constraints: Constraint | Sequence[Constraint]) -> list[Constraint]:
             if isinstance(constraint, Mapping):
                 message += "; of SciPy's {'type': 'eq', 'fun': g} make Equality(g), of 'ineq' Inequality(g)"
             raise UsageError(message)
-        check_functions(jac=constraint.jac)
+        refuse(wrong_functions(jac=constraint.jac))
     return given
 
 
@@ -253,12 +205,13 @@ def check_method(method: Method, setup: Setup, *, residuals: bool, rough: str, m
 
 
 def check_options(method: Method, options: Mapping[str, Any] | None) -> None:
-    """Refuse an option that the method does not have."""
-    unknown = [name for name in options or {} if name not in method.options]
-    if unknown:
-        known = ", ".join(method.options) or "none"
-        message = f"method {method.name!r} has no option {unknown[0]!r}; it has {known}"
-        raise UsageError(message)
+    """Refuse options that the method does not have."""
+    known = ", ".join(method.options) or "none"
+    refuse(
+        f"method {method.name!r} has no option {name!r}; it has {known}"
+        for name in options or {}
+        if name not in method.options
+    )
 
 
 def check_values(setup: Setup) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import torch
 
+from lanewise.distributed.place import Place
 from lanewise.errors import UsageError
 from lanewise.settings import DEVICE
 
@@ -33,6 +34,17 @@ def device_of(name: "str | torch.device | None") -> torch.device:
         return torch.device("cuda", number)
     message = f"device {text} is not there: {_there(count)}"
     raise UsageError(message)
+
+
+def device_here(name: "str | torch.device | None", place: Place) -> torch.device:
+    """The device of a rank: of several ranks, ``cuda`` gives each the GPU of its own number on its host.
+
+    Raises as :func:`device_of`.
+
+    >>> device_here("auto", Place(rank=1, size=2, local_rank=1, local_size=2))
+    device(type='cpu')
+    """
+    return device_of(f"cuda:{place.local_rank}" if place.size > 1 and str(name) == "cuda" else name)
 
 
 def _there(count: int) -> str:

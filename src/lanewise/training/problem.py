@@ -1,23 +1,27 @@
 """A problem: a table made ready for a race, with nothing of the held-out rows in any statistic."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.data.auditing import Audit, audit, check_names
+from lanewise.data.auditing import Audit, audit
 from lanewise.data.column_facts import facts_of
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
+from lanewise.data.roles import check_names, role_mistakes
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.streaming import with_target_of_rest
-from lanewise.data.target import encode_target, label_findings, rare_in_test, resolve_task
+from lanewise.data.target import encode_target, label_findings, labelled_rows, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, robust_units, target_tail_findings
+from lanewise.errors import DataError, UsageError, all_of
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout, LayoutSettings
@@ -32,15 +36,17 @@ from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.own_test_rows import joined_below
 from lanewise.training.rest_parts import Parts
-from lanewise.training.room import check_room
+from lanewise.training.room import check_room, most_cells, with_room
+from lanewise.training.row_store import RowStore
 from lanewise.training.streamed_rest import TrainingRest, training_rest, weights_of
 from lanewise.training.trees.data import TreeData
-from lanewise.training.weighing import Weighing, weighing_of
+from lanewise.training.trees.stored import StoredTable
+from lanewise.training.weighing import Weighing, class_weight_mistakes, weighing_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for about the data."""
+    """What the user asked for about the data; ``cells`` of it, prepared for all folds, suit the budget."""
 
     target: str
     kind: TaskKind | None = None
@@ -57,6 +63,7 @@ class Request:
     encoding: str | None = None
     scaling: Scaling = "auto"
     seed: int = 0
+    cells: int = most_cells(None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,14 +110,21 @@ class Problem:
         return Width(dense=self.layout.dense_width, levels=tuple(embedded), outputs=self.task.outputs)
 
 
-def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> Problem:
+def pose(
+    dataset: Dataset,
+    request: Request,
+    *,
+    test: Dataset | None = None,
+    more: Callable[[Task], Iterable[str]] = lambda task: (),
+) -> Problem:
     """Read the question out of a table: task, usable rows and columns, splits, widths.
 
-    ``test`` is a test set of the user's own; without one, rows are held out.
+    ``test`` is a test set of the user's own; without one, rows are held out. ``more`` says what else cannot be of the
+    task: it is told together with what the table does not have.
 
     Raises ``UserError`` where the table does not have what is asked of it, or does not fit into memory once prepared.
     """
-    asked = _asked(dataset, request)
+    asked = _asked(dataset, request, more)
     task, audited, group = asked.task, asked.audited, asked.group
     divided = _divided(dataset, test, request, asked)
     whole, y, train, held = divided.whole, divided.y, divided.train, divided.held
@@ -124,6 +138,15 @@ def pose(dataset: Dataset, request: Request, *, test: Dataset | None = None) -> 
         whole, audited.features, train, settings=LayoutSettings(scaling=request.scaling), beyond=beyond, counted=facts
     )
     if dataset.rest is None:  # before what takes long
+        free = request.folds is None and request.time is None
+        layout, parts, crowded = with_room(
+            layout,
+            parts,
+            rows=len(y),
+            cells=request.cells,
+            divided=partial(_in_parts, divided, request, asked) if free else None,
+        )
+        fewer = (*fewer, *crowded)
         check_room(dataset.source, layout, rows=len(y), folds=len(parts))
     leaks = leakage(dataset, target=request.target, kind=task.kind, features=audited.features, rows=audited.rows)
     rest = training_rest(
@@ -185,12 +208,12 @@ class _Asked:
     findings: Sequence[Finding]
 
 
-def _asked(dataset: Dataset, request: Request) -> _Asked:
+def _asked(dataset: Dataset, request: Request, more: Callable[[Task], Iterable[str]]) -> _Asked:
     roles = {"weight": request.weight, "group": request.group, "time": request.time}
     check_names(dataset, target=request.target, drop=request.drop, keep=(), roles=roles)
     told = with_target_of_rest(dataset, request.target)
     task, findings = resolve_task(told, request.target, kind=request.kind, metric=request.metric)
-    metric = resolve_metric(task.metric, task.kind)
+    metric = _checked_metric(dataset, request, task, more)
     task = replace(task, metric=metric.name)
     audited = audit(
         dataset,
@@ -208,6 +231,22 @@ def _asked(dataset: Dataset, request: Request) -> _Asked:
         group = kept_together(duplicate_groups(dataset, audited.features), audited.rows)
     noticed = (*dataset.findings, *findings, *label_findings(dataset, task), *audited.findings)
     return _Asked(task=task, metric=metric, audited=audited, group=group, time=time, findings=noticed)
+
+
+def _checked_metric(dataset: Dataset, request: Request, task: Task, more: Callable[[Task], Iterable[str]]) -> Metric:
+    """The deciding metric; ``DataError`` for all that the columns and the target cannot be asked."""
+    labelled = labelled_rows(dataset, task.target)
+    mistakes = list(role_mistakes(dataset, labelled, weight=request.weight, group=request.group, time=request.time))
+    mistakes += class_weight_mistakes(task, request.class_weights)
+    metric = None
+    try:
+        metric = resolve_metric(task.metric, task.kind)
+    except UsageError as error:
+        mistakes.append(str(error))
+    if metric is not None and not mistakes:
+        return metric
+    mistakes += more(task)
+    raise all_of(DataError, mistakes, heading=f"{len(mistakes)} settings do not fit the table")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -248,10 +287,13 @@ def _folds(
     y, train, task = divided.y, divided.train, asked.task
     wanted = request.folds or default_folds(len(train) + (0 if dataset.rest is None else dataset.rest.rows))
     count, fewer = fold_count(y, train, task=task, count=wanted, group=asked.group, time=asked.time)
+    return _in_parts(divided, request, asked, count), fewer
+
+
+def _in_parts(divided: _Divided, request: Request, asked: _Asked, count: int) -> tuple[Fold, ...]:
+    y, train, task = divided.y, divided.train, asked.task
     parts = folds(y, train, task=task, count=count, seed=request.seed, group=asked.group, time=asked.time)
-    if asked.time is None:
-        parts = _extremes_last(parts, extreme_rows(y, task, train))
-    return parts, fewer
+    return parts if asked.time is not None else _extremes_last(parts, extreme_rows(y, task, train))
 
 
 def _extremes_last(parts: tuple[Fold, ...], far: np.ndarray) -> tuple[Fold, ...]:
@@ -328,6 +370,21 @@ def tree_data(problem: Problem) -> TreeData:
         target=target,
         tokens=token_counts(encoded, problem.layout.tokens_width),
         weight=problem.weight,
+    )
+
+
+def stored_for_trees(problem: Problem, stored: RowStore | None) -> StoredTable | None:
+    """All training rows of a streamed table as trees read them; None where there are none, or the table has text.
+
+    LightGBM takes what it is given piece by piece as a dense matrix, which hashed text is too wide for.
+    """
+    if stored is None or problem.encoded.tokens is not None or not hasattr(os, "preadv"):
+        return None
+    weighing = problem.weighing
+    return stored.described(
+        shift=FIRST_LEVEL_CODE - 1,
+        by_class=None if weighing is None else weighing.by_class,
+        weighed=weighing is not None,
     )
 
 

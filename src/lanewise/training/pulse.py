@@ -12,7 +12,8 @@ from lanewise.training.trace import Trace
 class Pulse:
     """A sign of life for whoever watches: how far the race is and who leads.
 
-    ``trained`` counts the lanes of the phase that were trained so far, each by the part of its full length.
+    ``trained`` counts the lanes of the phase that were trained so far, each by the part of its full length. ``sign`` is
+    1 where a smaller ``score`` is better and -1 where a larger one is.
     """
 
     phase: str
@@ -23,6 +24,7 @@ class Pulse:
     score: float = float("nan")
     spread: float = float("nan")
     trained: float = 0.0
+    sign: float = 1.0
 
 
 def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float) -> Pulse:
@@ -38,6 +40,7 @@ def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float) -
         score=score,
         spread=spread,
         trained=sum(trace.fractions[-1] for trace in traces if trace.fractions),
+        sign=sign,
     )
 
 

@@ -312,6 +312,7 @@ class Race:
                     halted=self._threads.halted,
                     abandoned=self._threads.abandoned,
                     metric=self.metric.name,
+                    direction=self.metric.direction,
                     score=self._judge.score,
                     train_score=self._judge.train_score,
                 )

@@ -61,8 +61,8 @@ class Parts:
         if column is not None and (missing := rest.facts[column].missing):
             what = "group" if group else "time"
             message = (
-                f"{what} column {column!r} is missing in {counted(missing, 'row')} beyond the sample; "
-                "fill it in or leave those rows out"
+                f"{what} must name a column without missing cells, and {column!r} is missing in "
+                f"{counted(missing, 'row')} beyond the sample; fill it in or leave those rows out"
             )
             raise DataError(message)
         part = np.zeros(dataset.rows, dtype=np.int64)

@@ -5,9 +5,12 @@ of them writes. No file has a name any more once it is open everywhere, so its s
 end, however they end.
 """
 
+import json
 import os
 import shutil
+import socket
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, final
@@ -126,22 +129,18 @@ def store_rows(problem: Problem, folder: Path | None, *, ranks: Ranks | None = N
     if encoded.tokens is not None:
         spoken = np.bincount(own, weights=np.diff(encoded.tokens.indptr), minlength=words.size)
         words = words + spoken.astype(np.int64).reshape(words.shape)
+
+    def fill(store: RowStore) -> None:
+        weight = weights_of(problem.dataset, rest.weight)[train]
+        store.write(0, encoded, problem.y[train], weight, rest.parts.own)
+        first = len(train)
+        for batch, y, weight in rest.batches():
+            store.write(first, problem.layout.encode(batch), y, weight, rest.parts.of(batch))
+            first += batch.rows
+
     store_in = partial(RowStore, form=form, placing=rest.placing, rows=held, words=words)
     with Writing(folder, needed_bytes(problem), ranks) as files:
-        if files.writes:
-            store = store_in(files.folder)
-            weight = weights_of(problem.dataset, rest.weight)[train]
-            store.write(0, encoded, problem.y[train], weight, rest.parts.own)
-            first = len(train)
-            for batch, y, weight in rest.batches():
-                store.write(first, problem.layout.encode(batch), y, weight, rest.parts.of(batch))
-                first += batch.rows
-            store.complete()
-            files.share()
-        else:
-            files.share()
-            store = store_in(files.folder, written=True)
-    return store
+        return files.stored(store_in, fill)
 
 
 def row_form(layout: Layout, rest: TrainingRest) -> RowForm:
@@ -173,7 +172,7 @@ class Writing:
     """A folder of files that one rank of each host writes, from front to end, and all of them then open.
 
     Which that is ``writes`` says; it calls `share` once they are written, the others before they open any. The folder
-    is gone when all ranks have left the block.
+    is gone when all ranks have left the block. Raises ``DataError`` where the disk has no room, or nobody wrote here.
     """
 
     folder: Path
@@ -201,12 +200,34 @@ class Writing:
         return self
 
     def share(self) -> None:
-        """Wait until the files are written, and learn where."""
+        """Wait until the files are written, and learn where: each rank says which host it is on, and what it wrote."""
         for file in self._files.values():
             file.flush()
-        place = self._ranks.place
-        told = self._ranks.gather(os.fsencode(self.folder) if self.writes else b"")
-        self.folder = Path(os.fsdecode(told[place.rank - place.local_rank]))
+        host = socket.gethostname()
+        own = json.dumps([host, os.fspath(self.folder) if self.writes else ""])
+        told: list[tuple[str, str]] = [json.loads(text) for text in self._ranks.gather(own.encode())]
+        if self.writes:
+            return
+        # Hosts of one name are told apart by what is there: the name of a folder is drawn at random.
+        here = [Path(folder) for name, folder in told if folder and name == host and Path(folder).is_dir()]
+        if not here:
+            message = (
+                f"rank {self._ranks.rank} finds no rows on {host}, where no rank has written any; start ranks with "
+                "torchrun, or set LOCAL_RANK to 0 for one rank of each host, and let TMPDIR name one folder for all"
+            )
+            raise DataError(message)
+        self.folder = here[0]
+
+    def stored(self, store_in: Callable[..., RowStore], fill: Callable[[RowStore], None]) -> RowStore:
+        """The store that ``fill`` writes all rows to, opened by ``store_in(folder)``; the other ranks open it too."""
+        if not self.writes:
+            self.share()
+            return store_in(self.folder, written=True)
+        store = store_in(self.folder)
+        fill(store)
+        store.complete()
+        self.share()
+        return store
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:

@@ -20,9 +20,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from lanewise.data.memory import free_bytes
+from lanewise.data.wording import counted
 from lanewise.errors import DataError
 from lanewise.features.encoding import Encoded
 from lanewise.lanes.windows import Placing
+from lanewise.training.trees.stored import StoredTable
 
 NARROW, WIDE, CODES, TARGET, WEIGHT, LENGTHS, BUCKETS, COUNTS = range(8)
 """The parts: numbers that 32 bits hold exactly, other numbers, codes, target, weight, words of each row, the words."""
@@ -179,8 +181,29 @@ class RowStore:
             raise self._unwritable(error) from error
 
     def complete(self) -> None:
-        """Every row is written."""
-        assert (self._filled == np.diff(self.cells)).all()
+        """Every row is written; raises ``DataError`` where there were other rows than those that were counted."""
+        if (self._filled != np.diff(self.cells)).any() or (self._spoken != np.diff(self._word_cells)).any():
+            message = (
+                f"the table changed while it was read: {counted(self.rows, 'row')} were to be written, and "
+                f"{self._filled.sum():,} came, or others; start again when it is complete"
+            )
+            raise DataError(message)
+
+    def described(self, *, shift: int, by_class: np.ndarray | None, weighed: bool) -> StoredTable:
+        """What a worker of trees needs to read the rows; see there."""
+        names = {"narrow": NARROW, "wide": WIDE, "codes": CODES, "target": TARGET, "weight": WEIGHT}
+        widths = {name: self._widths[part] for name, part in names.items()}
+        return StoredTable(
+            files={
+                name: (self._files[part].fileno(), widths[name][0].str, widths[name][1]) for name, part in names.items()
+            },
+            cells=tuple(self.cells.tolist()),
+            parts=self.parts,
+            is_narrow=tuple(self.form.narrow.tolist()),
+            shift=shift,
+            by_class=None if by_class is None else tuple(by_class.tolist()),
+            weighed=weighed,
+        )
 
     def mapped(self, part: int) -> np.ndarray:
         """A part of all rows ``[N, width]``, window after window, as an array that stays on disk."""

@@ -171,8 +171,8 @@ class SolverTeam(Team):
     def evidence(self) -> list[Evidence]:
         assert self._state is not None
         progress = self.solver.progress(self._state)
-        valid = self._predicted(lambda fold: self.data.folds[fold].valid)
-        shown = self._predicted(self._shown) if self.data.shows else [None] * len(self.lanes)
+        valid = self.predicted(lambda fold: self.data.folds[fold].valid)
+        shown = self.predicted(self._shown) if self.data.shows else [None] * len(self.lanes)
         result = []
         for place, lane in enumerate(self.lanes):
             if progress.status[place] is Status.NOT_FINITE or not np.isfinite(valid[place]).all():
@@ -189,7 +189,7 @@ class SolverTeam(Team):
         return part.train[part.shown]
 
     @torch.no_grad()
-    def _predicted(self, rows_of: Callable[[int], Tensor]) -> list[np.ndarray]:
+    def predicted(self, rows_of: Callable[[int], Tensor]) -> list[np.ndarray]:
         """Means or probabilities ``[n, K]`` of every lane, for the rows ``rows_of(fold)`` of its fold."""
         assert self._state is not None
         found: list[np.ndarray] = [np.empty(0)] * len(self.lanes)

@@ -109,7 +109,7 @@ def training_rest(
         return None
     rest = parts.rest
     if weight is not None and (rest.facts[weight].low or 0.0) < 0:
-        message = f"{weight!r} has a weight of {rest.facts[weight].low:g}; weights must be numbers from zero up"
+        message = f"weight must name a column of numbers from zero up, and {weight!r} has {rest.facts[weight].low:g}"
         raise DataError(message)
     first, count = len(parts.own), parts.count
     windows = placed_windows(first + rest.rows, 4 * layout.dense_width * len(parts.trains))

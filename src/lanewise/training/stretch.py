@@ -34,8 +34,8 @@ class Stretch:
     ``save_every`` seconds lie between two saves, or more where saving is slow; 0 saves at every chance.
     ``halted`` is asked between steps; when it turns true the team saves and raises Interrupted. ``abandoned``
     forbids to save: somebody else may own the journal by now. When it is saved decides what a kill costs,
-    never what comes out. ``score`` of predictions for validation rows, by ``metric``, is kept beside them, and
-    ``train_score`` in the place of those for training rows.
+    never what comes out. ``score`` of predictions for validation rows, by ``metric`` (its ``direction`` is min or max),
+    is kept beside them, and ``train_score`` in the place of those for training rows.
     """
 
     team: Team
@@ -46,6 +46,7 @@ class Stretch:
     halted: Callable[[], bool]
     abandoned: Callable[[], bool]
     metric: str = ""
+    direction: str = ""
     score: Callable[[Evidence], float] = field(default=lambda item: item.score)
     train_score: Callable[[Evidence], float] = field(default=lambda item: item.train_score)
     evidence: list[Evidence] = field(default_factory=list)
@@ -124,6 +125,7 @@ class Stretch:
             # Nothing goes on from these: they are for whoever asks how far the run is.
             "length": self.team.length,
             "metric": self.metric,
+            "direction": self.direction,
         }
         self.journal.save(self.key, tensors, state)
         self._since = self._saved = time.monotonic()

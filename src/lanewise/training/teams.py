@@ -25,6 +25,7 @@ from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team, Traits
 from lanewise.training.trees.pool import TreePool
+from lanewise.training.trees.stored import StoredPart
 from lanewise.training.trees.team import TreeTeam
 from lanewise.training.workers.remote_team import Recipe, RemoteTeam
 from lanewise.training.workers.team_pool import TeamPool
@@ -63,7 +64,8 @@ class TeamBuilder:
     ``widths`` are the measured ones of the plan. ``workers`` are those of all ``ranks`` together. ``moving`` brings the
     data of stacks to a GPU, where these then train one after another, in this process; solvers and trees stay on the
     processor. ``tell`` hears where its memory ran out; with ``records`` their steps are recorded. Ranks share the
-    batches of stacks along ``axis``.
+    batches of stacks along ``axis``. Boosters that are confirmed, and those of the refit, train on the rows of the
+    first ``tree_windows`` of a streamed table; 0: on those of its sample, as in the screen.
     """
 
     data: TrainingData
@@ -87,6 +89,7 @@ class TeamBuilder:
     tell: Callable[[str], None] = silent
     records: bool = True
     axis: DataAxis | None = None
+    tree_windows: int = 0
 
     @property
     def waiting(self) -> int:
@@ -161,10 +164,10 @@ class TeamBuilder:
         return (candidate.model, loss, shape, solved, full, batch, twice, read)
 
     def _chunks(self, lanes: Sequence[Lane]) -> list[list[Lane]]:
-        """Even chunks in the order of the roster, at least one per worker where there are lanes enough."""
+        """Even chunks in the order of the roster, at least one per worker, or GPU, where there are lanes enough."""
         ordered = sorted(lanes, key=lambda lane: (*lane.group, lane.candidate.optimizer, lane.candidate.id))
-        apart = 1 if self.on_gpu(lanes[0].candidate) else min(self.workers, len(ordered))
-        count = max(-(-len(ordered) // self.width(lanes[0])), apart)
+        apart = self.ranks if self.on_gpu(lanes[0].candidate) else self.workers
+        count = max(-(-len(ordered) // self.width(lanes[0])), min(apart, len(ordered)))
         bounds = [len(ordered) * place // count for place in range(count + 1)]
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
@@ -206,6 +209,16 @@ class TeamBuilder:
     def _batch(candidate: Candidate) -> int:
         return int(candidate.number("batch_size", 128))
 
+    def _whole(self, lanes: Sequence[Lane], phase: str) -> StoredPart | None:
+        """The rows on disk that a booster trains on; None: those in memory."""
+        (lane,), windows = lanes, self.data.windows
+        stored = None if self.pool is None else self.pool.stored
+        boosts = lane.candidate.model == "lightgbm" and (phase == "confirm" or phase.startswith("refit"))
+        if stored is None or windows is None or not boosts or not self.tree_windows:
+            return None
+        trains = tuple(windows.readings[lane.fold].trains.tolist())
+        return StoredPart(table=stored, windows=self.tree_windows, trains=trains)
+
     def _trees(self, lanes: Sequence[Lane], phase: str) -> Team:
         assert self.pool is not None, "tree lanes need a pool of workers"
         return TreeTeam(
@@ -213,6 +226,7 @@ class TeamBuilder:
             self._read(lanes, phase).near,
             self.pool,
             phase=phase,
+            whole=self._whole(lanes, phase),
             rounds_share=self.lengths.rounds_share,
             stop=self.stop,
         )

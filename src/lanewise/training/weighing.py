@@ -1,11 +1,11 @@
 """What each row of a table weighs in losses and scores: by a column of weights, by its class, or both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.errors import UsageError
+from lanewise.data.target import name_hint
 from lanewise.task import Task
 from lanewise.training.streamed_rest import TrainingRest
 
@@ -37,9 +37,8 @@ def weighing_of(
 ) -> Weighing | None:
     """How rows are weighed: the weights ``own [N]`` of a ``column`` times those of ``classes``; None: all alike.
 
-    They are 1 on average over the rows ``train`` and the ``rest`` of a streamed table.
-
-    Raises ``UsageError`` for weights of classes that there are not.
+    They are 1 on average over the rows ``train`` and the ``rest`` of a streamed table. The weights of ``classes`` are
+    those of classes that there are, as `class_weight_mistakes` sees to.
     """
     if not column and classes is None:
         return None
@@ -52,22 +51,29 @@ def weighing_of(
     return Weighing(by_class=by_class, mean=float((plain.sum() + beyond) / count))
 
 
+def class_weight_mistakes(task: Task, asked: str | Mapping[str, float] | None) -> Iterator[str]:
+    """That a task has no classes to weigh, or not those that are named.
+
+    >>> task = Task(target="y", kind="binary", metric="log_loss", classes=("no", "yes"))
+    >>> print(*class_weight_mistakes(task, {"no": 1.0, "yse": 5.0}))
+    class_weights names 'yse', no class of 'y': did you mean 'yes'?
+    """
+    if asked is not None and not task.is_classification:
+        yield f"class_weights are for classes, and {task.target!r} is a {task.kind} target"
+    elif isinstance(asked, Mapping):
+        for name in asked:
+            if name not in task.classes:
+                hint = name_hint(name, task.classes, noun="the classes are")
+                yield f"class_weights names {name!r}, no class of {task.target!r}: {hint}"
+
+
 def _class_weights(
     asked: str | Mapping[str, float], task: Task, y: np.ndarray, train: np.ndarray, rest: TrainingRest | None
 ) -> np.ndarray:
-    if not task.is_classification:
-        message = f"class weights need classes, and {task.target!r} is a {task.kind} target"
-        raise UsageError(message)
     if asked == "balanced":
         counts = np.bincount(y[train].astype(np.int64), minlength=len(task.classes))
         if rest is not None:
             counts = counts + rest.counts
         return counts.sum() / (len(task.classes) * np.maximum(counts, 1))
-    if isinstance(asked, str):
-        message = f"class weights must be 'balanced' or a weight per class, got {asked!r}"
-        raise UsageError(message)
-    unknown = [name for name in asked if name not in task.classes]
-    if unknown:
-        message = f"class weights name {unknown[0]!r}; the classes are {', '.join(task.classes[:20])}"
-        raise UsageError(message)
+    assert not isinstance(asked, str), "class weights were checked"
     return np.array([float(asked.get(name, 1.0)) for name in task.classes])

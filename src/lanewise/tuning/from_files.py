@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -32,12 +33,15 @@ NAMED = ("model", "data", "loss", "step", "groups", "candidates", "space")
 """Settings that may name an object of a file."""
 
 
-def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settings: Any) -> TuneResult:
+def tune_files(
+    *, command: str, watch: Watch = None, tell: Tell = None, started: float | None = None, **settings: Any
+) -> TuneResult:
     """Race as :func:`lanewise.tune` does, as a run of the nearest ``.lanewise`` folder.
 
     ``settings`` are its arguments, as text: ``model`` and ``data`` are ``FILE:NAME``, ``loss`` is a name or that,
-    ``candidates`` a number or that. ``tell`` says at once that a request to stop was heard. Raises as it does, and
-    ``Interrupted`` on Ctrl-C or SIGTERM.
+    ``candidates`` a number or that. ``tell`` says at once that a request to stop was heard. What the run took counts
+    from the start of this process at ``started``, a time of ``time.monotonic``; from now if None. Raises as it does,
+    and ``Interrupted`` on Ctrl-C or SIGTERM.
     """
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
     named_objects = {name: value for name in NAMED if _is_reference(value := lasting.get(name))}
@@ -45,7 +49,7 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
         lasting |= {"data": str(Path(settings["data"]).absolute()), "valid": _absolute(settings["valid"])}
         named_objects.pop("data", None)  # a table, whatever its path has in it
     with joined() as ranks:
-        posed = _posed(settings, ranks)
+        posed = _since(started, _posed(settings, ranks))
         posed.agree(ranks)
         config = {
             "source": lasting["model"],
@@ -58,12 +62,22 @@ def tune_files(*, command: str, watch: Watch = None, tell: Tell = None, **settin
         with opened(ranks) as store:
             before = store.begun()
             if before is not None:
-                return go_on_with(store, before, watch=watch, tell=tell)
-            return begin(store, partial(race, posed, watch), command=command, config=config, tell=tell)
+                return go_on_with(store, before, watch=watch, tell=tell, started=started)
+            race_it = partial(race, posed, watch)
+            return begin(store, race_it, command=command, config=config, tell=tell, started=started)
 
 
-def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None, tell: Tell = None) -> TuneResult:
+def _since(started: float | None, posed: Posed) -> Posed:
+    """With what this process has used since its start at ``started``, the loading of the program included."""
+    return posed if started is None else replace(posed, before=replace(posed.before, seconds=started, cpu_seconds=0.0))
+
+
+def go_on_with(
+    store: RankedStore, reference: str, *, watch: Watch = None, tell: Tell = None, started: float | None = None
+) -> TuneResult:
     """Go on with a race that was stopped or killed; it ends in the same bits as if it had not been.
+
+    ``started`` as for :func:`tune_files`.
 
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, ``DataError`` where a
     file, the data, the module or the loss is not what it was.
@@ -78,9 +92,9 @@ def go_on_with(store: RankedStore, reference: str, *, watch: Watch = None, tell:
                 RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
-        posed = _begun(run, ranks)
+        posed = _since(started, _begun(run, ranks))
         posed.agree(ranks)
-        return go_on(store, run, partial(race, posed, watch), tell=tell)
+        return go_on(store, run, partial(race, posed, watch), tell=tell, started=started)
 
 
 def repeat(reference: str, *, watch: Watch = None, tell: Tell = None) -> TuneResult:
@@ -135,7 +149,7 @@ def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: 
             given.pop("payload", None)  # nobody is left to exchange gradients with
     source, table = given.pop("data"), {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
     own = _referred(given, ranks)
-    train, valid = table_of(source, **table, folds=given.get("folds"))
+    train, valid = table_of(source, **table, folds=given.get("folds"), ranks=ranks)
     if own["loss"] is None and own["step"] is None:
         own["loss"] = loss_of(None, train)
     return asked(**own, train=train, valid=valid, **given, ranks=ranks)

@@ -13,9 +13,10 @@ import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import Mistakes, UsageError
 from lanewise.models.blueprint import first_line
-from lanewise.tuning.table_rows import table_rows
+from lanewise.tuning.table_rows import written_rows
 
 LOSSES: Final[Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
     {
@@ -104,11 +105,18 @@ def data_of(reference: str) -> tuple[Any, Any]:
 
 
 def table_of(
-    source: str, *, target: str | None, inputs: str | None, valid: str | None, folds: int | None
+    source: str,
+    *,
+    target: str | None,
+    inputs: str | None,
+    valid: str | None,
+    folds: int | None,
+    ranks: Ranks | None = None,
 ) -> tuple[Any, Any]:
     """Train and valid of ``--data``: what :func:`data_of` gives, or with a ``target`` the rows of a table.
 
-    ``valid`` is a share of the rows or another table; None: a fifth of them, unless there are ``folds``.
+    ``valid`` is a share of the rows or another table; None: a fifth of them, unless there are ``folds``. All ``ranks``
+    call this alike; None: this process alone.
 
     Raises ``UsageError`` where settings of a table are given for other data, and as :func:`lanewise.table_rows`.
     """
@@ -119,7 +127,7 @@ def table_of(
                 raise UsageError(message)
         return data_of(source)
     names = None if inputs is None else [name.strip() for name in inputs.split(",")]
-    train = table_rows(source, target=target, inputs=names)
+    train = written_rows(source, target=target, inputs=names, ranks=ranks or Lone())
     if valid is None:
         return train, None if folds is not None else USUAL_SHARE
     try:

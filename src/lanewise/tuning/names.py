@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lanewise.errors import UsageError, suggestion
+from lanewise.errors import UsageError, closest, suggestion
 from lanewise.lanes.candidate import Value
 from lanewise.tuning.averaging import USUAL as AVERAGING
 from lanewise.tuning.drop_ins import RACED
@@ -20,8 +20,9 @@ LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size", "average_
 def known_rule(name: object) -> None:
     """``UsageError`` where ``name`` is no optimizer that a tuning race offers."""
     if name not in RACED:
-        hint = suggestion(name, RACED, place="lanewise.tuning.drop_ins.RACED")
-        message = f"there is no optimizer {name!r} to tune with; {hint}"
+        near = " or ".join(closest(name, RACED))
+        meant = f" did you mean {near}?" if near else ""
+        message = f"there is no optimizer {name!r} to tune with;{meant} there are {', '.join(RACED)}"
         raise UsageError(message)
 
 

@@ -67,12 +67,12 @@ def check_stated(
     if folds is not None:
         mistakes.of(check_whole, "folds", folds, least=2)
     there = mistakes.of(device_of, device)
-    if there is not None:
-        mistakes.of(check_device, str(there), ranks)
     mistakes.of(check_precision, precision, there)
     if mistakes.of(mesh_of, mesh, ranks) is not None:
         mistakes.of(check_workers, mesh, ranks, workers)
         mistakes.of(check_payload, payload, mesh, ranks)
+        if there is not None:
+            mistakes.of(check_device, str(there), mesh, ranks)
     mistakes.tell()
     return entry
 

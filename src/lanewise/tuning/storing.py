@@ -93,21 +93,22 @@ def begin(
     config: Mapping[str, Any],
     plan: Path | None = None,
     tell: Tell = None,
+    started: float | None = None,
 ) -> TuneResult:
     """Record a new run and do its race, by a ``plan`` that is there already or by one of its own.
 
-    ``tell`` says at once that a request to stop was heard.
+    ``tell`` says at once that a request to stop was heard. The run's seconds count from ``started``, or from now.
     """
-    run = store.create(command=command, config={"kind": KIND, **config})
+    run = store.create(command=command, config={"kind": KIND, **config}, started=started)
     with held(run, store.ranks):
         if plan is not None and store.ranks.leads:
             write_atomically(run.plan, plan.read_bytes())
         return _execute(store, run, race, tell)
 
 
-def go_on(store: RankedStore, run: Run, race: Raced, *, tell: Tell = None) -> TuneResult:
-    """Go on with a run, whose lock the caller holds; ``tell`` as for :func:`begin`."""
-    return _execute(store, store.resume(run.id), race, tell)
+def go_on(store: RankedStore, run: Run, race: Raced, *, tell: Tell = None, started: float | None = None) -> TuneResult:
+    """Go on with a run, whose lock the caller holds; ``tell`` and ``started`` as for :func:`begin`."""
+    return _execute(store, store.resume(run.id, started=started), race, tell, resumed=True)
 
 
 def check_unchanged(run: Run, fingerprint: Mapping[str, Any]) -> None:
@@ -118,13 +119,14 @@ def check_unchanged(run: Run, fingerprint: Mapping[str, Any]) -> None:
         raise DataError(message.replace("the data has", "the data have"))
 
 
-def _execute(store: RankedStore, run: Run, race: Raced, tell: Tell) -> TuneResult:
+def _execute(store: RankedStore, run: Run, race: Raced, tell: Tell, *, resumed: bool = False) -> TuneResult:
     ranks = store.ranks
 
     def work(stop: Stop, journal: RunJournal) -> TuneResult:
         found = race(Keeping(journal=journal, stop=stop, plan_file=run.plan, ranks=ranks))
         if not ranks.leads:
             return replace(told(found, ranks, stop=stop), run=run.id, folder=run.folder)
+        found.document["hardware"]["resumed"] = resumed  # then the seconds beside it are those since
         found = _recorded(run, found)
         return replace(found, document=compared(store, run, found.document))
 

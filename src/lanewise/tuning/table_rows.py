@@ -1,6 +1,8 @@
 """Rows of Parquet and Arrow files as a data set for PyTorch, which may be larger than the memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -15,6 +17,8 @@ from lanewise.data.streaming import Rest, read_streamed, with_target_of_rest
 from lanewise.data.table_files import table_files
 from lanewise.data.target import encode_target, name_hint, resolve_task
 from lanewise.data.wording import counted
+from lanewise.distributed.joining import joined_for_good
+from lanewise.distributed.ranks import Ranks
 from lanewise.errors import DataError, UsageError
 from lanewise.features.encoding import require_columns
 from lanewise.features.layout import Layout, LayoutSettings
@@ -39,7 +43,8 @@ def table_rows(
     """A table of Parquet or Arrow files as rows that stay on disk: ``train=`` of :func:`lanewise.tune`, or a data set.
 
     Every row is written once, as arrays, in random windows; the files have no name any more once they are open, so
-    that their space is free again when the process ends. The largest part of the table that is in memory is a sample
+    that their space is free again when the process ends. Under torchrun all ranks call this alike: the first on each
+    host writes, and the others open what it has written. The largest part of the table that is in memory is a sample
     of 100,000 rows, while it is written.
 
     Args:
@@ -71,6 +76,19 @@ def table_rows(
     (torch.Size([1]), torch.Size([1]), torch.int64)
     >>> folder.cleanup()
     """
+    return written_rows(source, target=target, inputs=inputs, task=task, folder=folder)
+
+
+def written_rows(
+    source: str | Path,
+    *,
+    target: str,
+    inputs: Sequence[str] | None = None,
+    task: TaskKind | None = None,
+    folder: str | Path | None = None,
+    ranks: Ranks | None = None,
+) -> "TableRows":
+    """What :func:`table_rows` gives, of ``ranks`` that have met; None: of those of torchrun, or of this process."""
     table = _read(source)
     names = tuple(name for name in table.kinds if name != target) if inputs is None else tuple(inputs)
     absent = next((name for name in (target, *names) if name not in table.kinds), None)
@@ -87,7 +105,7 @@ def table_rows(
     found, _ = resolve_task(with_target_of_rest(table, target), target, kind=task)
     beyond = None if table.rest is None else table.rest.facts
     layout = Layout.fit(table, names, np.arange(table.rows), settings=LayoutSettings(), beyond=beyond)
-    return TableRows(table, layout, found, folder)
+    return TableRows(table, layout, found, folder, ranks)
 
 
 @final
@@ -101,13 +119,16 @@ class TableRows(Dataset[tuple[Tensor | tuple[Tensor, ...], Tensor]]):
     which are known to :func:`lanewise.tune`: it reads one after another, from front to end.
     """
 
-    def __init__(self, table: Table, layout: Layout, task: Task, folder: str | Path | None) -> None:
+    def __init__(
+        self, table: Table, layout: Layout, task: Task, folder: str | Path | None, ranks: Ranks | None
+    ) -> None:
         self.names = layout.number_names
         self.levels: Mapping[str, tuple[str, ...]] = {own.name: own.levels for own in layout.categories}
         self.classes = task.classes
         self.name = table.source
-        self._layout, self._task, self._folder = layout, task, folder
-        store = _stored(table, layout, task, folder)
+        self._layout, self._task, self._folder, self._ranks = layout, task, folder, ranks
+        with joined_for_good() if ranks is None else nullcontext(ranks) as together:
+            store = _stored(table, layout, task, folder, together)
         self.edges = torch.from_numpy(store.edges)
         parts = [store.mapped(part) for part, there in ((NARROW, self.names), (CODES, self.levels)) if there]
         *inputs, y = as_tensors(self.name, (*parts, store.mapped(TARGET)))
@@ -125,7 +146,7 @@ class TableRows(Dataset[tuple[Tensor | tuple[Tensor, ...], Tensor]]):
 
         Raises as :func:`table_rows`, and ``DataError`` for a class that these rows do not have.
         """
-        return TableRows(_read(source), self._layout, self._task, self._folder)
+        return TableRows(_read(source), self._layout, self._task, self._folder, self._ranks)
 
     def source(self, name: str) -> Source:
         """The rows as a race reads them."""
@@ -144,7 +165,7 @@ def _read(source: str | Path) -> Table:
     return read_streamed(files, asked=True)
 
 
-def _stored(table: Table, layout: Layout, task: Task, folder: str | Path | None) -> RowStore:
+def _stored(table: Table, layout: Layout, task: Task, folder: str | Path | None, ranks: Ranks) -> RowStore:
     """All rows with a target, the sample of ``table`` and then the rest, in windows that their numbers draw."""
     require_columns(table, (*(column.name for column in layout.columns), task.target))
     whole = _Whole(table)
@@ -161,8 +182,9 @@ def _stored(table: Table, layout: Layout, task: Task, folder: str | Path | None)
     placing = Placing(windows=placed_windows(rows, needed // max(1, rows)), seed=0)
     held = np.bincount(placing.of(0, rows), minlength=placing.windows)[:, None]
     place = None if folder is None else Path(folder)
-    with Writing(place, needed, elsewhere="give another folder, or let TMPDIR name one") as files:
-        store = RowStore(files.folder, form, placing, held, np.zeros_like(held))
+    store_in = partial(RowStore, form=form, placing=placing, rows=held, words=np.zeros_like(held))
+
+    def fill(store: RowStore) -> None:
         first = 0
         for batch in whole.batches((*(column.name for column in layout.columns), task.target)):
             y = encode_target(batch, task)
@@ -170,8 +192,9 @@ def _stored(table: Table, layout: Layout, task: Task, folder: str | Path | None)
             encoded = layout.encode(batch).only(there)
             store.write(first, encoded, y[there], np.ones(encoded.rows), np.zeros(encoded.rows, dtype=np.int64))
             first += encoded.rows
-        store.complete()
-    return store
+
+    with Writing(place, needed, ranks, elsewhere="give another folder, or let TMPDIR name one") as files:
+        return files.stored(store_in, fill)
 
 
 @final

@@ -18,8 +18,9 @@ from lanewise.models.groups import Groups
 from lanewise.search.bayesian import Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import Payload, parse_budget
-from lanewise.training.device import device_of
+from lanewise.settings import Payload
+from lanewise.stated_budget import parse_budget
+from lanewise.training.device import device_here
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import mesh_of
@@ -110,7 +111,8 @@ def tune(
         seed: of the points that are drawn from the space.
         workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor. On a GPU all stacks train in this
-            process, one after another; the rows may lie there already. The module that comes back is on the CPU.
+            process, one after another, and under torchrun those of each rank on its own; the rows may lie there
+            already. The module that comes back is on the CPU.
         full_length: steps of the training that the race is about, at the default's batch size. The result warns where
             the race is shorter by half, and says how late its order still moved.
         mesh: under torchrun, how its ranks share the work: ``"lane=2,data=2"``; None: each trains lanes of its own.
@@ -258,7 +260,7 @@ def asked(
         precision=precision,
         ranks=ranks.size,
     )
-    where_to = device_of(device)
+    where_to = device_here(device, ranks.place)
     rows = Rows.of(train, valid, folds=folds, device=where_to)
     question = Question(rows=rows, loss=loss, step=step, judge=judge_of(metric), groups=groups)
     own_size = rows.train.batch_size if batch_size is None else batch_size
@@ -268,7 +270,7 @@ def asked(
     wanted = _wanted(entrants, policy=policy, seeds=seeds, workers=together, budget=budget)
     proposed = 0 if searching is None else searching.count - len(entrants)
     alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
-    workers = 1 if alone else wanted.workers
+    workers = mesh_of(mesh, ranks.size).lane if alone else wanted.workers
     wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
     names = ModelArguments.of(make_model).names
     teams, words = pose(make_model, question, entrants, arguments=names, workers=workers, device=where_to)

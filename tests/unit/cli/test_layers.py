@@ -51,6 +51,14 @@ def test_a_stated_setting_hides_a_bad_one_of_another_layer(tmp_path, monkeypatch
         given()
 
 
+def test_a_variable_that_is_nearly_a_setting_is_refused_and_others_are_left_alone(monkeypatch):
+    monkeypatch.setenv("LANEWISE_KILLS", "3")
+    assert given().words == ""
+    monkeypatch.setenv("LANEWISE_FOLDZ", "3")
+    with pytest.raises(ConfigError, match=r"^foldz is no setting \(from LANEWISE_FOLDZ\); did you mean folds\?"):
+        given()
+
+
 def test_an_example_needs_no_target_and_no_source_is_refused():
     assert gather(source="example:iris", report=None, options={}, config=None).settings == {}
     with pytest.raises(UsageError, match="name a table"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanewise.cli.screen import AFRESH, Screen
+from lanewise.cli.screen import AFRESH, WORSE, Screen
 from lanewise.training.pulse import Pulse
 
 
@@ -27,6 +27,17 @@ def test_the_scores_of_a_confirmation_that_follows_a_screen_are_said_to_begin_an
 
 def test_without_a_screen_nothing_begins_anew(capsys) -> None:
     assert AFRESH not in lines_of(capsys, "confirm", "refit")
+
+
+def test_why_the_best_score_got_worse_is_said_once(capsys) -> None:
+    with Screen(quiet=False) as screen:
+        for phase, score in (("screen", 0.9), ("screen", 0.8), ("screen", 0.8), ("screen", 0.7), ("confirm", 0.1)):
+            screen.pulse(Pulse(phase=phase, done=0.5, lanes=9, candidates=3, leader="m", score=score, sign=-1.0))
+    assert capsys.readouterr().err.splitlines().count(WORSE) == 1
+    with Screen(quiet=False) as screen:
+        for phase, score in (("screen", float("nan")), ("screen", 0.8), ("screen", 0.9), ("confirm", 0.1)):
+            screen.pulse(Pulse(phase=phase, done=0.5, lanes=9, candidates=3, leader="m", score=score, sign=-1.0))
+    assert WORSE not in capsys.readouterr().err
 
 
 def test_quiet_is_quiet(capsys) -> None:

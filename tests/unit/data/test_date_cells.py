@@ -27,6 +27,11 @@ from lanewise.data.date_cells import fit_dates
         ("1/2/2024 12:05 AM", datetime(2024, 2, 1, 0, 5)),
         ("1/2/2024 12:05 pm", datetime(2024, 2, 1, 12, 5)),
         ("29/02/2024", datetime(2024, 2, 29)),
+        ("31-Jan-24", datetime(2024, 1, 31)),
+        ("9 sept 1969 10:05", datetime(1969, 9, 9, 10, 5)),
+        ("1-MAY-2024", datetime(2024, 5, 1)),
+        ("Dec. 31, 2023", datetime(2023, 12, 31)),
+        ("march 1 2024 1:30 PM", datetime(2024, 3, 1, 13, 30)),
     ],
 )
 def test_dates(text: str, moment: datetime) -> None:
@@ -46,6 +51,7 @@ def test_dates(text: str, moment: datetime) -> None:
         "2024-01-01T24:00",
         "2024-01-01 10:60",
         "1/2/2024 13:00 PM",
+        "31-Jun-2024",
     ],
 )
 def test_impossible_dates(text: str) -> None:
@@ -56,7 +62,21 @@ def test_impossible_dates(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["18.00.00", "10:30", "2024", "20240131", "1.2.24", "2024-01", "1/2", "\uff12024-01-01", "2024-1/3"]
+    "text",
+    [
+        "18.00.00",
+        "10:30",
+        "2024",
+        "20240131",
+        "1.2.24",
+        "2024-01",
+        "1/2",
+        "1 Foo 2024",
+        "May 2024",
+        "Janus 1, 2024",
+        "\uff12024-01-01",
+        "2024-1/3",
+    ],
 )
 def test_other_forms_are_no_dates(text: str) -> None:
     assert fit_dates(pl.Series([text])) is None

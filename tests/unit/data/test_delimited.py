@@ -2,7 +2,9 @@
 
 import pytest
 
+from lanewise.data import delimited
 from lanewise.data.delimited import TextTable, parse
+from lanewise.data.headers import looks_like_header
 from lanewise.data.read_options import ReadOptions
 from lanewise.errors import DataError
 
@@ -72,6 +74,22 @@ def test_no_header() -> None:
     assert "no_header" in codes(found)
     assert table("1,x\n2,y\n", header=True).frame.columns == ["1", "x"]
     assert table("a,b\n1,2\n", header=False).frame.height == 2
+
+
+def test_of_a_wide_table_few_records_tell_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def told(first: list[str], rest: list[list[str]]) -> bool:
+        looked.append(len(rest))
+        return looks_like_header(first, rest)
+
+    monkeypatch.setattr(delimited, "looks_like_header", told)
+    monkeypatch.setattr(delimited, "_SAMPLE_CELLS", 1_000)
+    for columns in (2, 10, 200):
+        header = ",".join(f"c{place}" for place in range(columns))
+        found = table("\n".join([header, *[",".join(["1"] * columns)] * 220]))
+        assert found.frame.shape == (220, columns)
+    assert looked == [220, 99, 24]
 
 
 def test_names_that_are_expected_settle_the_header() -> None:

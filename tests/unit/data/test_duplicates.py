@@ -84,7 +84,7 @@ def test_duplicates_across_a_split_are_counted() -> None:
 def test_rows_of_training_in_a_stated_test_set_are_counted() -> None:
     train, test = np.arange(4), np.array([4, 5, 6])
     (finding,) = training_rows_tested(train, test, np.array([0, 1, 2, 3, 1, 4, 3]))
-    assert (finding.code, finding.severity, finding.count) == ("duplicates_across_split", "warning", 2)
+    assert (finding.code, finding.severity, finding.count) == ("trained_on_test", "warning", 2)
     assert "2 of 3 test rows (66.7%) are training rows too" in finding.message
     assert "the test score is too good" in finding.message
     assert training_rows_tested(train, test, np.arange(7)) == ()
@@ -94,6 +94,9 @@ def test_rows_that_repeat_in_training_as_well_are_no_warning() -> None:
     groups = np.random.default_rng(0).integers(0, 4, 60)
     (finding,) = training_rows_tested(np.arange(40), np.arange(40, 60), groups)
     assert (finding.severity, finding.count) == ("info", 20)
+    (finding,) = training_rows_tested(np.arange(60), np.arange(60, 120), np.tile(groups, 2))
+    assert (finding.severity, finding.count) == ("warning", 60)
+    assert finding.message.startswith("the test rows are the training rows: the test score is too good")
 
 
 def test_the_skin_table_has_no_twin_across_its_split(shared_data: Path) -> None:

@@ -73,6 +73,13 @@ def test_numpy_arrays() -> None:
     assert read(np.asfortranarray(np.arange(6).reshape(2, 3))[:, ::-1]).frame.rows() == [(2, 1, 0), (5, 4, 3)]
 
 
+def test_masked_cells_of_numpy_are_missing() -> None:
+    plain = np.ma.masked_array([[1, 2], [3, 4]], mask=[[0, 1], [0, 0]])
+    assert read(plain).frame["x1"].to_list() == [None, 4]
+    words = np.ma.array([("a", 2.0), ("b", 4.0)], dtype=[("a", "U1"), ("b", float)], mask=[(1, 0), (0, 0)])
+    assert read(words).frame["a"].to_list() == [None, "b"]
+
+
 def test_dict_of_columns() -> None:
     dataset = read({"a": [1, None], "b": [1, "x"], "c": [1, 2.5], "d": [2**70, 1]})
     assert dataset.frame.rows() == [(1, "1", 1.0, str(2**70)), (None, "x", 2.5, "1")]

@@ -66,6 +66,8 @@ def test_not_numbers(text: str) -> None:
         (["$1,234", "$5", "-$3"], [1234, 5, -3]),
         (["5 €", "1.234,5 €"], [5.0, 1234.5]),
         (["5%", "7.5%"], [5.0, 7.5]),
+        (["\u22125", "7"], [-5, 7]),
+        (["\u2212$1,234.5", "$7"], [-1234.5, 7.0]),
     ],
 )
 def test_marks_and_signs(cells: list[str], values: list[float]) -> None:
@@ -75,7 +77,9 @@ def test_marks_and_signs(cells: list[str], values: list[float]) -> None:
     assert not lost.any()
 
 
-@pytest.mark.parametrize("cells", [["$5", "€5"], ["5%", "5"], ["1,234.5", "1.234,5"], ["5 EUR", "6 EUR"], ["$", "$5"]])
+@pytest.mark.parametrize(
+    "cells", [["$5", "€5"], ["5%", "5"], ["1,234.5", "1.234,5"], ["5 EUR", "6 EUR"], ["$", "$5"], ["5\u2212", "7"]]
+)
 def test_mixed_signs_and_marks_are_not_numbers(cells: list[str]) -> None:
     assert fit_numbers(pl.Series(cells)).grammars == ()
 

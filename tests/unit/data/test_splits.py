@@ -263,8 +263,6 @@ def test_columns_become_groups_and_times() -> None:
     assert row_groups(dataset, "g").tolist() == [1, 0, -1, 1]
     np.testing.assert_array_equal(row_times(dataset, "t"), [3, np.nan, 1, 2])
     np.testing.assert_array_equal(row_times(dataset, "d"), [0, 1, np.nan, 2])
-    with pytest.raises(DataError, match="time column 'g' is category"):
-        row_times(dataset, "g")
 
 
 def test_rare_wine_grades_are_split_without_a_warning(shared_data: Path) -> None:

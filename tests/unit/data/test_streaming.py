@@ -73,7 +73,10 @@ def test_a_table_no_longer_than_the_sample_is_all_in_memory(tmp_path):
     assert found.rest is not None
     assert found.rest.rows == 0
     assert found.frame.equals(read(TABLE).frame)
-    assert told[0].endswith("its 400 rows all fit into memory, so that none is left to stream")
+    assert told == []
+    assert [one.message for one in found.findings if one.code == "streamed_rows"] == [
+        "the 400 rows all fit into memory, so that none is left to stream"
+    ]
 
 
 @pytest.mark.usefixtures("small")

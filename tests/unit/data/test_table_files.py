@@ -102,7 +102,7 @@ def test_a_truncated_file_is_named(tmp_path, name):
     folder = parts(tmp_path / "table")
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=f"{name} can.t be read: it begins as a Parquet or Arrow file"):
+    with pytest.raises(DataError, match=f"{name} is cut off: a whole (Parquet|Arrow) file ends with"):
         table_files(folder)
 
 

@@ -93,6 +93,9 @@ def test_repairs_are_counted() -> None:
     column = typed("$1,234.50", "$3", "NA")
     assert column.cells.to_list() == [1234.5, 3.0, None]
     assert codes(column) == [("thousands_mark", "info", 1), ("unit_sign", "info", 2)]
+    column = typed("\u22125.5", "2", "NA")
+    assert column.cells.to_list() == [-5.5, 2.0, None]
+    assert codes(column) == [("minus_sign", "info", 1)]
 
 
 def test_open_thousands_mark_is_a_warning_unless_settled() -> None:

@@ -111,6 +111,13 @@ def test_numbers_within_a_factor_are_no_choice(make, decided):
     assert decided(make.result([winner, near]), "a") == {}
 
 
+def test_what_else_the_two_differ_in_by_little_is_said(make, decided):
+    winner = make.confirmed(make.candidate("a", lr=0.1, max_depth=12, beta1=0.9, batch_size=64))
+    rival = make.confirmed(make.candidate("b", lr=0.3, max_depth=15, beta1=0.95, batch_size=64), worse=0.2)
+    one = decided(make.result([winner, rival]), "a")["Which learning rate?"]
+    assert one.verdict == "clear (the two also differ in structure and beta1)"
+
+
 def test_a_rival_that_only_the_screen_saw_has_no_error(make, decided):
     mine, other = make.candidate("a", "mlp"), make.candidate("b", "linear")
     traces = [make.trace(mine, [0.9, 0.5, 0.2]), make.trace(other, [0.7, 0.8])]

@@ -66,6 +66,15 @@ def test_the_whole_story():
     ]
 
 
+def test_test_rows_that_trained_too_are_not_called_untouched():
+    assert "On 1,200 test rows, 7 of which trained it too, its RMSE is" in summary(outcome(trained=7), RMSE)[1]
+    assert "On 1,200 test rows, all of which trained it too, its RMSE is" in summary(outcome(trained=1200), RMSE)[1]
+
+
+def test_what_weighs_the_test_rows_is_said():
+    assert "On 1,200 untouched test rows, weighed by class, its RMSE is" in summary(outcome(weighed="class"), RMSE)[1]
+
+
 def test_labels_with_commas_are_set_apart_by_semicolons():
     ties = ("linear, lbfgs", "mlp, adamw", "tree, sgd", "tree, lion")
     found = summary(outcome(ties=ties), RMSE)
@@ -110,6 +119,22 @@ def test_a_paired_lead_says_more_than_two_intervals():
     assert kept.startswith("No model was shown to predict price better than a guess")
 
 
+def test_a_guess_beaten_out_of_fold_only_is_not_said_to_be_beaten_by_no_model():
+    first = summary(outcome(test=Score(value=9.5, low=9.0, high=10.0), guess=Score(value=9.2), some_beat=True), RMSE)[0]
+    assert first == (
+        "Out of fold at least one model predicts price better than a guess; on the test rows mlp 128x2, adamw, "
+        "lr 0.003, which was kept, was not shown to."
+    )
+
+
+def test_one_candidate_alone_is_not_called_the_best():
+    assert summary(outcome(alone=True), RMSE)[0] == (
+        "MLP 128x2, adamw, lr 0.003 predicts price better than a guess; no other candidate ran to compare it with."
+    )
+    only = summary(outcome(alone=True, is_default=True, winner="linear, lbfgs", test=None), RMSE)[0]
+    assert only == "Linear, lbfgs was trained; no other candidate ran to compare it with."
+
+
 def test_the_default_that_stays():
     found = summary(outcome(is_default=True, winner="lightgbm, lr 0.1", decisions=(decision(errors=0.4),)), RMSE)
     assert found[0] == "The default, lightgbm, lr 0.1, stays: nothing that ran predicts price reliably better."
@@ -131,7 +156,7 @@ def test_a_default_that_did_better_on_the_test_rows_is_admitted():
     [
         ("lightgbm, lr 0.1", "LightGBM, lr 0.1 predicts"),
         ("tree", "Tree predicts"),
-        ("ensemble of 3 candidates", "Ensemble of 3 candidates predicts"),
+        ("ensemble of 3 candidates", "An ensemble of 3 candidates predicts"),
     ],
 )
 def test_a_sentence_begins_with_the_name_of_the_family(winner, words):

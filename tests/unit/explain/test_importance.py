@@ -202,4 +202,6 @@ def test_columns_too_many_to_shuffle_are_those_that_least_of_the_model_is_about(
     assert len(kept) == 300
     assert list(kept) == sorted(kept, key=names.index)
     assert min(figures[name] for name in kept) == 350
-    assert len(shortlist(names, figures, predictions=200 * 400, rows=500, per_call=1e9)) == 100
+    assert len(shortlist(names, figures, predictions=200 * 60, rows=500)) == 60
+    assert len(shortlist(names, figures, predictions=200 * 400, rows=500, per_call=1e9)) == 20
+    assert len(shortlist(names[:100], figures, predictions=0.0, rows=500)) == 99

@@ -9,6 +9,8 @@ import pytest
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import DataError
+from lanewise.features import encoding
+from lanewise.features.columns import MISSING_CODE
 from lanewise.features.layout import Layout, LayoutSettings
 
 
@@ -25,6 +27,18 @@ def test_codes_of_levels_missing_and_unseen() -> None:
     codes = layout.encode(table({"c": ["b", "a", None, "new", ""]}, {"c": "category"})).codes
     assert codes.dtype == np.int64
     assert codes[:, 0].tolist() == [3, 2, 1, 0, 0]
+
+
+def test_few_rows_and_many_get_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: dict[str, ColumnKind] = {"c": "category", "n": "category"}
+    layout = fit(table({"c": ["a", "ä", "", None], "n": ["1", "2", "2", "30"]}, kinds))
+    new = table({"c": ["ä", None, "new", "", "a"], "n": [30, None, 2, 4, 1]}, kinds)
+    few = layout.encode(new).codes
+    monkeypatch.setattr(encoding, "_FEW_ROWS", 0)
+    many = layout.encode(new).codes
+    assert few.tolist() == many.tolist()
+    assert few.dtype == many.dtype
+    assert (few[1] == MISSING_CODE).all()
 
 
 def test_order_of_columns_and_further_columns_do_not_matter() -> None:

@@ -10,11 +10,14 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import lanewise
 from lanewise import optim
+from lanewise.distributed.place import Place
+from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Lane
 from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
+from lanewise.one_model.train import _own_device
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.modules.subject import ModuleSubject
@@ -232,3 +235,14 @@ def test_what_cannot_be_used_is_said(settings, words):
 def test_a_loss_that_is_not_finite_ends_the_training():
     with pytest.raises(lanewise.TrainingError, match=r"the loss was (inf|nan) at step \d+; lower lr"):
         trained(optimizer="sgd", lr=1e30, schedule="constant", steps=60)
+
+
+def test_each_rank_of_a_host_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    place = Place(rank=1, size=2, local_rank=1, local_size=2)
+    assert _own_device("cuda", place) == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match="device cuda:0 is one GPU, and the 2 ranks of this host need one each; write"):
+        _own_device("cuda:0", place)
+    alone = Place(rank=1, size=2, local_rank=0, local_size=1)
+    assert _own_device("cuda:1", alone) == torch.device("cuda", 1)

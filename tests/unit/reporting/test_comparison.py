@@ -61,6 +61,12 @@ def test_the_headline_says_who_was_first():
     assert headline(comparison(SLOW, replace(SLOW, method="sgd"))) == "None reached the optimum. Lowest: gd, at 1.2."
     lost = replace(SLOW, method="lost", value=math.nan, values=[math.nan] * 3)
     assert headline(comparison(lost, SLOW)).endswith("Lowest: gd, at 1.2.")
+    going_on = trace(values=[2.0, 0.0, 0.0])  # there at its fourth evaluation
+    assert headline(comparison(going_on)) == "First at the optimum: bfgs, after 4 of its 9 evaluations."
+    heads, rows = text(comparison(going_on, SLOW)).splitlines()[2], text(comparison(going_on, SLOW)).splitlines()[3:]
+    ends = [heads.index(name) + len(name) for name in ("there after", "evaluations")]
+    assert [[row[:end].split()[-1] for end in ends] for row in rows] == [["4", "9"], ["1.2", "9"]]
+    assert 'data-name="There after">4</td>' in page(comparison(going_on, SLOW))
     own = comparison(SLOW, least=None, optima=())
     assert headline(own) == "First at the lowest value: gd, after 9 evaluations."
 
@@ -95,8 +101,8 @@ def test_without_a_map_there_are_curves_and_the_table():
 
 def test_the_table_of_the_terminal():
     lines = text(comparison(trace(), SLOW)).splitlines()
-    assert lines[2].split() == ["method", "value", "evaluations", "seconds", "distance", "status"]
-    assert lines[3].split()[:5] == ["bfgs", "0", "9", "0.009", "0"]
+    assert lines[2].split() == ["method", "value", "there", "after", "evaluations", "seconds", "distance", "status"]
+    assert lines[3].split()[:6] == ["bfgs", "0", "9", "9", "0.009", "0"]
     assert lines[4].startswith("gd, lr 0.01")
     assert lines[4].endswith("the limit on evaluations was reached")
 

@@ -243,6 +243,10 @@ def test_no_single_candidate_stands_clear_where_an_ensemble_won(samples):
     assert "is the best on its own" in html
     assert html.count('<span class="tag member">in the ensemble</span>') == 2
     assert "Against best single" in html
+    (default,) = (row for row in document["race"]["leaderboard"] if row["id"] == document["default"]["id"])
+    tags = html.count(tag := '<span class="tag default">default</span>')
+    default["status"] = "member"
+    assert render(document).count(tag) == tags > 0
     document["winner"] = samples.binary()["winner"]
     assert "The winner stands clear of" in render(document)
 

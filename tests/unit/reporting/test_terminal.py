@@ -137,6 +137,13 @@ def test_the_members_of_an_ensemble_are_named_as_candidates_are(samples):
     assert "mlp-012" not in text
 
 
+def test_the_default_is_marked_where_it_is_a_member(samples):
+    document = of_ensemble(samples)
+    document["default"]["id"] = "tree-002"
+    text = summary(document, width=110, color=False)
+    assert "86% mlp 128x2, adamw; 14% tree (the default)" in text
+
+
 def test_candidates_that_tie_with_a_member_are_not_said_to_tie_with_the_ensemble(samples):
     document = of_ensemble(samples)
     assert "Not told apart from the winner" not in summary(document, width=110, color=False)

@@ -56,7 +56,7 @@ def test_failed_and_interrupted_runs(store: RunStore) -> None:
 
 
 def test_get_by_id_prefix_suffix_and_last(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"no run 'last' in .*; `lanewise runs` lists them"):
+    with pytest.raises(UsageError, match=r"no run 'last' in .*; it has none yet: start one with `lanewise fit`"):
         store.get("last")
     letters = iter("aaaabbbbbbbc")
     monkeypatch.setattr(store_module.secrets, "choice", lambda _: next(letters))
@@ -69,7 +69,7 @@ def test_get_by_id_prefix_suffix_and_last(store: RunStore, monkeypatch: pytest.M
     with pytest.raises(UsageError, match=f"is the beginning of several runs: {third.id}, {second.id}; give more of it"):
         store.get(f"{first.id[:-4]}b")
     for reference in ("", "x", "%", "_aaa", "aaa", "' OR 1 --"):
-        with pytest.raises(UsageError, match="no run "):
+        with pytest.raises(UsageError, match=r"no run .*; `lanewise runs` lists them"):
             store.get(reference)
 
 

@@ -1,5 +1,7 @@
 """What a run without a result tells: the candidates where they were looked at last, the best first."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,21 @@ def test_candidates_stand_where_they_were_looked_at_last(stopped: Run) -> None:
     assert (second["id"], second["phase"], second["score"]) == ("mlp-001", "confirm", None)
     assert (third["id"], third["phase"], third["score"], third["steps"]) == ("mlp-000", "screen", 0.35, 200)
     assert (third["lanes"], third["of_lanes"]) == (1, 1)
+
+
+def test_a_tune_shows_the_same_by_its_own_metric(stopped: Run) -> None:
+    write_atomically(stopped.plan, dump_json({"plan": PLAN.to_json(), "ways": [], "shared_out": None}))
+    shutil.rmtree(stopped.checkpoints)
+    looks = state(200, mlp_000_f0=[(1.0, 0.5)], mlp_001_f0=[(1.0, 0.75)])
+    journal = RunJournal(stopped.checkpoints)
+    journal.save("screen-1.0000-1", {}, {**looks, "metric": "hits", "direction": "max"})
+    own = '{"kind": "tune", "source": "/x/mine.py:make_model", "settings": {"model": "/x/mine.py:make_model"}}'
+    found = unfinished(replace(stopped, config_text=own))
+    assert found is not None
+    assert (found["kind"], found["target"]) == ("tune", "make_model")
+    assert found["metric"] == {"name": "hits", "direction": "max"}
+    assert [card["id"] for card in found["candidates"]] == ["mlp-001", "mlp-000"]
+    assert "more is better" in unfinished_table(found, width=80)
 
 
 def test_a_run_without_a_plan_has_nothing_to_show(stopped: Run) -> None:

@@ -131,6 +131,17 @@ def test_what_is_not_usable_is_refused(arguments, words):
         compare(lambda x: x.sum().log(), [-1.0, -1.0], methods=["bfgs"])
 
 
+def test_several_mistakes_are_told_at_once() -> None:
+    unknown: dict = {"maxiter": 3}
+    with pytest.raises(UsageError) as caught:
+        compare("booth", methods=["magic", "adan"], lr=-1.0, bounds=(1.0, 0.0), x0=[0.0, 0.0], seed=-1, **unknown)
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == "6 arguments are off:"
+    assert [line.split()[0] for line in lines] == ["compare", "seed", "there", "there", "lr", "bounds"]
+    assert "all 53" in lines[2]
+    assert lines[3].endswith("no method 'adan'; did you mean adam or adamw or radam? see above")
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

@@ -224,6 +224,42 @@ def test_bad_input_gets_one_sentence(arguments, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_several_mistakes_are_told_at_once() -> None:
+    wrong: dict = {"starts": 0, "tolerance": -1.0, "method": "bfsg", "bounds": (3, 1), "jac": True, "tol": 1}
+    with pytest.raises(UsageError) as caught:
+        minimize(BOWL, [math.nan, 1.0], constraints=[{"type": "eq"}], **wrong)
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == "8 arguments are off:"
+    words = (
+        "minimize has no argument 'tol'; use tolerance",
+        "starts must be",
+        "tolerance must be",
+        "jac must be a function",
+        "there is no method 'bfsg'; did you mean bfgs or lbfgs?",
+        "bounds contradict each other",
+        "x0 must be finite, got nan in variable 0",
+        "constraints must be Equality",
+    )
+    assert [line.strip()[: len(part)] for line, part in zip(lines, words, strict=True)] == list(words)
+    with pytest.raises(UsageError, match=r"2 arguments are off:\n  .* no option 'step'.*\n  .* no option 'speed'"):
+        minimize(BOWL, [1.0, 1.0], method="bfgs", options={"step": 1, "speed": 2})
+
+
+def test_a_function_in_steps_is_told_from_a_start_on_its_bounds_too() -> None:
+    """The probes lie within the bounds; a curve that is steep at its bound is no step."""
+    found = minimize(lambda x: float(np.floor(np.abs(x) * 4).sum()), [3.0, 2.0], bounds=(-3, 3), seed=1)
+    assert (found.method, found.value) != ("bfgs", 18)
+    assert found.value == 0
+    for steep in (lambda x: -math.sqrt(x[0]) + x[0], lambda x: x[0] ** 1.5 - x[0], lambda x: math.cosh(x[0] - 1)):
+        assert minimize(steep, [0.0], bounds=(0, 3)).reason.startswith("a smooth function")
+        assert minimize(steep, [0.0], bounds=(0, 1e-4)).reason.startswith("a smooth function")
+
+
+def test_none_is_no_bound_in_a_list_of_numbers() -> None:
+    found = minimize(lambda x: ((x - 5) ** 2).sum(), [0.0, 0.0], bounds=([None, -1], (2, None)))
+    assert found.x.tolist() == pytest.approx([2, 5])
+
+
 def test_bounds_of_a_tree_go_by_its_keys() -> None:
     def bowl(x):
         return ((x["a"] - 5) ** 2).sum() + (x["b"] - 5) ** 2
@@ -239,6 +275,7 @@ def test_bounds_of_a_tree_go_by_its_keys() -> None:
         ({"a": 1, "c": 1}, r"bounds: high has 'c', which x0 has not; .*there are a, b"),
         ({"a": 1}, "bounds: high lacks 'b', which x0 has; give None where it is free"),
         ({"a": [1, 2, 3], "b": 1}, r"bounds: high\['a'\] must have the shape of x0, \[2\]; got \[3\]"),
+        ({"a": [1], "b": 1}, r"must have the shape of x0, \[2\]; got \[1\]; write a number without a list for all"),
         ({"a": 1, "b": -1}, r"x0\['b'\] is 0, the bounds are -inf and -1"),
         ({"a": [1, -1], "b": 1}, r"x0\['a'\]\[1\] is 0, the bounds are -inf and -1"),
     ):

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import lanewise
+from lanewise.distributed.place import Place
 from lanewise.errors import UsageError
 from lanewise.models.base import Width
 from lanewise.task import Task
 from lanewise.training.data import FoldData, Moving, TrainingData
-from lanewise.training.device import CPU, device_name, device_of, gpu_width, turn
+from lanewise.training.device import CPU, device_here, device_name, device_of, gpu_width, turn
 
 
 @pytest.fixture
@@ -38,6 +39,12 @@ def test_gpus_by_number() -> None:
     assert device_name(device_of("cuda:1")) == "GPU 1"
     with pytest.raises(UsageError, match=r"^device cuda:2 is not there: there is cuda:0 \(GPU 0\), cuda:1 \(GPU 1\)$"):
         device_of("cuda:2")
+    # Of several ranks each has the GPU of its own number on its host, unless one is named.
+    ranks = [Place(rank=2 + own, size=6, local_rank=own, local_size=3) for own in range(3)]
+    assert [str(device_here("cuda", own)) for own in ranks[:2]] == ["cuda:0", "cuda:1"]
+    assert str(device_here("cuda:0", ranks[1])) == "cuda:0"
+    with pytest.raises(UsageError, match=r"^device cuda:2 is not there"):
+        device_here("cuda", ranks[2])
 
 
 @pytest.mark.usefixtures("no_gpu")

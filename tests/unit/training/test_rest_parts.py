@@ -123,7 +123,7 @@ def test_a_group_or_time_that_is_missing_beyond_the_sample_is_an_error(streamed,
     others = np.setdiff1d(np.arange(ROWS), sample)[:3]
     (column,) = asked.values()
     gone = pl.when(pl.Series(np.isin(np.arange(ROWS), others))).then(None).otherwise(pl.col(column))
-    with pytest.raises(DataError, match=f"column '{column}' is missing in 3 rows beyond the sample; fill it in"):
+    with pytest.raises(DataError, match=f"and '{column}' is missing in 3 rows beyond the sample; fill it in"):
         pose(streamed(frame.with_columns(gone.alias(column))), Request(target="y", **asked))
 
 

@@ -1,5 +1,8 @@
 """Rows in files: those of a table in memory, bit for bit; of a larger one the rest, prepared by all rows."""
 
+import json
+import os
+import socket
 from collections import namedtuple
 
 import numpy as np
@@ -11,6 +14,7 @@ from lanewise.agreement import check_streamed
 from lanewise.data import streaming, table_files
 from lanewise.data.reading import ReadOptions, read
 from lanewise.data.streaming import read_streamed
+from lanewise.distributed.place import Place
 from lanewise.errors import DataError, UsageError
 from lanewise.features.prepared import prepare_rows
 from lanewise.lanes import windows
@@ -21,7 +25,7 @@ from lanewise.training import row_maps
 from lanewise.training.batches import Batches
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.problem import Request, pose, prepare
-from lanewise.training.row_maps import needed_bytes, prepare_streamed, store_rows
+from lanewise.training.row_maps import Writing, needed_bytes, prepare_streamed, store_rows
 from lanewise.training.row_windows import Reader
 
 ROWS = 600
@@ -285,3 +289,46 @@ def test_what_streamed_rows_cannot_have_is_refused(tmp_path, asked, words):
     with pytest.raises(UsageError, match=words):
         check_streamed(streamed(tmp_path), checked({"target": "y", **asked}))
     check_streamed(read(TABLE), checked({"target": "y", **asked}))
+
+
+class Told:
+    """What ranks say to each other, of which the last is this one: the others have written in ``folders`` or not."""
+
+    def __init__(self, place, folders):
+        self.place, self.rank, self.folders = place, place.rank, folders
+
+    def gather(self, own):
+        return [json.dumps(told).encode() for told in self.folders] + [own]
+
+    def meet(self):
+        pass
+
+
+def test_a_rank_reads_what_was_written_on_its_host_wherever_the_ranks_of_it_are(tmp_path, monkeypatch):
+    """Ranks by node: 0 and 2 on one host, 1 and 3 on the other."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "b")
+    place = Place(rank=3, size=4, local_rank=1, local_size=2)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "own").mkdir()
+    others = [("a", str(tmp_path / "other")), ("b", str(tmp_path / "own")), ("a", "")]
+    with Writing(tmp_path, 0, Told(place, others)) as files:
+        assert not files.writes
+        files.share()
+        assert files.folder == tmp_path / "own"
+    # A host of the same name does not have what was written there.
+    with Writing(tmp_path, 0, Told(place, [("b", "/nowhere"), *others])) as files:
+        files.share()
+        assert files.folder == tmp_path / "own"
+    with Writing(tmp_path, 0, Told(place, others[:1])) as files, pytest.raises(DataError, match="rank 3 finds no rows"):
+        files.share()
+    assert (tmp_path / "own").is_dir()  # who reads removes nothing
+
+
+def test_a_table_that_changes_while_it_is_read_is_told_of(tmp_path, small):
+    dataset = streamed(tmp_path)
+    problem = pose(dataset, Request(target="y"))
+    path = tmp_path / "table" / "1.parquet"
+    TABLE[ROWS // 2 :].with_columns(pl.col("a") * 2.5).write_parquet(path)
+    os.utime(path, (1, 1))  # as long after the first as it takes
+    with pytest.raises(DataError, match=r"1\.parquet changed while it was read; start again when it is complete"):
+        store_rows(problem, tmp_path)

@@ -54,3 +54,10 @@ def test_a_store_that_another_has_written_has_the_same_rows_and_is_only_read(tmp
 def test_files_that_are_not_there_are_said_to_be_unreadable(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the prepared rows could not be read from .*: No such file"):
         store_in(tmp_path / "gone", written=True)
+
+
+def test_other_rows_than_were_counted_are_told_of(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    write(store, 0, FIRST)
+    with pytest.raises(DataError, match="60 rows were to be written, and 25 came, or others; start again when it is"):
+        store.complete()

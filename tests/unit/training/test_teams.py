@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lanewise.errors import Interrupted, TrainingError
+from lanewise.training.data import Moving
 from lanewise.training.race import Race
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.trees.pool import TreePool
@@ -251,3 +252,11 @@ def test_lanes_show_what_they_make_of_their_training_rows(small: ModuleType, poo
         assert np.abs(item.train - item.valid).max() < 1e-12
         assert seen["screen", lane.id].train is None
         assert seen["screen", lane.id].valid.tobytes() == item.valid.tobytes()
+
+
+def test_lanes_on_gpus_make_a_stack_for_each_rank(small: ModuleType) -> None:
+    nets = small.lanes([small.candidate(f"net{n}", "mlp", "sgd") for n in range(6)])
+    builder = dataclasses.replace(small.builder(), moving=Moving(torch.device("meta")), workers=4)
+    for ranks, sizes in ((1, [12]), (2, [6, 6]), (4, [3] * 4)):
+        parts = dataclasses.replace(builder, ranks=ranks).parts(nets, "confirm")
+        assert [len(lanes) for lanes, _ in parts] == sizes

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def write(path: Path, text: str) -> None:
     sys.modules.pop(f"lanewise_user_{path.resolve()}", None)
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+def run(*arguments: str, obj: float | None = None) -> Result:
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False, obj=obj)
 
 
 def document_of(reference: str = "last") -> dict[str, Any]:
@@ -117,9 +118,20 @@ def test_it_goes_on_and_repeats_to_the_same_bits(monkeypatch: pytest.MonkeyPatch
     name = stopped(monkeypatch, 4, "tune", *USUAL)
     with pytest.raises(UsageError, match=f"run {name} is interrupted: only what is done can be repeated; go on with"):
         run("repeat", name)
-    with pytest.raises(UsageError, match="is interrupted and has no result; go on with: lanewise resume"):
-        run("show", name)
-    assert json.loads(run("resume", "--json", "--quiet").output)["run"] == name
+    shown = run("show", name).output
+    assert f"Run {name} was stopped, in the confirmation" in shown
+    assert shown.endswith(f"  go on  lanewise resume {name}\n")
+    assert "  make_model  " in run("runs").output
+    assert ".py" not in run("runs").output
+    unfinished = f"run {name} is interrupted and has no model; go on with: lanewise"
+    for command in (("predict", name, "rows.csv"), ("export", name, "model.onnx")):
+        with pytest.raises(UsageError, match=f"{unfinished} resume {name}"):
+            run(*command)
+    with pytest.raises(UsageError, match=unfinished):
+        lanewise.load(name)
+    long_ago = time.monotonic() - 3600  # the start of this process, as far as the command knows
+    assert json.loads(run("resume", "--json", "--quiet", obj=long_ago).output)["run"] == name
+    assert "It took 1 h since it was resumed" in run("show", name).output
     assert list(differences(document_of(name), whole)) == []
     with pytest.raises(UsageError, match="is done; there is nothing to resume"):
         lanewise.resume(name)

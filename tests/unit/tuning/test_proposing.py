@@ -56,7 +56,7 @@ def test_the_same_seed_draws_the_same_points() -> None:
 
 MISTAKES = [
     ({"optimizer": "adamx"}, "there is no optimizer 'adamx' to tune with; did you mean adam"),
-    ({"optimizer": "gd"}, "there is no optimizer 'gd'"),
+    ({"optimizer": "gd"}, "there is no optimizer 'gd' to tune with;.* there are sgd, momentum, .*, soap$"),
     ({"learning_rate": (0.1, 0.2)}, "there is no setting 'learning_rate'"),
     ({"lr": (0.2, 0.1)}, r"space\['lr'\] must be a range \(low, high\) above zero"),
     ({"lr": (0, 0.1)}, "above zero"),

@@ -9,7 +9,7 @@ from lanewise.certainty import TIE, errors_shown
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
-from lanewise.reporting.reading import SCREEN_ONLY, Measure, evidence, items, measure_of, part, setting
+from lanewise.reporting.reading import SCREEN_ONLY, Measure, evidence, items, marked, measure_of, part, setting
 from lanewise.reporting.words import axis_words, count, difference, finite, listing, percent
 
 
@@ -18,7 +18,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     measure = measure_of(document)
     decisions = [one for one in items(part(document, "race"), "decisions") if one]
     effects = _effects(items(document, "effects"), measure)
-    ensemble = _ensemble(part(document, "ensemble"), measure)
+    ensemble = _ensemble(document, measure)
     if not (decisions or effects or ensemble):
         return None
     trace = _trace(decisions, measure)
@@ -142,14 +142,15 @@ def _value(
     }
 
 
-def _ensemble(found: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
+def _ensemble(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
+    found = part(document, "ensemble")
     members = [one for one in items(found, "members") if one]
     if not members:
         return None
     score, error = finite(found.get("score")), finite(found.get("standard_error"))
     ends = (score - error, score + error) if score is not None and error else (None, None)
     return {
-        "members": [{"label": one.get("label"), "weight": percent(one.get("weight"), 0)} for one in members],
+        "members": [{"label": marked(document, one), "weight": percent(one.get("weight"), 0)} for one in members],
         "size": count(len(members), "candidate"),
         "taken": bool(found.get("taken")),
         "shown": measure.estimate(score, *ends),

@@ -28,7 +28,11 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in found)
     best = _best(found)
     rows = [
-        {**_row(one, measure, scale, digits, apart=one is not best), "label": label}
+        {
+            **_row(one, measure, scale, digits, apart=one is not best),
+            "label": label,
+            "default": one.get("id") is not None and one.get("id") == part(document, "default").get("id"),
+        }
         for one, label in zip(found, labels, strict=True)
     ]
     return {

@@ -29,4 +29,11 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     command = document.get("command")
     if not (command or shown):
         return None
-    return {"heading": "Repeat this run", "command": command, "facts": shown}
+    return {"heading": "Repeat this run", "command": command, "exactly": _exactly(document), "facts": shown}
+
+
+def _exactly(document: Mapping[str, Any]) -> str | None:
+    """The command that repeats the run by its own plan; None for a tune of objects that no file holds."""
+    run = document.get("run")
+    in_memory = document.get("kind") == "tune" and not document.get("source")
+    return None if in_memory or not run else f"lanewise repeat {run}"

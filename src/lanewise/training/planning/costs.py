@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -47,10 +47,12 @@ Judged = Callable[[TrainingData, Evidence], float]
 class Costs:
     """Processor seconds: of a full training by candidate, and of what is done ``once`` per fold for a family.
 
-    ``look`` is that of a look at a lane of trees; None for stacks, which :func:`measured_looks` tells apart.
+    ``look`` is that of a look at a lane of trees; None for stacks, which :func:`measured_looks` tells apart. A lane
+    that has a stack for itself takes ``single`` times as long as one in company; those not named as long.
     """
 
     lanes: Mapping[str, float]
+    single: Mapping[str, float] = field(default_factory=dict)
     once: float = 0.0
     look: float | None = None
 
@@ -118,16 +120,15 @@ def measured_costs(
     """
     if model in STACKED:
         found = _measured_stacks(pool, builder, allowance, until=until)
-        return Costs(lanes={id: crowded * cost for id, cost in found.items()})
+        return replace(found, lanes={id: crowded * cost for id, cost in found.lanes.items()})
     return _measured_trees(pool, builder, allowance, judged, until=until)
 
 
-def _measured_stacks(
-    pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float
-) -> dict[str, float]:
+def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float) -> Costs:
     """One team of each structure is timed; the others of that structure cost the same per lane.
 
-    Of each kind of training the first is timed however little time there is: none tells what another takes.
+    Of each kind of training the first is timed however little time there is: none tells what another takes. So is one
+    lane of the first mini-batch structure alone: what a call costs is then paid for one.
     """
     alike: dict[Key, list[Lane]] = {}
     for one in pool:
@@ -143,7 +144,27 @@ def _measured_stacks(
     for key, lanes in alike.items():
         own = {other: cost for other, cost in known.items() if kinds[other] == kinds[key]}
         costs |= {lane.candidate.id: _reckoned(key, own, work) for lane in lanes}
-    return costs
+    return Costs(lanes=costs, single=_measured_single(alike, known, work, builder, allowance, until=until))
+
+
+def _measured_single(
+    alike: Mapping[Key, Sequence[Lane]],
+    known: Mapping[Key, float],
+    work: Mapping[Key, float],
+    builder: TeamBuilder,
+    allowance: Allowance,
+    *,
+    until: float,
+) -> dict[str, float]:
+    """How many times what is ``known`` of a lane in company one alone takes, of every mini-batch structure."""
+    stacks = {key: lanes for key, lanes in alike.items() if not trains_at_hand(lanes[0].candidate)}
+    stacks = {key: lanes for key, lanes in stacks.items() if not builder.on_gpu(lanes[0].candidate)}
+    found: dict[Key, float] = {}
+    for key in allowance.within([key for key in stacks if key in known], until=until, least=1):
+        found[key] = max(_seconds_of_lane(stacks[key][:1], builder, allowance.left(until)) / known[key], 1.0)
+    return {
+        lane.candidate.id: found[_most_like(key, found, work)] for key, own in stacks.items() for lane in own if found
+    }
 
 
 def _kind(candidate: Candidate) -> Key:
@@ -201,8 +222,12 @@ def _work(candidate: Candidate, builder: TeamBuilder) -> float:
 
 def _reckoned(key: Key, known: Mapping[Key, float], work: Mapping[Key, float]) -> float:
     """What is ``known`` of a structure, else what is known of the one most like it, in proportion to their work."""
-    like = key if key in known else min(known, key=lambda other: abs(math.log(work[other] / work[key])))
+    like = _most_like(key, known, work)
     return known[like] * work[key] / work[like]
+
+
+def _most_like(key: Key, known: Mapping[Key, float], work: Mapping[Key, float]) -> Key:
+    return key if key in known else min(known, key=lambda other: abs(math.log(work[other] / work[key])))
 
 
 def measured_looks(

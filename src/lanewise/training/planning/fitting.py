@@ -11,7 +11,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
-from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan
+from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan, lonely_cost
 from lanewise.training.planning.proposals import MODELS
 from lanewise.training.teams import trains_at_hand
 
@@ -43,6 +43,9 @@ SHARING = 2
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
 
+LEAST_LENGTH = 0.03
+"""The same where no family fits: on long tables of many columns still most of a pass over the rows."""
+
 DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
 """Shares of its rounds that a boosted default has where no family has room for its own."""
 
@@ -52,13 +55,22 @@ class Measured:
     """Processor seconds: ``costs`` of a full training by family and candidate, of a ``look`` at it, and ``alone``.
 
     ``once`` is what a family spends on every fold before its first lane trains; ``alone`` is None where that was not
-    measured.
+    measured. ``single`` is that of a plan.
     """
 
     costs: Mapping[str, Mapping[str, float]]
     looks: Mapping[str, float]
     alone: Mapping[str, float] | None = None
     once: Mapping[str, float] = field(default_factory=dict)
+    single: Mapping[str, float] = field(default_factory=dict)
+
+    def confirming(self, pool: Sequence[Candidate], *, lanes: int, workers: int) -> dict[str, float]:
+        """Seconds of a lane of each candidate of ``pool``, of which ``lanes`` are confirmed by ``workers``."""
+        return {
+            one.id: cost * lonely_cost(self.single.get(one.id, 1.0), lanes=lanes, workers=workers)
+            for one in pool
+            for cost in (self.costs[one.model][one.id],)
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +78,7 @@ class Setting:
     """What a plan is made for: ``seeds``, of which some are left out unless they were ``stated``, workers.
 
     The training rows were split into ``parts``, of which the first ``folds`` are held out, at least ``fewest_folds``.
+    No training is shorter than the share ``shortest`` of its usual length.
     """
 
     parts: int
@@ -76,6 +89,7 @@ class Setting:
     policy: Policy
     lengths: Lengths
     workers: int
+    shortest: float = SHORTEST
 
     @cached_property
     def screened(self) -> tuple[float, float]:
@@ -132,6 +146,8 @@ def _attempts(
     for share, pool in itertools.product(DEFAULT_SHARES, pools.values()):
         if share == 1.0 or "rounds" in pool[0].settings:
             yield *_cut(share, pool, measured), ONE_EACH, at_most(FEWEST_FOLDS)
+    for pool in pools.values():
+        yield *_cut(1.0, pool, measured), ONE_EACH, replace(at_most(FEWEST_FOLDS), shortest=LEAST_LENGTH)
 
 
 def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[str, list[Candidate]], Measured]:
@@ -180,7 +196,7 @@ def fitted(
     entries = {
         model: _entry(
             pool,
-            costs[model],
+            measured,
             looked[model],
             seconds=shares[model],
             runs=runs,
@@ -213,6 +229,7 @@ def fitted(
         workers=setting.workers,
         costs={one.id: costs[one.model][one.id] * shortened(one, **shrink) for one in chosen},
         look_costs={one.id: looks[one.id] for one in chosen},
+        single={one.id: measured.single[one.id] for one in chosen if one.id in measured.single},
         grid=GRID,
     )
     return replace(plan, predicted_seconds=predicted(plan, setting.screened) + once / setting.workers)
@@ -230,7 +247,7 @@ def _seeds(setting: Setting, least: Mapping[str, float]) -> tuple[int, ...]:
 
 def _entry(
     pool: Sequence[Candidate],
-    costs: Mapping[str, float],
+    measured: Measured,
     looked: float,
     *,
     seconds: float,
@@ -239,14 +256,18 @@ def _entry(
     fewest: int,
 ) -> _Entry:
     """What a family does in ``seconds`` of a race that confirms each candidate in ``runs`` lanes."""
+    costs = measured.costs[pool[0].model]
     lane = _lane(pool, costs, looked)
     if lane * len(pool) * (runs + 1) <= 0.9 * seconds:
         return _Entry(candidates=pool, confirm=len(pool))
     screens = bool(rungs_of(setting.policy, MANY))
     screened, seen = setting.screened
     share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
-    confirm = int(np.clip(share * seconds / (lane * runs), 1, MOST_CONFIRMED[pool[0].model]))
-    length = _affordable_length(pool, costs, share * seconds / runs - len(GRID) * looked)
+    # Those few share no stack with candidates like them any more.
+    lonely = measured.confirming(pool, lanes=runs, workers=setting.workers)
+    confirm = int(np.clip(share * seconds / (_lane(pool, lonely, looked) * runs), 1, MOST_CONFIRMED[pool[0].model]))
+    affordable = _affordable_length(pool, lonely, share * seconds / runs - len(GRID) * looked)
+    length = max(affordable, setting.shortest)
     if not screens:
         return _Entry(candidates=pool[:confirm], confirm=confirm, length=length)
     trained = np.mean([costs[one.id] * shortened(one, rows=length, rounds=length) for one in pool])
@@ -264,7 +285,7 @@ def _lane(pool: Sequence[Candidate], costs: Mapping[str, float], looked: float) 
 def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], available: float) -> float:
     """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
     shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5) < 1]
-    return float(np.clip(available / np.mean(shorter), SHORTEST, 1.0)) if shorter else 1.0
+    return float(np.clip(available / np.mean(shorter), 0.0, 1.0)) if shorter else 1.0
 
 
 def shortened(candidate: Candidate, *, rows: float, rounds: float) -> float:
@@ -340,9 +361,11 @@ def predicted(plan: Plan, per_candidate: tuple[float, float]) -> float:
     default = next(candidate for candidate in plan.candidates if candidate.is_default)
     # No rival drops the default: it is screened to its end, and confirmed beside those of its family.
     apart = {default.id} if plan.rungs else set()
-    lanes = lanes_of(plan, len(apart) + sum(plan.confirm.values()))
+    confirmed = len(apart) + sum(plan.confirm.values())
+    runs = plan.folds * len(plan.seeds)
+    again = lanes_of(plan, confirmed) - runs
     screen = sum(plan.confirming(id) for id in apart)
-    total = screen * lanes
+    confirm, refit = screen * runs, screen * again
     for model, count in plan.confirm.items():
         family = [one.id for one in plan.candidates if one.model == model and one.id not in apart]
         own = np.array([plan.costs[id] for id in family])
@@ -354,7 +377,11 @@ def predicted(plan: Plan, per_candidate: tuple[float, float]) -> float:
         if plan.rungs:
             screen += float(own.sum()) * plan.rungs[0] + survivor * len(own) * (screened - plan.rungs[0])
             screen += look * len(own) * seen
-        total += (survivor + len(plan.grid) * look) * min(count, len(own)) * lanes
-    # No number of workers makes the lane of the default shorter.
+        lonely = float(np.mean([plan.confirming(id) for id in family])) / float(own.mean() + len(plan.grid) * look)
+        lane = (survivor + len(plan.grid) * look) * (lonely if plan.rungs or count == 1 else 1.0)
+        confirm += lane * min(count, len(own)) * runs
+        refit += lane * min(count, len(own)) * again
+    # No number of workers makes the lane of the default shorter, nor the one that is trained on all rows.
     longest = plan.costs[default.id] if plan.rungs else 0.0
-    return max(screen / plan.workers, longest) + total / plan.workers
+    last = plan.costs[default.id] * plan.single.get(default.id, 1.0) if default.model in STACKED else 0.0
+    return max(screen / plan.workers, longest) + confirm / plan.workers + max(refit / plan.workers, last)

@@ -22,6 +22,7 @@ from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.precision import best_precision, told
 from lanewise.training.planning.proposals import MODELS, Field, propose, usual_batch
 from lanewise.training.planning.reserve import explaining_seconds, reserved_seconds
+from lanewise.training.planning.tree_rows import TIME_SHARE, tree_rows, with_tree_rows
 from lanewise.training.planning.trials import best_widths, crowding
 from lanewise.training.problem import Problem, has_extreme_target
 from lanewise.training.selecting import FEATURES, affordable, selects
@@ -106,6 +107,8 @@ def make_plan(
         plan = _by_steps(
             problem=problem, policy=policy, field=field, builder=builder, steps=budget.steps, wishes=wishes
         )
+        boosted = [candidate for candidate in plan.candidates if candidate.model == "lightgbm"]
+        plan = with_tree_rows(plan, tree_rows(problem, builder, boosted))
         return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
     assert budget.seconds is not None
     reserved = reserved_seconds(budget.seconds, problem.training_rows)
@@ -135,10 +138,34 @@ def make_plan(
         workers=builder.workers,
     )
     available = clock.left() * builder.workers - (folds + 1) * sum(ranking.values())
-    plan = best_fitted(available, pools=pools, measured=measured, setting=setting)
+    plan = _boosted_on_more(problem, builder, available=available, pools=pools, measured=measured, setting=setting)
     plan = told(replace(plan, precision=precision, solo_costs=_alone(plan, measured), widths=widths))
     plan = replace(plan, explaining_seconds=explaining_seconds(budget.seconds))
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seated.seats)))
+
+
+def _boosted_on_more(
+    problem: Problem,
+    builder: TeamBuilder,
+    *,
+    available: float,
+    pools: Mapping[str, list[Candidate]],
+    measured: Measured,
+    setting: Setting,
+) -> Plan:
+    """The plan that fits; of a streamed table, boosters are confirmed on more rows where some of the time does for it.
+
+    Others share what that leaves.
+    """
+    boosted = pools.get("lightgbm", [])
+    lanes = setting.folds + 1
+    once = lanes * (measured.costs["lightgbm"][boosted[0].id] + measured.once["lightgbm"]) if boosted else np.inf
+    rows = tree_rows(problem, builder, boosted, most_ratio=TIME_SHARE * available / once)
+    more = (rows.ratio - 1.0) * once if rows.windows else 0.0
+    plan = best_fitted(available - more, pools=pools, measured=measured, setting=setting)
+    if not any(candidate.model == "lightgbm" for candidate in plan.candidates):
+        return best_fitted(available, pools=pools, measured=measured, setting=setting) if more else plan
+    return replace(with_tree_rows(plan, rows), predicted_seconds=plan.predicted_seconds + more / plan.workers)
 
 
 def _field(problem: Problem, wishes: Wishes) -> Field:
@@ -194,6 +221,7 @@ def _measured(
         looks=looks,
         alone={id: cost for own in known for id, cost in own.items()} if len(known) == len(alone) else None,
         once={model: own.once for model, own in found.items()},
+        single={id: times for own in found.values() for id, times in own.single.items()},
     )
 
 

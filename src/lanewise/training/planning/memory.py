@@ -12,6 +12,7 @@ from lanewise.optim.blocks import state_elements
 from lanewise.optim.registry import RULES
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.plan import Plan
+from lanewise.training.planning.tree_rows import row_bytes
 from lanewise.training.teams import TeamBuilder
 
 BUFFERS = 6
@@ -60,6 +61,9 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
     workers = 0
     if builder.pool is not None:
         workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)
+        if plan.tree_rows:
+            boosted = [candidate for candidate in confirmed if candidate.model == "lightgbm"]
+            workers += builder.workers * plan.tree_rows * row_bytes(builder, boosted)
     if builder.seats is not None:
         seated = max((_team_bytes(candidate, builder) for candidate in confirmed), default=0)
         workers += builder.workers * (TEAM_WORKER_BYTES + _data_bytes(data) + seated)

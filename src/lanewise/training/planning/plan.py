@@ -39,13 +39,16 @@ class Plan:
     ``costs`` holds the predicted processor seconds of one full-length lane of every candidate, as
     measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
     ``look_costs`` is what predicting the rows that a fold holds out, and judging that, takes at every look at a lane.
+    ``single`` is how many times its cost a lane takes that has a stack for itself, which it shares when it is screened.
     ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost.
     ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
     by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
     screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
     is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
     The training rows were split into ``parts``, of which the first ``folds`` are held out one after another; 0: all.
-    ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
+    Boosters that are confirmed, and those of the refit, train on the first ``tree_windows`` of a streamed table,
+    ``tree_rows`` in the refit, and take ``tree_ratio`` times as long as on its sample, which the screen is on; 0: on
+    that too. ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
     ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
@@ -58,6 +61,7 @@ class Plan:
     workers: int
     costs: Mapping[str, float]
     look_costs: Mapping[str, float] = field(default_factory=dict)
+    single: Mapping[str, float] = field(default_factory=dict)
     solo_costs: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     confirmed: tuple[str, ...] = ()
@@ -67,12 +71,18 @@ class Plan:
     predicted_bytes: int = field(default=0, compare=False)
     explaining_seconds: float | None = None
     parts: int = 0
+    tree_windows: int = 0
+    tree_rows: int = 0
+    tree_ratio: float = 1.0
     least: bool = False
     words: tuple[str, ...] = ()
 
     def confirming(self, id: str) -> float:
         """Processor seconds of one lane of that candidate in the confirmation, its looks included."""
-        return self.costs[id] + len(self.grid) * self.look_costs.get(id, 0.0)
+        boosts = self.tree_windows and any(one.id == id and one.model == "lightgbm" for one in self.candidates)
+        lonely = lonely_cost(self.single.get(id, 1.0), lanes=self.folds * len(self.seeds), workers=self.workers)
+        factor = lonely * (self.tree_ratio if boosts else 1.0)
+        return factor * self.costs[id] + len(self.grid) * self.look_costs.get(id, 0.0)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -89,6 +99,17 @@ def candidate_of(data: Mapping[str, Any]) -> Candidate:
     events = tuple(Event(**event) for event in data["events"])
     settings: Mapping[str, Value] = data["settings"]
     return Candidate(**{**data, "settings": settings, "events": events})
+
+
+def lonely_cost(single: float, *, lanes: int, workers: int) -> float:
+    """How many times what a lane costs in company it does where ``lanes`` of one candidate are split among ``workers``.
+
+    A step of a stack takes a part that is paid once and one for each lane: ``single`` is their sum for one lane.
+
+    >>> lonely_cost(3.0, lanes=2, workers=2), lonely_cost(3.0, lanes=10, workers=2)
+    (3.0, 1.4)
+    """
+    return 1.0 + (single - 1.0) / max(lanes / workers, 1.0)
 
 
 def chunk_width(parameters: int) -> int:

@@ -101,10 +101,21 @@ def check_payload(payload: Payload, mesh: str | None, size: int) -> None:
         raise UsageError(message)
 
 
-def check_device(device: str, size: int) -> None:
-    """``UsageError`` where several ranks are to train elsewhere than on processors."""
-    if size > 1 and device.startswith("cuda"):
-        message = f"several ranks train on processors only, got device {device}; use one process or device cpu"
+def check_device(device: str, mesh: str | None, size: int) -> None:
+    """``UsageError`` where ranks that share batches are to train elsewhere than on processors.
+
+    >>> check_device("cuda", "lane=4", 4)
+    >>> check_device("cuda", "lane=2,data=2", 4)
+    Traceback (most recent call last):
+    lanewise.errors.UsageError: ranks that share batches train on processors only, got device cuda in mesh
+    lane=2,data=2; leave data out of the mesh, so that each rank trains lanes of its own on its GPU, or use device cpu
+    """
+    found = mesh_of(mesh, size)
+    if found.data > 1 and device.startswith("cuda"):
+        message = (
+            f"ranks that share batches train on processors only, got device {device} in mesh {found}; leave data out "
+            "of the mesh, so that each rank trains lanes of its own on its GPU, or use device cpu"
+        )
         raise UsageError(message)
 
 

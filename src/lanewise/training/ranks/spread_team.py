@@ -154,7 +154,7 @@ def pack(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> bytes:
     >>> unpack(pack({"a": torch.ones(2)}, {"taken": 3}))
     ({'a': tensor([1., 1.])}, {'taken': 3})
     """
-    arrays: Arrays = {f"/{name}": tensor.detach().numpy() for name, tensor in tensors.items()}
+    arrays: Arrays = {f"/{name}": tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     arrays["rest"] = np.frombuffer(json.dumps(rest).encode(), dtype=np.uint8)
     stream = BytesIO()
     write_frame(stream, {}, arrays)

@@ -5,16 +5,15 @@ the predictions of training and validation rows up to date as trees are added (o
 of the rows), so reading them at a checkpoint costs nothing; they equal those of the saved text.
 """
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lanewise.data.target_tails import robust_units
 from lanewise.models.saved_trees import SavedTrees, SingleTree, digest_of, load_trees, no_rows, response
 from lanewise.models.tree_matrix import (
     TokenCounts,
@@ -23,118 +22,11 @@ from lanewise.models.tree_matrix import (
     ordered_levels,
     splitting_matrix,
 )
-from lanewise.models.trees import TreeSpec, binning_parameters, boosting_parameters, splitting_parameters
-from lanewise.task import TaskKind
-from lanewise.training.trees.data import TreeData
+from lanewise.models.trees import TreeSpec, boosting_parameters, splitting_parameters
+from lanewise.training.trees.fold import Binned, Fold, TreeTask
 
 if TYPE_CHECKING:
     import lightgbm
-    from scipy.sparse import csr_matrix
-
-# LightGBM keeps targets as float32: a target this many deviations from zero loses its detail.
-_FAR_FROM_ZERO = 1000.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TreeTask:
-    """What a worker needs to know of a task."""
-
-    kind: TaskKind
-    classes: int
-
-    @property
-    def is_classification(self) -> bool:
-        return self.kind in ("binary", "multiclass")
-
-
-@final
-class Fold:
-    """Training and validation rows that several lanes share, with LightGBM's binned copy of them."""
-
-    def __init__(
-        self,
-        data: TreeData,
-        task: TreeTask,
-        train: np.ndarray,
-        valid: np.ndarray,
-        *,
-        threads: int,
-        kept: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        self.data, self.task, self.train, self.valid, self.threads = data, task, train, valid, threads
-        self.kept = kept or None
-        self._binned: dict[int, tuple[lightgbm.Dataset, lightgbm.Dataset | None]] = {}
-
-    @cached_property
-    def target(self) -> np.ndarray:
-        return np.asarray(self.data.target[self.train], dtype=np.float64)
-
-    @cached_property
-    def weight(self) -> np.ndarray | None:
-        """Weights of the training rows with mean 1: penalties then do not depend on their scale."""
-        if self.data.weight is None:
-            return None
-        weight = np.asarray(self.data.weight[self.train], dtype=np.float64)
-        total = float(weight.sum())
-        if total <= 0.0:
-            message = "all training rows of a fold have weight zero: give some of them weight"
-            raise ValueError(message)
-        return weight * (len(weight) / total)
-
-    @cached_property
-    def deviation(self) -> float:
-        """The unit of Huber's bend and of L1 penalties: robust where a few rows make up the standard deviation."""
-        deviation = float(self.target.std())
-        robust = robust_units(self.target, deviation) if self.task.kind == "regression" else None
-        return deviation if robust is None else robust[1]
-
-    @cached_property
-    def offset(self) -> float:
-        """What is taken off a regression target before LightGBM sees it; zero unless detail would be lost."""
-        spread = float(self.target.std())
-        mean = float(self.target.mean())
-        return mean if self.task.kind == "regression" and abs(mean) > _FAR_FROM_ZERO * spread > 0.0 else 0.0
-
-    def rows(self, index: np.ndarray) -> "tuple[np.ndarray, np.ndarray, csr_matrix | None]":
-        """Numbers, codes and tokens of some rows, in memory; columns that are left out are constant, so never split."""
-        tokens = None if self.data.tokens is None else self.data.tokens.matrix()[index]
-        numbers, codes = np.asarray(self.data.numbers[index]), np.asarray(self.data.codes[index])
-        if self.kept is not None:
-            numbers = np.where(self.kept["numbers"].astype(bool), numbers, 0)
-            codes = codes * self.kept["categories"].astype(codes.dtype)
-            tokens = None if tokens is None else _without(tokens, self.kept["tokens"])
-        return numbers, codes, tokens
-
-    def binned(self, spec: TreeSpec) -> "tuple[lightgbm.Dataset, lightgbm.Dataset | None]":
-        """The fold in histogram bins: found on its training rows alone, and built once."""
-        if spec.max_bin not in self._binned:
-            import lightgbm
-
-            parameters = binning_parameters(spec, threads=self.threads)
-            first = self.data.numbers.shape[1]
-            train = lightgbm.Dataset(
-                boosting_matrix(*self.rows(self.train)),
-                label=self.target - self.offset,
-                weight=self.weight,
-                categorical_feature=list(range(first, first + self.data.codes.shape[1])),
-                params=parameters,
-                free_raw_data=True,
-            ).construct()
-            valid = None
-            if len(self.valid):
-                valid = lightgbm.Dataset(
-                    boosting_matrix(*self.rows(self.valid)), reference=train, params=parameters, free_raw_data=True
-                ).construct()
-            self._binned[spec.max_bin] = train, valid
-        return self._binned[spec.max_bin]
-
-
-def _without(tokens: "csr_matrix", kept: np.ndarray) -> "csr_matrix":
-    """Tokens without the entries of the columns that are left out; of the same width."""
-    tokens = tokens.copy()
-    tokens.data *= kept[tokens.indices].astype(tokens.data.dtype)
-    tokens.eliminate_zeros()
-    return tokens
 
 
 class TreeLane(ABC):
@@ -159,6 +51,13 @@ class TreeLane(ABC):
     def saved(self, rounds: int | None) -> SavedTrees:
         """The lane as text, with the first ``rounds`` rounds only if stated."""
 
+    def digest(self) -> str:
+        """What tells whether the lane is another to the last bit."""
+        return hashlib.sha256(np.ascontiguousarray(self.train_predictions()).tobytes()).hexdigest()
+
+    def settle(self) -> None:  # noqa: B027  # a lane that keeps no rows has nothing to let go of
+        """Let go of the training rows: the lane will grow no more."""
+
     def _meta(self, text: str, rounds: int, offset: float) -> dict[str, Any]:
         data, task = self.fold.data, self.fold.task
         return {
@@ -179,6 +78,7 @@ class BoostingLane(TreeLane):
 
     def __init__(self, fold: Fold, spec: TreeSpec, seed: int) -> None:
         super().__init__(fold, spec, seed)
+        self._rows: Binned | None = None
         # Iterations kept after each round: LightGBM keeps none where no split was worth it.
         self._kept = [0]
         self._finished = False
@@ -188,18 +88,18 @@ class BoostingLane(TreeLane):
         import lightgbm
 
         fold = self.fold
-        train, valid = fold.binned(self.spec)
+        self._rows = fold.binned(self.spec)
         parameters = boosting_parameters(
             self.spec,
             task_kind=fold.task.kind,
             classes=fold.task.classes,
-            rows=len(fold.train),
+            rows=fold.training_rows,
             deviation=fold.deviation,
             seed=self.seed,
             threads=fold.threads,
         )
-        booster = lightgbm.Booster(parameters, train)
-        return booster if valid is None else booster.add_valid(valid, "valid")
+        booster = lightgbm.Booster(parameters, self._rows.train)
+        return booster if self._rows.valid is None else booster.add_valid(self._rows.valid, "valid")
 
     def advance(self, rounds: int, predict_at: Sequence[int]) -> list[np.ndarray]:
         checkpoints = {at: self._past(at) for at in predict_at if at < len(self._kept) - 1}
@@ -212,7 +112,9 @@ class BoostingLane(TreeLane):
             self._grow()
 
     def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
-        found = self._current(self.booster.eval_train, len(self.fold.train))
+        if places is not None and self.fold.stored is not None:
+            return self.predict(self.fold.train[places], None)
+        found = self._current(self.booster.eval_train, self.fold.training_rows)
         return found if places is None else found[places]
 
     def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
@@ -225,6 +127,16 @@ class BoostingLane(TreeLane):
         text = self.booster.model_to_string(num_iteration=self._iterations(rounds))
         done = len(self._kept) - 1 if rounds is None else rounds
         return SavedTrees(kind="lightgbm", text=text, meta=self._meta(text, done, self.fold.offset))
+
+    def digest(self) -> str:
+        # Predictions of all rows on disk would take as much memory as the rows do; growing takes longer than this text.
+        return super().digest() if self.fold.stored is None else digest_of(self.booster.model_to_string())
+
+    def settle(self) -> None:
+        import lightgbm
+
+        self.booster = lightgbm.Booster(model_str=self.booster.model_to_string())
+        self._rows = None
 
     def _grow(self) -> None:
         if not self._finished:

@@ -32,6 +32,7 @@ from lanewise.models.trees import TreeSpec
 from lanewise.task import Task
 from lanewise.training.data import Kept
 from lanewise.training.trees.data import MASKS, TreeData
+from lanewise.training.trees.stored import StoredPart, StoredTable
 from lanewise.training.workers.frames import Arrays, Header
 from lanewise.training.workers.loop import FOLDER_PREFIX
 from lanewise.training.workers.process import WorkerDiedError, WorkerProcess
@@ -43,6 +44,7 @@ class _Fold:
     train: np.ndarray
     valid: np.ndarray
     kept: Mapping[str, np.ndarray]
+    whole: StoredPart | None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -68,7 +70,7 @@ class TreePool:
     files if None); it is removed at the end. ``waiting``: no worker starts before it is needed.
     ``single_trees``: the workers load scikit-learn at their start, not when the first single tree grows. Calls from
     several threads run side by side as far as their lanes sit in different workers. Results do not depend on the number
-    of workers.
+    of workers. Of a streamed table ``data`` is the sample, and ``stored`` are all training rows.
 
     Raises ``UsageError`` for arguments that make no sense and ``TrainingError`` where a lane
     cannot be trained.
@@ -84,13 +86,14 @@ class TreePool:
         folder: Path | None = None,
         single_trees: bool = False,
         waiting: bool = False,
+        stored: StoredTable | None = None,
     ) -> None:
         for name, value in (("workers", workers), ("threads_per_worker", threads_per_worker)):
             if value < 1:
                 message = f"{name} must be at least 1, got {value}"
                 raise UsageError(message)
         _check_target(data, task)
-        self._data, self._task, self._waiting = data, task, waiting
+        self._data, self._task, self._waiting, self.stored = data, task, waiting, stored
         self._lock = threading.Lock()
         self._lanes: dict[str, _Lane] = {}
         self._folds: dict[str, _Fold] = {}
@@ -100,6 +103,7 @@ class TreePool:
             "classes": len(task.classes) if task.is_classification else 0,
             "threads": threads_per_worker,
             "single_trees": single_trees,
+            "stored": None if stored is None else stored.to_json(),
         }
         self.folder = _write(data, folder)
         self._processes = [
@@ -110,6 +114,7 @@ class TreePool:
                 module="lanewise.training.trees.worker",
                 what="the trees' worker",
                 environment={"OMP_NUM_THREADS": str(threads_per_worker)},
+                files=() if stored is None else stored.descriptors,
             )
             for index in range(workers)
         ]
@@ -148,10 +153,12 @@ class TreePool:
         valid_rows: np.ndarray,
         seed: int,
         kept: Kept | None = None,
+        whole: StoredPart | None = None,
     ) -> None:
         """Declare a lane. Nothing is trained before ``advance``. Columns that are not ``kept`` are never split on.
 
-        The lane goes to the worker with the least expected work, the first of them on a tie.
+        With ``whole`` it trains on those of the stored rows, in the bins of ``train_rows``. The lane goes to the worker
+        with the least expected work, the first of them on a tie.
         """
         train = self._rows("train_rows", train_rows)
         valid = self._rows("valid_rows", valid_rows)
@@ -163,18 +170,20 @@ class TreePool:
             raise UsageError(message)
         masks = {} if kept is None else {name: getattr(kept, name) for name in MASKS}
         content = train.tobytes() + valid.tobytes() + b"".join(masks[name].tobytes() for name in masks)
-        key = hashlib.sha256(f"{len(train)} {len(valid)} ".encode() + content).hexdigest()
+        disk = "" if whole is None else f"{whole.windows} {whole.trains}"
+        key = hashlib.sha256(f"{len(train)} {len(valid)} {disk}".encode() + content).hexdigest()
         outputs = self._task.outputs
         with self._lock:
             if lane in self._lanes:
                 message = f"lane {lane!r} is already open: give each lane a name of its own"
                 raise UsageError(message)
-            fold = self._folds.setdefault(key, _Fold(key=key, train=train, valid=valid, kept=masks))
+            fold = self._folds.setdefault(key, _Fold(key=key, train=train, valid=valid, kept=masks, whole=whole))
             loads = {process.index: 0.0 for process in self._processes}
             for other in self._lanes.values():
                 loads[other.process.index] += other.cost
             process = min(self._processes, key=lambda process: (loads[process.index], process.index))
-            cost = spec.expected_cost(rows=len(train), columns=self._data.columns, outputs=outputs)
+            rows = len(train) if whole is None else whole.rows
+            cost = spec.expected_cost(rows=rows, columns=self._data.columns, outputs=outputs)
             self._lanes[lane] = _Lane(name=lane, spec=spec, fold=fold, seed=seed, process=process, cost=cost)
 
     def advance(self, lane: str, rounds: int, *, predict_at: Sequence[int] = ()) -> list[np.ndarray]:
@@ -213,9 +222,13 @@ class TreePool:
     def digest(self, lane: str) -> str:
         """SHA-256 of what the lane predicts for its own training rows, to the last bit, as it stands.
 
-        The text of large boosters takes longer to write than a round takes to train.
+        The text of large boosters takes longer to write than a round takes to train; of rows on disk it is that.
         """
         return str(self._ask(self._trained(lane, None), {"op": "digest"})[0]["digest"])
+
+    def settle(self, lane: str) -> None:
+        """The lane grows no more: its worker lets go of the training rows, unless other lanes have them too."""
+        self._ask(self._trained(lane, None), {"op": "settle"})
 
     def drop(self, lane: str) -> None:
         """Forget a lane and free what it held; the name may be used again."""
@@ -236,6 +249,11 @@ class TreePool:
     def worker_of(self, lane: str) -> int:
         """Index of the lane's worker: lanes of different workers advance side by side."""
         return self._known(lane).process.index
+
+    @property
+    def columns(self) -> int:
+        """How many columns trees may split on."""
+        return self._data.columns
 
     @property
     def table_bytes(self) -> int:
@@ -279,6 +297,8 @@ class TreePool:
         process, fold = lane.process, lane.fold
         rows = {} if fold.key in process.known else {"train": fold.train, "valid": fold.valid, **fold.kept}
         header = {"op": "open", "fold": fold.key, "seed": lane.seed, "spec": lane.spec.as_settings()}
+        whole = fold.whole
+        header |= {"windows": whole.windows if whole else 0, "trains": list(whole.trains) if whole else []}
         self._checked(lane, header, rows)
         process.known.add(fold.key)
         lane.known_to = process.starts

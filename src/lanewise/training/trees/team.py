@@ -17,6 +17,7 @@ from lanewise.training.fitted import Fitted
 from lanewise.training.planning.plan import FEWEST_ROUNDS
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.trees.pool import TreePool
+from lanewise.training.trees.stored import StoredPart
 
 SLICE_SECONDS = 1.0
 """How long a worker is asked to boost at once, so that a request to stop is heard; it decides no tree."""
@@ -44,11 +45,12 @@ class TreeTeam(Team):
         phase: str,
         rounds_share: float,
         stop: Callable[[], bool],
+        whole: StoredPart | None = None,
     ) -> None:
         self.lanes = tuple(lanes)
         self.data = data
         self.pool = pool
-        self.phase = phase
+        self.phase, self._whole = phase, whole
         self._fraction = 0.0
         self.stop = stop
         self._specs = {lane.id: race_spec(lane, rounds_share) for lane in self.lanes}
@@ -71,6 +73,7 @@ class TreeTeam(Team):
                 valid_rows=fold.valid.numpy(),
                 seed=lane.seed,
                 kept=fold.kept,
+                whole=whole,
             )
 
     def _name(self, lane: Lane) -> str:
@@ -99,6 +102,15 @@ class TreeTeam(Team):
         self._fraction = fraction
         self._digests = {}
         self._advancing = False
+        if self._whole is not None and (fraction == 1.0 or self.phase != "confirm"):
+            self._settle()
+
+    def _settle(self) -> None:
+        """The lanes are at their end: of large tables, only so many binned copies fit as there are workers."""
+        for lane in self.lanes:
+            if lane.id not in self._lost:
+                self._digests[lane.id] = self._digest(lane)
+                self.pool.settle(self._name(lane))
 
     def _show(self, lane: Lane) -> None:
         if self.data.shows:

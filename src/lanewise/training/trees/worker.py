@@ -7,21 +7,23 @@ OpenMP runtime must not share a process with theirs. It ends at once when its pa
 ========== ======================================= =========================================
 request    header and arrays                       answer
 ========== ======================================= =========================================
-start      task, classes, threads, single_trees    ready
-open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold not yet known,
-           numbers, categories, tokens             masks only where columns are left out)
+start      task, classes, threads, single_trees,   ready
+           stored (rows on disk) or null
+open       lane, fold, seed, spec, windows, trains; (the arrays only for a fold not yet known,
+           train, valid, numbers, categories,      masks only where columns are left out; with
+           tokens                                  windows those of the rows on disk train)
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
 predict    lane, rounds; rows                      predictions
 train      lane; places                            predictions of the training rows, or of some
 digest     lane                                    digest of the predictions of all training rows
 export     lane, rounds                            kind, meta; text
+settle     lane                                    (it grows no more)
 drop       lane                                    whether its fold is gone too
 ========== ======================================= =========================================
 
 A request that fails is answered with ``error``, one line (``worker_loop``).
 """
 
-import hashlib
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -32,6 +34,7 @@ import numpy as np
 from lanewise.models.trees import TreeSpec
 from lanewise.training.trees.data import MASKS, TreeData
 from lanewise.training.trees.lanes import Fold, TreeLane, TreeTask, open_lane
+from lanewise.training.trees.stored import StoredPart, StoredTable
 from lanewise.training.workers.frames import Arrays, Header
 from lanewise.training.workers.loop import Answer, serve
 
@@ -51,6 +54,7 @@ class Worker:
             "train": self._train,
             "digest": self._digest,
             "export": self._export,
+            "settle": self._settle,
             "drop": self._drop,
         }
 
@@ -62,6 +66,7 @@ class Worker:
         self._task = TreeTask(kind=header["task"], classes=int(header["classes"]))
         self._threads = int(header["threads"])
         self._data = TreeData.read(self._folder)
+        self._stored = None if header["stored"] is None else StoredTable.from_json(header["stored"])
         if header["single_trees"]:  # what is measured later is not this import
             import_module("sklearn.tree")
         return {"ready": True}, {}
@@ -70,8 +75,10 @@ class Worker:
         key = header["fold"]
         if key not in self._folds:
             kept = {name: arrays[name] for name in MASKS if name in arrays}
-            rows = arrays["train"], arrays["valid"]
-            self._folds[key] = Fold(self._data, self._task, *rows, threads=self._threads, kept=kept)
+            rows, stored = (arrays["train"], arrays["valid"]), None
+            if header["windows"] and self._stored is not None:
+                stored = StoredPart(table=self._stored, windows=header["windows"], trains=tuple(header["trains"]))
+            self._folds[key] = Fold(self._data, self._task, *rows, threads=self._threads, kept=kept, stored=stored)
         lane = open_lane(self._folds[key], TreeSpec(**header["spec"]), header["seed"])
         self._lanes[header["lane"]] = lane, key
         return {}, {}
@@ -87,13 +94,16 @@ class Worker:
         return {}, {"predictions": self._lane(header).train_predictions(arrays.get("places"))}
 
     def _digest(self, header: Header, _: Arrays) -> Answer:
-        predictions = self._lane(header).train_predictions()
-        return {"digest": hashlib.sha256(np.ascontiguousarray(predictions).tobytes()).hexdigest()}, {}
+        return {"digest": self._lane(header).digest()}, {}
 
     def _export(self, header: Header, _: Arrays) -> Answer:
         saved = self._lane(header).saved(header["rounds"])
         text = np.frombuffer(saved.text.encode(), dtype=np.uint8)
         return {"kind": saved.kind, "meta": dict(saved.meta)}, {"text": text}
+
+    def _settle(self, header: Header, _: Arrays) -> Answer:
+        self._lane(header).settle()
+        return {}, {}
 
     def _drop(self, header: Header, _: Arrays) -> Answer:
         key = self._lanes[header["lane"]][1]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol, final
 
@@ -45,7 +45,7 @@ class WorkerProcess:
 
     Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
     running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors, in
-    the singular.
+    the singular. Open ``files`` of this process are those of the worker too, by the same numbers.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class WorkerProcess:
         what: str,
         environment: Mapping[str, str] | None = None,
         launch: Callable[[], Child] | None = None,
+        files: Sequence[int] = (),
     ) -> None:
         self.index = index
         self.lock = threading.Lock()
@@ -67,7 +68,7 @@ class WorkerProcess:
         self._greeting = greeting
         self._module = module
         self._what = what
-        self._environment = dict(environment or {})
+        self._environment, self._files = dict(environment or {}), tuple(files)
         self._greeted = False
         self._launch = launch or self._started
         self._process: Child | None = None
@@ -104,6 +105,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "PYTHONWARNINGS": "ignore", **self._environment},
+                pass_fds=self._files,
             )
 
     def ensure_started(self) -> None:

@@ -1,6 +1,7 @@
 """What was not measured is reckoned from what was, and what must be measured is, however short the time."""
 
 import time
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,10 +29,13 @@ class Builder:
     data = SimpleNamespace(width=Width(dense=20, levels=(), outputs=2), windows=None)
 
     def __init__(self) -> None:
-        self.made: list[int] = []
+        self.made: list[tuple[int, int]] = []
 
     def key(self, lane: Lane) -> tuple[object, ...]:
         return (lane.candidate.number("width"),)
+
+    def on_gpu(self, candidate: Candidate) -> bool:
+        return False
 
     def length(self, candidate: Candidate) -> int:
         return 1000
@@ -41,38 +45,46 @@ class Builder:
         for width in (128, 256, 64):
             own = [lane for lane in lanes if lane.candidate.number("width") == width]
             for chunk in filter(None, (own[:2], own[2:])):
-                found.append((chunk, lambda width=width: self._team(width)))
+                found.append((chunk, lambda width=width, lanes=chunk: self._team(width, lanes)))
         return found
 
     def form(self, lanes: list[Lane], phase: str) -> list[Any]:
-        return [self._team(int(lane.candidate.number("width"))) for lane in lanes]
+        return [self._team(int(lane.candidate.number("width")), [lane]) for lane in lanes]
 
-    def _team(self, width: int) -> Any:
-        self.made.append(width)
-        return SimpleNamespace(length=1000, width=width, lanes=(None, None))
+    def _team(self, width: int, lanes: Sequence[Lane]) -> Any:
+        self.made.append((width, len(lanes)))
+        return SimpleNamespace(length=1000, width=width, lanes=lanes)
 
 
-def found(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[dict[str, float], list[int]]:
-    """Costs by candidate where a step of 128 units takes 2 ms for two lanes, and the teams that were made."""
+def found(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[costs.Costs, list[tuple[int, int]]]:
+    """Costs where a step of 128 units takes 1 ms a lane, and what is paid once 1 ms; and the teams that were made."""
+
+    def step(team: Any, units: int, most_seconds: float) -> float:
+        return 1e-3 + 1e-3 * len(team.lanes) * (team.width / 128) ** 2
+
     builder: Any = Builder()
-    monkeypatch.setattr(costs, "trial", lambda team, units, most_seconds: 2e-3 * (team.width / 128) ** 2)
+    monkeypatch.setattr(costs, "trial", step)
     own = costs.measured_costs("mlp", POOL, builder, Allowance(seconds), judged=lambda data, item: 0.0, until=1.0)
-    return dict(own.lanes), builder.made
+    return own, builder.made
 
 
-def test_one_team_of_each_structure_is_made_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_team_and_a_lane_of_each_structure_are_made_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     known, made = found(monkeypatch, 1e9)
-    assert made == [128, 256, 64]
-    assert known["mlp-128-0"] == known["mlp-128-2"] == pytest.approx(1.0)
-    assert known["mlp-256-1"] == pytest.approx(4.0)
+    assert made == [(128, 2), (256, 2), (64, 2), (128, 1), (256, 1), (64, 1)]
+    assert known.lanes["mlp-128-0"] == known.lanes["mlp-128-2"] == pytest.approx(1.5)
+    assert known.lanes["mlp-256-1"] == pytest.approx(4.5)
+    assert known.single["mlp-128-2"] == pytest.approx(2 / 1.5)
+    assert known.single["mlp-64-0"] == pytest.approx(1.25 / 0.75)
 
 
 def test_without_time_the_first_is_measured_and_others_follow_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     known, made = found(monkeypatch, 0.0)
-    assert made == [128]
-    assert known["mlp-128-0"] == pytest.approx(1.0)
-    assert 2.0 < known["mlp-256-0"] < 4.0
-    assert 0.2 < known["mlp-64-0"] < 0.5
+    assert made == [(128, 2), (128, 1)]
+    assert known.lanes["mlp-128-0"] == pytest.approx(1.5)
+    assert 3.0 < known.lanes["mlp-256-0"] < 6.0
+    assert 0.3 < known.lanes["mlp-64-0"] < 0.75
+    assert set(known.single) == set(known.lanes)
+    assert all(times == pytest.approx(2 / 1.5) for times in known.single.values())
 
 
 def alone(monkeypatch: pytest.MonkeyPatch, seconds: float, *, least: int = 0) -> dict[str, float] | None:

@@ -78,6 +78,21 @@ def test_looks_leave_room_for_less_and_are_predicted() -> None:
     assert looked.predicted_seconds - free > confirmed * 3 * 0.5 * len(GRID) / 2
 
 
+def test_lanes_that_share_no_stack_when_they_are_confirmed_are_charged_for_it() -> None:
+    pools = {"mlp": POOLS["mlp"]}
+    shared = measured()
+    apart = replace(shared, single={one.id: 4.0 for one in pools["mlp"]})
+    for available in (30.0, 120.0, 600.0):
+        plan, dearer = (
+            fitting.best_fitted(available, pools=pools, measured=own, setting=SETTING) for own in (shared, apart)
+        )
+        asked = replace(plan, single={one.id: 4.0 for one in plan.candidates})
+        assert fitting.predicted(asked, SETTING.screened) > 1.3 * fitting.predicted(plan, SETTING.screened)
+        assert dearer.single
+        assert dearer.least or dearer.predicted_seconds <= fitting.FORESEEN * available / SETTING.workers
+        assert dearer.confirm["mlp"] * dearer.lengths.rows_seen <= plan.confirm["mlp"] * plan.lengths.rows_seen
+
+
 def test_no_number_of_workers_makes_the_default_shorter() -> None:
     plan = replace(fitted(available=150.0), workers=64)
     assert fitting.predicted(plan, fitting.screen_cost(Halving())) > plan.costs["lightgbm-0"]

@@ -1,6 +1,8 @@
 """The pool of tree workers as the race sees it."""
 
 import gzip
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +16,14 @@ import polars as pl
 import pytest
 
 from lanewise.errors import TrainingError, UsageError
+from lanewise.features.encoding import Encoded
+from lanewise.lanes.windows import Placing
 from lanewise.models.trees import TreeSpec, load_trees
 from lanewise.task import Task, TaskKind
+from lanewise.training.row_store import RowForm, RowStore
 from lanewise.training.trees.data import TreeData
 from lanewise.training.trees.pool import TreePool
+from lanewise.training.trees.stored import StoredPart
 
 ROWS = np.arange(400)
 TRAIN, VALID = ROWS[:300], ROWS[300:]
@@ -225,3 +231,63 @@ def test_the_default_is_lightgbm_at_its_defaults(shared_data: Path, name: str, t
     if kind == "binary":
         expected = np.stack([1 - expected, expected], axis=1)
     np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-15)
+
+
+def stored_rows(folder: Path) -> tuple[RowStore, TreeData]:
+    """Rows in three windows of two parts on disk, and the same in memory, in the order in which they lie."""
+    rng = np.random.default_rng(1)
+    placing, rows = Placing(windows=3, seed=0), 600
+    # Few values, each in all thirds of the rows: bins found on a third are those of all.
+    numbers = rng.integers(0, 12, size=(rows, 2)).astype(float)
+    numbers[rng.random(rows) < 0.1, 1] = np.nan
+    codes = rng.integers(0, 5, size=(rows, 1)).astype(np.int32)
+    target = (numbers[:, 0] + 3 * (codes[:, 0] == 2) + rng.normal(size=rows) > 6).astype(float)
+    weight, parts = rng.uniform(0.5, 2.0, rows), rng.integers(0, 2, rows)
+    cells = placing.of(0, rows) * 2 + parts
+    held = np.bincount(cells, minlength=6).reshape(3, 2)
+    form = RowForm(narrow=np.array([True, False]), codes=1)
+    store = RowStore(folder, form, placing, held, np.zeros_like(held))
+    store.write(0, Encoded(numbers=numbers, codes=codes, tokens=None), target, weight, parts)
+    order = np.argsort(cells, kind="stable")
+    by_class = np.array([1.0, 3.0])[target.astype(int)]
+    return store, TreeData(
+        numbers=numbers[order], codes=codes[order] - 1, target=target[order], weight=(weight * by_class)[order]
+    )
+
+
+def test_rows_on_disk_grow_the_trees_of_the_same_rows_in_memory(tmp_path: Path) -> None:
+    store, rows = stored_rows(tmp_path)
+    table = store.described(shift=1, by_class=np.array([1.0, 3.0]), weighed=True)
+    for path in tmp_path.iterdir():
+        path.unlink()  # as a fit does: only who has them open has them
+    sample = np.arange(0, 600, 3)
+    own = TreeData(
+        numbers=rows.numbers[sample], codes=rows.codes[sample], target=rows.target[sample], weight=np.ones(200)
+    )
+    cells = np.arange(6).repeat(np.diff(store.cells))
+    with (
+        TreePool(rows, TASK, workers=1, threads_per_worker=1) as memory,
+        TreePool(own, TASK, workers=1, threads_per_worker=1, stored=table) as disk,
+    ):
+        for name, windows, trains in (("all", 3, (True, True)), ("some", 2, (False, True))):
+            whole = StoredPart(table=table, windows=windows, trains=trains)
+            wanted = np.flatnonzero(np.isin(cells, [w * 2 + p for w in range(windows) for p in (0, 1) if trains[p]]))
+            assert whole.rows == len(wanted)
+            spec = TreeSpec(rounds=20, bagging_fraction=0.8)
+            memory.open(name, spec, train_rows=wanted, valid_rows=sample[100:], seed=3)
+            disk.open(name, spec, train_rows=np.arange(200), valid_rows=np.arange(100, 200), seed=3, whole=whole)
+            found = [pool.advance(name, 20, predict_at=[7, 20]) for pool in (memory, disk)]
+            np.testing.assert_array_equal(*found)
+            text = disk.export(name).text
+            assert load_trees(memory.export(name)).predict(rows.numbers, rows.codes).tolist() == (
+                load_trees(disk.export(name)).predict(rows.numbers, rows.codes).tolist()
+            )
+            digest = disk.digest(name)
+            disk.settle(name)
+            assert disk.export(name).text == text  # it still is what it was, without its rows
+            assert disk.digest(name) == digest
+            np.testing.assert_array_equal(disk.predict(name, np.arange(100, 200)), found[1][-1])
+            shown = disk.train_predictions(name, np.array([5, 0]))
+            np.testing.assert_array_equal(shown, disk.predict(name, np.array([5, 0])))
+        os.kill(disk.process_ids()[0], signal.SIGKILL)
+        assert disk.export("some").text == text  # grown again, on the same rows

@@ -1,0 +1,177 @@
+"""Rows that several lanes of trees share in a worker, and LightGBM's binned copy of them."""
+
+import weakref
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from lanewise.data.target_tails import robust_units
+from lanewise.models.tree_matrix import boosting_matrix
+from lanewise.models.trees import TreeSpec, binning_parameters
+from lanewise.task import TaskKind
+from lanewise.training.trees.data import TreeData
+from lanewise.training.trees.stored import PIECE_ROWS, StoredPart
+
+if TYPE_CHECKING:
+    import lightgbm
+    from scipy.sparse import csr_matrix
+
+# LightGBM keeps targets as float32: a target this many deviations from zero loses its detail.
+_FAR_FROM_ZERO = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeTask:
+    """What a worker needs to know of a task."""
+
+    kind: TaskKind
+    classes: int
+
+    @property
+    def is_classification(self) -> bool:
+        return self.kind in ("binary", "multiclass")
+
+
+@final
+class Fold:
+    """Training and validation rows that several lanes share, with LightGBM's binned copy of them."""
+
+    def __init__(
+        self,
+        data: TreeData,
+        task: TreeTask,
+        train: np.ndarray,
+        valid: np.ndarray,
+        *,
+        threads: int,
+        kept: Mapping[str, np.ndarray] | None = None,
+        stored: StoredPart | None = None,
+    ) -> None:
+        self.data, self.task, self.train, self.valid, self.threads = data, task, train, valid, threads
+        self.kept, self.stored = kept or None, stored
+        # Of rows on disk the binned copy goes with the last booster that grows on it.
+        known = {} if stored is None else weakref.WeakValueDictionary[int, "Binned"]()
+        self._binned: MutableMapping[int, Binned] = known
+
+    @property
+    def training_rows(self) -> int:
+        return len(self.train) if self.stored is None else self.stored.rows
+
+    @property
+    def target(self) -> np.ndarray:
+        if self.stored is not None:
+            return self.stored.target
+        return np.asarray(self.data.target[self.train], dtype=np.float64)
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """Weights of the training rows with mean 1: penalties then do not depend on their scale."""
+        own = self.data.weight if self.stored is None else self.stored.weight
+        if own is None:
+            return None
+        weight = np.asarray(own[self.train] if self.stored is None else own, dtype=np.float64)
+        total = float(weight.sum())
+        if total <= 0.0:
+            message = "all training rows of a fold have weight zero: give some of them weight"
+            raise ValueError(message)
+        return weight * (len(weight) / total)
+
+    @cached_property
+    def deviation(self) -> float:
+        """The unit of Huber's bend and of L1 penalties: robust where a few rows make up the standard deviation."""
+        target = self.target
+        deviation = float(target.std())
+        robust = robust_units(target, deviation) if self.task.kind == "regression" else None
+        return deviation if robust is None else robust[1]
+
+    @cached_property
+    def offset(self) -> float:
+        """What is taken off a regression target before LightGBM sees it; zero unless detail would be lost."""
+        target = self.target
+        spread, mean = float(target.std()), float(target.mean())
+        return mean if self.task.kind == "regression" and abs(mean) > _FAR_FROM_ZERO * spread > 0.0 else 0.0
+
+    def rows(self, index: np.ndarray) -> "tuple[np.ndarray, np.ndarray, csr_matrix | None]":
+        """Numbers, codes and tokens of some rows, in memory; columns that are left out are constant, so never split."""
+        tokens = None if self.data.tokens is None else self.data.tokens.matrix()[index]
+        numbers, codes = np.asarray(self.data.numbers[index]), np.asarray(self.data.codes[index])
+        if self.kept is not None:
+            numbers = np.where(self.kept["numbers"].astype(bool), numbers, 0)
+            codes = codes * self.kept["categories"].astype(codes.dtype)
+            tokens = None if tokens is None else _without(tokens, self.kept["tokens"])
+        return numbers, codes, tokens
+
+    def binned(self, spec: TreeSpec) -> "Binned":
+        """The fold in histogram bins: found on its training rows in memory alone, and built once."""
+        found = self._binned.get(spec.max_bin)
+        if found is None:
+            import lightgbm
+
+            parameters = binning_parameters(spec, threads=self.threads)
+            first = self.data.numbers.shape[1]
+            here = self.stored is None
+            train = lightgbm.Dataset(
+                boosting_matrix(*self.rows(self.train)),
+                label=self.target - self.offset if here else np.zeros(len(self.train)),
+                weight=self.weight if here else None,
+                categorical_feature=list(range(first, first + self.data.codes.shape[1])),
+                params=parameters,
+                free_raw_data=True,
+            ).construct()
+            if self.stored is not None:
+                train = self._from_disk(self.stored, train, parameters)
+            valid = None
+            if len(self.valid):
+                valid = lightgbm.Dataset(
+                    boosting_matrix(*self.rows(self.valid)), reference=train, params=parameters, free_raw_data=True
+                ).construct()
+            found = self._binned[spec.max_bin] = Binned(train=train, valid=valid)
+        return found
+
+    def _from_disk(
+        self, stored: StoredPart, reference: "lightgbm.Dataset", parameters: dict[str, Any]
+    ) -> "lightgbm.Dataset":
+        """The stored rows, a piece after another, in the bins of ``reference``."""
+        import lightgbm
+
+        class Piece(lightgbm.Sequence):
+            batch_size = PIECE_ROWS
+
+            def __init__(self, start: int, end: int) -> None:
+                self._start, self._end = start, end
+
+            def __len__(self) -> int:
+                return self._end - self._start
+
+            def __getitem__(self, place: Any) -> np.ndarray:
+                assert place == slice(0, len(self), None)  # LightGBM asks for single rows only to find bins
+                return stored.matrix(self._start, self._end)
+
+        return lightgbm.Dataset(
+            [Piece(start, end) for start, end in stored.pieces()],
+            label=self.target - self.offset,
+            weight=self.weight,
+            reference=reference,
+            params=parameters,
+            free_raw_data=True,
+        ).construct()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Binned:
+    """LightGBM's copy of a fold's training rows, and of those it holds out if there are any."""
+
+    train: "lightgbm.Dataset"
+    valid: "lightgbm.Dataset | None"
+
+
+def _without(tokens: "csr_matrix", kept: np.ndarray) -> "csr_matrix":
+    """Tokens without the entries of the columns that are left out; of the same width."""
+    tokens = tokens.copy()
+    tokens.data *= kept[tokens.indices].astype(tokens.data.dtype)
+    tokens.eliminate_zeros()
+    return tokens
