@@ -89,12 +89,11 @@ class KnownStates:
         return [self._state[param] for param in params]
 
 
-def runs_of(rule: Rule, params: list[Tensor]) -> Iterator[list[Tensor]]:
+def runs_of(rule: Rule, params: list[Tensor]) -> list[list[Tensor]]:
     """The parameters of a group in runs that are gathered and updated at once."""
-    whole = rule.draws or rule.per_weight or rule.numbers or not params or not params[0].is_cpu
-    size = len(params) if whole else RUN
-    for first in range(0, len(params), max(size, 1)):
-        yield params[first : first + size]
+    if len(params) <= RUN or rule.draws or rule.per_weight or rule.numbers or not params[0].is_cpu:
+        return [params]
+    return [params[first : first + RUN] for first in range(0, len(params), RUN)]
 
 
 def gathered_alike(rule: Rule, group: Mapping[str, Any], params: list[Tensor], known: "KnownStates") -> Batch | None:

@@ -1,6 +1,6 @@
 """Rules as ordinary ``torch.optim.Optimizer``: the base of every public class of ``lanewise.optim``."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import eq
 from types import MappingProxyType
@@ -123,11 +123,18 @@ class DropIn(Optimizer):
             for block in [batch] if whole else batch.blocks():
                 _update(rule, block, hyper, numbers, maximize=group["maximize"])
 
-    def _gather(self, rule: Rule, group: Mapping[str, Any], known: KnownStates) -> Iterator[Batch]:
+    def _gather(self, rule: Rule, group: Mapping[str, Any], known: KnownStates) -> Iterable[Batch]:
         """The leaves that have a gradient, with their state; counts their step."""
-        for params in runs_of(rule, group["params"]):
-            alike = gathered_alike(rule, group, params, known)
-            yield from self._gather_each(rule, group, params) if alike is None else [alike]
+        runs = runs_of(rule, group["params"])
+        if len(runs) == 1:
+            return self._gather_run(rule, group, runs[0], known)
+        return (batch for params in runs for batch in self._gather_run(rule, group, params, known))
+
+    def _gather_run(
+        self, rule: Rule, group: Mapping[str, Any], params: list[Tensor], known: KnownStates
+    ) -> list[Batch]:
+        alike = gathered_alike(rule, group, params, known)
+        return self._gather_each(rule, group, params) if alike is None else [alike]
 
     def _gather_each(self, rule: Rule, group: Mapping[str, Any], params: Sequence[Tensor]) -> list[Batch]:
         """As :meth:`_gather`, whatever ``params`` are."""
