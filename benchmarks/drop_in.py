@@ -67,20 +67,18 @@ GOALS = {"foreach": 1.0, "fused": 1.2}
 BANDWIDTH_GOAL, LARGE = 0.7, 10**8
 """The least share of the copy bandwidth, from so many elements on."""
 
-TENSOR = 1_000
-"""Elements of each of many tensors."""
-
-FEW = 4
+FEW, MANY, TENSOR = 4, 1_000, 1_000
+"""Tensors of a small model, tensors of a large one, and elements of each where there are as many as can be."""
 
 STEPS, ELEMENTS = 200, {"cpu": 2_000_000, "cuda": 200_000_000}
 """Steps of a measurement at most, and elements of its steps together: enough that a millisecond goes by."""
 
 
-def parameters(total: int, device: torch.device, *, many: bool) -> list[nn.Parameter]:
-    """Float32 weights with gradients, ``total`` elements in all."""
-    size = TENSOR if many else total // FEW
+def parameters(total: int, device: torch.device, count: int) -> list[nn.Parameter]:
+    """Float32 weights with gradients, ``total`` elements in ``count`` tensors."""
+    size = total // count
     result = []
-    for _ in range(max(1, total // size)):
+    for _ in range(count):
         param = nn.Parameter(torch.rand(size, device=device))
         param.grad = torch.rand(size, device=device)
         result.append(param)
@@ -105,10 +103,10 @@ def against(met: bool, goal: str) -> str:  # noqa: FBT001  # read here only
     return f"[goal {goal}: {'met' if met else 'MISSED'}]"
 
 
-def compare(rule: str, total: int, device: torch.device, *, many: bool, rounds: int) -> None:
+def compare(rule: str, total: int, device: torch.device, *, count: int, rounds: int) -> None:
     """One line: the time of our step, and its ratio to each of torch's, smaller is better."""
     make, others = PAIRS[rule]
-    params = parameters(total, device, many=many)
+    params = parameters(total, device, count)
     sides = {"lanewise": make(params)} | {name: other(params) for name, other in others.items()}
     repeats = min(STEPS, max(1, ELEMENTS[device.type] // total))
 
@@ -148,8 +146,9 @@ def main() -> None:
     print("ratios are lanewise / torch, below 1 is faster")
     for rule in given.only.split(","):
         for size in given.sizes.split(","):
-            for many in (False, True):
-                compare(rule, int(float(size)), device, many=many, rounds=given.rounds)
+            total = int(float(size))
+            for count in sorted({FEW, max(1, total // TENSOR), *([MANY] if total >= LARGE else [])}):
+                compare(rule, total, device, count=count, rounds=given.rounds)
 
 
 if __name__ == "__main__":
