@@ -145,7 +145,7 @@ class Board:
             said = json.loads(self._ask(lambda store: store.get("halt")))
             words = said["words"] if said["rank"] == self._rank else f"rank {said['rank']}: {said['words']}"
             why = getattr(errors, said["kind"])(words)
-            why.lines = said.get("lines", 1)
+            why.mistakes = tuple(said.get("mistakes", ()))
             self._why = why
 
     # -- the thread -------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def _told(error: BaseException) -> dict[str, Any]:
     if isinstance(error, KeyboardInterrupt):
         return {"kind": "Interrupted", "words": "stopped"}
     if isinstance(error, LanewiseError) and hasattr(errors, name):
-        return {"kind": name, "words": str(error), "lines": error.lines}
+        return {"kind": name, "words": str(error), "mistakes": error.mistakes}
     return {"kind": "TrainingError", "words": f"{name}: {_line(error)}"}
 
 

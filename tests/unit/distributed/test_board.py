@@ -5,8 +5,10 @@ import threading
 import time
 from typing import final
 
+import pytest
+
 from lanewise.distributed.board import SIGN, Board
-from lanewise.errors import CutOffError, LanewiseError
+from lanewise.errors import CutOffError, LanewiseError, UsageError
 
 TIMEOUT = 0.6
 
@@ -60,9 +62,21 @@ def test_who_waits_for_a_silent_rank_names_that_one_and_not_itself():
     board = Board(Kept(), rank=0, size=2, timeout=TIMEOUT, lost=lambda error: None)
     board.busy(at_work=True)  # and no step ends, for it waits for rank 1, which has shown life once
     why = None
-    while why is None:
-        why = board.awaited()
+    for _ in range(20):
+        why = why or board.awaited()
     assert str(why).startswith("rank 1 gave no sign of life for 1 s")
+
+
+def test_mistakes_that_one_rank_is_told_are_told_by_all():
+    store, error = Kept(), UsageError("2 settings are off:\n  a\n  b")
+    error.mistakes = ("a", "b")
+    boards = [Board(store, rank=rank, size=2, timeout=60.0, lost=lambda error: None) for rank in (0, 1)]
+    boards[1].fail(error)
+    for board in boards:
+        with pytest.raises(UsageError, match="2 settings are off") as caught:
+            board.raise_if_halted()
+        assert caught.value.lines == 3
+        board.leave(patience=0.0)
 
 
 def test_a_rank_that_holds_the_store_is_named_by_the_signs_of_life_that_are_missing(tmp_path):
