@@ -39,3 +39,14 @@ def test_candidates_that_average_are_refused_where_ranks_share_batches(space):
     with pytest.raises(UsageError, match=r"data=2 of the mesh parts it among ranks; leave one of them out"):
         asked(lambda: torch.nn.Linear(2, 1), **wanted, mesh="data=2", ranks=Lone(Place(size=2)))
     asked(lambda: torch.nn.Linear(2, 1), **wanted, mesh="lane=2", ranks=Lone(Place(size=2)))
+
+
+def test_batches_that_split_evenly_may_be_of_any_size():
+    """What the usual size of a batch would be is no matter where one was stated."""
+    rows = torch.zeros(96, 2), torch.zeros(96, 1)
+    given = {"train": rows, "valid": 0.5, "loss": torch.nn.functional.mse_loss, "budget": "20steps"}
+    apart = [{"optimizer": "sgd", "average_every": 4, "average_over": 3}]
+    posed = asked(lambda: torch.nn.Linear(2, 1), **given, candidates=apart, batch_size=48)
+    assert posed.wanted.candidates[0].number("batch_size") == 48
+    with pytest.raises(UsageError, match="a batch of 32 rows does not split evenly"):
+        asked(lambda: torch.nn.Linear(2, 1), **given, candidates=apart, batch_size=32)

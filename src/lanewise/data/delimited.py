@@ -63,7 +63,7 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
         message = f"{name} has no table: it holds only blank lines and comments"
         raise DataError(message)
     delimiter = options.delimiter or preface.delimiter
-    aligned = None if delimiter else tabs_for_blanks(preface.text)
+    aligned = None if delimiter else tabs_for_blanks(preface.text, (*options.kinds, *options.beside))
     cut, delimiter = (preface.text, delimiter) if aligned is None else (aligned, "\t")
     records, dialect, findings = find_records(cut, delimiter, first_line=preface.first_line)
     if aligned is not None:

@@ -17,6 +17,8 @@ FEWEST_BUCKETS = 4
 def narrowed(layout: Layout, most: int) -> Layout:
     """``layout`` of at most ``most`` dense features, where levels and words leave a choice; itself where it is.
 
+    Beside features that leave none levels and words keep room for a quarter as many: less would save little.
+
     Of the levels of every category the same number, the most frequent ones, stay features of their own; trees read
     all of them as ever. Texts are hashed into fewer buckets, by halves. Whichever of the two is wider gives way.
 
@@ -33,13 +35,14 @@ def narrowed(layout: Layout, most: int) -> Layout:
     others = layout.dense_width - sum(len(one.levels) for one in shown if one.one_hot) - int(sizes.sum())
     others += sum(bool(one.other_rows) + one.missing for one in shown if not one.one_hot)
     levels, buckets = int(heights.max(initial=1)), int(sizes.max(initial=1))
+    room = max(most - others, others // 4)
     while True:
         by_level, by_word = np.minimum(heights, levels).sum(), np.minimum(sizes, buckets).sum()
-        if others + by_level + by_word <= most:
+        if by_level + by_word <= room:
             break
         if buckets > FEWEST_BUCKETS and (by_word >= by_level or levels == 1):
             buckets //= 2
-        elif levels > 1 and len(heights):
+        elif levels > 1:
             levels -= 1
         else:
             break

@@ -1,5 +1,6 @@
 """How much of a table can be prepared: known as soon as its widths are, before anything that takes long."""
 
+import sys
 from collections.abc import Callable
 
 from lanewise.data.findings import Finding
@@ -45,16 +46,17 @@ def with_room(
     """
     findings: list[Finding] = []
     count = len(parts)
+    whole = narrowed(layout, sys.maxsize)  # a crowd of embedded categories as features, none left out
     for few in FEWER_FOLDS if divided is not None else ():
-        if few < len(parts) and rows * len(parts) * layout.dense_width > cells:
+        if few < len(parts) and rows * len(parts) * whole.dense_width > cells:
             assert divided is not None
             parts = divided(few)
     if len(parts) < count:
-        message = f"{len(parts)} folds instead of {count}, because there are {_features(layout)}"
+        message = f"{len(parts)} folds instead of {count}, because there are {_features(whole)}"
         findings.append(Finding(code="fewer_folds", severity="warning", message=message, count=len(parts)))
     found = narrowed(layout, cells // (rows * len(parts)))
-    if found is not layout:
-        findings.append(_left_out(layout, found, rows))
+    if found.dense_width < whole.dense_width:
+        findings.append(_left_out(whole, found, rows))
     return found, parts, tuple(findings)
 
 

@@ -1,6 +1,6 @@
 """Candidates of a tuning race whose workers train apart: their settings, and what they exchange for which loss."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -41,21 +41,23 @@ def check_averaging(settings: Mapping[str, Any], optimizer: str) -> None:
             message = f"{name} must be a whole number, at least {least}, got {value!r}"
             raise UsageError(message)
     Outer(lr=settings.get("outer_lr", 1.0), momentum=settings.get("outer_momentum", 0.0))
-    if not settings.get("average_every"):
-        return
-    if rule(optimizer).evaluates:
+    if settings.get("average_every") and rule(optimizer).evaluates:
         message = (
             f"{optimizer} keeps a second set of weights in its state, which stays with each worker when average_every "
             "averages the weights; use adamw, sgd or another that has one set"
         )
         raise UsageError(message)
-    axes_apart(int(settings.get("average_over", USUAL_WORKERS)), int(settings["batch_size"]))
 
 
-def check_undivided(candidates: Iterable[Candidate], space: Mapping[str, Any] | None, *, shared_by: int) -> None:
-    """Raise ``UsageError`` where a candidate, drawn now or later, averages and ranks share the rows of its batches."""
-    apart = any(workers_of(own) > 1 for own in candidates) or bool((space or {}).get("average_every"))
-    if apart and shared_by > 1:
+def check_undivided(candidates: Sequence[Candidate], space: Mapping[str, Any] | None, *, shared_by: int) -> None:
+    """Raise ``UsageError`` where batches of a candidate that averages cannot be parted among its workers.
+
+    They must split evenly, and ranks may not share their rows; that holds for candidates that are drawn later too.
+    """
+    apart = [own for own in candidates if workers_of(own) > 1]
+    for own in apart:
+        axes_apart(workers_of(own), int(own.number("batch_size")))
+    if shared_by > 1 and (apart or (space or {}).get("average_every")):
         message = (
             f"average_every parts a batch among workers in one process, and data={shared_by} of the mesh parts it "
             "among ranks; leave one of them out (along lane, ranks spread such candidates as any others)"

@@ -73,8 +73,9 @@ class Entry:
 
     def _found(self, *, batch_size: int, where: Where | None) -> tuple[tuple[Candidate, ...], Searched | None]:
         arguments = ModelArguments.of(self.make_model)
-        if self.candidates is not None and not isinstance(self.candidates, int):
+        if isinstance(self.candidates, Sequence):
             return self._listed(self.candidates, arguments, batch_size), None
+        count = None if self.candidates is None else int(self.candidates)  # a number of NumPy would not go into JSON
         mistakes = Mistakes()
         training, own = mistakes.of(arguments.parted, self.space or {}) or ({}, {})
         hypers = mistakes.of(arguments.varied, own) or {}
@@ -87,7 +88,7 @@ class Entry:
         if self.search != "bayesian":
             found = drawn(
                 training,
-                self.candidates,
+                count,
                 model=self._model,
                 batch_size=batch_size,
                 seed=self.seed,
@@ -97,7 +98,7 @@ class Entry:
             return arguments.added(found, arguments.drawn(own, found, seed=self.seed)), None
         searching, found = searched(
             training,
-            self.candidates,
+            count,
             arguments={name: Dimension.of(hyper) for name, hyper in hypers.items()},
             fixed={name: value for name, value in own.items() if name not in hypers},
             model=self._model,

@@ -169,7 +169,9 @@ def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
         own[name] = None if reference is None else mistakes.of(read, reference)
     if mistakes:
         size = 1 if ranks is None else ranks.size
-        mistakes.of(check_stated, nn.Identity, loss=LOSSES["mse"], **given, ranks=size)
+        # A grid is of the space, which may be what was not found.
+        told = {**given, "search": "sobol"} if given.get("search") == "grid" else given
+        mistakes.of(check_stated, nn.Identity, loss=LOSSES["mse"], **told, ranks=size)
         mistakes.tell()
     return own
 

@@ -3,13 +3,12 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from lanewise.errors import Mistakes, UsageError
+from lanewise.errors import Mistakes, UsageError, closest
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
@@ -66,7 +65,7 @@ class ModelArguments:
     def _check_known(self, name: str) -> None:
         known = {*self.names, *OF_TRAINING}
         if name not in known:
-            near = get_close_matches(name, sorted(known), n=1)
+            near = closest(name, sorted(known), most=1)
             hint = f"did you mean {near[0]}? " if near else ""
             message = (
                 f"there is no setting {name!r}; {hint}make_model takes {', '.join(self.names)}, and the training "

@@ -56,9 +56,6 @@ class Question:
     judge: Judge
     groups: Groups | None = None
 
-    def __post_init__(self) -> None:
-        check_objective(self.loss, self.step)
-
     @property
     def objective(self) -> Objective:
         if self.step is not None:

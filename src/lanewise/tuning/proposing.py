@@ -229,7 +229,7 @@ def candidate_from(place: int, given: Mapping[str, Any], model: str, batch_size:
     mistakes.tell()
     check_settings_of(optimizer, {name: value for name, value in settings.items() if name in hypers})
     defaults: dict[str, Value] = {**hypers, **_loop_defaults(optimizer, batch_size)}
-    check_averaging({"batch_size": batch_size, **settings}, optimizer)
+    check_averaging(settings, optimizer)
     return Candidate(
         id=f"{optimizer}-{place:02d}",
         model=model,

@@ -100,7 +100,7 @@ class Posed:
             "steps": own.steps,
             "seconds": own.seconds,
             "folds": own.folds,
-            **({} if self.teams.device.type == "cpu" else {"device": str(self.teams.device)}),
+            **({} if self.teams.device.type == "cpu" else {"device": self.teams.device.type}),
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
             "proposed": own.proposed or None,
             **self._groups,

@@ -1,5 +1,6 @@
 """What a tuning race is told, checked before any row is read, so that all mistakes are told at once."""
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 from lanewise.errors import Mistakes, UsageError
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import parse_budget
+from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_of
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
 from lanewise.tuning.checking import judge_of
@@ -105,10 +106,10 @@ def seeds_of(given: int | Sequence[int]) -> tuple[int, ...]:
     ((0, 1, 2), (7, 1))
     """
     try:
-        own = tuple(range(given)) if isinstance(given, int) else tuple(dict.fromkeys(map(int, given)))
+        own = tuple(range(given)) if isinstance(given, int) else tuple(dict.fromkeys(map(operator.index, given)))
     except (TypeError, ValueError):
         own = ()
-    if not own or min(own) < 0 or isinstance(given, str):
+    if not own or min(own) < 0:
         message = f"seeds must be a count of at least 1, or seeds that are not negative, got {given!r}"
         raise UsageError(message)
     return own

@@ -43,3 +43,11 @@ def test_what_r_writes_is_read_with_its_row_names(tmp_path: Path) -> None:
     assert table.frame["len"].to_list() == [4.2, 11.5, 7.3]
     assert table.frame["supp"].to_list() == ["V C", "OJ", "V C"]
     assert {"aligned_columns", "row_names"} <= {finding.code for finding in table.findings}
+
+
+def test_new_rows_are_cut_as_those_of_training_were() -> None:
+    """Without the target fewer than half of their cells are numbers; the names of the columns settle it."""
+    text = b"color   shape   size\nred     round   1.5\nblue    square  2.0\n"
+    assert tabs_for_blanks(text) is None
+    assert tabs_for_blanks(text, ["color", "shape", "size"]) == b"color\tshape\tsize\nred\tround\t1.5\nblue\tsquare\t2.0\n"
+    assert tabs_for_blanks(b"unit id\nUnit 12\nUnit 13\n", ["unit id"]) is None

@@ -70,3 +70,9 @@ def test_a_level_without_a_feature_is_all_zeros_and_keeps_its_code() -> None:
     assert (encoded.codes == whole.encode(data).codes).all()
     assert Layout.from_json(layout.to_json()) == layout
     assert "told" not in whole.to_json()
+
+
+def test_beside_too_many_numbers_levels_are_not_spoilt_for_nothing() -> None:
+    numbers = [NumberColumn(name=f"n{place}", missing=False, heavy_tailed=False) for place in range(100)]
+    layout = Layout(columns=(*numbers, category("a", 5), category("b", 5)))
+    assert narrowed(layout, 90) == layout
