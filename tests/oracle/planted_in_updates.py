@@ -63,7 +63,7 @@ def clipping_looks_at_the_whole_stack(patch: Patch) -> None:
 @planted
 def clipping_comes_after_l2(patch: Patch) -> None:
     def late(step: Any, self: LaneOptimizer, losses: Tensor) -> None:
-        penalised = self._penalised
+        penalised = self._buffer.layout.penalised
         weights = self._buffer.values[:, :penalised]
         self._buffer.gradients[:, :penalised].addcmul_(weights, rowwise(self._l2, weights))
         kept, self._l2 = self._l2, torch.zeros_like(self._l2)
@@ -86,7 +86,7 @@ def l2_is_doubled(patch: Patch) -> None:
 @planted
 def weight_decay_reaches_biases(patch: Patch) -> None:
     def everywhere(update: Any, self: LaneOptimizer, block: Any) -> None:
-        biases = self._buffer.values[block.rows, self._penalised :]
+        biases = self._buffer.values[block.rows, self._buffer.layout.penalised :]
         biases.mul_(rowwise(1 - block.hyper["lr"] * block.hyper["weight_decay"], biases))
         update(self, block)
 
@@ -97,7 +97,7 @@ def weight_decay_reaches_biases(patch: Patch) -> None:
 def l1_reaches_biases(patch: Patch) -> None:
     def everywhere(update: Any, self: LaneOptimizer, block: Any) -> None:
         update(self, block)
-        biases = self._buffer.values[block.rows, self._penalised :]
+        biases = self._buffer.values[block.rows, self._buffer.layout.penalised :]
         threshold = rowwise(block.hyper["lr"] * self._l1[block.rows], biases)
         biases.copy_(biases.sign() * (biases.abs() - threshold).clamp_min(0))
 
@@ -173,7 +173,7 @@ def decay_of_adamw_is_coupled(patch: Patch) -> None:
 def decay_of_adamw_ignores_the_schedule(patch: Patch) -> None:
     def peak(update: Any, self: LaneOptimizer, block: Any) -> None:
         if block.rule.decay == "decoupled":
-            weights = self._buffer.values[block.rows, : self._penalised]
+            weights = self._buffer.values[block.rows, : self._buffer.layout.penalised]
             wrong = 1 - block.peak * block.hyper["weight_decay"]
             right = 1 - block.hyper["lr"] * block.hyper["weight_decay"]
             weights.mul_(rowwise(wrong / right, weights))

@@ -1,7 +1,7 @@
 """Groups of a user's parameters: what the rate and the weight decay of a candidate are multiplied by for them."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -97,7 +97,7 @@ def _asked(groups: Groups, module: nn.Module) -> list[Mapping[str, Any]]:
         message = f"groups failed on the module: {type(error).__name__}: {said}"
         raise UsageError(message) from error
     for group in found:
-        if not isinstance(group, Mapping) or "params" not in group:
+        if not isinstance(group, Mapping) or not isinstance(group.get("params"), Tensor | Iterable):
             message = (
                 "groups must return a list such as [{'params': module.head.parameters(), 'lr_factor': 0.1}], got "
                 f"{_shown(group)} in it"

@@ -25,6 +25,9 @@ class _Place:
     kept: Tensor
     share: float
 
+    def suits(self, shape: Sequence[int], share: float, dtype: torch.dtype) -> bool:
+        return (self.kept.shape, self.share, self.kept.dtype) == (torch.Size(shape), share, dtype)
+
     def drawn(self, generator: torch.Generator) -> Tensor:
         return torch.empty(self.kept.shape, dtype=self.kept.dtype).bernoulli_(self.share, generator=generator)
 
@@ -59,7 +62,7 @@ class HeldDraws:
 
     def of(self, key: int, generator: torch.Generator | None = None) -> "Cursor":
         """The draws that ``key`` seeds; until they are noted ``generator``, just seeded by it, makes them."""
-        return Cursor(self._places.setdefault(self._owners[key], []), None if self.noted else generator)
+        return Cursor(self, key, self._places.setdefault(self._owners[key], []), None if self.noted else generator)
 
     @contextmanager
     def reading(self, key: int) -> Iterator[None]:
@@ -89,21 +92,35 @@ class HeldDraws:
 
 @final
 class Cursor:
-    """Goes through the draws of one key."""
+    """Goes through the draws of one key; ``generator`` makes them, or they lie in ``places`` already."""
 
-    def __init__(self, places: list[_Place], generator: torch.Generator | None) -> None:
+    def __init__(self, held: HeldDraws, key: int, places: list[_Place], generator: torch.Generator | None) -> None:
+        self._held, self._key, self._apart = held, key, False
         self._places, self._generator, self._next = places, generator, 0
 
     def kept(self, shape: Sequence[int], p: float, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Ones and zeros ``shape``, a share ``p`` of them zeros."""
-        if self._next == len(self._places):
-            place = _Place(kept=torch.empty(tuple(shape), dtype=dtype, device=device), share=1 - p)
-            self._places.append(place)
-        place = self._places[self._next]
+        noting = self._generator is not None and not self._apart
+        if noting and self._next == len(self._places):
+            self._places.append(_Place(kept=torch.empty(tuple(shape), dtype=dtype, device=device), share=1 - p))
+        place = self._places[self._next] if self._next < len(self._places) else None
+        if self._apart or place is None or not place.suits(shape, 1 - p, dtype):
+            return torch.empty(tuple(shape), dtype=dtype).bernoulli_(1 - p, generator=self._left()).to(device)
         if self._generator is not None:
             place.kept.copy_(place.drawn(self._generator))
         self._next += 1
-        return place.kept
+        return place.kept if p < 1 else place.kept.clone()  # all of it is dropped: it is the factor itself
+
+    def _left(self) -> torch.Generator:
+        """The generator after the draws so far: the module drops out otherwise than in the step that was noted."""
+        if not self._apart:
+            self._apart, self._held.refused = True, "the module does not drop out alike in every step"
+            if self._generator is None:
+                self._generator = torch.Generator().manual_seed(self._key)
+                for place in self._places[: self._next]:
+                    place.drawn(self._generator)
+        assert self._generator is not None
+        return self._generator
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import math
 import textwrap
 from collections import ChainMap
 from collections.abc import Callable
+from functools import cached_property
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, final
 
@@ -48,6 +49,15 @@ _C: Final[Any] = torch._C  # untyped
 _OPERATIONS: Final = (_C._VariableFunctions, _C._nn, torch.functional, *_NAMESPACES[2:])
 """What holds operations and nothing else; ``torch`` itself has much beside them."""
 
+_DRAWING: Final = ("rand", "normal", "bernoulli", "multinomial", "poisson")
+"""Beginnings of operations that draw: of a module it is seen what it draws, of a function not."""
+
+_AT_BUILDING: Final = frozenset(["__init__", "__repr__", "__getstate__", "__setstate__"])
+"""Methods that no call of a module reaches."""
+
+_MADE: Final = (Tensor, list, tuple, dict, str)
+"""What values of a call are. A name that none of these has is a layer's, whose method nobody has read."""
+
 _LOCAL: Final = object()
 """Stands for a value that is made during a call: of tensors, numbers, layers and what is known to be as plain."""
 
@@ -72,14 +82,26 @@ def altered(module: nn.Module) -> bool:
 
 
 def _plain(part: nn.Module) -> bool:
-    kind = type(part)
-    if altered(part) or kind.__call__ is not nn.Module.__call__ or kind.__getattr__ is not nn.Module.__getattr__:
+    if altered(part):
         return False
-    return _from_torch(kind.forward) or _reads_plain(kind.forward, part, set())
+    kind = type(part)
+    theirs = [base for base in kind.__mro__ if _from_torch(base) or base is object]
+    own = {name for base in kind.__mro__ if base not in theirs for name, value in vars(base).items() if _written(value)}
+    if not (_from_torch(kind.forward) or "forward" in own):
+        return False
+    replaced = {name for name in own - _AT_BUILDING if name[0] == "_" and any(hasattr(base, name) for base in theirs)}
+    return all(_reads_plain(getattr(kind, name), part, set()) for name in {*replaced, *own & {"forward"}})
+
+
+def _written(value: Any) -> bool:
+    """Whether an entry of a class runs code of whoever wrote the class."""
+    return isinstance(value, FunctionType | property | staticmethod | classmethod)
 
 
 def _reads_plain(function: Any, owner: nn.Module | None, seen: set[Any]) -> bool:
     """Whether the source of a function, or of a method of ``owner``, has nothing but tensor operations in it."""
+    if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):  # its source is that of another
+        return False
     if (function, owner) in seen:
         return True
     seen.add((function, owner))
@@ -91,7 +113,7 @@ def _reads_plain(function: Any, owner: nn.Module | None, seen: set[Any]) -> bool
         return False
     try:
         _Reader(function, tree, owner, seen).read()
-    except _Unknown:
+    except Exception:  # whatever the objects of others do when they are asked: it is not understood
         return False
     return True
 
@@ -144,8 +166,14 @@ class _Reader:
         base = self._value(node.value)
         if isinstance(node.ctx, ast.Store) or node.attr in _TO_THE_HOST or node.attr.startswith("__"):
             raise _Unknown
-        if base is _LOCAL or isinstance(base, Tensor):
+        if isinstance(base, Tensor):
             return _LOCAL
+        if base is _LOCAL:
+            if not any(hasattr(kind, node.attr) for kind in _MADE):
+                raise _Unknown
+            return _LOCAL
+        if isinstance(inspect.getattr_static(base, node.attr, None), property | cached_property):
+            raise _Unknown  # it may be another at the next call
         return self._checked(getattr(base, node.attr, _Unknown), node.attr, of=base)
 
     def _named(self, name: str) -> Any:
@@ -157,8 +185,11 @@ class _Reader:
 
     def _checked(self, value: Any, name: str, *, of: Any = None) -> Any:
         """``value``, which is called ``name`` as a part ``of`` something or else outside the function, if plain."""
-        if isinstance(value, nn.Module):
-            plain = of is not None or value is self._owner or same_operations(value)  # parts are asked by themselves
+        if isinstance(value, nn.Module):  # parts are asked by themselves
+            part = isinstance(of, nn.Module) and of._modules.get(name) is value
+            plain = value is self._owner or part or same_operations(value)
+        elif isinstance(value, Tensor):  # others do not lie where the module does
+            plain = isinstance(of, nn.Module) and (name in of._parameters or name in of._buffers)
         elif _constant(value):
             plain = of is not None or name.isupper() or isinstance(value, torch.dtype)  # who knows who changes others
         elif isinstance(value, MethodType) and isinstance(of, nn.Module) and value.__self__ is of:
@@ -166,7 +197,7 @@ class _Reader:
         elif isinstance(value, FunctionType) and not _from_torch(value):
             plain = _reads_plain(value, None, self._seen)
         else:
-            plain = isinstance(value, Tensor) or _is_offered(value, name)
+            plain = _is_offered(value, name) and not (self._owner is None and name.startswith(_DRAWING))
         if not plain:
             raise _Unknown
         return value
@@ -192,4 +223,6 @@ def _is_offered(value: Any, name: str) -> bool:
         return False
     if name in _BUILTINS:
         return value is getattr(builtins, name)
-    return any(getattr(space, own, None) is value for space in _OPERATIONS for own in (name, value.__name__))
+    return any(
+        getattr(space, own, None) is value for space in _OPERATIONS for own in (name, getattr(value, "__name__", name))
+    )

@@ -100,7 +100,7 @@ class Block:
     def draw(self, part: Part, steps: Tensor) -> None:
         """Standard normal numbers for a part, keyed by each lane's seed and step ``[R]``."""
         keys = list(zip(self.seeds, map(int, steps.tolist()), strict=True))
-        sources = {key: generator(key[0], "draws", key[1], int(part.penalised)) for key in keys}
+        sources = {key: generator(key[0], "draws", key[1], f"{self.apart}{int(part.penalised)}") for key in keys}
 
         def drawn(leaf: Tensor) -> Tensor:
             shape = leaf.shape[1:]

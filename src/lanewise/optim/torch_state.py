@@ -122,7 +122,7 @@ def saved_for_torch(name: str, group: Mapping[str, Any], own: Collection[str]) -
 def state_for_torch(name: str, rule: Rule, group: Mapping[str, Any], state: Mapping[str, Any], *, pairs: bool) -> Any:
     """The ``state`` of one parameter as torch's class ``name`` saves it; complex ones are ``pairs`` here."""
     held = {slot.torch: state[slot.name] for slot in rule.slots if slot.torch and state[slot.name].numel()}
-    result = {key: torch.view_as_complex(value) if pairs else value.clone() for key, value in held.items()}
+    result = {key: (torch.view_as_complex(value) if pairs else value).clone() for key, value in held.items()}
     if name in ("SGD", "Muon"):
         return result
     step = float(state["step"])

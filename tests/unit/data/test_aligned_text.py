@@ -49,5 +49,7 @@ def test_new_rows_are_cut_as_those_of_training_were() -> None:
     """Without the target fewer than half of their cells are numbers; the names of the columns settle it."""
     text = b"color   shape   size\nred     round   1.5\nblue    square  2.0\n"
     assert tabs_for_blanks(text) is None
-    assert tabs_for_blanks(text, ["color", "shape", "size"]) == b"color\tshape\tsize\nred\tround\t1.5\nblue\tsquare\t2.0\n"
+    assert (
+        tabs_for_blanks(text, ["color", "shape", "size"]) == b"color\tshape\tsize\nred\tround\t1.5\nblue\tsquare\t2.0\n"
+    )
     assert tabs_for_blanks(b"unit id\nUnit 12\nUnit 13\n", ["unit id"]) is None

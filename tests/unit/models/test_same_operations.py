@@ -1,5 +1,6 @@
 """Which modules are known to do the same tensor operations at every call."""
 
+import functools
 import random
 from typing import Any
 
@@ -153,3 +154,79 @@ def test_without_a_source() -> None:
     space: dict[str, Any] = {"nn": nn, "__name__": "made"}
     exec("class Made(nn.Module):\n    def forward(self, x):\n        return x", space)  # as a notebook or a shell would
     assert not same_operations(space["Made"]())
+
+
+class Stepped(nn.Module):
+    """A layer whose method nobody reads where the layer comes out of a loop."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def stepped(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+class Loops(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([Stepped()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer.stepped(x)
+        return x
+
+
+class Asked(Given):
+    @property
+    def once_more(self) -> float:
+        self.calls += 1
+        return float(self.calls)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.once_more
+
+
+class Replaced(nn.TransformerEncoderLayer):
+    """torch's own forward, which calls what is not torch's."""
+
+    def _ff_block(self, x: Tensor) -> Tensor:
+        seen.append(1)
+        return super()._ff_block(x)
+
+
+class Beside(Given):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = torch.zeros(())
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count.add_(1)
+        return x * self.count
+
+
+class Partly(Given):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = functools.partial(F.leaky_relu, negative_slope=0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.inner(x))
+
+
+def noisy_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(outputs, targets) * torch.rand(())
+
+
+@pytest.mark.parametrize("of", [Loops(), Asked(), Replaced(4, 2), Beside(), Partly(), noisy_loss, print])
+def test_what_changes_between_calls_is_not_taken_for_plain(of: Any) -> None:
+    assert not same_operations(of)
+
+
+def test_functions() -> None:
+    assert same_operations(F.cross_entropy)
+    assert same_operations(halved)
+    assert not same_operations(counted)

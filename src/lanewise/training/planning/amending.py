@@ -83,11 +83,13 @@ def slowness_of(plan: Plan, traces: Iterable[Trace]) -> dict[str, float]:
 def wall_seconds(plan: Plan, candidates: Sequence[Candidate], costs: Mapping[str, float]) -> float:
     """Wall seconds that confirmation and refit of ``candidates`` take; ``costs`` are seconds of a lane.
 
-    The lanes of a stacked candidate train in one thread: no number of workers makes it shorter than they are.
+    A lane trains in one thread: those of a stacked candidate go side by side, and those of its refit after them.
     """
     lanes = lanes_of(plan, len(candidates))
     total = sum(costs[one.id] * lanes for one in candidates)
-    longest = max((costs[one.id] * lanes for one in candidates if one.model in STACKED), default=0.0)
+    runs, seeds = plan.folds * len(plan.seeds), len(plan.seeds)
+    rounds = min(-(-runs // plan.workers) + -(-seeds // plan.workers), lanes)
+    longest = max((costs[one.id] * rounds for one in candidates if one.model in STACKED), default=0.0)
     return max(total / plan.workers, longest)
 
 

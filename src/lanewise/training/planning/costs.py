@@ -159,11 +159,16 @@ def _measured_single(
     """How many times what is ``known`` of a lane in company one alone takes, of every mini-batch structure."""
     stacks = {key: lanes for key, lanes in alike.items() if not trains_at_hand(lanes[0].candidate)}
     stacks = {key: lanes for key, lanes in stacks.items() if not builder.on_gpu(lanes[0].candidate)}
+    # Of a structure of one lane it is known already.
+    shared = [key for key in stacks if key in known and len(builder.parts(stacks[key], "trial")[0][0]) > 1]
     found: dict[Key, float] = {}
-    for key in allowance.within([key for key in stacks if key in known], until=until, least=1):
+    for key in allowance.within(shared, until=until, least=1):
         found[key] = max(_seconds_of_lane(stacks[key][:1], builder, allowance.left(until)) / known[key], 1.0)
     return {
-        lane.candidate.id: found[_most_like(key, found, work)] for key, own in stacks.items() for lane in own if found
+        lane.candidate.id: found[_most_like(key, found, work)]
+        for key, own in stacks.items()
+        if found and (key in shared or key not in known)
+        for lane in own
     }
 
 

@@ -46,6 +46,9 @@ SHORTEST = 0.15
 LEAST_LENGTH = 0.03
 """The same where no family fits: on long tables of many columns still most of a pass over the rows."""
 
+FEWEST_SEEN = 20_000
+"""Rows that a mini-batch lane sees at the least."""
+
 DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
 """Shares of its rounds that a boosted default has where no family has room for its own."""
 
@@ -146,8 +149,9 @@ def _attempts(
     for share, pool in itertools.product(DEFAULT_SHARES, pools.values()):
         if share == 1.0 or "rounds" in pool[0].settings:
             yield *_cut(share, pool, measured), ONE_EACH, at_most(FEWEST_FOLDS)
+    shortest = min(SHORTEST, max(LEAST_LENGTH, FEWEST_SEEN / setting.lengths.rows_seen))
     for pool in pools.values():
-        yield *_cut(1.0, pool, measured), ONE_EACH, replace(at_most(FEWEST_FOLDS), shortest=LEAST_LENGTH)
+        yield *_cut(1.0, pool, measured), ONE_EACH, replace(at_most(FEWEST_FOLDS), shortest=shortest)
 
 
 def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[str, list[Candidate]], Measured]:
@@ -223,7 +227,7 @@ def fitted(
         seeds=seeds,
         lengths=replace(
             setting.lengths,
-            rows_seen=max(20_000, round(setting.lengths.rows_seen * shrink["rows"])),
+            rows_seen=max(FEWEST_SEEN, round(setting.lengths.rows_seen * shrink["rows"])),
             rounds_share=shrink["rounds"],
         ),
         workers=setting.workers,

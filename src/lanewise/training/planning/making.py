@@ -158,14 +158,30 @@ def _boosted_on_more(
     Others share what that leaves.
     """
     boosted = pools.get("lightgbm", [])
-    lanes = setting.folds + 1
-    once = lanes * (measured.costs["lightgbm"][boosted[0].id] + measured.once["lightgbm"]) if boosted else np.inf
-    rows = tree_rows(problem, builder, boosted, most_ratio=TIME_SHARE * available / once)
-    more = (rows.ratio - 1.0) * once if rows.windows else 0.0
-    plan = best_fitted(available - more, pools=pools, measured=measured, setting=setting)
-    if not any(candidate.model == "lightgbm" for candidate in plan.candidates):
-        return best_fitted(available, pools=pools, measured=measured, setting=setting) if more else plan
-    return replace(with_tree_rows(plan, rows), predicted_seconds=plan.predicted_seconds + more / plan.workers)
+    plan = best_fitted(available, pools=pools, measured=measured, setting=setting)
+    took = _boosting(plan, measured)
+    if not took:
+        return plan
+    rows = tree_rows(problem, builder, boosted, most_ratio=1.0 + TIME_SHARE * available / took)
+    if not rows.windows:
+        return plan
+    more = (rows.ratio - 1.0) * took
+    fewer = best_fitted(available - more, pools=pools, measured=measured, setting=setting)
+    if not any(candidate.model == "lightgbm" for candidate in fewer.candidates):
+        return plan
+    return replace(with_tree_rows(fewer, rows), predicted_seconds=fewer.predicted_seconds + more / fewer.workers)
+
+
+def _boosting(plan: Plan, measured: Measured) -> float:
+    """Processor seconds, on the sample, of the boosters that are surely confirmed: without a screen all of them.
+
+    After one it is the default, and who leads, whatever that costs: mostly one of those that train for longer.
+    """
+    costs = np.array([plan.costs[one.id] for one in plan.candidates if one.model == "lightgbm"])
+    if not len(costs):
+        return 0.0
+    own = costs[0] + (costs**2).sum() / costs.sum() if plan.rungs else costs.sum()
+    return (plan.folds + 1) * len(plan.seeds) * (float(own) + measured.once["lightgbm"])
 
 
 def _field(problem: Problem, wishes: Wishes) -> Field:

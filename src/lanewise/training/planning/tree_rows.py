@@ -10,7 +10,6 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 from lanewise.training.teams import TeamBuilder
-from lanewise.training.trees.stored import StoredPart
 
 MEMORY_SHARE = 0.6
 """Of the free memory: the binned rows are not all that a race takes."""
@@ -25,7 +24,7 @@ WIDE_BINS = 256
 """Bins of a column, or levels, beyond which one takes two bytes."""
 
 TIME_SHARE = 0.3
-"""Of a budget in seconds that the boosters of the default settings may take, in all folds and the refit."""
+"""Of a budget in seconds that confirmed boosters may take more on more rows, in all folds and the refit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ def tree_rows(
     most = min(fitting, most_ratio * len(problem.train))
     held = np.cumsum(stored.sizes.sum(axis=1))
     windows = int(np.searchsorted(held, most, side="right"))
-    rows = StoredPart(table=stored, windows=windows, trains=(True,) * stored.parts).rows
+    rows = int(held[windows - 1]) if windows else 0
     ratio = rows / max(1, len(problem.train))
     return TreeRows(windows=windows, rows=rows, ratio=ratio) if ratio > 1.0 else TreeRows()
 

@@ -82,17 +82,21 @@ class Fold:
     @cached_property
     def deviation(self) -> float:
         """The unit of Huber's bend and of L1 penalties: robust where a few rows make up the standard deviation."""
+        if self.task.kind != "regression":
+            return 1.0  # nothing is measured in it
         target = self.target
         deviation = float(target.std())
-        robust = robust_units(target, deviation) if self.task.kind == "regression" else None
+        robust = robust_units(target, deviation)
         return deviation if robust is None else robust[1]
 
     @cached_property
     def offset(self) -> float:
         """What is taken off a regression target before LightGBM sees it; zero unless detail would be lost."""
+        if self.task.kind != "regression":
+            return 0.0
         target = self.target
         spread, mean = float(target.std()), float(target.mean())
-        return mean if self.task.kind == "regression" and abs(mean) > _FAR_FROM_ZERO * spread > 0.0 else 0.0
+        return mean if abs(mean) > _FAR_FROM_ZERO * spread > 0.0 else 0.0
 
     def rows(self, index: np.ndarray) -> "tuple[np.ndarray, np.ndarray, csr_matrix | None]":
         """Numbers, codes and tokens of some rows, in memory; columns that are left out are constant, so never split."""

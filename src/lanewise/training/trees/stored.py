@@ -5,7 +5,7 @@ a worker inherits them.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, final
@@ -49,10 +49,6 @@ class StoredTable:
         return np.diff(np.asarray(self.cells)).reshape(-1, self.parts)
 
     @property
-    def windows(self) -> int:
-        return len(self.sizes)
-
-    @property
     def descriptors(self) -> tuple[int, ...]:
         return tuple(file for file, _, _ in self.files.values())
 
@@ -91,7 +87,7 @@ class StoredPart:
 
     @property
     def target(self) -> np.ndarray:
-        """The target of all rows, ``[N]``; read anew each time, for it is needed once and large."""
+        """The target of all rows, ``[N]``; read anew each time, for it is large."""
         return self._column("target")
 
     @property
@@ -104,14 +100,11 @@ class StoredPart:
 
     def _column(self, name: str) -> np.ndarray:
         found, at = np.empty(self.rows), 0
-        for cells in self._each(name):
+        for start, end in self.pieces():
+            cells = self._read(name, start, end)
             found[at : at + len(cells)] = cells[:, 0]
             at += len(cells)
         return found
-
-    def _each(self, name: str) -> Iterator[np.ndarray]:
-        for start, end in self.pieces():
-            yield self._read(name, start, end)
 
     def _read(self, name: str, start: int, end: int) -> np.ndarray:
         file, kind, width = self.table.files[name]

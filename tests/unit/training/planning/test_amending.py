@@ -51,7 +51,7 @@ def test_without_any_time_the_default_and_the_best_go() -> None:
 
 
 def test_a_family_sends_its_best_that_fits() -> None:
-    """The wide network is better, and needs 45 seconds in its one thread; the narrow one fits."""
+    """The wide network is better, and its ten lanes need 45 seconds of two workers; the narrow one fits."""
     assert chosen(ALL, seconds=20.0) >= {"mlp-1", "linear-0"}
     assert "mlp-0" not in chosen(ALL, seconds=20.0)
     assert "mlp-0" in chosen(ALL, seconds=50.0)
@@ -67,11 +67,11 @@ def test_a_family_that_was_slow_in_the_screen_is_expected_to_stay_so() -> None:
     assert chosen(ALL, seconds=1000.0, mlp=1e9) == set(ALL)  # one that hung for a moment is not lost for that
 
 
-def test_the_lanes_of_a_network_cannot_be_spread_over_workers() -> None:
+def test_the_refit_of_a_network_follows_its_folds_however_many_workers_there_are() -> None:
     wide = replace(PLAN, workers=16)
     costs = dict(COSTS)
     assert wall_seconds(wide, ordered("lightgbm-1"), costs) < 1.0
-    assert wall_seconds(wide, ordered("mlp-1"), costs) == pytest.approx(5 * 1.0 + 5 / 4)
+    assert wall_seconds(wide, ordered("mlp-1"), costs) == pytest.approx(2 * 1.0)
 
 
 def test_a_candidate_that_was_rewound_costs_what_it_did_before() -> None:
@@ -95,7 +95,7 @@ def test_looks_are_part_of_what_a_lane_takes() -> None:
     lane = Lane(candidate=ordered("mlp-1")[0], fold=0, seed=0)
     trace = Trace(lane=lane, phase="screen", fractions=[1 / 9, 1 / 3], seconds=2.8)
     assert slowness_of(looked, [trace]) == pytest.approx({"mlp": 2.8 / (1 / 3 + 2 * 0.3)})
-    seconds = 16.0  # a network of 1 s on five folds and again, and 10 looks of 0.3 s at each
+    seconds = 12.0  # a network of 1 s on five folds and again, and 10 looks of 0.3 s at each
     assert "mlp-1" in confirmable(PLAN, ordered("lightgbm-0", "mlp-1"), slowness={}, seconds=seconds)
     assert "mlp-1" not in confirmable(looked, ordered("lightgbm-0", "mlp-1"), slowness={}, seconds=seconds)
 
