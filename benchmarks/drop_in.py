@@ -147,7 +147,7 @@ def main() -> None:
     for rule in given.only.split(","):
         for size in given.sizes.split(","):
             total = int(float(size))
-            for count in sorted({FEW, max(1, total // TENSOR), *([MANY] if total >= LARGE else [])}):
+            for count in [FEW, *([MANY] if total >= LARGE else []), max(1, total // TENSOR)]:
                 compare(rule, total, device, count=count, rounds=given.rounds)
 
 
