@@ -213,6 +213,6 @@ class TeamBuilder:
             self._read(lanes, phase).near,
             self.pool,
             phase=phase,
-            rounds_share=self.lengths.rounds_share,
+            lengths=self.lengths,
             stop=self.stop,
         )

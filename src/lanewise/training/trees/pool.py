@@ -55,6 +55,8 @@ class _Lane:
     seed: int
     process: WorkerProcess
     cost: float
+    keeps: bool
+    shown: np.ndarray | None
     rounds: int = 0
     # The start of the process that knows the lane; -1: none yet.
     known_to: int = -1
@@ -66,7 +68,7 @@ class TreePool:
 
     ``folder``: where the private folder for the table is made (the system's place for temporary
     files if None); it is removed at the end. ``waiting``: no worker starts before it is needed.
-    ``single_trees``: the workers load scikit-learn at their start, not when the first single tree grows. Calls from
+    ``single_trees``: the workers load scikit-learn at their start, not when the first tree of it grows. Calls from
     several threads run side by side as far as their lanes sit in different workers. Results do not depend on the number
     of workers.
 
@@ -148,8 +150,13 @@ class TreePool:
         valid_rows: np.ndarray,
         seed: int,
         kept: Kept | None = None,
+        keeps: bool = True,
+        shown: np.ndarray | None = None,
     ) -> None:
         """Declare a lane. Nothing is trained before ``advance``. Columns that are not ``kept`` are never split on.
+
+        A forest that ``keeps`` no trees saves their memory, and grows them anew where it is exported. Of the training
+        rows at the places ``shown`` predictions are at hand at any time.
 
         The lane goes to the worker with the least expected work, the first of them on a tie.
         """
@@ -175,7 +182,9 @@ class TreePool:
                 loads[other.process.index] += other.cost
             process = min(self._processes, key=lambda process: (loads[process.index], process.index))
             cost = spec.expected_cost(rows=len(train), columns=self._data.columns, outputs=outputs)
-            self._lanes[lane] = _Lane(name=lane, spec=spec, fold=fold, seed=seed, process=process, cost=cost)
+            self._lanes[lane] = _Lane(
+                name=lane, spec=spec, fold=fold, seed=seed, process=process, cost=cost, keeps=keeps, shown=shown
+            )
 
     def advance(self, lane: str, rounds: int, *, predict_at: Sequence[int] = ()) -> list[np.ndarray]:
         """Train on to ``rounds``; predictions of the validation rows after each of ``predict_at`` rounds.
@@ -211,7 +220,7 @@ class TreePool:
         return SavedTrees(kind=header["kind"], text=arrays["text"].tobytes().decode(), meta=header["meta"])
 
     def digest(self, lane: str) -> str:
-        """SHA-256 of what the lane predicts for its own training rows, to the last bit, as it stands.
+        """SHA-256 of what the lane has grown: of its predictions for its training rows, or of all trees of a forest.
 
         The text of large boosters takes longer to write than a round takes to train.
         """
@@ -278,8 +287,14 @@ class TreePool:
     def _reopen(self, lane: _Lane) -> None:
         process, fold = lane.process, lane.fold
         rows = {} if fold.key in process.known else {"train": fold.train, "valid": fold.valid, **fold.kept}
-        header = {"op": "open", "fold": fold.key, "seed": lane.seed, "spec": lane.spec.as_settings()}
-        self._checked(lane, header, rows)
+        header = {
+            "op": "open",
+            "fold": fold.key,
+            "seed": lane.seed,
+            "keeps": lane.keeps,
+            "spec": lane.spec.as_settings(),
+        }
+        self._checked(lane, header, rows if lane.shown is None else {**rows, "shown": lane.shown})
         process.known.add(fold.key)
         lane.known_to = process.starts
 

@@ -1,19 +1,20 @@
-"""The worker process of boosted and single trees: ``python -m lanewise.training.trees.worker FOLDER``.
+"""The worker process of boosted trees, forests and single trees: ``python -m lanewise.training.trees.worker FOLDER``.
 
 It answers one request at a time over its standard streams (``frames``), holds its lanes alive
-between rungs, and loads numpy, LightGBM and, where single trees are to grow, scikit-learn, but never torch, whose
+between rungs, and loads numpy, LightGBM and, where it is needed, scikit-learn, but never torch, whose
 OpenMP runtime must not share a process with theirs. It ends at once when its parent closes the pipe or dies.
 
 ========== ======================================= =========================================
 request    header and arrays                       answer
 ========== ======================================= =========================================
 start      task, classes, threads, single_trees    ready
-open       lane, fold, seed, spec; train, valid,   (the arrays only for a fold not yet known,
-           numbers, categories, tokens             masks only where columns are left out)
+open       lane, fold, seed, spec, keeps; train,   (the arrays only for a fold not yet known, masks
+           valid, numbers, categories, tokens;     only where columns are left out; shown where
+           shown                                   training rows will be asked for)
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
 predict    lane, rounds; rows                      predictions
 train      lane; places                            predictions of the training rows, or of some
-digest     lane                                    digest of the predictions of all training rows
+digest     lane                                    digest of what it has grown
 export     lane, rounds                            kind, meta; text
 drop       lane                                    whether its fold is gone too
 ========== ======================================= =========================================
@@ -21,7 +22,6 @@ drop       lane                                    whether its fold is gone too
 A request that fails is answered with ``error``, one line (``worker_loop``).
 """
 
-import hashlib
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -31,7 +31,8 @@ import numpy as np
 
 from lanewise.models.trees import TreeSpec
 from lanewise.training.trees.data import MASKS, TreeData
-from lanewise.training.trees.lanes import Fold, TreeLane, TreeTask, open_lane
+from lanewise.training.trees.kinds import open_lane
+from lanewise.training.trees.lanes import Fold, TreeLane, TreeTask
 from lanewise.training.workers.frames import Arrays, Header
 from lanewise.training.workers.loop import Answer, serve
 
@@ -72,7 +73,8 @@ class Worker:
             kept = {name: arrays[name] for name in MASKS if name in arrays}
             rows = arrays["train"], arrays["valid"]
             self._folds[key] = Fold(self._data, self._task, *rows, threads=self._threads, kept=kept)
-        lane = open_lane(self._folds[key], TreeSpec(**header["spec"]), header["seed"])
+        spec = TreeSpec(**header["spec"])
+        lane = open_lane(self._folds[key], spec, header["seed"], keeps=header["keeps"], shown=arrays.get("shown"))
         self._lanes[header["lane"]] = lane, key
         return {}, {}
 
@@ -87,8 +89,7 @@ class Worker:
         return {}, {"predictions": self._lane(header).train_predictions(arrays.get("places"))}
 
     def _digest(self, header: Header, _: Arrays) -> Answer:
-        predictions = self._lane(header).train_predictions()
-        return {"digest": hashlib.sha256(np.ascontiguousarray(predictions).tobytes()).hexdigest()}, {}
+        return {"digest": self._lane(header).digest()}, {}
 
     def _export(self, header: Header, _: Arrays) -> Answer:
         saved = self._lane(header).saved(header["rounds"])
