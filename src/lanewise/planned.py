@@ -26,6 +26,9 @@ from lanewise.training.teams import TeamBuilder
 WORTH_TREES_SECONDS = 6.0
 """What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
 
+WORTH_FORESTS_SECONDS = 15.0
+"""The same for forests, which are one more family to measure and to find room for."""
+
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
     """Seconds, and steps where the user counts in those."""
@@ -46,6 +49,17 @@ def trees_wait(problem: Problem, settings: FitSettings, *, spent: float) -> bool
     return steps is None and bool(others) and seconds - spent < WORTH_TREES_SECONDS
 
 
+def _racing(problem: Problem, settings: FitSettings, *, spent: float) -> tuple[str, ...]:
+    """The families that race, of those that were asked for: those that what is left of the budget is worth."""
+    seconds, steps = budget_of(problem, settings)
+    known = settings.models
+    if trees_wait(problem, settings, spent=spent):
+        return tuple(model for model in known if model in STACKED)
+    if steps is None and set(known) != {"forest"} and seconds - spent < WORTH_FORESTS_SECONDS:
+        return tuple(model for model in known if model != "forest")
+    return known
+
+
 def plan_of(
     file: Path | None,
     *,
@@ -64,7 +78,6 @@ def plan_of(
         return plan
     seconds, steps = budget_of(problem, settings)
     spent = times.elapsed()
-    trees = not trees_wait(problem, settings, spent=spent)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -74,7 +87,7 @@ def plan_of(
             policy,
             budget=Budget(seconds=None if steps else seconds, steps=steps),
             wishes=Wishes(
-                models=tuple(model for model in settings.models if trees or model in STACKED),
+                models=_racing(problem, settings, spent=spent),
                 optimizers=settings.optimizers,
                 choices=Choices(
                     losses=settings.losses,

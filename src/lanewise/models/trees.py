@@ -68,7 +68,7 @@ _FOREST = (
         words="extra: thresholds drawn at random; random: the best ones, on rows drawn with replacement",
     ),
     Hyper(name="max_features", default=0.5, low=0.1, high=1.0, words="share of the columns tried at a split"),
-    Hyper(name="min_samples_leaf", default=1, low=1, high=50, scale="log_integer", words="fewest rows in a leaf"),
+    Hyper(name="min_samples_leaf", default=2, low=1, high=50, scale="log_integer", words="fewest rows in a leaf"),
     Hyper(
         name="leaf_smoothing", default=0.02, low=0.002, high=1.0, scale="log", words="rows' worth of the overall mean"
     ),

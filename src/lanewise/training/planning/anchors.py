@@ -19,12 +19,12 @@ NETWORK_ANCHORS: tuple[dict[str, Value], ...] = (
 
 FORESTS: dict[bool, tuple[dict[str, Value], ...]] = {
     True: (
-        {"forest": "extra", "max_features": 0.5, "min_samples_leaf": 1},
+        {"forest": "extra", "max_features": 0.5, "min_samples_leaf": 2},
         {"forest": "random", "max_features": 0.3, "min_samples_leaf": 5},
-        {"forest": "extra", "max_features": 0.6, "min_samples_leaf": 4},
+        {"forest": "extra", "max_features": 0.7, "min_samples_leaf": 1},
+        {"forest": "extra", "max_features": 0.6, "min_samples_leaf": 5},
         {"forest": "random", "max_features": 0.3, "min_samples_leaf": 15},
-        {"forest": "extra", "max_features": 0.25, "min_samples_leaf": 1},
-        {"forest": "extra", "max_features": 0.9, "min_samples_leaf": 1},
+        {"forest": "extra", "max_features": 0.25, "min_samples_leaf": 2},
         {"forest": "random", "max_features": 0.6, "min_samples_leaf": 2},
     ),
     False: (

@@ -16,7 +16,7 @@ from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS
 from lanewise.training.teams import trains_at_hand
 
-FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "forest": 0.2, "linear": 0.1, "tree": 0.05}
+FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "forest": 0.15, "linear": 0.1, "tree": 0.05}
 """How the processor time is split between the families before anything is known of this table."""
 
 FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "forest": 2, "tree": 2}
@@ -43,6 +43,9 @@ SHARING = 2
 
 SHORTEST = 0.15
 """Share of the usual full length below which a training says little; a family that does not fit is left out."""
+
+SHORTEST_FOREST = 0.2
+"""The same for forests: fewer trees make every probability coarse, and a forest a poor one."""
 
 DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
 """Shares of its rounds or trees that a default has where no family has room for its own."""
@@ -150,10 +153,13 @@ def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[
 
 
 def _choices(families: Iterable[str]) -> list[tuple[str, ...]]:
-    """All sets of families, first the larger ones, of equal ones those that are worth more time."""
+    """All sets of families, first the larger ones, of equal ones those that are worth more time.
+
+    Forests are the first to go: they rarely gain what leaving another family out, or shortening it, would lose.
+    """
     known = list(families)
     sets = [own for count in range(len(known), 0, -1) for own in itertools.combinations(known, count)]
-    return sorted(sets, key=lambda own: (-len(own), -sum(FAMILY_SHARES[model] for model in own)))
+    return sorted(sets, key=lambda own: (-len(own), "forest" in own, -sum(FAMILY_SHARES[model] for model in own)))
 
 
 def fitted(
@@ -268,7 +274,12 @@ def _lane(pool: Sequence[Candidate], costs: Mapping[str, float], looked: float) 
 def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], available: float) -> float:
     """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
     shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5, trees=0.5) < 1]
-    return float(np.clip(available / np.mean(shorter), SHORTEST, 1.0)) if shorter else 1.0
+    return float(np.clip(available / np.mean(shorter), shortest_of(pool[0]), 1.0)) if shorter else 1.0
+
+
+def shortest_of(candidate: Candidate) -> float:
+    """The share of the usual full length that a candidate's family has at the least."""
+    return SHORTEST_FOREST if candidate.model == "forest" else SHORTEST
 
 
 def length_of(candidate: Candidate) -> str | None:
@@ -321,7 +332,7 @@ def affordable_families(
 def shortest_seconds(model: str, pools: Mapping[str, list[Candidate]], measured: Measured) -> float:
     """Processor seconds of the first candidate of a family on one fold, at the shortest length."""
     first = pools[model][0]
-    training = SHORTEST * measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
+    training = shortest_of(first) * measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
     return training + measured.once.get(model, 0.0)
 
 

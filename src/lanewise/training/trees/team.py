@@ -11,12 +11,15 @@ from torch import Tensor
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane
-from lanewise.models.trees import LENGTHS, TREE_KINDS, TreeSpec, tree_spec
+from lanewise.models.trees import LENGTHS, TREE_KINDS, TreeKind, TreeSpec, tree_spec
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
 from lanewise.training.planning.plan import FEWEST_ROUNDS, Lengths
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.trees.pool import TreePool
+
+LEAST_SEEN: dict[TreeKind, int] = {"lightgbm": 1, "forest": 30, "tree": 1}
+"""Rounds or trees at the first look: the probabilities of a few trees are so coarse that they tell nothing of many."""
 
 SLICE_SECONDS = 1.0
 """How long a worker is asked to boost at once, so that a request to stop is heard; it decides no tree."""
@@ -80,7 +83,9 @@ class TreeTeam(Team):
         return f"{self.phase}.{lane.id}"
 
     def _rounds(self, lane: Lane, fraction: float) -> int:
-        return max(1, round(self._specs[lane.id].full_length * fraction))
+        spec = self._specs[lane.id]
+        least = 1 if self.phase == "trial" else LEAST_SEEN[spec.kind]  # a trial times the trees one by one
+        return max(min(least, spec.full_length), round(spec.full_length * fraction))
 
     @property
     def fraction(self) -> float:
