@@ -152,6 +152,7 @@ class FitSettings(BaseModel):
         "lightgbm",
         "mlp",
         "linear",
+        "forest",
         "tree",
     )
     optimizers: tuple[str, ...] = ()

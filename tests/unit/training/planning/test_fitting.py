@@ -10,6 +10,7 @@ from lanewise.search.halving import Halving
 from lanewise.training.planning import fitting
 from lanewise.training.planning.fitting import Measured, Setting, shortened
 from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.planning.proposals import MODELS
 
 COSTS = {"lightgbm": 10.0, "mlp": 20.0, "linear": 1.0, "tree": 0.5}
 
@@ -182,3 +183,22 @@ def test_a_boosted_default_alone_is_cut_to_what_there_is_room_for() -> None:
         assert plan.costs["lightgbm-0"] == pytest.approx(COSTS["lightgbm"] * count / 100)
         assert plan.candidates[0].is_default
     assert [plan.least for plan in plans] == [False, False, True]
+
+
+def test_fewer_trees_are_no_reason_for_fewer_rounds() -> None:
+    forest = Candidate(id="forest-0", model="forest", optimizer="", settings={"trees": 300})
+    pools = {"lightgbm": POOLS["lightgbm"], "forest": [forest]}
+    costs = {**measured().costs, "forest": {forest.id: 40.0}}
+    found = Measured(costs=costs, looks={**measured().looks, forest.id: 0.0})
+    marked = fitting.affordable_families(pools, found, 1_000.0)
+    for available, rounds in ((400.0, 1.0), (150.0, 0.5)):
+        lengths = fitting.fitted(available, pools=marked, measured=found, setting=SETTING).lengths
+        assert fitting.SHORTEST_FOREST <= lengths.trees_share < 1.0
+        assert lengths.rounds_share >= rounds
+    assert shortened(forest, rows=0.5, rounds=0.5, trees=0.2) == 0.2
+
+
+def test_forests_are_the_first_to_go() -> None:
+    sets = fitting._choices(["lightgbm", "mlp", "linear", "forest", "tree"])
+    assert sets[1] == ("lightgbm", "mlp", "linear", "tree")
+    assert sets[0] == tuple(MODELS)
