@@ -26,8 +26,8 @@ from lanewise.training.teams import TeamBuilder
 WORTH_TREES_SECONDS = 6.0
 """What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
 
-WORTH_FORESTS_SECONDS = 15.0
-"""The same for forests, which are one more family to measure and to find room for."""
+WORTH_FORESTS_SECONDS, WORTH_FORESTS_ROWS = 15.0, 8_000
+"""The same for forests, which are one more family to measure and to find room for: so long for each so many rows."""
 
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
@@ -55,7 +55,8 @@ def _racing(problem: Problem, settings: FitSettings, *, spent: float) -> tuple[s
     known = settings.models
     if trees_wait(problem, settings, spent=spent):
         return tuple(model for model in known if model in STACKED)
-    if steps is None and set(known) != {"forest"} and seconds - spent < WORTH_FORESTS_SECONDS:
+    worth = WORTH_FORESTS_SECONDS * max(1.0, problem.training_rows / WORTH_FORESTS_ROWS)
+    if steps is None and set(known) != {"forest"} and seconds - spent < worth:
         return tuple(model for model in known if model != "forest")
     return known
 
