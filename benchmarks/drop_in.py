@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from turns import in_turns, ratio
+from turns import in_turns, ratio, waited
 
 import lanewise.optim as ours
+from lanewise.training.device import device_name, device_of
 
 Make = Callable[[Sequence[nn.Parameter]], Optimizer]
 
@@ -72,24 +73,26 @@ TENSOR = 1_000
 FEW = 4
 
 
-def parameters(total: int, *, many: bool) -> list[nn.Parameter]:
+def parameters(total: int, device: torch.device, *, many: bool) -> list[nn.Parameter]:
     """Float32 weights with gradients, ``total`` elements in all."""
     size = TENSOR if many else total // FEW
     result = []
     for _ in range(max(1, total // size)):
-        param = nn.Parameter(torch.rand(size))
-        param.grad = torch.rand(size)
+        param = nn.Parameter(torch.rand(size, device=device))
+        param.grad = torch.rand(size, device=device)
         result.append(param)
     return result
 
 
-def copy_seconds(total: int) -> float:
+def copy_seconds(total: int, device: torch.device) -> float:
     """Seconds to copy as many floats, the median of five."""
-    source, target = torch.rand(total), torch.empty(total)
+    source, target = torch.rand(total, device=device), torch.empty(total, device=device)
     seconds = []
     for _ in range(5):
+        waited(device)
         started = time.perf_counter()
         target.copy_(source)
+        waited(device)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
 
@@ -99,12 +102,12 @@ def against(met: bool, goal: str) -> str:  # noqa: FBT001  # read here only
     return f"[goal {goal}: {'met' if met else 'MISSED'}]"
 
 
-def compare(rule: str, total: int, *, many: bool, rounds: int) -> None:
+def compare(rule: str, total: int, device: torch.device, *, many: bool, rounds: int) -> None:
     """One line: the time of our step, and its ratio to each of torch's, smaller is better."""
     make, others = PAIRS[rule]
-    params = parameters(total, many=many)
+    params = parameters(total, device, many=many)
     sides = {"lanewise": make(params)} | {name: other(params) for name, other in others.items()}
-    repeats = max(1, 100_000 // total)
+    repeats = max(1, 2_000_000 // total)
 
     def steps(optimizer: Optimizer) -> Callable[[], None]:
         def run() -> None:
@@ -114,14 +117,14 @@ def compare(rule: str, total: int, *, many: bool, rounds: int) -> None:
         return run
 
     runs = {name: steps(optimizer) for name, optimizer in sides.items()}
-    in_turns(runs, 1)
-    seconds = in_turns(runs, rounds)
+    in_turns(runs, 1, device)
+    seconds = in_turns(runs, rounds, device)
     own_seconds = statistics.median(seconds["lanewise"]) / repeats
     ratios = {name: ratio(seconds["lanewise"], seconds[name]) for name in others}
     words = [f"{name} {own} {against(own.median <= GOALS[name], f'<= {GOALS[name]}')}" for name, own in ratios.items()]
     # weights and gradients are read, weights written; each slot is read and written; a copy reads and writes
     slots = len(getattr(ours, rule).rule.slots)
-    share = (3 + 2 * slots) / 2 * copy_seconds(total) / own_seconds
+    share = (3 + 2 * slots) / 2 * copy_seconds(total, device) / own_seconds
     met = f" {against(share >= BANDWIDTH_GOAL, f'>= {BANDWIDTH_GOAL:.0%}')}" if total >= LARGE else ""
     words.append(f"{share:.0%} of the copy bandwidth{met}")
     where = f"{len(params):>7,} tensors"
@@ -134,13 +137,16 @@ def main() -> None:
     parser.add_argument("--sizes", default="1e4,1e6,1e8")
     parser.add_argument("--only", default=USUAL, help=f"rules, separated by commas: {', '.join(PAIRS)}")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default cpu)")
     given = parser.parse_args()
+    device = device_of(given.device)
     torch.set_num_threads(given.threads)
-    print(f"{given.threads} threads, torch {torch.__version__}; ratios are lanewise / torch, below 1 is faster")
+    print(f"{device_name(device)}, {given.threads} threads, torch {torch.__version__}")
+    print("ratios are lanewise / torch, below 1 is faster")
     for rule in given.only.split(","):
         for size in given.sizes.split(","):
             for many in (False, True):
-                compare(rule, int(float(size)), many=many, rounds=given.rounds)
+                compare(rule, int(float(size)), device, many=many, rounds=given.rounds)
 
 
 if __name__ == "__main__":

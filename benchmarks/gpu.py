@@ -90,10 +90,6 @@ class Side:
         stream = RowStream(0, rows.to(self.device), ROWS)
         self.rows = [stream.take(at * self.network.batch, self.network.batch) for at in range(self.steps)]
 
-    def waited(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
 
 class Lanes(Side):
     """The candidates in one stack, as ``lanewise.tune`` trains them."""
@@ -119,7 +115,6 @@ class Lanes(Side):
             subject=ModuleSubject(self.blueprint, self.data, nn.CrossEntropyLoss()),
         )
         stack.advance(1.0)
-        self.waited()
         self.stack = stack
 
     def last_losses(self) -> list[float]:
@@ -141,7 +136,6 @@ class Loop(Side):
 
     def run(self) -> None:
         self.trained = [self._train(RATES[place]) for place in self.places]
-        self.waited()
 
     @property
     def places(self) -> range:
@@ -204,8 +198,8 @@ def compare(name: str, device: torch.device, *, steps: int, rounds: int) -> None
     sides: dict[str, Callable[[], None]] = {"lanes": lanes.run, "loop": loop.run}
     if device.type == "cuda":
         sides["recorded loop"] = RecordedLoop(**given).run
-    in_turns(sides, 1)  # to warm up
-    seconds = in_turns(sides, rounds)
+    in_turns(sides, 1, device)  # to warm up
+    seconds = in_turns(sides, rounds, device)
     share = CANDIDATES / SAMPLED
     for side in seconds:
         if side != "lanes":
@@ -220,7 +214,7 @@ def compare(name: str, device: torch.device, *, steps: int, rounds: int) -> None
     print(f"{'':20} final losses {max(apart):.1e} apart at most; {state}", flush=True)
     curve = []
     for count in CURVE:
-        own = in_turns({"lanes": lambda count=count: lanes.run(count)}, 3)["lanes"]
+        own = in_turns({"lanes": lambda count=count: lanes.run(count)}, 3, device)["lanes"]
         curve.append(f"L={count}: {count * steps / statistics.median(own):,.0f}")
     print(f"{'':20} lane steps per second: {', '.join(curve)}", flush=True)
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from turns import waited
 
 from gpu import NETWORKS, ROWS, Network, rows_of
 from lanewise.lanes.candidate import Candidate
@@ -67,17 +68,12 @@ def fastest(work: Callable[[], object], device: torch.device, rounds: int = 5) -
     work()
     seconds = []
     for _ in range(rounds):
-        _waited(device)
+        waited(device)
         started = time.perf_counter()
         work()
-        _waited(device)
+        waited(device)
         seconds.append(time.perf_counter() - started)
     return min(seconds)
-
-
-def _waited(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +154,11 @@ def step_seconds(teams: Sequence[Team], device: torch.device) -> float:
     def advance(steps: int) -> float:
         nonlocal taken
         taken += steps
-        _waited(device)
+        waited(device)
         started = time.perf_counter()
         for team in teams:
             team.advance(taken / LENGTH)
-        _waited(device)
+        waited(device)
         return (time.perf_counter() - started) / steps
 
     if device.type == "cuda":

@@ -29,7 +29,8 @@ from lanewise.lanes.roster import Lane
 from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
 from lanewise.task import Task
-from lanewise.training.data import FoldData, TrainingData
+from lanewise.training.data import FoldData, Moving, TrainingData
+from lanewise.training.device import CPU, device_name, device_of
 from lanewise.training.modules.teams import ModuleTeams, choose_way
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.stack import Stack
@@ -76,6 +77,7 @@ class Network:
     batch: int
     tokens: bool = False
     dtype: torch.dtype = torch.float32
+    device: torch.device = CPU
 
     def built(self) -> nn.Module:
         """The network in its dtype."""
@@ -103,7 +105,8 @@ def data_of(network: Network) -> TrainingData:
     rows = torch.arange(ROWS)
     fold = FoldData(dense=x, codes=torch.zeros(ROWS, 0, dtype=torch.int64), target=y, train=rows, valid=rows[:256])
     task = Task(target="y", kind="regression", metric="loss")
-    return TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds={0: fold}, rows=ROWS)
+    data = TrainingData(task=task, width=Width(dense=0, levels=(), outputs=0), folds={0: fold}, rows=ROWS)
+    return Moving(network.device)(data)
 
 
 class Loop:
@@ -119,7 +122,7 @@ class Loop:
         """Train from the start, its weights multiplied by ``factor``."""
         x, y = self.fold.dense, self.fold.target
         torch.manual_seed(0)
-        self.net = net = self.network.built().train()
+        self.net = net = self.network.built().to(self.network.device).train()
         if factor != 1.0:
             with torch.no_grad():
                 for weight in net.parameters():
@@ -154,12 +157,13 @@ class OneLane:
         )
         self.steps = steps
         self.teams = ModuleTeams(
-            blueprint=Blueprint.of(network.built, data.folds[0].dense[: network.batch]),
+            blueprint=Blueprint.of(network.built, data.folds[0].dense[: network.batch].cpu()),
             data=data,
             loss=nn.CrossEntropyLoss(),
             score=None,
             lengths=Lengths(rows_seen=steps * network.batch),
             ways={},
+            device=network.device,
         )
         self.way = choose_way(self.teams, network.batch)
 
@@ -215,13 +219,12 @@ def agreement(network: Network, data: TrainingData, steps: int) -> tuple[bool, s
     return exact <= AGREE, words
 
 
-def compare(name: str, *, steps: int, rounds: int) -> bool:
+def compare(network: Network, name: str, *, steps: int, rounds: int) -> bool:
     """Measure and print one network; whether both sides computed the same."""
-    network = NETWORKS[name]
     data = data_of(network)
     same, words = agreement(network, data, steps)
     loop, lane = Loop(network, data, steps), OneLane(network, data, steps)
-    seconds = in_turns({"lane": lane.run, "loop": loop.run}, rounds)
+    seconds = in_turns({"lane": lane.run, "loop": loop.run}, rounds, network.device)
     cost = ratio(seconds["lane"], seconds["loop"])
     medians = ", ".join(f"{side} {1e3 * statistics.median(own) / steps:.3f} ms" for side, own in seconds.items())
     parameters = sum(weight.numel() for weight in network.make().parameters())
@@ -235,14 +238,19 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=300, help="steps of every training, at least 20 (default 300)")
     parser.add_argument("--only", choices=NETWORKS, help="one network only")
     parser.add_argument("--threads", type=int, default=1, help="threads inside each operation (default 1)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default cpu)")
     given = parser.parse_args()
     if given.steps < 20 or given.rounds < 1 or given.threads < 1:
         parser.error("--steps must be at least 20, --rounds and --threads at least 1")
     torch.set_num_threads(given.threads)
-    print(f"{given.steps} steps, {given.rounds} rounds, {given.threads} threads")
+    device = device_of(given.device)
+    torch.backends.cudnn.allow_tf32 = False  # the loop in float32 too
+    print(f"{device_name(device)}: {given.steps} steps, {given.rounds} rounds, {given.threads} threads")
     print(f"seconds of a lane / of the loop: median of the rounds (smallest to largest); the goal is {GOAL:g}x\n")
     names = [given.only] if given.only else list(NETWORKS)
-    same = [compare(name, steps=given.steps, rounds=given.rounds) for name in names]
+    same = [
+        compare(replace(NETWORKS[name], device=device), name, steps=given.steps, rounds=given.rounds) for name in names
+    ]
     return 0 if all(same) else 1
 
 

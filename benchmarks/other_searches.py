@@ -43,6 +43,7 @@ class Case:
     candidates: Sequence[Settings]
     cores: int
     seed: int = 0
+    device: str = "cpu"
 
     @property
     def steps(self) -> int:
@@ -52,13 +53,13 @@ class Case:
 def trained(case: Case, settings: Settings) -> Iterator[float]:
     """The validation loss after each epoch of a plain loop."""
     torch.manual_seed(case.seed)
-    net = case.make()
+    net = case.make().to(case.device)
     optimizer = optimizer_of(settings, net.parameters())
-    (x, y), (x_valid, y_valid) = case.train, case.valid
+    (x, y), (x_valid, y_valid) = [[rows.to(case.device) for rows in own] for own in (case.train, case.valid)]
     per_epoch, done = case.steps // EPOCHS, 0
     for _ in range(EPOCHS):
         net.train()
-        for rows in torch.randperm(len(x)).split(BATCH)[:per_epoch]:
+        for rows in torch.randperm(len(x)).to(case.device).split(BATCH)[:per_epoch]:
             for group in optimizer.param_groups:
                 group["lr"] = settings["lr"] * (1 - done / case.steps)
             loss = F.cross_entropy(net(x.index_select(0, rows)), y.index_select(0, rows))
@@ -83,6 +84,17 @@ class Outcome:
     def reached(self, loss: float) -> float:
         """Seconds until a loss of at most ``loss`` was seen; infinite if it never was."""
         return min((second for second, own in self.seen if own <= loss), default=math.inf)
+
+
+def in_a_process(search: Callable[[Case], Outcome], case: Case) -> Outcome:
+    """A search in a forked process: a GPU that was used by this one could not be used by others that it forks."""
+    receives, sends = multiprocessing.get_context("fork").Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=lambda: sends.send(search(case)))
+    child.start()
+    sends.close()
+    outcome = receives.recv()
+    child.join()
+    return outcome
 
 
 def with_optuna(pruner: str) -> Callable[[Case], Outcome]:

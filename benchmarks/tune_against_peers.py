@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 import torch
 from networks import lenet
-from other_searches import BATCH, EPOCHS, Case, Outcome, Pair, with_optuna, with_ray, with_skorch
+from other_searches import BATCH, EPOCHS, Case, Outcome, Pair, in_a_process, with_optuna, with_ray, with_skorch
 from torch import nn
 
 import lanewise
@@ -132,6 +132,7 @@ def with_lanewise(case: Case) -> Outcome:
         batch_size=BATCH,
         budget=f"{case.steps}steps",
         workers=case.cores,
+        device=case.device,
         seeds=[case.seed],
         watch=watch,
     )
@@ -147,7 +148,7 @@ PEERS: dict[str, Callable[[Case], Outcome]] = {
 }
 
 
-def compare(name: str, peers: Sequence[str], *, rounds: int, cores: int) -> None:
+def compare(name: str, peers: Sequence[str], *, rounds: int, cores: int, device: str) -> None:
     """Race one problem with every peer and with Lanewise, in turns, and print the quotients."""
     problem = PROBLEMS[name]
     train, valid = problem.rows()
@@ -159,6 +160,7 @@ def compare(name: str, peers: Sequence[str], *, rounds: int, cores: int) -> None
             candidates=candidates_of(problem.candidates),
             cores=cores,
             seed=seed,
+            device=device,
         )
         for seed in range(rounds)
     ]
@@ -171,7 +173,7 @@ def compare(name: str, peers: Sequence[str], *, rounds: int, cores: int) -> None
     ours: list[Outcome] = []
     theirs: dict[str, list[Outcome]] = {peer: [] for peer in peers}
     for case in cases:
-        ours.append(with_lanewise(case))
+        ours.append(with_lanewise(case) if device == "cpu" else in_a_process(with_lanewise, case))
         for peer in peers:
             theirs[peer].append(PEERS[peer](case))
     middle = statistics.median(own.seconds for own in ours)
@@ -195,15 +197,18 @@ def main() -> int:
     parser.add_argument("--peer", choices=PEERS, action="append", help="only this peer; may be given again")
     parser.add_argument("--rounds", type=int, default=1, help="rounds of taking turns (default 1)")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="processes or jobs (default: cores)")
+    parser.add_argument("--device", default="cpu", help="where all train; a GPU with Optuna alone (default cpu)")
     given = parser.parse_args()
     if given.rounds < 1 or given.cores < 1:
         parser.error("--rounds and --cores must be at least 1")
+    if given.device != "cpu" and not all(peer.startswith("optuna") for peer in given.peer or ()):
+        parser.error("on a GPU the peers are --peer optuna-median and --peer optuna-hyperband")
     installed = [peer for peer in PEERS if find_spec(peer.partition("-")[0]) is not None]
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    print(f"{EPOCHS} epochs, batches of {BATCH}, {given.cores} cores, {given.rounds} rounds")
+    print(f"{EPOCHS} epochs, batches of {BATCH}, {given.cores} cores, {given.device}, {given.rounds} rounds")
     for name in [given.only] if given.only else PROBLEMS:
-        compare(name, given.peer or installed, rounds=given.rounds, cores=given.cores)
+        compare(name, given.peer or installed, rounds=given.rounds, cores=given.cores, device=given.device)
     return 0
 
 

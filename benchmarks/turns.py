@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
@@ -18,13 +20,24 @@ class Ratio:
         return f"{self.median:.2f}x ({self.low:.2f} to {self.high:.2f})"
 
 
-def in_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every side in every round; each round goes through the sides in the other direction."""
+def waited(device: torch.device) -> None:
+    """Until a GPU has done what it was given; calls return before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def in_turns(
+    sides: Mapping[str, Callable[[], object]], rounds: int, device: torch.device | None = None
+) -> dict[str, list[float]]:
+    """Seconds of every side in every round, until ``device`` is done; every other round in the other order."""
+    device = torch.device("cpu") if device is None else device
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds):
         for name in list(sides) if turn % 2 == 0 else reversed(list(sides)):
+            waited(device)
             started = time.perf_counter()
             sides[name]()
+            waited(device)
             seconds[name].append(time.perf_counter() - started)
     return seconds
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from lanewise.lanes.buffer import BufferLayout
 from lanewise.models.base import Inputs, Noise, Weights
+from lanewise.models.held_draws import Cursor, held_draws
 from lanewise.models.layers import stacked_layer_norm, stacked_linear
+from lanewise.models.same_operations import altered
 
 ELEMENTWISE: Final = (
     nn.CELU,
@@ -91,20 +93,27 @@ class _Draws:
     """Dropout of the layers in their order, as torch's generator gives it to a module that runs alone."""
 
     def __init__(self, inputs: Inputs, noise: Noise, layer: str) -> None:
+        self._held = held_draws()
+        self._cursors: list[Cursor] = []
         self._generators: list[torch.Generator] = []
         self._layer, self._groups = layer, len(inputs.sizes)
         self._dtype, self._device, self._noise = inputs.dense.dtype, inputs.dense.device, noise
 
     def __call__(self, shape: Sequence[int], p: float) -> Tensor:
         if not self._generators:  # at the first draw: most chains have none
-            keys = (self._noise.key(self._layer, group) for group in range(self._groups))
+            keys = [self._noise.key(self._layer, group) for group in range(self._groups)]
             self._generators = [torch.Generator().manual_seed(key) for key in keys]
-        drawn = [
-            self._noise.rows(
-                lambda whole, own=own: torch.empty(whole, dtype=self._dtype).bernoulli_(1 - p, generator=own), shape
-            )
-            for own in self._generators
-        ]
+            if self._held is not None:
+                self._cursors = [self._held.of(*own) for own in zip(keys, self._generators, strict=True)]
+        if self._held is not None:
+            drawn = [own.kept(shape, p, self._dtype, self._device) for own in self._cursors]
+        else:
+            drawn = [
+                self._noise.rows(
+                    lambda whole, own=own: torch.empty(whole, dtype=self._dtype).bernoulli_(1 - p, generator=own), shape
+                )
+                for own in self._generators
+            ]
         kept = (drawn[0].unsqueeze(0) if len(drawn) == 1 else torch.stack(drawn)).to(self._device)
         return kept / (1 - p) if p < 1 else kept
 
@@ -116,12 +125,6 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
             yield from _leaves(child, f"{name}.{own}" if name else own)
         return
     yield name, module
-
-
-def altered(module: nn.Module) -> bool:
-    """Whether calling the module does more than its class says: hooks, or a forward of its own."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(hooks) or "forward" in vars(module)
 
 
 def _layer(name: str, part: nn.Module, *, rectifies: bool) -> Layer | None:

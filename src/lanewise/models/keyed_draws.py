@@ -17,6 +17,8 @@ import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from lanewise.models.held_draws import gpu_generator, held_draws
+
 _GENERATOR_IN_USE = threading.RLock()
 
 _NONE: Final[Mapping[str, Any]] = {}
@@ -57,7 +59,11 @@ def attention(  # noqa: PLR0917  # as torch has it
 
 def _dropped(input: Tensor, shape: Sequence[int], p: float, *, inplace: bool = False) -> Tensor:
     # an empty tensor is not batched by vmap, so that all lanes share what it is filled with
-    kept = torch.empty(tuple(shape), dtype=input.dtype, device="cpu").bernoulli_(1 - p).to(input.device)
+    held = held_draws()
+    if held is None or held.now is None:
+        kept = torch.empty(tuple(shape), dtype=input.dtype, device="cpu").bernoulli_(1 - p).to(input.device)
+    else:
+        kept = held.now.kept(shape, p, input.dtype, input.device)
     factor = kept / (1 - p) if p < 1 else kept
     return input.mul_(factor) if inplace else input * factor
 
@@ -100,17 +106,23 @@ def keyed_draws(key: int) -> Iterator[None]:
     >>> bool((a == b).all())
     True
     """
-    with own_generator(key), _Ordered():
-        yield
+    held = held_draws()
+    if held is None:
+        with own_generator(key), _Ordered():
+            yield
+    elif held.noted:
+        with held.reading(key), _Ordered():
+            yield
+    else:
+        with own_generator(key) as generator, held.noting(key, generator), _Ordered():
+            yield
 
 
 @contextmanager
 def own_generator(key: int) -> Iterator[torch.Generator]:
     """torch's CPU generator as seeded by ``key``, and that of the current GPU too; afterwards they are as they were."""
     generator = torch.default_generator
-    seeded = [generator]
-    if torch.cuda.is_initialized():
-        seeded.append(torch.cuda.default_generators[torch.cuda.current_device()])
+    seeded = [generator, *gpu_generator()]
     with _GENERATOR_IN_USE:
         before = [own.get_state() for own in seeded]
         for own in seeded:

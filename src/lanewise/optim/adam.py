@@ -23,9 +23,12 @@ _torch: Final[Any] = torch  # its fused kernels are untyped
 
 
 @lru_cache(maxsize=8)
-def _count(step: float) -> Tensor:
-    """The step as the kernels read it: made once for all lanes, for that takes as long as half of a small update."""
-    return torch.tensor(step, dtype=torch.float32, device="cpu")
+def _count(step: float, device: torch.device) -> Tensor:
+    """The step as the kernels read it: made once for all lanes, for that takes as long as half of a small update.
+
+    It is made where it is read: a copy to a GPU would wait for the host.
+    """
+    return torch.full((), step, dtype=torch.float32, device=device)
 
 
 class AdamRule(Rule):
@@ -69,7 +72,7 @@ class AdamRule(Rule):
             means,
             squares,
             largest[0] if largest else [],
-            [_count(step).to(params[0].device)] * len(params),
+            [_count(step, params[0].device)] * len(params),
             lr=hyper["lr"],
             beta1=hyper["beta1"],
             beta2=hyper["beta2"],

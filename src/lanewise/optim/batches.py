@@ -100,7 +100,8 @@ def runs_of(rule: Rule, params: list[Tensor]) -> Iterator[list[Tensor]]:
 def gathered_alike(rule: Rule, group: Mapping[str, Any], params: list[Tensor], known: "KnownStates") -> Batch | None:
     """The leaves among ``params`` that have a gradient, as one batch, if they are ordinary; counts their step.
 
-    Ordinary are dense real tensors on the CPU of one dtype and step count, of a rule that takes leaves in any form.
+    Ordinary are dense real tensors of one dtype and step count on the CPU or on one GPU, of a rule that takes leaves in
+    any form.
     None for others, whose step is not counted.
 
     With many small tensors this takes as long as the arithmetic, so each thing is asked of all leaves in one loop.
@@ -131,5 +132,7 @@ def _ordinary(params: list[Tensor], grads: list[Any]) -> bool:
     if dtype.is_complex or [param.dtype for param in params].count(dtype) != count:
         return False
     if not all([param.is_cpu for param in params]):
-        return False
+        gpu = params[0].get_device()
+        if not all([param.is_cuda and param.get_device() == gpu for param in params]):
+            return False
     return [grad.layout for grad in grads].count(torch.strided) == count

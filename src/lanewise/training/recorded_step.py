@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lanewise.models.base import Noise
+from lanewise.models.held_draws import HeldDraws, holding
 from lanewise.training.divisible import out_of_memory
 
 Take = Callable[[Sequence[Tensor], Tensor, Noise], Tensor]
@@ -28,10 +29,14 @@ WORTH_RECORDING = 20
 
 @final
 class HeldNoise(Noise):
-    """Dropout draws at fixed places: ``held`` by layer ``[G, *shape]``, filled before each step by :meth:`fill`."""
+    """Dropout draws at fixed places, filled before each step by :meth:`fill`.
+
+    ``held`` are the uniform ones by layer ``[G, *shape]``, ``of_modules`` those that modules make themselves.
+    """
 
     def __init__(self) -> None:
         self.held: dict[str, Tensor] = {}
+        self.of_modules = HeldDraws()
         self._source: Noise | None = None
 
     def fill(self, source: Noise) -> None:
@@ -39,6 +44,7 @@ class HeldNoise(Noise):
         self._source = source
         for layer, place in self.held.items():
             place.copy_(source.uniform(layer, place.shape[1:]))
+        self.of_modules.fill(source.key)
 
     def uniform(self, layer: str, shape: Sequence[int]) -> Tensor:
         if layer not in self.held:
@@ -48,7 +54,9 @@ class HeldNoise(Noise):
 
     def key(self, layer: str, group: int) -> int:
         assert self._source is not None, "a step is filled before it is taken"
-        return self._source.key(layer, group)  # of a module that draws no step is recorded
+        key = self._source.key(layer, group)
+        self.of_modules.owner(key, layer, group)
+        return key
 
 
 @final
@@ -79,9 +87,17 @@ class RecordedStep:
         ``take`` is the whole step, the same each time. It is not kept: a stack that keeps its steps, and is kept by
         them, would wait for the garbage collector, which must not free a graph while another is recorded.
         """
+        if self.refused:
+            return take(rows, rates, noise)
         self._fill(rows, rates, noise)
+        with holding(self._noise.of_modules):
+            losses = self._taken(take, left)
+        self.refused = self.refused or self._noise.of_modules.refused
+        return losses
+
+    def _taken(self, take: Take, left: int) -> Tensor:
         assert self._rates is not None
-        if self._graph is None and (self._warm < WARM_STEPS or left < WORTH_RECORDING or self.refused):
+        if self._graph is None and (self._warm < WARM_STEPS or left < WORTH_RECORDING):
             self._warm += 1
             return take(self._rows, self._rates, self._noise)
         if self._graph is None:

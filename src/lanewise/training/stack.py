@@ -71,10 +71,10 @@ class Stack(Team):
         self.length = length
         self.stop = stop
         self.device = next(iter(data.folds.values())).dense.device
-        self._records = records and self.device.type == "cuda"
         self._compute = compute if compute != dtype else None
         first = self.lanes[0].candidate
         self.subject = subject or TableSubject(data, first)
+        self._records = records and self.device.type == "cuda" and self.subject.recordable
         self.axis = axis
         self.peers: tuple[Stack, ...] = ()
         """Stacks of the same lanes on other parts of the batches, with which they are judged: see `ApartTeam`."""
@@ -157,7 +157,7 @@ class Stack(Team):
         """The losses ``[L]`` of step ``at``."""
         rows = self._batches.rows(at)
         noise = self._batches.noise(at, rows)
-        records = self._records and self.axis is None and self.subject.recordable and self.optimizer.recordable
+        records = self._records and self.axis is None and self.optimizer.recordable
         if not records:
             return self._take(rows, None, noise)
         if self._recorded is None:

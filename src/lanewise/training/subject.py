@@ -22,9 +22,6 @@ class Subject(ABC):
     loss: str | Loss
     """The loss of every lane: one of Lanewise's by name, or ``(outputs [L, B, ...], targets, smoothing) -> [L, B]``."""
 
-    recordable: bool = True
-    """Whether a forward pass runs nothing but operations on tensors, so that a CUDA graph can repeat it."""
-
     undivided: str = ""
     """Why the rows of a batch cannot be shared by ranks; empty where they can."""
 
@@ -42,6 +39,11 @@ class Subject(ABC):
 
     scaled: bool = False
     """Whether a pass has gradients in float16, which vanish unless the loss of each lane is scaled."""
+
+    @property
+    def recordable(self) -> bool:
+        """Whether a step runs nothing but operations on tensors, so that a CUDA graph can repeat it."""
+        return True
 
     @abstractmethod
     def model(self, lanes: Sequence[Lane]) -> StackedModel:

@@ -16,8 +16,9 @@ from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import StackedModel
 from lanewise.models.blueprint import Blueprint, first_sentence
-from lanewise.models.chain import Chain, altered
+from lanewise.models.chain import Chain
 from lanewise.models.module import Reader, StackedModule
+from lanewise.models.same_operations import altered, same_operations
 from lanewise.training.data import TrainingData
 from lanewise.training.divisible import out_of_memory
 from lanewise.training.subject import Subject
@@ -158,17 +159,20 @@ class ModuleSubject(Subject):
         self._read = read
         self.undivided = _undivided(blueprint, looped=looped)
         self.watched = self._rectifies = True
+        self._plain_loss = False
         if blueprint.whole:
             self.loss, self._score = _as_returned, lambda outputs, targets: outputs
-            self.recordable = False
         else:
             self.loss = own = lane_loss(loss, data, looped=loss_looped)
             self._score = score or own.rows
             if not own.known:
                 self.undivided = "only of losses of torch's own is it known that a batch's is the mean of its rows'"
-            # Code of the user's own may do more than tensor operations, which a recording would not repeat.
-            known = all(type(part).__module__.startswith("torch.nn.") for part in blueprint.template.modules())
-            self.recordable = known and own.known and not blueprint.draws
+            self._plain_loss = own.known or same_operations(loss)
+
+    @property
+    def recordable(self) -> bool:
+        """Whether a step does nothing that a recording of it would not repeat; asked where there is a GPU only."""
+        return self._plain_loss and same_operations(self.blueprint.template)
 
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
         del lanes
