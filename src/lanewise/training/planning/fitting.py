@@ -151,7 +151,7 @@ def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[
     name = length_of(first)
     if share == 1.0 or name is None:
         return with_default({first.model: pool}), measured
-    length = max(FEWEST_ROUNDS, round(share * first.number(name)))
+    length = max(FEWEST_ROUNDS, round(max(share, shortest_of(first)) * first.number(name)))
     costs = dict(measured.costs[first.model])
     costs[first.id] *= length / first.number(name)
     shorter = replace(first, settings={**first.settings, name: length})

@@ -224,8 +224,9 @@ def test_forests_of_few_trees_do_not_race() -> None:
     pool = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings={"trees": 300}) for n in range(4)]
     costs = {one.id: 4.0 for one in pool}
     found = Measured(costs={"forest": costs}, looks=dict.fromkeys(costs, 0.0))
-    shares = [
-        fitting.best_fitted(available, pools={"forest": pool}, measured=found, setting=SETTING).lengths.trees_share
-        for available in ROOMS
-    ]
+    plans = [fitting.best_fitted(room, pools={"forest": pool}, measured=found, setting=SETTING) for room in ROOMS]
+    shares = [plan.lengths.trees_share for plan in plans]
     assert (min(shares), max(shares)) == (SHORTEST_FOREST, 1.0)
+    assert {plan.candidates[0].number("trees") for plan in plans} == {300, 180, 90, 60}
+    assert plans[0].least
+    assert plans[0].candidates[0].number("trees") == SHORTEST_FOREST * 300
