@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lanewise.models.trees import TREE_KINDS
 from lanewise.planned import budget_of, trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.data import TrainingData
@@ -31,7 +32,7 @@ def tree_pool(
 
     ``stored`` are the training rows of a table that is streamed.
     """
-    if not {"lightgbm", "tree"} & set(settings.models):
+    if not TREE_KINDS.keys() & set(settings.models):
         yield None
         return
     with TreePool(
@@ -40,7 +41,7 @@ def tree_pool(
         workers=workers,
         threads_per_worker=1,
         folder=folder,
-        single_trees="tree" in settings.models,
+        single_trees=not {"forest", "tree"}.isdisjoint(settings.models),
         waiting=trees_wait(problem, settings, spent=spent),
         stored=stored_for_trees(problem, stored) if "lightgbm" in settings.models else None,
     ) as pool:

@@ -113,7 +113,7 @@ class FitSettings(BaseModel):
     group: str | None = None
     time: str | None = None
     budget: str | None = None
-    models: Annotated[tuple[Literal["lightgbm", "mlp", "linear", "tree"], ...], Field(min_length=1)] = (
+    models: Annotated[tuple[Literal["lightgbm", "mlp", "linear", "forest", "tree"], ...], Field(min_length=1)] = (
         "lightgbm",
         "mlp",
         "linear",

@@ -61,8 +61,8 @@ FITS: dict[str, tuple[list[str], str]] = {
     "several": (
         ["good.csv", "--target", "y", "--models", "foo", "--optimizers", "adamx,sgd", "--metric", "acuracy",
          "--search", "luck", "--workers", "x"],
-        "5 settings are off: --models must be lightgbm, mlp, linear or tree, got 'foo' --search must be halving, "
-        "grid or random, got 'luck' --workers must be a whole number, got 'x' --optimizers may not be "
+        "5 settings are off: --models must be lightgbm, mlp, linear, forest or tree, got 'foo' --search must be "
+        "halving, grid or random, got 'luck' --workers must be a whole number, got 'x' --optimizers may not be "
         "'adamx'; did you mean adamax, ",
     ),
     "other task": (["good.csv", "--target", "y", "--task", "regression"], "say --task multiclass or binary"),

@@ -72,6 +72,21 @@ def test_the_summary_names_the_winner_and_the_next_commands(cli, folder, quick):
     assert max(errors) < 0.1  # the target is the sum of the features
 
 
+def test_a_forest_goes_all_the_way(cli, folder):
+    arguments = ("--models", "forest", "--candidates", "2", "--folds", "2", "--seeds", "1", "--ensemble", "never")
+    ended = cli("fit", "numbers.csv", "--target", "price", *arguments, "--budget", "20steps", "--json", folder=folder)
+    assert ended.code == 0, ended.err
+    document = ended.document
+    assert document["winner"]["label"] in ("extra-trees forest", "random forest")
+    assert document["importance"]
+    predicted = cli("predict", "last", "numbers.csv", folder=folder)
+    assert predicted.code == 0, predicted.err
+    exported = cli("export", "last", "forest.onnx", folder=folder)
+    assert exported.code == 0, exported.err
+    assert (folder / "forest.onnx").stat().st_size > 1_000
+    assert "trees" in cli("show", folder=folder).out
+
+
 def test_an_ensemble_that_is_handed_over_is_what_the_default_is_compared_with(cli, folder):
     drawn = random.Random(0)
     rows = [(drawn.gauss(0, 1), drawn.gauss(0, 1), drawn.gauss(0, 0.3)) for _ in range(200)]

@@ -331,11 +331,12 @@ def test_training_on_the_test_rows_is_seen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_noise_with_all_families() -> None:
-    found = races(lambda rng: mixed_table("binary", rng), 2, models="lightgbm,mlp,linear,tree", candidates=2)
+    found = races(lambda rng: mixed_table("binary", rng), 2, models="lightgbm,mlp,linear,forest,tree", candidates=2)
     assert {item.candidate.model for one in found for item in one.trained.result.confirmed} == {
         "lightgbm",
         "mlp",
         "linear",
+        "forest",
         "tree",
     }
     assert suspicions(found) == set()

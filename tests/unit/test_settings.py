@@ -99,7 +99,11 @@ def test_thresholds_out_of_range(text):
         ("metric", 3, "metric must be text, got 3"),
         ("drop", 3, "drop must be a list of names, got 3"),
         ("task", "binery", "task must be regression, count, binary or multiclass, got 'binery'; did you mean binary?"),
-        ("models", "linear,ligtgbm", "models must be lightgbm, mlp, linear or tree, got 'ligtgbm'; did you mean"),
+        (
+            "models",
+            "linear,ligtgbm",
+            "models must be lightgbm, mlp, linear, forest or tree, got 'ligtgbm'; did you mean",
+        ),
         ("models", "", "models must name one at least"),
         (
             "schedules",
@@ -138,14 +142,14 @@ def test_each_mistake_says_what_is_allowed(name, value, words):
 
 
 def test_names_that_are_all_unknown_are_not_said_to_be_missing_too():
-    with pytest.raises(ConfigError, match=r"^models must be lightgbm, mlp, linear or tree, got 'foo'$"):
+    with pytest.raises(ConfigError, match=r"^models must be lightgbm, mlp, linear, forest or tree, got 'foo'$"):
         checked({"target": "y", "models": "foo"})
 
 
 def test_unknown_names_of_one_list_are_told_together():
     with pytest.raises(ConfigError) as error:
         checked({"target": "y", "models": "foo,ligtgbm,linear,tre"})
-    got = "models must be lightgbm, mlp, linear or tree, got 'foo' and 'ligtgbm' and 'tre'"
+    got = "models must be lightgbm, mlp, linear, forest or tree, got 'foo' and 'ligtgbm' and 'tre'"
     assert str(error.value) == f"{got}; did you mean lightgbm and tree?"
 
 

@@ -99,7 +99,12 @@ output = section("Output")
     help="30s, 10min, 1h30min; or 2000steps, which depends on no clock.",
     usual="60s to 300s, by the size of the table",
 )
-@race("--models", metavar="NAMES", help="Families that race, separated by commas.", usual="lightgbm,mlp,linear,tree")
+@race(
+    "--models",
+    metavar="NAMES",
+    help="Families that race, separated by commas: lightgbm, mlp, linear, forest, tree.",
+    usual="lightgbm,mlp,linear,tree",
+)
 @race(
     "--optimizers",
     metavar="NAMES",

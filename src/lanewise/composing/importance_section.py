@@ -12,13 +12,15 @@ from lanewise.deploy.attention import attention
 from lanewise.deploy.reordering import ReorderedRows
 from lanewise.explain import Importance, permutation_importance
 from lanewise.explain.importance import MOST_COLUMNS, Reordered, shortlist
+from lanewise.models.saved_trees import SavedTrees
 
 IMPORTANCE_SHARE, IMPORTANCE_SECONDS = 0.1, (3.0, 30.0)
 """What the importance of the columns may take where the plan does not say: a share of the race, within bounds."""
 
 SECONDS_PER_CALL = 1e-3
-SECONDS_PER_ROW, SECONDS_PER_FEATURE, SECONDS_PER_TREE, SECONDS_PER_WEIGHT = 5e-6, 2e-8, 9e-8, 1e-10
-"""What a prediction of a row takes about, and more per feature, boosted tree and weight: no clock, so a run repeats."""
+SECONDS_PER_ROW, SECONDS_PER_FEATURE, SECONDS_PER_WEIGHT = 5e-6, 2e-8, 1e-10
+SECONDS_PER_TREE = {"lightgbm": 9e-8, "forest": 3e-7, "tree": 3e-7}
+"""What a prediction of a row takes about, and more per feature, weight and tree: no clock, so a run repeats."""
 
 
 def importance_section(stage: Stage) -> dict[str, Any]:
@@ -65,11 +67,16 @@ def _seconds(stage: Stage) -> float:
     return float(np.clip(IMPORTANCE_SHARE * stage.plan.predicted_seconds, *IMPORTANCE_SECONDS))
 
 
+def _trees_of(saved: SavedTrees) -> int:
+    """Boosting grows a tree for every output, a round."""
+    return saved.text.count("\nTree=") if saved.kind == "lightgbm" else int(saved.meta["rounds"])
+
+
 def _seconds_per_row(stage: Stage) -> float:
     each = SECONDS_PER_ROW + SECONDS_PER_FEATURE * stage.predictor.layout.dense_width
     for member in stage.predictor.members:
         if member.fitted.trees is not None:
-            each += SECONDS_PER_TREE * member.fitted.trees.text.count("\nTree=")
+            each += SECONDS_PER_TREE[member.fitted.trees.kind] * _trees_of(member.fitted.trees)
         if member.fitted.tensors is not None:
             each += SECONDS_PER_WEIGHT * sum(tensor.numel() for tensor in member.fitted.tensors.values())
     return each

@@ -1,10 +1,9 @@
-"""Boosted trees and single trees as one TreeEnsemble node each, in float64 as they are.
+"""Boosted trees, forests and single trees as one TreeEnsemble node each, in float64 as they are.
 
 Thresholds and leaves stay doubles, so that no row takes another branch than before.
 """
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,8 @@ from lanewise.deploy.onnx_networks import logistic
 from lanewise.errors import UsageError
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.layout import Layout
-from lanewise.models.saved_trees import SavedTrees
+from lanewise.models.saved_trees import Forest, SavedTrees, SingleTree, SplitTrees, load_trees
+from lanewise.models.split_arrays import Splits
 from lanewise.task import Task
 
 AT_MOST, MEMBER = 0, 6
@@ -59,8 +59,10 @@ class Ensemble:
     splits: list[float] = field(default_factory=list)
     modes: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
-    yes: list[tuple[int, int]] = field(default_factory=list)
-    no: list[tuple[int, int]] = field(default_factory=list)
+    yes: list[int] = field(default_factory=list)
+    yes_leaf: list[int] = field(default_factory=list)
+    no: list[int] = field(default_factory=list)
+    no_leaf: list[int] = field(default_factory=list)
     members: list[float] = field(default_factory=list)
     leaves: list[float] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
@@ -77,6 +79,30 @@ class Ensemble:
                 made.constant[tree.target] += tree.leaves[0]
         return made
 
+    @classmethod
+    def of_splits(cls, splits: Splits, values: np.ndarray) -> "Ensemble":
+        """Every tree an output of its own, with one of ``values [leaves]`` where a row ends."""
+        count = len(splits.roots)
+        grown = splits.roots >= 0
+        made = cls(outputs=count, constant=np.zeros(count))
+        made.constant[~grown] = values[~splits.roots[~grown]]
+        tree = np.repeat(np.flatnonzero(grown), np.diff([*splits.roots[grown], len(splits.feature)]))
+        target = np.full(len(splits.value), -1)
+        for side in (splits.left, splits.right):
+            target[~side[side < 0]] = tree[side < 0]
+        number = np.cumsum(target >= 0) - 1  # of the leaves of trees that have splits
+        made.columns = splits.feature.tolist()
+        made.splits = np.nan_to_num(splits.threshold.astype(np.float64)).tolist()
+        made.modes = [AT_MOST] * len(splits.feature)
+        made.missing = splits.missing_left.astype(int).tolist()
+        for side, ends, leaf in ((splits.left, made.yes, made.yes_leaf), (splits.right, made.no, made.no_leaf)):
+            ends.extend(np.where(side >= 0, side, number[np.where(side < 0, ~side, 0)]).tolist())
+            leaf.extend((side < 0).astype(int).tolist())
+        made.leaves = values[target >= 0].tolist()
+        made.targets = target[target >= 0].tolist()
+        made.roots = splits.roots[grown].tolist()
+        return made
+
     def _append(self, tree: Tree) -> None:
         first_node, first_leaf = len(self.columns), len(self.leaves)
         self.roots.append(first_node)
@@ -87,8 +113,9 @@ class Ensemble:
             self.missing.append(int(node.missing_yes))
             if node.members is not None:
                 self.members += [*map(float, node.members), np.nan]  # a NaN ends each set
-            for side, ends in ((node.yes, self.yes), (node.no, self.no)):
-                ends.append((first_node + side, 0) if side >= 0 else (first_leaf + ~side, 1))
+            for side, ends, leaf in ((node.yes, self.yes, self.yes_leaf), (node.no, self.no, self.no_leaf)):
+                ends.append(first_node + side if side >= 0 else first_leaf + ~side)
+                leaf.append(int(side < 0))
         self.leaves += tree.leaves
         self.targets += [tree.target] * len(tree.leaves)
 
@@ -109,10 +136,10 @@ class Ensemble:
             nodes_splits=graph.tensor(np.array(self.splits)),
             nodes_modes=graph.tensor(np.array(self.modes, dtype=np.uint8)),
             nodes_missing_value_tracks_true=self.missing,
-            nodes_truenodeids=[end for end, _ in self.yes],
-            nodes_trueleafs=[leaf for _, leaf in self.yes],
-            nodes_falsenodeids=[end for end, _ in self.no],
-            nodes_falseleafs=[leaf for _, leaf in self.no],
+            nodes_truenodeids=self.yes,
+            nodes_trueleafs=self.yes_leaf,
+            nodes_falsenodeids=self.no,
+            nodes_falseleafs=self.no_leaf,
             leaf_targetids=self.targets,
             leaf_weights=graph.tensor(np.array(self.leaves)),
             **attributes,
@@ -122,9 +149,19 @@ class Ensemble:
 
 def tree_response(graph: Graph, saved: SavedTrees, task: Task, layout: Layout, rows: RawRows) -> str:
     """Means ``[N, 1]`` or class probabilities ``[N, K]`` of trees, in float64."""
-    if saved.kind == "tree":
-        return _single(graph, json.loads(saved.text), layout, rows)
-    return _boosted(graph, saved, task, rows)
+    if saved.kind == "lightgbm":
+        return _boosted(graph, saved, task, rows)
+    trees = load_trees(saved)
+    assert isinstance(trees, SplitTrees)
+    total = _leaf_values(graph, trees.arrays, _columns(graph, trees, layout, rows))
+    if isinstance(trees, SingleTree):
+        return total
+    assert isinstance(trees, Forest)
+    if task.is_classification:
+        return graph.op("Div", total, graph.op("ReduceSum", total, graph.constant([1], "int64"), keepdims=1))
+    mean = graph.op("Div", total, graph.constant(float(len(trees.arrays.roots)), "float64"))
+    scaled = graph.op("Mul", mean, graph.constant(trees.scale, "float64"))
+    return graph.op("Add", scaled, graph.constant(trees.center, "float64"))
 
 
 def _boosted(graph: Graph, saved: SavedTrees, task: Task, rows: RawRows) -> str:
@@ -212,43 +249,34 @@ def _level_sets(block: dict[str, str]) -> list[tuple[int, ...]]:
     ]
 
 
-def _single(graph: Graph, arrays: dict[str, list], layout: Layout, rows: RawRows) -> str:
-    """A tree of ours (see `lanewise.models.saved_trees.SingleTree`), which reads numbers as float32."""
+def _columns(graph: Graph, trees: SplitTrees, layout: Layout, rows: RawRows) -> list[str]:
+    """What scikit-learn's trees read, as `splitting_matrix` has it: numbers as float32, ranks of levels."""
     parts: list[str] = []
     if rows.numbers is not None:
         largest = float(np.finfo(np.float32).max)
         bounds = (graph.constant(bound, "float64") for bound in (-largest, largest))
         parts.append(graph.cast(graph.cast(graph.op("Clip", rows.numbers, *bounds), "float32"), "float64"))
-    for place, (order, column) in enumerate(zip(arrays["levels"], layout.categories, strict=True)):
+    for place, (order, column) in enumerate(zip(trees.levels, layout.categories, strict=True)):
         assert rows.codes is not None
         ranks = np.full(column.codes, np.nan)
         ranks[np.array(order, dtype=int) + FIRST_LEVEL_CODE - 1] = np.arange(len(order))
         code = graph.columns(rows.codes, [place])
         parts.append(graph.op("Gather", graph.constant(ranks, "float64"), code, axis=0))
-    if arrays["token_columns"]:
+    if trees.token_columns:
         assert rows.tokens is not None
-        parts.append(graph.cast(graph.columns(rows.tokens, arrays["token_columns"]), "float64"))
-    return _leaf_values(graph, arrays, parts)
+        parts.append(graph.cast(graph.columns(rows.tokens, trees.token_columns), "float64"))
+    return parts
 
 
-def _leaf_values(graph: Graph, arrays: dict[str, list], parts: list[str]) -> str:
-    """The values ``[N, C]`` of the leaves: the node gives the number of the leaf, a table its values."""
-    left, right, value = arrays["left"], arrays["right"], np.array(arrays["value"])
-    splits = [place for place, child in enumerate(left) if child >= 0]
-    leaves = [place for place, child in enumerate(left) if child < 0]
-    if not splits:
-        return graph.repeated(value[0], "float64")
-    number = {place: ~rank for rank, place in enumerate(leaves)} | {place: rank for rank, place in enumerate(splits)}
-    nodes = tuple(
-        Node(
-            column=arrays["feature"][place],
-            threshold=arrays["threshold"][place],
-            yes=number[left[place]],
-            no=number[right[place]],
-            missing_yes=arrays["missing_left"][place],
-        )
-        for place in splits
-    )
-    tree = Tree(nodes=nodes, leaves=tuple(map(float, range(len(leaves)))), target=0)
-    leaf = graph.cast(Ensemble.of([tree], 1).add_to(graph, graph.beside(parts)), "int64")
-    return graph.op("Gather", graph.constant(value[leaves], "float64"), graph.column(leaf, 0), axis=0)
+def _leaf_values(graph: Graph, splits: Splits, parts: list[str]) -> str:
+    """Sums ``[N, C]`` over the trees: the node gives the number of the leaf of each, a table its values."""
+    numbers = np.arange(len(splits.value), dtype=np.float64)
+    ensemble = Ensemble.of_splits(splits, numbers)
+    if not ensemble.roots:
+        return graph.repeated(splits.value.astype(np.float64).sum(axis=0), "float64")
+    leaf = graph.cast(ensemble.add_to(graph, graph.beside(parts)), "int64")
+    value = graph.constant(splits.value, str(splits.value.dtype))
+    if len(splits.roots) == 1:
+        return graph.cast(graph.op("Gather", value, graph.column(leaf, 0), axis=0), "float64")
+    found = graph.cast(graph.op("Gather", value, leaf, axis=0), "float64")
+    return graph.op("ReduceSum", found, graph.constant([1], "int64"), keepdims=0)

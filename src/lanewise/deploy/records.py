@@ -70,7 +70,7 @@ class TreesRecord:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    kind: Literal["lightgbm", "tree"]
+    kind: Literal["lightgbm", "forest", "tree"]
     meta: TreesMetaRecord
 
 

@@ -24,6 +24,8 @@ NAMES = {
     "min_child_samples": "rows per leaf",
     "min_samples_leaf": "rows per leaf",
     "ccp_alpha": "pruning",
+    "forest": "kind of forest",
+    "max_features": "share of the columns tried",
     "features": "columns",
     "feature_share": "share of the columns",
 }
@@ -56,7 +58,19 @@ ASPECTS = (
     Aspect(name="learning rate", settings=("lr", "learning_rate")),
     Aspect(name="schedule", settings=("schedule", "warmup")),
     Aspect(name="batch size", settings=("batch_size",)),
-    Aspect(name="structure", settings=("width", "depth", "activation", "layer_norm", "num_leaves", "max_depth")),
+    Aspect(
+        name="structure",
+        settings=(
+            "width",
+            "depth",
+            "activation",
+            "layer_norm",
+            "num_leaves",
+            "max_depth",
+            "forest",
+            "max_features",
+        ),
+    ),
     Aspect(name="columns", settings=("features", "feature_share")),
     Aspect(name="loss", settings=("loss", "tree_loss")),
     Aspect(

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 
 Value = float | int | str | bool
 
+FORESTS = {"extra": "extra-trees forest", "random": "random forest"}
+"""Names of forests, by their setting ``forest``."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -61,7 +64,7 @@ class Candidate:
     @property
     def label(self) -> str:
         """Short name for people, e.g. ``mlp 128x2, adamw, lr 0.003``."""
-        parts = [self.model]
+        parts = [FORESTS.get(self.text("forest"), self.model)]
         if "width" in self.settings and "depth" in self.settings:
             parts[0] += f" {self.settings['width']}x{self.settings['depth']}"
         if self.optimizer not in ("boosting", "splitting"):

@@ -1,9 +1,10 @@
 """Trained trees as text, and predictions from the text alone.
 
-Boosted trees are kept as LightGBM's own text, a single tree as JSON of its arrays. Nothing is
+Boosted trees are kept as LightGBM's own text, single trees and forests as JSON of their arrays. Nothing is
 pickled. A predictor gives the very numbers that the worker process gave, bit for bit.
 """
 
+import base64
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -14,6 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from lanewise.errors import DataError, StoreError
+from lanewise.models.split_arrays import Splits, damaged
 from lanewise.models.tree_matrix import TokenCounts, boosting_matrix, splitting_matrix
 from lanewise.task import TaskKind
 
@@ -90,72 +92,104 @@ class BoostedTrees(TreePredictor):
         return response(np.asarray(values), task_kind=self._task_kind, offset=self._offset)
 
 
-@final
-class SingleTree(TreePredictor):
-    """A binary tree as arrays, walked with numpy.
+class SplitTrees(TreePredictor):
+    """Trees of scikit-learn as arrays: ``levels`` and ``token_columns`` say what their columns are made of."""
 
-    ``arrays``: ``feature``, ``threshold``, ``left``, ``right``, ``missing_left`` (all ``[nodes]``;
-    a leaf has ``left = -1``), ``value [nodes, C]``, ``levels`` and ``token_columns``. A row goes
-    left where its value is at most the threshold, or is missing and ``missing_left`` says so.
-    """
-
-    def __init__(self, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    def __init__(self, splits: Splits, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         super().__init__(meta)
-        self._task_kind: TaskKind = meta["task"]
-        self._feature = np.asarray(arrays["feature"], dtype=np.int64)
-        self._threshold = np.asarray(arrays["threshold"], dtype=np.float64)
-        self._left = np.asarray(arrays["left"], dtype=np.int64)
-        self._right = np.asarray(arrays["right"], dtype=np.int64)
-        self._missing_left = np.asarray(arrays["missing_left"], dtype=bool)
-        self._value = np.asarray(arrays["value"], dtype=np.float64)
-        self._levels = [[int(code) for code in column] for column in arrays["levels"]]
-        self._token_columns = [int(column) for column in arrays["token_columns"]]
-        self._check(len(self._feature))
-
-    def _check(self, nodes: int) -> None:
-        """Children come after their parent, so that every walk ends; columns exist."""
-        inner = self._left >= 0
-        here = np.arange(nodes)[inner]
+        self.task_kind: TaskKind = meta["task"]
+        self.arrays = splits
+        self.levels = [[int(code) for code in column] for column in arrays["levels"]]
+        self.token_columns = [int(column) for column in arrays["token_columns"]]
         sound = (
-            nodes > 0
-            and {len(self._threshold), len(self._left), len(self._right), len(self._missing_left)} == {nodes}
-            and self._value.ndim == 2
-            and len(self._value) == nodes
-            and all(bool(np.all((side[inner] > here) & (side[inner] < nodes))) for side in (self._left, self._right))
-            and bool(np.all((self._feature[inner] >= 0) & (self._feature[inner] < self._columns)))
-            and len(self._levels) == self._widths[1]
-            and all(code >= 0 for column in self._levels for code in column)
-            and all(0 <= column < self._widths[2] for column in self._token_columns)
+            len(self.levels) == self._widths[1]
+            and all(code >= 0 for column in self.levels for code in column)
+            and all(0 <= column < self._widths[2] for column in self.token_columns)
         )
         if not sound:
-            message = "the saved tree is damaged: its arrays do not fit together; export the model again"
-            raise StoreError(message)
-
-    @property
-    def _columns(self) -> int:
-        return self._widths[0] + len(self._levels) + len(self._token_columns)
+            raise damaged()
+        splits.check(self._widths[0] + len(self.levels) + len(self.token_columns))
 
     def splits(self) -> np.ndarray:
         first = self._widths[0] + self._widths[1]
-        places = np.array([*range(first), *(first + column for column in self._token_columns)], dtype=np.int64)
-        return np.bincount(places[self._feature[self._left >= 0]], minlength=sum(self._widths))
+        places = np.array([*range(first), *(first + column for column in self.token_columns)], dtype=np.int64)
+        return np.bincount(places[self.arrays.feature], minlength=sum(self._widths))
 
     def _predict(self, numbers: np.ndarray, codes: np.ndarray, tokens: TokenCounts | None) -> np.ndarray:
         counts = None if tokens is None else tokens.matrix()
-        matrix = splitting_matrix(numbers, codes, counts, levels=self._levels, token_columns=self._token_columns)
-        value = self._value[self.leaves(matrix)]
-        return value if self._task_kind in ("binary", "multiclass") else value[:, 0]
+        matrix = splitting_matrix(numbers, codes, counts, levels=self.levels, token_columns=self.token_columns)
+        return self.response(self.arrays.total(matrix))
 
-    def leaves(self, matrix: np.ndarray) -> np.ndarray:
-        """Index ``[N]`` of the leaf of each row of ``matrix [N, columns]`` (float32)."""
-        node = np.zeros(len(matrix), dtype=np.int64)
-        walking = np.arange(len(matrix))
-        while (walking := walking[self._left[node[walking]] >= 0]).size:
-            here = node[walking]
-            value = matrix[walking, self._feature[here]]
-            left = np.where(np.isnan(value), self._missing_left[here], value <= self._threshold[here])
-            node[walking] = np.where(left, self._left[here], self._right[here])
-        return node
+    @abstractmethod
+    def response(self, total: np.ndarray) -> np.ndarray:
+        """Predictions, of the sums ``[N, C]`` of the values of the leaves."""
+
+
+@final
+class SingleTree(SplitTrees):
+    """A tree kept as JSON of its arrays over nodes (`Splits.of_nodes`); its values are predictions as they are."""
+
+    def __init__(self, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        super().__init__(Splits.of_nodes(arrays), arrays, meta)
+
+    def response(self, total: np.ndarray) -> np.ndarray:
+        return total if self.task_kind in ("binary", "multiclass") else total[:, 0]
+
+
+@final
+class Forest(SplitTrees):
+    """Trees that are averaged, kept as JSON with the bytes of their arrays in base 64 (`packed_forest`).
+
+    Values of leaves are in units of the target: ``prediction = center + scale * mean``. Class probabilities are scaled
+    to a sum of 1, which float32 values meet nearly.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        super().__init__(unpacked_forest(arrays), arrays, meta)
+        self.center, self.scale = float(arrays["center"]), float(arrays["scale"])
+
+    def response(self, total: np.ndarray) -> np.ndarray:
+        return averaged(total, len(self.arrays.roots), task_kind=self.task_kind, center=self.center, scale=self.scale)
+
+
+def averaged(total: np.ndarray, trees: int, *, task_kind: TaskKind, center: float, scale: float) -> np.ndarray:
+    """Predictions of a forest of so many ``trees``, of the sums ``[N, C]`` of the values of the leaves."""
+    if task_kind in ("binary", "multiclass"):
+        return total / total.sum(axis=1, keepdims=True)
+    return center + scale * (total[:, 0] / trees)
+
+
+PACKED = {
+    "feature": "<i4",
+    "threshold": "<f4",
+    "left": "<i4",
+    "right": "<i4",
+    "missing_left": "|b1",
+    "roots": "<i4",
+    "value": "<f4",
+}
+"""The arrays of a forest and how their numbers are kept."""
+
+
+def packed_forest(splits: Splits) -> dict[str, Any]:
+    """The arrays of a forest fit for JSON: the bytes of each in base 64, and ``outputs``, the columns of ``value``."""
+    packed = {
+        name: base64.b64encode(np.ascontiguousarray(getattr(splits, name), dtype=kind).tobytes()).decode()
+        for name, kind in PACKED.items()
+    }
+    return {**packed, "outputs": splits.value.shape[1]}
+
+
+def unpacked_forest(arrays: Mapping[str, Any]) -> Splits:
+    """The arrays that `packed_forest` made JSON of; ``ValueError`` where these are no such bytes."""
+    found = {
+        name: np.frombuffer(base64.b64decode(arrays[name], validate=True), dtype=kind) for name, kind in PACKED.items()
+    }
+    return Splits(**{**found, "value": found["value"].reshape(-1, int(arrays["outputs"]))})
+
+
+SPLIT_TREES: dict[str, type[SingleTree | Forest]] = {"tree": SingleTree, "forest": Forest}
+"""Kinds of trees that are kept as arrays."""
 
 
 def load_trees(saved: SavedTrees, *, threads: int = 1) -> TreePredictor:
@@ -167,8 +201,8 @@ def load_trees(saved: SavedTrees, *, threads: int = 1) -> TreePredictor:
         message = "the saved trees are damaged: their digest differs from the recorded one; export the model again"
         raise StoreError(message)
     try:
-        if saved.kind == "tree":
-            return SingleTree(json.loads(saved.text), saved.meta)
+        if saved.kind in SPLIT_TREES:
+            return SPLIT_TREES[saved.kind](json.loads(saved.text), saved.meta)
         return BoostedTrees(saved, threads=threads)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"the saved trees cannot be read ({error}); export the model again"

@@ -1,12 +1,14 @@
-"""Boosted trees and single trees: what a candidate may set, and what that means to the libraries.
+"""Boosted trees, forests and single trees: what a candidate may set, and what that means to the libraries.
 
-Boosting is LightGBM (Ke et al. 2017), the single tree is scikit-learn's CART (Breiman et al. 1984).
-Both are trained in worker processes (``lanewise.training.trees.pool``); this file only declares them
+Boosting is LightGBM (Ke et al. 2017), the single tree is scikit-learn's CART (Breiman et al. 1984), and so are the
+trees of a random forest (Breiman 2001) and of extremely randomized trees (Geurts et al. 2006).
+All are trained in worker processes (``lanewise.training.trees.pool``); this file only declares them
 and loads neither library. Three settings are measured in units of the training rows, so that one
 search range fits every table: ``lambda_l1`` and the bend of Huber's loss in standard deviations of
 the target, ``ccp_alpha`` in impurities of the whole table.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -24,13 +26,17 @@ __all__ = [
     "TreePredictor",
     "TreeSpec",
     "boosting_parameters",
+    "forest_bytes",
+    "forest_parameters",
+    "forest_trees",
     "load_trees",
     "splitting_parameters",
     "tree_space",
     "tree_spec",
 ]
 
-TreeKind = Literal["lightgbm", "tree"]
+TreeKind = Literal["lightgbm", "forest", "tree"]
+ForestKind = Literal["extra", "random"]
 TreeLoss = Literal["squared", "absolute", "huber"]
 Value = float | int | str | bool
 
@@ -53,6 +59,21 @@ _SPLITTING = (
     Hyper(name="min_samples_leaf", default=10, low=1, high=200, scale="log_integer", words="fewest rows in a leaf"),
     Hyper(name="ccp_alpha", default=1e-4, low=1e-5, high=0.03, scale="log", words="price of a leaf when pruning"),
     Hyper(name="leaf_smoothing", default=1.0, low=0.1, high=30.0, scale="log", words="rows' worth of the overall mean"),
+)
+_FOREST = (
+    Hyper(
+        name="forest",
+        default="extra",
+        scale="choice",
+        choices=("extra", "random"),
+        words="extra: thresholds drawn at random; random: the best ones, on rows drawn with replacement",
+    ),
+    Hyper(name="max_features", default=0.5, low=0.1, high=1.0, words="share of the columns tried at a split"),
+    Hyper(name="min_samples_leaf", default=2, low=1, high=50, scale="log_integer", words="fewest rows in a leaf"),
+    Hyper(
+        name="leaf_smoothing", default=0.02, low=0.002, high=1.0, scale="log", words="rows' worth of the overall mean"
+    ),
+    Hyper(name="trees", default=300, low=50, high=1000, scale="log_integer", words="trees: full length"),
 )
 _LOSS = Hyper(
     name="tree_loss",
@@ -77,14 +98,34 @@ _ALLOWED: dict[str, tuple[float, float]] = {
     "min_samples_leaf": (1, 1_000_000_000),
     "ccp_alpha": (0.0, 1.0),
     "leaf_smoothing": (0.0, 1e12),
+    "max_features": (1e-6, 1.0),
+    "trees": (1, 100_000),
 }
+
+TREE_KINDS: dict[str, TreeKind] = {"lightgbm": "lightgbm", "forest": "forest", "tree": "tree"}
+"""The families of trees, by their names."""
+
+LENGTHS: dict[str, str] = {"lightgbm": "rounds", "forest": "trees"}
+"""The setting that says how long a kind of trees is trained; a single tree is grown at once."""
+
+FOREST_BYTES = 96 * 2**20
+"""What the arrays of a forest may take: leaves hold as many rows as that needs, however few they might."""
+
+SPLIT_BYTES, VALUE_BYTES = 17, 4
+"""Of the arrays of a forest: what a split takes, and for every leaf a value."""
+
+LEAVES_PER_ROW = {"regression": 1.0, "count": 1.0, "binary": 0.5, "multiclass": 0.5}
+"""Leaves of a tree whose leaves may hold a single row: nodes of rows of one class are not split."""
+
+FOREST_TREES = (100, 300)
+"""Fewest and most trees of a forest that is proposed: what 300 take in room goes into smaller leaves from 100 on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TreeSpec:
-    """One setting of boosted trees (``kind="lightgbm"``) or of a single tree (``kind="tree"``).
+    """One setting of boosted trees (``kind="lightgbm"``), a forest (``"forest"``) or a single tree (``"tree"``).
 
-    The defaults are LightGBM's own. ``rounds`` is the full length of the lane; a single tree has
+    The defaults are LightGBM's own. ``rounds`` is the full length of the lane, of a forest ``trees``; a single tree has
     length 1. ``tree_loss`` matters for regression only. Settings of the other kind are ignored.
 
     Raises ``UsageError`` for a value outside of what the libraries accept.
@@ -110,9 +151,16 @@ class TreeSpec:
     min_samples_leaf: int = 10
     ccp_alpha: float = 1e-4
     leaf_smoothing: float = 1.0
+    forest: ForestKind = "extra"
+    max_features: float = 0.5
+    trees: int = 300
 
     def __post_init__(self) -> None:
-        for name, choices in (("kind", ("lightgbm", "tree")), ("tree_loss", _LOSS.choices)):
+        for name, choices in (
+            ("kind", ("lightgbm", "forest", "tree")),
+            ("tree_loss", _LOSS.choices),
+            ("forest", ("extra", "random")),
+        ):
             if getattr(self, name) not in choices:
                 message = f"{name} must be one of {', '.join(map(str, choices))}, got {getattr(self, name)!r}"
                 raise UsageError(message)
@@ -124,8 +172,8 @@ class TreeSpec:
 
     @property
     def full_length(self) -> int:
-        """Boosting rounds of the whole training; 1 for a single tree, which has no rungs."""
-        return self.rounds if self.kind == "lightgbm" else 1
+        """Boosting rounds, or trees of a forest, of the whole training; 1 for a single tree, which has no rungs."""
+        return getattr(self, LENGTHS[self.kind]) if self.kind in LENGTHS else 1
 
     def as_settings(self) -> dict[str, Value]:
         """All settings by name, fit for JSON."""
@@ -136,11 +184,16 @@ class TreeSpec:
 
         A boosted tree reads its rows once a level, ``0.8 ns`` a cell, and walks the histogram of every column for
         every leaf, ``8 ns`` a bin. Fitted to LightGBM 4 on tables of 1,000 to 100,000 rows, 8 to 50 columns and 7 to
-        127 leaves, which it meets within a fifth.
+        127 leaves, which it meets within a fifth. Every level of a tree of a forest takes a time per row, and per row
+        and column that is tried; the best threshold twice what one drawn at random does.
         """
         columns = max(columns, 1)
         if self.kind == "tree":
             return float(2.0 * rows * columns * np.log2(rows + 2.0))
+        if self.kind == "forest":
+            levels = np.log2(rows / self.min_samples_leaf + 2.0)
+            tried = 25.0 + 10.0 * max(1.0, self.max_features * columns)
+            return float(self.trees * (5e5 + rows * levels * tried * (1.0 if self.forest == "extra" else 2.0)))
         leaves = min(self.num_leaves, max(2, rows // max(self.min_child_samples, 1)))
         if self.max_depth:
             leaves = min(leaves, 2**self.max_depth)
@@ -155,8 +208,8 @@ def tree_space(kind: TreeKind = "lightgbm", *, task_kind: TaskKind | None = None
     >>> [hyper.name for hyper in tree_space("tree")]
     ['max_depth', 'min_samples_leaf', 'ccp_alpha', 'leaf_smoothing']
     """
-    if kind == "tree":
-        return _SPLITTING
+    if kind != "lightgbm":
+        return _SPLITTING if kind == "tree" else _FOREST
     return (*_BOOSTING, _LOSS) if task_kind == "regression" else _BOOSTING
 
 
@@ -241,6 +294,40 @@ def splitting_parameters(
         "ccp_alpha": spec.ccp_alpha * impurity,
         "random_state": _seeds(seed)["seed"],
     }
+
+
+def forest_parameters(spec: TreeSpec, *, task_kind: TaskKind, rows: int, outputs: int) -> dict[str, Any]:
+    """scikit-learn's parameters of the trees of a forest, but for the seed of each.
+
+    ``min_samples_leaf`` is raised to what keeps the arrays of all trees within ``FOREST_BYTES``.
+    """
+    criterion = {"regression": "squared_error", "count": "poisson", "binary": "gini", "multiclass": "gini"}
+    whole = spec.trees * rows * _bytes_per_row(task_kind, outputs)
+    least = max(spec.min_samples_leaf, math.ceil(whole / FOREST_BYTES))
+    return {
+        "criterion": criterion[task_kind],
+        "max_features": spec.max_features,
+        "min_samples_leaf": min(least, max(1, rows // 10)),
+    }
+
+
+def forest_trees(task_kind: TaskKind, *, rows: int, outputs: int) -> int:
+    """Trees of a forest on so many rows: as many as there is room for with leaves of one row, within bounds.
+
+    >>> forest_trees("regression", rows=500, outputs=1), forest_trees("regression", rows=100_000, outputs=1)
+    (300, 100)
+    """
+    fewest, most = FOREST_TREES
+    return int(min(most, max(fewest, FOREST_BYTES // max(1.0, rows * _bytes_per_row(task_kind, outputs)))))
+
+
+def forest_bytes(trees: float, *, task_kind: TaskKind, rows: int, outputs: int) -> float:
+    """What the arrays of a forest take at the most."""
+    return min(FOREST_BYTES, trees * rows * _bytes_per_row(task_kind, outputs))
+
+
+def _bytes_per_row(task_kind: TaskKind, outputs: int) -> float:
+    return LEAVES_PER_ROW[task_kind] * (SPLIT_BYTES + VALUE_BYTES * outputs)
 
 
 def _objective(spec: TreeSpec, task_kind: TaskKind) -> str:

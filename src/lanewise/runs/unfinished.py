@@ -14,7 +14,7 @@ from lanewise.storage.strict_json import parse_json
 from lanewise.training.planning.plan import Plan
 
 PHASES = ("screen", "confirm", "refit")
-UNITS = {"lightgbm": "rounds", "tree": "tree", "lbfgs": "iterations"}
+UNITS = {"lightgbm": "rounds", "forest": "trees", "tree": "tree", "lbfgs": "iterations"}
 """What the length of a training is counted in, by family or optimizer; in steps where it is neither."""
 
 

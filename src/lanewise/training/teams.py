@@ -227,6 +227,6 @@ class TeamBuilder:
             self.pool,
             phase=phase,
             whole=self._whole(lanes, phase),
-            rounds_share=self.lengths.rounds_share,
+            lengths=self.lengths,
             stop=self.stop,
         )

@@ -23,7 +23,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 KINDS = ("regression", "count", "binary", "multiclass")
-TREES = ("lightgbm", "tree", "few lightgbm", "few tree")
+TREES = ("lightgbm", "forest", "tree", "few lightgbm", "few forest", "few tree")
 MEMBERS = ("linear", "sgd", "margins", "relu", "silu", "gelu", "tanh", "norm", "few linear", "few relu", *TREES)
 
 
@@ -46,7 +46,7 @@ def test_every_member_of_every_kind_agrees(trained: ModuleType, kind: str, name:
 def test_ensembles_agree_from_raw_cells_to_labels(trained: ModuleType, kind: str, tmp_path: Path) -> None:
     """The inputs are made here by hand from the table, as a user would, from what the metadata says alone."""
     more = {} if kind != "count" else {"interval": trained.FOLLOWING}
-    predictor = trained.predictor(kind, "linear", "norm", "lightgbm", "tree", threshold=0.37, **more)
+    predictor = trained.predictor(kind, "linear", "norm", "lightgbm", "forest", "tree", threshold=0.37, **more)
     rows = trained.unusual(kind)
     _, session = exported(predictor, tmp_path / "model.onnx", trained.table(kind))
     about = json.loads(session.get_modelmeta().custom_metadata_map["lanewise"])

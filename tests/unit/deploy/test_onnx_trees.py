@@ -17,7 +17,8 @@ from lanewise.deploy.onnx_export import onnx_model
 from lanewise.deploy.onnx_inputs import feeds
 from lanewise.deploy.predictor import Predictor
 from lanewise.errors import UsageError
-from lanewise.models.saved_trees import SavedTrees, digest_of
+from lanewise.models.saved_trees import SavedTrees, SplitTrees, digest_of, load_trees, packed_forest
+from lanewise.models.split_arrays import Splits
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -34,8 +35,8 @@ def rows_of(cells: list[tuple[float | None, float | None, str | None]]) -> Datas
 
 
 @cache
-def both(trained: ModuleType, kind: str) -> dict[str, Predictor]:
-    """Predictors of boosted trees and of one tree on two numbers (one with missing cells) and 150 levels."""
+def grown(trained: ModuleType, kind: str) -> dict[str, Predictor]:
+    """Predictors of boosted trees, a forest and one tree on two numbers (one with missing cells) and 150 levels."""
     draw = np.random.default_rng(1)
     rows = 900
     a, b, c = draw.normal(size=rows), draw.integers(-3, 4, rows) * 0.1, draw.integers(0, len(LEVELS), rows)
@@ -47,14 +48,15 @@ def both(trained: ModuleType, kind: str) -> dict[str, Predictor]:
     table = Dataset(frame=frame, kinds=KINDS, source="table")
     problem = trained.pose(table, trained.Request(target="y", kind=kind))
     boosting = {"rounds": 12} | ({"tree_loss": "huber"} if kind == "regression" else {})
-    fitted = trained.train(problem, [trained.candidate("lightgbm", **boosting), trained.candidate("tree")])
-    return {name: trained.assembled(problem, [one]) for name, one in zip(("lightgbm", "tree"), fitted, strict=True)}
+    candidates = [trained.candidate("lightgbm", **boosting), trained.candidate("forest"), trained.candidate("tree")]
+    fitted = trained.train(problem, candidates)
+    return {one.candidate.model: trained.assembled(problem, [one]) for one in fitted}
 
 
 @cache
 def small(trained: ModuleType, name: str, kind: str) -> tuple[Predictor, Predict, list[float]]:
     """A predictor of trees, its ONNX twin, and its thresholds."""
-    predictor = both(trained, kind)[name]
+    predictor = grown(trained, kind)[name]
     trees = predictor.members[0].fitted.trees
     assert trees is not None
     session = onnxruntime.InferenceSession(onnx_model(predictor).SerializeToString())
@@ -68,14 +70,15 @@ def small(trained: ModuleType, name: str, kind: str) -> tuple[Predictor, Predict
 
 
 def thresholds(saved: SavedTrees) -> list[float]:
-    if saved.kind == "tree":
-        return [value for value in json.loads(saved.text)["threshold"] if abs(value) < 1e300]
+    found = load_trees(saved)
+    if isinstance(found, SplitTrees):
+        return [value for value in found.arrays.threshold.tolist() if abs(value) < 1e300]
     lines = [line for line in saved.text.splitlines() if line.startswith("threshold=")]
     return [float(value) for line in lines for value in line.partition("=")[2].split()]
 
 
 @pytest.mark.parametrize("kind", ["regression", "count", "binary", "multiclass"])
-@pytest.mark.parametrize("name", ["lightgbm", "tree"])
+@pytest.mark.parametrize("name", ["lightgbm", "forest", "tree"])
 def test_no_branch_flips(trained: ModuleType, name: str, kind: str) -> None:
     """Numbers at the thresholds, one step beside them, rounded to float32, missing; every level and unseen ones."""
     predictor, predict, cuts = small(trained, name, kind)
@@ -99,7 +102,7 @@ def test_no_branch_flips(trained: ModuleType, name: str, kind: str) -> None:
 
 def test_every_threshold_splits_where_it_did(trained: ModuleType) -> None:
     """All cuts and their neighbours, each with every level: exhaustive, not drawn."""
-    for name in ("lightgbm", "tree"):
+    for name in ("lightgbm", "forest", "tree"):
         predictor, predict, cuts = small(trained, name, "regression")
         values = sorted(
             {float(v) for cut in cuts for v in (cut, np.nextafter(cut, np.inf), np.nextafter(cut, -np.inf))}
@@ -142,9 +145,9 @@ def test_trees_that_onnx_has_not_are_refused(trained: ModuleType, change: Any, w
 def test_trees_without_a_split_give_their_constant(trained: ModuleType, name: str) -> None:
     draw = np.random.default_rng(0)
     frame = pl.DataFrame({"a": np.repeat([1.0, 2.0], 60), "b": draw.normal(size=120), "y": draw.normal(size=120)})
+    stiff = {"min_child_samples": 12, "lambda_l1": 1e9} if name == "lightgbm" else {"ccp_alpha": 1.0}
     table = Dataset(frame=frame, kinds={"a": "number", "b": "number", "y": "number"}, source="table")
     problem = trained.pose(table, trained.Request(target="y", kind="regression"))
-    stiff = {"min_child_samples": 12, "lambda_l1": 1e9} if name == "lightgbm" else {"ccp_alpha": 1.0}
     (fitted,) = trained.train(problem, [trained.candidate(name, **stiff)])
     predictor = trained.assembled(problem, [fitted])
     session = onnxruntime.InferenceSession(onnx_model(predictor).SerializeToString())
@@ -152,3 +155,21 @@ def test_trees_without_a_split_give_their_constant(trained: ModuleType, name: st
     expected = predictor.predict(table).values
     assert len(set(expected.tolist())) == 1
     np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("grown", [0, 1, 5], ids=["none grown", "one grown", "some grown"])
+def test_trees_of_a_forest_may_be_single_leaves(trained: ModuleType, grown: int) -> None:
+    fitted = trained.members("multiclass")["forest"]
+    leaf = {"feature": [-2], "threshold": [0.0], "left": [-1], "right": [-1], "missing_left": [False]}
+    single = [Splits.of_nodes({**leaf, "value": [[0.1 * place, 0.5, 0.2]]}) for place in range(3)]
+    arrays = json.loads(fitted.trees.text)
+    whole = load_trees(fitted.trees)
+    assert isinstance(whole, SplitTrees)
+    some = [single[0], *[whole.arrays] * grown, *single[1:]]
+    text = json.dumps({**arrays, **packed_forest(Splits.joined(some))})
+    trees = SavedTrees(kind="forest", text=text, meta={**fitted.trees.meta, "sha256": digest_of(text)})
+    altered = trained.assembled(trained.posed("multiclass"), [trained.replace(fitted, trees=trees)])
+    session = onnxruntime.InferenceSession(onnx_model(altered).SerializeToString())
+    table = trained.unusual("multiclass")
+    (found,) = session.run(["probabilities"], feeds(altered.layout, altered.contract.conform(table)))
+    np.testing.assert_allclose(found, altered.predict(table).probabilities, rtol=1e-14)

@@ -20,7 +20,7 @@ KINDS = ("regression", "count", "binary", "multiclass")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip_is_bitwise(trained: ModuleType, kind: str, tmp_path: Path) -> None:
-    names = ("linear", "relu", "norm", "lightgbm", "tree", "margins", "few relu", "few tree")
+    names = ("linear", "relu", "norm", "lightgbm", "tree", "margins", "few relu", "few tree", "few forest")
     more = {} if kind != "count" else {"interval": trained.FOLLOWING}
     before = trained.predictor(kind, *names, threshold=0.3, words="an ensemble", **more)
     sha256 = save_predictor(tmp_path / "model", before)
@@ -36,7 +36,7 @@ def test_round_trip_is_bitwise(trained: ModuleType, kind: str, tmp_path: Path) -
         before.task, before.contract, before.layout, before.interval,
     )  # fmt: skip
     assert (after.threshold, after.name, after.words) == (0.3, "small", "an ensemble")
-    assert [member.weight for member in after.members] == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert [member.weight for member in after.members] == [2**place for place in range(len(names))]
     assert [m.fitted.candidate for m in after.members] == [m.fitted.candidate for m in before.members]
     for name in ("columns", "calibration"):
         assert [getattr(m.fitted, name) for m in after.members] == [getattr(m.fitted, name) for m in before.members]

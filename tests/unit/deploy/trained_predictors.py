@@ -13,6 +13,7 @@ from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
+from lanewise.models.trees import TREE_KINDS
 from lanewise.task import Task, TaskKind
 from lanewise.training.calibration import Calibration
 from lanewise.training.data import ALL_ROWS
@@ -58,6 +59,12 @@ SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "few tree": ("tree", "splitting", {"max_depth": 7, "features": "l1-path", "feature_share": 0.4}),
     "lightgbm": ("lightgbm", "boosting", {"rounds": 25, "num_leaves": 12, "min_child_samples": 3, "cat_smooth": 1.0}),
+    "forest": ("forest", "splitting", {"trees": 12, "forest": "extra", "min_samples_leaf": 2}),
+    "few forest": (
+        "forest",
+        "splitting",
+        {"trees": 7, "forest": "random", "features": "permutation", "feature_share": 0.5},
+    ),
     "tree": ("tree", "splitting", {"max_depth": 7, "min_samples_leaf": 3, "ccp_alpha": 1e-5}),
 }
 
@@ -127,7 +134,7 @@ def trained_and_judged(
     lengths = Lengths(rows_seen=8000, iterations=30)
     lanes = [Lane(candidate=candidate, fold=ALL_ROWS, seed=3) for candidate in candidates]
     pool = None
-    if any(candidate.model in ("lightgbm", "tree") for candidate in candidates):
+    if any(candidate.model in TREE_KINDS for candidate in candidates):
         pool = TreePool(tree_data(problem), problem.task, workers=1, threads_per_worker=1)
     try:
         selections = Selections(data=data, layout=problem.layout, seed=0)

@@ -1,21 +1,29 @@
 """What a candidate may set for trees, and what that means to LightGBM and scikit-learn."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.errors import UsageError
 from lanewise.models.trees import (
+    FOREST_BYTES,
+    LEAVES_PER_ROW,
+    SPLIT_BYTES,
+    VALUE_BYTES,
     TreeKind,
     TreeSpec,
     boosting_parameters,
+    forest_parameters,
+    forest_trees,
     splitting_parameters,
     tree_space,
     tree_spec,
 )
 from lanewise.task import TaskKind
 
-KINDS: tuple[TreeKind, ...] = ("lightgbm", "tree")
+KINDS: tuple[TreeKind, ...] = ("lightgbm", "forest", "tree")
 
 
 def parameters(
@@ -60,6 +68,7 @@ def test_defaults_are_those_of_lightgbm() -> None:
 def test_length_follows_the_learning_rate_unless_stated() -> None:
     assert tree_spec("lightgbm", {"learning_rate": 0.01}).full_length == 1000
     assert tree_spec("lightgbm", {"learning_rate": 0.01, "rounds": 50}).full_length == 50
+    assert tree_spec("forest", {"rounds": 50, "trees": 80}).full_length == 80
     assert tree_spec("tree", {"rounds": 50}).full_length == 1
 
 
@@ -82,6 +91,9 @@ def test_foreign_settings_are_skipped_and_whole_floats_accepted() -> None:
         ("max_bin", "255"),
         ("extra_trees", 1),
         ("tree_loss", "cubic"),
+        ("forest", "dense"),
+        ("max_features", 0.0),
+        ("trees", 0),
         ("ccp_alpha", 2.0),
     ],
 )
@@ -144,3 +156,32 @@ def test_cost_grows_with_work() -> None:
     assert TreeSpec(rounds=200).expected_cost(rows=1000, columns=10, outputs=1) == 2 * base
     assert TreeSpec().expected_cost(rows=1000, columns=10, outputs=3) == 3 * base
     assert TreeSpec(kind="tree").expected_cost(rows=1000, columns=10, outputs=1) < base
+
+
+@pytest.mark.parametrize("task_kind", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("rows", [50, 2_000, 30_000, 500_000, 20_000_000])
+def test_a_forest_stays_within_its_room(task_kind: TaskKind, rows: int) -> None:
+    """Where there are many rows, leaves are larger: not fewer than a hundred trees."""
+    outputs = {"regression": 1, "binary": 2, "multiclass": 26}[task_kind]
+    trees = forest_trees(task_kind, rows=rows, outputs=outputs)
+    spec = TreeSpec(kind="forest", trees=trees, min_samples_leaf=1)
+    leaf = forest_parameters(spec, task_kind=task_kind, rows=rows, outputs=outputs)["min_samples_leaf"]
+    leaves = trees * rows / leaf * LEAVES_PER_ROW[task_kind]
+    assert leaves * (SPLIT_BYTES + VALUE_BYTES * outputs) <= FOREST_BYTES
+    assert 100 <= trees <= 300
+    assert leaf == 1 or (trees == 100 and rows >= 30_000)
+
+
+def test_leaves_of_a_forest_hold_a_tenth_of_the_rows_at_most() -> None:
+    spec = TreeSpec(kind="forest", min_samples_leaf=50)
+    assert forest_parameters(spec, task_kind="regression", rows=30, outputs=1)["min_samples_leaf"] == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [({}, {"trees": 100}), ({"forest": "random"}, {}), ({}, {"max_features": 0.1}), ({}, {"min_samples_leaf": 40})],
+)
+def test_what_makes_a_forest_dearer_is_expected(more: dict[str, Any], less: dict[str, Any]) -> None:
+    size = {"rows": 5_000, "columns": 20, "outputs": 1}
+    dear, cheap = (tree_spec("forest", settings).expected_cost(**size) for settings in (more, less))
+    assert dear > cheap

@@ -77,8 +77,8 @@ def candidate(name: str, model: str = "mlp", optimizer: str = "adam", **settings
         usual |= {"width": 8, "depth": 1, "activation": "relu", "layer_norm": False, "dropout": 0.2}
     if model == "lightgbm":
         usual = {"rounds": 12, "num_leaves": 4, "learning_rate": 0.2}
-    if model == "tree":
-        usual = {}
+    if model in ("forest", "tree"):
+        usual = {"trees": 12} if model == "forest" else {}
     default = bool(settings.pop("is_default", False))
     events: tuple[Event, ...] = settings.pop("events", ())
     return Candidate(
@@ -117,7 +117,7 @@ def plan(candidates: Sequence[Candidate], *, rungs: Sequence[float] = (1 / 3, 1.
     return Plan(
         candidates=tuple(candidates),
         rungs=tuple(rungs),
-        confirm={"mlp": 2, "linear": 2, "lightgbm": 1, "tree": 1},
+        confirm={"mlp": 2, "linear": 2, "lightgbm": 1, "forest": 1, "tree": 1},
         folds=2,
         seeds=(0, 1),
         lengths=Lengths(rows_seen=LENGTH * BATCH, iterations=20),

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from lanewise.errors import Interrupted, TrainingError
+from lanewise.models.trees import TREE_KINDS
 from lanewise.training.data import Moving
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.race import Race
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.trees.pool import TreePool
@@ -38,7 +40,7 @@ def tree_team(
 ) -> TreeTeam:
     candidates = [small.candidate(name, "lightgbm", "boosting") for name in names]
     lanes = small.lanes(candidates, folds=1)
-    return TreeTeam(lanes, small.data(), pool, phase=phase, rounds_share=1.0, stop=stop)
+    return TreeTeam(lanes, small.data(), pool, phase=phase, lengths=Lengths(rows_seen=1), stop=stop)
 
 
 def points(team: SolverTeam) -> dict[str, bytes]:
@@ -211,9 +213,25 @@ class TestTrees:
             later.advance(1.0)
             assert small.evidence_of(later) == expected
 
+    @pytest.mark.parametrize(("phase", "trees"), [("screen", 30), ("confirm", 30), ("trial", 10)])
+    def test_the_first_look_at_a_forest_is_at_trees_enough(
+        self, small: ModuleType, pool: TreePool, phase: str, trees: int
+    ) -> None:
+        lanes = small.lanes([small.candidate("wood", "forest", trees=100)], folds=1)
+        lengths = Lengths(rows_seen=1)
+        team = TreeTeam(lanes, small.data(), pool, phase=phase, lengths=lengths, stop=lambda: False)
+        grown = []
+        for fraction in (0.1, 0.5):
+            team.advance(fraction)
+            found = team.export("wood.f0.s0").trees
+            assert found is not None
+            grown.append(found.meta["rounds"])
+        assert grown == [trees, 50]
+
 
 def test_race_of_all_families_goes_on_after_any_save(small: ModuleType) -> None:
-    trees = [small.candidate("boosted", "lightgbm", "boosting"), small.candidate("single", "tree", "splitting")]
+    names = {"lightgbm": "boosting", "forest": "splitting", "tree": "splitting"}
+    trees = [small.candidate(f"of {model}", model, optimizer) for model, optimizer in names.items()]
     plan = small.plan([*small.company()[:1], *trees])
 
     def run(journal: Any, workers: int = 1) -> Any:
@@ -236,7 +254,8 @@ def test_lanes_show_what_they_make_of_their_training_rows(small: ModuleType, poo
         fold: dataclasses.replace(part, valid=part.train[torch.from_numpy(part.shown)])
         for fold, part in data.folds.items()
     }
-    candidates = [*small.company(), small.candidate("boosted", "lightgbm", "boosting"), small.candidate("one", "tree")]
+    trees = [small.candidate(f"of {model}", model) for model in TREE_KINDS]
+    candidates = [*small.company(), *trees]
     built = small.builder(pool=pool)
     built = dataclasses.replace(built, data=dataclasses.replace(data, folds=both))
     seen = {}

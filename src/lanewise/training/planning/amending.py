@@ -13,7 +13,7 @@ from lanewise.models.registry import STACKED
 from lanewise.training.planning.plan import Plan
 from lanewise.training.trace import Trace
 
-MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "tree": 1}
+MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "forest": 3, "tree": 1}
 """Candidates of a family beyond which confirming more gains little."""
 
 REFITTED, LEAST_REFITTED = 0.5, 2

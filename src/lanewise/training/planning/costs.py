@@ -302,13 +302,13 @@ def _measured_trees(
     outputs = data.width.outputs
 
     def work(candidate: Candidate) -> float:
-        spec = race_spec(Lane(candidate=candidate, fold=0, seed=0), 1.0)
+        spec = race_spec(Lane(candidate=candidate, fold=0, seed=0))
         return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
 
     # One on each worker: alone it would have the memory and the caches for itself.
     lanes = [Lane(candidate=first, fold=0, seed=seed) for seed in range(builder.workers_here)]
     teams = builder.form(lanes, "trial")
-    length = race_spec(lanes[0], 1.0).full_length
+    length = race_spec(lanes[0]).full_length
     measured = at_once(teams, lambda team: _rounds(team, length, allowance, until=until))
     begun, each = map(statistics.fmean, zip(*measured, strict=True))
     look = _look(teams[0], data, judged)

@@ -9,16 +9,17 @@ import numpy as np
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
+from lanewise.models.trees import LENGTHS
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.training.planning.amending import MOST_CONFIRMED, lanes_of
 from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan, lonely_cost
 from lanewise.training.planning.proposals import MODELS
-from lanewise.training.teams import trains_at_hand
+from lanewise.training.planning.shortening import LEAST_LENGTH, SHORTEST, length_of, shortened, shortest_of
 
-FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "linear": 0.1, "tree": 0.05}
+FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "forest": 0.15, "linear": 0.1, "tree": 0.05}
 """How the processor time is split between the families before anything is known of this table."""
 
-FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "tree": 2}
+FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "forest": 2, "tree": 2}
 ONE_EACH = dict.fromkeys(FEWEST, 1)
 
 ENOUGH_FOLDS, FEWER_FOLDS, FEWEST_FOLDS = 5, 3, 2
@@ -40,17 +41,11 @@ MANY = 729
 SHARING = 2
 """Workers that train lanes of one fold, of those that are confirmed."""
 
-SHORTEST = 0.15
-"""Share of the usual full length below which a training says little; a family that does not fit is left out."""
-
-LEAST_LENGTH = 0.03
-"""The same where no family fits: on long tables of many columns still most of a pass over the rows."""
-
 FEWEST_SEEN = 20_000
 """Rows that a mini-batch lane sees at the least."""
 
 DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
-"""Shares of its rounds that a boosted default has where no family has room for its own."""
+"""Shares of its rounds or trees that a default has where no family has room for its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +142,7 @@ def _attempts(
     for pool in pools.values():
         yield *_cut(1.0, pool, measured), ONE_EACH, at_most(FEWER_FOLDS)
     for share, pool in itertools.product(DEFAULT_SHARES, pools.values()):
-        if share == 1.0 or "rounds" in pool[0].settings:
+        if share == 1.0 or length_of(pool[0]) is not None:
             yield *_cut(share, pool, measured), ONE_EACH, at_most(FEWEST_FOLDS)
     shortest = min(SHORTEST, max(LEAST_LENGTH, FEWEST_SEEN / setting.lengths.rows_seen))
     for pool in pools.values():
@@ -155,23 +150,27 @@ def _attempts(
 
 
 def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[str, list[Candidate]], Measured]:
-    """One family, its default boosted for a ``share`` of its rounds, and what that costs."""
+    """One family, its default with a ``share`` of its rounds or trees, and what that costs."""
     first, *others = pool
-    if share == 1.0:
+    name = length_of(first)
+    if share == 1.0 or name is None:
         return with_default({first.model: pool}), measured
-    rounds = max(FEWEST_ROUNDS, round(share * first.number("rounds")))
+    length = max(FEWEST_ROUNDS, round(max(share, shortest_of(first)) * first.number(name)))
     costs = dict(measured.costs[first.model])
-    costs[first.id] *= rounds / first.number("rounds")
-    shorter = replace(first, settings={**first.settings, "rounds": rounds})
+    costs[first.id] *= length / first.number(name)
+    shorter = replace(first, settings={**first.settings, name: length})
     cut = replace(measured, costs={**measured.costs, first.model: costs})
     return with_default({first.model: [shorter, *others]}), cut
 
 
 def _choices(families: Iterable[str]) -> list[tuple[str, ...]]:
-    """All sets of families, first the larger ones, of equal ones those that are worth more time."""
+    """All sets of families, first the larger ones, of equal ones those that are worth more time.
+
+    Forests are the first to go: they rarely gain what leaving another family out, or shortening it, would lose.
+    """
     known = list(families)
     sets = [own for count in range(len(known), 0, -1) for own in itertools.combinations(known, count)]
-    return sorted(sets, key=lambda own: (-len(own), -sum(FAMILY_SHARES[model] for model in own)))
+    return sorted(sets, key=lambda own: (-len(own), "forest" in own, -sum(FAMILY_SHARES[model] for model in own)))
 
 
 def fitted(
@@ -209,9 +208,10 @@ def fitted(
         )
         for model, pool in pools.items()
     }
+    # A forest loses little by fewer trees, boosted trees much by fewer rounds: neither shortens the other.
     shrink = {
         "rows": min([1.0, *(entry.length for model, entry in entries.items() if model in STACKED)]),
-        "rounds": min([1.0, *(entry.length for model, entry in entries.items() if model not in STACKED)]),
+        **{name: entries[model].length if model in entries else 1.0 for model, name in LENGTHS.items()},
     }
     chosen = [one for entry in entries.values() for one in entry.candidates]
     screen = any(entry.confirm < len(entry.candidates) for entry in entries.values())
@@ -229,6 +229,7 @@ def fitted(
             setting.lengths,
             rows_seen=max(FEWEST_SEEN, round(setting.lengths.rows_seen * shrink["rows"])),
             rounds_share=shrink["rounds"],
+            trees_share=shrink["trees"],
         ),
         workers=setting.workers,
         costs={one.id: costs[one.model][one.id] * shortened(one, **shrink) for one in chosen},
@@ -271,10 +272,10 @@ def _entry(
     lonely = measured.confirming(pool, lanes=runs, workers=setting.workers)
     confirm = int(np.clip(share * seconds / (_lane(pool, lonely, looked) * runs), 1, MOST_CONFIRMED[pool[0].model]))
     affordable = _affordable_length(pool, lonely, share * seconds / runs - len(GRID) * looked)
-    length = max(affordable, setting.shortest)
+    length = max(affordable, shortest_of(pool[0], setting.shortest))
     if not screens:
         return _Entry(candidates=pool[:confirm], confirm=confirm, length=length)
-    trained = np.mean([costs[one.id] * shortened(one, rows=length, rounds=length) for one in pool])
+    trained = np.mean([costs[one.id] * shortened(one, rows=length, rounds=length, trees=length) for one in pool])
     wide = int(SCREEN_SHARE * seconds / (float(trained) * screened + looked * seen))
     return _Entry(
         candidates=pool[: int(np.clip(wide, min(fewest, len(pool)), len(pool)))], confirm=confirm, length=length
@@ -288,23 +289,8 @@ def _lane(pool: Sequence[Candidate], costs: Mapping[str, float], looked: float) 
 
 def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], available: float) -> float:
     """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
-    shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5) < 1]
+    shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5, trees=0.5) < 1]
     return float(np.clip(available / np.mean(shorter), 0.0, 1.0)) if shorter else 1.0
-
-
-def shortened(candidate: Candidate, *, rows: float, rounds: float) -> float:
-    """The share of its full training that a candidate has in a plan of fewer rows seen and boosting rounds.
-
-    Solvers and full-batch rules take their iterations, a single tree is grown at once, and the default keeps its
-    rounds: none of them takes less for that.
-
-    >>> boosted = Candidate(id="a", model="lightgbm", optimizer="", settings={"rounds": 100})
-    >>> shortened(boosted, rows=0.2, rounds=0.5), shortened(replace(boosted, is_default=True), rows=0.2, rounds=0.5)
-    (0.5, 1.0)
-    """
-    if candidate.model not in STACKED:
-        return rounds if "rounds" in candidate.settings and not candidate.is_default else 1.0
-    return 1.0 if trains_at_hand(candidate) else rows
 
 
 def affordable_families(
@@ -322,7 +308,7 @@ def affordable_families(
 
     def fits_as_default(model: str) -> bool:
         first = pools[model][0]
-        if "rounds" not in first.settings:
+        if length_of(first) is None:
             return 2.0 * shortest[model] < available
         whole = measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
         return whole + measured.once.get(model, 0.0) < available
@@ -335,7 +321,7 @@ def affordable_families(
 def shortest_seconds(model: str, pools: Mapping[str, list[Candidate]], measured: Measured) -> float:
     """Processor seconds of the first candidate of a family on one fold, at the shortest length."""
     first = pools[model][0]
-    training = SHORTEST * measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
+    training = shortest_of(first) * measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
     return training + measured.once.get(model, 0.0)
 
 

@@ -38,10 +38,10 @@ LEAST_LEFT = 0.01
 UNTIL = {"precision": 0.3, "widths": 0.45, "crowding": 0.55, "costs": 0.85, "looks": 1.0}
 """When each measurement is over, as a share of what measuring may take."""
 
-MOST = {"lightgbm": 40, "mlp": 64, "linear": 24, "tree": 12}
+MOST = {"lightgbm": 40, "mlp": 64, "linear": 24, "forest": 9, "tree": 12}
 """Candidates of a family beyond which a search of this kind gains little."""
 
-FIXED = {"lightgbm": 12, "mlp": 24, "linear": 14, "tree": 6}
+FIXED = {"lightgbm": 12, "mlp": 24, "linear": 14, "forest": 4, "tree": 6}
 """Candidates of a family when the budget is given in steps, so that no clock has a say."""
 
 
@@ -272,6 +272,7 @@ def _by_steps(
             rows_seen=steps * usual_batch(field.rows),
             iterations=max(10, round(200 * min(share, 1.0))),
             rounds_share=float(np.clip(share, 0.05, 1.0)),
+            trees_share=float(np.clip(share, 0.05, 1.0)),
         ),
         workers=builder.workers,
         # Not seconds here, but their order: what a lane of each family usually costs relative to others.
@@ -280,7 +281,7 @@ def _by_steps(
 
 
 def _relative_cost(candidate: Candidate) -> float:
-    ranks = {"tree": 0.1, "linear": 0.2, "mlp": 1.0, "lightgbm": 1.0}
+    ranks = {"tree": 0.1, "linear": 0.2, "forest": 0.5, "mlp": 1.0, "lightgbm": 1.0}
     size = candidate.number("rounds", 100) / 100 * candidate.number("num_leaves", 31) / 31
     width = candidate.number("width", 128) ** 2 * candidate.number("depth", 2) / 32768
     ranking = 1.1 if selects(candidate) else 1.0

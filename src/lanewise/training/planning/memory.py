@@ -8,6 +8,7 @@ from pathlib import Path
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
+from lanewise.models.trees import forest_bytes
 from lanewise.optim.blocks import state_elements
 from lanewise.optim.registry import RULES
 from lanewise.training.data import TrainingData
@@ -30,6 +31,10 @@ TEAM_WORKER_BYTES = 300 * 2**20
 
 TABLE_COPIES = 3
 """The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
+
+
+FOREST_COPIES = 4
+"""A refitted forest: in the worker that grew it, as text there and here, and read from that."""
 
 
 def resident_bytes() -> int:
@@ -64,6 +69,8 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
         if plan.tree_rows:
             boosted = [candidate for candidate in confirmed if candidate.model == "lightgbm"]
             workers += builder.workers * plan.tree_rows * row_bytes(builder, boosted)
+        # In a race they keep no trees.
+        workers += FOREST_COPIES * len(plan.seeds) * sum(_forest_bytes(one, data) for one in confirmed)
     if builder.seats is not None:
         seated = max((_team_bytes(candidate, builder) for candidate in confirmed), default=0)
         workers += builder.workers * (TEAM_WORKER_BYTES + _data_bytes(data) + seated)
@@ -96,6 +103,14 @@ def _team_bytes(candidate: Candidate, builder: TeamBuilder) -> int:
     if candidate.model not in STACKED:
         return 0
     return _stack_bytes([candidate], builder) * builder.width(Lane(candidate=candidate, fold=0, seed=0))
+
+
+def _forest_bytes(candidate: Candidate, data: TrainingData) -> int:
+    """The arrays of a forest that is grown on all rows; none of other candidates."""
+    if candidate.model != "forest":
+        return 0
+    outputs = max(len(data.task.classes), 1)
+    return int(forest_bytes(candidate.number("trees"), task_kind=data.task.kind, rows=data.rows, outputs=outputs))
 
 
 def _data_bytes(data: TrainingData) -> int:

@@ -10,7 +10,7 @@ GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Fractions of the full length at which a confirmed lane is looked at, for early stopping."""
 
 FEWEST_ROUNDS = 10
-"""Rounds that a booster grows at the least."""
+"""Rounds that a booster, and trees that a forest, grows at the least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +18,18 @@ class Lengths:
     """What a full training is for each kind of lane.
 
     ``rows_seen`` by a lane trained on mini-batches, ``iterations`` of a full-batch solver or rule;
-    boosted trees carry their own number of rounds, multiplied by ``rounds_share``.
+    boosted trees carry their own number of rounds, multiplied by ``rounds_share``, forests one of trees, multiplied by
+    ``trees_share``.
     """
 
     rows_seen: int
     iterations: int = 200
     rounds_share: float = 1.0
+    trees_share: float = 1.0
+
+    def share(self, name: str) -> float:
+        """The share of the setting ``name``, ``rounds`` or ``trees``, that a full training has."""
+        return {"rounds": self.rounds_share, "trees": self.trees_share}[name]
 
     def steps(self, batch_size: int) -> int:
         """Steps of a full training at that batch size, at least 20."""

@@ -11,15 +11,16 @@ from lanewise.errors import UsageError, suggestion
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.lanes.hyper import Hyper
 from lanewise.losses import LOSSES_OF, SMOOTH
-from lanewise.models.trees import tree_space
+from lanewise.models.trees import forest_trees, tree_space
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import Sampling, unit_points
 from lanewise.stated_names import SOLVER
 from lanewise.task import Task
+from lanewise.training.planning.anchors import BOOSTED_ANCHORS, FORESTS, NETWORK_ANCHORS
 from lanewise.training.planning.choices import ANY, Choices, Structure
 from lanewise.training.selecting import ALL, FEATURES, SHARE
 
-MODELS = ("lightgbm", "mlp", "linear", "tree")
+MODELS = ("lightgbm", "mlp", "linear", "forest", "tree")
 """Model families, in the order in which one of them is taken as the default of a race."""
 
 OPTIMIZER_SHARES: dict[str, dict[str, float]] = {
@@ -38,23 +39,8 @@ RACED_RATES: dict[str, tuple[float, float]] = {"soap": (1e-3, 0.05), "muon": (1e
 DEFAULT_ROUNDS = 100
 """Boosting rounds of the default."""
 
-BOOSTED_ANCHORS: tuple[dict[str, Value], ...] = (
-    {"learning_rate": 0.05, "num_leaves": 31, "feature_fraction": 0.8, "bagging_fraction": 0.8, "lambda_l2": 1.0},
-    {"learning_rate": 0.05, "num_leaves": 12, "feature_fraction": 0.7, "bagging_fraction": 0.9, "lambda_l2": 0.1},
-    {"learning_rate": 0.05, "num_leaves": 80, "feature_fraction": 0.6, "bagging_fraction": 0.8, "lambda_l2": 5.0},
-    {"learning_rate": 0.08, "num_leaves": 63, "feature_fraction": 0.8, "lambda_l2": 1.0, "extra_trees": True},
-)
-"""Settings of boosted trees that do well on many tables: they enter before any point of the search."""
-
 ABSOLUTE_METRICS = ("mae", "median_ae")
-"""Metrics for which every other one of these anchors, the first among them, fits the absolute error."""
-
-NETWORK_ANCHORS: tuple[dict[str, Value], ...] = (
-    {"lr": 3e-3, "weight_decay": 0.01, "dropout": 0.1},
-    {"lr": 1e-3, "weight_decay": 0.05, "dropout": 0.35, "warmup": 0.05},
-    {"lr": 8e-3, "weight_decay": 0.03, "dropout": 0.2},
-)
-"""The same for AdamW on networks."""
+"""Metrics for which every other one of the anchors of boosted trees, the first among them, fits the absolute error."""
 
 BOOSTED_SEARCH = (
     Hyper(name="learning_rate", default=0.1, low=0.02, high=0.2, scale="log"),
@@ -71,6 +57,7 @@ SELECTIONS: dict[str, tuple[tuple[int, str, float], ...]] = {
     "lightgbm": ((3, "permutation", 0.5), (6, "permutation", 0.25)),
     "mlp": ((4, "permutation", 0.5), (6, "permutation", 0.25)),
     "linear": ((4, "l1-path", 0.5), (6, "l1-path", 0.25), (8, "permutation", 0.25)),
+    "forest": ((4, "permutation", 0.5),),
     "tree": ((3, "permutation", 0.25),),
 }
 """Candidates that read a share of the columns: place in the field, how columns are ranked, share.
@@ -151,7 +138,7 @@ def propose(model: str, count: int, field: Field) -> list[Candidate]:
     if model not in MODELS:
         message = f"there is no model {model!r}; {suggestion(model, MODELS)}"
         raise UsageError(message)
-    makers = {"lightgbm": _boosted, "tree": _single_trees, "mlp": _networks, "linear": _linear}
+    makers = {"lightgbm": _boosted, "forest": _forests, "tree": _single_trees, "mlp": _networks, "linear": _linear}
     found: dict[tuple[object, ...], Candidate] = {}
     proposals = makers[model](count, field)
     for place, (optimizer, settings) in enumerate(_selecting(model, proposals) if field.selects else proposals):
@@ -197,6 +184,17 @@ def _boosted(count: int, field: Field) -> Iterator[Proposal]:
         # With half the shrinkage a sum of trees needs twice as many of them (Friedman 2001).
         rounds = int(np.clip(round(25 / float(settings["learning_rate"])), 150, 1250))
         yield "boosting", default | settings | fixed | {"rounds": rounds}
+
+
+def _forests(count: int, field: Field) -> Iterator[Proposal]:
+    task = field.task
+    outputs = len(task.classes) if task.is_classification else 1
+    space = [hyper for hyper in tree_space("forest") if hyper.name != "trees"]
+    default: dict[str, Value] = {hyper.name: hyper.default for hyper in space}
+    default["trees"] = forest_trees(task.kind, rows=field.rows, outputs=outputs)
+    anchors = FORESTS[task.is_classification]
+    for settings in (*anchors, *_points(space, count - len(anchors), field, "forest")):
+        yield "splitting", default | settings
 
 
 def _single_trees(count: int, field: Field) -> Iterator[Proposal]:

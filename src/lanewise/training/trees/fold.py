@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from lanewise.data.target_tails import robust_units
-from lanewise.models.tree_matrix import boosting_matrix
+from lanewise.models.tree_matrix import boosting_matrix, frequent_tokens, ordered_levels, splitting_matrix
 from lanewise.models.trees import TreeSpec, binning_parameters
 from lanewise.task import TaskKind
 from lanewise.training.trees.data import TreeData
@@ -33,6 +33,24 @@ class TreeTask:
     @property
     def is_classification(self) -> bool:
         return self.kind in ("binary", "multiclass")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Splitting:
+    """Rows for scikit-learn's trees: ``matrix [n, columns]`` float32, ``target [n]``, ``weight [n]``.
+
+    ``levels`` and ``token_columns`` say what the columns are made of. A regression target is
+    ``center + scale * target``. ``overall [C]`` is the weighted mean of the target, or of class indicators.
+    """
+
+    matrix: np.ndarray
+    levels: list[list[int]]
+    token_columns: list[int]
+    target: np.ndarray
+    weight: np.ndarray
+    overall: np.ndarray
+    center: float
+    scale: float
 
 
 @final
@@ -107,6 +125,39 @@ class Fold:
             codes = codes * self.kept["categories"].astype(codes.dtype)
             tokens = None if tokens is None else _without(tokens, self.kept["tokens"])
         return numbers, codes, tokens
+
+    @cached_property
+    def splitting(self) -> "Splitting":
+        """The training rows as single trees and forests read them."""
+        numbers, codes, tokens = self.rows(self.train)
+        weight = np.ones(len(self.train)) if (own := self.weight) is None else own
+        fitted, center, scale = self._standardized()
+        answer = np.eye(self.task.classes)[fitted.astype(int)] if self.task.is_classification else fitted[:, None]
+        levels = [ordered_levels(column, answer, weight) for column in codes.T]
+        token_columns = [] if tokens is None else frequent_tokens(tokens)
+        return Splitting(
+            matrix=splitting_matrix(numbers, codes, tokens, levels=levels, token_columns=token_columns),
+            levels=levels,
+            token_columns=token_columns,
+            target=fitted,
+            weight=weight,
+            overall=np.average(answer, axis=0, weights=weight),
+            center=center,
+            scale=scale,
+        )
+
+    def _standardized(self) -> tuple[np.ndarray, float, float]:
+        """A regression target with mean 0 and deviation 1, for scikit-learn takes small impurities for none."""
+        if self.task.kind != "regression":
+            return self.target, 0.0, 1.0
+        target = self.target
+        center, scale = float(target.mean()), float(target.std()) or 1.0
+        return (target - center) / scale, center, scale
+
+    def split_rows(self, index: np.ndarray) -> np.ndarray:
+        """Some rows ``[n, columns]`` (float32) as :attr:`splitting` has the training rows."""
+        own = self.splitting
+        return splitting_matrix(*self.rows(index), levels=own.levels, token_columns=own.token_columns)
 
     def binned(self, spec: TreeSpec) -> "Binned":
         """The fold in histogram bins: found on its training rows in memory alone, and built once."""

@@ -6,7 +6,6 @@ of the rows), so reading them at a checkpoint costs nothing; they equal those of
 """
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,16 +13,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lanewise.models.saved_trees import SavedTrees, SingleTree, digest_of, load_trees, no_rows, response
-from lanewise.models.tree_matrix import (
-    TokenCounts,
-    boosting_matrix,
-    frequent_tokens,
-    ordered_levels,
-    splitting_matrix,
-)
-from lanewise.models.trees import TreeSpec, boosting_parameters, splitting_parameters
-from lanewise.training.trees.fold import Binned, Fold, TreeTask
+from lanewise.models.saved_trees import SavedTrees, digest_of, no_rows, response
+from lanewise.models.tree_matrix import boosting_matrix
+from lanewise.models.trees import TreeSpec, boosting_parameters
+from lanewise.training.trees.fold import Binned, Fold
 
 if TYPE_CHECKING:
     import lightgbm
@@ -52,7 +45,7 @@ class TreeLane(ABC):
         """The lane as text, with the first ``rounds`` rounds only if stated."""
 
     def digest(self) -> str:
-        """What tells whether the lane is another to the last bit."""
+        """SHA-256 that tells whether two lanes have grown the same: of the predictions of all training rows."""
         return hashlib.sha256(np.ascontiguousarray(self.train_predictions()).tobytes()).hexdigest()
 
     def settle(self) -> None:  # noqa: B027  # a lane that keeps no rows has nothing to let go of
@@ -172,100 +165,3 @@ class BoostingLane(TreeLane):
 
     def _response(self, values: np.ndarray) -> np.ndarray:
         return response(values, task_kind=self.fold.task.kind, offset=self.fold.offset)
-
-
-@final
-class SplittingLane(TreeLane):
-    """A single tree: one round and it is done."""
-
-    @cached_property
-    def _saved(self) -> SavedTrees:
-        text = json.dumps(_grow_tree(self.fold, self.spec, self.seed), allow_nan=False)
-        return SavedTrees(kind="tree", text=text, meta=self._meta(text, 1, 0.0))
-
-    @cached_property
-    def _predictor(self) -> SingleTree:
-        predictor = load_trees(self._saved)
-        assert isinstance(predictor, SingleTree)
-        return predictor
-
-    def advance(self, rounds: int, predict_at: Sequence[int]) -> list[np.ndarray]:
-        return [self.predict(self.fold.valid, None) for _ in predict_at]
-
-    def train_predictions(self, places: np.ndarray | None = None) -> np.ndarray:
-        return self.predict(self.fold.train if places is None else self.fold.train[places], None)
-
-    def predict(self, rows: np.ndarray, rounds: int | None) -> np.ndarray:
-        numbers, codes, tokens = self.fold.rows(rows)
-        counts = None
-        if tokens is not None:
-            counts = TokenCounts(
-                data=tokens.data, indices=tokens.indices, indptr=tokens.indptr, width=self._saved.meta["tokens"]
-            )
-        return self._predictor.predict(numbers, codes, counts)
-
-    def saved(self, rounds: int | None) -> SavedTrees:
-        return self._saved
-
-
-def open_lane(fold: Fold, spec: TreeSpec, seed: int) -> TreeLane:
-    """A lane that has not trained yet."""
-    return BoostingLane(fold, spec, seed) if spec.kind == "lightgbm" else SplittingLane(fold, spec, seed)
-
-
-def _grow_tree(fold: Fold, spec: TreeSpec, seed: int) -> dict[str, Any]:
-    """Train scikit-learn's tree; its arrays with leaf values drawn towards the overall mean.
-
-    ``value = (w mean + s overall) / (w + s)`` with ``w`` the weight of the leaf and ``s`` the
-    smoothing: a pure leaf of five rows then does not claim certainty, which log loss punishes
-    without bound.
-    """
-    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-    numbers, codes, tokens = fold.rows(fold.train)
-    weight = np.ones(len(fold.train)) if fold.weight is None else fold.weight
-    fitted, centre, scale = _standardised(fold)
-    answer = np.eye(fold.task.classes)[fitted.astype(int)] if fold.task.is_classification else fitted[:, None]
-    levels = [ordered_levels(column, answer, weight) for column in codes.T]
-    token_columns = [] if tokens is None else frequent_tokens(tokens)
-    matrix = splitting_matrix(numbers, codes, tokens, levels=levels, token_columns=token_columns)
-    overall = np.average(answer, axis=0, weights=weight)
-    impurity = _impurity(fold.task, fitted, weight, overall)
-    parameters = splitting_parameters(spec, task_kind=fold.task.kind, rows=len(fitted), impurity=impurity, seed=seed)
-    family = DecisionTreeClassifier if fold.task.is_classification else DecisionTreeRegressor
-    grown = family(**parameters).fit(matrix, fitted, sample_weight=fold.weight).tree_
-    means = np.zeros((grown.node_count, answer.shape[1]))
-    means[:, np.unique(fitted).astype(int) if fold.task.is_classification else [0]] = grown.value[:, 0, :]
-    mass = grown.weighted_n_node_samples[:, None]
-    value = (mass * means + spec.leaf_smoothing * overall) / (mass + spec.leaf_smoothing)
-    return {
-        "feature": grown.feature.tolist(),
-        # A split between missing and all others has an infinite threshold, which JSON cannot hold.
-        "threshold": np.nan_to_num(grown.threshold).tolist(),
-        "left": grown.children_left.tolist(),
-        "right": grown.children_right.tolist(),
-        "missing_left": grown.missing_go_to_left.astype(bool).tolist(),
-        "value": (value * scale + centre).tolist(),
-        "levels": levels,
-        "token_columns": token_columns,
-    }
-
-
-def _standardised(fold: Fold) -> tuple[np.ndarray, float, float]:
-    """A regression target with mean 0 and deviation 1, for scikit-learn takes small impurities for none."""
-    if fold.task.kind != "regression":
-        return fold.target, 0.0, 1.0
-    centre, scale = float(fold.target.mean()), float(fold.target.std()) or 1.0
-    return (fold.target - centre) / scale, centre, scale
-
-
-def _impurity(task: TreeTask, target: np.ndarray, weight: np.ndarray, overall: np.ndarray) -> float:
-    """What scikit-learn calls the impurity of all rows: variance, Gini index, or half the Poisson deviance."""
-    if task.is_classification:
-        return float(1.0 - np.square(overall).sum())
-    mean = float(overall[0])
-    if task.kind == "count":
-        positive = target > 0.0
-        ratio = np.log(target[positive] / mean) if mean > 0.0 else np.zeros(0)
-        return float((weight[positive] * target[positive] * ratio).sum() / weight.sum())
-    return float(np.average(np.square(target - mean), weights=weight))

@@ -57,6 +57,8 @@ class _Lane:
     seed: int
     process: WorkerProcess
     cost: float
+    keeps: bool
+    shown: np.ndarray | None
     rounds: int = 0
     # The start of the process that knows the lane; -1: none yet.
     known_to: int = -1
@@ -68,7 +70,7 @@ class TreePool:
 
     ``folder``: where the private folder for the table is made (the system's place for temporary
     files if None); it is removed at the end. ``waiting``: no worker starts before it is needed.
-    ``single_trees``: the workers load scikit-learn at their start, not when the first single tree grows. Calls from
+    ``single_trees``: the workers load scikit-learn at their start, not when the first tree of it grows. Calls from
     several threads run side by side as far as their lanes sit in different workers. Results do not depend on the number
     of workers. Of a streamed table ``data`` is the sample, and ``stored`` are all training rows.
 
@@ -154,11 +156,15 @@ class TreePool:
         seed: int,
         kept: Kept | None = None,
         whole: StoredPart | None = None,
+        keeps: bool = True,
+        shown: np.ndarray | None = None,
     ) -> None:
         """Declare a lane. Nothing is trained before ``advance``. Columns that are not ``kept`` are never split on.
 
-        With ``whole`` it trains on those of the stored rows, in the bins of ``train_rows``. The lane goes to the worker
-        with the least expected work, the first of them on a tie.
+        With ``whole`` it trains on those of the stored rows, in the bins of ``train_rows``. A forest that ``keeps`` no
+        trees saves their memory, and grows them anew where it is exported. Of the training rows at the places ``shown``
+        predictions are at hand at any time. The lane goes to the worker with the least expected work, the first of
+        them on a tie.
         """
         train = self._rows("train_rows", train_rows)
         valid = self._rows("valid_rows", valid_rows)
@@ -184,7 +190,9 @@ class TreePool:
             process = min(self._processes, key=lambda process: (loads[process.index], process.index))
             rows = len(train) if whole is None else whole.rows
             cost = spec.expected_cost(rows=rows, columns=self._data.columns, outputs=outputs)
-            self._lanes[lane] = _Lane(name=lane, spec=spec, fold=fold, seed=seed, process=process, cost=cost)
+            self._lanes[lane] = _Lane(
+                name=lane, spec=spec, fold=fold, seed=seed, process=process, cost=cost, keeps=keeps, shown=shown
+            )
 
     def advance(self, lane: str, rounds: int, *, predict_at: Sequence[int] = ()) -> list[np.ndarray]:
         """Train on to ``rounds``; predictions of the validation rows after each of ``predict_at`` rounds.
@@ -220,7 +228,7 @@ class TreePool:
         return SavedTrees(kind=header["kind"], text=arrays["text"].tobytes().decode(), meta=header["meta"])
 
     def digest(self, lane: str) -> str:
-        """SHA-256 of what the lane predicts for its own training rows, to the last bit, as it stands.
+        """SHA-256 of what the lane has grown: of its predictions for its training rows, or of all trees of a forest.
 
         The text of large boosters takes longer to write than a round takes to train; of rows on disk it is that.
         """
@@ -296,10 +304,17 @@ class TreePool:
     def _reopen(self, lane: _Lane) -> None:
         process, fold = lane.process, lane.fold
         rows = {} if fold.key in process.known else {"train": fold.train, "valid": fold.valid, **fold.kept}
-        header = {"op": "open", "fold": fold.key, "seed": lane.seed, "spec": lane.spec.as_settings()}
         whole = fold.whole
-        header |= {"windows": whole.windows if whole else 0, "trains": list(whole.trains) if whole else []}
-        self._checked(lane, header, rows)
+        header = {
+            "op": "open",
+            "fold": fold.key,
+            "seed": lane.seed,
+            "spec": lane.spec.as_settings(),
+            "keeps": lane.keeps,
+            "windows": whole.windows if whole else 0,
+            "trains": list(whole.trains) if whole else [],
+        }
+        self._checked(lane, header, rows if lane.shown is None else {**rows, "shown": lane.shown})
         process.known.add(fold.key)
         lane.known_to = process.starts
 

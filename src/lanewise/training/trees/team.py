@@ -11,25 +11,29 @@ from torch import Tensor
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane
-from lanewise.models.trees import TreeSpec, tree_spec
+from lanewise.models.trees import LENGTHS, TREE_KINDS, TreeKind, TreeSpec, tree_spec
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
-from lanewise.training.planning.plan import FEWEST_ROUNDS
+from lanewise.training.planning.plan import FEWEST_ROUNDS, Lengths
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.trees.stored import StoredPart
+
+LEAST_SEEN: dict[TreeKind, int] = {"lightgbm": 1, "forest": 30, "tree": 1}
+"""Rounds or trees at the first look: the probabilities of a few trees are so coarse that they tell nothing of many."""
 
 SLICE_SECONDS = 1.0
 """How long a worker is asked to boost at once, so that a request to stop is heard; it decides no tree."""
 
 
-def race_spec(lane: Lane, rounds_share: float) -> TreeSpec:
-    """The spec of a tree lane, its rounds shortened to what the plan allots."""
+def race_spec(lane: Lane, lengths: Lengths | None = None) -> TreeSpec:
+    """The spec of a tree lane, its rounds or trees shortened to what the plan allots."""
     candidate = lane.candidate
     settings = dict(candidate.settings)
-    if "rounds" in settings and not candidate.is_default:
-        settings["rounds"] = max(FEWEST_ROUNDS, round(float(settings["rounds"]) * rounds_share))
-    return tree_spec("lightgbm" if candidate.model == "lightgbm" else "tree", settings)
+    name = LENGTHS.get(candidate.model)
+    if lengths is not None and name in settings and not candidate.is_default:
+        settings[name] = max(FEWEST_ROUNDS, round(float(settings[name]) * lengths.share(name)))
+    return tree_spec(TREE_KINDS[candidate.model], settings)
 
 
 @final
@@ -43,7 +47,7 @@ class TreeTeam(Team):
         pool: TreePool,
         *,
         phase: str,
-        rounds_share: float,
+        lengths: Lengths,
         stop: Callable[[], bool],
         whole: StoredPart | None = None,
     ) -> None:
@@ -53,7 +57,7 @@ class TreeTeam(Team):
         self.phase, self._whole = phase, whole
         self._fraction = 0.0
         self.stop = stop
-        self._specs = {lane.id: race_spec(lane, rounds_share) for lane in self.lanes}
+        self._specs = {lane.id: race_spec(lane, lengths) for lane in self.lanes}
         self.length = max(spec.full_length for spec in self._specs.values())
         self._predictions: dict[str, np.ndarray] = {}
         self._shown: dict[str, np.ndarray] = {}
@@ -74,13 +78,17 @@ class TreeTeam(Team):
                 seed=lane.seed,
                 kept=fold.kept,
                 whole=whole,
+                keeps=phase.startswith("refit"),
+                shown=fold.shown if data.shows else None,
             )
 
     def _name(self, lane: Lane) -> str:
         return f"{self.phase}.{lane.id}"
 
     def _rounds(self, lane: Lane, fraction: float) -> int:
-        return max(1, round(self._specs[lane.id].full_length * fraction))
+        spec = self._specs[lane.id]
+        least = 1 if self.phase == "trial" else LEAST_SEEN[spec.kind]  # a trial times the trees one by one
+        return max(min(least, spec.full_length), round(spec.full_length * fraction))
 
     @property
     def fraction(self) -> float:
@@ -149,8 +157,8 @@ class TreeTeam(Team):
         expected = self._digests.get(lane.id)
         if expected is not None and expected != self._digest(lane):
             message = (
-                f"the booster of {lane.candidate.label} could not be replayed to the same bits: "
-                "the data, LightGBM or the machine are not those of the start; start the run anew"
+                f"the trees of {lane.candidate.label} could not be replayed to the same bits: "
+                "the data, the libraries or the machine are not those of the start; start the run anew"
             )
             raise TrainingError(message)
 

@@ -1,7 +1,7 @@
-"""The worker process of boosted and single trees: ``python -m lanewise.training.trees.worker FOLDER``.
+"""The worker process of boosted trees, forests and single trees: ``python -m lanewise.training.trees.worker FOLDER``.
 
 It answers one request at a time over its standard streams (``frames``), holds its lanes alive
-between rungs, and loads numpy, LightGBM and, where single trees are to grow, scikit-learn, but never torch, whose
+between rungs, and loads numpy, LightGBM and, where it is needed, scikit-learn, but never torch, whose
 OpenMP runtime must not share a process with theirs. It ends at once when its parent closes the pipe or dies.
 
 ========== ======================================= =========================================
@@ -9,13 +9,14 @@ request    header and arrays                       answer
 ========== ======================================= =========================================
 start      task, classes, threads, single_trees,   ready
            stored (rows on disk) or null
-open       lane, fold, seed, spec, windows, trains; (the arrays only for a fold not yet known,
-           train, valid, numbers, categories,      masks only where columns are left out; with
-           tokens                                  windows those of the rows on disk train)
+open       lane, fold, seed, spec, keeps, windows, (the arrays only for a fold not yet known, masks
+           trains; train, valid, numbers,          only where columns are left out, shown where
+           categories, tokens; shown               training rows will be asked for; with windows
+                                                   those of the rows on disk train)
 advance    lane, rounds, predict_at                predictions ``[checkpoints, n, ...]``
 predict    lane, rounds; rows                      predictions
 train      lane; places                            predictions of the training rows, or of some
-digest     lane                                    digest of the predictions of all training rows
+digest     lane                                    digest of what it has grown
 export     lane, rounds                            kind, meta; text
 settle     lane                                    (it grows no more)
 drop       lane                                    whether its fold is gone too
@@ -33,7 +34,9 @@ import numpy as np
 
 from lanewise.models.trees import TreeSpec
 from lanewise.training.trees.data import MASKS, TreeData
-from lanewise.training.trees.lanes import Fold, TreeLane, TreeTask, open_lane
+from lanewise.training.trees.fold import Fold, TreeTask
+from lanewise.training.trees.kinds import open_lane
+from lanewise.training.trees.lanes import TreeLane
 from lanewise.training.trees.stored import StoredPart, StoredTable
 from lanewise.training.workers.frames import Arrays, Header
 from lanewise.training.workers.loop import Answer, serve
@@ -79,7 +82,8 @@ class Worker:
             if header["windows"] and self._stored is not None:
                 stored = StoredPart(table=self._stored, windows=header["windows"], trains=tuple(header["trains"]))
             self._folds[key] = Fold(self._data, self._task, *rows, threads=self._threads, kept=kept, stored=stored)
-        lane = open_lane(self._folds[key], TreeSpec(**header["spec"]), header["seed"])
+        spec = TreeSpec(**header["spec"])
+        lane = open_lane(self._folds[key], spec, header["seed"], keeps=header["keeps"], shown=arrays.get("shown"))
         self._lanes[header["lane"]] = lane, key
         return {}, {}
 

@@ -8,8 +8,10 @@ import pytest
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.halving import Halving
 from lanewise.training.planning import fitting
-from lanewise.training.planning.fitting import Measured, Setting, shortened
+from lanewise.training.planning.fitting import Measured, Setting
 from lanewise.training.planning.plan import GRID, Lengths, Plan
+from lanewise.training.planning.proposals import MODELS
+from lanewise.training.planning.shortening import SHORTEST_FOREST, shortened
 
 COSTS = {"lightgbm": 10.0, "mlp": 20.0, "linear": 1.0, "tree": 0.5}
 
@@ -197,3 +199,34 @@ def test_a_boosted_default_alone_is_cut_to_what_there_is_room_for() -> None:
         assert plan.costs["lightgbm-0"] == pytest.approx(COSTS["lightgbm"] * count / 100)
         assert plan.candidates[0].is_default
     assert [plan.least for plan in plans] == [False, False, True]
+
+
+def test_fewer_trees_are_no_reason_for_fewer_rounds() -> None:
+    forest = Candidate(id="forest-0", model="forest", optimizer="", settings={"trees": 300})
+    pools = {"lightgbm": POOLS["lightgbm"], "forest": [forest]}
+    costs = {**measured().costs, "forest": {forest.id: 40.0}}
+    found = Measured(costs=costs, looks={**measured().looks, forest.id: 0.0})
+    marked = fitting.affordable_families(pools, found, 1_000.0)
+    for available, rounds in ((400.0, 1.0), (150.0, 0.5)):
+        lengths = fitting.fitted(available, pools=marked, measured=found, setting=SETTING).lengths
+        assert SHORTEST_FOREST <= lengths.trees_share < 1.0
+        assert lengths.rounds_share >= rounds
+    assert shortened(forest, rows=0.5, rounds=0.5, trees=0.2) == 0.2
+
+
+def test_forests_are_the_first_to_go() -> None:
+    sets = fitting._choices(["lightgbm", "mlp", "linear", "forest", "tree"])
+    assert sets[1] == ("lightgbm", "mlp", "linear", "tree")
+    assert sets[0] == tuple(MODELS)
+
+
+def test_forests_of_few_trees_do_not_race() -> None:
+    pool = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings={"trees": 300}) for n in range(4)]
+    costs = {one.id: 4.0 for one in pool}
+    found = Measured(costs={"forest": costs}, looks=dict.fromkeys(costs, 0.0))
+    plans = [fitting.best_fitted(room, pools={"forest": pool}, measured=found, setting=SETTING) for room in ROOMS]
+    shares = [plan.lengths.trees_share for plan in plans]
+    assert (min(shares), max(shares)) == (SHORTEST_FOREST, 1.0)
+    assert {plan.candidates[0].number("trees") for plan in plans} == {300, 180, 90, 60}
+    assert plans[0].least
+    assert plans[0].candidates[0].number("trees") == SHORTEST_FOREST * 300

@@ -1,16 +1,19 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from lanewise.models.base import Width
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
-from lanewise.training.planning.memory import predicted_bytes, resident_bytes
+from lanewise.training.planning.memory import FOREST_COPIES, predicted_bytes, resident_bytes
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.proposals import Field, propose
 from lanewise.training.team import never
 from lanewise.training.teams import TeamBuilder
+from lanewise.training.trees.data import TreeData
+from lanewise.training.trees.pool import TreePool
 
 TASK = Task(target="y", kind="binary", metric="log_loss", classes=("a", "b"))
 
@@ -62,3 +65,22 @@ def test_a_rule_that_remembers_more_takes_more(monkeypatch: pytest.MonkeyPatch) 
         candidates = tuple(replace(candidate, optimizer=optimizer) for candidate in plan.candidates)
         found.append(predicted_bytes(replace(plan, candidates=candidates), builder))
     assert found == sorted(set(found))
+
+
+def test_refitted_forests_count_up_to_what_their_arrays_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lanewise.training.planning.memory.resident_bytes", lambda: 0)
+    plan, builder = race(1)
+    rows = np.zeros((50, 4))
+    table = TreeData(numbers=rows, codes=np.zeros((50, 0), dtype=np.int64), target=rows[:, 0])
+    forest = propose("forest", 1, Field(task=TASK, rows=40, seed=0))[0]
+
+    def taken(trees: int, count: int) -> int:
+        one = replace(forest, settings={**forest.settings, "trees": trees})
+        data = replace(builder.data, rows=count)
+        own = replace(plan, candidates=(one,), confirm={"forest": 1})
+        return predicted_bytes(own, replace(builder, data=data, pool=pool))
+
+    with TreePool(table, TASK, workers=1, threads_per_worker=1, waiting=True) as pool:
+        # Half a leaf for each row, of 17 bytes a split and 4 for each of two classes.
+        assert taken(300, 50) - taken(100, 50) == FOREST_COPIES * 200 * 50 * 25 // 2
+        assert taken(300, 10**6) == taken(200, 10**6)

@@ -97,8 +97,8 @@ def test_rules_that_need_no_schedule_get_a_constant_one(model: str) -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"no model 'forest'.*lightgbm, mlp, linear, tree"):
-        propose("forest", 3, field())
+    with pytest.raises(UsageError, match=r"no model 'svm'.*lightgbm, mlp, linear, forest, tree"):
+        propose("svm", 3, field())
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(1, 32), (500, 32), (5_000, 128), (30_000, 256), (10**7, 256)])
@@ -243,3 +243,16 @@ def test_gradient_rules_race_with_an_l1_penalty_too_where_a_proximal_step_goes_w
     for loss in {one.settings["loss"] for one in alone}:
         assert len({one.settings["l1"] for one in alone if one.settings["loss"] == loss}) >= 2
     assert {one.settings["l1"] for one in propose("linear", 9, field(kind, optimizers=("muon",)))} == {0.0}
+
+
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
+def test_forests_of_both_kinds_enter_before_any_point_of_the_search(kind: TaskKind) -> None:
+    found = propose("forest", 12, field(kind))
+    assert len(found) == 12
+    assert {one.settings["forest"] for one in found[:2]} == {"extra", "random"}
+    assert {one.settings["trees"] for one in found} == {300}
+    many = propose("forest", 3, field(kind, rows=500_000))
+    assert {one.settings["trees"] for one in many} == {100}
+    assert [one.label for one in found[:2]] == [
+        {"extra": "extra-trees forest", "random": "random forest"}[str(one.settings["forest"])] for one in found[:2]
+    ]

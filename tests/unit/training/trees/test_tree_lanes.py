@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from lanewise.models.saved_trees import digest_of, load_trees
 from lanewise.models.tree_matrix import TokenCounts
-from lanewise.models.trees import TreeSpec
+from lanewise.models.trees import TreeSpec, tree_spec
 from lanewise.task import TASK_KINDS, TaskKind
 from lanewise.training.trees.data import TreeData
-from lanewise.training.trees.lanes import Fold, TreeLane, TreeTask, open_lane
+from lanewise.training.trees.fold import Fold, TreeTask
+from lanewise.training.trees.kinds import open_lane
+from lanewise.training.trees.lanes import TreeLane
 
 ROWS, TRAIN = 240, 180
 
@@ -73,8 +75,10 @@ def explained(lane: TreeLane) -> float:
 @given(
     spec=st.builds(
         TreeSpec,
-        kind=st.sampled_from(["lightgbm", "tree"]),
+        kind=st.sampled_from(["lightgbm", "forest", "tree"]),
         rounds=st.just(12),
+        trees=st.just(12),
+        forest=st.sampled_from(["extra", "random"]),
         num_leaves=st.integers(2, 40),
         min_child_samples=st.integers(1, 40),
         max_depth=st.sampled_from([0, 3]),
@@ -96,7 +100,7 @@ def test_rungs_saved_text_and_predictions_are_the_same_bits(
 ) -> None:
     data = table(kind, seed=seed % 1000, tokens=tokens, weight=weight, precision=precision)
     fold = fold_of(data, kind)
-    marks = [4, 7, 12] if spec.kind == "lightgbm" else [1]
+    marks = [1] if spec.kind == "tree" else [4, 7, 12]
     whole = open_lane(fold, spec, seed)
     at_marks = whole.advance(marks[-1], marks)
     stepwise = open_lane(fold_of(data, kind), spec, seed)
@@ -136,13 +140,13 @@ def test_seeds_matter_where_rows_are_drawn() -> None:
     assert trained(fold, drawn, seed=1).saved(None).text != trained(fold, drawn, seed=2).saved(None).text
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "tree"])
+@pytest.mark.parametrize("kind", ["lightgbm", "forest", "tree"])
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-12, 0.0), (1e20, 0.0), (1.0, 1e9), (1e-3, -1e7)])
 def test_the_target_may_have_any_unit(kind: Any, scale: float, shift: float) -> None:
     """LightGBM keeps targets in single precision and scikit-learn stops at tiny impurities."""
     data = table("regression")
     moved = TreeData(numbers=data.numbers, codes=data.codes, target=data.target * scale + shift)
-    spec = TreeSpec(kind=kind)
+    spec = tree_spec(kind, {})
     original, lane = trained(fold_of(data, "regression"), spec), trained(fold_of(moved, "regression"), spec)
     assert explained(lane) == pytest.approx(explained(original), abs=0.02)
     assert explained(lane) > 0.8
@@ -167,31 +171,31 @@ def test_robust_losses_shrug_off_outliers() -> None:
     assert error("absolute") < error("squared") / 3
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "tree"])
+@pytest.mark.parametrize("kind", ["lightgbm", "forest", "tree"])
 @pytest.mark.parametrize(("rows", "accuracy"), [(12, 0.9), (30, 0.9), (100, 0.9)])
 def test_small_tables_are_learned(kind: Any, rows: int, accuracy: float) -> None:
     data = table("multiclass")
     target = np.digitize(np.nan_to_num(data.numbers[:, 1]), [-0.4, 0.4]).astype(float)
     clear = TreeData(numbers=data.numbers, codes=data.codes, target=target)
-    lane = trained(fold_of(clear, "multiclass", train=rows), TreeSpec(kind=kind))
+    lane = trained(fold_of(clear, "multiclass", train=rows), tree_spec(kind, {}))
     assert np.mean(lane.train_predictions().argmax(axis=1) == target[:rows]) >= accuracy
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "tree"])
+@pytest.mark.parametrize("kind", ["lightgbm", "forest", "tree"])
 def test_nothing_to_learn_gives_the_mean(kind: Any) -> None:
     data = table("regression")
     for numbers in (np.zeros_like(data.numbers), np.full_like(data.numbers, np.nan)):
         blank = TreeData(numbers=numbers, codes=np.full_like(data.codes, -1), target=data.target)
-        lane = trained(fold_of(blank, "regression"), TreeSpec(kind=kind))
+        lane = trained(fold_of(blank, "regression"), tree_spec(kind, {}))
         np.testing.assert_allclose(lane.train_predictions(), data.target[:TRAIN].mean(), rtol=1e-6)
         assert load_trees(lane.saved(None)).predict(numbers, blank.codes).shape == (ROWS,)
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "tree"])
+@pytest.mark.parametrize("kind", ["lightgbm", "forest", "tree"])
 def test_a_class_without_rows_keeps_its_column(kind: Any) -> None:
     data = table("multiclass")
     absent = TreeData(numbers=data.numbers, codes=data.codes, target=np.where(data.target == 1, 2.0, data.target))
-    spec = TreeSpec(kind=kind, rounds=20)
+    spec = tree_spec(kind, {"rounds": 20})
     lane = trained(fold_of(absent, "multiclass"), spec)
     predicted = lane.advance(spec.full_length, [spec.full_length])[0]
     assert predicted.shape == (ROWS - TRAIN, 3)
@@ -218,12 +222,12 @@ def test_pruning_is_in_units_of_the_whole_tables_impurity() -> None:
     assert len(np.unique(stump.train_predictions())) == 1
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "tree"])
+@pytest.mark.parametrize("kind", ["lightgbm", "forest", "tree"])
 def test_weights_count_by_their_ratio(kind: Any) -> None:
     data = table("binary", weight=True)
     assert data.weight is not None
     parts: dict[str, Any] = {"numbers": data.numbers, "codes": data.codes, "target": data.target}
-    spec = TreeSpec(kind=kind, rounds=10, lambda_l2=1.0)
+    spec = tree_spec(kind, {"rounds": 10, "trees": 10, "lambda_l2": 1.0, "min_samples_leaf": 10})
     plain, weighted, scaled = (
         trained(fold_of(TreeData(**parts, weight=weight), "binary"), spec).train_predictions()
         for weight in (None, data.weight, data.weight * 2.0**30)
