@@ -1,5 +1,6 @@
 """How many rows of a streamed table boosters are confirmed on: what the memory holds, and the time."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +11,8 @@ from lanewise.composing.stage import Stage
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.base import Width
 from lanewise.training.planning import tree_rows as module
+from lanewise.training.planning.fitting import Measured
+from lanewise.training.planning.making import _boosting
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.tree_rows import TreeRows, row_bytes, tree_rows, with_tree_rows
 from lanewise.training.problem import Problem
@@ -86,3 +89,22 @@ def test_a_plan_keeps_them_and_counts_what_a_confirmed_booster_takes_more() -> N
         "1 of its 2 members was trained on 1,200 of the 2,000 training rows: single trees and full-batch methods read "
         "rows in memory, mini-batch methods all, boosted trees 1,200 of them, as many as time and memory allowed."
     )
+
+
+def test_what_boosting_takes_is_that_of_those_who_are_surely_confirmed() -> None:
+    """All of them without a screen; after one the default, and a leader that is mostly one of the longer ones."""
+    others = tuple(replace(BOOSTED, id=id) for id in ("short", "long"))
+    plan = Plan(
+        candidates=(BOOSTED, *others),
+        rungs=(),
+        confirm={},
+        folds=3,
+        seeds=(0, 1),
+        lengths=Lengths(rows_seen=10),
+        workers=1,
+        costs={"boosted": 1.0, "short": 1.0, "long": 6.0},
+    )
+    measured = cast("Measured", SimpleNamespace(once={"lightgbm": 0.5}))
+    assert _boosting(plan, measured) == (3 + 1) * 2 * (8.0 + 0.5)
+    assert _boosting(replace(plan, rungs=(0.5,)), measured) == (3 + 1) * 2 * (1.0 + 38.0 / 8.0 + 0.5)
+    assert _boosting(replace(plan, candidates=()), measured) == 0.0
