@@ -126,6 +126,8 @@ class BoostingLane(TreeLane):
         return super().digest() if self.fold.stored is None else digest_of(self.booster.model_to_string())
 
     def settle(self) -> None:
+        if self._rows is None:
+            return
         import lightgbm
 
         self.booster = lightgbm.Booster(model_str=self.booster.model_to_string())

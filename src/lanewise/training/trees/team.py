@@ -110,14 +110,14 @@ class TreeTeam(Team):
         self._fraction = fraction
         self._digests = {}
         self._advancing = False
-        if self._whole is not None and (fraction == 1.0 or self.phase != "confirm"):
-            self._settle()
 
-    def _settle(self) -> None:
-        """The lanes are at their end: of large tables, only so many binned copies fit as there are workers."""
+    def settle(self) -> None:
+        """Of large tables only so many binned copies fit as there are workers: lanes at their end let go of theirs."""
+        if self._whole is None or self._advancing:
+            return
+        self._note_digests()
         for lane in self.lanes:
-            if lane.id not in self._lost:
-                self._digests[lane.id] = self._digest(lane)
+            if self._grown[lane.id] and lane.id not in self._lost:
                 self.pool.settle(self._name(lane))
 
     def _show(self, lane: Lane) -> None:
@@ -162,6 +162,11 @@ class TreeTeam(Team):
             )
             raise TrainingError(message)
 
+    def _note_digests(self) -> None:
+        for lane in self.lanes:
+            if self._grown[lane.id] and lane.id not in self._lost and lane.id not in self._digests:
+                self._digests[lane.id] = self._digest(lane)
+
     def _digest(self, lane: Lane) -> str:
         return self.pool.digest(self._name(lane))
 
@@ -182,6 +187,7 @@ class TreeTeam(Team):
         own = next(own for own in self.lanes if own.id == lane)
         self._regrow(own)
         trees = self.pool.export(self._name(own))
+        self.settle()  # a resumed lane has just been grown again
         columns = self.data.folds[own.fold].columns
         return Fitted(candidate=own.candidate, seed=own.seed, stop=self._fraction, trees=trees, columns=columns)
 
@@ -200,9 +206,7 @@ class TreeTeam(Team):
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Predictions, and the digests of the boosters, which are not saved themselves."""
         if not self._advancing:
-            for lane in self.lanes:
-                if self._grown[lane.id] and lane.id not in self._lost and lane.id not in self._digests:
-                    self._digests[lane.id] = self._digest(lane)
+            self._note_digests()
         tensors = {f"valid/{name}": torch.from_numpy(valid) for name, valid in self._predictions.items()}
         return tensors, {"fraction": self._fraction, "lost": self._lost, "digests": self._digests}
 
