@@ -62,7 +62,7 @@ TOLD_EARLY = {
     "fit example:nope": "there is no example 'nope'; there are breast-cancer, diabetes, digits, iris, wine",
     "fit good.csv --target y --folds 1": "--folds must be at least 2, got 1",
     "fit good.csv --target y --metric acuracy": "--metric may not be 'acuracy'; did you mean accuracy?",
-    "fit good.csv --target y --nope": "no such option '--nope'",
+    "fit good.csv --target y --nope": "there is no option --nope; see: lanewise fit --help",
     "predict last nowhere.csv": "no file nowhere.csv: check the path",
     "predict last empty.csv": "empty.csv is empty: it has no bytes; give a file with a table",
 }
