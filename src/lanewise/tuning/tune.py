@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lanewise.distributed.joining import joined_for_good
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import UsageError
+from lanewise.errors import Interrupted, UsageError
 from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.groups import Groups
@@ -25,6 +25,7 @@ from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import mesh_of
 from lanewise.training.ranks.planning import workers_here
+from lanewise.training.stopping import stop_on_signals
 from lanewise.tuning.averaging import check_undivided
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.model_settings import ModelArguments
@@ -192,7 +193,7 @@ def tune(
         )
         posed.agree(ranks, name=name)
         if home is None:
-            return told(race(posed, watch, Keeping(ranks=ranks)), ranks)
+            return told(_raced(posed, watch, ranks), ranks)
         return stored(
             partial(race, posed, watch),
             home=Path(home),
@@ -201,6 +202,15 @@ def tune(
             fingerprint=posed.fingerprint,
             ranks=ranks,
         )
+
+
+def _raced(posed: Posed, watch: Callable[[Pulse], None] | None, ranks: Ranks) -> TuneResult:
+    """A race that is kept nowhere: Ctrl-C ends it at the next step, as it ends anything in Python."""
+    with stop_on_signals() as stop:
+        try:
+            return race(posed, watch, Keeping(ranks=ranks, stop=stop))
+        except Interrupted:
+            raise KeyboardInterrupt from None
 
 
 def asked(

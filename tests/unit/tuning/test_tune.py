@@ -1,5 +1,7 @@
 """``lanewise.tune`` from data to a trained module, and back into a loop of the user's own."""
 
+import signal
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 import lanewise
 from lanewise.errors import TrainingError
+from lanewise.training.pulse import Pulse
 from lanewise.tuning import Schedule, TuneResult, tune
 
 RATES = [
@@ -216,3 +219,25 @@ def test_numpy_arrays_of_doubles_train_a_module_of_floats() -> None:
 def test_all_diverging_is_one_clear_error() -> None:
     with pytest.raises(TrainingError, match="every candidate failed"):
         race(candidates=[{"optimizer": "sgd", "lr": 1e30}])
+
+
+def test_ctrl_c_ends_a_race_that_is_kept_nowhere() -> None:
+    """It used to run to its end, whose result was thrown away; that takes several looks here."""
+    looks: list[Pulse] = []
+
+    def watch(pulse: Pulse) -> None:
+        looks.append(pulse)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which waits for the race
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(
+            lambda: nn.Linear(3, 1),
+            train=(torch.randn(64, 3), torch.randn(64, 1)),
+            valid=0.25,
+            loss=nn.MSELoss(),
+            candidates=[{"lr": 0.01}, {"lr": 0.02}],
+            budget="20000steps",
+            watch=watch,
+            workers=1,
+        )
+    assert len(looks) == 1
