@@ -162,9 +162,12 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
         if weight.device.type != "cpu":
             message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
             raise UsageError(message)
+    if not weights:
+        message = "the module that make_model builds has no weights, so there is nothing to train; give it a layer"
+        raise UsageError(message)
     found = {weight.dtype for weight in weights.values()}
     if len(found) != 1 or not next(iter(found)).is_floating_point:
-        listed = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found)) or "no weights at all"
+        listed = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found))
         message = f"the weights of a module must have one floating dtype, got {listed}; convert it with .float()"
         raise UsageError(message)
     return found.pop()

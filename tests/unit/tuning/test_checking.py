@@ -124,6 +124,7 @@ MODELS = [
         r"make_model failed: TypeError: .*; it is called without arguments",
     ),
     (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).double()), r"one floating dtype, got float32, float64"),
+    (nn.Identity, r"has no weights, so there is nothing to train"),
     (lambda: nn.LazyLinear(2), r"weight is of a lazy layer, whose shape the first batch decides; give its size"),
     (nn.Linear(3, 2), r"make_model must be a function that builds the module anew, got Linear"),
 ]
