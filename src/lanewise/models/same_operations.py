@@ -33,6 +33,7 @@ _LOOPS: Final = ast.ListComp | ast.DictComp | ast.GeneratorExp | ast.comprehensi
 _SIGNS: Final = ast.operator | ast.unaryop | ast.boolop | ast.cmpop | ast.expr_context
 _KNOWN: Final = _STATEMENTS | _JUMPS | _EXPRESSIONS | _LITERALS | _LOOPS | _SIGNS
 
+# Else each name would have a line of its own.
 # fmt: off
 _BUILTINS: Final = frozenset([
     "abs", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "max", "min", "range", "reversed",

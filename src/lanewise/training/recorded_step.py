@@ -63,8 +63,8 @@ class HeldNoise(Noise):
 class RecordedStep:
     """Takes the steps of a stack whose lanes stay the same: a few as usual, then by replaying a graph.
 
-    A step that cannot be recorded after all, for an operation waits for the host, is taken as usual for ever;
-    ``refused`` says why.
+    A step that cannot be recorded after all is taken as usual for ever, and ``refused`` says why: an operation waits
+    for the host, or the module draws what cannot be drawn beforehand.
     """
 
     def __init__(self) -> None:

@@ -151,11 +151,11 @@ def grown_tree(fold: Fold, spec: TreeSpec, seed: int, number: int) -> _GrownTree
     draws = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
     parameters = forest_parameters(spec, task_kind=fold.task.kind, rows=len(own.target), outputs=len(own.overall))
     estimator = family(**parameters, random_state=int(draws.integers(2**31)))
-    weight = fold.weight
+    weight = own.weight
     if spec.forest == "random":
         rows = len(own.target)
         times = np.bincount(draws.integers(rows, size=rows), minlength=rows) * own.weight
-        weight = times if times.any() else own.weight  # where nearly all rows have weight zero
+        weight = times if times.any() else weight  # where nearly all rows have weight zero
     with config_context(skip_parameter_validation=True):  # a third of the time of a small tree
         grown = estimator.fit(own.matrix, own.target, sample_weight=weight).tree_
     classes = estimator.classes_.astype(int) if fold.task.is_classification else np.zeros(1, dtype=int)
