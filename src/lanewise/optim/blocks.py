@@ -1,6 +1,6 @@
 """The rows of a stack that one rule updates, laid out as the leaves that the rule wants."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -131,17 +131,7 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
     """A block of the group of that ``place`` in the layout, with its state as before the first step."""
     group = buffer.layout.groups[place]
     layout, apart = group.layout, f"group {place}/" if place else ""
-    hyper = {
-        spec.name: torch.tensor(
-            [lane.candidate.number(spec.name, float(spec.default)) for lane in lanes],
-            dtype=torch.float64,
-            device=buffer.values.device,
-        )
-        for spec in rule.hypers
-    }
-    hyper["lr"] *= group.rate
-    if "weight_decay" in hyper:
-        hyper["weight_decay"] *= group.decay
+    hyper = _hyper(rule, lanes, group, buffer.values.device)
     numbers: dict[str, Scalar] = {
         number.name: torch.full((len(lanes),), number.start, dtype=torch.float64, device=buffer.values.device)
         for number in rule.numbers
@@ -165,12 +155,7 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
         )
 
     whole = part(list(params))
-    parts = [whole]
-    if rule.decay == "own":
-        own = {parameter.name: parameter.penalised for parameter in layout.parameters if rule.per_weight}
-        own |= {"penalised": True, "free": False, "": layout.penalised > 0} if not rule.per_weight else {}
-        split = [([name for name in params if own[name] is side], side) for side in (True, False)]
-        parts = [part(names, penalised=side) for names, side in split if names]
+    split = _by_decay(rule, layout, params)
     penalised = (
         {}
         if rule.per_weight
@@ -187,6 +172,35 @@ def lane_block(rule: Rule, rows: slice, lanes: Sequence[Lane], buffer: LaneBuffe
         slots=slots,
         numbers=numbers,
         whole=whole,
-        parts=parts,
+        parts=[part(names, penalised=side) for names, side in split] if split else [whole],
         penalised=State(penalised, numbers),
     )
+
+
+def _hyper(rule: Rule, lanes: Sequence[Lane], group: Group, device: torch.device) -> dict[str, Tensor]:
+    """Hyper-parameters ``[R]`` of the lanes by name, with what the group multiplies rate and decay by."""
+    hyper = {
+        spec.name: torch.tensor(
+            [lane.candidate.number(spec.name, float(spec.default)) for lane in lanes],
+            dtype=torch.float64,
+            device=device,
+        )
+        for spec in rule.hypers
+    }
+    hyper["lr"] *= group.rate
+    if "weight_decay" in hyper:
+        hyper["weight_decay"] *= group.decay
+    return hyper
+
+
+def _by_decay(rule: Rule, layout: BufferLayout, leaves: Iterable[str]) -> list[tuple[list[str], bool]]:
+    """The leaves that a rule decays itself, and those that it does not; nothing where the step decays."""
+    if rule.decay != "own":
+        return []
+    if rule.per_weight:
+        own = {parameter.name: parameter.penalised for parameter in layout.parameters}
+    else:
+        own = {"penalised": True, "free": False, "": layout.penalised > 0}
+    names = list(leaves)
+    split = [([name for name in names if own[name] is side], side) for side in (True, False)]
+    return [(some, side) for some, side in split if some]
