@@ -12,6 +12,7 @@ import pytest
 from lanewise.distributed.slurm import Job, job_file
 from lanewise.errors import UsageError
 
+TUNE = ("tune", "my model.py:make_model", "--data", "my model.py:data")
 FIT = ("fit", "a table.csv", "--target", "y", "--drop", "it's,$HOME")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="job files are for bash")
@@ -49,13 +50,15 @@ def wait_for(path: Path) -> None:
     raise TimeoutError(path)
 
 
-@pytest.mark.parametrize("nodes", [1, 3])
-def test_bash_reads_the_file_and_the_command_arrives_as_it_was_given(tmp_path: Path, nodes: int) -> None:
+@pytest.mark.parametrize(("nodes", "command"), [(1, FIT), (3, FIT), (1, TUNE)])
+def test_bash_reads_the_file_and_the_command_arrives_as_it_was_given(
+    tmp_path: Path, nodes: int, command: tuple[str, ...]
+) -> None:
     (tmp_path / "quick").write_text("0")
-    assert run(tmp_path, Job(command=FIT, nodes=nodes, ranks=2)).wait(20) == 0
+    assert run(tmp_path, Job(command=command, nodes=nodes, ranks=2)).wait(20) == 0
     arguments = (tmp_path / "arguments").read_text().splitlines()
-    assert arguments[-len(FIT) :] == list(FIT)
-    assert arguments[-len(FIT) - 2 : -len(FIT)] == ["-m", "lanewise"]
+    assert arguments[-len(command) :] == list(command)
+    assert arguments[-len(command) - 2 : -len(command)] == ["-m", "lanewise"]
     assert ("--standalone" in arguments) == (nodes == 1)
     assert ("alpha:29500" in arguments) == (nodes == 3)
     assert (tmp_path / "job").read_text() == "slurm-42\n"
@@ -80,8 +83,8 @@ def test_a_job_that_fails_does_not_go_back_into_the_queue(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"command": ()}, "a job runs fit or resume, got nothing"),
-        ({"command": ("predict", "last")}, "a job runs fit or resume, got predict"),
+        ({"command": ()}, "a job runs fit, tune or resume, got nothing"),
+        ({"command": ("predict", "last")}, "a job runs fit, tune or resume, got predict"),
         ({"command": FIT, "nodes": 0}, "nodes must be at least 1, got 0"),
         ({"command": FIT, "time": "soon"}, "time must be as Slurm reads it, such as 90, 4:00:00 or 1-12, got 'soon'"),
         ({"command": FIT, "name": "a\n#SBATCH --x"}, "name must be letters"),
