@@ -262,7 +262,12 @@ def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, b
         journal=job.journal,
         clusters=problem.clusters,
         amend=None if planned else amending_of(problem, settings, times, job.plan_file, ranks),
-        spreading=Spreading(job.crew, plan.costs, stop=job.stop),
+        spreading=Spreading(
+            job.crew,
+            plan.costs,
+            stop=job.stop,
+            confirming={candidate.id: plan.confirming(candidate.id) for candidate in plan.candidates},
+        ),
     )
     return race, builder, planned
 

@@ -4,7 +4,7 @@ import importlib
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -142,8 +142,8 @@ def examine_mesh(ranks: Ranks, asked: Mesh | None = None, stated: StatedWork | N
     threads = max(1, cores() // ranks.place.local_size)
     torch.set_num_threads(threads)
     exchanges = [_exchange(size, ranks.size) for size in sorted((*FITTED, *CHECKED))]
-    link = fit_link([one for one in exchanges if one.size in FITTED])
-    hardware = _hardware(link, ranks)
+    hardware = _hardware(_link(exchanges), ranks)
+    link = hardware.near
     work = mesh_steps.workload(ranks.size)
     steps = tuple(_timed(mesh, work, hardware) for mesh in meshes)
     proposal = propose(work, hardware, ranks.size)
@@ -170,6 +170,11 @@ def examine_mesh(ranks: Ranks, asked: Mesh | None = None, stated: StatedWork | N
         why=proposal.why,
         planned=planned,
     )
+
+
+def measured_hardware(ranks: Ranks) -> Hardware:
+    """What the ranks that have met reach, measured for some seconds; the times are those of the slowest."""
+    return _hardware(_link([_exchange(size, ranks.size) for size in FITTED]), ranks)
 
 
 def _planned(work: StatedWork, hardware: Hardware, size: int) -> Planned:
@@ -206,6 +211,10 @@ def _exchange(size: int, ranks: int) -> Exchange:
     dist: Any = importlib.import_module("torch.distributed")
     block = torch.zeros(size // 4)
     return Exchange(ranks=ranks, size=size, seconds=_median(lambda: dist.all_reduce(block)))
+
+
+def _link(exchanges: Sequence[Exchange]) -> Link:
+    return fit_link([one for one in exchanges if one.size in FITTED])
 
 
 def _hardware(link: Link, ranks: Ranks) -> Hardware:
