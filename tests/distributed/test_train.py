@@ -103,6 +103,23 @@ def test_a_model_that_does_not_fit_a_rank_is_split_where_no_mesh_is_stated(two):
         )
 
 
+def test_a_measured_mesh_is_one_that_trains_the_model_and_is_told_with_what_was_measured(two):
+    for own in two[0]:
+        found = own["measured"]
+        check(found, optimizer="adam")
+        assert found["mesh"] in (
+            "data=2",
+            "shard=2",
+        )  # 7 units do not split along tensor, and one piece fills no stages
+        assert found["why"].startswith(f"mesh {found['mesh']}, as measured: ")
+        assert " times as long; a step takes " in found["why"]
+        assert " ms, in one process " in found["why"]
+        assert " us, beta " in found["why"]
+        assert found["undrawn"]
+    first, other = (own["measured"]["why"] for own in two[0])
+    assert first == other
+
+
 @pytest.mark.parametrize("name", driver.READ)
 def test_split_matrices_are_trained_as_whole_ones_are(two, name):
     for own in two[0]:
@@ -157,7 +174,11 @@ def test_each_rank_holds_its_part_alone(two):
         ("mixed", "split along tensor the model's outputs differ by 0."),
         ("between", "the gradient of middle.weight differs between the ranks along tensor: it works on what they have"),
         ("gpu", "device cuda:99 is not there: "),
-        ("differs", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
+        ("other seed", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
+        ("other rate", "rank 1 has lr 1.1, rank 0 has 0.1; start all ranks"),
+        ("other mesh of one", 'rank 1 has mesh "data=2", rank 0 has null; start all ranks'),
+        ("other momentum", "rank 1 has settings of the optimizer ["),
+        ("other rows", "rank 1 has the data "),
     ],
 )
 def test_what_ranks_cannot_do_is_said_on_all(two, name, words):

@@ -15,6 +15,7 @@ from torch import nn
 import lanewise
 from lanewise.distributed.place import place_of
 from lanewise.one_model import proposed
+from lanewise.training.planning import mesh_measuring
 
 X = torch.randn(50, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = (X @ torch.tensor([[1.0], [-2.0], [0.5], [0.0], [1.0]], dtype=torch.float64)).tanh()
@@ -123,9 +124,15 @@ REFUSED = {
     "cut": {"mesh": "pipeline=2", "accumulate": 2, "split": ["2", "4"]},
     "block": {"blocks": ["nowhere"]},
     "units": {"mesh": "tensor=2"},
-    "differs": {},
     "gpu": {"device": "cuda:99"},
 }
+DIFFER = {
+    "seed": lambda rank: {"seed": rank},
+    "rate": lambda rank: {"lr": 0.1 + rank},
+    "mesh of one": lambda rank: {"mesh": "data=2" if rank else None},
+    "momentum": lambda rank: {"optimizer": lambda own, lr: torch.optim.SGD(own, lr=lr, momentum=0.5 * rank)},
+}
+"""What each rank is told otherwise than the other."""
 READ_REFUSED = {
     "heads": {"model": lambda: Reader(heads=1)},
     "sequence": {"mesh": "pipeline=2", "accumulate": 2},
@@ -151,6 +158,11 @@ def on_two(folder: Path, rank: int) -> dict:
     parted = trained(optimizer="adam")
     proposed.memory_bytes = memory
     found["too large"] = {**kept(parted), "mesh": parted.mesh, "why": parted.mesh_why}
+    mesh_measuring.FITTED, mesh_measuring.SECONDS = (2**12, 2**18, 2**24), 0.0
+    state = torch.get_rng_state()
+    measured = trained(mesh="auto", optimizer="adam")
+    undrawn = torch.equal(state, torch.get_rng_state())
+    found["measured"] = {**kept(measured), "mesh": measured.mesh, "why": measured.mesh_why, "undrawn": undrawn}
     found["blocks"] = kept(trained(mesh="shard=2", blocks=["2"]))
     torch.manual_seed(1)
     model = network()
@@ -176,9 +188,11 @@ def on_two(folder: Path, rank: int) -> dict:
         plan = {"mesh": "tensor=2", "tensor_plan": {"up": "column", "down": "row"}}
         call = lambda model=model, plan=plan: lanewise.train(model, (X, Y), nn.MSELoss(), steps=1, **plan)  # noqa: E731  # binds both
         found[f"refused {name}"] = refusal(call)
-    for name, given in REFUSED.items():
-        settings = {"mesh": "shard=2", **given, **({"seed": rank} if name == "differs" else {})}
+    for name, given in (REFUSED | {f"other {name}": own(rank) for name, own in DIFFER.items()}).items():
+        settings = {"mesh": "shard=2", **given}
         found[f"refused {name}"] = refusal(lambda settings=settings: trained(**settings))
+    other = (X + rank, Y)
+    found["refused other rows"] = refusal(lambda: lanewise.train(network, other, nn.MSELoss(), steps=1, batch_size=8))
     return found
 
 

@@ -29,6 +29,9 @@ FITTED = (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB)
 CHECKED = (16 * KIB, 256 * KIB, 4 * MIB, 32 * MIB)
 """Those that it is held against, between the others."""
 
+QUICK, QUICK_SECONDS = (16 * KIB, 2 * MIB), 0.15
+"""Those that a race has time for, and what each may take."""
+
 ROUNDS = 9
 SECONDS = 0.6
 """What a measurement may take; at least three rounds are made."""
@@ -177,6 +180,11 @@ def measured_hardware(ranks: Ranks) -> Hardware:
     return _hardware(_link([_exchange(size, ranks.size) for size in FITTED]), ranks)
 
 
+def measured_link(ranks: Ranks) -> Link:
+    """What the ranks that have met tell each other, from two sizes, in a third of a second; all of them call it."""
+    return fit_link([_exchange(size, ranks.size, seconds=QUICK_SECONDS) for size in QUICK])
+
+
 def _planned(work: StatedWork, hardware: Hardware, size: int) -> Planned:
     found = work.propose(hardware, size)
     return Planned(
@@ -207,10 +215,10 @@ def _meshes(size: int, asked: Mesh | None) -> list[Mesh]:
     return [mesh]
 
 
-def _exchange(size: int, ranks: int) -> Exchange:
+def _exchange(size: int, ranks: int, *, seconds: float | None = None) -> Exchange:
     dist: Any = importlib.import_module("torch.distributed")
     block = torch.zeros(size // 4)
-    return Exchange(ranks=ranks, size=size, seconds=_median(lambda: dist.all_reduce(block)))
+    return Exchange(ranks=ranks, size=size, seconds=_median(lambda: dist.all_reduce(block), seconds))
 
 
 def _link(exchanges: Sequence[Exchange]) -> Link:
@@ -247,7 +255,7 @@ def _told(cost: Cost) -> float:
     return cost.tensor + cost.shard + cost.pipeline + cost.data
 
 
-def _median(work: Callable[[], object]) -> float:
+def _median(work: Callable[[], object], seconds: float | None = None) -> float:
     """Seconds until all ranks have done ``work`` that they began together; the same number of rounds on each."""
     dist: Any = importlib.import_module("torch.distributed")
     work()
@@ -259,7 +267,7 @@ def _median(work: Callable[[], object]) -> float:
         longest = torch.tensor(time.perf_counter() - started, dtype=torch.float64)
         dist.all_reduce(longest, op=dist.ReduceOp.MAX)
         times.append(float(longest))
-        if len(times) >= 3 and sum(times) > SECONDS:
+        if len(times) >= 3 and sum(times) > (SECONDS if seconds is None else seconds):
             break
     return statistics.median(times)
 
