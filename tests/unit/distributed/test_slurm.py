@@ -24,8 +24,11 @@ def stub(folder: Path, name: str, text: str) -> None:
     path.chmod(0o755)
 
 
-def run(folder: Path, job: Job) -> "subprocess.Popen[str]":
-    """Start the job file among stand-ins for Slurm, which write down how they are called."""
+def run(folder: Path, job: Job, *, late: str = "") -> "subprocess.Popen[str]":
+    """Start the job file among stand-ins for Slurm, which write down how they are called.
+
+    ``late`` is what the shell does before it looks at the ranks for the first time.
+    """
     stub(folder, "srun", 'exec "$@"')
     stub(folder, "scontrol", f'if [ "$1" = show ]; then printf "alpha\\nbeta\\n"; else echo "$@" >> {folder}/queue; fi')
     stub(
@@ -37,7 +40,7 @@ def run(folder: Path, job: Job) -> "subprocess.Popen[str]":
         f'if [ -e {folder}/quick ]; then exit "$(cat {folder}/quick)"; fi\n'
         "while :; do sleep 0.05; done",
     )
-    (folder / "job.sh").write_text(job_file(job))
+    (folder / "job.sh").write_text(job_file(job).replace("ranks=$!\n", f"ranks=$!\n{late}\n"))
     variables = {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "x"}
     return subprocess.Popen(["bash", str(folder / "job.sh")], env={**os.environ, **variables}, text=True)
 
@@ -78,6 +81,12 @@ def test_a_job_that_fails_does_not_go_back_into_the_queue(tmp_path: Path) -> Non
     (tmp_path / "quick").write_text("3")
     assert run(tmp_path, Job(command=FIT)).wait(20) == 3
     assert not (tmp_path / "queue").exists()
+
+
+def test_ranks_that_ended_before_anybody_looked_are_told_by_their_code(tmp_path: Path) -> None:
+    (tmp_path / "quick").write_text("3")
+    job = run(tmp_path, Job(command=FIT), late='while kill -0 "$ranks"; do sleep 0.02; done')
+    assert job.wait(20) == 3
 
 
 @pytest.mark.parametrize(
