@@ -78,6 +78,12 @@ def test_two_ranks_train_the_model_that_one_trains(two, mesh, name):
         check(own[f"{mesh} {name}"], **driver.CASES[name])
 
 
+@pytest.mark.parametrize("mesh", ["data=2", "shard=2"])
+def test_a_weight_that_the_loss_leaves_out_stays_what_it_is(two, mesh):
+    for own in two[0]:
+        check(own[f"{mesh} idle"], run=driver.with_idle)
+
+
 def test_single_precision_is_equal_to_rounding(two):
     check(two[0][0]["shard=2 single precision"], tolerance=1e-6, dtype=torch.float32, optimizer="adam")
 

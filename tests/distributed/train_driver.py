@@ -62,6 +62,17 @@ class Reader(nn.Module):
 WORDS = ((X * 2).round().long() % 10, Y)
 
 
+class Idle(nn.Module):
+    """A network beside which a layer does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.idle = network(), nn.Linear(5, 1).double()
+
+    def forward(self, x):
+        return self.net(x)
+
+
 class Wide(nn.Module):
     """Two layers with one between that works on more than a unit at a time."""
 
@@ -72,6 +83,11 @@ class Wide(nn.Module):
     def forward(self, x):
         shape = (-1, self.units) if self.units > 0 else (1, -1)
         return self.down(self.middle(self.up(x).unflatten(-1, shape)).flatten(-2))
+
+
+def with_idle(**settings):
+    usual = {"optimizer": "adam", "lr": 0.05, "steps": 6, "batch_size": 8, "seed": 3, "accumulate": 2}
+    return lanewise.train(Idle, (X, Y), nn.MSELoss(), **{**usual, **settings})
 
 
 def words_read(model=Reader, **settings):
@@ -151,6 +167,8 @@ def on_two(folder: Path, rank: int) -> dict:
     for mesh in ("data=2", "shard=2"):
         for name, settings in CASES.items():
             found[f"{mesh} {name}"] = kept(trained(mesh=mesh, **settings))
+    for mesh in ("data=2", "shard=2"):
+        found[f"{mesh} idle"] = kept(with_idle(mesh=mesh))
     found["shard=2 single precision"] = kept(trained(torch.float32, mesh="shard=2", optimizer="adam"))
     unnamed = trained()
     found["unnamed"] = {**kept(unnamed), "mesh": unnamed.mesh, "why": unnamed.mesh_why}
