@@ -42,6 +42,7 @@ from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.ranks.crew import Crew, crew_of, lone
 from lanewise.training.ranks.planning import shared_plan, why_lanes, workers_here
+from lanewise.training.ranks.sharing import measured_sharing
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.row_maps import prepare_streamed, store_rows
@@ -241,7 +242,10 @@ def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, b
     times.end("plan")
     job.watcher.announce(_planned(plan, settings))
     if ranks.size > 1 and settings.mesh is None:
-        job.watcher.announce(why_lanes(plan, ranks.size))
+        gpus = settings.device.startswith("cuda")
+        by_the_clock = budget_of(problem, settings)[1] is None  # only then are the costs of the plan seconds
+        shares = measured_sharing(plan, builder, ranks) if by_the_clock and not gpus else None
+        job.watcher.announce(why_lanes(plan, ranks.size, shares=shares, gpus=gpus))
     builder = replace(
         builder,
         workers=plan.workers,
@@ -262,7 +266,12 @@ def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, b
         journal=job.journal,
         clusters=problem.clusters,
         amend=None if planned else amending_of(problem, settings, times, job.plan_file, ranks),
-        spreading=Spreading(job.crew, plan.costs, stop=job.stop),
+        spreading=Spreading(
+            job.crew,
+            plan.costs,
+            stop=job.stop,
+            confirming={candidate.id: plan.confirming(candidate.id) for candidate in plan.candidates},
+        ),
     )
     return race, builder, planned
 

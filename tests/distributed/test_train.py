@@ -78,6 +78,12 @@ def test_two_ranks_train_the_model_that_one_trains(two, mesh, name):
         check(own[f"{mesh} {name}"], **driver.CASES[name])
 
 
+@pytest.mark.parametrize("mesh", ["data=2", "shard=2"])
+def test_a_weight_that_the_loss_leaves_out_stays_what_it_is(two, mesh):
+    for own in two[0]:
+        check(own[f"{mesh} idle"], run=driver.with_idle)
+
+
 def test_single_precision_is_equal_to_rounding(two):
     check(two[0][0]["shard=2 single precision"], tolerance=1e-6, dtype=torch.float32, optimizer="adam")
 
@@ -101,6 +107,23 @@ def test_a_model_that_does_not_fit_a_rank_is_split_where_no_mesh_is_stated(two):
             "mesh shard=2: weights, gradients and optimizer state take 2.2 KB of the 2.5 KB that a rank has, with "
             "shard=2 1.1 KB"
         )
+
+
+def test_a_measured_mesh_is_one_that_trains_the_model_and_is_told_with_what_was_measured(two):
+    for own in two[0]:
+        found = own["measured"]
+        check(found, optimizer="adam")
+        assert found["mesh"] in (
+            "data=2",
+            "shard=2",
+        )  # 7 units do not split along tensor, and one piece fills no stages
+        assert found["why"].startswith(f"mesh {found['mesh']}, as measured: ")
+        assert " times as long; a step takes " in found["why"]
+        assert " ms, in one process " in found["why"]
+        assert " us, beta " in found["why"]
+        assert found["undrawn"]
+    first, other = (own["measured"]["why"] for own in two[0])
+    assert first == other
 
 
 @pytest.mark.parametrize("name", driver.READ)
@@ -157,7 +180,11 @@ def test_each_rank_holds_its_part_alone(two):
         ("mixed", "split along tensor the model's outputs differ by 0."),
         ("between", "the gradient of middle.weight differs between the ranks along tensor: it works on what they have"),
         ("gpu", "device cuda:99 is not there: "),
-        ("differs", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
+        ("other seed", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
+        ("other rate", "rank 1 has lr 1.1, rank 0 has 0.1; start all ranks"),
+        ("other mesh of one", 'rank 1 has mesh "data=2", rank 0 has null; start all ranks'),
+        ("other momentum", "rank 1 has settings of the optimizer ["),
+        ("other rows", "rank 1 has the data "),
     ],
 )
 def test_what_ranks_cannot_do_is_said_on_all(two, name, words):

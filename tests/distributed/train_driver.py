@@ -15,6 +15,7 @@ from torch import nn
 import lanewise
 from lanewise.distributed.place import place_of
 from lanewise.one_model import proposed
+from lanewise.training.planning import mesh_measuring
 
 X = torch.randn(50, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = (X @ torch.tensor([[1.0], [-2.0], [0.5], [0.0], [1.0]], dtype=torch.float64)).tanh()
@@ -61,6 +62,17 @@ class Reader(nn.Module):
 WORDS = ((X * 2).round().long() % 10, Y)
 
 
+class Idle(nn.Module):
+    """A network beside which a layer does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.idle = network(), nn.Linear(5, 1).double()
+
+    def forward(self, x):
+        return self.net(x)
+
+
 class Wide(nn.Module):
     """Two layers with one between that works on more than a unit at a time."""
 
@@ -71,6 +83,11 @@ class Wide(nn.Module):
     def forward(self, x):
         shape = (-1, self.units) if self.units > 0 else (1, -1)
         return self.down(self.middle(self.up(x).unflatten(-1, shape)).flatten(-2))
+
+
+def with_idle(**settings):
+    usual = {"optimizer": "adam", "lr": 0.05, "steps": 6, "batch_size": 8, "seed": 3, "accumulate": 2}
+    return lanewise.train(Idle, (X, Y), nn.MSELoss(), **{**usual, **settings})
 
 
 def words_read(model=Reader, **settings):
@@ -123,9 +140,15 @@ REFUSED = {
     "cut": {"mesh": "pipeline=2", "accumulate": 2, "split": ["2", "4"]},
     "block": {"blocks": ["nowhere"]},
     "units": {"mesh": "tensor=2"},
-    "differs": {},
     "gpu": {"device": "cuda:99"},
 }
+DIFFER = {
+    "seed": lambda rank: {"seed": rank},
+    "rate": lambda rank: {"lr": 0.1 + rank},
+    "mesh of one": lambda rank: {"mesh": "data=2" if rank else None},
+    "momentum": lambda rank: {"optimizer": lambda own, lr: torch.optim.SGD(own, lr=lr, momentum=0.5 * rank)},
+}
+"""What each rank is told otherwise than the other."""
 READ_REFUSED = {
     "heads": {"model": lambda: Reader(heads=1)},
     "sequence": {"mesh": "pipeline=2", "accumulate": 2},
@@ -144,6 +167,8 @@ def on_two(folder: Path, rank: int) -> dict:
     for mesh in ("data=2", "shard=2"):
         for name, settings in CASES.items():
             found[f"{mesh} {name}"] = kept(trained(mesh=mesh, **settings))
+    for mesh in ("data=2", "shard=2"):
+        found[f"{mesh} idle"] = kept(with_idle(mesh=mesh))
     found["shard=2 single precision"] = kept(trained(torch.float32, mesh="shard=2", optimizer="adam"))
     unnamed = trained()
     found["unnamed"] = {**kept(unnamed), "mesh": unnamed.mesh, "why": unnamed.mesh_why}
@@ -151,6 +176,11 @@ def on_two(folder: Path, rank: int) -> dict:
     parted = trained(optimizer="adam")
     proposed.memory_bytes = memory
     found["too large"] = {**kept(parted), "mesh": parted.mesh, "why": parted.mesh_why}
+    mesh_measuring.FITTED, mesh_measuring.SECONDS = (2**12, 2**18, 2**24), 0.0
+    state = torch.get_rng_state()
+    measured = trained(mesh="auto", optimizer="adam")
+    undrawn = torch.equal(state, torch.get_rng_state())
+    found["measured"] = {**kept(measured), "mesh": measured.mesh, "why": measured.mesh_why, "undrawn": undrawn}
     found["blocks"] = kept(trained(mesh="shard=2", blocks=["2"]))
     torch.manual_seed(1)
     model = network()
@@ -176,9 +206,11 @@ def on_two(folder: Path, rank: int) -> dict:
         plan = {"mesh": "tensor=2", "tensor_plan": {"up": "column", "down": "row"}}
         call = lambda model=model, plan=plan: lanewise.train(model, (X, Y), nn.MSELoss(), steps=1, **plan)  # noqa: E731  # binds both
         found[f"refused {name}"] = refusal(call)
-    for name, given in REFUSED.items():
-        settings = {"mesh": "shard=2", **given, **({"seed": rank} if name == "differs" else {})}
+    for name, given in (REFUSED | {f"other {name}": own(rank) for name, own in DIFFER.items()}).items():
+        settings = {"mesh": "shard=2", **given}
         found[f"refused {name}"] = refusal(lambda settings=settings: trained(**settings))
+    other = (X + rank, Y)
+    found["refused other rows"] = refusal(lambda: lanewise.train(network, other, nn.MSELoss(), steps=1, batch_size=8))
     return found
 
 

@@ -35,7 +35,7 @@ def launch(
 ) -> None:
     """Write a job file that runs COMMAND on a cluster.
 
-    COMMAND is fit or resume with its options, after '--'. A job that is preempted or reaches its time writes a
+    COMMAND is fit, tune or resume with its options, after '--'. A job that is preempted or reaches its time writes a
     checkpoint, goes back into the queue, and goes on where it was.
     """
     if not slurm:

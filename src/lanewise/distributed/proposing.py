@@ -1,6 +1,6 @@
 """Which mesh to take: of all that fit the work and the memory the one with the shortest step, and why."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -27,10 +27,19 @@ class Proposal:
     why: str
 
 
-def propose(work: Workload, hardware: Hardware, size: int, *, axes: tuple[str, ...] = AXES) -> Proposal:
+def propose(
+    work: Workload,
+    hardware: Hardware,
+    size: int,
+    *,
+    axes: tuple[str, ...] = AXES,
+    microbatches: int | None = None,
+    suits: Callable[[Mesh], bool] = lambda mesh: True,
+) -> Proposal:
     """The mesh over ``size`` ranks on which all lanes of ``work`` take a step soonest.
 
-    Only ``axes`` are split. Of meshes that take about as long, the one with the fewest axes that splits a model least.
+    Only ``axes`` are split, on meshes that ``suits`` does not rule out. Of meshes that take about as long, the one with
+    the fewest axes that splits a model least. A rank's rows go through in ``microbatches``, None: as many as are best.
 
     Raises ``UsageError`` where no mesh fits the memory of a rank, with how much one would need.
 
@@ -41,7 +50,8 @@ def propose(work: Workload, hardware: Hardware, size: int, *, axes: tuple[str, .
     >>> print(f"{proposal.mesh}: {proposal.why}")
     lane=4: 64 lanes split over 4 ranks, which tell each other nothing during a step; data=4 would take 17 times as long
     """
-    tried = list(_candidates(work, hardware, size, axes))
+    candidates = (mesh for mesh in meshes(size, axes) if suits(mesh))
+    tried = [one for mesh in candidates for one in _on(mesh, work, hardware, microbatches)]
     if not tried:
         message = f"no mesh over {size} ranks splits this work along {', '.join(axes)}; change the number of ranks"
         raise UsageError(message)
@@ -82,20 +92,19 @@ def meshes(size: int, axes: tuple[str, ...] = AXES) -> Iterator[Mesh]:
             yield Mesh(**{**rest.degrees, axes[0]: degree})
 
 
-def _candidates(work: Workload, hardware: Hardware, size: int, axes: tuple[str, ...]) -> Iterator[Proposal]:
-    for mesh in meshes(size, axes):
-        units = work.batch // work.unit // (mesh.data * mesh.shard)
-        for fill in FILLS:
-            microbatches = fill * mesh.pipeline
-            if microbatches > units:
-                break
-            try:
-                cost = predict(work, mesh, hardware, microbatches=microbatches)
-            except UsageError:  # it cannot split this work
-                break
-            yield Proposal(mesh=mesh, microbatches=microbatches, cost=cost, why="")
-            if mesh.pipeline == 1 and cost.lanes_at_once:
-                break
+def _on(mesh: Mesh, work: Workload, hardware: Hardware, stated: int | None) -> Iterator[Proposal]:
+    """What is tried on one mesh, by numbers of microbatches."""
+    units = work.batch // work.unit // (mesh.data * mesh.shard)
+    for microbatches in [fill * mesh.pipeline for fill in FILLS] if stated is None else [stated]:
+        if microbatches > units:
+            break
+        try:
+            cost = predict(work, mesh, hardware, microbatches=microbatches)
+        except UsageError:  # it cannot split this work
+            break
+        yield Proposal(mesh=mesh, microbatches=microbatches, cost=cost, why="")
+        if mesh.pipeline == 1 and cost.lanes_at_once:
+            break
 
 
 def _why(best: Proposal, tried: list[Proposal], work: Workload, hardware: Hardware) -> str:

@@ -12,6 +12,9 @@ WARNING_SECONDS = 120
 
 PORT = 29500
 
+RUNS = ("fit", "tune", "resume")
+"""The commands whose runs ranks share, and that a job put back into the queue goes on with."""
+
 _TIME = re.compile(r"(?:\d+-\d{1,2}(?::\d{2}){0,2})|\d+(?::\d{2}){0,2}")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -65,8 +68,8 @@ def job_file(job: Job) -> str:
         *_rendezvous(job),
         "ranks=$!",
         "",
-        "# A signal ends a wait early: wait until the ranks are gone.",
-        'while kill -0 "$ranks" 2>/dev/null; do wait "$ranks"; code=$?; done',
+        "# A signal ends a wait early: wait until the ranks are gone, which they may be already.",
+        'while :; do wait "$ranks"; code=$?; kill -0 "$ranks" 2>/dev/null || break; done',
         'if [ -n "$preempted" ] && [ "$code" -ne 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi',
         'exit "$code"',
     ]
@@ -98,7 +101,10 @@ def _check(job: Job) -> None:
         if text and not _NAME.fullmatch(text):
             message = f"{name} must be letters, digits, '.', '_' and '-', got {text!r}"
             raise UsageError(message)
-    if not job.command or job.command[0] not in ("fit", "resume"):
+    if not job.command or job.command[0] not in RUNS:
         given = job.command[0] if job.command else "nothing"
-        message = f"a job runs fit or resume, got {given}; say: lanewise launch --slurm -- fit TABLE --target COLUMN"
+        message = (
+            f"a job runs {', '.join(RUNS[:-1])} or {RUNS[-1]}, got {given}; say: lanewise launch --slurm -- fit TABLE "
+            "--target COLUMN"
+        )
         raise UsageError(message)

@@ -26,7 +26,9 @@ class Spread(Portion):
 
     def __init__(self, module: nn.Module, groups: Groups, *, blocks: Sequence[str] | None = None) -> None:
         self.module = module
-        self._fsdp, self._ddp = False, None
+        self._fsdp = False
+        self._replicas: Any = None
+        self._ddp: Any = None
         mesh = groups.mesh
         copies = mesh.data * mesh.shard
         at = groups.coordinates
@@ -38,9 +40,7 @@ class Spread(Portion):
         if mesh.shard > 1 or (copies > 1 and mesh.tensor * mesh.pipeline > 1):
             self._fully_shard(groups, blocks)
         elif copies > 1:
-            from torch.nn.parallel import DistributedDataParallel
-
-            self._ddp = DistributedDataParallel(module, process_group=groups.group("data"))
+            self._replicas = groups.group("data")
         self._own = {name: own for name, own in module.named_parameters() if own.requires_grad}
         self.leaves = {name: _leaf(own) for name, own in self._own.items()}
 
@@ -53,8 +53,9 @@ class Spread(Portion):
         self._fsdp = True
 
     def gradients(self, pieces: Pieces, way: Pass) -> Tensor:
-        if self._ddp is not None:
-            return self.filled(lambda: self._by_ddp(pieces, way))
+        if self._replicas is not None:
+            pass_over = self._first if self._ddp is None else self._by_ddp
+            return self.filled(lambda: pass_over(pieces, way))
         sync: Any = getattr(self.module, "set_requires_gradient_sync", None)
         before = sync if self._fsdp and len(pieces) > 1 else None
         return self.filled(lambda: added_up(self.module, pieces, way, before=before))
@@ -70,8 +71,26 @@ class Spread(Portion):
             self._check_whole()
         return loss
 
+    def _first(self, pieces: Pieces, way: Pass) -> Tensor:
+        """The first step, summed weight by weight, for DDP has to be told whether losses leave some weight out."""
+        from torch.nn.parallel import DistributedDataParallel
+
+        dist: Any = importlib.import_module("torch.distributed")
+        loss = added_up(self.module, pieces, way)
+        own = list(self._own.values())
+        uses = torch.tensor([int(weight.grad is not None) for weight in own], device=own[0].device)
+        dist.all_reduce(uses, group=self._replicas)
+        size = dist.get_world_size(self._replicas)
+        for weight, count in zip(own, uses.tolist(), strict=True):
+            if count:
+                weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+                dist.all_reduce(weight.grad, group=self._replicas)
+                weight.grad.div_(size)
+        left_out = bool((uses < size).any())
+        self._ddp = DistributedDataParallel(self.module, process_group=self._replicas, find_unused_parameters=left_out)
+        return loss
+
     def _by_ddp(self, pieces: Pieces, way: Pass) -> Tensor:
-        assert self._ddp is not None
         *first, last = pieces
         losses = []
         with self._ddp.no_sync():

@@ -54,7 +54,7 @@ def optimizer_over(portion: Portion, given: Given, lr: float | None, names: Mapp
     else:
         leaves = list(portion.leaves.values())
         found = _made(leaves, given, lr)
-    _check(portion, found)
+    _check(found, splits=portion.splits, complete=portion.complete)
     if isinstance(found, DropIn) and portion.splits:
         found.parts = {leaf: partial(_of_whole, portion, name) for name, leaf in portion.leaves.items()}
     return found
@@ -110,22 +110,37 @@ def _moved(portion: Portion, given: Optimizer, lr: float | None, names: Mapping[
     return given
 
 
-def _check(portion: Portion, found: Optimizer) -> None:
+def works_on_parts(given: Given, lr: float | None) -> bool:
+    """Whether an optimizer is known to work where a rank has parts of weights, of some of them.
+
+    A function of the parameters is not asked: it may want to see them all.
+    """
+    if not isinstance(given, str | type | Optimizer):
+        return False
+    made = given if isinstance(given, Optimizer) else _made([nn.Parameter(torch.zeros(2, 2))], given, lr)
+    try:
+        _check(made, splits=True, complete=False)
+    except UsageError:
+        return False
+    return True
+
+
+def _check(found: Optimizer, *, splits: bool, complete: bool) -> None:
     name = type(found).__name__
     if isinstance(found, SAM | torch.optim.LBFGS):
         message = f"{name} asks for more than one gradient a step, which train does not take; {OTHERS}"
         raise UsageError(message)
     rules = [found.rule_of(group) for group in found.param_groups] if isinstance(found, DropIn) else []
     known = isinstance(found, (DropIn, *ELEMENTWISE))
-    if portion.splits and any(own.gathers for own in rules) and any(own["capturable"] for own in found.param_groups):
+    if splits and any(own.gathers for own in rules) and any(own["capturable"] for own in found.param_groups):
         message = (
             f"{name} with capturable=True works on whole weights, and shard or tensor gives a rank a part; leave it out"
         )
         raise UsageError(message)
-    if portion.splits and (not known or any(own.per_weight and not own.gathers for own in rules)):
+    if splits and (not known or any(own.per_weight and not own.gathers for own in rules)):
         message = f"{name} needs each weight whole, and shard or tensor gives a rank a part of it; {OTHERS}"
         raise UsageError(message)
-    if portion.splits or not portion.complete:
+    if splits or not complete:
         for own in rules:
             if own.numbers or own.draws:
                 does = "sums over all weights" if own.numbers else "draws a number for every weight"

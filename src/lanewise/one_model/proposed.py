@@ -30,15 +30,12 @@ class Proposed:
 def proposed_mesh(module: nn.Module, device: torch.device, ranks: Ranks, *, whole: bool = False) -> Proposed:
     """``data`` over all ``ranks``, or ``shard`` where ``module`` with its gradients and state is too large for one.
 
-    Bytes of weights w and of those that are trained t take ``w + (1 + STATE) t`` of a rank. The memory that counts is
-    the least that any rank has in all, whatever is free: the same ranks come to the same mesh again, and no clock is
-    asked. ``whole`` says that every rank has to hold the model. All ranks call this alike.
+    The memory that counts is the least that any rank has in all, whatever is free: the same ranks come to the same mesh
+    again, and no clock is asked. ``whole`` says that every rank has to hold the model. All ranks call this alike.
     """
     if ranks.size == 1:
         return Proposed(mesh=Mesh(data=OPEN))
-    weights = sum(own.numel() * own.element_size() for own in (*module.parameters(), *module.buffers()))
-    trained = sum(own.numel() * own.element_size() for own in module.parameters() if own.requires_grad)
-    needed = weights + (1 + STATE) * trained
+    needed = needed_bytes(module)
     there = min(map(json.loads, ranks.gather(json.dumps(_memory(device, ranks)).encode())))
     words = f"weights, gradients and optimizer state take {_size(needed)} of the {_size(there)} that a rank has"
     fits = needed <= ROOM * there
@@ -47,6 +44,13 @@ def proposed_mesh(module: nn.Module, device: torch.device, ranks: Ranks, *, whol
         return Proposed(mesh=Mesh(data=OPEN), why=f"mesh data={ranks.size}: {words}, {because}")
     part = f"with shard={ranks.size} {_size(needed / ranks.size)}"
     return Proposed(mesh=Mesh(shard=OPEN), why=f"mesh shard={ranks.size}: {words}, {part}")
+
+
+def needed_bytes(module: nn.Module) -> int:
+    """Of a rank that has the whole model: ``w + (1 + STATE) t`` of weights w, and of those that are trained t."""
+    weights = sum(own.numel() * own.element_size() for own in (*module.parameters(), *module.buffers()))
+    trained = sum(own.numel() * own.element_size() for own in module.parameters() if own.requires_grad)
+    return weights + (1 + STATE) * trained
 
 
 def _memory(device: torch.device, ranks: Ranks) -> int:

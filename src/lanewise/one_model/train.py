@@ -18,10 +18,12 @@ from lanewise.distributed.together import Together
 from lanewise.errors import Interrupted, TrainingError, UsageError
 from lanewise.models.batch import Tree, mapped
 from lanewise.models.blueprint import first_line
+from lanewise.one_model.agreed import optimizer_told, rows_told
 from lanewise.one_model.averaging import averaging_of, exchange_of, told_of
 from lanewise.one_model.course import built, check_batch, course_of, whole_number
 from lanewise.one_model.keeping import Keeping
-from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over
+from lanewise.one_model.measured import AUTO, Splitting, measured_mesh
+from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over, works_on_parts
 from lanewise.one_model.portions import groups_of, portion_of
 from lanewise.one_model.proposed import Proposed, proposed_mesh
 from lanewise.one_model.result import TrainResult
@@ -89,7 +91,8 @@ def train(
         checkpoint_every: steps between checkpoints; None: one at the end, or when stopped.
         mesh: how the ranks share the model, ``"data=2,shard=4"`` or a :class:`~lanewise.distributed.mesh.Mesh`; None:
             each has all of it and reads its part of every batch, or, where it would not fit a rank's memory with its
-            gradients and state, a shard; the result's ``mesh_why`` says which and why. See ``docs/scaling.md``.
+            gradients and state, a shard. ``"auto"`` measures links and model for some seconds and takes the mesh that
+            is predicted to take a step soonest. The result's ``mesh_why`` says which and why. See ``docs/scaling.md``.
         blocks: with ``shard``, names of the submodules that are gathered one at a time; None: the children of every
             ``ModuleList`` and ``Sequential``.
         tensor_plan: with ``tensor``, how layers are split, by patterns of their names:
@@ -142,13 +145,24 @@ def train(
         )
         averaging = averaging_of(average_every, outer)
         module = built(model, seed)
-        whole = averaging is not None
-        taken = Proposed(mesh=mesh) if mesh is not None else proposed_mesh(module, where, ranks, whole=whole)
+        told = {"rows": source.rows, "batch_size": course.batch_size, "steps": course.steps, "seed": seed}
+        told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm}
+        # Before anything is exchanged for a mesh: ranks that were told otherwise would not exchange the same.
+        stated = {"mesh": None if mesh is None else str(mesh), "average_every": average_every, "accumulate": accumulate}
+        ranks.agree({**told, **stated, "the data": rows_told(source)})
+        names = {own: name for name, own in module.named_parameters()}
+        read = _reader(source, names, where)
+        if mesh == AUTO and averaging is None:
+            parts = works_on_parts(optimizer, lr)
+            known = Splitting(module=module, course=course, tensor_plan=tensor_plan, split=split, parts=parts)
+            taken = measured_mesh(known, where, ranks, read=read, loss=mean)
+        elif mesh is None or mesh == AUTO:
+            taken = proposed_mesh(module, where, ranks, whole=averaging is not None)
+        else:
+            taken = Proposed(mesh=mesh)
         groups = groups_of(taken.mesh, where)
         check_batch(course, groups.mesh.data * groups.mesh.shard)
         module = module.to(where)
-        names = {own: name for name, own in module.named_parameters()}
-        read = _reader(source, names, where)
         portion = portion_of(
             module,
             groups,
@@ -163,10 +177,8 @@ def train(
         made = optimizer_over(portion, optimizer, lr, names)
         if averaging is not None:
             check_averaged(made)
-        told = {"rows": source.rows, "batch_size": course.batch_size, "steps": course.steps, "seed": seed}
-        told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm, "optimizer": type(made).__name__}
-        told |= told_of(averaging, groups.mesh)
-        ranks.agree({**told, "mesh": str(groups.mesh), "torch": torch.__version__})
+        told |= {"optimizer": type(made).__name__, **told_of(averaging, groups.mesh)}
+        ranks.agree({**told, **optimizer_told(made), "mesh": str(groups.mesh), "torch": torch.__version__})
         training = ModelTraining(portion, made, course, read=read, rows=source.rows, loss=mean)
         keeping = Keeping(training, None if checkpoint is None else Path(checkpoint), checkpoint_every, told, ranks)
         with stop_on_signals() as stop:

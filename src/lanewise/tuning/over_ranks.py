@@ -15,12 +15,12 @@ def notes_of(teams: ModuleTeams, ranks: Ranks) -> list[str]:
     return [note for told in ranks.gather(json.dumps(teams.notes).encode()) for note in json.loads(told)]
 
 
-def ranks_of(crew: Crew, plan: Plan, stated: str | None) -> dict[str, Any]:
+def ranks_of(crew: Crew, plan: Plan, stated: str | None, *, gpus: bool) -> dict[str, Any]:
     """How many ranks raced, on which mesh, and why on that one; nothing where one process did."""
     size = crew.ranks.size
     if size == 1:
         return {}
     said: dict[str, Any] = {"ranks": size, "mesh": str(crew.mesh)}
     if stated is None:
-        said["mesh_why"] = why_lanes(plan, size)
+        said["mesh_why"] = why_lanes(plan, size, gpus=gpus)
     return said | crew.exchanged

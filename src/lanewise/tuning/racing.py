@@ -232,7 +232,8 @@ def _run(
         weights=weights,
         compared=compared,
     )
-    document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh)}
+    gpus = teams.device.type == "cuda"
+    document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh, gpus=gpus)}
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         groups=posed.question.groups,

@@ -12,6 +12,7 @@ import pytest
 from lanewise.distributed.slurm import Job, job_file
 from lanewise.errors import UsageError
 
+TUNE = ("tune", "my model.py:make_model", "--data", "my model.py:data")
 FIT = ("fit", "a table.csv", "--target", "y", "--drop", "it's,$HOME")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="job files are for bash")
@@ -23,8 +24,11 @@ def stub(folder: Path, name: str, text: str) -> None:
     path.chmod(0o755)
 
 
-def run(folder: Path, job: Job) -> "subprocess.Popen[str]":
-    """Start the job file among stand-ins for Slurm, which write down how they are called."""
+def run(folder: Path, job: Job, *, late: str = "") -> "subprocess.Popen[str]":
+    """Start the job file among stand-ins for Slurm, which write down how they are called.
+
+    ``late`` is what the shell does before it looks at the ranks for the first time.
+    """
     stub(folder, "srun", 'exec "$@"')
     stub(folder, "scontrol", f'if [ "$1" = show ]; then printf "alpha\\nbeta\\n"; else echo "$@" >> {folder}/queue; fi')
     stub(
@@ -36,7 +40,7 @@ def run(folder: Path, job: Job) -> "subprocess.Popen[str]":
         f'if [ -e {folder}/quick ]; then exit "$(cat {folder}/quick)"; fi\n'
         "while :; do sleep 0.05; done",
     )
-    (folder / "job.sh").write_text(job_file(job))
+    (folder / "job.sh").write_text(job_file(job).replace("ranks=$!\n", f"ranks=$!\n{late}\n"))
     variables = {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "x"}
     return subprocess.Popen(["bash", str(folder / "job.sh")], env={**os.environ, **variables}, text=True)
 
@@ -49,13 +53,15 @@ def wait_for(path: Path) -> None:
     raise TimeoutError(path)
 
 
-@pytest.mark.parametrize("nodes", [1, 3])
-def test_bash_reads_the_file_and_the_command_arrives_as_it_was_given(tmp_path: Path, nodes: int) -> None:
+@pytest.mark.parametrize(("nodes", "command"), [(1, FIT), (3, FIT), (1, TUNE)])
+def test_bash_reads_the_file_and_the_command_arrives_as_it_was_given(
+    tmp_path: Path, nodes: int, command: tuple[str, ...]
+) -> None:
     (tmp_path / "quick").write_text("0")
-    assert run(tmp_path, Job(command=FIT, nodes=nodes, ranks=2)).wait(20) == 0
+    assert run(tmp_path, Job(command=command, nodes=nodes, ranks=2)).wait(20) == 0
     arguments = (tmp_path / "arguments").read_text().splitlines()
-    assert arguments[-len(FIT) :] == list(FIT)
-    assert arguments[-len(FIT) - 2 : -len(FIT)] == ["-m", "lanewise"]
+    assert arguments[-len(command) :] == list(command)
+    assert arguments[-len(command) - 2 : -len(command)] == ["-m", "lanewise"]
     assert ("--standalone" in arguments) == (nodes == 1)
     assert ("alpha:29500" in arguments) == (nodes == 3)
     assert (tmp_path / "job").read_text() == "slurm-42\n"
@@ -77,11 +83,17 @@ def test_a_job_that_fails_does_not_go_back_into_the_queue(tmp_path: Path) -> Non
     assert not (tmp_path / "queue").exists()
 
 
+def test_ranks_that_ended_before_anybody_looked_are_told_by_their_code(tmp_path: Path) -> None:
+    (tmp_path / "quick").write_text("3")
+    job = run(tmp_path, Job(command=FIT), late='while kill -0 "$ranks"; do sleep 0.02; done')
+    assert job.wait(20) == 3
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"command": ()}, "a job runs fit or resume, got nothing"),
-        ({"command": ("predict", "last")}, "a job runs fit or resume, got predict"),
+        ({"command": ()}, "a job runs fit, tune or resume, got nothing"),
+        ({"command": ("predict", "last")}, "a job runs fit, tune or resume, got predict"),
         ({"command": FIT, "nodes": 0}, "nodes must be at least 1, got 0"),
         ({"command": FIT, "time": "soon"}, "time must be as Slurm reads it, such as 90, 4:00:00 or 1-12, got 'soon'"),
         ({"command": FIT, "name": "a\n#SBATCH --x"}, "name must be letters"),

@@ -4,7 +4,7 @@ import importlib
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ FITTED = (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB)
 
 CHECKED = (16 * KIB, 256 * KIB, 4 * MIB, 32 * MIB)
 """Those that it is held against, between the others."""
+
+QUICK, QUICK_SECONDS = (16 * KIB, 2 * MIB), 0.15
+"""Those that a race has time for, and what each may take."""
 
 ROUNDS = 9
 SECONDS = 0.6
@@ -142,8 +145,8 @@ def examine_mesh(ranks: Ranks, asked: Mesh | None = None, stated: StatedWork | N
     threads = max(1, cores() // ranks.place.local_size)
     torch.set_num_threads(threads)
     exchanges = [_exchange(size, ranks.size) for size in sorted((*FITTED, *CHECKED))]
-    link = fit_link([one for one in exchanges if one.size in FITTED])
-    hardware = _hardware(link, ranks)
+    hardware = _hardware(_link(exchanges), ranks)
+    link = hardware.near
     work = mesh_steps.workload(ranks.size)
     steps = tuple(_timed(mesh, work, hardware) for mesh in meshes)
     proposal = propose(work, hardware, ranks.size)
@@ -170,6 +173,16 @@ def examine_mesh(ranks: Ranks, asked: Mesh | None = None, stated: StatedWork | N
         why=proposal.why,
         planned=planned,
     )
+
+
+def measured_hardware(ranks: Ranks) -> Hardware:
+    """What the ranks that have met reach, measured for some seconds; the times are those of the slowest."""
+    return _hardware(_link([_exchange(size, ranks.size) for size in FITTED]), ranks)
+
+
+def measured_link(ranks: Ranks) -> Link:
+    """What the ranks that have met tell each other, from two sizes, in a third of a second; all of them call it."""
+    return fit_link([_exchange(size, ranks.size, seconds=QUICK_SECONDS) for size in QUICK])
 
 
 def _planned(work: StatedWork, hardware: Hardware, size: int) -> Planned:
@@ -202,10 +215,14 @@ def _meshes(size: int, asked: Mesh | None) -> list[Mesh]:
     return [mesh]
 
 
-def _exchange(size: int, ranks: int) -> Exchange:
+def _exchange(size: int, ranks: int, *, seconds: float | None = None) -> Exchange:
     dist: Any = importlib.import_module("torch.distributed")
     block = torch.zeros(size // 4)
-    return Exchange(ranks=ranks, size=size, seconds=_median(lambda: dist.all_reduce(block)))
+    return Exchange(ranks=ranks, size=size, seconds=_median(lambda: dist.all_reduce(block), seconds))
+
+
+def _link(exchanges: Sequence[Exchange]) -> Link:
+    return fit_link([one for one in exchanges if one.size in FITTED])
 
 
 def _hardware(link: Link, ranks: Ranks) -> Hardware:
@@ -238,7 +255,7 @@ def _told(cost: Cost) -> float:
     return cost.tensor + cost.shard + cost.pipeline + cost.data
 
 
-def _median(work: Callable[[], object]) -> float:
+def _median(work: Callable[[], object], seconds: float | None = None) -> float:
     """Seconds until all ranks have done ``work`` that they began together; the same number of rounds on each."""
     dist: Any = importlib.import_module("torch.distributed")
     work()
@@ -250,7 +267,7 @@ def _median(work: Callable[[], object]) -> float:
         longest = torch.tensor(time.perf_counter() - started, dtype=torch.float64)
         dist.all_reduce(longest, op=dist.ReduceOp.MAX)
         times.append(float(longest))
-        if len(times) >= 3 and sum(times) > SECONDS:
+        if len(times) >= 3 and sum(times) > (SECONDS if seconds is None else seconds):
             break
     return statistics.median(times)
 

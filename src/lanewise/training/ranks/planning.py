@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,27 +22,62 @@ def workers_here(stated: int | None, ranks: Ranks) -> int:
     return stated or max(1, min(cores() // ranks.place.local_size, MOST_WORKERS))
 
 
-def why_lanes(plan: Plan, ranks: int) -> str:
-    """Why ``ranks`` that no mesh was stated for are all along lane, and what to ask for where some would be idle.
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """``ranks`` that have nothing to do in a ``phase`` of ``lanes`` lanes, were they all along lane."""
 
-    Nothing is measured: a mesh decides how sums round, so the default must not depend on the clock.
-    """
+    ranks: int
+    phase: str
+    lanes: int
+
+    @property
+    def groups(self) -> int:
+        """How many groups of ranks could share batches, each with a lane of its own."""
+        return max(divisor for divisor in divisors(self.ranks) if divisor <= max(self.lanes, 1))
+
+    @property
+    def degree(self) -> int:
+        """How many ranks would share a batch then."""
+        return self.ranks // self.groups
+
+
+def idle_of(plan: Plan, ranks: int) -> Idle | None:
+    """Where a race has fewer lanes than there are ranks; None: nowhere."""
+    lanes, phase = _fewest(plan)
+    return Idle(ranks=ranks, phase=phase, lanes=lanes) if lanes < ranks else None
+
+
+def _fewest(plan: Plan) -> tuple[int, str]:
+    """The fewest lanes that there are at once, and when."""
     confirmed = min(len(plan.candidates), sum(plan.confirm.values())) if plan.rungs else len(plan.candidates)
     lanes = confirmed * plan.folds * len(plan.seeds)
-    fewest, phase = min([(lanes, "confirmation"), *([(len(plan.candidates), "screen")] if plan.rungs else [])])
-    if fewest >= ranks:
+    return min([(lanes, "confirmation"), *([(len(plan.candidates), "screen")] if plan.rungs else [])])
+
+
+def why_lanes(plan: Plan, ranks: int, *, shares: str | None = None, gpus: bool = False) -> str:
+    """Why ``ranks`` that no mesh was stated for are all along lane, and what to ask for where some would be idle.
+
+    ``shares`` says what was measured of that: see :func:`~lanewise.training.ranks.sharing.sharing_words`. It decides
+    nothing: a mesh decides how sums round, so the default must not depend on the clock. On ``gpus`` no batch is shared.
+    """
+    idle = idle_of(plan, ranks)
+    if idle is None:
         return (
-            f"mesh lane={ranks}: {fewest:,} lanes or more are split over {ranks} ranks, which tell each other nothing "
-            "during a step"
+            f"mesh lane={ranks}: {_fewest(plan)[0]:,} lanes or more are split over {ranks} ranks, which tell each "
+            "other nothing during a step"
         )
-    groups = max(divisor for divisor in divisors(ranks) if divisor <= max(fewest, 1))
-    other = ",".join([*([f"lane={groups}"] if groups > 1 else []), f"data={ranks // groups}"])
-    idle = "1 rank is idle" if ranks - fewest == 1 else f"{ranks - fewest} ranks are idle"
-    return (
-        f"mesh lane={ranks}, but the {phase} has {fewest} lane{'s' if fewest > 1 else ''}, so that {idle} then; "
-        f"--mesh {other} shares batches, which pays where the gradient of a batch takes longer than its exchange "
-        "(lanewise doctor --mesh measures both)"
+    other = ",".join([*([f"lane={idle.groups}"] if idle.groups > 1 else []), f"data={idle.degree}"])
+    free = ranks - idle.lanes
+    said = (
+        f"mesh lane={ranks}, but the {idle.phase} has {idle.lanes} lane{'s' if idle.lanes > 1 else ''}, so that "
+        f"{'1 rank is' if free == 1 else f'{free} ranks are'} idle then"
     )
+    if gpus:
+        return f"{said}; {idle.lanes} would do, for ranks share batches on processors only"
+    words = shares or (
+        "which pays where the gradient of a batch takes longer than its exchange (lanewise doctor --mesh measures both)"
+    )
+    return f"{said}; --mesh {other} shares batches, {words}"
 
 
 def shared_plan(ranks: Ranks, file: Path | None, make: Callable[[Path | None], Plan]) -> tuple[Plan, bool]:

@@ -110,13 +110,21 @@ class Told(Journal):
 class Spreading:
     """Advances the teams of a race on a ``crew``; ``costs`` are the plan's, by id of candidate.
 
+    ``confirming`` are those after the screen, where a lane may train on more rows and with less company; None: alike.
     ``stop`` is asked while this rank waits for others. Ranks that train the same lanes take them one stack after
     another, in the same order; what they have seen counts as the first of them tells it.
     """
 
-    def __init__(self, crew: Crew, costs: Mapping[str, float], *, stop: Callable[[], bool]) -> None:
-        self._crew, self._ranks, self._costs, self._stop = crew, crew.ranks, costs, stop
-        self._usual = sum(costs.values()) / len(costs) if costs else 1.0
+    def __init__(
+        self,
+        crew: Crew,
+        costs: Mapping[str, float],
+        *,
+        stop: Callable[[], bool],
+        confirming: Mapping[str, float] | None = None,
+    ) -> None:
+        self._crew, self._ranks, self._stop = crew, crew.ranks, stop
+        self._costs, self._confirming = costs, costs if confirming is None else confirming
 
     def share(self, workers: int) -> int:
         """How many of a plan's workers are on this rank."""
@@ -145,17 +153,18 @@ class Spreading:
         return [found[place] for place in range(len(stretches))]
 
     def _assign(self, teams: Sequence[SpreadTeam], stretches: Sequence[Stretch]) -> None:
-        costs = [self._cost(stretch) for stretch in stretches]
+        costs = [
+            predicted(
+                [lane.candidate.id for lane in stretch.team.lanes],
+                self._costs if stretch.key.startswith("screen") else self._confirming,
+                until=stretch.fractions[-1],
+            )
+            for stretch in stretches
+        ]
         movable = [team.movable for team in teams]
         homes = assigned(costs, [team.home for team in teams], movable, self._crew.size)
         for team, home in zip(teams, homes, strict=True):
             team.move(home)
-
-    def _cost(self, stretch: Stretch) -> float:
-        """Predicted seconds of what is left of a stretch; lanes whose cost nobody knows count as usual ones."""
-        named = [_NAMED_AFTER.fullmatch(lane.candidate.id) for lane in stretch.team.lanes]
-        lanes = sum(self._costs.get(match[1], self._usual) if match else self._usual for match in named)
-        return lanes * max(stretch.fractions[-1], 1e-9)
 
     def _trained(self, threads: SideBySide, stretches: Sequence[Stretch], work: Callable[[Stretch], T]) -> list[T]:
         axis = self._crew.axis
@@ -215,6 +224,19 @@ class Spreading:
             place, _, shown = name.partition("/")
             own[place][shown] = tensor
         return [(int(place), own[place], told) for place, told in said["told"].items()]
+
+
+def predicted(candidates: Sequence[str], costs: Mapping[str, float], *, until: float) -> float:
+    """Seconds of lanes of ``candidates`` up to a fraction of their length; those whose cost nobody knows are usual.
+
+    A candidate that was made of another on the way costs as much as that.
+
+    >>> predicted(["a", "a-slower1", "new"], {"a": 2.0, "b": 4.0}, until=0.5)
+    3.5
+    """
+    usual = sum(costs.values()) / len(costs) if costs else 1.0
+    named = [_NAMED_AFTER.fullmatch(id) for id in candidates]
+    return sum(costs.get(match[1], usual) if match else usual for match in named) * max(until, 1e-9)
 
 
 def alone() -> Spreading:

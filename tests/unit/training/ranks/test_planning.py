@@ -50,3 +50,15 @@ def test_ranks_are_along_lane_and_those_that_would_be_idle_are_told(
 def test_one_lane_is_shared_by_all() -> None:
     one = replace(PLAN, candidates=CANDIDATES[:1], folds=1)
     assert "has 1 lane, so that 1 rank is idle then; --mesh data=2 shares" in why_lanes(one, 2)
+
+
+def test_what_was_measured_of_sharing_is_told_and_no_batch_is_shared_on_gpus() -> None:
+    few = replace(PLAN, candidates=CANDIDATES[:1])
+    assert why_lanes(few, 4, shares="which pays by far").endswith(
+        "--mesh lane=2,data=2 shares batches, which pays by far"
+    )
+    told = why_lanes(few, 4, gpus=True)
+    assert told == (
+        "mesh lane=4, but the confirmation has 2 lanes, so that 2 ranks are idle then; 2 would do, for ranks share "
+        "batches on processors only"
+    )

@@ -1,0 +1,49 @@
+"""What ranks that train one model compare before the first step: others would train on in silence, each its own way."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lanewise.models.batch import leaves
+from lanewise.tuning.sources import Source
+
+COMPARED = 64
+"""So many rows at the most tell data of one rank from that of another."""
+
+
+def rows_told(source: Source) -> str | None:
+    """A digest of some rows of a table; None where rows are loaded as they are needed, which may draw each time anew.
+
+    >>> table = (torch.zeros(100, 2), torch.zeros(100))
+    >>> rows_told(Source(name="data", rows=100, table=table)) == rows_told(Source(name="data", rows=100, table=table))
+    True
+    """
+    if source.table is None:
+        return None
+    some = torch.linspace(0, source.rows - 1, min(source.rows, COMPARED)).long()
+    found = hashlib.sha256()
+    for name, own in leaves(source.batch(some)):
+        if isinstance(own, Tensor):
+            found.update(f"{name} {own.dtype} {tuple(own.shape)};".encode())
+            found.update(own.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if own.numel() else b"")
+    return found.hexdigest()[:12]
+
+
+def optimizer_told(made: Optimizer) -> Mapping[str, Any]:
+    """The rates of an optimizer and its other settings, by group."""
+    rates = [_plain(group["lr"]) for group in made.param_groups]
+    others = [
+        {name: _plain(own) for name, own in group.items() if name not in ("params", "lr")}
+        for group in made.param_groups
+    ]
+    return {"lr": rates[0] if len(rates) == 1 else rates, "settings of the optimizer": others}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.tolist()
+    return value if isinstance(value, int | float | str | tuple | list | None) else type(value).__name__
