@@ -110,7 +110,10 @@ def audit(
         if unusable:
             code, reason = unusable
             set_aside[name] = reason
-            findings.append(Finding(code=code, message=f"{name!r} is set aside: {reason}", column=name))
+            # A number that one word spoils is worth mending; what else is set aside has nothing to tell.
+            severity = "warning" if code == "nearly_number" else "info"
+            message = f"{name!r} is set aside: {reason}"
+            findings.append(Finding(code=code, severity=severity, message=message, column=name))
     features = tuple(name for name in dataset.frame.columns if name != target and name not in set_aside)
     if not features:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(set_aside.items())[:5])
@@ -155,7 +158,8 @@ def _usable_rows(
         rows = labelled[present]
         lacking = int(np.sum(~present))
         if lacking:
-            message = f"{lacking} rows have no weight in {weight!r} and are set aside"
+            are = "has no weight in {!r} and is" if lacking == 1 else "have no weight in {!r} and are"
+            message = f"{counted(lacking, 'row')} {are.format(weight)} set aside"
             findings.append(
                 Finding(code="weight_missing", message=message, severity="warning", column=weight, count=lacking)
             )
