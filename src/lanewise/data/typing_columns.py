@@ -269,14 +269,15 @@ def _near_misses(reading: _Reading) -> list[Finding]:
     finding = cells_finding("non_number_cells", bare, odd, what, severity=severity)
     if mark is None:
         return [finding]
-    advice = f"; if {mark!r} stands for a missing value, say so (--missing={shlex.quote(mark)})"
+    them = "it" if finding.count == 1 else "them"
+    advice = f"; mend {them} or declare {them} missing (--missing={shlex.quote(mark)})"
     return [replace(finding, message=finding.message + advice)]
 
 
 def _mark_of_missing(bare: pl.Series, odd: pl.Series) -> str | None:
-    """The one word that repeats among more different numbers than a code has; None where there is none such."""
+    """The one word that stands among more different numbers than a code has; None where there is none such."""
     marks = bare.filter(odd)
-    if marks.len() < 2 or marks.n_unique() > 1 or bare.filter(~odd).n_unique() <= _MOST_CODES:
+    if marks.n_unique() != 1 or bare.filter(~odd).n_unique() <= _MOST_CODES:
         return None
     return None if "," in marks[0] else marks[0]
 

@@ -126,8 +126,9 @@ def test_points_that_may_mark_thousands_are_warned_of_in_files_of_semicolons(tmp
 def test_one_word_among_many_different_numbers_is_asked_about() -> None:
     column = typed(*map(str, range(60)), ".", ".", ".")
     assert codes(column) == [("non_number_cells", "warning", 3)]
-    assert column.findings[0].message.endswith("if '.' stands for a missing value, say so (--missing=.)")
-    assert typed(*map(str, range(60)), "<NA>", "<NA>").findings[0].message.endswith("(--missing='<NA>')")
+    assert column.findings[0].message.endswith("'.' in row 63; mend them or declare them missing (--missing=.)")
+    assert typed("m", *map(str, range(60))).findings[0].message.endswith("mend it or declare it missing (--missing=m)")
+    assert typed(*map(str, range(60)), "<NA>", "<NA>").findings[0].message.endswith("missing (--missing='<NA>')")
     assert codes(typed(*"0123" * 20, "4+", "4+", "4+")) == [("non_number_cells", "info", 3)]
     assert codes(typed(*map(str, range(60)), "a", "b", "a")) == [("non_number_cells", "info", 3)]
 
