@@ -4,6 +4,7 @@ A column is set aside, unless ``keep`` names it, when it
 
 - has no value at all, or the same value in every row (``keep`` cannot help: there is nothing to learn from);
 - counts the rows: whole numbers from 0 or 1 up without gap or repetition, in any order;
+- names the query of a row, in svmlight text;
 - identifies the rows: at least 95% of its values differ, rows that repeat another in every column left out, and it is
   a category, or text of one word per cell, or whole numbers under a name such as ``id`` or ``key``, or under none (a
   blank header, or pandas' ``Unnamed: 0``): such are the row numbers that programs write along. Text of several words
@@ -26,6 +27,7 @@ from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
 from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.roles import check_names, role_mistakes
+from lanewise.data.svmlight import QUERY_IDS
 from lanewise.data.target import guess_kind, labelled_rows
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, all_of
@@ -87,6 +89,10 @@ def audit(
     set_aside = {name: "dropped as asked" for name in drop}
     set_aside |= {weight: "weight of the rows"} if weight else {}
     set_aside |= {group: "group of the rows"} if group else {}
+    for name in _queries(dataset).difference({target, *keep, *set_aside}):
+        set_aside[name] = f"it names the query of a row; --group {name} keeps the rows of a query together"
+        message = f"{name!r} is set aside: {set_aside[name]}"
+        findings.append(Finding(code=QUERY_IDS, severity="warning", column=name, message=message))
     once = cache(used.unique)
     missing, levels = used.null_count().row(0), used.select(pl.all().n_unique()).row(0)  # of all columns at once
     for name, counts in zip(used.columns, zip(missing, levels, strict=True), strict=True):
@@ -104,7 +110,10 @@ def audit(
         if unusable:
             code, reason = unusable
             set_aside[name] = reason
-            findings.append(Finding(code=code, message=f"{name!r} is set aside: {reason}", column=name))
+            # A number that one word spoils is worth mending; what else is set aside has nothing to tell.
+            severity = "warning" if code == "nearly_number" else "info"
+            message = f"{name!r} is set aside: {reason}"
+            findings.append(Finding(code=code, severity=severity, message=message, column=name))
     features = tuple(name for name in dataset.frame.columns if name != target and name not in set_aside)
     if not features:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(set_aside.items())[:5])
@@ -119,6 +128,11 @@ def audit(
     findings += _duplicates(dataset, (*features, target), rows)
     findings += leakage(dataset, target=target, kind=found, features=features, rows=rows) if leaks else ()
     return Audit(features=features, set_aside=set_aside, rows=rows, findings=tuple(findings))
+
+
+def _queries(dataset: Dataset) -> set[str]:
+    """The column that names the query of a row, if there is one; new rows belong to queries of their own."""
+    return {finding.column for finding in dataset.findings if finding.code == QUERY_IDS and finding.column is not None}
 
 
 def _usable_rows(
@@ -144,7 +158,8 @@ def _usable_rows(
         rows = labelled[present]
         lacking = int(np.sum(~present))
         if lacking:
-            message = f"{lacking} rows have no weight in {weight!r} and are set aside"
+            are = "has no weight in {!r} and is" if lacking == 1 else "have no weight in {!r} and are"
+            message = f"{counted(lacking, 'row')} {are.format(weight)} set aside"
             findings.append(
                 Finding(code="weight_missing", message=message, severity="warning", column=weight, count=lacking)
             )

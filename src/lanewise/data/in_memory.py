@@ -82,9 +82,14 @@ def _pandas_column(column: Any) -> Any:
         gone = column.isna().to_numpy()
         levels = [None if missing else str(value) for value, missing in zip(column.tolist(), gone, strict=True)]
         return pl.Series(levels, dtype=pl.Categorical)
+    if kind.startswith("period["):
+        column = column.dt.to_timestamp()  # where a period begins
+        kind = str(column.dtype)
     if kind.startswith("datetime64"):
-        values = column.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(column.dt, "tz", None) else column
-        return values.to_numpy().astype("datetime64[us]")
+        if getattr(column.dt, "tz", None) is None:
+            return column.to_numpy().astype("datetime64[us]")
+        moments = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        return pl.Series(moments).dt.replace_time_zone("UTC")
     if (
         column.dtype.kind in "biufm"
         and isinstance(column.to_numpy(), np.ndarray)
@@ -149,6 +154,10 @@ def _mixed(title: str, values: list[Any]) -> tuple[pl.Series, Finding | None]:
         return pl.Series(title, [None if value is None else float(value) for value in values], dtype=pl.Float64), None
     kinds = sorted({type(value).__name__ for value in present})
     texts = [None if value is None else str(value) for value in values]
+    if kinds == ["int"]:
+        message = f"column {title!r} holds whole numbers beyond 64 bits and was kept as words"
+        finding = Finding(code="beyond_64_bit", severity="warning", column=title, message=message)
+        return pl.Series(title, texts, dtype=pl.String), finding
     message = f"column {title!r} mixes values of the types {', '.join(kinds[:5])} and was kept as words"
     finding = Finding(code="mixed_types", severity="warning", column=title, message=message)
     return pl.Series(title, texts, dtype=pl.String), finding

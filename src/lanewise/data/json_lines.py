@@ -8,6 +8,7 @@ from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
 _MAX_BAD_SHARE = 0.05
+_WHAT = "no JSON object with different keys"
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 
 
@@ -20,7 +21,7 @@ def is_json_lines(text: bytes, suffix: str) -> bool:
 
 
 def parse_json_lines(text: bytes, *, name: str) -> tuple[dict[str, list[Any]], list[Finding]]:
-    """Columns of values; a key that an object lacks is missing there.
+    """Columns of values; a key that an object lacks is missing there, and one that it has twice makes it malformed.
 
     Raises ``DataError`` if there are no objects, or more than one line in twenty is none.
     """
@@ -42,20 +43,31 @@ def parse_json_lines(text: bytes, *, name: str) -> tuple[dict[str, list[Any]], l
     total = rows + len(bad)
     if rows == 0 or len(bad) > _MAX_BAD_SHARE * total:
         first = f", first line {bad[0]}" if bad else ""
-        message = f"{name} has {len(bad)} of {total} lines that are no JSON object{first}: mend them"
+        message = f"{name} has {len(bad)} of {total} lines that are {_WHAT}{first}: mend them"
         raise DataError(message)
     for column in columns.values():
         column.extend([None] * (rows - len(column)))
     findings: list[Finding] = []
     if bad:
         shown = ", ".join(map(str, bad[:3]))
-        message = f"{counted(len(bad), 'line')} of {total:,} set aside, being no JSON object: line {shown}"
+        message = f"{counted(len(bad), 'line')} of {total:,} set aside, being {_WHAT}: line {shown}"
         findings.append(Finding(code="ragged_rows", severity="warning", count=len(bad), message=message))
     return columns, findings
 
 
 def _object(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return _DECODER.decode(line.decode())
     except (ValueError, RecursionError):
         return None
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        message = "a key is there twice"
+        raise ValueError(message)
+    return values
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_doubles)

@@ -85,6 +85,7 @@ def _read(source: object, options: ReadOptions) -> Dataset:
             missing=options.missing,
             decimal=options.decimal,
             usual_decimal="." if raw.delimiter == "," else None,
+            doubt_points=raw.delimiter == ";",
             kinds=options.kinds,
         )
     else:

@@ -1,7 +1,9 @@
 """From a path or standard input to bytes: bounded, unpacked, and refused with a reason."""
 
+import codecs
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Callable
@@ -159,6 +161,8 @@ def _refuse_foreign(content: bytes, name: str) -> None:
         reason = "a tar archive: unpack it and name one file in it"
     if content[:256].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         reason = "a web page or XML document, not a table: download the data file itself"
+    if re.match(rb"\[\s*[\[{]|\{\s*[\r\n]", content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()):
+        reason = "one JSON document: write a line for each row, with one object in it (JSON lines)"
     if reason is not None:
         message = f"{name} is {reason}"
         raise DataError(message)

@@ -1,6 +1,7 @@
 """LIBSVM / svmlight text: ``label index:value index:value ... # comment`` on each line.
 
 The label becomes the column ``target``, index *i* the column ``f<i>``; an index that a line leaves out is zero there.
+The queries that lines of a ranking belong to (``qid:7``) become the column ``qid``.
 Format: https://www.csie.ntu.edu.tw/~cjlin/libsvm and SVM-light of T. Joachims.
 """
 
@@ -16,7 +17,8 @@ from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_LINE = rf"^{_NUMBER}(?: +qid:[0-9]+)?(?: +[0-9]{{1,9}}:{_NUMBER})*$"
+_LINE = rf"^{_NUMBER}(?: +qid:[0-9]+)?(?: +[0-9]{{1,18}}:{_NUMBER})*$"
+QUERY_IDS = "query_ids"
 _SUFFIXES = (".svm", ".svmlight", ".libsvm")
 _SAMPLE_LINES = 50
 _MAX_BAD_SHARE = 0.05
@@ -42,7 +44,8 @@ def _bare(line: bytes) -> str:
 def parse_svmlight(
     text: bytes, *, name: str, max_bytes: int, max_columns: int, known: Sequence[int] = ()
 ) -> tuple[pl.DataFrame, list[Finding]]:
-    """A dense table of numbers ``target``, ``f1`` ... up to the highest index here or among those ``known`` to exist.
+    """A dense table of numbers ``target``, ``qid`` if there are queries, and ``f1`` ... up to the highest index here or
+    among those ``known`` to exist.
 
     The first is ``f0`` where index 0 is one of them.
 
@@ -56,7 +59,7 @@ def parse_svmlight(
     table = table.filter("good").with_row_index("row")
     labels = table["line"].str.extract(f"^({_NUMBER})")
     pairs = (
-        table.select("row", pl.col("line").str.extract_all(rf" [0-9]{{1,9}}:{_NUMBER}"))
+        table.select("row", pl.col("line").str.extract_all(rf" [0-9]{{1,18}}:{_NUMBER}"))
         .explode("line")
         .drop_nulls()
         .select("row", pl.col("line").str.strip_chars().str.split_exact(":", 1).struct.unnest())
@@ -77,7 +80,18 @@ def parse_svmlight(
     dense = np.zeros((table.height, width), order="F")
     dense[rows, indexes - first] = values
     columns = {f"f{first + place}": dense[:, place] for place in range(width)}
-    return pl.DataFrame({"target": _whole_if_possible(labels), **columns}), findings
+    queries, found = _queries(table["line"])
+    return pl.DataFrame({"target": _whole_if_possible(labels), **queries, **columns}), [*findings, *found]
+
+
+def _queries(lines: pl.Series) -> tuple[dict[str, pl.Series], list[Finding]]:
+    """The column of queries, if lines name them."""
+    queries = lines.str.extract(r" qid:([0-9]+)").cast(pl.Int64, strict=False)
+    count = queries.count()
+    if not count:
+        return {}, []
+    message = f"{counted(count, 'line')} with a query (qid), which is the column 'qid'"
+    return {"qid": queries}, [Finding(code=QUERY_IDS, column="qid", count=count, message=message)]
 
 
 def _set_aside(table: pl.DataFrame, name: str) -> list[Finding]:

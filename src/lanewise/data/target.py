@@ -20,7 +20,8 @@ row for training and a finding says so.
 
 import math
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,9 +198,19 @@ def rare_in_test(held: np.ndarray, task: Task) -> tuple[Finding, ...]:
 def target_column(dataset: Dataset, target: str) -> pl.Series:
     """The cells of the target; ``DataError`` where there is no such column."""
     if target not in dataset.frame.columns:
-        message = f"no column {target!r} in {dataset.source}: {name_hint(target, dataset.frame.columns)}"
+        hint = _delimiter_hint(target, dataset.frame.columns) or name_hint(target, dataset.frame.columns)
+        message = f"no column {target!r} in {dataset.source}: {hint}"
         raise DataError(message)
     return dataset.frame[target]
+
+
+def _delimiter_hint(target: str, columns: Sequence[str]) -> str | None:
+    """What to do where the one column there is holds the name of the target between signs that are all alike."""
+    only = columns[0] if len(columns) == 1 else ""
+    sign = next((sign for sign in dict.fromkeys(re.findall(r"[^\w\s]", only)) if target in only.split(sign)), None)
+    if sign is None:
+        return None
+    return f"the one column is {only!r}; if {sign!r} separates the cells, say --delimiter {shlex.quote(sign)}"
 
 
 def _check_target(column: pl.Series, kind: ColumnKind) -> None:

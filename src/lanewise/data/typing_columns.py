@@ -4,6 +4,7 @@ A column is a number or a date only if every cell that is not missing is one. Wh
 open (``1,234``; ``03/04/2024``) is settled by the file's other columns, and reported if nothing settles it.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ from lanewise.data.word_cells import kind_of_words, kinds_of_words
 _THREADS = 4
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.99
+_MOST_CODES = 20  # different numbers beside a word: more of them are no levels
 _MEASURED: tuple[ColumnKind | None, ...] = ("number", "date")
 _ENDLESS = r"^(?i:[+-]?inf(?:inity|inite)?)$"
 _ALMOST_NUMBER = r"^[+-]?(?:\d[\d_]*|0[xXoObB][0-9a-fA-F]+|[iI]nf(?:inity|inite)?|INF|\d*\.?\d+[eE][+-]?\d+)$"
@@ -72,12 +74,14 @@ def type_text_columns(
     missing: Sequence[str] = (),
     decimal: str | None = None,
     usual_decimal: Decimal | None = None,
+    doubt_points: bool = False,
     kinds: Mapping[str, ColumnKind] | None = None,
 ) -> dict[str, TypedColumn]:
     """Kinds and values of columns of text; those that ``kinds`` names are read as it says.
 
     A cell that can't be of the named kind becomes missing and is counted in a finding. ``decimal`` is
     the decimal mark where a column leaves it open; failing that and proof in other columns, ``usual_decimal``.
+    ``doubt_points``: points that may all mark thousands are warned of, as in a file of a place of decimal commas.
     """
     wanted = kinds or {}
     cells = strip_frame(frame, missing)
@@ -104,6 +108,9 @@ def type_text_columns(
         }
         rest = [name for name in frame.columns if name not in done]
         done.update(zip(rest, pool.map(settle, rest), strict=True))
+    if doubt_points and mark is None:
+        for name, finding in _open_points(bare.select(name for name in plain if name not in wanted)).items():
+            done[name] = replace(done[name], findings=(*done[name].findings, finding))
     return {name: done[name] for name in frame.columns}
 
 
@@ -137,6 +144,22 @@ def _decimal_of_file(fits: Sequence[NumberFit | None], plain: pl.DataFrame) -> D
         return ","
     others = (NumberFit(cells=column, grammars=(PLAIN,)) for column in plain.get_columns())
     return "." if marked and any(fit.shows_decimal_point for fit in (*marked, *others)) else None
+
+
+def _open_points(plain: pl.DataFrame) -> dict[str, Finding]:
+    """A warning for each column whose points all may mark thousands, where no other column shows a decimal point."""
+    floats = [column for column in plain.get_columns() if column.str.contains(".", literal=True).any()]
+    fits = [NumberFit(cells=column, grammars=(PLAIN,)) for column in floats]
+    if any(fit.shows_decimal_point for fit in fits):
+        return {}
+    what = "is read with '.' as decimal mark, by a guess, as it may be the thousands mark, in"
+    return {
+        fit.cells.name: cells_finding(
+            "open_point", fit.cells, fit.cells.str.contains(".", literal=True), what, severity="warning"
+        )
+        for fit in fits
+        if fit.could_be_grouped()
+    }
 
 
 def _day_first_of_file(fits: Sequence[DateFit | None]) -> bool | None:
@@ -240,9 +263,23 @@ def _near_misses(reading: _Reading) -> list[Finding]:
     is_special = share_matching(bare.filter(odd), _ALMOST_NUMBER) == 1.0
     if numbers.share < _MOSTLY and not is_special:
         return []
-    severity = "warning" if is_special or numbers.share >= _NEARLY_ALL else "info"
+    mark = _mark_of_missing(bare, odd)
+    severity = "warning" if is_special or numbers.share >= _NEARLY_ALL or mark is not None else "info"
     what = "was kept as words, because no plain number can be read from"
-    return [cells_finding("non_number_cells", bare, odd, what, severity=severity)]
+    finding = cells_finding("non_number_cells", bare, odd, what, severity=severity)
+    if mark is None:
+        return [finding]
+    them = "it" if finding.count == 1 else "them"
+    advice = f"; mend {them} or declare {them} missing (--missing={shlex.quote(mark)})"
+    return [replace(finding, message=finding.message + advice)]
+
+
+def _mark_of_missing(bare: pl.Series, odd: pl.Series) -> str | None:
+    """The one word that stands among more different numbers than a code has; None where there is none such."""
+    marks = bare.filter(odd)
+    if marks.n_unique() != 1 or bare.filter(~odd).n_unique() <= _MOST_CODES:
+        return None
+    return None if "," in marks[0] else marks[0]
 
 
 def read_as(

@@ -107,6 +107,7 @@ def test_a_number_spoilt_by_a_cell_is_not_called_an_identifier() -> None:
         "mend it or declare it missing (--missing=metres)"
     )
     assert codes(found.findings) == [("nearly_number", "odd")]
+    assert found.findings[0].severity == "warning"  # mended with one option, it may tell a lot
 
 
 def test_distinct_whole_numbers_need_an_identifying_name() -> None:
@@ -158,6 +159,7 @@ def test_rows_without_target_or_weight_are_set_aside_and_counted() -> None:
     counted = {finding.code: finding.count for finding in found.findings}
     assert counted["target_missing"] == 2
     assert counted["weight_missing"] == 1
+    assert "1 row has no weight in 'w' and is set aside" in [finding.message for finding in found.findings]
 
 
 @pytest.mark.parametrize("role", ["drop", "keep", "weight", "group", "time"])

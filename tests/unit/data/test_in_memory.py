@@ -131,16 +131,17 @@ def test_pandas() -> None:
             "i": pd.array([1, None], dtype="Int64"),
             "b": pd.array([True, None], dtype="boolean"),
             "m": [1, "x"],
+            "p": pd.PeriodIndex(["2024-03", None], freq="M"),
             7: [2, 3],
         },
         index=["p", "q"],
     )
     dataset = read(frame)
     assert dataset.frame.row(0) == (
-        1.0, "x", "3", datetime(2024, 1, 1), datetime(2023, 12, 31, 23), 1, "true", "1", 2,
+        1.0, "x", "3", datetime(2024, 1, 1), datetime(2023, 12, 31, 23), 1, "true", "1", datetime(2024, 3, 1), 2,
     )  # fmt: skip
-    assert dataset.frame.row(1) == (None, None, None, None, datetime(2024, 1, 1, 1), None, None, "x", 3)
-    assert codes(dataset) == {"index_left_out": None, "mixed_types": "m"}
+    assert dataset.frame.row(1) == (None, None, None, None, datetime(2024, 1, 1, 1), None, None, "x", None, 3)
+    assert codes(dataset) == {"index_left_out": None, "mixed_types": "m", "time_zone": "tz"}
 
 
 def test_pandas_is_not_imported_unless_given() -> None:

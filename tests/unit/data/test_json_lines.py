@@ -38,9 +38,21 @@ def test_odd_values(tmp_path: Path) -> None:
 def test_few_bad_lines_are_set_aside_and_many_refuse_the_file(tmp_path: Path) -> None:
     dataset = read_text(tmp_path, '{"a": 1}\n' * 50 + "[1]\n")
     assert dataset.rows == 50
-    assert dataset.findings[0].message == "1 line of 51 set aside, being no JSON object: line 51"
-    with pytest.raises(DataError, match="has 2 of 4 lines that are no JSON object, first line 2"):
+    assert dataset.findings[0].message == "1 line of 51 set aside, being no JSON object with different keys: line 51"
+    with pytest.raises(DataError, match="has 2 of 4 lines that are no JSON object with different keys, first line 2"):
         read_text(tmp_path, '{"a": 1}\n{"a": \n[]\n{"a": 2}\n')
+
+
+def test_a_key_that_is_there_twice_is_not_settled_in_silence(tmp_path: Path) -> None:
+    dataset = read_text(tmp_path, '{"a": 1, "b": 1}\n' * 50 + '{"a": 1, "a": 2, "b": 1}\n')
+    assert dataset.rows == 50
+    assert "1 line of 51 set aside" in dataset.findings[0].message
+
+
+def test_whole_numbers_beyond_64_bits_are_called_so(tmp_path: Path) -> None:
+    dataset = read_text(tmp_path, '{"a": 1}\n{"a": 123456789012345678901234567890123456789012}\n')
+    assert dataset.frame["a"].to_list() == ["1", "123456789012345678901234567890123456789012"]
+    assert dataset.findings[0].code == "beyond_64_bit"
 
 
 @pytest.mark.parametrize("text", ["[1, 2]\n", "1\n", "{" * 100_000 + "\n", '{"a":' + "[" * 100_000 + "\n"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lanewise.data.auditing import audit
 from lanewise.data.dataset import Dataset
 from lanewise.data.reading import ReadOptions, read, read_like
 from lanewise.errors import DataError
@@ -20,9 +21,24 @@ def read_text(folder: Path, text: str, **options) -> Dataset:
 
 def test_dense_columns(tmp_path: Path) -> None:
     dataset = read_text(tmp_path, "# about\n+1 1:0.5 3:1e-3 # note\n\n-1 qid:7 2:-4\n1\n")
-    assert dataset.frame.columns == ["target", "f1", "f2", "f3"]
-    assert dataset.frame.rows() == [(1, 0.5, 0.0, 0.001), (-1, 0.0, -4.0, 0.0), (1, 0.0, 0.0, 0.0)]
+    assert dataset.frame.columns == ["target", "qid", "f1", "f2", "f3"]
+    assert dataset.frame.rows() == [(1, None, 0.5, 0.0, 0.001), (-1, 7, 0.0, -4.0, 0.0), (1, None, 0.0, 0.0, 0.0)]
     assert set(dataset.kinds.values()) == {"number"}
+
+
+def test_queries_are_no_feature_and_may_be_the_group(tmp_path: Path) -> None:
+    dataset = read_text(tmp_path, "".join(f"{n % 2} qid:{n // 10} 1:{n % 7} 2:{n % 3}\n" for n in range(60)))
+    assert "60 lines with a query (qid), which is the column 'qid'" in [found.message for found in dataset.findings]
+    found = audit(dataset, target="target")
+    assert found.features == ("f1", "f2")
+    assert "--group qid" in found.set_aside["qid"]
+    assert [finding.severity for finding in found.findings if finding.code == "query_ids"] == ["warning"]
+    grouped = audit(dataset, target="target", group="qid")
+    assert grouped.features == ("f1", "f2")
+    assert not [finding for finding in grouped.findings if finding.code == "query_ids"]
+    assert "qid" in audit(dataset, target="target", keep=["qid"]).features
+    ordinary = read({"target": [0, 1] * 30, "qid": [n // 10 for n in range(60)], "f": [n % 7 for n in range(60)]})
+    assert audit(ordinary, target="target").features == ("qid", "f")
 
 
 def test_index_zero(tmp_path: Path) -> None:
@@ -62,3 +78,5 @@ def test_sparse_bomb(tmp_path: Path) -> None:
         read_text(tmp_path, "1 999999999:1\n")
     with pytest.raises(DataError, match=r"more than is allowed \(100 bytes"):
         read_text(tmp_path, "1 5:1\n" * 10, max_bytes=100)
+    with pytest.raises(DataError, match="1 rows and 12,345,678,901 columns, more than is allowed"):
+        read_text(tmp_path, "1 12345678901:1\n")

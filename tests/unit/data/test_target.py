@@ -143,6 +143,12 @@ def test_unknown_names_are_answered_with_close_ones() -> None:
     assert name_hint("zzz", [f"c{i}" for i in range(14)]).endswith("'c11' and 2 more")
 
 
+def test_a_delimiter_that_is_not_looked_for_is_named() -> None:
+    columns = {"a~b~y": pl.Series(["1~2~3"])}
+    with pytest.raises(DataError, match="the one column is 'a~b~y'; if '~' separates the cells, say --delimiter '~'"):
+        resolve_task(Dataset(frame=pl.DataFrame(columns), kinds={"a~b~y": "category"}, source="a table"), "y")
+
+
 def test_rare_classes_are_kept_and_warned_of() -> None:
     task, findings = resolve_task(table(["a"] * 20 + ["b"] * 3 + ["c"], "category"), "y")
     assert task.classes == ("a", "b", "c")

@@ -1,8 +1,11 @@
 """Kinds of columns of text, decided on all rows; nothing is coerced in silence."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
+from lanewise.data.reading import read
 from lanewise.data.typing_columns import TypedColumn, type_text_columns
 
 
@@ -102,6 +105,32 @@ def test_open_thousands_mark_is_a_warning_unless_settled() -> None:
     assert codes(typed("1,234", "2,345")) == [("thousands_mark", "warning", 2)]
     assert codes(typed("1,234", "2,345", usual_decimal=".")) == [("thousands_mark", "info", 2)]
     assert typed("1,234", "2,345", decimal=",").cells.to_list() == [1.234, 2.345]
+
+
+def test_points_that_may_mark_thousands_are_warned_of_in_files_of_semicolons(tmp_path: Path) -> None:
+    def found(delimiter: str, *rows: str) -> list[tuple[str, str, int | None]]:
+        path = tmp_path / "t.csv"
+        path.write_text("\n".join(["a,b,c", *rows]).replace(",", delimiter) + "\n")
+        return [(f.code, f.severity, f.count) for f in read(path).findings if f.code == "open_point"]
+
+    rows = [
+        f"{n * 90 // 1000}.{n * 90 % 1000:03d},{n},x" if n * 90 >= 1000 else f"{n * 90},{n},y" for n in range(9, 30)
+    ]
+    assert found(";", *rows) == [("open_point", "warning", 18)]
+    assert found(",", *rows) == []
+    assert found(";", *rows, "2.5,3,x") == []  # no thousands
+    assert found(";", *rows, "0.125,3,x") == []
+    assert found(";", *(row.replace("x", "1.5").replace("y", "2.5") for row in rows)) == []  # another column settles it
+
+
+def test_one_word_among_many_different_numbers_is_asked_about() -> None:
+    column = typed(*map(str, range(60)), ".", ".", ".")
+    assert codes(column) == [("non_number_cells", "warning", 3)]
+    assert column.findings[0].message.endswith("'.' in row 63; mend them or declare them missing (--missing=.)")
+    assert typed("m", *map(str, range(60))).findings[0].message.endswith("mend it or declare it missing (--missing=m)")
+    assert typed(*map(str, range(60)), "<NA>", "<NA>").findings[0].message.endswith("missing (--missing='<NA>')")
+    assert codes(typed(*"0123" * 20, "4+", "4+", "4+")) == [("non_number_cells", "info", 3)]
+    assert codes(typed(*map(str, range(60)), "a", "b", "a")) == [("non_number_cells", "info", 3)]
 
 
 def test_other_columns_settle_marks_and_dates() -> None:
