@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from lanewise.data.read_options import ReadOptions
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, *, reads: str | None = None) -> None:
     """``UsageError`` where a file cannot be written to ``path``: better now than after an hour of training.
+
+    Nor may it be the table that the command ``reads``, which would be lost.
 
     A permission does not tell: folders of the kernel, full disks and disks mounted read-only refuse files all the
     same. So one byte is written beside ``path``, where the file itself will be prepared, and removed again.
     """
-    why = _obstacle(path) or _refusal(path)
+    why = _obstacle(path) or _is_read(path, reads) or _refusal(path)
     if why:
         message = f"cannot write {path}: {why}"
         raise UsageError(message)
@@ -46,6 +48,13 @@ def _occupant(path: Path) -> str:
         return "it is a device or a pipe; name a file"
     if path.exists() and not os.access(path, os.W_OK):
         return "permission denied; name another place"
+    return ""
+
+
+def _is_read(path: Path, source: str | None) -> str:
+    """That ``path`` is the table at hand, by whatever name; empty where it is not."""
+    if source and path.exists() and os.path.exists(source) and os.path.samefile(path, source):
+        return "it is the table that is read; name another file"
     return ""
 
 

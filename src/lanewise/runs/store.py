@@ -262,6 +262,9 @@ def _check_usable(folder: Path, access: int) -> None:
         there = folder.exists()
     except OSError as error:  # a name too long, a loop of links
         raise UnavailableError(str(store_error(error, action="use", path=folder))) from error
+    if not there and folder.is_symlink():
+        msg = f"cannot use {folder}: it is a symbolic link that leads nowhere; make its folder, or set {HOME_VARIABLE}"
+        raise UnavailableError(msg)
     if there and not (folder.is_dir() and os.access(folder, access | os.X_OK)):
         use, may = ("read runs of", "read") if access == os.R_OK else ("keep runs in", "write to")
         why = f"you may not {may} it" if folder.is_dir() else "it is a file, not a folder"

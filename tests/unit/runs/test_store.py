@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.errors import StoreError, UsageError
+from lanewise.errors import StoreError, UnavailableError, UsageError
 from lanewise.runs import store as store_module
 from lanewise.runs.store import RunStore
 
@@ -247,3 +247,13 @@ def test_deleted_working_directory_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "cwd", lambda: Path(os.readlink(tmp_path / "gone")))
     with pytest.raises(StoreError, match=r"cannot use \.: no such file or folder"):
         RunStore.open()
+
+
+@pytest.mark.parametrize("leads", ["nowhere", "runs"])
+def test_a_link_that_leads_nowhere_is_named(leads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = tmp_path / "runs"
+    link.symlink_to(tmp_path / leads)  # to itself, too
+    monkeypatch.setenv("LANEWISE_HOME", str(link))
+    for to_read in (False, True):
+        with pytest.raises(UnavailableError, match="it is a symbolic link that leads nowhere; make its folder, or set"):
+            RunStore.open(to_read=to_read)
