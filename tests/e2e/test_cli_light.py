@@ -13,7 +13,7 @@ import pytest
 from lanewise.cli.main import cli as group
 
 HEAVY = ("torch", "sklearn", "scipy", "polars", "numpy", "pandas", "pydantic", "lightgbm", "jinja2", "onnx",
-         "lanewise.distributed.stated_work")  # fmt: skip  # the last brings all that knows what a mesh costs
+         "lanewise.distributed.stated_work", "secrets", "socket")  # fmt: skip  # each a tenth of a start
 COMMANDS = tuple(group.commands)
 
 

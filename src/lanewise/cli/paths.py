@@ -1,7 +1,6 @@
 """Files that a command reads or writes: refused before any work is done; written whole or not at all."""
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,7 @@ def _is_read(path: Path, source: str | None) -> str:
 
 def _refusal(path: Path) -> str:
     """Why the folder of ``path`` takes no new file, and what to do about it; empty where it does."""
-    probe = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+    probe = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.part")
     try:
         handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileNotFoundError:  # what Linux says of /proc

@@ -58,8 +58,8 @@ def test_failed_and_interrupted_runs(store: RunStore) -> None:
 def test_get_by_id_prefix_suffix_and_last(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"no run 'last' in .*; it has none yet: start one with `lanewise fit`"):
         store.get("last")
-    letters = iter("aaaabbbbbbbc")
-    monkeypatch.setattr(store_module.secrets, "choice", lambda _: next(letters))
+    endings = iter(("aaaa", "bbbb", "bbbc"))
+    monkeypatch.setattr(store_module, "_suffix", lambda: next(endings))
     first, second, third = (store.create(command="fit", config={}) for _ in range(3))
     assert store.get("last") == third
     assert store.get(first.id) == first
@@ -74,8 +74,8 @@ def test_get_by_id_prefix_suffix_and_last(store: RunStore, monkeypatch: pytest.M
 
 
 def test_name_that_is_taken_is_drawn_again(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    letters = iter("aaaaaaaabbbb")
-    monkeypatch.setattr(store_module.secrets, "choice", lambda _: next(letters))
+    endings = iter(("aaaa", "aaaa", "bbbb"))
+    monkeypatch.setattr(store_module, "_suffix", lambda: next(endings))
     assert [store.create(command="fit", config={}).id[-4:] for _ in range(2)] == ["aaaa", "bbbb"]
 
 
