@@ -154,6 +154,10 @@ FITS: dict[str, tuple[list[str], str]] = {
         "--help --scaling is for the models mlp and linear, and only tree take part --weight names 'y', which target "
         "names too; a column can be one of the two --group may not be stated beside time",
     ),
+    "report on the table": (
+        ["good.csv", "--target", "y", "--report", "./good.csv"],
+        "cannot write good.csv: it is the table that is read; name another file",
+    ),
     "second table": (["good.csv", "more.csv", "--target", "y"], "unexpected extra argument"),
 }  # fmt: skip
 
@@ -234,6 +238,8 @@ def test_a_file_that_is_no_configuration_is_refused(cli, folder, name, content, 
         (["predict", "RUN", "short.csv"], "short.csv lacks 'b'"),
         (["predict", "RUN", "good.csv", "-o", "nowhere/p.csv"], "no folder nowhere"),
         (["predict", "RUN", "good.csv", "-o", "."], "it is a folder"),
+        (["predict", "RUN", "good.csv", "-o", "good.csv"], "cannot write good.csv: it is the table that is read"),
+        (["export", "RUN", "good.csv", "--sample", "good.csv"], "cannot write good.csv: it is the table that is read"),
         (["predict", "RUN", "good.csv", "-o", "/dev/null"], "a device or a pipe"),
         (["predict", "RUN", "good.csv", "-o", "/proc/p.csv"], "cannot write /proc/p.csv: "),
         (["export", "RUN", "/proc/m.onnx"], "cannot write /proc/m.onnx: "),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 from lanewise.cli.main import cli as group
 
-HEAVY = ("torch", "sklearn", "scipy", "polars", "numpy", "pandas", "pydantic", "lightgbm", "jinja2", "onnx")
+HEAVY = ("torch", "sklearn", "scipy", "polars", "numpy", "pandas", "pydantic", "lightgbm", "jinja2", "onnx",
+         "lanewise.distributed.stated_work", "secrets", "socket")  # fmt: skip  # each a tenth of a start
 COMMANDS = tuple(group.commands)
 
 
@@ -165,6 +167,23 @@ def test_bash_completes_commands_options_and_runs(cli, folder, finished):
     some = completed(cli, folder, finished, "lanewise compare booth --methods gd,newt", 4)
     assert some == ["gd,newton", "gd,newton-cg"]
     assert completed(cli, folder, finished, "lanewise minimize booth --method newt", 4) == ["newton", "newton-cg"]
+
+
+def test_fish_keeps_what_follows_a_comma_of_a_completion(cli, folder):
+    script = cli("completion", "fish", folder=folder)
+    assert script.code == 0
+    (cut,) = (line for line in script.out.splitlines() if "string split" in line)
+    assert 'string split --max 1 "," $completion' in cut
+    if shutil.which("fish") is None:
+        return
+    (folder / "lanewise").write_text(f'#!/bin/sh\nexec {shlex.join(cli.command())} "$@"\n')
+    (folder / "lanewise").chmod(0o755)
+    asked = f"{script.out}\ncomplete -C 'lanewise compare booth --methods gd,newt'"
+    path = f"{folder}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["fish", "--no-config"], input=asked, text=True, check=True, capture_output=True, env=cli.variables(PATH=path)
+    )
+    assert done.stdout.split() == ["gd,newton", "gd,newton-cg"]
 
 
 def completed(cli, folder, finished, words: str, place: int) -> list[str]:

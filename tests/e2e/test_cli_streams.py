@@ -108,6 +108,17 @@ def test_a_terminal_gets_a_live_line_and_a_ci_log_gets_lines(cli, folder, quick)
     assert "confirm" in logged
 
 
+def test_predictions_do_not_steer_a_terminal_and_go_elsewhere_as_they_are(cli, folder, quick):
+    hostile = "y\x1b[2Jes\u202e"
+    (folder / "hostile.csv").write_text((folder / "good.csv").read_text().replace("yes", hostile), encoding="utf-8")
+    assert cli("fit", "hostile.csv", "--target", "y", *quick, "--quiet", folder=folder).code == 0
+    piped = cli("predict", "last", "hostile.csv", folder=folder)
+    assert hostile in piped.out
+    shown = on_terminal(cli, folder, "predict", "last", "hostile.csv", TERM="xterm")
+    visible = piped.out.replace("\x1b", r"\x1b").replace("\u202e", r"\u202e")
+    assert shown.replace("\r\n", "\n") == visible + piped.err
+
+
 def interrupt(cli, folder: Path, number: int, *arguments: str) -> tuple[int, str, str]:
     """Start a command, send it a signal once its race goes on, and see how it ends."""
     streams = {key: folder / key for key in ("stdin", "out", "err")}

@@ -23,7 +23,10 @@ def completion(context: click.Context, shell: str) -> None:
     assert kind is not None, f"click knows {shell}"
     script = kind(context.find_root().command, {}, "lanewise", "_LANEWISE_COMPLETE")
     # Not source(): it runs a bash of this machine to look at its version, and there may be none.
-    click.echo(script.source_template % script.source_vars())
+    text = script.source_template % script.source_vars()
+    if shell == "fish":  # click's own cuts a completion, or what is said of it, at every comma that it has
+        text = text.replace('string split "," ', 'string split --max 1 "," ')
+    click.echo(text)
 
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -179,7 +179,8 @@ def fit(
     click.get_current_context().meta[ELSEWHERE] = given.elsewhere
     _look(given)
     if given.report is not None:
-        check_output(given.report)
+        for table in (given.source, given.wanted.test):
+            check_output(given.report, reads=table)
     from lanewise.cli.screen import Screen
 
     with unrecorded():  # loading takes seconds

@@ -4,9 +4,7 @@ import sys
 
 import click
 
-from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.place import place_of
-from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import UsageError
 
 RANKS = 2
@@ -57,6 +55,9 @@ def doctor(*, asked: str | None, work: str | None, as_json: bool) -> None:
 
 def _mesh(text: str, work: str | None, *, as_json: bool) -> None:
     """Measure ranks: those of the launcher, or some of this host's own."""
+    from lanewise.distributed.mesh import Mesh
+    from lanewise.distributed.stated_work import StatedWork
+
     place = place_of()
     mesh = Mesh.parse(text).resolve(place.size if place.size > 1 else RANKS) if text else None
     stated = None if work is None else StatedWork.parse(work)

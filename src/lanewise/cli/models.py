@@ -1,6 +1,7 @@
 """Commands that use a trained model."""
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from lanewise.cli.paths import check_output, check_source
 if TYPE_CHECKING:
     from lanewise.data.contract import DataContract
     from lanewise.data.dataset import Dataset
+    from lanewise.data.findings import Finding
+    from lanewise.deploy.predictor import Predictor
     from lanewise.runs.run import Run
 
 
@@ -50,9 +53,9 @@ def predict(
     found = finished(run)
     check_source(source, options)
     if output is not None:
-        check_output(output)
+        check_output(output, reads=source)
     from lanewise.data.grouped_warnings import warning_lines
-    from lanewise.deploy.files import predict_file, read_rows, write_predictions
+    from lanewise.deploy.files import predict_file, read_rows
     from lanewise.deploy.saving import load_predictor
     from lanewise.plain_text import clean
 
@@ -61,12 +64,28 @@ def predict(
         findings = predict_file(predictor, source, output, options=options).findings
     else:
         dataset = read_rows(predictor.contract, source, options=options)
-        findings = (*predictor.check(dataset), *write_predictions(predictor, dataset, sys.stdout.buffer))
+        findings = (*predictor.check(dataset), *_print_predictions(predictor, dataset))
     for line in warning_lines(findings):
         click.echo(f"warning: {clean(line)}", err=True)
     for finding in findings:
         if finding.code == "extra_columns":
             click.echo(f"info: {clean(finding.message)}", err=True)
+
+
+def _print_predictions(predictor: "Predictor", dataset: "Dataset") -> "tuple[Finding, ...]":
+    """CSV on stdout: labels as they are, but on a terminal without what could steer it."""
+    from lanewise.deploy.files import write_predictions
+
+    if not sys.stdout.isatty():
+        return write_predictions(predictor, dataset, sys.stdout.buffer)
+    lines = BytesIO()
+    findings = write_predictions(predictor, dataset, lines)
+    click.echo("".join(map(_visible, lines.getvalue().decode())), nl=False)
+    return findings
+
+
+def _visible(sign: str) -> str:
+    return sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1]
 
 
 @click.command()
@@ -80,7 +99,7 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     predicts with it what Lanewise predicts.
     """
     found = finished(run)
-    check_output(output)
+    check_output(output, reads=sample)
     from lanewise.deploy.onnx_export import export_onnx
     from lanewise.deploy.saving import load_predictor
 

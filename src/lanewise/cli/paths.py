@@ -1,7 +1,6 @@
 """Files that a command reads or writes: refused before any work is done; written whole or not at all."""
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,15 @@ if TYPE_CHECKING:
     from lanewise.data.read_options import ReadOptions
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, *, reads: str | None = None) -> None:
     """``UsageError`` where a file cannot be written to ``path``: better now than after an hour of training.
+
+    Nor may it be the table that the command ``reads``, which would be lost.
 
     A permission does not tell: folders of the kernel, full disks and disks mounted read-only refuse files all the
     same. So one byte is written beside ``path``, where the file itself will be prepared, and removed again.
     """
-    why = _obstacle(path) or _refusal(path)
+    why = _obstacle(path) or _is_read(path, reads) or _refusal(path)
     if why:
         message = f"cannot write {path}: {why}"
         raise UsageError(message)
@@ -49,9 +50,16 @@ def _occupant(path: Path) -> str:
     return ""
 
 
+def _is_read(path: Path, source: str | None) -> str:
+    """That ``path`` is the table at hand, by whatever name; empty where it is not."""
+    if source and path.exists() and os.path.exists(source) and os.path.samefile(path, source):
+        return "it is the table that is read; name another file"
+    return ""
+
+
 def _refusal(path: Path) -> str:
     """Why the folder of ``path`` takes no new file, and what to do about it; empty where it does."""
-    probe = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+    probe = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.part")
     try:
         handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileNotFoundError:  # what Linux says of /proc

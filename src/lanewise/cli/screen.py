@@ -94,8 +94,8 @@ class Screen:
         self._task: Any = None
         self._last = 0.0
         self._phase = ""
-        self._began = (0.0, 0.0)
-        """The clock and the lanes trained when the phase was first heard of."""
+        self._began = (0.0, 0.0, 0.0)
+        """The clock, the lanes trained and how much was done when the phase was first heard of."""
         self._best = float("nan")
         self._told = False
 
@@ -149,7 +149,7 @@ class Screen:
         self._note_if_worse(pulse)
         now = time.monotonic()
         if phase != self._phase:
-            self._began = (now, pulse.trained)
+            self._began = (now, pulse.trained, pulse.done)
         speed = self._speed(now, pulse.trained)
         if self._live is not None:
             if phase != self._phase:
@@ -157,7 +157,8 @@ class Screen:
             self._live.update(self._task, completed=pulse.done, description=what, leader=leader, speed=speed)
         elif phase != self._phase or now - self._last > PLAIN_EVERY_SECONDS:
             self._last = now
-            click.echo("  ".join(filter(None, (what, f"{pulse.done:4.0%}", speed, leader))), err=True)
+            left = self._left(now, pulse.done)
+            click.echo("  ".join(filter(None, (what, f"{pulse.done:4.0%}", left, speed, leader))), err=True)
         self._phase = phase
 
     def _note_if_worse(self, pulse: Any) -> None:
@@ -169,9 +170,17 @@ class Screen:
             self.announce(WORSE)
 
     def _speed(self, now: float, trained: float) -> str:
-        began, before = self._began
+        began, before, _ = self._began
         speed = 60 * (trained - before) / (now - began) if trained > before and now > began else 0.0
         return f"{speed:,.0f} lanes/min" if speed >= 10 else f"{speed:.2g} lanes/min" if speed else ""
+
+    def _left(self, now: float, done: float) -> str:
+        """What the phase still takes, if it goes on as it went so far; nothing where it has only begun or is over."""
+        began, _, before = self._began
+        if now <= began or not before < done < 1:
+            return ""
+        minutes, seconds = divmod(round((now - began) * (1 - done) / (done - before)), 60)
+        return f"{minutes:02d}:{seconds:02d} left"
 
 
 def _leader(pulse: Any) -> str:

@@ -13,6 +13,7 @@ import polars as pl
 from lanewise.data.findings import Finding
 from lanewise.data.headers import cleaned_names
 from lanewise.data.sources import Payload
+from lanewise.data.unpacked_size import arrow_size, parquet_size
 from lanewise.errors import DataError
 
 T = TypeVar("T")
@@ -41,13 +42,21 @@ def is_columnar(payload: Payload) -> bool:
 def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> tuple[pl.DataFrame, list[Finding]]:
     """The table of a Parquet file, an Arrow file or an Arrow stream, and what was mended of its header.
 
-    Raises ``DataError`` if it is damaged, empty, or its rows times columns need more than ``max_bytes``.
+    Raises ``DataError`` if it is damaged, empty, or its rows times columns, or what it unpacks to, need more than
+    ``max_bytes``.
     """
     name, content = payload.name, payload.content
     check_end(name, content, content)
     with unsaid_panics():
+        if not content.startswith(_PARQUET):
+            rows, unpacked = arrow_size(content)
+            _check_unpacked(name, max(unpacked, rows * _BYTES_PER_CELL), max_bytes)
         lazy = _scanned(name, content)
-        columns = guarded(name, lazy.collect_schema).names()
+        schema = guarded(name, lazy.collect_schema)
+        columns = schema.names()
+        # Cells of one length are bounded by their number, which costs less to know in a table of many columns.
+        if content.startswith(_PARQUET) and not all(map(_is_of_one_length, schema.dtypes())):
+            _check_unpacked(name, parquet_size(content), max_bytes)
         rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
         _check_size(name, rows, len(columns), max_bytes=max_bytes, max_columns=max_columns)
         titles, findings = cleaned_names(columns)
@@ -74,6 +83,19 @@ def _check_size(name: str, rows: int, columns: int, *, max_bytes: int, max_colum
             f"take a sample of its rows, or allow more (max_bytes)"
         )
     if message:
+        raise DataError(message)
+
+
+def _is_of_one_length(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean
+
+
+def _check_unpacked(name: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        message = (
+            f"{name} unpacks to {size:,} bytes, more than the allowed {max_bytes:,} bytes: take a sample of its rows, "
+            "or allow more (max_bytes)"
+        )
         raise DataError(message)
 
 

@@ -1,7 +1,6 @@
 """Which of how many processes this one is, as the launcher says. It loads nothing: every command asks."""
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +107,8 @@ def _timeout(environment: Mapping[str, str]) -> float:
 
 def _job(environment: Mapping[str, str]) -> str:
     """A name that outlives restarts: the launcher's own, else that of the launcher's process."""
+    import socket
+
     given = environment.get("TORCHELASTIC_RUN_ID", "")
     return given if given not in ("", "none") else f"{socket.gethostname()}-{launcher()}"
 

@@ -8,11 +8,9 @@ Source: T. Pillai and others, *All File Systems Are Not Created Equal*, OSDI 201
 """
 
 import errno
-import hashlib
 import io
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -113,6 +111,8 @@ def read_verified(path: Path, digest: Digest, *, keep: bool = True, fs: FileSyst
     Raises:
         StoreError: the file is missing or is not what was written.
     """
+    import hashlib
+
     digester = hashlib.sha256()
     with explained("read", path), fs.open(path) as file:
         size = file.seek(0, os.SEEK_END)
@@ -254,7 +254,7 @@ _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.part")
 
 def _part(path: Path) -> Path:
     """Name a temporary sibling: hidden, not guessable, and short enough for any name."""
-    return path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name[:60]}.{os.urandom(4).hex()}.part")
 
 
 def _aside(path: Path) -> Path:
@@ -267,6 +267,8 @@ class _Sink(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
+        import hashlib
+
         self.hash = hashlib.sha256()
         self.size = 0
         self._file = file

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 import time
 import weakref
@@ -139,11 +138,20 @@ def _wait(descriptor: int, *, what: str, patience: float) -> None:
 
 def _sign(descriptor: int) -> None:
     """Write who holds the lock, for the message that another process gets."""
-    owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+    owner = json.dumps({"pid": os.getpid(), "host": _host()}).encode()
     with suppress(OSError):  # on a full disk the lock holds all the same
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, owner)
+
+
+def _host() -> str:
+    """The name of this host; the system itself says it for less than a tenth of the time of ``lanewise runs``."""
+    if sys.platform != "win32":
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
 
 
 def _owner(descriptor: int) -> str:

@@ -52,6 +52,22 @@ def test_what_is_no_place_for_a_file_is_refused(tmp_path):
     assert "too long" in refused(tmp_path / ("x" * 300))
 
 
+def test_the_table_that_is_read_is_not_written_over_by_whatever_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("a\n1\n")
+    os.link("rows.csv", "same.csv")
+    for output, source in (
+        ("rows.csv", "rows.csv"),
+        ("./rows.csv", str(tmp_path / "rows.csv")),
+        ("same.csv", "rows.csv"),
+    ):
+        with pytest.raises(UsageError, match=r"cannot write .*\.csv: it is the table that is read; name another file$"):
+            check_output(Path(output), reads=source)
+    for source in ("other.csv", "-", "example:iris", "a\0b", "x" * 5000, None):
+        check_output(Path("rows.csv"), reads=source)
+    assert Path("rows.csv").read_text() == "a\n1\n"
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is there on Linux only")
 def test_a_folder_of_the_kernel_takes_no_files():
     """A permission does not tell: to root, /proc looks writable."""

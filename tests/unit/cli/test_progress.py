@@ -53,3 +53,15 @@ def test_the_speed_is_that_of_the_phase(capsys, monkeypatch) -> None:
     first, second, _, confirm = capsys.readouterr().err.splitlines()
     assert "120 lanes/min" in second
     assert "lanes/min" not in first + confirm
+
+
+def test_the_time_left_is_what_the_rest_of_the_phase_takes_at_its_pace(capsys, monkeypatch) -> None:
+    clock = iter([0.0, 10.0, 100.0, 110.0, 140.0])
+    monkeypatch.setattr("lanewise.cli.screen.time.monotonic", lambda: next(clock))
+    with Screen(quiet=False) as screen:
+        for phase, done in (("screen", 0.1), ("screen", 0.2), ("confirm", 0.0), ("confirm", 0.1), ("confirm", 1.0)):
+            screen.pulse(Pulse(phase=phase, done=done, lanes=9, candidates=3))
+    first, second, _, third, fourth, last = capsys.readouterr().err.splitlines()
+    assert "20%  01:20 left" in second
+    assert "10%  01:30 left" in fourth
+    assert "left" not in first + third + last

@@ -92,6 +92,39 @@ def test_bomb_is_refused_by_its_metadata(tmp_path: Path) -> None:
         read(written(tmp_path, bomb), options=ReadOptions(max_bytes=1_000_000))
 
 
+@pytest.mark.parametrize("form", ["parquet", "ipc", "stream"])
+def test_bomb_of_long_texts_is_refused_before_it_is_unpacked(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = pl.DataFrame({"a": ["x" * 9_000_000 + str(row) for row in range(3)]})
+    stream = io.BytesIO()
+    if form == "parquet":
+        letters.write_parquet(stream, compression="zstd")
+    elif form == "ipc":
+        letters.write_ipc(stream, compression="zstd")
+    else:
+        letters.write_ipc_stream(stream, compression="zstd")
+    path = written(tmp_path, stream.getvalue())
+    assert path.stat().st_size < 100_000
+    for collect in ("collect", "lazy"):
+        monkeypatch.setattr(pl.LazyFrame if collect == "collect" else pl.DataFrame, collect, _never)
+    monkeypatch.setattr(pl, "read_ipc_stream", _never)
+    with pytest.raises(DataError, match=r"unpacks to 27,[\d,]+ bytes, more than the allowed 20,000,000 bytes: take"):
+        read(path, options=ReadOptions(max_bytes=20_000_000))
+
+
+def _never(*_: object, **__: object) -> None:
+    pytest.fail("it was unpacked")
+
+
+def test_stream_of_many_rows_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO()
+    pl.select(pl.repeat(0, 5_000_000).alias("a")).write_ipc_stream(stream, compression="zstd")
+    monkeypatch.setattr(pl, "read_ipc_stream", _never)
+    with pytest.raises(DataError, match=r"unpacks to 40,000,000 bytes, more than the allowed 1,000,000 bytes"):
+        read(written(tmp_path, stream.getvalue()), options=ReadOptions(max_bytes=1_000_000))
+
+
 def test_empty_wide_and_misnamed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is empty"):
         read(written(tmp_path, packed("parquet", FRAME.head(0))))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.errors import StoreError, UsageError
+from lanewise.errors import StoreError, UnavailableError, UsageError
 from lanewise.runs import store as store_module
 from lanewise.runs.store import RunStore
 
@@ -58,8 +58,8 @@ def test_failed_and_interrupted_runs(store: RunStore) -> None:
 def test_get_by_id_prefix_suffix_and_last(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"no run 'last' in .*; it has none yet: start one with `lanewise fit`"):
         store.get("last")
-    letters = iter("aaaabbbbbbbc")
-    monkeypatch.setattr(store_module.secrets, "choice", lambda _: next(letters))
+    endings = iter(("aaaa", "bbbb", "bbbc"))
+    monkeypatch.setattr(store_module, "_suffix", lambda: next(endings))
     first, second, third = (store.create(command="fit", config={}) for _ in range(3))
     assert store.get("last") == third
     assert store.get(first.id) == first
@@ -74,8 +74,8 @@ def test_get_by_id_prefix_suffix_and_last(store: RunStore, monkeypatch: pytest.M
 
 
 def test_name_that_is_taken_is_drawn_again(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    letters = iter("aaaaaaaabbbb")
-    monkeypatch.setattr(store_module.secrets, "choice", lambda _: next(letters))
+    endings = iter(("aaaa", "aaaa", "bbbb"))
+    monkeypatch.setattr(store_module, "_suffix", lambda: next(endings))
     assert [store.create(command="fit", config={}).id[-4:] for _ in range(2)] == ["aaaa", "bbbb"]
 
 
@@ -247,3 +247,13 @@ def test_deleted_working_directory_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "cwd", lambda: Path(os.readlink(tmp_path / "gone")))
     with pytest.raises(StoreError, match=r"cannot use \.: no such file or folder"):
         RunStore.open()
+
+
+@pytest.mark.parametrize("leads", ["nowhere", "runs"])
+def test_a_link_that_leads_nowhere_is_named(leads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = tmp_path / "runs"
+    link.symlink_to(tmp_path / leads)  # to itself, too
+    monkeypatch.setenv("LANEWISE_HOME", str(link))
+    for to_read in (False, True):
+        with pytest.raises(UnavailableError, match="it is a symbolic link that leads nowhere; make its folder, or set"):
+            RunStore.open(to_read=to_read)
