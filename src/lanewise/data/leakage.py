@@ -207,7 +207,7 @@ def _worth_a_look(
         words = [name for name in some if kinds[name] in ("category", "text")]
         numbers = [name for name in some if kinds[name] == "number"]
         found = _numbers_of(frame, numbers)
-        whole: np.ndarray = (np.abs(found) <= TOO_LARGE).all(axis=1)
+        whole = np.asarray((np.abs(found) <= TOO_LARGE).all(axis=1))
         plain = [name for name, is_whole in zip(numbers, whole, strict=True) if is_whole]
         others = [name for name in some if name not in set(words) and name not in set(plain)]
         for names, cells in (

@@ -90,7 +90,7 @@ def number_statistics(
         orders = np.argsort(block, axis=1, kind="stable")
         block = np.take_along_axis(block, orders, axis=1)
         usable = np.abs(block) <= LARGEST_USABLE
-        whole: np.ndarray = usable.all(axis=1) & (not robust)
+        whole = np.asarray(usable.all(axis=1) & (not robust))
         if whole.any():
             moments[:, :, places[whole]] = _of_whole_columns(block[whole], orders[whole], weights, imputation)
         for place, column, order, held, done in zip(places.tolist(), block, orders, usable, whole, strict=True):
