@@ -12,6 +12,7 @@ from lanewise.plain_text import clean
 _NUMBER = re.compile(r"[-+]?[$€£]?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*%?", re.ASCII)
 _NUMBERLIKE = re.compile(r"[-+]?[\d][\d\s.,:/eETZ+-]*%?", re.ASCII)
 _END = "\x1f"
+_DIGIT = re.compile(r"\d")
 _PLAIN_NUMBERS = re.compile(rf"(?>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?{_END})*", re.ASCII)
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\u200b]+")
 _HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -76,10 +77,12 @@ def _is_numberlike(cell: str) -> bool:
 
 
 def _count_numberlike(cells: list[str]) -> int:
-    """How many of the cells are like numbers; where all are plain ones one look tells."""
+    """How many of the cells are like numbers; where all are plain ones, or none has a digit, one look tells."""
     together = _END.join([*cells, ""])
     if _PLAIN_NUMBERS.fullmatch(together) and together.count(_END) == len(cells):
         return len(cells)
+    if not _DIGIT.search(together):
+        return 0
     return sum(map(_is_numberlike, cells))
 
 

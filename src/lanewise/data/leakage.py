@@ -23,7 +23,7 @@ import polars as pl
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.leakage_screen import ROUNDING, blocks, quantile_bins, rough_lines, rough_strengths
-from lanewise.data.rare_class_leaks import FEWEST_OF_A_CLASS, Division, telling_division
+from lanewise.data.rare_class_leaks import FEWEST_OF_A_CLASS, Division, may_divide, telling_division
 from lanewise.data.wording import counted
 from lanewise.task import TaskKind
 
@@ -125,7 +125,7 @@ def _of_rare_classes(frame: pl.DataFrame, y: np.ndarray, target: str, features: 
     rare = [label for label in np.flatnonzero(sizes < RARE_SHARE * len(y)) if sizes[label] >= FEWEST_OF_A_CLASS]
     names = {label: frame[target][int(np.argmax(y == label))] for label in rare}
     found = []
-    for name in features if rare else ():
+    for name in _worth_dividing(frame, features, [y == label for label in rare]):
         divisions = [(label, telling_division(frame[name], y == label)) for label in rare]
         telling = [(label, division) for label, division in divisions if division is not None]
         if telling:
@@ -141,9 +141,20 @@ def _of_a_rare_class(
     found = f"the smaller class has {counted(int(rare.sum()), 'row')}"
     if rare.sum() < FEWEST_OF_A_CLASS:
         return (_unchecked(target, f"not checked: {found}, and {FEWEST_OF_A_CLASS} are needed"),)
-    divisions = [division for name in features if (division := telling_division(frame[name], rare)) is not None]
+    near = _worth_dividing(frame, features, [rare])
+    divisions = [division for name in near if (division := telling_division(frame[name], rare)) is not None]
     words = f"checked by missing cells and single values only: {found}, and {MINIMUM_OF_A_CLASS} are needed for more"
     return (*(_division_leak(division, target) for division in divisions), _unchecked(target, words))
+
+
+def _worth_dividing(frame: pl.DataFrame, features: Sequence[str], classes: Sequence[np.ndarray]) -> list[str]:
+    """The columns of which a missing cell or one value may tell one of the ``classes``, each ``[N]`` bool."""
+    return [
+        name
+        for some in (blocks(frame, features) if classes else ())
+        for name, look in zip(some, may_divide(_levels_of(frame, some), classes).tolist(), strict=True)
+        if look
+    ]
 
 
 def _unchecked(target: str, words: str) -> Finding:
@@ -209,7 +220,8 @@ def _worth_a_look(
         found = _numbers_of(frame, numbers)
         whole = np.asarray((np.abs(found) <= TOO_LARGE).all(axis=1))
         plain = [name for name, is_whole in zip(numbers, whole, strict=True) if is_whole]
-        others = [name for name in some if name not in set(words) and name not in set(plain)]
+        apart = {*words, *plain}
+        others = [name for name in some if name not in apart]
         for names, cells in (
             (words, _levels_of(frame, words)),
             (plain, quantile_bins(found[whole], len(y) // 2)),

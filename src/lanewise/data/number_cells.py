@@ -11,7 +11,7 @@ from typing import Literal
 import polars as pl
 
 from lanewise.data.missing import share_matching
-from lanewise.data.text_columns import changed, in_all_cells
+from lanewise.data.text_columns import Look, changed, in_all_cells, in_some_cell
 
 Decimal = Literal[".", ","]
 
@@ -175,16 +175,25 @@ def convert_plain_columns(frame: pl.DataFrame) -> dict[str, pl.Series]:
         return {}
     texts = changed(frame.select(present), lambda cells: cells.str.strip_prefix("+"))
     whole = dict(zip(present, in_all_cells(texts, lambda cells: cells.str.contains(_WHOLE)), strict=True))
-    numbers = texts.select(pl.col(name).cast(pl.Int64 if whole[name] else pl.Float64, strict=False) for name in present)
-    lost = {name for name in present if numbers[name].null_count() > texts[name].null_count()}
+    fractions = [name for name in present if not whole[name]]
+    numbers = {
+        column.name: column
+        for names, dtype in (([name for name in present if whole[name]], pl.Int64()), (fractions, pl.Float64()))
+        for column in changed(texts.select(names), _as_type(dtype)).get_columns()
+    }
+    lost = {column.name for column in texts.get_columns() if numbers[column.name].null_count() > column.null_count()}
     # The text of a cell is asked only where its number is one that may have lost something.
-    fractions = [name for name in present if not whole[name] and name not in lost]
-    doubtful = numbers.select(_may_be_lost(pl.col(fractions)).any()).row(0) if fractions else ()
-    for name in (name for name, some in zip(fractions, doubtful, strict=True) if some):
+    held = pl.DataFrame([numbers[name] for name in fractions if name not in lost])
+    doubtful = in_some_cell(held, _may_be_lost)
+    for name in (name for name, some in zip(held.columns, doubtful, strict=True) if some):
         some = pl.DataFrame({"text": texts[name], "number": numbers[name]}).filter(_may_be_lost(pl.col("number")))
         if some.select(_is_lost(pl.col("text"), pl.col("number"), whole=False).any()).item():
             lost.add(name)
     return {name: numbers[name] for name in present if name not in lost}
+
+
+def _as_type(dtype: pl.DataType) -> Look:
+    return lambda cells: cells.cast(dtype, strict=False)
 
 
 def _may_be_lost(numbers: pl.Expr) -> pl.Expr:

@@ -150,9 +150,11 @@ def inverse_document_frequencies(
     return np.where(frequency > 0, np.log((1 + rows) / (1 + frequency)) + 1, 0.0)
 
 
-def levels_present(codes: np.ndarray, weights: np.ndarray, width: int) -> np.ndarray:
-    """Whether each of ``width`` codes occurs among the training rows of each fold: bool ``[G, width]``."""
-    return np.stack([np.bincount(codes, weights=weight, minlength=width)[:width] > 0 for weight in weights])
+def levels_present(codes: np.ndarray, width: int) -> np.ndarray:
+    """Whether each of ``width`` codes occurs in each column of ``codes [n, Kc]``: bool ``[Kc, width]``."""
+    found = np.zeros((codes.shape[1], width), dtype=np.bool_)
+    found[np.arange(codes.shape[1]), codes] = True
+    return found
 
 
 def robust_centre_and_scale(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
