@@ -26,6 +26,7 @@ from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
 from lanewise.data.nearly_numbers import number_but_for
+from lanewise.data.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fractional_and_plain
 from lanewise.data.roles import check_names, role_mistakes
 from lanewise.data.svmlight import QUERY_IDS
 from lanewise.data.target import guess_kind, labelled_rows
@@ -37,9 +38,7 @@ MINIMUM_ROWS = 10
 MINIMUM_ROWS_OF_IDENTIFIER = 20
 IDENTIFIER_SHARE = 0.95
 FEWEST_DIFFERENT = 0.5  # of all rows: where values repeat more than that, what is left without repeated rows is chance
-LARGEST_USABLE = 1e200  # as `lanewise.features.fold_statistics` has it: beyond it no mean and no spread is finite
 NEARLY_EMPTY = 0.9
-FEWEST_SENTINELS = 10
 
 _IDENTIFYING_WORDS = {"id", "ids", "key", "uuid", "guid", "index", "idx", "rowid", "rownames"}
 _NO_NAME = re.compile(r"Unnamed: ?\d+(_level_\d+)?")  # what pandas calls a column without a name
@@ -95,9 +94,11 @@ def audit(
         findings.append(Finding(code=QUERY_IDS, severity="warning", column=name, message=message))
     once = cache(used.unique)
     missing, levels = used.null_count().row(0), used.select(pl.all().n_unique()).row(0)  # of all columns at once
-    for name, counts in zip(used.columns, zip(missing, levels, strict=True), strict=True):
-        if name == target or name in set_aside:
-            continue
+    counts_of = dict(zip(used.columns, zip(missing, levels, strict=True), strict=True))
+    fractional, plain = fractional_and_plain(used, [name for name, own in dataset.kinds.items() if own == "number"])
+    for name, counts in counts_of.items():
+        if name == target or name in set_aside or (name in fractional and counts[1] > 1):
+            continue  # numbers with fractions neither count rows nor name them
         unusable = _unusable(
             used[name],
             dataset.kinds[name],
@@ -121,7 +122,8 @@ def audit(
         raise DataError(message)
     found = kind or guess_kind(used[target], dataset.kinds[target]).kind
     for name in features:
-        findings += _column_findings(used[name], dataset.kinds[name])
+        if name not in plain or counts_of[name][0] >= NEARLY_EMPTY * used.height:
+            findings += _column_findings(used[name], dataset.kinds[name], plain=name in plain)
     if found in ("regression", "count"):
         findings += [replace(finding, severity="warning") for finding in _sentinels(used[target])]
     findings += _imbalance(used[target], found)
@@ -248,7 +250,7 @@ def _named_identifier(name: str) -> bool:
     return bool(words) and bool({words[0], words[-1]} & _IDENTIFYING_WORDS)
 
 
-def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
+def _column_findings(values: pl.Series, kind: ColumnKind, *, plain: bool) -> list[Finding]:
     findings = []
     missing = values.null_count()
     if missing >= NEARLY_EMPTY * len(values):
@@ -256,7 +258,7 @@ def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
         findings.append(
             Finding(code="nearly_empty", message=message, severity="warning", column=values.name, count=missing)
         )
-    if kind == "number" and not _is_plain(values.cast(pl.Float64).to_numpy()):
+    if kind == "number" and not plain:
         infinite = values.is_infinite()
         if infinite.any():
             count = int(infinite.sum())
@@ -266,16 +268,6 @@ def _column_findings(values: pl.Series, kind: ColumnKind) -> list[Finding]:
             )
         findings += [*_beyond_use(values.filter(~infinite)), *_sentinels(values.filter(~infinite))]
     return findings
-
-
-def _is_plain(cells: np.ndarray) -> bool:
-    """No cell is infinite or beyond use, and neither extreme repeats as a sentinel does: nothing to look at closely."""
-    sizes = np.abs(cells)
-    usable = cells[sizes <= LARGEST_USABLE]
-    if (sizes > LARGEST_USABLE).any() or not usable.size:
-        return not (sizes > LARGEST_USABLE).any()
-    most = max(np.count_nonzero(usable == usable.min()), np.count_nonzero(usable == usable.max()))
-    return bool(most < FEWEST_SENTINELS)
 
 
 def _beyond_use(values: pl.Series) -> list[Finding]:

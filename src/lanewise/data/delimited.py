@@ -20,6 +20,7 @@ from lanewise.data.loose_records import LooseRecords
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.records import LF
 from lanewise.data.sniffing import Records, find_records, skip_preface
+from lanewise.data.text_columns import rows_in_which
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
@@ -224,7 +225,7 @@ def _rows(records: Records, layout: _Layout, name: str, *, keep_empty: bool) -> 
         frame = _merge(frame, np.flatnonzero(complete), mended)
     else:
         findings = []
-    filled = frame.filter(pl.any_horizontal(pl.all().str.strip_chars() != ""))
+    filled = frame.filter(rows_in_which(frame, lambda cells: cells.str.strip_chars() != "")) if frame.width else frame
     empty = frame.height - filled.height
     if empty and keep_empty:
         message = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value in any column"

@@ -11,6 +11,9 @@ from lanewise.plain_text import clean
 
 _NUMBER = re.compile(r"[-+]?[$€£]?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*%?", re.ASCII)
 _NUMBERLIKE = re.compile(r"[-+]?[\d][\d\s.,:/eETZ+-]*%?", re.ASCII)
+_END = "\x1f"
+_DIGIT = re.compile(r"\d")
+_PLAIN_NUMBERS = re.compile(rf"(?>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?{_END})*", re.ASCII)
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\u200b]+")
 _HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MISSING = frozenset({"", "NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?", "-"})
@@ -28,11 +31,12 @@ def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bo
     """
     if not rest:
         return all(not _is_numberlike(cell.strip()) for cell in first)
-    others_count = all(_is_counting([cell.strip() for cell in row]) for row in rest[:_ENOUGH_CELLS])
+    rest = [[cell.strip() for cell in row] for row in rest]
+    others_count = all(map(_is_counting, rest[:_ENOUGH_CELLS]))
     counts_up = _is_counting([cell.strip() for cell in first]) and not others_count
     votes = 0
     for column, cell in enumerate(first):
-        others = [row[column].strip() for row in rest if column < len(row)]
+        others = [row[column] for row in rest if column < len(row)]
         votes += _vote(cell.strip(), [other for other in others if other not in _MISSING], counts_up=counts_up)
     if votes:
         return votes > 0
@@ -44,7 +48,7 @@ def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bo
 def _vote(cell: str, others: list[str], *, counts_up: bool) -> int:
     if not cell or not others:
         return 0
-    numbers = sum(map(_is_numberlike, others))
+    numbers = _count_numberlike(others)
     if _is_numberlike(cell):
         if numbers:
             return 0 if counts_up else -1
@@ -70,6 +74,16 @@ def _is_short(name: str) -> bool:
 
 def _is_numberlike(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None or _NUMBERLIKE.fullmatch(cell) is not None
+
+
+def _count_numberlike(cells: list[str]) -> int:
+    """How many of the cells are like numbers; where all are plain ones, or none has a digit, one look tells."""
+    together = _END.join([*cells, ""])
+    if _PLAIN_NUMBERS.fullmatch(together) and together.count(_END) == len(cells):
+        return len(cells)
+    if not _DIGIT.search(together):
+        return 0
+    return sum(map(_is_numberlike, cells))
 
 
 def _is_counting(cells: list[str]) -> bool:

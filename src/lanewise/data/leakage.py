@@ -22,7 +22,8 @@ import polars as pl
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
-from lanewise.data.rare_class_leaks import FEWEST_OF_A_CLASS, Division, telling_division
+from lanewise.data.leakage_screen import ROUNDING, blocks, quantile_bins, rough_lines, rough_strengths
+from lanewise.data.rare_class_leaks import FEWEST_OF_A_CLASS, Division, may_divide, telling_division
 from lanewise.data.wording import counted
 from lanewise.task import TaskKind
 
@@ -32,8 +33,6 @@ MINIMUM_OF_A_CLASS = 20
 KEPT_OF_A_CLASS = 500
 """Rows of a class that a sample keeps, if there are so many, for columns that tell a rare class."""
 RARE_SHARE = 0.1
-RANKED_CELLS = 2_000_000
-"""Cells of words that are ranked at a time."""
 TOO_LARGE = 1e150
 """Numbers whose squares may overflow."""
 SMALLEST_PART = 1e-6  # what a sum adds beside its columns must be seen in them
@@ -74,9 +73,10 @@ def leakage(
         sizes = np.bincount(y, minlength=2)
         if sizes.min() < MINIMUM_OF_A_CLASS:
             return _of_a_rare_class(frame, y == np.argmin(sizes), target, features)
+    near = _worth_a_look(frame, features, dataset.kinds, y, kind)
     figures = [
         _alone(frame[name], cells, dataset.kinds[name], y, kind)
-        for name, cells in _cells_of(frame, features, dataset.kinds, half=len(y) // 2)
+        for name, cells in _cells_of(frame, near, dataset.kinds, half=len(y) // 2)
     ]
     leaks = [figure for figure in figures if figure.strength >= _LEAKS_FROM[figure.measure]]
     findings = [_leak(figure, target) for figure in leaks]
@@ -125,7 +125,7 @@ def _of_rare_classes(frame: pl.DataFrame, y: np.ndarray, target: str, features: 
     rare = [label for label in np.flatnonzero(sizes < RARE_SHARE * len(y)) if sizes[label] >= FEWEST_OF_A_CLASS]
     names = {label: frame[target][int(np.argmax(y == label))] for label in rare}
     found = []
-    for name in features if rare else ():
+    for name in _worth_dividing(frame, features, [y == label for label in rare]):
         divisions = [(label, telling_division(frame[name], y == label)) for label in rare]
         telling = [(label, division) for label, division in divisions if division is not None]
         if telling:
@@ -141,9 +141,20 @@ def _of_a_rare_class(
     found = f"the smaller class has {counted(int(rare.sum()), 'row')}"
     if rare.sum() < FEWEST_OF_A_CLASS:
         return (_unchecked(target, f"not checked: {found}, and {FEWEST_OF_A_CLASS} are needed"),)
-    divisions = [division for name in features if (division := telling_division(frame[name], rare)) is not None]
+    near = _worth_dividing(frame, features, [rare])
+    divisions = [division for name in near if (division := telling_division(frame[name], rare)) is not None]
     words = f"checked by missing cells and single values only: {found}, and {MINIMUM_OF_A_CLASS} are needed for more"
     return (*(_division_leak(division, target) for division in divisions), _unchecked(target, words))
+
+
+def _worth_dividing(frame: pl.DataFrame, features: Sequence[str], classes: Sequence[np.ndarray]) -> list[str]:
+    """The columns of which a missing cell or one value may tell one of the ``classes``, each ``[N]`` bool."""
+    return [
+        name
+        for some in (blocks(frame, features) if classes else ())
+        for name, look in zip(some, may_divide(_levels_of(frame, some), classes).tolist(), strict=True)
+        if look
+    ]
 
 
 def _unchecked(target: str, words: str) -> Finding:
@@ -197,18 +208,67 @@ def _alone(values: pl.Series, cells: np.ndarray, kind: ColumnKind, y: np.ndarray
     return _Figure(column=name, measure="R²", value=fit, strength=fit)
 
 
+def _worth_a_look(
+    frame: pl.DataFrame, features: Sequence[str], kinds: Mapping[str, ColumnKind], y: np.ndarray, task_kind: TaskKind
+) -> list[str]:
+    """The columns that may leak, and those that may be the strongest one: no finding is about any other."""
+    least, most = np.empty(len(features)), np.empty(len(features))  # between which the strength of each column lies
+    place = {name: index for index, name in enumerate(features)}
+    for some in blocks(frame, features):
+        words = [name for name in some if kinds[name] in ("category", "text")]
+        numbers = [name for name in some if kinds[name] == "number"]
+        found = _numbers_of(frame, numbers)
+        whole = np.asarray((np.abs(found) <= TOO_LARGE).all(axis=1))
+        plain = [name for name, is_whole in zip(numbers, whole, strict=True) if is_whole]
+        apart = {*words, *plain}
+        others = [name for name in some if name not in apart]
+        for names, cells in (
+            (words, _levels_of(frame, words)),
+            (plain, quantile_bins(found[whole], len(y) // 2)),
+            (others, np.array([_bins(frame[name], kinds[name], len(y) // 2) for name in others])),
+        ):
+            if not names:
+                continue
+            own = [place[name] for name in names]
+            least[own] = most[own] = rough_strengths(cells, y, task_kind)
+            if task_kind not in ("binary", "multiclass"):
+                # What lines say of columns with missing cells is left to the exact figure.
+                most[own] = np.inf if names is others else most[own]
+                if names is plain:
+                    line, order = rough_lines(found[whole], y)
+                    least[own] = np.maximum(least[own], line)
+                    most[own] = np.where(order >= _ORDERED_FROM - ROUNDING, np.maximum(least[own], order), least[own])
+    leaks = min(_LEAKS_FROM[measure] for measure in _measures(task_kind))
+    strong = min(_STRONG_FROM[measure] for measure in _measures(task_kind))
+    wanted = (most >= leaks - ROUNDING) | (most >= max(strong, least.max(initial=0.0)) - ROUNDING)
+    return [name for name, look in zip(features, wanted, strict=True) if look]
+
+
+def _measures(task_kind: TaskKind) -> tuple[str, ...]:
+    return {"binary": ("AUC",), "multiclass": ("accuracy",)}.get(task_kind, ("R²", _RANKS))
+
+
 def _cells_of(
     frame: pl.DataFrame, names: Sequence[str], kinds: Mapping[str, ColumnKind], *, half: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Level or quantile bin of each row, from 0, by column; missing cells have their own."""
-    most = max(1, RANKED_CELLS // frame.height)
-    for start in range(0, len(names), most):
-        some = names[start : start + most]
+    for some in blocks(frame, names):
         words = [name for name in some if kinds[name] in ("category", "text")]
-        ranks = frame.select(pl.col(words).rank("dense").fill_null(0).cast(pl.Int64))  # of many columns at once
-        ranked = set(words)
+        levels = dict(zip(words, _levels_of(frame, words), strict=True))
         for name in some:
-            yield name, ranks[name].to_numpy() if name in ranked else _bins(frame[name], kinds[name], half)
+            yield name, levels[name] if name in levels else _bins(frame[name], kinds[name], half)
+
+
+def _levels_of(frame: pl.DataFrame, words: Sequence[str]) -> np.ndarray:
+    """The rank of the level of each cell ``[C, N]``, of many columns at once; 0 where it is missing."""
+    ranks = frame.select(pl.col(words).rank("dense").fill_null(0).cast(pl.Int64))
+    return np.ascontiguousarray(ranks.to_numpy().T).reshape(len(words), frame.height)
+
+
+def _numbers_of(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """The cells of columns of numbers ``[C, N]``; NaN where one is missing."""
+    numbers = frame.select(pl.col(names).cast(pl.Float64)).to_numpy()
+    return np.ascontiguousarray(numbers.T).reshape(len(names), frame.height)
 
 
 def _bins(values: pl.Series, kind: ColumnKind, half: int) -> np.ndarray:

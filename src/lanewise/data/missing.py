@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from lanewise.data.text_columns import changed, in_some_cell
+
 CERTAIN_MARKERS = ("N/A", "n/a", "#N/A", "null", "NULL", "NaN", "nan", "?")
 DOUBTFUL_MARKERS = ("NA", "None", "-")
 MARKERS = (*CERTAIN_MARKERS, *DOUBTFUL_MARKERS)
@@ -22,7 +24,8 @@ _NUMBER = r"^[+-]?[0-9][0-9.,]*$"
 
 def strip_frame(frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
     """Columns of text without outer blanks; blank cells and the markers named by the user are null."""
-    return blank_out_frame(frame.with_columns(pl.all().str.strip_chars()), ("", *(marker.strip() for marker in named)))
+    bare = changed(frame, lambda cells: cells.str.strip_chars())
+    return blank_out_frame(bare, ("", *(marker.strip() for marker in named)))
 
 
 def blank_out_frame(frame: pl.DataFrame, markers: Sequence[str]) -> pl.DataFrame:
@@ -35,9 +38,7 @@ def blank_out_frame(frame: pl.DataFrame, markers: Sequence[str]) -> pl.DataFrame
 
 def _holding(frame: pl.DataFrame, markers: Sequence[str]) -> list[str]:
     """The columns with a cell that equals a marker."""
-    if not frame.width:
-        return []
-    hit = frame.select(pl.all().is_in(list(markers)).any()).row(0)
+    hit = in_some_cell(frame, lambda cells: cells.is_in(list(markers)))
     return [name for name, some in zip(frame.columns, hit, strict=True) if some]
 
 

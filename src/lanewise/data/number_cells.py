@@ -11,6 +11,7 @@ from typing import Literal
 import polars as pl
 
 from lanewise.data.missing import share_matching
+from lanewise.data.text_columns import Look, changed, in_all_cells, in_some_cell
 
 Decimal = Literal[".", ","]
 
@@ -168,20 +169,40 @@ def convert_plain_columns(frame: pl.DataFrame) -> dict[str, pl.Series]:
     """
     present = [name for name in frame.columns if frame[name].null_count() < frame.height]
     for rows in (frame.head(_PROBE), frame):
-        plain = rows.select(pl.col(present).str.contains(PLAIN.pattern).all()).row(0) if present else ()
+        plain = in_all_cells(rows.select(present), lambda cells: cells.str.contains(PLAIN.pattern))
         present = [name for name, fits in zip(present, plain, strict=True) if fits]
     if not present:
         return {}
-    texts = frame.select(pl.col(present).str.strip_prefix("+"))
-    whole = dict(zip(present, texts.select(pl.all().str.contains(_WHOLE).all()).row(0), strict=True))
-    numbers = texts.select(pl.col(name).cast(pl.Int64 if whole[name] else pl.Float64, strict=False) for name in present)
-    lost = texts.select(_is_lost(pl.col(name), numbers[name], whole=whole[name]).any() for name in present).row(0)
-    return {name: numbers[name] for name, some in zip(present, lost, strict=True) if not some}
+    texts = changed(frame.select(present), lambda cells: cells.str.strip_prefix("+"))
+    whole = dict(zip(present, in_all_cells(texts, lambda cells: cells.str.contains(_WHOLE)), strict=True))
+    fractions = [name for name in present if not whole[name]]
+    numbers = {
+        column.name: column
+        for names, dtype in (([name for name in present if whole[name]], pl.Int64()), (fractions, pl.Float64()))
+        for column in changed(texts.select(names), _as_type(dtype)).get_columns()
+    }
+    lost = {column.name for column in texts.get_columns() if numbers[column.name].null_count() > column.null_count()}
+    # The text of a cell is asked only where its number is one that may have lost something.
+    held = pl.DataFrame([numbers[name] for name in fractions if name not in lost])
+    doubtful = in_some_cell(held, _may_be_lost)
+    for name in (name for name, some in zip(held.columns, doubtful, strict=True) if some):
+        some = pl.DataFrame({"text": texts[name], "number": numbers[name]}).filter(_may_be_lost(pl.col("number")))
+        if some.select(_is_lost(pl.col("text"), pl.col("number"), whole=False).any()).item():
+            lost.add(name)
+    return {name: numbers[name] for name in present if name not in lost}
 
 
-def _is_lost(texts: pl.Expr, numbers: pl.Series, *, whole: bool) -> pl.Expr:
+def _as_type(dtype: pl.DataType) -> Look:
+    return lambda cells: cells.cast(dtype, strict=False)
+
+
+def _may_be_lost(numbers: pl.Expr) -> pl.Expr:
+    """Which numbers are such as a cell becomes that is not held exactly."""
+    return ((numbers == 0) | (numbers.abs() >= 2.0**53)).fill_null(value=False)
+
+
+def _is_lost(texts: pl.Expr, value: pl.Expr, *, whole: bool) -> pl.Expr:
     """Which cells are not held exactly: beyond 64 bits, infinite, vanished to zero, or a rounded whole number."""
-    value = pl.lit(numbers)
     unreadable = texts.is_not_null() & value.is_null()
     if whole:
         return unreadable
@@ -198,5 +219,5 @@ def convert(cells: pl.Series, grammar: Grammar) -> tuple[pl.Series, pl.Series]:
     texts = grammar.plain(cells).str.strip_prefix("+")
     whole = texts.str.contains(_WHOLE).all()
     numbers = texts.cast(pl.Int64 if whole else pl.Float64, strict=False)
-    lost = texts.to_frame("text").select(_is_lost(pl.col("text"), numbers, whole=whole)).to_series()
+    lost = texts.to_frame("text").select(_is_lost(pl.col("text"), pl.lit(numbers), whole=whole)).to_series()
     return numbers, lost

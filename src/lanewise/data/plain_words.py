@@ -7,6 +7,7 @@ grammars and forms themselves then look only at columns that have such cells.
 import polars as pl
 
 from lanewise.data.date_cells import MONTH_NAME
+from lanewise.data.text_columns import shares_of_cells
 
 _PROBE = 100
 _MAY_BE_MORE = (
@@ -39,7 +40,5 @@ def shares_of_words(frame: pl.DataFrame) -> dict[str, float]:
     >>> shares_of_words(pl.DataFrame({"a": ["1", "v2", None], "b": [None, None, "inf"]}))
     {'a': 0.5, 'b': 0.0}
     """
-    if not frame.width:
-        return {}
-    shares = frame.select((~pl.all().cast(pl.String).str.contains(_MAY_BE_MORE)).mean()).row(0)
-    return {name: share or 0.0 for name, share in zip(frame.columns, shares, strict=True)}
+    shares = shares_of_cells(frame.cast(pl.String), lambda cells: ~cells.str.contains(_MAY_BE_MORE))
+    return dict(zip(frame.columns, shares, strict=True))

@@ -6,6 +6,7 @@ column and class were independent: ``P(X >= a)``, ``X`` hypergeometric (Fisher 1
 class among the ``n`` rows of that side, of ``N`` in all. Columns of ordered values that never repeat say nothing here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from lanewise.data.wording import counted
 FEWEST_OF_A_CLASS = 8
 LEAKS_FROM_AREA = 0.98
 MOST_PROBABLE = 1e-6
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,23 @@ def telling_division(values: pl.Series, rare: np.ndarray) -> Division | None:
         others_caught=side - caught,
         others=all_rows - total,
     )
+
+
+def may_divide(cells: np.ndarray, classes: Sequence[np.ndarray]) -> np.ndarray:
+    """Whether some level of each column of ``cells [C, N]`` divides one of the ``classes [N]`` from the rest: ``[C]``.
+
+    It does so by the area alone; whether chance could do it is left to `telling_division`.
+    """
+    columns, rows = cells.shape
+    flat = cells + (np.arange(columns) * (cells.max(initial=0) + 1))[:, None]
+    every = np.bincount(flat.ravel())
+    found = np.zeros(columns, dtype=np.bool_)
+    for own in classes:
+        inside = np.bincount(flat[:, own].ravel(), minlength=len(every))
+        area = (1 + inside / own.sum() - (every - inside) / (rows - own.sum())) / 2
+        telling = (every > 0) & (np.abs(area - 0.5) >= LEAKS_FROM_AREA - 0.5 - _ROUNDING)
+        found[np.flatnonzero(telling) // (cells.max(initial=0) + 1)] = True
+    return found
 
 
 def _chance(caught: int, side: int, total: int, rows: int) -> float:

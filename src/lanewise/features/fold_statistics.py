@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from scipy.special import ndtri
 
 from lanewise.errors import UsageError
+from lanewise.features.column_blocks import CELLS_AT_ONCE, means_and_deviations, medians
 
 # Values beyond this, and infinities, are left out of every statistic: their sums and slopes would overflow.
 LARGEST_USABLE = 1e200
@@ -76,26 +77,47 @@ def number_statistics(
     scores too. With ``robust`` centre and scale are those of `robust_centre_and_scale`. A fold in which a column has no
     usable cell gets 0 for everything.
     """
-    bare, rank_places = set(unscaled), {place: rank for rank, place in enumerate(ranked)}
+    rank_places = {place: rank for rank, place in enumerate(ranked)}
     moments = np.zeros((3, len(weights), numbers.shape[1]))
     maps = np.zeros((2, len(weights), len(ranked), knots))
-    for place in range(numbers.shape[1]):
-        if place in bare:
-            moments[1, :, place] = 1.0
-            continue
+    moments[1, :, list(unscaled)] = 1.0
+    scaled = np.setdiff1d(np.arange(numbers.shape[1]), unscaled)
+    at_once = max(1, CELLS_AT_ONCE // max(1, len(numbers)))
+    for start in range(0, len(scaled), at_once):
+        places = scaled[start : start + at_once]
+        block = np.ascontiguousarray(numbers[:, places].T)
         # Sorted once; a fold's rows, taken in this order, are sorted too.
-        order = np.argsort(numbers[:, place], kind="stable")
-        order = order[np.abs(numbers[order, place]) <= LARGEST_USABLE]
-        column = numbers[order, place]
-        for fold, fold_weight in enumerate(weights):
-            inside = fold_weight[order]
-            values, inside = column[inside > 0], inside[inside > 0]
-            if not values.size:
+        orders = np.argsort(block, axis=1, kind="stable")
+        block = np.take_along_axis(block, orders, axis=1)
+        usable = np.abs(block) <= LARGEST_USABLE
+        whole = np.asarray(usable.all(axis=1) & (not robust))
+        if whole.any():
+            moments[:, :, places[whole]] = _of_whole_columns(block[whole], orders[whole], weights, imputation)
+        for place, column, order, held, done in zip(places.tolist(), block, orders, usable, whole, strict=True):
+            if done and place not in rank_places:
                 continue
-            moments[:, fold, place] = _centre_scale_impute(values, inside, imputation, robust=robust)
-            if place in rank_places:
-                maps[:, fold, rank_places[place]] = _normal_scores(values, inside, knots)
+            for fold, fold_weight in enumerate(weights):
+                inside = fold_weight[order[held]]
+                values, inside = column[held][inside > 0], inside[inside > 0]
+                if not values.size:
+                    continue
+                if not done:
+                    moments[:, fold, place] = _centre_scale_impute(values, inside, imputation, robust=robust)
+                if place in rank_places:
+                    maps[:, fold, rank_places[place]] = _normal_scores(values, inside, knots)
     return NumberStatistics(centre=moments[0], scale=moments[1], impute=moments[2], knots=maps[0], scores=maps[1])
+
+
+def _of_whole_columns(block: np.ndarray, orders: np.ndarray, weights: np.ndarray, imputation: Imputation) -> np.ndarray:
+    """Centre, scale and imputation ``[3, G, C]`` of columns ``block [C, N]``, ascending, with no cell to leave out."""
+    found = np.zeros((3, len(weights), len(block)))
+    for fold, fold_weight in enumerate(weights):
+        inside = fold_weight[orders]
+        counted = inside > 0  # the same number of rows in every column
+        values, inside = block[counted].reshape(len(block), -1), inside[counted].reshape(len(block), -1)
+        mean, deviation = means_and_deviations(values, inside)
+        found[:, fold] = mean, deviation, mean if imputation == "mean" else medians(values, inside)
+    return found
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -128,9 +150,11 @@ def inverse_document_frequencies(
     return np.where(frequency > 0, np.log((1 + rows) / (1 + frequency)) + 1, 0.0)
 
 
-def levels_present(codes: np.ndarray, weights: np.ndarray, width: int) -> np.ndarray:
-    """Whether each of ``width`` codes occurs among the training rows of each fold: bool ``[G, width]``."""
-    return np.stack([np.bincount(codes, weights=weight, minlength=width)[:width] > 0 for weight in weights])
+def levels_present(codes: np.ndarray, width: int) -> np.ndarray:
+    """Whether each of ``width`` codes occurs in each column of ``codes [n, Kc]``: bool ``[Kc, width]``."""
+    found = np.zeros((codes.shape[1], width), dtype=np.bool_)
+    found[np.arange(codes.shape[1]), codes] = True
+    return found
 
 
 def robust_centre_and_scale(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

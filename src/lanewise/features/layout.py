@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from lanewise.errors import DataError, StoreError, UsageError
+from lanewise.features.column_blocks import CELLS_AT_ONCE
 from lanewise.features.columns import (
     CYCLES,
     DATE_PARTS,
@@ -24,7 +25,7 @@ from lanewise.features.columns import (
 )
 from lanewise.features.encoding import Encoded, date_parts, encode, require_columns
 from lanewise.features.table import Beyond, Table
-from lanewise.features.tails import is_heavy_tailed
+from lanewise.features.tails import are_heavy_tailed, is_heavy_tailed
 from lanewise.stated_names import Scaling
 
 FORMAT = 1
@@ -129,10 +130,18 @@ class Layout:
         require_columns(dataset, columns)
         frame = dataset.frame.select(columns)[rows]
         more, own = beyond or {}, counted or {}
+        heavy = {} if beyond else _heavy_tails(frame.select(n for n in columns if dataset.kinds[n] == "number"))
         return cls(
             columns=tuple(
-                _fit_column(frame[name], dataset.kinds[name], settings, more.get(name), own.get(name))
-                for name in columns
+                NumberColumn(
+                    name=name,
+                    missing=False,
+                    heavy_tailed=heavy[name] and settings.scaling in ("auto", "robust"),
+                    only_rank=settings.scaling == "quantile",
+                )
+                if name in heavy
+                else _fit_column(cells, dataset.kinds[name], settings, more.get(name), own.get(name))
+                for name, cells in zip(columns, frame.get_columns(), strict=True)
             )
         )
 
@@ -291,6 +300,18 @@ def _numbers(column: Column) -> Iterable[Number]:
                 yield Number(name=f"{column.name} {part} cos", column=column.name, tail="cycle")
             else:
                 yield Number(name=f"{column.name} {part}", column=column.name, tail="light")
+
+
+def _heavy_tails(frame: pl.DataFrame) -> dict[str, bool]:
+    """Whether each column of numbers has heavy tails, of those that lack no cell."""
+    found: dict[str, bool] = {}
+    at_once = max(1, CELLS_AT_ONCE // max(1, frame.height))
+    for start in range(0, frame.width, at_once):
+        names = frame.columns[start : start + at_once]
+        cells = np.ascontiguousarray(frame.select(pl.col(names).cast(pl.Float64)).to_numpy().T)
+        whole = np.flatnonzero(np.all(np.isfinite(cells), axis=1))
+        found |= zip((names[place] for place in whole.tolist()), are_heavy_tailed(cells[whole]).tolist(), strict=True)
+    return found
 
 
 def _fit_column(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.errors import StoreError, UsageError
+from lanewise.features.column_blocks import CELLS_AT_ONCE
 from lanewise.features.columns import OTHER_CODE
 from lanewise.features.encoding import Encoded
 from lanewise.features.fold_statistics import (
@@ -387,8 +388,11 @@ def _level_arrays(
 ) -> dict[str, np.ndarray]:
     folds, widest = len(weights), _widest(layout)
     present = np.zeros((folds, len(layout.categories), widest), dtype=bool)
-    for place in range(len(layout.categories)):
-        present[:, place] = levels_present(encoded.codes[:, place], weights, widest)
+    at_once = max(1, CELLS_AT_ONCE // max(1, encoded.rows))
+    for start in range(0, len(layout.categories), at_once):
+        codes = encoded.codes[:, start : start + at_once]
+        for fold, weight in enumerate(weights):
+            present[fold, start : start + at_once] = levels_present(codes[weight > 0], widest)
     if streamed is not None:
         present |= np.stack([own.present for own in streamed])
     active = [present[:, feature.category, feature.code] for feature in layout.one_hots]

@@ -10,6 +10,25 @@ _HEAVIEST_KURTOSIS = 4.5
 _FARTHEST_RANGES = 15.0
 
 
+def are_heavy_tailed(columns: np.ndarray) -> np.ndarray:
+    """What `is_heavy_tailed` says of each row of finite ``columns [C, N]``: ``[C]`` bool.
+
+    >>> draws = np.random.default_rng(0).normal(size=1000)
+    >>> are_heavy_tailed(np.stack([draws, np.exp(2 * draws), np.zeros(1000)])).tolist()
+    [False, True, False]
+    """
+    largest = np.abs(columns).max(axis=1, initial=0.0)
+    values = np.sort(columns / np.where(largest == 0, 1.0, largest)[:, None], axis=1)
+    low, quarter, middle, three_quarters, high = np.quantile(values, _PROBABILITIES, axis=1)
+    spread = three_quarters - quarter
+    varied = (np.diff(values, axis=1) != 0).sum(axis=1) + 1 >= _FEWEST_DISTINCT
+    farthest = np.maximum(values[:, -1] - middle, middle - values[:, 0])
+    found = varied & ((high - low > _HEAVIEST_KURTOSIS * spread) | (farthest > _FARTHEST_RANGES * spread))
+    for place in np.flatnonzero(varied & (spread == 0)):  # mostly one value: the others are judged
+        found[place] = is_heavy_tailed(columns[place])
+    return found
+
+
 def is_heavy_tailed(values: np.ndarray) -> bool:
     """Whether quantiles describe ``values [N]`` better than moments do; never looks at a target.
 

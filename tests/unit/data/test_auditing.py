@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanewise.data.auditing import LARGEST_USABLE, _beyond_use, _is_plain, _sentinels, audit
+from lanewise.data.auditing import LARGEST_USABLE, _beyond_use, _sentinels, _whole, audit
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.number_glance import fractional_and_plain
 from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
 from lanewise.features import fold_statistics
@@ -359,6 +360,10 @@ def test_a_negative_mark_is_seen_beside_numbers_of_a_wide_range() -> None:
 def test_what_is_passed_over_as_plain_has_no_finding(values: list, marked: int) -> None:
     """Wide tables are looked at closely only where something may be odd; what is not looked at must not be odd."""
     cells = pl.Series("a", [*values, *map(float, range(11)), *[-200.0] * marked], dtype=pl.Float64)
-    if _is_plain(cells.to_numpy()):
+    fractional, plain = fractional_and_plain(pl.DataFrame({"b": cells.reverse(), "a": cells}), ["a", "b"])
+    if fractional:
+        assert not _whole(cells)
+        assert fractional == {"a", "b"}
+    if "a" in plain:
         assert not cells.is_infinite().any()
         assert [*_beyond_use(cells), *_sentinels(cells)] == []

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from lanewise.data import column_facts as module
-from lanewise.data.column_facts import ColumnFacts
+from lanewise.data.column_facts import ColumnFacts, facts_of
 
 RNG = np.random.default_rng(0)
 CELLS = {
@@ -43,3 +43,27 @@ def test_too_many_levels_are_bounded_and_counted(monkeypatch):
     assert found.forgotten == 2
     without = found.without(("b",))
     assert (without.missing, without.levels["level"].to_list()) == (4, ["a", "c"])
+
+
+@pytest.mark.parametrize("cells_at_once", [1, 450, 10**6])
+def test_columns_together_have_the_facts_of_each_alone(monkeypatch, cells_at_once):
+    monkeypatch.setattr(module, "CELLS_AT_ONCE", cells_at_once)
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame(
+        {
+            **CELLS,
+            "whole": rng.integers(-5, 2**60, 200),
+            "endless": np.append(rng.normal(size=199), np.inf),
+            "text": [f"one of {n} words" for n in range(200)],
+            "empty": pl.Series([None] * 200, dtype=pl.String),
+            **{f"n{place}": rng.normal(size=200) for place in range(5)},
+            **{f"c{place}": rng.choice(["a", "b", "ab", "é", "z"], 200) for place in range(5)},
+        }
+    )
+    kinds = {name: "number" if dtype.is_numeric() else "category" for name, dtype in frame.schema.items()}
+    kinds |= {"date": "date", "text": "text"}
+    found = facts_of(frame, kinds)
+    assert list(found) == frame.columns
+    for name, facts in found.items():
+        assert same(facts, ColumnFacts.of(frame[name], kinds[name])), name
+        assert facts.levels.schema == ColumnFacts.of(frame[name], kinds[name]).levels.schema

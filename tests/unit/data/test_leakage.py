@@ -195,3 +195,19 @@ def test_numbers_near_the_largest_are_told_apart_without_overflow() -> None:
     y = noise(0)
     (finding,) = leaks(y, "regression", copy=np.clip(y, -1.7, 1.7) * 1e308, other=noise(1) * 1e307)
     assert (finding.code, finding.column) == ("leaks_target", "copy")
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+def test_columns_looked_at_together_are_found_as_each_alone(kind: TaskKind) -> None:
+    cause = noise(0)
+    y = {"regression": np.exp(cause), "binary": (cause > 0).astype(int), "multiclass": np.digitize(cause, [-0.5, 0.6])}
+    draw = np.random.default_rng(7)
+    columns: dict[str, np.ndarray | list] = {f"noise {place}": draw.normal(size=ROWS) for place in range(30)}
+    columns |= {f"near {size}": cause + size * draw.normal(size=ROWS) for size in (0.0, 0.01, 0.05, 0.5)}
+    columns["holes"] = [None if draw.random() < 0.05 else value for value in cause.tolist()]
+    columns["words"] = [f"level {int(10 * value)}" for value in cause]
+    columns["huge"] = cause * 1e170
+    alone = [finding for name in columns for finding in leaks(y[kind], kind, **{name: columns[name]})]
+    told = [finding for finding in alone if finding.code == "leaks_target"]
+    strongest = [max(alone, key=lambda finding: finding.figure or 0.0)] if not told else []
+    assert list(leaks(y[kind], kind, **columns)) == told + strongest

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lanewise.features.tails import is_heavy_tailed
+from lanewise.features.tails import are_heavy_tailed, is_heavy_tailed
 
 DRAWS = np.random.default_rng(5)
 NORMAL = DRAWS.normal(size=4000)
@@ -38,3 +38,25 @@ def test_tails(values: np.ndarray, heavy: bool) -> None:
 def test_units_do_not_matter(scale: float) -> None:
     assert is_heavy_tailed(LOG_NORMAL * scale)
     assert not is_heavy_tailed(NORMAL * scale)
+
+
+def test_columns_together_are_told_as_each_alone() -> None:
+    columns = np.stack(
+        [
+            NORMAL,
+            LOG_NORMAL,
+            -LOG_NORMAL * 1e290,
+            NORMAL * 1e-300,
+            np.append(NORMAL[1:], 9999.0),
+            np.where(NORMAL < 1, 0.0, LOG_NORMAL),
+            np.where(NORMAL < 1, 0.0, NORMAL),
+            np.repeat([0.0, 1.0], [3999, 1]),
+            np.full(4000, 7.0),
+            np.zeros(4000),
+            np.arange(4000) % 9,
+            np.arange(4000) % 10,
+        ]
+    )
+    for count in (1, 12, 4000):
+        found = are_heavy_tailed(columns[:, :count])
+        assert found.tolist() == [is_heavy_tailed(column[:count]) for column in columns]
