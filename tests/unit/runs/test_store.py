@@ -247,3 +247,9 @@ def test_deleted_working_directory_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "cwd", lambda: Path(os.readlink(tmp_path / "gone")))
     with pytest.raises(StoreError, match=r"cannot use \.: no such file or folder"):
         RunStore.open()
+
+
+def test_runs_beyond_those_that_are_listed_are_counted(store: RunStore) -> None:
+    for _ in range(3):
+        store.create(command="fit", config={})
+    assert (len(store.list(limit=2)), store.count()) == (2, 3)
