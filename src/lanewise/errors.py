@@ -169,10 +169,10 @@ def closest(name: object, known: Iterable[str], *, most: int = 3) -> list[str]:
     return [by_lower[one] for one in sorted(near, key=nearness, reverse=True)[:most]]
 
 
-def suggestion(name: object, known: Iterable[str], *, place: str = "", noun: str = "there are") -> str:
+def suggestion(name: object, known: Iterable[str], *, place: str = "", noun: str = "there are", most: int = FEW) -> str:
     """What to say after an unknown name: what may have been meant, and which names there are.
 
-    ``known`` are the names, in the order to list them in; of more than twelve, ``place`` is said to list them all.
+    ``known`` are the names, in the order to list them in; of more than ``most``, ``place`` is said to list them all.
     ``noun`` begins the list.
 
     >>> suggestion("lineer", ["linear", "mlp"])
@@ -183,11 +183,11 @@ def suggestion(name: object, known: Iterable[str], *, place: str = "", noun: str
     'there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 8 more'
     """
     names = list(known)
-    rest = len(names) - FEW
+    rest = len(names) - most
     if rest > 0 and place:
         every = f"all {len(names)}: {place}"
     else:
-        every = f"{noun} {', '.join(names[:FEW])}{f' and {rest} more' if rest > 0 else ''}"
+        every = f"{noun} {', '.join(names[:most])}{f' and {rest} more' if rest > 0 else ''}"
     near = closest(name, names)
     if not near:
         return every

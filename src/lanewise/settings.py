@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from lanewise.errors import ConfigError, UsageError, all_of, closest, suggestion
+from lanewise.errors import FEW, ConfigError, UsageError, all_of, closest, suggestion
 from lanewise.stated_budget import parse_budget
 from lanewise.stated_conflicts import conflicts, roles_twice
 from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Scaling, Schedule
-from lanewise.text_form import checked_delimiter, checked_encoding, parse_bytes
+from lanewise.text_form import checked_delimiter, checked_encoding, names_of, parse_bytes
 
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -147,6 +147,8 @@ class FitSettings(BaseModel):
             return (value,)
         if not isinstance(value, str):
             return value
+        if info.field_name == "drop":
+            return names_of(value)
         parts = tuple(part.strip() for part in value.split(",") if part.strip())
         if not parts and info.field_name in LISTS:
             message = f"must name one at least, got {value!r}; leave it out to let the race choose"
@@ -246,7 +248,7 @@ def checked(
     lines += [f"{line}{_where(line.partition(' ')[0], places or {})}" for line in _contradictions(found)]
     if not lines:
         return found
-    lines = [_called(line, called or {}) for line in lines]
+    lines = [as_called(line, called or {}) for line in lines]
     raise all_of(ConfigError, lines, heading=f"{len(lines)} settings are off")
 
 
@@ -257,16 +259,23 @@ def _contradictions(found: FitSettings) -> Iterator[str]:
     roles += [(role, getattr(found, role)) for role in ("weight", "group", "time")]
     yield from roles_twice((role, name) for role, name in roles if name)
     if found.group is not None and found.time is not None:
-        yield "group may not be stated beside time: rows are split either by group or by time; leave one of the two out"
+        yield "group and time exclude each other: rows are split by groups or by time; leave one out"
 
 
 def _where(setting: str, places: Mapping[str, str]) -> str:
     return f" (from {places[setting]})" if setting in places else ""
 
 
-def _called(line: str, called: Mapping[str, str]) -> str:
-    """The line with the setting that it begins with called otherwise."""
+def as_called(line: str, called: Mapping[str, str]) -> str:
+    """The line with the setting that it begins with, or the two, called otherwise.
+
+    >>> as_called("group and time exclude each other", {"group": "--group", "time": "--time"})
+    '--group and --time exclude each other'
+    """
     name, _, rest = line.partition(" ")
+    second = rest.removeprefix("and ").partition(" ")[0] if rest.startswith("and ") else ""
+    if second in called:
+        rest = f"and {called[second]}{rest[len('and ') + len(second) :]}"
     return f"{called.get(name, name)} {rest}"
 
 
@@ -300,16 +309,13 @@ def _unknown(setting: str, known: Sequence[str], values: Mapping[str, Any], plac
     where = _where(setting, places)
     for name in names:
         if isinstance(name, str) and name.strip() and name.strip() not in known:
-            hint = suggestion(name.strip(), known, place=_LISTED[setting])
+            place = _LISTED.get(setting, "")
+            hint = suggestion(name.strip(), known, place=place, most=FEW if place else len(known))
             yield f"{setting} may not be {name.strip()!r}{where}; {hint}"
 
 
-_LISTED = {
-    "optimizers": "lanewise.optim.registry.RULES",
-    "metric": "lanewise.metrics.METRICS",
-    "threshold": "lanewise.metrics.METRICS",
-}
-"""Where Python finds all the names that a setting may list."""
+_LISTED = {"optimizers": "lanewise.optim.registry.RULES"}
+"""Where Python finds the names that a setting may list, if they are too many to be told."""
 
 _WORDS = {
     "greater_than_equal": "must be at least {ge:g}",

@@ -1,7 +1,10 @@
-"""How delimited text may be stated to be written: its delimiter, its encoding, and the most bytes to read of it."""
+"""How delimited text may be stated to be written: its delimiter, its encoding, its columns, the most bytes of it."""
 
 import codecs
+import csv
 import re
+from collections.abc import Iterable
+from io import StringIO
 
 from lanewise.errors import UsageError
 
@@ -40,6 +43,31 @@ def checked_encoding(name: str) -> str:
         message = f"encoding {name!r} is unknown: name one such as utf-8, cp1252, latin-1 or utf-16"
         raise UsageError(message)
     return name
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names separated by commas; as in CSV one that has a comma stands in double quotes, and a quote is doubled.
+
+    >>> names_of('id, "Income, net", b')
+    ('id', 'Income, net', 'b')
+    """
+    try:
+        fields = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        message = f"names must be separated by commas, got {text!r}: {error}"
+        raise UsageError(message) from None
+    return tuple(name.strip() for name in fields if name.strip())
+
+
+def as_names(names: Iterable[str]) -> str:
+    """Names as :func:`names_of` reads them.
+
+    >>> as_names(["id", "Income, net"])
+    'id,"Income, net"'
+    """
+    line = StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()
 
 
 def parse_bytes(text: str) -> int:

@@ -31,6 +31,7 @@ TABLES: dict[str, Callable[[str], str | bytes]] = {
     "negative.csv": lambda good: good.replace(",1,", ",-1,", 1),
     "foreign.csv": lambda _: "p,q\n1,2\n3,4\n",
     "short_test.csv": lambda _: "a,y\n1,yes\n0,no\n",
+    "twins.csv": lambda good: "".join(f"{line},{line.split(',')[-1]}\n" for line in good.splitlines()),
 }
 
 FITS: dict[str, tuple[list[str], str]] = {
@@ -137,7 +138,7 @@ FITS: dict[str, tuple[list[str], str]] = {
     "threshold": (["good.csv", "--target", "y", "--threshold", "1.5"], "between 0 and 1, got 1.5"),
     "threshold metric": (
         ["good.csv", "--target", "y", "--threshold", "f3"],
-        "--threshold may not be 'f3'; all 20: lanewise fit",
+        "--threshold may not be 'f3'; there are accuracy, balanced_accuracy, ",
     ),
     "threshold of ranks": (["good.csv", "--target", "y", "--threshold", "roc_auc"], "that a threshold alters"),
     "threshold of numbers": (["numbers.csv", "--target", "price", "--threshold", "0.3"], "is for two classes"),
@@ -150,9 +151,30 @@ FITS: dict[str, tuple[list[str], str]] = {
     "scaling of trees": (
         ["good.csv", "--target", "y", "--models", "tree", "--scaling", "robust", "--group", "a", "--time", "b",
          "--folds", "1", "--weight", "y", "--threshold", "f3"],
-        "5 settings are off: --folds must be at least 2, got 1 --threshold may not be 'f3'; all 20: lanewise fit "
-        "--help --scaling is for the models mlp and linear, and only tree take part --weight names 'y', which target "
-        "names too; a column can be one of the two --group may not be stated beside time",
+        "mape, poisson_deviance --scaling is for the models mlp and linear, and only tree take part --weight names "
+        "'y', which target names too; a column can be one of the two --group and --time exclude each other: rows are "
+        "split by groups or by time; leave one out",
+    ),
+    "settings and columns": (
+        ["good.csv", "--target", "nope", "--metric", "foo", "--folds", "1", "--group", "aa", "--time", "b"],
+        "several things are off: --folds must be at least 2, got 1 --metric may not be 'foo'; there are accuracy, "
+        "balanced_accuracy, precision, recall, f1, f1_macro, f1_weighted, precision_macro, recall_macro, log_loss, "
+        "brier, ece, roc_auc, pr_auc, rmse, mae, median_ae, r2, mape, poisson_deviance --group and --time exclude each "
+        "other: rows are split by groups or by time; leave one out --target names 'nope' --group names 'aa'; did you "
+        "mean 'a'? the columns are 'a', 'b', 'w', 'y'",
+    ),
+    "settings and table": (
+        ["nowhere.csv", "--target", "y", "--folds", "1", "--delimiter", "ab"],
+        "got 'ab' --folds must be at least 2, got 1 no file nowhere.csv: check the path",
+    ),
+    "target twice in the header": (
+        ["twins.csv", "--target", "y"],
+        "2 columns of twins.csv are called 'y', read as 'y', 'y_2', and one may give the other away: leave out what is "
+        "not the target with --drop y_2, or name them apart in the file",
+    ),
+    "names with commas": (
+        ["good.csv", "--target", "y", "--drop", 'q,"a, b"', "--drop", "b,r"],
+        "--drop names 'q' --drop names 'a, b' --drop names 'r' the columns are 'a', 'b', 'w', 'y'",
     ),
     "report on the table": (
         ["good.csv", "--target", "y", "--report", "./good.csv"],
@@ -243,6 +265,7 @@ def test_a_file_that_is_no_configuration_is_refused(cli, folder, name, content, 
         (["predict", "RUN", "good.csv", "-o", "/dev/null"], "a device or a pipe"),
         (["predict", "RUN", "good.csv", "-o", "/proc/p.csv"], "cannot write /proc/p.csv: "),
         (["export", "RUN", "/proc/m.onnx"], "cannot write /proc/m.onnx: "),
+        (["export", "RUN", "m.txt"], "OUTPUT must end in .onnx, the format that is written, got m.txt; name m.onnx"),
         (["report", "RUN", "-o", "/proc/r.html"], "cannot write /proc/r.html: "),
         (["compare", "booth", "-o", "/proc/c.html"], "cannot write /proc/c.html: "),
         (["report", "RUN", "-o", "nowhere/r.html"], "no folder nowhere"),

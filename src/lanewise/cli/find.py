@@ -100,7 +100,7 @@ def find_rate(
 @search("--lr", type=float, metavar="RATE", help="Its rate at the start size.", usual="that of the optimizer")
 @search("--start-size", type=int, metavar="N", default=32, help="The batch size whose rate is known.", usual="32")
 @search("--steps", type=int, metavar="N", default=200, help="Steps at the start size.", usual="200")
-@search("--seconds", type=float, metavar="TIME", default=5.0, help="That measuring takes, about.", usual="5")
+@search("--seconds", type=float, metavar="SECONDS", default=5.0, help="How long measuring takes, about.", usual="5")
 @search("--workers", type=int, metavar="N", help="Threads of the race.", usual="all cores, at most 8")
 @search("--device", type=DeviceName(), metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curve as an HTML page.")

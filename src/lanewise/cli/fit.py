@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lanewise.cli.completion import complete_runs, complete_tables
-from lanewise.cli.options import Listed, SectionedCommand, section, stated_once
+from lanewise.cli.options import Listed, SectionedCommand, all_names, section, stated_once
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.cli.wording import ELSEWHERE
 from lanewise.distributed.place import leads
@@ -53,7 +53,13 @@ output = section("Output")
     help=f"What decides the race. {METRICS}.",
     usual="log_loss, rmse or poisson_deviance",
 )
-@data("--drop", metavar="COLUMNS", help="Columns to leave out, separated by commas.")
+@data(
+    "--drop",
+    metavar="COLUMNS",
+    multiple=True,
+    callback=all_names,
+    help="Columns to leave out, separated by commas; a name with a comma in double quotes. May be repeated.",
+)
 @data(
     "--missing",
     metavar="MARKS",

@@ -15,10 +15,14 @@ from lanewise.errors import UsageError
 @click.option("--ranks", type=int, default=1, show_default=True, metavar="N", help="Processes on each host.")
 @click.option("--cores", type=int, default=1, show_default=True, metavar="N", help="Cores of each process.")
 @click.option(
-    "--time", default="4:00:00", show_default=True, help="The longest that the job may take, as Slurm reads it."
+    "--time",
+    default="4:00:00",
+    show_default=True,
+    metavar="TIME",
+    help="The longest that the job may take, as Slurm reads it.",
 )
-@click.option("--name", default="lanewise", show_default=True, help="Name of the job.")
-@click.option("--partition", default="", help="Partition to run in.  [default: the cluster's]")
+@click.option("--name", default="lanewise", show_default=True, metavar="NAME", help="Name of the job.")
+@click.option("--partition", default="", metavar="NAME", help="Partition to run in.  [default: the cluster's]")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here, not to standard output.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def launch(

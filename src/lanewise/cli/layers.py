@@ -4,11 +4,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from lanewise.errors import ConfigError, UsageError, closest
-from lanewise.settings import FitSettings, checked, metrics_stated
+from lanewise.cli.paths import check_source
+from lanewise.errors import ConfigError, UsageError, UserError, all_of, closest
+from lanewise.settings import FitSettings, as_called, checked, metrics_stated
 from lanewise.stated_names import OPTIMIZERS
+from lanewise.task import TaskKind
+from lanewise.text_form import as_names, names_of
 from lanewise.toml_settings import read_toml
 
 PREFIX = "LANEWISE_"
@@ -60,7 +63,10 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     # Whoever fits checks again; here the message can say where a setting came from.
     called = {key: f"--{key.replace('_', '-')}" for key in (*stated, "target") if key not in places}
     stated_target = {"target": ""} if source.startswith("example:") else {}
-    wanted = checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
+    try:
+        wanted = checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
+    except ConfigError as error:
+        raise _beside_columns(error, source, settings, called) from None
     said = [f"{key} from {place}" for key, place in places.items()]
     return Given(
         source=source,
@@ -71,6 +77,34 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
         elsewhere=frozenset(places),
         more=(*more, *(part for key in places for part in _argument(key, settings[key]))),
     )
+
+
+def _beside_columns(
+    error: ConfigError, source: str, settings: Mapping[str, Any], called: Mapping[str, str]
+) -> ConfigError:
+    """The mistakes of settings, and beside them what is wrong with the table and the columns that are named."""
+    names = {role: settings.get(role) for role in ("target", "weight", "group", "time")}
+    drop = settings.get("drop") or ()
+    columns = names_of(drop) if isinstance(drop, str) else drop if isinstance(drop, list | tuple) else ()
+    named = isinstance(names["target"], str) and all(isinstance(one, str | None) for one in (*names.values(), *columns))
+    if not named:
+        return error
+    from lanewise.data.read_options import ReadOptions
+
+    how = {name: settings[name] for name in ("delimiter", "encoding") if isinstance(settings.get(name), str)}
+    kind = settings["task"] if settings.get("task") in get_args(TaskKind) else None
+    try:
+        options = ReadOptions(**how)
+    except UsageError:  # refused among the settings already
+        options = ReadOptions()
+    try:
+        check_source(source, options, target=names.pop("target"), drop=tuple(columns), roles=names, kind=kind)
+    except UserError as other:
+        known = error.mistakes or (str(error),)
+        found = [as_called(line, called) if " names " in line else line for line in other.mistakes or (str(other),)]
+        more = [line for line in found if line not in known]
+        return all_of(ConfigError, [*known, *more], heading="several things are off") if more else error
+    return error
 
 
 def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -87,12 +121,13 @@ def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 def _argument(name: str, value: object) -> tuple[str, str]:
     """A setting as an option of the command line.
 
-    >>> _argument("class_weights", {"no": 1, "yes": 5}), _argument("models", ["linear", "tree"])
-    (('--class-weights', 'no=1,yes=5'), ('--models', 'linear,tree'))
+    >>> _argument("class_weights", {"no": 1, "yes": 5}), _argument("drop", ["id", "Income, net"])
+    (('--class-weights', 'no=1,yes=5'), ('--drop', 'id,"Income, net"'))
     """
     if isinstance(value, Mapping):
         value = [f"{key}={one}" for key, one in value.items()]
-    words = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    join = as_names if name == "drop" else ",".join
+    words = join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return f"--{name.replace('_', '-')}", words
 
 

@@ -95,11 +95,12 @@ def _visible(sign: str) -> str:
 def export(run: str, output: Path, *, sample: str | None) -> None:
     """Export the model to ONNX, preprocessing included.
 
-    RUN is an id, its beginning or its last four letters, or 'last'. The file is written only if onnxruntime
-    predicts with it what Lanewise predicts.
+    RUN is an id, its beginning or its last four letters, or 'last'. OUTPUT ends in .onnx; the file is written only
+    if onnxruntime predicts with it what Lanewise predicts.
     """
     found = finished(run)
     check_output(output, reads=sample)
+    _check_suffix(output)
     from lanewise.deploy.onnx_export import export_onnx
     from lanewise.deploy.saving import load_predictor
 
@@ -114,6 +115,17 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
         )
         click.echo(message, err=True)
     click.echo(str(output))
+
+
+def _check_suffix(output: Path) -> None:
+    """``UsageError`` for a name that promises another format."""
+    from lanewise.errors import UsageError
+
+    if output.suffix.lower() != ".onnx":
+        message = (
+            f"OUTPUT must end in .onnx, the format that is written, got {output}; name {output.with_suffix('.onnx')}"
+        )
+        raise UsageError(message)
 
 
 def _rows_of(run: "Run", contract: "DataContract", sample: str | None) -> "Dataset":

@@ -8,6 +8,7 @@ import click
 
 from lanewise.errors import closest, suggestion
 from lanewise.plain_text import clean
+from lanewise.text_form import names_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,6 +72,12 @@ def stated_once(ctx: click.Context, parameter: click.Parameter, values: tuple[st
     return values[0] if values else None
 
 
+def all_names(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The names that an option lists, however often it was given; None where it was not."""
+    del ctx, parameter
+    return tuple(name for value in values for name in names_of(value)) if values else None
+
+
 def no_option(given: str, command: click.Command) -> str:
     """That a command has no option of that name, and which may have been meant."""
     # Without their dashes, which all names have in common.
@@ -87,6 +94,25 @@ class Listed(click.Choice[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         del param, ctx
         return value
+
+
+@final
+class Whole(click.ParamType):
+    """A whole number from ``least`` on; in the help that is no formula."""
+
+    name = "whole number"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = self.least - 1
+        if number < self.least:
+            self.fail(f"must be a whole number from {self.least} on, got {str(value)!r}", param, ctx)
+        return number
 
 
 @final

@@ -3,11 +3,12 @@
 import click
 
 from lanewise.cli.completion import complete_runs
+from lanewise.cli.options import Whole
 
 
 @click.command()
 @click.argument("run", default="last", shell_complete=complete_runs)
-@click.option("--lane", type=click.IntRange(0), metavar="N", help="Only this lane of a tune, trained alone.")
+@click.option("--lane", type=Whole(0), metavar="N", help="Only this lane of a tune, trained alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def repeat(run: str, *, lane: int | None, as_json: bool, quiet: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lanewise.cli.completion import complete_runs
+from lanewise.cli.options import Whole
 from lanewise.cli.paths import copy_report
 from lanewise.cli.screen import columns, print_document, print_summary, print_tuned
 
@@ -16,20 +17,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option(
-    "--limit", metavar="N", default=20, show_default=True, type=click.IntRange(1), help="How many, the newest first."
-)
+@click.option("--limit", metavar="N", default=20, show_default=True, type=Whole(1), help="How many, the newest first.")
 def runs(*, as_json: bool, limit: int) -> None:
     """List the runs of this project."""
     from lanewise.reporting.terminal import runs_table
     from lanewise.runs.store import RunStore
 
     with RunStore.open(to_read=True) as store:
-        found = store.list(limit=limit)
+        found, there = store.list(limit=limit), store.count()
     if as_json:
-        print_document({"schema_version": 1, "runs": [_entry(run) for run in found]})
-    else:
-        click.echo(runs_table([_row(run) for run in found], width=columns(most=200, piped=160)), nl=False)
+        print_document({"schema_version": 1, "total": there, "runs": [_entry(run) for run in found]})
+        return
+    click.echo(runs_table([_row(run) for run in found], width=columns(most=200, piped=160)), nl=False)
+    if there > len(found):
+        click.echo(f"the newest {len(found)} of {there:,} runs; all: lanewise runs --limit {there}", err=True)
 
 
 def _document(run: "Run") -> Mapping[str, Any]:

@@ -42,7 +42,8 @@ def over_guess(stage: Stage) -> Difference | None:
 def some_beat_guess(stage: Stage, lead: Difference | None) -> bool:
     """Whether a candidate beats a guess out of fold, where the final model with that ``lead`` may not on the test rows.
 
-    The chance that one of several does so by luck is kept at 2.5% for all of them together (Bonferroni).
+    An ensemble is asked by what it says of rows that had no part in its weights. The chance that one of several does
+    so by luck is kept at 2.5% for all of them together (Bonferroni).
     """
     if lead is None or lead.low > 0:
         return False
@@ -50,11 +51,14 @@ def some_beat_guess(stage: Stage, lead: Difference | None) -> bool:
     rows, weight = choice.rows, problem.weight
     known = None if weight is None else weight[problem.train]
     guess = dummy_prediction(problem.task, problem.y[problem.train], known, len(rows))
-    sure = NormalDist().inv_cdf(1 - 0.025 / len(choice.contenders))
-    for contender in choice.contenders:
+    asked = [contender.prediction for contender in choice.contenders]
+    if choice.is_ensemble and choice.ensemble is not None:
+        asked.append(choice.ensemble.crossed)
+    sure = NormalDist().inv_cdf(1 - 0.025 / len(asked))
+    for prediction in asked:
         found = lead_over_guess(
             problem.y[rows],
-            contender.prediction,
+            prediction,
             guess,
             problem.metric,
             weight=None if weight is None else weight[rows],

@@ -211,6 +211,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         guess=scores.get("dummy"),
         over_guess=ahead_of_guess,
         some_beat=some_beat_guess(stage, ahead_of_guess),
+        ranks=_ranks(estimates, name),
         alone=len(stage.plan.candidates) == 1 and len(stage.result.confirmed) == 1,
         default=default,
         default_test=scores.get("default"),
@@ -224,6 +225,12 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         cut_short=_cut_short(stage),
     )
     return summary(outcome, problem.metric)
+
+
+def _ranks(estimates: Mapping[str, Evaluation], deciding: str) -> Score | None:
+    """How well the final model orders the test rows, where another metric decides."""
+    found = estimates["model"].scores.get("roc_auc") if "model" in estimates and deciding != "roc_auc" else None
+    return None if found is None else Score.of(found)
 
 
 def _weighed_by(settings: FitSettings) -> str:

@@ -7,7 +7,7 @@ beyond the last column, and absent fields of last columns that are empty in ever
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -18,8 +18,8 @@ from lanewise.data.findings import Finding
 from lanewise.data.headers import column_names, looks_like_header
 from lanewise.data.loose_records import LooseRecords
 from lanewise.data.read_options import ReadOptions
-from lanewise.data.records import LF
-from lanewise.data.sniffing import Records, find_records, skip_preface
+from lanewise.data.records import LF, ScannedRecords
+from lanewise.data.sniffing import SINGLE_QUOTES, Records, find_records, skip_preface
 from lanewise.data.text_columns import rows_in_which
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
@@ -85,7 +85,18 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
         message = "the column names stood behind a comment mark (#); the mark was dropped"
         findings.append(Finding(code="marked_header", count=1, message=message))
     findings += [*layout.findings, *ragged_findings, *header_findings]
+    if isinstance(records, ScannedRecords) and dialect.quote == "'":
+        columns = _quoted(records, layout)
+        findings = [replace(one, columns=columns) if one.code == SINGLE_QUOTES else one for one in findings]
     return TextTable(frame=frame, delimiter=dialect.delimiter, findings=tuple(findings))
+
+
+def _quoted(records: ScannedRecords, layout: _Layout) -> tuple[str, ...]:
+    """The columns of which cells stand in quotes, as far as the first rows tell."""
+    rows = np.flatnonzero(layout.rows & (records.fields == layout.width))[:_SAMPLE_RECORDS]
+    each = [records.quoted(int(row)) for row in rows[: max(1, _SAMPLE_CELLS // layout.width)]]
+    names = column_names(layout.header or [""] * layout.width)[0]
+    return tuple(name for place, name in enumerate(names) if any(row[place] for row in each))
 
 
 def _check_lines(text: bytes, name: str, options: ReadOptions) -> None:

@@ -11,7 +11,8 @@ class Finding:
     """One thing noticed or repaired, in words that stand alone.
 
     ``code`` is stable (``ragged_rows``, ``duplicate_header``, ``leaks_target``, ...); ``count`` is
-    the number of rows or cells concerned, ``figure`` a measured value where there is one.
+    the number of rows or cells concerned, ``figure`` a measured value where there is one. ``column`` names the one
+    column that is concerned, ``columns`` the several ones that something must be known of later.
     """
 
     code: str
@@ -20,3 +21,4 @@ class Finding:
     column: str | None = None
     count: int | None = None
     figure: float | None = None
+    columns: tuple[str, ...] = ()

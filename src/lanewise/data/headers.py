@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from lanewise.data.findings import Finding
@@ -17,6 +17,9 @@ _PLAIN_NUMBERS = re.compile(rf"(?>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?{_END})*", re.
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\u200b]+")
 _HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MISSING = frozenset({"", "NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?", "-"})
+REPEATED = "duplicate_header"
+"""Code of the finding about names that several columns have."""
+
 _FEW_LEVELS = 20
 _ENOUGH_CELLS = 3
 _WORDS_OF_PROSE = 4
@@ -112,12 +115,12 @@ def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
     for name in named:
         unique = name
         if name in seen:
-            repeated.append(name)
             number = numbers.get(name, 2)
             while (unique := f"{name}_{number}") in taken:
                 number += 1
             numbers[name] = number + 1
             taken.add(unique)
+            repeated.append(unique)
         seen.add(unique)
         names.append(unique)
     findings: list[Finding] = []
@@ -126,11 +129,24 @@ def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
         message = f"{counted(len(blank), 'column')} without a name got one by place: {places}"
         findings.append(Finding(code="blank_header", count=len(blank), message=message))
     if repeated:
-        shown = ", ".join(repr(name) for name in list(dict.fromkeys(repeated))[:5])
-        message = f"{counted(len(repeated), 'repeated column name')} got a number: {shown}"
-        findings.append(Finding(code="duplicate_header", severity="warning", count=len(repeated), message=message))
+        message = f"{counted(len(repeated), 'repeated column name')} got a number: {', '.join(map(repr, repeated[:5]))}"
+        finding = Finding(
+            code=REPEATED, severity="warning", count=len(repeated), message=message, columns=tuple(repeated)
+        )
+        findings.append(finding)
     hidden = [name for name, cell, kept in zip(names, header, cleaned, strict=True) if kept and _HIDDEN.search(cell)]
     return names, [*findings, *_cleaned(hidden)]
+
+
+def twins_of(name: str, repeated: Collection[str]) -> list[str]:
+    """The other columns that have the name of the column ``name`` in the file; those ``repeated`` got a number.
+
+    >>> twins_of("y", ["y_2", "y_3", "z_2"]), twins_of("y_3", ["y_2", "y_3"]), twins_of("a_2", ["y_2"])
+    (['y_2', 'y_3'], ['y', 'y_2'], [])
+    """
+    own = name.rpartition("_")[0] if name in repeated else name
+    numbered = [other for other in repeated if other.rpartition("_")[0] == own]
+    return [other for other in (own, *numbered) if other != name] if numbered else []
 
 
 def cleaned_names(header: Sequence[str]) -> tuple[dict[str, str], list[Finding]]:

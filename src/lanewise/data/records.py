@@ -54,6 +54,17 @@ class ScannedRecords:
         records = split_records(self._text[start:end].decode(), self._dialect.delimiter, self._dialect.quote, limit=1)
         return records[0].cells if records else [""]
 
+    def quoted(self, record: int) -> list[bool]:
+        """Which fields of one record stand in quotes."""
+        at, found = int(self._scan.starts[record]), list[bool]()
+        mark = (self._dialect.quote or "").encode()
+        for cell in self.cells(record):
+            inside = bool(mark) and self._text.startswith(mark, at)
+            own = cell.encode()
+            at += (len(own) + own.count(mark) + 2 if inside else len(own)) + 1
+            found.append(inside)
+        return found
+
     def longest(self) -> tuple[int, int]:
         """Bytes of the longest record, and which it is."""
         lengths = self._scan.ends - self._scan.starts

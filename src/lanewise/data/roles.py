@@ -6,10 +6,12 @@ import numpy as np
 import polars as pl
 
 from lanewise.data.dataset import Dataset
+from lanewise.data.headers import REPEATED, twins_of
 from lanewise.data.target import name_hint, target_column
 from lanewise.data.wording import counted
 from lanewise.errors import UsageError, all_of, closest, suggestion
 from lanewise.stated_conflicts import roles_twice
+from lanewise.text_form import as_names
 
 
 def check_names(
@@ -17,7 +19,8 @@ def check_names(
 ) -> None:
     """Every name exists, and none has two roles that contradict each other; all mistakes of a kind are told at once.
 
-    Raises ``DataError`` where the target alone does not exist, else ``UsageError``.
+    Raises ``DataError`` where the target alone does not exist, else ``UsageError``; also where another column of the
+    same name would be a feature, and so perhaps tell the target.
     """
     given = [("drop", name) for name in drop] + [("keep", name) for name in keep]
     given += [(role, name) for role, name in roles.items() if name is not None]
@@ -30,6 +33,22 @@ def check_names(
     twice = list(roles_twice((("target", target), *given)))
     if twice:
         raise all_of(UsageError, twice, heading=f"{len(twice)} columns have two roles")
+    _check_twins(dataset, target, drop)
+
+
+def _check_twins(dataset: Dataset, target: str, drop: Sequence[str]) -> None:
+    """``UsageError`` where another column of the target's name would be a feature."""
+    repeated = {name for one in dataset.findings if one.code == REPEATED for name in one.columns}
+    twins = sorted(set(twins_of(target, repeated)) - {*drop})
+    if not twins:
+        return
+    names = sorted({target, *twins}, key=lambda name: (len(name), name))
+    message = (
+        f"{len(names)} columns of {dataset.source} are called {names[0]!r}, read as {', '.join(map(repr, names))}, and "
+        f"one may give the other away: leave out what is not the target with drop={as_names(twins)!r}, or name them "
+        "apart in the file"
+    )
+    raise UsageError(message)
 
 
 def role_mistakes(

@@ -21,6 +21,8 @@ _SAMPLE_BYTES = 2**18
 _STEADY = 0.8  # share of records with the usual number of fields that needs no further evidence
 _HEADER_DIFFERS = 0.7
 _PROPER_SHARE = 0.8
+SINGLE_QUOTES = "single_quotes"
+"""Code of the finding that cells stand in single quotes."""
 
 Records = ScannedRecords | LooseRecords
 
@@ -105,7 +107,7 @@ def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tupl
         spans_lines = quoted is not None and quoted.fields.size < records.fields.size
         if quoted is not None and not spans_lines and _unusual(quoted.fields) <= _unusual(records.fields):
             message = "cells are quoted with the single quote mark; the marks were dropped"
-            return quoted, single, [Finding(code="single_quotes", message=message)]
+            return quoted, single, [Finding(code=SINGLE_QUOTES, message=message)]
     if records is not None:
         return records, plain, []
     for variant, what in _quote_variants(text, used):

@@ -30,6 +30,7 @@ import polars as pl
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.nearly_numbers import number_but_for
+from lanewise.data.sniffing import SINGLE_QUOTES
 from lanewise.data.wording import counted, named
 from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
@@ -160,18 +161,34 @@ def encode_target(dataset: Dataset, task: Task) -> np.ndarray:
 def label_findings(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
     """What ``encode_target`` repairs: labels that match a class but for blanks or a trailing dot, counted.
 
+    So are labels that the file has in single quotes, which predictions have not.
+
     Raises ``DataError`` where a label is no class of the task.
     """
     if not task.is_classification:
         return ()
     labels = _labels(target_column(dataset, task.target))
     _, repaired = _match(labels, task, source=dataset.source)
+    noticed = _unquoted(dataset, task)
     if not repaired:
-        return ()
+        return noticed
     count = int(labels.is_in(list(repaired)).sum())
     pairs = ", ".join(f"{given!r} as {label!r}" for given, label in list(repaired.items())[:3])
     message = f"{count} labels of {task.target!r} were read without their blanks or trailing dot: {pairs}"
-    return (Finding(code="labels_repaired", message=message, severity="warning", column=task.target, count=count),)
+    finding = Finding(code="labels_repaired", message=message, severity="warning", column=task.target, count=count)
+    return (*noticed, finding)
+
+
+def _unquoted(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
+    """That the labels stand in single quotes in the file, which as data are not theirs."""
+    if not any(task.target in one.columns for one in dataset.findings if one.code == SINGLE_QUOTES):
+        return ()
+    shown = ", ".join(task.classes[:3])
+    message = (
+        f"the labels of {task.target!r} stand in single quotes in {dataset.source}, which were taken for quote marks: "
+        f"they are read, and will be predicted, without ({shown}{', ...' if len(task.classes) > 3 else ''})"
+    )
+    return (Finding(code="labels_unquoted", message=message, severity="warning", column=task.target),)
 
 
 def rare_in_test(held: np.ndarray, task: Task) -> tuple[Finding, ...]:

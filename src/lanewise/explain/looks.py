@@ -34,9 +34,9 @@ class Look:
 
     @property
     def words(self) -> str:
-        share = "the whole training" if self.fraction >= 1 else f"{self.fraction:.0%} of the training"
+        share = "whole training" if self.fraction >= 1 else f"first {self.fraction:.0%} of the training"
         where = "one fold" if self.lanes == 1 else f"{self.lanes} trainings each"
-        return f"at their best up to {share}, on {where}"
+        return f"at their best in the {share}, on {where}"
 
 
 def fair_look(traces: Sequence[Trace], metric: Metric) -> Look | None:

@@ -8,13 +8,15 @@ from math import isfinite
 from lanewise.certainty import CLEAR, TIE, errors_shown
 from lanewise.explain.aspects import listed
 from lanewise.explain.decisions import Decision
-from lanewise.figures import between, gap, places_beside, places_in_column, written
+from lanewise.figures import between, gap, places, places_beside, places_in_column, written
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference, Interval
 
 FAMILIES = {"mlp": "MLP", "lightgbm": "LightGBM"}
 """Families whose names begin a sentence otherwise than with one capital."""
+CHANCE = 0.5
+"""ROC AUC of any order that knows nothing."""
 MOST_NAMED = 3
 """Ties, choices and warnings beyond these are counted, not named."""
 
@@ -43,8 +45,9 @@ class Outcome:
     ``test``, ``default_test`` and ``guess`` are scores on the ``rows`` test rows, untouched but for those ``trained``
     on, and ``weighed`` says by what they are; ``over_guess`` is the paired lead over the guess there, positive where
     the winner is better; ``over_default`` is the paired out-of-fold lead over the default, positive where the winner is
-    better. ``alone`` says that no other candidate ran, ``some_beat`` that out of fold some confirmed candidate is
-    better than a guess by more than chance. ``ties`` are labels of the candidates within one paired standard error;
+    better. ``alone`` says that no other candidate ran, ``some_beat`` that out of fold some confirmed candidate, or the
+    ensemble, is better than a guess by more than chance; ``ranks`` is the ROC AUC on the test rows, where that does not
+    decide. ``ties`` are labels of the candidates within one paired standard error;
     ``effects``, ``threshold`` and ``widths`` (of the prediction interval) are sentences. None and empty where there is
     nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short`` that the budget left no
     room to confirm anything but the default; ``sample`` that it was trained on a part of the rows.
@@ -64,6 +67,7 @@ class Outcome:
     over_default: Difference | None = None
     alone: bool = False
     some_beat: bool = False
+    ranks: Score | None = None
     ties: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
     effects: tuple[str, ...] = ()
@@ -80,6 +84,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
     lines = [
         _headline(outcome, metric),
         _tested(outcome, metric),
+        _ranking(outcome, metric),
         _against_default(outcome, metric),
         _ties(outcome.ties),
         *_choices(outcome.decisions, metric),
@@ -102,7 +107,8 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
                 f"Out of fold at least one model predicts {target} better than a guess; on the test rows {winner}, "
                 "which was kept, was not shown to."
             )
-        return f"No model was shown to predict {target} better than a guess; {winner} was kept."
+        by = metric_label(metric.name)
+        return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
     if outcome.is_default and outcome.cut_short:
         return f"The default, {winner}, stays: {outcome.cut_short}."
     if outcome.alone:
@@ -151,6 +157,20 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
         words += f", the default {_at(default, metric, kept)}"
     note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
     return f"{words} ({better}).{note if default is not None and _trails(test, default, metric, kept) else ''}"
+
+
+def _ranking(outcome: Outcome, metric: Metric) -> str:
+    """That the model orders rows better than chance where its deciding score does not show that it knows anything."""
+    ranks = outcome.ranks
+    if outcome.guess is None or outcome.test is None or ranks is None or not ranks.low > CHANCE:
+        return ""
+    if _beats(outcome, metric):
+        return ""
+    shown = f"{written('roc_auc', ranks.value, places('roc_auc', ranks.value, ranks.half))}"
+    return (
+        f"Yet it puts the rows into a better order than chance does: its ROC AUC is {shown} (95% interval "
+        f"{between('roc_auc', ranks.low, ranks.high)}). What is not shown is that its probabilities can be trusted."
+    )
 
 
 def _rows(outcome: Outcome) -> str:

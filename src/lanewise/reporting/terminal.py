@@ -358,7 +358,7 @@ def _commands(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not document.get("run") or not part(document, "winner"):
         return []
     run = quote(clean(document["run"]))
-    return [("predict", f"lanewise predict {run} new_rows.csv"), ("export", f"lanewise export {run}")]
+    return [("predict", f"lanewise predict {run} new_rows.csv"), ("export", f"lanewise export {run} model.onnx")]
 
 
 def _next(console: "Console", report: str | None, commands: Sequence[tuple[str, str]]) -> None:

@@ -9,6 +9,8 @@ from lanewise import figures, rounding
 from lanewise.metric_labels import SHARES
 
 MISSING = "\N{EN DASH}"
+_UNITS = ("s", "min", "h", "d", "B", "kB", "MB", "GB", "TB", "Wh", "kWh", "J", "SE", "points")
+_QUOTES = "'\"\u2018\u2019\u201c\u201d"
 
 
 def finite(value: Any) -> float | None:
@@ -29,6 +31,16 @@ def capitalized(text: str) -> str:
     ('Log loss', 'RMSE')
     """
     return text[:1].upper() + text[1:]
+
+
+def as_sentence(text: Any) -> str:
+    """A line with a capital first letter where it begins with a word, and not with the name of a file, say.
+
+    >>> as_sentence("the budget is short"), as_sentence("t.csv is short"), as_sentence("'y' is short")
+    ('The budget is short', 't.csv is short', "'y' is short")
+    """
+    line = str(text or "")
+    return capitalized(line) if line.partition(" ")[0].isalpha() else line
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -211,11 +223,18 @@ def count(amount: Any, noun: str, plural: str | None = None) -> str:
 
 
 def typeset(text: str) -> str:
-    """The text with real minus signs before its numbers; what is quoted is a name, and stays as it is.
+    """The text with real minus signs before its numbers, and with no line end between a number and its unit.
+
+    What is quoted is a name, and stays as it is.
 
     >>> typeset("-0.5 (1e-7), recall of '-1'")
     "−0.5 (1e−7), recall of '-1'"
+    >>> typeset("1 min 56 s of '5 min'")
+    "1\xa0min 56\xa0s of '5 min'"
     """
+    text = re.sub(
+        rf"(?<![\w.,{_QUOTES}])(\d[\d.,]*) ({'|'.join(_UNITS)})(?![\w{_QUOTES}])", "\\1\N{NO-BREAK SPACE}\\2", text
+    )
     return re.sub(r"(?<![\w.)'\"\u2018\u201c])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
 
 

@@ -142,6 +142,12 @@ class RunStore:
         """Return at most ``limit`` runs, the newest first."""
         return self._select("1 ORDER BY sequence DESC LIMIT :limit", limit=limit)
 
+    def count(self) -> int:
+        """How many runs there are."""
+        with self._database.reading() as database:
+            (found,) = database.execute("SELECT COUNT(*) FROM runs").fetchone()
+        return int(found)
+
     def get(self, reference: str) -> Run:
         """Return the run with this id, a unique beginning of it, its last four letters, or ``last``.
 

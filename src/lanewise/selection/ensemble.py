@@ -126,7 +126,8 @@ class EnsembleComparison:
     ``weights [M]`` come from all rows; ``ensemble`` and ``single`` are the scores in which each part
     of the rows is predicted by what the other parts chose. ``ahead`` is positive where the
     ensemble is better; ``worthwhile`` where by more than one paired standard error, and by as much than the default.
-    ``over_default`` is its lead over the default on the same rows; None without a default.
+    ``over_default`` is its lead over the default on the same rows; None without a default. ``crossed``, ``[N]`` or
+    ``[N, C]``, are the predictions of which ``ensemble`` is the score.
     """
 
     weights: Array
@@ -135,6 +136,7 @@ class EnsembleComparison:
     ahead: Difference
     worthwhile: bool
     reason: str
+    crossed: Array
     over_default: Difference | None = None
 
 
@@ -219,6 +221,7 @@ def _judge(metric: Metric, sample: Sample, weights: Array, draws: int, seed: int
         worthwhile=worthwhile,
         reason=f"An ensemble of {members} is {verdict}: {metric.name} {scores[0]:.6g} against "
         f"{' and '.join(rivals)} on rows that chose neither.",
+        crossed=sample.predictions[0],
         over_default=leads[2] if len(leads) > 2 else None,
     )
 

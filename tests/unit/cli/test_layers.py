@@ -10,6 +10,7 @@ from lanewise.settings import FitSettings, checked
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("a,y\n" + "1,no\n2,yes\n" * 9)
     for name in FitSettings.model_fields:
         monkeypatch.delenv(f"LANEWISE_{name.upper()}", raising=False)
 
@@ -85,3 +86,23 @@ def test_what_was_said_elsewhere_can_be_said_as_arguments(tmp_path, monkeypatch)
     again = gather(source=found.source, report=None, options={**stated, "seed": 7}, config=None)
     assert again.more == ()
     assert checked(again.settings) == checked(found.settings)
+
+
+def test_a_name_with_a_comma_survives_the_command_that_repeats_a_run(tmp_path):
+    (tmp_path / "lanewise.toml").write_text('drop = ["id", "Income, net"]\n')
+    assert given().more == ("--drop", 'id,"Income, net"')
+    assert checked({"target": "y", "drop": given().more[1]}).drop == ("id", "Income, net")
+
+
+def test_what_is_wrong_with_columns_is_told_with_what_is_wrong_with_settings(tmp_path):
+    (tmp_path / "lanewise.toml").write_text("drop = 3\nfolds = 1\n")
+    with pytest.raises(ConfigError) as error:
+        given(target="yy", group="b")
+    assert str(error.value).splitlines() == [
+        "several things are off:",
+        "  drop must be a list of names, got 3 (from lanewise.toml)",
+        "  folds must be at least 2, got 1 (from lanewise.toml)",
+        "  --target names 'yy'; did you mean 'y'?",
+        "  --group names 'b'",
+        "  the columns are 'a', 'y'",
+    ]

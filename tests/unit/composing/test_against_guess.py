@@ -17,8 +17,8 @@ from lanewise.task import Task
 ROWS = 300
 
 
-def stage_of(*slopes: float, weighted: bool = False) -> Stage:
-    """A race in which each candidate knows so much of the target: 0 is a guess with noise, 1 all of it."""
+def stage_of(*slopes: float, weighted: bool = False, ensemble: float | None = None) -> Stage:
+    """A race in which each candidate, and an ensemble, knows so much of the target: 0 is a guess with noise, 1 all."""
     rng = np.random.default_rng(0)
     y, rows = rng.normal(size=ROWS), np.arange(ROWS)
     contenders = tuple(
@@ -33,7 +33,9 @@ def stage_of(*slopes: float, weighted: bool = False) -> Stage:
         metric=METRICS["rmse"],
         task=Task(target="y", kind="regression", metric="rmse"),
     )
-    choice, settings = SimpleNamespace(rows=rows, contenders=contenders), SimpleNamespace(seed=0)
+    mixed = None if ensemble is None else SimpleNamespace(crossed=ensemble * y + 0.1 * rng.normal(size=ROWS))
+    choice = SimpleNamespace(rows=rows, contenders=contenders, ensemble=mixed, is_ensemble=mixed is not None)
+    settings = SimpleNamespace(seed=0)
     return cast(Stage, SimpleNamespace(problem=problem, choice=choice, settings=settings))
 
 
@@ -51,3 +53,8 @@ def test_one_that_knows_something_is_enough(weighted: bool) -> None:
 def test_nothing_is_asked_where_the_model_beats_it_on_the_test_rows() -> None:
     assert not some_beat_guess(stage_of(0.3), lead(0.1))
     assert not some_beat_guess(stage_of(0.3), None)
+
+
+def test_an_ensemble_is_asked_by_what_it_says_of_rows_that_did_not_weigh_it() -> None:
+    assert some_beat_guess(stage_of(0.0, 0.0, ensemble=0.3), lead(-0.1))
+    assert not some_beat_guess(stage_of(0.0, 0.0, ensemble=0.0), lead(-0.1))

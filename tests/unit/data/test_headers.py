@@ -29,6 +29,8 @@ def test_names_are_cleaned_filled_and_made_distinct() -> None:
     names, findings = column_names(["\ufeffid", " a\n\tb ", "", "id", "id_2", "id", "\x00"])
     assert names == ["id", "a b", "column_3", "id_3", "id_2", "id_4", "column_7"]
     assert [(finding.code, finding.count) for finding in findings] == [("blank_header", 2), ("duplicate_header", 2)]
+    assert findings[1].message == "2 repeated column names got a number: 'id_3', 'id_4'"
+    assert findings[1].columns == ("id_3", "id_4")
 
 
 def test_many_equal_names_stay_distinct() -> None:

@@ -5,6 +5,8 @@ import polars as pl
 import pytest
 
 from lanewise.data.dataset import Dataset
+from lanewise.data.delimited import parse
+from lanewise.data.read_options import ReadOptions
 from lanewise.data.roles import check_names, role_mistakes
 from lanewise.errors import UsageError
 
@@ -21,6 +23,17 @@ def test_all_columns_with_two_roles_are_told_at_once() -> None:
         "  drop names 'y', which target names too; a column can be one of the two",
         "  group names 'g', which weight names too; a column can be one of the two",
     ]
+
+
+def test_another_column_of_the_targets_name_must_be_left_out() -> None:
+    text = b"a,y,y\n1,0,0\n2,1,1\n"
+    frame, found = (parsed := parse(text, name="t", options=ReadOptions())).frame, parsed.findings
+    table = Dataset(frame=frame, kinds=dict.fromkeys(frame.columns, "number"), source="t", findings=found)
+    for target, other in (("y", "y_2"), ("y_2", "y")):
+        with pytest.raises(UsageError, match=f"called 'y', read as 'y', 'y_2', and .* with drop='{other}'"):
+            check_names(table, target=target, drop=(), keep=(), roles={})
+        check_names(table, target=target, drop=(other,), keep=(), roles={})
+    check_names(table, target="a", drop=(), keep=(), roles={})
 
 
 def test_rows_without_a_weight_need_no_time_and_others_do() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.reading import read
 from lanewise.data.target import encode_target, guess_kind, label_findings, labelled_rows, name_hint, resolve_task
 from lanewise.errors import DataError, UsageError
 from lanewise.task import DEFAULT_METRIC, Task, TaskKind
@@ -229,3 +230,19 @@ def test_encoding_is_the_index_of_the_class(values: list) -> None:
     task, _ = resolve_task(dataset, "y", kind="multiclass")
     encoded = encode_target(dataset, task)
     assert [None if code < 0 else int(task.classes[code]) for code in encoded] == values
+
+
+def test_labels_in_single_quotes_are_read_without_and_that_is_said(tmp_path: Path) -> None:
+    def read_text(text: str) -> Dataset:
+        (tmp_path / "t.csv").write_text(text)
+        return read(tmp_path / "t.csv")
+
+    table = read_text("a,note,y\n1,'x,y','-1'\n2,z,'1'\n3,z,'-1'\n")
+    task, _ = resolve_task(table, "y")
+    assert task.classes == ("-1", "1")
+    (found,) = label_findings(table, task)
+    assert (found.code, found.severity) == ("labels_unquoted", "warning")
+    assert found.message.endswith("they are read, and will be predicted, without (-1, 1)")
+    assert [one.columns for one in table.findings if one.code == "single_quotes"] == [("note", "y")]
+    plain = read_text("a,y\n1,no\n2,yes\n3,no\n")
+    assert label_findings(plain, resolve_task(plain, "y")[0]) == ()

@@ -58,7 +58,9 @@ def test_a_planted_effect_is_found_with_its_size(make):
     assert worst.value == "0.5"
     assert all(other.high < worst.low for other in first.values if other is not worst)
     assert [one.hyperparameter for one in found.effects if one.evident] == ["dropout"]
-    assert found.words.startswith("The dropout moved RMSE most over 40 candidates of mlp, at their best up to 10%")
+    assert found.words.startswith(
+        "The dropout moved RMSE most over 40 candidates of mlp, at their best in the first 10%"
+    )
 
 
 def test_nothing_planted_is_no_difference_worth_having(make):

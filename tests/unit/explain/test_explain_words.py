@@ -127,6 +127,22 @@ def test_a_guess_beaten_out_of_fold_only_is_not_said_to_be_beaten_by_no_model():
     )
 
 
+def test_a_good_order_is_told_where_the_deciding_score_shows_nothing():
+    unsure = {
+        "test": Score(value=0.7, low=0.5, high=1.1),
+        "guess": Score(value=0.66),
+        "ranks": Score(value=0.881, low=0.801, high=0.923),
+    }
+    lines = summary(outcome(**unsure), METRICS["log_loss"])
+    assert lines[0].startswith("No model was shown to predict price better than a guess by log loss; ")
+    assert lines[2] == (
+        "Yet it puts the rows into a better order than chance does: its ROC AUC is 0.88 (95% interval 0.80 to 0.92). "
+        "What is not shown is that its probabilities can be trusted."
+    )
+    for other in ({"ranks": Score(value=0.55, low=0.47, high=0.63)}, {"test": Score(value=0.4, low=0.3, high=0.5)}):
+        assert not any("order than chance" in line for line in summary(outcome(**unsure | other), METRICS["log_loss"]))
+
+
 def test_one_candidate_alone_is_not_called_the_best():
     assert summary(outcome(alone=True), RMSE)[0] == (
         "MLP 128x2, adamw, lr 0.003 predicts price better than a guess; no other candidate ran to compare it with."

@@ -257,7 +257,7 @@ def test_a_leak_stands_before_everything_that_it_makes_untrue(samples):
     document["findings"] = [{"code": "leaks_target", "severity": "warning", "message": leak}]
     document["warnings"] = ["few rows", leak]
     html = render(document).split("<main", 1)[1]
-    assert html.index("gives the target away") < html.index(document["summary"][1][:20]) < html.index("few rows")
+    assert html.index("gives the target away") < html.index(document["summary"][1][:20]) < html.index("Few rows")
     assert html.count("Mistrust these scores first") == 1
 
 
@@ -336,7 +336,7 @@ def test_the_cost_says_where_the_time_went(samples):
     }
     html = render(document).split("Where the time went")[1]
     assert html.index("Reading") < html.index("Screen") < html.index("Training on all rows")
-    assert "The budget was 10 s, and was overrun" in html
+    assert "The budget was 10\xa0s, and was overrun" in html, "a number and its unit stay on one line"
 
 
 def test_the_cost_says_what_gradients_travelled_as(samples):
@@ -345,3 +345,19 @@ def test_the_cost_says_what_gradients_travelled_as(samples):
     assert "bfloat16, error of a gradient 0.21% at first" in render(document)
     said = "Gradients travelled as bfloat16, which changed the first ones by up to 0.21% of their length."
     assert said in " ".join(summary(document, width=100, color=False).split())
+
+
+def test_lanes_of_the_race_are_counted_apart_from_the_last_trainings(samples):
+    document = samples.binary()
+    raced = len(document["race"]["curves"])
+    document["lanes"] = raced + 2
+    assert f"{raced} lanes · 2 trainings on all rows" in render(document)
+    document["lanes"] = raced
+    assert "on all rows" not in render(document).split('class="contents"')[0].split("The winner")[1]
+
+
+def test_precision_and_recall_are_written_alike_by_class_and_in_all(samples):
+    document = samples.binary()
+    document["per_class"] = [{"class": "no", "precision": 0.8473, "recall": 0.9994, "f1": 0.9, "support": 10}]
+    html = render(document)
+    assert '<td class="figure">0.847</td><td class="figure">0.999</td><td class="figure">0.900</td>' in html

@@ -29,7 +29,7 @@ def test_the_summary_says_what_won_by_how_much_and_what_next(samples):
         "warning: The test rows are few",
         "out/report.html",
         "lanewise predict 20261121-140309-7f3a",
-        "lanewise export 20261121-140309-7f3a",
+        "lanewise export 20261121-140309-7f3a model.onnx",
     ):
         assert words in text
 

@@ -104,6 +104,11 @@ def test_typeset_changes_only_signs_of_numbers():
     assert words.typeset("a-b 2026-11-21 -3 to -.5, x=-1") == "a-b 2026-11-21 −3 to −.5, x=−1"  # noqa: RUF001  # the sign is what is tested
 
 
+def test_a_number_and_its_unit_stay_on_one_line():
+    text = words.typeset("41 s of 2.5 GB, 1.1 SE; 3 sheep, 'a 5 s', x2 s, in 5 days")
+    assert text == "41\xa0s of 2.5\xa0GB, 1.1\xa0SE; 3 sheep, 'a 5 s', x2 s, in 5 days"
+
+
 def test_finite_refuses_what_is_not_a_number():
     assert words.finite(True) is None
     assert words.finite("1") is None

@@ -257,3 +257,9 @@ def test_a_link_that_leads_nowhere_is_named(leads: str, tmp_path: Path, monkeypa
     for to_read in (False, True):
         with pytest.raises(UnavailableError, match="it is a symbolic link that leads nowhere; make its folder, or set"):
             RunStore.open(to_read=to_read)
+
+
+def test_runs_beyond_those_that_are_listed_are_counted(store: RunStore) -> None:
+    for _ in range(3):
+        store.create(command="fit", config={})
+    assert (len(store.list(limit=2)), store.count()) == (2, 3)

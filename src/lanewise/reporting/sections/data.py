@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lanewise.reporting.reading import items, part
-from lanewise.reporting.words import count, finite, number, percent
+from lanewise.reporting.words import as_sentence, count, finite, number, percent
 
 SHOWN = 12
 
@@ -47,7 +47,7 @@ def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
         facts.append(number(one["figure"]))
     return {
         "warning": one.get("severity") == "warning",
-        "message": one.get("message"),
+        "message": as_sentence(one.get("message")),
         "column": one.get("column"),
         "code": one.get("code"),
         "facts": facts,

@@ -22,7 +22,7 @@ from lanewise.reporting.reading import (
     verdict_of,
     winner_settings,
 )
-from lanewise.reporting.words import axis_words, count, duration, listing, number
+from lanewise.reporting.words import as_sentence, axis_words, count, duration, finite, listing, number
 
 CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
 
@@ -46,8 +46,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
         "members": winner_settings(document) if ensemble_won(document) else [],
         "default": part(document, "default"),
         "default_won": default_won(document),
-        "leaks": leaks,
-        "warnings": warnings,
+        "leaks": [as_sentence(line) for line in leaks],
+        "warnings": [as_sentence(line) for line in warnings],
     }
 
 
@@ -134,10 +134,12 @@ def _best(metric: str, shown: Sequence[dict[str, Any] | None]) -> list[bool]:
 
 
 def _facts(document: Mapping[str, Any]) -> list[str]:
-    facts = []
-    for key, noun in (("candidates", "candidate"), ("lanes", "lane")):
-        if document.get(key):
-            facts.append(count(document[key], noun))
+    facts = [count(document["candidates"], "candidate")] if document.get("candidates") else []
+    lanes, raced = int(finite(document.get("lanes")) or 0), len(items(part(document, "race"), "curves"))
+    if lanes:
+        facts.append(count(raced or lanes, "lane"))
+    if 0 < raced < lanes:
+        facts.append(f"{count(lanes - raced, 'training')} on all rows")
     rows = part(document, "rows")
     known = [
         f"{int(rows[key]):,} {words}" for key, words in (("train", "to train"), ("test", "to test")) if rows.get(key)

@@ -9,7 +9,7 @@ from lanewise.reporting.charts.heat import heat
 from lanewise.reporting.charts.scatter import against_actual, residuals
 from lanewise.reporting.charts.tradeoff import tradeoff
 from lanewise.reporting.reading import items, part
-from lanewise.reporting.words import MISSING, decimals, finite, percent, rounded
+from lanewise.reporting.words import MISSING, decimals, finite, percent, rounded, score
 
 TABLE_CLASSES = 12  # more classes do not fit a table of counts
 PAIRS = 12
@@ -119,7 +119,7 @@ def _per_class(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows = [
         {
             "name": one.get("class"),
-            "scores": [_share(one.get(key)) for key in ("precision", "recall", "f1")],
+            "scores": [score(key, one.get(key), digits=3) for key in ("precision", "recall", "f1")],
             "f1": finite(one.get("f1")),
             "support": one.get("support"),
         }
