@@ -147,7 +147,7 @@ def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
     if file is not None and file.exists():
         return Planned.read(file)
     wanted, question = posed.wanted, posed.question
-    trying = partial(with_ways, question=question, candidates=wanted.candidates)
+    trying = partial(with_ways, question=question, candidates=wanted.candidates, seconds=wanted.seconds)
     teams, said = in_precision(posed.precision, teams, wanted.candidates, with_ways=trying)
     plan = plan_race(wanted, teams)
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
