@@ -68,20 +68,14 @@ def find_rate(
     if report is not None:
         check_output(report)
     from lanewise.cli.screen import Screen, print_document
-    from lanewise.tuning.loading import data_of, learning, named
+    from lanewise.tuning.loading import learner
+    from lanewise.tuning.rate_finder import check_rates
     from lanewise.tuning.rate_finder import find_rate as run
 
-    train, valid = data_of(source)
+    settings |= {"optimizer": [name.strip() for name in optimizers.split(",")]}
+    given = learner(model, source, loss=loss, step=step, groups=groups, check=check_rates, **settings)
     with Screen(quiet=quiet) as screen:
-        found = run(
-            named(model),
-            train=train,
-            valid=valid,
-            **learning(train, loss=loss, step=step, groups=groups),
-            optimizer=[name.strip() for name in optimizers.split(",")],
-            watch=screen.pulse,
-            **settings,
-        )
+        found = run(**given, watch=screen.pulse, **settings)
     if report is not None:
         found.report(report)
     if as_json:
@@ -128,20 +122,14 @@ def find_batch(
     if report is not None:
         check_output(report)
     from lanewise.cli.screen import Screen, print_document
+    from lanewise.tuning.batch_finder import check_sizes
     from lanewise.tuning.batch_finder import find_batch as run
-    from lanewise.tuning.loading import data_of, learning, named
+    from lanewise.tuning.loading import learner
 
-    train, valid = data_of(source)
+    settings |= {"optimizer": {"optimizer": optimizer} if lr is None else {"optimizer": optimizer, "lr": lr}}
+    given = learner(model, source, loss=loss, step=step, groups=groups, check=check_sizes, **settings)
     with Screen(quiet=quiet) as screen:
-        found = run(
-            named(model),
-            train=train,
-            valid=valid,
-            **learning(train, loss=loss, step=step, groups=groups),
-            optimizer={"optimizer": optimizer} if lr is None else {"optimizer": optimizer, "lr": lr},
-            watch=screen.pulse,
-            **settings,
-        )
+        found = run(**given, watch=screen.pulse, **settings)
     if report is not None:
         found.report(report)
     if as_json:

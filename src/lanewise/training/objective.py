@@ -15,7 +15,7 @@ from lanewise.models.blueprint import first_line
 from lanewise.training.modules.subject import per_row
 
 Step = Callable[[nn.Module, Tree], Tensor]
-"""``(model, batch)`` to the mean loss of the batch, or to the loss of each row ``[B, ...]``."""
+"""``(model, batch)`` to the mean loss of the batch, or to the loss of each row ``[B]``."""
 
 OutputsLoss = Callable[[Any, Any], Tensor]
 """``(outputs, targets)``, whatever the module returns and the batch has, to a loss as of a :data:`Step`."""
@@ -26,7 +26,7 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, module: nn.Module, batch: Tree) -> Tensor:
-        """The mean loss of the batch, a scalar, or the loss of every row ``[B, ...]``."""
+        """The mean loss of the batch, a scalar, or the loss of every row ``[B]``."""
 
     @abstractmethod
     def losses(self, module: nn.Module, batch: Tree) -> Tensor:
@@ -181,13 +181,21 @@ def checked_loss(value: object, batch: Tree) -> Tensor:
     if not isinstance(value, Tensor):
         message = f"the loss must be a tensor, a scalar or one loss per row, got {type(value).__name__}"
         raise UsageError(message)
-    if value.dim() and len(value) != rows_of(batch):
+    rows = rows_of(batch) if value.dim() else 1
+    if value.dim() and not len(value) == value.numel() == rows:
         message = (
             f"the loss of a batch {form_of(batch)} is a tensor {tuple(value.shape)}; "
-            f"it must be a scalar or have one loss for each of the {rows_of(batch)} rows"
+            f"it must be a scalar or have one loss for each of the {rows} rows{mean_of_rows(value, rows)}"
         )
         raise UsageError(message)
     return value
+
+
+def mean_of_rows(value: Tensor, rows: int) -> str:
+    """What makes one loss per row of a loss that has several for each; empty where it has not."""
+    if len(value) != rows or value.numel() <= rows:
+        return ""
+    return ": of what it is now take .flatten(1).mean(1), or .mean()"
 
 
 def floats_as(dtype: torch.dtype, batch: Tree) -> Tree:

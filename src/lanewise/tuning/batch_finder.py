@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lanewise.errors import UsageError
+from lanewise.errors import Mistakes, UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.groups import Groups
 from lanewise.reporting.words import count
 from lanewise.selection import Standing
 from lanewise.training.device import device_of
 from lanewise.training.pulse import Pulse
+from lanewise.tuning.entrants import check_whole, refuse
 from lanewise.tuning.judged_rows import Readable
 from lanewise.tuning.proposing import listed
 from lanewise.tuning.rescaling import rescaled, scaling_of
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.solo import solo_stacks
+from lanewise.tuning.stated import check_stated
 from lanewise.tuning.throughput import SHARE, Throughput, knee, measured
 from lanewise.tuning.tune import tune
 
@@ -147,7 +149,7 @@ def find_batch(
         share: of the highest throughput, within (0, 1].
 
     Raises:
-        UsageError: a size, or as :func:`lanewise.tune`.
+        UsageError: a size, or as :func:`lanewise.tune`; all mistakes in the settings at once.
         DataError: train or valid cannot be used.
         TrainingError: every training diverged.
 
@@ -158,15 +160,23 @@ def find_batch(
     >>> found.knee in found.throughput.sizes
     True
     """
-    settings = {"optimizer": optimizer} if isinstance(optimizer, str) else dict(optimizer)
+    learning: Any = {"loss": loss, "step": step, "groups": groups}
+    settings = check_sizes(
+        make_model,
+        optimizer=optimizer,
+        sizes=sizes,
+        start_size=start_size,
+        steps=steps,
+        seconds=seconds,
+        share=share,
+        **learning,
+        workers=workers,
+        device=device,
+    )
     place = device_of(device)
     given = Readable.of(train, place)
     (base,) = listed([settings], model="module", batch_size=start_size)
-    measurable = _sizes(sizes, start_size, rows=given.rows)
-    if not 0 < share <= 1:
-        message = f"share must be above 0 and at most 1, got {share:g}"
-        raise UsageError(message)
-    learning: Any = {"loss": loss, "step": step, "groups": groups}
+    measurable = _measurable(sizes, start_size, rows=given.rows)
     stacks = solo_stacks(make_model, given, base, measurable, device=place, **learning)
     speeds = measured(stacks, seconds=seconds, wanted=start_size)
     best = knee(speeds.sizes, speeds.rows_per_second, share=share)
@@ -200,18 +210,47 @@ def find_batch(
     )
 
 
-def _sizes(given: Sequence[int] | None, start_size: int, *, rows: int) -> list[int]:
+def check_sizes(
+    make_model: Any,
+    *,
+    optimizer: Any = "adamw",
+    sizes: Any = None,
+    start_size: Any = USUAL,
+    steps: Any = 200,
+    seconds: float = 5.0,
+    share: float = SHARE,
+    **others: Any,
+) -> dict[str, Any]:
+    """The settings of the optimizer; ``others`` are settings that :func:`find_batch` shares with ``tune``.
+
+    Raises ``UsageError`` with everything that is off, a line for each mistake.
+    """
+    settings = {"optimizer": optimizer} if isinstance(optimizer, str) else dict(optimizer)
+    mistakes = Mistakes()
+    for name, value in (("start_size", start_size), *(("a batch size", own) for own in sizes or ()), ("steps", steps)):
+        mistakes.of(check_whole, name, value, least=1)
+    mistakes.of(_check_shares, seconds, share)
+    mistakes.of(check_stated, make_model, candidates=[settings], **others)
+    mistakes.tell()
+    return settings
+
+
+def _check_shares(seconds: float, share: float) -> None:
+    mistakes = Mistakes()
+    if not 0 < seconds < float("inf"):
+        mistakes.of(refuse, f"seconds must be above 0, got {seconds:g}")
+    if not 0 < share <= 1:
+        mistakes.of(refuse, f"share must be above 0 and at most 1, got {share:g}")
+    mistakes.tell()
+
+
+def _measurable(given: Sequence[int] | None, start_size: int, *, rows: int) -> list[int]:
     """The sizes to measure, rising, ``start_size`` among them."""
     usual = [2**power for power in range(3, 14) if 2**power * FEWEST_BATCHES <= rows]
-    found = [start_size, *(given or usual)]
-    for size in found:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            message = f"a batch size must be a whole number of rows, at least 1, got {size!r}"
-            raise UsageError(message)
     if start_size > rows:
         message = f"start_size is {start_size} and train has {rows} rows; give at most as many"
         raise UsageError(message)
-    return sorted({size for size in found if size <= rows})
+    return sorted({int(size) for size in (start_size, *(given or usual)) if size <= rows})
 
 
 def _rivals(

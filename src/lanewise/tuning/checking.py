@@ -14,13 +14,13 @@ from lanewise.models.batch import Tree, form_of
 from lanewise.models.blueprint import Blueprint, first_line
 from lanewise.models.keyed_draws import keyed_draws
 from lanewise.training.modules.subject import BatchLoss, UserLoss, per_row
-from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss, scored
+from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss, mean_of_rows, scored
 
 PAIR = 2
 AGREES = 1e-3
 """How far, relative to its size, the loss of a batch may be from the mean of the losses of its rows."""
 
-RETURN_ROWS = "return one loss per row, as reduction='none' does"
+RETURN_ROWS = "return one loss per row, as reduction='none' does where a row has one target"
 
 GRADIENTS_AGREE = 1e-2
 """How far, relative to its largest number, the gradient of a batch may be from the mean of those of its rows."""
@@ -210,12 +210,17 @@ def _gradients_differ(one: Tensor, other: Tensor, sources: Sequence[Tensor]) -> 
     return any(float((left - right).abs().max()) > GRADIENTS_AGREE * size for left, right in both)
 
 
-def _broadcast(outputs: Tensor, targets: Tensor) -> str:
-    """What to do where a loss of elements takes the outputs and targets for a grid of all rows with all rows."""
+def _broadcast(outputs: Tensor, targets: Tensor, *, sep: str = "") -> str:
+    """What to do where a loss of elements takes the outputs and targets for a grid of all rows with all rows.
+
+    ``sep`` parts it from what was said before.
+    """
     if not targets.is_floating_point() or outputs.shape == targets.shape or outputs.numel() != targets.numel():
         return ""
     forms = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)}"
-    return f"{forms} are paired each with each: give both one shape, such as targets [rows, 1] for outputs [rows, 1]"
+    return (
+        f"{sep}{forms} are paired each with each: give both one shape, such as targets [rows, 1] for outputs [rows, 1]"
+    )
 
 
 def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:
@@ -228,10 +233,11 @@ def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:
     if not isinstance(value, Tensor):
         message = f"the loss must return a tensor, a scalar or one loss per row, got {type(value).__name__}"
         raise UsageError(message)
-    if value.dim() and len(value) != len(y):
+    if value.dim() and not len(value) == value.numel() == len(y):
         message = (
             f"the loss returned a tensor {tuple(value.shape)} for {forms}; "
             f"it must be a scalar or have one loss for each of the {len(y)} rows"
+            f"{_broadcast(outputs, y, sep='; ') or mean_of_rows(value, len(y))}"
         )
         raise UsageError(message)
     return value

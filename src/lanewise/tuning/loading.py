@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F  # the name that every PyTorch reader knows
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lanewise.distributed.ranks import Lone, Ranks
@@ -162,6 +162,31 @@ def learning(train: Any, *, loss: str | None, step: str | None, groups: str | No
         found["loss"] = mistakes.of(loss_of, loss, train)
     mistakes.tell()
     return found
+
+
+def learner(
+    model: str,
+    source: str,
+    *,
+    loss: str | None,
+    step: str | None,
+    groups: str | None,
+    check: Callable[..., object],
+    **settings: Any,
+) -> dict[str, Any]:
+    """The arguments of a finder that names stand for: ``make_model``, ``train``, ``valid`` and what it learns by.
+
+    ``check(make_model, **settings)`` looks at the other settings. Raises ``UsageError`` with all that cannot be found
+    and, then too, what is off among these.
+    """
+    mistakes = Mistakes()
+    make_model = mistakes.of(named, model)
+    train, valid = mistakes.of(data_of, source) or (None, None)
+    own = mistakes.of(learning, train, loss=loss, step=step, groups=groups)
+    if mistakes:
+        mistakes.of(check, nn.Identity, loss=LOSSES["mse"], **settings)
+        mistakes.tell()
+    return {"make_model": make_model, "train": train, "valid": valid, **(own or {})}
 
 
 def _whole_targets(train: Any) -> bool:

@@ -15,10 +15,11 @@ from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_s
 from lanewise.models.groups import Factors, Groups, factors_of, words_of
 from lanewise.models.module import StackedModule
 from lanewise.training.device import CPU
-from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, choose_way, form_of
+from lanewise.training.modules.teams import Faster, Form, ModuleTeams, Way, batch_of, choose_way, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
 from lanewise.training.planning.plan import Lengths
 from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch
+from lanewise.tuning.faster_ways import fastest
 from lanewise.tuning.rows import Rows
 
 Ways = Mapping[Form, Mapping[int, Way]]
@@ -135,27 +136,41 @@ def _teams(blueprint: Blueprint, question: Question, *, workers: int, device: to
     )
 
 
-def with_ways(teams: ModuleTeams, question: Question, candidates: Sequence[Candidate]) -> ModuleTeams:
+def with_ways(
+    teams: ModuleTeams, question: Question, candidates: Sequence[Candidate], *, seconds: float | None = None
+) -> ModuleTeams:
     """The teams with how the lanes of each form and batch size are run, tried on the first batches.
 
-    Forms that differ in numbers only, such as a rate of dropout, are tried once.
+    Forms that differ in numbers only, such as a rate of dropout, are tried once. With a budget of ``seconds`` it is
+    measured where lanes are faster; None: no clock is read.
     """
+    alike: dict[tuple[Any, ...], list[Candidate]] = {}
+    for candidate in candidates:
+        alike.setdefault(_kind(teams.of(candidate), batch_of(candidate)), []).append(candidate)
     found: dict[Form, dict[int, Way]] = {}
     tried: dict[tuple[Any, ...], Way] = {}
     for candidate in candidates:
-        own, batch = teams.of(candidate), batch_of(candidate)
-        found.setdefault(form_of(candidate, teams.arguments), {})[batch] = _way(own, batch, question.rows, tried)
+        own, batch, form = teams.of(candidate), batch_of(candidate), form_of(candidate, teams.arguments)
+        if batch in found.setdefault(form, {}):
+            continue
+        faster = None
+        if seconds is not None:
+            others = [other for other in alike[_kind(own, batch)] if form_of(other, teams.arguments) == form]
+            faster = partial(fastest, candidates=others, seconds=seconds / len(alike))
+        found[form][batch] = _way(own, batch, question.rows, tried, faster)
     first, *_ = found.values()
     others = {form: replace(own, ways=found[form]) for form, own in teams.others.items()}
     return replace(teams, ways=first, others=others)
 
 
-def _way(teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...], Way]) -> Way:
+def _way(
+    teams: ModuleTeams, batch: int, rows: Rows, tried: dict[tuple[Any, ...], Way], faster: Faster | None = None
+) -> Way:
     """How lanes of that batch size are run: as those ``tried`` that differ in numbers only, or tried now."""
     kind = _kind(teams, batch)
     if kind not in tried:
         try:
-            way = choose_way(replace(teams, axis=None), batch)  # each rank tries alone
+            way = choose_way(replace(teams, axis=None), batch, faster=faster)  # each rank tries alone
         except LanewiseError:
             raise
         except Exception as error:  # whatever the user's module raises

@@ -14,7 +14,6 @@ from lanewise._version import __version__
 from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Cost, Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
-from lanewise.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.search.registry import policy_name
@@ -37,20 +36,19 @@ from lanewise.training.refit import refit
 from lanewise.training.team import Former, Team
 from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
-from lanewise.tuning.checking import Judge
 from lanewise.tuning.document import document_of
-from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
+from lanewise.tuning.learned import hopeless
 from lanewise.tuning.over_ranks import notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
-from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping
 from lanewise.tuning.story import noticed, told
 from lanewise.tuning.tradeoffs import tradeoffs
+from lanewise.tuning.winner_words import corrected_words, exchanged, labels, named, until, winner_words
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,7 +147,7 @@ def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
     if file is not None and file.exists():
         return Planned.read(file)
     wanted, question = posed.wanted, posed.question
-    trying = partial(with_ways, question=question, candidates=wanted.candidates)
+    trying = partial(with_ways, question=question, candidates=wanted.candidates, seconds=wanted.seconds)
     teams, said = in_precision(posed.precision, teams, wanted.candidates, with_ways=trying)
     plan = plan_race(wanted, teams)
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
@@ -200,24 +198,27 @@ def _run(
     teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
     contenders = _contenders(plan, result, rows.judged.numpy())
     evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
-    named = _labels(result, arguments=teams.arguments)
-    selection = _named(select(contenders, **evidence, cost_unit=_cost_unit(teams)), named)
+    known = labels(result, arguments=teams.arguments)
+    selection = named(select(contenders, **evidence, cost_unit=_cost_unit(teams)), known)
     corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
-    won = next(item.candidate for item in result.confirmed if item.candidate.id == selection.winner)
+    won, seen = next(
+        (item.candidate, item.predictions[:, 0]) for item in result.confirmed if item.candidate.id == selection.winner
+    )
     if rows.parting.folds:
         with keeping.stop.polled():
             own = _refitted(raced, spread(on_all_rows(teams, rows), crew), won, result)
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
-    said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
+    entrants = len(plan.candidates)
+    said = (*winner_words(plan, selection, won, judge), *corrected_words(corrected, len(contenders), entrants))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
     itemsize = teams.blueprint.dtype.itemsize
     compared = averaged(
-        result.confirmed, named, plan=plan, weights=weights, itemsize=itemsize, valid=valid, metric=judge.metric
+        result.confirmed, known, plan=plan, weights=weights, itemsize=itemsize, valid=valid, metric=judge.metric
     )
-    words = (*said, *result.rungs, *noticed(result.traces), *_until(own, rows), *_exchanged(compared, judge))
+    words = (*said, *result.rungs, *noticed(result.traces), *until(own, rows), *exchanged(compared, judge))
     document = _document(
         posed,
         plan=plan,
@@ -225,7 +226,7 @@ def _run(
         selection=selection,
         won=won,
         words=words,
-        notes=notes_of(teams, crew.ranks),
+        notes=[*notes_of(teams, crew.ranks), *hopeless(won, seen, teams.of(won), judge, seed=plan.seeds[0])],
         cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         digests=exports.digests,
         corrected=corrected,
@@ -320,7 +321,10 @@ def _document(
         winner=won,
         cost=cost,
         full_length=posed.full_length,
-        corrected=[*_corrected(corrected, len(result.confirmed)), *_exchanged(compared, posed.question.judge)],
+        corrected=[
+            *corrected_words(corrected, len(result.confirmed), len(plan.candidates)),
+            *exchanged(compared, posed.question.judge),
+        ],
     )
 
 
@@ -330,13 +334,6 @@ def _refitted(race: Race, builder: Former, won: Candidate, result: Result) -> Fi
     again = replace(race, plan=plan, builder=builder)
     confirmed = next(item for item in result.confirmed if item.candidate.id == won.id)
     return refit(again, [confirmed], needed=[won.id])[won.id].members[0]
-
-
-def _until(own: Fitted, rows: Rows) -> tuple[str, ...]:
-    if not rows.parting.folds:
-        return ()
-    early = f", up to {own.stop:.0%} of the steps, where the rows held out were judged best" if own.stop < 1 else ""
-    return (f"the model is the winner trained once more on all {rows.count:,} rows{early}",)
 
 
 def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender]:
@@ -354,58 +351,3 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
 def _cost_unit(teams: ModuleTeams) -> str:
     """What costs count: steps, where models differ in size those that the default's model would take as long for."""
     return "steps, counted in the size of the default's model" if teams.others else "steps"
-
-
-def _named(found: Selection, labels: Mapping[str, str]) -> Selection:
-    """The selection with its reasons in the labels of candidates instead of their ids."""
-    return replace(found, reasons=tuple(with_labels(words, labels) for words in found.reasons))
-
-
-def _exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:
-    return tuple(own.words(judge.metric) for own in compared)
-
-
-def _labels(result: Result, *, arguments: Sequence[str]) -> dict[str, str]:
-    """What tells the confirmed candidates apart, by id; one without one of ``arguments`` leaves it to make_model."""
-    known, usual = [item.candidate for item in result.confirmed], dict.fromkeys(arguments, "by default")
-    labels = told_apart((f"{one.optimizer} at {one.number('lr'):.2g}", {**usual, **one.settings}) for one in known)
-    return dict(zip((one.id for one in known), labels, strict=True))
-
-
-def _corrected(found: CorrectedScore, contenders: int) -> list[str]:
-    """What the score of the winner is worth once it is corrected for having been picked."""
-    if contenders == 1 or not np.isfinite(found.value):
-        return []
-    return [
-        f"corrected for having been picked of {contenders} on these rows it is {found.value:.4g} "
-        f"(95% interval {found.low:.4g} to {found.high:.4g})"
-    ]
-
-
-def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tuple[str, ...]:
-    standing = selection.standing(won.id)
-    settings = ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in won.settings.items()
-    )
-    repairs = [
-        f"it {event.cause} and was set back; its rate is {steady_rate(won):.3g} since then, and is handed over so"
-        for event in [event for event in won.events if event.rewinds][-1:]
-    ]
-    return (
-        f"{won.optimizer} wins with a validation {judge.metric.name} of {standing.score:.4g}",
-        settings,
-        *repairs,
-        *_copies(won),
-        *selection.reasons,
-        *plan.words,
-    )
-
-
-def _copies(won: Candidate) -> list[str]:
-    """How the winner came about, if copies of better lanes took the place of others."""
-    found = []
-    for event in (own for own in won.events if not own.rewinds):
-        others = "".join(f", {name} {value:.3g}" for name, value in event.changes)
-        found.append(f"at {event.fraction:.0%} the rate times {event.rate_factor:.3g}{others}")
-    rest = " and its changes" if any(own.changes for own in won.events) else ""
-    return [f"its rate was changed on the way: {'; '.join(found)}; its schedule repeats that{rest}"] if found else []

@@ -1,7 +1,7 @@
 """``lanewise.find_rate``: the whole curve of loss against learning rate from one short race."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lanewise.errors import TrainingError, UsageError
+from lanewise.errors import Mistakes, TrainingError, UsageError
 from lanewise.models.groups import Groups
 from lanewise.training.device import device_of
 from lanewise.training.pulse import Pulse
+from lanewise.tuning.entrants import check_whole
 from lanewise.tuning.judged_rows import Readable
+from lanewise.tuning.planning import SHORTEST
 from lanewise.tuning.rate_curve import MARGIN, RateCurve, read_curve
 from lanewise.tuning.result import TuneResult
+from lanewise.tuning.stated import check_stated
 from lanewise.tuning.tune import tune
 
 if TYPE_CHECKING:
@@ -167,7 +170,7 @@ def find_rate(
         margin: what the largest good rate is divided by.
 
     Raises:
-        UsageError: the grid, or as :func:`lanewise.tune`.
+        UsageError: the grid, or as :func:`lanewise.tune`; all mistakes in the settings at once.
         DataError: train or valid cannot be used.
         TrainingError: at no rate does the loss get better than it was.
 
@@ -180,9 +183,18 @@ def find_rate(
     >>> 0.01 < found.suggested < found.edge < 1
     True
     """
-    _check(rates, low, high, margin)
+    wanted = check_rates(
+        make_model,
+        optimizer=optimizer,
+        rates=rates,
+        low=low,
+        high=high,
+        steps=steps,
+        margin=margin,
+        **{"loss": loss, "step": step, "groups": groups, "batch_size": batch_size, "workers": workers},
+        device=device,
+    )
     grid = [float(rate) for rate in np.geomspace(low, high, rates)]
-    wanted = _several(optimizer)
     entrants = [{"schedule": "constant", **settings, "lr": rate} for settings in wanted for rate in grid]
     given = Readable.of(train, device_of(device))
     raced = tune(
@@ -198,7 +210,7 @@ def find_rate(
         batch_size=batch_size or given.batch_size,
         workers=workers,
         device=device,
-        watch=watch,
+        watch=None if watch is None else _of_rates(watch),
     )
     start, losses = _losses(raced)
     rises, curves = _rises(raced), []
@@ -218,6 +230,33 @@ def find_rate(
     )
 
 
+def check_rates(
+    make_model: Any,
+    *,
+    optimizer: Any = "adamw",
+    rates: Any = 64,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: Any = 100,
+    margin: float = MARGIN,
+    **others: Any,
+) -> list[dict[str, Any]]:
+    """The settings of each optimizer; ``others`` are settings that :func:`find_rate` shares with ``tune``.
+
+    Raises ``UsageError`` with everything that is off, a line for each mistake.
+    """
+    mistakes = Mistakes()
+    mistakes.of(check_whole, "rates", rates, least=FEWEST)
+    mistakes.of(_check_range, low, high)
+    mistakes.of(check_whole, "steps", steps, least=SHORTEST)
+    mistakes.of(_check_margin, margin)
+    wanted = mistakes.of(_several, optimizer)
+    entrants = [{"schedule": "constant", **settings, "lr": 1e-3} for settings in wanted or ()]
+    mistakes.of(check_stated, make_model, candidates=[dict(AT_REST), *entrants], **others)
+    mistakes.tell()
+    return wanted or []
+
+
 def _several(optimizer: Optimizer | Sequence[Optimizer]) -> list[dict[str, Any]]:
     """The settings of each optimizer."""
     several = [optimizer] if isinstance(optimizer, str | Mapping) else list(optimizer)
@@ -231,16 +270,28 @@ def _several(optimizer: Optimizer | Sequence[Optimizer]) -> list[dict[str, Any]]
     return [{"optimizer": one} if isinstance(one, str) else dict(one) for one in several]
 
 
-def _check(rates: int, low: float, high: float, margin: float) -> None:
-    if rates < FEWEST:
-        message = f"rates must be at least {FEWEST}, got {rates}"
-        raise UsageError(message)
+def _check_range(low: float, high: float) -> None:
     if not 0 < low < high < float("inf"):
         message = f"low and high must be rates above zero, low below high, got low={low:g} and high={high:g}"
         raise UsageError(message)
+
+
+def _check_margin(margin: float) -> None:
     if not 1 <= margin < float("inf"):
         message = f"margin must be at least 1, got {margin:g}"
         raise UsageError(message)
+
+
+def _of_rates(watch: Callable[[Pulse], None]) -> Callable[[Pulse], None]:
+    """``watch``, told of the rates only: the lane that is not trained is no rate that anybody asked for."""
+    at_rest = f"{AT_REST['optimizer']}, lr {AT_REST['lr']:.2g}"
+
+    def told(pulse: Pulse) -> None:
+        leads = pulse.leader.endswith(at_rest)
+        leader = "without training: no rate is better yet" if leads else pulse.leader
+        watch(replace(pulse, leader=leader, lanes=pulse.lanes - 1, candidates=pulse.candidates - 1))
+
+    return told
 
 
 def _nothing(losses: np.ndarray, low: float, high: float, steps: int) -> str:

@@ -85,7 +85,7 @@ def tune(
             iterable of batches.
         valid: as ``train``, or the share of train to hold out; decides the race, so a fair score of the winner needs
             rows that are in neither.
-        loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B, ...]``.
+        loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B]``.
         step: instead of the loss, a training step of your own: ``(model, batch)`` to such a loss.
         groups: a function of the module to groups of its parameters, ``[{"params": module.body.parameters(),
             "lr_factor": 0.1}, {"params": norms, "weight_decay_factor": 0.0}]``, for which the rate and the weight decay

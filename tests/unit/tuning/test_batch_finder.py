@@ -111,8 +111,8 @@ def test_the_clock_is_read_for_every_size() -> None:
 
 
 MISTAKES = [
-    ({"sizes": [0]}, "a batch size must be a whole number of rows, at least 1, got 0"),
-    ({"sizes": [16.5]}, "a batch size must be a whole number of rows, at least 1, got 16.5"),
+    ({"sizes": [0]}, "a batch size must be at least 1, got 0"),
+    ({"sizes": [16.5]}, "a batch size must be a whole number, at least 1, got 16.5"),
     ({"start_size": 5000}, "start_size is 5000 and train has 768 rows"),
     ({"share": 0.0}, "share must be above 0 and at most 1, got 0"),
     ({"optimizer": "sdg"}, "there is no optimizer 'sdg'"),

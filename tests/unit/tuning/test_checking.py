@@ -156,6 +156,11 @@ LOSSES = [
     (nn.CrossEntropyLoss(reduction="sum"), r"must be a mean of the losses of its rows"),
     (lambda out, y: 0.5, r"must return a tensor, a scalar or one loss per row, got float"),
     (lambda out, y: out.mean(0), r"returned a tensor \(2,\) for outputs \(16, 2\)"),
+    (
+        lambda out, y: (out - nn.functional.one_hot(y, 2)).pow(2),
+        r"\(16, 2\) for .*; it must be a scalar or have one loss .* rows: of what it is now take \.flatten\(1\)\.mean",
+    ),
+    (lambda out, y: (out[:, :1] - y).abs(), r"a tensor \(16, 16\) for .*; it must be a scalar or have one loss"),
     (lambda out, y: out.detach().mean(), r"does not depend on the weights"),
     (lambda out, y: out.mean() * float("inf"), r"is not finite before any training"),
     (nn.BCELoss(), r"the loss failed on outputs \(16, 2\) and targets \(16,\) int64: ValueError"),
@@ -208,6 +213,23 @@ def test_a_loss_that_pairs_rows_with_rows_is_refused_though_its_value_is_right_a
     )
     with pytest.raises(UsageError, match=words):
         attempt(zeros, train=pairs, valid=pairs, loss=loss)
+
+
+def test_rows_that_are_paired_with_rows_are_told_so_though_each_has_its_numbers() -> None:
+    pairs = (X[:40], Y[:40].float())
+    with pytest.raises(UsageError, match=r"\(16, 16\) .* 16 rows; outputs \(16, 1\) .* are paired each with each"):
+        attempt(zeros, train=pairs, valid=pairs, loss=nn.MSELoss(reduction="none"))
+
+
+def test_a_column_of_losses_is_one_for_each_row() -> None:
+    pairs = (X[:40], Y[:40].float()[:, None])
+    attempt(zeros, train=pairs, valid=pairs, loss=nn.MSELoss(reduction="none"))
+
+
+def test_a_step_with_several_losses_for_a_row_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"is a tensor \(16, 2\); it must be .*: of what it is now take") as caught:
+        attempt(loss=None, step=lambda model, batch: model(batch[0]).pow(2))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_weighted_mean_is_trained_by_and_told() -> None:

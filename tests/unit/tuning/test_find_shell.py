@@ -86,3 +86,17 @@ def test_mistakes(command) -> None:
         run(command, *USUAL, "--report", "no/where.html")
     with pytest.raises(LanewiseError, match="there is no loss 'hinge'"):
         run(command, *USUAL, "--loss", "hinge")
+
+
+@pytest.mark.usefixtures("folder")
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        run("find-rate", "mine.py:no", "--data", "mine.py:none", "--rates", "1", "--steps", "3", "--optimizers", "sdg")
+    begins = ["mine.py has no 'no'", "mine.py has no 'none'", "rates must", "steps must", "there is no optimizer 'sdg'"]
+    lines = str(caught.value).split("\n  ")[1:]
+    assert [line[: len(own)] for line, own in zip(lines, begins, strict=True)] == begins
+    with pytest.raises(UsageError) as caught:
+        run("find-batch", *USUAL, "--seconds", "0", "--start-size", "0", "--optimizer", "sdg")
+    begins = ["start_size must", "seconds must be above 0, got 0", "there is no optimizer 'sdg'"]
+    lines = str(caught.value).split("\n  ")[1:]
+    assert [line[: len(own)] for line, own in zip(lines, begins, strict=True)] == begins

@@ -1,5 +1,6 @@
 """What people have goes into a race: data sets, dict batches, steps, models with arguments, folds."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from lanewise.errors import UsageError
 from lanewise.lanes.draws import RowStream
 from lanewise.training.modules import seats as module_seats
 from lanewise.training.modules.teams import choose_way
-from lanewise.tuning import posing, tune
+from lanewise.tuning import posing, racing, tune
 from lanewise.tuning.model_settings import ModelArguments
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
@@ -266,7 +267,7 @@ def test_an_argument_may_be_called_as_a_column_of_the_table_is() -> None:
 
 def test_forms_that_differ_in_numbers_are_tried_once(monkeypatch) -> None:
     tried = []
-    monkeypatch.setattr(posing, "choose_way", lambda *given: tried.append(given) or choose_way(*given))
+    monkeypatch.setattr(posing, "choose_way", lambda *given, **how: tried.append(given) or choose_way(*given, **how))
     both = [{"dropout": 0.1}, {"dropout": 0.2}, {"act": "tanh"}]
     found = race(hidden, candidates=both)
     assert len(tried) == 2
@@ -334,9 +335,10 @@ def alone(rate: float, steps: int) -> nn.Linear:
 
 def test_folds_and_forms_train_in_processes_to_the_same_bits(monkeypatch) -> None:
     given: dict[str, Any] = {"train": (X, Y), "valid": None, "folds": 2, "candidates": WIDTHS, "workers": 2}
-    here = race(hidden, **given)
-    monkeypatch.setattr(module_seats, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(module_seats, "WORTH_PROCESSES", 1)  # both times: lanes in other stacks round otherwise
     there = race(hidden, **given)
+    monkeypatch.setattr(racing, "seated", nullcontext)
+    here = race(hidden, **given)
     assert here.selection == there.selection
     for one, other in zip(here.model.state_dict().values(), there.model.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other)

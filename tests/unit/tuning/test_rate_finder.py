@@ -146,7 +146,8 @@ MISTAKES = [
     ({"optimizer": []}, "optimizer is empty; name at least one"),
     ({"optimizer": {"optimizer": "sgd", "lr": 0.1}}, "the rates are what is looked for; leave lr out of"),
     ({"optimizer": "sdg"}, "there is no optimizer 'sdg'"),
-    ({"steps": 5}, "5 steps"),
+    ({"steps": 5}, "steps must be at least 20, got 5"),
+    ({"rates": 2.5}, "rates must be a whole number, at least 2, got 2.5"),
 ]
 
 
@@ -154,6 +155,31 @@ MISTAKES = [
 def test_mistakes_are_told_before_anything_is_trained(given, words) -> None:
     with pytest.raises(UsageError, match=words):
         find_rate(linear, train=(X, y), loss=nn.MSELoss(), **given)
+
+
+def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
+    given = {"rates": 1, "low": 0.0, "steps": 5, "margin": 0.5, "optimizer": ["sdg", "adan"], "workers": 0}
+    with pytest.raises(UsageError) as caught:
+        find_rate(nn.Linear(3, 1), train=(X, y), device="tpu", batch_size=0, **given)
+    heading, *lines = str(caught.value).split("\n  ")
+    begins = ("rates", "low and high", "steps", "margin", "make_model", "give either loss", "there is no optimizer 's")
+    ends = ("there is no optimizer 'ad", "batch_size", "workers", "device")
+    assert heading == "11 settings are off:"
+    assert all(any(line.startswith(own) for line in lines) for own in (*begins, *ends))
+
+
+def test_who_watches_is_told_of_rates_only() -> None:
+    seen = []
+    find_rate(linear, train=(X, y), loss=nn.MSELoss(), rates=5, low=1e-4, high=30.0, steps=40, watch=seen.append)
+    assert max(pulse.lanes for pulse in seen) == 5
+    assert max(pulse.candidates for pulse in seen) == 5
+    assert not [pulse.leader for pulse in seen if pulse.leader.endswith("sgd, lr 0")]
+    with pytest.raises(TrainingError):
+        find_rate(
+            linear, train=(X, y), loss=nn.MSELoss(), optimizer="sgd", rates=3, low=1e3, high=1e5, steps=20,
+            watch=seen.append,
+        )  # fmt: skip
+    assert seen[-1].leader == "without training: no rate is better yet"
 
 
 def test_a_range_in_which_nothing_learns_is_told() -> None:

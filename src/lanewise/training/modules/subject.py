@@ -27,7 +27,7 @@ LOOKED_AT = 256
 """Validation rows, evenly taken, that dead units are looked for with."""
 
 BatchLoss = Callable[[Tensor, Tensor], Tensor]
-"""``(outputs [B, ...], targets [B, ...])`` to the mean loss of the batch, or to the loss of each row ``[B, ...]``."""
+"""``(outputs [B, ...], targets [B, ...])`` to the mean loss of the batch, or to the loss of each row ``[B]``."""
 
 
 ELEMENTWISE: Final = (nn.BCEWithLogitsLoss, nn.HuberLoss, nn.L1Loss, nn.MSELoss, nn.SmoothL1Loss)

@@ -235,32 +235,43 @@ def batch_of(candidate: Candidate) -> int:
     return int(candidate.number("batch_size", 32))
 
 
-def choose_way(teams: ModuleTeams, batch: int) -> Way:
-    """Whether lanes of this batch size can be stacked, and whether that pays; no clock is read.
+Faster = Callable[["ModuleTeams", Sequence[Way]], Way]
+"""Of ways that give the same, the one that is faster for such lanes."""
+
+
+def choose_way(teams: ModuleTeams, batch: int, *, faster: Faster | None = None) -> Way:
+    """Whether lanes of this batch size can be stacked, and whether that pays.
 
     Two lanes are trained for two steps stacked and one by one: losses, gradients and statistics must agree; where
-    products are rounded to a lower precision, both so and without, which shows more.
+    products are rounded to a lower precision, both so and without, which shows more. Of what agrees ``faster`` takes
+    one. None: no clock is read, and lanes are stacked but for convolutions on a CPU.
     """
     alone = Way(looped=True, loss_looped=True, width=1, words="")
     asked = [teams] if teams.autocast is None else [replace(teams, autocast=None), teams]
     truths = [(own, _tried(own, batch, alone)) for own in asked]
     on_cpu = teams.device.type == "cpu"
-    if on_cpu and any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules()):
-        why = "convolutions are faster so on a CPU"
-    else:
+    slow = on_cpu and any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules())
+    stacked, why = None, "convolutions are faster so on a CPU"
+    if not slow or faster is not None:
         width = teams.usual_width(batch)
         words = f"stacked, up to {width} lanes in one pass"
         ways = [Way(looped=False, loss_looped=looped, width=width, words=words) for looped in (False, True)]
-        found, said = _first_equal(truths, batch, ways)
-        if found is not None:
-            return found
-        why = f"stacking them failed ({said})"
+        stacked, said = _first_equal(truths, batch, ways)
+        if stacked is None:
+            why = f"stacking them failed ({said})"
+        elif faster is None:
+            return stacked
+        elif not slow:
+            why = "that is faster"
     words = f"lanes are trained one by one: {why}"
     ways = [Way(looped=True, loss_looped=False, width=1, words=words)]
     if on_cpu and _convolves(teams, batch):
         ways.insert(0, replace(ways[0], pixelwise=True, words=f"{words}, images with their channels last"))
     found, _ = _first_equal(truths, batch, ways)
-    return found or Way(looped=True, loss_looped=True, width=1, words=words)
+    looped = found or Way(looped=True, loss_looped=True, width=1, words=words)
+    if stacked is None or faster is None:
+        return looped
+    return faster(teams, (looped, stacked) if slow else (stacked, looped))
 
 
 def _convolves(teams: ModuleTeams, batch: int) -> bool:

@@ -1,0 +1,94 @@
+"""Whether the winner has learned anything: beside the module without training, and beside one answer for all rows."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.roster import Lane
+from lanewise.metrics import Metric
+from lanewise.statistics import paired_difference
+from lanewise.training.data import FoldData
+from lanewise.training.modules.subject import FUNCTIONS, UserLoss, each_element, per_row
+from lanewise.training.modules.teams import ModuleTeams, Way, batch_of
+from lanewise.tuning.checking import Judge
+
+ALONE = Way(looped=True, loss_looped=True, width=1, words="")
+
+SAMPLE = 1024
+"""Training rows, evenly taken, that the one answer is fitted to."""
+
+ITERATIONS = 50
+
+LEAST = 1e-4
+"""A gain that is less than this share of the score is none, however sure: steps of any size give one."""
+
+REMEDY = "train longer, look at the rates, and whether the inputs tell anything of the targets"
+
+
+def hopeless(winner: Candidate, predictions: np.ndarray, teams: ModuleTeams, judge: Judge, *, seed: int) -> list[str]:
+    """A warning where the winner is not clearly better than what has learned nothing; empty where it is.
+
+    ``predictions [N]`` are its scores of rows, and clearly better is by more than the paired 95% interval. It is
+    compared with the module as ``make_model`` gives it and, where the loss is one of torch's own whose outputs may be
+    any numbers, with the outputs that are best for all training rows alike.
+    """
+    own, start, alike = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    for fold, data in teams.data.folds.items():
+        raw, rows = _untrained(winner, teams, fold, seed)
+        own.append(predictions[data.valid.cpu().numpy()])
+        start.append(rows)
+        if _bounded(teams):
+            alike.append(_same_for_all(raw, data, teams.loss, judge))
+    scores = np.concatenate(own)
+    for others, what in ((start, "the module without training"), (alike, "the best outputs that are the same for all")):
+        if others and not _clearly_better(scores, np.concatenate(others), judge.metric):
+            gives = f"{scores.mean():.4g}, which is not clearly better than {np.concatenate(others).mean():.4g}"
+            return [f"little was learned: the winner has a {judge.metric.name} of {gives} of {what}; {REMEDY}"]
+    return []
+
+
+def _clearly_better(scores: np.ndarray, others: np.ndarray, metric: Metric) -> bool:
+    """Whether the scores are, or nobody can tell."""
+    if not (np.isfinite(scores).all() and np.isfinite(others).all()):
+        return True
+    gap = paired_difference(metric.sign * others, metric.sign * scores)
+    return gap.mean > LEAST * abs(float(others.mean())) and not gap.low <= 0
+
+
+def _untrained(winner: Candidate, teams: ModuleTeams, fold: int, seed: int) -> tuple[Tensor, np.ndarray]:
+    """Outputs ``[n, ...]`` of the module for the validation rows of a fold before any step, and scores ``[n]``."""
+    plain = {"lr": 0.0, "schedule": "constant", "batch_size": batch_of(winner)}
+    lane = Lane(candidate=replace(winner, optimizer="sgd", settings=plain, events=()), fold=fold, seed=seed)
+    stack = replace(teams, axis=None).stack([lane], ALONE, length=1)
+    (raw,) = stack.outputs(lambda own: teams.data.folds[own].valid)
+    return raw, stack.subject.judged(fold, raw)[:, 0]
+
+
+def _bounded(teams: ModuleTeams) -> bool:
+    """Whether the loss is one of torch's own that has a least value over all outputs."""
+    functions, kinds = zip(*FUNCTIONS, strict=True)
+    loss = teams.loss
+    return not teams.blueprint.whole and (type(loss) in kinds or any(loss is own for own in functions))
+
+
+def _same_for_all(raw: Tensor, data: FoldData, loss: Callable[[Tensor, Tensor], Tensor], judge: Judge) -> np.ndarray:
+    """Scores ``[n]`` of the validation rows for outputs ``[1, ...]`` that fit a sample of the training rows best."""
+    some = data.train[:: -(-len(data.train) // SAMPLE)]
+    targets = data.targets(some)
+    answer = nn.Parameter(torch.zeros_like(raw[:1]))
+    search = torch.optim.LBFGS([answer], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        value = loss(answer.expand(len(some), *raw.shape[1:]), targets).mean()
+        (answer.grad,) = torch.autograd.grad(value, [answer])
+        return float(value.detach())
+
+    search.step(closure)
+    outputs, wanted = answer.detach().expand(raw.shape), data.targets(data.valid)
+    with torch.no_grad():
+        score = judge.score or UserLoss(loss, looped=True, each=each_element(loss)).rows
+        return per_row(torch.as_tensor(score(outputs, wanted)), len(raw)).double().cpu().numpy()
