@@ -168,11 +168,24 @@ def _usable_rows(
         if dataset.frame[weight][rows].sum() == 0:
             message = f"the weights in {weight!r} add up to zero; at least one row needs a weight above zero"
             raise DataError(message)
+        _check_weighed(dataset.frame[target][rows].filter(dataset.frame[weight][rows] > 0), weight)
     if len(rows) < MINIMUM_ROWS:
         known = counted(len(rows), "row")
         message = f"{dataset.source} has {known} with a known {target!r}; at least {MINIMUM_ROWS} are needed"
         raise DataError(message)
     return rows, findings
+
+
+def _check_weighed(weighed: pl.Series, weight: str) -> None:
+    """`DataError` where the rows that count, with ``weighed`` targets, are too few or all alike."""
+    above = f"with a weight above zero in {weight!r}"
+    if len(weighed) < MINIMUM_ROWS:
+        known = counted(len(weighed), "row")
+        message = f"{weighed.name!r} is known in {known} {above}; at least {MINIMUM_ROWS} are needed"
+        raise DataError(message)
+    if weighed.n_unique() == 1:
+        message = f"{weighed.name!r} is {weighed[0]!r} in every row {above}; at least two different values are needed"
+        raise DataError(message)
 
 
 def _unusable(

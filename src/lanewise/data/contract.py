@@ -6,7 +6,7 @@ its categories (the 1,000 most frequent; text keeps none).
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -21,6 +21,9 @@ from lanewise.errors import DataError, StoreError
 from lanewise.task import Task, TaskKind
 
 MAXIMUM_LEVELS = 1000
+FEWEST_UNREADABLE = 10
+"""So many cells that all cannot be read make a column of another kind; fewer may each be a slip."""
+
 _STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 _DTYPES: dict[ColumnKind, pl.DataType] = {
     "number": pl.Float64(),
@@ -132,7 +135,8 @@ class DataContract:
     def conform(self, dataset: Dataset) -> Dataset:
         """The feature columns alone, in the contract's order and kinds.
 
-        Category and text stand for each other, and a column without any value for every kind.
+        Category and text stand for each other, and a column without any value for every kind. One in which none of ten
+        cells or more could be read is of another kind.
 
         Raises ``DataError`` that names all absent columns, or all columns of another kind.
         """
@@ -146,6 +150,10 @@ class DataContract:
             f"{column.name!r} must be {column.kind} and is {dataset.kinds[column.name]}"
             for column in self.columns
             if not _compatible(dataset, column)
+        ]
+        wrong += [
+            f"{name!r} must be {kind}, which none of its {count:,} cells is"
+            for name, kind, count in _unreadable(dataset, self.columns)
         ]
         if wrong:
             message = f"{dataset.source} has columns of another kind than in training: {first_of(wrong)}"
@@ -234,6 +242,15 @@ def _compatible(dataset: Dataset, column: ColumnContract) -> bool:
     words = ("category", "text")
     alike = given == column.kind or (given in words and column.kind in words)
     return alike or dataset.frame[column.name].null_count() == dataset.rows
+
+
+def _unreadable(dataset: Dataset, columns: tuple[ColumnContract, ...]) -> Iterator[tuple[str, ColumnKind, int]]:
+    """Columns of which no cell could be read as their kind, if that is no chance, with their kinds and those cells."""
+    odd = {found.column: found.count or 0 for found in dataset.findings if found.code == "unreadable_cells"}
+    for column in columns:
+        count = odd.get(column.name, 0)
+        if count >= FEWEST_UNREADABLE and dataset.frame[column.name].null_count() == dataset.rows:
+            yield column.name, column.kind, count
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

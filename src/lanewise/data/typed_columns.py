@@ -58,7 +58,7 @@ def _are_words(dtype: pl.DataType) -> bool:
 
 def _type_column(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
     dtype = column.dtype
-    if dtype.is_integer():
+    if dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0):  # as databases export whole numbers
         return _integers(column, missing)
     if dtype.is_float() or dtype.is_decimal():
         return _floats(column, missing)

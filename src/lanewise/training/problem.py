@@ -264,6 +264,7 @@ class _Divided:
 def _divided(dataset: Dataset, test: Dataset | None, request: Request, asked: _Asked) -> _Divided:
     """The rows of ``dataset``, some held out, or all of them with the user's test set below."""
     task, features, rows, group = asked.task, asked.audited.features, asked.audited.rows, asked.group
+    _check_parts(request, asked, held_out=test is None)
     whole, y, train = dataset, encode_target(dataset, task), rows
     noticed = list(target_tail_findings(y, task, rows))
     if test is None:
@@ -279,6 +280,20 @@ def _divided(dataset: Dataset, test: Dataset | None, request: Request, asked: _A
         noticed += training_rows_tested(rows, held, duplicate_groups(whole, (*features, request.target)))
     noticed += rare_in_test(y[held], task)
     return _Divided(whole=whole, y=y, train=train, held=held, findings=noticed)
+
+
+def _check_parts(request: Request, asked: _Asked, *, held_out: bool) -> None:
+    """`DataError` where the groups or times are too few for two folds, and for the test rows if they are held out."""
+    needed = 3 if held_out else 2
+    for role, name, values in (("group", request.group, asked.group), ("time", request.time, asked.time)):
+        found = len(np.unique(values[asked.audited.rows])) if name is not None and values is not None else needed
+        if found < needed:
+            test = "; one of them is for the test rows, unless test names a file of its own" if held_out else ""
+            message = (
+                f"{role} must name a column of at least {needed} different values in the rows that have a target, and "
+                f"{name!r} has {found}{test}"
+            )
+            raise DataError(message)
 
 
 def _folds(

@@ -195,6 +195,15 @@ def test_unusable_weights_are_refused(weights: list, message: str) -> None:
         audit(table(w=weights), target="y", weight="w")
 
 
+def test_weights_of_zero_may_not_leave_one_value_of_the_target_or_few_rows() -> None:
+    halves = [float(row % 2) for row in range(60)]
+    with pytest.raises(DataError, match="'y' is 1 in every row with a weight above zero in 'w'; at least two"):
+        audit(table(y=[row % 2 for row in range(60)], w=halves), target="y", weight="w")
+    with pytest.raises(DataError, match="'y' is known in 9 rows with a weight above zero in 'w'; at least 10"):
+        audit(table(w=[1.0] * 9 + [0.0] * 51), target="y", weight="w")
+    assert audit(table(w=halves), target="y", weight="w").rows.size == 60
+
+
 def test_missing_groups_and_times_are_refused() -> None:
     dataset = table(g=[None, *["a", "b"] * 29, "a"])
     with pytest.raises(DataError, match="group must name a column without missing cells, and 'g' is missing in 1 row;"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lanewise.data.contract import DataContract
 from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.reading import read_like
 from lanewise.errors import DataError, StoreError
 from lanewise.task import Task
 
@@ -101,6 +102,22 @@ def test_other_kinds_are_refused() -> None:
     changed = Dataset(frame=frame, kinds={**KINDS, "age": "category"}, source="a table")
     with pytest.raises(DataError, match="'age' must be number and is category"):
         contract().check(changed)
+
+
+def test_a_column_of_which_no_cell_can_be_read_is_of_another_kind() -> None:
+    kinds: dict[str, ColumnKind] = {name: KINDS[name] for name in FEATURES}
+
+    def told(ages: list[str]) -> Dataset:
+        frame = pl.concat([table().frame.select(FEATURES)] * 3).head(len(ages))
+        return read_like(frame.with_columns(pl.Series("age", ages)), kinds)
+
+    with pytest.raises(DataError, match="'age' must be number, which none of its 10 cells is"):
+        contract().check(told(["old"] * 10))
+    with pytest.raises(DataError, match="'age' must be number, which none of its 11 cells is"):
+        contract().check(told(["old"] * 11 + [""]))
+    for few in (["old"] * 9, ["old"] * 9 + ["41"], ["old"]):
+        assert "unreadable_cells" in {finding.code for finding in told(few).findings}
+        assert contract().conform(told(few)).rows == len(few)
 
 
 def test_extra_columns_are_left_out_and_the_target_may_be_absent() -> None:

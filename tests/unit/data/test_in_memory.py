@@ -46,6 +46,15 @@ def test_polars_types() -> None:
     assert set(dataset.frame.dtypes) <= {pl.Int64, pl.Float64, pl.String, pl.Datetime("us")}
 
 
+def test_whole_decimals_are_whole_numbers_and_never_rounded() -> None:
+    small, large = [Decimal(2**62 + 1), None], [Decimal(2**70 + 1), Decimal(5)]
+    columns = {"small": pl.Series(small, dtype=pl.Decimal(38, 0)), "large": pl.Series(large, dtype=pl.Decimal(38, 0))}
+    dataset = read(pl.DataFrame(columns))
+    assert dataset.frame["small"].to_list() == [2**62 + 1, None]
+    assert dataset.frame["large"].to_list() == [str(2**70 + 1), "5"]
+    assert codes(dataset) == {"beyond_64_bit": "large"}
+
+
 def test_time_zones_become_utc() -> None:
     frame = pl.DataFrame({"t": [datetime(2024, 1, 1, 12)]}).with_columns(pl.col("t").dt.replace_time_zone("Asia/Tokyo"))
     assert read(frame).frame["t"].to_list() == [datetime(2024, 1, 1, 3)]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from lanewise.data.dataset import Dataset
 from lanewise.data.reading import read
 from lanewise.errors import DataError
 from lanewise.training.problem import Request, pose
@@ -41,3 +42,22 @@ def test_a_column_without_any_value_in_the_test_set_is_missing_there(tmp_path) -
     posed = pose(train, Request(target="y"), test=read(tmp_path / "test.csv"))
     assert posed.dataset.frame["a"].dtype.is_float()
     assert len(posed.test) == 60
+
+
+def test_too_few_groups_or_times_for_a_test_and_two_folds_are_told_by_the_column() -> None:
+    def few(count: int, role: str) -> tuple[Dataset, Request]:
+        part = [row % count for row in range(120)]
+        answers = ["no", "no", "yes", "no", "yes"] * 24
+        table = read({"a": [float(row % 7) for row in range(120)], "part": part, "y": answers})
+        grouped = role == "group"
+        return table, Request(target="y", group="part" if grouped else None, time=None if grouped else "part")
+
+    for role in ("group", "time"):
+        words = f"^{role} must name a column of at least 3 different values in the rows that have a target, and 'part'"
+        with pytest.raises(DataError, match=f"{words} has 2; one of them is for the test rows, unless test names a"):
+            pose(*few(2, role))
+        with pytest.raises(DataError, match=f"{words} has 1; "):
+            pose(*few(1, role))
+    assert len(pose(*few(3, "group")).folds) == 2
+    table, request = few(2, "group")
+    assert len(pose(table, request, test=table).folds) == 2
