@@ -388,7 +388,7 @@ def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, setting
         metric = resolve_metric(asked, problem.task.kind)
         clusters = None if problem.clusters is None else problem.clusters[rows]
         return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
-    return Cutoff(value=value, metric="", words=f"the threshold was stated: {value:g}", curve=())
+    return Cutoff(value=value, metric="", words=f"The threshold was stated: {value:g}.", curve=())
 
 
 def _opening(problem: Problem, settings: FitSettings) -> str:

@@ -17,13 +17,15 @@ from lanewise.data.column_facts import ColumnFacts, facts_of, levels_kept
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.wording import counted, first_of, named
-from lanewise.errors import DataError, StoreError
+from lanewise.errors import FEW, DataError, StoreError, closest
 from lanewise.task import Task, TaskKind
 
 MAXIMUM_LEVELS = 1000
 FEWEST_UNREADABLE = 10
 """So many cells that all cannot be read make a column of another kind; fewer may each be a slip."""
 
+MOST_COMPARED = 1000
+"""Columns beside those of the model among which names that are nearly right are looked for."""
 _STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 _DTYPES: dict[ColumnKind, pl.DataType] = {
     "number": pl.Float64(),
@@ -144,7 +146,8 @@ class DataContract:
         there = set(dataset.frame.columns)  # asked of the frame once: it lists all of them every time
         absent = [name for name in names if name not in there]
         if absent:
-            message = f"{dataset.source} lacks {named(absent)}; the model needs {len(names)} columns"
+            meant = _meant(absent, there.difference(names))
+            message = f"{dataset.source} lacks {named(absent)}{meant}; the model needs {len(names)} columns"
             raise DataError(message)
         wrong = [
             f"{column.name!r} must be {column.kind} and is {dataset.kinds[column.name]}"
@@ -181,6 +184,14 @@ class DataContract:
             message = f"columns that the model does not use are left out: {named(extra)}"
             findings.append(Finding(code="extra_columns", message=message, count=len(extra)))
         return tuple(findings)
+
+
+def _meant(absent: list[str], others: set[str]) -> str:
+    """Columns that are there and nearly called as absent ones: another case, a slip."""
+    if len(others) > MOST_COMPARED:
+        return ""
+    alike = [found for name in absent[:FEW] for found in closest(name, sorted(others), most=1)]
+    return f" (it has {named(list(dict.fromkeys(alike)))})" if alike else ""
 
 
 def _fields(part: Any) -> dict[str, Any]:

@@ -97,6 +97,13 @@ def test_all_absent_columns_are_named() -> None:
         contract().check(table(town=[], note=[]))
 
 
+def test_columns_that_are_nearly_called_as_absent_ones_are_named() -> None:
+    frame = table().frame.rename({"age": "Age", "town": "towns", "note": "zzz"})
+    rows = Dataset(frame=frame, kinds=dict.fromkeys(frame.columns, "text"), source="a table")
+    with pytest.raises(DataError, match=r"lacks 'town', 'age', 'note' \(it has 'towns', 'Age'\); the model needs 4"):
+        contract().check(rows)
+
+
 def test_other_kinds_are_refused() -> None:
     frame = table().frame.with_columns(pl.lit("old").alias("age"))
     changed = Dataset(frame=frame, kinds={**KINDS, "age": "category"}, source="a table")
