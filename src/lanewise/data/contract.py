@@ -142,19 +142,23 @@ class DataContract:
         if absent:
             message = f"{dataset.source} lacks {named(absent)}; the model needs {len(names)} columns"
             raise DataError(message)
+        empty = {
+            name
+            for name, count in zip(dataset.frame.columns, dataset.frame.null_count().row(0), strict=True)
+            if count == dataset.rows
+        }
         wrong = [
             f"{column.name!r} must be {column.kind} and is {dataset.kinds[column.name]}"
             for column in self.columns
-            if not _compatible(dataset, column)
+            if column.name not in empty and not _alike(dataset.kinds[column.name], column.kind)
         ]
         if wrong:
             message = f"{dataset.source} has columns of another kind than in training: {first_of(wrong)}"
             raise DataError(message)
-        frame = dataset.frame.select(
+        frame = dataset.frame.select(names).with_columns(
             pl.col(column.name).cast(_DTYPES[column.kind], strict=False)
-            if dataset.frame[column.name].null_count() == dataset.rows
-            else pl.col(column.name)
             for column in self.columns
+            if column.name in empty
         )
         kinds: dict[str, ColumnKind] = {column.name: column.kind for column in self.columns}
         return Dataset(frame=frame, kinds=kinds, source=dataset.source, findings=dataset.findings)
@@ -229,11 +233,9 @@ def _as_numbers(values: pl.Series) -> pl.Series:
     return (values.to_physical() if values.dtype == pl.Datetime else values).cast(pl.Float64)
 
 
-def _compatible(dataset: Dataset, column: ColumnContract) -> bool:
-    given = dataset.kinds[column.name]
+def _alike(given: ColumnKind, wanted: ColumnKind) -> bool:
     words = ("category", "text")
-    alike = given == column.kind or (given in words and column.kind in words)
-    return alike or dataset.frame[column.name].null_count() == dataset.rows
+    return given == wanted or (given in words and wanted in words)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
