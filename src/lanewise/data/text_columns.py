@@ -72,20 +72,6 @@ def shares_of_cells(frame: pl.DataFrame, test: Look) -> tuple[float, ...]:
     return tuple(found)
 
 
-def rows_in_which(frame: pl.DataFrame, test: Look) -> pl.Series:
-    """Whether ``test`` holds in some cell of each row.
-
-    >>> rows_in_which(pl.DataFrame({"a": ["x", "y"], "b": ["y", "z"]}), lambda cells: cells == "x").to_list()
-    [True, False]
-    """
-    if not _stacks(frame):
-        return frame.select(pl.any_horizontal(test(pl.all()).fill_null(value=False))).to_series()
-    found = np.zeros(frame.height, dtype=np.bool_)
-    for mask in _masks(frame, test, null=False):
-        found |= np.any(mask, axis=0)
-    return pl.Series(found)
-
-
 def _stacks(frame: pl.DataFrame) -> bool:
     return frame.width >= FEWEST_COLUMNS and 0 < frame.height <= MOST_ROWS
 
