@@ -23,7 +23,6 @@ from lanewise.task import Task, TaskKind
 MAXIMUM_LEVELS = 1000
 FEWEST_UNREADABLE = 10
 """So many cells that all cannot be read make a column of another kind; fewer may each be a slip."""
-
 MOST_COMPARED = 1000
 """Columns beside those of the model among which names that are nearly right are looked for."""
 _STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
@@ -149,10 +148,15 @@ class DataContract:
             meant = _meant(absent, there.difference(names))
             message = f"{dataset.source} lacks {named(absent)}{meant}; the model needs {len(names)} columns"
             raise DataError(message)
+        empty = {
+            name
+            for name, count in zip(dataset.frame.columns, dataset.frame.null_count().row(0), strict=True)
+            if count == dataset.rows
+        }
         wrong = [
             f"{column.name!r} must be {column.kind} and is {dataset.kinds[column.name]}"
             for column in self.columns
-            if not _compatible(dataset, column)
+            if column.name not in empty and not _alike(dataset.kinds[column.name], column.kind)
         ]
         wrong += [
             f"{name!r} must be {kind}, which none of its {count:,} cells is"
@@ -161,11 +165,10 @@ class DataContract:
         if wrong:
             message = f"{dataset.source} has columns of another kind than in training: {first_of(wrong)}"
             raise DataError(message)
-        frame = dataset.frame.select(
+        frame = dataset.frame.select(names).with_columns(
             pl.col(column.name).cast(_DTYPES[column.kind], strict=False)
-            if dataset.frame[column.name].null_count() == dataset.rows
-            else pl.col(column.name)
             for column in self.columns
+            if column.name in empty
         )
         kinds: dict[str, ColumnKind] = {column.name: column.kind for column in self.columns}
         return Dataset(frame=frame, kinds=kinds, source=dataset.source, findings=dataset.findings)
@@ -248,11 +251,9 @@ def _as_numbers(values: pl.Series) -> pl.Series:
     return (values.to_physical() if values.dtype == pl.Datetime else values).cast(pl.Float64)
 
 
-def _compatible(dataset: Dataset, column: ColumnContract) -> bool:
-    given = dataset.kinds[column.name]
+def _alike(given: ColumnKind, wanted: ColumnKind) -> bool:
     words = ("category", "text")
-    alike = given == column.kind or (given in words and column.kind in words)
-    return alike or dataset.frame[column.name].null_count() == dataset.rows
+    return given == wanted or (given in words and wanted in words)
 
 
 def _unreadable(dataset: Dataset, columns: tuple[ColumnContract, ...]) -> Iterator[tuple[str, ColumnKind, int]]:

@@ -20,7 +20,6 @@ from lanewise.data.loose_records import LooseRecords
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.records import LF, ScannedRecords
 from lanewise.data.sniffing import SINGLE_QUOTES, Records, find_records, skip_preface
-from lanewise.data.text_columns import rows_in_which
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
@@ -236,7 +235,7 @@ def _rows(records: Records, layout: _Layout, name: str, *, keep_empty: bool) -> 
         frame = _merge(frame, np.flatnonzero(complete), mended)
     else:
         findings = []
-    filled = frame.filter(rows_in_which(frame, lambda cells: cells.str.strip_chars() != "")) if frame.width else frame
+    filled = frame.filter(_filled_rows(frame))
     empty = frame.height - filled.height
     if empty and keep_empty:
         message = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value in any column"
@@ -245,6 +244,16 @@ def _rows(records: Records, layout: _Layout, name: str, *, keep_empty: bool) -> 
     if blank:
         findings.append(Finding(code="blank_lines", count=blank, message=f"{counted(blank, 'blank row')} skipped"))
     return (frame if keep_empty else filled), findings
+
+
+def _filled_rows(frame: pl.DataFrame) -> pl.Series:
+    """Which rows have a cell that is not blank; the first columns mostly tell it of all rows."""
+    filled = pl.repeat(value=False, n=frame.height, eager=True)
+    for column in frame.get_columns():
+        filled |= (column.str.strip_chars() != "").fill_null(value=False)
+        if filled.all():
+            break
+    return filled
 
 
 def _empty_last_columns(frame: pl.DataFrame) -> int:

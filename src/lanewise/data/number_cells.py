@@ -174,7 +174,10 @@ def convert_plain_columns(frame: pl.DataFrame) -> dict[str, pl.Series]:
     if not present:
         return {}
     texts = changed(frame.select(present), lambda cells: cells.str.strip_prefix("+"))
-    whole = dict(zip(present, in_all_cells(texts, lambda cells: cells.str.contains(_WHOLE)), strict=True))
+    whole = dict.fromkeys(present, True)
+    for rows in (texts.head(_PROBE), texts):
+        some = [name for name in present if whole[name]]
+        whole |= zip(some, in_all_cells(rows.select(some), lambda cells: cells.str.contains(_WHOLE)), strict=True)
     fractions = [name for name in present if not whole[name]]
     numbers = {
         column.name: column

@@ -102,9 +102,11 @@ class ScannedRecords:
                 return b"", None
             out = np.where(breaks, np.uint8(stand_in), source)
         # Each record is copied with one byte after it, which is its line end; a carriage return before it is not.
-        if bool(keep.all()) and not scan.has_carriage_returns:
-            text = out.tobytes()
-            return (text if text.endswith(b"\n") else text + b"\n"), stand_in
+        kept = np.flatnonzero(keep)
+        if not kept.size:
+            return b"", stand_in
+        if kept[-1] - kept[0] == kept.size - 1 and not scan.has_carriage_returns:  # all but a header, mostly
+            return out[scan.starts[kept[0]] : scan.ends[kept[-1]]].tobytes() + b"\n", stand_in
         pad = np.concatenate([out, np.array([LF], dtype=np.uint8)])
         pad[scan.ends] = LF
         change = np.zeros(pad.size + 1, dtype=np.int8)

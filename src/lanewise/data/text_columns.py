@@ -72,20 +72,6 @@ def shares_of_cells(frame: pl.DataFrame, test: Look) -> tuple[float, ...]:
     return tuple(found)
 
 
-def rows_in_which(frame: pl.DataFrame, test: Look) -> pl.Series:
-    """Whether ``test`` holds in some cell of each row.
-
-    >>> rows_in_which(pl.DataFrame({"a": ["x", "y"], "b": ["y", "z"]}), lambda cells: cells == "x").to_list()
-    [True, False]
-    """
-    if not _stacks(frame):
-        return frame.select(pl.any_horizontal(test(pl.all()).fill_null(value=False))).to_series()
-    found = np.zeros(frame.height, dtype=np.bool_)
-    for mask in _masks(frame, test, null=False):
-        found |= np.any(mask, axis=0)
-    return pl.Series(found)
-
-
 def _stacks(frame: pl.DataFrame) -> bool:
     return frame.width >= FEWEST_COLUMNS and 0 < frame.height <= MOST_ROWS
 
@@ -97,9 +83,8 @@ def _masks(frame: pl.DataFrame, test: Look, *, null: bool) -> Iterator[np.ndarra
 
 def _looked_at(frame: pl.DataFrame, look: Look) -> Iterator[tuple[list[str], pl.Series]]:
     """Names of some columns, and what is found of their cells, one column below the other."""
-    columns = frame.get_columns()
     most = max(1, CELLS_AT_ONCE // frame.height)
-    for start in range(0, len(columns), most):
-        some = columns[start : start + most]
-        cells = pl.concat([column.alias(_CELLS) for column in some], rechunk=True)
-        yield [column.name for column in some], cells.to_frame().select(look(pl.col(_CELLS))).to_series()
+    for start in range(0, frame.width, most):
+        names = frame.columns[start : start + most]
+        cells = (frame if len(names) == frame.width else frame.select(names)).unpivot(value_name=_CELLS)
+        yield names, cells.select(look(pl.col(_CELLS))).to_series()

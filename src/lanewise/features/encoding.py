@@ -1,6 +1,6 @@
 """A table as arrays: raw numbers, codes of levels, counts of words. Nothing here is fitted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,9 @@ from lanewise.features.table import Table
 _MICROSECONDS_A_DAY = 86_400e6
 _AT_ONCE = 1_000
 """Categories that are encoded at a time."""
+
+_CELLS_AT_ONCE = 2**20
+"""Numbers that are copied at a time."""
 
 _FEW_ROWS = 2_000
 """Rows up to which a dictionary finds codes sooner than a call of polars for each column does."""
@@ -73,20 +76,33 @@ def encode(columns: Sequence[Column], table: Table) -> Encoded:
     of another type than the model was trained on.
     """
     require_columns(table, (column.name for column in columns))
-    numbers: list[np.ndarray] = []
+    types = dict(table.frame.schema)
+    apart: dict[int, np.ndarray] = {}
+    plain: dict[int, str] = {}  # of the number at each place, its column
     tokens: list[sp.csr_array] = []
+    place = 0
     for column in columns:
+        if isinstance(column, NumberColumn) and types[column.name].is_numeric():
+            plain[place] = column.name
+            place += 1
+            continue
         cells = table.frame[column.name]
         _require_type(cells, column, table.source)
         if isinstance(column, NumberColumn):
-            numbers.append(_floats(cells))
+            apart[place] = _floats(cells)
+            place += 1
         elif isinstance(column, DateColumn):
-            numbers.extend(_encode_date(cells, column))
+            for part in _encode_date(cells, column):
+                apart[place] = part
+                place += 1
         elif isinstance(column, TextColumn):
             tokens.append(count_buckets(cells, buckets=column.buckets, character_ngrams=column.character_ngrams))
-    rows = table.frame.height
+    numbers = np.empty((table.frame.height, place))
+    for place, values in apart.items():
+        numbers[:, place] = values
+    _put_numbers(numbers, table.frame, plain)
     return Encoded(
-        numbers=_side_by_side(numbers, rows, np.dtype(np.float64)),
+        numbers=numbers,
         codes=_encode_categories(table.frame, [column for column in columns if isinstance(column, CategoryColumn)]),
         tokens=sp.csr_array(sp.hstack(tokens, format="csr")) if tokens else None,
     )
@@ -156,11 +172,13 @@ def _floats(cells: pl.Series) -> np.ndarray:
     return cells.cast(pl.Float64).to_numpy()  # NaN where a cell is missing
 
 
-def _side_by_side(arrays: Sequence[np.ndarray], rows: int, dtype: np.dtype) -> np.ndarray:
-    table = np.empty((rows, len(arrays)), dtype=dtype)
-    for place, values in enumerate(arrays):
-        table[:, place] = values
-    return table
+def _put_numbers(numbers: np.ndarray, frame: pl.DataFrame, columns: Mapping[int, str]) -> None:
+    """Write columns of numbers to their places in ``numbers [N, Dn]``, many at once."""
+    places, names = list(columns), list(columns.values())
+    at_once = max(1, _CELLS_AT_ONCE // max(1, frame.height))
+    for start in range(0, len(names), at_once):
+        block = slice(start, start + at_once)
+        numbers[:, places[block]] = frame.select(pl.col(names[block]).cast(pl.Float64)).to_numpy()
 
 
 def _require_type(cells: pl.Series, column: Column, source: str) -> None:

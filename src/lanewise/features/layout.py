@@ -203,28 +203,33 @@ class Layout:
         """Places among `categories` of those with many levels (axis ``Ke``): they stay codes."""
         return tuple(place for place, column in enumerate(self.categories) if not column.one_hot)
 
-    @property
+    @cached_property
     def embedded_codes(self) -> tuple[int, ...]:
         """Height of the embedding table of each embedded category. Row 0, for unseen levels, should start at zero."""
         return tuple(self.categories[place].codes for place in self.embedded)
 
-    @property
+    @cached_property
     def number_names(self) -> tuple[str, ...]:
         return tuple(number.name for number in self.numbers)
 
-    @property
+    @cached_property
     def category_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.categories)
 
-    @property
+    @cached_property
+    def category_places(self) -> Mapping[str, int]:
+        """The place among `categories` of each column of codes."""
+        return {column.name: place for place, column in enumerate(self.categories)}
+
+    @cached_property
     def embedded_names(self) -> tuple[str, ...]:
         return tuple(self.categories[place].name for place in self.embedded)
 
-    @property
+    @cached_property
     def tokens_width(self) -> int:
         return sum(column.buckets for column in self.texts)
 
-    @property
+    @cached_property
     def dense_width(self) -> int:
         """Width D of the dense features after preparation."""
         numbers = len(self.valued) + len(self.ranked)

@@ -21,9 +21,9 @@ def reordered(layout: Layout, encoded: Encoded, column: str, rows: np.ndarray, o
     numbers, codes = encoded.numbers[rows], encoded.codes[rows]
     for place in layout.number_places.get(column, ()):
         numbers[:, place] = encoded.numbers[order, place]
-    for place, name in enumerate(layout.category_names):
-        if name == column:
-            codes[:, place] = encoded.codes[order, place]
+    if column in layout.category_places:
+        place = layout.category_places[column]
+        codes[:, place] = encoded.codes[order, place]
     return Encoded(numbers=numbers, codes=codes, tokens=_tokens(layout, encoded.tokens, column, rows, order))
 
 

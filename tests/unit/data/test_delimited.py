@@ -158,3 +158,17 @@ def test_rows_of_empty_cells_are_rows_only_where_that_is_asked_for(quoted: bool)
         False,
     ]
     assert codes(kept)["empty_rows"] == 4
+
+
+def test_a_row_is_kept_for_any_cell_of_it_that_is_not_blank() -> None:
+    text = b"a,b,c\n1,,\n,,\n, ,\n,2,\n,,3\n"
+    table = parse(text, name="table", options=ReadOptions())
+    assert table.frame.rows() == [("1", None, None), (None, "2", None), (None, None, "3")]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"", b"\n\n\n"])
+def test_rows_in_one_stretch_of_the_text_are_those_with_others_between(end: bytes) -> None:
+    rows = b"1,x\n2,y\n3,z"
+    together = parse(b"a,b\n" + rows + end, name="table", options=ReadOptions()).frame
+    apart = parse(b"a,b\n" + rows.replace(b"2", b"\n2") + end, name="table", options=ReadOptions()).frame
+    assert together.rows() == apart.rows() == [("1", "x"), ("2", "y"), ("3", "z")]

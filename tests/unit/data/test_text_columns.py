@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from lanewise.data import text_columns
-from lanewise.data.text_columns import changed, in_all_cells, in_some_cell, rows_in_which, shares_of_cells
+from lanewise.data.text_columns import changed, in_all_cells, in_some_cell, shares_of_cells
 
 ROWS = 5
 
@@ -35,8 +35,6 @@ def test_tests_of_cells_leave_out_those_that_are_null(frame: pl.DataFrame) -> No
     assert in_all_cells(frame, has_x) == tuple(mask.all() for mask in masks)
     assert in_some_cell(frame, has_x) == tuple(mask.any() for mask in masks)
     assert shares_of_cells(frame, has_x) == tuple(mask.mean() or 0.0 for mask in masks)
-    rows = [any(mask[row] for mask in masks[:-1]) for row in range(ROWS)]
-    assert rows_in_which(frame.drop("same"), has_x).to_list() == rows
 
 
 def test_no_columns_and_no_rows_are_no_special_case() -> None:

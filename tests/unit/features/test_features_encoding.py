@@ -125,3 +125,22 @@ def test_dates_before_1970_and_their_cycles() -> None:
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], [*values, np.nan], rtol=1e-14, atol=1e-14)
     assert found["d days"][1] == -41_400 / 86_400  # divided once, whatever the number of rows
+
+
+@pytest.mark.parametrize("cells_at_once", [1, 6, 10**6])
+def test_numbers_stand_where_their_columns_do_among_dates_and_empty_ones(
+    monkeypatch: pytest.MonkeyPatch, cells_at_once: int
+) -> None:
+    monkeypatch.setattr(encoding, "_CELLS_AT_ONCE", cells_at_once)
+    days = [dt.datetime(2024, month, 1) for month in (1, 2, 3)]
+    cells: dict[str, list | pl.Series] = {
+        "a": [1, 2, 3], "day": days, "b": [0.5, None, 2.5], "c": [7, 8, 9], "never": [1.0, 2.0, 3.0], "d": [4.0] * 3
+    }  # fmt: skip
+    kinds: dict[str, ColumnKind] = {name: "date" if name == "day" else "number" for name in cells}
+    layout = fit(table(cells, kinds))
+    found = layout.encode(table({**cells, "never": pl.Series([None] * 3, dtype=pl.String)}, kinds)).numbers
+    for name, places in layout.number_places.items():
+        if name != "day":
+            expected = [None] * 3 if name == "never" else cells[name]
+            np.testing.assert_array_equal(found[:, places[0]], np.array(expected, dtype=np.float64))
+    assert found[:, layout.number_places["day"][0]].tolist() == [19723.0, 19754.0, 19783.0]

@@ -1,11 +1,14 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lanewise.errors import StoreError
 from lanewise.storage import strict_json
-from lanewise.storage.strict_json import dump_json, load_json
+from lanewise.storage.strict_json import MAX_DEPTH, dump_json, load_json, parse_json
 
 
 def test_file_round_trip(tmp_path: Path) -> None:
@@ -55,3 +58,41 @@ def test_endless_and_impossible_values() -> None:
         dump_json("\ud800")
     with pytest.raises(StoreError, match="cannot write JSON: "):
         dump_json(10**5000)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+    max_leaves=30,
+)
+
+
+@given(value=PLAIN, sort_keys=st.booleans())
+def test_the_text_is_that_of_the_standard_library(value: object, *, sort_keys: bool) -> None:
+    expected = json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        data = expected.encode()
+    except UnicodeEncodeError:
+        return
+    assert dump_json(value, sort_keys=sort_keys) == data
+
+
+def test_the_place_of_what_cannot_be_written_is_named_from_the_outside_in() -> None:
+    with pytest.raises(StoreError, match=r"cannot write a\.b\[1\]\.c as JSON: it is inf; give a finite number or None"):
+        dump_json({"a": {"b": [0, {"d": 1, "c": float("inf")}]}})
+    with pytest.raises(StoreError, match=r"cannot write \[0\]\[1\] as JSON: set is not a JSON type"):
+        dump_json([[1, set()]])
+    with pytest.raises(StoreError, match="cannot write a mapping as JSON: the key None is not text"):
+        dump_json({None: 1})
+
+
+def test_depth_is_bounded_well_below_what_is_read_back() -> None:
+    def nested(depth: int) -> object:
+        value: object = 1
+        for _ in range(depth):
+            value = [value]
+        return value
+
+    assert parse_json(dump_json(nested(MAX_DEPTH)), source="x") == nested(MAX_DEPTH)
+    with pytest.raises(StoreError, match="nested too deeply"):
+        dump_json(nested(MAX_DEPTH + 1))
