@@ -49,7 +49,12 @@ FITS: dict[str, tuple[list[str], str]] = {
     "binary file": (["binary.csv", "--target", "y"], "not a table"),
     "empty stdin": (["-", "--target", "y"], "standard input is empty"),
     "unknown example": (["example:nope"], "breast-cancer"),
-    "no target": (["good.csv"], "--target is missing: name the column to predict"),
+    "no target": (["good.csv"], "--target is missing: name the column to predict; the columns are 'a', 'b', 'w', 'y'"),
+    "no target and more": (
+        ["good.csv", "--folds", "1", "--group", "q"],
+        "--target is missing: name the column to predict --folds must be at least 2, got 1 --group names 'q' the "
+        "columns are 'a', 'b', 'w', 'y'",
+    ),
     "target twice": (["good.csv", "--target", "y", "--target", "a"], "'--target': was given 2 times: 'y' and 'a'"),
     "target dropped": (["good.csv", "--target", "y", "--drop", "y"], "--drop names 'y', which target names too"),
     "unknown model": (["good.csv", "--target", "y", "--models", "ligtgbm"], "did you mean lightgbm?"),
@@ -162,6 +167,10 @@ FITS: dict[str, tuple[list[str], str]] = {
         "brier, ece, roc_auc, pr_auc, rmse, mae, median_ae, r2, mape, poisson_deviance --group and --time exclude each "
         "other: rows are split by groups or by time; leave one out --target names 'nope' --group names 'aa'; did you "
         "mean 'a'? the columns are 'a', 'b', 'w', 'y'",
+    ),
+    "settings and target": (
+        ["good.csv", "--target", "nope", "--folds", "1"],
+        "got 1 --target names 'nope', no column of good.csv: the columns are 'a', 'b', 'w', 'y'",
     ),
     "settings and table": (
         ["nowhere.csv", "--target", "y", "--folds", "1", "--delimiter", "ab"],

@@ -1,6 +1,7 @@
 """Where the settings of a fit come from: options, then the environment, then a file, then the defaults."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from lanewise.text_form import as_names, names_of
 from lanewise.toml_settings import read_toml
 
 PREFIX = "LANEWISE_"
+COLUMNS = "the columns are "
+"""How a message begins that lists the columns of a table."""
 OTHERS = ("home", "job", "rank_timeout", "debug")
 """What variables say that is no setting of a fit."""
 
@@ -83,11 +86,10 @@ def _beside_columns(
     error: ConfigError, source: str, settings: Mapping[str, Any], called: Mapping[str, str]
 ) -> ConfigError:
     """The mistakes of settings, and beside them what is wrong with the table and the columns that are named."""
-    names = {role: settings.get(role) for role in ("target", "weight", "group", "time")}
-    drop = settings.get("drop") or ()
+    names = {role: settings.get(role) for role in ("weight", "group", "time")}
+    target, drop = settings.get("target", ""), settings.get("drop") or ()
     columns = names_of(drop) if isinstance(drop, str) else drop if isinstance(drop, list | tuple) else ()
-    named = isinstance(names["target"], str) and all(isinstance(one, str | None) for one in (*names.values(), *columns))
-    if not named:
+    if not all(isinstance(one, str | None) for one in (*names.values(), *columns)) or not isinstance(target, str):
         return error
     from lanewise.data.read_options import ReadOptions
 
@@ -98,13 +100,30 @@ def _beside_columns(
     except UsageError:  # refused among the settings already
         options = ReadOptions()
     try:
-        check_source(source, options, target=names.pop("target"), drop=tuple(columns), roles=names, kind=kind)
+        check_source(source, options, target=target, drop=tuple(columns), roles=names, kind=kind)
     except UserError as other:
         known = error.mistakes or (str(error),)
-        found = [as_called(line, called) if " names " in line else line for line in other.mistakes or (str(other),)]
-        more = [line for line in found if line not in known]
+        found = [_of_columns(line, called) for line in other.mistakes or (str(other),)]
+        more = [line for line in found if line and line not in known]
+        if len(known) == 1 and more == [line for line in more if line.startswith(COLUMNS)]:
+            return ConfigError("; ".join([*known, *more]))
         return all_of(ConfigError, [*known, *more], heading="several things are off") if more else error
     return error
+
+
+def _of_columns(line: str, called: Mapping[str, str]) -> str:
+    """A mistake in columns, in the words of the command line; of a target that was not stated, the columns there are.
+
+    >>> _of_columns("no column '' in t.csv: the columns are 'a', 'b'", {})
+    "the columns are 'a', 'b'"
+    """
+    unstated, _, there = line.partition(f": {COLUMNS}")
+    if unstated.startswith("no column '' in "):
+        return COLUMNS + there
+    if line.startswith("target names ''"):
+        return ""
+    line = re.sub(r"^no column ('.*?') in (.*?): ", r"target names \1, no column of \2: ", line)
+    return as_called(line, called) if " names " in line else line
 
 
 def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -34,6 +34,10 @@ WAYS = {"l1-path": "by their L1 path", "permutation": "by permutation"}
 """Values in words, of settings whose own words do not speak for themselves."""
 
 
+READ = frozenset({"features", "feature_share"})
+"""Settings that say together which columns a candidate reads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Aspect:
     """A choice that one or several settings make up: ``name`` in words, and the ``settings``."""
@@ -102,11 +106,21 @@ def differing(one: Candidate, other: Candidate) -> tuple[Aspect, ...]:
 def chosen_words(aspects: Sequence[Aspect], one: Candidate, other: Candidate) -> str:
     """What ``one`` chose where it differs from ``other``: the value alone where the question names the setting."""
     names = [name for aspect in aspects for name in aspect.apart(one, other)]
-    if len(names) == 1:
+    read = [_columns_read(one)] if READ.issubset(names) else []
+    if read:
+        names = [name for name in names if name not in READ]
+    if len(names) == 1 and not read:
         value = one.settings[names[0]]
         if isinstance(value, str) or setting_name(names[0]) in [aspect.name for aspect in aspects]:
             return _shown(names[0], value)
-    return ", ".join(f"{setting_name(name)} {_shown(name, one.settings[name])}" for name in names)
+    return ", ".join([*read, *(f"{setting_name(name)} {_shown(name, one.settings[name])}" for name in names)])
+
+
+def _columns_read(one: Candidate) -> str:
+    """Which columns a candidate reads, of its two settings together."""
+    if one.settings["features"] == "all":
+        return "all columns"
+    return f"{one.number('feature_share', 1.0):.0%} of the columns {value_words(one.settings['features'])}"
 
 
 def setting_name(name: str) -> str:

@@ -243,6 +243,17 @@ def test_a_value_stands_alone_only_where_the_question_names_its_setting(make):
     assert found == {"learning rate": "0.1", "structure": "leaves 31", "loss": "squared"}
 
 
+def test_columns_that_are_read_are_one_phrase(make):
+    every = make.candidate("a", features="all", feature_share=1.0, l2=0.1)
+    half = make.candidate("b", features="permutation", feature_share=0.5, l2=0.1)
+    assert [chosen_words(differing(one, other), one, other) for one, other in ((every, half), (half, every))] == [
+        "all columns",
+        "50% of the columns by permutation",
+    ]
+    quarter = make.candidate("c", features="permutation", feature_share=0.25, l2=1.0)
+    assert chosen_words(differing(quarter, every), quarter, every) == "25% of the columns by permutation, L2 1"
+
+
 def test_where_an_ensemble_is_taken_the_finer_choices_are_between_single_candidates(make, decided):
     lead = Difference(mean=0.15, standard_error=0.1, low=0.0, high=0.0)
     pair = (make.candidate("a", model="mlp"), make.candidate("b", model="linear"))
