@@ -1,4 +1,4 @@
-"""Models of Transformers and Lightning in a tuning race, as an ordinary loop trains them; nothing is downloaded."""
+"""Models of Transformers, Lightning and skorch in a race, as an ordinary loop trains them; nothing is downloaded."""
 
 from collections.abc import Callable
 from typing import Any
@@ -108,3 +108,32 @@ def test_a_lightning_module_by_its_training_step() -> None:
     rows: Rows = (TOKENS.double() / 17, (TOKENS.sum(1) > 70).long())
     found = raced(make, rows, step=step)
     assert_same(found.model, alone(make, step, rows))
+
+
+def test_a_skorch_net_by_its_own_loss() -> None:
+    skorch = pytest.importorskip("skorch", reason="skorch is not installed")
+    from sklearn.base import clone
+
+    class Classifier(nn.Module):
+        def __init__(self, width: int = 4) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(8, width), nn.Linear(width, 2)
+
+        def forward(self, X: Tensor) -> Tensor:  # skorch names the inputs so
+            return self.head(self.body(X).tanh()).softmax(1)
+
+    net = skorch.NeuralNetClassifier(Classifier, module__width=5, max_epochs=2, verbose=0).initialize()
+
+    def make() -> nn.Module:
+        return clone(net).initialize().module_.double()
+
+    inputs, targets = (TOKENS.double() / 17, (TOKENS.sum(1) > 70).long())
+    found = raced(make, (inputs, targets), loss=net.get_loss)
+
+    def step(model: nn.Module, batch: Any) -> Tensor:
+        return F.nll_loss(model(batch[0]).log(), batch[1])
+
+    assert_same(found.model, alone(make, step, (inputs, targets)))
+    tuned = clone(net).set_params(optimizer=lambda params, **_: found.optimizer(params))
+    tuned.fit(inputs.float().numpy(), targets.numpy())
+    assert tuned.optimizer_.param_groups[0]["lr"] == RATE

@@ -46,8 +46,9 @@ def hopeless(winner: Candidate, predictions: np.ndarray, teams: ModuleTeams, jud
     scores = np.concatenate(own)
     for others, what in ((start, "the module without training"), (alike, "the best outputs that are the same for all")):
         if others and not _clearly_better(scores, np.concatenate(others), judge.metric):
-            gives = f"{scores.mean():.4g}, which is not clearly better than {np.concatenate(others).mean():.4g}"
-            return [f"little was learned: the winner has a {judge.metric.name} of {gives} of {what}; {REMEDY}"]
+            than = f"the {np.concatenate(others).mean():.4g} of {what}"
+            own_score = f"the winner's {judge.metric.name} of {scores.mean():.4g}"
+            return [f"little was learned: {own_score} is not clearly better than {than}; {REMEDY}"]
     return []
 
 

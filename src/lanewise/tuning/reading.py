@@ -156,11 +156,26 @@ def _of_batches(name: str, given: Iterable[Any]) -> Source:
     if not batches:
         message = f"{name} gave no batch; a generator gives its batches only once: make a new one, or give a list"
         raise DataError(message)
+    promised = _promised(given)
+    if len(batches) < promised:
+        message = (
+            f"{name} ended after {len(batches):,} batches, and its len says {promised:,}; see why it ends early, or "
+            "leave __len__ out where it is not known"
+        )
+        raise DataError(message)
     table = joined(batches)
     check_finite(name, table)
     rows = length_of(name, table)
     words = f"{name}: {len(batches):,} batches, {rows:,} rows, were read once and are kept; their order is not"
     return Source(name=name, rows=rows, table=table, batch_size=length_of(name, batches[0]), words=(words,))
+
+
+def _promised(given: Iterable[Any]) -> int:
+    """How many batches an iterable says that it has; 0 where it does not say."""
+    try:
+        return len(given)  # pyright: ignore[reportArgumentType]  # who has no length raises
+    except (TypeError, NotImplementedError):
+        return 0
 
 
 def _kept(name: str, given: Iterable[Any]) -> list[Tree]:

@@ -67,7 +67,7 @@ def test_the_best_answer_for_all_rows_is_found_for_a_regression() -> None:
         found = tune(lambda: nn.Linear(3, 1), loss=loss, **given)
         words = hopeless(found)
         assert ALIKE in words
-        best = float(words.split("better than ")[1].split(" of ")[0])
+        best = float(words.split("better than the ")[1].split(" of ")[0])
         trained = torch.tensor(found.race.confirmed[0].predictions[:, 0]).isnan()
         train, held = y[trained], y[~trained]
         middle = train.mean() if isinstance(loss, nn.MSELoss) else train.median()

@@ -178,6 +178,19 @@ def spent() -> Iterator[Any]:
     return one
 
 
+class Promising:
+    """Gives two batches, whatever its length says."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self):
+        return iter([(X[:8], Y[:8]), (X[8:16], Y[8:16])])
+
+
 FRAME = type("Frame", (), {"__len__": lambda self: 3, "__getitem__": lambda self, at: {}[at]})()
 broken = X.clone()
 broken[9, 1] = float("nan")
@@ -198,6 +211,7 @@ MISTAKES = [
     (FRAME, DataError, r"train failed at row 0: KeyError"),
     (ending(), DataError, r"train failed at batch 1: EOFError: the file ends here"),
     (spent(), DataError, r"train gave no batch; a generator gives its batches only once"),
+    (Promising(5), DataError, r"train ended after 2 batches, and its len says 5; see why it ends early"),
     (
         iter([(X[:4], Y[:4]), (X[4:8, :2], Y[4:8])]),
         DataError,
@@ -210,6 +224,11 @@ MISTAKES = [
     (DataLoader(Rows(), batch_sampler=[[1, 2], [3]]), UsageError, r"whose list decides which rows there are"),
     (Streamed(), UsageError, r"train is an IterableDataset, .* DataLoader\(dataset, batch_size=32\)"),
 ]
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_an_iterable_that_keeps_its_promise_is_read_to_its_end(length: int) -> None:
+    assert source_of("train", Promising(length)).rows == 16
 
 
 @pytest.mark.parametrize(("given", "kind", "words"), MISTAKES, ids=[words for *_, words in MISTAKES])

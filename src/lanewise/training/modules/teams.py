@@ -36,6 +36,9 @@ In the lower precisions that is a few roundings of the products: four units in t
 ACTIVATIONS = 2**29
 """Elements that the largest activation of all lanes of a stack on a GPU may have: 2 GB in float32."""
 
+ACTIVATIONS_ON_CPU = 2**25
+"""The same on a CPU, 128 MB: there are several of that size, each worker has its own, and larger ones are slower."""
+
 CHECKED_STEPS = 2
 CHECKED_ROWS = 3
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -113,11 +116,11 @@ class ModuleTeams:
         return max(1, -(-self.workers // self.ranks))
 
     def usual_width(self, batch: int) -> int:
-        """Lanes of that batch size in one stack."""
-        parameters = self.blueprint.layout.width
+        """Lanes of that batch size in one stack: no more than there is room for what a pass keeps of each."""
+        parameters, each = self.blueprint.layout.width, batch * self.blueprint.footprint
         if self.device.type == "cpu":
-            return chunk_width(parameters)
-        return max(1, min(gpu_width(parameters), ACTIVATIONS // (batch * self.blueprint.footprint)))
+            return max(1, min(chunk_width(parameters), ACTIVATIONS_ON_CPU // each))
+        return max(1, min(gpu_width(parameters), ACTIVATIONS // each))
 
     def of(self, candidate: Candidate) -> "ModuleTeams":
         """The teams over the module that the candidate trains."""

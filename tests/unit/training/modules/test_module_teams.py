@@ -120,6 +120,15 @@ def test_a_larger_one_in_as_many_stacks_as_there_are_workers() -> None:
     assert [len(team.lanes) for team in formed] == [2, 3]
 
 
+def test_large_activations_make_narrow_stacks() -> None:
+    """What the weights leave in the cache says nothing of what a pass keeps of every row."""
+    wide = nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Upsample(scale_factor=50_000), nn.AdaptiveAvgPool1d(4))
+    own = teams(lambda: nn.Sequential(*wide, nn.Flatten(), nn.Linear(4, 2)))
+    assert own.blueprint.layout.width == 10
+    assert [own.usual_width(batch) for batch in (1, 8, 32, 1000)] == [64, 20, 5, 1]
+    assert teams(lambda: nn.Linear(4, 2)).usual_width(1000) == 64
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
