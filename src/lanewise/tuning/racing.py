@@ -51,6 +51,7 @@ from lanewise.tuning.rows import Rows
 from lanewise.tuning.storing import Keeping
 from lanewise.tuning.story import noticed, told
 from lanewise.tuning.tradeoffs import tradeoffs
+from lanewise.tuning.worth import no_difference
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,7 +211,8 @@ def _run(
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
-    said = (*_words(plan, selection, won, judge), *_corrected(corrected, len(contenders)))
+    alike = no_difference(selection, contenders, default=plan.candidates[0].id)
+    said = (*_words(plan, selection, won, judge, alike), *_corrected(corrected, len(contenders)))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
     itemsize = teams.blueprint.dtype.itemsize
@@ -231,6 +233,7 @@ def _run(
         corrected=corrected,
         weights=weights,
         compared=compared,
+        alike=alike,
     )
     document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh)}
     return TuneResult(
@@ -292,6 +295,7 @@ def _document(
     corrected: CorrectedScore,
     weights: Mapping[str, int],
     compared: Sequence[Averaged],
+    alike: Sequence[str],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     rows, metric = posed.question.rows, posed.question.judge.metric
@@ -319,7 +323,7 @@ def _document(
         winner=won,
         cost=cost,
         full_length=posed.full_length,
-        corrected=[*_corrected(corrected, len(result.confirmed)), *_exchanged(compared, posed.question.judge)],
+        corrected=[*alike, *_corrected(corrected, len(result.confirmed)), *_exchanged(compared, posed.question.judge)],
     )
 
 
@@ -381,7 +385,7 @@ def _corrected(found: CorrectedScore, contenders: int) -> list[str]:
     ]
 
 
-def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tuple[str, ...]:
+def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge, alike: Sequence[str]) -> tuple[str, ...]:
     standing = selection.standing(won.id)
     settings = ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in won.settings.items()
@@ -396,6 +400,7 @@ def _words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tu
         *repairs,
         *_copies(won),
         *selection.reasons,
+        *alike,
         *plan.words,
     )
 
