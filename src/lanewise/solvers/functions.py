@@ -169,8 +169,10 @@ def _unit(like: Tensor, place: int) -> Tensor:
 def pull_back(values: Tensor, leaf: Tensor, weights: Tensor, *, retain: bool = True, create: bool = False) -> Tensor:
     if not values.requires_grad:
         return torch.zeros_like(leaf)
+    # Told the weights themselves, torch would load sympy first, which takes most of a second.
+    told = (values * weights).sum()
     (found,) = torch.autograd.grad(
-        values, leaf, weights, retain_graph=retain or create, create_graph=create, materialize_grads=True
+        told, leaf, retain_graph=retain or create, create_graph=create, materialize_grads=True
     )
     return found
 

@@ -2,13 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from torch import Tensor
 
 
 class Journal(ABC):
-    """Keeps the newest state of every team by key; a later save replaces the earlier one whole."""
+    """Keeps the newest state of every team by key; a later save replaces the earlier one whole.
+
+    Where ``keeps`` is False nothing is ever loaded, and the end of a stretch need not be saved.
+    """
+
+    keeps: ClassVar[bool] = True
 
     @abstractmethod
     def save(self, key: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -22,6 +27,8 @@ class Journal(ABC):
 @final
 class NoJournal(Journal):
     """Keeps nothing: for races that nobody will resume."""
+
+    keeps: ClassVar[bool] = False
 
     def save(self, key: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         del key, tensors, state

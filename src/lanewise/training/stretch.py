@@ -82,7 +82,7 @@ class Stretch:
             self.looks.append(repairs)
             seen(Look(evidence=fresh, repairs=repairs))
             if fraction == self.fractions[-1]:
-                self._save()
+                self._end()
         return self.evidence
 
     def _as_seen(self, item: Evidence, fraction: float) -> Evidence:
@@ -100,6 +100,13 @@ class Stretch:
         pause = max(self.save_every, self._cost / SAVE_SHARE) if self.save_every else 0.0
         if time.monotonic() - self._saved >= pause:
             self._save()
+
+    def _end(self) -> None:
+        """Save what the last look has shown; nothing is fetched for a journal that would throw it away."""
+        if self.journal.keeps:
+            self._save()
+        else:
+            self.seconds += time.monotonic() - self._since
 
     def _save(self) -> None:
         if self.abandoned():

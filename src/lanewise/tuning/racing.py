@@ -49,6 +49,7 @@ from lanewise.tuning.storing import Keeping
 from lanewise.tuning.story import noticed, told
 from lanewise.tuning.tradeoffs import tradeoffs
 from lanewise.tuning.winner_words import corrected_words, exchanged, labels, named, until, winner_words
+from lanewise.tuning.worth import no_difference
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -211,7 +212,8 @@ def _run(
         own = exports.weights[won.id]
     assert own.tensors is not None
     entrants = len(plan.candidates)
-    said = (*winner_words(plan, selection, won, judge), *corrected_words(corrected, len(contenders), entrants))
+    alike = no_difference(selection, contenders, default=plan.candidates[0].id)
+    said = (*winner_words(plan, selection, won, judge, alike), *corrected_words(corrected, len(contenders), entrants))
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
     itemsize = teams.blueprint.dtype.itemsize
@@ -232,6 +234,7 @@ def _run(
         corrected=corrected,
         weights=weights,
         compared=compared,
+        alike=alike,
     )
     gpus = teams.device.type == "cuda"
     document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh, gpus=gpus)}
@@ -294,6 +297,7 @@ def _document(
     corrected: CorrectedScore,
     weights: Mapping[str, int],
     compared: Sequence[Averaged],
+    alike: Sequence[str],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     rows, metric = posed.question.rows, posed.question.judge.metric
@@ -322,6 +326,7 @@ def _document(
         cost=cost,
         full_length=posed.full_length,
         corrected=[
+            *alike,
             *corrected_words(corrected, len(result.confirmed), len(plan.candidates)),
             *exchanged(compared, posed.question.judge),
         ],

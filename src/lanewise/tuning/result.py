@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 COLUMNS = frozenset((
-    "candidate", "rank", "score", "behind", "standard_error", "fate", "default", "optimizer", "steps", "fractions",
-    "scores", "train_losses",
+    "candidate", "rank", "score", "behind", "behind_low", "behind_high", "standard_error", "tied", "fate", "default",
+    "optimizer", "steps", "fractions", "scores", "train_losses",
 ))  # fmt: skip
 """What a table says of every candidate; an argument of make_model of such a name is told as ``model_...``."""
 
@@ -142,7 +142,10 @@ class TuneResult:
 
     @cached_property
     def table(self) -> "pl.DataFrame":
-        """A row per candidate, the best first: settings, score, how far behind the winner, and its curve."""
+        """A row per candidate, the best first: settings, score, how far behind the winner, and its curve.
+
+        ``behind`` has its paired standard error and 95% interval; ``tied`` are those within one such error of the best.
+        """
         import polars as pl
 
         standings = {standing.id: standing for standing in self.selection.standings}
@@ -159,7 +162,10 @@ class TuneResult:
                     "rank": standing.rank if standing else None,
                     "score": standing.score if standing else (last.scores[-1] if last.scores else None),
                     "behind": standing.behind_winner.mean if standing else None,
+                    "behind_low": standing.behind_winner.low if standing else None,
+                    "behind_high": standing.behind_winner.high if standing else None,
                     "standard_error": standing.behind_winner.standard_error if standing else None,
+                    "tied": standing.tied if standing else None,
                     "fate": "winner" if candidate.id == self.winner.id else last.fate,
                     "default": candidate.is_default,
                     "optimizer": candidate.optimizer,

@@ -31,8 +31,8 @@ def told(
     """The document with phases, events, cost, the settings that mattered, and how late the order still moved.
 
     Only effects that are evident are in it: the others are noise that a chart would dress up. ``full_length`` is how
-    many steps the user trains for, at the default's batch size. ``corrected`` are the sentences on the score to expect,
-    and on candidates whose workers train apart.
+    many steps the user trains for, at the default's batch size. ``corrected`` are the sentences on whether the winner
+    is worth having, on the score to expect, and on candidates whose workers train apart.
     """
     found = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
     evident = () if found is None else [effect for effect in found.effects if effect.evident]

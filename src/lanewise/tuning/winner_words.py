@@ -54,8 +54,10 @@ def corrected_words(found: CorrectedScore, contenders: int, entrants: int) -> li
     ]
 
 
-def winner_words(plan: Plan, selection: Selection, won: Candidate, judge: Judge) -> tuple[str, ...]:
-    """The winner, its settings, what it went through, why it won, and the plan."""
+def winner_words(
+    plan: Plan, selection: Selection, won: Candidate, judge: Judge, alike: Sequence[str]
+) -> tuple[str, ...]:
+    """The winner, its settings, what it went through, why it won, which are ``alike``, and the plan."""
     standing = selection.standing(won.id)
     settings = ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in won.settings.items()
@@ -70,6 +72,7 @@ def winner_words(plan: Plan, selection: Selection, won: Candidate, judge: Judge)
         *repairs,
         *_copies(won),
         *selection.reasons,
+        *alike,
         *plan.words,
     )
 

@@ -100,6 +100,11 @@ def test_the_table_has_a_row_and_a_curve_for_each_candidate(found) -> None:
     assert set(table["candidate"]) == {own.id for own in found.plan.candidates}
     assert all(len(curve) == 10 for curve in table["scores"])
     assert table.filter(table["fate"] == "winner")["candidate"].to_list() == [found.winner.id]
+    for row in table.to_dicts():  # every candidate was confirmed here
+        behind = found.selection.standing(row["candidate"]).behind_winner
+        assert (row["behind_low"], row["behind_high"]) == (behind.low, behind.high)
+        assert row["behind_low"] <= row["behind"] <= row["behind_high"]
+    assert set(table.filter(table["tied"])["candidate"]) == set(found.selection.ties)
 
 
 def test_the_report_is_one_file_with_the_race_in_it(found, tmp_path) -> None:

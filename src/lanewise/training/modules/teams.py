@@ -127,7 +127,10 @@ class ModuleTeams:
         return self.others.get(form_of(candidate, self.arguments), self)
 
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
-        return [make() for _, make in self.parts(lanes, phase)]
+        parts = self.parts(lanes, phase)
+        if self.seats is not None and self.seats.alone(len(parts)):
+            return [self._remote(own, self.seats, stays=True) for own, _ in parts]
+        return [make() for _, make in parts]
 
     def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]:
         """The lanes of every team of :meth:`form`, and what makes the team: for who does not need all of them."""
@@ -153,15 +156,18 @@ class ModuleTeams:
 
     def _placed(self, lanes: Sequence[Lane]) -> Team:
         """:meth:`at_home`, in a worker process where there are seats."""
-        if self.seats is None:
-            return self.at_home(lanes, self.data)
+        return self.at_home(lanes, self.data) if self.seats is None else self._remote(lanes, self.seats)
+
+    def _remote(self, lanes: Sequence[Lane], pool: TeamPool, *, stays: bool = False) -> Team:
         recipe = Recipe(
             lengths=self.lengths,
             length=self.lengths.steps(batch_of(lanes[0].candidate)),
             dtype=str(self.of(lanes[0].candidate).blueprint.dtype).removeprefix("torch."),
             compute=None,
         )
-        return RemoteTeam(lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=self.seats, shared=None)
+        return RemoteTeam(
+            lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=pool, shared=None, stays=stays
+        )
 
     def at_home(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """The team of ``lanes`` of one batch size in this process; ``data`` are ``self.data``."""

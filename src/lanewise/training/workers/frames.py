@@ -39,7 +39,7 @@ def write_frame(stream: IO[bytes], header: Mapping[str, Any], arrays: Mapping[st
     >>> read_frame(stream)
     ({'op': 'drop'}, {'rows': array([3, 4])})
     """
-    plain = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    plain = {name: np.asarray(array, order="C") for name, array in (arrays or {}).items()}
     plain = {name: array.astype(array.dtype.newbyteorder("<"), copy=False) for name, array in plain.items()}
     described = [[name, array.dtype.str, list(array.shape)] for name, array in plain.items()]
     text = json.dumps({**header, "arrays": described}, allow_nan=False).encode()

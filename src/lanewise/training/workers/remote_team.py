@@ -1,6 +1,7 @@
 """A team that trains in a worker process, seen from the race: the same contract, the same bits."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
@@ -39,8 +40,9 @@ class Recipe:
 class RemoteTeam(Team):
     """Lanes of one stack or solver, trained in whichever worker of ``pool`` is free.
 
-    Between two stretches the team is its state, kept here; in a stretch it sits in a worker. A worker that dies is
-    replaced once, and goes on from the last state that was fetched, to the same bits.
+    Between two stretches the team is its state, kept here; in a stretch it sits in a worker. One that ``stays`` keeps
+    its seat, and its state there, until :meth:`rise`: for as many teams as there are workers that is all copies saved.
+    A worker that dies is replaced once, and goes on from the last state that was fetched, to the same bits.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class RemoteTeam(Team):
         stop: Callable[[], bool],
         pool: TeamPool,
         shared: str | None,
+        stays: bool = False,
     ) -> None:
         """``data`` are those that the workers know as ``shared`` (None: from their start), as these lanes read them.
 
@@ -67,9 +70,12 @@ class RemoteTeam(Team):
         self._pool = pool
         self._data = data
         self._shared = shared
+        self._stays = stays
         self._process: WorkerProcess | None = None
         self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._fraction = 0.0
+        # The lanes that this state is of.
+        self._kept_lanes = self.lanes
         # The team in this process, and the state that it has.
         self._shown: tuple[object, Team] | None = None
         # What was asked and answered after the state was fetched: a replay asks it again.
@@ -77,6 +83,8 @@ class RemoteTeam(Team):
         self._changed = False
         self._repairs: dict[str, tuple[Event, ...]] = {}
         self._lost: dict[str, str] = {}
+        if stays:
+            pool.staying.add(self)
 
     @property
     def fraction(self) -> float:
@@ -126,6 +134,7 @@ class RemoteTeam(Team):
         if self._kept is None or self._changed:
             header, arrays = self._ask({"op": "state"})
             self._kept = {name: torch.from_numpy(array) for name, array in arrays.items()}, header["state"]
+            self._kept_lanes = self.lanes
             self._changed = False
             self._since = []
         tensors, rest = self._kept
@@ -133,7 +142,7 @@ class RemoteTeam(Team):
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         self._leave()
-        self._kept = dict(tensors), dict(rest)
+        self._kept, self._kept_lanes = (dict(tensors), dict(rest)), self.lanes
         self._changed = False
         self._since = []
         local = self._local()
@@ -142,32 +151,59 @@ class RemoteTeam(Team):
     def keep(self, lanes: Collection[str]) -> None:
         left = tuple(lane for lane in self.lanes if lane.id in lanes)
         if not left:
-            self._leave()
+            self._close()
             self._kept = self._shown = None
+        elif len(left) < len(self.lanes) and self._process is not None:
+            request = {"op": "keep", "lanes": [lane.id for lane in left]}
+            self._ask(request)
+            self._since.append(request)
+            self._changed = True
         elif len(left) < len(self.lanes):
             self.state()
-            self._leave()
+            self._close()
             local = self._local()
             local.keep(lanes)
-            self._kept = local.state()
+            self._kept, self._kept_lanes = local.state(), left
         self.lanes = left
 
     def export(self, lane: str) -> Fitted:
+        if self._process is not None:
+            header, arrays = self._ask({"op": "export", "lane": lane})
+            own = next(one for one in self.lanes if one.id == lane)
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            known = {**header, "columns": None if header["columns"] is None else tuple(header["columns"])}
+            return Fitted(candidate=own.candidate, seed=own.seed, tensors=tensors, **known)
         self.state()
         if self._shown is None or self._shown[0] is not self._kept:
             self._shown = self._kept, self._local()
         return self._shown[1].export(lane)
 
     def settle(self) -> None:
+        if not self._stays:
+            self.rise()
+
+    def rise(self) -> None:
+        """Give the seat back, and keep none from now on: others need it."""
+        self._stays = False
         if self._process is not None:
             self.state()
-            self._ask({"op": "close"})
+            self._close()
+
+    def let_go(self) -> None:
+        """Give the seat back at once: the worker is about to end."""
+        self._leave()
+
+    def _close(self) -> None:
+        """Leave the worker, which forgets the team."""
+        if self._process is not None:
+            with suppress(WorkerDiedError):  # then it has forgotten
+                self._checked({"op": "close"})
             self._leave()
 
     def _local(self) -> Team:
         """The team as it was when its state was last fetched, in this process."""
         team = self._build(self._all, self._data)
-        team.keep([lane.id for lane in self.lanes])
+        team.keep([lane.id for lane in self._kept_lanes])
         if self._kept is not None:
             team.restore(*self._kept)
         return team
@@ -208,7 +244,7 @@ class RemoteTeam(Team):
             "op": "open",
             "candidates": [asdict(candidate) for candidate in candidates.values()],
             "lanes": [[lane.candidate.id, lane.fold, lane.seed] for lane in self._all],
-            "left": [lane.id for lane in self.lanes],
+            "left": [lane.id for lane in self._kept_lanes],
             "lengths": asdict(self._recipe.lengths),
             "dtype": self._recipe.dtype,
             "compute": self._recipe.compute,

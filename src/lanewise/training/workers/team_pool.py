@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import final
+from typing import Protocol, final
 
 from lanewise.errors import TrainingError
+from lanewise.lanes.roster import Lane
 from lanewise.training.data import TrainingData
 from lanewise.training.workers import freed_memory
 from lanewise.training.workers.loop import FOLDER_PREFIX
@@ -20,6 +21,15 @@ from lanewise.training.workers.shared_data import read_data, write_data
 MODULE = "lanewise.training.workers.team_worker"
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **freed_memory.ENVIRONMENT}
+
+
+class Staying(Protocol):
+    """A team that keeps its seat, as the pool knows it."""
+
+    lanes: tuple[Lane, ...]
+
+    def rise(self) -> None: ...
+    def let_go(self) -> None: ...
 
 
 @final
@@ -54,6 +64,8 @@ class TeamPool:
             )
             for index in range(workers)
         ]
+        self.staying: set[Staying] = set()
+        """Teams that keep their seats from one stretch to the next."""
         self._idle: SimpleQueue[WorkerProcess] = SimpleQueue()
         self._finalizer = weakref.finalize(self, _end, self._processes, self.folder)
         for process in self._processes:
@@ -67,6 +79,17 @@ class TeamPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def alone(self, teams: int) -> bool:
+        """Whether so many new teams have the workers to themselves, so that each may keep its seat.
+
+        Teams of before that still have lanes rise from theirs for good: all share the workers from now on.
+        """
+        before = [team for team in self.staying if team.lanes]
+        for team in before:
+            team.rise()
+        self.staying.clear()
+        return not before and teams <= self.workers
 
     def ready(self) -> None:
         """Wait until every worker has started; raises ``TrainingError`` where one can not."""
@@ -102,6 +125,8 @@ class TeamPool:
 
     def close(self) -> None:
         """End the workers and remove the folder; a team that still waits for one fails."""
+        for team in self.staying:
+            team.let_go()
         self._finalizer()
 
 

@@ -12,6 +12,8 @@ open       lanes, which of them are left, lengths,  the fraction reached
            precision; state if there is one
 advance    fraction, seconds                        whether it is reached; after ``seconds`` not yet
 look                                                evidence with notices, repairs, lanes lost
+keep       lanes: all others leave
+export     a lane                                   the trained lane
 state                                               the state of the team
 close
 ========== ======================================== =====================================================
@@ -70,6 +72,8 @@ class Worker:
             "open": self._open,
             "advance": self._advance,
             "look": self._look,
+            "keep": self._keep,
+            "export": self._export,
             "state": self._state,
             "close": self._close,
         }
@@ -139,6 +143,15 @@ class Worker:
             "lost": self._opened.lost(),
         }
         return header, arrays
+
+    def _keep(self, header: Header, _: Arrays) -> Answer:
+        self._opened.keep(header["lanes"])
+        return {}, {}
+
+    def _export(self, header: Header, _: Arrays) -> Answer:
+        fitted = self._opened.export(header["lane"])
+        known = {name: getattr(fitted, name) for name in ("stop", "loss", "center", "scale", "columns")}
+        return known, arrays_of(dict(fitted.tensors or {}))
 
     def _state(self, header: Header, _: Arrays) -> Answer:
         tensors, rest = self._opened.state()

@@ -68,14 +68,27 @@ def assert_same(one: lanewise.TuneResult, other: lanewise.TuneResult) -> None:
         assert torch.equal(weights[name], tensor), name
 
 
-@pytest.fixture(scope="module")
-def at_home() -> Any:
+def raced_at_home(**others: Any) -> lanewise.TuneResult:
     """The same race in this process, lanes shared out in the same way."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module_seats, "WORTH_PROCESSES", 0)
         patch.setattr(module_seats, "TeamPool", _Nobody)
         patch.setattr(module_seats, "can_fork", lambda: True)
-        return race()
+        return race(**others)
+
+
+@pytest.fixture(scope="module")
+def at_home() -> Any:
+    return raced_at_home()
+
+
+TWICE: dict[str, Any] = {"policy": "racing", "seeds": 1}
+"""Everybody is looked at twice, and most leave at the first look."""
+
+
+@pytest.fixture(scope="module")
+def twice_at_home() -> Any:
+    return raced_at_home(**TWICE)
 
 
 class _Nobody:
@@ -126,6 +139,63 @@ def test_race_with_dead_processes_gives_the_same_bits(
     monkeypatch.setattr(RemoteTeam, "_ask", dying)
     assert_same(race(), at_home)
     assert killed
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the processes from now on."""
+    asked, checked = list[str](), RemoteTeam._checked
+
+    def checking(self: RemoteTeam, header: dict[str, Any], *args: Any) -> Any:
+        asked.append(header["op"])
+        return checked(self, header, *args)
+
+    monkeypatch.setattr(RemoteTeam, "_checked", checking)
+    return asked
+
+
+def test_stacks_stay_in_their_processes_from_look_to_look(
+    twice_at_home: lanewise.TuneResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asked_for(monkeypatch)
+    assert_same(race(**TWICE), twice_at_home)
+    assert asked.count("open") == 4, "two stacks of the screen, two of the confirmation"
+    assert "keep" in asked
+    assert "state" not in asked, "nothing is kept, so no state is fetched"
+
+
+@pytest.mark.parametrize("dies_at", ["keep", "export", "close"])
+def test_a_process_that_dies_between_two_looks_is_followed_by_one_that_does_the_same(
+    dies_at: str, twice_at_home: lanewise.TuneResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, killed = RemoteTeam._checked, list[int]()
+
+    def dying(self: RemoteTeam, header: dict[str, Any], *args: Any) -> Any:
+        if header["op"] == dies_at and not killed:
+            assert self._process is not None
+            killed.append(self._process.pid)
+            os.kill(self._process.pid, signal.SIGKILL)
+        return checked(self, header, *args)
+
+    monkeypatch.setattr(RemoteTeam, "_checked", dying)
+    assert_same(race(**TWICE), twice_at_home)
+    assert killed
+
+
+def test_more_stacks_than_processes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [{"lr": 0.003 * (k + 1), "batch_size": size} for size in (16, 20, 32) for k in range(4)]
+    expected = raced_at_home(candidates=sizes)
+    asked = asked_for(monkeypatch)
+    assert_same(race(candidates=sizes), expected)
+    assert "state" in asked
+
+
+def test_stacks_that_enter_on_the_way_take_turns_with_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    settings: dict[str, Any] = {"candidates": 12, "space": {"optimizer": "adamw", "lr": (1e-4, 0.1)}}
+    expected = raced_at_home(search="bayesian", **settings)
+    asked = asked_for(monkeypatch)
+    assert_same(race(search="bayesian", **settings), expected)
+    assert "state" in asked
 
 
 def test_what_fails_in_a_process_is_told_in_one_line() -> None:

@@ -31,7 +31,7 @@ def test_what_was_written_is_read(header: dict, arrays: dict) -> None:
         assert got == header
         assert results.keys() == arrays.keys()
         for name, array in arrays.items():
-            assert results[name].dtype == array.dtype
+            assert (results[name].dtype, results[name].shape) == (array.dtype, array.shape)
             np.testing.assert_array_equal(results[name], array)
     assert not stream.read()
 

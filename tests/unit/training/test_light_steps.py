@@ -1,0 +1,29 @@
+"""A step loads nothing that it does not need: what torch imports at the first one, every short race would pay for."""
+
+import subprocess
+import sys
+
+import pytest
+
+RACE = """
+import torch
+import lanewise
+rows = torch.randn(40, 3)
+target = (rows[:, 0] > 0).long()
+lanewise.tune(
+    lambda: torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)), train=(rows, target),
+    valid=(rows, target), loss=torch.nn.CrossEntropyLoss(), candidates=[{"lr": 0.1}, {"lr": 0.2}], budget="20steps",
+)
+"""
+
+MINIMUM = """
+import lanewise
+lanewise.minimize(lambda x: ((x - 3) ** 2).sum(), x0=[0.0, 1.0])
+"""
+
+
+@pytest.mark.parametrize("work", [RACE, MINIMUM], ids=["race", "minimum"])
+def test_gradients_do_not_load_the_algebra_that_torch_compiles_with(work: str) -> None:
+    told = f"{work}\nimport sys\nprint('sympy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=300)
+    assert found.stdout.splitlines()[-1] == "False", found.stderr
