@@ -37,6 +37,20 @@ def _plain(char: str) -> str:
     return "" if category in _UNSAFE else char
 
 
+def visible(text: str) -> str:
+    """The text with its line ends; what else could steer a terminal is written as in a program.
+
+    >>> print(visible("red\\x1b[31m\\nof\\u202e"))
+    red\\x1b[31m
+    of\\u202e
+    """
+    return "".join(char if char == "\n" or not _steers(char) else repr(char)[1:-1] for char in text)
+
+
+def _steers(char: str) -> bool:
+    return unicodedata.category(char) in _UNSAFE or _BIDI.match(char) is not None
+
+
 def shorten(text: object, limit: int = 40) -> str:
     """The cleaned text, cut in the middle to at most ``limit`` characters: the ends of long names tell them apart.
 

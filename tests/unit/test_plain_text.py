@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanewise.plain_text import clean, shorten
+from lanewise.plain_text import clean, shorten, visible
 
 anything = st.text(st.characters(), max_size=60) | st.text("\x1b[]0;m\x07\x9b31\u202e\u2066\x00\n\ud800a", max_size=40)
 
@@ -49,3 +49,9 @@ def test_shortened_text_keeps_both_ends(text, limit):
     short, whole = shorten(text, limit), clean(text)
     assert len(short) <= limit
     assert short == whole or (short[0] == whole[0] and short[-1] == whole[-1])
+
+
+def test_what_steers_a_terminal_is_made_visible_and_all_else_stays():
+    kept = "naïve\u00a0日本\u3000 👨\u200d👩 a\u200cb\n\\x1b"
+    assert visible(kept) == kept
+    assert visible("\x1b[2J\r\t\x9b\u202e\u2028\ud800") == r"\x1b[2J\r\t\x9b\u202e\u2028\ud800"

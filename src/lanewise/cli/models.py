@@ -75,17 +75,14 @@ def predict(
 def _print_predictions(predictor: "Predictor", dataset: "Dataset") -> "tuple[Finding, ...]":
     """CSV on stdout: labels as they are, but on a terminal without what could steer it."""
     from lanewise.deploy.files import write_predictions
+    from lanewise.plain_text import visible
 
     if not sys.stdout.isatty():
         return write_predictions(predictor, dataset, sys.stdout.buffer)
     lines = BytesIO()
     findings = write_predictions(predictor, dataset, lines)
-    click.echo("".join(map(_visible, lines.getvalue().decode())), nl=False)
+    click.echo(visible(lines.getvalue().decode()), nl=False)
     return findings
-
-
-def _visible(sign: str) -> str:
-    return sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1]
 
 
 @click.command()

@@ -125,7 +125,7 @@ def _check_records(records: Records, name: str, options: ReadOptions) -> None:
 def _refuse_line(name: str, line: int, length: int, options: ReadOptions) -> None:
     message = (
         f"{name} has a row of {length:,} bytes at line {line}, more than the allowed {options.max_line_bytes:,}: "
-        f"check its line ends and quote marks, or allow more (max_line_bytes)"
+        f"check its line ends and quote marks; Python takes longer ones by ReadOptions(max_line_bytes=...)"
     )
     raise DataError(message)
 

@@ -132,7 +132,11 @@ def test_header_without_rows(text: str) -> None:
 
 
 def test_limits_on_lines_and_columns() -> None:
-    assert "line 2, more than the allowed 1,000" in refusal("a\n" + "x" * 2000 + "\nb\n", max_line_bytes=1000)
+    told = refusal("a\n" + "x" * 2000 + "\nb\n", max_line_bytes=1000)
+    assert "line 2, more than the allowed 1,000" in told
+    assert told.endswith("Python takes longer ones by ReadOptions(max_line_bytes=...)"), (
+        "the command line has no option"
+    )
     assert "row of 1,507 bytes at line 2" in refusal('a,b\n"' + "x\n" * 750 + '",1234\n', max_line_bytes=1000)
     assert "5 fields in line 1, more than the allowed 4 columns" in refusal("a,b,c,d,e\n1,2,3,4,5\n", max_columns=4)
 
