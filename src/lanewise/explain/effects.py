@@ -124,6 +124,8 @@ def _effect(test: Tested, p: float, metric: Metric) -> Effect:
 
 def _words(model: str, look: Look, found: Sequence[Effect], metric: Metric) -> str:
     among = f"over {len(look.candidates)} candidates of {model}, {look.words}"
+    if not found and len(look.candidates) < 2:
+        return ""  # of one candidate nobody expects it
     if not found:
         return f"Too few candidates of {model} to tell what any one setting does by itself."
     evident = [effect for effect in found if effect.evident]

@@ -213,6 +213,7 @@ class FindingCard(TypedDict, total=False):
     message: str
     severity: Literal["info", "warning"]
     column: str | None
+    columns: list[str]
     count: int | None
     figure: Number
 

@@ -34,6 +34,7 @@ from lanewise.reporting.reading import (
     winner_settings,
 )
 from lanewise.reporting.words import (
+    bound,
     capitalized,
     count,
     difference,
@@ -61,6 +62,8 @@ HEADLINE_METRICS = (
 """What people look for at the end of a run; `show --json` and the report have all."""
 WIDEST_WINNER = 36
 """Columns that the list of runs makes room for to name a winner; a longer name is cut."""
+JOINT = "\ue000"
+"""Stands for the space between a number and its unit while lines are broken; it is of no language."""
 TRAILING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
 """The end of a line that nobody sees: spaces and the codes of colours."""
 
@@ -129,6 +132,7 @@ def _console(out: StringIO, *, width: int, color: bool) -> "Console":
 def _trimmed(out: StringIO) -> str:
     """What was printed, without what nobody sees at the ends of its lines."""
     lines = out.getvalue().rstrip().splitlines()
+    lines = [line.replace(JOINT, " ") for line in lines]
     return "\n".join(TRAILING.sub(lambda end: end[0].replace(" ", ""), line) for line in lines) + "\n"
 
 
@@ -197,7 +201,7 @@ def _verdict(console: "Console", document: Mapping[str, Any]) -> None:
     console.print(clean(verdict_of(document)), style="bold")
     _warn(console, told_warnings(document)[0])
     for line in lines[1:]:
-        console.print(line)
+        console.print(bound(line, JOINT))
     winner = part(document, "winner")
     made_of = winner_settings(document)
     if winner:
@@ -225,7 +229,7 @@ def _table() -> "Table":
 def _styled(text: str, style: str = "") -> "Text":
     from rich.text import Text
 
-    return Text(text, style=style)
+    return Text(bound(text, JOINT), style=style)
 
 
 def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:
@@ -351,7 +355,7 @@ def _warn(console: "Console", lines: Sequence[str]) -> None:
     for line in lines:
         text = _styled("")
         text.append("warning: ", style="bold yellow")
-        console.print(text.append(clean(line)))
+        console.print(text.append(bound(clean(line), JOINT)))
 
 
 def _commands(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -232,10 +232,18 @@ def typeset(text: str) -> str:
     >>> typeset("1 min 56 s of '5 min'")
     "1\xa0min 56\xa0s of '5 min'"
     """
-    text = re.sub(
-        rf"(?<![\w.,{_QUOTES}])(\d[\d.,]*) ({'|'.join(_UNITS)})(?![\w{_QUOTES}])", "\\1\N{NO-BREAK SPACE}\\2", text
-    )
+    text = bound(text)
     return re.sub(r"(?<![\w.)'\"\u2018\u201c])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
+
+
+def bound(text: str, joint: str = "\N{NO-BREAK SPACE}") -> str:
+    """The text with ``joint`` between a number and its unit, so that no line ends there.
+
+    >>> bound("56 s of 2.5 GB", "_")
+    '56_s of 2.5_GB'
+    """
+    number_and_unit = rf"(?<![\w.,{_QUOTES}])(\d[\d.,]*) ({'|'.join(_UNITS)})(?![\w{_QUOTES}])"
+    return re.sub(number_and_unit, rf"\1{joint}\2", text)
 
 
 def listing(names: list[str]) -> str:

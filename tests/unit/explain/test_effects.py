@@ -218,6 +218,7 @@ def test_too_few_candidates_and_none(make):
     found = run(race(make, noise, count=3))
     assert found.effects == ()
     assert found.words == "Too few candidates of mlp to tell what any one setting does by itself."
+    assert run(race(make, noise, count=1)).words == ""
     assert effects([], RMSE, model="mlp", optimizer="adamw", seed=0) is None
     lost = [make.trace(make.candidate(f"c{n}", lr=0.1 * n), [], fate="diverged") for n in range(10)]
     assert run(lost).effects == ()

@@ -361,3 +361,11 @@ def test_precision_and_recall_are_written_alike_by_class_and_in_all(samples):
     document["per_class"] = [{"class": "no", "precision": 0.8473, "recall": 0.9994, "f1": 0.9, "support": 10}]
     html = render(document)
     assert '<td class="figure">0.847</td><td class="figure">0.999</td><td class="figure">0.900</td>' in html
+
+
+def test_the_score_stands_alone_in_large_letters(samples):
+    document = samples.binary()
+    document["summary"] = ["It won.", "Its score is 5.", "It is so.", "And so."]
+    html = render(document)
+    assert '<p class="standfirst">Its score is 5.</p>' in html
+    assert '<p class="lead">It is so. And so. </p>' in html

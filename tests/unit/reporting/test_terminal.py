@@ -1,5 +1,6 @@
 """The summary at the end of a run and the list of runs, as text."""
 
+import re
 import subprocess
 import sys
 import unicodedata
@@ -332,3 +333,13 @@ def test_a_tuning_race_is_told_within_the_terminal(width):
     assert lines[:2] == ["adam wins with a validation loss of 0.4", "  lr 0.04, schedule linear"]
     assert "warning: the race is short" in lines
     assert lines[-3:] == ["It took 3 s.", "", "  report  a/report.html"]
+
+
+def test_no_line_ends_between_a_number_and_its_unit(samples):
+    document = samples.binary()
+    document["hardware"] = {"seconds": 104.0, "budget_seconds": 15.0, "cpu_seconds": 4.8, "peak_memory_bytes": 589e6}
+    document["hardware"]["seconds_by_stage"] = {"read": 2.3, "start": 60.0, "plan": 9.9, "confirm": 3.9, "refit": 24.0}
+    for width in range(40, 100):
+        text = summary(document, width=width, color=False)
+        assert "loading the program 1 min" in " ".join(text.split())
+        assert not re.search(r"\d\n *(s|min|MB)\b", text), width
