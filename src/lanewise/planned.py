@@ -143,8 +143,10 @@ def planned_words(plan: Plan, settings: FitSettings) -> str:
     """What races, and what of it that was asked for does not, and why."""
     families = dict.fromkeys(candidate.model for candidate in plan.candidates)
     missing = families_left_out(plan, settings)
-    why = {model: plan.left_out.get(model) or untrained(settings.optimizers) for model in missing}
-    without = "".join(f"; without {model}: {reason}" for model, reason in why.items())
+    why: dict[str, list[str]] = {}
+    for model in missing:
+        why.setdefault(plan.left_out.get(model) or untrained(settings.optimizers), []).append(model)
+    without = "".join(f"; without {', '.join(models)}: {reason}" for reason, models in why.items())
     short = (
         f"; the shortest race that gives an honest result: it takes about {plan.predicted_seconds:.1f} s, "
         f"and the budget has {plan.available_seconds:.1f} s left for it"
