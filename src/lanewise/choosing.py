@@ -8,10 +8,14 @@ from lanewise.composing import Choice, as_scored
 from lanewise.data.target_tails import extreme_rows
 from lanewise.selection import Contender, compare_ensemble, corrected_score, select
 from lanewise.settings import FitSettings
+from lanewise.statistics import keyed_generator
 from lanewise.training.planning.amending import original_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 from lanewise.training.race import Result as RaceResult
+
+MOST_DRAWN = 10_000
+"""Rows above which they are drawn in groups: to choose on 36,000 rows takes a third of the time then."""
 
 FEWEST_FOLDS = 3
 """Folds from which the one that the screen looked at is left out where candidates are judged."""
@@ -34,7 +38,7 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         "metric": problem.metric,
         "seed": settings.seed,
         "weight": None if problem.weight is None else problem.weight[rows],
-        "clusters": None if problem.clusters is None else problem.clusters[rows],
+        "clusters": drawn_together(problem, rows, seed=settings.seed),
     }
     selection = select(contenders, **evidence)
     rest = problem.training_rows - len(problem.train)
@@ -56,6 +60,19 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
     return Choice(
         contenders=contenders, selection=selection, corrected=corrected, ensemble=ensemble, weights=weights, rows=rows
     )
+
+
+def drawn_together(problem: Problem, rows: np.ndarray, *, seed: int) -> np.ndarray | None:
+    """Labels of the ``rows`` that the draws of a bootstrap take together, or None: each is drawn by itself.
+
+    Clusters are; of more rows than 10,000 so many groups at random. A standard error has the same expectation then, and
+    1,000 draws make it vary by 2%, whatever the number of groups.
+    """
+    if problem.clusters is not None:
+        return problem.clusters[rows]
+    if len(rows) <= MOST_DRAWN:
+        return None
+    return keyed_generator(seed, "drawn together").permutation(len(rows)) % MOST_DRAWN
 
 
 def judged_rows(problem: Problem, plan: Plan) -> np.ndarray:

@@ -1,14 +1,18 @@
 """The plan of a fit: what its budget is, how the plan comes about or is read, and what amends it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from lanewise.composing import families_left_out
+from lanewise.data.wording import counted
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import UsageError
 from lanewise.models.registry import STACKED
+from lanewise.models.trees import TREE_KINDS
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.search.registry import policy_name
 from lanewise.settings import FitSettings
@@ -18,9 +22,9 @@ from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.planning.amending import Amending
 from lanewise.training.planning.choices import Choices
+from lanewise.training.planning.left_out import no_start, untrained
 from lanewise.training.planning.making import Budget, Wishes, make_plan
 from lanewise.training.planning.plan import Plan
-from lanewise.training.planning.reserve import reserved_seconds
 from lanewise.training.problem import Problem
 from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
@@ -61,8 +65,12 @@ def plan_of(
     settings: FitSettings,
     policy: Policy,
     times: StageTimes,
+    pace: float,
 ) -> Plan:
-    """The plan: read if ``file`` holds one, else made, and written there before anything is trained."""
+    """The plan: read if ``file`` holds one, else made, and written there before anything is trained.
+
+    ``pace`` is that of :func:`lanewise.training.planning.pace.pace_of`.
+    """
     if file is not None and file.exists():
         plan = Plan.from_json(load_json(file))
         if plan.rungs and plan.rungs != rungs_of(policy, len(plan.candidates)):
@@ -98,16 +106,22 @@ def plan_of(
                 candidates=settings.candidates,
             ),
             spent=spent,
+            pace=pace,
+            # One more fold, about. Of a streamed table most rows are stored by then.
+            preparing=0.0 if problem.dataset.rest else times.seconds.get("prepare", 0.0) / len(problem.folds),
         )
     finally:
         torch.set_num_threads(threads)
+    if not trees:
+        why = no_start(WORTH_TREES_SECONDS, max(seconds - spent, 0.0))
+        plan = replace(plan, left_out={**plan.left_out, **{one: why for one in settings.models if one in TREE_KINDS}})
     if file is not None:
         write_atomically(file, dump_json(plan.to_json()))
     return plan
 
 
 def amending_of(
-    problem: Problem, settings: FitSettings, times: StageTimes, file: Path | None, ranks: Ranks
+    plan: Plan, problem: Problem, settings: FitSettings, times: StageTimes, *, file: Path | None, ranks: Ranks
 ) -> Amending | None:
     """What decides once more who is confirmed when the screen is over; nothing where the budget is in steps."""
     seconds, steps = budget_of(problem, settings)
@@ -121,5 +135,25 @@ def amending_of(
     def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
 
-    raced = seconds - reserved_seconds(seconds, problem.training_rows)
+    raced = seconds - plan.reserved_seconds
     return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep)
+
+
+def planned_words(plan: Plan, settings: FitSettings) -> str:
+    """What races, and what of it that was asked for does not, and why."""
+    families = dict.fromkeys(candidate.model for candidate in plan.candidates)
+    missing = families_left_out(plan, settings)
+    why: dict[str, list[str]] = {}
+    for model in missing:
+        why.setdefault(plan.left_out.get(model) or untrained(settings.optimizers), []).append(model)
+    without = "".join(f"; without {', '.join(models)}: {reason}" for reason, models in why.items())
+    short = (
+        f"; the shortest race that gives an honest result: it takes about {plan.predicted_seconds:.1f} s, "
+        f"and the budget has {plan.available_seconds:.1f} s left for it"
+        if plan.least
+        else ""
+    )
+    return (
+        f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), "
+        f"{counted(plan.workers, 'worker')}{without}{short}"
+    )

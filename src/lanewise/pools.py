@@ -50,15 +50,21 @@ def tree_pool(
 
 @contextmanager
 def team_pool(
-    problem: Problem, settings: FitSettings, workers: int, folder: Path | None, *, spent: float = 0.0
+    problem: Problem,
+    settings: FitSettings,
+    workers: int,
+    folder: Path | None,
+    *,
+    spent: float = 0.0,
+    pace: float = 1.0,
 ) -> Iterator[TeamPool | None]:
     """Worker processes for stacks and solvers, where there is enough to train to be worth their start.
 
     They change no bit: a team trains the same in this process and in another. ``spent`` are seconds of the budget that
-    are gone.
+    are gone; a machine of which a run has the share ``pace`` needs as many times longer to start them.
     """
     seconds, steps = budget_of(problem, settings)
-    long = seconds - spent >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
+    long = pace * (seconds - spent) >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
     streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
     if streamed or workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
         yield None

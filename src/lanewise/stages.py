@@ -13,7 +13,7 @@ import numpy as np
 
 from lanewise.agreement import check_agreement
 from lanewise.choosing import choose
-from lanewise.composing import Choice, Stage, Unrecorded, families_left_out
+from lanewise.composing import Choice, Stage, Unrecorded
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.distributed.ranks import Lone, Ranks
@@ -23,7 +23,7 @@ from lanewise.explain import Cost, counts_living_children, gathered, spent, tota
 from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
-from lanewise.planned import amending_of, budget_of, plan_of, usual_budget
+from lanewise.planned import amending_of, budget_of, plan_of, planned_words, usual_budget
 from lanewise.pools import seated, team_pool, tree_pool
 from lanewise.runs.run import Run
 from lanewise.search.policy import Policy
@@ -35,8 +35,11 @@ from lanewise.training.device import device_here
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.planning.afterwards import costs_afterwards
 from lanewise.training.planning.making import usual_length
+from lanewise.training.planning.measuring import cores
+from lanewise.training.planning.pace import pace_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare
+from lanewise.training.products import one_thread_each
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
@@ -113,6 +116,7 @@ class Trained:
         )
 
 
+@one_thread_each()
 def train(
     problem: Problem,
     settings: FitSettings,
@@ -184,11 +188,12 @@ def _trained(job: _Job) -> Trained:
     stored = store_rows(problem, job.folder, ranks=job.ranks)
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
+    pace = pace_of(min(workers, cores())) if budget_of(problem, settings)[1] is None else 1.0
     with (
         tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored) as trees,
-        team_pool(problem, settings, workers, job.folder, spent=times.elapsed()) as teams,
+        team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace) as teams,
     ):
-        race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers))
+        race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers), pace=pace)
         result, cost = _raced(job, race, planned=planned)
         with job.stop.polled():
             solo = _alone(job, race, builder, result, cost)
@@ -234,13 +239,15 @@ def _builder(
     return placed
 
 
-def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, bool]:
+def _planned_race(job: _Job, builder: TeamBuilder, *, pace: float) -> tuple[Race, TeamBuilder, bool]:
     """The race by its plan, the builder of its teams, and whether the plan was there already."""
     problem, settings, times, ranks = job.problem, job.settings, job.times, job.ranks
-    making = partial(plan_of, problem=problem, builder=builder, settings=settings, policy=job.policy, times=times)
+    making = partial(
+        plan_of, problem=problem, builder=builder, settings=settings, policy=job.policy, times=times, pace=pace
+    )
     plan, planned = shared_plan(ranks, job.plan_file, making)
     times.end("plan")
-    job.watcher.announce(_planned(plan, settings))
+    job.watcher.announce(planned_words(plan, settings))
     if ranks.size > 1 and settings.mesh is None:
         gpus = settings.device.startswith("cuda")
         by_the_clock = budget_of(problem, settings)[1] is None  # only then are the costs of the plan seconds
@@ -265,7 +272,7 @@ def _planned_race(job: _Job, builder: TeamBuilder) -> tuple[Race, TeamBuilder, b
         watch=job.watcher.pulse,
         journal=job.journal,
         clusters=problem.clusters,
-        amend=None if planned else amending_of(problem, settings, times, job.plan_file, ranks),
+        amend=None if planned else amending_of(plan, problem, settings, times, file=job.plan_file, ranks=ranks),
         spreading=Spreading(
             job.crew,
             plan.costs,
@@ -398,15 +405,4 @@ def _opening(problem: Problem, settings: FitSettings) -> str:
     return (
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {columns}, {folds}, judged by {judge}, "
         f"budget {budget or f'{usual_budget(problem):.0f}s (no budget was stated)'}"
-    )
-
-
-def _planned(plan: Plan, settings: FitSettings) -> str:
-    families = dict.fromkeys(candidate.model for candidate in plan.candidates)
-    missing = families_left_out(plan, settings)
-    without = f"; without {', '.join(missing)}, for which budget or optimizers leave no room" if missing else ""
-    short = "; the least that gives an honest result, for which the budget is too short" if plan.least else ""
-    return (
-        f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), "
-        f"{counted(plan.workers, 'worker')}{without}{short}"
     )

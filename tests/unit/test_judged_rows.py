@@ -1,12 +1,13 @@
 """Which rows candidates are judged on: those that the screen did not look at."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import polars as pl
 import pytest
 
-from lanewise.choosing import judged_rows
+from lanewise.choosing import MOST_DRAWN, drawn_together, judged_rows
 from lanewise.data.reading import read
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.problem import Problem, Request, pose
@@ -72,3 +73,17 @@ def test_single_targets_out_of_all_scale_judge_nobody() -> None:
     judged = judged_rows(problem, plan(2, screened=False))
     assert problem.y[judged].max() < 10
     assert len(judged) == len(problem.train) - (problem.y[problem.train] > 10).sum()
+
+
+def test_many_rows_are_drawn_in_groups_of_equal_size_and_few_by_themselves() -> None:
+    problem = problem_of(2)
+    assert drawn_together(problem, np.arange(MOST_DRAWN), seed=0) is None
+    labels = drawn_together(problem, np.arange(2 * MOST_DRAWN), seed=0)
+    assert labels is not None
+    assert set(np.bincount(labels)) == {2}
+    again = drawn_together(problem, np.arange(2 * MOST_DRAWN), seed=0)
+    assert again is not None
+    np.testing.assert_array_equal(labels, again)
+    clusters, rows = np.arange(2 * MOST_DRAWN) // 3, np.arange(0, 2 * MOST_DRAWN, 2)
+    clustered = replace(problem, clusters=clusters)
+    np.testing.assert_array_equal(drawn_together(clustered, rows, seed=0), clusters[rows])

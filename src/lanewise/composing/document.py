@@ -41,6 +41,8 @@ from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.proposals import DEFAULT_ROUNDS, MODELS
 from lanewise.training.problem import Problem
+from lanewise.training.products import one_thread_each
+from lanewise.training.trace import looks
 
 TRAIN_SAMPLE = 4000
 """Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
@@ -49,6 +51,7 @@ SHORTEST_ADVISED = 60.0
 """Seconds of budget that are advised at the least where a shorter one confirmed nothing but the default."""
 
 
+@one_thread_each()
 def compose(stage: Stage) -> dict[str, Any]:
     """The run document: see :mod:`lanewise.reporting.document` for its keys."""
     problem = stage.problem
@@ -107,9 +110,10 @@ def _warnings(stage: Stage) -> list[str]:
     """What to keep in mind, first what makes every score here untrue, last the families that were not tried."""
     found = [finding for finding in stage.problem.findings if finding.severity == "warning"]
     words = [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
-    missing = families_left_out(stage.plan, stage.settings)
-    if missing and not stage.settings.optimizers:
-        words.append(f"the budget left no room for {listed(missing)}; the default is {stage.default.label}")
+    missing = [model for model in families_left_out(stage.plan, stage.settings) if model in stage.plan.left_out]
+    if missing:
+        why = "; ".join(f"{model}: {stage.plan.left_out[model]}" for model in missing)
+        words.append(f"the budget left no room for {listed(missing)} ({why}); the default is {stage.default.label}")
     held, parts = stage.plan.folds, len(stage.problem.folds)
     if held < parts:
         words.append(f"the budget left room for {held} of {parts} folds: fewer rows judge the candidates")
@@ -309,6 +313,11 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         Solo(steps=amount, seconds_per_step=stage.solo_costs[id])
         for id, amount in trainings(stage.result.traces).items()
         if id in stage.solo_costs
+    ]
+    solo += [
+        Solo(steps=count, seconds_per_step=plan.solo_looks[id])
+        for id, count in looks(stage.result.traces).items()
+        if id in plan.solo_looks
     ]
     hardware: dict[str, Any] = {
         "device": device_name(device_of(stage.settings.device)),

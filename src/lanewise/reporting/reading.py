@@ -151,6 +151,13 @@ def together_and_alone(document: Mapping[str, Any]) -> tuple[float, float] | Non
     return (together, alone) if together and alone else None
 
 
+MORE = "what it saves, its scores on training rows and the start of its processes are the race's alone"
+"""Why a race may take more processor time than its trainings one at a time."""
+
+MUCH_MORE = 1.1
+"""By which factor one of two processor times must be the larger to be called so."""
+
+
 def took(document: Mapping[str, Any]) -> str:
     """What a run took by the clock, and its budget where that was overrun; empty where that is unknown.
 

@@ -12,6 +12,8 @@ from lanewise.labels import told_apart
 from lanewise.metric_labels import metric_label
 from lanewise.plain_text import clean, shorten
 from lanewise.reporting.reading import (
+    MORE,
+    MUCH_MORE,
     STAGES,
     Measure,
     contest,
@@ -275,8 +277,9 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
         together, alone = both
         text += (
             f" In processor time: the race {duration(together)}, the same trainings one at a time "
-            f"about {duration(alone)} (an estimate)."
+            f"about {duration(alone)} (an estimate)"
         )
+        text += f"; {MORE}." if together > MUCH_MORE * alone else "."
     if payload := payload_words(document):
         text += f" {capitalized(payload)}."
     console.print()

@@ -43,6 +43,14 @@ def seconds_of(traces: Iterable[Trace]) -> dict[str, float]:
     return found
 
 
+def looks(traces: Iterable[Trace]) -> dict[str, int]:
+    """How often the lanes of each candidate were looked at, by its id: a loop that stops early would as well."""
+    found: dict[str, int] = {}
+    for trace in traces:
+        found[trace.lane.candidate.id] = found.get(trace.lane.candidate.id, 0) + len(trace.fractions)
+    return found
+
+
 def trainings(traces: Iterable[Trace]) -> dict[str, float]:
     """Full trainings that were run of each candidate, by id: the sum over its lanes of the share they reached.
 

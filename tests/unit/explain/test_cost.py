@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from lanewise.explain import Solo, Usage, cost, one_at_a_time_seconds, spent, trainings, usage
+from lanewise.training.trace import looks
 
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 
@@ -85,3 +86,4 @@ def test_trainings_are_the_shares_that_lanes_reached(make):
         make.trace(b, [], fate="diverged"),
     ]
     assert trainings(traces) == pytest.approx({"a": 2 + 1 / 3, "b": 0.0})
+    assert looks(traces) == {"a": 4, "b": 0}

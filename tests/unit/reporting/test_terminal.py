@@ -184,6 +184,9 @@ def test_what_a_run_cost_stands_beside_one_training_at_a_time(samples):
     assert "It took 34 s (31 s of processor time, 1.05 GB of memory at the peak and about 0.085 Wh)" in text
     both = "the race 25 s, the same trainings one at a time about 1 min 30 s (an estimate)"
     assert f"In processor time: {both}." in text
+    document["hardware"]["one_at_a_time_seconds"] = 20.0
+    text = " ".join(summary(document, width=100, color=False).split())
+    assert "about 20 s (an estimate); what it saves, its scores on training rows and the start of its processes" in text
 
 
 @pytest.mark.parametrize("unknown", ["race_cpu_seconds", "one_at_a_time_seconds"])

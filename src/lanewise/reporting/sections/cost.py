@@ -5,7 +5,17 @@ from typing import Any
 
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar
-from lanewise.reporting.reading import STAGES, items, overran, part, stage_seconds, together_and_alone, took
+from lanewise.reporting.reading import (
+    MORE,
+    MUCH_MORE,
+    STAGES,
+    items,
+    overran,
+    part,
+    stage_seconds,
+    together_and_alone,
+    took,
+)
 from lanewise.reporting.words import capitalized, count, duration, finite, number, percent, size
 
 RACE = ("screen", "confirm", "race")
@@ -21,6 +31,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "heading": _heading(both, took(document)),
         "bars": _bars(both),
+        "more": MORE,
         "stages": _stages(document),
         "facts": _facts(found),
         "chunks": [_chunk(one) for one in items(found, "chunks") if one],
@@ -31,9 +42,9 @@ def _heading(both: tuple[float, float] | None, words: str) -> str:
     if both is None:
         return words or "What it ran on"
     together, alone = both
-    if together * 1.1 <= alone:
+    if together * MUCH_MORE <= alone:
         return f"One training at a time would take {number(alone / together, 2)} times the processor time"
-    amount = "As much" if alone > together / 1.1 else "More"
+    amount = "As much" if alone > together / MUCH_MORE else "More"
     return f"{amount} processor time {'as' if amount == 'As much' else 'than'} one training at a time"
 
 

@@ -23,7 +23,9 @@ from lanewise.training.team import Evidence, Team
 from lanewise.training.teams import TeamBuilder, trains_at_hand
 from lanewise.training.trees.team import race_spec
 
-TRIAL_ROUNDS = 5
+TRIAL_SECONDS = 0.1
+"""How long rounds or trees are grown to see what each takes, of as many as there are room for."""
+
 TRIAL_ITERATIONS = 3
 
 SOLVER_LANES = MOST_CONFIRMED["linear"]
@@ -113,18 +115,23 @@ def measured_costs(
     judged: Judged,
     until: float,
     crowded: float = 1.0,
+    pace: float = 1.0,
 ) -> Costs:
     """What one full-length lane of each candidate costs, from short trials under its real load.
 
-    ``crowded`` is what :func:`crowding` found for stacks; trees are measured with all workers at work.
+    ``crowded`` is what :func:`crowding` found for stacks; trees are measured with all workers at work. A trial of a
+    stack is shorter than a turn of the scheduler: by the clock it sees all of what else the machine does, or nothing.
+    So its processor time counts, at the ``pace`` of :func:`pace_of`.
     """
     if model in STACKED:
-        found = _measured_stacks(pool, builder, allowance, until=until)
+        found = _measured_stacks(pool, builder, allowance, until=until, pace=pace)
         return replace(found, lanes={id: crowded * cost for id, cost in found.lanes.items()})
     return _measured_trees(pool, builder, allowance, judged, until=until)
 
 
-def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float) -> Costs:
+def _measured_stacks(
+    pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, *, until: float, pace: float
+) -> Costs:
     """One team of each structure is timed; the others of that structure cost the same per lane.
 
     Of each kind of training the first is timed however little time there is: none tells what another takes. So is one
@@ -138,13 +145,13 @@ def _measured_stacks(pool: Sequence[Candidate], builder: TeamBuilder, allowance:
     firsts = {kind: key for key, kind in reversed(kinds.items())}
     known: dict[Key, float] = {}
     for key in allowance.within(dict.fromkeys([*firsts.values(), *alike]), until=until, least=len(firsts)):
-        known[key] = _seconds_of_lane(alike[key], builder, allowance.left(until))
+        known[key] = _seconds_of_lane(alike[key], builder, allowance.left(until), pace)
     work = {key: _work(lanes[0].candidate, builder) for key, lanes in alike.items()}
     costs: dict[str, float] = {}
     for key, lanes in alike.items():
         own = {other: cost for other, cost in known.items() if kinds[other] == kinds[key]}
         costs |= {lane.candidate.id: _reckoned(key, own, work) for lane in lanes}
-    return Costs(lanes=costs, single=_measured_single(alike, known, work, builder, allowance, until=until))
+    return Costs(lanes=costs, single=_measured_single(alike, known, work, builder, allowance, until=until, pace=pace))
 
 
 def _measured_single(
@@ -155,6 +162,7 @@ def _measured_single(
     allowance: Allowance,
     *,
     until: float,
+    pace: float,
 ) -> dict[str, float]:
     """How many times what is ``known`` of a lane in company one alone takes, of every mini-batch structure."""
     stacks = {key: lanes for key, lanes in alike.items() if not trains_at_hand(lanes[0].candidate)}
@@ -163,7 +171,7 @@ def _measured_single(
     shared = [key for key in stacks if key in known and len(builder.parts(stacks[key], "trial")[0][0]) > 1]
     found: dict[Key, float] = {}
     for key in allowance.within(shared, until=until, least=1):
-        found[key] = max(_seconds_of_lane(stacks[key][:1], builder, allowance.left(until)) / known[key], 1.0)
+        found[key] = max(_seconds_of_lane(stacks[key][:1], builder, allowance.left(until), pace) / known[key], 1.0)
     return {
         lane.candidate.id: found[_most_like(key, found, work)]
         for key, own in stacks.items()
@@ -177,13 +185,15 @@ def _kind(candidate: Candidate) -> Key:
     return trains_at_hand(candidate), candidate.optimizer == SOLVER and candidate.number("l1") > 0
 
 
-def _seconds_of_lane(lanes: Sequence[Lane], builder: TeamBuilder, left: float) -> float:
+def _seconds_of_lane(lanes: Sequence[Lane], builder: TeamBuilder, left: float, pace: float) -> float:
     """Seconds of a full-length training of one of ``lanes``, in a team of the first of them; ``left`` may be spent."""
     if lanes[0].candidate.optimizer == SOLVER:
         team = first_team(replace(builder, workers=1), lanes[:SOLVER_LANES])
         return _solved(team, SOLVING_SHARE * left) / len(team.lanes)
     team = first_team(builder, lanes)
-    return trial(team, TRIAL_STEPS, most_seconds=left) / len(team.lanes) * team.length + _read_seconds(team, builder)
+    clock, processor = timed(team, TRIAL_STEPS, most_seconds=left)
+    step = clock if builder.on_gpu(lanes[0].candidate) else processor / pace
+    return step / len(team.lanes) * team.length + _read_seconds(team, builder)
 
 
 def _solved(team: Team, most_seconds: float) -> float:
@@ -242,11 +252,12 @@ def measured_looks(
     allowance: Allowance,
     *,
     until: float = 1.0,
+    pace: float = 1.0,
 ) -> dict[str, float]:
     """Seconds of a look at a lane of each stacked candidate: predictions for what its fold holds out, and their score.
 
     One lane of each structure is looked at, at its first step. ``judged`` scores what it has shown over the data given.
-    Where there is no room for all, the others take as long as the longest.
+    Where there is no room for all, the others take as long as the longest. ``pace`` as in :func:`measured_costs`.
     """
     data = _few_held_out(builder.data)
     few = replace(builder, data=data, selections=None)
@@ -258,7 +269,10 @@ def measured_looks(
     for key in allowance.within(firsts, until=until, least=1):
         (team,) = few.form([lanes[firsts[key]]], "look")
         team.advance(1 / team.length)
-        costs[key] = share * _look(team, data, judged)
+        on_gpu = builder.on_gpu(lanes[firsts[key]].candidate)
+        costs[key] = share * (
+            _look(team, data, judged) if on_gpu else _look(team, data, judged, time.thread_time) / pace
+        )
         team.keep(())
     longest = max(costs.values())
     return {id: costs.get(key, longest) for id, key in keys.items()}
@@ -282,15 +296,15 @@ def _few(rows: Tensor) -> Tensor:
     return rows if len(rows) <= LOOKED_ROWS else rows[torch.arange(LOOKED_ROWS) * len(rows) // LOOKED_ROWS]
 
 
-def _look(team: Team, data: TrainingData, judged: Judged) -> float:
+def _look(team: Team, data: TrainingData, judged: Judged, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of a look at the first lane of a team that has trained: the faster of two."""
     seconds: list[float] = []
     for _ in range(2):
-        started = time.perf_counter()
+        started = clock()
         team.advance(team.fraction)  # trees predict as they arrive
         for item in team.evidence():
             judged(data, item)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(clock() - started)
     return min(seconds)
 
 
@@ -310,7 +324,8 @@ def _measured_trees(
     teams = builder.form(lanes, "trial")
     length = race_spec(lanes[0]).full_length
     measured = at_once(teams, lambda team: _rounds(team, length, allowance, until=until))
-    begun, each = map(statistics.fmean, zip(*measured, strict=True))
+    each = statistics.fmean(round for _, round in measured)
+    begun = min(first for first, _ in measured)  # charged for every fold: one that had to wait must not decide that
     look = _look(teams[0], data, judged)
     for team in teams:
         team.keep(())
@@ -321,13 +336,20 @@ def _measured_trees(
 
 
 def _rounds(team: Team, length: int, allowance: Allowance, *, until: float) -> tuple[float, float]:
-    """Seconds of the first round, with all that comes before it, and of each that follows."""
+    """Seconds of the first round, with all that comes before it, and of each that follows.
+
+    More and more of them are grown at once, as in a race: one by one, each would carry a request to its worker.
+    """
     started = time.perf_counter()
     team.advance(1 / length)
     first = time.perf_counter() - started
-    each: list[float] = []
-    for done in allowance.within(range(1, min(length, 1 + TRIAL_ROUNDS)), until=until, least=1):
-        started = time.perf_counter()
-        team.advance((done + 1) / length)
-        each.append(time.perf_counter() - started)
-    return first, statistics.fmean(each) if each else 0.0
+    done, more, spent = 1, min(1, length - 1), 0.0
+    while more:
+        began = spent
+        team.advance((done + more) / length)
+        spent = time.perf_counter() - started - first
+        done += more
+        if spent > TRIAL_SECONDS or 2 * (spent - began) > allowance.left(until):
+            break
+        more = min(2 * more, length - done)
+    return first, spent / max(done - 1, 1)

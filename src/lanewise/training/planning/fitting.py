@@ -28,7 +28,10 @@ ENOUGH_FOLDS, FEWER_FOLDS, FEWEST_FOLDS = 5, 3, 2
 SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 """Of a family's time; what is left is for the refit."""
 
-FILLINGS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+NEXT_TO_NOTHING = 1e-6
+"""A multiple for which a plan is the shortest that its families can have."""
+
+FILLINGS = (NEXT_TO_NOTHING, 0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 """Multiples of the available time for which a plan is tried."""
 
 FORESEEN = 0.88
@@ -53,7 +56,8 @@ class Measured:
     """Processor seconds: ``costs`` of a full training by family and candidate, of a ``look`` at it, and ``alone``.
 
     ``once`` is what a family spends on every fold before its first lane trains; ``alone`` is None where that was not
-    measured. ``single`` is that of a plan.
+    measured. ``single`` is that of a plan. ``took`` is what it took to measure the costs of a family,
+    ``looks_alone`` what a look takes at a lane that nobody trains beside.
     """
 
     costs: Mapping[str, Mapping[str, float]]
@@ -61,6 +65,8 @@ class Measured:
     alone: Mapping[str, float] | None = None
     once: Mapping[str, float] = field(default_factory=dict)
     single: Mapping[str, float] = field(default_factory=dict)
+    took: Mapping[str, float] = field(default_factory=dict)
+    looks_alone: Mapping[str, float] = field(default_factory=dict)
 
     def confirming(self, pool: Sequence[Candidate], *, lanes: int, workers: int) -> dict[str, float]:
         """Seconds of a lane of each candidate of ``pool``, of which ``lanes`` are confirmed by ``workers``."""
@@ -69,6 +75,19 @@ class Measured:
             for one in pool
             for cost in (self.costs[one.model][one.id],)
         }
+
+
+def least_of(first: Measured, again: Measured) -> Measured:
+    """What was measured ``first`` and, of some families, ``again``: the least of both, for nothing trains too fast."""
+    costs = {
+        model: {id: min(cost, first.costs[model][id]) for id, cost in own.items()} for model, own in again.costs.items()
+    }
+    return replace(
+        first,
+        costs={**first.costs, **costs},
+        looks={id: min(seconds, again.looks.get(id, seconds)) for id, seconds in first.looks.items()},
+        once={model: min(seconds, again.once.get(model, seconds)) for model, seconds in first.once.items()},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from lanewise.training.judging import Judge
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.choices import ANY, Choices
-from lanewise.training.planning.costs import costs_alone, measured_costs, measured_looks
-from lanewise.training.planning.fitting import FEWEST_FOLDS, Measured, Setting, best_fitted, with_default
+from lanewise.training.planning.costs import Costs, costs_alone, measured_costs, measured_looks
+from lanewise.training.planning.fitting import FEWEST_FOLDS, Measured, Setting, best_fitted, least_of, with_default
+from lanewise.training.planning.left_out import left_out, missing
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.precision import best_precision, told
@@ -34,6 +36,9 @@ MEASURING_SHARE, MEASURING_PART = 0.2, 0.4
 
 LEAST_LEFT = 0.01
 """Seconds that a race is planned for where all of the budget is gone: it is the least one then."""
+
+AGAIN_SHARE = 0.1
+"""Of what is then left, that costs may be measured again for before one measurement leaves a family out."""
 
 UNTIL = {"precision": 0.3, "widths": 0.45, "crowding": 0.55, "costs": 0.85, "looks": 1.0}
 """When each measurement is over, as a share of what measuring may take."""
@@ -95,11 +100,20 @@ class _Time:
 
 
 def make_plan(
-    problem: Problem, builder: TeamBuilder, policy: Policy, *, budget: Budget, wishes: Wishes, spent: float = 0.0
+    problem: Problem,
+    builder: TeamBuilder,
+    policy: Policy,
+    *,
+    budget: Budget,
+    wishes: Wishes,
+    spent: float = 0.0,
+    pace: float = 1.0,
+    preparing: float = 0.0,
 ) -> Plan:
     """A plan that fits ``budget``; ``spent`` seconds of it are gone already, and measuring takes some more.
 
-    With a budget in steps nothing is timed.
+    ``pace`` is that of :func:`lanewise.training.planning.pace.pace_of`; the rows of the refit take ``preparing``
+    seconds to prepare. With a budget in steps nothing is timed.
     """
     started = time.monotonic()
     field = _field(problem, wishes)
@@ -111,7 +125,7 @@ def make_plan(
         plan = with_tree_rows(plan, tree_rows(problem, builder, boosted))
         return replace(plan, predicted_bytes=predicted_bytes(plan, builder))
     assert budget.seconds is not None
-    reserved = reserved_seconds(budget.seconds, problem.training_rows)
+    reserved = reserved_seconds(budget.seconds, problem.training_rows, pace=pace, preparing=preparing)
     clock = _Time(seconds=budget.seconds, reserved=reserved, spent=spent, started=started)
     allowance, folds = clock.allowance(), len(problem.folds)
     pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, clock.left() * builder.workers / folds)
@@ -126,7 +140,8 @@ def make_plan(
     }
     builder = replace(builder, widths=widths)
     crowded = crowding(pools, replace(builder, seats=seated.seats), allowance, until=UNTIL["crowding"])
-    measured = _measured(problem, pools, builder, allowance, crowded=crowded, ranking=ranking)
+    measuring = partial(_measured, problem, builder=builder, crowded=crowded, ranking=ranking, pace=pace)
+    measured = measuring(pools, allowance=allowance)
     setting = Setting(
         parts=folds,
         folds=folds,
@@ -137,11 +152,45 @@ def make_plan(
         lengths=builder.lengths,
         workers=builder.workers,
     )
-    available = clock.left() * builder.workers - (folds + 1) * sum(ranking.values())
-    plan = _boosted_on_more(problem, builder, available=available, pools=pools, measured=measured, setting=setting)
-    plan = told(replace(plan, precision=precision, solo_costs=_alone(plan, measured), widths=widths))
-    plan = replace(plan, explaining_seconds=explaining_seconds(budget.seconds))
+
+    def left() -> float:
+        return clock.left() * builder.workers - (folds + 1) * sum(ranking.values())
+
+    fitting = partial(_boosted_on_more, problem, builder, pools=pools, setting=setting)
+    available = left()
+    plan = fitting(available=available, measured=measured)
+    again = _doubtful(plan, pools, measured, AGAIN_SHARE * clock.left())
+    if again:
+        measured = least_of(measured, measuring(again, allowance=Allowance(AGAIN_SHARE * clock.left()), alone=False))
+        available = left()
+        plan = fitting(available=available, measured=measured)
+    plan = told(replace(plan, precision=precision, widths=widths, solo_costs=_alone(plan, measured)))
+    plan = replace(plan, solo_looks={id: measured.looks_alone[id] for id in plan.solo_costs})
+    plan = replace(
+        plan,
+        # Reckoned in work, of which a busy machine does less in these seconds.
+        explaining_seconds=pace * explaining_seconds(budget.seconds),
+        available_seconds=available / builder.workers,
+        reserved_seconds=reserved,
+        left_out=left_out(plan, available, pools=pools, measured=measured, setting=setting, budget=budget.seconds),
+    )
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seated.seats)))
+
+
+def _doubtful(
+    plan: Plan, pools: Mapping[str, list[Candidate]], measured: Measured, seconds: float
+) -> dict[str, list[Candidate]]:
+    """The families whose costs are measured again, in about ``seconds``, because one of them has no room in a plan.
+
+    First those that it left out: what else a machine does for a moment, a trial of a small table may take for its own.
+    """
+    out = missing(plan, pools)
+    found: dict[str, list[Candidate]] = {}
+    for model in dict.fromkeys([*out, *pools]) if out or plan.least else ():
+        if measured.took.get(model, seconds) < seconds:
+            found[model] = pools[model]
+            seconds -= measured.took[model]
+    return found
 
 
 def _boosted_on_more(
@@ -201,13 +250,18 @@ def _field(problem: Problem, wishes: Wishes) -> Field:
 def _measured(
     problem: Problem,
     pools: Mapping[str, list[Candidate]],
+    *,
     builder: TeamBuilder,
     allowance: Allowance,
-    *,
     crowded: float,
     ranking: Mapping[str, float],
+    pace: float,
+    alone: bool = True,
 ) -> Measured:
-    """What the candidates of ``pools`` cost; stacks that train side by side take ``crowded`` times as long."""
+    """What the candidates of ``pools`` cost; stacks that train side by side take ``crowded`` times as long.
+
+    ``alone`` says whether to measure what they cost one at a time.
+    """
     judge = Judge(
         metric=problem.metric, y=problem.y, weight=problem.weight, data=builder.data, clusters=problem.clusters
     )
@@ -215,29 +269,38 @@ def _measured(
     def judged(data: TrainingData, item: Evidence) -> float:
         return replace(judge, data=data).loss(item)
 
-    found = {
-        model: measured_costs(model, pool, builder, allowance, judged=judged, until=UNTIL["costs"], crowded=crowded)
-        for model, pool in pools.items()
-    }
+    found: dict[str, Costs] = {}
+    took: dict[str, float] = {}
+    for model, pool in pools.items():
+        started = time.monotonic()
+        found[model] = measured_costs(
+            model, pool, builder, allowance, judged=judged, until=UNTIL["costs"], crowded=crowded, pace=pace
+        )
+        took[model] = time.monotonic() - started
     costs = {model: _with_ranking(found[model].lanes, pool, ranking) for model, pool in pools.items()}
     looks: dict[str, float] = {}
+    looks_alone: dict[str, float] = {}
     for model, pool in pools.items():
         look = found[model].look
         if look is None:
-            own = measured_looks(pool, builder, judged, allowance, until=UNTIL["looks"])
+            own = measured_looks(pool, builder, judged, allowance, until=UNTIL["looks"], pace=pace)
             looks |= {id: crowded * seconds for id, seconds in own.items()}
+            looks_alone |= {id: pace * seconds for id, seconds in own.items()}
         else:
             looks |= {one.id: look for one in pool}
+            looks_alone |= {one.id: look for one in pool}
     # A loop sorts the cells of a fold into bins for every training of trees; here those of a worker share that.
     whole = {model: {id: cost + found[model].once for id, cost in own.items()} for model, own in costs.items()}
-    alone = [costs_alone(pool, builder, whole[model], allowance) for model, pool in pools.items()]
-    known = [own for own in alone if own is not None]
+    loops = [costs_alone(pool, builder, whole[model], allowance) for model, pool in pools.items() if alone]
+    known = [own for own in loops if own is not None]
     return Measured(
         costs=costs,
         looks=looks,
-        alone={id: cost for own in known for id, cost in own.items()} if len(known) == len(alone) else None,
+        alone={id: cost for own in known for id, cost in own.items()} if len(known) == len(pools) else None,
         once={model: own.once for model, own in found.items()},
         single={id: times for own in found.values() for id, times in own.single.items()},
+        took=took,
+        looks_alone=looks_alone,
     )
 
 

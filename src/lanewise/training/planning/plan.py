@@ -46,7 +46,8 @@ class Plan:
     measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
     ``look_costs`` is what predicting the rows that a fold holds out, and judging that, takes at every look at a lane.
     ``single`` is how many times its cost a lane takes that has a stack for itself, which it shares when it is screened.
-    ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost.
+    ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost,
+    and ``solo_looks`` what it would for every look that early stopping takes.
     ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
     by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
     screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
@@ -55,6 +56,8 @@ class Plan:
     Boosters that are confirmed, and those of the refit, train on the first ``tree_windows`` of a streamed table,
     ``tree_rows`` in the refit, and take ``tree_ratio`` times as long as on its sample, which the screen is on; 0: on
     that too. ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
+    ``available_seconds`` is what was left of a budget in seconds for race and refit, ``reserved_seconds`` what was kept
+    for what follows. ``left_out`` says why model families are not in it that such a budget had no room for.
     ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
@@ -69,6 +72,7 @@ class Plan:
     look_costs: Mapping[str, float] = field(default_factory=dict)
     single: Mapping[str, float] = field(default_factory=dict)
     solo_costs: Mapping[str, float] = field(default_factory=dict)
+    solo_looks: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     confirmed: tuple[str, ...] = ()
     widths: Mapping[str, int] = field(default_factory=dict)
@@ -81,6 +85,9 @@ class Plan:
     tree_rows: int = 0
     tree_ratio: float = 1.0
     least: bool = False
+    available_seconds: float = 0.0
+    reserved_seconds: float = 0.0
+    left_out: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
 
     def confirming(self, id: str) -> float:

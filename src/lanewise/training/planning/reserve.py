@@ -20,12 +20,17 @@ def explaining_seconds(budget: float) -> float:
     return min(max(EXPLAINING_SHARE * budget, fewest), most)
 
 
-def reserved_seconds(budget: float, rows: int) -> float:
+def reserved_seconds(budget: float, rows: int, *, pace: float = 1.0, preparing: float = 0.0) -> float:
     """Seconds of a budget that measuring, race and refit leave over, at most half of it; ``rows`` train.
+
+    ``pace`` is that of :func:`lanewise.training.planning.pace.pace_of`, ``preparing`` what the rows of the refit take
+    to prepare.
 
     >>> reserved_seconds(2.0, 300), reserved_seconds(50.0, 300), reserved_seconds(50.0, 30_000)
     (1.0, 7.6, 9.0)
+    >>> round(reserved_seconds(50.0, 300, pace=0.5, preparing=1.0), 3)
+    9.2
     """
     fewest, most = FINISHING_SECONDS
-    finishing = min(fewest + rows / FINISHING_ROWS, most)
+    finishing = min(fewest + rows / FINISHING_ROWS, most) / pace + preparing
     return min(explaining_seconds(budget) + finishing + UNFORESEEN_SHARE * budget, budget / 2)

@@ -67,3 +67,10 @@ def test_the_reserve_leaves_most_of_any_budget() -> None:
         assert reserved == sorted(reserved)
         assert reserved[-1] <= 0.5 * budget
     assert reserved_seconds(600.0, 10_000_000) < 0.12 * 600.0
+
+
+def test_what_follows_a_race_takes_longer_where_the_machine_is_busy() -> None:
+    free, busy = reserved_seconds(60.0, 3000), reserved_seconds(60.0, 3000, pace=0.25)
+    assert busy - free == 3 * 1.5  # choosing, scoring and the report; what explains is reckoned in work
+    assert reserved_seconds(60.0, 3000, preparing=2.0) == free + 2.0
+    assert reserved_seconds(5.0, 3000, pace=0.25) == 2.5

@@ -56,15 +56,23 @@ class Builder:
         return SimpleNamespace(length=1000, width=width, lanes=lanes)
 
 
-def found(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[costs.Costs, list[tuple[int, int]]]:
-    """Costs where a step of 128 units takes 1 ms a lane, and what is paid once 1 ms; and the teams that were made."""
+def found(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, *, waiting: float = 1.0, pace: float = 1.0
+) -> tuple[costs.Costs, list[tuple[int, int]]]:
+    """Costs where a step of 128 units takes 1 ms a lane, and what is paid once 1 ms; and the teams that were made.
 
-    def step(team: Any, units: int, most_seconds: float) -> float:
-        return 1e-3 + 1e-3 * len(team.lanes) * (team.width / 128) ** 2
+    A trial takes ``waiting`` times as long by the clock.
+    """
+
+    def step(team: Any, units: int, most_seconds: float) -> tuple[float, float]:
+        processor = 1e-3 + 1e-3 * len(team.lanes) * (team.width / 128) ** 2
+        return waiting * processor, processor
 
     builder: Any = Builder()
-    monkeypatch.setattr(costs, "trial", step)
-    own = costs.measured_costs("mlp", POOL, builder, Allowance(seconds), judged=lambda data, item: 0.0, until=1.0)
+    monkeypatch.setattr(costs, "timed", step)
+    own = costs.measured_costs(
+        "mlp", POOL, builder, Allowance(seconds), judged=lambda data, item: 0.0, until=1.0, pace=pace
+    )
     return own, builder.made
 
 
@@ -75,6 +83,38 @@ def test_a_team_and_a_lane_of_each_structure_are_made_and_no_other(monkeypatch: 
     assert known.lanes["mlp-256-1"] == pytest.approx(4.5)
     assert known.single["mlp-128-2"] == pytest.approx(2 / 1.5)
     assert known.single["mlp-64-0"] == pytest.approx(1.25 / 0.75)
+
+
+def test_a_trial_that_had_to_wait_costs_no_more_than_the_pace_of_the_machine_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, _ = found(monkeypatch, 1e9, waiting=20.0, pace=0.5)
+    assert known.lanes["mlp-128-0"] == pytest.approx(2 * 1.5)
+    assert known.single["mlp-128-2"] == pytest.approx(2 / 1.5)
+
+
+class Growing:
+    """Trees of which each takes 1 ms, the first 20 ms more, and every request 2 ms."""
+
+    def __init__(self, now: list[float]) -> None:
+        self.now, self.done, self.requests = now, 0, 0
+
+    def advance(self, fraction: float) -> None:
+        until = round(100 * fraction)
+        self.now[0] += 2e-3 + 1e-3 * (until - self.done) + (0.0 if self.done else 0.02)
+        self.done, self.requests = until, self.requests + 1
+
+
+def test_small_trees_are_timed_many_at_once_as_a_race_grows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    team: Any = Growing(now)
+    first, each = costs._rounds(team, 100, Allowance(10.0, clock=lambda: now[0]), until=1.0)
+    assert first == pytest.approx(0.023)
+    assert 1e-3 <= each < 1.2e-3
+    short: Any = Growing(now)
+    assert costs._rounds(short, 100, Allowance(0.0, clock=lambda: now[0]), until=1.0)[1] == pytest.approx(3e-3)
+    assert (short.done, short.requests) == (2, 2)
 
 
 def test_without_time_the_first_is_measured_and_others_follow_their_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,14 @@ class Looked:
     def key(self, lane: Lane) -> tuple[object, ...]:
         return (lane.candidate.text("loss"),)
 
+    def on_gpu(self, candidate: Candidate) -> bool:
+        return False
+
     def form(self, lanes: list[Lane], phase: str) -> list[Any]:
         def evidence() -> list[Any]:
-            time.sleep(2e-6 * len(self.data.folds[0].valid))
+            end = time.thread_time() + 2e-6 * len(self.data.folds[0].valid)
+            while time.thread_time() < end:
+                pass
             return [lanes[0]]
 
         return [SimpleNamespace(length=10, fraction=0.1, advance=lambda at: None, evidence=evidence, keep=len)]

@@ -1,0 +1,67 @@
+"""What a fit says of its plan, and when processes are worth their start."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lanewise import pools
+from lanewise.lanes.candidate import Candidate
+from lanewise.planned import planned_words
+from lanewise.training.planning.plan import Lengths, Plan
+
+
+def plan(**more: Any) -> Plan:
+    one = Candidate(id="linear-000", model="linear", optimizer="lbfgs", settings={}, is_default=True)
+    return Plan(
+        candidates=(one,),
+        rungs=(),
+        confirm={"linear": 1},
+        folds=3,
+        seeds=(0,),
+        lengths=Lengths(rows_seen=1),
+        workers=2,
+        costs={one.id: 1.0},
+        **more,
+    )
+
+
+def test_a_family_is_left_out_for_the_budget_or_for_the_optimizers_and_it_is_said_which() -> None:
+    settings: Any = SimpleNamespace(models=("linear", "mlp", "forest"), optimizers=("lbfgs",))
+    words = planned_words(plan(left_out={"forest": "a race with it needs about 9 s and 6 s were left"}), settings)
+    assert "without mlp: lbfgs does not train it;" in words
+    assert words.endswith("without forest: a race with it needs about 9 s and 6 s were left")
+
+
+def test_the_shortest_race_tells_what_it_takes_and_what_is_left_for_it() -> None:
+    settings: Any = SimpleNamespace(models=("linear",), optimizers=())
+    least = plan(least=True, predicted_seconds=1.24, available_seconds=0.31)
+    assert planned_words(least, settings).endswith("it takes about 1.2 s, and the budget has 0.3 s left for it")
+    assert planned_words(plan(), settings) == "1 candidate (linear), 2 workers"
+
+
+class Pool:
+    """Stands for processes, and starts none."""
+
+    def __init__(self, **more: Any) -> None:
+        del more
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def ready(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("spent", "pace", "started"), [(2.0, 1.0, True), (10.0, 1.0, False), (2.0, 0.5, False)])
+def test_processes_for_stacks_start_where_the_machine_leaves_time_for_it(
+    monkeypatch: pytest.MonkeyPatch, spent: float, pace: float, *, started: bool
+) -> None:
+    monkeypatch.setattr(pools, "TeamPool", Pool)
+    problem: Any = SimpleNamespace(dataset=SimpleNamespace(rest=None))
+    settings: Any = SimpleNamespace(budget="20s", models=("linear",))
+    with pools.team_pool(problem, settings, 2, None, spent=spent, pace=pace) as pool:
+        assert (pool is not None) == started
