@@ -39,6 +39,7 @@ MINIMUM_ROWS_OF_IDENTIFIER = 20
 IDENTIFIER_SHARE = 0.95
 FEWEST_DIFFERENT = 0.5  # of all rows: where values repeat more than that, what is left without repeated rows is chance
 NEARLY_EMPTY = 0.9
+UNEVEN = 0.1  # of the rows: weights of surveys leave more than that
 
 _IDENTIFYING_WORDS = {"id", "ids", "key", "uuid", "guid", "index", "idx", "rowid", "rownames"}
 _NO_NAME = re.compile(r"Unnamed: ?\d+(_level_\d+)?")  # what pandas calls a column without a name
@@ -169,11 +170,26 @@ def _usable_rows(
             message = f"the weights in {weight!r} add up to zero; at least one row needs a weight above zero"
             raise DataError(message)
         _check_weighed(dataset.frame[target][rows].filter(dataset.frame[weight][rows] > 0), weight)
+        findings += _uneven(dataset.frame[weight][rows])
     if len(rows) < MINIMUM_ROWS:
         known = counted(len(rows), "row")
         message = f"{dataset.source} has {known} with a known {target!r}; at least {MINIMUM_ROWS} are needed"
         raise DataError(message)
     return rows, findings
+
+
+def _uneven(weights: pl.Series) -> list[Finding]:
+    """That a few rows have most of the weight, as Kish's number of rows tells it: ``(sum w)^2 / sum w^2``."""
+    numbers = weights.cast(pl.Float64).to_numpy()
+    shares = numbers / numbers.max()  # so that no square overflows
+    worth = float(shares.sum() ** 2 / np.square(shares).sum())
+    if worth >= UNEVEN * len(weights):
+        return []
+    message = (
+        f"the weights in {weights.name!r} are so unequal that {len(weights):,} rows count as {worth:,.0f}: scores are "
+        "as uncertain as those of so few rows"
+    )
+    return [Finding(code="uneven_weights", message=message, severity="warning", column=weights.name, figure=worth)]
 
 
 def _check_weighed(weighed: pl.Series, weight: str) -> None:

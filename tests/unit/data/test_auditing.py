@@ -195,6 +195,18 @@ def test_unusable_weights_are_refused(weights: list, message: str) -> None:
         audit(table(w=weights), target="y", weight="w")
 
 
+def test_weights_that_leave_few_rows_are_warned_of() -> None:
+    def warned(*weights: float) -> list[tuple[str, float | None]]:
+        found = audit(table(w=list(weights)), target="y", weight="w").findings
+        return [(finding.message, finding.figure) for finding in found if finding.code == "uneven_weights"]
+
+    ((message, figure),) = warned(1e300, *[1.0] * 59)
+    assert message.startswith("the weights in 'w' are so unequal that 60 rows count as 1: ")
+    assert figure == pytest.approx(1.0)
+    assert warned(*[1.0] * 6, *[0.0] * 40, *[1e-3] * 14) == []  # 6.03 of 60 rows
+    assert warned(*[2.0] * 60) == []
+
+
 def test_weights_of_zero_may_not_leave_one_value_of_the_target_or_few_rows() -> None:
     halves = [float(row % 2) for row in range(60)]
     with pytest.raises(DataError, match="'y' is 1 in every row with a weight above zero in 'w'; at least two"):
