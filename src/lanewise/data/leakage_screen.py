@@ -13,6 +13,8 @@ import polars as pl
 from lanewise.task import TaskKind
 
 CELLS_AT_ONCE = 2**19
+MOST_COUNTS = 2**22
+"""Rows of each class in each cell that are counted at once."""
 ROUNDING = 1e-6
 """No figure of a block is farther from that of its column alone."""
 
@@ -45,6 +47,9 @@ def rough_strengths(cells: np.ndarray, y: np.ndarray, kind: TaskKind) -> np.ndar
     """
     half, columns = cells.shape[1] // 2, len(cells)
     widths = cells.max(axis=1) + 1
+    if kind == "multiclass" and columns > 1 and widths.sum() * (int(y.max()) + 1) > MOST_COUNTS:
+        parts = (cells[: columns // 2], cells[columns // 2 :])
+        return np.concatenate([rough_strengths(part, y, kind) for part in parts])
     flat = cells + (np.cumsum(widths) - widths)[:, None]
     owner = np.repeat(np.arange(columns), widths)
     first, second = flat[:, :half].ravel(), flat[:, half:]

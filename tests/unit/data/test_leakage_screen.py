@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from lanewise.data import leakage_screen
 from lanewise.data.leakage_screen import ROUNDING, quantile_bins, rough_lines, rough_strengths
 
 ROWS = 401
@@ -40,6 +41,13 @@ def test_strengths_are_those_of_scores_learnt_on_the_first_half(numbers: np.ndar
         y = targets[kind]
         expected = [_alone(own, y, kind) for own in cells]
         np.testing.assert_allclose(rough_strengths(cells, y, kind), expected, atol=ROUNDING / 100)
+
+
+def test_many_classes_are_counted_of_fewer_columns(numbers: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells, y = quantile_bins(numbers, HALF), np.digitize(numbers[0], [-1, 0.5])
+    together = rough_strengths(cells, y, "multiclass")
+    monkeypatch.setattr(leakage_screen, "MOST_COUNTS", 50)
+    np.testing.assert_array_equal(rough_strengths(cells, y, "multiclass"), together)
 
 
 def _alone(cells: np.ndarray, y: np.ndarray, kind: str) -> float:
