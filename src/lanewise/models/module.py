@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lanewise.errors import UsageError
 from lanewise.lanes.hyper import Hyper
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.models.batch import Tree, channels_last
@@ -23,6 +24,9 @@ Tensors = Mapping[str, Tensor]
 
 Reader = Callable[[Tensor, int], Tree]
 """``(rows [B], key)`` to the batch of those rows; what reading draws is keyed."""
+
+SEQUENCE_DIMS = 3
+"""From so many dims on outputs ``[B, T, ...]`` may be of sequences."""
 
 IN_EVALUATION = 0
 """Key of what a module draws although it is not being trained."""
@@ -58,6 +62,7 @@ class StackedModule(StackedModel):
         self._names = _names_of_each(self._module, tensors)
         self._chain = None if looped else Chain.of(self._module, self.layout)
         self._bound: Bound | None = None
+        self._forms: dict[tuple[bool, torch.Size], torch.Size] = {}
         self._device: torch.device | None = None
 
     def place(self, device: torch.device) -> None:
@@ -123,7 +128,19 @@ class StackedModule(StackedModel):
         return channels_last(batch) if self.pixelwise else batch
 
     def _checked(self, outputs: Tensor, batch: Tree) -> Tensor:
-        return outputs if self.blueprint.whole else check_outputs(outputs, len(batch))
+        if self.blueprint.whole:
+            return outputs
+        found = check_outputs(outputs, len(batch))
+        # A loss may take any width: a module that changes its own would train on, and mean something else. Only of
+        # sequences the length may go with what is in them.
+        known = self._forms.setdefault((self._module.training, batch.shape[1:]), found.shape[1:])
+        if known != found.shape[1:] and (found.dim() < SEQUENCE_DIMS or len(known) != found.dim() - 1):
+            message = (
+                f"the module returned {tuple(found.shape)} for a batch of {len(batch)} rows, and {tuple(known)} for "
+                "each row before; equal shapes of inputs must give equal shapes of outputs, in every call"
+            )
+            raise UsageError(message)
+        return found
 
     def _group(self, weights: Tensors, kept: Tensors, shared: Tensor, key: int, *, training: bool) -> Tensor:
         """Outputs ``[L, B, ...]`` of lanes that share a batch ``[B, ...]``; ``kept`` is written in training."""

@@ -39,6 +39,15 @@ class Wavering(nn.Module):
         return out if self.calls % 2 else torch.cat([out, out], 1)
 
 
+class Widening(Wavering):
+    """Returns twice as many columns from the fourth call on, with which the loss still goes on."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        self.calls += 1
+        out = self.inner(rows)
+        return out if self.calls < 4 else torch.cat([out, out], 1)
+
+
 class Returning(nn.Module):
     """Makes of its outputs what it is told."""
 
@@ -106,7 +115,11 @@ with_nan = X.clone()
 with_nan[7, 1] = float("nan")
 
 MODELS = [
-    (Wavering, r"could be called, but not trained for two steps of 16 rows: RuntimeError: stack .* in every call"),
+    (
+        Wavering,
+        r"the module returned \(16, 2\) for a batch of 16 rows, and \(4,\) for each row before; .* in every call",
+    ),
+    (Widening, r"the module returned \(16, 4\) for a batch of 16 rows, and \(2,\) for each row before; equal shapes"),
     (Clamping, r"not trained for two steps .* inplace; it must change neither weights nor inputs in place"),
     (Doubling, r"not trained for two steps .*; it must change neither weights nor inputs in place"),
     (lambda: nn.Linear(3, 2, device="meta"), r"weight is on meta; make_model must build the module on the CPU"),
