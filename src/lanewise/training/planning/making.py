@@ -95,6 +95,10 @@ class _Time:
         gone = self.spent + self.clock() - self.started
         return max(self.seconds - self.reserved - gone, LEAST_LEFT)
 
+    def overdrawn(self) -> float:
+        """Seconds by which what is gone and reserved is more than the budget: one that is advised has them too."""
+        return max(self.spent + self.clock() - self.started + self.reserved - self.seconds, 0.0)
+
     def allowance(self) -> Allowance:
         return Allowance(min(MEASURING_SHARE * self.seconds, MEASURING_PART * self.left()), clock=self.clock)
 
@@ -172,7 +176,9 @@ def make_plan(
         explaining_seconds=pace * explaining_seconds(budget.seconds),
         available_seconds=available / builder.workers,
         reserved_seconds=reserved,
-        left_out=left_out(plan, available, pools=pools, measured=measured, setting=setting, budget=budget.seconds),
+        left_out=left_out(
+            plan, available, pools=pools, measured=measured, setting=setting, budget=budget.seconds + clock.overdrawn()
+        ),
     )
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seated.seats)))
 
