@@ -128,7 +128,7 @@ def race(setup: Setup, number: int) -> Outcome:
     from lanewise.settings import checked
     from lanewise.stage_times import StageTimes
     from lanewise.stages import Silent, train
-    from lanewise.training.problem import Request, pose
+    from lanewise.training.posing import Request, pose
     from lanewise.training.stopping import Stop
 
     kind = KINDS[number % len(KINDS)]

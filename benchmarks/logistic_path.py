@@ -31,7 +31,8 @@ from lanewise.models.base import Width
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.planning.plan import Lengths
-from lanewise.training.problem import Request, pose, prepare
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import prepare
 from lanewise.training.solver_team import TOLERANCE, SolverTeam
 from lanewise.training.team import never
 from lanewise.training.teams import TeamBuilder

@@ -32,7 +32,8 @@ from lanewise.optim.registry import RULES
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.plan import GRID, Lengths
 from lanewise.training.planning.proposals import SOLVER
-from lanewise.training.problem import Problem, Request, pose, prepare
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem, prepare
 from lanewise.training.solver_team import SolverTeam
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team, never

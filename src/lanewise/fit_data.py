@@ -17,7 +17,8 @@ from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
 from lanewise.planned import prepared_cells
 from lanewise.settings import FitSettings, Stream
-from lanewise.training.problem import Problem, Request, pose
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem
 
 
 def lasting(source: object) -> str | None:

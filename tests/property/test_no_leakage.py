@@ -33,7 +33,8 @@ from lanewise.training import problem as problems
 from lanewise.training import selecting
 from lanewise.training.planning import proposals
 from lanewise.training.planning.plan import Lengths, Plan
-from lanewise.training.problem import Problem, Request, pose
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem
 from lanewise.training.race import Confirmed
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.stopping import Stop

@@ -10,7 +10,7 @@ from lanewise.errors import DataError, UsageError
 from lanewise.estimator_data import pose_rows
 from lanewise.settings import checked
 from lanewise.training import room
-from lanewise.training.problem import Request, pose
+from lanewise.training.posing import Request, pose
 
 
 def test_a_table_that_does_not_fit_into_memory_is_refused_with_the_figures(monkeypatch):

@@ -10,7 +10,8 @@ import pytest
 from lanewise.choosing import MOST_DRAWN, drawn_together, judged_rows
 from lanewise.data.reading import read
 from lanewise.training.planning.plan import Lengths, Plan
-from lanewise.training.problem import Problem, Request, pose
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem
 
 
 @cache

@@ -13,7 +13,8 @@ from lanewise.data.reading import read
 from lanewise.settings import FitSettings, checked
 from lanewise.stage_times import StageTimes
 from lanewise.training.planning.plan import Plan
-from lanewise.training.problem import Problem, Request, pose
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem
 from lanewise.training.race import Result
 from lanewise.training.stopping import Stop
 

@@ -14,7 +14,8 @@ from lanewise.reporting.report import render
 from lanewise.settings import checked
 from lanewise.stage_times import StageTimes
 from lanewise.training.planning import proposals
-from lanewise.training.problem import Problem, Request, pose
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem
 from lanewise.training.stopping import Stop
 
 

@@ -19,7 +19,8 @@ from lanewise.training.calibration import Calibration
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.fitted import Fitted
 from lanewise.training.planning.plan import Lengths
-from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.selecting import Selections
 from lanewise.training.stack import never
 from lanewise.training.teams import TeamBuilder

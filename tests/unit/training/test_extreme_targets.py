@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 
 from lanewise.data.dataset import Dataset
-from lanewise.training.problem import Problem, Request, has_extreme_target, pose, prepare
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem, has_extreme_target, prepare
 
 DRAWS = np.random.default_rng(0).normal(size=(200, 2))
 TARGET = 50.0 + 10.0 * DRAWS[:, 0] + DRAWS[:, 1]

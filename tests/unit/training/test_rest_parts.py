@@ -14,7 +14,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.training.batches import Batches
 from lanewise.training.data import ALL_ROWS
-from lanewise.training.problem import Request, pose
+from lanewise.training.posing import Request, pose
 from lanewise.training.row_maps import prepare_streamed
 from lanewise.training.row_windows import Reader
 

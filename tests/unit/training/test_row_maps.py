@@ -24,7 +24,8 @@ from lanewise.settings import checked
 from lanewise.training import row_maps
 from lanewise.training.batches import Batches
 from lanewise.training.data import ALL_ROWS
-from lanewise.training.problem import Request, pose, prepare
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import prepare
 from lanewise.training.row_maps import Writing, needed_bytes, prepare_streamed, store_rows
 from lanewise.training.row_windows import Reader
 

@@ -20,7 +20,8 @@ from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.fitted import features_of, predict
 from lanewise.training.planning.making import Budget, Wishes, make_plan
 from lanewise.training.planning.plan import Lengths
-from lanewise.training.problem import Problem, Request, pose, prepare, tree_data
+from lanewise.training.posing import Request, pose
+from lanewise.training.problem import Problem, prepare, tree_data
 from lanewise.training.selecting import Selections, affordable, columns_read
 from lanewise.training.teams import TeamBuilder
 from lanewise.training.trees.pool import TreePool

@@ -8,7 +8,7 @@ import pytest
 from lanewise.data.dataset import Dataset
 from lanewise.data.reading import read
 from lanewise.errors import DataError
-from lanewise.training.problem import Request, pose
+from lanewise.training.posing import Request, pose
 
 
 def test_a_test_set_of_training_rows_is_noticed_when_the_problem_is_posed() -> None:
