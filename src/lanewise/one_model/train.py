@@ -87,7 +87,8 @@ def train(
         seed: of the order of rows, of what a step draws (dropout), and of a model that is built.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor.
         checkpoint: a folder for checkpoints; where it has one, training goes on from the newest, to the same bits, or
-            over another mesh to the same numbers up to rounding. Written when stopped by Ctrl-C or SIGTERM too.
+            over another mesh, or ``data`` of more than 2, to the same numbers up to rounding. Written when stopped by
+            Ctrl-C or SIGTERM too.
         checkpoint_every: steps between checkpoints; None: one at the end, or when stopped.
         mesh: how the ranks share the model, ``"data=2,shard=4"`` or a :class:`~lanewise.distributed.mesh.Mesh`; None:
             each has all of it and reads its part of every batch, or, where it would not fit a rank's memory with its
