@@ -139,6 +139,11 @@ def test_stages_train_the_model_that_is_trained_whole(two, name):
         check(own["whole matrices"], **driver.WHOLE)
 
 
+def test_stages_may_have_other_groups_of_weights_each(two):
+    for own in two[0]:
+        check(own["a group each"], **driver.GROUPED)
+
+
 def test_each_rank_holds_its_part_alone(two):
     assert [own["rows of a part"] for own in two[0]] == [4, 3]
     first, last = (own["names of a stage"] for own in two[0])

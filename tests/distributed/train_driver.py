@@ -127,6 +127,14 @@ PIPED = {
     "pipeline kept": {"optimizer": "adam", "accumulate": 4, "clip_norm": 0.05},
 }
 WHOLE = {"optimizer": "soap", "accumulate": 2}
+
+
+def by_weight(own, lr):
+    """A group for each weight that there is: of stages that have not as many others."""
+    return torch.optim.SGD([{"params": [weight], "lr": lr} for weight in own])
+
+
+GROUPED = {"optimizer": by_weight, "accumulate": 2}
 """Trainings of the network in stages."""
 
 REFUSED = {
@@ -195,6 +203,7 @@ def on_two(folder: Path, rank: int) -> dict:
         found[name] = kept(words_read(**settings, **SHARED[name], **kept_in))
     found["pipeline"] = kept(trained(mesh="pipeline=2", **PIPED["pipeline"], split=["4"]))
     found["whole matrices"] = kept(trained(mesh="pipeline=2", **WHOLE))
+    found["a group each"] = kept(trained(mesh="pipeline=2", **GROUPED, split=["4"]))
     stages = {"mesh": "pipeline=2", "checkpoint": folder / "stages", "checkpoint_every": 5}
     staged = trained(**stages, **PIPED["pipeline kept"])
     found["pipeline kept"] = kept(staged)

@@ -81,7 +81,7 @@ def _print_predictions(predictor: "Predictor", dataset: "Dataset") -> "tuple[Fin
         return write_predictions(predictor, dataset, sys.stdout.buffer)
     lines = BytesIO()
     findings = write_predictions(predictor, dataset, lines)
-    click.echo(visible(lines.getvalue().decode()), nl=False)
+    click.echo(visible(lines.getvalue().decode()).encode(), nl=False)  # whatever the terminal's encoding
     return findings
 
 

@@ -68,8 +68,9 @@ def job_file(job: Job) -> str:
         *_rendezvous(job),
         "ranks=$!",
         "",
-        "# A signal ends a wait early: wait until the ranks are gone, which they may be already.",
-        'while :; do wait "$ranks"; code=$?; kill -0 "$ranks" 2>/dev/null || break; done',
+        "# A signal ends a wait early: wait until the ranks are gone, and then once more, for their code.",
+        'while kill -0 "$ranks" 2>/dev/null; do wait "$ranks"; done',
+        'wait "$ranks"; code=$?',
         'if [ -n "$preempted" ] && [ "$code" -ne 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi',
         'exit "$code"',
     ]

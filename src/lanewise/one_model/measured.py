@@ -101,10 +101,11 @@ def measured_mesh(
         check_batch(splitting.course, ranks.size)
     with torch.random.fork_rng(devices=[]):
         hardware = measured_hardware(ranks)
-        hardware = replace(
-            hardware, memory=ROOM * min(map(json.loads, ranks.gather(json.dumps(hardware.memory).encode())))
-        )
-        fits = needed_bytes(splitting.module) <= hardware.memory
+        own = {"memory": hardware.memory, "needed": needed_bytes(splitting.module)}
+        told = [json.loads(one) for one in ranks.gather(json.dumps(own).encode())]
+        hardware = replace(hardware, memory=ROOM * min(one["memory"] for one in told))
+        # By all models, which are not compared yet: either every rank tries its own, or none does.
+        fits = max(one["needed"] for one in told) <= hardware.memory
         tried = _tried(splitting, ranks, read=read, loss=loss) if fits else None
     work = workload_of(splitting, hardware, tried)
     said = ranks.broadcast(json.dumps(_chosen(work, hardware, splitting, ranks.size)).encode() if ranks.leads else b"")
@@ -171,7 +172,7 @@ def _tried(
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # itself it would keep its graph alive, and with it all that was counted
 
     def step() -> None:
         loss(called(module, inputs), targets).backward()

@@ -110,12 +110,17 @@ def _moved(portion: Portion, given: Optimizer, lr: float | None, names: Mapping[
     return given
 
 
+def treats_all_alike(given: Given) -> bool:
+    """Whether an optimizer has the same groups whatever weights a rank has; a function may want to see them all."""
+    return isinstance(given, str | type | Optimizer)
+
+
 def works_on_parts(given: Given, lr: float | None) -> bool:
     """Whether an optimizer is known to work where a rank has parts of weights, of some of them.
 
-    A function of the parameters is not asked: it may want to see them all.
+    A function of the parameters is not asked.
     """
-    if not isinstance(given, str | type | Optimizer):
+    if not treats_all_alike(given):
         return False
     made = given if isinstance(given, Optimizer) else _made([nn.Parameter(torch.zeros(2, 2))], given, lr)
     try:

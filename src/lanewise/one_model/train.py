@@ -23,7 +23,7 @@ from lanewise.one_model.averaging import averaging_of, exchange_of, told_of
 from lanewise.one_model.course import built, check_batch, course_of, whole_number
 from lanewise.one_model.keeping import Keeping
 from lanewise.one_model.measured import AUTO, Splitting, measured_mesh
-from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over, works_on_parts
+from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over, treats_all_alike, works_on_parts
 from lanewise.one_model.portions import groups_of, portion_of
 from lanewise.one_model.proposed import Proposed, proposed_mesh
 from lanewise.one_model.result import TrainResult
@@ -87,7 +87,8 @@ def train(
         seed: of the order of rows, of what a step draws (dropout), and of a model that is built.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor.
         checkpoint: a folder for checkpoints; where it has one, training goes on from the newest, to the same bits, or
-            over another mesh to the same numbers up to rounding. Written when stopped by Ctrl-C or SIGTERM too.
+            over another mesh, or ``data`` of more than 2, to the same numbers up to rounding. Written when stopped by
+            Ctrl-C or SIGTERM too.
         checkpoint_every: steps between checkpoints; None: one at the end, or when stopped.
         mesh: how the ranks share the model, ``"data=2,shard=4"`` or a :class:`~lanewise.distributed.mesh.Mesh`; None:
             each has all of it and reads its part of every batch, or, where it would not fit a rank's memory with its
@@ -178,7 +179,9 @@ def train(
         if averaging is not None:
             check_averaged(made)
         told |= {"optimizer": type(made).__name__, **told_of(averaging, groups.mesh)}
-        ranks.agree({**told, **optimizer_told(made), "mesh": str(groups.mesh), "torch": torch.__version__})
+        # Of the weights of one stage a function may make other groups than of those of the next.
+        groups_told = optimizer_told(made) if portion.complete or treats_all_alike(optimizer) else {}
+        ranks.agree({**told, **groups_told, "mesh": str(groups.mesh), "torch": torch.__version__})
         training = ModelTraining(portion, made, course, read=read, rows=source.rows, loss=mean)
         keeping = Keeping(training, None if checkpoint is None else Path(checkpoint), checkpoint_every, told, ranks)
         with stop_on_signals() as stop:

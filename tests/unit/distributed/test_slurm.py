@@ -89,6 +89,14 @@ def test_ranks_that_ended_before_anybody_looked_are_told_by_their_code(tmp_path:
     assert job.wait(20) == 3
 
 
+def test_ranks_that_end_while_a_signal_is_handled_are_told_by_their_code(tmp_path: Path) -> None:
+    ends = 'kill -TERM "$ranks"; while kill -0 "$ranks" 2>/dev/null; do sleep 0.02; done'
+    job = run(tmp_path, Job(command=FIT), late=f"hand_on() {{ preempted=1; {ends}; }}")
+    wait_for(tmp_path / "started")
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(20) == 130
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

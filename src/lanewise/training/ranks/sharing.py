@@ -1,5 +1,7 @@
 """Whether ranks that would be idle gain where they share batches: by the costs of a plan and what is measured here."""
 
+from dataclasses import replace
+
 from lanewise.distributed.link import Link
 from lanewise.distributed.ranks import Ranks
 from lanewise.models.registry import build
@@ -19,7 +21,8 @@ def measured_sharing(plan: Plan, builder: TeamBuilder, ranks: Ranks) -> str | No
     if idle is None or not shared:
         return None
     dearest = max(shared, key=lambda one: (plan.costs[one.id], one.id))
-    seconds = plan.costs[dearest.id] * plan.single.get(dearest.id, 1.0) / builder.length(dearest)
+    steps = replace(builder, lengths=plan.lengths).length(dearest)  # the plan may be for shorter trainings
+    seconds = plan.costs[dearest.id] * plan.single.get(dearest.id, 1.0) / steps
     size = build([dearest], builder.data.width).layout.width * builder.dtype.itemsize
     return sharing_words(seconds, size, measured_link(ranks), idle.degree)
 

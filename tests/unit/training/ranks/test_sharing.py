@@ -37,7 +37,8 @@ def plan(*candidates: Candidate, costs: Sequence[float] = (0.2,)) -> Plan:
 def builder() -> TeamBuilder:
     task = Task(target="y", kind="regression", metric="rmse")
     data = TrainingData(task=task, width=Width(dense=4, levels=(), outputs=1), folds={}, rows=100)
-    return TeamBuilder(data=data, lengths=LENGTHS, workers=1, stop=lambda: False)
+    usual = Lengths(rows_seen=4 * LENGTHS.rows_seen)  # of which the plan has time for a quarter
+    return TeamBuilder(data=data, lengths=usual, workers=1, stop=lambda: False)
 
 
 NETWORK = Candidate(id="net", model="mlp", optimizer="sgd", settings=NET)
