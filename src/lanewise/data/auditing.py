@@ -30,6 +30,7 @@ from lanewise.data.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fracti
 from lanewise.data.roles import check_names, role_mistakes
 from lanewise.data.svmlight import QUERY_IDS
 from lanewise.data.target import guess_kind, labelled_rows
+from lanewise.data.typing_columns import NON_NUMBERS
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, all_of
 from lanewise.task import TaskKind
@@ -93,6 +94,7 @@ def audit(
         set_aside[name] = f"it names the query of a row; --group {name} keeps the rows of a query together"
         message = f"{name!r} is set aside: {set_aside[name]}"
         findings.append(Finding(code=QUERY_IDS, severity="warning", column=name, message=message))
+    warned = {found.column for found in dataset.findings if found.code == NON_NUMBERS and found.severity == "warning"}
     once = cache(used.unique)
     missing, levels = used.null_count().row(0), used.select(pl.all().n_unique()).row(0)  # of all columns at once
     counts_of = dict(zip(used.columns, zip(missing, levels, strict=True), strict=True))
@@ -112,8 +114,8 @@ def audit(
         if unusable:
             code, reason = unusable
             set_aside[name] = reason
-            # A number that one word spoils is worth mending; what else is set aside has nothing to tell.
-            severity = "warning" if code == "nearly_number" else "info"
+            # A number that one word spoils is worth mending, of which reading may have warned; else nothing is lost.
+            severity = "warning" if code == "nearly_number" and name not in warned else "info"
             message = f"{name!r} is set aside: {reason}"
             findings.append(Finding(code=code, severity=severity, message=message, column=name))
     features = tuple(name for name in dataset.frame.columns if name != target and name not in set_aside)

@@ -16,6 +16,9 @@ _DIGIT = re.compile(r"\d")
 _PLAIN_NUMBERS = re.compile(rf"(?>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?{_END})*", re.ASCII)
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\u200b]+")
 _HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_PATTERN = re.compile(r"\*|\^.*\$", re.DOTALL)
+"""Names that polars takes for patterns of names."""
+
 _MISSING = frozenset({"", "NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?", "-"})
 REPEATED = "duplicate_header"
 """Code of the finding about names that several columns have."""
@@ -99,12 +102,13 @@ def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
     """Distinct names without control characters, terminal escapes or outer blanks: as they are shown, so that what is
     read on a screen can be typed.
 
-    A blank name becomes ``column_3`` by its place; a repeated one gets ``_2``, ``_3``, ...
+    A blank name becomes ``column_3`` by its place; a repeated one gets ``_2``, ``_3``, ...; ``*`` and ``^...$``, which
+    name patterns elsewhere, get ``_``.
 
     >>> column_names(["id", "", "id", "\\x1b[31mred\\x1b[0m"])[0]
     ['id', 'column_2', 'id_2', 'red']
     """
-    cleaned = [_BLANKS.sub(" ", clean(cell)).strip() for cell in header]
+    cleaned = list(map(_shown, header))
     blank = [place for place, name in enumerate(cleaned, 1) if not name]
     named = [name or f"column_{place}" for place, name in enumerate(cleaned, 1)]
     taken = set(named)
@@ -134,8 +138,8 @@ def column_names(header: Sequence[str]) -> tuple[list[str], list[Finding]]:
             code=REPEATED, severity="warning", count=len(repeated), message=message, columns=tuple(repeated)
         )
         findings.append(finding)
-    hidden = [name for name, cell, kept in zip(names, header, cleaned, strict=True) if kept and _HIDDEN.search(cell)]
-    return names, [*findings, *_cleaned(hidden)]
+    changed = [(cell, name) for name, cell, kept in zip(names, header, cleaned, strict=True) if kept and _is_odd(cell)]
+    return names, [*findings, *_cleaned(changed)]
 
 
 def twins_of(name: str, repeated: Collection[str]) -> list[str]:
@@ -150,28 +154,42 @@ def twins_of(name: str, repeated: Collection[str]) -> list[str]:
 
 
 def cleaned_names(header: Sequence[str]) -> tuple[dict[str, str], list[Finding]]:
-    """Distinct names of a typed table, of which only those with control characters are made anew, as for text.
+    """Distinct names of a typed table, of which only those with control characters or of patterns are made anew, as for
+    text.
 
     >>> cleaned_names([" a", "\\x1b[31mred", "red"])[0]
     {'\\x1b[31mred': 'red_2'}
     """
     taken, titles = set(header), {}
-    for name in filter(_HIDDEN.search, header):
-        bare = _BLANKS.sub(" ", clean(name)).strip() or "column"
+    for name in filter(_is_odd, header):
+        bare = _shown(name) or "column"
         number, unique = 2, bare
         while unique in taken:
             number, unique = number + 1, f"{bare}_{number}"
         taken.add(unique)
         titles[name] = unique
-    return titles, _cleaned(list(titles.values()))
+    return titles, _cleaned(list(titles.items()))
 
 
-def _cleaned(hidden: Sequence[str]) -> list[Finding]:
-    """That the names had control characters, if there are any such names."""
-    if not hidden:
-        return []
-    message = (
-        f"{counted(len(hidden), 'column name')} with control characters, which were left out: "
-        f"{', '.join(map(repr, hidden[:5]))}"
-    )
-    return [Finding(code="cleaned_header", severity="warning", count=len(hidden), message=message)]
+def _shown(cell: str) -> str:
+    """The name as a screen shows it, and one that stands for itself alone."""
+    name = _BLANKS.sub(" ", clean(cell)).strip()
+    return f"{name}_" if _PATTERN.fullmatch(name) else name
+
+
+def _is_odd(cell: str) -> bool:
+    return _HIDDEN.search(cell) is not None or _PATTERN.fullmatch(cell.strip()) is not None
+
+
+def _cleaned(changed: Sequence[tuple[str, str]]) -> list[Finding]:
+    """That odd names were made anew: each as it was given, and as it is."""
+    found = []
+    for hides, what in (
+        (True, "with control characters, which were left out"),
+        (False, "that would stand for several columns got a '_'"),
+    ):
+        names = [name for given, name in changed if (_HIDDEN.search(given) is not None) == hides]
+        if names:
+            message = f"{counted(len(names), 'column name')} {what}: {', '.join(map(repr, names[:5]))}"
+            found.append(Finding(code="cleaned_header", severity="warning", count=len(names), message=message))
+    return found

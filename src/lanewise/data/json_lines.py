@@ -8,7 +8,7 @@ from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
 _MAX_BAD_SHARE = 0.05
-_WHAT = "no JSON object with different keys"
+_WHAT = "no JSON object, or one with a key twice"
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 
 

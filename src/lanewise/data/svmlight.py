@@ -19,6 +19,8 @@ from lanewise.errors import DataError
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _LINE = rf"^{_NUMBER}(?: +qid:[0-9]+)?(?: +[0-9]{{1,18}}:{_NUMBER})*$"
 QUERY_IDS = "query_ids"
+"""Code of the finding about the queries of lines."""
+
 _SUFFIXES = (".svm", ".svmlight", ".libsvm")
 _SAMPLE_LINES = 50
 _MAX_BAD_SHARE = 0.05

@@ -39,6 +39,9 @@ from lanewise.data.number_cells import (
 from lanewise.data.plain_words import shares_of_words
 from lanewise.data.word_cells import kind_of_words, kinds_of_words
 
+NON_NUMBERS = "non_number_cells"
+"""Code of the finding about the cells for which a column is no number."""
+
 _THREADS = 4
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.99
@@ -266,7 +269,7 @@ def _near_misses(reading: _Reading) -> list[Finding]:
     mark = _mark_of_missing(bare, odd)
     severity = "warning" if is_special or numbers.share >= _NEARLY_ALL or mark is not None else "info"
     what = "was kept as words, because no plain number can be read from"
-    finding = cells_finding("non_number_cells", bare, odd, what, severity=severity)
+    finding = cells_finding(NON_NUMBERS, bare, odd, what, severity=severity)
     if mark is None:
         return [finding]
     them = "it" if finding.count == 1 else "them"

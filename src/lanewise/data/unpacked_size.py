@@ -16,7 +16,7 @@ _DICTIONARIES, _BATCHES = 2, 3
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 """Types of Thrift's compact protocol; those between are whole numbers of any length."""
 
-_DAMAGED = (struct.error, IndexError, RecursionError)
+_DAMAGED = (struct.error, IndexError, OverflowError, RecursionError)
 
 
 def arrow_size(content: bytes) -> tuple[int, int]:
@@ -154,10 +154,9 @@ class _Compact:
         if kind in (_TRUE, _FALSE):  # within a field the type is the value
             return
         if kind in (_BYTE, _DOUBLE):
-            self._place += 1 if kind == _BYTE else 8
+            self._pass(1 if kind == _BYTE else 8)
         elif kind == _BINARY:
-            length = self._varint()
-            self._place += length
+            self._pass(self._varint())
         elif kind in (_LIST, _SET):
             count, inner = self._list()
             for _ in range(count):
@@ -176,7 +175,7 @@ class _Compact:
 
     def _element(self, kind: int) -> None:
         if kind in (_TRUE, _FALSE):
-            self._place += 1
+            self._pass(1)
         else:
             self._skip(kind)
 
@@ -198,5 +197,10 @@ class _Compact:
         raise IndexError  # longer than any number of the format
 
     def _byte(self) -> int:
-        self._place += 1
+        self._pass(1)
         return self._content[self._place - 1]
+
+    def _pass(self, length: int) -> None:
+        self._place += length
+        if self._place > len(self._content):  # else a list that claims 2^60 entries is walked through to its end
+            raise IndexError

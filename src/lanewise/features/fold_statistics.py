@@ -96,9 +96,10 @@ def number_statistics(
         for place, column, order, held, done in zip(places.tolist(), block, orders, usable, whole, strict=True):
             if done and place not in rank_places:
                 continue
+            own, rows = column[held], order[held]
             for fold, fold_weight in enumerate(weights):
-                inside = fold_weight[order[held]]
-                values, inside = column[held][inside > 0], inside[inside > 0]
+                inside = fold_weight[rows]
+                values, inside = own[inside > 0], inside[inside > 0]
                 if not values.size:
                     continue
                 if not done:

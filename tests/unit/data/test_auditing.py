@@ -111,6 +111,15 @@ def test_a_number_spoilt_by_a_cell_is_not_called_an_identifier() -> None:
     assert found.findings[0].severity == "warning"  # mended with one option, it may tell a lot
 
 
+def test_a_number_spoilt_by_a_cell_is_warned_of_once(tmp_path: Path) -> None:
+    lines = ["odd,size,y", *(f"{row}.25,{row % 7},{row % 2}" for row in range(ROWS - 1)), "metres,3,1"]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    dataset = read(tmp_path / "t.csv")
+    found = (*dataset.findings, *audit(dataset, target="y").findings)
+    about = [(finding.code, finding.severity) for finding in found if finding.column == "odd"]
+    assert about == [("non_number_cells", "warning"), ("nearly_number", "info")]
+
+
 def test_distinct_whole_numbers_need_an_identifying_name() -> None:
     numbers = np.arange(ROWS) * 7 + 100
     named = {"customer_id": numbers, "PassengerId": numbers, "IDs": numbers, "fluid": numbers, "idea": numbers}

@@ -1,8 +1,12 @@
 """Is there a header, and what are the columns called?"""
 
+from pathlib import Path
+
+import polars as pl
 import pytest
 
-from lanewise.data.headers import column_names, looks_like_header
+from lanewise.data.headers import cleaned_names, column_names, looks_like_header
+from lanewise.data.reading import read
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,26 @@ def test_a_name_is_what_is_seen_of_it_and_that_is_counted() -> None:
     (found,) = findings
     assert (found.code, found.count, found.severity) == ("cleaned_header", 3, "warning")
     assert found.message == "3 column names with control characters, which were left out: 'age', 'xy', 'name'"
+
+
+def test_names_that_would_stand_for_several_columns_are_made_anew() -> None:
+    names, findings = column_names(["*", "a", " ^a.*$", "*", "**", "^a", "\x1b[31m*"])
+    assert names == ["*_", "a", "^a.*$_", "*__2", "**", "^a", "*__3"]
+    assert [(found.code, found.count) for found in findings] == [
+        ("duplicate_header", 2),
+        ("cleaned_header", 1),
+        ("cleaned_header", 3),
+    ]
+    assert findings[2].message == (
+        "3 column names that would stand for several columns got a '_': '*_', '^a.*$_', '*__2'"
+    )
+    assert cleaned_names(["*", "*_", "a b", "^x$"])[0] == {"*": "*__2", "^x$": "^x$_"}
+
+
+def test_columns_of_such_names_are_read_by_themselves(tmp_path: Path) -> None:
+    columns = {"*": [0.5, 1.5, 2.5], "ab": [1.0, 2.0, 3.5], "^a.*$": ["u", "v", "w"], "c": ["x", "y", "z"]}
+    pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
+    pl.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
+    expected = pl.DataFrame(dict(zip(["*_", "ab", "^a.*$_", "c"], columns.values(), strict=True)))
+    for source in (tmp_path / "t.csv", tmp_path / "t.parquet", columns):
+        assert read(source).frame.equals(expected)

@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 from typing import Literal
 
 import polars as pl
@@ -67,3 +68,24 @@ def test_damage_is_left_to_the_reader() -> None:
             cut = drawn.randint(8, len(damaged))
             size(bytes(damaged))
             size(bytes(damaged[:cut]))
+
+
+@pytest.mark.parametrize("inner", [1, 3, 7, 8])
+def test_a_list_that_claims_more_entries_than_the_file_has_bytes_is_damage(inner: int) -> None:
+    endless = b"\xff" * 8 + b"\x7f"  # 2^63 - 1 entries
+    footer = bytes([0x19, 0xF0 | inner]) + endless + bytes(4)
+    assert parquet_size(b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1") == 0
+
+
+def test_places_beyond_any_file_are_damage() -> None:
+    content = streams("zstd")["arrow file"]
+    length = struct.unpack_from("<I", content, len(content) - 10)[0]
+    start = len(content) - 10 - length
+    for place in range(start, len(content) - 17):
+        damaged = bytearray(content)
+        damaged[place : place + 8] = struct.pack("<q", 2**63 - 1)
+        arrow_size(bytes(damaged))
+    for place in range(8, start, 8):
+        damaged = bytearray(content)
+        damaged[place : place + 8] = struct.pack("<q", 2**63 - 1)
+        arrow_size(bytes(damaged))
