@@ -91,6 +91,32 @@ def sms_rows(train: int, valid: int) -> tuple[Pair, Pair]:
     return (x[:train], y[:train]), (x[train : train + valid], y[train : train + valid])
 
 
+CONTEXT, EMBEDDED = 16, 16
+"""Characters that the next one is told by, and numbers for each of them."""
+
+
+def text_rows(train: int, valid: int) -> tuple[Pair, Pair]:
+    """Windows of ``CONTEXT`` characters ``[N, CONTEXT]``, each with the one after it: from the text's first nine tenths
+    to train, from the last one to judge."""
+    text = gzip.decompress((DATA / "text" / "tinyshakespeare.txt.gz").read_bytes())
+    codes = torch.from_numpy(np.unique(np.frombuffer(text, dtype=np.uint8), return_inverse=True)[1].astype(np.int64))
+    windows = codes.unfold(0, CONTEXT + 1, 1)
+    edge = len(windows) * 9 // 10
+    draws = torch.Generator().manual_seed(0)
+    parts = []
+    for count, low, high in ((train, 0, edge - CONTEXT), (valid, edge, len(windows))):
+        rows = windows[low + torch.randperm(high - low, generator=draws)[:count]]
+        parts.append((rows[:, :-1].contiguous(), rows[:, -1].contiguous()))
+    return parts[0], parts[1]
+
+
+def next_character() -> nn.Module:
+    """One hidden layer over the embedded characters of a window."""
+    return nn.Sequential(
+        nn.Embedding(65, EMBEDDED), nn.Flatten(), nn.Linear(CONTEXT * EMBEDDED, 128), nn.ReLU(), nn.Linear(128, 65)
+    )
+
+
 def perceptron(inputs: int, hidden: int, outputs: int) -> Callable[[], nn.Module]:
     """One hidden layer."""
     return lambda: nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
@@ -101,6 +127,7 @@ PROBLEMS = {
     "fashion-lenet": Problem(make=lenet, rows=lambda: fashion_images(4000, 1000), candidates=16),
     "bank-mlp": Problem(make=perceptron(62, 32, 2), rows=lambda: bank_rows(12_000, 4000), candidates=64),
     "sms-mlp": Problem(make=perceptron(512, 32, 2), rows=lambda: sms_rows(4000, 1500), candidates=64),
+    "text-mlp": Problem(make=next_character, rows=lambda: text_rows(12_000, 4000), candidates=32),
 }
 
 
