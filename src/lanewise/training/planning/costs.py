@@ -121,7 +121,8 @@ def measured_costs(
 
     ``crowded`` is what :func:`crowding` found for stacks; trees are measured with all workers at work. A trial of a
     stack is shorter than a turn of the scheduler: by the clock it sees all of what else the machine does, or nothing.
-    So its processor time counts, at the ``pace`` of :func:`pace_of`.
+    So its processor time counts, at the ``pace`` of :func:`lanewise.training.planning.pace.pace_of`; of a solver, which
+    is followed for longer, that of the clock.
     """
     if model in STACKED:
         found = _measured_stacks(pool, builder, allowance, until=until, pace=pace)
