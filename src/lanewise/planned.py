@@ -122,7 +122,7 @@ def plan_of(
 def without_trees(plan: Plan, settings: FitSettings, *, left: float, seconds: float) -> Plan:
     """The plan, which says that of ``seconds`` too few were ``left`` for trees; what they take nobody has measured."""
     trees = tuple(model for model in settings.models if model in TREE_KINDS)
-    # Once their workers have started they need about as long as that is worth it for.
+    # From the first half on their workers start; the second is for a race with them.
     enough = advised_budget(seconds, needed=2 * WORTH_TREES_SECONDS, left=left)
     return replace(plan, left_out=(*plan.left_out, *trees), advised_seconds=max(plan.advised_seconds, enough))
 
