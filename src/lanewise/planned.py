@@ -22,7 +22,7 @@ from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
 from lanewise.training.planning.amending import Amending
 from lanewise.training.planning.choices import Choices
-from lanewise.training.planning.left_out import no_start, untrained
+from lanewise.training.planning.left_out import advised_budget, no_room, untrained
 from lanewise.training.planning.making import Budget, Wishes, make_plan
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
@@ -113,11 +113,18 @@ def plan_of(
     finally:
         torch.set_num_threads(threads)
     if not trees:
-        why = no_start(WORTH_TREES_SECONDS, max(seconds - spent, 0.0))
-        plan = replace(plan, left_out={**plan.left_out, **{one: why for one in settings.models if one in TREE_KINDS}})
+        plan = without_trees(plan, settings, left=seconds - spent, seconds=seconds)
     if file is not None:
         write_atomically(file, dump_json(plan.to_json()))
     return plan
+
+
+def without_trees(plan: Plan, settings: FitSettings, *, left: float, seconds: float) -> Plan:
+    """The plan, which says that of ``seconds`` too few were ``left`` for trees; what they take nobody has measured."""
+    trees = tuple(model for model in settings.models if model in TREE_KINDS)
+    # From the first half on their workers start; the second is for a race with them.
+    enough = advised_budget(seconds, needed=2 * WORTH_TREES_SECONDS, left=left)
+    return replace(plan, left_out=(*plan.left_out, *trees), advised_seconds=max(plan.advised_seconds, enough))
 
 
 def amending_of(
@@ -142,14 +149,13 @@ def amending_of(
 def planned_words(plan: Plan, settings: FitSettings) -> str:
     """What races, and what of it that was asked for does not, and why."""
     families = dict.fromkeys(candidate.model for candidate in plan.candidates)
-    missing = families_left_out(plan, settings)
     why: dict[str, list[str]] = {}
-    for model in missing:
-        why.setdefault(plan.left_out.get(model) or untrained(settings.optimizers), []).append(model)
+    for model in families_left_out(plan, settings):
+        why.setdefault(no_room(plan) if model in plan.left_out else untrained(settings.optimizers), []).append(model)
     without = "".join(f"; without {', '.join(models)}: {reason}" for reason, models in why.items())
     short = (
-        f"; the shortest race that gives an honest result: it takes about {plan.predicted_seconds:.1f} s, "
-        f"and the budget has {plan.available_seconds:.1f} s left for it"
+        f"; the shortest race that gives an honest result takes about {plan.predicted_seconds:.1f} s, "
+        f"and {plan.available_seconds:.1f} s were left for it"
         if plan.least
         else ""
     )

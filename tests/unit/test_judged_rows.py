@@ -9,6 +9,8 @@ import pytest
 
 from lanewise.choosing import MOST_DRAWN, drawn_together, judged_rows
 from lanewise.data.reading import read
+from lanewise.metrics import METRICS
+from lanewise.statistics import bootstrap_counts, resampled_scores, sample_of
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.posing import Request, pose
 from lanewise.training.problem import Problem
@@ -88,3 +90,12 @@ def test_many_rows_are_drawn_in_groups_of_equal_size_and_few_by_themselves() -> 
     clusters, rows = np.arange(2 * MOST_DRAWN) // 3, np.arange(0, 2 * MOST_DRAWN, 2)
     clustered = replace(problem, clusters=clusters)
     np.testing.assert_array_equal(drawn_together(clustered, rows, seed=0), clusters[rows])
+
+
+def test_a_standard_error_of_groups_is_that_of_the_rows_also_where_groups_are_of_two_sizes() -> None:
+    rows = MOST_DRAWN * 3 // 2
+    errors = np.random.default_rng(0).lognormal(size=rows)
+    labels = drawn_together(problem_of(2), np.arange(rows), seed=0)
+    sample = sample_of(np.zeros(rows), errors[None], None, labels, seed=0)
+    drawn = resampled_scores(METRICS["mae"], sample, bootstrap_counts(sample.units.count, 1000, seed=0))
+    assert drawn.std() == pytest.approx(errors.std() / np.sqrt(rows), rel=0.1)

@@ -1,5 +1,6 @@
 """What a fit says of its plan, and when processes are worth their start."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from lanewise import pools
 from lanewise.lanes.candidate import Candidate
-from lanewise.planned import planned_words
+from lanewise.planned import planned_words, without_trees
 from lanewise.training.planning.plan import Lengths, Plan
 
 
@@ -28,15 +29,28 @@ def plan(**more: Any) -> Plan:
 
 def test_a_family_is_left_out_for_the_budget_or_for_the_optimizers_and_it_is_said_which() -> None:
     settings: Any = SimpleNamespace(models=("linear", "mlp", "forest"), optimizers=("lbfgs",))
-    words = planned_words(plan(left_out={"forest": "a race with it needs about 9 s and 6 s were left"}), settings)
+    words = planned_words(plan(left_out=("forest",), advised_seconds=25.0), settings)
     assert "without mlp: lbfgs does not train it;" in words
-    assert words.endswith("without forest: a race with it needs about 9 s and 6 s were left")
+    assert words.endswith("without forest: a budget of about 25s would have room for all")
+
+
+def test_one_budget_is_advised_for_all_trees_that_did_not_start_among_them() -> None:
+    settings: Any = SimpleNamespace(models=("linear", "mlp", "lightgbm", "tree"), optimizers=())
+    for advised, expected in ((0.0, 20), (45.0, 45)):
+        short = plan(left_out=("mlp",), advised_seconds=advised)
+        words = planned_words(without_trees(short, settings, left=0.4, seconds=1.0), settings)
+        assert words.endswith(f"without mlp, lightgbm, tree: a budget of about {expected}s would have room for all")
+
+
+def test_a_plan_is_read_with_what_was_left_out_of_it() -> None:
+    short = plan(left_out=("mlp",), advised_seconds=25.0)
+    assert Plan.from_json(json.loads(json.dumps(short.to_json()))) == short
 
 
 def test_the_shortest_race_tells_what_it_takes_and_what_is_left_for_it() -> None:
     settings: Any = SimpleNamespace(models=("linear",), optimizers=())
     least = plan(least=True, predicted_seconds=1.24, available_seconds=0.31)
-    assert planned_words(least, settings).endswith("it takes about 1.2 s, and the budget has 0.3 s left for it")
+    assert planned_words(least, settings).endswith("takes about 1.2 s, and 0.3 s were left for it")
     assert planned_words(plan(), settings) == "1 candidate (linear), 2 workers"
 
 

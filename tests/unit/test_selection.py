@@ -264,6 +264,7 @@ def test_a_useful_ensemble_is_worth_its_cost_and_copies_are_not():
     y, predictions = ensemble_case(rng, rows=600)
     different = [Contender(id=str(m), prediction=p, cost=1, is_default=m == 0) for m, p in enumerate(predictions)]
     verdict = compare_ensemble(different, y=y, metric=MAE, seed=0)
+    assert verdict.ensemble == pytest.approx(np.abs(y - verdict.crossed).mean(), rel=1e-12)
     assert verdict.worthwhile
     assert verdict.ahead.low > 0
     assert verdict.ensemble < verdict.single

@@ -39,6 +39,7 @@ from lanewise.reporting.reading import LEAKS
 from lanewise.settings import FitSettings
 from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_name, device_of
+from lanewise.training.planning.left_out import no_room
 from lanewise.training.planning.proposals import DEFAULT_ROUNDS, MODELS
 from lanewise.training.problem import Problem
 from lanewise.training.products import one_thread_each
@@ -112,8 +113,8 @@ def _warnings(stage: Stage) -> list[str]:
     words = [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
     missing = [model for model in families_left_out(stage.plan, stage.settings) if model in stage.plan.left_out]
     if missing:
-        why = "; ".join(f"{model}: {stage.plan.left_out[model]}" for model in missing)
-        words.append(f"the budget left no room for {listed(missing)} ({why}); the default is {stage.default.label}")
+        room = f"the budget left no room for {listed(missing)}: {no_room(stage.plan)}"
+        words.append(f"{room}; the default is {stage.default.label}")
     held, parts = stage.plan.folds, len(stage.problem.folds)
     if held < parts:
         words.append(f"the budget left room for {held} of {parts} folds: fewer rows judge the candidates")
@@ -256,6 +257,8 @@ def _cut_short(stage: Stage) -> str:
     if len(stage.result.confirmed) > 1 or (len(sound) < 2 and not alone):
         return ""
     more = f"{4 * steps}steps" if steps else f"{max(SHORTEST_ADVISED, 4 * seconds):g}s" if seconds else "10min"
+    if stage.plan.left_out:
+        more = f"{stage.plan.advised_seconds:.0f}s"  # as the warning says
     return f"{f'a budget of {given}' if given else 'the usual budget'} left room to confirm it alone; try {more}"
 
 

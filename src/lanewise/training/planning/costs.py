@@ -121,7 +121,8 @@ def measured_costs(
 
     ``crowded`` is what :func:`crowding` found for stacks; trees are measured with all workers at work. A trial of a
     stack is shorter than a turn of the scheduler: by the clock it sees all of what else the machine does, or nothing.
-    So its processor time counts, at the ``pace`` of :func:`pace_of`.
+    So its processor time counts, at the ``pace`` of :func:`lanewise.training.planning.pace.pace_of`; of a solver, which
+    is followed for longer, that of the clock.
     """
     if model in STACKED:
         found = _measured_stacks(pool, builder, allowance, until=until, pace=pace)
@@ -192,7 +193,9 @@ def _seconds_of_lane(lanes: Sequence[Lane], builder: TeamBuilder, left: float, p
         return _solved(team, SOLVING_SHARE * left) / len(team.lanes)
     team = first_team(builder, lanes)
     clock, processor = timed(team, TRIAL_STEPS, most_seconds=left)
-    step = clock if builder.on_gpu(lanes[0].candidate) else processor / pace
+    # Where a tick of processor time is longer than a trial, as on some systems, it tells nothing, or too much.
+    told = 0.0 < processor <= clock and not builder.on_gpu(lanes[0].candidate)
+    step = processor / pace if told else clock
     return step / len(team.lanes) * team.length + _read_seconds(team, builder)
 
 

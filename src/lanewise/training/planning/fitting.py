@@ -87,6 +87,7 @@ def least_of(first: Measured, again: Measured) -> Measured:
         costs={**first.costs, **costs},
         looks={id: min(seconds, again.looks.get(id, seconds)) for id, seconds in first.looks.items()},
         once={model: min(seconds, again.once.get(model, seconds)) for model, seconds in first.once.items()},
+        looks_alone={id: min(seconds, again.looks_alone.get(id, seconds)) for id, seconds in first.looks_alone.items()},
     )
 
 

@@ -18,7 +18,7 @@ from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.planning.costs import Costs, costs_alone, measured_costs, measured_looks
 from lanewise.training.planning.fitting import FEWEST_FOLDS, Measured, Setting, best_fitted, least_of, with_default
-from lanewise.training.planning.left_out import left_out, missing
+from lanewise.training.planning.left_out import advised_budget, missing, needed_seconds
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.precision import best_precision, told
@@ -95,6 +95,10 @@ class _Time:
         gone = self.spent + self.clock() - self.started
         return max(self.seconds - self.reserved - gone, LEAST_LEFT)
 
+    def processor_left(self, workers: int, *, but: float) -> float:
+        """Processor seconds of ``workers`` that are left for it, ``but`` those that are promised already."""
+        return max(workers * self.left() - but, LEAST_LEFT)
+
     def overdrawn(self) -> float:
         """Seconds by which what is gone and reserved is more than the budget: one that is advised has them too."""
         return max(self.spent + self.clock() - self.started + self.reserved - self.seconds, 0.0)
@@ -158,7 +162,7 @@ def make_plan(
     )
 
     def left() -> float:
-        return clock.left() * builder.workers - (folds + 1) * sum(ranking.values())
+        return clock.processor_left(builder.workers, but=(folds + 1) * sum(ranking.values()))
 
     fitting = partial(_boosted_on_more, problem, builder, pools=pools, setting=setting)
     available = left()
@@ -176,10 +180,12 @@ def make_plan(
         explaining_seconds=pace * explaining_seconds(budget.seconds),
         available_seconds=available / builder.workers,
         reserved_seconds=reserved,
-        left_out=left_out(
-            plan, available, pools=pools, measured=measured, setting=setting, budget=budget.seconds + clock.overdrawn()
-        ),
+        left_out=tuple(missing(plan, pools)),
     )
+    if plan.left_out:
+        needed = needed_seconds(pools=pools, measured=measured, setting=setting)
+        asked = budget.seconds + clock.overdrawn()
+        plan = replace(plan, advised_seconds=advised_budget(asked, needed=needed, left=plan.available_seconds))
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seated.seats)))
 
 

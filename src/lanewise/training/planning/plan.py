@@ -57,7 +57,8 @@ class Plan:
     ``tree_rows`` in the refit, and take ``tree_ratio`` times as long as on its sample, which the screen is on; 0: on
     that too. ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
     ``available_seconds`` is what was left of a budget in seconds for race and refit, ``reserved_seconds`` what was kept
-    for what follows. ``left_out`` says why model families are not in it that such a budget had no room for.
+    for what follows. ``left_out`` are the model families that such a budget had no room for, and
+    ``advised_seconds`` is one that has room for all.
     ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
@@ -87,7 +88,8 @@ class Plan:
     least: bool = False
     available_seconds: float = 0.0
     reserved_seconds: float = 0.0
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    advised_seconds: float = 0.0
     words: tuple[str, ...] = ()
 
     def confirming(self, id: str) -> float:
@@ -103,7 +105,8 @@ class Plan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Plan":
         candidates = tuple(candidate_of(item) for item in data["candidates"])
-        tuples = {name: tuple(data.get(name, ())) for name in ("rungs", "seeds", "grid", "words", "confirmed")}
+        names = ("rungs", "seeds", "grid", "words", "confirmed", "left_out")
+        tuples = {name: tuple(data.get(name, ())) for name in names}
         return cls(**{**data, **tuples, "candidates": candidates, "lengths": Lengths(**data["lengths"])})
 
 

@@ -55,11 +55,13 @@ def test_measuring_takes_a_share_of_the_budget_and_less_of_what_is_nearly_gone()
     whole = _Time(seconds=60.0, reserved=8.0, spent=3.0, started=clock(), clock=clock)
     assert whole.allowance().seconds == MEASURING_SHARE * 60.0
     assert whole.overdrawn() == 0.0
+    assert whole.processor_left(2, but=8.0) == 2 * 49.0 - 8.0
     late = _Time(seconds=60.0, reserved=8.0, spent=45.0, started=clock(), clock=clock)
     assert 0 < late.allowance().seconds < 0.4 * 15.0
     clock.now += 600.0
     assert late.overdrawn() == 45.0 + 600.0 + 8.0 - 60.0
     assert 0 < late.left() < 0.1  # a race is planned for, however late: the least
+    assert 0 < late.processor_left(2, but=8.0) < 0.1
 
 
 def test_the_reserve_leaves_most_of_any_budget() -> None:

@@ -93,6 +93,16 @@ def test_a_trial_that_had_to_wait_costs_no_more_than_the_pace_of_the_machine_say
     assert known.single["mlp-128-2"] == pytest.approx(2 / 1.5)
 
 
+@pytest.mark.parametrize("processor", [0.0, 1.0])
+def test_the_clock_counts_where_a_tick_of_processor_time_is_longer_than_a_trial(
+    monkeypatch: pytest.MonkeyPatch, processor: float
+) -> None:
+    builder: Any = Builder()
+    monkeypatch.setattr(costs, "timed", lambda team, units, most_seconds: (2e-3 * len(team.lanes), processor))
+    own = costs.measured_costs("mlp", POOL, builder, Allowance(1e9), judged=lambda data, item: 0.0, until=1.0)
+    assert own.lanes["mlp-128-0"] == pytest.approx(2.0)
+
+
 class Growing:
     """Trees of which each takes 1 ms, the first 20 ms more, and every request 2 ms."""
 

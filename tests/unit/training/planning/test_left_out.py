@@ -1,14 +1,11 @@
-"""Why a family is not in a race: with the seconds that it would have taken, and those that were left."""
+"""Which families a budget has no room for, and which budget would have room for all."""
 
-import re
 from dataclasses import replace
-
-import pytest
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.halving import Halving
 from lanewise.training.planning import fitting
-from lanewise.training.planning.left_out import left_out, missing
+from lanewise.training.planning.left_out import RACING_SHARE, advised_budget, missing, needed_seconds
 from lanewise.training.planning.making import _doubtful
 from lanewise.training.planning.plan import Lengths
 
@@ -44,44 +41,47 @@ def measured(look: float = 0.0) -> fitting.Measured:
     )
 
 
-def test_a_family_that_is_left_out_would_have_taken_more_than_was_left() -> None:
-    for available in (40.0, 20.0, 6.0):
-        plan = fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=SETTING)
-        why = left_out(plan, available, pools=POOLS, measured=measured(), setting=SETTING, budget=30.0)
-        assert list(why) == missing(plan, POOLS)
-        assert why
-        for words in why.values():
-            takes, left = map(float, re.findall(r"([0-9.]+) s\b", words))
-            assert takes > left == pytest.approx(available / SETTING.workers)
+def needed(setting: fitting.Setting = SETTING) -> float:
+    return needed_seconds(pools=POOLS, measured=measured(), setting=setting)
 
 
-def test_with_what_it_takes_it_would_have_been_there() -> None:
-    plan = fitting.best_fitted(20.0, pools=POOLS, measured=measured(), setting=SETTING)
-    why = left_out(plan, 20.0, pools=POOLS, measured=measured(), setting=SETTING, budget=30.0)
-    for model, words in why.items():
-        takes = float(re.findall(r"([0-9.]+) s\b", words)[0])
-        own = {one.model: POOLS[one.model] for one in plan.candidates} | {model: POOLS[model]}
-        more = fitting.best_fitted(1.05 * takes * SETTING.workers, pools=own, measured=measured(), setting=SETTING)
-        assert model in {one.model for one in more.candidates}
+def raced(seconds: float) -> set[str]:
+    plan = fitting.best_fitted(seconds * SETTING.workers, pools=POOLS, measured=measured(), setting=SETTING)
+    return {one.model for one in plan.candidates}
+
+
+def test_with_what_is_needed_all_race_and_with_clearly_less_one_is_left_out() -> None:
+    assert raced(needed()) == set(POOLS)
+    assert raced(0.9 * needed()) < set(POOLS)
+    assert needed(replace(SETTING, workers=1)) > needed()
+
+
+def test_what_is_needed_does_not_depend_on_how_little_was_left() -> None:
+    for budget, left in ((1.0, 0.005), (20.0, 6.0), (30.0, 20.0)):
+        advised = advised_budget(budget, needed=needed(), left=left)
+        assert advised > budget
+        assert left + RACING_SHARE * (advised - budget) >= needed()
 
 
 def test_nobody_is_left_out_of_a_plan_of_all() -> None:
     plan = fitting.best_fitted(1000.0, pools=POOLS, measured=measured(), setting=SETTING)
-    assert not left_out(plan, 1000.0, pools=POOLS, measured=measured(), setting=SETTING, budget=600.0)
+    assert not missing(plan, POOLS)
 
 
 def test_of_two_measurements_the_least_counts() -> None:
-    first = replace(measured(0.5), once={"tree": 2.0, "mlp": 1.0})
+    first = replace(measured(0.5), once={"tree": 2.0, "mlp": 1.0}, looks_alone={"tree-0": 0.4, "mlp-0": 0.3})
     again = fitting.Measured(
         costs={"tree": {one.id: 0.1 for one in POOLS["tree"]}, "linear": {one.id: 9.0 for one in POOLS["linear"]}},
         looks={"tree-0": 0.1, "linear-0": 7.0},
         once={"tree": 0.5, "linear": 3.0},
+        looks_alone={"tree-0": 0.2},
     )
     found = fitting.least_of(first, again)
     assert found.costs["tree"]["tree-0"] == 0.1
     assert (found.costs["linear"], found.costs["mlp"]) == (first.costs["linear"], first.costs["mlp"])
     assert (found.looks["tree-0"], found.looks["tree-1"], found.looks["linear-0"]) == (0.1, 0.5, 0.5)
     assert found.once == {"tree": 0.5, "mlp": 1.0}
+    assert found.looks_alone == {"tree-0": 0.2, "mlp-0": 0.3}
 
 
 def test_before_a_family_is_left_out_costs_are_measured_again_where_that_is_quick() -> None:
