@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from scipy.optimize import minimize
+from torch import Tensor
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
@@ -18,10 +19,14 @@ from lanewise.tuning.checking import Judge
 
 ALONE = Way(looped=True, loss_looped=True, width=1, words="")
 
-SAMPLE = 1024
-"""Training rows, evenly taken, that the one answer is fitted to."""
+SAMPLE, FEWEST = 1024, 64
+"""Training rows, evenly taken, that the one answer is fitted to, at most and at least."""
 
-ITERATIONS = 50
+ELEMENTS = 2**20
+"""Outputs of these rows together: where the fewest rows have more nobody is compared, for time and memory."""
+
+SEARCH = {"maxiter": 50, "maxfun": 100, "ftol": 1e-7, "gtol": 0.0}
+"""Ends by what a step gains, relative to the loss at the start: a gradient has the units of the targets."""
 
 LEAST = 1e-4
 """A gain that is less than this share of the score is none, however sure: steps of any size give one."""
@@ -41,7 +46,7 @@ def hopeless(winner: Candidate, predictions: np.ndarray, teams: ModuleTeams, jud
         raw, rows = _untrained(winner, teams, fold, seed)
         own.append(predictions[data.valid.cpu().numpy()])
         start.append(rows)
-        if _bounded(teams):
+        if _bounded(teams) and 0 < FEWEST * raw.shape[1:].numel() <= ELEMENTS:
             alike.append(_same_for_all(raw, data, teams.loss, judge))
     scores = np.concatenate(own)
     for others, what in ((start, "the module without training"), (alike, "the best outputs that are the same for all")):
@@ -78,18 +83,25 @@ def _bounded(teams: ModuleTeams) -> bool:
 
 def _same_for_all(raw: Tensor, data: FoldData, loss: Callable[[Tensor, Tensor], Tensor], judge: Judge) -> np.ndarray:
     """Scores ``[n]`` of the validation rows for outputs ``[1, ...]`` that fit a sample of the training rows best."""
-    some = data.train[:: -(-len(data.train) // SAMPLE)]
+    form = raw.shape[1:]
+    some = data.train[:: -(-len(data.train) // min(SAMPLE, ELEMENTS // form.numel()))]
     targets = data.targets(some)
-    answer = nn.Parameter(torch.zeros_like(raw[:1]))
-    search = torch.optim.LBFGS([answer], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
-    def closure() -> float:
-        value = loss(answer.expand(len(some), *raw.shape[1:]), targets).mean()
-        (answer.grad,) = torch.autograd.grad(value, [answer])
-        return float(value.detach())
+    def value(point: np.ndarray) -> tuple[float, np.ndarray]:
+        answer = torch.tensor(point, dtype=raw.dtype, device=raw.device).view(form).requires_grad_()
+        mean = loss(answer.expand(len(some), *form), targets).mean()
+        (gradient,) = torch.autograd.grad(mean, [answer])
+        return float(mean.detach()) / size, gradient.flatten().double().cpu().numpy() / size
 
-    search.step(closure)
-    outputs, wanted = answer.detach().expand(raw.shape), data.targets(data.valid)
+    start = np.zeros(form.numel())
+    if targets.is_floating_point() and targets.shape[1:] == form:
+        start = targets.double().mean(0).flatten().cpu().numpy()
+    size = 1.0  # for the first value, which is that of all others
+    size = value(start)[0] or 1.0
+    # SciPy is there already; the first optimizer of torch.optim loads a compiler, which takes seconds.
+    found = minimize(value, start, jac=True, method="L-BFGS-B", options=SEARCH)
+    answer = torch.tensor(found.x, dtype=raw.dtype, device=raw.device).view(form)
+    outputs, wanted = answer.expand(raw.shape), data.targets(data.valid)
     with torch.no_grad():
         score = judge.score or UserLoss(loss, looped=True, each=each_element(loss)).rows
         return per_row(torch.as_tensor(score(outputs, wanted)), len(raw)).double().cpu().numpy()

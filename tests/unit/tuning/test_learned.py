@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lanewise.tuning import TuneResult, tune
+from lanewise.tuning import TuneResult, learned, tune
+from lanewise.tuning.checking import judge_of
+from lanewise.tuning.tune import asked
 
 draw = torch.Generator().manual_seed(0)
 X = torch.randn(400, 3, generator=draw)
@@ -94,3 +96,22 @@ def test_a_loss_without_a_least_value_is_compared_with_the_start_only() -> None:
 
     found = tune(make, train=(X, SIGNAL), valid=0.5, loss=nn.NLLLoss(), candidates=[{"lr": 0.05}], budget="60steps")
     assert not hopeless(found)
+
+
+def test_so_many_outputs_that_a_sample_would_fill_the_memory_are_compared_with_the_start_only(monkeypatch) -> None:
+    monkeypatch.setattr(learned, "ELEMENTS", 2 * learned.FEWEST - 1)
+    monkeypatch.setattr(learned, "_same_for_all", lambda *given: pytest.fail("it was fitted"))
+    assert not hopeless(raced(SIGNAL))
+
+
+def test_the_best_answer_does_not_depend_on_the_unit_of_the_targets() -> None:
+    y = 5.0 + torch.randn(400, 1, generator=torch.Generator().manual_seed(1))
+    for unit in (1e-6, 1.0, 1e6):
+        teams = asked(
+            lambda: nn.Linear(3, 1), train=(X, unit * y), valid=0.5, loss=nn.L1Loss(), candidates=[{"lr": 0.1}],
+            budget="20steps",
+        ).teams  # fmt: skip
+        (data,) = teams.data.folds.values()
+        scores = learned._same_for_all(torch.zeros(len(data.valid), 1), data, teams.loss, judge_of(None))
+        middle, held = data.targets(data.train).median(), data.targets(data.valid)
+        assert scores.mean() == pytest.approx(float((middle - held).abs().mean()), rel=0.03)

@@ -83,8 +83,7 @@ class RemoteTeam(Team):
         self._changed = False
         self._repairs: dict[str, tuple[Event, ...]] = {}
         self._lost: dict[str, str] = {}
-        if stays:
-            pool.staying.add(self)
+        pool.teams.add(self)
 
     @property
     def fraction(self) -> float:

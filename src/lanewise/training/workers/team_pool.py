@@ -23,8 +23,8 @@ MODULE = "lanewise.training.workers.team_worker"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **freed_memory.ENVIRONMENT}
 
 
-class Staying(Protocol):
-    """A team that keeps its seat, as the pool knows it."""
+class Seated(Protocol):
+    """A team that trains in the workers, as the pool knows it."""
 
     lanes: tuple[Lane, ...]
 
@@ -64,8 +64,8 @@ class TeamPool:
             )
             for index in range(workers)
         ]
-        self.staying: set[Staying] = set()
-        """Teams that keep their seats from one stretch to the next."""
+        self.teams: weakref.WeakSet[Seated] = weakref.WeakSet()
+        """All that were formed, whether they keep their seats from one stretch to the next or not."""
         self._idle: SimpleQueue[WorkerProcess] = SimpleQueue()
         self._finalizer = weakref.finalize(self, _end, self._processes, self.folder)
         for process in self._processes:
@@ -83,12 +83,12 @@ class TeamPool:
     def alone(self, teams: int) -> bool:
         """Whether so many new teams have the workers to themselves, so that each may keep its seat.
 
-        Teams of before that still have lanes rise from theirs for good: all share the workers from now on.
+        Teams of before that still have lanes rise from theirs for good: all share the workers from now on. One that
+        kept its seat beside others would have them wait for ever.
         """
-        before = [team for team in self.staying if team.lanes]
+        before = [team for team in self.teams if team.lanes]
         for team in before:
             team.rise()
-        self.staying.clear()
         return not before and teams <= self.workers
 
     def ready(self) -> None:
@@ -125,7 +125,7 @@ class TeamPool:
 
     def close(self) -> None:
         """End the workers and remove the folder; a team that still waits for one fails."""
-        for team in self.staying:
+        for team in list(self.teams):
             team.let_go()
         self._finalizer()
 

@@ -14,6 +14,7 @@ import lanewise
 from lanewise.errors import TrainingError
 from lanewise.training.modules import seats as module_seats
 from lanewise.training.workers.remote_team import RemoteTeam
+from lanewise.training.workers.team_pool import TeamPool
 
 ABLE = sys.platform == "linux" and not torch.accelerator.is_available()
 pytestmark = pytest.mark.skipif(not ABLE, reason="processes are not forked on this system")
@@ -196,6 +197,32 @@ def test_stacks_that_enter_on_the_way_take_turns_with_those_before(monkeypatch: 
     asked = asked_for(monkeypatch)
     assert_same(race(search="bayesian", **settings), expected)
     assert "state" in asked
+
+
+def test_nobody_keeps_a_seat_where_more_stacks_than_seats_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the next look those would wait for ever."""
+    pytest.importorskip("optuna")
+
+    class Recurrent(nn.Module):  # which cannot be stacked: three lanes are three stacks
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = nn.LSTM(5, 4, batch_first=True), nn.Linear(4, 2)
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return self.outer(self.inner(rows[:, None])[0][:, 0])
+
+    alone, told = TeamPool.alone, list[tuple[int, bool]]()
+
+    def asking(self: TeamPool, teams: int) -> bool:
+        told.append((teams, alone(self, teams)))
+        return told[-1][1]
+
+    monkeypatch.setattr(TeamPool, "alone", asking)
+    lanewise.tune(
+        Recurrent, train=(X[:160], Y[:160]), valid=(X[160:], Y[160:]), loss=nn.CrossEntropyLoss(), candidates=9,
+        space={"optimizer": "adamw", "lr": (1e-4, 0.1)}, search="bayesian", budget="40steps", workers=2,
+    )  # fmt: skip
+    assert told[:4] == [(3, False), (2, False), (2, False), (2, False)]
 
 
 def test_what_fails_in_a_process_is_told_in_one_line() -> None:
