@@ -55,5 +55,5 @@ def seated(teams: ModuleTeams) -> Iterator[ModuleTeams]:
 def _serve(teams: ModuleTeams, folder: Path, requests: BinaryIO, answers: BinaryIO) -> NoReturn:
     torch.set_num_threads(1)
     keep_freed_memory()
-    worker = Worker(folder, data=teams.data, build=teams.at_home)
+    worker = Worker(folder, data=teams.data, build=teams.at_home, notes=teams.notes)
     serve(worker.answer, folder, streams=(requests, answers))

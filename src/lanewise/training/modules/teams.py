@@ -166,8 +166,9 @@ class ModuleTeams:
             compute=None,
         )
         return RemoteTeam(
-            lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=pool, shared=None, stays=stays
-        )
+            lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=pool, shared=None, stays=stays,
+            tell=self.notes.append,
+        )  # fmt: skip
 
     def at_home(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """The team of ``lanes`` of one batch size in this process; ``data`` are ``self.data``."""

@@ -26,6 +26,11 @@ SLICE_SECONDS = 0.5
 FOREVER = float(2**31)
 
 
+def _nobody(note: str) -> None:
+    """Who hears the sentences of a worker where nobody asks for them."""
+    del note
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a team is trained, as a worker is told; ``length`` is the full one in the team's own unit."""
@@ -56,10 +61,12 @@ class RemoteTeam(Team):
         pool: TeamPool,
         shared: str | None,
         stays: bool = False,
+        tell: Callable[[str], None] = _nobody,
     ) -> None:
         """``data`` are those that the workers know as ``shared`` (None: from their start), as these lanes read them.
 
-        ``build`` makes the same team in this process, to change or read its state between stretches.
+        ``build`` makes the same team in this process, to change or read its state between stretches. ``tell`` hears
+        the worker's sentences for the user.
         """
         self.lanes = Roster.of(list(lanes)).lanes
         self.length = recipe.length
@@ -71,6 +78,7 @@ class RemoteTeam(Team):
         self._data = data
         self._shared = shared
         self._stays = stays
+        self._tell = tell
         self._process: WorkerProcess | None = None
         self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._fraction = 0.0
@@ -109,6 +117,8 @@ class RemoteTeam(Team):
         lanes = {lane.id: lane for lane in self.lanes}
         self._repairs = {lane: tuple(Event(**event) for event in events) for lane, events in header["repairs"].items()}
         self._lost = header["lost"]
+        for note in header["notes"]:
+            self._tell(note)
         losses = arrays["train_loss"].tolist()
         return [
             Evidence(

@@ -11,7 +11,7 @@ data       the name of a folder                     (the data are mapped; those 
 open       lanes, which of them are left, lengths,  the fraction reached
            precision; state if there is one
 advance    fraction, seconds                        whether it is reached; after ``seconds`` not yet
-look                                                evidence with notices, repairs, lanes lost
+look                                                evidence with notices, repairs, lanes lost, notes
 keep       lanes: all others leave
 export     a lane                                   the trained lane
 state                                               the state of the team
@@ -49,7 +49,7 @@ class Worker:
     """The team of this process and the answers to requests about it.
 
     ``build`` makes a team of lanes over ``data``, where this process knows both from its start; None: a
-    :class:`TeamBuilder` does, as the request says.
+    :class:`TeamBuilder` does, as the request says. To ``notes`` it adds sentences for the user, which a look brings.
     """
 
     def __init__(
@@ -58,10 +58,12 @@ class Worker:
         *,
         data: TrainingData | None = None,
         build: Callable[[Sequence[Lane], TrainingData], Team] | None = None,
+        notes: list[str] | None = None,
     ) -> None:
         self._folder = folder
         self._data = data
         self._build = build
+        self._notes = [] if notes is None else notes
         self._team: Team | None = None
 
     def answer(self, header: Header, arrays: Arrays) -> Answer:
@@ -141,7 +143,9 @@ class Worker:
             "notices": [[asdict(notice) for notice in item.notices] for item in evidence],
             "repairs": repairs,
             "lost": self._opened.lost(),
+            "notes": list(self._notes),
         }
+        self._notes.clear()
         return header, arrays
 
     def _keep(self, header: Header, _: Arrays) -> Answer:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import lanewise
 from lanewise.errors import TrainingError
 from lanewise.training.modules import seats as module_seats
+from lanewise.training.modules.teams import ModuleTeams
 from lanewise.training.workers.remote_team import RemoteTeam
 from lanewise.training.workers.team_pool import TeamPool
 
@@ -180,6 +181,18 @@ def test_a_process_that_dies_between_two_looks_is_followed_by_one_that_does_the_
     monkeypatch.setattr(RemoteTeam, "_checked", dying)
     assert_same(race(**TWICE), twice_at_home)
     assert killed
+
+
+def test_memory_that_ran_out_in_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    formed = ModuleTeams.formed
+
+    def scarce(self: ModuleTeams, lanes: Any, way: Any, *, length: int) -> Any:
+        if len(lanes) > 3:
+            raise MemoryError
+        return formed(self, lanes, way, length=length)
+
+    monkeypatch.setattr(ModuleTeams, "formed", scarce)
+    assert any("memory ran out with 5 lanes in one stack" in note for note in race(**TWICE).warnings)
 
 
 def test_more_stacks_than_processes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
