@@ -29,8 +29,7 @@ from lanewise.selection import corrected_score
 from lanewise.settings import FitSettings, checked
 from lanewise.stage_times import StageTimes
 from lanewise.statistics import CorrectedScore, bootstrap_interval
-from lanewise.training import problem as problems
-from lanewise.training import selecting
+from lanewise.training import posing, selecting
 from lanewise.training.planning import proposals
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.posing import Request, pose
@@ -259,23 +258,23 @@ def many_columns(rng: np.random.Generator, rows: int = 180) -> pl.DataFrame:
 
 def peeking_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every fold trains on the rows that judge it as well."""
-    usual = problems.folds
+    usual = posing.folds
 
     def folds(y: np.ndarray, rows: np.ndarray, **more: Any) -> tuple[Fold, ...]:
         return tuple(Fold(train=np.sort(rows), valid=fold.valid) for fold in usual(y, rows, **more))
 
-    monkeypatch.setattr(problems, "folds", folds)
+    monkeypatch.setattr(posing, "folds", folds)
 
 
 def peeking_refit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test rows are among those that train."""
-    usual = problems.holdout
+    usual = posing.holdout
 
     def holdout(y: np.ndarray, **more: Any) -> tuple[np.ndarray, np.ndarray]:
         train, test = usual(y, **more)
         return np.sort(np.concatenate([train, test])), test
 
-    monkeypatch.setattr(problems, "holdout", holdout)
+    monkeypatch.setattr(posing, "holdout", holdout)
 
 
 def peeking_selection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +375,7 @@ def test_repeated_rows_stay_on_one_side() -> None:
 
 
 def test_repeated_rows_on_both_sides_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problems, "kept_together", lambda groups, rows: None)
+    monkeypatch.setattr(posing, "kept_together", lambda groups, rows: None)
     assert {"out of fold", "test rows"} <= suspicions(races(repeated_table, 4))
 
 
