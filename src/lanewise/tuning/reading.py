@@ -171,7 +171,9 @@ def _of_batches(name: str, given: Iterable[Any]) -> Source:
 
 
 def _promised(given: Iterable[Any]) -> int:
-    """How many batches an iterable says that it has; 0 where it does not say."""
+    """How many batches an iterable says that it has; 0 where it does not say, or only guesses."""
+    if isinstance(given, DataLoader) and isinstance(given.dataset, IterableDataset):
+        return 0  # its workers may each drop the end of their own part, which its len does not know
     try:
         return len(given)  # pyright: ignore[reportArgumentType]  # who has no length raises
     except (TypeError, NotImplementedError):

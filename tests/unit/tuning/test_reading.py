@@ -231,6 +231,20 @@ def test_an_iterable_that_keeps_its_promise_is_read_to_its_end(length: int) -> N
     assert source_of("train", Promising(length)).rows == 16
 
 
+class Guessed(IterableDataset):
+    """Says 20 rows and gives 12, as workers that each drop an end do."""
+
+    def __len__(self) -> int:
+        return 20
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(X[:12], Y[:12], strict=True)
+
+
+def test_the_length_of_a_streaming_loader_is_a_guess_and_no_promise() -> None:
+    assert source_of("train", DataLoader(Guessed(), batch_size=4)).rows == 12
+
+
 @pytest.mark.parametrize(("given", "kind", "words"), MISTAKES, ids=[words for *_, words in MISTAKES])
 def test_what_cannot_be_read_is_told_in_one_line(given, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words) as caught:
