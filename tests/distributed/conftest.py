@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from torch import nn
+
+import lanewise
 
 collect_ignore = [
     "rank_driver.py",
@@ -72,3 +76,26 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
         yield run
         assert driver.stdin is not None
         driver.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def lanes_round_alone() -> None:
+    """Skip where lanes round by how many are in their stack: ranks cut stacks otherwise than one process does."""
+    X = torch.randn(240, 5, generator=torch.Generator().manual_seed(0))
+    y = (X[:, 0] > X[:, 1]).long()
+    curves = []
+    for count in (1, 2, 3, 4, 6, 8, 12):
+        found = lanewise.tune(
+            lambda: nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2)),
+            train=(X, y),
+            valid=(X[:120], y[:120]),
+            loss=nn.CrossEntropyLoss(),
+            candidates=[{"optimizer": "sgd", "lr": 0.1 / (1 + place)} for place in range(count)],
+            policy="never",
+            budget="40steps",
+            workers=1,
+        )
+        (first,) = (own for own in found.document["race"]["curves"] if own["lane"] == 0)
+        curves.append((first["valid"], first["train"]))
+    if any(own != curves[0] for own in curves):
+        pytest.skip("on this processor a lane rounds by how many are in its stack, and ranks cut stacks otherwise")

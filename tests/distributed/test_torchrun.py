@@ -134,6 +134,7 @@ def test_killed_rank_is_started_again_and_the_run_goes_on(tmp_path: Path, alone:
     assert not list(home.parent.glob("lanewise-workers-*"))
 
 
+@pytest.mark.usefixtures("lanes_round_alone")
 def test_stopped_tune_stops_as_one_and_goes_on_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, file = tmp_path / "home", tmp_path / "mine.py"
     file.write_text(MODEL)

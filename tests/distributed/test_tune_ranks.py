@@ -64,6 +64,7 @@ def same(one: Any, other: Any) -> None:
     assert one["weights"] == other["weights"]
 
 
+@pytest.mark.usefixtures("lanes_round_alone")
 @pytest.mark.parametrize("kind", KINDS)
 def test_race_over_two_and_four_ranks_is_that_of_one_process(ended: Any, kind: str) -> None:
     (alone,) = outs(ended["on 1"])

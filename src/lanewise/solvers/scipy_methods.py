@@ -70,10 +70,20 @@ class _Ledger:
         return found if columns.ndim > 1 else found[0]
 
     def settle(self, point: np.ndarray) -> None:
-        """Take the point that a run ended with: it may meet the constraints less well than one before."""
-        self.point = torch.from_numpy(np.array(point, dtype=np.float64))[None]
-        self.value = self.setup.objective.values(self.point)
-        self.violation = self.setup.objective.violations(self.point)
+        """Take the point that a run ended with: it may meet the constraints less well than one before.
+
+        Not one at which a fall without end has come out of all scale, where values are nothing but rounding.
+        """
+        ended = torch.from_numpy(np.array(point, dtype=np.float64))[None]
+        value, violation = self.setup.objective.values(ended), self.setup.objective.violations(ended)
+        seen = self.value, self.violation
+        if self.fell() and bool(better(seen[0], _met(seen[1]), value, _met(violation))):
+            return
+        self.point, self.value, self.violation = ended, value, violation
+
+    def fell(self) -> bool:
+        """Whether the best point seen is out of all scale below the first."""
+        return self.first is not None and float(self.value) < self.first - BEYOND * max(1.0, abs(self.first))
 
     def _check(self) -> None:
         if self.spent >= self.limit:
@@ -256,8 +266,7 @@ def _status(ledger: _Ledger, *, whole_box: bool, success: bool) -> Status:
         return Status.INFEASIBLE
     if not np.isfinite(float(ledger.value)):
         return Status.NOT_FINITE
-    far = ledger.first is not None and float(ledger.value) < ledger.first - BEYOND * max(1.0, abs(ledger.first))
-    if far and not ledger.setup.boxed:
+    if ledger.fell() and not ledger.setup.boxed:
         return Status.RUNAWAY if ledger.setup.constrained else Status.UNBOUNDED
     if whole_box:
         return Status.SETTLED
