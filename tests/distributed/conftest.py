@@ -80,11 +80,11 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
 
 @pytest.fixture(scope="session")
 def lanes_round_alone() -> None:
-    """Skip where lanes round by how many are in their stack: ranks cut stacks otherwise than one process does."""
+    """Skip where lanes round by who is in their stack, which ranks cut otherwise than one process (decision 24)."""
     X = torch.randn(240, 5, generator=torch.Generator().manual_seed(0))
     y = (X[:, 0] > X[:, 1]).long()
     curves = []
-    for count in (1, 2, 3, 4, 6, 8, 12):
+    for count, seeds in ((1, 1), (12, 1), (2, 2)):
         found = lanewise.tune(
             lambda: nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2)),
             train=(X, y),
@@ -94,8 +94,9 @@ def lanes_round_alone() -> None:
             policy="never",
             budget="40steps",
             workers=1,
+            seeds=seeds,
         )
         (first,) = (own for own in found.document["race"]["curves"] if own["lane"] == 0)
         curves.append((first["valid"], first["train"]))
     if any(own != curves[0] for own in curves):
-        pytest.skip("on this processor a lane rounds by how many are in its stack, and ranks cut stacks otherwise")
+        pytest.skip("on this processor a lane rounds by who is in its stack, and ranks cut stacks otherwise")

@@ -6,6 +6,7 @@ from typing import Any
 from lanewise.data.findings import Finding
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
+from lanewise.storage.strict_json import without_doubles
 
 _MAX_BAD_SHARE = 0.05
 _WHAT = "no JSON object, or one with a key twice"
@@ -62,12 +63,4 @@ def _object(line: bytes) -> Any:
         return None
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        message = "a key is there twice"
-        raise ValueError(message)
-    return values
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_doubles)
+_DECODER = json.JSONDecoder(object_pairs_hook=without_doubles)

@@ -153,14 +153,14 @@ def train(
         ranks.agree({**told, **stated, "the data": rows_told(source)})
         names = {own: name for name, own in module.named_parameters()}
         read = _reader(source, names, where)
-        if mesh == AUTO and averaging is None:
+        if mesh is not None and mesh != AUTO:
+            taken = Proposed(mesh=mesh)
+        elif mesh is None or averaging is not None:  # ranks that are averaged have all of it, and nothing to choose
+            taken = proposed_mesh(module, where, ranks, whole=averaging is not None)
+        else:
             parts = works_on_parts(optimizer, lr)
             known = Splitting(module=module, course=course, tensor_plan=tensor_plan, split=split, parts=parts)
             taken = measured_mesh(known, where, ranks, read=read, loss=mean)
-        elif mesh is None or mesh == AUTO:
-            taken = proposed_mesh(module, where, ranks, whole=averaging is not None)
-        else:
-            taken = Proposed(mesh=mesh)
         groups = groups_of(taken.mesh, where)
         check_batch(course, groups.mesh.data * groups.mesh.shard)
         module = module.to(where)

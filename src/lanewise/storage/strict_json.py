@@ -59,7 +59,7 @@ def parse_json(data: bytes | bytearray, *, source: str, limit: int = MAX_BYTES) 
         raise _too_large(source, len(data), limit)
     try:
         return json.loads(
-            data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+            data.decode(), object_pairs_hook=without_doubles, parse_constant=_refuse_constant, parse_float=_finite
         )
     except RecursionError:
         reason = "it is nested too deeply"
@@ -90,7 +90,8 @@ def _too_large(source: str, size: int, limit: int) -> StoreError:
     return StoreError(f"{source} has {size:,} bytes, at most {limit:,} are read; restore it from a backup")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which no key may be there twice; ``ValueError`` names the first that is."""
     result = dict(pairs)
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -167,7 +168,7 @@ def _deeper(line: str) -> str:
     return line + "  "
 
 
-def _list(value: list[Any] | tuple[Any, ...], line: str, sorts: bool) -> str:  # noqa: FBT001
+def _list(value: list[Any] | tuple[Any, ...], line: str, sorts: bool) -> str:  # noqa: FBT001 (as `_text`)
     items: list[str] = []
     try:
         for item in value:
@@ -178,7 +179,7 @@ def _list(value: list[Any] | tuple[Any, ...], line: str, sorts: bool) -> str:  #
     return f"[{line}{f',{line}'.join(items)}{line[:-2]}]" if items else "[]"
 
 
-def _mapping(value: Mapping[Any, Any], line: str, sorts: bool) -> str:  # noqa: FBT001
+def _mapping(value: Mapping[Any, Any], line: str, sorts: bool) -> str:  # noqa: FBT001 (as `_text`)
     for key in value:
         if not isinstance(key, str):
             reason = f"the key {key!r} is not text; use text keys"

@@ -34,11 +34,9 @@ def clock(monkeypatch):
     """A machine on which a step takes so long for a lane alone, and so long for each lane of a stack."""
 
     def says(*, alone: float, stacked: float) -> None:
-        took = lambda stack: alone if stack.subject.looped else stacked * len(stack.lanes)  # noqa: E731
-
         def step(stack: Stack) -> float:
             stack.advance((round(stack.fraction * stack.length) + 1) / stack.length)
-            return took(stack)
+            return alone if stack.subject.looped else stacked * len(stack.lanes)
 
         monkeypatch.setattr(faster_ways, "_step", step)
 

@@ -16,6 +16,7 @@ from lanewise.stated_names import SOLVER
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED
+from lanewise.training.planning.pace import pace_of
 from lanewise.training.planning.trials import TRIAL_STEPS, at_once, first_team, timed, trial
 from lanewise.training.selecting import columns_read, reads_all
 from lanewise.training.stack import Stack
@@ -37,7 +38,6 @@ SOLVING_SHARE = 0.25
 LOOKED_ROWS = 8_192
 """Rows of a fold that a look is measured on: enough for full speed, few enough to cost nothing."""
 
-SPIN_SECONDS = 0.03
 """How long a loop of nothing shows which share of a core this process gets."""
 
 Key = tuple[object, ...]
@@ -94,16 +94,8 @@ def costs_alone(
         return None
     work = {key: _work(lanes[id].candidate, builder) for key, id in firsts.items()}
     if share is None:
-        share = min(1.0, processor / clock) if clock else _share_of_a_core()
+        share = min(1.0, processor / clock) if clock else pace_of(1)
     return {id: _reckoned(keys[id], times, work) if id in keys else share * costs[id] for id in lanes}
-
-
-def _share_of_a_core() -> float:
-    """Which share of a core this thread gets now: 1 on a machine that is free."""
-    started, used = time.perf_counter(), time.thread_time()
-    while time.perf_counter() - started < SPIN_SECONDS:
-        pass
-    return min(1.0, (time.thread_time() - used) / (time.perf_counter() - started))
 
 
 def measured_costs(

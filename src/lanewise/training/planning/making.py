@@ -135,6 +135,13 @@ def make_plan(
     assert budget.seconds is not None
     reserved = reserved_seconds(budget.seconds, problem.training_rows, pace=pace, preparing=preparing)
     clock = _Time(seconds=budget.seconds, reserved=reserved, spent=spent, started=started)
+    return _in_time(problem, builder, policy, field=field, wishes=wishes, clock=clock, pace=pace)
+
+
+def _in_time(
+    problem: Problem, builder: TeamBuilder, policy: Policy, *, field: Field, wishes: Wishes, clock: _Time, pace: float
+) -> Plan:
+    """The plan for what ``clock`` leaves: what candidates cost is measured first."""
     allowance, folds = clock.allowance(), len(problem.folds)
     pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, clock.left() * builder.workers / folds)
     # Where the teams will train when their crowding is measured, in this process for all else.
@@ -177,14 +184,14 @@ def make_plan(
     plan = replace(
         plan,
         # Reckoned in work, of which a busy machine does less in these seconds.
-        explaining_seconds=pace * explaining_seconds(budget.seconds),
+        explaining_seconds=pace * explaining_seconds(clock.seconds),
         available_seconds=available / builder.workers,
-        reserved_seconds=reserved,
+        reserved_seconds=clock.reserved,
         left_out=tuple(missing(plan, pools)),
     )
     if plan.left_out:
         needed = needed_seconds(pools=pools, measured=measured, setting=setting)
-        asked = budget.seconds + clock.overdrawn()
+        asked = clock.seconds + clock.overdrawn()
         plan = replace(plan, advised_seconds=advised_budget(asked, needed=needed, left=plan.available_seconds))
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seated.seats)))
 
