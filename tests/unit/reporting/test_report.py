@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import SECTIONS, render
 from lanewise.reporting.terminal import summary
@@ -171,17 +172,37 @@ def test_the_headline_shows_all_three_scores(samples):
         assert words.lower() in html.lower()
 
 
+def bold_cells(html: str) -> dict[str, list[str]]:
+    """The figures in bold of each row of the tables, by the whole text of the row."""
+    rows = {re.sub(r"<[^>]*>", "", row): row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)}
+    return {name: re.findall(r'class="strong">([^<]*)<', row) for name, row in rows.items()}
+
+
 def test_the_best_of_the_other_metrics_is_bold_whoever_has_it(samples):
     document = samples.binary()
-    for who, ece, auc in (("winner", 0.031, 0.912), ("default", 0.012, 0.912), ("dummy", 8e-18, 0.5)):
+    for who, accuracy, auc in (("winner", 0.80, 0.912), ("default", 0.81, 0.912), ("dummy", 0.9, 0.5)):
         scores = document["test"] if who == "winner" else document["baselines"][who]
-        scores["ece"] = {"value": ece, "low": ece, "high": ece}
+        scores["accuracy"] = {"value": accuracy, "low": accuracy - 0.01, "high": accuracy + 0.01}
         scores["roc_auc"] = {"value": auc, "low": auc - 0.01, "high": auc + 0.01}
-    html = render(document)
-    rows = {re.sub(r"<[^>]*>", "", row): row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)}
-    bold = {name: re.findall(r'class="strong">([^<]*)<', row) for name, row in rows.items()}
-    assert next(cells for name, cells in bold.items() if "(ECE)" in name) == ["0.0000"], "rounding noise is 0"
+    bold = bold_cells(render(document))
+    assert next(cells for name, cells in bold.items() if name.strip().startswith("accuracy")) == ["90.0%"]
     assert next(cells for name, cells in bold.items() if "ROC AUC" in name) == ["0.912", "0.912"]
+
+
+@pytest.mark.parametrize(("metric", "label", "given"), [("ece", "(ECE)", 8e-18), ("recall", "recall", 1.0)])
+def test_a_guess_is_not_best_at_what_it_has_without_knowing_anything(samples, metric, label, given):
+    document = samples.binary()
+    for scores, value in (
+        (document["test"], 0.031),
+        (document["baselines"]["default"], 0.032),
+        (document["baselines"]["dummy"], given),
+    ):
+        scores[metric] = {"value": value, "low": value, "high": value}
+    html = render(document)
+    cells = next(cells for name, cells in bold_cells(html).items() if name.strip().startswith(metric_label(metric)))
+    assert cells == ["0.0310" if metric == "ece" else "0.0320"]
+    assert "A guess takes no part in" in html
+    assert label in html
 
 
 def test_a_class_of_minus_one_keeps_its_name(samples):

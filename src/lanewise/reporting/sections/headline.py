@@ -25,6 +25,9 @@ from lanewise.reporting.reading import (
 from lanewise.reporting.words import as_sentence, axis_words, count, duration, finite, listing, number
 
 CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
+GIVEN_TO_A_GUESS = frozenset({"ece", "recall"})
+"""Metrics that one answer for all rows may have best without knowing anything: the share of a class is calibrated, and
+who always says yes misses none. A guess takes no part in them."""
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,17 +122,27 @@ def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, A
         other = Measure(name=name, minimise=False)
         digits = other.digits([part(judged[0][2], name)])
         shown = [estimate_of(other, scores, digits=digits) for _, _, scores in judged]
-        rows.append({"label": metric_label(name), "cells": list(zip(shown, _best(name, shown), strict=True))})
+        rivals = [key != "dummy" or name not in GIVEN_TO_A_GUESS for key, _, _ in judged]
+        rows.append({"label": metric_label(name), "cells": list(zip(shown, _best(name, shown, rivals), strict=True))})
     columns = [(key, name) for key, name, _ in judged]
-    return {"columns": columns, "rows": rows, "positive": positive_class(document)}
+    unjudged = [metric_label(name) for name in names if name in GIVEN_TO_A_GUESS and part(judged[-1][2], name)]
+    return {
+        "columns": columns,
+        "rows": rows,
+        "positive": positive_class(document),
+        "bold": any(best for row in rows for _, best in row["cells"]),
+        "unjudged": listing(unjudged) if columns[-1][0] == "dummy" else "",
+    }
 
 
-def _best(metric: str, shown: Sequence[dict[str, Any] | None]) -> list[bool]:
-    """Which scores are the best of their row, to the digits shown; none where all are alike or only one is known."""
-    known = [one for one in shown if one]
+def _best(metric: str, shown: Sequence[dict[str, Any] | None], rivals: Sequence[bool]) -> list[bool]:
+    """Which scores of ``rivals`` are the best of their row, to the digits shown; none where all are alike or one is."""
+    known = [one for one, takes_part in zip(shown, rivals, strict=True) if one and takes_part]
     better = min if metric in LOWER else max
     words = better(known, key=lambda one: one["value"])["words"] if known else ""
-    alike = [one is not None and one["words"] == words for one in shown]
+    alike = [
+        takes_part and one is not None and one["words"] == words for one, takes_part in zip(shown, rivals, strict=True)
+    ]
     return alike if sum(alike) < len(known) else [False] * len(shown)
 
 
