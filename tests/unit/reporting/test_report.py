@@ -390,3 +390,19 @@ def test_the_score_stands_alone_in_large_letters(samples):
     html = render(document)
     assert '<p class="standfirst">Its score is 5.</p>' in html
     assert '<p class="lead">It is so. And so. </p>' in html
+
+
+def test_the_typical_error_is_said_as_the_table_of_scores_has_it(samples):
+    document = samples.regression()
+    document["test"]["median_ae"] = samples.estimate(15_443.0, 700.0)
+    html = render(document)
+    assert "within 15,400 of the truth" in html
+    assert ">15,400</span>" in html
+
+
+def test_a_scatter_of_some_rows_says_of_how_many(samples):
+    document = samples.regression()
+    document["rows"] = {"train": 8000, "test": 2000}
+    assert "Shown are 400 of 2,000 test rows" in render(document)
+    document["rows"]["test"] = 400
+    assert "Shown are" not in render(document)

@@ -13,6 +13,8 @@ from lanewise.reporting.words import percent as share
 
 HEIGHT = 250
 _LARGEST = 9.0  # radius of the fullest bin, in pixels
+ALIKE = 1.2
+"""Factor between the numbers of rows of two bins up to which their dots look the same."""
 _WIDE = 0.5  # bins that span so much are shown between 0 and 1
 _AIR = 0.1  # of the span, beyond the outermost bins
 
@@ -54,6 +56,20 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
         marks=marks,
         height=HEIGHT,
     )
+
+
+def bins_words(bins: Sequence[Mapping[str, Any]]) -> str:
+    """How many rows a dot stands for; empty where that is unknown.
+
+    >>> bins_words([{"count": 141}, {"count": 140}]), bins_words([{"count": 141}, {"count": 7}])
+    ('Each dot stands for about 141 rows', 'The area of a dot is its number of rows, from 7 to 141')
+    """
+    counts = [round(rows) for one in bins if (rows := finite(one.get("count")))]
+    if not counts:
+        return ""
+    if max(counts) <= ALIKE * min(counts):
+        return f"Each dot stands for {'' if max(counts) == min(counts) else 'about '}{max(counts):,} rows"
+    return f"The area of a dot is its number of rows, from {min(counts):,} to {max(counts):,}"
 
 
 def _scale(shares: Sequence[float]) -> Scale:
