@@ -25,3 +25,8 @@ def test_a_difference_of_two_r_squared_is_no_r_squared():
 
 def test_small_errors_keep_their_first_digit():
     assert written("rmse", 0.00002, 3) == "0.00002"
+
+
+@pytest.mark.parametrize("half", [None, 0.00004])
+def test_a_calibration_error_far_below_the_others_of_its_row_has_their_digits(half):
+    assert written("ece", 0.000083, places_in_column("ece", 0.000083, half, 3)) == "<0.001"

@@ -186,7 +186,8 @@ class Ensemble(TypedDict):
 class Diagnosis(TypedDict):
     """Whether the winner fits too little, well or too much, and what to do about it.
 
-    ``stop`` is the share of the full length at which its training ended, where its scores are read.
+    ``stop`` is the share of the full length at which its training ended, where its scores are read; ``lost`` the share
+    of what it learned that holds for its training rows only, null where that cannot be told from chance.
     """
 
     verdict: Literal["underfit", "good", "overfit"]
@@ -195,6 +196,7 @@ class Diagnosis(TypedDict):
     valid: Number
     advice: list[str]
     stop: NotRequired[Number]
+    lost: NotRequired[Number]
 
 
 class Importance(TypedDict):

@@ -406,3 +406,19 @@ def test_a_scatter_of_some_rows_says_of_how_many(samples):
     assert "Shown are 400 of 2,000 test rows" in render(document)
     document["rows"]["test"] = 400
     assert "Shown are" not in render(document)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "lost", "heading"),
+    [
+        (3500.0, 3600.0, None, "What it learned holds for new rows"),
+        (1800.0, 4680.0, 0.02, "What it learned holds for new rows, at 2.6 times its training error"),
+        (1800.0, 4680.0, 0.25, "Most of what it learned holds for new rows, at 2.6 times its training error"),
+        (0.0, 4680.0, 0.25, "Most of what it learned holds for new rows"),
+    ],
+)
+def test_the_heading_of_a_good_fit_fits_the_numbers(samples, train, valid, lost, heading):
+    document = samples.binary()
+    document["metric"] = {"name": "rmse", "direction": "min", "words": ""}
+    document["diagnosis"] = {"verdict": "good", "words": "w", "train": train, "valid": valid, "advice": [], "lost": lost}
+    assert re.search(r'id="diagnosis-heading">([^<]*)<', render(document))[1] == heading
