@@ -79,7 +79,13 @@ def places_in_column(metric: str, value: float, half: float | None, column: int)
     value = without_noise(metric, value)
     own = min(places(metric, value, half), places(metric, value))
     known = half is not None and isfinite(half)
-    lost = metric not in SHARES and metric != "ece" and bool(value) and isfinite(value) and column + floor(log10(abs(value))) < 0
+    lost = (
+        metric not in SHARES
+        and metric != "ece"
+        and bool(value)
+        and isfinite(value)
+        and column + floor(log10(abs(value))) < 0
+    )
     finer = known and own >= column + 2 and metric != "ece"  # one that is far smaller than the others reads as such
     return own if own > column and (lost or finer) else column
 

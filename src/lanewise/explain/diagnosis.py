@@ -179,9 +179,8 @@ def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
         return "overfit", "Its validation score got worse again before the training ended."
     if shape.learning and not shape.lost > SMALL_GAP:
         return "underfit", "It was still improving when the training ended."
-    if shape.knows_rows and shape.lost > SMALL_GAP:
-        return "good", f"Most of what it learned holds for new rows; {shape.lost:.0%} of it for its training rows only."
-    return "good", "What it learned holds for new rows."
+    partly = f"Most of what it learned holds for new rows; {shape.lost:.0%} of it for its training rows only."
+    return "good", partly if shape.knows_rows and shape.lost > SMALL_GAP else "What it learned holds for new rows."
 
 
 def _done(

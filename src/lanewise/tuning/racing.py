@@ -12,7 +12,7 @@ import torch
 
 from lanewise._version import __version__
 from lanewise.distributed.ranks import Ranks
-from lanewise.explain import Cost, Usage, spent, total, usage
+from lanewise.explain import Cost, Edge, Effects, Usage, edges, effects, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
@@ -46,7 +46,7 @@ from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
-from lanewise.tuning.story import noticed, told
+from lanewise.tuning.story import farther, noticed, told
 from lanewise.tuning.tradeoffs import tradeoffs
 from lanewise.tuning.winner_words import corrected_words, exchanged, labels, named, until, winner_words
 from lanewise.tuning.worth import no_difference
@@ -213,14 +213,20 @@ def _run(
     assert own.tensors is not None
     entrants = len(plan.candidates)
     alike = no_difference(selection, contenders, default=plan.candidates[0].id)
-    said = (*winner_words(plan, selection, won, judge, alike), *corrected_words(corrected, len(contenders), entrants))
+    said = (
+        *winner_words(plan, selection, won, judge, alike),
+        *corrected_words(corrected, judge.metric, len(contenders), entrants),
+    )
     weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
     valid = rows.judged.numpy()
     itemsize = teams.blueprint.dtype.itemsize
     compared = averaged(
         result.confirmed, known, plan=plan, weights=weights, itemsize=itemsize, valid=valid, metric=judge.metric
     )
-    words = (*said, *result.rungs, *noticed(result.traces), *until(own, rows), *exchanged(compared, judge))
+    moved = effects(result.traces, judge.metric, model=won.model, optimizer=won.optimizer, seed=0)
+    ends = edges(result.traces, won, judge.metric, moved)
+    beyond = (end.words(farther(end)) for end in ends)
+    words = (*said, *beyond, *result.rungs, *noticed(result.traces), *until(own, rows), *exchanged(compared, judge))
     document = _document(
         posed,
         plan=plan,
@@ -235,6 +241,8 @@ def _run(
         weights=weights,
         compared=compared,
         alike=alike,
+        moved=moved,
+        ends=ends,
     )
     gpus = teams.device.type == "cuda"
     document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh, gpus=gpus)}
@@ -298,6 +306,8 @@ def _document(
     weights: Mapping[str, int],
     compared: Sequence[Averaged],
     alike: Sequence[str],
+    moved: Effects | None,
+    ends: Sequence[Edge],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     rows, metric = posed.question.rows, posed.question.judge.metric
@@ -327,9 +337,11 @@ def _document(
         full_length=posed.full_length,
         corrected=[
             *alike,
-            *corrected_words(corrected, len(result.confirmed), len(plan.candidates)),
+            *corrected_words(corrected, metric, len(result.confirmed), len(plan.candidates)),
             *exchanged(compared, posed.question.judge),
         ],
+        moved=moved,
+        ends=ends,
     )
 
 

@@ -420,5 +420,52 @@ def test_a_scatter_of_some_rows_says_of_how_many(samples):
 def test_the_heading_of_a_good_fit_fits_the_numbers(samples, train, valid, lost, heading):
     document = samples.binary()
     document["metric"] = {"name": "rmse", "direction": "min", "words": ""}
-    document["diagnosis"] = {"verdict": "good", "words": "w", "train": train, "valid": valid, "advice": [], "lost": lost}
+    document["diagnosis"] = {
+        "verdict": "good",
+        "words": "w",
+        "train": train,
+        "valid": valid,
+        "advice": [],
+        "lost": lost,
+    }
     assert re.search(r'id="diagnosis-heading">([^<]*)<', render(document))[1] == heading
+
+
+def test_the_heading_of_the_learning_rates_says_that_the_winner_s_is_at_an_end(samples):
+    document = samples.binary()
+    words = "Its learning rate, 0.0032, is the largest of the 6 tried with adamw: a larger one might be better."
+    edge = {"setting": "lr", "value": 0.0032, "side": "largest", "tried": 6, "of": "adamw", "words": words}
+    document["race"]["edges"] = [edge]
+    html = render(document)
+    assert "adamw won with a learning rate of 0.0032, the largest of 6 tried" in html
+    assert words in html.split('id="sensitivity"')[1]
+
+
+def test_two_rates_are_no_picture(samples):
+    document = samples.binary()
+    for one in document["race"]["sensitivity"]:
+        one["points"] = one["points"][:2]
+    assert 'id="sensitivity"' not in render(document)
+
+
+def test_the_head_says_what_to_do_next(samples):
+    document = samples.binary()
+    document["diagnosis"]["advice"] = [
+        "Done: dropout 0.2.",
+        "To try: more rows.",
+        "To check: y.",
+        "To try: fewer columns.",
+    ]
+    head = render(document).split('class="contents"')[0]
+    assert "<li>To try: more rows.</li><li>To check: y.</li></ul>" in head
+    assert f"lanewise predict {document['run']} new_rows.csv" in head
+    document |= {"kind": "tune", "diagnosis": None}
+    assert "What next" not in render(document)
+
+
+def test_what_is_the_same_by_definition_is_told_once(samples):
+    document = samples.binary()
+    document["test"] |= {"recall_macro": samples.estimate(0.7, 0.01)}
+    assert "macro recall" in render(document)
+    document["test"] |= {"balanced_accuracy": samples.estimate(0.7, 0.01)}
+    assert "macro recall" not in render(document)

@@ -42,9 +42,7 @@ def residuals(pairs: Pairs) -> tuple[Markup, int]:
     )
 
 
-def _cloud(
-    points: Pairs, *, label: str, x: Axis, y: Axis, ideal: list[tuple[float, float]]
-) -> tuple[Markup, int]:
+def _cloud(points: Pairs, *, label: str, x: Axis, y: Axis, ideal: list[tuple[float, float]]) -> tuple[Markup, int]:
     inside = [(across, up) for across, up in points if x.scale.covers(across) and y.scale.covers(up)]
     outside = [(across, up) for across, up in points if not (x.scale.covers(across) and y.scale.covers(up))]
     marks = [

@@ -10,6 +10,7 @@ from lanewise.reporting.charts.scale import scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
 from lanewise.reporting.reading import (
     Measure,
+    commands_of,
     contest,
     default_won,
     ensemble_won,
@@ -25,6 +26,10 @@ from lanewise.reporting.reading import (
 from lanewise.reporting.words import as_sentence, axis_words, count, duration, finite, listing, number
 
 CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
+MOST_ADVICE = 2
+"""Lines of advice at the head of the report; the section on the fit has all."""
+SAME = {"recall_macro": "balanced_accuracy"}
+"""Metrics that are another by definition, which a table needs but once."""
 GIVEN_TO_A_GUESS = frozenset({"ece", "recall"})
 """Metrics that one answer for all rows may have best without knowing anything: the share of a class is calibrated, and
 who always says yes misses none. A guess takes no part in them."""
@@ -49,9 +54,18 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
         "members": winner_settings(document) if ensemble_won(document) else [],
         "default": part(document, "default"),
         "default_won": default_won(document),
+        "next": _next(document),
         "leaks": [as_sentence(line) for line in leaks],
         "warnings": [as_sentence(line) for line in warnings],
     }
+
+
+def _next(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the diagnosis advises to try or to check, and how to use the model."""
+    advice = [str(line) for line in items(part(document, "diagnosis"), "advice")]
+    todo = [line for line in advice if line.startswith(("To try:", "To check:"))][:MOST_ADVICE]
+    commands = commands_of(document)
+    return {"advice": todo, "commands": commands} if todo or commands else None
 
 
 def written_date(stamp: str) -> str:
@@ -114,7 +128,9 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
 
 def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
     judged = contenders(document)
-    names = [name for name in part(document, "test") if name != measure.name]
+    tested = part(document, "test")
+    twins = {same for same, first in SAME.items() if same in tested and first in tested}
+    names = [name for name in tested if name != measure.name and name not in twins]
     if not names:
         return None
     rows = []
