@@ -146,6 +146,9 @@ def test_dots_of_the_calibration_are_as_large_as_their_bins_are_full():
     bins = [{"predicted": 0.1, "observed": 0.1, "count": 100}, {"predicted": 0.9, "observed": 0.8, "count": 25}]
     radii = [float(dot.get("r")) for dot in parsed(calibration.calibration(bins)).findall(".//circle")]
     assert radii[0] == 2 * radii[1]
+    low, high = calibration.wilson(0.0, 10)
+    assert low == pytest.approx(0.0, abs=1e-12)
+    assert high == pytest.approx(0.2775, abs=1e-4)
     assert calibration.bins_words(bins) == "The area of a dot is its number of rows, from 25 to 100"
     assert calibration.bins_words(bins[:1]) == "Each dot stands for 100 rows"
 

@@ -469,3 +469,11 @@ def test_what_is_the_same_by_definition_is_told_once(samples):
     assert "macro recall" in render(document)
     document["test"] |= {"balanced_accuracy": samples.estimate(0.7, 0.01)}
     assert "macro recall" not in render(document)
+
+
+def test_the_fit_of_a_tune_ends_where_its_curves_do(samples):
+    document = samples.binary()
+    document["diagnosis"] = None
+    section = render(document).split('id="diagnosis"')[1].split("</section>")[0]
+    assert "At the end: training 0." in section
+    assert "corrected for having picked" not in section

@@ -38,6 +38,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         names = {"metric": measure.name, "metric_label": measure.label, "minimise": measure.minimise}
         chart = fit(train=train, valid=valid, stop=_stop(found), **names)
     ends = finite(found.get("train")), finite(found.get("valid"))
+    if not found and train and valid:
+        ends = train[-1][1], valid[-1][1]
     gap = None if ends[0] is None or ends[1] is None else ends[1] - ends[0]
     return {
         "heading": _heading(found, measure, ends),
@@ -47,6 +49,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "chart": chart,
         "ends": _ends(measure.name, ends, gap) if chart is not None or not found.get("words") else [],
         "where": _where(found, chart),
+        "corrected": bool(found) and chart is not None,
         "gap": _gap(measure.name, ends[0], ends[1]),
         "measure": measure,
     }
@@ -76,7 +79,7 @@ def _where(found: Mapping[str, Any], chart: Markup | None) -> str:
     stop = _stop(found)
     if stop is not None:
         return f"Where it was stopped, at {percent(stop, 0)} of the full length"
-    return "At the end" if chart is not None and "stop" in found else "Its scores"
+    return "At the end" if chart is not None and ("stop" in found or not found) else "Its scores"
 
 
 def _gap(metric: str, train: float | None, valid: float | None) -> str:

@@ -38,7 +38,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "classes": classes[:SHOWN_CLASSES],
         "more_classes": classes[SHOWN_CLASSES:],
         "plots": plots,
-        "bins": bins_words(items(document, "calibration")),
+        "calibrated": _calibrated(document),
         "clouds": _clouds(pairs, part(document, "rows").get("test")),
     }
 
@@ -54,6 +54,14 @@ def _heading(confusion: dict[str, Any] | None, typical: str) -> str:
     if typical:
         return f"Half of its predictions are within {typical} of the truth"
     return "The test rows in detail"
+
+
+def _calibrated(document: Mapping[str, Any]) -> str:
+    """What the dots of the calibration mean."""
+    of = " It is that of the likeliest class of each row." if document.get("task") == "multiclass" else ""
+    bins = bins_words(items(document, "calibration"))
+    dots = f" {bins}; lines are 95% intervals." if bins else ""
+    return f"On the dotted line things come true as often as was said.{of}{dots}"
 
 
 def quoted(name: str) -> str:
