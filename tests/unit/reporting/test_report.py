@@ -457,7 +457,10 @@ def test_the_head_says_what_to_do_next(samples):
         "To try: fewer columns.",
     ]
     head = render(document).split('class="contents"')[0]
-    assert "<li>To try: more rows.</li><li>To check: y.</li></ul>" in head
+    assert "<li>Try more rows.</li><li>Check y.</li></ul>" in head
+    assert '<a href="#diagnosis">It knows its training rows too well</a>' in head
+    document["diagnosis"]["verdict"] = "good"
+    assert "It knows its training rows too well" not in render(document)
     assert f"lanewise predict {document['run']} new_rows.csv" in head
     document |= {"kind": "tune", "diagnosis": None}
     assert "What next" not in render(document)
@@ -477,3 +480,9 @@ def test_the_fit_of_a_tune_ends_where_its_curves_do(samples):
     section = render(document).split('id="diagnosis"')[1].split("</section>")[0]
     assert "At the end: training 0." in section
     assert "corrected for having picked" not in section
+
+
+def test_the_rows_of_a_run_add_up(samples):
+    document = samples.binary()
+    document["rows"] = {"train": 1000, "test": 400, "set_aside": 50}
+    assert "rows: 1,000 to train, 400 to test and 50 set aside" in render(document)

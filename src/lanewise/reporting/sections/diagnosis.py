@@ -8,14 +8,11 @@ from markupsafe import Markup
 from lanewise.metric_labels import LOWER
 from lanewise.reporting.charts.fit import fit, mean_curves
 from lanewise.reporting.reading import Measure, items, measure_of, part
+from lanewise.reporting.sections.headline import UNSOUND
 from lanewise.reporting.words import difference, finite, percent, score
 
 ENDS = ("training", "validation")
-HEADINGS = {
-    "good": "What it learned holds for new rows",
-    "overfit": "It knows its training rows too well",
-    "underfit": "There is more in the data than it learned",
-}
+HEADINGS = {"good": "What it learned holds for new rows", **UNSOUND}
 PARTLY = "Most of what it learned holds for new rows"
 SMALL_LOSS = 0.1
 """Share of what was learned, lost on new rows, up to which the heading makes no reservation."""

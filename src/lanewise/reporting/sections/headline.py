@@ -26,6 +26,13 @@ from lanewise.reporting.reading import (
 from lanewise.reporting.words import as_sentence, axis_words, count, duration, finite, listing, number
 
 CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
+ADVICE = {"To try:": "Try", "To check:": "Check"}
+"""How advice begins, in the section on the fit and at the head."""
+UNSOUND = {
+    "overfit": "It knows its training rows too well",
+    "underfit": "It learned too little",
+}
+"""Verdicts of the diagnosis that ask for more to be done, in words."""
 MOST_ADVICE = 2
 """Lines of advice at the head of the report; the section on the fit has all."""
 SAME = {"recall_macro": "balanced_accuracy"}
@@ -61,11 +68,16 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _next(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the diagnosis advises to try or to check, and how to use the model."""
-    advice = [str(line) for line in items(part(document, "diagnosis"), "advice")]
-    todo = [line for line in advice if line.startswith(("To try:", "To check:"))][:MOST_ADVICE]
+    """Why more should be done, what the diagnosis advises to try or to check, and how to use the model."""
+    found = part(document, "diagnosis")
+    todo = []
+    for line in map(str, items(found, "advice")):
+        for prefix, verb in ADVICE.items():
+            if line.startswith(prefix):
+                todo.append(f"{verb}{line.removeprefix(prefix)}")
     commands = commands_of(document)
-    return {"advice": todo, "commands": commands} if todo or commands else None
+    why = UNSOUND.get(str(found.get("verdict")), "") if todo else ""
+    return {"why": why, "advice": todo[:MOST_ADVICE], "commands": commands} if todo or commands else None
 
 
 def written_date(stamp: str) -> str:
@@ -170,9 +182,8 @@ def _facts(document: Mapping[str, Any]) -> list[str]:
     if 0 < raced < lanes:
         facts.append(f"{count(lanes - raced, 'training')} on all rows")
     rows = part(document, "rows")
-    known = [
-        f"{int(rows[key]):,} {words}" for key, words in (("train", "to train"), ("test", "to test")) if rows.get(key)
-    ]
+    uses = (("train", "to train"), ("test", "to test"), ("set_aside", "set aside"))
+    known = [f"{int(rows[key]):,} {words}" for key, words in uses if rows.get(key)]
     if known:
         facts.append(f"rows: {listing(known)}")
     if document.get("seconds") is not None:
