@@ -12,19 +12,27 @@ UNKNOWN_DIGITS = 3
 """Significant digits of a score without an interval."""
 NOISE = 0.01
 """A calibration error below this share of half its interval is none."""
+NO_SHARE = 5e-4
+"""An R squared nearer to 0 than this explains nothing, and its sign is chance: it reads as 0."""
 MOST_MORE = 2
 """Digits beyond those that the interval justifies that are shown at most, to tell scores apart."""
 
 
 def without_noise(metric: str, value: float, half: float | None = None) -> float:
     """The value, or 0 where it is nothing but the rounding of a sum; a calibration error, too, far below half its
-    interval: it is the size of a gap, which chance alone makes larger.
+    interval: it is the size of a gap, which chance alone makes larger; and an R squared of less than 0.0005.
 
     >>> without_noise("ece", 8e-18), without_noise("rmse", 8e-18), without_noise("ece", 5e-6, 0.003)
     (0.0, 8e-18, 0.0)
+    >>> without_noise("r2", -0.00002), without_noise("r2", -0.0006)
+    (0.0, -0.0006)
     """
     chance = metric == "ece" and half is not None and isfinite(half) and value < NOISE * half
-    return 0.0 if chance or (metric in SCALED and abs(value) < EXACT) else value
+    return 0.0 if chance or (metric == "r2" and abs(value) < NO_SHARE) else _summed(metric, value)
+
+
+def _summed(metric: str, value: float) -> float:
+    return 0.0 if metric in SCALED and abs(value) < EXACT else value
 
 
 def places(metric: str, value: float, half: float | None = None) -> int:
@@ -36,6 +44,8 @@ def places(metric: str, value: float, half: float | None = None) -> int:
     (-2, 1, 3)
     """
     known = half is not None and isfinite(half) and half > 0
+    if metric == "r2" and abs(value) < NO_SHARE:
+        return UNKNOWN_DIGITS  # however narrow its interval: none of it is a share of anything
     if metric in SHARES:
         least = 0 if metric == "mape" else 1  # it may be far above 100%
         return max(least, min(3, decimals(100 * half))) if known and half is not None else 1
@@ -69,8 +79,15 @@ def places_in_column(metric: str, value: float, half: float | None, column: int)
     value = without_noise(metric, value)
     own = min(places(metric, value, half), places(metric, value))
     known = half is not None and isfinite(half)
-    lost = metric not in SHARES and bool(value) and isfinite(value) and column + floor(log10(abs(value))) < 0
-    return own if own > column and (lost or (known and own >= column + 2)) else column
+    lost = (
+        metric not in SHARES
+        and metric != "ece"
+        and bool(value)
+        and isfinite(value)
+        and column + floor(log10(abs(value))) < 0
+    )
+    finer = known and own >= column + 2 and metric != "ece"  # one that is far smaller than the others reads as such
+    return own if own > column and (lost or finer) else column
 
 
 def written(metric: str, value: float, kept: int) -> str:
@@ -107,7 +124,7 @@ def gap(metric: str, value: float, error: float | None = None) -> str:
     >>> gap("rmse", -812.3), gap("accuracy", 0.01234), gap("accuracy", 0.00034), gap("rmse", -0.51234, 0.004)
     ('810', '1.2 points', '0.034 points', '0.512')
     """
-    size = abs(without_noise(metric, value))
+    size = abs(_summed(metric, value))
     if metric in SHARES:
         return f"{fixed(100 * size, max(1, _significant(100 * size, 2)))} points"
     return fixed(size, decimals(error) if error else _significant(size, 2))

@@ -55,8 +55,10 @@ def short_of_the_end(metric: str, value: float, digits: int) -> str | None:
 
     >>> short_of_the_end("accuracy", 0.9997, 1), short_of_the_end("roc_auc", 0.9997, 3), short_of_the_end("f1", 1.0, 3)
     ('>99.9%', '>0.999', None)
+    >>> short_of_the_end("ece", 0.00008, 3)
+    '<0.001'
     """
-    if (metric not in SHARES and metric not in UNIT) or metric == "mape" or digits < 0:
+    if (metric not in SHARES and metric not in UNIT and metric != "ece") or metric == "mape" or digits < 0:
         return None
     whole, unit = (100.0, "%") if metric in SHARES else (1.0, "")
     step, size = 10.0**-digits, value * whole

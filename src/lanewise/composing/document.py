@@ -11,7 +11,16 @@ from lanewise._version import __version__
 from lanewise.composing.against_guess import groups_on_test, guess_on_test, over_guess, some_beat_guess
 from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
-from lanewise.composing.race_section import card, choices, effect_section, ensemble_section, event_section, race_section
+from lanewise.composing.race_section import (
+    card,
+    choices,
+    edge_section,
+    effect_section,
+    effects_of,
+    ensemble_section,
+    event_section,
+    race_section,
+)
 from lanewise.composing.sample_words import sample_words, winner_rows
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section, sparsity
 from lanewise.composing.stage import Stage, as_scored, families_left_out, model_prediction, respond
@@ -60,7 +69,9 @@ def compose(stage: Stage) -> dict[str, Any]:
     metric = problem.metric
     made = choices(stage)
     guess = estimates["dummy"].scores[metric.name].value if "dummy" in estimates else float("nan")
-    effects, upshot = effect_section(stage, guess)
+    moved = effects_of(stage, guess)
+    effects, upshot = effect_section(moved)
+    ends = edge_section(stage, moved)
     diagnosis = _diagnosis(stage, guess, estimates)
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -81,7 +92,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "warnings": _warnings(stage),
         "winner": _winner(stage),
         "default": card(stage.default, winner_and_default(stage)[1]),
-        "summary": _summary(stage, estimates, upshot),
+        "summary": _summary(stage, estimates, (*([upshot] if upshot else []), *(end["words"] for end in ends))),
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
         "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
@@ -91,7 +102,7 @@ def compose(stage: Stage) -> dict[str, Any]:
             "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
             **({} if problem.rest is None else {"winner": winner_rows(stage)}),
         },
-        "race": race_section(stage, made),
+        "race": race_section(stage, made, ends),
         "effects": effects,
         "ensemble": ensemble_section(stage),
         "diagnosis": None if diagnosis is None else asdict(diagnosis),
@@ -195,7 +206,7 @@ def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
     }
 
 
-def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> list[str]:
+def _summary(stage: Stage, estimates: dict[str, Evaluation], moved: tuple[str, ...]) -> list[str]:
     """The result in plain sentences; choices and warnings have sections of their own."""
     problem, choice = stage.problem, stage.choice
     name = problem.metric.name
@@ -222,7 +233,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], upshot: str) -> lis
         default_test=scores.get("default"),
         over_default=ahead,
         ties=() if choice.is_ensemble else _ties(stage),
-        effects=(upshot,) if upshot else (),
+        effects=moved,
         threshold=stage.cutoff.words if stage.cutoff else "",
         widths=interval_words(stage.predictor.interval),
         sample=sample_words(stage),

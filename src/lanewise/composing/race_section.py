@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 
 from lanewise.composing.stage import Stage
-from lanewise.explain import EnsembleTrial, decisions, effects, sensitivity
+from lanewise.explain import Edge, Effects, EnsembleTrial, decisions, edges, effects, sensitivity
+from lanewise.explain.aspects import value_words
 from lanewise.explain.decisions import Decision
 from lanewise.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.statistics import bootstrap_interval
+from lanewise.training.planning.proposals import searched
 from lanewise.training.race import Confirmed, Result, Trace
 
+NEAR = 1.25
+"""Factor within which a rate counts as lying at the end of the range that a race searches."""
 CURVE_POINTS = 24
 """Points of a loss curve that the document keeps: a race has hundreds of curves."""
 
@@ -29,8 +33,8 @@ def card(candidate: Candidate, label: str = "") -> dict[str, Any]:
     }
 
 
-def race_section(stage: Stage, made: tuple[Decision, ...]) -> dict[str, Any]:
-    """Phases, curves, sensitivity, leaderboard and choices."""
+def race_section(stage: Stage, made: tuple[Decision, ...], ends: list[dict[str, Any]]) -> dict[str, Any]:
+    """Phases, curves, sensitivity, what lies at an end of what was tried, leaderboard and choices."""
     result = stage.result
     phases = [
         {
@@ -46,6 +50,7 @@ def race_section(stage: Stage, made: tuple[Decision, ...]) -> dict[str, Any]:
         "phases": phases,
         "curves": [_curve(stage, place, trace) for place, trace in enumerate(result.traces)],
         "sensitivity": [asdict(series) for series in sensitivity(result.traces, stage.problem.metric)],
+        "edges": ends,
         "leaderboard": _leaderboard(stage),
         "decisions": [asdict(decision) for decision in made],
     }
@@ -150,13 +155,38 @@ def _leaderboard(stage: Stage) -> list[dict[str, Any]]:
     return rows
 
 
-def effect_section(stage: Stage, guess: float) -> tuple[list[dict[str, Any]], str]:
+def edge_section(stage: Stage, found: Effects | None) -> list[dict[str, Any]]:
+    """The winner's settings at an end of what was tried; an ensemble has none of its own."""
+    if stage.choice.is_ensemble:
+        return []
+    ends = edges(stage.result.traces, stage.winner, stage.problem.metric, found)
+    return [end.told(_farther(end, stage.winner)) for end in ends]
+
+
+def _farther(end: Edge, winner: Candidate) -> str:
+    """What to do about a setting at an end: more candidates, unless a race tries none beyond it."""
+    known = searched(winner.model, winner.optimizer, end.setting)
+    if known is None:
+        return ""
+    up = end.side == "largest"
+    limit = known[1] if up else known[0]
+    if max(end.value, limit) <= NEAR * min(end.value, limit):
+        return f"a race tries none {'above' if up else 'below'} {value_words(limit)}"
+    return f"--candidates and a longer --budget try more, {'up' if up else 'down'} to {value_words(limit)}"
+
+
+def effect_section(found: Effects | None) -> tuple[list[dict[str, Any]], str]:
     """How the score goes with each setting of the winner's family, and the upshot in a sentence.
 
     Only effects that survive the test: the others are noise that a chart would dress up.
     """
+    return ([], "") if found is None else ([asdict(effect) for effect in found.effects if effect.evident], found.words)
+
+
+def effects_of(stage: Stage, guess: float) -> Effects | None:
+    """The effects of settings in the winner's family."""
     winner = stage.winner
-    found = effects(
+    return effects(
         stage.result.traces,
         stage.problem.metric,
         model=winner.model,
@@ -164,7 +194,6 @@ def effect_section(stage: Stage, guess: float) -> tuple[list[dict[str, Any]], st
         seed=stage.settings.seed,
         guess=guess if np.isfinite(guess) else None,
     )
-    return ([], "") if found is None else ([asdict(effect) for effect in found.effects if effect.evident], found.words)
 
 
 def ensemble_section(stage: Stage) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from lanewise.explain.cost import (
 )
 from lanewise.explain.decisions import Decision, EnsembleTrial, decisions
 from lanewise.explain.diagnosis import Diagnosis, Fit, diagnose
+from lanewise.explain.edges import Edge, edges
 from lanewise.explain.effects import Effect, Effects, EffectValue, effects
 from lanewise.explain.importance import Importance, permutation_importance
 from lanewise.explain.ranked_cost import gathered, total
@@ -22,6 +23,7 @@ __all__ = [
     "Cost",
     "Decision",
     "Diagnosis",
+    "Edge",
     "Effect",
     "EffectValue",
     "Effects",
@@ -37,6 +39,7 @@ __all__ = [
     "counts_living_children",
     "decisions",
     "diagnose",
+    "edges",
     "effects",
     "gathered",
     "one_at_a_time_seconds",

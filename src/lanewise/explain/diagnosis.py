@@ -17,6 +17,7 @@ Verdict = Literal["underfit", "good", "overfit"]
 LARGE_GAP = 0.3
 """Share of what was learned on the training rows that is lost on new rows, above which the model overfits."""
 SMALL_GAP = 0.1
+"""Such a share up to which it is said without qualification that what was learned holds for new rows."""
 FAR_APART = 100.0
 """Times by which an error on training rows exceeds that on new rows from which the two tell of different things."""
 STILL_LEARNING = 0.02
@@ -60,7 +61,8 @@ class Fit:
 class Diagnosis:
     """The verdict in a word and in words, both scores, and advice: first what was done, then what can be.
 
-    ``stop`` is the share of the full length at which the training was stopped, where both scores are read.
+    ``stop`` is the share of the full length at which the training was stopped, where both scores are read; ``lost`` the
+    share of what was learned on training rows that is lost on new ones, None where that cannot be told from chance.
     """
 
     verdict: Verdict
@@ -69,6 +71,7 @@ class Diagnosis:
     valid: float
     advice: tuple[str, ...]
     stop: float = 1.0
+    lost: float | None = None
 
 
 def diagnose(
@@ -86,9 +89,9 @@ def diagnose(
     ``(v - t) / (g - t)`` is lost on new rows. *Overfit*: more than 0.3 is lost and v - t is more than two
     standard errors; or the validation curve turned, lost a tenth of ``g - v`` before its end, and nothing
     stopped it. *Underfit*: v is within two standard errors of the guess and so is t; or less than 0.1 is lost
-    and the last tenth of the training still brought 2% of ``g - v``. A training score far better than the
-    validation score is usual for boosted trees and no fault as long as little is lost. These shares are
-    rules of thumb.
+    and the last tenth of the training still brought 2% of ``g - v``. Else *good*, and the words say how much is lost
+    where that is more than 0.1. A training score far better than the validation score is usual for boosted trees and no
+    fault as long as little is lost. These shares are rules of thumb.
 
     A final model that does not beat the guess on the test rows, or whose R squared there is below 0 (where RMSE or
     R squared decides), is read as if v did not beat it. An error over 100 times larger on training rows than on new
@@ -116,7 +119,7 @@ def diagnose(
     verdict, words = _read(shape, stopped=stop < 1)
     known = [value for value in (fit.valid, fit.train) if np.isfinite(value)]
     kept = places_beside(metric.name, known, 1.96 * fit.error)  # as the tables have it
-    scores = f"{metric_label(metric.name)} is {written(metric.name, fit.valid, kept)} on new rows"
+    scores = f"{metric_label(metric.name)} is {written(metric.name, fit.valid, kept)} in cross-validation"
     if np.isfinite(train):
         scores += f" and {written(metric.name, fit.train, kept)} on training rows"
     if shape.turned and stop < 1:
@@ -129,6 +132,7 @@ def diagnose(
         valid=fit.valid,
         advice=(*done, *_to_do(verdict, shape)),
         stop=stop,
+        lost=shape.lost if shape.knows_rows else None,
     )
 
 
@@ -175,7 +179,8 @@ def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
         return "overfit", "Its validation score got worse again before the training ended."
     if shape.learning and not shape.lost > SMALL_GAP:
         return "underfit", "It was still improving when the training ended."
-    return "good", "What it learned holds for new rows."
+    partly = f"Most of what it learned holds for new rows; {shape.lost:.0%} of it for its training rows only."
+    return "good", partly if shape.knows_rows and shape.lost > SMALL_GAP else "What it learned holds for new rows."
 
 
 def _done(

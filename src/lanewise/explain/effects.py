@@ -34,7 +34,8 @@ class Effect:
 
     ``gain`` is the lead of its best value over its worst, never negative, so chance alone makes it positive.
     ``p`` says how often chance, or another setting that went along, makes the values differ as much, corrected
-    for the number of settings looked at; ``evident`` below 0.05. Settings that always changed together are one effect.
+    for the number of settings looked at; ``evident`` below 0.05. Settings that always changed together are one effect,
+    ``settings`` by their names in a candidate.
     """
 
     hyperparameter: str
@@ -42,6 +43,7 @@ class Effect:
     gain: float
     p: float
     evident: bool
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,7 @@ def _effect(test: Tested, p: float, metric: Metric) -> Effect:
         gain=float(means.max() - means.min()),
         p=p,
         evident=p < SIGNIFICANT,
+        settings=factor.names,
     )
 
 

@@ -168,7 +168,7 @@ CLASSIFICATION_METRICS: tuple[Metric, ...] = (
         name="log_loss",
         direction="min",
         kinds=CLASSES,
-        words="Mean of -log of the probability given to the true class (kept 2.2e-16 away from 0 and 1).",
+        words="Mean negative log of the probability given to the true class: a sure and wrong answer costs most.",
         values=_log_loss,
         averages=True,
     ),

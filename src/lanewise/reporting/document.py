@@ -9,12 +9,20 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Literal, NotRequired, TypedDict
 
+from lanewise.reporting.document_results import (
+    CalibrationBin,
+    Confusion,
+    Number,
+    PerClass,
+    Point,
+    Residuals,
+    Threshold,
+)
 from lanewise.task import TaskKind
 
 SCHEMA_VERSION = 1
 
 Status = Literal["winner", "member", "default", "confirmed", "pruned", "diverged"]
-Number = float | int | None
 
 
 class Metric(TypedDict):
@@ -135,12 +143,27 @@ class Decision(TypedDict):
     among: NotRequired[str]
 
 
+class Edge(TypedDict):
+    """A setting of the winner that is the largest or smallest of those tried, so that one beyond might be better.
+
+    ``tried`` counts the different values, ``of`` names the optimizer where they are its own.
+    """
+
+    setting: str
+    value: float
+    side: Literal["largest", "smallest"]
+    tried: int
+    of: str
+    words: str
+
+
 class Race(TypedDict, total=False):
     """Everything about the race itself."""
 
     phases: list[Phase]
     curves: list[Curve]
     sensitivity: list[Sensitivity]
+    edges: list[Edge]
     leaderboard: list[LeaderboardRow]
     decisions: list[Decision]
     rungs: list[str]  # who was dropped at each look, in phrases
@@ -158,9 +181,13 @@ class EffectValue(TypedDict):
 
 
 class Effect(TypedDict):
-    """How a hyper-parameter moved the score; ``gain`` is its best value's lead over its worst."""
+    """How a hyper-parameter moved the score; ``gain`` is its best value's lead over its worst.
+
+    ``settings`` are its names in a candidate, several where they always changed together.
+    """
 
     hyperparameter: str
+    settings: NotRequired[list[str]]
     values: list[EffectValue]
     gain: Number
 
@@ -186,7 +213,8 @@ class Ensemble(TypedDict):
 class Diagnosis(TypedDict):
     """Whether the winner fits too little, well or too much, and what to do about it.
 
-    ``stop`` is the share of the full length at which its training ended, where its scores are read.
+    ``stop`` is the share of the full length at which its training ended, where its scores are read; ``lost`` the share
+    of what it learned that holds for its training rows only, null where that cannot be told from chance.
     """
 
     verdict: Literal["underfit", "good", "overfit"]
@@ -195,6 +223,7 @@ class Diagnosis(TypedDict):
     valid: Number
     advice: list[str]
     stop: NotRequired[Number]
+    lost: NotRequired[Number]
 
 
 class Importance(TypedDict):
@@ -226,57 +255,6 @@ class Column(TypedDict, total=False):
     missing: int
     role: str
     reason: str | None
-
-
-class ThresholdPoint(TypedDict):
-    """What the metric would be at one threshold."""
-
-    threshold: float
-    value: Number
-
-
-class Threshold(TypedDict, total=False):
-    """The probability from which the answer is yes, and the metric it was chosen for."""
-
-    value: float
-    metric: str
-    words: str
-    curve: list[ThresholdPoint]
-
-
-class Confusion(TypedDict):
-    """Counts of test rows: rows are the true classes, columns the predicted ones."""
-
-    classes: list[str]
-    matrix: list[list[int]]
-
-
-# ``class`` is a keyword, so this one needs the functional form. One class as the model sees it on the test rows.
-PerClass = TypedDict(
-    "PerClass", {"class": str, "precision": Number, "recall": Number, "f1": Number, "support": int | None}
-)
-
-
-class CalibrationBin(TypedDict):
-    """Mean predicted probability, observed frequency and rows of one bin."""
-
-    predicted: Number
-    observed: Number
-    count: int
-
-
-class Point(TypedDict):
-    """A point of a curve; ROC: false and true positive rate; PR: recall and precision."""
-
-    x: Number
-    y: Number
-
-
-class Residuals(TypedDict):
-    """Test rows, thinned: the actual and the predicted values."""
-
-    actual: list[float]
-    predicted: list[float]
 
 
 class Chunk(TypedDict, total=False):

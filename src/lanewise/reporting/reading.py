@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from lanewise import figures
 from lanewise.certainty import errors_shown
 from lanewise.metric_labels import metric_label
+from lanewise.plain_text import clean
 from lanewise.reporting import words
 from lanewise.reporting.words import finite
 
@@ -255,9 +257,22 @@ def verdict_of(document: Mapping[str, Any]) -> str:
     return f"No model was chosen for {document.get('target', 'the target')}."
 
 
+def commands_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How to go on with the model, as pairs of a purpose and a command; none for a module of the user's own.
+
+    >>> commands_of({"run": "20261121-7f3a", "winner": {"id": "a"}})[0]
+    ('predict', 'lanewise predict 20261121-7f3a new_rows.csv')
+    """
+    if not document.get("run") or not part(document, "winner") or document.get("kind") == "tune":
+        return []
+    run = quote(clean(document["run"]))
+    return [("predict", f"lanewise predict {run} new_rows.csv"), ("export", f"lanewise export {run} model.onnx")]
+
+
 def settings_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Hyper-parameters as pairs of words."""
-    return [(str(name), setting(value)) for name, value in part(card, "hyperparameters").items()]
+    """Hyper-parameters as pairs of words; a depth of 0 is none that is limited."""
+    found = part(card, "hyperparameters").items()
+    return [(str(name), "unlimited" if name == "max_depth" and value == 0 else setting(value)) for name, value in found]
 
 
 def winner_settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:

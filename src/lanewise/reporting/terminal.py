@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from lanewise.certainty import certainty
@@ -16,6 +15,7 @@ from lanewise.reporting.reading import (
     MUCH_MORE,
     STAGES,
     Measure,
+    commands_of,
     contest,
     default_won,
     ensemble_won,
@@ -93,7 +93,7 @@ def summary(
     _decisions(console, document, measure_of(document))
     _warnings(console, document)
     _cost(console, document)
-    _next(console, report, _commands(document) if commands is None else commands)
+    _next(console, report, commands_of(document) if commands is None else commands)
     return _trimmed(out)
 
 
@@ -359,13 +359,6 @@ def _warn(console: "Console", lines: Sequence[str]) -> None:
         text = _styled("")
         text.append("warning: ", style="bold yellow")
         console.print(text.append(bound(clean(line), JOINT)))
-
-
-def _commands(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if not document.get("run") or not part(document, "winner"):
-        return []
-    run = quote(clean(document["run"]))
-    return [("predict", f"lanewise predict {run} new_rows.csv"), ("export", f"lanewise export {run} model.onnx")]
 
 
 def _next(console: "Console", report: str | None, commands: Sequence[tuple[str, str]]) -> None:

@@ -223,7 +223,7 @@ def count(amount: Any, noun: str, plural: str | None = None) -> str:
 
 
 def typeset(text: str) -> str:
-    """The text with real minus signs before its numbers, and with no line end between a number and its unit.
+    """The text with real minus signs before its numbers, and with no line end between a number and its unit or ``lr``.
 
     What is quoted is a name, and stays as it is.
 
@@ -232,7 +232,7 @@ def typeset(text: str) -> str:
     >>> typeset("1 min 56 s of '5 min'")
     "1\xa0min 56\xa0s of '5 min'"
     """
-    text = bound(text)
+    text = re.sub(r"(?<![\w.-])lr (?=\d)", "lr\N{NO-BREAK SPACE}", bound(text))
     return re.sub(r"(?<![\w.)'\"\u2018\u201c])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
 
 

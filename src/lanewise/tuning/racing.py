@@ -317,7 +317,9 @@ def _document(
         winner=won,
         cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         full_length=posed.full_length,
-        corrected=[*verdict.alike, *verdict.corrected_words(plan), *exchanged(compared, judge)],
+        corrected=[*verdict.alike, *verdict.corrected_words(plan, judge), *exchanged(compared, judge)],
+        moved=verdict.moved,
+        ends=verdict.ends,
     )
     gpus = teams.device.type == "cuda"
     document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh, gpus=gpus)}

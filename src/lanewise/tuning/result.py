@@ -72,7 +72,8 @@ class TuneResult:
     those that were confirmed (the screen before chose by the same rows, which no correction can know).
     ``groups`` are those of the parameters, as they were given.
     ``averaged`` says of each candidate whose workers train apart what ranks would exchange, and for which loss.
-    ``pareto`` are the candidates that no better one undercuts in weights or in seconds, the best first.
+    ``pareto`` are the candidates on the Pareto front of score against weights or against seconds, the best first: no
+    better one undercuts them.
     ``run`` and ``folder`` are the id and the folder of a race that was stored.
     """
 

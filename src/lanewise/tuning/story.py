@@ -5,10 +5,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lanewise.explain import Cost, effects
+from lanewise.explain import Cost, Edge, Effects
+from lanewise.explain.aspects import value_words
 from lanewise.explain.flips import rank_flips, short_race
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
+from lanewise.reporting.words import capitalized
 from lanewise.selection import Selection
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.race import Result, Trace
@@ -27,15 +29,17 @@ def told(
     cost: Cost,
     full_length: int | None,
     corrected: Sequence[str],
+    moved: Effects | None,
+    ends: Sequence[Edge],
 ) -> dict[str, Any]:
     """The document with phases, events, cost, the settings that mattered, and how late the order still moved.
 
     Only effects that are evident are in it: the others are noise that a chart would dress up. ``full_length`` is how
     many steps the user trains for, at the default's batch size. ``corrected`` are the sentences on whether the winner
-    is worth having, on the score to expect, and on candidates whose workers train apart.
+    is worth having, on the score to expect, and on candidates whose workers train apart. ``moved`` are the effects of
+    the settings, ``ends`` those of the winner at an end of what was tried.
     """
-    found = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
-    evident = () if found is None else [effect for effect in found.effects if effect.evident]
+    evident = () if moved is None else [effect for effect in moved.effects if effect.evident]
     flips = rank_flips(result.traces, metric)
     steps = plan.lengths.steps(int(plan.candidates[0].number("batch_size")))
     warning = "" if full_length is None else short_race(steps, full_length, flips)
@@ -46,6 +50,7 @@ def told(
         "plan": list(plan.words),
         "rungs": list(result.rungs),
         "order": "" if flips is None or warning else f"{flips.words}.",
+        "edges": [end.told(farther(end)) for end in ends],
     }
     return {
         **document,
@@ -56,8 +61,9 @@ def told(
             document["summary"][0],
             *selection.reasons,
             *(f"{words.replace('corrected', 'Corrected', 1)}." for words in corrected),
-            *noticed(result.traces),
-            *([found.words] if evident and found else []),
+            *(f"{capitalized(words)}." for words in noticed(result.traces)),
+            *(end.words(farther(end)) for end in ends),
+            *([moved.words] if evident and moved else []),
         ],
         "warnings": [
             *document.get("warnings", ()),
@@ -66,8 +72,14 @@ def told(
         ],
         "effects": [asdict(effect) for effect in evident],
         "events": events_of(result.traces, plan.lengths, metric),
+        "seconds": cost.seconds,
         "hardware": hardware_of(plan, cost),
     }
+
+
+def farther(end: Edge) -> str:
+    """Which rates to try beyond one at an end."""
+    return "" if end.beyond is None else f"try {value_words(end.beyond[0])} and {value_words(end.beyond[1])}"
 
 
 def _curves(curves: Sequence[Mapping[str, Any]], metric: Metric) -> list[dict[str, Any]]:

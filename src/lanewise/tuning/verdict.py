@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lanewise.explain import Edge, Effects, edges, effects
 from lanewise.lanes.candidate import Candidate
 from lanewise.selection import Contender, Selection, corrected_score, select
 from lanewise.statistics import CorrectedScore
@@ -14,6 +15,7 @@ from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.posing import Question
+from lanewise.tuning.story import farther
 from lanewise.tuning.winner_words import corrected_words, labels, named, winner_words
 from lanewise.tuning.worth import no_difference
 
@@ -23,7 +25,8 @@ class Verdict:
     """The winner of a race, ``seen [N]`` what it made of the rows that judge, and how sure that is.
 
     ``selection`` names candidates by their ``labels``; ``alike`` says, in a sentence, where nobody is better than the
-    default by more than is worth having.
+    default by more than is worth having. ``moved`` are the effects of settings in its family, ``ends`` those of its own
+    that lie at an end of what was tried.
     """
 
     winner: Candidate
@@ -32,14 +35,20 @@ class Verdict:
     corrected: CorrectedScore
     alike: tuple[str, ...]
     labels: Mapping[str, str]
+    moved: Effects | None
+    ends: tuple[Edge, ...]
 
     def words(self, plan: Plan, judge: Judge) -> tuple[str, ...]:
-        """The winner and why it won, the plan, and what its score is worth."""
-        return (*winner_words(plan, self.selection, self.winner, judge, self.alike), *self.corrected_words(plan))
+        """The winner and why it won, the plan, what its score is worth, and where the search may not have gone far enough."""
+        return (
+            *winner_words(plan, self.selection, self.winner, judge, self.alike),
+            *self.corrected_words(plan, judge),
+            *(end.words(farther(end)) for end in self.ends),
+        )
 
-    def corrected_words(self, plan: Plan) -> list[str]:
+    def corrected_words(self, plan: Plan, judge: Judge) -> list[str]:
         """What the score is worth once it is corrected for having been picked."""
-        return corrected_words(self.corrected, len(self.selection.standings), len(plan.candidates))
+        return corrected_words(self.corrected, judge.metric, len(self.selection.standings), len(plan.candidates))
 
 
 def judged(plan: Plan, result: Result, question: Question, teams: ModuleTeams) -> Verdict:
@@ -50,13 +59,17 @@ def judged(plan: Plan, result: Result, question: Question, teams: ModuleTeams) -
     known = labels(result, arguments=teams.arguments)
     selection = named(select(contenders, **evidence, cost_unit=_cost_unit(teams)), known)
     won = next(item for item in result.confirmed if item.candidate.id == selection.winner)
+    winner, metric = won.candidate, question.judge.metric
+    moved = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
     return Verdict(
-        winner=won.candidate,
+        winner=winner,
         seen=won.predictions[:, 0],
         selection=selection,
         corrected=corrected_score(contenders, trained_rows=rows.trained, **evidence),
         alike=no_difference(selection, contenders, default=plan.candidates[0].id),
         labels=known,
+        moved=moved,
+        ends=edges(result.traces, winner, metric, moved),
     )
 
 

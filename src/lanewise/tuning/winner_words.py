@@ -7,6 +7,7 @@ import numpy as np
 
 from lanewise.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
+from lanewise.metrics import Metric
 from lanewise.selection import Selection
 from lanewise.statistics import CorrectedScore
 from lanewise.training.fitted import Fitted
@@ -16,6 +17,9 @@ from lanewise.tuning.averaging import Averaged
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.rows import Rows
+
+LEAST_SHARE = 0.01
+"""Share of redrawn rows below which no number is given."""
 
 
 def until(own: Fitted, rows: Rows) -> tuple[str, ...]:
@@ -43,15 +47,30 @@ def labels(result: Result, *, arguments: Sequence[str]) -> dict[str, str]:
     return dict(zip((one.id for one in known), told, strict=True))
 
 
-def corrected_words(found: CorrectedScore, contenders: int, entrants: int) -> list[str]:
-    """What the score of the winner is worth once it is corrected for having been picked of the confirmed."""
+def corrected_words(found: CorrectedScore, metric: Metric, contenders: int, entrants: int) -> list[str]:
+    """What the score of the winner is worth once it is corrected for having been picked of the confirmed.
+
+    The correction may come out better than the score itself, for redrawn rows may pick another candidate.
+    """
     if contenders == 1 or not np.isfinite(found.value):
         return []
     of = f"{contenders}" if contenders >= entrants else f"the {contenders} that were confirmed"
+    better = metric.sign * found.optimism > 0 and f"{found.value:.4g}" != f"{found.naive:.4g}"
     return [
         f"corrected for having been picked of {of} on these rows it is {found.value:.4g} "
-        f"(95% interval {found.low:.4g} to {found.high:.4g})"
+        f"(95% interval {found.low:.4g} to {found.high:.4g}){f'; {_no_worse(found)}' if better else ''}"
     ]
+
+
+def _no_worse(found: CorrectedScore) -> str:
+    """Why a corrected score is better than the one that it corrects."""
+    others = 1 - float(found.shares[found.chosen])
+    if others > 0:
+        share = f"{others:.0%}" if others >= LEAST_SHARE else "some"
+        why = f"{share} of the redrawn sets of rows pick another candidate, which may score better"
+    else:
+        why = "every redrawn set of rows picks the same candidate, so the difference is chance"
+    return f"no worse than the {found.naive:.4g} above, because {why}: read both as the same"
 
 
 def winner_words(

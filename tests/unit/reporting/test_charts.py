@@ -122,9 +122,35 @@ def test_the_heat_map_has_a_square_for_each_pair_that_occurs():
 
 def test_a_perfect_prediction_has_flat_residuals():
     pairs = [(float(value), float(value)) for value in range(5)]
-    parsed(scatter.against_actual(pairs))
-    heights = re.findall(r"M\d+ (\d+)h0", str(scatter.residuals(pairs)))
+    parsed(scatter.against_actual(pairs)[0])
+    heights = re.findall(r"M\d+ (\d+)h0", str(scatter.residuals(pairs)[0]))
     assert set(heights) == {"500"}
+
+
+def test_a_few_rows_far_out_do_not_squeeze_the_others_into_a_corner():
+    pairs = [(float(value), value + 1.0) for value in range(100)] + [(900.0, 40.0), (50.0, -700.0)]
+    chart, outside = scatter.against_actual(pairs)
+    assert outside == 2
+    assert len(parsed(chart).findall(".//circle[@class='beyond']")) == 2
+    across = [int(x) for x in re.findall(r"M(\d+) \d+h0", str(chart))]
+    assert max(across) - min(across) > 900
+    assert "2 of them outside of the axes" in str(chart)
+
+
+def test_rows_that_are_merely_spread_all_stay_inside():
+    pairs = [(1.1**value, 1.1**value + 1) for value in range(100)]
+    assert scatter.against_actual(pairs)[1] == scatter.residuals(pairs)[1] == 0
+
+
+def test_dots_of_the_calibration_are_as_large_as_their_bins_are_full():
+    bins = [{"predicted": 0.1, "observed": 0.1, "count": 100}, {"predicted": 0.9, "observed": 0.8, "count": 25}]
+    radii = [float(dot.get("r")) for dot in parsed(calibration.calibration(bins)).findall(".//circle")]
+    assert radii[0] == 2 * radii[1]
+    low, high = calibration.wilson(0.0, 10)
+    assert low == pytest.approx(0.0, abs=1e-12)
+    assert high == pytest.approx(0.2775, abs=1e-4)
+    assert calibration.bins_words(bins) == "The area of a dot is its number of rows, from 25 to 100"
+    assert calibration.bins_words(bins[:1]) == "Each dot stands for 100 rows"
 
 
 def test_several_lanes_of_the_winner_stand_out_by_their_mean():

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lanewise.metric_labels import metric_label
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import SECTIONS, render
 from lanewise.reporting.terminal import summary
@@ -171,17 +172,37 @@ def test_the_headline_shows_all_three_scores(samples):
         assert words.lower() in html.lower()
 
 
+def bold_cells(html: str) -> dict[str, list[str]]:
+    """The figures in bold of each row of the tables, by the whole text of the row."""
+    rows = {re.sub(r"<[^>]*>", "", row): row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)}
+    return {name: re.findall(r'class="strong">([^<]*)<', row) for name, row in rows.items()}
+
+
 def test_the_best_of_the_other_metrics_is_bold_whoever_has_it(samples):
     document = samples.binary()
-    for who, ece, auc in (("winner", 0.031, 0.912), ("default", 0.012, 0.912), ("dummy", 8e-18, 0.5)):
+    for who, accuracy, auc in (("winner", 0.80, 0.912), ("default", 0.81, 0.912), ("dummy", 0.9, 0.5)):
         scores = document["test"] if who == "winner" else document["baselines"][who]
-        scores["ece"] = {"value": ece, "low": ece, "high": ece}
+        scores["accuracy"] = {"value": accuracy, "low": accuracy - 0.01, "high": accuracy + 0.01}
         scores["roc_auc"] = {"value": auc, "low": auc - 0.01, "high": auc + 0.01}
-    html = render(document)
-    rows = {re.sub(r"<[^>]*>", "", row): row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)}
-    bold = {name: re.findall(r'class="strong">([^<]*)<', row) for name, row in rows.items()}
-    assert next(cells for name, cells in bold.items() if "(ECE)" in name) == ["0.0000"], "rounding noise is 0"
+    bold = bold_cells(render(document))
+    assert next(cells for name, cells in bold.items() if name.strip().startswith("accuracy")) == ["90.0%"]
     assert next(cells for name, cells in bold.items() if "ROC AUC" in name) == ["0.912", "0.912"]
+
+
+@pytest.mark.parametrize(("metric", "label", "given"), [("ece", "(ECE)", 8e-18), ("recall", "recall", 1.0)])
+def test_a_guess_is_not_best_at_what_it_has_without_knowing_anything(samples, metric, label, given):
+    document = samples.binary()
+    for scores, value in (
+        (document["test"], 0.031),
+        (document["baselines"]["default"], 0.032),
+        (document["baselines"]["dummy"], given),
+    ):
+        scores[metric] = {"value": value, "low": value, "high": value}
+    html = render(document)
+    cells = next(cells for name, cells in bold_cells(html).items() if name.strip().startswith(metric_label(metric)))
+    assert cells == ["0.0310" if metric == "ece" else "0.0320"]
+    assert "A guess takes no part in" in html
+    assert label in html
 
 
 def test_a_class_of_minus_one_keeps_its_name(samples):
@@ -369,3 +390,99 @@ def test_the_score_stands_alone_in_large_letters(samples):
     html = render(document)
     assert '<p class="standfirst">Its score is 5.</p>' in html
     assert '<p class="lead">It is so. And so. </p>' in html
+
+
+def test_the_typical_error_is_said_as_the_table_of_scores_has_it(samples):
+    document = samples.regression()
+    document["test"]["median_ae"] = samples.estimate(15_443.0, 700.0)
+    html = render(document)
+    assert "within 15,400 of the truth" in html
+    assert ">15,400</span>" in html
+
+
+def test_a_scatter_of_some_rows_says_of_how_many(samples):
+    document = samples.regression()
+    document["rows"] = {"train": 8000, "test": 2000}
+    assert "Shown are 400 of 2,000 test rows" in render(document)
+    document["rows"]["test"] = 400
+    assert "Shown are" not in render(document)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "lost", "heading"),
+    [
+        (3500.0, 3600.0, None, "What it learned holds for new rows"),
+        (1800.0, 4680.0, 0.02, "What it learned holds for new rows, at 2.6 times its training error"),
+        (1800.0, 4680.0, 0.25, "Most of what it learned holds for new rows, at 2.6 times its training error"),
+        (0.0, 4680.0, 0.25, "Most of what it learned holds for new rows"),
+    ],
+)
+def test_the_heading_of_a_good_fit_fits_the_numbers(samples, train, valid, lost, heading):
+    document = samples.binary()
+    document["metric"] = {"name": "rmse", "direction": "min", "words": ""}
+    document["diagnosis"] = {
+        "verdict": "good",
+        "words": "w",
+        "train": train,
+        "valid": valid,
+        "advice": [],
+        "lost": lost,
+    }
+    assert re.search(r'id="diagnosis-heading">([^<]*)<', render(document))[1] == heading
+
+
+def test_the_heading_of_the_learning_rates_says_that_the_winner_s_is_at_an_end(samples):
+    document = samples.binary()
+    words = "Its learning rate, 0.0032, is the largest of the 6 tried with adamw: a larger one might be better."
+    edge = {"setting": "lr", "value": 0.0032, "side": "largest", "tried": 6, "of": "adamw", "words": words}
+    document["race"]["edges"] = [edge]
+    html = render(document)
+    assert "adamw won with a learning rate of 0.0032, the largest of 6 tried" in html
+    assert words in html.split('id="sensitivity"')[1]
+
+
+def test_two_rates_are_no_picture(samples):
+    document = samples.binary()
+    for one in document["race"]["sensitivity"]:
+        one["points"] = one["points"][:2]
+    assert 'id="sensitivity"' not in render(document)
+
+
+def test_the_head_says_what_to_do_next(samples):
+    document = samples.binary()
+    document["diagnosis"]["advice"] = [
+        "Done: dropout 0.2.",
+        "To try: more rows.",
+        "To check: y.",
+        "To try: fewer columns.",
+    ]
+    head = render(document).split('class="contents"')[0]
+    assert "<li>Try more rows.</li><li>Check y.</li></ul>" in head
+    assert '<a href="#diagnosis">It knows its training rows too well</a>' in head
+    document["diagnosis"]["verdict"] = "good"
+    assert "It knows its training rows too well" not in render(document)
+    assert f"lanewise predict {document['run']} new_rows.csv" in head
+    document |= {"kind": "tune", "diagnosis": None}
+    assert "What next" not in render(document)
+
+
+def test_what_is_the_same_by_definition_is_told_once(samples):
+    document = samples.binary()
+    document["test"] |= {"recall_macro": samples.estimate(0.7, 0.01)}
+    assert "macro recall" in render(document)
+    document["test"] |= {"balanced_accuracy": samples.estimate(0.7, 0.01)}
+    assert "macro recall" not in render(document)
+
+
+def test_the_fit_of_a_tune_ends_where_its_curves_do(samples):
+    document = samples.binary()
+    document["diagnosis"] = None
+    section = render(document).split('id="diagnosis"')[1].split("</section>")[0]
+    assert "At the end: training 0." in section
+    assert "corrected for having picked" not in section
+
+
+def test_the_rows_of_a_run_add_up(samples):
+    document = samples.binary()
+    document["rows"] = {"train": 1000, "test": 400, "set_aside": 50}
+    assert "rows: 1,000 to train, 400 to test and 50 set aside" in render(document)

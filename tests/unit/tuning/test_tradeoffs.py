@@ -50,6 +50,7 @@ def test_the_report_shows_it_where_sizes_differ(found, tmp_path) -> None:
     page = found.report(tmp_path / "race.html").read_text()
     assert "Quality against cost" in page
     assert "beside the winner for less" in page
+    assert "Pareto fronts of score against weights" in page
     same = race(candidates=[{"lr": 0.02}, {"lr": 0.01}, {"lr": 1e-5}], budget="40steps")
     assert "Quality against cost" not in same.report(tmp_path / "same.html").read_text()
 

@@ -1,6 +1,7 @@
 """Calibration: how often it came true against how likely it was said to be."""
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 from markupsafe import Markup
@@ -12,13 +13,16 @@ from lanewise.reporting.words import finite
 from lanewise.reporting.words import percent as share
 
 HEIGHT = 250
-_LARGEST = 9.0  # radius of the fullest bin, in pixels
+_Z = NormalDist().inv_cdf(0.975)
+_LARGEST = 7.0  # radius of the fullest bin, in pixels
+ALIKE = 1.2
+"""Factor between the numbers of rows of two bins up to which their dots look the same."""
 _WIDE = 0.5  # bins that span so much are shown between 0 and 1
 _AIR = 0.1  # of the span, beyond the outermost bins
 
 
 def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """Dots of the bins, their area by the number of rows, beside the diagonal; None without any bin.
+    """Dots of the bins with 95% intervals, their area by the number of rows, beside the diagonal; None without any.
 
     Both axes are the same, so that right is the diagonal; they end where the bins do, so that a rare class has room.
     """
@@ -32,17 +36,21 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
     known.sort()
     scale = _scale([end for said, seen, _ in known for end in (said, seen)])
     fullest = max(rows for _, _, rows in known)
-    marks = [
-        element(
-            "circle",
-            element("title", f"Said {share(said)}, came true {share(seen)}, {rows:,.0f} rows"),
-            cx=percent(scale.at(said)),
-            cy=percent(1 - scale.at(seen)),
-            r=round(max(2.5, _LARGEST * (rows / fullest) ** 0.5), 1),
-            class_="bubble",
+    marks = []
+    for said, seen, rows in known:
+        low, high = (min(1.0, max(0.0, scale.at(end))) for end in wilson(seen, rows))
+        across = percent(scale.at(said))
+        marks.append(element("line", x1=across, x2=across, y1=percent(1 - low), y2=percent(1 - high), class_="spread"))
+        marks.append(
+            element(
+                "circle",
+                element("title", f"Said {share(said)}, came true {share(seen)}, {rows:,.0f} rows"),
+                cx=across,
+                cy=percent(1 - scale.at(seen)),
+                r=round(max(2.5, _LARGEST * (rows / fullest) ** 0.5), 1),
+                class_="bubble",
+            )
         )
-        for said, seen, rows in known
-    ]
     return plot(
         label=f"Calibration in {len(known)} bins: observed frequency against predicted probability.",
         x=Axis(scale=scale, label="Predicted probability", written=share),
@@ -54,6 +62,35 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
         marks=marks,
         height=HEIGHT,
     )
+
+
+def wilson(seen: float, rows: float) -> tuple[float, float]:
+    """The 95% interval of a share of so many rows.
+
+    >>> tuple(round(end, 3) for end in wilson(0.5, 100))
+    (0.404, 0.596)
+
+    Source: Wilson (1927), Journal of the American Statistical Association 22.
+    """
+    seen = min(1.0, max(0.0, seen))
+    shrunk = 1 + _Z**2 / rows
+    half = _Z * (seen * (1 - seen) / rows + (_Z / (2 * rows)) ** 2) ** 0.5
+    middle = seen + _Z**2 / (2 * rows)
+    return (middle - half) / shrunk, (middle + half) / shrunk
+
+
+def bins_words(bins: Sequence[Mapping[str, Any]]) -> str:
+    """How many rows a dot stands for; empty where that is unknown.
+
+    >>> bins_words([{"count": 141}, {"count": 140}]), bins_words([{"count": 141}, {"count": 7}])
+    ('Each dot stands for about 141 rows', 'The area of a dot is its number of rows, from 7 to 141')
+    """
+    counts = [round(rows) for one in bins if (rows := finite(one.get("count")))]
+    if not counts:
+        return ""
+    if max(counts) <= ALIKE * min(counts):
+        return f"Each dot stands for {'' if max(counts) == min(counts) else 'about '}{max(counts):,} rows"
+    return f"The area of a dot is its number of rows, from {min(counts):,} to {max(counts):,}"
 
 
 def _scale(shares: Sequence[float]) -> Scale:

@@ -82,3 +82,41 @@ def without_outliers(
     edge = edges[9 - deciles]
     limit = edge - (known[-1] - edge) * 0.25
     return [value for value in known if value >= limit] + kept
+
+
+MOST_OUTSIDE = 0.02
+"""Share of the points that may lie outside of axes that are drawn for the bulk of them."""
+FEWEST_FOR_ONE = 20
+"""Points of which at the least one may lie outside."""
+WORTH_CUTTING = 2 / 3
+"""Share of the whole span below which that of the bulk must fall, or all points stay inside."""
+AS_GOOD = 1.1
+"""Factor by which the span of the bulk may be longer than the shortest for the sake of fewer points outside."""
+
+
+def bulk(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """The points without the few that would squeeze all others into a corner; all of them where little is gained.
+
+    Up to one in 50 goes, that farthest out first: each time the one at an end of all numbers whose going shortens
+    their span more.
+
+    >>> even = [(0.01 * n,) for n in range(100)]
+    >>> len(bulk([*even, (9.0,)])), len(bulk(even))
+    (100, 100)
+    """
+    most = max(len(points) >= FEWEST_FOR_ONE, int(MOST_OUTSIDE * len(points)))
+    shorter = [list(points)]
+    for _ in range(most):
+        kept = shorter[-1]
+        places = range(len(kept))
+        ends = min(places, key=lambda at: min(kept[at])), max(places, key=lambda at: max(kept[at]))
+        shorter.append(min((kept[:at] + kept[at + 1 :] for at in ends), key=_span))
+    spans = [_span(kept) for kept in shorter]
+    if not spans[-1] < WORTH_CUTTING * spans[0]:
+        return shorter[0]
+    return next(kept for kept, span in zip(shorter, spans, strict=True) if span <= AS_GOOD * spans[-1])
+
+
+def _span(points: Sequence[tuple[float, ...]]) -> float:
+    numbers = [number for point in points for number in point]
+    return max(numbers) - min(numbers) if numbers else 0.0

@@ -5,16 +5,19 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lanewise.metric_labels import LOWER
 from lanewise.reporting.charts.fit import fit, mean_curves
-from lanewise.reporting.reading import items, measure_of, part
+from lanewise.reporting.reading import Measure, items, measure_of, part
+from lanewise.reporting.sections.headline import UNSOUND
 from lanewise.reporting.words import difference, finite, percent, score
 
 ENDS = ("training", "validation")
-HEADINGS = {
-    "good": "It learned the pattern, not the rows",
-    "overfit": "It knows its training rows too well",
-    "underfit": "There is more in the data than it learned",
-}
+HEADINGS = {"good": "What it learned holds for new rows", **UNSOUND}
+PARTLY = "Most of what it learned holds for new rows"
+SMALL_LOSS = 0.1
+"""Share of what was learned, lost on new rows, up to which the heading makes no reservation."""
+TOLD = 1.5
+"""Times by which the error on new rows exceeds that on training rows from which the heading says so."""
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -32,18 +35,34 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         names = {"metric": measure.name, "metric_label": measure.label, "minimise": measure.minimise}
         chart = fit(train=train, valid=valid, stop=_stop(found), **names)
     ends = finite(found.get("train")), finite(found.get("valid"))
+    if not found and train and valid:
+        ends = train[-1][1], valid[-1][1]
     gap = None if ends[0] is None or ends[1] is None else ends[1] - ends[0]
     return {
-        "heading": HEADINGS.get(str(found.get("verdict")), "Training and validation of the winner"),
+        "heading": _heading(found, measure, ends),
         "verdict": found.get("verdict"),
         "words": found.get("words"),
         "advice": [str(line) for line in items(found, "advice")],
         "chart": chart,
         "ends": _ends(measure.name, ends, gap) if chart is not None or not found.get("words") else [],
         "where": _where(found, chart),
+        "corrected": bool(found) and chart is not None,
         "gap": _gap(measure.name, ends[0], ends[1]),
         "measure": measure,
     }
+
+
+def _heading(found: Mapping[str, Any], measure: Measure, ends: tuple[float | None, float | None]) -> str:
+    """The verdict in a sentence that fits the numbers."""
+    verdict = str(found.get("verdict"))
+    if verdict not in HEADINGS:
+        return "Training and validation of the winner"
+    if verdict != "good":
+        return HEADINGS[verdict]
+    train, valid = ends
+    times = valid / train if measure.name in LOWER and train and valid and train > 0 else 1.0
+    words = PARTLY if (finite(found.get("lost")) or 0.0) > SMALL_LOSS else HEADINGS["good"]
+    return f"{words}, at {times:.1f} times its training error" if times >= TOLD else words
 
 
 def _stop(found: Mapping[str, Any]) -> float | None:
@@ -57,7 +76,7 @@ def _where(found: Mapping[str, Any], chart: Markup | None) -> str:
     stop = _stop(found)
     if stop is not None:
         return f"Where it was stopped, at {percent(stop, 0)} of the full length"
-    return "At the end" if chart is not None and "stop" in found else "Its scores"
+    return "At the end" if chart is not None and ("stop" in found or not found) else "Its scores"
 
 
 def _gap(metric: str, train: float | None, valid: float | None) -> str:

@@ -10,6 +10,7 @@ from lanewise.reporting.charts.scale import scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker
 from lanewise.reporting.reading import (
     Measure,
+    commands_of,
     contest,
     default_won,
     ensemble_won,
@@ -25,6 +26,20 @@ from lanewise.reporting.reading import (
 from lanewise.reporting.words import as_sentence, axis_words, count, duration, finite, listing, number
 
 CONTENDERS = (("winner", "Winner"), ("default", "Default"), ("dummy", "Guessing"))
+ADVICE = {"To try:": "Try", "To check:": "Check"}
+"""How advice begins, in the section on the fit and at the head."""
+UNSOUND = {
+    "overfit": "It knows its training rows too well",
+    "underfit": "It learned too little",
+}
+"""Verdicts of the diagnosis that ask for more to be done, in words."""
+MOST_ADVICE = 2
+"""Lines of advice at the head of the report; the section on the fit has all."""
+SAME = {"recall_macro": "balanced_accuracy"}
+"""Metrics that are another by definition, which a table needs but once."""
+GIVEN_TO_A_GUESS = frozenset({"ece", "recall"})
+"""Metrics that one answer for all rows may have best without knowing anything: the share of a class is calibrated, and
+who always says yes misses none. A guess takes no part in them."""
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,9 +61,23 @@ def build(document: Mapping[str, Any]) -> dict[str, Any]:
         "members": winner_settings(document) if ensemble_won(document) else [],
         "default": part(document, "default"),
         "default_won": default_won(document),
+        "next": _next(document),
         "leaks": [as_sentence(line) for line in leaks],
         "warnings": [as_sentence(line) for line in warnings],
     }
+
+
+def _next(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Why more should be done, what the diagnosis advises to try or to check, and how to use the model."""
+    found = part(document, "diagnosis")
+    todo = []
+    for line in map(str, items(found, "advice")):
+        for prefix, verb in ADVICE.items():
+            if line.startswith(prefix):
+                todo.append(f"{verb}{line.removeprefix(prefix)}")
+    commands = commands_of(document)
+    why = UNSOUND.get(str(found.get("verdict")), "") if todo else ""
+    return {"why": why, "advice": todo[:MOST_ADVICE], "commands": commands} if todo or commands else None
 
 
 def written_date(stamp: str) -> str:
@@ -111,7 +140,9 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
 
 def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
     judged = contenders(document)
-    names = [name for name in part(document, "test") if name != measure.name]
+    tested = part(document, "test")
+    twins = {same for same, first in SAME.items() if same in tested and first in tested}
+    names = [name for name in tested if name != measure.name and name not in twins]
     if not names:
         return None
     rows = []
@@ -119,17 +150,27 @@ def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, A
         other = Measure(name=name, minimise=False)
         digits = other.digits([part(judged[0][2], name)])
         shown = [estimate_of(other, scores, digits=digits) for _, _, scores in judged]
-        rows.append({"label": metric_label(name), "cells": list(zip(shown, _best(name, shown), strict=True))})
+        rivals = [key != "dummy" or name not in GIVEN_TO_A_GUESS for key, _, _ in judged]
+        rows.append({"label": metric_label(name), "cells": list(zip(shown, _best(name, shown, rivals), strict=True))})
     columns = [(key, name) for key, name, _ in judged]
-    return {"columns": columns, "rows": rows, "positive": positive_class(document)}
+    unjudged = [metric_label(name) for name in names if name in GIVEN_TO_A_GUESS and part(judged[-1][2], name)]
+    return {
+        "columns": columns,
+        "rows": rows,
+        "positive": positive_class(document),
+        "bold": any(best for row in rows for _, best in row["cells"]),
+        "unjudged": listing(unjudged) if columns[-1][0] == "dummy" else "",
+    }
 
 
-def _best(metric: str, shown: Sequence[dict[str, Any] | None]) -> list[bool]:
-    """Which scores are the best of their row, to the digits shown; none where all are alike or only one is known."""
-    known = [one for one in shown if one]
+def _best(metric: str, shown: Sequence[dict[str, Any] | None], rivals: Sequence[bool]) -> list[bool]:
+    """Which scores of ``rivals`` are the best of their row, to the digits shown; none where all are alike or one is."""
+    known = [one for one, takes_part in zip(shown, rivals, strict=True) if one and takes_part]
     better = min if metric in LOWER else max
     words = better(known, key=lambda one: one["value"])["words"] if known else ""
-    alike = [one is not None and one["words"] == words for one in shown]
+    alike = [
+        takes_part and one is not None and one["words"] == words for one, takes_part in zip(shown, rivals, strict=True)
+    ]
     return alike if sum(alike) < len(known) else [False] * len(shown)
 
 
@@ -141,9 +182,8 @@ def _facts(document: Mapping[str, Any]) -> list[str]:
     if 0 < raced < lanes:
         facts.append(f"{count(lanes - raced, 'training')} on all rows")
     rows = part(document, "rows")
-    known = [
-        f"{int(rows[key]):,} {words}" for key, words in (("train", "to train"), ("test", "to test")) if rows.get(key)
-    ]
+    uses = (("train", "to train"), ("test", "to test"), ("set_aside", "set aside"))
+    known = [f"{int(rows[key]):,} {words}" for key, words in uses if rows.get(key)]
     if known:
         facts.append(f"rows: {listing(known)}")
     if document.get("seconds") is not None:

@@ -1,14 +1,17 @@
 """The test rows in detail: where the winner errs."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
+from markupsafe import Markup
+
 from lanewise.plain_text import clean, shorten
-from lanewise.reporting.charts.calibration import calibration
+from lanewise.reporting.charts.calibration import bins_words, calibration
 from lanewise.reporting.charts.heat import heat
 from lanewise.reporting.charts.scatter import against_actual, residuals
 from lanewise.reporting.charts.tradeoff import tradeoff
-from lanewise.reporting.reading import items, part
+from lanewise.reporting.reading import Measure, estimate_of, items, part
 from lanewise.reporting.words import MISSING, decimals, finite, percent, rounded, score
 
 TABLE_CLASSES = 12  # more classes do not fit a table of counts
@@ -30,17 +33,17 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     if not (confusion or classes or pairs or any(plots.values())):
         return None
     return {
-        "heading": _heading(confusion, pairs),
+        "heading": _heading(confusion, _typical_error(document, pairs)),
         "confusion": confusion,
         "classes": classes[:SHOWN_CLASSES],
         "more_classes": classes[SHOWN_CLASSES:],
         "plots": plots,
-        "scatter": against_actual(pairs) if pairs else None,
-        "residuals": residuals(pairs) if pairs else None,
+        "calibrated": _calibrated(document),
+        "clouds": _clouds(pairs, part(document, "rows").get("test")),
     }
 
 
-def _heading(confusion: dict[str, Any] | None, pairs: Sequence[tuple[float, float]]) -> str:
+def _heading(confusion: dict[str, Any] | None, typical: str) -> str:
     if confusion and confusion["pairs"]:
         worst = confusion["pairs"][0]
         share = percent(confusion["right"])
@@ -48,19 +51,56 @@ def _heading(confusion: dict[str, Any] | None, pairs: Sequence[tuple[float, floa
         return f"{share} right; most often {quoted(actual)} is taken for {quoted(said)}"
     if confusion:
         return "Every test row is right"
-    if pairs:
-        error = _typical_error(pairs)
-        return f"Half of its predictions are within {rounded(error, decimals(error / 30))} of the truth"
+    if typical:
+        return f"Half of its predictions are within {typical} of the truth"
     return "The test rows in detail"
+
+
+def _calibrated(document: Mapping[str, Any]) -> str:
+    """What the dots of the calibration mean."""
+    of = " It is that of the likeliest class of each row." if document.get("task") == "multiclass" else ""
+    bins = bins_words(items(document, "calibration"))
+    dots = f" {bins}; lines are 95% intervals." if bins else ""
+    return f"On the dotted line things come true as often as was said.{of}{dots}"
 
 
 def quoted(name: str) -> str:
     return f"“{name}”"
 
 
-def _typical_error(pairs: Sequence[tuple[float, float]]) -> float:
-    errors = sorted(abs(actual - said) for actual, said in pairs)
-    return errors[len(errors) // 2]
+def _typical_error(document: Mapping[str, Any], pairs: Sequence[tuple[float, float]]) -> str:
+    """The median absolute error as the table of scores has it; of the pairs, which are thinned, where that has none."""
+    if not pairs:
+        return ""
+    shown = estimate_of(Measure(name="median_ae", minimise=True), part(document, "test"))
+    if shown is not None:
+        return str(shown["words"])
+    error = median(abs(actual - said) for actual, said in pairs)
+    return rounded(error, decimals(error / 30))
+
+
+def _clouds(pairs: Sequence[tuple[float, float]], test: Any) -> list[tuple[Markup, str, str]]:
+    """Both charts of the test rows with their titles and notes."""
+    if not pairs:
+        return []
+    rows = int(finite(test) or 0)
+    some = rows > len(pairs)
+    thinned = f" Shown are {len(pairs):,} of {rows:,} test rows, evenly taken by their error." if some else ""
+    kinds = (
+        (against_actual, "Predicted against actual", "On the line the prediction is exact."),
+        (residuals, "Residuals", "A pattern here is something that the model did not learn."),
+    )
+    return [
+        (chart, title, f"{words}{_outside(outside, len(pairs))}{thinned}")
+        for (chart, outside), title, words in ((draw(pairs), title, words) for draw, title, words in kinds)
+    ]
+
+
+def _outside(outside: int, of: int) -> str:
+    if not outside:
+        return ""
+    verb = "lies" if outside == 1 else "lie"
+    return f" {outside} of {of:,} {verb} outside of the axes, hollow on the border."
 
 
 def _pairs(found: Mapping[str, Any]) -> list[tuple[float, float]]:

@@ -18,8 +18,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     """A panel for each optimizer and model: the winner's first, then by their best score."""
     measure = measure_of(document)
     found = series_of([one for one in items(part(document, "race"), "sensitivity") if isinstance(one, Mapping)])
-    if not found:
-        return None
+    if not any(_tried(one) >= ENOUGH for one in found):
+        return None  # two dots are no picture
     sign = 1 if measure.minimise else -1
     series = [replace(one, rate=_winning_rate(document, one)) for one in found]
     series.sort(key=lambda one: (one.rate is None, sign * one.best(minimise=measure.minimise)[1]))
@@ -33,16 +33,17 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
             "won": "" if one.rate is None else rate_words(one.rate, 2),
             "lost": count(len(one.lost), "rate") + " diverged" if one.lost else "",
             "look": one.look,
-            "rates": len(one.points) + len(one.lost),
+            "rates": _tried(one),
             "chart": chart,
         }
         for one, chart in zip(series, charts, strict=True)
     ]
-    telling = [one for one in shown if one["won"] or one["rates"] >= ENOUGH][:SHOWN] or shown[:SHOWN]
+    telling = [one for one in shown if one["won"] or one["rates"] >= ENOUGH][:SHOWN]
     rest = [one for one in shown if one not in telling]
     same = len({one.look for one in series}) == 1
     return {
         "heading": _heading(document, series),
+        "edge": str((_edge(document) or {}).get("words") or ""),
         "panels": telling,
         "more": rest,
         "measure": measure,
@@ -63,6 +64,16 @@ def _winning_rate(document: Mapping[str, Any], one: Series) -> float | None:
     return next((rate for rate in rates if rate is not None), None)
 
 
+def _tried(one: Series) -> int:
+    return len(one.points) + len(one.lost)
+
+
+def _edge(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What is known of the winner's rate being the largest or smallest of those tried."""
+    found = (one for one in items(part(document, "race"), "edges") if isinstance(one, Mapping))
+    return next((one for one in found if one.get("setting") in RATES), None)
+
+
 def _names(one: Series) -> tuple[str, str]:
     """What a panel is called, and what is said beside: boosting is no optimizer that anybody would choose."""
     if one.optimizer in ("", "boosting"):
@@ -73,8 +84,11 @@ def _names(one: Series) -> tuple[str, str]:
 def _heading(document: Mapping[str, Any], series: list[Series]) -> str:
     first = series[0]
     if first.rate is not None:
-        tried = count(len(first.points) + len(first.lost), "rate")
-        return f"{_names(first)[0]} won with a learning rate of {rate_words(first.rate, 2)}, of {tried} tried"
+        won = f"{_names(first)[0]} won with a learning rate of {rate_words(first.rate, 2)}"
+        edge = _edge(document)
+        if edge is not None:
+            return f"{won}, the {edge.get('side')} of {edge.get('tried')} tried"
+        return f"{won}, of {count(_tried(first), 'rate')} tried"
     if part(document, "winner") and not ensemble_won(document):
         rates = [part(document, "winner", "hyperparameters").get(name) for name in RATES]
         if any(finite(rate) is not None for rate in rates):

@@ -367,6 +367,17 @@ def _rule_space(optimizer: str) -> list[Hyper]:
     return [replace(hyper, low=low, high=high) if hyper.name == "lr" else hyper for hyper in found]
 
 
+def searched(model: str, optimizer: str, setting: str) -> tuple[float, float] | None:
+    """Between which values a race searches a setting of boosted trees or of an optimizer; None where it does not.
+
+    >>> searched("mlp", "adamw", "lr"), searched("lightgbm", "boosting", "learning_rate")
+    ((0.0001, 0.1), (0.02, 0.2))
+    """
+    space = BOOSTED_SEARCH if model == "lightgbm" else _rule_space(optimizer) if optimizer in RULES else ()
+    found = next((hyper for hyper in space if hyper.name == setting), None)
+    return None if found is None or found.low is None or found.high is None else (found.low, found.high)
+
+
 def _points(space: Sequence[Hyper], count: int, field: Field, *key: str | int) -> Iterator[dict[str, Value]]:
     """``count`` settings that cover the space; each ``key`` has a sequence of its own."""
     name = "/".join(map(str, (field.seed, *key)))
