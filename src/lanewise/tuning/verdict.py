@@ -39,7 +39,7 @@ class Verdict:
     ends: tuple[Edge, ...]
 
     def words(self, plan: Plan, judge: Judge) -> tuple[str, ...]:
-        """The winner and why it won, the plan, what its score is worth, and where the search may not have gone far enough."""
+        """Who won and why, the plan, what the score is worth, and where the search may not have gone far enough."""
         return (
             *winner_words(plan, self.selection, self.winner, judge, self.alike),
             *self.corrected_words(plan, judge),
