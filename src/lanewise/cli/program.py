@@ -10,18 +10,12 @@ NAME = "lanewise"
 
 
 def program() -> str:
-    """What to type for ``lanewise`` here: its name where that is on the path, else how it was started this time.
+    """What to type for ``lanewise`` here: the file that was started where the search path does not have that name.
 
-    That is where the search path does not have it, as in an environment that is not activated.
+    So it is in an environment that is not activated. Who runs the module, by Python or torchrun, knows how.
     """
-    if shutil.which(NAME):
-        return NAME
     started = Path(sys.argv[0])
-    if started.stem == NAME and started.is_file():
-        return quote(_near(started))
-    if started.parts[-2:] == (NAME, "__main__.py"):
-        return f"{quote(_near(Path(sys.executable)))} -m {NAME}"
-    return NAME
+    return quote(_near(started)) if started.stem == NAME and started.is_file() and not shutil.which(NAME) else NAME
 
 
 def _near(path: Path) -> str:
