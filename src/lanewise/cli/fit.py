@@ -214,18 +214,14 @@ def _look(given: "Given", mistakes: Mistakes) -> None:
 
     wanted, options = given.wanted, read_options(given.wanted)
     roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
-    columns = {
-        "target": wanted.target,
-        "drop": wanted.drop,
-        "roles": roles,
-        "kind": wanted.task,
-        "metric": wanted.metric,
-    }
+    columns = {"target": wanted.target, "drop": wanted.drop, "roles": roles, "kind": wanted.task}
     mistakes.of(check_source, given.source, options, **columns)
     mistakes.of(check_source, wanted.test, options)
     if given.report is not None:
         for table in (given.source, wanted.test):
             mistakes.of(check_output, given.report, reads=table)
+    if mistakes:  # else what does not fit the target is told with all else that does not, once all of it is read
+        mistakes.of(check_source, given.source, options, **columns, metric=wanted.metric)
 
 
 @click.command()

@@ -172,13 +172,13 @@ def check_problem(target: str, *, x0: str | None, bounds: Sequence[str], conditi
     mistakes = Mistakes()
     mistakes.of(check_target, target)
     own = ":" in target
+    if own and x0 is None and not mistakes:
+        mistakes.add(f"say where to start: lanewise {command} {target} --x0 1,2,3")
     if condition is not None and target != "quadratic":
         of = "" if own else f", not of {target}"
         mistakes.add(f"condition is a setting of quadratic{of}; leave it out")
     elif condition is not None and not 1 <= condition < math.inf:
         mistakes.add(f"condition must be at least 1, got {condition:g}")
-    if own and x0 is None:
-        mistakes.add(f"say where to start: lanewise {command} {target} --x0 1,2,3")
     start = None if x0 is None else mistakes.of(read_numbers, x0, name="x0")
     mistakes.of(read_bounds, bounds, max(len(bounds), 1) if start is None else len(start))
     mistakes.tell()

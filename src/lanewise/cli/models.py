@@ -103,8 +103,7 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     """
     mistakes = Mistakes(UserError)
     found = mistakes.of(finished, run)
-    mistakes.of(_check_suffix, output)
-    mistakes.of(check_output, output, reads=sample)
+    mistakes.of(_check_place, output, sample)
     mistakes.tell()
     assert found is not None, "a run that cannot be used was told"
     from lanewise.deploy.onnx_export import export_onnx
@@ -123,10 +122,11 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     click.echo(str(output))
 
 
-def _check_suffix(output: Path) -> None:
-    """``UsageError`` for a name that promises another format."""
+def _check_place(output: Path, sample: str | None) -> None:
+    """``UsageError`` where no file can be written, and for a name that promises another format."""
     from lanewise.errors import UsageError
 
+    check_output(output, reads=sample)
     if output.suffix.lower() != ".onnx":
         message = (
             f"OUTPUT must end in .onnx, the format that is written, got {output}; name {output.with_suffix('.onnx')}"

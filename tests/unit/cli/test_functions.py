@@ -82,6 +82,6 @@ def test_all_mistakes_of_a_command_line_are_told_at_once(tmp_path, monkeypatch):
     (tmp_path / "costs.py").touch()
     assert told("minimize", "costs.py:cost", "--condition", "2") == [
         "2 settings are off:",
-        "condition is a setting of quadratic",
         "say where to start: lanewise minimize costs.py:cost --x0 1,2,3",
+        "condition is a setting of quadratic",
     ]

@@ -138,8 +138,10 @@ def test_a_metric_of_other_targets_and_a_test_set_that_is_not_there_are_told_wit
         "no file no.csv",
         "cannot write no/r.html",
     ]
-    with pytest.raises(UsageError, match=r"^metric may be .* for a binary target, got rmse$"):
-        CliRunner().invoke(cli, wrong[:6], catch_exceptions=False)
+    with pytest.raises(
+        UserError, match=r"2 settings are off:\n  no file no.csv: .*\n  metric may be .* for a binary target"
+    ):
+        CliRunner().invoke(cli, [*wrong[:6], "--test", "no.csv"], catch_exceptions=False)
 
 
 def test_settings_are_checked_where_no_table_is_named_either():
