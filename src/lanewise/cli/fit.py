@@ -216,11 +216,12 @@ def _look(given: "Given", mistakes: Mistakes) -> None:
     roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
     columns = {"target": wanted.target, "drop": wanted.drop, "roles": roles, "kind": wanted.task}
     mistakes.of(check_source, given.source, options, **columns)
+    readable = not mistakes
     mistakes.of(check_source, wanted.test, options)
     if given.report is not None:
         for table in (given.source, wanted.test):
             mistakes.of(check_output, given.report, reads=table)
-    if mistakes:  # else what does not fit the target is told with all else that does not, once all of it is read
+    if mistakes and readable:  # else the fit tells all that does not fit the target at once
         mistakes.of(check_source, given.source, options, **columns, metric=wanted.metric)
 
 

@@ -36,6 +36,7 @@ from lanewise.reporting.reading import (
     winner_settings,
 )
 from lanewise.reporting.words import (
+    as_sentence,
     bound,
     capitalized,
     count,
@@ -112,8 +113,9 @@ def tuned_summary(
     planned = [*items(race, "plan"), *items(race, "rungs")]
     for line in rest:
         if line and line not in planned:
-            console.print(clean(line))
+            console.print(as_sentence(clean(line)))
     if planned:
+        console.print()
         console.print("How it was raced")
     for line in planned:
         console.print(_indented(clean(line), style="dim"))
