@@ -59,6 +59,17 @@ def test_intervals_end_at_zero_where_targets_are_never_negative_and_some_would_r
     assert with_floor(plain, y[1:], near[1:]) == plain, "too few to tell"
 
 
+def test_a_floor_costs_no_coverage_where_targets_are_never_below_it() -> None:
+    rng = np.random.default_rng(0)
+    y, found = rng.exponential(size=(2, 4000))
+    plain = Interval(level=0.9, half_width=1.0)
+    floored = with_floor(plain, y, found)
+    assert floored.floor == 0
+    held = [(low <= y) & (y <= high) for low, high in (plain.around(found), floored.around(found))]
+    np.testing.assert_array_equal(*held)
+    assert (floored.around(found)[0] >= 0).all()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_predict_as_their_teams_did(trained: ModuleType, kind: str) -> None:
     """From the table to the prediction, it is what the stack said of the held-out rows when it was trained."""
