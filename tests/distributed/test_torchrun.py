@@ -21,9 +21,7 @@ from typing import Any
 import pytest
 
 import lanewise
-from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
-from lanewise.tuning.from_files import tune_files
 
 SETTINGS = {"models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1}
 LONG = ["fit", "example:wine", "--budget", "200steps", *(f"--{name}={value}" for name, value in SETTINGS.items())]
@@ -134,13 +132,11 @@ def test_killed_rank_is_started_again_and_the_run_goes_on(tmp_path: Path, alone:
     assert not list(home.parent.glob("lanewise-workers-*"))
 
 
-@pytest.mark.usefixtures("lanes_round_alone")
 def test_stopped_tune_stops_as_one_and_goes_on_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, file = tmp_path / "home", tmp_path / "mine.py"
     file.write_text(MODEL)
-    asked = {"model": f"{file}:make_model", "data": f"{file}:data", "budget": "900steps"}
-    given = [word for name in ("data", "budget") for word in (f"--{name}", asked[name])]
-    job = torchrun(home, "tune", asked["model"], *given, "--workers", "1")
+    given = (f"{file}:make_model", "--data", f"{file}:data", "--budget", "900steps")
+    job = torchrun(home, "tune", *given, "--workers", "1")
     with ended(job):
         wait_for(home, "runs/*/checkpoints/screen*/step*")
         job.send_signal(signal.SIGTERM)
@@ -151,10 +147,9 @@ def test_stopped_tune_stops_as_one_and_goes_on_in_one_process(tmp_path: Path, mo
     assert not ranks(home)
     assert [run.status for run in runs(home)] == ["interrupted"]
     monkeypatch.setenv("LANEWISE_HOME", str(home))
-    found = lanewise.resume("last")
-    whole = tune_files(command="", loss=None, workers=2, **asked)
-    assert found.document["model_sha256"] == whole.document["model_sha256"]
-    assert list(differences(whole.document, found.document)) == []
+    lanewise.resume("last")
+    whole = lanewise.repeat("last").document["repeats"]  # by the same plan, all of it in this process
+    assert (whole["same"], whole["differences"]) == (True, [])
 
 
 @dataclass(frozen=True, kw_only=True)

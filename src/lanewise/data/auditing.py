@@ -29,7 +29,8 @@ from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fractional_and_plain
 from lanewise.data.roles import check_names, role_mistakes
 from lanewise.data.svmlight import QUERY_IDS
-from lanewise.data.target import guess_kind, labelled_rows
+from lanewise.data.target import labelled_rows
+from lanewise.data.task_guessing import guess_kind
 from lanewise.data.typing_columns import NON_NUMBERS
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, all_of

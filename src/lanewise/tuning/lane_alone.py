@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lanewise.data.wording import counted
 from lanewise.errors import UsageError
 from lanewise.lanes.roster import Lane
 from lanewise.runs.run import Run
@@ -60,13 +61,13 @@ class LaneAlone:
         >>> LaneAlone(run="k3f9", lane=3, label="sgd", looks=9, difference=2e-7, allowed=3e-5, bits=False).words
         'lane 3 of run k3f9 (sgd) is the same alone: 9 looks, off by 2e-07, and rounding explains up to 3e-05'
         """
-        who = f"lane {self.lane} of run {self.run} ({self.label})"
+        who, looks = f"lane {self.lane} of run {self.run} ({self.label})", counted(self.looks, "look")
         if self.same and self.difference == 0 and self.bits is not False:
             kept = ", and so are the trained weights" if self.bits else ""
-            return f"{who} is the same alone, bit for bit: the scores and losses of {self.looks} looks{kept}"
+            return f"{who} is the same alone, bit for bit: the scores and losses of {looks}{kept}"
         verdict = "is the same alone" if self.same else "is NOT the same alone"
         off = f"off by {self.difference:.2g}, and rounding explains up to {self.allowed:.2g}"
-        return f"{who} {verdict}: {self.looks} looks, {off}"
+        return f"{who} {verdict}: {looks}, {off}"
 
 
 def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:

@@ -12,16 +12,14 @@ import torch
 
 from lanewise._version import __version__
 from lanewise.distributed.ranks import Ranks
-from lanewise.explain import Cost, Usage, spent, total, usage
+from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.search.registry import policy_name
-from lanewise.selection import Contender, Selection, corrected_score, select
 from lanewise.settings import Payload
 from lanewise.stage_times import StageTimes
-from lanewise.statistics import CorrectedScore
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
@@ -50,8 +48,8 @@ from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
 from lanewise.tuning.story import noticed, told
 from lanewise.tuning.tradeoffs import tradeoffs
-from lanewise.tuning.winner_words import corrected_words, exchanged, labels, named, until, winner_words
-from lanewise.tuning.worth import no_difference
+from lanewise.tuning.verdict import Verdict, judged
+from lanewise.tuning.winner_words import exchanged, until
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,6 +184,45 @@ class _Exports:
                     self.weights[lane.candidate.id] = fitted
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Ended:
+    """A race that has ended: its plan with all that was proposed, its evidence, the verdict, digests of its lanes."""
+
+    plan: Plan
+    result: Result
+    verdict: Verdict
+    teams: ModuleTeams
+    digests: Mapping[str, str]
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """How many weights each confirmed candidate has."""
+        confirmed = (own.candidate for own in self.result.confirmed)
+        return {own.id: self.teams.of(own).blueprint.layout.width for own in confirmed}
+
+    def averaged(self, question: Question) -> tuple[Averaged, ...]:
+        """What candidates whose workers train apart exchange, and how they fare."""
+        return averaged(
+            self.result.confirmed,
+            self.verdict.labels,
+            plan=self.plan,
+            weights=self.weights,
+            itemsize=self.teams.blueprint.dtype.itemsize,
+            valid=question.rows.judged.numpy(),
+            metric=question.judge.metric,
+        )
+
+    def words(self, own: Fitted, compared: Sequence[Averaged], question: Question) -> tuple[str, ...]:
+        """All that there is to say, ``own`` being the winner as it is handed over."""
+        return (
+            *self.verdict.words(self.plan, question.judge),
+            *self.result.rungs,
+            *noticed(self.result.traces),
+            *until(own, question.rows),
+            *exchanged(compared, question.judge),
+        )
+
+
 def _run(
     posed: Posed,
     plan: Plan,
@@ -195,7 +232,7 @@ def _run(
     watch: Callable[[Pulse], None] | None,
     keeping: Keeping,
 ) -> TuneResult:
-    judge, rows = posed.question.judge, posed.question.rows
+    rows = posed.question.rows
     exports = _Exports(seed=plan.seeds[0])
     raced = _race(posed, plan, teams, crew, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
@@ -204,14 +241,8 @@ def _run(
     grown = gathered(raced.builder)
     assert isinstance(grown, ModuleTeams)
     teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
-    contenders = _contenders(plan, result, rows.judged.numpy())
-    evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": judge.metric, "seed": 0}
-    known = labels(result, arguments=teams.arguments)
-    selection = named(select(contenders, **evidence, cost_unit=_cost_unit(teams)), known)
-    corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
-    won, seen = next(
-        (item.candidate, item.predictions[:, 0]) for item in result.confirmed if item.candidate.id == selection.winner
-    )
+    verdict = judged(plan, result, posed.question, teams)
+    won = verdict.winner
     if rows.parting.folds:
         with keeping.stop.polled():
             own = _refitted(raced, spread(on_all_rows(teams, rows), crew), won, result)
@@ -219,53 +250,29 @@ def _run(
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
-    entrants = len(plan.candidates)
-    alike = no_difference(selection, contenders, default=plan.candidates[0].id)
-    said = (*winner_words(plan, selection, won, judge, alike), *corrected_words(corrected, len(contenders), entrants))
-    weights = {own.candidate.id: teams.of(own.candidate).blueprint.layout.width for own in result.confirmed}
-    valid = rows.judged.numpy()
-    itemsize = teams.blueprint.dtype.itemsize
-    compared = averaged(
-        result.confirmed, known, plan=plan, weights=weights, itemsize=itemsize, valid=valid, metric=judge.metric
-    )
-    words = (*said, *result.rungs, *noticed(result.traces), *until(own, rows), *exchanged(compared, judge))
-    document = _document(
-        posed,
-        plan=plan,
-        result=result,
-        selection=selection,
-        won=won,
-        words=words,
-        notes=[*notes_of(teams, crew.ranks), *hopeless(won, seen, teams.of(won), judge, seed=plan.seeds[0])],
-        cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
-        digests=exports.digests,
-        corrected=corrected,
-        weights=weights,
-        compared=compared,
-        alike=alike,
-    )
-    gpus = teams.device.type == "cuda"
+    ended = _Ended(plan=plan, result=result, verdict=verdict, teams=teams, digests=exports.digests)
+    compared = ended.averaged(posed.question)
+    words = ended.words(own, compared, posed.question)
+    document = _document(posed, ended, crew, words=words, compared=compared)
     posed.times.end("evaluate")
     document["hardware"] |= {
-        "device": device_name(teams.device),
         "budget_seconds": posed.wanted.seconds,
         "seconds_by_stage": posed.times.seconds,
         "resumed": keeping.resumed,  # then the seconds are those since
-        **ranks_of(crew, plan, posed.mesh, gpus=gpus),
     }
     document["warnings"] += filter(None, [overrun_warning(document)])
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         groups=posed.question.groups,
         winner=won,
-        selection=selection,
+        selection=verdict.selection,
         plan=plan,
         race=result,
-        metric=judge.metric,
+        metric=posed.question.judge.metric,
         batch_size=batch_of(won),
         arguments=dict(form_of(won, teams.arguments)),
-        corrected=corrected,
-        pareto=tradeoffs(result, selection, weights, sign=judge.metric.sign),
+        corrected=verdict.corrected,
+        pareto=tradeoffs(result, verdict.selection, ended.weights, sign=posed.question.judge.metric.sign),
         words=words,
         averaged=compared,
         warnings=tuple(document["warnings"]),
@@ -300,53 +307,36 @@ def _race(
 
 
 def _document(
-    posed: Posed,
-    *,
-    plan: Plan,
-    result: Result,
-    selection: Selection,
-    won: Candidate,
-    words: tuple[str, ...],
-    notes: Sequence[str],
-    cost: Cost,
-    digests: Mapping[str, str],
-    corrected: CorrectedScore,
-    weights: Mapping[str, int],
-    compared: Sequence[Averaged],
-    alike: Sequence[str],
+    posed: Posed, ended: _Ended, crew: Crew, *, words: tuple[str, ...], compared: Sequence[Averaged]
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
-    rows, metric = posed.question.rows, posed.question.judge.metric
+    question, plan, verdict, teams = posed.question, ended.plan, ended.verdict, ended.teams
+    rows, judge, won = question.rows, question.judge, verdict.winner
+    shared_facts = {"plan": plan, "result": ended.result, "selection": verdict.selection, "metric": judge.metric}
+    notes = (*notes_of(teams, crew.ranks), *hopeless(won, verdict.seen, teams.of(won), judge, seed=plan.seeds[0]))
     valid = rows.judged.numpy()
     document = document_of(
-        plan=plan,
-        result=result,
-        selection=selection,
-        metric=metric,
+        **shared_facts,
         valid=valid,
         train_rows=rows.count - len(valid) * (not rows.parting.folds),
         words=words,
         warnings=tuple(dict.fromkeys(notes)),
-        digests=digests,
-        corrected=corrected,
-        weights=weights,
+        digests=ended.digests,
+        corrected=verdict.corrected,
+        weights=ended.weights,
     )
     document |= {"averaged": [asdict(own) for own in compared]} if compared else {}
-    return told(
+    document = told(
         document,
-        plan=plan,
-        result=result,
-        selection=selection,
-        metric=metric,
+        **shared_facts,
         winner=won,
-        cost=cost,
+        cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         full_length=posed.full_length,
-        corrected=[
-            *alike,
-            *corrected_words(corrected, len(result.confirmed), len(plan.candidates)),
-            *exchanged(compared, posed.question.judge),
-        ],
+        corrected=[*verdict.alike, *verdict.corrected_words(plan), *exchanged(compared, judge)],
     )
+    gpus = teams.device.type == "cuda"
+    document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh, gpus=gpus)}
+    return document
 
 
 def _refitted(race: Race, builder: Former, won: Candidate, result: Result) -> Fitted:
@@ -355,20 +345,3 @@ def _refitted(race: Race, builder: Former, won: Candidate, result: Result) -> Fi
     again = replace(race, plan=plan, builder=builder)
     confirmed = next(item for item in result.confirmed if item.candidate.id == won.id)
     return refit(again, [confirmed], needed=[won.id])[won.id].members[0]
-
-
-def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender]:
-    return [
-        Contender(
-            id=item.candidate.id,
-            prediction=item.predictions[valid, 0],
-            cost=plan.costs.get(item.candidate.id, float(plan.lengths.steps(batch_of(item.candidate)))),
-            is_default=item.candidate.is_default,
-        )
-        for item in result.confirmed
-    ]
-
-
-def _cost_unit(teams: ModuleTeams) -> str:
-    """What costs count: steps, where models differ in size those that the default's model would take as long for."""
-    return "steps, counted in the size of the default's model" if teams.others else "steps"
