@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from lanewise.distributed.joining import joined
 from lanewise.errors import UsageError
-from lanewise.runs.ranked import opened
+from lanewise.runs.ranked import RankedStore, opened
+from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
 from lanewise.stage_times import StageTimes
@@ -19,7 +20,7 @@ TUNE = "tune"
 
 
 def resume(
-    reference: str,
+    reference: str | None = None,
     *,
     policy: Policy | None = None,
     watcher: Watcher | None = None,
@@ -27,14 +28,19 @@ def resume(
 ) -> "Fit | TuneResult":
     """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
 
-    A fit under a policy of your own needs the same ``policy`` again. Seconds count from ``started``, a time of
-    ``time.monotonic``, or from now if None.
+    Without a ``reference`` it is the newest that can be gone on with, and the ``watcher`` is told which. A fit under a
+    policy of your own needs the same ``policy`` again. Seconds count from ``started``, a time of ``time.monotonic``, or
+    from now if None.
 
-    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone,
-    ``DataError`` where the data have changed, or a file that they come from.
+    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone
+    or no run can be gone on with, ``DataError`` where the data have changed, or a file that they come from.
     """
     times, watcher = StageTimes.since(started), watcher or Silent()
     with joined() as ranks, opened(ranks, create=False) as store:
+        if reference is None:
+            reference = _newest_unfinished(store, policy)
+            if ranks.leads:
+                watcher.announce(f"going on with run {reference}")
         if store.get(reference).config.get("kind") == TUNE:
             from lanewise.tuning import from_files
 
@@ -45,6 +51,32 @@ def resume(
         from lanewise import experiment
 
         return experiment.go_on_with(store, reference, policy=policy, watcher=watcher, times=times)
+
+
+def _newest_unfinished(store: RankedStore, policy: Policy | None) -> str:
+    """The id of the newest run that was stopped or killed; of those from Python only what the call can go on with.
+
+    Raises ``UsageError`` with what became of the last run where there is none.
+    """
+
+    def can_go_on(run: Run) -> bool:
+        if run.status != "interrupted":
+            return False
+        if run.config.get("kind") == TUNE:  # one from Python has its objects in memory
+            return policy is None and run.config.get("source") is not None
+        return run.config.get("policy") == (None if policy is None else type(policy).__name__)
+
+    found = store.newest(can_go_on, until=("interrupted",))
+    if found is not None:
+        return found.id
+    last = store.get("last")
+    became = {
+        "running": "is at work",
+        "interrupted": "was started from Python, and only the same call can go on with it",
+    }.get(last.status, f"is {last.status}")
+    why = f" ({last.error}; lanewise.resume({last.id!r}) tries it again)" if last.error else ""
+    message = f"no run was left unfinished: the last one, {last.id}, {became}{why}"
+    raise UsageError(message)
 
 
 def repeat(

@@ -122,24 +122,48 @@ class Mistakes:
     lanewise.errors.UsageError: seeds must be whole, got 1.5
     """
 
-    def __init__(self) -> None:
-        self._told: dict[str, None] = {}
+    def __init__(self, kind: type[UserError] = UsageError) -> None:
+        """Gather errors of that ``kind``; others are not caught."""
+        self._kind = kind
+        self._errors: list[UserError] = []
 
     def of(self, check: Callable[Given, Found], *args: Given.args, **settings: Given.kwargs) -> Found | None:
-        """What the check returns; None where it raises ``UsageError``, which is kept for :meth:`tell`."""
+        """What the check returns; None where it raises an error of the kind, which is kept for :meth:`tell`."""
         try:
             return check(*args, **settings)
-        except UsageError as error:
-            self._told |= dict.fromkeys(error.mistakes or [str(error)])
+        except self._kind as error:
+            self._errors.append(error)
             return None
 
+    def add(self, mistake: str) -> None:
+        """One more, in words."""
+        self._errors.append(UsageError(mistake))
+
     def __bool__(self) -> bool:
-        return bool(self._told)
+        return bool(self._errors)
 
     def tell(self) -> None:
-        """Raise ``UsageError`` with each mistake once, a line each where there are several; nothing where none."""
-        if self._told:
-            raise all_of(UsageError, list(self._told), heading=f"{len(self._told)} settings are off")
+        """Raise ``UsageError`` with each mistake once, a line each where there are several; nothing where none.
+
+        An error that is the only one is raised as it came.
+        """
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        told = dict.fromkeys(line for error in self._errors for line in error.mistakes or [str(error)])
+        if told:
+            raise all_of(UsageError, list(told), heading=f"{len(told)} settings are off")
+
+
+def as_given(value: object) -> str:
+    """A value as messages show it: functions and classes by their names, others cut.
+
+    >>> as_given(len), as_given(int), as_given("x" * 90)[:4]
+    ('the function len', 'the class int', "'xxx")
+    """
+    name = getattr(value, "__name__", None)
+    if name and callable(value):
+        return f"the {'class' if isinstance(value, type) else 'function'} {name}"
+    return f"{value!r:.80}"
 
 
 @contextmanager

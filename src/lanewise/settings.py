@@ -30,15 +30,17 @@ _CLASS_WEIGHTS = "class_weights must be 'balanced' or a weight for classes such 
 
 
 def parse_class_weights(value: object) -> str | dict[str, float]:
-    """``balanced``, or a positive weight for each class that is named.
+    """``balanced``, or a positive weight for each class that is named; one with a comma stands in double quotes.
 
     >>> parse_class_weights("no=1, yes=5")
     {'no': 1.0, 'yes': 5.0}
+    >>> parse_class_weights('"yes, of course"=5')
+    {'yes, of course': 5.0}
     """
     if value == "balanced":
         return "balanced"
     if isinstance(value, str) and "=" in value:
-        value = dict(_pair(part) for part in value.split(",") if part.strip())
+        value = dict(map(_pair, names_of(value)))
     if not isinstance(value, Mapping) or not value:
         message = f"{_CLASS_WEIGHTS}, got {value!r}"
         raise UsageError(message)

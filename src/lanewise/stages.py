@@ -15,7 +15,7 @@ from lanewise.agreement import check_agreement
 from lanewise.choosing import choose
 from lanewise.composing import Choice, Stage, Unrecorded
 from lanewise.data.wording import counted
-from lanewise.deploy.predictor import Interval, Member, Predictor
+from lanewise.deploy.predictor import Interval, Member, Predictor, with_floor
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.evaluation import Cutoff, interval_half_width, local_half_widths, threshold_of
@@ -381,9 +381,10 @@ def _interval(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray) -> In
         return None
     clusters = None if problem.clusters is None else problem.clusters[rows]
     local = local_half_widths(y, out_of_fold, LEVEL, half=half, clusters=clusters)
-    if local is None:
-        return Interval(level=LEVEL, half_width=half)
-    return Interval(level=LEVEL, half_width=half, edges=local.edges, half_widths=local.half_widths)
+    edges, half_widths = ((), ()) if local is None else (local.edges, local.half_widths)
+    interval = Interval(level=LEVEL, half_width=half, edges=edges, half_widths=half_widths)
+    counts = problem.task.kind == "count"  # of which everybody knows
+    return interval if counts else with_floor(interval, y, out_of_fold.reshape(len(y), -1)[:, 0])
 
 
 def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, settings: FitSettings) -> Cutoff:

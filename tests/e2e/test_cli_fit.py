@@ -283,7 +283,8 @@ def test_runs_lists_what_became_of_each(cli, folder, quick, finished):
     assert "no column" in failed["error"]
     assert cli("runs", "--json", "--limit", "1", folder=folder, home=home).document["runs"] == [failed]
     lines = cli("runs", folder=folder, home=home).out.splitlines()
-    assert lines[0].split() == ["run", "made", "target", "metric", "score", "winner"]
+    assert lines[0].split() == ["run", "made", "kind", "data", "target", "score", "winner"]
+    assert lines[1].split()[3:6] == ["fit", "good.csv", "q"]
     assert "failed: no column" in lines[1]
     assert "score" not in lines[1]
     assert done["winner"] in lines[2]

@@ -79,6 +79,7 @@ def test_a_clear_winner_beats_the_default(noise):
     assert outcome.standing("base").behind_winner.mean == pytest.approx(ahead.mean, rel=1e-12)
     assert outcome.standing("good").behind_winner.mean == 0
     assert outcome.reasons[0].startswith("good wins with a score of ")
+    assert outcome.why.startswith("It is better than the default, base (")
     assert "better than the default, base" in outcome.reasons[0]
 
 
@@ -89,6 +90,8 @@ def test_a_tie_goes_to_the_default(noise):
     assert outcome.winner == "base"
     assert outcome.ranking == outcome.ties == ("luck", "base")
     assert outcome.reasons[0].startswith("base, the default, wins with a score of ")
+    assert outcome.why.startswith("The best, ")
+    assert outcome.why.endswith("and more than one is needed.")
     assert outcome.reasons[0].endswith("paired standard errors, and more than one is needed.")
     worse = chosen(base, contender("worse", shared + own[0] + 1))
     assert "it has the best score" in worse.reasons[0]

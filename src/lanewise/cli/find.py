@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from lanewise.cli.completion import complete_files
-from lanewise.cli.options import DeviceName, SectionedCommand, section
+from lanewise.cli.options import REAL, WHOLE, SectionedCommand, misread, section
 from lanewise.cli.paths import check_output
 
 data = section("Data")
@@ -37,13 +37,13 @@ _groups = data(
 @_step
 @_groups
 @search("--optimizers", metavar="NAMES", default="adamw", help="Separated by commas.", usual="adamw")
-@search("--rates", type=int, metavar="N", default=64, help="How many rates.", usual="64")
-@search("--low", type=float, metavar="RATE", default=1e-6, help="The lowest rate.", usual="1e-6")
-@search("--high", type=float, metavar="RATE", default=10.0, help="The highest rate.", usual="10")
-@search("--steps", type=int, metavar="N", default=100, help="Steps of each training.", usual="100")
-@search("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
-@search("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
-@search("--device", type=DeviceName(), metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
+@search("--rates", type=WHOLE, metavar="N", default=64, help="How many rates.", usual="64")
+@search("--low", type=REAL, metavar="RATE", default=1e-6, help="The lowest rate.", usual="1e-6")
+@search("--high", type=REAL, metavar="RATE", default=10.0, help="The highest rate.", usual="10")
+@search("--steps", type=WHOLE, metavar="N", default=100, help="Steps of each training.", usual="100")
+@search("--batch-size", type=WHOLE, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
+@search("--workers", type=WHOLE, metavar="N", help="Threads.", usual="all cores, at most 8")
+@search("--device", metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curves as an HTML page.")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @output("--quiet", is_flag=True, help="No progress on stderr.")
@@ -65,15 +65,17 @@ def find_rate(
     MODEL is FILE:NAME, such as mymodel.py:make_model, of a function that builds the torch.nn.Module. It is trained a
     little at every rate at once. The validation rows judge. The files that are named are run as Python.
     """
+    mistakes = misread()
     if report is not None:
-        check_output(report)
+        mistakes.of(check_output, report)
     from lanewise.cli.screen import Screen, print_document
     from lanewise.tuning.loading import learner
     from lanewise.tuning.rate_finder import check_rates
     from lanewise.tuning.rate_finder import find_rate as run
 
     settings |= {"optimizer": [name.strip() for name in optimizers.split(",")]}
-    given = learner(model, source, loss=loss, step=step, groups=groups, check=check_rates, **settings)
+    named = {"loss": loss, "step": step, "groups": groups}
+    given = learner(model, source, **named, check=check_rates, mistakes=mistakes, **settings)
     with Screen(quiet=quiet) as screen:
         found = run(**given, watch=screen.pulse, **settings)
     if report is not None:
@@ -91,12 +93,12 @@ def find_rate(
 @_step
 @_groups
 @search("--optimizer", metavar="NAME", default="adamw", help="Which one trains.", usual="adamw")
-@search("--lr", type=float, metavar="RATE", help="Its rate at the start size.", usual="that of the optimizer")
-@search("--start-size", type=int, metavar="N", default=32, help="The batch size whose rate is known.", usual="32")
-@search("--steps", type=int, metavar="N", default=200, help="Steps at the start size.", usual="200")
-@search("--seconds", type=float, metavar="SECONDS", default=5.0, help="How long measuring takes, about.", usual="5")
-@search("--workers", type=int, metavar="N", help="Threads of the race.", usual="all cores, at most 8")
-@search("--device", type=DeviceName(), metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
+@search("--lr", type=REAL, metavar="RATE", help="Its rate at the start size.", usual="that of the optimizer")
+@search("--start-size", type=WHOLE, metavar="N", default=32, help="The batch size whose rate is known.", usual="32")
+@search("--steps", type=WHOLE, metavar="N", default=200, help="Steps at the start size.", usual="200")
+@search("--seconds", type=REAL, metavar="SECONDS", default=5.0, help="How long measuring takes, about.", usual="5")
+@search("--workers", type=WHOLE, metavar="N", help="Threads of the race.", usual="all cores, at most 8")
+@search("--device", metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curve as an HTML page.")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @output("--quiet", is_flag=True, help="No progress on stderr.")
@@ -119,15 +121,17 @@ def find_batch(
     MODEL is FILE:NAME, such as mymodel.py:make_model, of a function that builds the torch.nn.Module. Rows per second
     are measured at each batch size; the size where they stop growing is raced against the start size.
     """
+    mistakes = misread()
     if report is not None:
-        check_output(report)
+        mistakes.of(check_output, report)
     from lanewise.cli.screen import Screen, print_document
     from lanewise.tuning.batch_finder import check_sizes
     from lanewise.tuning.batch_finder import find_batch as run
     from lanewise.tuning.loading import learner
 
     settings |= {"optimizer": {"optimizer": optimizer} if lr is None else {"optimizer": optimizer, "lr": lr}}
-    given = learner(model, source, loss=loss, step=step, groups=groups, check=check_sizes, **settings)
+    named = {"loss": loss, "step": step, "groups": groups}
+    given = learner(model, source, **named, check=check_sizes, mistakes=mistakes, **settings)
     with Screen(quiet=quiet) as screen:
         found = run(**given, watch=screen.pulse, **settings)
     if report is not None:

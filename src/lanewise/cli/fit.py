@@ -12,7 +12,7 @@ from lanewise.cli.options import Listed, SectionedCommand, all_names, section, s
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.cli.wording import ELSEWHERE
 from lanewise.distributed.place import leads
-from lanewise.errors import unrecorded
+from lanewise.errors import Mistakes, UserError, unrecorded
 from lanewise.stated_names import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -180,13 +180,19 @@ def fit(
     Settings come from options, then from variables such as LANEWISE_BUDGET, then from the file.
     """
     from lanewise.cli.layers import gather
+    from lanewise.data.read_options import ReadOptions
 
-    given = gather(source=source, report=report, options=options, config=config)
-    click.get_current_context().meta[ELSEWHERE] = given.elsewhere
-    _look(given)
-    if given.report is not None:
-        for table in (given.source, given.wanted.test):
-            check_output(given.report, reads=table)
+    mistakes = Mistakes(UserError)
+    given = mistakes.of(gather, source=source, report=report, options=options, config=config)
+    if given is not None:
+        click.get_current_context().meta[ELSEWHERE] = given.elsewhere
+        _look(given, mistakes)
+    else:
+        mistakes.of(check_source, options.get("test"), ReadOptions())
+        if report is not None:
+            mistakes.of(check_output, report)
+    mistakes.tell()
+    assert given is not None, "what could not be gathered was told"
     from lanewise.cli.screen import Screen
 
     with unrecorded():  # loading takes seconds
@@ -202,25 +208,32 @@ def fit(
         _finish(fitted, report=given.report, as_json=json)
 
 
-def _look(given: "Given") -> None:
-    """Refuse what can be told of the tables at once."""
+def _look(given: "Given", mistakes: Mistakes) -> None:
+    """Gather what can be told of the tables and of the report at once."""
     from lanewise.data.read_options import read_options
 
     wanted, options = given.wanted, read_options(given.wanted)
     roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
-    check_source(given.source, options, target=wanted.target, drop=wanted.drop, roles=roles, kind=wanted.task)
-    check_source(wanted.test, options)
+    columns = {"target": wanted.target, "drop": wanted.drop, "roles": roles, "kind": wanted.task}
+    mistakes.of(check_source, given.source, options, **columns)
+    readable = not mistakes
+    mistakes.of(check_source, wanted.test, options)
+    if given.report is not None:
+        for table in (given.source, wanted.test):
+            mistakes.of(check_output, given.report, reads=table)
+    if mistakes and readable:  # else the fit tells all that does not fit the target at once
+        mistakes.of(check_source, given.source, options, **columns, metric=wanted.metric)
 
 
 @click.command()
-@click.argument("run", default="last", shell_complete=complete_runs)
+@click.argument("run", required=False, shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def resume(run: str, *, as_json: bool, quiet: bool) -> None:
+def resume(run: str | None, *, as_json: bool, quiet: bool) -> None:
     """Go on with a run that was stopped or killed.
 
-    RUN is an id, its beginning or its last four letters, or 'last'. The run ends in the same bits as if
-    nothing had happened.
+    RUN is an id, its beginning or its last four letters, or 'last'; without it the newest run that was left
+    unfinished. It ends in the same bits as if nothing had happened.
     """
     from lanewise.again import resume as run_resume
     from lanewise.cli.screen import Screen

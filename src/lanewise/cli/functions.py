@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lanewise.errors import LanewiseError, UsageError, suggestion
+from lanewise.errors import LanewiseError, Mistakes, UsageError, suggestion
 
 if TYPE_CHECKING:
     from lanewise.solvers.landscapes import Landscape
@@ -165,6 +165,31 @@ def _place_of(error: Exception, path: Path) -> str | None:
 def path_of(target: str) -> Path | None:
     """The file of a target, if it names one."""
     return Path(target.rpartition(":")[0]) if ":" in target else None
+
+
+def check_problem(target: str, *, x0: str | None, bounds: Sequence[str], condition: float | None, command: str) -> None:
+    """``UsageError`` with all that is off in a problem as it was stated, before anything of weight is loaded."""
+    mistakes = Mistakes()
+    mistakes.of(check_target, target)
+    own = ":" in target
+    if own and x0 is None and not mistakes:
+        mistakes.add(f"say where to start: lanewise {command} {target} --x0 1,2,3")
+    if condition is not None and target != "quadratic":
+        of = "" if own else f", not of {target}"
+        mistakes.add(f"condition is a setting of quadratic{of}; leave it out")
+    elif condition is not None and not 1 <= condition < math.inf:
+        mistakes.add(f"condition must be at least 1, got {condition:g}")
+    start = None if x0 is None else mistakes.of(read_numbers, x0, name="x0")
+    mistakes.of(read_bounds, bounds, max(len(bounds), 1) if start is None else len(start))
+    mistakes.tell()
+
+
+def start_of(given: str | None, known: "Landscape | None") -> list[float]:
+    """Where to start: as it was stated, or as a test function knows."""
+    if given is not None:
+        return read_numbers(given, name="x0")
+    assert known is not None, "check_problem asks for the start of any other function"
+    return list(known.x0)
 
 
 def read_numbers(text: str, *, name: str) -> list[float]:

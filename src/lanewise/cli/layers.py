@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lanewise.cli.paths import check_source
+from lanewise.cli.wording import as_options
 from lanewise.errors import ConfigError, UsageError, UserError, all_of, closest
 from lanewise.settings import FitSettings, as_called, checked, metrics_stated
 from lanewise.stated_names import OPTIMIZERS
@@ -18,6 +19,7 @@ from lanewise.toml_settings import read_toml
 PREFIX = "LANEWISE_"
 COLUMNS = "the columns are "
 """How a message begins that lists the columns of a table."""
+NO_SOURCE = "name a table to learn from: lanewise fit FILE --target COLUMN, or lanewise fit example:iris"
 OTHERS = ("home", "job", "rank_timeout", "debug")
 """What variables say that is no setting of a fit."""
 
@@ -57,19 +59,21 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     stated = {key: value for key, value in options.items() if value is not None}
     more = [] if source or "source" not in own else [own["source"]]
     source = source or own.get("source")
-    if source is None:
-        message = "name a table to learn from: lanewise fit FILE --target COLUMN, or lanewise fit example:iris"
-        raise UsageError(message)
     settings = file | variables | stated
     places = dict.fromkeys(file, name) | {key: PREFIX + key.upper() for key in variables}
     places = {key: place for key, place in places.items() if key not in stated}
     # Whoever fits checks again; here the message can say where a setting came from.
     called = {key: f"--{key.replace('_', '-')}" for key in (*stated, "target") if key not in places}
-    stated_target = {"target": ""} if source.startswith("example:") else {}
+    stated_target = {"target": ""} if source is None or source.startswith("example:") else {}
     try:
         wanted = checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
     except ConfigError as error:
+        if source is None:
+            known = error.mistakes or (str(error),)
+            raise all_of(ConfigError, [NO_SOURCE, *known], heading="several things are off") from None
         raise _beside_columns(error, source, settings, called) from None
+    if source is None:
+        raise UsageError(NO_SOURCE)
     said = [f"{key} from {place}" for key, place in places.items()]
     return Given(
         source=source,
@@ -100,7 +104,8 @@ def _beside_columns(
     except UsageError:  # refused among the settings already
         options = ReadOptions()
     try:
-        check_source(source, options, target=target, drop=tuple(columns), roles=names, kind=kind)
+        metric = _known_metric(settings)
+        check_source(source, options, target=target, drop=tuple(columns), roles=names, kind=kind, metric=metric)
     except UserError as other:
         known = error.mistakes or (str(error),)
         found = [_of_columns(line, called) for line in other.mistakes or (str(other),)]
@@ -123,7 +128,7 @@ def _of_columns(line: str, called: Mapping[str, str]) -> str:
     if line.startswith("target names ''"):
         return ""
     line = re.sub(r"^no column ('.*?') in (.*?): ", r"target names \1, no column of \2: ", line)
-    return as_called(line, called) if " names " in line else line
+    return as_options(as_called(line, called) if " names " in line else line, called)
 
 
 def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -137,6 +142,14 @@ def _names_for(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return known
 
 
+def _known_metric(settings: Mapping[str, Any]) -> str | None:
+    """The metric that is stated, where there is one of that name for any target."""
+    from lanewise.metrics import unknown_metrics
+
+    stated = settings.get("metric")
+    return stated if isinstance(stated, str) and not unknown_metrics({"metric": stated}) else None
+
+
 def _argument(name: str, value: object) -> tuple[str, str]:
     """A setting as an option of the command line.
 
@@ -145,7 +158,7 @@ def _argument(name: str, value: object) -> tuple[str, str]:
     """
     if isinstance(value, Mapping):
         value = [f"{key}={one}" for key, one in value.items()]
-    join = as_names if name == "drop" else ",".join
+    join = as_names if name in ("drop", "class_weights") else ",".join
     words = join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return f"--{name.replace('_', '-')}", words
 

@@ -11,19 +11,8 @@ from typing import NoReturn
 import click
 
 from lanewise._version import __version__
-from lanewise.cli.completion import completion
-from lanewise.cli.data import example
-from lanewise.cli.find import find_batch, find_rate
-from lanewise.cli.fit import fit, resume
-from lanewise.cli.launch import launch
-from lanewise.cli.machine import doctor
-from lanewise.cli.models import export, predict
-from lanewise.cli.options import Commands, no_option
-from lanewise.cli.repeat import repeat
-from lanewise.cli.runs import report, runs, show
-from lanewise.cli.solve import compare, minimize
+from lanewise.cli.options import Commands, Homes, no_option
 from lanewise.cli.started import process_started
-from lanewise.cli.tune import tune
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import leads, place_of
 from lanewise.errors import CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
@@ -43,6 +32,29 @@ Exit codes:
   3 training or an internal failure, 130 stopped.
 """
 
+HOMES = Homes(
+    {
+        "fit": "lanewise.cli.fit",
+        "tune": "lanewise.cli.tune",
+        "find-rate": "lanewise.cli.find",
+        "find-batch": "lanewise.cli.find",
+        "resume": "lanewise.cli.fit",
+        "repeat": "lanewise.cli.repeat",
+        "predict": "lanewise.cli.models",
+        "show": "lanewise.cli.runs",
+        "report": "lanewise.cli.runs",
+        "runs": "lanewise.cli.runs",
+        "export": "lanewise.cli.models",
+        "minimize": "lanewise.cli.solve",
+        "compare": "lanewise.cli.solve",
+        "example": "lanewise.cli.data",
+        "doctor": "lanewise.cli.machine",
+        "launch": "lanewise.cli.launch",
+        "completion": "lanewise.cli.completion",
+    }
+)
+"""The commands in the order of work, and the module of each."""
+
 SPREAD = ("fit", "tune", "resume")
 """Commands that torchrun may start on several ranks; any other would be done as often as there are ranks."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -51,6 +63,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @click.group(
     cls=Commands,
+    commands=HOMES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
     invoke_without_command=True,
@@ -61,18 +74,11 @@ def cli(context: click.Context) -> None:
     """Find by evidence how to train a model best: race optimizers and models, keep the one that wins."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-    elif context.invoked_subcommand not in (*SPREAD, doctor.name) and place_of().size > 1:  # doctor decides itself
+    elif context.invoked_subcommand not in (*SPREAD, "doctor") and place_of().size > 1:  # doctor decides itself
         message = (
             f"{context.invoked_subcommand} runs in one process, not under torchrun; {', '.join(SPREAD)} can spread"
         )
         raise UsageError(message)
-
-
-for command in (
-    fit, tune, find_rate, find_batch, resume, repeat, predict, show, report, runs, export, minimize, compare, example,
-    doctor, launch, completion,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

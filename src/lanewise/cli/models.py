@@ -9,6 +9,8 @@ import click
 
 from lanewise.cli.completion import complete_files, complete_runs
 from lanewise.cli.paths import check_output, check_source
+from lanewise.cli.program import program
+from lanewise.errors import Mistakes, UserError
 
 if TYPE_CHECKING:
     from lanewise.data.contract import DataContract
@@ -48,12 +50,16 @@ def predict(
     from lanewise.data.read_options import ReadOptions
     from lanewise.text_form import parse_bytes
 
-    most = parse_bytes(max_bytes) if max_bytes else None
-    options = ReadOptions(delimiter=delimiter, encoding=encoding, max_bytes=most)
-    found = finished(run)
-    check_source(source, options)
+    mistakes = Mistakes(UserError)
+    most = mistakes.of(parse_bytes, max_bytes) if max_bytes else None
+    options = mistakes.of(ReadOptions, delimiter=delimiter, encoding=encoding, max_bytes=most)
+    found = mistakes.of(finished, run)
+    mistakes.of(check_source, source, options or ReadOptions())
     if output is not None:
-        check_output(output, reads=source)
+        mistakes.of(check_output, output, reads=source)
+    mistakes.tell()
+    assert found is not None, "a run that cannot be used was told"
+    assert options is not None, "options that cannot be used were told"
     from lanewise.data.grouped_warnings import warning_lines
     from lanewise.deploy.files import predict_file, read_rows
     from lanewise.deploy.saving import load_predictor
@@ -95,9 +101,11 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     RUN is an id, its beginning or its last four letters, or 'last'. OUTPUT ends in .onnx; the file is written only
     if onnxruntime predicts with it what Lanewise predicts.
     """
-    found = finished(run)
-    check_output(output, reads=sample)
-    _check_suffix(output)
+    mistakes = Mistakes(UserError)
+    found = mistakes.of(finished, run)
+    mistakes.of(_check_place, output, sample)
+    mistakes.tell()
+    assert found is not None, "a run that cannot be used was told"
     from lanewise.deploy.onnx_export import export_onnx
     from lanewise.deploy.saving import load_predictor
 
@@ -114,10 +122,11 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     click.echo(str(output))
 
 
-def _check_suffix(output: Path) -> None:
-    """``UsageError`` for a name that promises another format."""
+def _check_place(output: Path, sample: str | None) -> None:
+    """``UsageError`` where no file can be written, and for a name that promises another format."""
     from lanewise.errors import UsageError
 
+    check_output(output, reads=sample)
     if output.suffix.lower() != ".onnx":
         message = (
             f"OUTPUT must end in .onnx, the format that is written, got {output}; name {output.with_suffix('.onnx')}"
@@ -155,6 +164,6 @@ def finished(reference: str) -> "Run":
     if run.status == "running":
         hint = "; wait for it to end"
     else:
-        hint = f": {run.error}" if run.error else f"; go on with: lanewise resume {run.id}"
+        hint = f": {run.error}" if run.error else f"; go on with: {program()} resume {run.id}"
     message = f"run {run.id} is {run.status} and has no model{hint}"
     raise UsageError(message)

@@ -1,12 +1,13 @@
 """Commands that explain themselves: options in sections, commands in the order of work, near names suggested."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
+from importlib import import_module
 from typing import Any, TypeVar, final
 
 import click
 
-from lanewise.errors import closest, suggestion
+from lanewise.errors import Mistakes, UserError, closest, suggestion
 from lanewise.plain_text import clean
 from lanewise.text_form import names_of
 
@@ -57,6 +58,35 @@ class Commands(click.Group):
             message = f"there is no command {name!r}; {suggestion(name, self.commands)}"
             raise click.UsageError(message, ctx)
         return super().resolve_command(ctx, args)
+
+
+@final
+class Homes(MutableMapping[str, click.Command]):
+    """Commands by their names, from the module of each: loaded when asked for, so that one does not load the others."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        """``modules`` by the names of commands, which are called so there, with ``_`` for ``-``."""
+        self._modules = dict(modules)
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            self._loaded[name] = getattr(import_module(self._modules[name]), name.replace("-", "_"))
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._modules.setdefault(name, "")
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._modules[name]
+        self._loaded.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
 
 
 def section(heading: str) -> Callable[..., Callable[[Command], Command]]:
@@ -115,15 +145,39 @@ class Whole(click.ParamType):
         return number
 
 
+MISREAD = "lanewise.misread"
+"""Where the context of a command keeps what :class:`Number` could not read."""
+
+
 @final
-class DeviceName(click.ParamType):
-    """The name of a device, as the settings have it; whether it is there is asked when it is used."""
+class Number(click.ParamType):
+    """A number; what is none is told by :func:`misread` with all other mistakes, and its option counts as not given."""
 
-    name = "device"
+    name = "number"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from lanewise.settings import DEVICE
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
 
-        if not DEVICE.fullmatch(value):
-            self.fail(f"{value!r} is none of auto, cpu, cuda and cuda:N.", param, ctx)
-        return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.kind(value)
+        except (TypeError, ValueError):
+            assert param is not None
+            assert ctx is not None
+            wanted = "a whole number" if self.kind is int else "a number"
+            line = f"{max(param.opts, key=len)} must be {wanted}, got {value!r}"
+            ctx.meta.setdefault(MISREAD, []).append(line)
+            usual = param.get_default(ctx)
+            return usual if isinstance(usual, int | float) else None
+
+
+WHOLE = Number(int)
+REAL = Number(float)
+
+
+def misread() -> Mistakes:
+    """The mistakes of the command that is being run that were met while its options were read."""
+    mistakes = Mistakes(UserError)
+    for line in click.get_current_context().meta.get(MISREAD, ()):
+        mistakes.add(line)
+    return mistakes

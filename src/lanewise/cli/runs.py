@@ -9,6 +9,7 @@ import click
 from lanewise.cli.completion import complete_runs
 from lanewise.cli.options import Whole
 from lanewise.cli.paths import copy_report
+from lanewise.cli.program import program
 from lanewise.cli.screen import columns, print_document, print_summary, print_tuned
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def runs(*, as_json: bool, limit: int) -> None:
     from lanewise.runs.store import RunStore
 
     with RunStore.open(to_read=True) as store:
-        found, there = store.list(limit=limit), store.count()
+        found, there = store.outlines(limit=limit), store.count()
     if as_json:
         print_document({"schema_version": 1, "total": there, "runs": [_entry(run) for run in found]})
         return
     click.echo(runs_table([_row(run) for run in found], width=columns(most=200, piped=160)), nl=False)
     if there > len(found):
-        click.echo(f"the newest {len(found)} of {there:,} runs; all: lanewise runs --limit {there}", err=True)
+        click.echo(f"the newest {len(found)} of {there:,} runs; all: {program()} runs --limit {there}", err=True)
 
 
 def _document(run: "Run") -> Mapping[str, Any]:
@@ -48,7 +49,8 @@ def _row(run: "Run") -> dict[str, Any]:
     document = _document(run)
     fate = f"{run.status}: {run.error}" if run.error else run.status
     target, winner = document.get("target") or run.target, document.get("winner") or {"label": fate}
-    return {**document, "run": run.id, "created": run.created, "target": target, "winner": winner}
+    own = {"run": run.id, "created": run.created, "kind": run.kind, "data": run.data}
+    return {**document, **own, "target": target, "winner": winner}
 
 
 def _entry(run: "Run") -> dict[str, Any]:
@@ -57,10 +59,11 @@ def _entry(run: "Run") -> dict[str, Any]:
     scores = document.get("test") or document.get("validation") or {}
     return {
         "run": run.id,
-        "kind": run.config.get("kind", "fit"),
+        "kind": run.kind,
         "created": run.created,
         "status": run.status,
         "seconds": run.seconds,
+        "data": run.data,
         "source": run.config.get("source"),
         "target": document.get("target") or run.target,
         "task": document.get("task"),
@@ -101,6 +104,7 @@ def _show_unfinished(run: "Run", *, as_json: bool) -> None:
     elif as_json:
         print_document(found)
     else:
+        found |= {"resume": f"{program()} resume {run.id}"} if found["resume"] else {}
         click.echo(unfinished_table(found, width=columns(most=110, piped=100)), nl=False)
 
 
@@ -145,6 +149,6 @@ def _refuse(run: "Run", what: str) -> NoReturn:
 
     hint = f": {run.error}" if run.error else ""
     if run.status == "interrupted":
-        hint = f"; go on with: lanewise resume {run.id}"
+        hint = f"; go on with: {program()} resume {run.id}"
     message = f"run {run.id} is {run.status} and has no {what}{hint}"
     raise UsageError(message)

@@ -12,6 +12,7 @@ from typing import Any, Self, final
 
 import click
 
+from lanewise.cli.program import program
 from lanewise.plain_text import clean
 
 PLAIN_EVERY_SECONDS = 5.0
@@ -66,19 +67,22 @@ def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
 
     run = document["run"]
     commands = [
-        ("predict new rows", f"lanewise predict {run} new.csv"),
-        ("export the model", f"lanewise export {run} model.onnx"),
+        ("predict new rows", f"{program()} predict {run} new.csv"),
+        ("export the model", f"{program()} export {run} model.onnx"),
     ]
     width = columns(most=110, piped=100)
     text = summary(document, width=width, color=wants_color(sys.stdout), report=str(report), commands=commands)
     click.echo(text, nl=False, color=True)  # colour is decided above
 
 
-def print_tuned(document: Mapping[str, Any], *, folder: Path) -> None:
-    """The result of a tuning race, on stdout; ``folder`` is that of its run."""
+def print_tuned(
+    document: Mapping[str, Any], *, folder: Path, weights: Path | None = None, report: Path | None = None
+) -> None:
+    """The result of a tuning race, on stdout; ``folder`` has its files, but those written elsewhere."""
     from lanewise.reporting.terminal import tuned_summary
 
-    files = [("weights", str(folder / "model" / "model.safetensors")), ("report", str(folder / "report.html"))]
+    weights, report = weights or folder / "model" / "model.safetensors", report or folder / "report.html"
+    files = [("weights", str(weights)), ("report", str(report))]
     width = columns(most=110, piped=100)
     text = tuned_summary(document, width=width, color=wants_color(sys.stdout), files=files)
     click.echo(text, nl=False, color=True)  # colour is decided above
@@ -146,23 +150,25 @@ class Screen:
         what = f"{phase:8} {pulse.lanes:4} {'lane ' if pulse.lanes == 1 else 'lanes'}"
         if (self._phase, phase) == ("screen", "confirm"):
             self.announce(AFRESH)
-        self._note_if_worse(pulse)
         now = time.monotonic()
         if phase != self._phase:
             self._began = (now, pulse.trained, pulse.done)
         speed = self._speed(now, pulse.trained)
+        shown = self._live is not None or phase != self._phase or now - self._last > PLAIN_EVERY_SECONDS
+        if shown:
+            self._note_if_worse(pulse)
         if self._live is not None:
             if phase != self._phase:
                 self._task = self._live.add_task(what, total=1.0, leader="", speed="")
             self._live.update(self._task, completed=pulse.done, description=what, leader=leader, speed=speed)
-        elif phase != self._phase or now - self._last > PLAIN_EVERY_SECONDS:
+        elif shown:
             self._last = now
             left = self._left(now, pulse.done)
             click.echo("  ".join(filter(None, (what, f"{pulse.done:4.0%}", left, speed, leader))), err=True)
         self._phase = phase
 
     def _note_if_worse(self, pulse: Any) -> None:
-        """Say once why the best score is worse than it was, by as many digits as are shown."""
+        """Say once why the best score is worse than the one shown before, by as many digits as are shown."""
         before, self._best = (self._best if pulse.phase == self._phase else float("nan")), pulse.score
         shown, was = (float(f"{pulse.sign * score:.4g}") for score in (pulse.score, before))
         if not self._told and shown > was:

@@ -2,14 +2,15 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import click
 
 from lanewise.cli.completion import complete_functions, complete_methods
-from lanewise.cli.functions import METHODS, check_target, path_of, read_bounds, read_numbers, read_target, told
-from lanewise.cli.options import SectionedCommand, section
+from lanewise.cli.functions import METHODS, check_problem, path_of, read_bounds, read_target, start_of, told
+from lanewise.cli.options import REAL, WHOLE, SectionedCommand, misread, section
 from lanewise.cli.paths import check_output
 
 NOT_DONE = 1
@@ -31,7 +32,7 @@ output = section("Output")
 )
 @problem("--maximize", is_flag=True, help="Look for the highest value.")
 @problem("--residuals", is_flag=True, help="FUNCTION returns residuals; the sum of their squares is minimized.")
-@problem("--condition", type=float, metavar="K", help="Condition number of quadratic.", usual="10")
+@problem("--condition", type=REAL, metavar="K", help="Condition number of quadratic.", usual="10")
 @search(
     "--method",
     metavar="NAME",
@@ -40,16 +41,16 @@ output = section("Output")
     help=f"auto, {', '.join(METHODS)}.",
     usual="auto",
 )
-@search("--starts", type=int, metavar="N", default=1, help="Starts, all at once; the first is x0.", usual="1")
-@search("--tolerance", type=float, metavar="SIZE", help="Largest gradient entry to end at.", usual="1e-8 or 1e-6")
+@search("--starts", type=WHOLE, metavar="N", default=1, help="Starts, all at once; the first is x0.", usual="1")
+@search("--tolerance", type=REAL, metavar="SIZE", help="Largest gradient entry to end at.", usual="1e-8 or 1e-6")
 @search(
     "--evaluations",
-    type=int,
+    type=WHOLE,
     metavar="N",
     help="Evaluations of a start; unless stated, a gradient by differences is one.",
     usual="10000",
 )
-@search("--seed", type=int, metavar="N", default=0, help="Every random number follows from it.", usual="0")
+@search("--seed", type=WHOLE, metavar="N", default=0, help="Every random number follows from it.", usual="0")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def minimize(
     function: str,
@@ -72,14 +73,20 @@ def minimize(
     function: rosenbrock, himmelblau, rastrigin, beale, ackley, booth, quadratic. It ends with exit code 1 where
     no optimum was found.
     """
-    check_target(function)
+    from lanewise.solvers.stating import refuse, wrong_numbers
+
+    mistakes = misread()
+    mistakes.of(check_problem, function, x0=x0, bounds=bounds, condition=condition, command="minimize")
+    stated = wrong_numbers(starts=starts, max_evaluations=evaluations, tolerance=tolerance, seed=seed)
+    mistakes.of(refuse, (*stated, *_unknown([] if method == "auto" else [method])))
+    mistakes.tell()
     from lanewise.cli.screen import print_document
     from lanewise.reporting.solving import document, summary
     from lanewise.solvers.minimizing import minimize as run
 
     with _own_output(quiet=as_json):
         called, known = read_target(function, condition=condition)
-    start = _start(x0, None if known is None else known.x0, f"minimize {function}")
+    start = start_of(x0, known)
     if known is not None:
         known.check(len(start))
     begun = time.perf_counter()
@@ -110,15 +117,12 @@ def _own_output(*, quiet: bool) -> AbstractContextManager[object]:
     return redirect_stdout(sys.stderr) if quiet else nullcontext()
 
 
-def _start(given: str | None, known: tuple[float, ...] | None, command: str) -> list[float]:
-    from lanewise.errors import UsageError
+def _unknown(methods: list[str]) -> Iterator[str]:
+    """What the solvers say of names of no method; they are loaded only where there are such."""
+    if not {*methods} <= {*METHODS}:
+        from lanewise.solvers.methods import unknown_methods
 
-    if given is not None:
-        return read_numbers(given, name="x0")
-    if known is None:
-        message = f"say where to start: lanewise {command} --x0 1,2,3"
-        raise UsageError(message)
-    return list(known)
+        yield from unknown_methods(methods)
 
 
 @click.command(cls=SectionedCommand)
@@ -131,7 +135,7 @@ def _start(given: str | None, known: tuple[float, ...] | None, command: str) -> 
     help="Bounds of all variables, or given once for each; inf is none.",
     usual="none",
 )
-@problem("--condition", type=float, metavar="K", help="Condition number of quadratic.", usual="10")
+@problem("--condition", type=REAL, metavar="K", help="Condition number of quadratic.", usual="10")
 @search(
     "--methods",
     metavar="NAMES",
@@ -140,9 +144,9 @@ def _start(given: str | None, known: tuple[float, ...] | None, command: str) -> 
     help="Methods, separated by commas, at most 8; `lanewise minimize --help` lists them.",
     usual=",".join(COMPARED),
 )
-@search("--evaluations", type=int, metavar="N", default=1000, help="Evaluations of each method.", usual="1000")
-@search("--lr", type=float, metavar="RATE", help="Learning rate of the rules.", usual="the best of twelve for each")
-@search("--seed", type=int, metavar="N", default=0, help="Every random number follows from it.", usual="0")
+@search("--evaluations", type=WHOLE, metavar="N", default=1000, help="Evaluations of each method.", usual="1000")
+@search("--lr", type=REAL, metavar="RATE", help="Learning rate of the rules.", usual="the best of twelve for each")
+@search("--seed", type=WHOLE, metavar="N", default=0, help="Every random number follows from it.", usual="0")
 @output(
     "-o",
     "--output",
@@ -172,16 +176,22 @@ def compare(
     the paths of the methods on the map of a function of two variables, moving, and their values against
     evaluations and seconds. It needs no network.
     """
-    check_target(function)
-    check_output(output)
     from lanewise.reporting.comparison import check_count, page, text
+    from lanewise.solvers.stating import refuse, wrong_comparison, wrong_numbers
+
+    compared = [name.strip() for name in methods.split(",")]
+    mistakes = misread()
+    mistakes.of(check_problem, function, x0=x0, bounds=bounds, condition=condition, command="compare")
+    mistakes.of(check_output, output)
+    stated = wrong_numbers(starts=1, max_evaluations=evaluations, tolerance=None, seed=seed)
+    mistakes.of(refuse, (*stated, *wrong_comparison(compared, lr), *_unknown(compared)))
+    mistakes.of(check_count, len(compared))
+    mistakes.tell()
     from lanewise.solvers.comparing import compare as run
     from lanewise.storage.durable import write_atomically
 
     called, known = read_target(function, condition=condition)
-    start = _start(x0, None if known is None else known.x0, f"compare {function}")
-    compared = [name.strip() for name in methods.split(",")]
-    check_count(len(compared))
+    start = start_of(x0, known)
     with told(path_of(function)):
         found = run(
             called if known is None else known.name,

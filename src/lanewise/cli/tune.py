@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lanewise.cli.completion import complete_files
-from lanewise.cli.options import Listed, SectionedCommand, section
+from lanewise.cli.options import WHOLE, Listed, SectionedCommand, misread, section
 from lanewise.cli.paths import check_output, copy_report
 from lanewise.distributed.place import leads
 
@@ -32,7 +32,7 @@ output = section("Output")
     "source",
     required=True,
     metavar="FILE:NAME|TABLE",
-    help="Gives train and valid, as tune takes them; or with --target a table of Parquet or Arrow files.",
+    help="What gives ((X, y), (X_valid, y_valid)), two data sets or loaders; or with --target a table: Parquet, Arrow.",
     shell_complete=complete_files,
 )
 @data("--target", metavar="COLUMN", help="The column of a table to be learned.")
@@ -46,7 +46,7 @@ output = section("Output")
 )
 @data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
 @data("--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay.")
-@data("--folds", type=int, metavar="N", help="Judge by folds of train; valid is None then.")
+@data("--folds", type=WHOLE, metavar="N", help="Judge by so many folds of the training rows; there is no valid then.")
 @data("--metric", type=Listed(("accuracy",)), help="What decides instead of the loss.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
 @race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
@@ -59,9 +59,9 @@ output = section("Output")
     help="How candidates that are behind are dropped.",
     usual="halving",
 )
-@race("--seeds", type=int, default=1, metavar="N", help="Trainings of each confirmed candidate.", usual="1")
-@race("--batch-size", type=int, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
-@race("--seed", type=int, default=0, metavar="N", help="Of the candidates that are drawn.", usual="0")
+@race("--seeds", type=WHOLE, default=1, metavar="N", help="Trainings of each confirmed candidate.", usual="1")
+@race("--batch-size", type=WHOLE, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
+@race("--seed", type=WHOLE, default=0, metavar="N", help="Seed by which candidates are drawn.", usual="0")
 @race(
     "--device",
     default="auto",
@@ -69,7 +69,7 @@ output = section("Output")
     help="cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
-@race("--workers", type=int, metavar="N", help="Threads.", usual="all cores, at most 8")
+@race("--workers", type=WHOLE, metavar="N", help="Threads.", usual="all cores, at most 8")
 @race(
     "--mesh",
     metavar="AXES",
@@ -87,10 +87,15 @@ output = section("Output")
     "--precision",
     type=Listed(PRECISIONS),
     default="float32",
-    help="Of the products in training; auto is bfloat16 where that is measured to be faster.",
+    help="Precision of products in training; auto is bfloat16 where that is measured to be faster.",
     usual="float32",
 )
-@race("--full-length", type=int, metavar="STEPS", help="That you will train for; warns where the race is far shorter.")
+@race(
+    "--full-length",
+    type=WHOLE,
+    metavar="STEPS",
+    help="Steps that you will train for; warns where the race is far shorter.",
+)
 @output("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Write the winner's weights (safetensors).")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the HTML report.")
 @output("--json", "as_json", is_flag=True, help="Print the run document instead of the summary.")
@@ -114,24 +119,23 @@ def tune(
     MODEL is FILE:NAME, such as mymodel.py:make_model, of a function that builds the torch.nn.Module. The
     files that are named are run as Python. The race is a run like a fit: see `lanewise show`, `resume`, `repeat`.
     """
+    mistakes = misread()
     for path in (weights, report):
         if path is not None:
-            check_output(path)
+            mistakes.of(check_output, path)
     from lanewise.cli.screen import Screen
-    from lanewise.tuning.from_files import tune_files
+    from lanewise.tuning.from_files import check_files_named, tune_files
 
+    settings |= {"model": model, "data": source, "loss": loss, "step": step, "candidates": candidates, "space": space}
+    if mistakes:  # else what is off is told before the race
+        mistakes.of(check_files_named, settings)
+    mistakes.tell()
     with Screen(quiet=quiet or not leads()) as screen:
         found = tune_files(
             command=shlex.join(["lanewise", *sys.argv[1:]]),
             watch=screen.pulse,
             tell=screen.announce,
             started=click.get_current_context().find_object(float),
-            model=model,
-            data=source,
-            loss=loss,
-            step=step,
-            candidates=candidates,
-            space=space,
             **settings,
         )
         if why := found.document["hardware"].get("mesh_why"):
@@ -148,8 +152,8 @@ def finish(found: "TuneResult", *, weights: Path | None = None, report: Path | N
     if weights is not None:
         found.save(weights)
     if report is not None:
-        copy_report(found.folder / "report.html", report)
+        report = copy_report(found.folder / "report.html", report)
     if as_json:
         print_document(found.document)
     else:
-        print_tuned(found.document, folder=found.folder)
+        print_tuned(found.document, folder=found.folder, weights=weights, report=report)

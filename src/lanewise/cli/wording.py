@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import click
 
+from lanewise.cli.program import program
 from lanewise.errors import ConfigError, LanewiseError
 
 PLACES = (
@@ -13,8 +14,17 @@ PLACES = (
     (r"lanewise\.metrics\.(?:METRICS|metric_names\('\w+'\))", "lanewise fit --help"),
     (r"lanewise\.solvers\.methods\.METHODS", "lanewise minimize --help"),
     (r"lanewise\.resume\('([\w-]+)'\)", r"lanewise resume \1"),
+    (r", or an instance of a Policy of yours", ""),
+    (
+        r"'accuracy' or a pair such as \(function, 'max'\) whose function maps outputs and targets to a number per row",
+        "accuracy",
+    ),
+    (
+        r"give either loss, a function of outputs and targets, or step, .*? that returns the loss;",
+        "give either --loss or --step;",
+    ),
 )
-"""Where Python finds a list or goes on with a run, and the command that does."""
+"""Where Python finds a list or goes on with a run, and what only Python can be given: what a command has instead."""
 
 RENAMED = {"evaluations": "max_evaluations"}
 """Options that are called otherwise in Python."""
@@ -36,7 +46,8 @@ def in_words_of_the_shell(context: click.Context) -> Iterator[None]:
         # The settings of a fit know themselves whether an option or a file stated them.
         options = {} if command is None or isinstance(error, ConfigError) else options_of(command)
         options = {key: option for key, option in options.items() if key not in context.meta.get(ELSEWHERE, ())}
-        error.args = (as_options(str(error), options),)
+        told = as_options(str(error), options)
+        error.args = (told.replace("go on with: lanewise resume", f"go on with: {program()} resume"),)
         raise
 
 
@@ -53,6 +64,8 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
     'let the function return residuals and say --residuals'
     >>> as_options("use method='auto' or 'bfgs'; column 'method' stays", {"method": "--method"})
     "use --method auto or bfgs; column 'method' stays"
+    >>> print(as_options("leave it out: drop='" + '"a, b"' + "'", {"drop": "--drop"}))
+    leave it out: --drop '"a, b"'
     >>> as_options("max_evaluations must be at least 1, got 0", {"max_evaluations": "--evaluations"})
     '--evaluations must be at least 1, got 0'
     """
@@ -64,6 +77,8 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
     text = re.sub(rf"\b({names})=(True\b|\([^)]*\)|{QUOTED})", lambda m: options[m[1]] + _value(m[2]), text)
     text = re.sub(rf"\(({names})\)", lambda m: f"({options[m[1]]})", text)
     subject = rf"(?:^|(?<=; )|(?<=: )|(?<=\n  ))({names})(?= (?:must|may|names|is for|are for|is a setting of)\b)"
+    both = rf"(^|\n  )({names}) and ({names})(?= must\b)"
+    text = re.sub(both, lambda m: f"{m[1]}{options[m[2]]} and {options[m[3]]}", text)
     text = re.sub(subject, lambda m: options[m[1]], text)
     spelt = "|".join(re.escape(name) for name in options if "_" in name)
     if spelt:
@@ -75,4 +90,6 @@ def _value(shown: str) -> str:
     """A value of Python as an argument; True needs none."""
     if shown == "True":
         return ""
+    if '"' in shown:  # the shell would take double quotes away
+        return f" {shown}"
     return " " + (shown[1:-1].replace(", ", ",").upper() if shown.startswith("(") else shown.replace("'", ""))

@@ -5,15 +5,22 @@ from lanewise.figures import gap
 
 
 def interval_words(interval: Interval | None) -> str:
-    """That the width follows the prediction, and from where to where; empty where all rows have one width.
+    """That the width follows the prediction, from where to where, or that it ends at a floor; else empty.
 
     >>> interval_words(Interval(level=0.9, half_width=2.0, edges=(5.0,), half_widths=(0.512, 3.14)))
     'The 90% prediction interval follows the prediction: from ±0.51 to ±3.1, as errors are larger for some than others.'
+    >>> interval_words(Interval(level=0.9, half_width=2.0, floor=0.0))
+    'The 90% prediction interval does not reach below 0, as no target that was seen does.'
     """
-    if interval is None or not interval.follows:
+    if interval is None:
         return ""
-    least, most = (gap("", width) for width in (min(interval.half_widths), max(interval.half_widths)))
-    return (
-        f"The {interval.level:.0%} prediction interval follows the prediction: from ±{least} to ±{most}, "
-        "as errors are larger for some than others."
-    )
+    subject, said = f"The {interval.level:.0%} prediction interval", []
+    if interval.follows:
+        least, most = (gap("", width) for width in (min(interval.half_widths), max(interval.half_widths)))
+        said.append(
+            f"{subject} follows the prediction: from ±{least} to ±{most}, as errors are larger for some than others."
+        )
+        subject = "It"
+    if interval.floor is not None:
+        said.append(f"{subject} does not reach below {interval.floor:g}, as no target that was seen does.")
+    return " ".join(said)

@@ -18,6 +18,7 @@ from lanewise.data.svmlight import is_svmlight
 from lanewise.data.table_files import is_pattern, paths_of, table_files
 from lanewise.data.target import resolve_task
 from lanewise.errors import DataError
+from lanewise.metrics import resolve_metric
 from lanewise.task import TaskKind
 
 HEAD_BYTES = 2**18
@@ -32,16 +33,17 @@ def first_look(
     drop: tuple[str, ...] = (),
     roles: Mapping[str, str | None] | None = None,
     kind: TaskKind | None = None,
+    metric: str | None = None,
 ) -> None:
     """Raise what a fit would raise of the file ``source`` by its beginning, and of the columns that are named.
 
-    Of a small text the target is held against the ``kind`` of task too.
+    Of a small text the target is held against the ``kind`` of task too, and the ``metric`` against what is found.
 
     A folder must hold files, a pattern match some. What is packed, no file, or in doubt is left to the reading proper;
     so are columns that are not found in the beginning of a text until all of it was read. Without a ``target`` the
     content is left alone: a model, or a table beside, says how it is read.
 
-    Raises ``DataError``, and ``UsageError`` for columns of roles that are not there.
+    Raises ``DataError``, and ``UsageError`` for columns of roles that are not there, and for a metric of other targets.
     """
     # os.path, which says no where a name is too long or a folder is closed: the reading words that.
     if os.path.isdir(source) or (is_pattern(source) and not os.path.exists(source)):
@@ -60,7 +62,9 @@ def first_look(
     table = read(source, options=options)
     check_names(table, target=target, drop=drop, keep=(), roles=roles or {})
     if whole:
-        resolve_task(table, target, kind=kind)
+        task, _ = resolve_task(table, target, kind=kind)
+        if metric is not None:
+            resolve_metric(metric, task.kind)
 
 
 def names_known(payload: Payload, options: ReadOptions, names: set[str | None]) -> bool:

@@ -1,6 +1,6 @@
 """Columns that have a role: the target, the weight, group and time of rows, and those that are dropped or kept."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -29,7 +29,8 @@ def check_names(
     if absent == [("target", target)]:
         target_column(dataset, target)
     if absent:
-        raise all_of(UsageError, _absent(absent, dataset), heading=f"{dataset.source} has no such columns")
+        hints = [line for role in ("drop", "keep") for line in cut_names(role, _of(role, given), columns)]
+        raise all_of(UsageError, [*_absent(absent, dataset), *hints], heading=f"{dataset.source} has no such columns")
     twice = list(roles_twice((("target", target), *given)))
     if twice:
         raise all_of(UsageError, twice, heading=f"{len(twice)} columns have two roles")
@@ -82,6 +83,23 @@ def _weight_mistakes(dataset: Dataset, weight: str) -> Iterator[str]:
     wrong = int((~values.is_finite() | (values < 0)).sum())
     if wrong:
         yield f"weight must name a column of numbers from zero up, and {weight!r} has {counted(wrong, 'other value')}"
+
+
+def cut_names(listing: str, given: Collection[str], columns: Collection[str]) -> Iterator[str]:
+    """How to write each of the ``columns`` at whose comma the list of names that was ``given`` as ``listing`` was cut.
+
+    >>> print(*cut_names("drop", ["Income", "net"], ["Income, net", "y"]))
+    'Income, net' is one column: a name with a comma stands in double quotes, drop='"Income, net"'
+    """
+    for name in columns:
+        parts = {part.strip() for part in name.split(",")} - {""}
+        if "," in name and name not in given and parts <= {*given} and not parts <= {*columns}:
+            quoted = as_names([name])
+            yield f"{name!r} is one column: a name with a comma stands in double quotes, {listing}={quoted!r}"
+
+
+def _of(role: str, given: Sequence[tuple[str, str]]) -> list[str]:
+    return [name for own, name in given if own == role]
 
 
 def _absent(absent: Sequence[tuple[str, str]], dataset: Dataset) -> list[str]:

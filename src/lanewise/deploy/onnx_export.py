@@ -82,6 +82,9 @@ def _give_out(graph: Graph, predictor: Predictor, average: str) -> None:
     if predictor.interval is not None:
         half = _half_width(graph, predictor.interval, value)
         low = graph.op("Sub", value, half)
+        if predictor.interval.floor is not None:
+            floor = graph.op("Min", value, graph.constant(predictor.interval.floor, "float64"))
+            low = graph.op("Max", low, floor)
         if task.kind == "count":
             low = graph.op("Max", low, graph.constant(0.0, "float64"))
         graph.output("low", low, "float64")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -25,6 +25,9 @@ BLOCK_BYTES = 64 * 2**20
 
 MOST_BLOCK_ROWS = 65_536
 
+FEWEST_ABOVE = 100
+"""So many targets, and none of them negative, let intervals end at 0: at most a hundredth of new rows may be below."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Member:
@@ -39,13 +42,15 @@ class Interval:
     """A prediction interval: ``prediction +- half_width`` holds the truth in a share ``level`` of rows.
 
     With ``edges``, the width follows the prediction: it is ``half_widths[k]`` where a prediction reaches ``k`` of
-    the ascending edges, and ``half_width`` is the one width that would hold the same share of all rows.
+    the ascending edges, and ``half_width`` is the one width that would hold the same share of all rows. No interval
+    reaches below ``floor``, or below a prediction that is beneath it.
     """
 
     level: float
     half_width: float
     edges: tuple[float, ...] = ()
     half_widths: tuple[float, ...] = ()
+    floor: float | None = None
 
     def __post_init__(self) -> None:
         widths = (self.half_width, *self.half_widths)
@@ -60,10 +65,22 @@ class Interval:
 
     def around(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The bounds ``[N]`` and ``[N]`` around predictions ``[N]``."""
-        if not self.follows:
-            return values - self.half_width, values + self.half_width
-        half = np.array(self.half_widths)[np.count_nonzero(values[:, None] >= np.array(self.edges), axis=1)]
-        return values - half, values + half
+        half: float | np.ndarray = self.half_width
+        if self.follows:
+            half = np.array(self.half_widths)[np.count_nonzero(values[:, None] >= np.array(self.edges), axis=1)]
+        low = values - half
+        return low if self.floor is None else np.maximum(low, np.minimum(values, self.floor)), values + half
+
+
+def with_floor(interval: Interval, y: np.ndarray, out_of_fold: np.ndarray) -> Interval:
+    """The interval that ends at 0 where no ``y [N]`` is below, and it would reach there for some rows out of fold.
+
+    A row below all N others has probability ``1 / (N + 1)``, which is all that this may take from the coverage.
+    """
+    there = np.isfinite(out_of_fold)
+    lowest = interval.around(out_of_fold[there])[0].min(initial=0.0)
+    bounded = len(y) >= FEWEST_ABOVE and y.min() >= 0 > lowest
+    return replace(interval, floor=0.0) if bounded else interval
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

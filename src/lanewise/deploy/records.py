@@ -34,6 +34,7 @@ class IntervalRecord:
     half_width: float
     edges: tuple[float, ...] = ()
     half_widths: tuple[float, ...] = ()
+    floor: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

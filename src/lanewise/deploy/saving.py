@@ -49,12 +49,17 @@ def save_predictor(folder: Path, predictor: Predictor) -> str:
         "preparation": json.loads(text),
         "members": members,
         "threshold": predictor.threshold,
-        "interval": None if predictor.interval is None else asdict(predictor.interval),
+        "interval": None if predictor.interval is None else _interval(predictor.interval),
         "name": predictor.name,
         "words": predictor.words,
     }
     predictor_record(manifest, source=str(folder))
     return save_model(folder, tensors, manifest, texts)
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    """Its fields, without a floor where it has none: so it was written before there were any, and has the same sum."""
+    return {name: value for name, value in asdict(interval).items() if value is not None}
 
 
 def load_predictor(folder: Path) -> Predictor:

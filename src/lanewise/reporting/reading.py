@@ -19,9 +19,9 @@ LEAKS = ("leaks_target", "sums_to_target", "trained_on_test")
 SCREEN_ONLY = "screen only: "
 """How the verdict of a choice begins that one fold of the screen alone has seen."""
 STAGES = {
+    "start": "loading the program",
     "read": "reading",
     "prepare": "preparing features",
-    "start": "loading the program",
     "start workers": "starting processes",
     "plan": "measuring and planning",
     "screen": "screen",

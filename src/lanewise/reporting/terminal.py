@@ -36,6 +36,7 @@ from lanewise.reporting.reading import (
     winner_settings,
 )
 from lanewise.reporting.words import (
+    as_sentence,
     bound,
     capitalized,
     count,
@@ -64,6 +65,8 @@ HEADLINE_METRICS = (
 """What people look for at the end of a run; `show --json` and the report have all."""
 WIDEST_WINNER = 36
 """Columns that the list of runs makes room for to name a winner; a longer name is cut."""
+FEW_WINNER = 16
+"""Columns that a narrow list makes room for to name a winner."""
 JOINT = "\ue000"
 """Stands for the space between a number and its unit while lines are broken; it is of no language."""
 TRAILING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
@@ -106,10 +109,17 @@ def tuned_summary(
     verdict, settings, *rest = [*items(document, "words"), "", ""]
     console.print(clean(verdict), style="bold")
     console.print(_indented(clean(settings), style="dim"))
+    race = part(document, "race")
+    planned = [*items(race, "plan"), *items(race, "rungs")]
     for line in rest:
-        if line:
-            console.print(clean(line))
-    _warn(console, items(document, "warnings"))
+        if line and line not in planned:
+            console.print(as_sentence(clean(line)))
+    if planned:
+        console.print()
+        console.print("How it was raced")
+    for line in planned:
+        console.print(_indented(clean(line), style="dim"))
+    _warn(console, told_warnings(document)[1])  # what it took is told at the end
     _cost(console, document)
     _next(console, None, files)
     return _trimmed(out)
@@ -141,14 +151,17 @@ def _trimmed(out: StringIO) -> str:
 def runs_table(rows: Sequence[Mapping[str, Any]], *, width: int = 100) -> str:
     """The list of runs as aligned plain text; rows are run documents, or as much of them as is at hand.
 
-    Where winners would be cut for want of room the times are left out: ids begin with them. Imports nothing of
-    weight, so that ``lanewise runs`` starts at once.
+    Where winners would be cut for want of room the times are left out, for ids begin with them, and other names are cut
+    as far as it takes. Imports nothing of weight, so that ``lanewise runs`` starts at once.
     """
     if not rows:
         return "No runs yet.\n"
-    lines = [("run", "made", "target", "metric", "score", "winner"), *map(_run, rows)]
-    if _room(lines, width) < min(_widths(lines)[-1], WIDEST_WINNER):
-        lines = [(line[0], *line[2:]) for line in lines]
+    lines: list[tuple[str, ...]] = []
+    for wanted, times, longest in ((WIDEST_WINNER, True, 20), *((FEW_WINNER, False, cut) for cut in range(20, 6, -2))):
+        lines = [("run", "made", "kind", "data", "target", "score", "winner"), *(_run(row, longest) for row in rows)]
+        lines = lines if times else [(line[0], *line[2:]) for line in lines]
+        if _room(lines, width) >= min(_widths(lines)[-1], wanted):
+            break
     widths, room = _widths(lines), _room(lines, width)
     text = ("  ".join(_fill(cell, wide) for cell, wide in zip(line[:-1], widths, strict=False)) for line in lines)
     return "".join(f"{head}  {shorten(line[-1], room)}".rstrip() + "\n" for head, line in zip(text, lines, strict=True))
@@ -183,18 +196,21 @@ def _fill(text: str, wide: int) -> str:
     return text + " " * (wide - columns_of(text))
 
 
-def _run(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _run(row: Mapping[str, Any], longest: int) -> tuple[str, ...]:
+    """The cells of a run, names cut to so many signs at the longest."""
     measure = measure_of(row)
     shown = estimate_of(measure, part(row, "test") or part(row, "validation"))
     made = clean(row.get("created") or "")[:16].replace("T", " ")
-    winner = part(row, "winner")
+    winner, target = part(row, "winner"), clean(row.get("target") or "")
+    label = clean(winner.get("label") or winner.get("id") or "")
     return (
         shorten(row.get("run") or "", 24),
         made,
-        shorten(row.get("target") or "", 20),
-        shorten(measure.label, 18) if part(row, "metric") else "",
-        shown["words"] if shown else "",
-        clean(winner.get("label") or winner.get("id") or ""),
+        clean(row.get("kind") or ""),
+        shorten(row.get("data") or "", longest),
+        shorten(target, longest),
+        f"{shorten(measure.label, longest)} {shown['words']}" if shown else "",
+        label.removeprefix(f"{target}, "),  # a module that is tuned is the target
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, final
 
@@ -52,10 +53,26 @@ class Run:
             document_text=document,
         )
 
-    @property
+    @cached_property
     def config(self) -> Mapping[str, Any]:
         """The settings that the run was started with."""
         return parse_json(self.config_text.encode(), source=f"the configuration of run {self.id}")
+
+    @property
+    def kind(self) -> str:
+        """What made it: ``fit`` or ``tune``."""
+        return str(self.config.get("kind", "fit"))
+
+    @property
+    def data(self) -> str | None:
+        """The name of the table, or of what gave a tune its data; None for what was in memory.
+
+        A file is called by its last part, standard input ``-``.
+        """
+        source = self.config.get("settings", {}).get("data") if self.kind == "tune" else self.config.get("source")
+        if not source:
+            return None
+        return str(source) if str(source).startswith("example:") else Path(source).name
 
     @property
     def target(self) -> str | None:

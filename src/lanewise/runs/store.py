@@ -32,6 +32,8 @@ FOLDER_NAME = ".lanewise"
 HOME_VARIABLE = "LANEWISE_HOME"
 
 _COLUMNS = "sequence, id, created, status, command, config, document, error, seconds"
+OUTLINE = ("target", "task", "metric", "test", "validation", "winner")
+"""The parts of a document by which a run is listed."""
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as a digit
 _SUFFIX = 4
 
@@ -142,6 +144,17 @@ class RunStore:
         """Return at most ``limit`` runs, the newest first."""
         return self._select("1 ORDER BY sequence DESC LIMIT :limit", limit=limit)
 
+    def outlines(self, *, limit: int = 50) -> tuple[Run, ...]:
+        """As :meth:`list`, with only those parts of each document that :data:`OUTLINE` names: many are read at once."""
+        parts = ", ".join(f"'{name}', json_extract(document, '$.{name}')" for name in OUTLINE)
+        # What is no JSON is left as it is, for the reader to tell what is wrong with it.
+        document = f"CASE WHEN json_valid(document) THEN json_object({parts}) ELSE document END"
+        columns = _COLUMNS.replace("document", document)
+        try:
+            return self._select("1 ORDER BY sequence DESC LIMIT :limit", columns, limit=limit)
+        except StoreError:  # an SQLite that was built without JSON
+            return self.list(limit=limit)
+
     def count(self) -> int:
         """How many runs there are."""
         with self._database.reading() as database:
@@ -228,9 +241,9 @@ class RunStore:
     def _one(self, condition: str, **values: object) -> Run:
         return self._select(condition, **values)[0]
 
-    def _select(self, condition: str, **values: object) -> tuple[Run, ...]:
+    def _select(self, condition: str, columns: str = _COLUMNS, /, **values: object) -> tuple[Run, ...]:
         with self._database.reading() as database:
-            rows = database.execute(f"SELECT {_COLUMNS} FROM runs WHERE {condition}", values).fetchall()
+            rows = database.execute(f"SELECT {columns} FROM runs WHERE {condition}", values).fetchall()
         return tuple(Run.from_row(row, folder=self.folder / "runs" / row[1]) for row in rows)
 
     def _unknown(self, reference: str) -> UsageError:

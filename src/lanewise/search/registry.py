@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, as_given
 from lanewise.search.genetic import Genetic
 from lanewise.search.halving import Halving
 from lanewise.search.hyperband import Hyperband
@@ -36,7 +36,9 @@ def policy_of(given: object) -> Policy:
         message = f"policy must be an instance: give {given.__name__}() rather than the class"
         raise UsageError(message)
     if not isinstance(given, str) or given not in POLICIES:
-        message = f"policy must be one of {', '.join(POLICIES)}, or an instance of a Policy of yours, got {given!r}"
+        message = (
+            f"policy must be one of {', '.join(POLICIES)}, or an instance of a Policy of yours, got {as_given(given)}"
+        )
         raise UsageError(message)
     return POLICIES[given]
 

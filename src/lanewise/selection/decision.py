@@ -1,6 +1,6 @@
 """Who wins a race, who ties, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -42,12 +42,16 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The outcome of a race: the winner, all contenders by score, and the reasons in words."""
+    """The outcome of a race: the winner, all contenders by score, and the reasons in words.
+
+    The first reason names the winner and its score; ``why`` is that reason without the two.
+    """
 
     winner: str
     metric: str
     standings: tuple[Standing, ...]
     reasons: tuple[str, ...]
+    why: str = ""
 
     @property
     def ranking(self) -> tuple[str, ...]:
@@ -103,7 +107,8 @@ def select(
     standings = _standings(contenders, scores[0], losses[0], errors, winner=winner, default=default)
     won, usual = contenders[winner].id, None if default is None else contenders[default].id
     reasons = _reasons(standings, won, usual, cost_unit=cost_unit)
-    return Selection(winner=won, metric=metric.name, standings=standings, reasons=reasons)
+    why = _why({standing.id: standing for standing in standings}, won, usual, best=standings[0])
+    return Selection(winner=won, metric=metric.name, standings=standings, reasons=reasons, why=why)
 
 
 def corrected_score(
@@ -212,6 +217,25 @@ def _verdict(winner: Standing, best: Standing, default: Standing | None) -> str:
         f"{default.id}, the default, wins with a score of {default.score:.4g}: {best.id} ({best.score:.4g}) is "
         f"ahead by {_in_errors(best.ahead_of_default)}, and more than one is needed."
     )
+
+
+def _why(by_id: Mapping[str, Standing], won: str, usual: str | None, *, best: Standing) -> str:
+    """Why the winner won, for where its name and its score were said already."""
+    winner, default = by_id[won], None if usual is None else by_id[usual]
+    if not np.isfinite(winner.score):
+        return "No contender has a score."
+    if default is None or winner.ahead_of_default is None:
+        return "No default took part."
+    if winner is not default:
+        if not np.isfinite(default.score):
+            return f"The default, {default.id}, has no score."
+        lead = _in_errors(winner.ahead_of_default)
+        return f"It is better than the default, {default.id} ({default.score:.4g}), by {lead}."
+    if best is default:
+        return "It has the best score."
+    assert best.ahead_of_default is not None
+    lead = _in_errors(best.ahead_of_default)
+    return f"The best, {best.id} ({best.score:.4g}), is ahead by {lead}, and more than one is needed."
 
 
 def _in_errors(difference: Difference) -> str:

@@ -1,7 +1,7 @@
 """Methods side by side on one function from one start: their paths, values, evaluations and seconds."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Never
 
@@ -23,7 +23,7 @@ from lanewise.solvers.reading import check_method, check_start, read_bounds, wro
 from lanewise.solvers.rule_steps import RuleSteps
 from lanewise.solvers.search_methods import search_box
 from lanewise.solvers.solver import Status
-from lanewise.solvers.stating import refuse, unknown_arguments, wrong_numbers
+from lanewise.solvers.stating import refuse, unknown_arguments, wrong_comparison, wrong_numbers
 
 RATES = tuple(10.0 ** (place / 2) for place in range(-10, 2))
 """Learning rates of which each rule gets its best: 1e-5 to 10**0.5, two to a decade."""
@@ -120,7 +120,7 @@ def compare(
             *unknown_arguments(unknown, compare),
             *wrong_numbers(starts=1, max_evaluations=max_evaluations, tolerance=None, seed=seed),
             *unknown_methods(methods),
-            *_wrong(methods, lr),
+            *wrong_comparison(methods, lr),
             *(wrong_problem(x0, bounds, ()) if x0 is not None else ()),
         )
     )
@@ -172,13 +172,6 @@ def _ready(
         message = f"the function is not finite at x0 = {start.tolist()}; start elsewhere"
         raise UsageError(message)
     return function
-
-
-def _wrong(methods: Sequence[str], lr: float | None) -> Iterator[str]:
-    if not methods or len(set(methods)) < len(methods):
-        yield f"name each method to compare once, got {', '.join(methods) or 'none'}"
-    if lr is not None and not 0 < lr < math.inf:
-        yield f"lr must be positive, got {lr:g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The arguments of ``minimize`` and ``compare`` as they are stated: what is wrong with them, all of it at once."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any
 
@@ -81,3 +82,11 @@ def wrong_numbers(*, starts: object, max_evaluations: object, tolerance: float |
             yield f"{name} must be a whole number of at least 1, got {value!r}"
     if tolerance is not None and not tolerance >= 0:
         yield f"tolerance must be zero or more, got {tolerance!r}"
+
+
+def wrong_comparison(methods: Sequence[str], lr: float | None) -> Iterator[str]:
+    """Methods that are none or given twice, and a rate at which nothing moves."""
+    if not methods or len(set(methods)) < len(methods):
+        yield f"name each method to compare once, got {', '.join(methods) or 'none'}"
+    if lr is not None and not 0 < lr < math.inf:
+        yield f"lr must be positive, got {lr:g}"

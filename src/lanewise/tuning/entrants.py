@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 from torch import nn
 
-from lanewise.errors import Mistakes, UsageError
+from lanewise.errors import Mistakes, UsageError, as_given
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.tuning.bayesian import Searched, searched
@@ -136,7 +136,7 @@ def check_whole(name: str, value: object, *, least: int, otherwise: str = "") ->
     lanewise.errors.UsageError: workers must be at least 1, got 0
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        message = f"{name} must be a whole number, at least {least}{otherwise}, got {value!r}"
+        message = f"{name} must be a whole number, at least {least}{otherwise}, got {as_given(value)}"
         raise UsageError(message)
     if int(value) < least:
         message = f"{name} must be at least {least}, got {value}"
@@ -145,7 +145,9 @@ def check_whole(name: str, value: object, *, least: int, otherwise: str = "") ->
 
 def _check_space(space: object) -> None:
     if space is not None and not isinstance(space, Mapping):
-        message = f"space must be a dict such as {{'optimizer': ['adamw', 'sgd'], 'lr': (1e-4, 1e-1)}}, got {space!r}"
+        message = (
+            f"space must be a dict such as {{'optimizer': ['adamw', 'sgd'], 'lr': (1e-4, 1e-1)}}, got {as_given(space)}"
+        )
         raise UsageError(message)
 
 

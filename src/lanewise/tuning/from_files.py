@@ -11,16 +11,17 @@ from torch import nn
 
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import Mistakes, UsageError
+from lanewise.errors import Mistakes, UsageError, UserError
 from lanewise.runs.executing import remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
 from lanewise.runs.run import Run
+from lanewise.stage_times import StageTimes
 from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import fitting, mesh_of
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
-from lanewise.tuning.loading import LOSSES, loss_of, named, table_of
+from lanewise.tuning.loading import LOSSES, check_source, loss_of, named, table_of
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.stated import check_stated
@@ -31,6 +32,9 @@ Watch = Callable[[Pulse], None] | None
 
 NAMED = ("model", "data", "loss", "step", "groups", "candidates", "space")
 """Settings that may name an object of a file."""
+
+TABLE = ("target", "inputs", "valid")
+"""Settings of data that are a table."""
 
 
 def tune_files(
@@ -43,13 +47,14 @@ def tune_files(
     from the start of this process at ``started``, a time of ``time.monotonic``; from now if None. Raises as it does,
     and ``Interrupted`` on Ctrl-C or SIGTERM.
     """
+    times = StageTimes.since(started)
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
     named_objects = {name: value for name in NAMED if _is_reference(value := lasting.get(name))}
     if settings.get("target") is not None:
         lasting |= {"data": str(Path(settings["data"]).absolute()), "valid": _absolute(settings["valid"])}
         named_objects.pop("data", None)  # a table, whatever its path has in it
     with joined() as ranks:
-        posed = _since(started, _posed(settings, ranks))
+        posed = _since(times, _posed(settings, ranks))
         posed.agree(ranks)
         config = {
             "source": lasting["model"],
@@ -67,9 +72,10 @@ def tune_files(
             return begin(store, race_it, command=command, config=config, tell=tell, started=started)
 
 
-def _since(started: float | None, posed: Posed) -> Posed:
-    """With what this process has used since its start at ``started``, the loading of the program included."""
-    return posed if started is None else replace(posed, before=replace(posed.before, seconds=started, cpu_seconds=0.0))
+def _since(times: StageTimes, posed: Posed) -> Posed:
+    """With what went by since ``times`` began; where the program was loaded since then, with what that used."""
+    loaded = {"cpu_seconds": 0.0} if "start" in times.seconds else {}
+    return replace(posed, times=times, before=replace(posed.before, seconds=times.started, **loaded))
 
 
 def go_on_with(
@@ -82,7 +88,7 @@ def go_on_with(
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, ``DataError`` where a
     file, the data, the module or the loss is not what it was.
     """
-    ranks = store.ranks
+    ranks, times = store.ranks, StageTimes.since(started)
     with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
         if ranks.leads:
@@ -92,7 +98,7 @@ def go_on_with(
                 RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
-        posed = _since(started, _begun(run, ranks))
+        posed = _since(times, _begun(run, ranks))
         posed.agree(ranks)
         return go_on(store, run, partial(race, posed, watch), tell=tell, started=started)
 
@@ -147,38 +153,52 @@ def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: 
         given["mesh"] = fitting(given.get("mesh"), size)
         if mesh_of(given["mesh"], size).data == 1:
             given.pop("payload", None)  # nobody is left to exchange gradients with
-    source, table = given.pop("data"), {name: given.pop(name, None) for name in ("target", "inputs", "valid")}
     own = _referred(given, ranks)
+    source, table = given.pop("data"), {name: given.pop(name, None) for name in TABLE}
     train, valid = table_of(source, **table, folds=given.get("folds"), ranks=ranks)
     if own["loss"] is None and own["step"] is None:
         own["loss"] = loss_of(None, train)
     return asked(**own, train=train, valid=valid, **given, ranks=ranks)
 
 
-def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
-    """What the names of ``given``, the settings but for the data, stand for; they are taken out of it.
+def check_files_named(settings: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` with all that is off in what :func:`tune_files` is told, as far as no row need be read."""
+    _referred(dict(settings), None)
 
-    Raises ``UsageError`` with all that cannot be found and, then too, what is off among the other settings.
+
+def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
+    """What the names of ``given``, the settings, stand for, but for the data; they are taken out of it.
+
+    Raises ``UserError`` with all that cannot be found and what is off among the other settings.
     """
-    mistakes = Mistakes()
+    mistakes = Mistakes(UserError)
     own: dict[str, Any] = {"make_model": mistakes.of(named, given.pop("model"))}
     reads: dict[str, Callable[[str], Any]] = dict.fromkeys(("space", "step", "groups"), named)
     reads |= {"candidates": _listed, "loss": loss_of}
     for name, read in reads.items():
         reference = given.pop(name, None)
         own[name] = None if reference is None else mistakes.of(read, reference)
-    if mistakes:
-        size = 1 if ranks is None else ranks.size
-        # A grid is of the space, which may be what was not found.
-        told = {**given, "search": "sobol"} if given.get("search") == "grid" else given
-        mistakes.of(check_stated, nn.Identity, loss=LOSSES["mse"], **told, ranks=size)
-        mistakes.tell()
+    mistakes.of(check_source, given["data"], **{name: given.get(name) for name in TABLE}, folds=given.get("folds"))
+    # A grid is of the space, which may be what was not found.
+    told = {name: value for name, value in given.items() if name not in ("data", *TABLE)}
+    told |= {"search": "sobol"} if given.get("search") == "grid" and own["space"] is None else {}
+    told |= {"loss": LOSSES["mse"]} if own["loss"] is None and own["step"] is None else {}
+    known = {name: value for name, value in own.items() if value is not None}
+    size = 1 if ranks is None else ranks.size
+    mistakes.of(check_stated, **{"make_model": nn.Identity, **known, **told}, ranks=size)
+    mistakes.tell()
     return own
 
 
 def _listed(candidates: str) -> Any:
     """A number, or the list that is named."""
-    return int(candidates) if candidates.isdecimal() else named(candidates)
+    try:
+        return int(candidates)
+    except ValueError:
+        if ":" in candidates:
+            return named(candidates)
+    message = f"candidates must be a whole number, or a list of settings as FILE:NAME, got {candidates!r}"
+    raise UsageError(message)
 
 
 def _is_reference(value: Any) -> TypeGuard[str]:

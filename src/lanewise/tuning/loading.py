@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import Mistakes, UsageError
+from lanewise.errors import Mistakes, UsageError, UserError
 from lanewise.models.blueprint import first_line
-from lanewise.tuning.table_rows import written_rows
+from lanewise.text_form import names_of
+from lanewise.tuning.table_rows import check_columns, written_rows
 
 LOSSES: Final[Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
     {
@@ -104,6 +105,32 @@ def data_of(reference: str) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
+def check_source(source: str, *, target: str | None, inputs: str | None, valid: str | None, folds: int | None) -> None:
+    """Raise what :func:`table_of` would raise, all of it at once, as far as no row need be read."""
+    mistakes = Mistakes(UserError)
+    if target is None:
+        for name, given in (("inputs", inputs), ("valid", valid)):
+            if given is not None:
+                mistakes.add(f"{name} is for a table; give its target too, or leave {name} out")
+        mistakes.of(named, source)
+    else:
+        mistakes.of(check_columns, source, target=target, inputs=None if inputs is None else names_of(inputs))
+        share = _share(valid)
+        if valid is not None and folds is not None:
+            mistakes.add("give either valid or folds, not both")
+        elif share is not None and not 0 < share < 1:
+            mistakes.add(f"valid must be a share of the rows between 0 and 1, or a table, got {valid}")
+    mistakes.tell()
+
+
+def _share(valid: str | None) -> float | None:
+    """The share of the rows that ``valid`` is; None where it is none, or a table."""
+    try:
+        return None if valid is None else float(valid)
+    except ValueError:
+        return None
+
+
 def table_of(
     source: str,
     *,
@@ -118,22 +145,16 @@ def table_of(
     ``valid`` is a share of the rows or another table; None: a fifth of them, unless there are ``folds``. All ``ranks``
     call this alike; None: this process alone.
 
-    Raises ``UsageError`` where settings of a table are given for other data, and as :func:`lanewise.table_rows`.
+    Raises as :func:`lanewise.table_rows` and :func:`data_of`; :func:`check_source` knows more.
     """
     if target is None:
-        for name, given in (("inputs", inputs), ("valid", valid)):
-            if given is not None:
-                message = f"{name} is for a table; give its target too, or leave {name} out"
-                raise UsageError(message)
         return data_of(source)
-    names = None if inputs is None else [name.strip() for name in inputs.split(",")]
+    names = None if inputs is None else names_of(inputs)
     train = written_rows(source, target=target, inputs=names, ranks=ranks or Lone())
     if valid is None:
         return train, None if folds is not None else USUAL_SHARE
-    try:
-        return train, float(valid)
-    except ValueError:
-        return train, train.like(valid)
+    share = _share(valid)
+    return train, train.like(valid) if share is None else share
 
 
 def loss_of(reference: str | None, train: Any = None) -> Callable[..., Tensor]:
@@ -172,14 +193,14 @@ def learner(
     step: str | None,
     groups: str | None,
     check: Callable[..., object],
+    mistakes: Mistakes,
     **settings: Any,
 ) -> dict[str, Any]:
     """The arguments of a finder that names stand for: ``make_model``, ``train``, ``valid`` and what it learns by.
 
-    ``check(make_model, **settings)`` looks at the other settings. Raises ``UsageError`` with all that cannot be found
-    and, then too, what is off among these.
+    ``check(make_model, **settings)`` looks at the other settings. Raises ``UsageError`` with the ``mistakes`` that are
+    known already, all that cannot be found and, then too, what is off among the other settings.
     """
-    mistakes = Mistakes()
     make_model = mistakes.of(named, model)
     train, valid = mistakes.of(data_of, source) or (None, None)
     own = mistakes.of(learning, train, loss=loss, step=step, groups=groups)

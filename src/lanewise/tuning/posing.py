@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lanewise.errors import LanewiseError, UsageError
+from lanewise.errors import LanewiseError, UsageError, as_given
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_sentence
 from lanewise.models.groups import Factors, Groups, factors_of, words_of
@@ -40,7 +40,7 @@ def check_objective(loss: object, step: object) -> None:
         raise UsageError(message)
     name, own = ("loss", loss) if step is None else ("step", step)
     if not callable(own):
-        message = f"{name} must be a function, such as torch.nn.functional.cross_entropy, got {own!r}"
+        message = f"{name} must be a function, such as torch.nn.functional.cross_entropy, got {as_given(own)}"
         raise UsageError(message)
     if isinstance(own, type):
         message = f"{name} must be a function or an instance: give {own.__name__}() rather than the class"

@@ -16,8 +16,10 @@ from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.document import finite_or_null
+from lanewise.reporting.reading import overrun_warning
 from lanewise.search.registry import policy_name
 from lanewise.settings import Payload
+from lanewise.stage_times import StageTimes
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
@@ -56,6 +58,7 @@ class Posed:
 
     ``teams`` form the lanes; how long these are and how they are run is yet to be planned. ``words`` are what the plan
     has to say of the module. ``grow`` makes teams for candidates that ``space`` is searched for on the way, if it is.
+    ``times`` began when it was asked for.
     """
 
     question: Question
@@ -64,6 +67,7 @@ class Posed:
     wanted: Wanted
     full_length: int | None
     before: Usage
+    times: StageTimes
     grow: Grow
     space: Searched | None = None
     mesh: str | None = None
@@ -127,11 +131,13 @@ class Posed:
 def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) -> TuneResult:
     """Plan, unless there is a plan, and race by it."""
     ranks = keeping.ranks
+    posed.times.end("read")
     crew = crew_of(ranks, posed.mesh, payload=posed.payload)
     teams = replace(everywhere(posed.teams, stop=keeping.stop), ranks=crew.size)
     making = partial(_planned, posed, teams)
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
     plan = planned.plan
+    posed.times.end("plan")
     teams = everywhere(by_ways(teams, planned.ways), axis=crew.axis, autocast=autocast_of(plan, teams))
     teams = replace(teams, lengths=plan.lengths, workers=plan.workers)
     out = planned.shared_out
@@ -231,6 +237,7 @@ def _run(
     raced = _race(posed, plan, teams, crew, watch=watch, keeping=keeping, exports=exports)
     with keeping.stop.polled():
         result = raced.run()
+    posed.times.end("race", result.seconds)
     grown = gathered(raced.builder)
     assert isinstance(grown, ModuleTeams)
     teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
@@ -239,6 +246,7 @@ def _run(
     if rows.parting.folds:
         with keeping.stop.polled():
             own = _refitted(raced, spread(on_all_rows(teams, rows), crew), won, result)
+        posed.times.end("refit")
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
@@ -246,6 +254,13 @@ def _run(
     compared = ended.averaged(posed.question)
     words = ended.words(own, compared, posed.question)
     document = _document(posed, ended, crew, words=words, compared=compared)
+    posed.times.end("evaluate")
+    document["hardware"] |= {
+        "budget_seconds": posed.wanted.seconds,
+        "seconds_by_stage": posed.times.seconds,
+        "resumed": keeping.resumed,  # then the seconds are those since
+    }
+    document["warnings"] += filter(None, [overrun_warning(document)])
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         groups=posed.question.groups,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lanewise.errors import Mistakes, UsageError
+from lanewise.errors import Mistakes, UsageError, as_given
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
 from lanewise.stated_budget import parse_budget
@@ -89,7 +89,7 @@ def _check_make(make_model: Callable[..., nn.Module]) -> None:
 
 def _check_groups(groups: object) -> None:
     if groups is not None and not callable(groups):
-        message = f"groups must be a function of the module to groups of its parameters, got {groups!r}"
+        message = f"groups must be a function of the module to groups of its parameters, got {as_given(groups)}"
         raise UsageError(message)
 
 

@@ -34,13 +34,14 @@ LANES = "lanes.json"
 class Keeping:
     """Where a race keeps its plan and its state, and whether somebody asks it to stop; nowhere and never by default.
 
-    All ``ranks`` race alike, and each comes to the result.
+    All ``ranks`` race alike, and each comes to the result. ``resumed`` says that the race had begun before.
     """
 
     journal: Journal = field(default_factory=NoJournal)
     stop: Stop = field(default_factory=Stop)
     plan_file: Path | None = None
     ranks: Ranks = field(default_factory=Lone)
+    resumed: bool = False
 
 
 Raced = Callable[[Keeping], TuneResult]
@@ -123,10 +124,9 @@ def _execute(store: RankedStore, run: Run, race: Raced, tell: Tell, *, resumed: 
     ranks = store.ranks
 
     def work(stop: Stop, journal: RunJournal) -> TuneResult:
-        found = race(Keeping(journal=journal, stop=stop, plan_file=run.plan, ranks=ranks))
+        found = race(Keeping(journal=journal, stop=stop, plan_file=run.plan, ranks=ranks, resumed=resumed))
         if not ranks.leads:
             return replace(told(found, ranks, stop=stop), run=run.id, folder=run.folder)
-        found.document["hardware"]["resumed"] = resumed  # then the seconds beside it are those since
         found = _recorded(run, found)
         return replace(found, document=compared(store, run, found.document))
 

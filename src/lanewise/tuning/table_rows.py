@@ -1,6 +1,6 @@
 """Rows of Parquet and Arrow files as a data set for PyTorch, which may be larger than the memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,14 @@ from torch.utils.data import Dataset
 
 from lanewise.data.column_facts import ColumnFacts
 from lanewise.data.dataset import Dataset as Table
+from lanewise.data.roles import cut_names
 from lanewise.data.streaming import Rest, read_streamed, with_target_of_rest
-from lanewise.data.table_files import table_files
+from lanewise.data.table_files import TableFiles, table_files
 from lanewise.data.target import encode_target, name_hint, resolve_task
 from lanewise.data.wording import counted
 from lanewise.distributed.joining import joined_for_good
 from lanewise.distributed.ranks import Ranks
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError, UsageError, all_of
 from lanewise.features.encoding import require_columns
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.lanes.windows import Placing, placed_windows
@@ -91,13 +92,7 @@ def written_rows(
     """What :func:`table_rows` gives, of ``ranks`` that have met; None: of those of torchrun, or of this process."""
     table = _read(source)
     names = tuple(name for name in table.kinds if name != target) if inputs is None else tuple(inputs)
-    absent = next((name for name in (target, *names) if name not in table.kinds), None)
-    if absent is not None:
-        message = f"{table.source} has no column {absent!r} that can be used: {name_hint(absent, table.kinds)}"
-        raise UsageError(message)
-    if target in names:
-        message = f"column {target!r} cannot be both target and one of the inputs; name it once"
-        raise UsageError(message)
+    _check_there(table.source, table.kinds, target, names)
     text = next((name for name in names if table.kinds[name] == "text"), None)
     if text is not None:
         message = f"column {text!r} is text, and inputs are numbers, dates and categories; leave it out of inputs"
@@ -106,6 +101,23 @@ def written_rows(
     beyond = None if table.rest is None else table.rest.facts
     layout = Layout.fit(table, names, np.arange(table.rows), settings=LayoutSettings(), beyond=beyond)
     return TableRows(table, layout, found, folder, ranks)
+
+
+def check_columns(source: str | Path, *, target: str, inputs: Sequence[str] | None) -> None:
+    """Raise what :func:`table_rows` would raise of the form of a table and of its columns, by their names."""
+    files = _files(source)
+    _check_there(files.name, files.schema, target, inputs or ())
+
+
+def _check_there(source: str, columns: Collection[str], target: str, names: Sequence[str]) -> None:
+    absent = [name for name in dict.fromkeys((target, *names)) if name not in columns]
+    if absent:
+        lines = [f"{source} has no column {name!r} that can be used: {name_hint(name, columns)}" for name in absent]
+        lines += cut_names("inputs", names, columns)
+        raise all_of(UsageError, lines, heading=f"{len(absent)} columns cannot be found")
+    if target in names:
+        message = f"column {target!r} cannot be both target and one of the inputs; name it once"
+        raise UsageError(message)
 
 
 @final
@@ -155,6 +167,10 @@ class TableRows(Dataset[tuple[Tensor | tuple[Tensor, ...], Tensor]]):
 
 
 def _read(source: str | Path) -> Table:
+    return read_streamed(_files(source), asked=True)
+
+
+def _files(source: str | Path) -> TableFiles:
     files = table_files(source)
     if files is None:
         message = (
@@ -162,7 +178,7 @@ def _read(source: str | Path) -> Table:
             "polars.scan_csv(...).sink_parquet(...) does, or read it yourself and give tensors"
         )
         raise UsageError(message)
-    return read_streamed(files, asked=True)
+    return files
 
 
 def _stored(table: Table, layout: Layout, task: Task, folder: str | Path | None, ranks: Ranks) -> RowStore:

@@ -19,6 +19,7 @@ from lanewise.search.bayesian import Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
 from lanewise.settings import Payload
+from lanewise.stage_times import StageTimes
 from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_here
 from lanewise.training.modules.teams import form_of
@@ -246,6 +247,7 @@ def asked(
     """
     ranks = ranks or Lone()
     before = usage()
+    times = StageTimes(before.seconds)
     entry = check_stated(
         make_model,
         candidates=candidates,
@@ -293,6 +295,7 @@ def asked(
         wanted=wanted,
         full_length=full_length,
         before=before,
+        times=times,
         grow=partial(grown, make_model=make_model, question=question, home=home),
         space=searching,
         mesh=mesh,

@@ -31,8 +31,12 @@ def until(own: Fitted, rows: Rows) -> tuple[str, ...]:
 
 
 def named(found: Selection, labels: Mapping[str, str]) -> Selection:
-    """The selection with its reasons in the labels of candidates instead of their ids."""
-    return replace(found, reasons=tuple(with_labels(words, labels) for words in found.reasons))
+    """The selection with its reasons in the labels of candidates instead of their ids.
+
+    The verdict names the winner and its score, so the first reason is only why.
+    """
+    reasons = (found.why, *found.reasons[1:])
+    return replace(found, reasons=tuple(with_labels(words, labels) for words in reasons))
 
 
 def exchanged(compared: Sequence[Averaged], judge: Judge) -> tuple[str, ...]:
@@ -86,7 +90,8 @@ def winner_words(
         for event in [event for event in won.events if event.rewinds][-1:]
     ]
     return (
-        f"{won.optimizer} wins with a validation {judge.metric.name} of {standing.score:.4g}",
+        f"{won.optimizer}{', the default,' * won.is_default} wins with a validation {judge.metric.name} of "
+        f"{standing.score:.4g}",
         settings,
         *repairs,
         *_copies(won),

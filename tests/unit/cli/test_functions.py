@@ -3,8 +3,10 @@
 import math
 
 import pytest
+from click.testing import CliRunner
 
 from lanewise.cli.functions import METHODS, NAMES, read_bounds, read_numbers, read_target
+from lanewise.cli.main import cli
 from lanewise.errors import UsageError
 from lanewise.solvers import landscapes, methods
 
@@ -48,3 +50,38 @@ def test_numbers_and_bounds():
             read_bounds(given, 3)
     with pytest.raises(UsageError, match="x0 must be numbers separated by commas"):
         read_numbers("1;2", name="x0")
+
+
+def told(*arguments: str) -> list[str]:
+    """What a command refuses, a line each, without what follows a semicolon."""
+    with pytest.raises(UsageError) as caught:
+        CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
+    return [line.strip().partition(";")[0] for line in str(caught.value).splitlines()]
+
+
+def test_all_mistakes_of_a_command_line_are_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    problem = ("--x0", "1,b", "--bounds", "3", "--condition", "2", "--evaluations", "many", "--seed", "-1")
+    common = [
+        "--evaluations must be a whole number, got 'many'",
+        "there is no test function 'rosenbruck'",
+        "condition is a setting of quadratic, not of rosenbruck",
+        "x0 must be numbers separated by commas, such as 1,2.5,-3",
+        "bounds must be low,high, such as -5,5 or 0,inf",
+    ]
+    seed = "seed must be a whole number of at least 0, got -1"
+    assert told("minimize", "rosenbruck", *problem, "--method", "adan", "--starts", "0") == [
+        "8 settings are off:", *common, seed, "starts must be a whole number of at least 1, got 0",
+        "there is no method 'adan'",
+    ]  # fmt: skip
+    more = ("--methods", "adam,adam,x", "--lr", "0", "-o", "no/page.html")
+    assert told("compare", "rosenbruck", *problem, *more) == [
+        "10 settings are off:", *common, "cannot write no/page.html: there is no folder no", seed,
+        "name each method to compare once, got adam, adam, x", "lr must be positive, got 0", "there is no method 'x'",
+    ]  # fmt: skip
+    (tmp_path / "costs.py").touch()
+    assert told("minimize", "costs.py:cost", "--condition", "2") == [
+        "2 settings are off:",
+        "say where to start: lanewise minimize costs.py:cost --x0 1,2,3",
+        "condition is a setting of quadratic",
+    ]

@@ -1,9 +1,11 @@
 """Options, then the environment, then a file, then the defaults."""
 
 import pytest
+from click.testing import CliRunner
 
 from lanewise.cli.layers import from_environment, gather
-from lanewise.errors import ConfigError, UsageError
+from lanewise.cli.main import cli
+from lanewise.errors import ConfigError, UsageError, UserError
 from lanewise.settings import FitSettings, checked
 
 
@@ -106,3 +108,44 @@ def test_what_is_wrong_with_columns_is_told_with_what_is_wrong_with_settings(tmp
         "  --group names 'b'",
         "  the columns are 'a', 'y'",
     ]
+
+
+def test_how_to_write_a_name_with_a_comma_is_told_beside_other_mistakes_as_for_the_shell(tmp_path):
+    (tmp_path / "t.csv").write_text('"a,b",y\n1,0\n2,1\n3,0\n')
+    with pytest.raises(ConfigError) as error:
+        given(drop=("a", "b"), folds="1")
+    assert str(error.value).splitlines()[-1] == (
+        "  'a,b' is one column: a name with a comma stands in double quotes, --drop '\"a,b\"'"
+    )
+
+
+def test_a_class_with_a_comma_survives_the_command_that_repeats_a_run(tmp_path):
+    (tmp_path / "lanewise.toml").write_text('class_weights = {"no, never" = 1, yes = 5}\n')
+    assert given().more == ("--class-weights", '"no, never=1",yes=5')
+    weights = checked({"target": "y", "class_weights": given().more[1]}).class_weights
+    assert weights == {"no, never": 1.0, "yes": 5.0}
+
+
+def test_a_metric_of_other_targets_and_a_test_set_that_is_not_there_are_told_with_what_else_is_wrong(tmp_path):
+    wrong = ["fit", "t.csv", "--target", "y", "--metric", "rmse", "--folds", "1", "--test", "no.csv"]
+    wrong += ["--report", "no/r.html"]
+    with pytest.raises(UserError) as error:
+        CliRunner().invoke(cli, wrong, catch_exceptions=False)
+    assert [line.partition(":")[0].partition(",")[0].strip() for line in str(error.value).splitlines()] == [
+        "4 settings are off",
+        "--folds must be at least 2",
+        "--metric may be accuracy",
+        "no file no.csv",
+        "cannot write no/r.html",
+    ]
+    with pytest.raises(
+        UserError, match=r"2 settings are off:\n  no file no.csv: .*\n  metric may be .* for a binary target"
+    ):
+        CliRunner().invoke(cli, [*wrong[:6], "--test", "no.csv"], catch_exceptions=False)
+
+
+def test_settings_are_checked_where_no_table_is_named_either():
+    with pytest.raises(
+        UserError, match=r"several things are off:\n  name a table to learn from: .*\n  --policy must be"
+    ):
+        CliRunner().invoke(cli, ["fit", "--policy", "x"], catch_exceptions=False)

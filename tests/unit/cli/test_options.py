@@ -1,6 +1,8 @@
 """The options are frozen here, so that one is added on purpose."""
 
 import re
+import subprocess
+import sys
 from typing import Any, get_args
 
 import click
@@ -8,6 +10,7 @@ import pytest
 
 from lanewise.cli import fit as module
 from lanewise.cli.main import cli
+from lanewise.cli.options import Homes
 from lanewise.losses import LOSSES
 from lanewise.metrics import METRICS, metric_names
 from lanewise.models.mlp import ACTIVATIONS
@@ -146,3 +149,19 @@ def test_schedules_and_activations_of_the_settings_are_those_there_are():
     assert get_args(Schedule) == tuple(SCHEDULES)
     assert set(module.SCHEDULES.split(", ")) == set(SCHEDULES)
     assert get_args(Activation) == tuple(ACTIVATIONS)
+
+
+def test_a_command_loads_none_of_the_others():
+    code = "import sys; from lanewise.cli.main import cli; cli.commands['runs']; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    own = {name.removeprefix("lanewise.cli.") for name in loaded if name.startswith("lanewise.cli.")}
+    assert "runs" in own
+    assert not own & {"fit", "tune", "find", "solve", "models", "launch", "machine", "functions", "layers"}
+
+
+def test_commands_can_be_added_and_taken_away():
+    homes = Homes({"runs": "lanewise.cli.runs"})
+    homes["mine"] = mine = click.Command("mine")
+    assert (list(homes), homes["mine"], len(homes)) == (["runs", "mine"], mine, 2)
+    del homes["mine"]
+    assert "mine" not in homes

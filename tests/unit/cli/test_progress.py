@@ -29,7 +29,13 @@ def test_without_a_screen_nothing_begins_anew(capsys) -> None:
     assert AFRESH not in lines_of(capsys, "confirm", "refit")
 
 
-def test_why_the_best_score_got_worse_is_said_once(capsys) -> None:
+def test_why_the_best_score_got_worse_is_said_once_and_where_both_were_shown(capsys, monkeypatch) -> None:
+    scores = (("screen", 0.9), ("screen", 0.8))
+    with Screen(quiet=False) as screen:  # a line each time that the phase is another, or some seconds have passed
+        for phase, score in scores:
+            screen.pulse(Pulse(phase=phase, done=0.5, lanes=9, candidates=3, leader="m", score=score, sign=-1.0))
+    assert WORSE not in capsys.readouterr().err
+    monkeypatch.setattr("lanewise.cli.screen.PLAIN_EVERY_SECONDS", -1.0)
     with Screen(quiet=False) as screen:
         for phase, score in (("screen", 0.9), ("screen", 0.8), ("screen", 0.8), ("screen", 0.7), ("confirm", 0.1)):
             screen.pulse(Pulse(phase=phase, done=0.5, lanes=9, candidates=3, leader="m", score=score, sign=-1.0))

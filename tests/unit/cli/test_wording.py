@@ -18,6 +18,7 @@ FIT = options_of(cli.commands["fit"])
         ("max_evaluations must be a whole number", "--evaluations must be a whole number"),
         ("take a higher max_evaluations", "take a higher --evaluations"),
         ("starts must be at least 1, got 0", "--starts must be at least 1, got 0"),
+        ("starts and seed must be whole, got 1.5", "--starts and --seed must be whole, got 1.5"),
         ("x0 must be finite, got nan in variable 1", "--x0 must be finite, got nan in variable 1"),
         ("fun is nan at x0; give a start", "the function is nan at x0; give a start"),
         ("there is no method 'x'; all 9: lanewise.solvers.methods.METHODS", None),

@@ -36,6 +36,21 @@ def test_another_column_of_the_targets_name_must_be_left_out() -> None:
     check_names(table, target="a", drop=(), keep=(), roles={})
 
 
+def test_a_name_that_was_cut_at_its_comma_is_told_how_to_write() -> None:
+    frame = pl.DataFrame({"Income, net": [1], "a": [2], "a,b": [3], "b": [4], "y": [5]})
+    table = Dataset(frame=frame, kinds=dict.fromkeys(frame.columns, "number"), source="t")
+    with pytest.raises(UsageError) as error:
+        check_names(table, target="y", drop=("Income", "net", "b"), keep=(), roles={})
+    quoted = "'\"Income, net\"'"
+    assert str(error.value).splitlines()[-1] == (
+        f"  'Income, net' is one column: a name with a comma stands in double quotes, drop={quoted}"
+    )
+    for others in (("Income",), ("nett", "a", "b")):  # no column was cut there
+        with pytest.raises(UsageError) as error:
+            check_names(table, target="y", drop=others, keep=(), roles={})
+        assert "double quotes" not in str(error.value)
+
+
 def test_rows_without_a_weight_need_no_time_and_others_do() -> None:
     def told(rows: list[int]) -> list[str]:
         return list(role_mistakes(TABLE, np.array(rows), weight="w", group="g", time="t"))

@@ -45,7 +45,7 @@ def test_every_member_of_every_kind_agrees(trained: ModuleType, kind: str, name:
 @pytest.mark.parametrize("kind", KINDS)
 def test_ensembles_agree_from_raw_cells_to_labels(trained: ModuleType, kind: str, tmp_path: Path) -> None:
     """The inputs are made here by hand from the table, as a user would, from what the metadata says alone."""
-    more = {} if kind != "count" else {"interval": trained.FOLLOWING}
+    more = {"count": {"interval": trained.FOLLOWING}, "regression": {"interval": trained.FLOORED}}.get(kind, {})
     predictor = trained.predictor(kind, "linear", "norm", "lightgbm", "forest", "tree", threshold=0.37, **more)
     rows = trained.unusual(kind)
     _, session = exported(predictor, tmp_path / "model.onnx", trained.table(kind))

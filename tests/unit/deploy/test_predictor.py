@@ -11,6 +11,7 @@ import torch
 
 from lanewise.data.dataset import Dataset
 from lanewise.deploy import predictor as module
+from lanewise.deploy.predictor import Interval, with_floor
 from lanewise.errors import DataError
 from lanewise.training.fitted import features_of, predict
 
@@ -40,6 +41,33 @@ def test_the_width_of_an_interval_follows_the_prediction(trained: ModuleType) ->
     found = predictor.decide(np.array([[-1.0], [0.4], [0.5], [1.9], [2.0], [np.inf], [np.nan]]))
     np.testing.assert_allclose(found.low, [0.0, 0.15, 0.0, 0.4, 1.25, np.inf, np.nan])
     np.testing.assert_allclose(found.high, [-0.75, 0.65, 2.0, 3.4, 2.75, np.inf, np.nan])
+
+
+def test_an_interval_ends_at_its_floor_or_at_a_prediction_beneath_it() -> None:
+    low, high = Interval(level=0.9, half_width=2.0, floor=0.0).around(np.array([-1.0, 0.0, 1.5, 3.0, np.nan]))
+    np.testing.assert_array_equal(low, [-1.0, 0.0, 0.0, 1.0, np.nan])
+    np.testing.assert_array_equal(high, [1.0, 2.0, 3.5, 5.0, np.nan])
+
+
+def test_intervals_end_at_zero_where_targets_are_never_negative_and_some_would_reach_there() -> None:
+    y, near, far = np.linspace(0, 9, 100), np.full(100, 1.0), np.full(100, 5.0)
+    near[0] = np.nan  # held out by no fold
+    plain = Interval(level=0.9, half_width=2.0)
+    assert with_floor(plain, y, near) == Interval(level=0.9, half_width=2.0, floor=0.0)
+    assert with_floor(plain, y, far) == plain
+    assert with_floor(plain, y - 0.1, near) == plain
+    assert with_floor(plain, y[1:], near[1:]) == plain, "too few to tell"
+
+
+def test_a_floor_costs_no_coverage_where_targets_are_never_below_it() -> None:
+    rng = np.random.default_rng(0)
+    y, found = rng.exponential(size=(2, 4000))
+    plain = Interval(level=0.9, half_width=1.0)
+    floored = with_floor(plain, y, found)
+    assert floored.floor == 0
+    held = [(low <= y) & (y <= high) for low, high in (plain.around(found), floored.around(found))]
+    np.testing.assert_array_equal(*held)
+    assert (floored.around(found)[0] >= 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,7 +21,7 @@ KINDS = ("regression", "count", "binary", "multiclass")
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip_is_bitwise(trained: ModuleType, kind: str, tmp_path: Path) -> None:
     names = ("linear", "relu", "norm", "lightgbm", "tree", "margins", "few relu", "few tree", "few forest")
-    more = {} if kind != "count" else {"interval": trained.FOLLOWING}
+    more = {"count": {"interval": trained.FOLLOWING}, "regression": {"interval": trained.FLOORED}}.get(kind, {})
     before = trained.predictor(kind, *names, threshold=0.3, words="an ensemble", **more)
     sha256 = save_predictor(tmp_path / "model", before)
     after = load_predictor(tmp_path / "model")

@@ -120,6 +120,7 @@ def posed(kind: TaskKind, columns: tuple[str, ...] = ()) -> Problem:
 
 FOLLOWING = Interval(level=0.9, half_width=1.0, edges=(0.5, 2.0), half_widths=(0.25, 1.5, 0.75))
 """An interval whose width follows the prediction."""
+FLOORED = Interval(level=0.9, half_width=12.5, floor=0.0)
 
 
 def train(problem: Problem, candidates: list[Candidate], *, dtype: torch.dtype = torch.float32) -> list[Fitted]:

@@ -263,3 +263,38 @@ def test_runs_beyond_those_that_are_listed_are_counted(store: RunStore) -> None:
     for _ in range(3):
         store.create(command="fit", config={})
     assert (len(store.list(limit=2)), store.count()) == (2, 3)
+
+
+def test_an_outline_has_only_what_runs_are_listed_by(store: RunStore) -> None:
+    document = {"target": "price", "test": {"rmse": {"value": 0.5}}, "race": {"curves": [1.0] * 99}, "winner": None}
+    sound, odd = (store.create(command="fit", config={}) for _ in range(2))
+    store.finish(sound.id, document)
+    store.finish(odd.id, document)
+    with store._database.transaction() as database:
+        database.execute("UPDATE runs SET document = '{\"target\": NaN}' WHERE id = ?", (odd.id,))
+    running = store.create(command="fit", config={})
+    third, second, first = store.outlines(limit=3)
+    assert (third.id, third.document) == (running.id, None)
+    nothing = dict.fromkeys(("metric", "task", "validation"))
+    assert first.document == {"target": "price", "test": {"rmse": {"value": 0.5}}, "winner": None, **nothing}
+    with pytest.raises(StoreError, match=f"the document of run {odd.id} is not valid: NaN is not a JSON number"):
+        _ = second.document
+    assert [run.id for run in store.outlines(limit=1)] == [running.id]
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "data"),
+    [
+        ({"source": "/data/a b/houses.csv", "settings": {"target": "price"}}, "fit", "houses.csv"),
+        ({"source": "example:iris"}, "fit", "example:iris"),
+        ({"source": "-"}, "fit", "-"),
+        ({"source": None}, "fit", None),
+        ({"kind": "tune", "source": "/m.py:make", "settings": {"data": "/x/m.py:data"}}, "tune", "m.py:data"),
+        ({"kind": "tune", "source": None, "settings": {"model": "make"}}, "tune", None),
+    ],
+)
+def test_a_run_knows_what_made_it_and_from_which_data(
+    store: RunStore, config: dict[str, object], kind: str, data: str | None
+) -> None:
+    run = store.create(command="", config=config)
+    assert (run.kind, run.data) == (kind, data)

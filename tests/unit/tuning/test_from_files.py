@@ -121,8 +121,7 @@ def test_it_goes_on_and_repeats_to_the_same_bits(monkeypatch: pytest.MonkeyPatch
     shown = run("show", name).output
     assert f"Run {name} was stopped, in the confirmation" in shown
     assert shown.endswith(f"  go on  lanewise resume {name}\n")
-    assert "  make_model  " in run("runs").output
-    assert ".py" not in run("runs").output
+    assert "  tune  mine.py:data  make_model  " in run("runs").output
     unfinished = f"run {name} is interrupted and has no model; go on with: lanewise"
     for command in (("predict", name, "rows.csv"), ("export", name, "model.onnx")):
         with pytest.raises(UsageError, match=f"{unfinished} resume {name}"):
@@ -150,6 +149,19 @@ def test_a_race_in_seconds_is_repeated_by_its_plan_even_after_a_kill(monkeypatch
     name = document_of()["run"]
     stopped(monkeypatch, 3, "repeat", name)
     assert lanewise.resume("last").document["repeats"] == {"run": name, "same": True, "differences": []}
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_budget_that_was_overrun_is_named_beside_what_was_used() -> None:
+    long_ago = time.monotonic() - 3600  # the start of this process, as far as the command knows
+    timed = ("tune", *USUAL[:3], "--candidates", "2", "--quiet")
+    text = run(*timed, "--budget", "1s", obj=long_ago).output
+    assert text.count("It took 1 h, with a budget of 1 s") == 1
+    assert "By stage: loading the program 1 h" in text
+    document = document_of()
+    assert document["warnings"] == ["It took 1 h, with a budget of 1 s"]
+    assert (document["hardware"]["budget_seconds"], document["seconds"] < 60) == (1, True)
+    assert "with a budget of" not in run(*timed, "--budget", "20steps", obj=long_ago).output
 
 
 @pytest.mark.usefixtures("folder")
@@ -249,10 +261,10 @@ def test_a_table_is_raced_and_gone_on_with_to_the_same_bits(folder: Path, monkey
     monkeypatch.setattr(windows, "FEWEST_PLACED", 64)
     monkeypatch.setattr(windows, "PLACED_BYTES", 0)
     a, towns = np.random.default_rng(0).normal(size=900), np.random.default_rng(1).choice(["Oslo", "Rome"], 900)
-    table = pl.DataFrame({"a": a, "town": towns, "n": np.arange(900), "label": np.where(a > 0, "up", "down")})
+    table = pl.DataFrame({"a": a, "town, old": towns, "n": np.arange(900), "label": np.where(a > 0, "up", "down")})
     (folder / "table").mkdir()
     table.write_parquet(folder / "table" / "0.parquet")
-    asked = ["tune", "mine.py:Net", "--data", "table", "--target", "label", "--inputs", "a, town", "--quiet"]
+    asked = ["tune", "mine.py:Net", "--data", "table", "--target", "label", "--inputs", 'a, "town, old"', "--quiet"]
     asked += ["--budget", "30steps", "--candidates", "2", "--workers", "1"]
     assert run(*asked).exit_code == 0
     whole = document_of()

@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from lanewise.cli.main import cli
+from lanewise.cli.wording import as_options, options_of
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.storage.tensorfile import read_tensors
 from lanewise.tuning.loading import loss_of, named
@@ -50,6 +51,13 @@ USUAL = ("mine.py:make_model", "--data", "mine.py:data", "--budget", "40steps", 
 def test_a_race_from_the_shell(folder) -> None:
     text = run(*USUAL, "--weights", "best.safetensors", "--report", "race.html", "--quiet")
     assert text.startswith("sgd wins with a validation loss of")
+    assert text.count("wins with") == 1, "why it won does not say again that it did"
+    assert "\nIt is better than the default, sgd at 0.001 (" in text
+    assert [line.split() for line in text.splitlines()[-2:]] == [
+        ["weights", "best.safetensors"],
+        ["report", "race.html"],
+    ]
+    assert "How it was raced\n  2 candidates, 40 steps each, policy halving" in text
     assert "lr 0.5" in text
     assert 'id="race"' in (folder / "race.html").read_text()
     content = bytearray((folder / "best.safetensors").read_bytes())
@@ -161,3 +169,47 @@ def test_data_sets_folds_and_steps_from_the_shell(folder, arguments: list[str]) 
     (folder / "forms.py").write_text(FORMS)
     given = ["forms.py:make_model", *arguments, "--candidates", "forms.py:candidates", "--budget", "40steps", "--quiet"]
     assert "width 5" in run(*given)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_shell_does_not_offer_what_only_python_can_be_given() -> None:
+    wrong = ("--policy", "best", "--metric", "f1", "--loss", "mse", "--step", "mine.py:make_model")
+    with pytest.raises(UsageError) as caught:
+        run(*USUAL, *wrong, "--quiet")
+    assert as_options(str(caught.value), options_of(cli.commands["tune"])).split("\n  ") == [
+        "3 settings are off:",
+        "give either --loss or --step; got both",
+        "--metric must be accuracy, got 'f1'",
+        "--policy must be one of halving, hyperband, racing, population, genetic, never, got 'best'",
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_numbers_files_and_settings_of_a_table_that_are_off_are_told_with_all_the_rest() -> None:
+    wrong = (
+        "--folds",
+        "two",
+        "--workers",
+        "0",
+        "--report",
+        "no/r.html",
+        "--valid",
+        "0.3",
+        "--inputs",
+        "a",
+        "--policy",
+        "x",
+    )
+    with pytest.raises(UsageError) as caught:
+        run(*USUAL, *wrong, "--candidates", "many", "--quiet")
+    told = as_options(str(caught.value), options_of(cli.commands["tune"])).split("\n  ")
+    assert [line.partition(";")[0] for line in told] == [
+        "7 settings are off:",
+        "--folds must be a whole number, got 'two'",
+        "cannot write no/r.html: there is no folder no",
+        "--candidates must be a whole number, or a list of settings as FILE:NAME, got 'many'",
+        "--inputs is for a table",
+        "--valid is for a table",
+        "--policy must be one of halving, hyperband, racing, population, genetic, never, got 'x'",
+        "--workers must be at least 1, got 0",
+    ]

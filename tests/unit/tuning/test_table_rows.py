@@ -125,6 +125,17 @@ def test_what_cannot_be_had_is_said(folder, change, asked, words):
         table_rows(folder.parent / "other.parquet", **asked)
 
 
+def test_all_inputs_that_are_not_there_are_told_at_once_and_names_with_commas(folder):
+    FRAME.rename({"town": "town, state"}).write_parquet(folder.parent / "other.parquet")
+    with pytest.raises(UsageError) as error:
+        table_rows(folder.parent / "other.parquet", target="y", inputs=["aa", "town", "state"])
+    lines = str(error.value).splitlines()
+    assert [line.split(" that ")[0].strip() for line in lines[1:-1]] == [
+        f"{folder.parent / 'other.parquet'} has no column {name!r}" for name in ("aa", "town", "state")
+    ]
+    assert lines[-1].endswith("a name with a comma stands in double quotes, inputs='\"town, state\"'")
+
+
 def test_other_files_are_refused(folder):
     FRAME.write_csv(folder.parent / "table.csv")
     with pytest.raises(UsageError, match="neither a Parquet nor an Arrow file"):

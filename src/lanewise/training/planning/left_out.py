@@ -63,7 +63,7 @@ def advised_budget(budget: float, *, needed: float, left: float) -> float:
 
 def no_room(plan: Plan) -> str:
     """What to do that those which a budget in seconds left out of the ``plan`` race as well."""
-    return f"a budget of about {plan.advised_seconds:.0f}s would have room for all"
+    return f"a budget of about {plan.advised_seconds:.0f}s would have room for all at the speed measured now"
 
 
 def untrained(optimizers: Sequence[str]) -> str:

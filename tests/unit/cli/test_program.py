@@ -1,0 +1,44 @@
+"""How commands to go on with are written, so that they run where they are copied to."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lanewise.cli.program import program
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The command in an environment below the working directory that is not on the path."""
+    path = tmp_path / "a b" / ".venv" / "bin" / "lanewise"
+    path.parent.mkdir(parents=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(sys, "argv", [str(path), "show"])
+    return path
+
+
+def test_a_command_that_is_not_on_the_path_is_called_as_it_was(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(installed.parents[2])
+    assert program() == ".venv/bin/lanewise"
+    monkeypatch.chdir(installed.parent)
+    assert program() == "./lanewise"
+    (installed.parent / "other").mkdir()
+    monkeypatch.chdir(installed.parent / "other")
+    assert program() == f"'{installed}'"
+
+
+def test_a_command_on_the_path_is_called_by_its_name(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(installed.parent))
+    assert program() == "lanewise"
+
+
+def test_who_runs_the_module_knows_how(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(installed.parents[2])
+    for started in ("/x/lanewise/__main__.py", "/x/pytest/__main__.py"):
+        monkeypatch.setattr(sys, "argv", [started, "show"])
+        assert program() == "lanewise"
