@@ -160,7 +160,8 @@ def test_a_budget_that_was_overrun_is_named_beside_what_was_used() -> None:
     assert "By stage: loading the program 1 h" in text
     document = document_of()
     assert document["warnings"] == ["It took 1 h, with a budget of 1 s"]
-    assert (document["hardware"]["budget_seconds"], document["seconds"] < 60) == (1, True)
+    assert document["hardware"]["budget_seconds"] == 1
+    assert document["seconds"] == document["hardware"]["seconds"] > 3600
     assert "with a budget of" not in run(*timed, "--budget", "20steps", obj=long_ago).output
 
 
