@@ -173,3 +173,13 @@ CONTRAST = """() => {
 def test_every_text_stands_out_from_the_page(browser, written, scheme):
     with Visit(browser, written("binary"), color_scheme=scheme) as visit:
         assert visit.page.evaluate(CONTRAST) == {}
+
+
+@pytest.mark.parametrize("name", ["binary", "multiclass", "regression"])
+def test_no_cell_of_the_leaderboard_runs_over_on_paper(browser, written, name):
+    """A4 with the usual margins is 718 px wide."""
+    with Visit(browser, written(name), viewport={"width": 718, "height": 1000}) as visit:
+        visit.page.emulate_media(media="print")
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 718
+        cells = "[...document.querySelectorAll('.board td.figure')]"
+        assert visit.page.evaluate(f"{cells}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0

@@ -113,3 +113,19 @@ def test_without_the_full_length_the_order_stands_beside_the_curves(tmp_path) ->
 def test_a_length_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match="full_length must be at least 1, got 0"):
         tune(model, budget="60steps", full_length=0, **DATA)
+
+
+def test_a_winning_rate_that_is_the_largest_tried_is_told_with_what_to_try() -> None:
+    rates = [{"optimizer": "sgd", "lr": lr} for lr in (1e-4, 3e-4, 1e-3)]
+    raced = tune(model, candidates=rates, budget="40steps", policy="never", **DATA)
+    (edge,) = raced.document["race"]["edges"]
+    assert (edge["setting"], edge["value"], edge["side"], edge["tried"]) == ("lr", 1e-3, "largest", 3)
+    assert edge["words"].endswith(
+        "is the largest of the 3 tried with sgd: a larger one might be better; try 0.003 and 0.01."
+    )
+    assert edge["words"] in raced.document["summary"]
+    assert edge["words"] in raced.words
+
+
+def test_the_seconds_of_a_race_are_those_of_the_clock_everywhere(found) -> None:
+    assert found.document["seconds"] == found.document["hardware"]["seconds"]
