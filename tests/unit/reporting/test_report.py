@@ -486,3 +486,15 @@ def test_the_rows_of_a_run_add_up(samples):
     document = samples.binary()
     document["rows"] = {"train": 1000, "test": 400, "set_aside": 50}
     assert "rows: 1,000 to train, 400 to test and 50 set aside" in render(document)
+
+
+def test_candidates_of_one_label_are_told_apart_on_the_pareto_front(samples):
+    document = samples.binary()
+    first = document["race"]["leaderboard"][0]
+    document["race"]["tradeoffs"] = [
+        {**first, "id": f"w{width}", "label": "net, adamw", "hyperparameters": {"width": width}}
+        | {"weights": 10 * width, "seconds": float(width), "score": 0.5 - 0.01 * width, "status": "confirmed"}
+        for width in (1, 2, 4)
+    ]
+    section = render(document).split('id="tradeoff"')[1].split("</section>")[0]
+    assert all(f"net, adamw, width {width}<" in section for width in (1, 2, 4))

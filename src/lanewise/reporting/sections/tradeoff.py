@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lanewise.labels import told_apart
 from lanewise.reporting.reading import Measure, items, measure_of, part, settings_of
 from lanewise.reporting.words import count, difference, duration, finite, number
 from lanewise.statistics import pareto_front
@@ -24,17 +25,18 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     if len(places) < 2:
         return None
     digits = measure.digits(known, key="score")
-    rows = [_row(known[place], measure, digits) for place in places]
+    labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in known)
+    rows = [_row(known[place], labels[place], measure, digits) for place in places]
     rows.sort(key=lambda row: row["order"])
     others = sum(row["status"] != "winner" for row in rows)
     return {"heading": f"{count(others, 'candidate')} beside the winner for less", "rows": rows, "measure": measure}
 
 
-def _row(one: Mapping[str, Any], measure: Measure, digits: int | None) -> dict[str, Any]:
+def _row(one: Mapping[str, Any], label: str, measure: Measure, digits: int | None) -> dict[str, Any]:
     gap = finite(one.get("difference"))
     return {
         "order": finite(one.get("weights")) or 0.0,
-        "label": one.get("label") or one.get("id"),
+        "label": label,
         "settings": settings_of(one),
         "status": str(one.get("status") or ""),
         "shown": measure.estimate(one.get("score"), one.get("low"), one.get("high"), digits=digits),
