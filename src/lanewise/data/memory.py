@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 _FALLBACK_MEMORY = 8 * 2**30
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _GROUPS = Path("/proc/self/cgroup")
 _GROUP_ROOTS = {"": Path("/sys/fs/cgroup"), "memory": Path("/sys/fs/cgroup/memory")}
 _GROUP_LIMITS = {"": "memory.max", "memory": "memory.limit_in_bytes"}
@@ -17,13 +16,14 @@ def memory_bytes() -> int:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         total = _FALLBACK_MEMORY
-    return int(min(total, _number(_CONTAINER_LIMIT), *_group_limits()))
+    return int(min(total, *(_number(folder / name) for folder, name in _groups())))
 
 
 def free_bytes() -> int:
     """Memory that this process can still take, in bytes: what the machine, its container and its limits leave."""
     held = _status("VmRSS")
-    limits = [_number(_CONTAINER_LIMIT) - held, *(limit - held for limit in _group_limits())]
+    # Other processes of a group, such as workers, count together with this one.
+    limits = [_number(folder / name) - max(held, _used(folder)) for folder, name in _groups()]
     return max(0, int(min(_available(), memory_bytes() - held, *limits, *_own_limits())))
 
 
@@ -34,19 +34,32 @@ def _number(path: Path) -> float:
         return math.inf
 
 
-def _group_limits() -> list[float]:
-    """Limits of the control groups of this process, versions 1 and 2."""
+def _groups() -> list[tuple[Path, str]]:
+    """The control groups, versions 1 and 2, that this process is in, outer ones too, and the names of their limits."""
     try:
         lines = _GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return []
-    found = []
+        lines = []
+    found = [(_GROUP_ROOTS[""], _GROUP_LIMITS[""])]  # of a container that does not tell its group
     for line in lines:
         _, kinds, path = line.split(":", 2)
         for kind in kinds.split(","):
             if kind in _GROUP_ROOTS:
-                found.append(_number(_GROUP_ROOTS[kind] / path.lstrip("/") / _GROUP_LIMITS[kind]))
-    return found
+                inner = Path(path.lstrip("/"))
+                found += [(_GROUP_ROOTS[kind] / part, _GROUP_LIMITS[kind]) for part in (inner, *inner.parents)]
+    return list(dict.fromkeys(found))
+
+
+def _used(folder: Path) -> float:
+    """Memory that the processes of a control group hold, in bytes, without pages of files; 0 where it is not told."""
+    try:
+        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        sizes = {name: float(size) for name, size in (line.split() for line in lines)}
+    except (OSError, ValueError):
+        return 0.0
+    # Version 1 tells what its inner groups hold by names of their own.
+    own = "anon" if "anon" in sizes else "total_rss"
+    return sizes.get(own, 0.0) + sizes.get("shmem" if own == "anon" else "total_shmem", 0.0)
 
 
 def _available() -> float:

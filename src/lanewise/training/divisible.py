@@ -7,7 +7,7 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor
 
-from lanewise.errors import TrainingError
+from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.training.copying import Copying, Held
@@ -71,7 +71,21 @@ class Divisible(Team):
         self._at = fraction
 
     def evidence(self) -> list[Evidence]:
-        found = self._each(lambda team: team.evidence())
+        looked: list[Team] = []
+
+        def look(team: Team) -> list[Evidence]:
+            found = team.evidence()
+            looked.append(team)
+            return found
+
+        try:
+            found = self._each(look)
+        except Interrupted:
+            # A look starts the mean of the losses anew: those that were looked at are to catch up with the others.
+            for part in self._parts:
+                if any(part.team is team for team in looked):
+                    part.team, part.caught_up = None, False
+            raise
         self._looks.append(self._at)
         return [item for items in found for item in items]
 

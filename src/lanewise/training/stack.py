@@ -215,16 +215,18 @@ class Stack(Team):
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
         self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
 
-    def outputs(self, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
+    def outputs(self, rows_of: Callable[[int], Tensor], *, stop: Callable[[], bool] = never) -> list[Tensor]:
         """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names.
 
         Before the end of its schedule a lane is judged by its averaged weights, for the weights of
         the moment jump about; one whose rate never decays is so at the end too.
+
+        Raises ``Interrupted`` when ``stop``, asked before each block of rows, says so.
         """
         with turn(self.device), torch.no_grad():
-            return self._outputs(rows_of)
+            return self._outputs(rows_of, stop)
 
-    def _outputs(self, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
+    def _outputs(self, rows_of: Callable[[int], Tensor], stop: Callable[[], bool]) -> list[Tensor]:
         values = self._judged()
         result: list[Tensor] = []
         start = 0
@@ -232,7 +234,7 @@ class Stack(Team):
             lanes = slice(start, start + size)
             start += size
             weights = frozen_weights(self.model.layout, values[lanes], shadow=self._compute)
-            result += list(self._group_outputs(weights, fold, rows_of(fold), size).unbind(0))
+            result += list(self._group_outputs(weights, fold, rows_of(fold), size, stop).unbind(0))
         return result
 
     def _judged(self) -> Tensor:
@@ -304,19 +306,22 @@ class Stack(Team):
             columns=data.columns,
         )
 
-    def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int) -> Tensor:
+    def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int, stop: Callable[[], bool]) -> Tensor:
         data = self.data.folds[fold]
         block = max(64, PREDICTION_ELEMENTS // max(1, size * self.model.footprint))
-        pieces = []
-        for piece in rows.split(block):
+        blocks, pieces = rows.split(block), []
+        for place in each_step(0, len(blocks), stop=stop):
+            piece = blocks[place]
             dense, codes = data.features(piece)
             inputs = Inputs(dense=self._batches.low(dense[None]), codes=codes[None], sizes=(size,))
             pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
         return torch.cat(pieces, 1)
 
     def evidence(self) -> list[Evidence]:
-        outputs = self.outputs(lambda fold: self.data.folds[fold].valid)
-        shown = self._shown()
+        # Ranks of an axis leave together, at a step. Nothing is altered before all outputs are there.
+        stop = self.stop if self.axis is None else never
+        outputs = self.outputs(lambda fold: self.data.folds[fold].valid, stop=stop)
+        shown = self._shown(stop)
         if self.subject.watched:
             silent = self.subject.silent(self.model, self._judged(), self.roster)
             self.vitals.units(silent, self.fraction, unseen=self.subject.unseen)
@@ -343,10 +348,12 @@ class Stack(Team):
             own._loss_steps = 0
         return means
 
-    def _shown(self) -> list[Tensor]:
+    def _shown(self, stop: Callable[[], bool]) -> list[Tensor]:
         """Outputs of every lane for the sample of its training rows; nothing where nobody asks."""
         parts = self.data.folds
-        return self.outputs(lambda fold: parts[fold].train[parts[fold].shown]) if self.data.shows else []
+        if not self.data.shows:
+            return []
+        return self.outputs(lambda fold: parts[fold].train[parts[fold].shown], stop=stop)
 
     def _response(self, fold: int, raw: Tensor) -> np.ndarray:
         return self.subject.judged(fold, raw)

@@ -73,10 +73,10 @@ class Stretch:
         for fraction in self.fractions[len(self.looks) :]:
             try:
                 self.team.advance(fraction, self._between)
+                fresh = [self._as_seen(item, fraction) for item in self.team.evidence()]
             except Interrupted:
                 self._save()
                 raise
-            fresh = [self._as_seen(item, fraction) for item in self.team.evidence()]
             repairs = self.team.repairs()
             self.evidence += fresh
             self.looks.append(repairs)

@@ -192,6 +192,26 @@ def test_another_failure_is_no_reason_to_divide() -> None:
     assert not out_of_memory(ValueError("not enough memory"))
 
 
+def test_a_look_that_is_stopped_between_two_parts_is_taken_again_by_both() -> None:
+    team = divisible(Scarce(3, where="formed"))
+    scores(team, LOOKS[:1])
+    team.advance(LOOKS[1])
+    second: Any = team._parts[1].team
+
+    def stopped() -> None:
+        message = "stopped on request"
+        raise Interrupted(message)
+
+    second.evidence = stopped
+    with pytest.raises(Interrupted):
+        team.evidence()
+    later = divisible(Scarce(3, where="formed"))
+    later.restore(*team.state())
+    found, _ = scores(later, LOOKS[1:])
+    through, _ = scores(divisible(Scarce(3, where="formed")))
+    assert all((values == through[key]).all() for key, values in found.items())
+
+
 def test_a_divided_team_is_saved_and_goes_on_to_the_same_bits() -> None:
     through, _ = scores(divisible(Scarce(3, where="formed")))
     half = divisible(Scarce(3, where="formed"))

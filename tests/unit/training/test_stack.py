@@ -161,6 +161,22 @@ def test_stops_between_two_steps_and_can_be_saved(small: ModuleType) -> None:
     assert small.same(later.buffer.values, whole.buffer.values)
 
 
+def test_stops_within_a_look_which_is_then_taken_again(small: ModuleType) -> None:
+    own = small.lanes([small.candidate("adam"), small.candidate("sgd", optimizer="sgd")])
+    asked: list[int] = []
+    stack = small.stack(own, stop=lambda: bool(asked))
+    stack.advance(1.0)
+    asked.append(1)
+    with pytest.raises(Interrupted, match="stopped on request"):
+        stack.evidence()
+    later, whole = small.stack(own), small.stack(own)
+    later.restore(*stack.state())
+    whole.advance(1.0)
+    for found, truth in zip(later.evidence(), whole.evidence(), strict=True):
+        assert found.valid.tobytes() == truth.valid.tobytes()
+        assert found.train_loss == truth.train_loss
+
+
 def test_full_batches_of_folds_of_unequal_size(small: ModuleType) -> None:
     own = small.lanes([small.candidate("gd", "linear", "gd", lr=0.5)])
     together = small.stack(own)

@@ -1,0 +1,46 @@
+"""A stretch that is stopped at any place saves what it has, and goes on from there."""
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lanewise.errors import Interrupted
+from lanewise.training.stretch import Stretch
+from lanewise.training.team import Team, never
+
+
+def stretch(team: Team, journal: Any) -> Stretch:
+    """Two looks; nothing is saved between steps."""
+    return Stretch(
+        team=team,
+        fractions=(0.5, 1.0),
+        key="key",
+        journal=journal,
+        save_every=1e9,
+        halted=never,
+        abandoned=never,
+        score=lambda item: 0.0,
+        train_score=lambda item: 0.0,
+    )
+
+
+@pytest.mark.parametrize("look", [0, 1])
+def test_a_look_that_is_stopped_leaves_a_state_to_go_on_from(small: ModuleType, look: int) -> None:
+    own = small.lanes([small.candidate("adam"), small.candidate("sgd", optimizer="sgd")])
+    steps = small.LENGTH * (look + 1) // 2
+    journal, stacks = small.MemoryJournal(), []
+
+    def stop() -> bool:
+        return bool(stacks) and stacks[0].optimizer.taken == steps
+
+    stacks.append(small.stack(own, stop=stop))
+    with pytest.raises(Interrupted, match="stopped on request"):
+        stretch(stacks[0], journal).run(lambda look: None)
+    assert journal.kept["key"][1]["team"]["taken"] == steps
+    assert len(journal.kept["key"][1]["looks"]) == look
+    found = stretch(small.stack(own), journal).run(lambda look: None)
+    truth = stretch(small.stack(own), small.MemoryJournal()).run(lambda look: None)
+    assert [(item.lane.id, item.fraction, item.valid.tobytes(), item.train_loss) for item in found] == [
+        (item.lane.id, item.fraction, item.valid.tobytes(), item.train_loss) for item in truth
+    ]
