@@ -12,22 +12,33 @@ settings.register_profile("explore", derandomize=False, print_blob=True)
 settings.load_profile("repeatable")
 
 LONGEST = (
-    "distributed/test_ranks.py",
+    "distributed/test_torchrun.py",
     "property/test_no_leakage.py",
-    "fault/test_resume_kills.py",
-    "fault/test_resume_signals.py",
-    "e2e/test_cli_streams.py",
-    "distributed/test_data_axis.py",
-    "fault/test_tree_worker_faults.py",
-    "unit/deploy/test_onnx_export.py",
-    "fault/test_resume_full_disk.py",
-    "e2e/test_report_browser.py",
+    "distributed/test_ranks.py",
     "oracle/test_stacked_equals_solo.py",
+    "e2e/test_cli_streams.py",
+    "e2e/test_cli_fit.py",
+    "fault/test_resume_kills.py",
+    "oracle/test_rules_beyond_torch.py",
+    "unit/deploy/test_onnx_export.py",
     "unit/test_estimators.py",
     "unit/test_docs_blocks.py",
-    "e2e/test_cli_fit.py",
+    "unit/training/workers/test_remote_team.py",
+    "distributed/test_data_axis.py",
+    "oracle/test_modules_equal_solo.py",
+    "oracle/test_more_garbow_hillstrom.py",
+    "fault/test_resume_signals.py",
+    "fault/test_streamed_fit.py",
+    "distributed/test_train.py",
+    "oracle/test_stack_independence.py",
+    "unit/deploy/test_saving.py",
+    "unit/test_statistics.py",
+    "fault/test_tune_kills.py",
+    "fault/test_resume_full_disk.py",
+    "fault/test_tree_worker_faults.py",
+    "e2e/test_report_browser.py",
 )
-"""Files that take long (some 10 to 90 s), longest first but for two that start many processes each."""
+"""Files that take long (20 to 140 processor seconds), longest first but for some that start many processes each."""
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 

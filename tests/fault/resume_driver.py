@@ -14,6 +14,7 @@ With ``"planned": true`` all of them go on from one run that was killed when its
 """
 
 import fnmatch
+import importlib
 import json
 import os
 import random
@@ -33,6 +34,10 @@ from lanewise.tuning.from_files import tune_files
 
 SAVE_EVERY_SECONDS = 0.05
 PATIENCE = 300.0
+
+# What a fit loads when it gets there, so that it is loaded once and not by every child.
+for name in ("jinja2", "lightgbm", "scipy.stats", "sklearn.datasets", "sklearn.linear_model", "sklearn.metrics"):
+    importlib.import_module(name)
 
 
 def child(home: Path, source: str, settings: dict[str, Any]) -> int:
@@ -65,7 +70,7 @@ def paths(home: Path) -> list[str]:
     """Every path in the folder of the run, relative to it; a run at work removes folders meanwhile."""
     folders = sorted((home / "runs").glob("*")) if (home / "runs").exists() else []
     return [
-        os.path.relpath(os.path.join(root, name), folder)
+        os.path.join(root, name)[len(str(folder)) + 1 :]  # looked at every few ms, beside what is to be killed
         for folder in folders
         for root, inner, files in os.walk(folder)
         for name in (*inner, *files)

@@ -16,7 +16,7 @@ from lanewise.storage.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.slow
 
-SETTINGS: dict[str, Any] = {"budget": "300steps", "candidates": 2, "folds": 2, "seeds": 1, "workers": 2}
+SETTINGS: dict[str, Any] = {"budget": "300steps", "candidates": 2, "folds": 2, "seeds": 1, "workers": 1}
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from lanewise.training.stopping import STOPPING
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals, and reads /proc")]
 
-# Long enough that nobody finishes, whatever the machine; the trees take part.
-LONG = ("example:wine", "--budget", "200000steps", "--candidates", "2", "--folds", "2", "--workers")
+# Long enough that nobody finishes, whatever the machine; the trees take part, by workers that need no scikit-learn.
+RACED = ("--models", "lightgbm,mlp,linear", "--candidates", "2", "--folds", "2")
+LONG = ("example:wine", "--budget", "200000steps", *RACED, "--workers")
 PATIENCE = 180.0
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,8 @@ from torch.utils.data import DataLoader
 from lanewise import optim
 from lanewise.optim import schedules
 
-lightning = pytest.importorskip("lightning.pytorch", reason="the interop packages are not installed")
-
 pytestmark = [
+    pytest.mark.skipif(find_spec("lightning") is None, reason="the interop packages are not installed"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # Lightning asks torch in the old way
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
 ]
@@ -29,7 +30,17 @@ MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-class Regression(lightning.LightningModule):
+def lightning() -> Any:
+    """Its import takes seconds, which a process that only collects these tests need not pay."""
+    return import_module("lightning.pytorch")
+
+
+def made(kind: type, *arguments: Any) -> Any:
+    """A ``kind`` that is a module of Lightning."""
+    return type(kind.__name__, (kind, lightning().LightningModule), {})(*arguments)
+
+
+class Regression:
     def __init__(self, model: nn.Module, make: Callable[..., torch.optim.Optimizer], schedule: Any = None) -> None:
         super().__init__()
         self.model, self.make, self.schedule = model, make, schedule
@@ -56,7 +67,7 @@ class ScheduleFreeRegression(Regression):
 
 
 def trainer(folder: Path, epochs: int = EPOCHS, **settings: Any) -> Any:
-    return lightning.Trainer(
+    return lightning().Trainer(
         accelerator="cpu",
         max_epochs=epochs,
         default_root_dir=folder,
@@ -77,7 +88,7 @@ def test_it_trains_as_the_plain_loop_does(name: str, network, plain_loop, batche
     plain = network()
     optimizer = MAKERS[name](plain.parameters())
     expected = plain_loop(plain, optimizer, schedules.CosineSchedule(optimizer, total_steps=STEPS, warmup=3))
-    module = Regression(network(), MAKERS[name], partial(schedules.CosineSchedule, total_steps=STEPS, warmup=3))
+    module = made(Regression, network(), MAKERS[name], partial(schedules.CosineSchedule, total_steps=STEPS, warmup=3))
     trainer(tmp_path).fit(module, loader(batches))
     assert all(torch.equal(*pair) for pair in zip(module.model.parameters(), expected, strict=True))
 
@@ -91,7 +102,7 @@ def test_schedule_free_ends_with_the_weights_to_judge_by(
         optimizer.train()
         plain_loop(plain, optimizer, epochs=1)
         optimizer.eval()
-    module = ScheduleFreeRegression(network(), partial(optim.ScheduleFreeAdamW, lr=0.05))
+    module = made(ScheduleFreeRegression, network(), partial(optim.ScheduleFreeAdamW, lr=0.05))
     trainer(tmp_path).fit(module, loader(batches))
     assert_same_weights(module.model, [parameter.detach() for parameter in plain.parameters()])
 
@@ -101,9 +112,9 @@ def test_a_run_goes_on_from_a_checkpoint(network, plain_loop, assert_same_weight
     optimizer = MAKERS["adamw"](plain.parameters())
     expected = plain_loop(plain, optimizer, schedule(optimizer))
     first = trainer(tmp_path, epochs=1)
-    first.fit(Regression(network(), MAKERS["adamw"], schedule), loader(batches))
+    first.fit(made(Regression, network(), MAKERS["adamw"], schedule), loader(batches))
     first.save_checkpoint(tmp_path / "half.ckpt")
-    module = Regression(network(), MAKERS["adamw"], schedule)
+    module = made(Regression, network(), MAKERS["adamw"], schedule)
     trainer(tmp_path).fit(module, loader(batches), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
     assert_same_weights(module.model, expected)
 
@@ -119,7 +130,7 @@ def test_a_plateau_is_stepped_with_what_it_monitors(network, batches, tmp_path: 
             schedule = {"scheduler": self.plateau, "monitor": "watched", "reduce_on_plateau": True}
             return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    module = Watched(network(), partial(optim.SGD, lr=0.08))
+    module = made(Watched, network(), partial(optim.SGD, lr=0.08))
     trainer(tmp_path, epochs=5).fit(module, loader(batches))
     # better, then two that are not and a reduction, twice
     assert module.plateau.get_last_lr() == [0.02]

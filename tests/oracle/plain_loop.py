@@ -126,6 +126,7 @@ def train_alone(
 ) -> None:
     """Train ``net`` in place: the first ``until`` (default: all) of ``length`` steps."""
     optimizer = optimizer_of(rule, net, settings, randomness.noise)
+    penalised = net.penalised()
     kept = {}
     slower = 1.0
     for step in range(length if until is None else until):
@@ -150,7 +151,7 @@ def train_alone(
         clip_units(net, float(settings.get("clip_adaptive", 0.0)))
         clip_entries(net, float(settings.get("clip_value", 0.0)))
         clip(net, float(settings["clip_norm"]))
-        for weight in net.penalised():
+        for weight in penalised if float(settings["l2"]) != 0 else ():
             gradient_of(weight).add_(weight.detach(), alpha=float(settings["l2"]))
         optimizer.step()
         soft_threshold(net, optimizer, rule, float(settings["l1"]))
@@ -222,9 +223,11 @@ def clip_entries(net: PlainNet, limit: float) -> None:
 
 def clip(net: PlainNet, limit: float) -> None:
     """Shorten the gradient of all weights together to length ``limit``; 0 leaves it."""
+    if limit <= 0:
+        return
     gradients = [gradient_of(weight) for weight in net.parameters()]
     norm = math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients))
-    if limit > 0 and norm > limit:
+    if norm > limit:
         for gradient in gradients:
             gradient.mul_(limit / norm)
 

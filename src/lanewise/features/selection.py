@@ -17,6 +17,8 @@ MOST_ROWS = 10_000
 MOST_FEATURES_OF_A_COLUMN = 64
 _PATH_LENGTH = 50
 _PATH_END = 1e-3
+_TOGETHER = 500_000
+"""Cells of a table, times steps of the path, that one call may look at: it cannot be stopped."""
 _ENCODING_PARTS = 5
 _ENCODING_PRIOR_ROWS = 10.0
 _FEWEST_ROWS = 10
@@ -251,9 +253,12 @@ def _entry_on_path(
     with warnings.catch_warnings():
         # The end of the path may be cut short: only the order of entry is read.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for share in shares:  # one call for each, which begins where the one before it has ended
+        # On a small table scikit-learn checks its arguments for longer than a step takes, so it gets many at once.
+        together = max(1, _TOGETHER // features.size)
+        for start in range(0, len(shares), together):  # each call begins where the one before it has ended
             check(0.0)
-            given["alphas"] = np.array([share * joint.max()])
+            part = shares[start : start + together]
+            given["alphas"] = part * joint.max()
             _, path, _ = enet_path(
                 features,
                 response,
@@ -264,9 +269,10 @@ def _entry_on_path(
                 tol=1e-3,
                 **given,
             )
-            weights = path[..., 0]
-            sizes = np.abs(weights) if single else np.linalg.norm(weights, axis=0)
-            entry[(entry == 0) & (sizes > 0)] = share
+            weights = path[..., -1]
+            sizes = np.abs(path) if single else np.linalg.norm(path, axis=0)
+            first = np.where((sizes > 0).any(axis=1), part[(sizes > 0).argmax(axis=1)], 0.0)
+            entry, sizes = np.where(entry == 0, first, entry), sizes[:, -1]
     return entry, sizes
 
 

@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from sklearn import linear_model
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import UsageError
@@ -147,6 +149,7 @@ def test_repeats_are_checked(case: SimpleNamespace) -> None:
 def test_a_ranking_that_takes_too_long_is_given_up(
     case: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, method: Method, seconds: int
 ) -> None:
+    monkeypatch.setattr(selection, "_TOGETHER", 1)
     ticks = itertools.count()  # every look at this clock finds a second gone
     monkeypatch.setattr(selection, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     select(method, case, "regression", most_seconds=100)
@@ -155,6 +158,27 @@ def test_a_ranking_that_takes_too_long_is_given_up(
     with pytest.raises(SlowRanking):
         select(method, case, "regression", most_seconds=seconds)
     assert next(ticks) == seconds + 2
+
+
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
+def test_the_path_of_a_small_table_is_asked_for_in_few_calls_and_is_the_same(
+    case: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    calls = []
+    usual = linear_model.enet_path
+
+    def counted(*args: Any, **given: Any) -> Any:
+        calls.append(len(given["alphas"]))
+        return usual(*args, **given)
+
+    monkeypatch.setattr(linear_model, "enet_path", counted)
+    together = select(l1_path_mask, case, kind)
+    assert sum(calls) == 50
+    assert len(calls) <= 13
+    calls.clear()
+    monkeypatch.setattr(selection, "_TOGETHER", 1)
+    assert_same(select(l1_path_mask, case, kind), together)
+    assert calls == [1] * 50
 
 
 def test_a_wide_table_is_tried_in_part_before_all_of_it_is_binned(case: SimpleNamespace, monkeypatch) -> None:

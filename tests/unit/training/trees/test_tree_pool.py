@@ -178,9 +178,9 @@ def test_the_folder_is_private_and_goes_with_the_pool(tmp_path: Path) -> None:
 
 def test_the_worker_loads_no_torch_and_scikit_learn_only_for_single_trees() -> None:
     script = (
-        "import sys; from lanewise.training.trees.worker import load_lightgbm; load_lightgbm(); "
-        "light = [name for name in ('sklearn', 'pandas', 'pyarrow') if name in sys.modules]; import sklearn.tree; "
-        "print(light + [name for name in ('torch', 'polars', 'pickle5') if name in sys.modules])"
+        "import sys; from lanewise.training.trees.worker import OFFERED, load_alone, load_lightgbm; load_lightgbm(); "
+        "light = [name for name in ('sklearn',) if name in sys.modules]; load_alone('sklearn.tree', OFFERED); "
+        "print(light + [name for name in (*OFFERED, 'torch', 'polars', 'pickle5') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
