@@ -178,15 +178,19 @@ def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
     own: dict[str, Any] = {"make_model": mistakes.of(named, given.pop("model"))}
     reads: dict[str, Callable[[str], Any]] = dict.fromkeys(("space", "step", "groups"), named)
     reads |= {"candidates": _listed, "loss": loss_of}
+    stated = {name: given.pop(name, None) for name in reads}
     for name, read in reads.items():
-        reference = given.pop(name, None)
+        reference = stated[name]
         own[name] = None if reference is None else mistakes.of(read, reference)
     mistakes.of(check_source, given["data"], **{name: given.get(name) for name in TABLE}, folds=given.get("folds"))
-    # A grid is of the space, which may be what was not found.
     told = {name: value for name, value in given.items() if name not in ("data", *TABLE)}
-    told |= {"search": "sobol"} if given.get("search") == "grid" and own["space"] is None else {}
     told |= {"loss": LOSSES["mse"]} if own["loss"] is None and own["step"] is None else {}
     known = {name: value for name, value in own.items() if value is not None}
+    if "make_model" not in known:  # whose arguments may be settings of these
+        told |= {"candidates": known.get("candidates")} if isinstance(known.get("candidates"), int) else {}
+        known = {name: value for name, value in known.items() if name not in ("candidates", "space")}
+    if stated["space"] is not None and "space" not in known and given.get("search") == "grid":
+        told["search"] = "sobol"  # a grid is of the space
     size = 1 if ranks is None else ranks.size
     mistakes.of(check_stated, **{"make_model": nn.Identity, **known, **told}, ranks=size)
     mistakes.tell()
