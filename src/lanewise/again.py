@@ -70,10 +70,10 @@ def _newest_unfinished(store: RankedStore, policy: Policy | None) -> str:
     if found is not None:
         return found.id
     last = store.get("last")
-    became = {
-        "running": "is at work",
-        "interrupted": "was started from Python, and only the same call can go on with it",
-    }.get(last.status, f"is {last.status}")
+    other = "was started from Python, and only the same call can go on with it"
+    if policy is not None:
+        other = f"is not under a policy {type(policy).__name__}; leave policy out"
+    became = {"running": "is at work", "interrupted": other}.get(last.status, f"is {last.status}")
     why = f" ({last.error}; lanewise.resume({last.id!r}) tries it again)" if last.error else ""
     message = f"no run was left unfinished: the last one, {last.id}, {became}{why}"
     raise UsageError(message)

@@ -8,6 +8,7 @@ import pytest
 from lanewise import again, experiment
 from lanewise.errors import UsageError
 from lanewise.runs.store import RunStore
+from lanewise.search.halving import Halving
 from lanewise.stages import Silent
 from lanewise.tuning import from_files
 
@@ -68,3 +69,9 @@ def test_where_no_run_was_left_unfinished_the_last_one_is_told_of(store: RunStor
     run = recorded(store, status, kind="tune", source=None)
     with pytest.raises(UsageError, match=f"^no run was left unfinished: the last one, {run}, {words.format(run=run)}$"):
         again.resume()
+
+
+def test_a_run_that_did_not_go_by_the_policy_that_is_given_is_told_of(store: RunStore) -> None:
+    run = recorded(store, "interrupted")
+    with pytest.raises(UsageError, match=f"the last one, {run}, is not under a policy Halving; leave policy out$"):
+        again.resume(policy=Halving())

@@ -37,7 +37,7 @@ def complete_runs(context: click.Context, parameter: click.Parameter, incomplete
 
     try:
         with RunStore.open(to_read=True) as store:
-            names = ["last", *(run.id for run in store.list(limit=50))]
+            names = ["last", *(run.id for run in store.list(limit=50, documents=False))]
     except LanewiseError:
         return []
     return [name for name in names if name.startswith(incomplete)]

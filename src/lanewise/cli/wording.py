@@ -32,6 +32,9 @@ RENAMED = {"evaluations": "max_evaluations"}
 ELSEWHERE = "lanewise.elsewhere"
 """Where the context of a command keeps the names of the settings that a file or a variable stated."""
 
+SAID_ELSEWHERE = r"(?m)(^.* \(from [^()\n]+\)$)"
+"""A mistake in what a file or a variable said: no option has to be mended."""
+
 QUOTED = r"'[^']*'(?:(?:, | or )'[^']*')*"
 
 
@@ -68,11 +71,19 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
     leave it out: --drop '"a, b"'
     >>> as_options("max_evaluations must be at least 1, got 0", {"max_evaluations": "--evaluations"})
     '--evaluations must be at least 1, got 0'
+    >>> as_options("seed must be a whole number, got 'x' (from lanewise.toml)", {"seed": "--seed"})
+    "seed must be a whole number, got 'x' (from lanewise.toml)"
     """
     for pattern, place in PLACES:
         text = re.sub(pattern, place, text)
-    if not options:
-        return text
+    parts = re.split(SAID_ELSEWHERE, text) if options else [text]
+    return "".join(
+        _renamed(part, options) if options and number % 2 == 0 else part for number, part in enumerate(parts)
+    )
+
+
+def _renamed(text: str, options: Mapping[str, str]) -> str:
+    """Settings as the ``options`` that they are called there."""
     names = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
     text = re.sub(rf"\b({names})=(True\b|\([^)]*\)|{QUOTED})", lambda m: options[m[1]] + _value(m[2]), text)
     text = re.sub(rf"\(({names})\)", lambda m: f"({options[m[1]]})", text)

@@ -50,7 +50,8 @@ class RankedStore:
             return None
         found = None
         if self._store is not None:
-            found = next((run for run in self._store.list(limit=1000) if run.config.get("job") == job), None)
+            runs = self._store.list(limit=1000, documents=False)
+            found = next((run for run in runs if run.config.get("job") == job), None)
             if found is not None and found.status == "done":
                 message = f"job {job} has finished, as run {found.id}; nothing is left to do"
                 raise UsageError(message)
@@ -58,10 +59,10 @@ class RankedStore:
         return told.decode() or None
 
     def newest(self, wanted: Callable[[Run], bool], *, until: Collection[str]) -> Run | None:
-        """The newest run that is ``wanted``, if its status is one of those; rank 0 alone looks."""
+        """The newest run that is ``wanted``, if its status is one of those; rank 0 alone looks, and at no documents."""
         found = None
         if self._store is not None:
-            found = next((run for run in self._store.list(limit=10_000) if wanted(run)), None)
+            found = next((run for run in self._store.list(limit=10_000, documents=False) if wanted(run)), None)
         there = found is not None and found.status in until
         if not self.ranks.broadcast(b"there" if there else b""):
             return None

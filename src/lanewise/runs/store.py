@@ -140,9 +140,10 @@ class RunStore:
             rows = database.execute("SELECT sequence, kind, json FROM events WHERE run = ? ORDER BY sequence", (run,))
             return tuple(Event(sequence=sequence, kind=kind, text=text) for sequence, kind, text in rows)
 
-    def list(self, *, limit: int = 50) -> tuple[Run, ...]:
-        """Return at most ``limit`` runs, the newest first."""
-        return self._select("1 ORDER BY sequence DESC LIMIT :limit", limit=limit)
+    def list(self, *, limit: int = 50, documents: bool = True) -> tuple[Run, ...]:
+        """Return at most ``limit`` runs, the newest first; without ``documents``, which of many fill the memory."""
+        columns = _COLUMNS if documents else _COLUMNS.replace("document", "NULL")
+        return self._select("1 ORDER BY sequence DESC LIMIT :limit", columns, limit=limit)
 
     def outlines(self, *, limit: int = 50) -> tuple[Run, ...]:
         """As :meth:`list`, with only those parts of each document that :data:`OUTLINE` names: many are read at once."""

@@ -12,6 +12,7 @@ from torch import nn
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import Mistakes, UsageError, UserError
+from lanewise.explain import usage
 from lanewise.runs.executing import remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
@@ -47,14 +48,14 @@ def tune_files(
     from the start of this process at ``started``, a time of ``time.monotonic``; from now if None. Raises as it does,
     and ``Interrupted`` on Ctrl-C or SIGTERM.
     """
-    times = StageTimes.since(started)
+    clock = _clock(started)
     lasting = {name: _lasting(value) if name in NAMED else value for name, value in settings.items()}
     named_objects = {name: value for name in NAMED if _is_reference(value := lasting.get(name))}
     if settings.get("target") is not None:
         lasting |= {"data": str(Path(settings["data"]).absolute()), "valid": _absolute(settings["valid"])}
         named_objects.pop("data", None)  # a table, whatever its path has in it
     with joined() as ranks:
-        posed = _since(times, _posed(settings, ranks))
+        posed = replace(_posed(settings, ranks), **clock)
         posed.agree(ranks)
         config = {
             "source": lasting["model"],
@@ -72,10 +73,11 @@ def tune_files(
             return begin(store, race_it, command=command, config=config, tell=tell, started=started)
 
 
-def _since(times: StageTimes, posed: Posed) -> Posed:
-    """With what went by since ``times`` began; where the program was loaded since then, with what that used."""
-    loaded = {"cpu_seconds": 0.0} if "start" in times.seconds else {}
-    return replace(posed, times=times, before=replace(posed.before, seconds=times.started, **loaded))
+def _clock(started: float | None) -> dict[str, Any]:
+    """From when on a race counts its seconds, and what it has used: from the start of this process, or from now."""
+    times = StageTimes.since(started)
+    loaded = {} if started is None else {"cpu_seconds": 0.0}  # with what the loading of the program used
+    return {"times": times, "before": replace(usage(), seconds=times.started, **loaded)}
 
 
 def go_on_with(
@@ -88,7 +90,7 @@ def go_on_with(
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done, ``DataError`` where a
     file, the data, the module or the loss is not what it was.
     """
-    ranks, times = store.ranks, StageTimes.since(started)
+    ranks, clock = store.ranks, _clock(started)
     with held(store.get(reference), ranks):
         run = store.get(reference)  # again: until the lock was ours another process may have finished it
         if ranks.leads:
@@ -98,7 +100,7 @@ def go_on_with(
                 RunJournal(run.checkpoints).clear()
             message = f"run {run.id} is done; there is nothing to resume"
             raise UsageError(message)
-        posed = _since(times, _begun(run, ranks))
+        posed = replace(_begun(run, ranks), **clock)
         posed.agree(ranks)
         return go_on(store, run, partial(race, posed, watch), tell=tell, started=started)
 
@@ -108,8 +110,9 @@ def repeat(reference: str, *, watch: Watch = None, tell: Tell = None) -> TuneRes
 
     Raises ``UsageError`` where it is not finished, and as :func:`resume`.
     """
+    clock = _clock(None)
     with _finished(reference) as (store, run):
-        posed = _begun(run)
+        posed = replace(_begun(run), **clock)
         config = {**run.config, "repeats": run.id}
         command = f"lanewise repeat {run.id}"
         race_it = partial(race, posed, watch)
@@ -175,15 +178,19 @@ def _referred(given: dict[str, Any], ranks: Ranks | None) -> dict[str, Any]:
     own: dict[str, Any] = {"make_model": mistakes.of(named, given.pop("model"))}
     reads: dict[str, Callable[[str], Any]] = dict.fromkeys(("space", "step", "groups"), named)
     reads |= {"candidates": _listed, "loss": loss_of}
+    stated = {name: given.pop(name, None) for name in reads}
     for name, read in reads.items():
-        reference = given.pop(name, None)
+        reference = stated[name]
         own[name] = None if reference is None else mistakes.of(read, reference)
     mistakes.of(check_source, given["data"], **{name: given.get(name) for name in TABLE}, folds=given.get("folds"))
-    # A grid is of the space, which may be what was not found.
     told = {name: value for name, value in given.items() if name not in ("data", *TABLE)}
-    told |= {"search": "sobol"} if given.get("search") == "grid" and own["space"] is None else {}
     told |= {"loss": LOSSES["mse"]} if own["loss"] is None and own["step"] is None else {}
     known = {name: value for name, value in own.items() if value is not None}
+    if "make_model" not in known:  # whose arguments may be settings of these
+        told |= {"candidates": known.get("candidates")} if isinstance(known.get("candidates"), int) else {}
+        known = {name: value for name, value in known.items() if name not in ("candidates", "space")}
+    if stated["space"] is not None and "space" not in known and given.get("search") == "grid":
+        told["search"] = "sobol"  # a grid is of the space
     size = 1 if ranks is None else ranks.size
     mistakes.of(check_stated, **{"make_model": nn.Identity, **known, **told}, ranks=size)
     mistakes.tell()

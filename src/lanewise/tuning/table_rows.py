@@ -1,5 +1,6 @@
 """Rows of Parquet and Arrow files as a data set for PyTorch, which may be larger than the memory."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 from lanewise.data.column_facts import ColumnFacts
 from lanewise.data.dataset import Dataset as Table
 from lanewise.data.roles import cut_names
+from lanewise.data.sources import missing_file
 from lanewise.data.streaming import Rest, read_streamed, with_target_of_rest
 from lanewise.data.table_files import TableFiles, table_files
 from lanewise.data.target import encode_target, name_hint, resolve_task
@@ -172,6 +174,8 @@ def _read(source: str | Path) -> Table:
 
 def _files(source: str | Path) -> TableFiles:
     files = table_files(source)
+    if files is None and not os.path.exists(source):
+        raise missing_file(str(source))
     if files is None:
         message = (
             f"{source} is neither a Parquet nor an Arrow file nor a folder of them; write it as one, as "

@@ -45,6 +45,12 @@ def test_of_minimize(given, said):
         ("the weights in 'w' add up to zero; at least one", "the weights in 'w' add up to zero; at least one"),
         ("stopped; go on with: lanewise.resume('20261126-1200-ab12')", None),
         ("a target must be a number or a class", "a target must be a number or a class"),
+        (
+            "3 are off:\n  seed must be whole (from LANEWISE_SEED)\n  test_fraction must be below 1 (from b.toml)"
+            "\n  folds must be at least 2, got 1",
+            "3 are off:\n  seed must be whole (from LANEWISE_SEED)\n  test_fraction must be below 1 (from b.toml)"
+            "\n  --folds must be at least 2, got 1",
+        ),
     ],
 )
 def test_of_fit(given, said):

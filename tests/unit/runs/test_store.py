@@ -83,6 +83,9 @@ def test_list_is_newest_first(store: RunStore) -> None:
     runs = [store.create(command=f"fit {number}", config={}) for number in range(5)]
     assert [run.id for run in store.list()] == [run.id for run in reversed(runs)]
     assert [run.id for run in store.list(limit=2)] == [runs[4].id, runs[3].id]
+    store.finish(runs[4].id, {"rmse": 0.5})
+    assert [run.document for run in store.list(limit=1)] == [{"rmse": 0.5}]
+    assert [run.document for run in store.list(limit=1, documents=False)] == [None]
 
 
 def test_events_are_numbered_per_run(store: RunStore) -> None:

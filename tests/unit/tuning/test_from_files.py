@@ -20,6 +20,8 @@ from lanewise.lanes import windows
 from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.storage.strict_json import dump_json, load_json
+from lanewise.tuning import from_files
+from lanewise.tuning.loading import named
 
 FILE = """
 import torch
@@ -149,6 +151,27 @@ def test_a_race_in_seconds_is_repeated_by_its_plan_even_after_a_kill(monkeypatch
     name = document_of()["run"]
     stopped(monkeypatch, 3, "repeat", name)
     assert lanewise.resume("last").document["repeats"] == {"run": name, "same": True, "differences": []}
+
+
+def test_processor_time_counts_from_when_the_clock_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder / "mine.py", FILE + "\nfrom lanewise.explain import usage\nused = usage()\n")
+    posed: list[Any] = []
+
+    def race(own: Any, watch: Any, keeping: Any) -> None:
+        posed.append((own.before, named("mine.py:used")))
+        raise Interrupted
+
+    monkeypatch.setattr(from_files, "race", race)
+    arguments = dict(zip(("data", "budget", "candidates"), USUAL[2::2], strict=True))
+    with pytest.raises(Interrupted):
+        from_files.tune_files(command="", model=USUAL[0], **arguments)
+    write(folder / "mine.py", (folder / "mine.py").read_text())
+    with pytest.raises(Interrupted):
+        lanewise.resume()
+    for before, when_read in posed:
+        assert before.seconds < when_read.seconds
+        assert before.cpu_seconds < when_read.cpu_seconds
+    assert len(posed) == 2
 
 
 @pytest.mark.usefixtures("folder")

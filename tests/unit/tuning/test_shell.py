@@ -184,6 +184,35 @@ def test_the_shell_does_not_offer_what_only_python_can_be_given() -> None:
     ]
 
 
+SPACES = """
+space = {"optimizer": ["adamw"], "lr": [1e-3, 1e-1], "width": [8, 32]}
+listed = ({"optimizer": "adamw", "width": 8},)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [
+        # Whether there is a setting width only the function that was not found could say.
+        (("mine.py:nothing", "--space", "spaces.py:space"), ["mine.py has no 'nothing'"]),
+        (("mine.py:nothing", "--space", "spaces.py:space", "--search", "grid"), ["mine.py has no 'nothing'"]),
+        (("mine.py:nothing", "--candidates", "spaces.py:listed"), ["mine.py has no 'nothing'"]),
+        (
+            ("mine.py:nothing", "--candidates", "0"),
+            ["mine.py has no 'nothing'", "candidates must be at least 1, got 0"],
+        ),
+        (("mine.py:make_model", "--search", "grid", "--space", "spaces.py:no"), ["spaces.py has no 'no'"]),
+        (("mine.py:make_model", "--search", "grid"), ["a grid needs a space that names what to vary"]),
+    ],
+)
+def test_what_hangs_on_something_that_was_not_found_is_not_told(folder, arguments: tuple[str], more: list[str]) -> None:
+    (folder / "spaces.py").write_text(SPACES)
+    with pytest.raises(UsageError) as caught:
+        run(*arguments, "--data", "mine.py:data", "--workers", "0", "--quiet")
+    lines = [line.partition(";")[0].partition(", such")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    assert lines == [*more, "workers must be at least 1, got 0"]
+
+
 @pytest.mark.usefixtures("folder")
 def test_numbers_files_and_settings_of_a_table_that_are_off_are_told_with_all_the_rest() -> None:
     wrong = (

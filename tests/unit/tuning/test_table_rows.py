@@ -140,3 +140,5 @@ def test_other_files_are_refused(folder):
     FRAME.write_csv(folder.parent / "table.csv")
     with pytest.raises(UsageError, match="neither a Parquet nor an Arrow file"):
         table_rows(folder.parent / "table.csv", target="y")
+    with pytest.raises(DataError, match=r"^no file .*nowhere.parquet: check the path$"):
+        table_rows(folder.parent / "nowhere.parquet", target="y")
