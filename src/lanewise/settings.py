@@ -149,7 +149,7 @@ class FitSettings(BaseModel):
             return (value,)
         if not isinstance(value, str):
             return value
-        if info.field_name == "drop":
+        if info.field_name in ("drop", "missing"):
             return names_of(value)
         parts = tuple(part.strip() for part in value.split(",") if part.strip())
         if not parts and info.field_name in LISTS:

@@ -63,7 +63,10 @@ output = section("Output")
 @data(
     "--missing",
     metavar="MARKS",
-    help="What stands for a missing cell beside empty, NA, ? and the like, as written, separated by commas.",
+    multiple=True,
+    callback=all_names,
+    help="What stands for a missing cell beside empty, NA, ? and the like, separated by commas; one with a comma in "
+    "double quotes. May be repeated.",
 )
 @data("--delimiter", metavar="SIGN", help="What separates the cells of text: a sign, or tab.", usual="found")
 @data("--encoding", metavar="NAME", help="Encoding of text, such as utf-8, cp1252 or latin-1.", usual="found")

@@ -158,7 +158,7 @@ def _argument(name: str, value: object) -> tuple[str, str]:
     """
     if isinstance(value, Mapping):
         value = [f"{key}={one}" for key, one in value.items()]
-    join = as_names if name in ("drop", "class_weights") else ",".join
+    join = as_names if name in ("drop", "missing", "class_weights") else ",".join
     words = join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return f"--{name.replace('_', '-')}", words
 

@@ -1,6 +1,7 @@
 """Which cells count as missing.
 
-An empty or blank cell, and every marker that the user names, is missing in every column. So are the usual
+An empty or blank cell, and every marker that the user names, is missing in every column; in a column of numbers every
+cell of the value of such a marker is, however it is written (``-200`` and ``-200.0``). So are the usual
 markers where the other cells are numbers or dates. Among words three of them may be real levels:
 
 - ``None`` and ``-`` stay levels where at most 20 other levels exist (``None, Partial, Full``; ``+, -``) that are
@@ -51,6 +52,21 @@ def blank_out(cells: pl.Series, markers: Sequence[str]) -> pl.Series:
     """Cells with those equal to a marker as null."""
     hit = cells.is_in(list(markers)).fill_null(value=False)
     return cells.set(hit, None) if hit.any() else cells
+
+
+def without_named(numbers: pl.Series, named: Sequence[str]) -> pl.Series:
+    """Numbers with those equal to a marker named by the user as null.
+
+    >>> without_named(pl.Series([1.5, -200.0]), ["-200", "none"]).to_list()
+    [1.5, None]
+    """
+    for marker in named:
+        try:
+            value = float(marker)
+        except ValueError:
+            continue
+        numbers = numbers.set((numbers == value).fill_null(value=False), None)
+    return numbers
 
 
 def without_word_markers(cells: pl.Series) -> pl.Series:

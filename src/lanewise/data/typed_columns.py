@@ -13,7 +13,7 @@ from lanewise.data.cell_findings import column_finding
 from lanewise.data.dataset import ColumnKind
 from lanewise.data.date_cells import fit_dates
 from lanewise.data.findings import Finding
-from lanewise.data.missing import blank_out, strip_cells, strip_frame, without_word_markers_frame
+from lanewise.data.missing import blank_out, strip_cells, strip_frame, without_named, without_word_markers_frame
 from lanewise.data.number_cells import fit_numbers
 from lanewise.data.plain_words import holding_words
 from lanewise.data.typing_columns import TypedColumn, as_dates, read_as
@@ -75,7 +75,7 @@ def _integers(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
         what = "holds whole numbers beyond 64 bits and was kept as words"
         finding = column_finding("beyond_64_bit", column.name, what, severity="warning")
         return TypedColumn(cells=column.cast(pl.String), kind="category", findings=(finding,))
-    return TypedColumn(cells=_without_named(numbers, missing), kind="number")
+    return TypedColumn(cells=without_named(numbers, missing), kind="number")
 
 
 def _floats(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
@@ -88,19 +88,8 @@ def _floats(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
         findings = (
             Finding(code="infinite_values", severity="warning", column=column.name, count=count, message=message),
         )
-    finite = _without_named(numbers.fill_nan(None).set(endless, None), missing)
+    finite = without_named(numbers.fill_nan(None).set(endless, None), missing)
     return TypedColumn(cells=finite, kind="number", findings=findings)
-
-
-def _without_named(numbers: pl.Series, missing: Sequence[str]) -> pl.Series:
-    """Numbers with those equal to a marker of the user as null."""
-    for marker in missing:
-        try:
-            value = float(marker)
-        except ValueError:
-            continue
-        numbers = numbers.set((numbers == value).fill_null(value=False), None)
-    return numbers
 
 
 def _dates(column: pl.Series) -> TypedColumn:

@@ -22,6 +22,7 @@ from lanewise.data.missing import (
     blank_out_frame,
     share_matching,
     strip_frame,
+    without_named,
     without_word_markers,
     without_word_markers_frame,
 )
@@ -114,7 +115,14 @@ def type_text_columns(
     if doubt_points and mark is None:
         for name, finding in _open_points(bare.select(name for name in plain if name not in wanted)).items():
             done[name] = replace(done[name], findings=(*done[name].findings, finding))
-    return {name: done[name] for name in frame.columns}
+    return {name: _without_named(done[name], missing) for name in frame.columns}
+
+
+def _without_named(column: TypedColumn, missing: Sequence[str]) -> TypedColumn:
+    """A column of numbers without those of the user's markers, which another row may have written otherwise."""
+    if column.kind != "number" or not missing:
+        return column
+    return replace(column, cells=without_named(column.cells, missing))
 
 
 def _beyond_doubt(cells: pl.DataFrame, bare: pl.DataFrame, wanted: Mapping[str, ColumnKind]) -> dict[str, TypedColumn]:

@@ -90,10 +90,11 @@ def test_what_was_said_elsewhere_can_be_said_as_arguments(tmp_path, monkeypatch)
     assert checked(again.settings) == checked(found.settings)
 
 
-def test_a_name_with_a_comma_survives_the_command_that_repeats_a_run(tmp_path):
-    (tmp_path / "lanewise.toml").write_text('drop = ["id", "Income, net"]\n')
-    assert given().more == ("--drop", 'id,"Income, net"')
-    assert checked({"target": "y", "drop": given().more[1]}).drop == ("id", "Income, net")
+@pytest.mark.parametrize("name", ["drop", "missing"])
+def test_a_name_with_a_comma_survives_the_command_that_repeats_a_run(tmp_path, name):
+    (tmp_path / "lanewise.toml").write_text(f'{name} = ["id", "Income, net"]\n')
+    assert given().more == (f"--{name}", 'id,"Income, net"')
+    assert getattr(checked({"target": "y", name: given().more[1]}), name) == ("id", "Income, net")
 
 
 def test_what_is_wrong_with_columns_is_told_with_what_is_wrong_with_settings(tmp_path):
