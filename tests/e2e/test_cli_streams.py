@@ -18,7 +18,7 @@ in_a_fork = pytest.mark.skipif(sys.platform != "linux", reason="a process with t
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "1000steps", "--candidates", "2", "--folds", "2",
-        "--seeds", "1", "--json")  # fmt: skip
+        "--seeds", "1", "--workers", "1", "--json")  # fmt: skip
 
 
 def test_a_reader_that_leaves_early_is_no_error(cli, folder, finished):

@@ -1,7 +1,9 @@
 """Exported trees: no row takes another branch, whatever its values, not even at a threshold."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -28,7 +30,7 @@ KINDS: dict[str, ColumnKind] = {"a": "number", "b": "number", "c": "category", "
 Predict = Callable[[Dataset], np.ndarray]
 
 
-def rows_of(cells: list[tuple[float | None, float | None, str | None]]) -> Dataset:
+def rows_of(cells: Sequence[tuple[float | None, float | None, str | None]]) -> Dataset:
     schema = {"a": pl.Float64, "b": pl.Float64, "c": pl.String}
     frame = pl.DataFrame(cells, schema=schema, orient="row")
     return Dataset(frame=frame, kinds={name: KINDS[name] for name in schema}, source="rows")
@@ -121,11 +123,19 @@ def test_far_targets_keep_their_offset(trained: ModuleType) -> None:
 
 
 def _altered(trained: ModuleType, change: Callable[[str], str]) -> Any:
-    fitted = trained.members("regression")["lightgbm"]
-    text = change(fitted.trees.text)
-    meta = {**fitted.trees.meta, "sha256": digest_of(text)}
-    trees = SavedTrees(kind="lightgbm", text=text, meta=meta)
-    return trained.assembled(trained.posed("regression"), [trained.replace(fitted, trees=trees)])
+    predictor = grown(trained, "regression")["lightgbm"]
+    whole = predictor.members[0].fitted.trees
+    assert whole is not None
+    text = change(whole.text)
+    assert text != whole.text
+    return with_trees(predictor, text, whole)
+
+
+def with_trees(predictor: Predictor, text: str, like: SavedTrees) -> Predictor:
+    """The predictor with other trees in place of those of its one member."""
+    trees = SavedTrees(kind=like.kind, text=text, meta={**like.meta, "sha256": digest_of(text)})
+    (member,) = predictor.members
+    return replace(predictor, members=(replace(member, fitted=replace(member.fitted, trees=trees)),))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +143,7 @@ def _altered(trained: ModuleType, change: Callable[[str], str]) -> Any:
     [
         (lambda text: text.replace("is_linear=0", "is_linear=1", 1), "linear_tree"),
         (lambda text: text.replace("label_index=0", "label_index=0\naverage_output", 1), "random forests"),
-        (lambda text: text.replace("decision_type=2", "decision_type=6", 1), "zero_as_missing"),
+        (lambda text: re.sub(r"(decision_type=.*?)\b10\b", r"\g<1>6", text, count=1), "zero_as_missing"),
     ],
 )
 def test_trees_that_onnx_has_not_are_refused(trained: ModuleType, change: Any, words: str) -> None:
@@ -157,19 +167,24 @@ def test_trees_without_a_split_give_their_constant(trained: ModuleType, name: st
     np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("grown", [0, 1, 5], ids=["none grown", "one grown", "some grown"])
-def test_trees_of_a_forest_may_be_single_leaves(trained: ModuleType, grown: int) -> None:
-    fitted = trained.members("multiclass")["forest"]
+@pytest.mark.parametrize("times", [0, 1, 5], ids=["none grown", "one grown", "some grown"])
+def test_trees_of_a_forest_may_be_single_leaves(trained: ModuleType, times: int) -> None:
+    predictor = grown(trained, "multiclass")["forest"]
+    forest = predictor.members[0].fitted.trees
+    assert forest is not None
     leaf = {"feature": [-2], "threshold": [0.0], "left": [-1], "right": [-1], "missing_left": [False]}
     single = [Splits.of_nodes({**leaf, "value": [[0.1 * place, 0.5, 0.2]]}) for place in range(3)]
-    arrays = json.loads(fitted.trees.text)
-    whole = load_trees(fitted.trees)
+    whole = load_trees(forest)
     assert isinstance(whole, SplitTrees)
-    some = [single[0], *[whole.arrays] * grown, *single[1:]]
-    text = json.dumps({**arrays, **packed_forest(Splits.joined(some))})
-    trees = SavedTrees(kind="forest", text=text, meta={**fitted.trees.meta, "sha256": digest_of(text)})
-    altered = trained.assembled(trained.posed("multiclass"), [trained.replace(fitted, trees=trees)])
+    some = [single[0], *[whole.arrays] * times, *single[1:]]
+    text = json.dumps({**json.loads(forest.text), **packed_forest(Splits.joined(some))})
+    altered = with_trees(predictor, text, forest)
     session = onnxruntime.InferenceSession(onnx_model(altered).SerializeToString())
-    table = trained.unusual("multiclass")
-    (found,) = session.run(["probabilities"], feeds(altered.layout, altered.contract.conform(table)))
-    np.testing.assert_allclose(found, altered.predict(table).probabilities, rtol=1e-14)
+    draw = np.random.default_rng(0)
+    numbers = enumerate(draw.normal(size=len(LEVELS)).tolist())
+    cells = [(a, None if place % 5 == 0 else a / 5, LEVELS[place]) for place, a in numbers]
+    rows = rows_of([*cells, (None, None, None), (0.1, 0.1, "unseen")])
+    (found,) = session.run(["probabilities"], feeds(altered.layout, rows))
+    expected = altered.predict(rows).probabilities
+    assert expected is not None
+    np.testing.assert_allclose(found, expected, rtol=1e-14)

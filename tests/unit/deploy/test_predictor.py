@@ -75,8 +75,8 @@ def test_members_predict_as_their_teams_did(trained: ModuleType, kind: str) -> N
     """From the table to the prediction, it is what the stack said of the held-out rows when it was trained."""
     problem = trained.posed(kind)
     held = Dataset(frame=problem.dataset.frame[problem.test], kinds=problem.dataset.kinds, source="held out")
-    candidates = [trained.candidate(name) for name in ("linear", "norm", "lightgbm", "tree")]
-    for fitted, expected in trained.trained_and_judged(problem, candidates):
+    for name in ("linear", "norm", "lightgbm", "tree"):
+        fitted, expected = trained.judged(kind, (), tuple(trained.SETTINGS))[name]
         found = np.concatenate(list(trained.assembled(problem, [fitted]).responses(held)))
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=fitted.candidate.label)
 
