@@ -289,7 +289,7 @@ def unit_of_the_target_is_that_of_another_fold(patch: Patch) -> None:
 
 @planted
 def predictions_are_of_other_rows(patch: Patch) -> None:
-    def shifted(outputs: Any, self: Stack, rows_of: Callable[[int], Tensor]) -> list[Tensor]:
-        return outputs(self, lambda fold: rows_of(fold).roll(1))
+    def shifted(outputs: Any, self: Stack, rows_of: Callable[[int], Tensor], **given: Any) -> list[Tensor]:
+        return outputs(self, lambda fold: rows_of(fold).roll(1), **given)
 
     around(patch, Stack, "outputs", shifted)

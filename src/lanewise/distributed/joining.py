@@ -135,6 +135,8 @@ class _Joined(Ranks):
             if lasts:
                 atexit.register(_end, dist if makes else None, self._folder if place.leads else None)
             self._group = dist.group.WORLD if self._owns else dist.new_group(backend="gloo", timeout=timeout)
+            # A rank that is refused at once would be gone while others still connect to it; they would blame the link.
+            dist.all_reduce(self._torch.zeros(1), group=self._group)
         except LanewiseError:
             raise
         except (RuntimeError, ValueError) as error:
