@@ -122,9 +122,10 @@ class Mistakes:
     lanewise.errors.UsageError: seeds must be whole, got 1.5
     """
 
-    def __init__(self, kind: type[UserError] = UsageError) -> None:
-        """Gather errors of that ``kind``; others are not caught."""
+    def __init__(self, kind: type[UserError] = UsageError, *, what: str = "settings") -> None:
+        """Gather errors of that ``kind``; others are not caught. ``what`` is off where there are several."""
         self._kind = kind
+        self._what = what
         self._errors: list[UserError] = []
 
     def of(self, check: Callable[Given, Found], *args: Given.args, **settings: Given.kwargs) -> Found | None:
@@ -151,7 +152,7 @@ class Mistakes:
             raise self._errors[0]
         told = dict.fromkeys(line for error in self._errors for line in error.mistakes or [str(error)])
         if told:
-            raise all_of(UsageError, list(told), heading=f"{len(told)} settings are off")
+            raise all_of(UsageError, list(told), heading=f"{len(told)} {self._what} are off")
 
 
 def as_given(value: object) -> str:

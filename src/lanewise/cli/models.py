@@ -50,7 +50,7 @@ def predict(
     from lanewise.data.read_options import ReadOptions
     from lanewise.text_form import parse_bytes
 
-    mistakes = Mistakes(UserError)
+    mistakes = Mistakes(UserError, what="things")
     most = mistakes.of(parse_bytes, max_bytes) if max_bytes else None
     options = mistakes.of(ReadOptions, delimiter=delimiter, encoding=encoding, max_bytes=most)
     found = mistakes.of(finished, run)
@@ -101,7 +101,7 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     RUN is an id, its beginning or its last four letters, or 'last'. OUTPUT ends in .onnx; the file is written only
     if onnxruntime predicts with it what Lanewise predicts.
     """
-    mistakes = Mistakes(UserError)
+    mistakes = Mistakes(UserError, what="things")
     found = mistakes.of(finished, run)
     mistakes.of(_check_place, output, sample)
     mistakes.tell()

@@ -261,12 +261,12 @@ def commands_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How to go on with the model, as pairs of a purpose and a command; none for a module of the user's own.
 
     >>> commands_of({"run": "20261121-7f3a", "winner": {"id": "a"}})[0]
-    ('predict', 'lanewise predict 20261121-7f3a new_rows.csv')
+    ('predict', 'lanewise predict 20261121-7f3a new.csv')
     """
     if not document.get("run") or not part(document, "winner") or document.get("kind") == "tune":
         return []
     run = quote(clean(document["run"]))
-    return [("predict", f"lanewise predict {run} new_rows.csv"), ("export", f"lanewise export {run} model.onnx")]
+    return [("predict", f"lanewise predict {run} new.csv"), ("export", f"lanewise export {run} model.onnx")]
 
 
 def settings_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:

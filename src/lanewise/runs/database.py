@@ -4,6 +4,7 @@ WAL mode with synchronous=FULL: a commit that returned is on the disk. WAL needs
 network file systems do not have: there the journal mode is DELETE.
 """
 
+import errno
 import os
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from typing import Literal, final
 
 from lanewise.errors import StoreError, UnavailableError
 from lanewise.storage.durable import make_folders, write_atomically
-from lanewise.storage.filesystem import FILE_MODE, explained
+from lanewise.storage.filesystem import FILE_MODE, explained, nothing_free
 from lanewise.storage.lock import FileLock
 
 SCHEMA_VERSION = 1
@@ -193,8 +194,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
+_FULL = "the disk is full; free some space, or set LANEWISE_HOME to a folder on another disk"
 _ADVICE = (
-    ("full", "the disk is full; free some space, or set LANEWISE_HOME to a folder on another disk"),
+    ("full", _FULL),
     ("readonly", "it may not be written to; correct its permissions, or set LANEWISE_HOME to another folder"),
     ("unable to open", "it cannot be opened; correct its permissions, or set LANEWISE_HOME to another folder"),
     ("locked", "another process holds it too long; stop that process, then try again"),
@@ -211,6 +213,9 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         text = str(error)
+        if "disk i/o" in text.lower() and nothing_free(path.parent):  # so SQLite calls a log that finds no room
+            msg = f"the run store {path} failed: {_FULL}"
+            raise StoreError(msg) from OSError(errno.ENOSPC, text)
         advice = next((advice for key, advice in _ADVICE if key in text.lower()), "restore it from a backup")
         msg = f"the run store {path} failed ({text}): {advice}"
         raise StoreError(msg) from error

@@ -6,6 +6,7 @@ the power thousands of times per second, so everything that must survive goes th
 
 import errno
 import os
+import shutil
 import sqlite3
 import stat
 import sys
@@ -132,6 +133,9 @@ class Disk:
 
 DISK = Disk()
 
+_NEXT_TO_NOTHING = 2**20
+"""Bytes below which a disk counts as full: SQLite alone wants that much for a log and its index."""
+
 _ADVICE = {
     errno.ENOSPC: ("the disk is full", "free some space or choose a folder on another disk"),
     errno.EDQUOT: ("the disk quota is used up", "free some space or choose a folder on another disk"),
@@ -168,6 +172,14 @@ def is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def nothing_free(folder: Path) -> bool:
+    """Whether the disk of a folder has next to no room, which is what its other errors then come from."""
+    try:
+        return shutil.disk_usage(folder).free < _NEXT_TO_NOTHING
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -463,7 +463,7 @@ def test_the_head_says_what_to_do_next(samples):
     assert '<a href="#diagnosis">It knows its training rows too well</a>' in head
     document["diagnosis"]["verdict"] = "good"
     assert "It knows its training rows too well" not in render(document)
-    assert f"lanewise predict {document['run']} new_rows.csv" in head
+    assert f"lanewise predict {document['run']} new.csv" in head
     document |= {"kind": "tune", "diagnosis": None}
     assert "What next" not in render(document)
 

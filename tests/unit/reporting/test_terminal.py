@@ -75,7 +75,7 @@ def test_nothing_in_a_document_steers_the_terminal(samples):
 
 def test_a_hostile_run_name_cannot_add_a_command(samples):
     document = {**samples.binary(), "run": "x; rm -rf ~"}
-    assert "lanewise predict 'x; rm -rf ~' new_rows.csv" in summary(document, width=80, color=False)
+    assert "lanewise predict 'x; rm -rf ~' new.csv" in summary(document, width=80, color=False)
 
 
 def test_the_runs_table_is_aligned_and_fits(samples):

@@ -1,14 +1,17 @@
+import shutil
 import sqlite3
 import stat
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lanewise.errors import StoreError
 from lanewise.runs import database
 from lanewise.runs.database import Database, journal_mode
+from lanewise.storage.filesystem import is_full
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -149,3 +152,16 @@ def test_what_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(b"no database at all" * 99)
     with pytest.raises(StoreError, match="the disk is full"):
         Database(path, to_read=True)
+
+
+@pytest.mark.parametrize(("free", "words"), [(0, "the disk is full"), (2**30, "check the disk")])
+def test_an_error_of_a_disk_without_room_is_told_as_a_full_disk(
+    free: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Database(tmp_path / "runs.db")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
+    message = "disk I/O error"  # SQLite's words where its log finds no room
+    with pytest.raises(StoreError, match=words) as caught, base.reading():
+        raise sqlite3.OperationalError(message)
+    base.close()
+    assert is_full(caught.value) == (free == 0)
