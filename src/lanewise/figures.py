@@ -45,7 +45,8 @@ def places(metric: str, value: float, half: float | None = None) -> int:
     """
     known = half is not None and isfinite(half) and half > 0
     if metric == "r2" and abs(value) < NO_SHARE:
-        return UNKNOWN_DIGITS  # however narrow its interval: none of it is a share of anything
+        # However narrow its interval: none of it is a share of anything.
+        return min(UNKNOWN_DIGITS, decimals(half)) if known and half is not None else UNKNOWN_DIGITS
     if metric in SHARES:
         least = 0 if metric == "mape" else 1  # it may be far above 100%
         return max(least, min(3, decimals(100 * half))) if known and half is not None else 1

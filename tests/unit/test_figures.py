@@ -19,6 +19,11 @@ def test_an_r_squared_that_shows_keeps_its_sign():
     assert between("r2", -0.00003, -0.00001) == "0.000 to 0.000"
 
 
+def test_an_interval_of_r_squared_from_0_has_no_digit_more_than_another():
+    assert between("r2", 0.0001, 0.3) == between("r2", 0.0, 0.3) == "0.00 to 0.30"
+    assert score("r2", 0.0001, 0.15) == "0.00"
+
+
 def test_a_difference_of_two_r_squared_is_no_r_squared():
     assert gap("r2", 0.0003) == "0.00030"
 

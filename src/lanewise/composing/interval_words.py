@@ -10,7 +10,7 @@ def interval_words(interval: Interval | None) -> str:
     >>> interval_words(Interval(level=0.9, half_width=2.0, edges=(5.0,), half_widths=(0.512, 3.14)))
     'The 90% prediction interval follows the prediction: from ±0.51 to ±3.1, as errors are larger for some than others.'
     >>> interval_words(Interval(level=0.9, half_width=2.0, floor=0.0))
-    'The 90% prediction interval does not reach below 0, as no target that was seen does.'
+    'The 90% prediction interval does not reach below 0 unless the prediction does, as no target that was seen does.'
     """
     if interval is None:
         return ""
@@ -22,5 +22,6 @@ def interval_words(interval: Interval | None) -> str:
         )
         subject = "It"
     if interval.floor is not None:
-        said.append(f"{subject} does not reach below {interval.floor:g}, as no target that was seen does.")
+        below = f"below {interval.floor:g} unless the prediction does"
+        said.append(f"{subject} does not reach {below}, as no target that was seen does.")
     return " ".join(said)

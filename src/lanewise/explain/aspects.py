@@ -135,12 +135,16 @@ def setting_name(name: str) -> str:
 def value_words(value: Value) -> str:
     """A setting's value in words.
 
-    >>> value_words(0.0031623), value_words(True), value_words("cosine"), value_words(128)
-    ('0.0032', 'yes', 'cosine', '128')
+    >>> value_words(0.0031623), value_words(True), value_words("cosine"), value_words(128), value_words(0.999)
+    ('0.0032', 'yes', 'cosine', '128', '0.999')
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.2g}" if isinstance(value, float) else WAYS.get(str(value), str(value)).replace("_", " ")
+    if isinstance(value, float):
+        # What is below 1, as a decay rate must be, is not rounded to it.
+        shown = (f"{value:.{digits}g}" for digits in range(2, 18))
+        return next((text for text in shown if not value < 1 <= float(text)), f"{value:g}")
+    return WAYS.get(str(value), str(value)).replace("_", " ")
 
 
 def _shown(name: str, value: Value) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from lanewise.explain.aspects import setting_name, value_words
 from lanewise.explain.effects import Effects
+from lanewise.explain.factors import owned_by
 from lanewise.explain.sensitivity import RATES
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
@@ -19,6 +20,8 @@ AT_MOST_ONE = frozenset({"feature_fraction", "bagging_fraction", "feature_share"
 """Shares, which end at 1."""
 OFF_AT_ZERO = frozenset({"max_depth", "clip_norm", "clip_value", "clip_adaptive"})
 """Limits of which 0 means none, so that it is no smallest value."""
+COUNTED = frozenset({"num_leaves", "min_child_samples", "min_samples_leaf", "rounds", "trees"})
+"""Settings whose name is in the plural."""
 FACTORS = (3.0, 10.0)
 """How much farther the rates lie that are proposed."""
 
@@ -28,7 +31,7 @@ class Edge:
     """The winner's ``value`` of a setting is the ``side`` of the ``tried`` different ones; ``of`` says with what."""
 
     setting: str
-    value: float
+    value: int | float
     side: Side
     tried: int
     of: str = ""
@@ -38,12 +41,18 @@ class Edge:
 
         >>> Edge(setting="lr", value=1.37, side="largest", tried=3, of="sgd").words("try 4.1 and 14")
         'Its learning rate, 1.4, is the largest of the 3 tried with sgd: a larger one might be better; try 4.1 and 14.'
+        >>> Edge(setting="num_leaves", value=157, side="largest", tried=8).words()
+        'Its leaves, 157, are the most of the 8 tried: more might be better.'
         """
-        other = "larger" if self.side == "largest" else "smaller"
+        up = self.side == "largest"
+        if self.setting in COUNTED:
+            verb, side, other = "are", "most" if up else "fewest", "more" if up else "fewer"
+        else:
+            verb, side, other = "is", self.side, "a larger one" if up else "a smaller one"
         of = f" with {self.of}" if self.of else ""
         return (
-            f"Its {setting_name(self.setting)}, {value_words(self.value)}, is the {self.side} of the {self.tried} "
-            f"tried{of}: a {other} one might be better{f'; {advice}' if advice else ''}."
+            f"Its {setting_name(self.setting)}, {value_words(self.value)}, {verb} the {side} of the {self.tried} "
+            f"tried{of}: {other} might be better{f'; {advice}' if advice else ''}."
         )
 
     @property
@@ -62,9 +71,10 @@ class Edge:
 def edges(traces: Sequence[Trace], winner: Candidate, metric: Metric, found: Effects | None) -> tuple[Edge, ...]:
     """The settings of the winner that are at an end of at least three values tried, its learning rate first.
 
-    A rate is among those of its optimizer on its model, whether or not they diverged. Another setting counts only if
-    its effect is evident and its best values are at that end: of a dozen settings one is at an end by chance. What can
-    go no farther is none: zero, one of a whole number, all of a share.
+    A setting of its optimizer's own, the rate first of all, is among those of that optimizer on its model, whether or
+    not they diverged. Another than the rate counts only if its effect is evident and its best values are at that end:
+    of a dozen settings one is at an end by chance. What can go no farther is none: zero, one of a whole number, all of
+    a share.
 
     Args:
         traces: of the race, of any family.
@@ -79,12 +89,13 @@ def edges(traces: Sequence[Trace], winner: Candidate, metric: Metric, found: Eff
     rivals = [one for one in family if one.optimizer == winner.optimizer]
     rate = next((name for name in RATES if name in winner.settings), None)
     of = "" if winner.optimizer in ("boosting", "splitting") else winner.optimizer
+    owned = owned_by(winner.optimizer)
     ends = [] if rate is None else [_edge(rate, winner, rivals, of=of)]
     for effect in found.effects if found is not None else ():
         name = effect.settings[0]
         if not effect.evident or name in (*RATES, *OFF_AT_ZERO) or name not in winner.settings:
             continue
-        end = _edge(name, winner, family)
+        end = _edge(name, winner, rivals, of=of) if name in owned else _edge(name, winner, family)
         best = max(range(len(effect.values)), key=lambda place: metric.sign * -effect.values[place].score)
         if end is not None and best == (len(effect.values) - 1 if end.side == "largest" else 0):
             ends.append(end)
@@ -93,11 +104,12 @@ def edges(traces: Sequence[Trace], winner: Candidate, metric: Metric, found: Eff
 
 def _edge(name: str, winner: Candidate, rivals: Sequence[Candidate], *, of: str = "") -> Edge | None:
     values = {one.settings[name] for one in rivals if name in one.settings}
-    numbers = sorted(float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool))
+    numbers = sorted(value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
     if len(numbers) < max(FEWEST, len(values)):
         return None
-    own = winner.number(name)
-    least = 1.0 if isinstance(winner.settings[name], int) else 0.0
+    own = winner.settings[name]
+    assert isinstance(own, int | float), "all values of it are numbers"
+    least = 1 if isinstance(own, int) else 0
     if own == numbers[-1] and not (name in AT_MOST_ONE and own >= 1):
         return Edge(setting=name, value=own, side="largest", tried=len(numbers), of=of)
     if own == numbers[0] and own > least:

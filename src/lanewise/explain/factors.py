@@ -53,8 +53,7 @@ def factors_of(candidates: Sequence[Candidate], optimizer: str) -> list[Factor]:
     Settings that belong to an optimizer's own rule are those of ``optimizer`` only: elsewhere they mean
     something else.
     """
-    owned = {hyper.name for hyper in RULES[optimizer].hypers} if optimizer in RULES else set[str]()
-    owned -= {"weight_decay"}
+    owned = owned_by(optimizer)
     shaped = all("width" in one.settings for one in candidates)
     names = dict.fromkeys(name for one in candidates for name in one.settings if not shaped or name not in STRUCTURAL)
     found: list[Factor] = []
@@ -69,6 +68,16 @@ def factors_of(candidates: Sequence[Candidate], optimizer: str) -> list[Factor]:
         if factor is not None:
             _add(found, factor)
     return found
+
+
+def owned_by(optimizer: str) -> frozenset[str]:
+    """The settings that mean something to this optimizer's own rule only.
+
+    >>> sorted(owned_by("momentum")), sorted(owned_by("boosting"))
+    (['lr', 'momentum'], [])
+    """
+    owned = frozenset(hyper.name for hyper in RULES[optimizer].hypers) if optimizer in RULES else frozenset[str]()
+    return owned - {"weight_decay"}
 
 
 def numbered(values: Sequence[Value]) -> Places:

@@ -150,7 +150,7 @@ class Edge(TypedDict):
     """
 
     setting: str
-    value: float
+    value: int | float
     side: Literal["largest", "smallest"]
     tried: int
     of: str

@@ -60,7 +60,8 @@ def test_rates_of_other_optimizers_and_of_repaired_candidates_are_none(make, rac
 
 
 def test_of_two_rates_one_is_always_at_an_end(race):
-    assert edges(*race("lr", 0.01, 0.1, won=1), RMSE, None) == ()
+    traces, winner = race("lr", 0.01, 0.1, won=1)
+    assert edges(traces, winner, RMSE, None) == ()
 
 
 def test_another_setting_is_told_where_its_effect_is_evident_and_best_at_that_end(race):
@@ -70,6 +71,29 @@ def test_another_setting_is_told_where_its_effect_is_evident_and_best_at_that_en
     assert edges(traces, winner, RMSE, moved(0.1, 0.2, 0.3)) == ()
     assert edges(traces, winner, RMSE, moved(0.3, 0.2, 0.1, evident=False)) == ()
     assert edges(traces, winner, RMSE, None) == ()
+
+
+def test_a_whole_number_is_told_as_one(race):
+    traces, winner = race("batch_size", 64, 128, 256, won=2)
+    (end,) = edges(traces, winner, RMSE, moved(0.3, 0.2, 0.1, name="batch_size"))
+    assert end.told()["value"] == 256
+    assert end.words().startswith("Its batch size, 256, is the largest of the 3 tried: a larger one")
+    traces, winner = race("num_leaves", 8, 31, 160, won=0)
+    (end,) = edges(traces, winner, RMSE, moved(0.1, 0.2, 0.3, name="num_leaves"))
+    assert end.words() == "Its leaves, 8, are the fewest of the 3 tried: fewer might be better."
+
+
+def test_a_number_below_1_is_not_told_as_1(race):
+    traces, winner = race("beta2", 0.95, 0.99, 0.9996, won=2)
+    (end,) = edges(traces, winner, RMSE, moved(0.3, 0.2, 0.1, name="beta2"))
+    assert "Its beta2, 0.9996, is" in end.words()
+
+
+def test_what_is_an_optimizer_s_own_is_among_those_of_that_optimizer(make, race):
+    traces, winner = race("momentum", 0.5, 0.7, 0.9, won=2, optimizer="momentum")
+    other = make.trace(make.candidate("other", optimizer="nesterov", momentum=0.99), [1.0])
+    (end,) = edges([*traces, other], winner, RMSE, moved(0.3, 0.2, 0.1, name="momentum"))
+    assert (end.tried, end.of) == (3, "momentum")
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,19 @@ def test_a_few_rows_far_out_do_not_squeeze_the_others_into_a_corner():
     assert "2 of them outside of the axes" in str(chart)
 
 
+def test_several_rows_of_one_number_far_out_go_together():
+    pairs = [(float(value), value + 1.0) for value in range(150)] + [(9999.0, 40.0)] * 3
+    assert scatter.against_actual(pairs)[1] == scatter.residuals(pairs)[1] == 3
+
+
 def test_rows_that_are_merely_spread_all_stay_inside():
     pairs = [(1.1**value, 1.1**value + 1) for value in range(100)]
     assert scatter.against_actual(pairs)[1] == scatter.residuals(pairs)[1] == 0
+
+
+def test_a_dot_of_one_row_is_said_to_be_of_one_row():
+    assert calibration.bins_words([{"count": 1}, {"count": 1}]) == "Each dot stands for 1 row"
+    assert calibration.bins_words([{"count": 0}, {"count": None}]) == ""
 
 
 def test_dots_of_the_calibration_are_as_large_as_their_bins_are_full():

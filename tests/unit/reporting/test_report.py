@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lanewise.explain.diagnosis import SMALL_GAP
 from lanewise.metric_labels import metric_label
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import SECTIONS, render
+from lanewise.reporting.sections.diagnosis import SMALL_LOSS
 from lanewise.reporting.terminal import summary
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
@@ -472,6 +474,8 @@ def test_what_is_the_same_by_definition_is_told_once(samples):
     assert "macro recall" in render(document)
     document["test"] |= {"balanced_accuracy": samples.estimate(0.7, 0.01)}
     assert "macro recall" not in render(document)
+    document["test"] |= {"balanced_accuracy": samples.estimate(0.8, 0.01)}
+    assert "macro recall" in render(document), "a class was predicted of which there is no row"
 
 
 def test_the_fit_of_a_tune_ends_where_its_curves_do(samples):
@@ -480,6 +484,18 @@ def test_the_fit_of_a_tune_ends_where_its_curves_do(samples):
     section = render(document).split('id="diagnosis"')[1].split("</section>")[0]
     assert "At the end: training 0." in section
     assert "corrected for having picked" not in section
+
+
+def test_a_score_is_corrected_only_where_one_of_several_was_picked(samples):
+    document = samples.binary()
+    words = "corrected for having picked the best of many"
+    assert words in render(document)
+    del document["race"]["leaderboard"][1:]
+    assert words not in render(document)
+
+
+def test_the_heading_makes_its_reservation_where_the_diagnosis_does():
+    assert SMALL_LOSS == SMALL_GAP
 
 
 def test_the_rows_of_a_run_add_up(samples):

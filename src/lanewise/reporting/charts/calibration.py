@@ -9,7 +9,7 @@ from markupsafe import Markup
 from lanewise.reporting.charts.frame import Axis, plot
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.svg import curve, element, percent
-from lanewise.reporting.words import finite
+from lanewise.reporting.words import count, finite
 from lanewise.reporting.words import percent as share
 
 HEIGHT = 250
@@ -52,7 +52,7 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
             )
         )
     return plot(
-        label=f"Calibration in {len(known)} bins: observed frequency against predicted probability.",
+        label=f"Calibration in {count(len(known), 'bin')}: observed frequency against predicted probability.",
         x=Axis(scale=scale, label="Predicted probability", written=share),
         y=Axis(scale=scale, label="Came true", written=share),
         curves=[
@@ -89,7 +89,7 @@ def bins_words(bins: Sequence[Mapping[str, Any]]) -> str:
     if not counts:
         return ""
     if max(counts) <= ALIKE * min(counts):
-        return f"Each dot stands for {'' if max(counts) == min(counts) else 'about '}{max(counts):,} rows"
+        return f"Each dot stands for {'' if max(counts) == min(counts) else 'about '}{count(max(counts), 'row')}"
     return f"The area of a dot is its number of rows, from {min(counts):,} to {max(counts):,}"
 
 

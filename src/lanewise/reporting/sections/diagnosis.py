@@ -46,7 +46,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "chart": chart,
         "ends": _ends(measure.name, ends, gap) if chart is not None or not found.get("words") else [],
         "where": _where(found, chart),
-        "corrected": bool(found) and chart is not None,
+        "corrected": bool(found) and chart is not None and len(items(part(document, "race"), "leaderboard")) > 1,
         "gap": _gap(measure.name, ends[0], ends[1]),
         "measure": measure,
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import isclose
 from typing import Any
 
 from lanewise.metric_labels import LOWER, metric_label
@@ -36,7 +37,7 @@ UNSOUND = {
 MOST_ADVICE = 2
 """Lines of advice at the head of the report; the section on the fit has all."""
 SAME = {"recall_macro": "balanced_accuracy"}
-"""Metrics that are another by definition, which a table needs but once."""
+"""Metrics that are another unless a class is predicted of which there is no row; a table needs them but once."""
 GIVEN_TO_A_GUESS = frozenset({"ece", "recall"})
 """Metrics that one answer for all rows may have best without knowing anything: the share of a class is calibrated, and
 who always says yes misses none. A guess takes no part in them."""
@@ -141,7 +142,7 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
 def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:
     judged = contenders(document)
     tested = part(document, "test")
-    twins = {same for same, first in SAME.items() if same in tested and first in tested}
+    twins = {same for same, first in SAME.items() if all(_equal(scores, same, first) for _, _, scores in judged)}
     names = [name for name in tested if name != measure.name and name not in twins]
     if not names:
         return None
@@ -161,6 +162,12 @@ def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, A
         "bold": any(best for row in rows for _, best in row["cells"]),
         "unjudged": listing(unjudged) if columns[-1][0] == "dummy" else "",
     }
+
+
+def _equal(scores: Mapping[str, Any], one: str, other: str) -> bool:
+    """Whether two metrics have the same value among the scores; unknown ones have."""
+    first, second = (finite(part(scores, name).get("value")) for name in (one, other))
+    return first == second if first is None or second is None else isclose(first, second, rel_tol=1e-9)
 
 
 def _best(metric: str, shown: Sequence[dict[str, Any] | None], rivals: Sequence[bool]) -> list[bool]:
