@@ -150,6 +150,7 @@ def _leaderboard(stage: Stage) -> list[dict[str, Any]]:
                 "tie": standing.tied,
                 "status": _status(stage, item.candidate, "confirmed"),
                 "seconds": item.seconds,
+                "stop": item.stop,
             }
         )
     return rows

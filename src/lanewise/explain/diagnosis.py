@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from lanewise.explain.sensitivity import RATES
 from lanewise.figures import places_beside, written
 from lanewise.lanes.candidate import Candidate
 from lanewise.metric_labels import metric_label
@@ -20,6 +21,8 @@ SMALL_GAP = 0.1
 """Such a share up to which it is said without qualification that what was learned holds for new rows."""
 FAR_APART = 100.0
 """Times by which an error on training rows exceeds that on new rows from which the two tell of different things."""
+LEAST_TOLD = 0.005
+"""Share of what was learned, lost on new rows, from which it is told: less would read as 0%."""
 STILL_LEARNING = 0.02
 """Share of all that was learned that the last tenth of the training must bring to call it unfinished."""
 TURNED = 0.1
@@ -125,12 +128,15 @@ def diagnose(
     if shape.turned and stop < 1:
         words += f" Longer training made it worse again, so it was stopped at {stop:.0%}."
     done = () if candidate is None else _done(candidate, stop, columns, read)
+    if verdict == "good" and shape.lost >= LEAST_TOLD:
+        scores += f". {_from_a_guess(shape)} (a guess has {written(metric.name, fit.guess, kept)})"
+    at_first = 0 < stop < 1 and len(fit.fractions) > 1 and stop <= fit.fractions[0]
     return Diagnosis(
         verdict=verdict,
         words=f"{words} Its {scores}.",
         train=fit.train,
         valid=fit.valid,
-        advice=(*done, *_to_do(verdict, shape)),
+        advice=(*done, *_to_do(verdict, shape), *([_shorter(candidate)] if candidate and at_first else [])),
         stop=stop,
         lost=shape.lost if shape.knows_rows else None,
     )
@@ -181,6 +187,18 @@ def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
         return "underfit", "It was still improving when the training ended."
     partly = f"Most of what it learned holds for new rows; {shape.lost:.0%} of it for its training rows only."
     return "good", partly if shape.knows_rows and shape.lost > SMALL_GAP else "What it learned holds for new rows."
+
+
+def _from_a_guess(shape: _Shape) -> str:
+    """How little a gap between both scores is, which may be a large factor where both are far better than a guess."""
+    chance = "" if shape.knows_rows else ", which may be chance"
+    return f"Of what training rows gained on a guess, new rows lose {shape.lost:.0%}{chance}"
+
+
+def _shorter(candidate: Candidate) -> str:
+    """What to do where no look came before the one at which the validation score was best."""
+    lower = " or a lower learning rate" if any(name in candidate.settings for name in RATES) else ""
+    return f"To try: less training{lower}; the validation score was best at its first look, and may have been before."
 
 
 def _done(

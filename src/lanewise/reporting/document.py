@@ -109,7 +109,8 @@ class LeaderboardRow(TypedDict):
     """One candidate of the leaderboard.
 
     ``difference`` is its score minus the winner's (paired, out of fold) and ``standard_error`` belongs to it;
-    ``tie`` says that the evidence cannot tell the two apart.
+    ``tie`` says that the evidence cannot tell the two apart; ``stop`` is the share of the full length at which its
+    training was stopped, where it was judged.
     """
 
     rank: int
@@ -126,6 +127,7 @@ class LeaderboardRow(TypedDict):
     tie: bool
     status: Status
     seconds: Number
+    stop: NotRequired[Number]
 
 
 class Decision(TypedDict):

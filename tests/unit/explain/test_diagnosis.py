@@ -131,3 +131,25 @@ def test_the_share_that_is_lost_is_told_where_chance_cannot_make_it(read):
     assert read(0.1, 0.3, error=0.01).lost == pytest.approx(2 / 9)
     assert read(0.3, 0.28, error=0.01).lost is None
     assert read(0.3, 0.4, error=0.1).lost is None
+
+
+def test_a_large_factor_between_small_errors_is_set_beside_a_guess(read):
+    assert (
+        "Of what training rows gained on a guess, new rows lose 7% (a guess has 1.000)."
+        in read(0.02, 0.09, error=0.01).words
+    )
+    by_chance = read(0.02, 0.09, error=0.05).words
+    assert "new rows lose 7%, which may be chance (a guess has 1.00)." in by_chance
+    assert "a guess" not in read(0.3, 0.28, error=0.01).words
+    assert "a guess has" not in read(0.05, 0.6).words, "no excuse for what is overfit"
+
+
+def test_a_best_score_at_the_first_look_asks_for_less_training(read):
+    turned = (0.4, 0.5, 0.6, 0.7)
+    advice = read(0.35, 0.4, curve=turned, stop=0.1, lr=0.01).advice
+    assert advice[-1] == (
+        "To try: less training or a lower learning rate; the validation score was best at its first look, "
+        "and may have been before."
+    )
+    assert "learning rate" not in read(0.35, 0.4, curve=turned, stop=0.1).advice[-1]
+    assert "first look" not in " ".join(read(0.35, 0.4, curve=turned, stop=0.2, lr=0.01).advice)

@@ -179,6 +179,18 @@ def test_several_lanes_of_the_winner_stand_out_by_their_mean():
     assert chart.count('"lane winner"') == 1
 
 
+def test_a_ring_marks_where_the_winner_was_judged_though_its_line_goes_on():
+    winner = [{**lane("winner", x=(0.0, 0.5, 1.0), valid=(4.0, 1.0 + n, 3.0)), "candidate": "w"} for n in (0.0, 1.0)]
+    default = [{**lane("default", x=(0.0, 1.0), valid=(4.0, 2.0)), "candidate": "d"} for _ in range(2)]
+    lanes = race.lanes_of([*winner, *default])
+    scales = {"metric": "rmse", "metric_label": "RMSE", "minimise": True}
+    chart = parsed(race.race(lanes, **scales, stops={"w": 0.25, "d": 1.0}))
+    rings = {one.get("class"): one for one in chart.findall(".//circle")}
+    assert rings["ring winner"].get("cx") == "25%"
+    assert rings["ring default"].get("cx") == "100%"
+    assert "ring" not in race.race(lanes, **scales)
+
+
 def test_a_lane_of_next_to_no_loss_does_not_take_most_of_a_log_axis():
     good = [{**lane("winner", x=(0.5, 1.0), valid=(5.0, 0.1 + n / 100)), "candidate": "w"} for n in range(20)]
     odd = {**lane("winner", x=(0.5, 1.0), valid=(5.0, 1e-12)), "candidate": "w"}

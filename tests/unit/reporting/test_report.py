@@ -21,6 +21,7 @@ ALLOWED = {
     *("li", "dl", "dt", "dd", "pre", "code", "figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td"),
     *("button", "label", "input", "select", "option", "svg", "line", "circle", "text", "rect", "path"),
 }
+LARGER = "though its error there is 2.6 times that on training rows"
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
 
 
@@ -414,8 +415,8 @@ def test_a_scatter_of_some_rows_says_of_how_many(samples):
     ("train", "valid", "lost", "heading"),
     [
         (3500.0, 3600.0, None, "What it learned holds for new rows"),
-        (1800.0, 4680.0, 0.02, "What it learned holds for new rows, at 2.6 times its training error"),
-        (1800.0, 4680.0, 0.25, "Most of what it learned holds for new rows, at 2.6 times its training error"),
+        (1800.0, 4680.0, 0.02, f"What it learned holds for new rows, {LARGER}"),
+        (1800.0, 4680.0, 0.25, f"Most of what it learned holds for new rows, {LARGER}"),
         (0.0, 4680.0, 0.25, "Most of what it learned holds for new rows"),
     ],
 )
@@ -514,3 +515,19 @@ def test_candidates_of_one_label_are_told_apart_on_the_pareto_front(samples):
     ]
     section = render(document).split('id="tradeoff"')[1].split("</section>")[0]
     assert all(f"net, adamw, width {width}<" in section for width in (1, 2, 4))
+
+
+def test_the_race_says_where_the_winner_and_the_default_were_judged(samples):
+    document = samples.binary()
+    curve = {"lane": 0, "model": "mlp", "optimizer": "adamw", "x": [0.1, 0.5, 1.0], "valid": [0.2, 0.3, 0.4]}
+    ids = {"winner": document["winner"]["id"], "default": "d"}
+    document["race"]["curves"] = [
+        {**curve, "status": status, "candidate": id, "fold": fold} for status, id in ids.items() for fold in (0, 1)
+    ]
+    document["race"]["leaderboard"] = [{"id": ids["winner"], "stop": 0.1}, {"id": "d", "stop": 0.5}]
+    assert "stopped and judged there: winner at 10% and default at 50%" in render(document)
+    document["race"]["leaderboard"] = []
+    document["diagnosis"]["stop"] = 0.1  # as runs made before have it
+    assert "stopped and judged there: winner at 10%</span>" in render(document)
+    document["diagnosis"]["stop"] = 1.0
+    assert "stopped and judged there" not in render(document)

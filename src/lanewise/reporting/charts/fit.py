@@ -76,10 +76,11 @@ def mean_curve(lines: Sequence[Points]) -> Points:
         return []
     start, end = max(line[0][0] for line in known), min(line[-1][0] for line in known)
     grid = [start + (end - start) * place / (_GRID - 1) for place in range(_GRID)]
-    return [(x, sum(_at(line, x) / len(known) for line in known)) for x in grid] if end > start else []
+    return [(x, sum(height_at(line, x) / len(known) for line in known)) for x in grid] if end > start else []
 
 
-def _at(line: Points, x: float) -> float:
+def height_at(line: Sequence[tuple[float, float]], x: float) -> float:
+    """The height of a line of at least two points at ``x``."""
     place = min(max(1, bisect_right(line, x, key=lambda point: point[0])), len(line) - 1)
     (x0, y0), (x1, y1) = line[place - 1], line[place]
     part = 0.0 if x1 == x0 else (x - x0) / (x1 - x0)

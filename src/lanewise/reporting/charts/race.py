@@ -6,10 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lanewise.reporting.charts.fit import mean_curve
+from lanewise.reporting.charts.fit import height_at, mean_curve
 from lanewise.reporting.charts.frame import Axis, beside, plot
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
-from lanewise.reporting.charts.svg import curve, dots
+from lanewise.reporting.charts.svg import curve, dots, element
+from lanewise.reporting.charts.svg import percent as percent_of
 from lanewise.reporting.words import axis_words, finite, percent
 
 DRAWN_FIRST = ("pruned", "diverged", "confirmed", "default", "member", "winner")
@@ -41,8 +42,14 @@ def lanes_of(curves: Sequence[Mapping[str, Any]]) -> list[Lane]:
     return sorted(found, key=lambda lane: DRAWN_FIRST.index(lane.status))
 
 
-def race(lanes: Sequence[Lane], *, metric: str, metric_label: str, minimise: bool) -> Markup:
-    """Metric against fraction of the full length; what won and the default stand out by the mean of their lanes."""
+def race(
+    lanes: Sequence[Lane], *, metric: str, metric_label: str, minimise: bool, stops: Mapping[str, float] | None = None
+) -> Markup:
+    """Metric against fraction of the full length; what won and the default stand out by the mean of their lanes.
+
+    ``stops`` are the shares of the full length at which candidates were stopped, by id: a ring marks where they were
+    judged, for their curves go on.
+    """
     means = means_of(lanes)
     y = _metric_scale(lanes, means, minimise=minimise)
     x = Scale(low=0.0, high=1.0)
@@ -57,11 +64,23 @@ def race(lanes: Sequence[Lane], *, metric: str, metric_label: str, minimise: boo
             *(_drawn(lane, x, y, faint=lane.candidate in {mean.candidate for mean in means}) for lane in lanes),
             *(_drawn(mean, x, y) for mean in means),
         ],
-        marks=[beside(_names(means or lanes, y), height=HEIGHT)],
+        marks=[*_rings(means, stops or {}, x, y), beside(_names(means or lanes, y), height=HEIGHT)],
         height=HEIGHT,
         right=78,
         class_="plot race",
     )
+
+
+def _rings(means: Sequence[Lane], stops: Mapping[str, float], x: Scale, y: Scale) -> list[Markup]:
+    """A ring on each strong line where its candidate was stopped and judged."""
+    found = []
+    for mean in means:
+        stop = stops.get(mean.candidate)
+        if stop is not None and mean.points[0][0] <= stop + 1e-9:
+            across, up = _place((stop, height_at(mean.points, stop)), x, y)
+            at = {"cx": percent_of(across), "cy": percent_of(1 - min(1.0, max(0.0, up)))}
+            found.append(element("circle", **at, r=6, class_=f"ring {mean.status}"))
+    return found
 
 
 def _lane(one: Mapping[str, Any], allowed: int) -> Lane:

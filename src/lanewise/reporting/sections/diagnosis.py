@@ -62,7 +62,7 @@ def _heading(found: Mapping[str, Any], measure: Measure, ends: tuple[float | Non
     train, valid = ends
     times = valid / train if measure.name in LOWER and train and valid and train > 0 else 1.0
     words = PARTLY if (finite(found.get("lost")) or 0.0) > SMALL_LOSS else HEADINGS["good"]
-    return f"{words}, at {times:.1f} times its training error" if times >= TOLD else words
+    return f"{words}, though its error there is {times:.1f} times that on training rows" if times >= TOLD else words
 
 
 def _stop(found: Mapping[str, Any]) -> float | None:

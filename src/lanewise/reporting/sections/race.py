@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lanewise.reporting.charts.race import lanes_of, means_of, race
+from lanewise.reporting.charts.race import Lane, lanes_of, means_of, race
 from lanewise.reporting.reading import items, measure_of, part
-from lanewise.reporting.words import count, duration, finite
+from lanewise.reporting.words import count, duration, finite, listing, percent
 
 STATUS_WORDS = {
     "winner": "winner",
@@ -29,14 +29,16 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     tally = Counter(lane.status for lane in lanes)
     chart = None
+    stops = _stops(document)
     if any(len(lane.points) > 1 for lane in lanes):
-        chart = race(lanes, metric=measure.name, metric_label=measure.label, minimise=measure.minimise)
+        chart = race(lanes, metric=measure.name, metric_label=measure.label, minimise=measure.minimise, stops=stops)
     return {
         "heading": _heading(len(lanes), tally),
         "chart": chart,
         "note": "Strong lines are means over the lanes of a candidate. " * bool(means_of(lanes))
         + "Dots mark where a lane was dropped." * bool(tally["pruned"]),
         "legend": [(status, words, tally[status]) for status, words in STATUS_WORDS.items() if tally[status]],
+        "judged": _judged(lanes, stops) if "ring" in (chart or "") else "",
         "optimizers": _optimizers([lane.optimizer for lane in lanes]),
         "phases": phases,
         "events": events,
@@ -45,6 +47,27 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "plan": [str(line) for line in items(found, "plan")],
         "measure": measure,
     }
+
+
+def _stops(document: Mapping[str, Any]) -> dict[str, float]:
+    """Where candidates were stopped, by id; nothing where all of them were judged at the end of their lines."""
+    known = {str(one.get("id")): finite(one.get("stop")) for one in items(part(document, "race"), "leaderboard")}
+    winner = part(document, "winner").get("id")  # of a run whose leaderboard does not tell
+    known.setdefault(str(winner), None)
+    if known[str(winner)] is None:
+        known[str(winner)] = finite(part(document, "diagnosis").get("stop"))
+    stops = {id: stop for id, stop in known.items() if stop is not None and 0 < stop <= 1}
+    return stops if any(stop < 1 for stop in stops.values()) else {}
+
+
+def _judged(lanes: Sequence[Lane], stops: Mapping[str, float]) -> str:
+    """Where the strong lines were stopped and judged, in words."""
+    found = {
+        f"{STATUS_WORDS[mean.status]} at {percent(stops[mean.candidate], 0)}"
+        for mean in means_of(lanes)
+        if mean.candidate in stops
+    }
+    return listing(sorted(found, key=lambda words: not words.startswith("winner")))
 
 
 def _heading(lanes: int, tally: Counter[str]) -> str:
