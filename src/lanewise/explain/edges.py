@@ -22,6 +22,8 @@ OFF_AT_ZERO = frozenset({"max_depth", "clip_norm", "clip_value", "clip_adaptive"
 """Limits of which 0 means none, so that it is no smallest value."""
 COUNTED = frozenset({"num_leaves", "min_child_samples", "min_samples_leaf", "rounds", "trees"})
 """Settings whose name is in the plural."""
+CURED_BY_LESS = frozenset({"dead", "exploding"})
+"""Kinds of notices of a lane against which a lower learning rate is advised."""
 FACTORS = (3.0, 10.0)
 """How much farther the rates lie that are proposed."""
 
@@ -74,7 +76,7 @@ def edges(traces: Sequence[Trace], winner: Candidate, metric: Metric, found: Eff
     A setting of its optimizer's own, the rate first of all, is among those of that optimizer on its model, whether or
     not they diverged. Another than the rate counts only if its effect is evident and its best values are at that end:
     of a dozen settings one is at an end by chance. What can go no farther is none: zero, one of a whole number, all of
-    a share.
+    a share; and no larger rate is asked for where units of the winner are dead or its updates explode.
 
     Args:
         traces: of the race, of any family.
@@ -91,6 +93,8 @@ def edges(traces: Sequence[Trace], winner: Candidate, metric: Metric, found: Eff
     of = "" if winner.optimizer in ("boosting", "splitting") else winner.optimizer
     owned = owned_by(winner.optimizer)
     ends = [] if rate is None else [_edge(rate, winner, rivals, of=of)]
+    if ends and ends[0] is not None and ends[0].side == "largest" and _too_fast(traces, winner):
+        ends = []
     for effect in found.effects if found is not None else ():
         name = effect.settings[0]
         if not effect.evident or name in (*RATES, *OFF_AT_ZERO) or name not in winner.settings:
@@ -100,6 +104,12 @@ def edges(traces: Sequence[Trace], winner: Candidate, metric: Metric, found: Eff
         if end is not None and best == (len(effect.values) - 1 if end.side == "largest" else 0):
             ends.append(end)
     return tuple(end for end in ends if end is not None)
+
+
+def _too_fast(traces: Sequence[Trace], winner: Candidate) -> bool:
+    """Whether something was noticed of the winner that a lower rate cures."""
+    own = (notice for trace in traces if trace.lane.candidate.id == winner.id for notice in trace.notices)
+    return any(notice.kind in CURED_BY_LESS for notice in own)
 
 
 def _edge(name: str, winner: Candidate, rivals: Sequence[Candidate], *, of: str = "") -> Edge | None:

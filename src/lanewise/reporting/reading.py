@@ -269,6 +269,17 @@ def commands_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("predict", f"lanewise predict {run} new.csv"), ("export", f"lanewise export {run} model.onnx")]
 
 
+def question_of(decision: Mapping[str, Any]) -> str:
+    """What a choice was about: where the default was chosen, whether it is better than itself was no question.
+
+    >>> question_of({"question": "Better than the default?", "chosen": "the default, sgd"})
+    'The default or another?'
+    """
+    question = str(decision.get("question") or "")
+    own = question == "Better than the default?" and str(decision.get("chosen")).startswith("the default")
+    return "The default or another?" if own else question
+
+
 def settings_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Hyper-parameters as pairs of words; a depth of 0 is none that is limited."""
     found = part(card, "hyperparameters").items()

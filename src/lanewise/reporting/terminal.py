@@ -28,6 +28,7 @@ from lanewise.reporting.reading import (
     part,
     payload_words,
     positive_class,
+    question_of,
     stage_seconds,
     together_and_alone,
     told_warnings,
@@ -351,9 +352,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
 
 def _asked(decision: Mapping[str, Any]) -> str:
     """What a choice was about, in few words: its question without the words that all questions have."""
-    question = shorten(decision.get("question"), 120).removeprefix("Which ").removesuffix("?")
-    if question == "Better than the default" and str(decision.get("chosen")).startswith("the default"):
-        return "the default or another"
+    question = shorten(question_of(decision), 120).removeprefix("Which ").removesuffix("?")
     return f"{question[:1].lower()}{question[1:]}".replace("an ensemble or one model", "ensemble or one model")
 
 

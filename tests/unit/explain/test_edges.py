@@ -4,7 +4,7 @@ import pytest
 
 from lanewise.explain import Effects, edges
 from lanewise.explain.effects import Effect, EffectValue
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Notice
 from lanewise.metrics import METRICS
 
 RMSE, R2 = METRICS["rmse"], METRICS["r2"]
@@ -110,3 +110,16 @@ def test_what_can_go_no_farther_is_no_edge(race, name, values, won):
     traces, winner = race(name, *values, won=won)
     falling = (0.3, 0.2, 0.1) if won else (0.1, 0.2, 0.3)
     assert edges(traces, winner, RMSE, moved(*falling, name=name)) == ()
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("dead", False), ("exploding", False), ("vanishing", True)])
+def test_no_larger_rate_is_asked_for_where_a_lower_one_is_advised(race, kind, asked):
+    traces, winner = race("lr", 0.001, 0.01, 0.1, won=2)
+    traces[2].notices.append(Notice(kind=kind, fraction=0.5, cause="c"))
+    assert bool(edges(traces, winner, RMSE, None)) is asked
+    smallest, slow = race("lr", 0.001, 0.01, 0.1, won=0)
+    smallest[0].notices.append(Notice(kind=kind, fraction=0.5, cause="c"))
+    assert edges(smallest, slow, RMSE, None), "a smaller one is what the notice asks for"
+    traces, winner = race("lr", 0.001, 0.01, 0.1, won=2)
+    traces[0].notices.append(Notice(kind=kind, fraction=0.5, cause="c"))
+    assert edges(traces, winner, RMSE, None), "another's units say nothing of the winner's"

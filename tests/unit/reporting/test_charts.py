@@ -1,6 +1,7 @@
 """Charts drawn from plain numbers."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -103,6 +104,15 @@ def test_sensitivity_marks_the_best_rate_and_those_that_diverged():
     (panel,) = sensitivity.panels(series, metric="rmse", metric_label="RMSE", minimise=True)
     assert panel.count('class="best"') == 1
     assert panel.count('class="lost"') == 1
+
+
+@pytest.mark.parametrize(("rate", "marked"), [(0.001, 1), (0.01, 0), (0.1, 0), (None, 0)])
+def test_the_winner_s_rate_has_a_mark_of_its_own_where_another_was_better(rate, marked):
+    points = [{"lr": 10.0**-step, "score": score} for step, score in ((1, None), (2, 0.3), (3, 0.5))]
+    (series,) = sensitivity.series_of([{"optimizer": "sgd", "model": "mlp", "points": points}])
+    won = replace(series, rate=rate)
+    (panel,) = sensitivity.panels([won], metric="rmse", metric_label="RMSE", minimise=True)
+    assert panel.count('class="own"') == marked
 
 
 def test_the_mean_curve_is_the_mean():

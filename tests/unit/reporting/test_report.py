@@ -312,9 +312,10 @@ def test_choices_between_single_candidates_have_a_heading_of_their_own(samples):
 @pytest.mark.parametrize(
     ("lows", "heading"),
     [
-        ((-1.0, 0.5, 0.1), "“b” and 1 other surely matter"),
+        ((-1.0, 0.5, 0.3), "“b” and 1 other surely matter"),
         ((-1.0, 0.5, -0.1), "Only “b” surely matters"),
-        ((0.1, 0.5, 0.1), "“a” matters most"),
+        ((0.8, 0.5, 0.1), "“a” matters most"),
+        ((-1.0, 0.1, 0.1), "No column surely matters on its own"),
         ((-1.0, -1.0, -1.0), "No column surely matters on its own"),
     ],
 )
@@ -531,3 +532,62 @@ def test_the_race_says_where_the_winner_and_the_default_were_judged(samples):
     assert "stopped and judged there: winner at 10%</span>" in render(document)
     document["diagnosis"]["stop"] = 1.0
     assert "stopped and judged there" not in render(document)
+
+
+def test_one_of_many_columns_that_clears_zero_does_not_surely_matter(samples):
+    document = samples.binary()
+    document["importance"] = [{"column": "a", "value": 0.035, "low": 0.006, "high": 0.064}]
+    section = render(document).split('id="importance"')[1].split("</section>")[0]
+    assert "“a” matters most" in section
+    assert "Bonferroni" not in section
+    noise = [{"column": f"n{place}", "value": 0.0, "low": -0.01, "high": 0.01} for place in range(29)]
+    document["importance"] += noise
+    section = render(document).split('id="importance"')[1].split("</section>")[0]
+    assert "No column surely matters on its own" in section
+    assert "Of 30 columns some clear zero by chance" in section
+    assert "stand in for each other" in section
+    assert "shuffled among test rows" in section
+
+
+def test_a_default_that_won_is_no_answer_to_better_than_the_default(samples):
+    document = samples.binary()
+    one = {"question": "Better than the default?", "over": "b", "standard_errors": 2.0, "verdict": "clear"}
+    document["race"]["decisions"] = [{**one, "chosen": "the default, a", "difference": 0.1}]
+    section = render(document).split('id="decisions"')[1].split("</section>")[0]
+    assert "The default or another?" in section
+    assert "Better than the default?" not in section
+    document["race"]["decisions"][0] |= {"chosen": "a", "over": "the default, b"}
+    assert "Better than the default?" in render(document)
+
+
+def test_a_comparison_that_answers_two_questions_counts_once(samples):
+    document = samples.binary()
+    one = {"difference": 0.028, "standard_errors": 1.5, "verdict": "likely", "chosen": "a", "over": "b"}
+    document["race"]["decisions"] = [
+        {**one, "question": "Better than the default?"},
+        {**one, "question": "Which model?"},
+        {**one, "question": "Which loss?", "difference": 0.01, "standard_errors": 0.4, "verdict": "a tie"},
+    ]
+    section = render(document).split('id="decisions"')[1].split("</section>")[0]
+    assert "1 of 2 comparisons was decided by the evidence" in section
+    assert section.count("likely; the same comparison as above") == 1
+
+
+def test_every_command_to_go_on_with_has_a_button_that_copies_it(samples):
+    html = render(samples.binary())
+    head = html.split('class="contents"')[0]
+    assert head.count('<button type="button" class="copy" hidden') == head.count("<dd><code>") == 2
+    assert html.count('class="copy" hidden') == 3, "and the command that repeats the run"
+
+
+def test_the_winner_s_rate_is_told_where_another_of_its_panel_was_better(samples):
+    document = samples.binary()
+    winner = document["winner"]
+    winner["hyperparameters"] = {**winner["hyperparameters"], "lr": 0.01}
+    of = {"optimizer": winner["optimizer"], "model": winner["model"], "look": ""}
+    points = [{"lr": lr, "score": score} for lr, score in ((0.001, 0.3), (0.01, 0.2), (0.1, 0.1))]
+    document["race"]["sensitivity"] = [{**of, "points": points}]
+    minimise = document["metric"]["direction"] == "min"
+    assert "at the winner&#39;s 0.01 (full dot)" in render(document)
+    winner["hyperparameters"]["lr"] = 0.1 if minimise else 0.001
+    assert "(full dot)" not in render(document)

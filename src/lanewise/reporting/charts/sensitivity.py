@@ -5,6 +5,7 @@ Dots and no line: the candidates of a panel differ in their other settings too, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isclose
 from typing import Any
 
 from markupsafe import Markup
@@ -33,6 +34,11 @@ class Series:
 
     def best(self, *, minimise: bool) -> tuple[float, float, float, float]:
         return min(self.points, key=lambda point: point[1] if minimise else -point[1])
+
+    def of_winner(self, *, minimise: bool) -> tuple[float, float, float, float] | None:
+        """The dot at the winner's rate, if it is known and not the best."""
+        own = [point for point in self.points if self.rate is not None and isclose(point[0], self.rate, rel_tol=1e-6)]
+        return next((point for point in own if point != self.best(minimise=minimise)), None)
 
 
 def series_of(items: Sequence[Mapping[str, Any]]) -> list[Series]:
@@ -87,6 +93,10 @@ def _panel(
     ]
     place = percent(x.at(best[0])), percent(1 - min(1.0, max(0.0, y.at(best[1]))))
     marks = [element("circle", cx=place[0], cy=place[1], r=5, class_="best")]
+    own = one.of_winner(minimise=minimise)
+    if own is not None:
+        ((across, up),) = _placed([own], x, y)
+        marks.append(element("circle", cx=percent(across), cy=percent(1 - up), r=5, class_="own"))
     marks += [
         text("\N{MULTIPLICATION SIGN}", x=percent(x.at(rate)), y=percent(1 - edge), dy=".32em", class_="lost")
         for rate in one.lost
@@ -113,4 +123,8 @@ def alike(one: Series, other: Series) -> bool:
 
 def _places(one: Series, x: Scale, y: Scale) -> list[tuple[float, float]]:
     """Where the dots are; those far worse than the rest stand at the edge."""
-    return [(x.at(point[0]), min(1.0, max(0.0, y.at(point[1])))) for point in one.points]
+    return _placed(one.points, x, y)
+
+
+def _placed(points: Sequence[tuple[float, float, float, float]], x: Scale, y: Scale) -> list[tuple[float, float]]:
+    return [(x.at(point[0]), min(1.0, max(0.0, y.at(point[1])))) for point in points]

@@ -1,6 +1,7 @@
 """Permutation importance: how much worse the score gets when one column is shuffled."""
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 from lanewise.plain_text import shorten
@@ -22,9 +23,12 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     found.sort(key=lambda one: -one["value"])
     ends = [one.get(end) for one in found for end in ("value", "low", "high")]
     scale = _scale(ends)
-    rows = [_row(one, measure, scale) for one in found]
+    looked = _looked_at(document, found)
+    rows = [_row(one, measure, scale, looked) for one in found]
     return {
-        "heading": _heading(found),
+        "heading": _heading(found, looked),
+        "looked": looked,
+        "shuffled": "test" if finite(part(document, "rows").get("test")) else "training",
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:],
         "axis": ruler(Axis(scale=scale, count=5)),
@@ -40,8 +44,25 @@ def _scale(ends: list[Any]) -> Scale:
     return Scale(low=0.0, high=scale.high) if min(known) >= 0 and scale.high > 0 else scale
 
 
-def _heading(found: list[Mapping[str, Any]]) -> str:
-    sure = [one for one in found if (finite(one.get("low")) or 0.0) > 0]
+def _looked_at(document: Mapping[str, Any], found: list[Mapping[str, Any]]) -> int:
+    """How many columns could have seemed to matter by chance: those shuffled, and those left out by a first look."""
+    shuffled = [one for one in found if finite(one.get("low")) != finite(one.get("high"))]
+    features = [one for one in items(document, "columns") if one.get("role") == "feature"]
+    return max(1, len(shuffled), len(features) if len(found) < len(features) else 0)
+
+
+def _is_sure(one: Mapping[str, Any], looked: int) -> bool:
+    """Above zero by an interval as wide as it takes for all columns together to err once in twenty (Bonferroni)."""
+    low, high = finite(one.get("low")), finite(one.get("high"))
+    if low is None or high is None:
+        return False
+    normal = NormalDist()
+    wider = normal.inv_cdf(1 - 0.025 / looked) / normal.inv_cdf(0.975)
+    return (low + high) / 2 - wider * (high - low) / 2 > 0
+
+
+def _heading(found: list[Mapping[str, Any]], looked: int) -> str:
+    sure = [one for one in found if _is_sure(one, looked)]
     if not sure:
         return "No column surely matters on its own"
     first = f"“{shorten(sure[0]['column'], 40)}”"
@@ -52,10 +73,10 @@ def _heading(found: list[Mapping[str, Any]]) -> str:
     return f"{first} and {count(len(sure) - 1, 'other')} surely matter"
 
 
-def _row(one: Mapping[str, Any], measure: Measure, scale: Scale) -> dict[str, Any]:
+def _row(one: Mapping[str, Any], measure: Measure, scale: Scale, looked: int) -> dict[str, Any]:
     low, high = finite(one.get("low")), finite(one.get("high"))
     shown = measure.estimate(one["value"], low, high)
-    small = low is not None and low <= 0
+    small = low is not None and not _is_sure(one, looked)
     digits = decimals(None if low is None or high is None else (high - low) / 2, fallback=one["value"])
     words = rounded(one["value"], digits)
     between = f"{rounded(low, digits)} to {rounded(high, digits)}" if low is not None and high is not None else ""

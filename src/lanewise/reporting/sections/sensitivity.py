@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from lanewise.reporting.charts.sensitivity import Series, panels, series_of
-from lanewise.reporting.reading import ensemble_won, items, measure_of, part
+from lanewise.reporting.reading import Measure, ensemble_won, items, measure_of, part
 from lanewise.reporting.words import count, finite, rate_words, score
 
 SHOWN = 9
@@ -30,6 +30,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
             "of": _names(one)[1],
             "rate": rate_words(one.best(minimise=measure.minimise)[0], 2),
             "score": _score(measure.name, one.best(minimise=measure.minimise)),
+            "own": _own(measure, one),
             "won": "" if one.rate is None else rate_words(one.rate, 2),
             "lost": count(len(one.lost), "rate") + " diverged" if one.lost else "",
             "look": one.look,
@@ -62,6 +63,12 @@ def _winning_rate(document: Mapping[str, Any], one: Series) -> float | None:
         return None
     rates = (finite(part(winner, "hyperparameters").get(name)) for name in RATES)
     return next((rate for rate in rates if rate is not None), None)
+
+
+def _own(measure: Measure, one: Series) -> str:
+    """The score at the winner's rate, where another rate did better here, in words."""
+    point = one.of_winner(minimise=measure.minimise)
+    return "" if point is None else f"{_score(measure.name, point)} at the winner's {rate_words(point[0], 2)}"
 
 
 def _tried(one: Series) -> int:

@@ -11,15 +11,15 @@
   dark.addEventListener("change", name);
   name();
 
-  const copy = document.getElementById("copy");
-  if (copy && navigator.clipboard) {
+  document.querySelectorAll("button.copy").forEach((copy) => {
+    if (!navigator.clipboard) return;
     copy.hidden = false;
     copy.addEventListener("click", () => {
       const done = (words) => { copy.textContent = words; setTimeout(() => { copy.textContent = "Copy"; }, 1500); };
-      const text = document.getElementById("command").textContent;
+      const text = copy.parentElement.querySelector("code").textContent;
       navigator.clipboard.writeText(text).then(() => done("Copied"), () => done("Not allowed"));
     });
-  }
+  });
 
   // On paper nothing may wait behind a click.
   let opened = [];
