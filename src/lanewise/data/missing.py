@@ -54,21 +54,6 @@ def blank_out(cells: pl.Series, markers: Sequence[str]) -> pl.Series:
     return cells.set(hit, None) if hit.any() else cells
 
 
-def without_named(numbers: pl.Series, named: Sequence[str]) -> pl.Series:
-    """Numbers with those equal to a marker named by the user as null.
-
-    >>> without_named(pl.Series([1.5, -200.0]), ["-200", "none"]).to_list()
-    [1.5, None]
-    """
-    for marker in named:
-        try:
-            value = float(marker)
-        except ValueError:
-            continue
-        numbers = numbers.set((numbers == value).fill_null(value=False), None)
-    return numbers
-
-
 def without_word_markers(cells: pl.Series) -> pl.Series:
     """Cells of a column of words, with the markers that are missing among words as null."""
     return without_word_markers_frame(cells.to_frame()).to_series()

@@ -5,6 +5,8 @@ optional exponent. ``007``, ``1_0``, ``0x1F``, ``inf`` and digits of other scrip
 share one thousands mark (in groups of three) and one currency or percent sign; U+2212 is a minus sign too.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -212,6 +214,18 @@ def _is_lost(texts: pl.Expr, value: pl.Expr, *, whole: bool) -> pl.Expr:
     vanished = (value == 0) & texts.str.contains(r"^-?[0-9.]*[1-9]")
     rounded = (value.abs() >= 2.0**53) & texts.str.contains(_WHOLE)
     return (unreadable | value.is_infinite() | vanished | rounded).fill_null(value=False)
+
+
+def without_named(numbers: pl.Series, named: Sequence[str]) -> pl.Series:
+    """Numbers with those equal to a marker of the user as null; a marker is a number where a cell would be one.
+
+    >>> without_named(pl.Series([1.5, -200.0, 10.0]), ["-200", "none", "1_0"]).to_list()
+    [1.5, None, 10.0]
+    """
+    for marker in named:
+        if re.fullmatch(PLAIN.pattern, marker.strip()):
+            numbers = numbers.set((numbers == float(marker)).fill_null(value=False), None)
+    return numbers
 
 
 def convert(cells: pl.Series, grammar: Grammar) -> tuple[pl.Series, pl.Series]:

@@ -13,8 +13,8 @@ from lanewise.data.cell_findings import column_finding
 from lanewise.data.dataset import ColumnKind
 from lanewise.data.date_cells import fit_dates
 from lanewise.data.findings import Finding
-from lanewise.data.missing import blank_out, strip_cells, strip_frame, without_named, without_word_markers_frame
-from lanewise.data.number_cells import fit_numbers
+from lanewise.data.missing import blank_out, strip_cells, strip_frame, without_word_markers_frame
+from lanewise.data.number_cells import fit_numbers, without_named
 from lanewise.data.plain_words import holding_words
 from lanewise.data.typing_columns import TypedColumn, as_dates, read_as
 from lanewise.data.word_cells import kinds_of_words

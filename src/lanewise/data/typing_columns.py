@@ -22,7 +22,6 @@ from lanewise.data.missing import (
     blank_out_frame,
     share_matching,
     strip_frame,
-    without_named,
     without_word_markers,
     without_word_markers_frame,
 )
@@ -36,6 +35,7 @@ from lanewise.data.number_cells import (
     convert,
     convert_plain_columns,
     fit_numbers,
+    without_named,
 )
 from lanewise.data.plain_words import shares_of_words
 from lanewise.data.word_cells import kind_of_words, kinds_of_words

@@ -128,7 +128,7 @@ def diagnose(
     if shape.turned and stop < 1:
         words += f" Longer training made it worse again, so it was stopped at {stop:.0%}."
     done = () if candidate is None else _done(candidate, stop, columns, read)
-    if verdict == "good" and shape.lost >= LEAST_TOLD:
+    if verdict == "good" and shape.lost >= LEAST_TOLD and not shape.partly:
         scores += f". {_from_a_guess(shape)} (a guess has {written(metric.name, fit.guess, kept)})"
     at_first = 0 < stop < 1 and len(fit.fractions) > 1 and stop <= fit.fractions[0]
     return Diagnosis(
@@ -169,6 +169,11 @@ class _Shape:
             learning=len(known) > 1 and bool(known[-2] - known[-1] > STILL_LEARNING * scale > 0),
         )
 
+    @property
+    def partly(self) -> bool:
+        """Whether more than little of what was learned holds for training rows only."""
+        return self.knows_rows and self.lost > SMALL_GAP
+
 
 def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
     if not shape.comparable:
@@ -186,7 +191,7 @@ def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
     if shape.learning and not shape.lost > SMALL_GAP:
         return "underfit", "It was still improving when the training ended."
     partly = f"Most of what it learned holds for new rows; {shape.lost:.0%} of it for its training rows only."
-    return "good", partly if shape.knows_rows and shape.lost > SMALL_GAP else "What it learned holds for new rows."
+    return "good", partly if shape.partly else "What it learned holds for new rows."
 
 
 def _from_a_guess(shape: _Shape) -> str:

@@ -1,6 +1,6 @@
 """Who wins a race, who ties, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -105,10 +105,12 @@ def select(
     losses = metric.sign * scores
     winner = int(selection_rule(contenders)(losses, errors)[0])
     standings = _standings(contenders, scores[0], losses[0], errors, winner=winner, default=default)
-    won, usual = contenders[winner].id, None if default is None else contenders[default].id
-    reasons = _reasons(standings, won, usual, cost_unit=cost_unit)
-    why = _why({standing.id: standing for standing in standings}, won, usual, best=standings[0])
-    return Selection(winner=won, metric=metric.name, standings=standings, reasons=reasons, why=why)
+    by_id = {standing.id: standing for standing in standings}
+    won, usual = by_id[contenders[winner].id], None if default is None else by_id[contenders[default].id]
+    why = _why(won, standings[0], usual)
+    reasons = _reasons(standings, won, usual, why, cost_unit=cost_unit)
+    alone = f"{why[0].upper()}{why[1:]}."
+    return Selection(winner=won.id, metric=metric.name, standings=standings, reasons=reasons, why=alone)
 
 
 def corrected_score(
@@ -178,12 +180,10 @@ def _standings(
 
 
 def _reasons(
-    standings: tuple[Standing, ...], selection_winner: str, default: str | None, *, cost_unit: str
+    standings: tuple[Standing, ...], winner: Standing, default: Standing | None, why: str, *, cost_unit: str
 ) -> tuple[str, ...]:
-    by_id = {standing.id: standing for standing in standings}
-    winner, best = by_id[selection_winner], standings[0]
-    reasons = [_verdict(winner, best, None if default is None else by_id[default])]
-    if winner is not best and winner.id != default:
+    best, reasons = standings[0], [_verdict(winner, default, why)]
+    if winner is not best and winner is not default:
         costs = f"{winner.cost:.4g} against {best.cost:.4g} {cost_unit}".rstrip()
         reasons.append(
             f"{best.id} scores best ({best.score:.4g}), but within one paired standard error of {winner.id}, "
@@ -198,44 +198,29 @@ def _reasons(
     return tuple(reasons)
 
 
-def _verdict(winner: Standing, best: Standing, default: Standing | None) -> str:
+def _verdict(winner: Standing, default: Standing | None, why: str) -> str:
     if not np.isfinite(winner.score):
-        return f"{winner.id} is kept, because no contender has a score."
-    if default is None or winner.ahead_of_default is None:
-        return f"{winner.id} wins with a score of {winner.score:.4g}; no default took part."
-    if winner is not default:
-        if not np.isfinite(default.score):
-            return f"{winner.id} wins with a score of {winner.score:.4g}; the default, {default.id}, has none."
-        return (
-            f"{winner.id} wins with a score of {winner.score:.4g}: better than the default, {default.id} "
-            f"({default.score:.4g}), by {_in_errors(winner.ahead_of_default)}."
-        )
-    if best is default:
-        return f"{default.id}, the default, wins: it has the best score, {default.score:.4g}."
-    assert best.ahead_of_default is not None
-    return (
-        f"{default.id}, the default, wins with a score of {default.score:.4g}: {best.id} ({best.score:.4g}) is "
-        f"ahead by {_in_errors(best.ahead_of_default)}, and more than one is needed."
-    )
+        return f"{winner.id} is kept, because {why}."
+    name = f"{winner.id}, the default," if winner is default else winner.id
+    return f"{name} wins with a score of {winner.score:.4g}: {why}."
 
 
-def _why(by_id: Mapping[str, Standing], won: str, usual: str | None, *, best: Standing) -> str:
-    """Why the winner won, for where its name and its score were said already."""
-    winner, default = by_id[won], None if usual is None else by_id[usual]
+def _why(winner: Standing, best: Standing, default: Standing | None) -> str:
+    """Why the winner won, as a clause: its name and its score are said before."""
     if not np.isfinite(winner.score):
-        return "No contender has a score."
+        return "no contender has a score"
     if default is None or winner.ahead_of_default is None:
-        return "No default took part."
+        return "no default took part"
     if winner is not default:
         if not np.isfinite(default.score):
-            return f"The default, {default.id}, has no score."
+            return f"the default, {default.id}, has none"
         lead = _in_errors(winner.ahead_of_default)
-        return f"It is better than the default, {default.id} ({default.score:.4g}), by {lead}."
+        return f"it is better than the default, {default.id} ({default.score:.4g}), by {lead}"
     if best is default:
-        return "It has the best score."
+        return "it has the best score"
     assert best.ahead_of_default is not None
     lead = _in_errors(best.ahead_of_default)
-    return f"The best, {best.id} ({best.score:.4g}), is ahead by {lead}, and more than one is needed."
+    return f"the best, {best.id} ({best.score:.4g}), is ahead by {lead}, and more than one is needed"
 
 
 def _in_errors(difference: Difference) -> str:

@@ -35,10 +35,11 @@ def test_every_marker_is_missing_among_numbers(marker: str) -> None:
         (["-200", "-200,0", "1,5", "2"], [None, None, 1.5, 2]),
         (["-200", "+7", "-2e2", "7"], [None, 7, None, 7]),
         (["-200", "-200.0", "red"], [None, "-200.0", "red"]),
+        (["10", "5", "7"], [10, 5, 7]),
     ],
 )
 def test_a_marker_that_is_a_number_means_its_value_among_numbers(cells: list[str], left: list[object]) -> None:
-    assert typed(*cells, missing=("-200", "none")).cells.to_list() == left
+    assert typed(*cells, missing=("-200", "none", "1_0", "nan")).cells.to_list() == left
 
 
 def test_one_late_word_keeps_the_column_as_it_is_and_warns() -> None:

@@ -142,6 +142,7 @@ def test_a_large_factor_between_small_errors_is_set_beside_a_guess(read):
     assert "new rows lose 7%, which may be chance (a guess has 1.00)." in by_chance
     assert "a guess" not in read(0.3, 0.28, error=0.01).words
     assert "a guess has" not in read(0.05, 0.6).words, "no excuse for what is overfit"
+    assert read(0.1, 0.3, error=0.01).words.count("22%") == 1, "said once"
 
 
 def test_a_best_score_at_the_first_look_asks_for_less_training(read):

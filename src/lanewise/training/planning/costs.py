@@ -38,8 +38,6 @@ SOLVING_SHARE = 0.25
 LOOKED_ROWS = 8_192
 """Rows of a fold that a look is measured on: enough for full speed, few enough to cost nothing."""
 
-"""How long a loop of nothing shows which share of a core this process gets."""
-
 Key = tuple[object, ...]
 Judged = Callable[[TrainingData, Evidence], float]
 """Scores what a lane has shown over the data given."""
