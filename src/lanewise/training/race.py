@@ -132,6 +132,7 @@ class Race:
         teams, found, words = self._enter()
         left = {lane.id: lane for lane in self._screened(self.plan.candidates)}
         best, promise = dict[str, float](), dict[str, float]()
+        last = dict[str, Lane]()
         for rung, fraction in enumerate(self.plan.rungs):
             if rung:
                 found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
@@ -150,20 +151,24 @@ class Race:
             self._end("screen", [left[name] for name in names if name not in kept], fate="pruned")
             going = {name: left[name] for name in names if name in kept}
             going |= self._copied(decision, [left[name] for name in names], teams, fraction)
+            last = {name: left[name] for name in names if name not in going}
             left = {lane.id: lane for lane in going.values()}
             for team in teams:
                 team.keep(left)
             teams = [team for team in teams if team.lanes]
         for team in teams:
             team.keep(())
-        order = sorted(left, key=lambda name: np.nan_to_num(promise.get(name, np.nan), nan=np.inf))
-        survivors, amended = self._survivors([self._candidates[left[name].candidate.id] for name in order])
+        survivors, amended = self._survivors(*(self._ordered(lanes, promise) for lanes in (left, last)))
         words += amended
         going = {candidate.id for candidate in survivors}
-        for lane in left.values():
+        for lane in (*left.values(), *last.values()):
             goes = self._candidates[lane.candidate.id].id in going
             self._end("screen", [lane], fate="confirmed" if goes else "pruned")
         return survivors, words
+
+    def _ordered(self, lanes: Mapping[str, Lane], promise: Mapping[str, float]) -> list[Candidate]:
+        order = sorted(lanes, key=lambda name: np.nan_to_num(promise.get(name, np.nan), nan=np.inf))
+        return [self._candidates[lanes[name].candidate.id] for name in order]
 
     def _screened(self, candidates: Sequence[Candidate]) -> list[Lane]:
         return [Lane(candidate=candidate, fold=0, seed=self.plan.seeds[0]) for candidate in candidates]
@@ -224,14 +229,18 @@ class Race:
             forecasts=self.forecasts,
         )
 
-    def _survivors(self, ordered: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
-        """Those that are confirmed, and in words what the time that was left has changed."""
+    def _survivors(self, ordered: Sequence[Candidate], last: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
+        """Those that are confirmed, and in words what the time that was left has changed.
+
+        With time left over it may be some of the ``last`` too, whom only the last rung has dropped: they were trained
+        as long as the others.
+        """
         usual = self._best_of_families(ordered)
         if self.amend is not None and ordered and not self.plan.confirmed:
-            self.plan = self.amend(self.plan, ordered, slowness_of(self.plan, self._traces.values()))
+            self.plan = self.amend(self.plan, [*ordered, *last], slowness_of(self.plan, self._traces.values()))
         if not self.plan.confirmed:
             return usual, []
-        amended = [candidate for candidate in ordered if candidate.id in self.plan.confirmed]
+        amended = [candidate for candidate in (*ordered, *last) if candidate.id in self.plan.confirmed]
         if {one.id for one in amended} == {one.id for one in usual}:
             return amended, []
         return amended, [f"with the time left {len(amended)} are confirmed, where the plan had thought of {len(usual)}"]

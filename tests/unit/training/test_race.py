@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -161,6 +162,45 @@ def test_fates(small: ModuleType) -> None:
     assert fates(found, "confirm") == {"default": "confirmed", "good": "confirmed", "late": "diverged"}
     assert {trace.lane.candidate.id for trace in found.traces if trace.lost} == {"lost", "late"}
     assert {one.candidate.id for one in found.confirmed} == {"default", "good"}
+
+
+class FewerAndFewer(BestTwo):
+    """Keeps the best three after the first rung, and the best one after the last, beside the protected."""
+
+    def decide(self, standing: Standing) -> Decision:
+        order = ranked(standing.scores)
+        most = (3, 1)[standing.rung]
+        keep = [*order[:most], *(place for place in order[most:] if standing.protected[place])]
+        return Decision(keep=tuple(keep), words="fewer")
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_with_time_left_over_those_are_confirmed_that_only_the_last_rung_dropped(
+    small: ModuleType, *, resumed: bool
+) -> None:
+    shares = {"default": 0.4, "first": 0.9, "third": 0.7, "second": 0.8, "early": 0.6}
+    candidates = [small.candidate(name, is_default=name == "default") for name in shares]
+    build = scripted(small, lambda lane, fraction, truth: certainty(truth, shares[lane.candidate.id]))
+    asked: list[list[str]] = []
+
+    def amend(plan: Plan, ordered: Sequence[Candidate], slowness: Mapping[str, float]) -> Plan:
+        asked.append([one.id for one in ordered])
+        return replace(plan, confirmed=("default", "first", "second"))
+
+    plan = small.plan(candidates)
+    race = small.race(amend(plan, [], {}) if resumed else plan, build=build, policy=FewerAndFewer())
+    race.amend = None if resumed else amend
+    found = race.run()
+    assert asked[-1] == ([] if resumed else ["first", "default", "second", "third"])
+    assert fates(found, "screen") == {
+        "default": "confirmed",
+        "first": "confirmed",
+        "second": "confirmed",
+        "third": "pruned",
+        "early": "pruned",
+    }
+    assert [one.candidate.id for one in found.confirmed] == ["first", "default", "second"]
+    assert found.rungs[-1] == "with the time left 3 are confirmed, where the plan had thought of 2"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
