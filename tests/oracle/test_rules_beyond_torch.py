@@ -1,8 +1,7 @@
 """Lanes of rules that torch lacks are what plain loops from the papers make of them."""
 
 import pytest
-from lane_cases import BEYOND_TORCH, STRUCTURE, Race, lane, race_data, rows_of
-from test_stacked_equals_solo import REGULARIZERS
+from lane_cases import BEYOND_TORCH, STRUCTURE, Race, check_every_regularizer, lane, race_data, rows_of
 
 from lanewise.optim.registry import RULES
 
@@ -10,19 +9,7 @@ from lanewise.optim.registry import RULES
 @pytest.mark.parametrize("rule", BEYOND_TORCH)
 @pytest.mark.parametrize("model", STRUCTURE)
 def test_rule_with_every_regularizer(model: str, rule: str) -> None:
-    refused = set() if RULES[rule].proximal else {"l1"}
-    lanes = [
-        lane(
-            name,
-            model,
-            rule,
-            {key: one for key, one in own.items() if key not in refused},
-            fold=1 + at % 2,
-            seed=at // 4,
-        )
-        for at, (name, own) in enumerate(REGULARIZERS.items())
-    ]
-    Race(lanes=lanes, data=race_data()).check()
+    check_every_regularizer(model, rule, refused=() if RULES[rule].proximal else ("l1",))
 
 
 @pytest.mark.parametrize("model", STRUCTURE)
