@@ -271,6 +271,7 @@ def train_alone(
     """A module after ``steps`` of the plainest loop; ``key(step)`` seeds what it draws, ``batch(step)`` names rows."""
     torch.manual_seed(seed)
     module = make().train()
+    draws = torch.default_generator  # torch.manual_seed remembers where it was called for devices that are not there
     method = OPTIMIZERS[optimizer](module.parameters(), RATES[optimizer])
     X, y = rows
     for step in range(steps):
@@ -278,7 +279,7 @@ def train_alone(
             group["lr"] = RATES[optimizer] * (1 - step / steps)
         method.zero_grad()
         at = batch(step)
-        torch.manual_seed(key(step))
+        draws.manual_seed(key(step))
         with dropout_in_order():
             outputs = module(X[at])
         loss(outputs, y[at]).mean().backward()

@@ -1,8 +1,7 @@
 """Lanes of rules that torch lacks are what plain loops from the papers make of them."""
 
 import pytest
-from lane_cases import BEYOND_TORCH, STRUCTURE, Race, lane, race_data, rows_of
-from test_stacked_equals_solo import REGULARIZERS
+from lane_cases import BEYOND_TORCH, STRUCTURE, Race, check_every_regularizer, lane, race_data, rows_of
 
 from lanewise.optim.registry import RULES
 
@@ -10,19 +9,7 @@ from lanewise.optim.registry import RULES
 @pytest.mark.parametrize("rule", BEYOND_TORCH)
 @pytest.mark.parametrize("model", STRUCTURE)
 def test_rule_with_every_regularizer(model: str, rule: str) -> None:
-    refused = set() if RULES[rule].proximal else {"l1"}
-    lanes = [
-        lane(
-            name,
-            model,
-            rule,
-            {key: one for key, one in own.items() if key not in refused},
-            fold=1 + at % 2,
-            seed=at // 4,
-        )
-        for at, (name, own) in enumerate(REGULARIZERS.items())
-    ]
-    Race(lanes=lanes, data=race_data()).check()
+    check_every_regularizer(model, rule, refused=() if RULES[rule].proximal else ("l1",))
 
 
 @pytest.mark.parametrize("model", STRUCTURE)
@@ -40,14 +27,14 @@ def test_all_of_them_in_one_stack_that_lanes_leave_and_that_is_resumed(model: st
         for at, rule in enumerate((*BEYOND_TORCH, "adamw"))
         for turn in (0, 1)
     ]
-    race = Race(lanes=lanes, data=race_data())
+    race = Race(lanes=lanes, data=race_data(), length=30)
     stack = race.stack()
     start = rows_of(stack)
     stack.advance(0.4)
     stack.keep({one.id for one in stack.lanes[::2]} | {one.id for one in stack.lanes[5:12]})
     stack.advance(0.6)
     tensors, rest = stack.state()
-    later = Race(lanes=stack.lanes, data=race.data).stack()
+    later = Race(lanes=stack.lanes, data=race.data, length=race.length).stack()
     later.restore({name: tensor.clone() for name, tensor in tensors.items()}, rest)
     later.advance(1.0)
     race.hold(start, rows_of(later))

@@ -4,6 +4,8 @@ The truth is the loop below: torch, the user's own module and loss, with the row
 20 steps in float64, with lanes leaving after 10, nothing may differ by more than 1e-10 of the row's largest (or of 1).
 """
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -198,24 +200,27 @@ def candidates() -> list[Candidate]:
     ]
 
 
-def alone(case: Case, rule: str, seed: int) -> nn.Module:
+@functools.cache
+def alone(name: str, rule: str, seed: int) -> nn.Module:
     """The plainest loop over the rows of that seed; each batch is read, then trained on, under the key of its step."""
+    case = CASES[name]
     torch.manual_seed(seed)
     module = case.make().train()
+    draws = torch.default_generator  # torch.manual_seed remembers where it was called for devices that are not there
     optimizer = OPTIMIZERS[rule](module.parameters(), RATES[rule])
     stream = RowStream(seed, torch.arange(TRAIN), ROWS)
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = RATES[rule] * (1 - step / STEPS)
         key, at = generator(seed, "dropout", "module", step).initial_seed(), stream.take(step * BATCH, BATCH)
-        torch.manual_seed(key)
+        draws.manual_seed(key)
         if case.streamed is not None:
             items = [case.streamed(0, TRAIN).dataset[int(row)] for row in at]
             batch = torch.stack([X for X, _ in items]), torch.stack([y for _, y in items])
         else:
             batch = part(case.rows, at)
         optimizer.zero_grad()
-        torch.manual_seed(key)
+        draws.manual_seed(key)
         with dropout_in_order():
             if case.step is not None:
                 value = case.step(module, batch)
@@ -241,7 +246,7 @@ def test_lane_equals_the_loop_alone(name: str, looped: bool) -> None:
     stack.buffer.gradients.fill_(float("nan"))
     stack.advance(1.0)
     views = stack.buffer.layout.all_views(stack.buffer.rows)
-    solo = {kind: alone(case, *kind) for kind in {(lane.candidate.optimizer, lane.seed) for lane in stack.lanes}}
+    solo = {kind: alone(name, *kind) for kind in {(lane.candidate.optimizer, lane.seed) for lane in stack.lanes}}
     for row, lane in enumerate(stack.lanes):
         module = solo[lane.candidate.optimizer, lane.seed]
         truth = {**dict(module.named_parameters()), **dict(module.named_buffers())}
@@ -262,7 +267,7 @@ def test_rows_are_judged_as_the_module_alone_judges_them(name: str) -> None:
     stack = teams.stack([Lane(candidate=candidates()[0], fold=0, seed=seed) for seed in (0, 1)], way, length=STEPS)
     stack.advance(1.0)
     for seed, evidence in enumerate(stack.evidence()):
-        module = alone(case, "momentum", seed).eval()
+        module = copy.deepcopy(alone(name, "momentum", seed)).eval()
         for row in range(ROWS - TRAIN):
             batch = part(valid, slice(row, row + 1))
             with torch.no_grad():

@@ -17,6 +17,8 @@ from lanewise.solvers.functions import PlainFunction, RowFunction, TorchFunction
 
 def as_vector(output: object, *, scalar: bool, name: str) -> Tensor:
     """What a function returned as ``[M]`` in float64; raises ``UsageError`` if it is not numbers."""
+    if isinstance(output, float):  # the usual one, without the looks at what else it could be
+        return torch.tensor([output], dtype=torch.float64)
     if isinstance(output, tuple) and len(output) == 2 and np.ndim(output[0]) == 0 < np.ndim(output[1]):
         message = (
             f"{name} must return {'a number' if scalar else 'numbers'}, got a pair; of one that returns its value and "

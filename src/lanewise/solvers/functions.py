@@ -19,6 +19,7 @@ from torch.func import vmap
 
 Pullback = Callable[[Tensor], Tensor]
 AGREEMENT = 1e-9  # relative difference allowed between a batch and single calls: another order of sums
+AT_ONCE = 1 << 20  # numbers of the points beside others that are made at once
 PROBES = 3  # rows of the first batch that are compared with single calls
 
 
@@ -242,15 +243,18 @@ class PlainFunction(RowFunction):
     ) -> Tensor:
         """``[R, M, P]``: slope at ``points`` of the parabola through each and two points beside it."""
         near, far = self._offsets(points, torch.finfo(points.dtype).eps ** power)
-        columns = []
-        for place in range(points.shape[1]):
-            first, second = points.clone(), points.clone()
-            first[:, place] += near[:, place]
-            second[:, place] += far[:, place]
-            a, b = (first - points)[:, place, None], (second - points)[:, place, None]
-            slope = ((function(first) - values) * (b / a) - (function(second) - values) * (a / b)) / (b - a)
-            columns.append(slope)
-        return torch.stack(columns, dim=2)
+        slopes = []
+        for places in torch.arange(points.shape[1], device=points.device).split(max(1, AT_ONCE // points.numel())):
+            at, here = torch.arange(len(places), device=points.device), points[:, places].T
+            beside = points.expand(len(places), 2, *points.shape).clone()
+            beside[at, 0, :, places] = here + near[:, places].T
+            beside[at, 1, :, places] = here + far[:, places].T
+            a, b = ((beside[at, side, :, places] - here)[:, :, None] for side in (0, 1))
+            # Each in memory of its own: where numbers lie can decide on the last bits of a product.
+            found = torch.stack([function(batch.clone()) for batch in beside.flatten(0, 1).unbind(0)])
+            first, second = found.unflatten(0, (-1, 2)).unbind(1)
+            slopes.append(((first - values) * (b / a) - (second - values) * (a / b)) / (b - a))
+        return torch.stack(torch.cat(slopes).unbind(0), dim=2)
 
     def _offsets(self, points: Tensor, size: float) -> tuple[Tensor, Tensor]:
         step = size * points.abs().clamp_min(1.0)

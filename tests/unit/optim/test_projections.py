@@ -83,7 +83,7 @@ rows = hnp.arrays(np.float64, (3, 4), elements=st.floats(-5, 5, width=64)).map(t
 
 @pytest.mark.parametrize("name", CASES)
 @given(points=rows, others=rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_inside_idempotent_and_nearest(name: str, points: Tensor, others: Tensor) -> None:
     case = CASES[name]
     found = case.project(points)
@@ -116,7 +116,7 @@ def test_against_quadratic_programs(name: str) -> None:
 
 
 @given(points=rows, others=rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_sphere(points: Tensor, others: Tensor) -> None:
     found = projections.sphere(points, radius=2.0)
     torch.testing.assert_close(found.norm(dim=1), torch.full((3,), 2.0).double())

@@ -27,7 +27,7 @@ steps = st.floats(0.01, 3.0)
 
 @pytest.mark.parametrize("name", PENALTIES)
 @given(points=rows, others=rows, step=steps)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_point_is_better(name: str, points: Tensor, others: Tensor, step: float) -> None:
     penalty = PENALTIES[name]
 
@@ -42,7 +42,7 @@ def test_no_point_is_better(name: str, points: Tensor, others: Tensor, step: flo
 
 @pytest.mark.parametrize("name", PENALTIES)
 @given(points=rows, others=rows, step=steps)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_firmly_nonexpansive(name: str, points: Tensor, others: Tensor, step: float) -> None:
     penalty = PENALTIES[name]
     apart = penalty.prox(points, step) - penalty.prox(others, step)

@@ -35,7 +35,7 @@ def test_the_path_of_a_rule_is_where_it_stands_not_its_best_point():
 
 def test_a_rule_runs_at_the_best_of_the_rates():
     """Each rate apart, through minimize, gives the same verdict as all of them as lanes of one stack."""
-    (trace,) = compare("booth", methods=["momentum"], max_evaluations=150).traces
+    (trace,) = compare("booth", methods=["momentum"], max_evaluations=40).traces
     known = landscape("booth")
     alone = {
         rate: minimize(
@@ -44,7 +44,7 @@ def test_a_rule_runs_at_the_best_of_the_rates():
             method="momentum",
             options={"lr": rate},
             tolerance=1e-8,
-            max_evaluations=150,
+            max_evaluations=40,
         ).value
         for rate in RATES
     }
@@ -97,7 +97,7 @@ def test_a_grid_is_compared_within_the_evaluations():
 def test_a_function_without_end_is_told_and_drawn_near_the_start():
     from lanewise.reporting.comparison import headline, page
 
-    found = compare(lambda x: -(x**2).sum(), [1.0, 2.0], methods=["gd", "newton"], name="hill")
+    found = compare(lambda x: -(x**2).sum(), [1.0, 2.0], methods=["gd", "newton"], name="hill", max_evaluations=60)
     assert found.traces[1].endless
     assert headline(found).startswith("hill falls without end: newton")
     assert (found.low, found.high) == ((-9.0, -18.0), (11.0, 22.0))

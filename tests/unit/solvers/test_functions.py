@@ -92,3 +92,28 @@ def test_differences_stay_within_bounds() -> None:
     found = function.jacobians(points)[1]
     torch.testing.assert_close(found[:, 0, 0], points[:, 0].exp(), rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(found[:, 0, 1], torch.full((3,), 3.0).double(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 1 << 20])
+def test_differences_are_those_of_the_formula_however_many_points_are_made_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lanewise.solvers.functions.AT_ONCE", at_once)
+    asked: list[Tensor] = []
+
+    def single(x: Tensor) -> Tensor:
+        asked.append(x.clone())
+        return wavy(x)
+
+    jacobians = PlainFunction(single=single).jacobians(POINTS)[1]
+    step = torch.finfo(torch.float64).eps ** (1 / 3) * POINTS.abs().clamp_min(1.0)
+    values, expected = torch.stack([wavy(point) for point in POINTS]), list(POINTS)
+    for place in range(3):
+        moved = [POINTS.clone(), POINTS.clone()]
+        moved[0][:, place] += step[:, place]
+        moved[1][:, place] -= step[:, place]
+        a, b = ((one - POINTS)[:, place, None] for one in moved)
+        first, second = (torch.stack([wavy(point) for point in one]) - values for one in moved)
+        assert torch.equal(jacobians[:, :, place], (first * (b / a) - second * (a / b)) / (b - a))
+        expected += [*moved[0], *moved[1]]
+    assert torch.equal(torch.stack(asked), torch.stack(expected))

@@ -1,5 +1,6 @@
 """L-BFGS over rows: convergence, hard objectives, independence of rows, and the state's life."""
 
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -213,6 +214,12 @@ def test_tolerances_of_their_own_and_finished_rows_cost_nothing() -> None:
     assert len(running) == end.evaluations.max()  # no row ever waits for another
 
 
+@functools.cache
+def plain_regressions() -> Progress:
+    objective, starts = robust_regressions(3, 6)
+    return solve(LBFGS(tolerance=1e-8), starts, objective)
+
+
 @settings(deadline=None, max_examples=20)
 @given(power=st.integers(-150, 150))
 def test_the_scale_of_an_objective_changes_nothing(power: int) -> None:
@@ -223,7 +230,7 @@ def test_the_scale_of_an_objective_changes_nothing(power: int) -> None:
         values, gradients = objective(points, rows)
         return values * scale, gradients * scale
 
-    plain = solve(LBFGS(tolerance=1e-8), starts, objective)
+    plain = plain_regressions()
     end = solve(LBFGS(tolerance=1e-8 * scale), starts, scaled)
     assert end.status == plain.status
     assert torch.equal(end.points, plain.points)
@@ -242,7 +249,7 @@ def test_a_row_does_not_depend_on_its_neighbours(parameters: int, sparse: bool) 
 
     together = run(torch.arange(lanes))
     orders = [torch.arange(lanes).flip(0), torch.randperm(lanes, generator=torch.Generator().manual_seed(0))]
-    for names in orders + [torch.tensor([lane]) for lane in range(lanes)]:
+    for names in orders + [torch.tensor([lane]) for lane in (0, 4, 10)]:
         other = run(names)
         assert torch.equal(other.points, together.points[names])
         assert torch.equal(other.evaluations, together.evaluations[names])

@@ -78,7 +78,7 @@ def test_integers_under_a_constraint() -> None:
 
 @pytest.mark.parametrize("method", ["genetic", "differential-evolution", "dual-annealing"])
 def test_global_minimum_among_many(method: str) -> None:
-    found = minimize(rastrigin, [3.3, -2.1, 1.7], bounds=(-5.12, 5.12), method=method, max_evaluations=20_000)
+    found = minimize(rastrigin, [3.3, -2.1, 1.7], bounds=(-5.12, 5.12), method=method, max_evaluations=4_000)
     assert found.value < 1e-2
     assert found.counts.gradients == 0
 
