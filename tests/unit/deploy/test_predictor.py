@@ -75,9 +75,8 @@ def test_members_predict_as_their_teams_did(trained: ModuleType, kind: str) -> N
     """From the table to the prediction, it is what the stack said of the held-out rows when it was trained."""
     problem = trained.posed(kind)
     held = Dataset(frame=problem.dataset.frame[problem.test], kinds=problem.dataset.kinds, source="held out")
-    names = ("linear", "norm", "lightgbm", "tree")
-    for name in names:
-        fitted, expected = trained.judged(kind, (), names)[name]
+    for name in ("linear", "norm", "lightgbm", "tree"):
+        fitted, expected = trained.judged(kind, (), tuple(trained.SETTINGS))[name]
         found = np.concatenate(list(trained.assembled(problem, [fitted]).responses(held)))
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=fitted.candidate.label)
 
@@ -157,7 +156,7 @@ def test_overflow_is_warned_of(trained: ModuleType) -> None:
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 def test_margins_are_calibrated(trained: ModuleType, kind: str) -> None:
-    calibrated = trained.members(kind, (), ("margins",))["margins"]
+    calibrated = trained.members(kind)["margins"]
     plain = replace(calibrated, calibration=None)
     rows = trained.table(kind)
     raw, found = (

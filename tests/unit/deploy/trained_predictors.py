@@ -154,27 +154,13 @@ def trained_and_judged(
             pool.close()
 
 
-_known: dict[tuple[TaskKind, tuple[str, ...]], dict[str, tuple[Fitted, np.ndarray]]] = {}
-"""What `judged` has trained; of a member the same bits come whoever trains beside it."""
-BY_SKLEARN = tuple(name for name, (model, *_) in SETTINGS.items() if model in ("tree", "forest"))
-
-
+@cache
 def judged(kind: TaskKind, columns: tuple[str, ...], names: tuple[str, ...]) -> dict[str, tuple[Fitted, np.ndarray]]:
-    """Members of `SETTINGS`, by name, with what their own teams predicted for the held-out rows.
-
-    Each is trained when it is first asked for; scikit-learn's all at once, for the process that grows them takes
-    two seconds to import it.
-    """
-    known = _known.setdefault((kind, columns), {})
-    missing = [name for name in names if name not in known]
-    if not columns and set(missing) & set(BY_SKLEARN):
-        missing = list(dict.fromkeys([*missing, *BY_SKLEARN]))
-    if missing:
-        hinge = "hinge" if kind in ("binary", "multiclass") else None
-        losses = {"sgd": {"regression": "huber", "binary": "squared_hinge"}.get(kind), "margins": hinge}
-        wanted = [candidate(name, **({"loss": losses[name]} if losses.get(name) else {})) for name in missing]
-        known.update(zip(missing, trained_and_judged(posed(kind, columns), wanted), strict=True))
-    return {name: known[name] for name in names}
+    """Members of `SETTINGS`, by name, with what their own teams predicted for the held-out rows."""
+    hinge = "hinge" if kind in ("binary", "multiclass") else None
+    losses = {"sgd": {"regression": "huber", "binary": "squared_hinge"}.get(kind), "margins": hinge}
+    wanted = [candidate(name, **({"loss": losses[name]} if losses.get(name) else {})) for name in names]
+    return dict(zip(names, trained_and_judged(posed(kind, columns), wanted), strict=True))
 
 
 @cache
@@ -191,7 +177,7 @@ def members(
 
 def predictor(kind: TaskKind, *names: str, columns: tuple[str, ...] = (), **more: Any) -> Predictor:
     """A predictor of the members ``names`` of `SETTINGS`, each twice the weight of the one before."""
-    trained = members(kind, columns, names)
+    trained = members(kind, columns, names) if columns else members(kind)
     chosen = [trained[name] for name in names]
     return assembled(posed(kind, columns), chosen, **more)
 
