@@ -320,13 +320,13 @@ def test_noise_is_no_better_than_a_guess(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
 def test_folds_that_train_on_what_they_judge_are_seen(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_folds(monkeypatch)
-    found = races(lambda rng: mixed_table(kind, rng), 2)
+    found = races(lambda rng: mixed_table(kind, rng), 1)
     assert suspicions(found) == {"out of fold", "corrected score"}
 
 
 def test_training_on_the_test_rows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_refit(monkeypatch)
-    found = races(lambda rng: mixed_table("binary", rng), 4)
+    found = races(lambda rng: mixed_table("binary", rng), 2)
     assert {"test rows", "claims"} <= suspicions(found, headlines=True)
 
 
@@ -343,17 +343,17 @@ def test_noise_with_all_families() -> None:
 
 
 def test_preparation_of_few_rows_and_many_columns() -> None:
-    assert suspicions(races(wide_table, 6)) == set()
+    assert suspicions(races(wide_table, 4)) == set()
 
 
 def test_peeking_is_seen_with_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     peeking_folds(monkeypatch)
-    assert "out of fold" in suspicions(races(wide_table, 6))
+    assert "out of fold" in suspicions(races(wide_table, 2))
 
 
 def test_columns_chosen_by_noise_do_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
     only_selecting(monkeypatch)
-    found = races(many_columns, 5)
+    found = races(many_columns, 3)
     confirmed = [item.candidate for one in found for item in one.trained.result.confirmed]
     assert sum(candidate.settings["features"] != "all" for candidate in confirmed) >= 4
     assert suspicions(found) == set()
@@ -366,7 +366,7 @@ def test_columns_chosen_on_the_rows_that_judge_are_seen(monkeypatch: pytest.Monk
 
 
 def test_repeated_rows_stay_on_one_side() -> None:
-    found = races(repeated_table, 4)
+    found = races(repeated_table, 3)
     assert suspicions(found) == set()
     for one in found:
         assert one.problem.clusters is not None
@@ -376,15 +376,15 @@ def test_repeated_rows_stay_on_one_side() -> None:
 
 def test_repeated_rows_on_both_sides_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posing, "kept_together", lambda groups, rows: None)
-    assert {"out of fold", "test rows"} <= suspicions(races(repeated_table, 4))
+    assert {"out of fold", "test rows"} <= suspicions(races(repeated_table, 3))
 
 
 def test_marks_of_a_group_do_not_help_with_others() -> None:
-    assert suspicions(races(grouped_table, 4, group="clinic")) == set()
+    assert suspicions(races(grouped_table, 2, group="clinic")) == set()
 
 
 def test_marks_of_a_group_help_where_groups_are_torn_apart() -> None:
-    assert suspicions(races(grouped_table, 4, drop=("clinic",))) >= {"out of fold", "test rows", "corrected score"}
+    assert suspicions(races(grouped_table, 1, drop=("clinic",))) >= {"out of fold", "test rows", "corrected score"}
 
 
 def foresight(found: Sequence[Raced]) -> float:
@@ -403,11 +403,11 @@ def foresight(found: Sequence[Raced]) -> float:
 
 
 def test_the_future_is_not_seen() -> None:
-    assert abs(foresight(races(wandering_table, 6, time="day"))) < SURE
+    assert abs(foresight(races(wandering_table, 4, time="day"))) < SURE
 
 
 def test_the_future_is_seen_where_days_are_shuffled() -> None:
-    assert foresight(races(wandering_table, 6)) > SURE
+    assert foresight(races(wandering_table, 4)) > SURE
 
 
 def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) -> tuple[Problem, Choice]:

@@ -224,7 +224,7 @@ def test_ctrl_c_ends_a_search_over_parameters(monkeypatch):
 
 def test_verbose_writes_progress_to_stderr(capsys):
     X, y = load_iris(return_X_y=True)
-    LanewiseClassifier(verbose=True, **QUICK).fit(X, y)
+    LanewiseClassifier(verbose=True, workers=2, **QUICK).fit(X, y)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "confirm 100%: linear, lbfgs" in captured.err

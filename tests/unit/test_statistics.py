@@ -76,6 +76,13 @@ def test_a_draw_takes_as_many_units_as_there_are_and_depends_on_its_seed_only():
     assert keyed_generator(1, "a").random() != keyed_generator(1, "b").random()
 
 
+@pytest.mark.parametrize("units", [1, 7, 40, 3001])
+def test_draws_made_together_are_those_made_one_by_one(units):
+    generator = keyed_generator(5, "bootstrap")
+    expected = [np.bincount(generator.integers(0, units, units), minlength=units) for _ in range(210)]
+    np.testing.assert_array_equal(bootstrap_counts(units, 210, seed=5), expected)  # of 3,001: in several blocks
+
+
 def test_many_rows_are_drawn_in_equal_groups(monkeypatch):
     monkeypatch.setattr("lanewise.statistics.resampling.MOST_UNITS", 50)
     rng = np.random.default_rng(4)
@@ -263,7 +270,7 @@ def simulated_race(race, *, rows, quality):
     label = np.where(hit, y, 1 - y)
     predictions = np.stack([1.0 - label, label], axis=-1)
     metric = METRICS["accuracy"]
-    corrected = corrected_score(contenders_of(predictions), y=y, metric=metric, seed=race)
+    corrected = corrected_score(contenders_of(predictions), y=y, metric=metric, seed=race, draws=400)
     naive = bootstrap_interval(metric, y, predictions[corrected.chosen], seed=race, draws=300)
     return quality[corrected.chosen], corrected, naive
 

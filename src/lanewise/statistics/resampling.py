@@ -25,6 +25,8 @@ BLOCK_COLUMNS = 256
 ORDERED_WORK = 1_000_000_000
 FEWEST_DRAWS = 100
 KEPT_CELLS = 10_000_000
+DRAWN_CELLS = 200_000
+"""Units drawn by one call: one call for each draw spends its time on calls."""
 
 
 class Measure(Protocol):
@@ -150,8 +152,12 @@ def bootstrap_counts(units: int, draws: int, *, seed: int) -> NDArray[np.uint8]:
 def _drawn_counts(units: int, draws: int, seed: int) -> NDArray[np.uint8]:
     generator = keyed_generator(seed, "bootstrap")
     counts = np.empty((draws, units), dtype=np.uint8)
-    for row in counts:
-        row[:] = np.bincount(generator.integers(0, units, units), minlength=units)
+    size = max(1, DRAWN_CELLS // max(1, units))
+    for block in (counts[start : start + size] for start in range(0, draws, size)):
+        # The generator deals the same numbers to one call for many draws as to one call for each.
+        drawn = generator.integers(0, units, block.shape)
+        drawn += units * np.arange(len(block))[:, None]
+        block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
     counts.flags.writeable = False
     return counts
 

@@ -54,7 +54,10 @@ def test_goes_on_from_any_moment_to_the_same_bits(small: ModuleType) -> None:
 
     train(first, 0.0, keep)
     assert len(saved) == small.LENGTH
-    for lanes, fraction, tensors, rest in saved:
+    around = {at + step for at in (13, 24, 42, 44, 50) for step in (-1, 0, 1)}  # what is planted, looks and repairs
+    for at, (lanes, fraction, tensors, rest) in enumerate(saved):
+        if at % 4 and at not in around:
+            continue
         later = small.stack(lanes)
         later.restore(tensors, rest)
         train(later, max((look for look in (0.4, 0.7) if look <= fraction), default=0.0))
