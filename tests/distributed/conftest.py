@@ -43,6 +43,14 @@ def write_table(folder: Path) -> None:
         frame[start : start + 300].write_parquet(folder / f"{start}.parquet")
 
 
+def small_table() -> str:
+    """Text of a small table of three classes, for tasks whose source is ``small.csv``: it needs no scikit-learn."""
+    cells = np.random.default_rng(0).normal(size=(150, 6))
+    classes = np.array(["low", "mid", "high"])[cells[:, :3].argmax(axis=1)]
+    rows = [",".join([*(f"{cell:.3f}" for cell in row), own]) for row, own in zip(cells, classes, strict=True)]
+    return "\n".join(["a,b,c,d,e,f,y", *rows]) + "\n"
+
+
 @pytest.fixture(scope="session")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
     """Runs named tasks on ranks, in a folder; what each rank of each task said. One driver serves all tests."""
@@ -62,6 +70,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
         assert driver.stdout is not None
         if any(task.get("source") == "table" for task in tasks.values()):
             write_table(folder / "table")  # here, for the driver must have no threads
+        (folder / "small.csv").write_text(small_table())
         late = threading.Timer(WITHIN, driver.kill)
         late.start()
         try:

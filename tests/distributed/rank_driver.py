@@ -41,6 +41,7 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import LanewiseError
 from lanewise.lanes import windows
+from lanewise.reporting import page
 from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
 from lanewise.training import race as race_module
@@ -49,13 +50,17 @@ from lanewise.training.planning import mesh_measuring, mesh_steps
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.row_store import RowStore
+from lanewise.training.trees.worker import load_lightgbm
 
 PATIENCE = 60.0
 
 # What a fit loads when it gets there, so that it is loaded once and not by every rank.
-LOADED = ("jinja2", "lightgbm", "optuna", "pydantic", "scipy.optimize", "scipy.stats", "sklearn.datasets")
-for name in (*LOADED, "sklearn.metrics", "sklearn.tree"):
+for name in ("optuna", "pydantic.json_schema", "scipy.optimize", "scipy.stats"):
     importlib.import_module(name)
+load_lightgbm()
+environment = page._environment()
+for name in environment.list_templates(extensions=["html"]):
+    environment.get_template(name)
 
 
 def small_race() -> ModuleType:
@@ -112,7 +117,7 @@ def fit(task: Mapping[str, Any]) -> Any:
     place = os.environ.get("RANK", "0")
     settings = {**task["settings"], **task.get("settings_of", {}).get(place, {})}
     source, wrote = task["source"], small_windows(poor=place in task.get("poor", ()))
-    if source == "table":
+    if source in ("table", "small.csv"):
         source = str(Path(task["folder"]) / source)
     if task.get("repeat"):
         found = again.repeat("last")

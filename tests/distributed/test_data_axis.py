@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+LOADS = ["torch._dynamo"]  # the plain loop trains with an optimizer of torch, which needs it
 USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
 SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
 ROUNDED = {
@@ -16,8 +17,9 @@ ROUNDED = {
     "candidates": 2,
     "optimizers": "sgd",
     "payload": "bfloat16",
+    "target": "y",
 }
-FAMILIES = {**USUAL, "models": "linear,tree", "candidates": 2}
+FAMILIES = {**USUAL, "models": "linear,lightgbm", "candidates": 2, "target": "y"}
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and stops ranks by signals"),
@@ -27,7 +29,7 @@ pytestmark = [
 
 def fit(home: str, size: int, mesh: str | None, **more: Any) -> dict[str, Any]:
     settings = {**more.pop("given", SETTINGS), "mesh": mesh}
-    source = "table" if "target" in settings else "example:wine"
+    source = "table" if settings.get("candidates") == 3 else "small.csv"
     task = {"scenario": "fit", "source": source, "home": home, "size": size, "settings": settings}
     environment = {"LANEWISE_RANK_TIMEOUT": "3"} if "harm" in more else {}
     return {**task, "environment": environment, **more}
@@ -39,8 +41,8 @@ def harm(rank: int, number: int, after: int) -> dict[str, int]:
 
 TASKS: dict[str, dict[str, Any]] = {
     "guarded": {"scenario": "guards", "size": 1},
-    "stacks on 2": {"scenario": "stacks", "size": 2, "only": False},
-    "stacks on 3": {"scenario": "stacks", "size": 3, "only": True},
+    "stacks on 2": {"scenario": "stacks", "size": 2, "only": False, "loads": LOADS},
+    "stacks on 3": {"scenario": "stacks", "size": 3, "only": True, "loads": LOADS},
     "one process": fit("alone", 1, None, given={**SETTINGS, "stream": "always"}),
     "data": fit("data", 2, "data=2", poor=["1"]),
     "lane and data": fit("both", 4, "lane=2,data=2", given=FAMILIES),

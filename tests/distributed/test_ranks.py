@@ -13,8 +13,9 @@ from lanewise.distributed.mesh import AXES
 MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
 RACES = [{}, {"racing": True}]
 USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
-SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam"}
+SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
 STREAMED = {**USUAL, "models": "lightgbm,mlp,linear,tree", "candidates": 2, "target": "y", "stream": "always"}
+LOADS = ["lanewise.one_model", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.tensor.parallel"]
 SILENCE = 3.0
 GONE_WITHIN = 10.0
 
@@ -28,7 +29,7 @@ def fit(home: str, size: int, **more: Any) -> dict[str, Any]:
     settings = more.pop("given", SETTINGS)
     # Only where a rank is to be missed: on a busy machine any other may be slow.
     environment = {"LANEWISE_RANK_TIMEOUT": str(SILENCE)} if "harm" in more else {}
-    source = "table" if settings.get("stream") else "example:wine"
+    source = "table" if settings.get("stream") else "small.csv"
     task = {"scenario": "fit", "source": source, "home": home, "size": size, "settings": settings}
     return {**task, "environment": environment, **more}
 
@@ -61,7 +62,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "all families, one process": fit("families-1", 1, given={**STREAMED, "workers": 2}),
     "all families": fit("families-2", 2, given=STREAMED),
     "one process": fit("reference", 1, given={**SETTINGS, "workers": 2}),
-    "by the clock": fit("timed", 2, given={**SETTINGS, "budget": "3s"}),
+    "by the clock": fit("timed", 2, given={**SETTINGS, "budget": "1s"}),
     "by its plan": fit("timed", 1, repeat=True),
     # One run, harmed again and again, at another number of ranks each time.
     "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 2)),
@@ -75,7 +76,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "standard input": fit("refused", 2, source="-", given={**SETTINGS, "target": "y"}),
     "a GPU": fit("refused", 2, given={**SETTINGS, "device": "cuda"}),
     "decided otherwise": {"scenario": "race", "size": 2, "races": [{"apart": True}]},
-    "meshes": mesh(2, work="parameters=1e6,batch=256,lanes=64,rows=1e5"),
+    "meshes": mesh(2, loads=LOADS, work="parameters=1e6,batch=256,lanes=64,rows=1e5"),
     "too many for it": mesh(2, mesh="lane=3"),
     "two axes open": mesh(2, mesh="lane=-1,data=-1"),
     "no such axis": mesh(2, mesh="rows=2"),

@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 
 SERVER = Path(__file__).with_name("warm_cli.py")
+WARM = ("lightgbm", "scipy.stats", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection",
+        "lanewise.again", "lanewise.deploy.onnx_export", "lanewise.experiment", "lanewise.reporting.comparison",
+        "lanewise.reporting.terminal", "lanewise.solvers.comparing", "lanewise.solvers.minimizing",
+        "lanewise.tuning")  # fmt: skip
+"""What commands import when they need it."""
 QUICK = ("--models", "linear", "--budget", "40steps", "--candidates", "2", "--folds", "2")
 SCRUBBED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "CI", "PYTEST_CURRENT_TEST")
 
@@ -61,14 +66,14 @@ class CommandLine:
         self,
         *arguments: str,
         folder: Path,
-        streams: Mapping[str, Path],
+        streams: Mapping[str, Path | str],
         home: Path | None = None,
         **variables: str,
     ) -> int:
         """Start a fork of the warm process on files for its ``stdin``, ``out`` and ``err``; its id, and its group's."""
         if self._server is None:
             self._server = subprocess.Popen(
-                [sys.executable, "-W", "ignore::DeprecationWarning", str(SERVER)],
+                [sys.executable, "-W", "ignore::DeprecationWarning", str(SERVER), *WARM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

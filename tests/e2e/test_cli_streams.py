@@ -21,11 +21,12 @@ LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "1000steps", "
         "--seeds", "1", "--workers", "1", "--json")  # fmt: skip
 
 
+@in_a_fork
 def test_a_reader_that_leaves_early_is_no_error(cli, folder, finished):
     many = folder / "many.csv"
     lines = finished["table"].read_text().splitlines(keepends=True)
     many.write_text(lines[0] + "".join(lines[1:]) * 200)
-    for arguments in (["--help"], ["runs"], ["show", "--json"], ["example", "digits"], ["predict", "last", str(many)]):
+    for arguments in (["--help"], ["runs"], ["show", "--json"]):
         process = subprocess.Popen(
             cli.command(*arguments),
             cwd=folder,
@@ -39,23 +40,39 @@ def test_a_reader_that_leaves_early_is_no_error(cli, folder, finished):
         assert process.stderr.read() == b"", arguments
         process.stderr.close()
         assert process.wait() == 0, arguments
+    for arguments in (["example", "digits"], ["predict", "last", str(many)]):
+        streams = {**files(folder), "out": "nobody"}
+        cli.begin(*arguments, folder=folder, streams=streams, home=finished["home"])
+        assert (cli.end(), streams["err"].read_text()) == (0, ""), arguments
 
 
+def files(folder: Path) -> dict[str, Path]:
+    """Empty files for the streams of a command."""
+    streams = {key: folder / key for key in ("stdin", "out", "err")}
+    for path in streams.values():
+        path.write_bytes(b"")
+    return streams
+
+
+@in_a_fork
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_behind_stdout_is_one_line(cli, folder, finished):
-    for arguments in (["show"], ["predict", "last", "good.csv"]):
-        with open("/dev/full", "wb") as full:
-            done = subprocess.run(
-                cli.command(*arguments),
-                cwd=folder,
-                stdout=full,
-                stderr=subprocess.PIPE,
-                check=False,
-                env=cli.variables(home=finished["home"]),
-            )
-        assert done.returncode == 3
-        assert done.stderr.count(b"\n") == 1, done.stderr
-        assert b"the disk is full; free some space" in done.stderr
+    streams = {**files(folder), "out": Path("/dev/full")}
+    cli.begin("predict", "last", "good.csv", folder=folder, streams=streams, home=finished["home"])
+    predicted = cli.end(), streams["err"].read_bytes()
+    with open("/dev/full", "wb") as full:
+        shown = subprocess.run(
+            cli.command("show"),
+            cwd=folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            env=cli.variables(home=finished["home"]),
+        )
+    for code, said in (predicted, (shown.returncode, shown.stderr)):
+        assert code == 3
+        assert said.count(b"\n") == 1, said
+        assert b"the disk is full; free some space" in said
 
 
 def test_color_follows_the_variables(cli, folder, finished):
@@ -79,25 +96,26 @@ def test_columns_sets_the_width(cli, folder, finished):
 def on_terminal(cli, folder: Path, *arguments: str, **variables: str) -> str:
     """What a command writes to a terminal, escapes included."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        cli.command(*arguments), cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=cli.variables(**variables)
-    )
-    os.close(theirs)
+    streams = dict.fromkeys(("stdin", "out", "err"), os.ttyname(theirs))
+    process = cli.begin(*arguments, folder=folder, streams=streams, **variables)
     seen = b""
-    while True:
-        ready, _, _ = select.select([ours], [], [], 120)
-        try:
-            chunk = os.read(ours, 65536) if ready else b""
-        except OSError:  # the terminal is closed
-            chunk = b""
-        if not chunk:
-            break
-        seen += chunk
+    while Path(f"/proc/{process}").exists():  # the other end stays open here, so there is no end to read up to
+        seen += read(ours, 0.1)
+    while last := read(ours, 0.0):
+        seen += last
     os.close(ours)
-    assert process.wait() == 0
+    os.close(theirs)
+    assert cli.end() == 0, seen.decode()
     return seen.decode()
 
 
+def read(terminal: int, seconds: float) -> bytes:
+    """What has been written to a terminal within some seconds."""
+    ready, _, _ = select.select([terminal], [], [], seconds)
+    return os.read(terminal, 65536) if ready else b""
+
+
+@in_a_fork
 def test_a_terminal_gets_a_live_line_and_a_ci_log_gets_lines(cli, folder, quick):
     arguments = ("fit", "good.csv", "--target", "y", *quick)
     live = on_terminal(cli, folder, *arguments, TERM="xterm")
@@ -108,6 +126,7 @@ def test_a_terminal_gets_a_live_line_and_a_ci_log_gets_lines(cli, folder, quick)
     assert "confirm" in logged
 
 
+@in_a_fork
 def test_predictions_do_not_steer_a_terminal_and_go_elsewhere_as_they_are(cli, folder, quick):
     hostile = "y\x1b[2Jes\u202e"
     (folder / "hostile.csv").write_text((folder / "good.csv").read_text().replace("yes", hostile), encoding="utf-8")
@@ -121,9 +140,7 @@ def test_predictions_do_not_steer_a_terminal_and_go_elsewhere_as_they_are(cli, f
 
 def interrupt(cli, folder: Path, number: int, *arguments: str) -> tuple[int, str, str]:
     """Start a command, send it a signal once its race goes on, and see how it ends."""
-    streams = {key: folder / key for key in ("stdin", "out", "err")}
-    for path in streams.values():
-        path.touch()
+    streams = files(folder)
     process = cli.begin(*arguments, folder=folder, streams=streams, home=folder / "home")
     while "confirm" not in streams["err"].read_text(errors="replace") and Path(f"/proc/{process}").exists():
         time.sleep(0.02)

@@ -1,46 +1,45 @@
 """Runs command lines, each in a fork of one process that has the heavy imports done already.
 
-The command line itself imports them only where a command needs them: they are named here one by one.
+    python warm_cli.py MODULE...
+
+The command line itself imports them only where a command needs them: they are named one by one. The templates of
+reports are compiled already, too.
 
 A child is a process of its own with its own streams, session and exit code; only the seconds of importing torch are
 shared. A request is a line of JSON; it is answered by the id of the child and, at its end, by its exit code.
 """
 
+import importlib
 import json
 import os
 import signal
 import sys
+import tempfile
 from typing import Any
 
-import lightgbm  # noqa: F401 - a child finds it loaded
-import scipy.stats  # noqa: F401 - as above
-import sklearn.linear_model
-import sklearn.metrics
-import sklearn.model_selection  # noqa: F401 - as above
-
-import lanewise.again
-import lanewise.deploy.onnx_export
-import lanewise.experiment
-import lanewise.reporting.comparison
-import lanewise.reporting.terminal
-import lanewise.solvers.comparing
-import lanewise.solvers.minimizing
-import lanewise.tuning  # noqa: F401 - as above
 from lanewise.cli import main
+from lanewise.reporting import page
 
 PATIENCE = 120  # seconds; a child that hangs ends with SIGALRM and fails its test
+NOBODY = "nobody"
+"""In place of a file: a pipe that nobody reads any more."""
 
 
 def child(request: dict[str, Any]) -> int:
     signal.alarm(PATIENCE)
     os.setsid()
     os.chdir(request["folder"])
-    write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    for number, key, flags in ((0, "stdin", os.O_RDONLY), (1, "out", write), (2, "err", write)):
-        opened = os.open(request[key], flags, 0o600)
+    write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY
+    for number, key, flags in ((0, "stdin", os.O_RDONLY | os.O_NOCTTY), (1, "out", write), (2, "err", write)):
+        opened = unread() if request[key] == NOBODY else os.open(request[key], flags, 0o600)
         os.dup2(opened, number)
         os.close(opened)
+    # What is known of the streams of the server, as whether they are files, does not hold of these.
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # the environment may say another
     sys.argv = ["lanewise", *request["arguments"]]
     code = 99
     try:
@@ -53,6 +52,13 @@ def child(request: dict[str, Any]) -> int:
         sys.stdout.flush()
     sys.stderr.flush()
     return code
+
+
+def unread() -> int:
+    """The end to write to of a pipe without a reader."""
+    read, write = os.pipe()
+    os.close(read)
+    return write
 
 
 def serve() -> None:
@@ -71,4 +77,9 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    environment = page._environment()
+    for template in environment.list_templates(extensions=["html"]):
+        environment.get_template(template)
     serve()

@@ -5,7 +5,7 @@ before any thread exists, so that every child is a fresh process as ``lanewise f
 
 Settings with a ``model`` are those of a tune.
 
-    python resume_driver.py '{"folder": ..., "source": ..., "settings": {...}, "chains": [[KILL, ...], ...]}'
+    python resume_driver.py '[{"folder": ..., "source": ..., "settings": {...}, "chains": [[KILL, ...], ...]}, ...]'
 
 A KILL is ``{"after": seconds}``, or ``{"seen": PATTERN, "after": seconds}``: when a path of the run's folder
 matches PATTERN, and then so many seconds later. ``{"random": SEED}`` is anywhere in a fit: progress is told
@@ -28,16 +28,22 @@ from typing import Any
 import lanewise.training.race
 from lanewise.again import resume
 from lanewise.experiment import fit
+from lanewise.reporting import page
 from lanewise.runs.store import RunStore
 from lanewise.storage.lock import FileLock
+from lanewise.training.trees.worker import load_lightgbm
 from lanewise.tuning.from_files import tune_files
 
 SAVE_EVERY_SECONDS = 0.05
 PATIENCE = 300.0
 
 # What a fit loads when it gets there, so that it is loaded once and not by every child.
-for name in ("jinja2", "lightgbm", "scipy.stats", "sklearn.datasets", "sklearn.linear_model", "sklearn.metrics"):
+for name in ("pydantic.json_schema", "scipy.optimize", "scipy.special"):
     importlib.import_module(name)
+load_lightgbm()
+environment = page._environment()
+for name in environment.list_templates(extensions=["html"]):
+    environment.get_template(name)
 
 
 def child(home: Path, source: str, settings: dict[str, Any]) -> int:
@@ -178,9 +184,8 @@ def chain(home: Path, task: dict[str, Any], kills: list[dict[str, Any]], whole: 
     return {"killed": killed, "orphans": left, "seen": len(seen), **outcome(home)}
 
 
-def main() -> None:
-    task = json.loads(sys.argv[1])
-    lanewise.training.race.SAVE_EVERY_SECONDS = SAVE_EVERY_SECONDS
+def outcomes(task: dict[str, Any]) -> dict[str, Any]:
+    """What came of the run that nobody kills, and of each chain."""
     folder = Path(task["folder"])
     homes = [folder / str(place) for place in range(len(task["chains"]))]
     if task.get("planned"):
@@ -193,7 +198,12 @@ def main() -> None:
             shutil.copytree(home, other)
     reference = chain(folder / "reference", task, [], 0)
     found = [chain(home, task, kills, reference["seen"]) for home, kills in zip(homes, task["chains"], strict=True)]
-    print(json.dumps({"reference": reference, "chains": found}))
+    return {"reference": reference, "chains": found}
+
+
+def main() -> None:
+    lanewise.training.race.SAVE_EVERY_SECONDS = SAVE_EVERY_SECONDS
+    print(json.dumps([outcomes(task) for task in json.loads(sys.argv[1])]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,15 @@ from lanewise.storage.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.slow
 
-SETTINGS: dict[str, Any] = {"budget": "300steps", "candidates": 2, "folds": 2, "seeds": 1, "workers": 1}
+SETTINGS: dict[str, Any] = {
+    "target": "y",
+    "models": "lightgbm,mlp,linear",
+    "budget": "300steps",
+    "candidates": 2,
+    "folds": 2,
+    "seeds": 1,
+    "workers": 1,
+}
 
 
 @pytest.fixture
@@ -33,27 +41,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def fit(home: Path) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    options = [part for name, value in SETTINGS.items() for part in (f"--{name}", str(value))]
-    return subprocess.run(
-        [sys.executable, "-c", "from lanewise.cli import main; main()", "fit", "example:wine", *options, "--quiet"],
-        env={**os.environ, "LANEWISE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-
-
 def test_full_disk_is_one_line_and_resume_finishes_though_a_checkpoint_is_damaged(
-    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, tmp_path: Path, forked: Any, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = fit(small_disk)
-    assert ended.returncode == 3, ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert "the disk is full; free some space and go on with: lanewise resume 2" in ended.stderr
-    assert ended.stderr.endswith("or let LANEWISE_HOME name a folder on another disk and start again\n")
+    options = [part for name, value in SETTINGS.items() for part in (f"--{name}", str(value))]
+    forked.begin("fit", str(table), *options, "--quiet", said=tmp_path / "said", LANEWISE_HOME=str(small_disk))
+    code, said = forked.end(), (tmp_path / "said").read_text()
+    assert code == 3, said
+    assert said.count("\n") == 1
+    assert "the disk is full; free some space and go on with: lanewise resume 2" in said
+    assert said.endswith("or let LANEWISE_HOME name a folder on another disk and start again\n")
     with RunStore(small_disk) as store:
         run = store.get("last")
         assert run.status in ("failed", "interrupted")
@@ -81,7 +78,7 @@ def test_full_disk_is_one_line_and_resume_finishes_though_a_checkpoint_is_damage
     assert event.kind == "checkpoint_passed_over"
     assert "does not match its checksum" in event.payload["why"]
     monkeypatch.setenv("LANEWISE_HOME", str(tmp_path / "other"))
-    whole = lanewise.fit("example:wine", **SETTINGS)
+    whole = lanewise.fit(str(table), **SETTINGS)
     assert resumed.run == run.id
     assert resumed.document["model_sha256"] == whole.document["model_sha256"]
     assert resumed.document["test"] == whole.document["test"]

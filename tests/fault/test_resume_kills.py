@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,17 @@ import pytest
 
 DRIVER = Path(__file__).with_name("resume_driver.py")
 RANDOM_KILLS = int(os.environ.get("LANEWISE_KILLS", "0"))
-SETTINGS = {"budget": "150steps", "candidates": 3, "folds": 2, "seeds": 1, "workers": 2}
+# The trees take part, by workers that need no scikit-learn, which each attempt would load anew.
+FAMILIES = "lightgbm,mlp,linear"
+SETTINGS = {
+    "target": "y",
+    "models": FAMILIES,
+    "budget": "150steps",
+    "candidates": 3,
+    "folds": 2,
+    "seeds": 1,
+    "workers": 2,
+}
 
 # Of one document to another only these differ: what the clock and the meters say, and which run it is. Warnings repeat
 # findings, and say whether a budget was overrun.
@@ -24,13 +34,51 @@ MEASURED = {"seconds", "created", "run", "hardware", "warnings"}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 
 
-def drive(folder: Path, **task: Any) -> dict[str, Any]:
-    """What the driver found; see there for the task."""
-    task = {"folder": str(folder), "source": "example:wine", "settings": {"target": "cultivar", **SETTINGS}, **task}
-    command = [sys.executable, str(DRIVER), json.dumps(task)]
+EVERYWHERE = [
+    {"seen": "lock", "after": 0.05},
+    {"seen": "checkpoints/screen-*/.step-*.part", "after": 0.0},
+    {"seen": "checkpoints/confirm-*/step-*", "after": 0.02},
+    {"seen": "checkpoints/refit*/step-*", "after": 0.0},
+    {"seen": "model*", "after": 0.0},
+]
+
+
+def drive(*tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the driver found of each task; see there."""
+    command = [sys.executable, str(DRIVER), json.dumps(tasks)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
+
+
+def in_steps(folder: Path, table: Path, chains: Sequence[Any]) -> dict[str, Any]:
+    return {"folder": str(folder), "source": str(table), "settings": SETTINGS, "chains": chains}
+
+
+def in_time(folder: Path) -> dict[str, Any]:
+    """A fit by the clock, of a table with levels and missing cells."""
+    draw = np.random.default_rng(0)
+    signal, noise = draw.normal(size=300), draw.normal(size=300)
+    table = pl.DataFrame(
+        {
+            "a": signal,
+            "b": [value if kept else None for value, kept in zip(noise, draw.random(300) > 0.1, strict=True)],
+            "c": draw.choice(["x", "y", "z"], 300),
+            "y": np.where(signal + noise > 0, "yes", "no"),
+        }
+    )
+    table.write_csv(folder / "table.csv")
+    settings = {**SETTINGS, "budget": "2s", "candidates": 2, "workers": 1}
+    kills = [{"random": 1}, {"seen": "checkpoints/*/step-*", "after": 0.3}]
+    task = {"folder": str(folder / "runs"), "source": str(folder / "table.csv"), "settings": settings}
+    return {**task, "chains": [kills], "planned": True}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory, table: Path) -> list[dict[str, Any]]:
+    """What came of fits by steps and by the clock."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("steps", "time")]
+    return drive(in_steps(folders[0], table, [EVERYWHERE]), in_time(folders[1]))
 
 
 def lasting(document: Any) -> Any:
@@ -54,45 +102,21 @@ def assert_lost_nothing(found: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_every_phase_and_while_writing(tmp_path: Path) -> None:
-    kills = [
-        {"seen": "lock", "after": 0.05},
-        {"seen": "checkpoints/screen-*/.step-*.part", "after": 0.0},
-        {"seen": "checkpoints/confirm-*/step-*", "after": 0.02},
-        {"seen": "checkpoints/refit*/step-*", "after": 0.0},
-        {"seen": "model*", "after": 0.0},
-    ]
-    found = drive(tmp_path, chains=[kills])
-    assert_lost_nothing(found)
-    assert {"screen", "confirm", "refit"} <= set(found["chains"][0]["killed"])
+def test_killed_in_every_phase_and_while_writing(killed: Sequence[Any]) -> None:
+    assert_lost_nothing(killed[0])
+    assert {"screen", "confirm", "refit"} <= set(killed[0]["chains"][0]["killed"])
 
 
 @pytest.mark.slow
-def test_budget_in_time_is_planned_once(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    signal, noise = draw.normal(size=300), draw.normal(size=300)
-    table = pl.DataFrame(
-        {
-            "a": signal,
-            "b": [value if kept else None for value, kept in zip(noise, draw.random(300) > 0.1, strict=True)],
-            "c": draw.choice(["x", "y", "z"], 300),
-            "y": np.where(signal + noise > 0, "yes", "no"),
-        }
-    )
-    table.write_csv(tmp_path / "table.csv")
-    settings = {**SETTINGS, "target": "y", "budget": "2s", "candidates": 2, "workers": 1}
-    kills = [{"random": 1}, {"seen": "checkpoints/*/step-*", "after": 0.3}]
-    found = drive(
-        tmp_path / "runs", source=str(tmp_path / "table.csv"), settings=settings, chains=[kills], planned=True
-    )
-    assert_lost_nothing(found)
+def test_budget_in_time_is_planned_once(killed: Sequence[Any]) -> None:
+    assert_lost_nothing(killed[1])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(RANDOM_KILLS == 0, reason="LANEWISE_KILLS says how many random moments to kill at, 4 to a run")
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(tmp_path: Path, table: Path) -> None:
     chains = [[{"random": 4 * run + kill} for kill in range(4)] for run in range((RANDOM_KILLS + 3) // 4)]
-    found = drive(tmp_path, chains=chains)
+    (found,) = drive(in_steps(tmp_path, table, chains))
     stages = Counter(stage for ended in found["chains"] for stage in ended["killed"])
     print(f"{stages.total()} kills: {dict(stages)}")
     assert_lost_nothing(found)

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Self, final
+from typing import Any, Self, final
 
 import pytest
 
@@ -20,31 +20,32 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 
 # Long enough that nobody finishes, whatever the machine; the trees take part, by workers that need no scikit-learn.
 RACED = ("--models", "lightgbm,mlp,linear", "--candidates", "2", "--folds", "2")
-LONG = ("example:wine", "--budget", "200000steps", *RACED, "--workers")
+LONG = ("--target", "y", "--budget", "200000steps", *RACED, "--workers")
 PATIENCE = 180.0
-
-
-COMMAND = [sys.executable, "-c", "from lanewise.cli import main; main()"]
 
 
 @final
 class Started:
-    """A ``lanewise`` command in a session of its own; what it says goes to a file."""
+    """A ``lanewise fit`` in a session of its own; what it says goes to a file."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
-        self._log = home.parent / f"said-{time.monotonic_ns()}"
-        environment = {**os.environ, "LANEWISE_HOME": str(home), "TMPDIR": str(home.parent)}
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
-            )
+    def __init__(self, forked: Any, home: Path, table: Path, processes: int) -> None:
+        self._forked, self._log, self._ended = forked, home.parent / "said", False
+        self._log.touch()
+        environment = {"LANEWISE_HOME": str(home), "TMPDIR": str(home.parent)}
+        self.pid: int = forked.begin("fit", str(table), *LONG, str(processes), said=self._log, **environment)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        if not self._ended:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.ends()
+
+    @property
+    def runs(self) -> bool:
+        return Path(f"/proc/{self.pid}").exists()
 
     @property
     def said(self) -> str:
@@ -54,13 +55,14 @@ class Started:
         """Wait until the screen has been looked at: stacks train then, and workers boost."""
         deadline = time.monotonic() + PATIENCE
         while "\nscreen" not in self.said:
-            assert self.process.poll() is None, self.said
+            assert self.runs, self.said
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)
 
     def ends(self) -> int:
         """The exit code."""
-        return self.process.wait(timeout=PATIENCE)
+        self._ended = True
+        return self._forked.end()
 
 
 def workers(home: Path) -> list[bytes]:
@@ -79,13 +81,15 @@ def left_over(home: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(("number", "processes"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)])
-def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals, processes: int) -> None:
+def test_first_signal_saves_and_says_how_to_go_on(
+    tmp_path: Path, forked: Any, table: Path, number: signal.Signals, processes: int
+) -> None:
     """With two workers the stacks train in processes as well, not only the trees."""
     home = tmp_path / "home"
-    with Started(home, "fit", *LONG, str(processes)) as started:
+    with Started(forked, home, table, processes) as started:
         started.wait_until_training()
         # As a terminal or a service manager does it: to the whole group, workers included.
-        os.killpg(started.process.pid, number)
+        os.killpg(started.pid, number)
         assert started.ends() == 130, started.said
     with RunStore(home) as store:
         run = store.get("last")
@@ -101,13 +105,13 @@ def test_first_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal
     assert left_over(home) == []
 
 
-def test_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
+def test_second_ctrl_c_leaves_at_once(tmp_path: Path, forked: Any, table: Path) -> None:
     home = tmp_path / "home"
-    with Started(home, "fit", *LONG, "1") as started:
+    with Started(forked, home, table, 1) as started:
         started.wait_until_training()
-        started.process.send_signal(signal.SIGINT)
+        os.kill(started.pid, signal.SIGINT)
         time.sleep(0.01)  # two signals that nobody has seen yet are one
-        started.process.send_signal(signal.SIGINT)
+        os.kill(started.pid, signal.SIGINT)
         assert started.ends() == 130, started.said
     assert "Traceback" not in started.said
     assert workers(home) == []
@@ -116,17 +120,17 @@ def test_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
 
 
 def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, forked: Any, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
-    with Started(home, "fit", *LONG, "2") as started:
+    with Started(forked, home, table, 2) as started:
         started.wait_until_training()
         monkeypatch.setenv("LANEWISE_HOME", str(home))
-        with pytest.raises(StoreError, match=f"is in use by process {started.process.pid} on host") as second:
+        with pytest.raises(StoreError, match=f"is in use by process {started.pid} on host") as second:
             lanewise.resume("last")  # this process is the second one
         assert second.value.exit_code == 2
         assert "\n" not in str(second.value)
-        assert started.process.poll() is None
+        assert started.runs
         with RunStore(home) as store:
             assert store.get("last").status == "running"
         assert workers(home)

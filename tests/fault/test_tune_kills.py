@@ -20,7 +20,7 @@ SETTINGS = {
     "data": f"{FILE}:data",
     "loss": None,
     "candidates": f"{FILE}:candidates",
-    "budget": "700steps",
+    "budget": "300steps",
     "seeds": 1,
     "workers": 2,
 }
@@ -31,10 +31,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and read
 def drive(folder: Path, **task: Any) -> dict[str, Any]:
     """What the driver found; see there for the task."""
     task = {"folder": str(folder), "source": "", "settings": SETTINGS, **task}
-    command = [sys.executable, str(HERE / "resume_driver.py"), json.dumps(task)]
+    command = [sys.executable, str(HERE / "resume_driver.py"), json.dumps([task])]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    (found,) = json.loads(ran.stdout)
+    return found
 
 
 def assert_lost_nothing(found: dict[str, Any]) -> None:

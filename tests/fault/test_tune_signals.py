@@ -2,48 +2,44 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lanewise.runs.store import RunStore
 from lanewise.training.stopping import STOPPING
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals of POSIX")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="signals, and forks")]
 
 FILE = Path(__file__).with_name("tuned_module.py")
 # Long enough that nobody finishes, whatever the machine.
 LONG = ("tune", f"{FILE}:make_model", "--data", f"{FILE}:data", "--candidates", "3", "--budget", "500000steps")
-COMMAND = [sys.executable, "-c", "from lanewise.cli import main; main()"]
 PATIENCE = 120.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, forked: Any, number: signal.Signals) -> None:
     home, log = tmp_path / "home", tmp_path / "said"
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            [*COMMAND, *LONG],
-            env={**os.environ, "LANEWISE_HOME": str(home)},
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            start_new_session=True,
-        )
+    process, code = forked.begin(*LONG, said=log, LANEWISE_HOME=str(home)), None
     try:
         deadline = time.monotonic() + PATIENCE
         while not list(home.glob("runs/*/plan.json")):
-            assert process.poll() is None, log.read_text()
+            assert Path(f"/proc/{process}").exists(), log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         time.sleep(0.3)  # in the middle of a stretch
-        process.send_signal(number)
-        assert process.wait(PATIENCE) == 130, log.read_text()
+        os.kill(process, number)
+        code = forked.end()
     finally:
-        process.kill()
-        process.wait()
+        if code is None:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            forked.end()
+    assert code == 130, log.read_text()
     with RunStore(home) as store:
         run = store.get("last")
     assert run.status == "interrupted"

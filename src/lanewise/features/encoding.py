@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 
 from lanewise.errors import DataError
 from lanewise.features.columns import (
@@ -21,6 +21,9 @@ from lanewise.features.columns import (
 )
 from lanewise.features.hashing import count_buckets
 from lanewise.features.table import Table
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _MICROSECONDS_A_DAY = 86_400e6
 _AT_ONCE = 1_000
@@ -43,7 +46,7 @@ class Encoded:
 
     numbers: np.ndarray
     codes: np.ndarray
-    tokens: sp.csr_array | None
+    tokens: "csr_array | None"
 
     @property
     def rows(self) -> int:
@@ -79,7 +82,7 @@ def encode(columns: Sequence[Column], table: Table) -> Encoded:
     types = dict(table.frame.schema)
     apart: dict[int, np.ndarray] = {}
     plain: dict[int, str] = {}  # of the number at each place, its column
-    tokens: list[sp.csr_array] = []
+    tokens: list[csr_array] = []
     place = 0
     for column in columns:
         if isinstance(column, NumberColumn) and types[column.name].is_numeric():
@@ -104,8 +107,14 @@ def encode(columns: Sequence[Column], table: Table) -> Encoded:
     return Encoded(
         numbers=numbers,
         codes=_encode_categories(table.frame, [column for column in columns if isinstance(column, CategoryColumn)]),
-        tokens=sp.csr_array(sp.hstack(tokens, format="csr")) if tokens else None,
+        tokens=_side_by_side(tokens) if tokens else None,
     )
+
+
+def _side_by_side(tokens: "list[csr_array]") -> "csr_array":
+    from scipy.sparse import csr_array, hstack
+
+    return csr_array(hstack(tokens, format="csr"))
 
 
 def date_parts(cells: pl.Series) -> pl.DataFrame:

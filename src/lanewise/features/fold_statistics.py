@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.special import ndtri
 
 from lanewise.errors import UsageError
 from lanewise.features.column_blocks import CELLS_AT_ONCE, means_and_deviations, medians
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # Values beyond this, and infinities, are left out of every statistic: their sums and slopes would overflow.
 LARGEST_USABLE = 1e200
@@ -138,13 +139,15 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: n
 
 
 def inverse_document_frequencies(
-    tokens: sp.csr_array, weights: np.ndarray, beside: tuple[np.ndarray, np.ndarray] | None = None
+    tokens: "csr_array", weights: np.ndarray, beside: tuple[np.ndarray, np.ndarray] | None = None
 ) -> np.ndarray:
     """``ln((1 + n) / (1 + df)) + 1`` of each bucket in each fold ``[G, H]``; 0 for a bucket the fold never saw.
 
     ``beside`` are the rows ``[G, 1]`` that train beside those of ``tokens``, and how many hold each bucket ``[G, H]``.
     """
-    present = sp.csr_array((np.ones(tokens.nnz), tokens.indices, tokens.indptr), shape=tokens.shape)
+    from scipy.sparse import csr_array
+
+    present = csr_array((np.ones(tokens.nnz), tokens.indices, tokens.indptr), shape=tokens.shape)
     more, holding = (0, 0.0) if beside is None else beside
     rows = weights.sum(axis=1, keepdims=True) + more
     frequency = np.asarray((present.T @ weights.T).T) + holding
@@ -207,6 +210,8 @@ def _normal_scores(values: np.ndarray, weights: np.ndarray, knots: int) -> np.nd
     Equal knots are merged, at the mean of their probabilities. The ends are scored as half a row from the end, so
     that the largest of n rows gets the score of ``1 - 1 / (2 n)`` and not infinity. The last knot fills the rest.
     """
+    from scipy.special import ndtri
+
     probabilities = np.linspace(0.0, 1.0, min(knots, values.size))
     quantiles = weighted_quantiles(values, weights, probabilities)
     knot, place, times = np.unique(quantiles, return_inverse=True, return_counts=True)

@@ -2,16 +2,19 @@
 
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _WORD = r"\w+"
 _PRIME = np.uint32(0x01000193)
 
 
-def count_buckets(texts: pl.Series, *, buckets: int, character_ngrams: Sequence[int] = (3,)) -> sp.csr_array:
+def count_buckets(texts: pl.Series, *, buckets: int, character_ngrams: Sequence[int] = (3,)) -> "csr_array":
     """Counts ``[N, buckets]`` (float32, CSR) of the words of each text and of their character n-grams.
 
     Text is brought to NFKC and lower case; a word is a run of letters, digits and underscores; n-grams are cut
@@ -26,22 +29,24 @@ def count_buckets(texts: pl.Series, *, buckets: int, character_ngrams: Sequence[
     >>> count_buckets(pl.Series(["a", "A, a!", None]), buckets=8, character_ngrams=()).sum(axis=1).tolist()
     [1.0, 2.0, 0.0]
     """
+    from scipy.sparse import csr_array
+
     words = pl.DataFrame({"words": texts.cast(pl.String).str.normalize("NFKC").str.to_lowercase()})
     words = words.select(pl.col("words").str.extract_all(_WORD)).with_row_index("row")
     words = words.explode("words").drop_nulls()
     vocabulary = words.get_column("words").unique(maintain_order=True)
     shape = (texts.len(), vocabulary.len())
     if vocabulary.is_empty():
-        return sp.csr_array((texts.len(), buckets), dtype=np.float32)
+        return csr_array((texts.len(), buckets), dtype=np.float32)
     positions = words.get_column("words").cast(pl.Enum(vocabulary)).to_physical().to_numpy()
     occurrences = _count(words.get_column("row").to_numpy(), positions, shape=shape)
     counts = occurrences @ _vocabulary_buckets(vocabulary.to_list(), buckets, character_ngrams)
-    counts = sp.csr_array(counts, dtype=np.float32)
+    counts = csr_array(counts, dtype=np.float32)
     counts.sort_indices()
     return counts
 
 
-def _vocabulary_buckets(vocabulary: list[str], buckets: int, sizes: Sequence[int]) -> sp.csr_array:
+def _vocabulary_buckets(vocabulary: list[str], buckets: int, sizes: Sequence[int]) -> "csr_array":
     """How often each word ``[V]`` of the vocabulary falls into each bucket, itself and its n-grams together."""
     itself = np.fromiter((zlib.crc32(word.encode()) for word in vocabulary), dtype=np.uint32, count=len(vocabulary))
     owners, hashes = [np.arange(len(vocabulary))], [_finalize(itself)]
@@ -60,10 +65,12 @@ def _vocabulary_buckets(vocabulary: list[str], buckets: int, sizes: Sequence[int
     return _count(np.concatenate(owners), bucket, shape=(len(vocabulary), buckets))
 
 
-def _count(rows: np.ndarray, columns: np.ndarray, *, shape: tuple[int, int]) -> sp.csr_array:
+def _count(rows: np.ndarray, columns: np.ndarray, *, shape: tuple[int, int]) -> "csr_array":
     """How often each pair of row and column occurs; pairs that occur twice are added up."""
+    from scipy.sparse import coo_array, csr_array
+
     ones = np.ones(len(rows), dtype=np.float32)
-    return sp.csr_array(sp.coo_array((ones, (rows, columns)), shape=shape))
+    return csr_array(coo_array((ones, (rows, columns)), shape=shape))
 
 
 def _finalize(hashes: np.ndarray) -> np.ndarray:

@@ -1,10 +1,14 @@
 """Encoded rows with the cells of one column taken from other rows: encoded once, however many columns are shuffled."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import scipy.sparse as sp
 
 from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def reordered(layout: Layout, encoded: Encoded, column: str, rows: np.ndarray, order: np.ndarray) -> Encoded:
@@ -28,15 +32,17 @@ def reordered(layout: Layout, encoded: Encoded, column: str, rows: np.ndarray, o
 
 
 def _tokens(
-    layout: Layout, tokens: sp.csr_array | None, column: str, rows: np.ndarray, order: np.ndarray
-) -> sp.csr_array | None:
+    layout: Layout, tokens: "csr_array | None", column: str, rows: np.ndarray, order: np.ndarray
+) -> "csr_array | None":
     if tokens is None:
         return None
+    from scipy.sparse import csr_array, hstack
+
     first = 0
     for text in layout.texts:
         last = first + text.buckets
         if text.name == column:
             parts = [tokens[:, :first][rows], tokens[:, first:last][order], tokens[:, last:][rows]]
-            return sp.csr_array(sp.hstack(parts, format="csr"))
+            return csr_array(hstack(parts, format="csr"))
         first = last
     return tokens[rows]

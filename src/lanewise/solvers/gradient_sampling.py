@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from lanewise.solvers.multipliers import bound_normals
@@ -124,6 +123,8 @@ def shortest_average(vectors: Tensor, cone: Tensor) -> tuple[Tensor, Tensor]:
     >>> shortest.round(decimals=9).abs().tolist(), weights.round(decimals=9).tolist()
     ([0.0, 1.0], [0.5, 0.5])
     """
+    from scipy.optimize import nnls
+
     size = vectors.abs().max().clamp_min(1e-300)
     whole = torch.cat((vectors / size, cone))
     ones = torch.cat((whole.new_ones(len(vectors)), whole.new_zeros(len(cone))))

@@ -6,7 +6,6 @@ that inequalities and bounds ask for.
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from lanewise.solvers.functions import RowFunction
@@ -80,6 +79,8 @@ def smallest_sum(fixed: Tensor, vectors: Tensor) -> Tensor:
     """Weights ``w >= 0`` that make ``fixed [P] + w' vectors [V, P]`` as short as can be."""
     if not len(vectors):
         return fixed.new_zeros(0)
+    from scipy.optimize import nnls
+
     sizes = vectors.norm(dim=1).clamp_min(1e-300)
     size = fixed.norm().clamp_min(1e-300)
     try:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
 
 MARGIN_LOSSES = frozenset({"hinge", "squared_hinge"})
 """Losses whose outputs are margins: they order rows, but their logistic transform is no probability."""
@@ -35,6 +33,8 @@ class Calibration:
 
     def apply(self, predicted: np.ndarray) -> np.ndarray:
         """Probabilities ``[n, K]`` from those that the margins alone gave: ``softmax(f)``, or ``sigmoid(f)``."""
+        from scipy.special import softmax
+
         return softmax(_scores(predicted) * self.scale + self._full(), axis=1)
 
     def _full(self) -> np.ndarray:
@@ -50,6 +50,9 @@ def fit_calibration(predicted: np.ndarray, y: np.ndarray, weight: np.ndarray | N
 
     Source: Platt (1999), Probabilistic outputs for support vector machines; Lin, Lin and Weng (2007).
     """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
     step = -(-len(y) // MOST_ROWS) or 1
     predicted, y = predicted[::step], y[::step].astype(np.int64)
     rows, classes = predicted.shape

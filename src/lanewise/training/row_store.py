@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import scipy.sparse as sp
 
 from lanewise.data.memory import free_bytes
 from lanewise.data.wording import counted
@@ -25,6 +24,9 @@ from lanewise.errors import DataError
 from lanewise.features.encoding import Encoded
 from lanewise.lanes.windows import Placing
 from lanewise.training.trees.stored import StoredTable
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 NARROW, WIDE, CODES, TARGET, WEIGHT, LENGTHS, BUCKETS, COUNTS = range(8)
 """The parts: numbers that 32 bits hold exactly, other numbers, codes, target, weight, words of each row, the words."""
@@ -151,7 +153,7 @@ class RowStore:
             self._write_words(encoded.tokens[order], sizes, begins)
         self._filled += sizes
 
-    def _write_words(self, tokens: sp.csr_array, sizes: np.ndarray, begins: np.ndarray) -> None:
+    def _write_words(self, tokens: "csr_array", sizes: np.ndarray, begins: np.ndarray) -> None:
         lengths = np.diff(tokens.indptr)
         self._scatter(LENGTHS, lengths[:, None], sizes, begins)
         ends = np.concatenate([[0], np.cumsum(lengths)])[np.concatenate([[0], np.cumsum(sizes)])]
@@ -223,11 +225,13 @@ class RowStore:
         )
         return StoredRows(encoded=encoded, target=found[TARGET][:, 0], weight=found[WEIGHT][:, 0])
 
-    def _read_words(self, window: int, lengths: np.ndarray) -> sp.csr_array:
+    def _read_words(self, window: int, lengths: np.ndarray) -> "csr_array":
+        from scipy.sparse import csr_array
+
         bounds = [int(edge) for edge in self._word_edges[window : window + 2]]
         buckets, counts = (self._read(part, *bounds)[:, 0] for part in (BUCKETS, COUNTS))
         starts = np.concatenate([[0], np.cumsum(lengths)])
-        return sp.csr_array((counts, buckets, starts), shape=(len(lengths), self.form.token_buckets))
+        return csr_array((counts, buckets, starts), shape=(len(lengths), self.form.token_buckets))
 
     def _read(self, part: int, start: int, end: int) -> np.ndarray:
         dtype, width = self._widths[part]

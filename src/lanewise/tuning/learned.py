@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from lanewise.lanes.candidate import Candidate
@@ -83,6 +82,8 @@ def _bounded(teams: ModuleTeams) -> bool:
 
 def _same_for_all(raw: Tensor, data: FoldData, loss: Callable[[Tensor, Tensor], Tensor], judge: Judge) -> np.ndarray:
     """Scores ``[n]`` of the validation rows for outputs ``[1, ...]`` that fit a sample of the training rows best."""
+    from scipy.optimize import minimize
+
     form = raw.shape[1:]
     some = data.train[:: -(-len(data.train) // min(SAMPLE, ELEMENTS // form.numel()))]
     targets = data.targets(some)
@@ -98,7 +99,7 @@ def _same_for_all(raw: Tensor, data: FoldData, loss: Callable[[Tensor, Tensor], 
         start = targets.double().mean(0).flatten().cpu().numpy()
     size = 1.0  # for the first value, which is that of all others
     size = value(start)[0] or 1.0
-    # SciPy is there already; the first optimizer of torch.optim loads a compiler, which takes seconds.
+    # SciPy loads in a third of a second; the first optimizer of torch.optim loads a compiler, which takes seconds.
     found = minimize(value, start, jac=True, method="L-BFGS-B", options=SEARCH)
     answer = torch.tensor(found.x, dtype=raw.dtype, device=raw.device).view(form)
     outputs, wanted = answer.expand(raw.shape), data.targets(data.valid)

@@ -5,9 +5,10 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import pytest
@@ -17,15 +18,36 @@ from lanewise.errors import Interrupted, TrainingError
 from lanewise.training.data import Kept
 from lanewise.training.teams import Seats, TeamBuilder
 from lanewise.training.workers import remote_team
+from lanewise.training.workers.forked_child import ForkedChild, can_fork
+from lanewise.training.workers.loop import serve
 from lanewise.training.workers.remote_team import RemoteTeam
 from lanewise.training.workers.shared_data import read_data, write_data
 from lanewise.training.workers.team_pool import TeamPool
+from lanewise.training.workers.team_worker import Worker
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamPool]:
     with TeamPool(workers=2, folder=tmp_path_factory.mktemp("pool")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def replaceable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamPool]:
+    """A pool whose workers cost next to nothing to start again, where processes can be forked."""
+
+    def launch(folder: Path) -> ForkedChild:
+        return ForkedChild(partial(work, folder))
+
+    with TeamPool(
+        workers=2, folder=tmp_path_factory.mktemp("replaceable"), launch=launch if can_fork() else None
+    ) as made:
+        yield made
+
+
+def work(folder: Path, requests: BinaryIO, answers: BinaryIO) -> NoReturn:
+    """What a worker process does, without the seconds of loading torch."""
+    serve(Worker(folder).answer, folder, streams=(requests, answers))
 
 
 def seated(small: ModuleType, pool: TeamPool, **others: Any) -> TeamBuilder:
@@ -87,7 +109,7 @@ def test_lanes_that_read_some_columns_and_show_training_rows(small: ModuleType, 
 
 
 def test_race_with_dead_workers_gives_the_same_bits(
-    small: ModuleType, pool: TeamPool, monkeypatch: pytest.MonkeyPatch
+    small: ModuleType, replaceable: TeamPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = small.plan(small.company(lr=1e4))
     expected = small.shown(small.race(plan).run())
@@ -105,7 +127,7 @@ def test_race_with_dead_workers_gives_the_same_bits(
     monkeypatch.setattr(RemoteTeam, "_ask", dying)
     monkeypatch.setattr(remote_team, "SLICE_SECONDS", 0.01)
     journal = small.MemoryJournal()
-    found = small.race(plan, build=seated(small, pool), journal=journal, threads=1).run()
+    found = small.race(plan, build=seated(small, replaceable), journal=journal, threads=1).run()
     assert not due, "not every death was died"
     assert small.shown(found) == expected
 
@@ -127,9 +149,9 @@ def test_race_stopped_in_processes_goes_on_at_home(small: ModuleType, pool: Team
 
 
 def test_worker_that_dies_again_and_again_ends_the_race_in_one_line(
-    small: ModuleType, pool: TeamPool, monkeypatch: pytest.MonkeyPatch
+    small: ModuleType, replaceable: TeamPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    builder = seated(small, pool)
+    builder = seated(small, replaceable)
     team = builder.form(small.lanes(small.company()[:1]), "screen")[0]
     checked = RemoteTeam._checked
 
