@@ -13,7 +13,7 @@ PLACES = (
     (r"lanewise\.optim\.registry\.RULES|lanewise\.settings\.FitSettings", "lanewise fit --help"),
     (r"lanewise\.metrics\.(?:METRICS|metric_names\('\w+'\))", "lanewise fit --help"),
     (r"lanewise\.solvers\.methods\.METHODS", "lanewise minimize --help"),
-    (r"lanewise\.resume\('([\w-]+)'\)", r"lanewise resume \1"),
+    (r"lanewise\.(resume|repeat)\('([\w-]+)'\)", r"lanewise \1 \2"),
     (r", or an instance of a Policy of yours", ""),
     (
         r"'accuracy' or a pair such as \(function, 'max'\) whose function maps outputs and targets to a number per row",
@@ -50,7 +50,7 @@ def in_words_of_the_shell(context: click.Context) -> Iterator[None]:
         options = {} if command is None or isinstance(error, ConfigError) else options_of(command)
         options = {key: option for key, option in options.items() if key not in context.meta.get(ELSEWHERE, ())}
         told = as_options(str(error), options)
-        error.args = (told.replace("go on with: lanewise resume", f"go on with: {program()} resume"),)
+        error.args = (re.sub(r"(?<=with: )lanewise (?=(?:resume|repeat)\b)", f"{program()} ", told),)
         raise
 
 
