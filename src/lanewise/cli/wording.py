@@ -69,6 +69,8 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
     "use --method auto or bfgs; column 'method' stays"
     >>> print(as_options("leave it out: drop='" + '"a, b"' + "'", {"drop": "--drop"}))
     leave it out: --drop '"a, b"'
+    >>> as_options("adam takes lr, batch_size, eps; give batch_size", {"batch_size": "--batch-size"})
+    'adam takes lr, batch_size, eps; give --batch-size'
     >>> as_options("max_evaluations must be at least 1, got 0", {"max_evaluations": "--evaluations"})
     '--evaluations must be at least 1, got 0'
     >>> as_options("seed must be a whole number, got 'x' (from lanewise.toml)", {"seed": "--seed"})
@@ -93,7 +95,9 @@ def _renamed(text: str, options: Mapping[str, str]) -> str:
     text = re.sub(subject, lambda m: options[m[1]], text)
     spelt = "|".join(re.escape(name) for name in options if "_" in name)
     if spelt:
-        text = re.sub(rf"(?<![\w'\"./-])({spelt})(?![\w'\"./=])", lambda m: options[m[1]], text)
+        # What stands among the names of a list is a setting of candidates, which an option may be called like.
+        alone = rf"(?<![\w'\"./-])(?:(?<!, )({spelt})|({spelt})(?!, ))(?![\w'\"./=])"
+        text = re.sub(alone, lambda m: options[m[1] or m[2]], text)
     return re.sub(r"(?<![\w'\"./-])fun(?![\w'\"./=(])", "the function", text)
 
 
