@@ -157,7 +157,9 @@ def _refuse(run: "Run", what: str) -> NoReturn:
     from lanewise.errors import UsageError
 
     hint = f": {run.error}" if run.error else ""
+    state = f"is {run.status}"
     if run.status == "interrupted":
         hint = f"; go on with: {program()} resume {run.id}"
-    message = f"run {run.id} is {run.status} and has no {what}{hint}"
+        state = state if run.plan.is_file() else "was stopped before its race was planned, so that nothing is trained,"
+    message = f"run {run.id} {state} and has no {what}{hint}"
     raise UsageError(message)
