@@ -57,7 +57,8 @@ def checks(python: Path) -> list[list[str]]:
 
 def demo(python: Path) -> int:
     """The main job on real data."""
-    print("dev.py: installing into .venv; the first time takes some minutes and 1.5 GB", flush=True)  # pip is silent
+    size = "1.5 GB, several more where pip takes PyTorch's build for GPUs"
+    print(f"dev.py: installing into .venv; the first time takes some minutes and {size}", flush=True)  # pip is silent
     install(python, development=False)
     command = [str(python.parent / "lanewise"), "fit", "example:breast-cancer", "--budget", "60s"]
     return subprocess.run(command, check=False, cwd=ROOT).returncode

@@ -23,7 +23,7 @@ from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.distributed.joining import joined
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.documenting import documented
-from lanewise.errors import DataError, UsageError, unrecorded
+from lanewise.errors import DataError, UnavailableError, UsageError, unrecorded
 from lanewise.explain import gathered, spent, usage
 from lanewise.fit_data import dataset_of, fingerprint, lasting, problem_of, told_apart
 from lanewise.reporting.report import render
@@ -32,6 +32,7 @@ from lanewise.runs.comparing import compared
 from lanewise.runs.executing import execute, remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, Store, held, opened
+from lanewise.runs.remaining import check_plan, lost_model, reading_model
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
@@ -243,6 +244,7 @@ def repeat(reference: str, *, policy: Policy | None = None, watcher: Watcher | N
         if original.status != "done":
             message = f"run {original.id} is {original.status}: only what is done can be repeated"
             raise UsageError(message)
+        check_plan(original)
         _check_policy(original, policy)
         watcher, ranks = watcher or Silent(), Lone()
         problem, wanted = _begun(original, tell=watcher.announce)
@@ -299,6 +301,8 @@ def load(reference: str = "last") -> Fit:
         run = store.get(reference)
     document = run.document
     if run.status == "done" and run.config.get("kind") == "tune":
+        if lost := lost_model(run):
+            raise UnavailableError(lost)
         message = (
             f"run {run.id} is a tune: its weights are for your own module, "
             f"load_state_dict(safetensors.torch.load_file({str(run.model / 'model.safetensors')!r}))"
@@ -308,7 +312,8 @@ def load(reference: str = "last") -> Fit:
         hint = f": {run.error}" if run.error else f"; go on with: lanewise.resume({run.id!r})"
         message = f"run {run.id} is {run.status} and has no model{hint}"
         raise UsageError(message)
-    return Fit(run=run.id, folder=run.folder, document=document, predictor=load_predictor(run.model))
+    with reading_model(run):
+        return Fit(run=run.id, folder=run.folder, document=document, predictor=load_predictor(run.model))
 
 
 def _execute(

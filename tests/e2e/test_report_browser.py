@@ -183,3 +183,21 @@ def test_no_cell_of_the_leaderboard_runs_over_on_paper(browser, written, name):
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 718
         cells = "[...document.querySelectorAll('.board td.figure')]"
         assert visit.page.evaluate(f"{cells}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
+
+
+PLACES = """() => [...document.querySelectorAll("main > section:not(.head)")].map(section => {
+  const opening = section.querySelector(".opening");
+  const shown = [...section.children].find(one => !one.matches(".opening, .lead") && one.getClientRects().length);
+  const [left, right] = [opening, shown].map(one => one.getBoundingClientRect());
+  return [right.left - left.right, right.top - left.top];
+})"""
+
+
+@pytest.mark.parametrize("name", ["binary", "crowded", "hostile"])
+def test_on_a_wide_screen_words_stand_beside_what_is_shown(browser, written, name):
+    with Visit(browser, written(name), viewport={"width": 1920, "height": 1080}) as visit:
+        assert all(0 < apart < 100 and abs(below) < 80 for apart, below in visit.page.evaluate(PLACES))
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == 1920
+        visit.page.set_viewport_size({"width": 1280, "height": 800})
+        assert all(below > 0 for _, below in visit.page.evaluate(PLACES))
+        assert visit.said == []

@@ -64,8 +64,10 @@ def predict(
     from lanewise.deploy.files import predict_file, read_rows
     from lanewise.deploy.saving import load_predictor
     from lanewise.plain_text import clean
+    from lanewise.runs.remaining import reading_model
 
-    predictor = load_predictor(found.model)
+    with reading_model(found):
+        predictor = load_predictor(found.model)
     if output is not None:
         findings = predict_file(predictor, source, output, options=options).findings
     else:
@@ -108,8 +110,10 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     assert found is not None, "a run that cannot be used was told"
     from lanewise.deploy.onnx_export import export_onnx
     from lanewise.deploy.saving import load_predictor
+    from lanewise.runs.remaining import reading_model
 
-    predictor = load_predictor(found.model)
+    with reading_model(found):
+        predictor = load_predictor(found.model)
     check = export_onnx(predictor, output, _rows_of(found, predictor.contract, sample))
     click.echo(check.words, err=True)
     texts = [column.name for column in predictor.layout.columns if column.kind == "text"]
@@ -150,17 +154,20 @@ def _rows_of(run: "Run", contract: "DataContract", sample: str | None) -> "Datas
 
 def finished(reference: str) -> "Run":
     """The run, if it has a model; ``UsageError`` says why it has none."""
-    from lanewise.errors import UsageError
+    from lanewise.errors import UnavailableError, UsageError
+    from lanewise.runs.remaining import lost_model
     from lanewise.runs.store import RunStore
 
     with RunStore.open(to_read=True) as store:
         run = store.get(reference)
-    if run.status == "done" and run.config.get("kind") == "tune":
+    if run.status == "done":
+        if lost := lost_model(run):
+            raise UnavailableError(lost)
+        if run.kind != "tune":
+            return run
         weights = run.model / "model.safetensors"
         message = f"run {run.id} is a tune of your own model, which only your code can run; its weights: {weights}"
         raise UsageError(message)
-    if run.status == "done":
-        return run
     if run.status == "running":
         hint = "; wait for it to end"
     else:

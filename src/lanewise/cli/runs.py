@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from lanewise.cli.browser import show_page
 from lanewise.cli.completion import complete_runs
 from lanewise.cli.options import Whole
 from lanewise.cli.paths import copy_report
 from lanewise.cli.program import program
 from lanewise.cli.screen import columns, print_document, print_summary, print_tuned
+from lanewise.cli.wording import as_options
+from lanewise.plain_text import clean
 
 if TYPE_CHECKING:
     from lanewise.runs.run import Run
@@ -82,7 +85,10 @@ def show(run: str, *, as_json: bool) -> None:
 
     RUN is an id, its beginning or its last four letters, or 'last'.
     """
+    from lanewise.runs.remaining import lost_model
+
     found = _get(run)
+    lost = lost_model(found) if found.status == "done" else ""
     if found.document is None:
         _show_unfinished(found, as_json=as_json)
     elif as_json:
@@ -90,7 +96,9 @@ def show(run: str, *, as_json: bool) -> None:
     elif found.document.get("kind") == "tune":
         print_tuned(found.document, folder=found.folder)
     else:
-        print_summary(found.document, report=found.report)
+        print_summary(found.document, report=found.report, has_model=not lost)
+    if lost:
+        click.echo(f"warning: {clean(as_options(lost, {}))}", err=True)
 
 
 def _show_unfinished(run: "Run", *, as_json: bool) -> None:
@@ -125,15 +133,16 @@ def report(run: str, *, output: Path | None, open_it: bool) -> None:
     where = found.report if output is None else copy_report(found.report, output)
     click.echo(str(where))
     if open_it:
-        click.launch(str(where))
+        show_page(where)
 
 
 def _draw(run: "Run") -> None:
     """Draw the report of a run again, from its document."""
     from lanewise.reporting.report import render
-    from lanewise.storage.durable import write_atomically
+    from lanewise.storage.durable import make_folders, write_atomically
 
     assert run.document is not None
+    make_folders(run.folder)
     write_atomically(run.report, render(run.document).encode())
 
 
@@ -148,7 +157,9 @@ def _refuse(run: "Run", what: str) -> NoReturn:
     from lanewise.errors import UsageError
 
     hint = f": {run.error}" if run.error else ""
+    state = f"is {run.status}"
     if run.status == "interrupted":
         hint = f"; go on with: {program()} resume {run.id}"
-    message = f"run {run.id} is {run.status} and has no {what}{hint}"
+        state = state if run.plan.is_file() else "was stopped before its race was planned, so that nothing is trained,"
+    message = f"run {run.id} {state} and has no {what}{hint}"
     raise UsageError(message)

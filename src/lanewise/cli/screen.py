@@ -61,8 +61,8 @@ def document_text(document: Mapping[str, Any], *, encoding: str) -> str:
     return kept
 
 
-def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
-    """The end-of-run summary, on stdout."""
+def print_summary(document: Mapping[str, Any], *, report: Path, has_model: bool = True) -> None:
+    """The end-of-run summary, on stdout; with the commands that use the model, where there is one."""
     from lanewise.reporting.terminal import summary
 
     run = document["run"]
@@ -71,7 +71,13 @@ def print_summary(document: Mapping[str, Any], *, report: Path) -> None:
         ("export the model", f"{program()} export {run} model.onnx"),
     ]
     width = columns(most=110, piped=100)
-    text = summary(document, width=width, color=wants_color(sys.stdout), report=str(report), commands=commands)
+    text = summary(
+        document,
+        width=width,
+        color=wants_color(sys.stdout),
+        report=str(report),
+        commands=commands if has_model else (),
+    )
     click.echo(text, nl=False, color=True)  # colour is decided above
 
 

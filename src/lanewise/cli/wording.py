@@ -13,7 +13,7 @@ PLACES = (
     (r"lanewise\.optim\.registry\.RULES|lanewise\.settings\.FitSettings", "lanewise fit --help"),
     (r"lanewise\.metrics\.(?:METRICS|metric_names\('\w+'\))", "lanewise fit --help"),
     (r"lanewise\.solvers\.methods\.METHODS", "lanewise minimize --help"),
-    (r"lanewise\.resume\('([\w-]+)'\)", r"lanewise resume \1"),
+    (r"lanewise\.(resume|repeat)\('([\w-]+)'\)", r"lanewise \1 \2"),
     (r", or an instance of a Policy of yours", ""),
     (
         r"'accuracy' or a pair such as \(function, 'max'\) whose function maps outputs and targets to a number per row",
@@ -50,7 +50,7 @@ def in_words_of_the_shell(context: click.Context) -> Iterator[None]:
         options = {} if command is None or isinstance(error, ConfigError) else options_of(command)
         options = {key: option for key, option in options.items() if key not in context.meta.get(ELSEWHERE, ())}
         told = as_options(str(error), options)
-        error.args = (told.replace("go on with: lanewise resume", f"go on with: {program()} resume"),)
+        error.args = (re.sub(r"(?<=with: )lanewise (?=(?:resume|repeat)\b)", f"{program()} ", told),)
         raise
 
 
@@ -69,6 +69,8 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
     "use --method auto or bfgs; column 'method' stays"
     >>> print(as_options("leave it out: drop='" + '"a, b"' + "'", {"drop": "--drop"}))
     leave it out: --drop '"a, b"'
+    >>> as_options("adam takes lr, batch_size, eps; give batch_size", {"batch_size": "--batch-size"})
+    'adam takes lr, batch_size, eps; give --batch-size'
     >>> as_options("max_evaluations must be at least 1, got 0", {"max_evaluations": "--evaluations"})
     '--evaluations must be at least 1, got 0'
     >>> as_options("seed must be a whole number, got 'x' (from lanewise.toml)", {"seed": "--seed"})
@@ -93,7 +95,9 @@ def _renamed(text: str, options: Mapping[str, str]) -> str:
     text = re.sub(subject, lambda m: options[m[1]], text)
     spelt = "|".join(re.escape(name) for name in options if "_" in name)
     if spelt:
-        text = re.sub(rf"(?<![\w'\"./-])({spelt})(?![\w'\"./=])", lambda m: options[m[1]], text)
+        # What stands among the names of a list is a setting of candidates, which an option may be called like.
+        alone = rf"(?<![\w'\"./-])(?:(?<!, )({spelt})|({spelt})(?!, ))(?![\w'\"./=])"
+        text = re.sub(alone, lambda m: options[m[1] or m[2]], text)
     return re.sub(r"(?<![\w'\"./-])fun(?![\w'\"./=(])", "the function", text)
 
 

@@ -30,6 +30,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 FEWEST_TESTED = 5
 """Test rows of a class below which its scores are mostly luck."""
 
+FEWEST_ROWS = 50
+"""Rows of a table below which no score says much: of some ten test rows each is a tenth of an accuracy."""
+
 
 def name_hint(name: str, names: Iterable[str], *, noun: str = "the columns are") -> str:
     """Help for a mistyped name: the names that are close, or else the first few that exist.
@@ -138,6 +141,20 @@ def _unquoted(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
         f"they are read, and will be predicted, without ({shown}{', ...' if len(task.classes) > 3 else ''})"
     )
     return (Finding(code="labels_unquoted", message=message, severity="warning", column=task.target),)
+
+
+def few_rows(train: int, held: int) -> tuple[Finding, ...]:
+    """That a table has too few rows to trust what comes of it: ``train`` to learn from, ``held`` for the test.
+
+    >>> few_rows(8, 3)[0].message
+    'only 11 rows, 3 of them for the test: every score has a wide interval, so take the result as a first look'
+    """
+    rows = train + held
+    if rows >= FEWEST_ROWS:
+        return ()
+    tested = f", {held} of them for the test" if held else ""
+    message = f"only {rows} rows{tested}: every score has a wide interval, so take the result as a first look"
+    return (Finding(code="few_rows", message=message, severity="warning", count=rows),)
 
 
 def rare_in_test(held: np.ndarray, task: Task) -> tuple[Finding, ...]:

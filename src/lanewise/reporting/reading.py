@@ -1,5 +1,6 @@
 """Reading the run document, in which any part may be missing, empty or null."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
@@ -7,6 +8,7 @@ from typing import Any
 
 from lanewise import figures
 from lanewise.certainty import errors_shown
+from lanewise.labels import told_apart
 from lanewise.metric_labels import metric_label
 from lanewise.plain_text import clean
 from lanewise.reporting import words
@@ -14,6 +16,10 @@ from lanewise.reporting.words import finite
 
 OVERRUN = 1.05
 """A budget of which more than this was used is named beside what was used."""
+TESTED = re.compile(r"On [\d,]+ untouched test rows? its .* \((?:lower|higher) is better\)\.")
+"""The sentence on the test score that says no more than the table of it."""
+TIED = "Within one paired standard error of the best score, so not told apart"
+"""How the sentence begins that names the candidates which tie with the winner."""
 LEAKS = ("leaks_target", "sums_to_target", "trained_on_test")
 """Codes of findings that a column gives the target away, or test rows trained: no score then holds for new rows."""
 SCREEN_ONLY = "screen only: "
@@ -230,6 +236,22 @@ def told_warnings(document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     own = overrun_warning(document)  # what it took is told at the end in the same words
     lines = [str(line) for line in items(document, "warnings") if line != own]
     return [line for line in lines if line in leaks], [line for line in lines if line not in leaks]
+
+
+def said_below(line: str, document: Mapping[str, Any]) -> bool:
+    """Whether a sentence of the summary has nothing that its table further down does not say."""
+    if TESTED.fullmatch(line):
+        return estimate_of(measure_of(document), part(document, "test")) is not None
+    return line.startswith(TIED) and bool(ties_of(document))
+
+
+def ties_of(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The candidates that tie with the winner, by their labels; those of an ensemble tie with the best single one."""
+    board = items(part(document, "race"), "leaderboard")
+    board = [one for one in board if one.get("tie") or one.get("status") == "winner"]
+    labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in board)
+    ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]
+    return [] if ensemble_won(document) else ties
 
 
 def evidence(decision: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from lanewise.certainty import certainty
-from lanewise.labels import told_apart
 from lanewise.metric_labels import metric_label
 from lanewise.plain_text import clean, shorten
 from lanewise.reporting.reading import (
@@ -29,7 +28,9 @@ from lanewise.reporting.reading import (
     payload_words,
     positive_class,
     question_of,
+    said_below,
     stage_seconds,
+    ties_of,
     together_and_alone,
     told_warnings,
     took,
@@ -72,7 +73,6 @@ JOINT = "\ue000"
 """Stands for the space between a number and its unit while lines are broken; it is of no language."""
 TRAILING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
 """The end of a line that nobody sees: spaces and the codes of colours."""
-
 STYLES = {"winner": "bold blue", "default": "yellow", "dummy": "dim"}
 
 
@@ -220,7 +220,8 @@ def _verdict(console: "Console", document: Mapping[str, Any]) -> None:
     console.print(clean(verdict_of(document)), style="bold")
     _warn(console, told_warnings(document)[0])
     for line in lines[1:]:
-        console.print(bound(line, JOINT))
+        if not said_below(line, document):
+            console.print(bound(line, JOINT))
     winner = part(document, "winner")
     made_of = winner_settings(document)
     if winner:
@@ -264,7 +265,8 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
         table.add_row(*(_styled(cell, STYLES[name]) for cell in cells))
     if table.row_count:
         test = finite(part(document, "rows").get("test"))
-        where = f" on {count(test, 'test row')}" if test else ""
+        trained = any(one.get("code") == "trained_on_test" for one in items(document, "findings"))
+        where = f" on {count(test, 'test row' if trained else 'untouched test row')}" if test else ""
         console.print()
         console.print(_styled(f"{capitalized(clean(measure.label))}{where} ({measure.better}, 95% interval)"))
         console.print(table)
@@ -337,10 +339,8 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         if any(" (" in str(one.get("verdict") or "") for one in items(race, "decisions")):
             note = "Two candidates as they are: where they differ in several settings, it is no effect of one of them."
             console.print(_indented(note, style="dim"))
-    board = [one for one in items(race, "leaderboard") if one.get("tie") or one.get("status") == "winner"]
-    labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in board)
-    ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]
-    if ties and not ensemble_won(document):  # they tie with the best single candidate
+    ties = ties_of(document)
+    if ties:
         console.print()
         console.print(_styled(f"Not told apart from the winner by the evidence: {len(ties)}"))
         for label, one in ties[:3]:

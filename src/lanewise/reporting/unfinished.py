@@ -24,6 +24,7 @@ def unfinished_table(document: Mapping[str, Any], *, width: int) -> str:
     stopped = document["status"] == "interrupted"
     lines = [f"Run {run} {'was stopped' if stopped else 'is at work'}, in {where}; it has no result yet."]
     cards = items(document, "candidates")
+    lines += [_standing(document, cards)] if cards else []
     metric = part(document, "metric")
     name = metric.get("name") or ""
     if cards:
@@ -39,6 +40,19 @@ def unfinished_table(document: Mapping[str, Any], *, width: int) -> str:
     if document.get("resume"):
         lines += ["", f"  go on  {clean(document['resume'])}"]
     return "\n".join(lines) + "\n"
+
+
+def _standing(document: Mapping[str, Any], cards: Sequence[Mapping[str, Any]]) -> str:
+    """How many candidates are left, as far as the screen has told, and which is the best."""
+    planned = max(int(document["planned"]), len(cards))
+    left = document.get("left")
+    many = f"{left} left of {count(planned, 'candidate')}" if left else f"{len(cards)} of {planned} candidates seen"
+    many = f"{count(planned, 'candidate')}, none dropped" if left == planned else many
+    best = next((one for one in cards if one["score"] is not None), None)
+    if best is None:
+        return f"{capitalized(many)}; none has a score yet."
+    metric = str(part(document, "metric").get("name") or "")
+    return f"{capitalized(many)}; best so far: {shorten(str(best['label']), 60)}, {score(metric, best['score'])}."
 
 
 def _trained(card: Mapping[str, Any]) -> str:

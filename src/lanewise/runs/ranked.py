@@ -89,10 +89,12 @@ class RankedStore:
         found = json.loads(self.ranks.broadcast(own))
         found["folder"] = folder = Path(found["folder"])
         if not folder.is_dir():
-            message = (
-                f"the folder of the run, {folder}, is not on this host; set LANEWISE_HOME to a folder that all "
-                "hosts share"
-            )
+            message = f"the folder of run {found['id']}, {folder}, is gone, and with it all that the run had kept"
+            if self.ranks.size > 1:
+                message = (
+                    f"the folder of the run, {folder}, is not on this host; set LANEWISE_HOME to a folder that all "
+                    "hosts share"
+                )
             raise UsageError(message)
         return run or Run(**found)
 

@@ -38,8 +38,8 @@ def unfinished(run: Run) -> dict[str, Any] | None:
     """The document of a run that was stopped or is at work: every candidate that was looked at, the best first.
 
     A candidate stands where it was looked at last: those of the confirmation before those that only the screen has
-    seen. Its ``score`` is the mean over its ``lanes``, ``trained`` their part of the full length. None where nothing
-    was planned yet.
+    seen. Its ``score`` is the mean over its ``lanes``, ``trained`` their part of the full length. ``left`` counts those
+    that the screen kept, None where it had not ended. None where nothing was planned yet.
     """
     try:
         content = parse_json(run.plan.read_bytes(), source=f"the plan of run {run.id}")
@@ -66,6 +66,7 @@ def unfinished(run: Run) -> dict[str, Any] | None:
         "phase": max(phases, key=PHASES.index, default="screen" if plan.rungs else "confirm"),
         "metric": metric,
         "planned": len(plan.candidates),
+        "left": sum(card["phase"] == "confirm" for card in cards) or None,
         "candidates": sorted(cards, key=lambda card: _place(card, metric or {})),
         "resume": f"lanewise resume {run.id}" if run.status == "interrupted" else None,
     }

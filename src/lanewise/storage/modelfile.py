@@ -127,6 +127,12 @@ def load_manifest(folder: Path, *, fs: FileSystem = DISK) -> Mapping[str, Any]:
     return _check(_manifest_bytes(folder, fs), folder / MANIFEST)["manifest"]
 
 
+def gone(folder: Path, *, fs: FileSystem = DISK) -> tuple[str, ...]:
+    """Which of the two files that every saved model has are no longer there; reads neither."""
+    place = current_folder(folder, fs=fs)
+    return tuple(name for name in (MANIFEST, TENSORS) if fs.kind(place / name) is None)
+
+
 def _load(folder: Path, data: bytes, framework: Framework, fs: FileSystem) -> SavedModel[Any]:
     content = _check(data, folder / MANIFEST)
     place = current_folder(folder, fs=fs)

@@ -16,7 +16,7 @@ from lanewise.data.leakage import leakage
 from lanewise.data.roles import check_names, role_mistakes
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.streaming import with_target_of_rest
-from lanewise.data.target import encode_target, label_findings, labelled_rows, rare_in_test, resolve_task
+from lanewise.data.target import encode_target, few_rows, label_findings, labelled_rows, rare_in_test, resolve_task
 from lanewise.data.target_tails import extreme_rows, target_tail_findings
 from lanewise.errors import DataError, UsageError, all_of
 from lanewise.features.layout import Layout, LayoutSettings
@@ -191,6 +191,7 @@ def _divided(dataset: Dataset, test: Dataset | None, request: Request, asked: _A
         y = encode_target(whole, task)
         noticed += label_findings(test, task)
         noticed += training_rows_tested(rows, held, duplicate_groups(whole, (*features, request.target)))
+    noticed += few_rows(len(train) + (0 if dataset.rest is None else dataset.rest.rows), len(held))
     noticed += rare_in_test(y[held], task)
     return _Divided(whole=whole, y=y, train=train, held=held, findings=noticed)
 

@@ -15,6 +15,7 @@ from lanewise.models.blueprint import Blueprint, first_line
 from lanewise.models.keyed_draws import keyed_draws
 from lanewise.training.modules.subject import BatchLoss, UserLoss, per_row
 from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss, mean_of_rows, scored
+from lanewise.tuning.torch_losses import is_vain, misfit
 
 PAIR = 2
 AGREES = 1e-3
@@ -228,8 +229,13 @@ def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:
     try:
         value = loss(outputs, y)
     except Exception as error:
+        why = misfit(loss, outputs, y)
+        if why:
+            raise UsageError(why) from error
         message = f"the loss failed on {forms}: {type(error).__name__}: {first_line(error)}"
         raise UsageError(message) from error
+    if is_vain(loss, outputs, y):
+        raise UsageError(misfit(loss, outputs, y))
     if not isinstance(value, Tensor):
         message = f"the loss must return a tensor, a scalar or one loss per row, got {type(value).__name__}"
         raise UsageError(message)

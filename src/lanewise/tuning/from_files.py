@@ -16,6 +16,7 @@ from lanewise.explain import usage
 from lanewise.runs.executing import remove_remains
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
+from lanewise.runs.remaining import check_plan
 from lanewise.runs.run import Run
 from lanewise.stage_times import StageTimes
 from lanewise.training.pulse import Pulse
@@ -133,6 +134,7 @@ def _finished(reference: str) -> Iterator[tuple[RankedStore, Run]]:
             message = f"run {run.id} is {run.status}: only what is done can be repeated"
             hint = f"; go on with: lanewise.resume({run.id!r})" if run.status == "interrupted" else ""
             raise UsageError(message + hint)
+        check_plan(run)
         yield store, run
 
 

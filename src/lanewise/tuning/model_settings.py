@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lanewise.errors import Mistakes, UsageError, closest
+from lanewise.errors import Mistakes, UsageError, closest, suggestion
 from lanewise.lanes.candidate import Candidate, Value
 from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
-from lanewise.tuning.names import LOOP
+from lanewise.tuning.names import LOOP, as_called
+from lanewise.tuning.proposing import OPTIMIZERS
 
 OF_TRAINING = frozenset(
     {"optimizer", "betas", *LOOP, *(hyper.name for rule in RULES.values() for hyper in rule.hypers)}
@@ -57,21 +58,23 @@ class ModelArguments:
             return settings, {}  # what is wrong with it is told where candidates are read
         mistakes = Mistakes()
         for name in settings if self.names else ():
-            mistakes.of(self._check_known, name)
+            mistakes.of(self._check_known, name, settings.get("optimizer", OPTIMIZERS[0]))
         mistakes.tell()
         own = {name: value for name, value in settings.items() if name in self.names}
         return {name: value for name, value in settings.items() if name not in own}, own
 
-    def _check_known(self, name: str) -> None:
-        known = {*self.names, *OF_TRAINING}
-        if name not in known:
-            near = closest(name, sorted(known), most=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            message = (
-                f"there is no setting {name!r}; {hint}make_model takes {', '.join(self.names)}, and the training "
-                f"{', '.join(sorted(OF_TRAINING))}"
-            )
-            raise UsageError(message)
+    def _check_known(self, name: str, optimizer: Any) -> None:
+        if name in self.names or name in OF_TRAINING:
+            return
+        named = [own for own in (optimizer if isinstance(optimizer, list | tuple) else [optimizer]) if own in RULES]
+        taken = dict.fromkeys(hyper.name for own in named for hyper in RULES[own].hypers)
+        training = ["optimizer", *taken, *LOOP]
+        known = [*self.names, *training]
+        near = closest(as_called(name, known), known, most=1)
+        told = [f"there is no setting {name!r};", *[f"did you mean {own}?" for own in near]]
+        takes = f"{named[0]} takes" if len(named) == 1 else "the training takes"
+        lists = [suggestion("", own, noun=noun) for noun, own in (("make_model takes", self.names), (takes, training))]
+        raise UsageError(" ".join([*told, ", and ".join(lists)]))
 
     def added(self, candidates: Sequence[Candidate], own: Sequence[Mapping[str, Any]]) -> tuple[Candidate, ...]:
         """The candidates with their settings of the model; raises ``UsageError`` for a value that cannot be."""

@@ -1,8 +1,8 @@
 """The names that a candidate of a tuning race may use, and what is said about others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from lanewise.errors import UsageError, closest, suggestion
+from lanewise.errors import FEW, UsageError, closest, suggestion
 from lanewise.lanes.candidate import Value
 from lanewise.tuning.averaging import USUAL as AVERAGING
 from lanewise.tuning.drop_ins import RACED
@@ -17,12 +17,27 @@ LOGARITHMIC = ("lr", "weight_decay", "eps", "clip_norm", "batch_size", "average_
 """Settings that a search varies on a log scale, whatever the rule declares."""
 
 
+LISTED = "docs/tune-race.md"
+"""Where all optimizers of a tuning race are listed; to who is near one of them they need not be."""
+
+CALLED: dict[str, str] = {
+    **dict.fromkeys(("learning_rate", "learningrate", "learnrate", "learn_rate", "rate", "eta"), "lr"),
+    **dict.fromkeys(("wd", "l2", "decay"), "weight_decay"),
+    **dict.fromkeys(("batch", "batchsize", "bs"), "batch_size"),
+    **dict.fromkeys(("opt", "optim", "rule", "algorithm"), "optimizer"),
+    **dict.fromkeys(("scheduler", "lr_schedule", "lr_scheduler"), "schedule"),
+    **dict.fromkeys(("clip", "grad_clip", "gradient_clip", "max_norm", "max_grad_norm"), "clip_norm"),
+    **dict.fromkeys(("warm_up", "warmup_steps", "warmup_ratio"), "warmup"),
+    "epsilon": "eps",
+}
+"""What settings are called elsewhere, too unlike their names here to be found by their letters."""
+
+
 def known_rule(name: object) -> None:
     """``UsageError`` where ``name`` is no optimizer that a tuning race offers."""
     if name not in RACED:
-        near = " or ".join(closest(name, RACED))
-        meant = f" did you mean {near}?" if near else ""
-        message = f"there is no optimizer {name!r} to tune with;{meant} there are {', '.join(RACED)}"
+        most = FEW if closest(name, RACED) else len(RACED)
+        message = f"there is no optimizer {name!r} to tune with; {suggestion(name, RACED, place=LISTED, most=most)}"
         raise UsageError(message)
 
 
@@ -30,5 +45,15 @@ def known_setting(name: str, allowed: Iterable[str]) -> None:
     """``UsageError`` where ``name`` is none of the ``allowed`` settings."""
     known = sorted(allowed)
     if name not in known:
-        message = f"there is no setting {name!r}; {suggestion(name, known)}"
+        message = f"there is no setting {name!r}; {suggestion(as_called(name, known), known)}"
         raise UsageError(message)
+
+
+def as_called(name: object, known: Sequence[str]) -> str:
+    """The one of ``known`` that is called ``name`` elsewhere, else the name as it is.
+
+    >>> as_called("Learning-Rate", ["beta1", "lr"]), as_called("beta", ["beta1", "lr"])
+    ('lr', 'beta')
+    """
+    called = CALLED.get(str(name).strip().lower().replace("-", "_"), "")
+    return called if called in known else str(name)

@@ -372,3 +372,31 @@ def test_no_line_ends_between_a_number_and_its_unit(samples):
         text = summary(document, width=width, color=False)
         assert "loading the program 1 min" in " ".join(text.split())
         assert not re.search(r"\d\n *(s|min|MB)\b", text), width
+
+
+@pytest.mark.parametrize(("changes", "kept"), [({}, False), ({"trained": 7}, True), ({"weighed": "class"}, True)])
+def test_what_a_table_says_more_fully_is_no_sentence_above_it(samples, changes, kept: bool):
+    score = {"value": 0.287, "low": 0.278, "high": 0.296}
+    outcome = Outcome(
+        target="income",
+        winner="mlp",
+        is_default=False,
+        test=Score(**score),
+        rows=1200,
+        guess=Score(value=0.551),
+        default="sgd",
+        default_test=Score(value=0.315),
+        ties=("tree",),
+        **changes,
+    )
+    sentences = told(outcome, METRICS["log_loss"])
+    document = {**samples.binary(), "summary": sentences}
+    document["race"] = {**document["race"], "leaderboard": [{"id": "a", "status": "winner"}, {"id": "b", "tie": True}]}
+    text = " ".join(summary(document, width=200, color=False).split())
+    assert (sentences[1] in text) == kept
+    assert sentences[2].startswith("Within one paired standard error")
+    assert sentences[2] not in text
+    assert "Not told apart from the winner by the evidence: 1" in text
+    bare = {**document, "race": {}, "test": {}}
+    text = " ".join(summary(bare, width=200, color=False).split())
+    assert all(sentence in text for sentence in sentences)

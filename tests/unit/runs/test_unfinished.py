@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from lanewise.cli.runs import show
+from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.reporting.terminal import columns_of
 from lanewise.reporting.unfinished import unfinished_table
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
+from lanewise.runs.store import RunStore
 from lanewise.runs.unfinished import unfinished
 from lanewise.storage.durable import write_atomically
 from lanewise.storage.strict_json import dump_json
@@ -81,7 +85,7 @@ def test_candidates_stand_where_they_were_looked_at_last(stopped: Run) -> None:
     assert (found["status"], found["phase"], found["target"]) == ("interrupted", "confirm", "y")
     assert found["metric"] == {"name": "log_loss", "direction": "min"}
     assert found["resume"] == f"lanewise resume {stopped.id}"
-    assert found["planned"] == 4
+    assert (found["planned"], found["left"]) == (4, 2)
     first, second, third = found["candidates"]
     assert (first["id"], first["lanes"], first["of_lanes"], first["default"]) == ("lightgbm-000", 2, 2, True)
     assert first["score"] == pytest.approx((0.3 + 0.5) / 2)
@@ -103,6 +107,10 @@ def test_a_tune_shows_the_same_by_its_own_metric(stopped: Run) -> None:
     assert (found["kind"], found["target"]) == ("tune", "make_model")
     assert found["metric"] == {"name": "hits", "direction": "max"}
     assert [card["id"] for card in found["candidates"]] == ["mlp-001", "mlp-000"]
+    assert found["left"] is None
+    assert "\n2 of 4 candidates seen; best so far: mlp 64x2, adamw, lr 0.01, " in unfinished_table(found, width=80)
+    found["left"] = 4
+    assert "\n4 candidates, none dropped; best so far: mlp" in unfinished_table(found, width=80)
     assert "more is better" in unfinished_table(found, width=80)
 
 
@@ -117,12 +125,32 @@ def test_a_terminal_of_80_columns_shows_them_and_the_way_on(stopped: Run) -> Non
     text = unfinished_table(found, width=80)
     assert max(map(columns_of, text.splitlines())) <= 80
     assert f"Run {stopped.id} was stopped, in the confirmation; it has no result yet." in text
+    assert "\n2 left of 4 candidates; best so far: lightgbm, 0.400.\n" in text
     assert "Log loss on validation rows so far, the mean over lanes, less is better:" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["0.400", "30", "rounds", "(30%)", "2", "of", "2", "lightgbm", "(the", "default)"] in rows
     assert rows.index(["confirmation:"]) < rows.index(["screen:"])
     assert "1 planned candidate was not looked at yet." in text
     assert text.endswith(f"  go on  lanewise resume {stopped.id}\n")
+
+
+def test_a_run_that_was_killed_before_its_plan_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with RunStore.open() as store:
+        run = store.create(command="lanewise fit t.csv", config={"settings": {}})
+        store.interrupt(run.id)
+    with pytest.raises(
+        UsageError, match=rf"{run.id} was stopped before its race was planned, .*lanewise resume {run.id}"
+    ):
+        CliRunner().invoke(show, ["last"], catch_exceptions=False)
+
+
+def test_where_no_lane_has_a_score_yet_no_best_is_named(stopped: Run) -> None:
+    shutil.rmtree(stopped.checkpoints)
+    RunJournal(stopped.checkpoints).save("screen-1.0000-1", {}, state(200, mlp_000_f0=[(0.1, None)]))
+    found = unfinished(stopped)
+    assert found is not None
+    assert "\n1 of 4 candidates seen; none has a score yet.\n" in unfinished_table(found, width=80)
 
 
 def test_what_a_file_holds_cannot_steer_the_terminal(stopped: Run) -> None:

@@ -61,3 +61,16 @@ def test_too_few_groups_or_times_for_a_test_and_two_folds_are_told_by_the_column
     assert len(pose(*few(3, "group")).folds) == 2
     table, request = few(2, "group")
     assert len(pose(table, request, test=table).folds) == 2
+
+
+@pytest.mark.parametrize(("rows", "warned"), [(11, True), (49, True), (50, False)])
+def test_so_few_rows_that_no_score_says_much_are_warned_of(rows: int, warned: bool) -> None:
+    values = np.random.default_rng(0).normal(size=(rows, 2))
+    posed = pose(read({"a": values[:, 0], "y": values[:, 1]}), Request(target="y"))
+    found = [one for one in posed.findings if one.code == "few_rows"]
+    assert [(one.severity, one.count) for one in found] == ([("warning", rows)] if warned else [])
+    for one in found:
+        assert one.message == (
+            f"only {rows} rows, {len(posed.test)} of them for the test: every score has a wide interval, so take the "
+            "result as a first look"
+        )

@@ -283,6 +283,10 @@ MODEL_MISTAKES = [
         {"candidates": [{"widht": 3}]},
         r"no setting 'widht'; did you mean width\? make_model takes width, act, dropout, and",
     ),
+    (
+        {"candidates": [{"optimizer": "sgd", "learning_rate": 0.1}]},
+        r"did you mean lr\? make_model takes .*, and sgd takes optimizer, lr, weight_decay, batch_size, [\w, ]+$",
+    ),
     ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
     ({"candidates": [{"width": (3, 3)}]}, r"width must be a number, a word, or True or False, got \(3, 3\)"),
     (

@@ -56,8 +56,12 @@ def test_the_same_seed_draws_the_same_points() -> None:
 
 MISTAKES = [
     ({"optimizer": "adamx"}, "there is no optimizer 'adamx' to tune with; did you mean adam"),
-    ({"optimizer": "gd"}, "there is no optimizer 'gd' to tune with;.* there are sgd, momentum, .*, soap$"),
-    ({"learning_rate": (0.1, 0.2)}, "there is no setting 'learning_rate'"),
+    (
+        {"optimizer": "gd"},
+        r"there is no optimizer 'gd' to tune with; did you mean sgd or asgd\? All \d+: docs/tune-race.md$",
+    ),
+    ({"optimizer": "zzz"}, "there is no optimizer 'zzz' to tune with; there are sgd, momentum, .*, soap$"),
+    ({"learning_rate": (0.1, 0.2)}, r"there is no setting 'learning_rate'; did you mean lr\?"),
     ({"lr": (0.2, 0.1)}, r"space\['lr'\] must be a range \(low, high\) above zero"),
     ({"lr": (0, 0.1)}, "above zero"),
     ({"lr": []}, "is an empty list"),
