@@ -20,6 +20,11 @@ from typing import Any
 from lanewise.cli import main
 from lanewise.reporting import page
 
+# A fit takes one thread where no workers are stated: for steps this small a second one takes the interpreter's lock
+# from the first, and other tests have the other core.
+if hasattr(os, "sched_getaffinity"):
+    os.sched_getaffinity = lambda pid: {0}
+
 PATIENCE = 120  # seconds; a child that hangs ends with SIGALRM and fails its test
 NOBODY = "nobody"
 """In place of a file: a pipe that nobody reads any more."""
