@@ -191,7 +191,8 @@ class FitSettings(BaseModel):
     def _device(cls, value: object) -> object:
         text = str(value)
         if not DEVICE.fullmatch(text):
-            message = f"device must be auto, cpu, cuda or cuda:N, got {value!r}"
+            hint = "; a GPU is named cuda" if "gpu" in text.lower() else ""
+            message = f"device must be auto, cpu, cuda or cuda:N, got {value!r}{hint}"
             raise UsageError(message)
         return text
 
@@ -354,7 +355,9 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             hint = f"; did you mean {' and '.join(near)}?" if near else ""
             return f"{name} must be {either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
         case kind if kind in _WORDS:
-            return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}"
+            share = name == "test_fraction" and kind == "less_than" and isinstance(given, int | float | str)
+            hint = f"; {float(given):g}% are {float(given) / 100:g}" if share else ""
+            return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}{hint}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"
 
 

@@ -87,6 +87,15 @@ FITS: dict[str, tuple[list[str], str]] = {
     "more folds than rows": (["good.csv", "--target", "y", "--folds", "90"], "folds must be at most 45"),
     "no number": (["good.csv", "--target", "y", "--folds", "many"], "--folds must be a whole number, got 'many'"),
     "test fraction": (["good.csv", "--target", "y", "--test-fraction", "1.5"], "--test-fraction must be below 1"),
+    "percent": (["good.csv", "--target", "y", "--test-fraction", "20"], "must be below 1, got 20; 20% are 0.2"),
+    "a GPU": (["good.csv", "--target", "y", "--device", "gpu"], "cuda or cuda:N, got 'gpu'; a GPU is named cuda"),
+    "no option": (["good.csv", "y"], "argument (y): a column to predict is named --target y"),
+    "blanks in a list": (
+        ["good.csv", "--target", "y", "--models", "linear", "mlp"],
+        "argument (mlp): the names of a list are separated by commas alone, as in --models linear,mlp; see",
+    ),
+    "nearly a file": (["god.csv", "--target", "y"], "no file god.csv: check the path; did you mean good.csv?"),
+    "nearly an example": (["iris"], "no file iris: check the path; did you mean example:iris?"),
     "seed": (["good.csv", "--target", "y", "--seed", "-1"], "seed must be at least 0"),
     "negative weight": (
         ["negative.csv", "--target", "y", "--weight", "w"],
@@ -323,8 +332,8 @@ def test_a_damaged_model_is_refused_and_a_missing_one_too(cli, folder, finished)
         file.write_bytes(sound)
     shutil.rmtree(model)
     ended = cli("predict", "last", "good.csv", folder=folder, home=home)
-    assert ended.code == 3
-    assert "model" in one_line(ended.err)
+    assert ended.code == 2  # nothing failed: somebody removed it, and what to do is said
+    assert "has no model any more" in one_line(ended.err)
 
 
 def test_a_mistake_leaves_no_run_that_would_be_the_last_one(cli, folder, quick):

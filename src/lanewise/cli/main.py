@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -57,6 +58,8 @@ HOMES = Homes(
 
 SPREAD = ("fit", "tune", "resume")
 """Commands that torchrun may start on several ranks; any other would be done as often as there are ranks."""
+EXTRA = re.compile(r"got unexpected extra arguments? \((\S+).*\)$")
+"""What click says of a word that belongs to no option."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What fails, without a file's name, where standard output goes to a file that takes no more."""
 
@@ -174,9 +177,21 @@ def _usage(error: click.ClickException) -> str:
     else:
         text = clean(error.format_message()).rstrip(".")
     text = text[:1].lower() + text[1:]
+    if extra := EXTRA.match(text):
+        text += _named(extra[1], context)
     if context is None:
         return text
     return f"{text}{' See' if text.endswith('?') else '; see'}: {context.command_path} --help"
+
+
+def _named(extra: str, context: click.Context | None) -> str:
+    """How to write a word that stands without an option: as the column to predict, or in a list."""
+    options = [] if context is None else [name for one in context.command.params for name in one.opts]
+    stated = {argument.partition("=")[0] for argument in sys.argv}
+    hints = [f"a column to predict is named --target {extra}"] if {"--target"} & {*options} - stated else []
+    if any(option in stated for option in options if option.endswith("s")):
+        hints.append("the names of a list are separated by commas alone, as in --models linear,mlp")
+    return f": {'; '.join(hints)}" if hints else ""
 
 
 def _cleaned(error: Exception) -> str:

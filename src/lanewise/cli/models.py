@@ -10,7 +10,7 @@ import click
 from lanewise.cli.completion import complete_files, complete_runs
 from lanewise.cli.paths import check_output, check_source
 from lanewise.cli.program import program
-from lanewise.errors import Mistakes, UserError
+from lanewise.errors import Mistakes, UsageError, UserError
 
 if TYPE_CHECKING:
     from lanewise.data.contract import DataContract
@@ -50,6 +50,9 @@ def predict(
     from lanewise.data.read_options import ReadOptions
     from lanewise.text_form import parse_bytes
 
+    if Path(run).is_file() and source != "-" and not Path(source).exists():
+        message = f"the run stands before the table: {program()} predict {source} {run}"
+        raise UsageError(message)
     mistakes = Mistakes(UserError, what="things")
     most = mistakes.of(parse_bytes, max_bytes) if max_bytes else None
     options = mistakes.of(ReadOptions, delimiter=delimiter, encoding=encoding, max_bytes=most)
@@ -128,7 +131,6 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
 
 def _check_place(output: Path, sample: str | None) -> None:
     """``UsageError`` where no file can be written, and for a name that promises another format."""
-    from lanewise.errors import UsageError
 
     check_output(output, reads=sample)
     if output.suffix.lower() != ".onnx":
@@ -154,7 +156,7 @@ def _rows_of(run: "Run", contract: "DataContract", sample: str | None) -> "Datas
 
 def finished(reference: str) -> "Run":
     """The run, if it has a model; ``UsageError`` says why it has none."""
-    from lanewise.errors import UnavailableError, UsageError
+    from lanewise.errors import UnavailableError
     from lanewise.runs.remaining import lost_model
     from lanewise.runs.store import RunStore
 

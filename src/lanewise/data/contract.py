@@ -147,6 +147,8 @@ class DataContract:
         if absent:
             meant = _meant(absent, there.difference(names))
             message = f"{dataset.source} lacks {named(absent)}{meant}; the model needs {len(names)} columns"
+            if len(absent) == len(names) > 1 and not meant:
+                message += f". Is its header missing? Its columns are {named(dataset.frame.columns)}"
             raise DataError(message)
         empty = {
             name

@@ -3,17 +3,21 @@
 import codecs
 import gzip
 import io
+import os
 import re
 import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from lanewise.errors import DataError
+from lanewise.errors import DataError, closest
 
 STANDARD_INPUT = "-"
 _CHUNK = 4 * 2**20
+MOST_BESIDE = 1000
+"""Files of a folder among which the name of a missing one is looked for."""
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PACKED_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
@@ -95,7 +99,23 @@ def missing_file(name: str) -> DataError:
     """The error for a file that is not there."""
     if "://" in name:
         return DataError(f"{name} is an address: fetch it to a file first, only files are read")
-    return DataError(f"no file {name}: check the path")
+    near = _nearby(Path(name))
+    return DataError(f"no file {name}: check the path{f'; did you mean {near}?' if near else ''}")
+
+
+def _nearby(path: Path) -> str:
+    """What may have been meant by the path of no file: one beside it, or an example; empty if there is neither."""
+    from lanewise.data.examples import EXAMPLES  # here, as that reads by this
+
+    try:
+        with os.scandir(path.parent) as entries:
+            beside = list(islice((one.name for one in entries if one.is_file()), MOST_BESIDE))
+    except OSError:
+        beside = []
+    if near := closest(path.name, beside, most=1):
+        return str(path.with_name(near[0]))
+    called = path.stem.lower().replace("_", "-")
+    return f"example:{called}" if called in EXAMPLES and not path.parent.name else ""
 
 
 def _read_file(path: Path, name: str, take: Callable[[Callable[[int], bytes]], bytes]) -> bytes:

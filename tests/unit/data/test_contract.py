@@ -104,6 +104,13 @@ def test_columns_that_are_nearly_called_as_absent_ones_are_named() -> None:
         contract().check(rows)
 
 
+def test_of_a_table_without_a_header_it_is_asked_whether_it_has_one() -> None:
+    bare = Dataset(frame=pl.DataFrame({"column_1": [1.0], "column_2": [2.0]}), kinds={}, source="bare.csv")
+    told = r"needs 4 columns\. Is its header missing\? Its columns are 'column_1', 'column_2'$"
+    with pytest.raises(DataError, match=told):
+        contract().conform(bare)
+
+
 def test_other_kinds_are_refused() -> None:
     frame = table().frame.with_columns(pl.lit("old").alias("age"))
     changed = Dataset(frame=frame, kinds={**KINDS, "age": "category"}, source="a table")

@@ -69,6 +69,10 @@ def test_no_file_folder_and_bad_path(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.csv") == f"no file {tmp_path / 'none.csv'}: check the path"
     assert "is a folder" in refusal(tmp_path)
     assert "not a usable path" in refusal("a\0b")
+    (tmp_path / "flowers.csv").write_text("a\n1\n")
+    assert refusal(tmp_path / "flower.cvs").endswith(f"check the path; did you mean {tmp_path / 'flowers.csv'}?")
+    assert refusal("iris") == "no file iris: check the path; did you mean example:iris?"
+    assert refusal("breast_cancer.csv").endswith("did you mean example:breast-cancer?")
     assert refusal("a\nb.csv") == r"no file 'a\nb.csv': check the path"
 
 
