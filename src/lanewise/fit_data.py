@@ -12,7 +12,7 @@ from lanewise.data.examples import example
 from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.data.reading import read
 from lanewise.data.streaming import is_too_large, read_streamed, size_words
-from lanewise.data.table_files import TableFiles, table_files
+from lanewise.data.table_files import MOST_PACKED, TableFiles, table_files
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
 from lanewise.planned import prepared_cells
@@ -26,10 +26,6 @@ def lasting(source: object) -> str | None:
     if not isinstance(source, str):
         return None
     return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
-
-
-MOST_PACKED = 200
-"""How many times its size a table may unpack to and still be streamed unasked: real ones stay well below."""
 
 
 def dataset_of(

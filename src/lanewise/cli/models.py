@@ -1,7 +1,6 @@
 """Commands that use a trained model."""
 
 import sys
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from lanewise.data.contract import DataContract
     from lanewise.data.dataset import Dataset
     from lanewise.data.findings import Finding
+    from lanewise.data.rows_in_batches import RowsInBatches
     from lanewise.deploy.predictor import Predictor
     from lanewise.runs.run import Run
 
@@ -64,7 +64,7 @@ def predict(
     assert found is not None, "a run that cannot be used was told"
     assert options is not None, "options that cannot be used were told"
     from lanewise.data.grouped_warnings import warning_lines
-    from lanewise.deploy.files import predict_file, read_rows
+    from lanewise.deploy.files import predict_file, rows_to_predict
     from lanewise.deploy.saving import load_predictor
     from lanewise.plain_text import clean
     from lanewise.runs.remaining import reading_model
@@ -74,8 +74,8 @@ def predict(
     if output is not None:
         findings = predict_file(predictor, source, output, options=options).findings
     else:
-        dataset = read_rows(predictor.contract, source, options=options)
-        findings = (*predictor.check(dataset), *_print_predictions(predictor, dataset))
+        rows, findings = rows_to_predict(predictor, source, options=options)
+        findings = (*findings, *_print_predictions(predictor, rows))
     for line in warning_lines(findings):
         click.echo(f"warning: {clean(line)}", err=True)
     for finding in findings:
@@ -83,17 +83,20 @@ def predict(
             click.echo(f"info: {clean(finding.message)}", err=True)
 
 
-def _print_predictions(predictor: "Predictor", dataset: "Dataset") -> "tuple[Finding, ...]":
+def _print_predictions(predictor: "Predictor", rows: "Dataset | RowsInBatches") -> "tuple[Finding, ...]":
     """CSV on stdout: labels as they are, but on a terminal without what could steer it."""
     from lanewise.deploy.files import write_predictions
-    from lanewise.plain_text import visible
 
-    if not sys.stdout.isatty():
-        return write_predictions(predictor, dataset, sys.stdout.buffer)
-    lines = BytesIO()
-    findings = write_predictions(predictor, dataset, lines)
-    click.echo(visible(lines.getvalue().decode()).encode(), nl=False)  # whatever the terminal's encoding
-    return findings
+    return write_predictions(predictor, rows, _Terminal() if sys.stdout.isatty() else sys.stdout.buffer)
+
+
+class _Terminal:
+    """Standard output that shows what could steer a terminal."""
+
+    def write(self, data: bytes) -> None:
+        from lanewise.plain_text import visible
+
+        click.echo(visible(data.decode()).encode(), nl=False)  # whatever the terminal's encoding
 
 
 @click.command()

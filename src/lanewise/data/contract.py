@@ -25,6 +25,8 @@ FEWEST_UNREADABLE = 10
 """So many cells that all cannot be read make a column of another kind; fewer may each be a slip."""
 MOST_COMPARED = 1000
 """Columns beside those of the model among which names that are nearly right are looked for."""
+MOST_UNSEEN = 1_000
+"""Levels that training never saw and that are kept, each once, while rows are read in batches."""
 _STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 _DTYPES: dict[ColumnKind, pl.DataType] = {
     "number": pl.Float64(),
@@ -182,7 +184,9 @@ class DataContract:
         """
         conformed = self.conform(dataset)
         findings = [
-            finding for column in self.columns for finding in _differences(column, conformed.frame[column.name])
+            finding
+            for column in self.columns
+            for finding in Differences.of(column, conformed.frame[column.name]).findings(column)
         ]
         extra = [name for name in dataset.frame.columns if name not in conformed.kinds and name != self.target]
         if extra:
@@ -220,29 +224,75 @@ def _column_contract(name: str, kind: ColumnKind, facts: ColumnFacts, most: int)
     )
 
 
-def _differences(column: ColumnContract, values: pl.Series) -> list[Finding]:
-    findings = []
-    if column.low is not None and column.high is not None:
-        numbers = _as_numbers(values)
-        outside = int(((numbers < column.low) | (numbers > column.high)).sum())
-        if outside:
-            message = f"{column.name!r} has {counted(outside, 'value')} outside the range of training"
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Differences:
+    """What is unlike training in the new cells of a column; those of rows that follow are added by `plus`.
+
+    ``outside`` numbers and dates are out of range; ``unseen`` cells are of levels, each once in ``levels``, that
+    training never saw; ``missing`` of ``rows`` cells are. ``forgotten`` says that there are more such levels than are
+    kept.
+    """
+
+    rows: int
+    missing: int
+    outside: int = 0
+    unseen: int = 0
+    levels: pl.Series
+    forgotten: bool = False
+
+    @classmethod
+    def of(cls, column: ColumnContract, values: pl.Series) -> "Differences":
+        """The differences of the cells ``values`` of a column."""
+        outside, unseen = 0, pl.Series([], dtype=pl.String)
+        if column.low is not None and column.high is not None:
+            numbers = _as_numbers(values)
+            outside = int(((numbers < column.low) | (numbers > column.high)).sum())
+        if column.kind == "category" and not column.more_levels:
+            unseen = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.levels)))
+        return cls(
+            rows=len(values),
+            missing=values.null_count(),
+            outside=outside,
+            unseen=len(unseen),
+            levels=unseen.unique().alias("level"),
+        )
+
+    def plus(self, other: "Differences", *, most: int = MOST_UNSEEN) -> "Differences":
+        """Those of both; of more than ``most`` unseen levels the first by name are kept."""
+        levels = pl.concat([self.levels, other.levels.cast(self.levels.dtype)]).unique()
+        return Differences(
+            rows=self.rows + other.rows,
+            missing=self.missing + other.missing,
+            outside=self.outside + other.outside,
+            unseen=self.unseen + other.unseen,
+            levels=levels if len(levels) <= most else _alone(levels.sort().head(most)),
+            forgotten=self.forgotten or other.forgotten or len(levels) > most,
+        )
+
+    def findings(self, column: ColumnContract) -> list[Finding]:
+        """The warnings about them."""
+        findings = []
+        if self.outside:
+            message = f"{column.name!r} has {counted(self.outside, 'value')} outside the range of training"
             if column.kind == "number":
                 message += f" ({column.low:g} to {column.high:g})"
-            findings.append(_warning("out_of_range", message, column, outside))
-    if column.kind == "category" and not column.more_levels:
-        unseen = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.levels)))
-        if len(unseen):
-            names = named(unseen.unique().sort().to_list())
-            message = f"{column.name!r} has {counted(len(unseen), 'cell')} with values that training never saw: {names}"
-            findings.append(_warning("unseen_levels", message, column, len(unseen)))
-    missing, rows = values.null_count(), len(values)
-    spread = 3 * math.sqrt(rows * column.missing_rate * (1 - column.missing_rate))
-    if missing > rows * (column.missing_rate + 0.05) and missing > rows * column.missing_rate + spread:
-        usual = f"in training it lacked {column.missing_rate:.1%} of them"
-        message = f"{column.name!r} lacks {missing:,} of {rows:,} cells; {usual}"
-        findings.append(_warning("missing_more", message, column, missing))
-    return findings
+            findings.append(_warning("out_of_range", message, column, self.outside))
+        if self.unseen:
+            names = named(self.levels.sort().to_list()) + (" at the least" if self.forgotten else "")
+            message = f"{column.name!r} has {counted(self.unseen, 'cell')} with values that training never saw: {names}"
+            findings.append(_warning("unseen_levels", message, column, self.unseen))
+        missing, rows = self.missing, self.rows
+        spread = 3 * math.sqrt(rows * column.missing_rate * (1 - column.missing_rate))
+        if missing > rows * (column.missing_rate + 0.05) and missing > rows * column.missing_rate + spread:
+            usual = f"in training it lacked {column.missing_rate:.1%} of them"
+            message = f"{column.name!r} lacks {missing:,} of {rows:,} cells; {usual}"
+            findings.append(_warning("missing_more", message, column, missing))
+        return findings
+
+
+def _alone(words: pl.Series) -> pl.Series:
+    """The same words without the memory of the table that they come from, which views of them would hold."""
+    return pl.Series(words.name, words.to_list(), dtype=pl.String)
 
 
 def _warning(code: str, message: str, column: ColumnContract, count: int) -> Finding:

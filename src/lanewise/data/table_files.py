@@ -22,6 +22,9 @@ BATCH_CELLS = 4_000_000
 END_BYTES = 64
 """So much of the end of a file tells whether it is whole, a few bytes of padding included."""
 
+MOST_PACKED = 200
+"""How many times its size a table may unpack to and still be read by batches unasked: real ones stay well below."""
+
 _MARKS = {b"PAR1": "parquet", b"ARRO": "arrow"}
 _PATTERN = set("*?[")
 
@@ -60,21 +63,23 @@ class TableFiles:
         """Rows of a batch, the same for every reader of this table."""
         return max(1_024, min(131_072, BATCH_CELLS // max(1, self.columns)))
 
-    def batches(self, columns: tuple[str, ...] | None = None) -> Iterator[tuple[int, pl.DataFrame]]:
-        """All rows in order, a batch at a time, each with the number of its first row.
+    def batches(
+        self, columns: tuple[str, ...] | None = None, *, rows: int | None = None
+    ) -> Iterator[tuple[int, pl.DataFrame]]:
+        """All rows in order, a batch at a time (of at most ``rows``), each with the number of its first row.
 
         Raises ``DataError`` where a file is damaged, gone, or has changed meanwhile.
         """
-        first = 0
+        first, most = 0, rows or self.batch_rows
         each = zip(self.paths, self.kinds, self.heights, self.stamps, strict=True)
         for path, kind, height, stamp in each:
             lazy, _ = _scan(path, kind)
             if columns is not None:
                 lazy = lazy.select(columns)
-            for start in range(0, height, self.batch_rows):
-                part = lazy.slice(start, self.batch_rows)
+            for start in range(0, height, most):
+                part = lazy.slice(start, most)
                 frame = guarded(str(path), lambda part=part: part.collect())
-                if frame.height != min(self.batch_rows, height - start) or _stamp(path) != stamp:
+                if frame.height != min(most, height - start) or _stamp(path) != stamp:
                     message = f"{path} changed while it was read; start again when it is complete"
                     raise DataError(message)
                 yield first + start, frame

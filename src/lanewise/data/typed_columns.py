@@ -20,6 +20,8 @@ from lanewise.data.typing_columns import TypedColumn, as_dates, read_as
 from lanewise.data.word_cells import kinds_of_words
 from lanewise.data.wording import counted
 
+INFINITE = "infinite_values"
+
 
 def type_typed_columns(
     frame: pl.DataFrame,
@@ -83,13 +85,15 @@ def _floats(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
     endless = numbers.is_infinite().fill_null(value=False)
     findings: tuple[Finding, ...] = ()
     if endless.any():
-        count = numbers.filter(endless).len()
-        message = f"column {column.name!r} has {counted(count, 'infinite cell')}, read as missing"
-        findings = (
-            Finding(code="infinite_values", severity="warning", column=column.name, count=count, message=message),
-        )
+        findings = (infinite_cells(column.name, numbers.filter(endless).len()),)
     finite = without_named(numbers.fill_nan(None).set(endless, None), missing)
     return TypedColumn(cells=finite, kind="number", findings=findings)
+
+
+def infinite_cells(name: str, count: int) -> Finding:
+    """That so many cells of a column of numbers are infinite."""
+    message = f"column {name!r} has {counted(count, 'infinite cell')}, read as missing"
+    return Finding(code=INFINITE, severity="warning", column=name, count=count, message=message)
 
 
 def _dates(column: pl.Series) -> TypedColumn:

@@ -5,6 +5,7 @@ A few kilobytes may unpack to more than any machine has: runs of one value compr
 
 import struct
 from collections.abc import Iterator
+from mmap import mmap
 
 _CONTINUES = 0xFFFFFFFF
 _ARROW_FILE = b"ARROW1"
@@ -19,7 +20,7 @@ _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7,
 _DAMAGED = (struct.error, IndexError, OverflowError, RecursionError)
 
 
-def arrow_size(content: bytes) -> tuple[int, int]:
+def arrow_size(content: bytes | mmap) -> tuple[int, int]:
     """Rows of an Arrow file or stream, and the bytes of its columns once unpacked; of a damaged one up to the damage.
 
     Each compressed buffer begins with the length that it unpacks to, and the reader keeps to that
@@ -40,7 +41,7 @@ def arrow_size(content: bytes) -> tuple[int, int]:
     return rows, size
 
 
-def _unpacked(content: bytes, start: int, length: int) -> int:
+def _unpacked(content: bytes | mmap, start: int, length: int) -> int:
     (claimed,) = struct.unpack_from("<q", content, start)
     return length if claimed < 0 else claimed
 
@@ -48,13 +49,13 @@ def _unpacked(content: bytes, start: int, length: int) -> int:
 class _Table:
     """A table of FlatBuffers: fields by their number, absent ones None or 0."""
 
-    def __init__(self, content: bytes, place: int) -> None:
+    def __init__(self, content: bytes | mmap, place: int) -> None:
         self._content, self._place = content, place
         self._fields = place - struct.unpack_from("<i", content, place)[0]
         (self._size,) = struct.unpack_from("<H", content, self._fields)
 
     @classmethod
-    def at(cls, content: bytes, place: int | None) -> "_Table":
+    def at(cls, content: bytes | mmap, place: int | None) -> "_Table":
         """The table to which the offset at ``place`` leads."""
         if place is None:
             raise IndexError
@@ -79,9 +80,9 @@ class _Table:
             yield from struct.iter_unpack(form, vector)
 
 
-def _messages(content: bytes) -> Iterator[tuple[int, "_Table", int]]:
+def _messages(content: bytes | mmap) -> Iterator[tuple[int, "_Table", int]]:
     """The kind of each message, its header, and where its body begins: of a file as its footer lists them."""
-    if content.startswith(_ARROW_FILE):
+    if content[: len(_ARROW_FILE)] == _ARROW_FILE:
         (length,) = struct.unpack_from("<I", content, len(content) - len(_ARROW_FILE) - 4)
         footer = _Table.at(content, len(content) - len(_ARROW_FILE) - 4 - length)
         for field in (_DICTIONARIES, _BATCHES):
@@ -98,7 +99,7 @@ def _messages(content: bytes) -> Iterator[tuple[int, "_Table", int]]:
         yield kind, header, body
 
 
-def _message(content: bytes, place: int) -> tuple[int, "_Table | None", int, int]:
+def _message(content: bytes | mmap, place: int) -> tuple[int, "_Table | None", int, int]:
     """Kind, header, and the places of its body and of what follows; no header at the end of a stream."""
     (length,) = struct.unpack_from("<I", content, place)
     place += 4
@@ -111,7 +112,7 @@ def _message(content: bytes, place: int) -> tuple[int, "_Table | None", int, int
     return message.number(1, "<B"), _Table.at(content, message.place(2)), body, body + message.number(3)
 
 
-def parquet_size(content: bytes) -> int:
+def parquet_size(content: bytes | mmap) -> int:
     """Bytes of the row groups of a whole Parquet file once unpacked, as its footer says; 0 where that is damaged.
 
     (https://parquet.apache.org/docs/file-format/metadata)
@@ -127,7 +128,7 @@ def parquet_size(content: bytes) -> int:
 class _Compact:
     """Reads just enough of Thrift's compact protocol to find what is asked for, and skips the rest."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | mmap) -> None:
         self._content, self._place = content, 0
 
     def row_groups(self) -> Iterator[int]:

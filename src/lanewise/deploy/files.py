@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read_like
+from lanewise.data.rows_in_batches import RowsInBatches, rows_in_batches
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Prediction, Predictor, count_overflows, overflow_findings
 from lanewise.errors import DataError
@@ -25,23 +26,44 @@ class Written:
     findings: tuple[Finding, ...]
 
 
+class Output(Protocol):
+    """Where lines are written to: an open binary file."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
 def predict_file(predictor: Predictor, source: object, out: Path, *, options: ReadOptions | None = None) -> Written:
     """Predict every row of ``source`` (as `lanewise.data.reading.read` takes it) and write CSV durably to ``out``.
 
     The columns are ``prediction``, and ``probability_<class>`` for classes or, where the model has an interval,
     ``low`` and ``high`` for numbers; numbers are written so that they read back exactly. Row i of the file belongs
     to row i of the table. A row of nothing but empty cells keeps its place and is predicted with every cell missing; a
-    line without any character is no row, as for pandas and R; findings count both. The table is read whole, within
-    the reader's bound on memory; predictions are made and written in blocks.
+    line without any character is no row, as for pandas and R; findings count both. Predictions are made and written in
+    blocks. So are rows of Parquet and Arrow files read that are too many for the memory; other tables are read whole,
+    within the reader's bound on memory.
 
     Raises ``DataError`` where a column is absent, or where rows have too few or too many fields: their predictions
     would be missing and all later lines would belong to other rows.
     """
-    dataset = read_rows(predictor.contract, source, options=options)
-    findings = predictor.check(dataset)
+    rows, findings = rows_to_predict(predictor, source, options=options)
     late: list[Finding] = []
-    write_atomically(out, lambda file: late.extend(write_predictions(predictor, dataset, file)), private=False)
-    return Written(rows=dataset.rows, findings=(*findings, *late))
+    write_atomically(out, lambda file: late.extend(write_predictions(predictor, rows, file)), private=False)
+    return Written(rows=rows.rows, findings=(*findings, *late))
+
+
+def rows_to_predict(
+    predictor: Predictor, source: object, *, options: ReadOptions | None = None
+) -> tuple[Dataset | RowsInBatches, tuple[Finding, ...]]:
+    """The rows of ``source``, in memory or to be read in batches, and what is unusual about them.
+
+    Raises ``DataError`` as `predict_file`.
+    """
+    contract = predictor.contract
+    batches = rows_in_batches(source, contract, options=options_of(contract, options))
+    if batches is not None:
+        return batches, batches.findings
+    dataset = read_rows(contract, source, options=options)
+    return dataset, predictor.check(dataset)
 
 
 def read_rows(contract: DataContract, source: object, *, options: ReadOptions | None = None) -> Dataset:
@@ -75,10 +97,12 @@ def options_of(contract: DataContract, options: ReadOptions | None = None) -> Re
     )
 
 
-def write_predictions(predictor: Predictor, dataset: Dataset, file: BinaryIO) -> tuple[Finding, ...]:
+def write_predictions(predictor: Predictor, rows: Dataset | RowsInBatches, file: Output) -> tuple[Finding, ...]:
     """Write predictions as CSV to an open binary file, block by block; findings about the predictions themselves."""
     overflows = 0
-    for place, response in enumerate(predictor.responses(dataset)):
+    blocks = [rows] if isinstance(rows, Dataset) else rows.blocks(predictor.block_rows)
+    responses = (response for block in blocks for response in predictor.responses(block))
+    for place, response in enumerate(responses):
         frame = prediction_frame(predictor, predictor.decide(response))
         file.write(frame.write_csv(include_header=place == 0).encode())
         overflows += count_overflows(response)

@@ -157,7 +157,9 @@ class Predictor:
 
     def check(self, dataset: Dataset) -> tuple[Finding, ...]:
         """What reading noticed, and what is unusual against the rows of training; ``DataError`` as `predict`."""
-        return (*dataset.findings, *self.contract.check(dataset))
+        used = {None, *(column.name for column in self.contract.columns)}
+        read = (finding for finding in dataset.findings if finding.column in used)  # of others nothing follows
+        return (*read, *self.contract.check(dataset))
 
     def responses(self, dataset: Dataset) -> Iterator[np.ndarray]:
         """Means ``[n, 1]`` or class probabilities ``[n, K]`` of consecutive blocks of rows, at least one block."""

@@ -78,6 +78,8 @@ class BoostedTrees(TreePredictor):
         try:
             self._booster = lightgbm.Booster(model_str=saved.text)
         except lightgbm.basic.LightGBMError as error:
+            if _ran_out(error):
+                raise MemoryError from error
             message = f"the saved trees cannot be read ({error}); export the model again"
             raise StoreError(message) from error
 
@@ -88,8 +90,20 @@ class BoostedTrees(TreePredictor):
         matrix = boosting_matrix(numbers, codes, None if tokens is None else tokens.matrix())
         if matrix.shape[0] == 0:  # pyright: ignore[reportOptionalSubscript] a matrix has a shape
             return no_rows(self._task_kind, self._classes)
-        values = self._booster.predict(matrix, num_threads=self._threads)
+        import lightgbm
+
+        try:
+            values = self._booster.predict(matrix, num_threads=self._threads)
+        except lightgbm.basic.LightGBMError as error:
+            if _ran_out(error):
+                raise MemoryError from error
+            raise
         return response(np.asarray(values), task_kind=self._task_kind, offset=self._offset)
+
+
+def _ran_out(error: Exception) -> bool:
+    """Whether LightGBM says, in the words of C++, that the system gave it no memory."""
+    return any(words in str(error) for words in ("bad_alloc", "bad allocation"))
 
 
 class SplitTrees(TreePredictor):
@@ -195,7 +209,7 @@ SPLIT_TREES: dict[str, type[SingleTree | Forest]] = {"tree": SingleTree, "forest
 def load_trees(saved: SavedTrees, *, threads: int = 1) -> TreePredictor:
     """A predictor from the saved text; ``threads`` for LightGBM (0: all cores).
 
-    Raises ``StoreError`` where the text is not the one that was saved.
+    Raises ``StoreError`` where the text is not the one that was saved, or where memory does not suffice for it.
     """
     if digest_of(saved.text) != saved.meta.get("sha256"):
         message = "the saved trees are damaged: their digest differs from the recorded one; export the model again"
@@ -204,6 +218,12 @@ def load_trees(saved: SavedTrees, *, threads: int = 1) -> TreePredictor:
         if saved.kind in SPLIT_TREES:
             return SPLIT_TREES[saved.kind](json.loads(saved.text), saved.meta)
         return BoostedTrees(saved, threads=threads)
+    except MemoryError as error:
+        message = (
+            f"memory ran out while the trees of the model were loaded ({len(saved.text) / 1e6:,.1f} MB of text): the "
+            "model is whole; free memory, or raise the limit of this process, and try again"
+        )
+        raise StoreError(message) from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"the saved trees cannot be read ({error}); export the model again"
         raise StoreError(message) from error

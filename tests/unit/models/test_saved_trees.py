@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lightgbm.basic import LightGBMError
 from sklearn.tree import DecisionTreeRegressor
 
 from lanewise.errors import DataError, StoreError
@@ -95,6 +96,16 @@ def test_changed_text_is_refused() -> None:
 def test_a_booster_that_is_none_is_refused() -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         load_trees(SavedTrees(kind="lightgbm", text="no model", meta={**META, "sha256": digest_of("no model")}))
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), LightGBMError("std::bad_alloc"), LightGBMError("bad allocation")])
+def test_a_lack_of_memory_is_not_told_as_damage(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr("lightgbm.Booster", refuse)
+    with pytest.raises(StoreError, match=r"memory ran out .* the model is whole"):
+        load_trees(SavedTrees(kind="lightgbm", text="trees", meta={**META, "sha256": digest_of("trees")}))
 
 
 def test_other_widths_are_refused() -> None:
