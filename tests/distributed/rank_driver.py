@@ -41,6 +41,7 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import LanewiseError
 from lanewise.lanes import windows
+from lanewise.models.loaded_alone import load_lightgbm
 from lanewise.reporting import page
 from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
@@ -50,7 +51,6 @@ from lanewise.training.planning import mesh_measuring, mesh_steps
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.row_store import RowStore
-from lanewise.training.trees.worker import load_lightgbm
 
 PATIENCE = 60.0
 

@@ -28,10 +28,10 @@ from typing import Any
 import lanewise.training.race
 from lanewise.again import resume
 from lanewise.experiment import fit
+from lanewise.models.loaded_alone import load_lightgbm
 from lanewise.reporting import page
 from lanewise.runs.store import RunStore
 from lanewise.storage.lock import FileLock
-from lanewise.training.trees.worker import load_lightgbm
 from lanewise.tuning.from_files import tune_files
 
 SAVE_EVERY_SECONDS = 0.05

@@ -70,7 +70,7 @@ def predict(
     from lanewise.runs.remaining import reading_model
 
     with reading_model(found):
-        predictor = load_predictor(found.model)
+        predictor = load_predictor(found.model, alone=True)
     if output is not None:
         findings = predict_file(predictor, source, output, options=options).findings
     else:
@@ -119,7 +119,7 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     from lanewise.runs.remaining import reading_model
 
     with reading_model(found):
-        predictor = load_predictor(found.model)
+        predictor = load_predictor(found.model, alone=True)
     check = export_onnx(predictor, output, _rows_of(found, predictor.contract, sample))
     click.echo(check.words, err=True)
     texts = [column.name for column in predictor.layout.columns if column.kind == "text"]
@@ -134,7 +134,6 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
 
 def _check_place(output: Path, sample: str | None) -> None:
     """``UsageError`` where no file can be written, and for a name that promises another format."""
-
     check_output(output, reads=sample)
     if output.suffix.lower() != ".onnx":
         message = (

@@ -19,6 +19,7 @@ from lanewise.deploy.records import SCHEMA_VERSION, MemberRecord, PredictorRecor
 from lanewise.errors import StoreError, UserError
 from lanewise.features.preparation import Preparation
 from lanewise.lanes.candidate import Candidate, Event
+from lanewise.models.loaded_alone import load_lightgbm
 from lanewise.models.registry import STACKED, build
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.storage.modelfile import SavedModel, load_model, save_model
@@ -62,13 +63,17 @@ def _interval(interval: Interval) -> dict[str, Any]:
     return {name: value for name, value in asdict(interval).items() if value is not None}
 
 
-def load_predictor(folder: Path) -> Predictor:
+def load_predictor(folder: Path, *, alone: bool = False) -> Predictor:
     """The predictor that `save_predictor` wrote.
+
+    ``alone`` says that this process runs nobody else's code, so that LightGBM may be loaded without its estimators.
 
     Raises ``StoreError`` where a file is missing, damaged, of a newer version, or holds anything unknown.
     """
     saved = load_model(folder)
     record = predictor_record(saved.manifest, source=str(folder))
+    if alone and any(member.trees is not None and member.trees.kind == "lightgbm" for member in record.members):
+        load_lightgbm()
     try:
         predictor = Predictor(
             task=Task(**asdict(record.task)),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from lanewise.deploy import saving
 from lanewise.deploy.predictor import Interval
 from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.errors import StoreError
@@ -68,6 +69,20 @@ def test_a_model_without_columns_and_calibration_reads_as_before(trained: Module
         save_model(tmp_path / "number", saved.tensors, {**manifest, "interval": {**manifest["interval"], **change}})
         with pytest.raises(StoreError, match=words):
             load_predictor(tmp_path / "number")
+
+
+def test_lightgbm_is_loaded_alone_where_a_process_says_so_and_a_model_needs_it(
+    trained: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(saving, "load_lightgbm", lambda: loaded.append("alone"))
+    save_predictor(tmp_path / "network", trained.predictor("binary", "relu"))
+    save_predictor(tmp_path / "both", trained.predictor("binary", "relu", "lightgbm"))
+    load_predictor(tmp_path / "network", alone=True)
+    load_predictor(tmp_path / "both")
+    assert loaded == []
+    load_predictor(tmp_path / "both", alone=True)
+    assert loaded == ["alone"]
 
 
 def test_nothing_in_the_folder_is_a_pickle(trained: ModuleType, tmp_path: Path) -> None:

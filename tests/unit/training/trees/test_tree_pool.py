@@ -178,7 +178,7 @@ def test_the_folder_is_private_and_goes_with_the_pool(tmp_path: Path) -> None:
 
 def test_the_worker_loads_no_torch_and_scikit_learn_only_for_single_trees() -> None:
     script = (
-        "import sys; from lanewise.training.trees.worker import OFFERED, load_alone, load_lightgbm; load_lightgbm(); "
+        "import sys; from lanewise.models.loaded_alone import OFFERED, load_alone, load_lightgbm; load_lightgbm(); "
         "light = [name for name in ('sklearn',) if name in sys.modules]; load_alone('sklearn.tree', OFFERED); "
         "print(light + [name for name in (*OFFERED, 'torch', 'polars', 'pickle5') if name in sys.modules])"
     )
