@@ -265,7 +265,7 @@ def test_race_that_ends_after_any_save_goes_on_to_the_same_bits(small: ModuleTyp
     saves = whole.saves
     assert saves > 100  # mid-team, mostly
     draw = random.Random(1)
-    for last in (1, 2, saves - 1, *(draw.randrange(saves) for _ in range(5))):
+    for last in (1, 2, saves - 1, *(draw.randrange(saves) for _ in range(2))):
         kept: dict[str, Any] = {}
         for part in (last // 3, last // 3, last // 3):  # three kills in one race
             journal = small.MemoryJournal(kept, last=part)
