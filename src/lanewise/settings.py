@@ -356,7 +356,7 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             return f"{name} must be {either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
         case kind if kind in _WORDS:
             share = name == "test_fraction" and kind == "less_than" and isinstance(given, int | float | str)
-            hint = f"; {float(given):g}% are {float(given) / 100:g}" if share else ""
+            hint = f"; {float(given):g}% are {float(given) / 100:g}" if share and float(given) < 100 else ""
             return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}{hint}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"
 

@@ -92,7 +92,7 @@ FITS: dict[str, tuple[list[str], str]] = {
     "no option": (["good.csv", "y"], "argument (y): a column to predict is named --target y"),
     "blanks in a list": (
         ["good.csv", "--target", "y", "--models", "linear", "mlp"],
-        "argument (mlp): the names of a list are separated by commas alone, as in --models linear,mlp; see",
+        "argument (mlp): the values of --models are separated by commas alone, as in --models ONE,TWO; see",
     ),
     "nearly a file": (["god.csv", "--target", "y"], "no file god.csv: check the path; did you mean good.csv?"),
     "nearly an example": (["iris"], "no file iris: check the path; did you mean example:iris?"),

@@ -96,6 +96,7 @@ def test_thresholds_out_of_range(text):
         ("seed", 2**32, "seed must be below"),
         ("test_fraction", 0, "test_fraction must be above 0, got 0"),
         ("test_fraction", 1.0, "test_fraction must be below 1, got 1.0"),
+        ("test_fraction", 20, "test_fraction must be below 1, got 20; 20% are 0.2"),
         ("metric", 3, "metric must be text, got 3"),
         ("drop", 3, "drop must be a list of names, got 3"),
         ("task", "binery", "task must be regression, count, binary or multiclass, got 'binery'; did you mean binary?"),
@@ -139,6 +140,11 @@ def test_each_mistake_says_what_is_allowed(name, value, words):
         checked({"target": "y", name: value})
     assert str(error.value).startswith(words)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_share_in_percent_either_is_not_taken_for_one():
+    with pytest.raises(ConfigError, match=r"^test_fraction must be below 1, got 250$"):
+        checked({"target": "y", "test_fraction": 250})
 
 
 def test_names_that_are_all_unknown_are_not_said_to_be_missing_too():

@@ -60,6 +60,8 @@ SPREAD = ("fit", "tune", "resume")
 """Commands that torchrun may start on several ranks; any other would be done as often as there are ranks."""
 EXTRA = re.compile(r"got unexpected extra arguments? \((\S+).*\)$")
 """What click says of a word that belongs to no option."""
+LISTS = ("NAMES", "COLUMNS", "UNITS", "LAYERS", "MARKS")
+"""What stands in the help for a list of values."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What fails, without a file's name, where standard output goes to a file that takes no more."""
 
@@ -186,11 +188,12 @@ def _usage(error: click.ClickException) -> str:
 
 def _named(extra: str, context: click.Context | None) -> str:
     """How to write a word that stands without an option: as the column to predict, or in a list."""
-    options = [] if context is None else [name for one in context.command.params for name in one.opts]
+    options = {} if context is None else {name: one.metavar for one in context.command.params for name in one.opts}
     stated = {argument.partition("=")[0] for argument in sys.argv}
     hints = [f"a column to predict is named --target {extra}"] if {"--target"} & {*options} - stated else []
-    if any(option in stated for option in options if option.endswith("s")):
-        hints.append("the names of a list are separated by commas alone, as in --models linear,mlp")
+    lists = [name for name, metavar in options.items() if name in stated and metavar in LISTS]
+    if lists:
+        hints.append(f"the values of {lists[0]} are separated by commas alone, as in {lists[0]} ONE,TWO")
     return f": {'; '.join(hints)}" if hints else ""
 
 

@@ -49,8 +49,7 @@ def in_words_of_the_shell(context: click.Context) -> Iterator[None]:
         # The settings of a fit know themselves whether an option or a file stated them.
         options = {} if command is None or isinstance(error, ConfigError) else options_of(command)
         options = {key: option for key, option in options.items() if key not in context.meta.get(ELSEWHERE, ())}
-        told = as_options(str(error), options)
-        error.args = (re.sub(r"(?<=with: )lanewise (?=(?:resume|repeat)\b)", f"{program()} ", told),)
+        error.args = (as_options(str(error), options),)
         raise
 
 
@@ -78,6 +77,7 @@ def as_options(text: str, options: Mapping[str, str]) -> str:
     """
     for pattern, place in PLACES:
         text = re.sub(pattern, place, text)
+    text = re.sub(r"(?<=with: )lanewise (?=(?:resume|repeat)\b)", lambda _: f"{program()} ", text)
     parts = re.split(SAID_ELSEWHERE, text) if options else [text]
     return "".join(
         _renamed(part, options) if options and number % 2 == 0 else part for number, part in enumerate(parts)

@@ -55,7 +55,7 @@ def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> tupl
         schema = guarded(name, lazy.collect_schema)
         columns = schema.names()
         # Cells of one length are bounded by their number, which costs less to know in a table of many columns.
-        if content.startswith(_PARQUET) and not all(map(_is_of_one_length, schema.dtypes())):
+        if content.startswith(_PARQUET) and not all(map(is_of_one_length, schema.dtypes())):
             _check_unpacked(name, parquet_size(content), max_bytes)
         rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
         _check_size(name, rows, len(columns), max_bytes=max_bytes, max_columns=max_columns)
@@ -86,7 +86,8 @@ def _check_size(name: str, rows: int, columns: int, *, max_bytes: int, max_colum
         raise DataError(message)
 
 
-def _is_of_one_length(kind: pl.DataType) -> bool:
+def is_of_one_length(kind: pl.DataType) -> bool:
+    """Whether every cell of a type takes as many bytes, whatever it holds."""
     return kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from lanewise.data.columnar_files import is_of_one_length
 from lanewise.data.contract import DataContract, Differences
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
@@ -106,8 +107,10 @@ def is_too_large_to_predict(files: TableFiles, options: ReadOptions) -> bool:
 
 def unpacked_bytes(files: TableFiles) -> int:
     """Memory of all cells: eight bytes each, or what the files say of themselves where that is more."""
-    told = 0
+    told, plain = 0, all(map(is_of_one_length, files.schema.dtypes()))
     for path, kind in zip(files.paths, files.kinds, strict=True):
+        if plain and kind == "parquet":  # bounded by the number of cells; of thousands of columns this reads for long
+            continue
         with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
             told += parquet_size(content) if kind == "parquet" else arrow_size(content)[1]
     return max(told, files.cell_bytes)

@@ -46,8 +46,15 @@ def _standing(document: Mapping[str, Any], cards: Sequence[Mapping[str, Any]]) -
     """How many candidates are left, as far as the screen has told, and which is the best."""
     planned = max(int(document["planned"]), len(cards))
     left = document.get("left")
-    many = f"{left} left of {count(planned, 'candidate')}" if left else f"{len(cards)} of {planned} candidates seen"
-    many = f"{count(planned, 'candidate')}, none dropped" if left == planned else many
+    confirming = sum(one["phase"] == "confirm" for one in cards)
+    if left == planned:
+        many = f"{count(planned, 'candidate')}, none dropped"
+    elif left:
+        many = f"{left} left of {count(planned, 'candidate')}"
+    elif 0 < confirming < len(cards):
+        many = f"{confirming} of {planned} candidates in the confirmation so far"
+    else:
+        many = f"{len(cards)} of {planned} candidates seen"
     best = next((one for one in cards if one["score"] is not None), None)
     if best is None:
         return f"{capitalized(many)}; none has a score yet."

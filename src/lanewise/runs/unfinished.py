@@ -39,7 +39,7 @@ def unfinished(run: Run) -> dict[str, Any] | None:
 
     A candidate stands where it was looked at last: those of the confirmation before those that only the screen has
     seen. Its ``score`` is the mean over its ``lanes``, ``trained`` their part of the full length. ``left`` counts those
-    that the screen kept, None where it had not ended. None where nothing was planned yet.
+    that the screen kept, None where that is not known (yet). None where nothing was planned yet.
     """
     try:
         content = parse_json(run.plan.read_bytes(), source=f"the plan of run {run.id}")
@@ -56,6 +56,7 @@ def unfinished(run: Run) -> dict[str, Any] | None:
     known = {candidate.id: candidate for candidate in plan.candidates}
     cards = [_card(known.get(id), id, seen, plan) for id in dict.fromkeys(item.candidate for item in seen)]
     phases = [phase for phase, _ in states]
+    phase = max(phases, key=PHASES.index, default="screen" if plan.rungs else "confirm")
     return {
         "schema_version": 1,
         "run": run.id,
@@ -63,13 +64,20 @@ def unfinished(run: Run) -> dict[str, Any] | None:
         "created": run.created,
         "status": run.status,
         "target": run.target,
-        "phase": max(phases, key=PHASES.index, default="screen" if plan.rungs else "confirm"),
+        "phase": phase,
         "metric": metric,
         "planned": len(plan.candidates),
-        "left": sum(card["phase"] == "confirm" for card in cards) or None,
+        "left": _left(plan, phase, cards),
         "candidates": sorted(cards, key=lambda card: _place(card, metric or {})),
         "resume": f"lanewise resume {run.id}" if run.status == "interrupted" else None,
     }
+
+
+def _left(plan: Plan, phase: str, cards: Sequence[Mapping[str, Any]]) -> int | None:
+    """How many the screen kept: as the plan says, else once all were looked at; before that a team may wait for it."""
+    if plan.confirmed or not plan.rungs:
+        return len(plan.confirmed) or None
+    return sum(card["phase"] == "confirm" for card in cards) or None if phase == "refit" else None
 
 
 def _metric(state: Mapping[str, Any]) -> dict[str, str]:

@@ -237,7 +237,7 @@ class Race:
         """
         usual = self._best_of_families(ordered)
         if self.amend is not None and ordered and not self.plan.confirmed:
-            self.plan = self.amend(self.plan, [*ordered, *last], slowness_of(self.plan, self._traces.values()))
+            self.plan = self.amend(self.plan, ordered, last, slowness_of(self.plan, self._traces.values()))
         if not self.plan.confirmed:
             return usual, []
         amended = [candidate for candidate in (*ordered, *last) if candidate.id in self.plan.confirmed]

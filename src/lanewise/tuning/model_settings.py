@@ -66,7 +66,8 @@ class ModelArguments:
     def _check_known(self, name: str, optimizer: Any) -> None:
         if name in self.names or name in OF_TRAINING:
             return
-        named = [own for own in (optimizer if isinstance(optimizer, list | tuple) else [optimizer]) if own in RULES]
+        asked = optimizer if isinstance(optimizer, list | tuple) else [optimizer]
+        named = [own for own in asked if isinstance(own, str) and own in RULES] or OPTIMIZERS
         taken = dict.fromkeys(hyper.name for own in named for hyper in RULES[own].hypers)
         training = ["optimizer", *taken, *LOOP]
         known = [*self.names, *training]

@@ -31,7 +31,7 @@ def is_vain(loss: Callable[..., Any], outputs: Any, targets: Tensor) -> bool:
     are paired each with each; that numbers are is noticed by their losses.
     """
     kind = kind_of(loss)
-    if kind is None or not isinstance(outputs, Tensor):
+    if kind is None or not isinstance(outputs, Tensor) or not targets.numel():
         return False
     if kind is nn.CrossEntropyLoss:
         return outputs.dim() > 1 and outputs.shape[1] == 1
@@ -125,7 +125,9 @@ def _more_classes(targets: Tensor) -> str:
 
 
 def _is_whole(targets: Tensor) -> bool:
-    return bool((targets == targets.round()).all())
+    if not targets.is_floating_point():
+        return True  # torch does not round those that are True or False
+    return bool((targets.isfinite() & (targets == targets.round())).all())
 
 
 def _numbers(targets: Tensor) -> str:

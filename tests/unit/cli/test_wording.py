@@ -1,8 +1,10 @@
 """The command line speaks of options, Python of arguments."""
 
+import click
 import pytest
 
-from lanewise.cli.main import cli
+from lanewise.cli import wording
+from lanewise.cli.main import _named, cli
 from lanewise.cli.wording import as_options, options_of
 
 MINIMIZE = options_of(cli.commands["minimize"])
@@ -62,3 +64,16 @@ def test_every_setting_of_fit_is_known_by_its_name_in_python():
     assert FIT["test_fraction"] == "--test-fraction"
     assert MINIMIZE["max_evaluations"] == "--evaluations"
     assert as_options("seed must be at least 0", {}) == "seed must be at least 0"
+
+
+def test_a_command_to_go_on_with_begins_as_the_program_was_started(monkeypatch):
+    monkeypatch.setattr(wording, "program", lambda: r"'C:\new env\lanewise'")
+    told = as_options("train the same one again with: lanewise.repeat('20261126-1200-ab12')", {})
+    assert told == r"train the same one again with: 'C:\new env\lanewise' repeat 20261126-1200-ab12"
+
+
+@pytest.mark.parametrize(("stated", "hint"), [("--folds", ""), ("--max-bytes", ""), ("--drop", "--drop ONE,TWO")])
+def test_how_a_list_is_written_is_said_where_one_was_stated(monkeypatch, stated, hint):
+    monkeypatch.setattr("sys.argv", ["lanewise", "fit", "t.csv", "--target=y", stated, "3", "more"])
+    told = _named("more", click.Context(cli.commands["fit"]))
+    assert told == (f": the values of {stated} are separated by commas alone, as in {hint}" if hint else "")

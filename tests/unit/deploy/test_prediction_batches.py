@@ -155,3 +155,17 @@ def test_batches_of_long_cells_have_fewer_rows(tmp_path: Path, monkeypatch: pyte
         found[length] = module.batch_rows(source)
     assert found[8] > 2000
     assert 64 <= found[800] < 110
+
+
+def test_the_size_of_a_parquet_file_of_numbers_is_told_by_its_cells_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(module, "parquet_size", lambda content: asked.append("parquet") or 10_000)
+    found = []
+    for cells in ([0.5] * 100, ["word"] * 100):
+        pl.DataFrame({"a": cells}).write_parquet(tmp_path / "a.parquet")
+        source = table_files.table_files(tmp_path / "a.parquet")
+        assert source is not None
+        found.append((module.unpacked_bytes(source), len(asked)))
+    assert found == [(800, 0), (10_000, 1)]

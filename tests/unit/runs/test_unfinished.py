@@ -85,7 +85,7 @@ def test_candidates_stand_where_they_were_looked_at_last(stopped: Run) -> None:
     assert (found["status"], found["phase"], found["target"]) == ("interrupted", "confirm", "y")
     assert found["metric"] == {"name": "log_loss", "direction": "min"}
     assert found["resume"] == f"lanewise resume {stopped.id}"
-    assert (found["planned"], found["left"]) == (4, 2)
+    assert (found["planned"], found["left"]) == (4, None)
     first, second, third = found["candidates"]
     assert (first["id"], first["lanes"], first["of_lanes"], first["default"]) == ("lightgbm-000", 2, 2, True)
     assert first["score"] == pytest.approx((0.3 + 0.5) / 2)
@@ -114,6 +114,25 @@ def test_a_tune_shows_the_same_by_its_own_metric(stopped: Run) -> None:
     assert "more is better" in unfinished_table(found, width=80)
 
 
+@pytest.mark.parametrize(
+    ("changes", "later", "left"),
+    [
+        ({"confirmed": ("lightgbm-000", "mlp-001", "linear-000")}, False, 3),
+        ({}, True, 2),
+        ({"rungs": ()}, True, None),
+    ],
+    ids=["the plan names them", "all were looked at", "no screen"],
+)
+def test_who_is_left_is_counted_where_it_is_known(stopped: Run, changes: Any, later: bool, left: int | None) -> None:
+    write_atomically(stopped.plan, dump_json(replace(PLAN, **changes).to_json()))
+    if later:
+        RunJournal(stopped.checkpoints).save("refit-1.0000-0", {}, {"evidence": [], "length": 100})
+    found = unfinished(stopped)
+    assert found is not None
+    assert found["left"] == left
+    assert (f"\n{left} left of 4 candidates; best so far" in unfinished_table(found, width=80)) == (left is not None)
+
+
 def test_a_run_without_a_plan_has_nothing_to_show(stopped: Run) -> None:
     stopped.plan.unlink()
     assert unfinished(stopped) is None
@@ -125,7 +144,7 @@ def test_a_terminal_of_80_columns_shows_them_and_the_way_on(stopped: Run) -> Non
     text = unfinished_table(found, width=80)
     assert max(map(columns_of, text.splitlines())) <= 80
     assert f"Run {stopped.id} was stopped, in the confirmation; it has no result yet." in text
-    assert "\n2 left of 4 candidates; best so far: lightgbm, 0.400.\n" in text
+    assert "\n2 of 4 candidates in the confirmation so far; best so far: lightgbm, 0.400.\n" in text
     assert "Log loss on validation rows so far, the mean over lanes, less is better:" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["0.400", "30", "rounds", "(30%)", "2", "of", "2", "lightgbm", "(the", "default)"] in rows

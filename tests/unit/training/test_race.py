@@ -181,17 +181,19 @@ def test_with_time_left_over_those_are_confirmed_that_only_the_last_rung_dropped
     shares = {"default": 0.4, "first": 0.9, "third": 0.7, "second": 0.8, "early": 0.6}
     candidates = [small.candidate(name, is_default=name == "default") for name in shares]
     build = scripted(small, lambda lane, fraction, truth: certainty(truth, shares[lane.candidate.id]))
-    asked: list[list[str]] = []
+    asked: list[list[list[str]]] = []
 
-    def amend(plan: Plan, ordered: Sequence[Candidate], slowness: Mapping[str, float]) -> Plan:
-        asked.append([one.id for one in ordered])
+    def amend(
+        plan: Plan, ordered: Sequence[Candidate], last: Sequence[Candidate], slowness: Mapping[str, float]
+    ) -> Plan:
+        asked.append([[one.id for one in several] for several in (ordered, last)])
         return replace(plan, confirmed=("default", "first", "second"))
 
     plan = small.plan(candidates)
-    race = small.race(amend(plan, [], {}) if resumed else plan, build=build, policy=FewerAndFewer())
+    race = small.race(amend(plan, [], [], {}) if resumed else plan, build=build, policy=FewerAndFewer())
     race.amend = None if resumed else amend
     found = race.run()
-    assert asked[-1] == ([] if resumed else ["first", "default", "second", "third"])
+    assert asked[-1] == ([[], []] if resumed else [["first", "default"], ["second", "third"]])
     assert fates(found, "screen") == {
         "default": "confirmed",
         "first": "confirmed",

@@ -288,6 +288,10 @@ MODEL_MISTAKES = [
         r"did you mean lr\? make_model takes .*, and sgd takes optimizer, lr, weight_decay, batch_size, [\w, ]+$",
     ),
     ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
+    (
+        {"candidates": 2, "space": {"optimizer": {"sgd"}, "learning_rate": [0.1]}},
+        r"no setting 'learning_rate'; did you mean lr\?",
+    ),
     ({"candidates": [{"width": (3, 3)}]}, r"width must be a number, a word, or True or False, got \(3, 3\)"),
     (
         {"candidates": 4, "space": {"width": (5, 3)}},

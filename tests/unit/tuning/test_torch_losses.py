@@ -42,6 +42,11 @@ MISFITS = {
         *(F.binary_cross_entropy_with_logits, outputs(1), TWO),
         "give them in the shape of the outputs and as floating numbers, y.float()",
     ),
+    "flat truths beside a column": (
+        *(F.binary_cross_entropy_with_logits, outputs(1), TWO.bool()),
+        "(4,) bool, whole numbers from 0 to 1; give them in the shape of the outputs and as floating numbers",
+    ),
+    "endless numbers as classes": (F.cross_entropy, outputs(3), NUMBERS / 0.0, "float32, numbers from .*; for numbers"),
     "more outputs than numbers": (nn.HuberLoss(), outputs(3), NUMBERS, "return [rows, 1], an output for each target"),
     "more outputs than targets": (nn.MSELoss(), outputs(3), torch.zeros(4, 2), "return [rows, 2], an output for each"),
 }

@@ -5,6 +5,7 @@ narrow one does. So the process that made a plan for a budget in seconds amends 
 confirmation. The amended plan is kept; whoever resumes or repeats the run reads it, and never the clock.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,36 +36,46 @@ class Amending:
     agreed: Callable[[tuple[str, ...]], tuple[str, ...]]
     keep: Callable[[Plan], None]
 
-    def __call__(self, plan: Plan, ordered: Sequence[Candidate], slowness: Mapping[str, float]) -> Plan:
+    def __call__(
+        self, plan: Plan, ordered: Sequence[Candidate], last: Sequence[Candidate], slowness: Mapping[str, float]
+    ) -> Plan:
         """The plan with those named that are confirmed, of the candidates ``ordered`` by what the screen showed.
 
-        ``slowness`` is what the lanes of each family took, as a multiple of what the plan had thought.
+        ``last`` are those whom only its last rung has dropped, in their order. ``slowness`` is what the lanes of each
+        family took, as a multiple of what the plan had thought.
         """
-        own = confirmable(plan, ordered, slowness=slowness, seconds=self.left())
+        own = confirmable(plan, ordered, last, slowness=slowness, seconds=self.left())
         amended = replace(plan, confirmed=self.agreed(own))
         self.keep(amended)
         return amended
 
 
 def confirmable(
-    plan: Plan, ordered: Sequence[Candidate], *, slowness: Mapping[str, float], seconds: float
+    plan: Plan,
+    ordered: Sequence[Candidate],
+    last: Sequence[Candidate] = (),
+    *,
+    slowness: Mapping[str, float],
+    seconds: float,
 ) -> tuple[str, ...]:
     """Ids of those that can be confirmed and refitted in ``seconds`` of wall time, by what the screen showed.
 
     The default and the best candidate go whatever they cost. After them the best of every family that fits, then the
-    next best ones, as many as the plan thought of, and with time left over as many as are worth it.
+    next best ones, as many as the plan thought of, and with time left over as many as are worth it. With what is left
+    then it is the same with the ``last``.
     """
-    costs = {one.id: _seconds_of_lane(plan, one, slowness) for one in ordered}
+    everyone = (*ordered, *last)
+    costs = {one.id: _seconds_of_lane(plan, one, slowness) for one in everyone}
     taken = [one for one in ordered if one.is_default or one is ordered[0]]
-    families = list(dict.fromkeys(one.model for one in ordered))
-    for wanted in (dict.fromkeys(families, 1), plan.confirm, MOST_CONFIRMED):
-        for one in ordered:
+    families = dict.fromkeys((one.model for one in everyone), 1)
+    for among, wanted in itertools.product((ordered, last), (families, plan.confirm, MOST_CONFIRMED)):
+        for one in among:
             own = sum(other.model == one.model and not other.is_default for other in taken)
             if one in taken or own >= wanted.get(one.model, 0):
                 continue
             if wall_seconds(plan, [*taken, one], costs) <= seconds:
                 taken.append(one)
-    return tuple(one.id for one in ordered if one in taken)
+    return tuple(one.id for one in everyone if one in taken)
 
 
 def slowness_of(plan: Plan, traces: Iterable[Trace]) -> dict[str, float]:

@@ -61,6 +61,16 @@ def test_time_left_over_confirms_more_than_the_plan_thought() -> None:
     assert chosen(ALL, seconds=1000.0) == set(ALL)
 
 
+def test_those_whom_the_last_rung_dropped_take_no_time_from_those_it_kept() -> None:
+    kept, last = ordered("lightgbm-0", "lightgbm-1", "lightgbm-2"), ordered("mlp-1")
+    costs = {one.id: COSTS[one.id] for one in PLAN.candidates}
+    seconds = wall_seconds(PLAN, kept, costs)
+    assert set(confirmable(PLAN, kept, last, slowness={}, seconds=seconds)) == {one.id for one in kept}
+    assert "mlp-1" in confirmable(PLAN, [*kept, *last], slowness={}, seconds=seconds)
+    seconds = wall_seconds(PLAN, [*kept, *last], costs)
+    assert confirmable(PLAN, kept, last, slowness={}, seconds=seconds)[-1] == "mlp-1"
+
+
 def test_a_family_that_was_slow_in_the_screen_is_expected_to_stay_so() -> None:
     assert "mlp-1" in chosen(ALL, seconds=12.0)
     assert "mlp-1" not in chosen(ALL, seconds=12.0, mlp=3.0)
@@ -102,7 +112,7 @@ def test_looks_are_part_of_what_a_lane_takes() -> None:
 
 def test_the_amended_plan_is_kept_and_survives_a_file() -> None:
     kept: list[Plan] = []
-    found = Amending(left=lambda: 20.0, agreed=lambda ids: ids[:2], keep=kept.append)(PLAN, ordered(*ALL), {})
+    found = Amending(left=lambda: 20.0, agreed=lambda ids: ids[:2], keep=kept.append)(PLAN, ordered(*ALL), [], {})
     assert kept == [found]
     assert found.confirmed == confirmable(PLAN, ordered(*ALL), slowness={}, seconds=20.0)[:2]
     assert Plan.from_json(found.to_json()) == found
