@@ -4,6 +4,7 @@ Unlike ``lanewise.fit`` they take the data as they are given: every column is a 
 (scikit-learn's own tools do that) and no run is recorded.
 """
 
+import math
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -390,4 +391,5 @@ class _Lines:
         at = (pulse.phase, int(10 * pulse.done))
         if at != self._last:
             self._last = at
-            print(f"{pulse.phase} {pulse.done:.0%}: {pulse.leader} {pulse.score:.4g}", file=sys.stderr)
+            lead = f": {pulse.leader} {pulse.score:.4g}" if math.isfinite(pulse.score) else ""  # a refit has no score
+            print(f"{pulse.phase} {pulse.done:.0%}{lead}", file=sys.stderr)

@@ -121,15 +121,18 @@ def train_alone(
     randomness: Randomness,
     *,
     length: int,
-    until: int | None = None,
+    until: int,
     rewinds: Sequence[Rewind] = (),
+    halfway: Callable[[], object] = lambda: None,
 ) -> None:
-    """Train ``net`` in place: the first ``until`` (default: all) of ``length`` steps."""
+    """Train ``net`` in place: the first ``until`` of ``length`` steps; ``halfway`` is called before the middle one."""
     optimizer = optimizer_of(rule, net, settings, randomness.noise)
     penalised = net.penalised()
     kept = {}
     slower = 1.0
-    for step in range(length if until is None else until):
+    for step in range(until):
+        if step == length // 2:
+            halfway()
         for rewind in rewinds:
             if rewind.at == step:
                 slower *= rewind.factor

@@ -77,9 +77,9 @@ def test_adaptive_clipping(model: str, limit: float, rule: str) -> None:
         for at, own in enumerate(settings)
         if model == "mlp" or "layer_norm" not in own
     ]
-    Race(lanes=lanes[:2], data=race_data(), length=SHORT).check()
+    Race(lanes=lanes[:2], data=race_data()).check()
     if lanes[2:]:
-        Race(lanes=lanes[2:], data=race_data(), length=SHORT).check()
+        Race(lanes=lanes[2:], data=race_data()).check()
 
 
 @pytest.mark.parametrize("model", STRUCTURE)

@@ -228,3 +228,4 @@ def test_verbose_writes_progress_to_stderr(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "confirm 100%: linear, lbfgs" in captured.err
+    assert captured.err.endswith("refit 100%\n")

@@ -133,7 +133,7 @@ def test_a_deep_but_bounded_valley_is_followed_to_its_end() -> None:
 BENT = [Equality(lambda x: x[0] * x[1] - 1), Equality(lambda x: x[0] ** 2 - x[2] ** 2)]
 
 
-@pytest.mark.parametrize("start", [[1.0, 1.0, 1.0], [0.1, 3.0, 5.0]])
+@pytest.mark.parametrize("start", [[1.0, 1.0, 1.0], [3.0, 1.0, -2.0], [0.1, 3.0, 5.0]])
 def test_a_valley_without_end_in_which_steps_go_under_in_rounding(start: list[float]) -> None:
     """``x0 = x2`` grows and ``x1`` is its reciprocal: the curvature of the penalty grows with its square."""
     found = minimize(lambda x: -x[0] - x[2], torch.tensor(start), constraints=BENT)
