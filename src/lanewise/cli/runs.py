@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lanewise.cli.browser import show_page
 from lanewise.cli.completion import complete_runs
 from lanewise.cli.options import Whole
 from lanewise.cli.paths import copy_report
@@ -133,6 +132,8 @@ def report(run: str, *, output: Path | None, open_it: bool) -> None:
     where = found.report if output is None else copy_report(found.report, output)
     click.echo(str(where))
     if open_it:
+        from lanewise.cli.browser import show_page
+
         show_page(where)
 
 

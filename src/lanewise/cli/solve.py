@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from lanewise.cli.browser import show_page
 from lanewise.cli.completion import complete_functions, complete_methods
 from lanewise.cli.functions import METHODS, check_problem, path_of, read_bounds, read_target, start_of, told
 from lanewise.cli.options import REAL, WHOLE, SectionedCommand, misread, section
@@ -208,4 +207,6 @@ def compare(
     write_atomically(output, page(found).encode(), private=False)
     click.echo(f"{text(found)}\n\n  page  {output}")
     if open_it:
+        from lanewise.cli.browser import show_page
+
         show_page(output)

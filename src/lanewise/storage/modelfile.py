@@ -10,7 +10,6 @@
 Nothing in it is executed or unpickled. The folder appears whole or not at all, also when it replaces another.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,4 +206,6 @@ def _is_file(name: str, fields: object) -> bool:
 
 
 def _sha256(content: Mapping[str, Any]) -> str:
+    import hashlib  # here, as it takes as long as looking whether a model is there
+
     return hashlib.sha256(dump_json(content, sort_keys=True)).hexdigest()
