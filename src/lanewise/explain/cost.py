@@ -136,7 +136,7 @@ def _rusage() -> tuple[float, float, int | None, int | None]:
 def _living_children() -> tuple[float, int]:
     """Processor seconds of the children that are alive (Linux only), and the sum of their peaks in bytes."""
     seconds, peaks, mine = 0.0, 0, str(os.getpid())
-    for stat in _stats():
+    for stat in PROC.glob("[0-9]*/stat"):
         try:
             # The name, in brackets, may hold spaces and brackets itself.
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -149,17 +149,6 @@ def _living_children() -> tuple[float, int]:
         kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
         peaks += 1024 * int(kilobytes[0]) if kilobytes else 0
     return seconds, peaks
-
-
-def _stats() -> Iterable[Path]:
-    """What Linux tells of each child, or of each process where it does not say which are children."""
-    try:
-        lists = [thread.read_text(encoding="ascii") for thread in PROC.glob(f"{os.getpid()}/task/*/children")]
-    except OSError:  # a thread ended meanwhile
-        lists = []
-    if not lists:
-        return PROC.glob("[0-9]*/stat")
-    return [PROC / child / "stat" for child in " ".join(lists).split()]
 
 
 def _package_joules() -> tuple[tuple[float, ...], tuple[float, ...]]:
