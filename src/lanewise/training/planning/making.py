@@ -158,6 +158,7 @@ def _in_time(
     measuring = partial(_measured, problem, builder=builder, crowded=crowded, ranking=ranking, pace=pace)
     measured = measuring(pools, allowance=allowance)
     setting = Setting(
+        rows=len(problem.train),
         parts=folds,
         folds=folds,
         fewest_folds=folds if wishes.all_folds else min(folds, FEWEST_FOLDS),

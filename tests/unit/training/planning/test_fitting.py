@@ -26,6 +26,7 @@ POOLS = {model: [candidate(model, number) for number in range(12)] for model in 
 
 
 SETTING = Setting(
+    rows=4_000,
     parts=3,
     folds=3,
     fewest_folds=2,
@@ -184,6 +185,43 @@ def test_five_folds_come_before_fewer_families_and_fewer_families_before_three()
     assert hurried.folds >= 5
     alone = fitting.best_fitted(1.0, pools={"linear": POOLS["linear"]}, measured=measured(), setting=setting)
     assert alone.folds == 3
+
+
+@pytest.mark.parametrize("available", [300.0, 200.0, 110.0, 60.0])
+def test_of_many_rows_three_folds_come_before_short_trainings_and_fewer_families(available: float) -> None:
+    """Three folds of 16,000 rows hold out more than five of 4,000, and tell candidates apart as well."""
+    setting = replace(SETTING, parts=5, folds=5)
+    few, many = (
+        fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=replace(setting, rows=rows))
+        for rows in (4_000, 16_000)
+    )
+    assert (few.folds, many.folds) == (5, 3)
+    families = [{one.model for one in plan.candidates} for plan in (few, many)]
+    assert families[0] < families[1] or fitting._length(few, setting) < fitting._length(many, setting)
+    stated = replace(setting, rows=16_000, fewest_folds=5)
+    assert fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=stated) == few
+
+
+def test_a_few_candidates_without_a_screen_come_before_many_that_hardly_train() -> None:
+    setting = replace(SETTING, parts=5, folds=5)
+    plans = [
+        fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=setting)
+        for available in (250.0, 150.0)
+    ]
+    assert [bool(plan.rungs) for plan in plans] == [True, False]
+    assert fitting._length(plans[0], setting) >= fitting.QUARTER
+    assert fitting._length(plans[1], setting) >= fitting.HALF
+    assert len(plans[1].candidates) == sum(plans[1].confirm.values())
+
+
+def test_who_needs_no_screen_trains_for_as_long_as_it_can() -> None:
+    """The one network that there is room for costs a fifth of the others, which do not race."""
+    costs = {one.id: 4.0 if one.id == "mlp-0" else 20.0 for one in POOLS["mlp"]}
+    found = Measured(costs={"mlp": costs}, looks=dict.fromkeys(costs, 0.0))
+    pools = fitting.with_default({"mlp": POOLS["mlp"]})
+    plan = fitting.fitted(10.0, pools=pools, measured=found, setting=SETTING, fewest=None)
+    assert [one.id for one in plan.candidates] == ["mlp-0"]
+    assert plan.lengths.rows_seen == pytest.approx(0.75 * SETTING.lengths.rows_seen)
 
 
 def test_a_boosted_default_alone_is_cut_to_what_there_is_room_for() -> None:
