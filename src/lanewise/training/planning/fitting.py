@@ -1,8 +1,8 @@
 """Fits a race into the processor seconds that there are, by what its lanes were measured to cost."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -12,13 +12,11 @@ from lanewise.models.registry import STACKED
 from lanewise.models.trees import LENGTHS
 from lanewise.search.policy import Policy, rungs_of
 from lanewise.training.planning.amending import MOST_CONFIRMED
-from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan, lonely_cost
+from lanewise.training.planning.families import FAMILY_SHARES, affordable_families, sets_of, with_default
+from lanewise.training.planning.measured import Measured
+from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan
 from lanewise.training.planning.predicting import MANY, predicted, screen_cost
-from lanewise.training.planning.proposals import MODELS
 from lanewise.training.planning.shortening import LEAST_LENGTH, SHORTEST, length_of, shortened, shortest_of
-
-FAMILY_SHARES = {"lightgbm": 0.45, "mlp": 0.4, "forest": 0.15, "linear": 0.1, "tree": 0.05}
-"""How the processor time is split between the families before anything is known of this table."""
 
 FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "forest": 2, "tree": 2}
 ONE_EACH = dict.fromkeys(FEWEST, 1)
@@ -30,8 +28,8 @@ ENOUGH_HELD_OUT = 6_000
 """Rows held out that tell candidates apart: a table that has so many in fewer folds is content with those sooner."""
 
 HALF, QUARTER = 0.5, 0.25
-"""Shares of the usual length: where trainings are shorter than the first, fewer folds serve better, if enough rows are
-held out in them; where shorter than the second, so do those few candidates that need no screen."""
+"""Shares of the usual length: where a family trains for less than the first, fewer folds serve better, if enough rows
+are held out in them; where every family trains for less than the second, so do the few that need no screen."""
 
 SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 """Of a family's time; what is left is for the refit."""
@@ -54,46 +52,6 @@ FEWEST_SEEN = 20_000
 
 DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
 """Shares of its rounds or trees that a default has where no family has room for its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """Processor seconds: ``costs`` of a full training by family and candidate, of a ``look`` at it, and ``alone``.
-
-    ``once`` is what a family spends on every fold before its first lane trains; ``alone`` is None where that was not
-    measured. ``single`` is that of a plan. ``took`` is what it took to measure the costs of a family,
-    ``looks_alone`` what a look takes at a lane that nobody trains beside.
-    """
-
-    costs: Mapping[str, Mapping[str, float]]
-    looks: Mapping[str, float]
-    alone: Mapping[str, float] | None = None
-    once: Mapping[str, float] = field(default_factory=dict)
-    single: Mapping[str, float] = field(default_factory=dict)
-    took: Mapping[str, float] = field(default_factory=dict)
-    looks_alone: Mapping[str, float] = field(default_factory=dict)
-
-    def confirming(self, pool: Sequence[Candidate], *, lanes: int, workers: int) -> dict[str, float]:
-        """Seconds of a lane of each candidate of ``pool``, of which ``lanes`` are confirmed by ``workers``."""
-        return {
-            one.id: cost * lonely_cost(self.single.get(one.id, 1.0), lanes=lanes, workers=workers)
-            for one in pool
-            for cost in (self.costs[one.model][one.id],)
-        }
-
-
-def least_of(first: Measured, again: Measured) -> Measured:
-    """What was measured ``first`` and, of some families, ``again``: the least of both, for nothing trains too fast."""
-    costs = {
-        model: {id: min(cost, first.costs[model][id]) for id, cost in own.items()} for model, own in again.costs.items()
-    }
-    return replace(
-        first,
-        costs={**first.costs, **costs},
-        looks={id: min(seconds, again.looks.get(id, seconds)) for id, seconds in first.looks.items()},
-        once={model: min(seconds, again.once.get(model, seconds)) for model, seconds in first.once.items()},
-        looks_alone={id: min(seconds, again.looks_alone.get(id, seconds)) for id, seconds in first.looks_alone.items()},
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +105,8 @@ def best_fitted(
 
     Families are left out only where no plan with them is within, however short and on however few folds: as few
     families as can be, and of those that are worth the least time. Of one set of families it is the plan of the most
-    folds that trains for half of the usual length at least, else that of the longest trainings. A plan that is made
-    for exactly what is available leaves time over, or needs more: it counts whole candidates and whole trainings,
+    folds that trains each for half of its usual length at least, else that of the longest trainings. A plan that is
+    made for exactly what is available leaves time over, or needs more: it counts whole candidates and whole trainings,
     family by family. Where nothing is within, it is the ``least`` plan of all, as a plan says.
     """
     tried = list[Plan]()
@@ -163,21 +121,25 @@ def best_fitted(
                 tried.append(min(plans, key=lambda plan: plan.predicted_seconds))
                 continue
             best = max(within, key=lambda plan: plan.predicted_seconds)
-            if not best.rungs and any(plan.rungs and _length(plan, setting) >= QUARTER for plan in found):
+            if not best.rungs and any(plan.rungs and max(_shares(plan, setting)) >= QUARTER for plan in found):
                 continue
             found.append(best)
-            if _length(found[-1], setting) >= HALF:
-                return found[-1]
+            if min(_shares(best, setting)) >= HALF:
+                return best
         if found:
-            return max(found, key=lambda plan: _length(plan, setting))
+            return max(found, key=lambda plan: sorted(_shares(plan, setting)))
     return replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
 
 
-def _length(plan: Plan, setting: Setting) -> float:
-    """The share of its usual length that the training which was shortened the most has in a plan."""
+def _shares(plan: Plan, setting: Setting) -> list[float]:
+    """Of their usual length, what those have that a plan may shorten; 1 where it may shorten none."""
     own = plan.lengths
     rows = own.rows_seen / setting.lengths.rows_seen
-    return min(shortened(one, rows=rows, rounds=own.rounds_share, trees=own.trees_share) for one in plan.candidates)
+    return [
+        shortened(one, rows=rows, rounds=own.rounds_share, trees=own.trees_share)
+        for one in plan.candidates
+        if shortened(one, rows=HALF, rounds=HALF, trees=HALF) < 1.0
+    ] or [1.0]
 
 
 _Way = tuple[dict[str, list[Candidate]], Measured, Mapping[str, int] | None, Setting]
@@ -192,7 +154,7 @@ def _attempts(
     fewer = setting.fewer_folds()
     ways = [(FEWEST, setting), (ONE_EACH, setting), *((ONE_EACH, at) for at in fewer)]
     ways += [(None, at) for at in (setting, *fewer)]
-    for own in _choices(affordable_families(pools, measured, available / [setting, *fewer][-1].folds)):
+    for own in sets_of(affordable_families(pools, measured, available / [setting, *fewer][-1].folds)):
         marked = [
             (affordable_families({model: pools[model] for model in own}, measured, available / at.folds), fewest, at)
             for fewest, at in ways
@@ -220,16 +182,6 @@ def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[
     shorter = replace(first, settings={**first.settings, name: length})
     cut = replace(measured, costs={**measured.costs, first.model: costs})
     return with_default({first.model: [shorter, *others]}), cut
-
-
-def _choices(families: Iterable[str]) -> list[tuple[str, ...]]:
-    """All sets of families, first the larger ones, of equal ones those that are worth more time.
-
-    Forests are the first to go: they rarely gain what leaving another family out, or shortening it, would lose.
-    """
-    known = list(families)
-    sets = [own for count in range(len(known), 0, -1) for own in itertools.combinations(known, count)]
-    return sorted(sets, key=lambda own: (-len(own), "forest" in own, -sum(FAMILY_SHARES[model] for model in own)))
 
 
 def fitted(
@@ -362,42 +314,3 @@ def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], av
     """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
     shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5, trees=0.5) < 1]
     return float(np.clip(available / np.mean(shorter), 0.0, 1.0)) if shorter else 1.0
-
-
-def affordable_families(
-    pools: Mapping[str, list[Candidate]], measured: Measured, available: float
-) -> dict[str, list[Candidate]]:
-    """The families of which one candidate at least can be confirmed at the shortest length, the default marked.
-
-    ``available`` are processor seconds per fold, of which one candidate may take half. The default is of the first
-    family, in the documented order, of which it fits; a boosted default is no shorter than it is, so it may take all of
-    them. Where it does not fit, shorter ones of its family race as others. The cheapest family stays, whatever the
-    budget.
-    """
-
-    shortest = {model: shortest_seconds(model, pools, measured) for model in pools}
-
-    def fits_as_default(model: str) -> bool:
-        first = pools[model][0]
-        if length_of(first) is None:
-            return 2.0 * shortest[model] < available
-        whole = measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
-        return whole + measured.once.get(model, 0.0) < available
-
-    kept = [model for model in pools if 2.0 * shortest[model] < available] or [min(pools, key=shortest.__getitem__)]
-    default = next((model for model in MODELS if model in kept and fits_as_default(model)), None)
-    return with_default({model: pools[model] for model in kept}, default)
-
-
-def shortest_seconds(model: str, pools: Mapping[str, list[Candidate]], measured: Measured) -> float:
-    """Processor seconds of the first candidate of a family on one fold, at the shortest length."""
-    first = pools[model][0]
-    training = shortest_of(first) * measured.costs[model][first.id] + len(GRID) * measured.looks[first.id]
-    return training + measured.once.get(model, 0.0)
-
-
-def with_default(pools: Mapping[str, list[Candidate]], family: str | None = None) -> dict[str, list[Candidate]]:
-    """Mark the default of the race: the first candidate of ``family``, if None of the first in the documented order."""
-    family = family or next(model for model in MODELS if model in pools)
-    default = pools[family][0].id
-    return {model: [replace(one, is_default=one.id == default) for one in pool] for model, pool in pools.items()}

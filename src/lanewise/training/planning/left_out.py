@@ -4,16 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lanewise.lanes.candidate import Candidate
-from lanewise.training.planning.fitting import (
-    FORESEEN,
-    NEXT_TO_NOTHING,
-    ONE_EACH,
-    Measured,
-    Setting,
-    affordable_families,
-    fitted,
-    shortest_seconds,
-)
+from lanewise.training.planning.families import affordable_families, shortest_seconds
+from lanewise.training.planning.fitting import FORESEEN, NEXT_TO_NOTHING, ONE_EACH, Setting, fitted
+from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import Plan
 
 RACING_SHARE = 0.65
