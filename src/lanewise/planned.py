@@ -28,9 +28,7 @@ from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
-
-WORTH_TREES_SECONDS = 6.0
-"""What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
+from lanewise.wanted_workers import WORTH_TREES_SECONDS
 
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:

@@ -54,7 +54,7 @@ class Nursery:
             with theirs:
                 self.process = subprocess.Popen(
                     # -P: a file called numpy.py in the user's folder must not be imported.
-                    [sys.executable, "-P", "-m", MODULE, module, str(theirs.fileno()), str(os.getpid())],
+                    [sys.executable, "-P", "-m", MODULE, module, str(os.getpid()), str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -82,10 +82,10 @@ class Nursery:
         except ConnectionError as error:
             raise GoneError from error
 
-    def load(self, parts: Sequence[str]) -> None:
-        """Have it load parts of its module, without waiting for them."""
+    def load(self, parts: Sequence[str], turns: Sequence[int] = ()) -> None:
+        """Have it load its module and parts of that, once all of ``turns`` but the last, which it holds, are over."""
         with self._hearing:
-            self.ask({"loads": list(parts)})
+            self.ask({"loads": list(parts)}, turns)
             self._unanswered += 1
 
     def loaded(self) -> None:
@@ -126,13 +126,23 @@ class Nurseries:
 
     def of(self, module: str, environment: Mapping[str, str]) -> Nursery:
         """The nursery for a module, started if there is none that lives."""
-        read = {name: value for name, value in environment.items() if name.startswith(READ_ON_LOADING)}
-        key = module, frozenset(read.items())
+        key = self._key(module, environment)
         with self._lock:
             found = self._known.get(key)
             if found is None or not found.alive:
                 found = self._known[key] = Nursery(module, environment)
             return found
+
+    @staticmethod
+    def _key(module: str, environment: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
+        read = {name: value for name, value in environment.items() if name.startswith(READ_ON_LOADING)}
+        return module, frozenset(read.items())
+
+    def has(self, module: str, environment: Mapping[str, str]) -> bool:
+        """Whether there is one for a module that lives."""
+        with self._lock:
+            found = self._known.get(self._key(module, environment))
+            return found is not None and found.alive
 
     def forget(self, nursery: Nursery) -> None:
         """Start another one next time."""
@@ -176,11 +186,23 @@ def environment_of(kind: WorkerKind) -> dict[str, str]:
     return {**os.environ, "PYTHONWARNINGS": "ignore", **kind.environment}
 
 
-def prepare(kind: WorkerKind) -> None:
-    """Start what workers will be forked from, if anything; it loads while this process does something else."""
-    if CAN_FORK:
+def prepare(kinds: Sequence[WorkerKind], *, at_once: int) -> None:
+    """Start what workers will be forked from, if anything: no more than ``at_once`` load at a time, in this order."""
+    ends: list[int] = []
+    for place, kind in enumerate(kinds if CAN_FORK else ()):
+        end, held = os.pipe()
         with suppress(OSError, GoneError):  # a worker that is started will say what is wrong
-            NURSERIES.of(kind.module, environment_of(kind)).load(kind.parts)
+            nursery = NURSERIES.of(kind.module, environment_of(kind))
+            nursery.load(kind.parts, [*ends[place - at_once :][: place >= at_once], held])
+        os.close(held)
+        ends.append(end)
+    for end in ends:
+        os.close(end)
+
+
+def is_prepared(kind: WorkerKind) -> bool:
+    """Whether workers need only be forked, once what they are forked from has loaded."""
+    return NURSERIES.has(kind.module, environment_of(kind))
 
 
 def fork_worker(kind: WorkerKind, folder: Path, *, log: IO[bytes], files: Sequence[int] = ()) -> "ForkedWorker":

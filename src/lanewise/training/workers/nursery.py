@@ -1,4 +1,4 @@
-"""The process that workers are forked from: ``python -P -m lanewise.training.workers.nursery MODULE SOCKET PARENT``.
+"""The process that workers are forked from: ``python -P -m lanewise.training.workers.nursery MODULE PARENT SOCKET``.
 
 It imports MODULE once, which each worker would otherwise do for itself, has one thread, and answers for its workers:
 it ends them when it is told to, when whoever asked for them is gone, and when its parent is, and it says how each
@@ -7,7 +7,9 @@ ended. When it is killed, the system ends them. It is asked over SOCKET, by JSON
 ======== ============================================= =============================================
 request  what it holds                                 answer
 ======== ============================================= =============================================
-load     ``loads``: parts that MODULE is to load       ``loaded``, over SOCKET
+load     ``loads``: parts that MODULE is to load. It   ``loaded``, over SOCKET
+         waits until what comes with it is at its end,
+         but for the last, which it closes then
 fork     ``loads``; ``folder``; ``set`` and ``unset``  ``pid``, and at its end ``code`` and ``peak``
          of the environment; ``files``: the numbers    (bytes of memory), over the worker's socket; it
          of what comes after ``CARRIED``               is to end when anything comes from there
@@ -28,7 +30,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -68,10 +70,10 @@ class _Worker:
 class _Nursery:
     """The workers that were forked, and what is heard of them."""
 
-    def __init__(self, module: str, requests: socket.socket, parent: int) -> None:
-        self._module, self._requests, self._parent = module, requests, parent
+    def __init__(self, module: str, parent: int, requests: socket.socket) -> None:
+        self._module, self._parent, self._requests = module, parent, requests
         self._home: ModuleType | None = None
-        self._loaded: set[str] = set()
+        self._tried: set[str] = set()
         self._workers: list[_Worker] = []
         self._retired = False
         self._selector = selectors.DefaultSelector()
@@ -79,7 +81,6 @@ class _Nursery:
 
     def serve(self) -> NoReturn:
         """Fork workers and look after them until the parent is gone, or for long nothing was asked."""
-        _unseen(self._import)
         since = time.monotonic()
         while True:
             for key, _ in self._selector.select(LOOKS_SECONDS):
@@ -95,10 +96,6 @@ class _Nursery:
             elif time.monotonic() - since > IDLE_SECONDS:
                 self._retire()
 
-    def _import(self) -> None:
-        with suppress(Exception):  # each worker will say why
-            self._home = import_module(self._module)
-
     def _answer(self) -> None:
         """Do what the next request asks."""
         text, descriptors = b"", []
@@ -107,20 +104,30 @@ class _Nursery:
         if not text:
             self._leave()
         asked = json.loads(text)
-        new = [part for part in asked["loads"] if part not in self._loaded]
-        if self._home is not None and new:
-            _unseen(lambda: self._load(new))
         if "folder" in asked:
+            self._load(asked["loads"])
             self._fork(asked, descriptors)
-        else:
-            _tell(self._requests, {"loaded": True})
+            return
+        for turn in descriptors[:-1]:
+            os.read(turn, 1)
+        if os.getppid() == self._parent:
+            self._load(asked["loads"])
+        _close(descriptors)
+        _tell(self._requests, {"loaded": True})
 
     def _load(self, parts: Sequence[str]) -> None:
-        assert self._home is not None
-        self._loaded.update(parts)
-        for part in parts:
-            with suppress(Exception):  # a worker that needs it says why
-                self._home.load(part)
+        """Load the module and parts of what it needs that are not loaded yet."""
+        new = {self._module, *parts} - self._tried
+        if new:
+            self._tried |= new
+            gc.disable()
+            # A worker that needs what cannot be loaded will say why.
+            with suppress(Exception):
+                self._home = import_module(self._module)
+                for part in parts:
+                    self._home.load(part)
+            gc.freeze()  # it is there to stay: what no search for garbage looks at is not copied by one
+            gc.enable()
 
     def _fork(self, asked: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         life = socket.socket(fileno=descriptors[0])
@@ -214,14 +221,6 @@ def _last_words() -> Iterator[None]:
         os._exit(1)
 
 
-def _unseen(work: Callable[[], object]) -> None:
-    """Load something that is there to stay: the search for garbage does not look at it, and so copies none of it."""
-    gc.disable()
-    work()
-    gc.freeze()
-    gc.enable()
-
-
 def _is_over(life: socket.socket) -> bool:
     """Whether the worker is wanted no more, before there is one."""
     try:
@@ -277,8 +276,8 @@ def main() -> NoReturn:
     """Serve the parent that has started this process."""
     for number in (signal.SIGINT, signal.SIGTERM):  # to a whole group: the parent's business; it ends us
         signal.signal(number, signal.SIG_IGN)
-    module, requests, parent = sys.argv[1:]
-    _Nursery(module, socket.socket(fileno=int(requests)), int(parent)).serve()
+    module, parent, requests = sys.argv[1:]
+    _Nursery(module, int(parent), socket.socket(fileno=int(requests))).serve()
 
 
 if __name__ == "__main__":

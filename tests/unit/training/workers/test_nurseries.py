@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ import threading
 import time
 from pathlib import Path
 
-WAITS = os.environ.get("OMP_WAITS")  # for a pipe to be written to
+WAITS = os.environ.get("OMP_WAITS")  # for the end of what is written to a pipe
 if WAITS:
-    open(WAITS).close()
+    open(WAITS).read()
 if "OMP_THREAD" in os.environ:
     threading.Thread(target=time.sleep, args=(1000.0,), daemon=True).start()
 if "OMP_FAILS" in os.environ:
@@ -168,7 +169,7 @@ def test_workers_of_a_kind_are_forked_from_one_process_that_has_loaded_for_them(
 def test_what_is_prepared_is_what_workers_are_forked_from(start: Start, tmp_path: Path) -> None:
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     kind = WorkerKind(module="asked", what="", environment={"PYTHONPATH": path}, parts=("early",))
-    prepare(kind)
+    prepare([kind], at_once=1)
     NURSERIES.loaded()
     prepared = NURSERIES.of(kind.module, environment_of(kind)).process.pid
     before, all_of_it = usage(prepared=False), usage()
@@ -178,6 +179,42 @@ def test_what_is_prepared_is_what_workers_are_forked_from(start: Start, tmp_path
     # What it has used was for what comes, so it is not among what was used before.
     assert all_of_it.cpu_seconds - before.cpu_seconds > 0.01
     assert spent(before, usage()).cpu_seconds >= all_of_it.cpu_seconds - before.cpu_seconds
+
+
+def test_no_more_load_at_once_than_there_are_cores_for(start: Start, tmp_path: Path) -> None:
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    gates = [tmp_path / f"gate-{place}" for place in range(3)]
+    kinds = []
+    for gate in gates:
+        os.mkfifo(gate)
+        kinds.append(WorkerKind(module="asked", what="", environment={"PYTHONPATH": path, "OMP_WAITS": str(gate)}))
+    prepare(kinds, at_once=2)
+    opened = [_opened(gate) for gate in gates[:2]]  # both load
+    with pytest.raises(OSError, match="No such device"):  # nobody is there to read it
+        os.open(gates[2], os.O_WRONLY | os.O_NONBLOCK)
+    os.close(opened[0])
+    opened.append(_opened(gates[2]))
+    for end in opened[1:]:
+        os.close(end)
+    NURSERIES.loaded()
+    assert start(OMP_WAITS=str(gates[2]))("1 + 1") == 2
+    for kind in kinds:
+        nursery = NURSERIES.of(kind.module, environment_of(kind))
+        nursery.end()
+        NURSERIES.forget(nursery)
+
+
+def _opened(gate: Path) -> int:
+    """The end of a pipe to write to, once somebody reads it."""
+    found = list[int]()
+
+    def opens() -> bool:
+        with suppress(OSError):
+            found.append(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(found)
+
+    wait_until(opens)
+    return found[0]
 
 
 def test_how_a_worker_ends_is_told(start: Start) -> None:
@@ -356,7 +393,7 @@ def test_nursery_without_work_leaves_and_says_so_to_who_asks(tmp_path: Path) -> 
         ours,
         theirs,
         subprocess.Popen(
-            [sys.executable, "-c", code, "json", str(theirs.fileno()), str(os.getpid())], pass_fds=[theirs.fileno()]
+            [sys.executable, "-c", code, "json", str(os.getpid()), str(theirs.fileno())], pass_fds=[theirs.fileno()]
         ) as process,
     ):
         ours.send(json.dumps({"loads": []}).encode())
