@@ -54,8 +54,8 @@ from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.cores import cores
-from lanewise.training.workers.nurseries import NURSERIES
 from lanewise.training.workers.team_pool import TeamPool
+from lanewise.wanted_workers import settle_workers
 
 LEVEL = 0.9
 """Share of new rows that a prediction interval is to hold."""
@@ -189,7 +189,7 @@ def _trained(job: _Job) -> Trained:
     stored = store_rows(problem, job.folder, ranks=job.ranks)
     data, _ = _prepared(job, stored, refit=False)
     times.end("prepare")
-    pace = _pace(workers) if budget_of(problem, settings)[1] is None else 1.0
+    pace = _pace(job, workers)
     with (
         tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace) as teams,
@@ -220,9 +220,12 @@ def _trained(job: _Job) -> Trained:
     )
 
 
-def _pace(workers: int) -> float:
-    """The pace of this machine, once the processes that are prepared for workers no longer keep it busy themselves."""
-    NURSERIES.loaded()
+def _pace(job: _Job, workers: int) -> float:
+    """The pace of this machine, once the processes that were prepared for workers no longer keep it busy themselves."""
+    seconds, steps = budget_of(job.problem, job.settings)
+    if steps is not None:
+        return 1.0
+    settle_workers(left=seconds - job.times.elapsed())
     return pace_of(min(workers, cores()))
 
 

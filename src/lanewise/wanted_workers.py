@@ -8,7 +8,7 @@ from lanewise.settings import FitSettings
 from lanewise.stated_budget import parse_budget
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
-from lanewise.training.workers.nurseries import prepare
+from lanewise.training.workers.nurseries import prepare, settle
 
 WORTH_TREES_SECONDS = 6.0
 """What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
@@ -18,6 +18,9 @@ WORTH_TEAMS_SECONDS, WORTH_TEAMS_STEPS = 16.0, 500
 
 WORTH_FORKS_SECONDS = 3.0
 """The same where it is loaded already, and processes are only forked."""
+
+PATIENCE = 1 / 8
+"""Share of what is left of a budget that a fit may wait for torch to be loaded beside it."""
 
 GONE_SECONDS = 4.0
 """What may be gone of a budget before it is known what is left: loading torch, and the table."""
@@ -35,11 +38,20 @@ def prepare_workers(settings: FitSettings, *, loads: bool = False) -> None:
         prepare(wanted(settings, loads=loads), at_once=left)
 
 
+def settle_workers(*, left: float) -> None:
+    """Wait until the processes that were prepared load no more, for they make the machine busy.
+
+    The stacks' workers, which a race can do without, are given up where that takes too much of the seconds ``left``.
+    """
+    settle(tree_worker(threads=1, single_trees=False))
+    settle(TEAM_WORKER, within=PATIENCE * max(left, 0.0))
+
+
 def wanted(settings: FitSettings, *, loads: bool) -> list[WorkerKind]:
-    """The kinds of workers that a fit will start as far as its settings say, most seconds to load first.
+    """The kinds of workers that a fit will start as far as its settings say, those first that it cannot do without.
 
     >>> [kind.what for kind in wanted(FitSettings(target="y", models="mlp,tree", budget="20s"), loads=True)]
-    ["the lanes' worker", "the trees' worker"]
+    ["the trees' worker", "the lanes' worker"]
     >>> [kind.what for kind in wanted(FitSettings(target="y", models="mlp,tree", budget="5s"), loads=True)]
     []
     """
@@ -49,8 +61,8 @@ def wanted(settings: FitSettings, *, loads: bool) -> list[WorkerKind]:
     kinds: list[WorkerKind] = []
     long = left is None or left >= (2 * WORTH_FORKS_SECONDS if loads else WORTH_TEAMS_SECONDS)
     alone = settings.workers == 1 or settings.mesh is not None or settings.stream == "always"
-    if models & STACKS and not alone and (long if steps is None else steps >= WORTH_TEAMS_STEPS):
-        kinds.append(TEAM_WORKER)
     if models & TREES and (left is None or left >= WORTH_TREES_SECONDS or not models & STACKS):
         kinds.append(tree_worker(threads=1, single_trees=bool(models & SINGLE_TREES)))
+    if models & STACKS and not alone and (long if steps is None else steps >= WORTH_TEAMS_STEPS):
+        kinds.append(TEAM_WORKER)
     return kinds

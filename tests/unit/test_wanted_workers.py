@@ -17,14 +17,14 @@ BOOSTERS, TREES = tree_worker(threads=1, single_trees=False), tree_worker(thread
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, [TEAM_WORKER, TREES]),
-        ({"models": "lightgbm,linear"}, [TEAM_WORKER, BOOSTERS]),
+        ({}, [TREES, TEAM_WORKER]),
+        ({"models": "lightgbm,linear"}, [BOOSTERS, TEAM_WORKER]),
         ({"models": "linear"}, [TEAM_WORKER]),
         ({"models": "forest", "budget": "1s"}, [TREES]),
         ({"budget": "5s"}, []),
         ({"budget": "15s"}, [TREES]),
         ({"budget": "10steps"}, [TREES]),
-        ({"budget": "500steps"}, [TEAM_WORKER, TREES]),
+        ({"budget": "500steps"}, [TREES, TEAM_WORKER]),
         ({"workers": 1}, [TREES]),
         ({"mesh": "lane=1,data=2"}, [TREES]),
         ({"stream": "always"}, [TREES]),
@@ -36,7 +36,7 @@ def test_settings_tell_which_workers_a_fit_will_start(settings: dict[str, Any], 
 
 
 def test_stacks_need_less_of_a_budget_where_torch_is_loaded_beside_them() -> None:
-    for budget, expected in (("9s", []), ("10s", [TEAM_WORKER, TREES])):
+    for budget, expected in (("9s", []), ("10s", [TREES, TEAM_WORKER])):
         assert wanted_workers.wanted(FitSettings(target="y", budget=budget), loads=True) == expected
 
 

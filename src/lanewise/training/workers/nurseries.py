@@ -33,6 +33,9 @@ READ_ON_LOADING = (
 )
 """How the variables begin that libraries may read while they load; all others a worker is given when it is forked."""
 
+SET_ON_LOADING = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+"""Those of them that scikit-learn sets itself where it is loaded, in this process or in a worker."""
+
 COLLECTS_SECONDS = 10.0
 """How long a nursery may take to end a worker; one that takes longer is ended itself, and its workers with it."""
 
@@ -88,14 +91,20 @@ class Nursery:
             self.ask({"loads": list(parts)}, turns)
             self._unanswered += 1
 
-    def loaded(self) -> None:
-        """Wait until it has loaded what it was asked for, or has ended."""
+    def loaded(self, within: float | None = None) -> bool:
+        """Wait until it has loaded what it was asked for, or has ended, at most ``within`` seconds: whether it did."""
+        end = None if within is None else time.monotonic() + within
+        waiting = select.poll()
+        waiting.register(self._requests, select.POLLIN)
         with self._hearing:
             while self._unanswered:
+                if not waiting.poll(None if end is None else 1000.0 * max(0.0, end - time.monotonic())):
+                    return False
                 said = b""
                 with suppress(ConnectionError):
                     said = self._requests.recv(_MESSAGE_LIMIT)
                 self._unanswered = self._unanswered - 1 if said else 0
+        return True
 
     def disown(self) -> None:
         """Let go of it in a process that was forked from its parent."""
@@ -135,38 +144,24 @@ class Nurseries:
 
     @staticmethod
     def _key(module: str, environment: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
-        read = {name: value for name, value in environment.items() if name.startswith(READ_ON_LOADING)}
-        return module, frozenset(read.items())
+        read = [name for name in environment if name.startswith(READ_ON_LOADING) and name not in SET_ON_LOADING]
+        return module, frozenset((name, environment[name]) for name in read)
 
-    def has(self, module: str, environment: Mapping[str, str]) -> bool:
-        """Whether there is one for a module that lives."""
+    def living(self, module: str, environment: Mapping[str, str]) -> Nursery | None:
+        """The nursery for a module, if there is one that lives."""
         with self._lock:
             found = self._known.get(self._key(module, environment))
-            return found is not None and found.alive
+        return found if found is not None and found.alive else None
 
     def forget(self, nursery: Nursery) -> None:
         """Start another one next time."""
         with self._lock:
             self._known = {key: one for key, one in self._known.items() if one is not nursery}
 
-    def loaded(self) -> None:
-        """Wait until all have loaded what they were asked for."""
-        with self._lock:
-            known = list(self._known.values())
-        for nursery in known:
-            nursery.loaded()
-
     def unused(self) -> set[int]:
         """The process ids of those that no worker was forked from yet."""
         with self._lock:
             return {nursery.process.pid for nursery in self._known.values() if not nursery.used}
-
-    def end(self) -> None:
-        """End all, and their workers."""
-        with self._lock:
-            known, self._known = list(self._known.values()), {}
-        for nursery in known:
-            nursery.end()
 
     def disown(self) -> None:
         """Let go of all in a process that was forked from theirs; another thread of that may have held the lock."""
@@ -202,7 +197,15 @@ def prepare(kinds: Sequence[WorkerKind], *, at_once: int) -> None:
 
 def is_prepared(kind: WorkerKind) -> bool:
     """Whether workers need only be forked, once what they are forked from has loaded."""
-    return NURSERIES.has(kind.module, environment_of(kind))
+    return NURSERIES.living(kind.module, environment_of(kind)) is not None
+
+
+def settle(kind: WorkerKind, *, within: float | None = None) -> None:
+    """Wait until what workers will be forked from has loaded, if it was prepared; give it up after some seconds."""
+    nursery = NURSERIES.living(kind.module, environment_of(kind))
+    if nursery is not None and not nursery.loaded(within) and not nursery.used:
+        NURSERIES.forget(nursery)
+        nursery.end()
 
 
 def fork_worker(kind: WorkerKind, folder: Path, *, log: IO[bytes], files: Sequence[int] = ()) -> "ForkedWorker":

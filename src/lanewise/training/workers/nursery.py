@@ -17,7 +17,7 @@ fork     ``loads``; ``folder``; ``set`` and ``unset``  ``pid``, and at its end `
 
 MODULE has ``load(part)``, and ``main(folder)``, which does all that a worker does. A worker is a new interpreter, as it
 would be without all this, where MODULE could not be imported, so that it says why, and where a library has begun
-threads, which a fork leaves behind with what they hold; those of ``IDLE_THREADS`` no worker misses.
+threads, which a fork leaves behind with what they hold. Those whose names begin as ``IDLE_THREADS`` no worker misses.
 """
 
 import ctypes
@@ -60,7 +60,6 @@ _PR_SET_PDEATHSIG = 1
 @dataclass(kw_only=True, eq=False)
 class _Worker:
     pid: int
-    folder: Path
     life: socket.socket
     # The end to read of a pipe that the worker holds: it is at its end when the worker is.
     runs: int
@@ -75,6 +74,7 @@ class _Nursery:
         self._home: ModuleType | None = None
         self._tried: set[str] = set()
         self._workers: list[_Worker] = []
+        self._folders: set[Path] = set()
         self._retired = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(requests, selectors.EVENT_READ)
@@ -89,8 +89,10 @@ class _Nursery:
                     self._answer()
                 elif worker in self._workers:  # else it has just been collected, and its number may be another's
                     self._look_after(worker, ended=key.fd == worker.runs)
-            if os.getppid() != self._parent or (self._retired and not self._workers):
+            if os.getppid() != self._parent:
                 self._leave()
+            if self._retired and not self._workers:
+                os._exit(0)
             if self._workers:
                 since = time.monotonic()
             elif time.monotonic() - since > IDLE_SECONDS:
@@ -135,7 +137,8 @@ class _Nursery:
             _close([life.detach(), *descriptors[1:]])
             return
         runs, held = os.pipe()
-        nursery, safe = os.getpid(), self._home is not None and _threads() <= set(self._home.IDLE_THREADS)
+        nursery, home = os.getpid(), self._home
+        safe = home is not None and all(name.startswith(home.IDLE_THREADS) for name in _threads())
         try:
             pid = os.fork()
         except OSError as error:
@@ -149,8 +152,9 @@ class _Nursery:
                 self._become(asked, descriptors[1:], held=held, own=[life.detach(), runs])
                 self._work(asked["folder"], safe=safe)
         _close([held, *descriptors[1:]])
-        worker = _Worker(pid=pid, folder=Path(asked["folder"]), life=life, runs=runs)
+        worker = _Worker(pid=pid, life=life, runs=runs)
         self._workers.append(worker)
+        self._folders.add(Path(asked["folder"]))
         self._selector.register(life, selectors.EVENT_READ, worker)
         self._selector.register(runs, selectors.EVENT_READ, worker)
         _tell(life, {"pid": pid})
@@ -198,12 +202,12 @@ class _Nursery:
         self._retired = True
 
     def _leave(self) -> NoReturn:
-        """End, with all workers. A parent that was killed could not remove their folders, so we do."""
+        """End, with all workers, for the parent is gone. It may not have been able to remove their folders."""
         for worker in self._workers:
             os.kill(worker.pid, signal.SIGKILL)
         for worker in self._workers:
             os.waitpid(worker.pid, 0)
-        for folder in {worker.folder for worker in self._workers}:
+        for folder in self._folders:
             remove_left(folder)
         os._exit(0)
 
@@ -263,13 +267,13 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
-def _threads() -> set[str]:
-    """The names of the threads that libraries have begun; a nameless one, where the system does not tell."""
+def _threads() -> list[str]:
+    """The names of the threads that libraries have begun; one without a name, where the system does not tell."""
     try:
         tasks = [task for task in Path("/proc/self/task").iterdir() if task.name != str(os.getpid())]
-        return {(task / "comm").read_text(errors="replace").strip() for task in tasks}
+        return [(task / "comm").read_text(errors="replace").strip() for task in tasks]
     except OSError:
-        return {""}
+        return [""]
 
 
 def main() -> NoReturn:

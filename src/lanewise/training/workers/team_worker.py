@@ -41,7 +41,7 @@ from lanewise.training.workers.shared_data import narrowed, read_data
 
 STATE = "state/"
 
-IDLE_THREADS = ("jemalloc_bg_thd", "polars-ooc-clea")
+IDLE_THREADS = ("jemalloc_bg_thd", "polars-")
 """Of polars, which reads tables: modules above load it, and no worker calls it."""
 
 

@@ -25,7 +25,9 @@ from lanewise.training.workers.nurseries import (
     ForkedWorker,
     environment_of,
     fork_worker,
+    is_prepared,
     prepare,
+    settle,
 )
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux")
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linu
 PATIENCE = 30.0
 
 MODULE = """
+import ctypes
 import json
 import os
 import sys
@@ -44,11 +47,19 @@ WAITS = os.environ.get("OMP_WAITS")  # for the end of what is written to a pipe
 if WAITS:
     open(WAITS).read()
 if "OMP_THREAD" in os.environ:
-    threading.Thread(target=time.sleep, args=(1000.0,), daemon=True).start()
+    named = threading.Event()
+
+    def waits():
+        ctypes.CDLL(None).prctl(15, os.environ["OMP_THREAD"].encode(), 0, 0, 0)
+        named.set()
+        time.sleep(1000.0)
+
+    threading.Thread(target=waits, daemon=True).start()
+    named.wait()
 if "OMP_FAILS" in os.environ:
     raise MemoryError("there is no room")
 LOADED = [os.getpid()]
-IDLE_THREADS = ()
+IDLE_THREADS = ("idle-",)
 
 
 def load(part):
@@ -162,6 +173,9 @@ def test_workers_of_a_kind_are_forked_from_one_process_that_has_loaded_for_them(
     assert first("LOADED") == [first("os.getppid()")]
     assert second("LOADED") == [first("os.getppid()"), "lights"]
     assert {first("os.getpid()"), second("os.getpid()")} == {first.worker.pid, second.worker.pid}
+    # Other libraries than those of the workers set this, once they are loaded here.
+    third = start(KMP_INIT_AT_FORK="FALSE", _RJEM_MALLOC_CONF="x")
+    assert third("os.getppid(), os.environ['KMP_INIT_AT_FORK']") == [first("os.getppid()"), "FALSE"]
     other = start(OMP_NUM_THREADS="3")
     assert other("os.getppid()") != first("os.getppid()")
 
@@ -170,7 +184,7 @@ def test_what_is_prepared_is_what_workers_are_forked_from(start: Start, tmp_path
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     kind = WorkerKind(module="asked", what="", environment={"PYTHONPATH": path}, parts=("early",))
     prepare([kind], at_once=1)
-    NURSERIES.loaded()
+    settle(kind)
     prepared = NURSERIES.of(kind.module, environment_of(kind)).process.pid
     before, all_of_it = usage(prepared=False), usage()
     assert prepared in NURSERIES.unused()
@@ -196,12 +210,28 @@ def test_no_more_load_at_once_than_there_are_cores_for(start: Start, tmp_path: P
     opened.append(_opened(gates[2]))
     for end in opened[1:]:
         os.close(end)
-    NURSERIES.loaded()
+    for kind in kinds:
+        settle(kind)
+        assert is_prepared(kind)
     assert start(OMP_WAITS=str(gates[2]))("1 + 1") == 2
     for kind in kinds:
         nursery = NURSERIES.of(kind.module, environment_of(kind))
         nursery.end()
         NURSERIES.forget(nursery)
+
+
+def test_what_loads_for_too_long_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "asked.py").write_text(MODULE)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    kind = WorkerKind(module="asked", what="", environment={"PYTHONPATH": path, "OMP_WAITS": str(gate)})
+    settle(kind)
+    prepare([kind], at_once=1)
+    process = NURSERIES.of(kind.module, environment_of(kind)).process.pid
+    settle(kind, within=0.0)
+    assert not is_prepared(kind)
+    assert gone(process)
 
 
 def _opened(gate: Path) -> int:
@@ -247,12 +277,14 @@ def test_module_that_cannot_be_loaded_is_told_by_every_worker(start: Start) -> N
 
 
 def test_module_with_threads_is_loaded_by_each_worker(start: Start) -> None:
-    asked = start(OMP_THREAD="1")
+    asked = start(OMP_THREAD="busy")
     assert asked("sys.orig_argv[1:4]") == ["-P", "-m", "asked"]
     assert asked("threading.active_count()") == 2
     assert asked("os.getppid()") == asked.worker._nursery.process.pid
     asked.worker.kill()
     assert asked.worker.wait() == -9
+    forked = start(OMP_THREAD="idle-1")
+    assert forked("threading.active_count(), sys.orig_argv[4]") == [1, "asked"]
 
 
 def test_worker_that_is_ended_before_it_is_forked_never_is(start: Start, tmp_path: Path) -> None:
@@ -348,7 +380,8 @@ def test_another_thread_may_end_a_worker_that_is_waited_for(start: Start) -> Non
     assert codes == [-9]
 
 
-def test_parent_that_is_killed_leaves_nothing_even_where_its_socket_stays_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("holder", ["forks", ""])
+def test_parent_that_is_killed_leaves_nothing_even_where_its_socket_stays_open(tmp_path: Path, holder: str) -> None:
     (tmp_path / "asked.py").write_text(MODULE)
     folder = tmp_path / f"{FOLDER_PREFIX}left"
     folder.mkdir()
@@ -360,15 +393,16 @@ def test_parent_that_is_killed_leaves_nothing_even_where_its_socket_stays_open(t
         "kind = WorkerKind(module='asked', what='', environment={})\n"
         "with open('log', 'wb') as log:\n"
         "    worker = fork_worker(kind, Path(sys.argv[1]), log=log)\n"
-        "print(worker.pid, worker._nursery.process.pid, flush=True)\n"
-        "if ctypes.CDLL(None).fork() == 0:\n"  # Python is not told, and so does not close it
+        "processes = worker.pid, worker._nursery.process.pid\n"
+        "if sys.argv[2] == 'forks' and ctypes.CDLL(None).fork() == 0:\n"  # Python is not told, and so does not close it
         "    os.close(1)\n"
         "    signal.pause()\n"
+        "print(*processes, flush=True)\n"
         "signal.pause()\n"
     )
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)],
+        [sys.executable, "-c", code, str(folder), holder],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path},
@@ -383,7 +417,8 @@ def test_parent_that_is_killed_leaves_nothing_even_where_its_socket_stays_open(t
         wait_until(lambda: all(map(gone, processes)))
         assert not folder.exists()
     finally:
-        os.killpg(parent.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
 
 
 def test_nursery_without_work_leaves_and_says_so_to_who_asks(tmp_path: Path) -> None:
