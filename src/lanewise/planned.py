@@ -28,7 +28,7 @@ from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
-from lanewise.wanted_workers import WORTH_TREES_SECONDS
+from lanewise.wanted_workers import WORTH_TREES_SECONDS, trees_are_worth
 
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
@@ -52,7 +52,7 @@ def trees_wait(problem: Problem, settings: FitSettings, *, spent: float) -> bool
     """Whether too little is left of a budget in seconds to start workers for trees beside the families without them."""
     seconds, steps = budget_of(problem, settings)
     others = {"mlp", "linear"} & set(settings.models)
-    return steps is None and bool(others) and seconds - spent < WORTH_TREES_SECONDS
+    return steps is None and bool(others) and not trees_are_worth(seconds - spent)
 
 
 def plan_of(

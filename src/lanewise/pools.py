@@ -12,10 +12,8 @@ from lanewise.training.problem import Problem, stored_for_trees, tree_data
 from lanewise.training.row_store import RowStore
 from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
-from lanewise.training.workers.kinds import TEAM_WORKER
-from lanewise.training.workers.nurseries import is_prepared
 from lanewise.training.workers.team_pool import TeamPool
-from lanewise.wanted_workers import SINGLE_TREES, WORTH_FORKS_SECONDS, WORTH_TEAMS_SECONDS, WORTH_TEAMS_STEPS
+from lanewise.wanted_workers import SINGLE_TREES, WORTH_TEAMS_STEPS, teams_are_worth
 
 
 @contextmanager
@@ -64,8 +62,7 @@ def team_pool(
     are gone; a machine of which a run has the share ``pace`` needs as many times longer to start them.
     """
     seconds, steps = budget_of(problem, settings)
-    worth = WORTH_FORKS_SECONDS if is_prepared(TEAM_WORKER) else WORTH_TEAMS_SECONDS
-    long = pace * (seconds - spent) >= worth if steps is None else steps >= WORTH_TEAMS_STEPS
+    long = teams_are_worth(pace * (seconds - spent)) if steps is None else steps >= WORTH_TEAMS_STEPS
     streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
     if streamed or workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
         yield None

@@ -225,7 +225,7 @@ def _pace(job: _Job, workers: int) -> float:
     seconds, steps = budget_of(job.problem, job.settings)
     if steps is not None:
         return 1.0
-    settle_workers(left=seconds - job.times.elapsed())
+    settle_workers(job.settings, left=seconds - job.times.elapsed())
     return pace_of(min(workers, cores()))
 
 

@@ -8,7 +8,7 @@ from lanewise.settings import FitSettings
 from lanewise.stated_budget import parse_budget
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
-from lanewise.training.workers.nurseries import prepare, settle
+from lanewise.training.workers.nurseries import is_prepared, prepare, settle
 
 WORTH_TREES_SECONDS = 6.0
 """What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
@@ -38,13 +38,25 @@ def prepare_workers(settings: FitSettings, *, loads: bool = False) -> None:
         prepare(wanted(settings, loads=loads), at_once=left)
 
 
-def settle_workers(*, left: float) -> None:
+def settle_workers(settings: FitSettings, *, left: float) -> None:
     """Wait until the processes that were prepared load no more, for they make the machine busy.
 
-    The stacks' workers, which a race can do without, are given up where that takes too much of the seconds ``left``.
+    Those that a race can do without are given up where that takes too much of the seconds ``left``.
     """
-    settle(tree_worker(threads=1, single_trees=False))
+    others = not STACKS.isdisjoint(settings.models)
+    settle(tree_worker(threads=1, single_trees=False), within=max(left - WORTH_TREES_SECONDS, 0.0) if others else None)
     settle(TEAM_WORKER, within=PATIENCE * max(left, 0.0))
+
+
+def trees_are_worth(left: float) -> bool:
+    """Whether trees race beside other families in the seconds that are ``left``."""
+    prepared = is_prepared(tree_worker(threads=1, single_trees=False))
+    return left >= (WORTH_FORKS_SECONDS if prepared else WORTH_TREES_SECONDS)
+
+
+def teams_are_worth(left: float) -> bool:
+    """Whether stacks train in processes of their own in the seconds that are ``left``, at the pace of the machine."""
+    return left >= (WORTH_FORKS_SECONDS if is_prepared(TEAM_WORKER) else WORTH_TEAMS_SECONDS)
 
 
 def wanted(settings: FitSettings, *, loads: bool) -> list[WorkerKind]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lanewise import experiment, wanted_workers
+from lanewise.planned import trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
 
@@ -52,6 +53,29 @@ def test_they_are_prepared_on_the_cores_that_are_left(
     monkeypatch.setattr(wanted_workers, "prepare", lambda kinds, at_once: found.append((len(kinds), at_once)))
     wanted_workers.prepare_workers(FitSettings(target="y"))
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("models", "left", "expected"),
+    [("tree,linear", 16.0, (10.0, 2.0)), ("tree,linear", 4.0, (0.0, 0.5)), ("tree", 4.0, (None, 0.5))],
+)
+def test_what_a_race_can_do_without_is_waited_for_as_the_budget_allows(
+    monkeypatch: pytest.MonkeyPatch, models: str, left: float, expected: tuple[float | None, ...]
+) -> None:
+    waited: list[tuple[str, float | None]] = []
+    monkeypatch.setattr(wanted_workers, "settle", lambda kind, within: waited.append((kind.module, within)))
+    wanted_workers.settle_workers(FitSettings(target="y", models=models), left=left)  # pyright: ignore[reportArgumentType]
+    assert waited == [(TREES.module, expected[0]), (TEAM_WORKER.module, expected[1])]
+
+
+@pytest.mark.parametrize(("prepared", "left", "worth"), [(False, 5.9, False), (False, 6.0, True), (True, 3.0, True)])
+def test_trees_race_in_less_time_where_their_libraries_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, left: float, *, prepared: bool, worth: bool
+) -> None:
+    monkeypatch.setattr(wanted_workers, "is_prepared", lambda kind: prepared)
+    problem: Any = SimpleNamespace()
+    settings: Any = SimpleNamespace(budget="20s", models=("tree", "linear"))
+    assert trees_wait(problem, settings, spent=20.0 - left) != worth
 
 
 def test_a_fit_prepares_before_it_reads_its_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
