@@ -49,7 +49,7 @@ from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
 from lanewise.training.row_maps import prepare_streamed, store_rows
 from lanewise.training.row_store import RowStore
-from lanewise.training.selecting import Selections
+from lanewise.training.selecting import Selections, load_rankings
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
@@ -225,6 +225,8 @@ def _pace(job: _Job, workers: int) -> float:
     seconds, steps = budget_of(job.problem, job.settings)
     if steps is not None:
         return 1.0
+    if workers > 1:
+        load_rankings()  # while they load
     settle_workers(job.settings, left=seconds - job.times.elapsed())
     return pace_of(min(workers, cores()))
 

@@ -59,6 +59,14 @@ RANKINGS: Mapping[str, Ranking] = MappingProxyType({"l1-path": l1_path_mask, "pe
 """What ``features`` may say beside "all"."""
 
 
+def load_rankings() -> None:
+    """Import what columns are ranked with: the first time it takes seconds, which no ranking costs."""
+    import lightgbm
+    import sklearn.linear_model
+
+    del lightgbm, sklearn
+
+
 def selects(candidate: Candidate) -> bool:
     """Whether a candidate leaves columns out."""
     return candidate.text(FEATURES, ALL) != ALL
@@ -121,10 +129,7 @@ class Selections:
 
         Of many rows every tenth is tried first.
         """
-        import lightgbm
-        import sklearn.linear_model
-
-        del lightgbm, sklearn  # their first import takes seconds, which no ranking costs
+        load_rankings()
         rows = self.data.folds[fold].train.numpy()
         try:
             if (fold, way) not in self._ranked and len(rows) >= PROBED_ROWS:
