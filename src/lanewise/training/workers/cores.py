@@ -12,13 +12,13 @@ def cores() -> int:
 
 
 def idle_cores() -> int:
-    """Those of them that others leave to it: the less of what wants to run now and of the last minute counts.
+    """Those of them that others leave to it, by the mean of what wants to run now and of the last minute.
 
     All, where the system does not tell.
     """
     try:
         others = int(LOAD.read_text(encoding="ascii").split()[3].partition("/")[0]) - 1
-        busy = min(others, os.getloadavg()[0]) / (os.cpu_count() or 1)
+        busy = (others + os.getloadavg()[0]) / 2 / (os.cpu_count() or 1)
     except (OSError, ValueError, IndexError, AttributeError):
         return cores()
     return max(0, round(cores() * (1.0 - busy)))
