@@ -1,8 +1,8 @@
 """Peak memory of a fit against what its plan predicted.
 
 For each table, ``lanewise fit`` runs as a process of its own, and the resident memory of it and of all its worker
-processes is added up twenty times a second. Shared libraries count once for each process, so the sum is an upper bound.
-Linux only.
+processes is added up twenty times a second. What processes share, as workers do that were forked from one another,
+counts once (Linux divides it among them: Pss). Linux only.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 EVERY = 0.05
-PAGE = os.sysconf("SC_PAGE_SIZE")
 TABLES = {"small": (2_000, 10), "long": (100_000, 20), "wide": (5_000, 500)}
 """Rows and columns."""
 
@@ -34,17 +33,22 @@ def write_table(path: Path, rows: int, columns: int) -> None:
 def resident_bytes(root: int) -> int:
     """Resident memory of a process and all its descendants."""
     parents: dict[int, int] = {}
-    resident: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            resident[int(entry.name)] = int((entry / "statm").read_text().split()[1]) * PAGE
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError):  # it has just ended
             continue
-        parents[int(entry.name)] = int(fields[1])
-    return sum(size for process, size in resident.items() if _descends(process, root, parents))
+    return sum(_share(process) for process in parents if _descends(process, root, parents))
+
+
+def _share(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def _descends(process: int, root: int, parents: dict[int, int]) -> bool:
@@ -82,7 +86,7 @@ def main() -> int:
     parser.add_argument("--models", default="lightgbm,mlp,linear,tree", help="families that race (default: all)")
     parser.add_argument("--only", choices=TABLES, help="one table only")
     given = parser.parse_args()
-    if not Path("/proc/self/statm").exists():
+    if not Path("/proc/self/smaps_rollup").exists():
         parser.error("the memory of processes is read from /proc, which this system has not")
     print(f"{'table':8} {'rows':>8} {'columns':>8} {'measured':>12} {'in document':>12} {'predicted':>12}  ratio")
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ It loads nothing of weight: a command calls it before it loads torch itself.
 from lanewise.distributed.place import place_of
 from lanewise.settings import FitSettings
 from lanewise.stated_budget import parse_budget
-from lanewise.training.workers.cores import cores
+from lanewise.training.workers.cores import idle_cores
 from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
 from lanewise.training.workers.nurseries import is_prepared, prepare, settle
 
@@ -29,11 +29,11 @@ TREES, SINGLE_TREES, STACKS = {"lightgbm", "forest", "tree"}, {"forest", "tree"}
 
 
 def prepare_workers(settings: FitSettings, *, loads: bool = False) -> None:
-    """Have what a fit's workers will be forked from load, on the cores that this process leaves until they start.
+    """Have what a fit's workers will be forked from load, on cores that nobody uses until they start.
 
     ``loads``: it has torch to load itself until then, so that theirs takes no time.
     """
-    left = cores() // place_of().local_size - 1
+    left = idle_cores() // place_of().local_size - 1
     if left > 0:
         prepare(wanted(settings, loads=loads), at_once=left)
 

@@ -48,7 +48,7 @@ def test_they_are_prepared_on_the_cores_that_are_left(
     monkeypatch: pytest.MonkeyPatch, cores: int, ranks: int, expected: list[tuple[int, int]]
 ) -> None:
     found: list[tuple[int, int]] = []
-    monkeypatch.setattr(wanted_workers, "cores", lambda: cores)
+    monkeypatch.setattr(wanted_workers, "idle_cores", lambda: cores)
     monkeypatch.setattr(wanted_workers, "place_of", lambda: SimpleNamespace(local_size=ranks))
     monkeypatch.setattr(wanted_workers, "prepare", lambda kinds, at_once: found.append((len(kinds), at_once)))
     wanted_workers.prepare_workers(FitSettings(target="y"))

@@ -15,6 +15,7 @@ from lanewise.training.data import TrainingData
 from lanewise.training.planning.plan import Plan
 from lanewise.training.planning.tree_rows import row_bytes
 from lanewise.training.teams import TeamBuilder
+from lanewise.training.workers.nurseries import CAN_FORK
 
 BUFFERS = 6
 """Copies of a lane's parameters that a stack holds: values, gradients, average, and the snapshot of all but
@@ -23,11 +24,11 @@ the gradients; the low-precision shadow and one temporary count as the sixth."""
 LEAST_STATE = 2
 """State of the solver, in copies of the parameters, and of a rule beside others: a snapshot has a place for all."""
 
-WORKER_BYTES = 180 * 2**20
-"""A worker process for trees with LightGBM and scikit-learn loaded, before it holds any row."""
+TREES_LOADED_BYTES, TREE_WORKER_BYTES = 140 * 2**20, 60 * 2**20
+"""LightGBM and scikit-learn, which trees' workers share where they are forked, and what each has before any row."""
 
-TEAM_WORKER_BYTES = 300 * 2**20
-"""A worker process for stacks with torch loaded, before it maps any row."""
+STACKS_LOADED_BYTES, TEAM_WORKER_BYTES = 270 * 2**20, 60 * 2**20
+"""The same with torch of the workers for stacks, before they map any row."""
 
 TABLE_COPIES = 3
 """The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
@@ -65,7 +66,8 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
         refit = data.windows.window_bytes * len(data.folds) * (builder.workers_here + 1)
     workers = 0
     if builder.pool is not None:
-        workers = builder.workers * (WORKER_BYTES + TABLE_COPIES * builder.pool.table_bytes)
+        workers = _started_bytes(builder.workers, TREES_LOADED_BYTES, TREE_WORKER_BYTES)
+        workers += builder.workers * TABLE_COPIES * builder.pool.table_bytes
         if plan.tree_rows:
             boosted = [candidate for candidate in confirmed if candidate.model == "lightgbm"]
             workers += builder.workers * plan.tree_rows * row_bytes(builder, boosted)
@@ -73,8 +75,14 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
         workers += FOREST_COPIES * len(plan.seeds) * sum(_forest_bytes(one, data) for one in confirmed)
     if builder.seats is not None:
         seated = max((_team_bytes(candidate, builder) for candidate in confirmed), default=0)
-        workers += builder.workers * (TEAM_WORKER_BYTES + _data_bytes(data) + seated)
+        workers += _started_bytes(builder.workers, STACKS_LOADED_BYTES, TEAM_WORKER_BYTES)
+        workers += builder.workers * (_data_bytes(data) + seated)
     return resident_bytes() + stacks + evidence + refit + workers
+
+
+def _started_bytes(workers: int, loaded: int, own: int) -> int:
+    """What so many workers take before they hold any row: what was loaded is there once where they were forked."""
+    return loaded + workers * own if CAN_FORK else workers * (loaded + own)
 
 
 def _most_confirmed(plan: Plan) -> list[Candidate]:

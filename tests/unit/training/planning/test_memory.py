@@ -7,6 +7,7 @@ import torch
 from lanewise.models.base import Width
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
+from lanewise.training.planning import memory
 from lanewise.training.planning.memory import FOREST_COPIES, predicted_bytes, resident_bytes
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.proposals import Field, propose
@@ -84,3 +85,20 @@ def test_refitted_forests_count_up_to_what_their_arrays_may_take(monkeypatch: py
         # Half a leaf for each row, of 17 bytes a split and 4 for each of two classes.
         assert taken(300, 50) - taken(100, 50) == FOREST_COPIES * 200 * 50 * 25 // 2
         assert taken(300, 10**6) == taken(200, 10**6)
+
+
+def test_what_forked_workers_share_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 0)
+    plan, builder = race(1)
+    rows = np.zeros((50, 4))
+    table = TreeData(numbers=rows, codes=np.zeros((50, 0), dtype=np.int64), target=rows[:, 0])
+
+    def taken(workers: int, *, forked: bool) -> int:
+        monkeypatch.setattr(memory, "CAN_FORK", forked)
+        return predicted_bytes(plan, replace(builder, workers=workers, pool=pool))
+
+    with TreePool(table, TASK, workers=1, threads_per_worker=1, waiting=True) as pool:
+        own = memory.TREE_WORKER_BYTES + memory.TABLE_COPIES * pool.table_bytes
+        assert taken(5, forked=True) - taken(1, forked=True) == 4 * own
+        assert taken(5, forked=False) - taken(1, forked=False) == 4 * (memory.TREES_LOADED_BYTES + own)
+        assert taken(1, forked=True) == taken(1, forked=False)
