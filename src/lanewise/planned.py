@@ -32,6 +32,9 @@ from lanewise.training.teams import TeamBuilder
 WORTH_TREES_SECONDS = 6.0
 """What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
 
+HARDLY_ANY_SECONDS = 0.05
+"""Below this nothing is left of a budget: it would be told as 0.0 s."""
+
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
     """Seconds, and steps where the user counts in those."""
@@ -153,9 +156,10 @@ def planned_words(plan: Plan, settings: FitSettings) -> str:
     for model in families_left_out(plan, settings):
         why.setdefault(no_room(plan) if model in plan.left_out else untrained(settings.optimizers), []).append(model)
     without = "".join(f"; without {', '.join(models)}: {reason}" for reason, models in why.items())
+    left = f"{plan.available_seconds:.1f} s were" if plan.available_seconds >= HARDLY_ANY_SECONDS else "nothing was"
     short = (
         f"; the shortest race that gives an honest result takes about {plan.predicted_seconds:.1f} s, "
-        f"and {plan.available_seconds:.1f} s were left for it"
+        f"and {left} left for it"
         if plan.least
         else ""
     )
