@@ -53,6 +53,8 @@ def _standing(document: Mapping[str, Any], cards: Sequence[Mapping[str, Any]]) -
         many = f"{left} left of {count(planned, 'candidate')}"
     elif 0 < confirming < len(cards):
         many = f"{confirming} of {planned} candidates in the confirmation so far"
+    elif len(cards) == planned:
+        many = f"all {planned} candidates were looked at"
     else:
         many = f"{len(cards)} of {planned} candidates looked at in what is saved"
     best = next((one for one in cards if one["score"] is not None), None)

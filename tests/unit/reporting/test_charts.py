@@ -222,6 +222,15 @@ def test_a_ring_marks_where_the_winner_was_judged_and_its_strong_line_ends_there
     assert any("beyond where it was stopped" in words for words in beyond)
 
 
+def test_a_candidate_that_was_best_at_its_first_look_has_a_ring_and_no_strong_line():
+    lanes = race.lanes_of([{**lane("winner", x=(0.1, 1.0), valid=(1.0, 2.0)), "candidate": "w"}])
+    wholes = race.wholes_of([{"candidate": "w", "x": [0.1, 1.0], "valid": [1.0, 2.0]}], lanes)
+    verdicts = {"w": race.Verdict(stop=0.1, score=1.0, words="1.0")}
+    chart = parsed(race.race(lanes, **SCALES, wholes=wholes, verdicts=verdicts))
+    assert {one.get("class") for one in chart.findall(".//path")} == {"lane winner faint"}
+    assert [one.get("class") for one in chart.findall(".//circle")] == ["ring winner"]
+
+
 def test_a_name_beside_the_race_stands_at_the_score_of_the_leaderboard():
     chart = judged_race()
     height = float(next(one for one in chart.findall(".//text") if one.get("class") == "name winner").get("y", ""))

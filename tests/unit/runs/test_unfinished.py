@@ -112,7 +112,9 @@ def test_a_tune_shows_the_same_by_its_own_metric(stopped: Run) -> None:
         "\n2 of 4 candidates looked at in what is saved; best so far: mlp 64x2, adamw, lr 0.01, "
         in unfinished_table(found, width=80)
     )
-    found["left"] = 4
+    found["planned"] = 2
+    assert "\nAll 2 candidates were looked at; best so far: mlp" in unfinished_table(found, width=80)
+    found |= {"planned": 4, "left": 4}
     assert "\n4 candidates, none dropped; best so far: mlp" in unfinished_table(found, width=80)
     assert "more is better" in unfinished_table(found, width=80)
 
