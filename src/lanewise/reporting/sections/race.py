@@ -17,6 +17,9 @@ STATUS_WORDS = {
     "diverged": "diverged",
 }
 
+JUDGED_WORDS = {"member": "the ensemble's members"}
+"""How those are called that were judged, where it is not by their status."""
+
 SHOWN = 12
 """Candidates that the leaderboard shows at once; their scores are written with the digits that suit most of them."""
 
@@ -96,7 +99,7 @@ def _verdicts(document: Mapping[str, Any], measure: Measure) -> tuple[dict[str, 
 def _judged(strong: Sequence[Lane], verdicts: Mapping[str, Verdict]) -> str:
     """Where those that stand out were judged, in words: ``winner at 40%``."""
     found = {
-        f"{STATUS_WORDS[line.status]} at {percent(verdicts[line.candidate].stop, 0)}"
+        f"{JUDGED_WORDS.get(line.status, line.status)} at {percent(verdicts[line.candidate].stop, 0)}"
         for line in strong
         if line.candidate in verdicts
     }
