@@ -1,6 +1,6 @@
 """Which marks of a text were taken for missing cells, and in which columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -12,10 +12,10 @@ MOST_NAMED = 3
 """Columns, and marks, beyond these are counted, not named."""
 
 
-def missing_marks(raw: pl.DataFrame, columns: Mapping[str, pl.Series], named: Sequence[str] = ()) -> list[Finding]:
-    """The usual marks, and those that the user has ``named``, in cells of ``raw`` that are missing in ``columns``.
+def missing_marks(raw: pl.DataFrame, columns: Mapping[str, pl.Series]) -> list[Finding]:
+    """The usual marks in cells of ``raw`` that are missing in ``columns``.
 
-    Empty and blank cells are no marks.
+    Empty and blank cells are no marks, and those that the user has named need not be told.
 
     >>> raw = pl.DataFrame({"age": ["31", "NA", " NA", ""], "height": ["1.8", "?", "1.7", "1.6"]})
     >>> read = {"age": pl.Series([31, None, None, None]), "height": pl.Series([1.8, None, 1.7, 1.6])}
@@ -23,12 +23,11 @@ def missing_marks(raw: pl.DataFrame, columns: Mapping[str, pl.Series], named: Se
     "missing cells are written as 'NA' in 'age' (2 cells); as '?' in 'height' (1 cell)"
     """
     found: dict[str, dict[str, int]] = {}
-    marks = [*MARKERS, *(mark.strip() for mark in named)]
     for name, cells in columns.items():
         if cells.null_count() == raw[name].null_count():
             continue
         written = raw[name].filter(cells.is_null()).str.strip_chars()
-        for mark, count in written.filter(written.is_in(marks) & (written != "")).value_counts().iter_rows():
+        for mark, count in written.filter(written.is_in(list(MARKERS))).value_counts().iter_rows():
             found.setdefault(mark, {})[name] = count
     if not found:
         return []

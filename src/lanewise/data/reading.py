@@ -91,7 +91,7 @@ def _read(source: object, options: ReadOptions) -> Dataset:
         )
         if not options.kinds:  # of a table that is read like another one these are known
             cells = {name: column.cells for name, column in columns.items()}
-            aside = missing_marks(raw.frame, cells, options.missing)
+            aside = missing_marks(raw.frame, cells)
     else:
         columns, aside = type_typed_columns(
             raw.frame, missing=options.missing, kinds=options.kinds, without_dates=raw.without_dates
