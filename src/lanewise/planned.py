@@ -30,6 +30,9 @@ from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
 from lanewise.wanted_workers import WORTH_TREES_SECONDS, trees_are_worth
 
+HARDLY_ANY_SECONDS = 0.05
+"""Below this nothing is left of a budget: it would be told as 0.0 s."""
+
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
     """Seconds, and steps where the user counts in those."""
@@ -151,9 +154,10 @@ def planned_words(plan: Plan, settings: FitSettings) -> str:
     for model in families_left_out(plan, settings):
         why.setdefault(no_room(plan) if model in plan.left_out else untrained(settings.optimizers), []).append(model)
     without = "".join(f"; without {', '.join(models)}: {reason}" for reason, models in why.items())
+    left = f"{plan.available_seconds:.1f} s were" if plan.available_seconds >= HARDLY_ANY_SECONDS else "nothing was"
     short = (
         f"; the shortest race that gives an honest result takes about {plan.predicted_seconds:.1f} s, "
-        f"and {plan.available_seconds:.1f} s were left for it"
+        f"and {left} left for it"
         if plan.least
         else ""
     )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from lanewise.errors import FEW, ConfigError, UsageError, all_of, closest, suggestion
 from lanewise.stated_budget import parse_budget
 from lanewise.stated_conflicts import conflicts, roles_twice
-from lanewise.stated_names import DEEPEST, LISTS, WIDEST, Activation, Loss, Scaling, Schedule
+from lanewise.stated_names import DEEPEST, LISTS, MEANT, WIDEST, Activation, Loss, Scaling, Schedule
 from lanewise.text_form import checked_delimiter, checked_encoding, names_of, parse_bytes
 
 Positive = Annotated[int, Field(ge=1)]
@@ -317,8 +317,11 @@ def _unknown(setting: str, known: Sequence[str], values: Mapping[str, Any], plac
             yield f"{setting} may not be {name.strip()!r}{where}; {hint}"
 
 
-_LISTED = {"optimizers": "lanewise.optim.registry.RULES"}
-"""Where Python finds the names that a setting may list, if they are too many to be told."""
+_LISTED = {
+    "optimizers": "lanewise.optim.registry.RULES",
+    **dict.fromkeys(("metric", "threshold"), "lanewise.metrics.METRICS"),
+}
+"""Where Python finds the names that a setting may have, if they are too many to be told."""
 
 _WORDS = {
     "greater_than_equal": "must be at least {ge:g}",
@@ -351,7 +354,7 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             return f"{text if name in text.split() or text.startswith('a budget') else f'{name} {text}'}{where}"
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-            near = dict.fromkeys(one for wrong in given for one in closest(wrong, allowed, most=1))
+            near = dict.fromkeys(either(found) for wrong in given if (found := _near(name, wrong, allowed)))
             hint = f"; did you mean {' and '.join(near)}?" if near else ""
             return f"{name} must be {either(allowed)}, got {' and '.join(map(repr, given))}{where}{hint}"
         case kind if kind in _WORDS:
@@ -359,6 +362,16 @@ def _line(problem: Any, places: Mapping[str, str]) -> str:
             hint = f"; {float(given):g}% are {float(given) / 100:g}" if share and float(given) < 100 else ""
             return f"{name} {_WORDS[kind].format(**problem.get('ctx', {}))}, got {_shown(given, kind)}{where}{hint}"
     return f"{name}: {problem['msg']}, got {given!r}{where}"
+
+
+def _near(setting: str, given: object, allowed: Sequence[str]) -> Sequence[str]:
+    """What is called so elsewhere, else the nearest name.
+
+    >>> _near("models", "XGBoost", ["lightgbm", "mlp"]), _near("models", "lightgmb", ["lightgbm", "mlp"])
+    (('lightgbm',), ['lightgbm'])
+    """
+    plain = re.sub(r"[\s-]+", "_", str(given).strip().lower())
+    return MEANT.get(setting, {}).get(plain) or closest(given, allowed, most=1)
 
 
 def either(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lanewise.agreement import check_agreement
-from lanewise.choosing import choose
+from lanewise.choosing import choose, judged_rows
 from lanewise.composing import Choice, Stage, Unrecorded
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Interval, Member, Predictor, with_floor
@@ -284,6 +284,7 @@ def _planned_race(job: _Job, builder: TeamBuilder, *, pace: float) -> tuple[Race
         watch=job.watcher.pulse,
         journal=job.journal,
         clusters=problem.clusters,
+        judging=partial(judged_rows, problem),
         amend=None if planned else amending_of(plan, problem, settings, times, file=job.plan_file, ranks=ranks),
         spreading=Spreading(
             job.crew,

@@ -10,6 +10,14 @@ _COMPOUND = re.compile(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?
 _UNFINISHED = re.compile(r"(.*\d\s*)(h|m|min)\s*\d+(?:\.\d+)?")
 _NEXT_UNIT = {"h": "min", "m": "s", "min": "s"}
 _SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SPELT = (
+    (re.compile(r"(?<=\d)\s*(?:seconds?|secs)\b"), "s"),
+    (re.compile(r"(?<=\d)\s*(?:minutes?|mins)\b"), "min"),
+    (re.compile(r"(?<=\d)\s*(?:hours?|hrs?)\b"), "h"),
+    (re.compile(r"(?<=[a-z])(?:\s*,\s*|\s+and\s+|\s+)(?=\d)"), ""),
+)
+"""How units are spelt elsewhere, and what joins two of them, by what stands for it here."""
+_DAYS = re.compile(r"(\d+)\s*d(?:ays?)?")
 LONGEST_DAYS = 30
 """Days that a budget may have at the most; a longer one is a slip of the pen."""
 _FORMS = "a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps"
@@ -52,9 +60,26 @@ def _no_budget(given: object) -> UsageError:
     text = str(given).strip().lower()
     unfinished = _UNFINISHED.fullmatch(text)
     hint = ""
-    if re.fullmatch(r"\d+(\.\d+)?", text) and len(text) < 20:
+    spelt = _as_here(text)
+    if spelt:
+        hint = f"; did you mean {spelt}?"
+    elif re.fullmatch(r"\d+(\.\d+)?", text) and len(text) < 20:
         steps = f" or {text}steps" if text.isdecimal() else ""
         hint = f"; say its unit: {text}s, {text}min{steps}"
     elif unfinished and len(text) < 20:
         hint = f"; did you mean {text}{_NEXT_UNIT[unfinished[2]]}?"
     return UsageError(f"budget must be {_FORMS}, got {given!r}{hint}")
+
+
+def _as_here(text: str) -> str:
+    """A budget that is spelt in another way, as it is written here; empty where that is none either.
+
+    >>> _as_here("1 minute"), _as_here("1 hour, 30 minutes"), _as_here("2 days"), _as_here("soon")
+    ('1min', '1h30min', '48h', '')
+    """
+    days = _DAYS.fullmatch(text)
+    plain = f"{24 * int(days[1])}h" if days and len(text) < 20 else text
+    for spelling, unit in _SPELT:
+        plain = spelling.sub(unit, plain)
+    known = _DURATION.fullmatch(plain) or _COMPOUND.fullmatch(plain)
+    return plain if plain != text and known and re.search("[1-9]", plain) else ""

@@ -78,3 +78,24 @@ WIDEST, DEEPEST = 1024, 16
 
 LISTS = ("models", "optimizers", "losses", "schedules", "widths", "depths", "activations")
 """Settings that list what may race."""
+
+MEANT: dict[str, dict[str, tuple[str, ...]]] = {
+    "task": {
+        **dict.fromkeys(("classification", "classify", "classifier", "class", "classes"), ("binary", "multiclass")),
+        **dict.fromkeys(("bool", "boolean", "two_classes", "logistic"), ("binary",)),
+        **dict.fromkeys(("multilabel", "multi_class", "categorical", "softmax"), ("multiclass",)),
+        **dict.fromkeys(("regressor", "numeric", "number", "numbers", "continuous", "forecasting"), ("regression",)),
+        **dict.fromkeys(("poisson", "counts", "integer"), ("count",)),
+    },
+    "models": {
+        **dict.fromkeys(
+            ("xgboost", "xgb", "catboost", "lgbm", "gbm", "gbdt", "gbt", "gradient_boosting", "boosting", "adaboost"),
+            ("lightgbm",),
+        ),
+        **dict.fromkeys(("nn", "dnn", "ann", "net", "network", "neural_network", "neural_net", "deep"), ("mlp",)),
+        **dict.fromkeys(("ridge", "lasso", "elasticnet", "elastic_net", "logistic", "svm", "ols", "glm"), ("linear",)),
+        **dict.fromkeys(("rf", "random_forest", "randomforest", "extra_trees", "bagging"), ("forest",)),
+        **dict.fromkeys(("cart", "decision_tree", "decisiontree", "dt"), ("tree",)),
+    },
+}
+"""By setting, what is called so elsewhere, too unlike the names here to be found by their letters."""

@@ -152,7 +152,7 @@ FITS: dict[str, tuple[list[str], str]] = {
     "threshold": (["good.csv", "--target", "y", "--threshold", "1.5"], "between 0 and 1, got 1.5"),
     "threshold metric": (
         ["good.csv", "--target", "y", "--threshold", "f3"],
-        "--threshold may not be 'f3'; there are accuracy, balanced_accuracy, ",
+        "--threshold may not be 'f3'; all 20: lanewise fit --help",
     ),
     "threshold of ranks": (["good.csv", "--target", "y", "--threshold", "roc_auc"], "that a threshold alters"),
     "threshold of numbers": (["numbers.csv", "--target", "price", "--threshold", "0.3"], "is for two classes"),
@@ -165,15 +165,14 @@ FITS: dict[str, tuple[list[str], str]] = {
     "scaling of trees": (
         ["good.csv", "--target", "y", "--models", "tree", "--scaling", "robust", "--group", "a", "--time", "b",
          "--folds", "1", "--weight", "y", "--threshold", "f3"],
-        "mape, poisson_deviance --scaling is for the models mlp and linear, and only tree take part --weight names "
-        "'y', which target names too; a column can be one of the two --group and --time exclude each other: rows are "
-        "split by groups or by time; leave one out",
+        "all 20: lanewise fit --help --scaling is for the models mlp and linear, and only tree take part --weight "
+        "names 'y', which target names too; a column can be one of the two --group and --time exclude each other: rows "
+        "are split by groups or by time; leave one out",
     ),
     "settings and columns": (
         ["good.csv", "--target", "nope", "--metric", "foo", "--folds", "1", "--group", "aa", "--time", "b"],
-        "several things are off: --folds must be at least 2, got 1 --metric may not be 'foo'; there are accuracy, "
-        "balanced_accuracy, precision, recall, f1, f1_macro, f1_weighted, precision_macro, recall_macro, log_loss, "
-        "brier, ece, roc_auc, pr_auc, rmse, mae, median_ae, r2, mape, poisson_deviance --group and --time exclude each "
+        "several things are off: --folds must be at least 2, got 1 --metric may not be 'foo'; all 20: "
+        "lanewise fit --help --group and --time exclude each "
         "other: rows are split by groups or by time; leave one out --target names 'nope' --group names 'aa'; did you "
         "mean 'a'? the columns are 'a', 'b', 'w', 'y'",
     ),

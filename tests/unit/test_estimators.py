@@ -222,9 +222,10 @@ def test_ctrl_c_ends_a_search_over_parameters(monkeypatch):
         GridSearchCV(LanewiseClassifier(**QUICK), {"seeds": [1, 2]}, cv=2).fit(X, y)
 
 
-def test_verbose_writes_progress_to_stderr(capsys):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_verbose_writes_progress_to_stderr(capsys, workers):
     X, y = load_iris(return_X_y=True)
-    LanewiseClassifier(verbose=True, workers=2, **QUICK).fit(X, y)
+    LanewiseClassifier(verbose=True, workers=workers, **QUICK).fit(X, y)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "confirm 100%: linear, lbfgs" in captured.err

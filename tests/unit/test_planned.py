@@ -52,6 +52,8 @@ def test_the_shortest_race_tells_what_it_takes_and_what_is_left_for_it() -> None
     settings: Any = SimpleNamespace(models=("linear",), optimizers=())
     least = plan(least=True, predicted_seconds=1.24, available_seconds=0.31)
     assert planned_words(least, settings).endswith("takes about 1.2 s, and 0.3 s were left for it")
+    none = plan(least=True, predicted_seconds=1.24, available_seconds=0.04)
+    assert planned_words(none, settings).endswith("takes about 1.2 s, and nothing was left for it")
     assert planned_words(plan(), settings) == "1 candidate (linear), 2 workers"
 
 

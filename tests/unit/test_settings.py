@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.errors import ConfigError, UsageError
+from lanewise.metrics import METRICS, unknown_metrics
 from lanewise.settings import FitSettings, checked, parse_class_weights, threshold_value
 from lanewise.stated_budget import parse_budget
 from lanewise.toml_settings import read_toml
@@ -44,6 +45,9 @@ def test_budgets_that_are_none(text):
         (f"1{'0' * 24}s", "budget must be at most 30 days (720h)"),
         ("1h30", "got '1h30'; did you mean 1h30min?"),
         ("5min30", "got '5min30'; did you mean 5min30s?"),
+        ("1minute", "got '1minute'; did you mean 1min?"),
+        ("1 hour and 30 minutes", "; did you mean 1h30min?"),
+        ("2 days", "got '2 days'; did you mean 48h?"),
         ("soon", "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 'soon'"),
     ],
 )
@@ -105,6 +109,11 @@ def test_thresholds_out_of_range(text):
             "linear,ligtgbm",
             "models must be lightgbm, mlp, linear, forest or tree, got 'ligtgbm'; did you mean",
         ),
+        (
+            "task",
+            "classification",
+            "task must be regression, count, binary or multiclass, got 'classification'; did you ",
+        ),
         ("models", "", "models must name one at least"),
         (
             "schedules",
@@ -150,6 +159,32 @@ def test_what_is_no_share_in_percent_either_is_not_taken_for_one():
 def test_names_that_are_all_unknown_are_not_said_to_be_missing_too():
     with pytest.raises(ConfigError, match=r"^models must be lightgbm, mlp, linear, forest or tree, got 'foo'$"):
         checked({"target": "y", "models": "foo"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("task", "classification", "did you mean binary or multiclass?"),
+        ("models", "xgboost", "did you mean lightgbm?"),
+        ("models", "Random Forest,tree", "did you mean forest?"),
+        ("models", "mpl", "did you mean mlp?"),
+    ],
+)
+def test_what_a_setting_is_called_elsewhere_is_understood_though_not_taken(name, value, hint):
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", name: value})
+    assert str(error.value).endswith(f"; {hint}")
+
+
+def test_of_many_metrics_the_near_ones_are_told_and_where_all_are_listed():
+    known = unknown_metrics({"metric": "logarithmic_loss"})
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", "metric": "logarithmic_loss"}, known=known)
+    every = f"{len(METRICS)}: lanewise.metrics.METRICS"
+    assert str(error.value) == f"metric may not be 'logarithmic_loss'; did you mean log_loss? All {every}"
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", "metric": "zzz"}, known=unknown_metrics({"metric": "zzz"}))
+    assert str(error.value) == f"metric may not be 'zzz'; all {every}"
 
 
 def test_unknown_names_of_one_list_are_told_together():

@@ -24,6 +24,7 @@ from lanewise.composing.race_section import (
 from lanewise.composing.sample_words import sample_words, winner_rows
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section, sparsity
 from lanewise.composing.stage import Stage, as_scored, families_left_out, model_prediction, respond
+from lanewise.composing.standing_in import default_words, standing_in
 from lanewise.data.dataset import Dataset
 from lanewise.evaluation import Cutoff, Evaluation, evaluate
 from lanewise.explain import (
@@ -49,7 +50,7 @@ from lanewise.settings import FitSettings
 from lanewise.stated_budget import parse_budget
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.left_out import no_room
-from lanewise.training.planning.proposals import DEFAULT_ROUNDS, MODELS
+from lanewise.training.planning.proposals import DEFAULT_ROUNDS
 from lanewise.training.problem import Problem
 from lanewise.training.products import one_thread_each
 from lanewise.training.trace import looks
@@ -91,7 +92,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "model_sha256": stage.sha256,
         "warnings": _warnings(stage),
         "winner": _winner(stage),
-        "default": card(stage.default, winner_and_default(stage)[1]),
+        "default": _default(stage),
         "summary": _summary(stage, estimates, (*([upshot] if upshot else []), *(end["words"] for end in ends))),
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
@@ -124,17 +125,14 @@ def _warnings(stage: Stage) -> list[str]:
     words = [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
     missing = [model for model in families_left_out(stage.plan, stage.settings) if model in stage.plan.left_out]
     if missing:
-        room = f"the budget left no room for {listed(missing)}: {no_room(stage.plan)}"
-        words.append(f"{room}; the default is {stage.default.label}")
+        words.append(f"the budget left no room for {listed(missing)}: {no_room(stage.plan)}")
     held, parts = stage.plan.folds, len(stage.problem.folds)
     if held < parts:
         words.append(f"the budget left room for {held} of {parts} folds: fewer rows judge the candidates")
-    raced = {candidate.model for candidate in stage.plan.candidates}
-    first = next(model for model in MODELS if model in raced)
-    if stage.default.model != first:
+    usual = standing_in(stage)
+    if usual is not None and not usual.left_out:
         words.append(
-            f"the budget left no room for {first} at its default length: its candidates were trained shorter, and the "
-            f"default is {stage.default.label}"
+            f"the budget left no room for {usual.family} at its default length: its candidates were trained shorter"
         )
     rounds = int(stage.default.number("rounds", DEFAULT_ROUNDS))
     if rounds < DEFAULT_ROUNDS:
@@ -153,6 +151,12 @@ def _winner(stage: Stage) -> dict[str, Any]:
         "optimizer": "greedy selection",
         "hyperparameters": members,
     }
+
+
+def _default(stage: Stage) -> dict[str, Any]:
+    usual = standing_in(stage)
+    known = {} if usual is None else {"stands_in_for": usual.family, "why": usual.why}
+    return {**card(stage.default, winner_and_default(stage)[1]), **known}
 
 
 def winner_and_default(stage: Stage) -> tuple[str, str]:
@@ -215,11 +219,12 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], moved: tuple[str, .
     if choice.is_ensemble:
         ahead = None if choice.ensemble is None else choice.ensemble.over_default
     winner, default = winner_and_default(stage)
+    default_won = stage.winner.is_default and not choice.is_ensemble
     ahead_of_guess = over_guess(stage)
     outcome = Outcome(
         target=problem.task.target,
         winner=winner,
-        is_default=stage.winner.is_default and not choice.is_ensemble,
+        is_default=default_won,
         test=scores.get("model"),
         rows=len(problem.test),
         weighed=_weighed_by(stage.settings),
@@ -230,6 +235,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], moved: tuple[str, .
         ranks=_ranks(estimates, name),
         alone=len(stage.plan.candidates) == 1 and len(stage.result.confirmed) == 1,
         default=default,
+        stand_in=default_words(stage, default, won=default_won),
         default_test=scores.get("default"),
         over_default=ahead,
         ties=() if choice.is_ensemble else _ties(stage),

@@ -1,6 +1,6 @@
 """The part of the run document about the race: curves, leaderboard, choices, effects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -49,6 +49,7 @@ def race_section(stage: Stage, made: tuple[Decision, ...], ends: list[dict[str, 
     return {
         "phases": phases,
         "curves": [_curve(stage, place, trace) for place, trace in enumerate(result.traces)],
+        "judged": [_judged(item, stage.plan.grid) for item in result.confirmed if item.judged],
         "sensitivity": [asdict(series) for series in sensitivity(result.traces, stage.problem.metric)],
         "edges": ends,
         "leaderboard": _leaderboard(stage),
@@ -102,7 +103,8 @@ def _status(stage: Stage, candidate: Candidate, fate: str) -> str:
 
 def _curve(stage: Stage, place: int, trace: Trace) -> dict[str, Any]:
     candidate = trace.lane.candidate
-    step = max(1, len(trace.fractions) // CURVE_POINTS)
+    last = len(trace.fractions) - 1
+    kept = [*range(0, last, max(1, last // CURVE_POINTS)), last] if last >= 0 else []
     return {
         "lane": place,
         "phase": trace.phase,
@@ -113,9 +115,22 @@ def _curve(stage: Stage, place: int, trace: Trace) -> dict[str, Any]:
         "fold": trace.lane.fold,
         "seed": trace.lane.seed,
         "status": _status(stage, candidate, trace.fate),
-        "x": trace.fractions[::step],
-        "valid": trace.scores[::step],
-        "train": trace.train_scores[::step],
+        "x": [trace.fractions[at] for at in kept],
+        "valid": [trace.scores[at] for at in kept],
+        "train": [trace.train_scores[at] for at in kept],
+    }
+
+
+def _judged(item: Confirmed, grid: Sequence[float]) -> dict[str, Any]:
+    """The way of a whole candidate: its score by the rows that judge, and the mean score of its lanes on training rows.
+
+    Where it was stopped it ends at the score of the leaderboard, or next to it: there each fold stops by the others.
+    """
+    return {
+        "candidate": item.candidate.id,
+        "x": list(grid),
+        "valid": list(item.judged),
+        "train": list(item.train_curve),
     }
 
 

@@ -17,6 +17,7 @@ from lanewise.data.encodings import decode
 from lanewise.data.findings import Finding
 from lanewise.data.in_memory import from_columns, from_memory
 from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines, parse_json_lines
+from lanewise.data.missing_marks import missing_marks
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.sources import Payload, load
 from lanewise.data.svmlight import is_svmlight, parse_svmlight
@@ -88,6 +89,9 @@ def _read(source: object, options: ReadOptions) -> Dataset:
             doubt_points=raw.delimiter == ";",
             kinds=options.kinds,
         )
+        if not options.kinds:  # of a table that is read like another one these are known
+            cells = {name: column.cells for name, column in columns.items()}
+            aside = missing_marks(raw.frame, cells)
     else:
         columns, aside = type_typed_columns(
             raw.frame, missing=options.missing, kinds=options.kinds, without_dates=raw.without_dates

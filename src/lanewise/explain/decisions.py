@@ -209,7 +209,7 @@ class _Search:
         fraction, mine, other = both
         lead = Lead(ahead=sign * (other - mine), error=None)
         share = "the whole training" if fraction >= 1 else f"{fraction:.0%} of the training"
-        side = "ahead" if lead.ahead > 0 else "behind" if lead.ahead < 0 else "level"
+        side = "better" if lead.ahead > 0 else "worse" if lead.ahead < 0 else "level"
         return _Rival(
             candidate=best.lane.candidate, lead=lead, screened=f"screen only: {side} on one fold after {share}"
         )

@@ -47,10 +47,11 @@ class Outcome:
     the winner is better; ``over_default`` is the paired out-of-fold lead over the default, positive where the winner is
     better. ``alone`` says that no other candidate ran, ``some_beat`` that out of fold some confirmed candidate, or the
     ensemble, is better than a guess by more than chance; ``ranks`` is the ROC AUC on the test rows, where that does not
-    decide. ``ties`` are labels of the candidates within one paired standard error;
-    ``effects``, ``threshold`` and ``widths`` (of the prediction interval) are sentences. None and empty where there is
-    nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short`` that the budget left no
-    room to confirm anything but the default; ``sample`` that it was trained on a part of the rows.
+    decide. ``ties`` are labels of the candidates within one paired standard error; ``stand_in`` (that the default is
+    not the documented one), ``effects``, ``threshold`` and ``widths`` (of the prediction interval) are sentences. None
+    and empty where there is nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short``
+    that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
+    rows.
     """
 
     target: str
@@ -63,6 +64,7 @@ class Outcome:
     guess: Score | None = None
     over_guess: Difference | None = None
     default: str | None = None
+    stand_in: str = ""
     default_test: Score | None = None
     over_default: Difference | None = None
     alone: bool = False
@@ -85,6 +87,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         _headline(outcome, metric),
         _tested(outcome, metric),
         _ranking(outcome, metric),
+        outcome.stand_in,
         _against_default(outcome, metric),
         _ties(outcome.ties),
         *_choices(outcome.decisions, metric),
@@ -109,13 +112,14 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
             )
         by = metric_label(metric.name)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
+    default = f"The default{' here' if outcome.stand_in else ''}, {winner}, stays"
     if outcome.is_default and outcome.cut_short:
-        return f"The default, {winner}, stays: {outcome.cut_short}."
+        return f"{default}: {outcome.cut_short}."
     if outcome.alone:
         better = f" predicts {target} better than a guess" if known else " was trained"
         return f"{who}{better}; no other candidate ran to compare it with."
     if outcome.is_default:
-        return f"The default, {winner}, stays: nothing that ran predicts {target} reliably better."
+        return f"{default}: nothing that ran predicts {target} reliably better."
     return f"{who} predicts {target} best."
 
 

@@ -51,6 +51,13 @@ class CandidateCard(TypedDict):
     hyperparameters: Mapping[str, Any]
 
 
+class DefaultCard(CandidateCard):
+    """The default of the race; where it is not the documented one, ``stands_in_for`` is the family of that."""
+
+    stands_in_for: NotRequired[str]
+    why: NotRequired[str]
+
+
 class Rows(TypedDict, total=False):
     """How many rows trained, tested and were set aside (no target, duplicates of test rows, ...)."""
 
@@ -81,6 +88,18 @@ class Curve(TypedDict):
     seed: int | None
     phase: NotRequired[str]
     status: Status
+    x: list[float]
+    valid: list[Number]
+    train: list[Number]
+
+
+class JudgedCurve(TypedDict):
+    """The way of a whole candidate: the score of its predictions, averaged over seeds, on all rows that judge.
+
+    ``train`` is the mean score of its lanes on training rows.
+    """
+
+    candidate: str
     x: list[float]
     valid: list[Number]
     train: list[Number]
@@ -164,6 +183,7 @@ class Race(TypedDict, total=False):
 
     phases: list[Phase]
     curves: list[Curve]
+    judged: list[JudgedCurve]
     sensitivity: list[Sensitivity]
     edges: list[Edge]
     leaderboard: list[LeaderboardRow]
@@ -338,7 +358,7 @@ class RunDocument(RunHeader, total=False):
     model_sha256: str
     warnings: list[str]
     winner: CandidateCard
-    default: CandidateCard
+    default: DefaultCard
     summary: list[str]
     verb: str  # "Predicting" unless stated
     judged: str  # "Cross-validated" unless stated

@@ -257,12 +257,14 @@ def ties_of(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 def evidence(decision: Mapping[str, Any]) -> str:
     """How far a choice is ahead in standard errors, or why they are unknown.
 
-    >>> evidence({"standard_errors": 2.31}), evidence({"verdict": "screen only: ahead on one fold after 11%"})
-    ('2.3 SE', 'ahead on one fold')
+    >>> evidence({"standard_errors": 2.31}), evidence({"standard_errors": -0.4})
+    ('2.3 SE', '0.4 SE worse')
+    >>> evidence({"verdict": "screen only: worse on one fold after 11%"})
+    'worse on one fold'
     """
     steps, verdict = finite(decision.get("standard_errors")), str(decision.get("verdict") or "")
     if steps is not None:
-        return f"{errors_shown(steps)} SE"
+        return f"{errors_shown(abs(steps))} SE{' worse' if steps < 0 else ''}"
     if "diverged" in verdict:
         return "diverged"
     return verdict.removeprefix(SCREEN_ONLY).split(" after ")[0].split(" (")[0] or "no SE"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lanewise.certainty import certainty
 from lanewise.metric_labels import metric_label
 from lanewise.plain_text import clean, shorten
+from lanewise.reporting.notes import notes_of
 from lanewise.reporting.reading import (
     MORE,
     MUCH_MORE,
@@ -96,6 +97,7 @@ def summary(
     _contest(console, document, measure_of(document))
     _decisions(console, document, measure_of(document))
     _warnings(console, document)
+    _notes(console, document)
     _cost(console, document)
     _next(console, report, commands_of(document) if commands is None else commands)
     return _trimmed(out)
@@ -367,6 +369,16 @@ def _warnings(console: "Console", document: Mapping[str, Any]) -> None:
         rest = len(aside) - len(named)
         console.print(f"Columns set aside: {'; '.join(named)}{f'; and {rest} more' if rest else ''}")
     _warn(console, warnings)
+
+
+def _notes(console: "Console", document: Mapping[str, Any]) -> None:
+    """What was noticed of the data beside what is warned of."""
+    notes = notes_of(document)
+    if notes:
+        console.print()
+        console.print("Noticed in the data")
+        for line in notes:
+            console.print(_indented(bound(line, JOINT), style="dim"))
 
 
 def _warn(console: "Console", lines: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def unfinished_table(document: Mapping[str, Any], *, width: int) -> str:
             lines.append(f"  and {count(len(cards) - MOST_SHOWN, 'other')}; --json has all")
     waiting = int(document["planned"]) - len(cards)
     if waiting > 0:
-        lines += ["", f"{count(waiting, 'planned candidate')} {'was' if waiting == 1 else 'were'} not looked at yet."]
+        lines += ["", f"Of {count(waiting, 'planned candidate')} no look is saved yet."]
     if document.get("resume"):
         lines += ["", f"  go on  {clean(document['resume'])}"]
     return "\n".join(lines) + "\n"
@@ -53,8 +53,10 @@ def _standing(document: Mapping[str, Any], cards: Sequence[Mapping[str, Any]]) -
         many = f"{left} left of {count(planned, 'candidate')}"
     elif 0 < confirming < len(cards):
         many = f"{confirming} of {planned} candidates in the confirmation so far"
+    elif len(cards) == planned:
+        many = f"all {planned} candidates were looked at"
     else:
-        many = f"{len(cards)} of {planned} candidates seen"
+        many = f"{len(cards)} of {planned} candidates looked at in what is saved"
     best = next((one for one in cards if one["score"] is not None), None)
     if best is None:
         return f"{capitalized(many)}; none has a score yet."

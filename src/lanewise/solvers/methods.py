@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 
 from lanewise.errors import closest
-from lanewise.optim.registry import RULES
 from lanewise.solvers.cmaes_method import CMAES
 from lanewise.solvers.method import Method
 from lanewise.solvers.rule_methods import RULE_METHODS
@@ -19,6 +18,7 @@ METHODS: dict[str, Method] = {
 
 KIN = {
     "nelder-mead": "cmaes",
+    "simplex": "cmaes",
     "powell": "cmaes",
     "cobyla": "augmented-lagrangian",
     "l-bfgs-b": "lbfgs",
@@ -27,8 +27,15 @@ KIN = {
     "trust-ncg": "newton-cg",
     "lm": "levenberg-marquardt",
     "trf": "levenberg-marquardt",
+    "gradient-descent": "gd",
+    "steepest-descent": "gd",
+    "conjugate-gradient": "cg",
+    "simulated-annealing": "dual-annealing",
+    "annealing": "dual-annealing",
+    "evolution": "genetic or differential-evolution",
+    "pso": "cmaes or genetic",
 }
-"""What comes nearest to methods of SciPy that have another name."""
+"""What comes nearest to methods that go by another name elsewhere."""
 
 
 def find_method(name: str) -> Method:
@@ -42,21 +49,14 @@ def find_method(name: str) -> Method:
 
 
 def unknown_methods(names: Iterable[str]) -> Iterator[str]:
-    """Names of no method, each with the nearest names that there are; the first with all of them."""
+    """Names of no method, each with the nearest names that there are; the first with where all of them are listed."""
     others = ""
     for name in names:
         if name in METHODS:
             continue
-        near = KIN.get(name.lower()) or " or ".join(closest(name, ["auto", *METHODS]))
+        near = KIN.get(name.lower().replace("_", "-")) or " or ".join(closest(name, ["auto", *METHODS]))
         meant = f"did you mean {near}?" if near else ""
-        told = " ".join(part for part in (meant, others or _all_methods()) if part)
+        every = f"{'All' if near else 'all'} {len(METHODS) + 1}: lanewise.solvers.methods.METHODS"
+        told = " ".join(part for part in (meant, others or every) if part)
         yield f"there is no method {name!r}; {told}"
         others = "see above"
-
-
-def _all_methods() -> str:
-    own = ", ".join(["auto", *(one for one in METHODS if one not in RULES)])
-    return (
-        f"there are {own}, and rules such as gd, momentum and adam; all {len(METHODS) + 1}: "
-        "lanewise.solvers.methods.METHODS"
-    )

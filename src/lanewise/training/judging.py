@@ -25,7 +25,8 @@ class Confirmed:
     was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the fraction that was
     best over all folds: where a refit stops. ``calibration``, of a support vector machine only, is what makes
     probabilities of the margins of its refit; it was fitted on all out-of-fold margins at ``stop``. ``curve`` and
-    ``train_curve`` are mean scores over the folds at each look, on validation rows and on training rows.
+    ``train_curve`` are mean scores over the folds at each look, on validation rows and on training rows. ``judged`` are
+    the scores at each look of predictions averaged over seeds, on all rows together that judge; empty where none do.
     """
 
     candidate: Candidate
@@ -35,6 +36,7 @@ class Confirmed:
     seconds: float
     calibration: Calibration | None = None
     train_curve: tuple[float, ...] = ()
+    judged: tuple[float, ...] = ()
 
 
 @final
@@ -109,9 +111,18 @@ class Judge:
         return self.metric.sign * self._loss(train, rows)
 
     def confirmed(
-        self, candidate: Candidate, groups: Groups, grid: Sequence[float], *, seconds: float
+        self,
+        candidate: Candidate,
+        groups: Groups,
+        grid: Sequence[float],
+        *,
+        seconds: float,
+        judging: np.ndarray | None = None,
     ) -> Confirmed | None:
-        """What a complete confirmation has shown; None if what it would be judged by is not finite, or its square."""
+        """What a complete confirmation has shown; None if what it would be judged by is not finite, or its square.
+
+        ``judging`` are the numbers of the rows that candidates are chosen by, if that is known.
+        """
         folds, looks = sorted({fold for fold, _ in groups}), range(len(grid))
         means, calibrations = self._means(candidate, groups, folds, looks)
         scores = np.array([[self._loss(valid, self._held(fold)) for valid in means[fold]] for fold in folds])
@@ -132,7 +143,15 @@ class Judge:
             seconds=seconds,
             calibration=calibrations[stop] if calibrations else None,
             train_curve=tuple(fmean(items[look].train_score for items in groups.values()) for look in looks),
+            judged=() if judging is None else tuple(self._together(means, look, judging) for look in looks),
         )
+
+    def _together(self, means: Mapping[int, Sequence[np.ndarray]], look: int, rows: np.ndarray) -> float:
+        """The score at a look of predictions ``[fold][look] -> [n, K]`` on ``rows`` of several folds together."""
+        whole = np.full((len(self.y), next(iter(means.values()))[look].shape[1]), np.nan)
+        for fold, predicted in means.items():
+            whole[self._held(fold)] = predicted[look]
+        return self.metric.sign * self._loss(whole[rows], rows)
 
     def _means(
         self, candidate: Candidate, groups: Groups, folds: Sequence[int], looks: Sequence[int]

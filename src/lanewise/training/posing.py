@@ -14,6 +14,7 @@ from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, 
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
 from lanewise.data.roles import check_names, role_mistakes
+from lanewise.data.row_order import order_of_time
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
 from lanewise.data.streaming import with_target_of_rest
 from lanewise.data.target import encode_target, few_rows, label_findings, labelled_rows, rare_in_test, resolve_task
@@ -184,6 +185,8 @@ def _divided(dataset: Dataset, test: Dataset | None, request: Request, asked: _A
         train, held = holdout(
             y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=asked.time
         )
+        if request.time is None and request.group is None and dataset.rest is None:
+            noticed += order_of_time(dataset, features, rows)
         if group is None:
             noticed += duplicates_across_split(train, held, duplicate_groups(dataset, features))
     else:

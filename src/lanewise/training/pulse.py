@@ -33,7 +33,7 @@ def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float) -
     leader, score, spread = leader_of(alive, sign)
     return Pulse(
         phase=phase,
-        done=done,
+        done=min(1.0, round(done, 9)),  # shares that add up to all of it, but for their rounding
         lanes=len(alive),
         candidates=len({trace.lane.candidate.id for trace in alive}),
         leader=leader,

@@ -91,6 +91,7 @@ class Race:
     amend: Amending | None = None
     spreading: Spreading = field(default_factory=alone)
     forecasts: bool = False
+    judging: Callable[[Plan], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         self._traces: dict[tuple[str, str], Trace] = {}
@@ -282,12 +283,14 @@ class Race:
         whole = self.plan.folds * len(self.plan.seeds)
         lanes_of = {id: list(own) for id, own in itertools.groupby(lanes, key=lambda lane: lane.candidate.id)}
         confirmed, seconds = [], seconds_of(self._traces.values())
+        judging = None if self.judging is None else self.judging(self.plan)
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
             complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
             sound = complete and candidate.id not in self._unsteady
-            took = seconds.get(candidate.id, 0.0)
-            item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=took) if sound else None
+            took, item = seconds.get(candidate.id, 0.0), None
+            if sound:
+                item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=took, judging=judging)
             self._end("confirm", lanes_of[candidate.id], fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
@@ -398,7 +401,7 @@ class Race:
         with self._lock:
             self._done += done
             own = [trace for trace in self._traces.values() if trace.phase == phase]
-            self.watch(pulse_of(own, phase=phase, done=min(self._done, 1.0), sign=self.metric.sign))
+            self.watch(pulse_of(own, phase=phase, done=self._done, sign=self.metric.sign))
 
 
 def _better(known: float | None, score: float) -> float:

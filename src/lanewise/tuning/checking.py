@@ -224,6 +224,21 @@ def _broadcast(outputs: Tensor, targets: Tensor, *, sep: str = "") -> str:
     )
 
 
+def _alike(outputs: Any, targets: Tensor) -> str:
+    """What targets lack to be compared with outputs one by one, all at once: their shape, and that they are floating.
+
+    Empty where there are more outputs than targets, as of classes.
+    """
+    if not isinstance(outputs, Tensor) or outputs.numel() != targets.numel():
+        return ""
+    number = "" if targets.is_floating_point() else ".float()"
+    sizes = ", ".join(["-1", *map(str, outputs.shape[1:])])
+    shape = "" if outputs.shape == targets.shape else f".reshape({sizes})"
+    if not number and not shape:
+        return ""
+    return f"; to compare each output with a target of its own, give targets like the outputs: y{number}{shape}"
+
+
 def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:
     forms = f"outputs {tuple(outputs.shape)} and targets {tuple(y.shape)} {str(y.dtype).removeprefix('torch.')}"
     try:
@@ -232,7 +247,7 @@ def _loss_of(loss: BatchLoss, outputs: Tensor, y: Tensor) -> Tensor:
         why = misfit(loss, outputs, y)
         if why:
             raise UsageError(why) from error
-        message = f"the loss failed on {forms}: {type(error).__name__}: {first_line(error)}"
+        message = f"the loss failed on {forms}: {type(error).__name__}: {first_line(error)}{_alike(outputs, y)}"
         raise UsageError(message) from error
     if is_vain(loss, outputs, y):
         raise UsageError(misfit(loss, outputs, y))

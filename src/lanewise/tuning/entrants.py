@@ -13,7 +13,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.model_settings import ModelArguments
-from lanewise.tuning.proposing import Where, drawn, listed
+from lanewise.tuning.proposing import OPTIMIZERS, Where, drawn, listed
 from lanewise.tuning.space import Dimension
 
 ANY_SIZE = 1000
@@ -77,7 +77,7 @@ class Entry:
             return self._listed(self.candidates, arguments, batch_size), None
         count = None if self.candidates is None else int(self.candidates)  # a number of NumPy would not go into JSON
         mistakes = Mistakes()
-        training, own = mistakes.of(arguments.parted, self.space or {}) or ({}, {})
+        training, own = mistakes.of(arguments.parted, self.space or {}, usual=OPTIMIZERS[:count]) or ({}, {})
         hypers = mistakes.of(arguments.varied, own) or {}
         if own and self.search == "grid":
             mistakes.of(

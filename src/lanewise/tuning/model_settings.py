@@ -14,7 +14,7 @@ from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
-from lanewise.tuning.names import LOOP, as_called
+from lanewise.tuning.names import LOOP, as_called, takers_of
 from lanewise.tuning.proposing import OPTIMIZERS
 
 OF_TRAINING = frozenset(
@@ -52,29 +52,33 @@ class ModelArguments:
     def names(self) -> tuple[str, ...]:
         return (*sorted(self.required), *self.defaults)
 
-    def parted(self, settings: Any) -> tuple[Any, dict[str, Any]]:
-        """Settings of the training and of the model; raises ``UsageError`` for one that is of neither."""
+    def parted(self, settings: Any, *, usual: Sequence[str] = OPTIMIZERS[:1]) -> tuple[Any, dict[str, Any]]:
+        """Settings of the training and of the model; raises ``UsageError`` for one that is of neither.
+
+        ``usual`` are the optimizers that train where none is named.
+        """
         if not isinstance(settings, Mapping):
             return settings, {}  # what is wrong with it is told where candidates are read
         mistakes = Mistakes()
         for name in settings if self.names else ():
-            mistakes.of(self._check_known, name, settings.get("optimizer", OPTIMIZERS[0]))
+            mistakes.of(self._check_known, name, settings.get("optimizer"), usual)
         mistakes.tell()
         own = {name: value for name, value in settings.items() if name in self.names}
         return {name: value for name, value in settings.items() if name not in own}, own
 
-    def _check_known(self, name: str, optimizer: Any) -> None:
+    def _check_known(self, name: str, optimizer: Any, usual: Sequence[str]) -> None:
         if name in self.names or name in OF_TRAINING:
             return
         asked = optimizer if isinstance(optimizer, list | tuple) else [optimizer]
-        named = [own for own in asked if isinstance(own, str) and own in RULES] or OPTIMIZERS
+        stated = [own for own in asked if isinstance(own, str) and own in RULES]
+        named = stated or usual
         taken = dict.fromkeys(hyper.name for own in named for hyper in RULES[own].hypers)
         training = ["optimizer", *taken, *LOOP]
         known = [*self.names, *training]
         near = closest(as_called(name, known), known, most=1)
         told = [f"there is no setting {name!r};", *[f"did you mean {own}?" for own in near]]
-        takes = f"{named[0]} takes" if len(named) == 1 else "the training takes"
-        lists = [suggestion("", own, noun=noun) for noun, own in (("make_model takes", self.names), (takes, training))]
+        takers = takers_of(named, stated=optimizer is not None)
+        lists = [suggestion("", own, noun=noun) for noun, own in (("make_model takes", self.names), (takers, training))]
         raise UsageError(" ".join([*told, ", and ".join(lists)]))
 
     def added(self, candidates: Sequence[Candidate], own: Sequence[Mapping[str, Any]]) -> tuple[Candidate, ...]:

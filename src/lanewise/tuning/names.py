@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from lanewise.errors import FEW, UsageError, closest, suggestion
 from lanewise.lanes.candidate import Value
+from lanewise.reporting.words import listing
 from lanewise.tuning.averaging import USUAL as AVERAGING
 from lanewise.tuning.drop_ins import RACED
 
@@ -41,12 +42,23 @@ def known_rule(name: object) -> None:
         raise UsageError(message)
 
 
-def known_setting(name: str, allowed: Iterable[str]) -> None:
-    """``UsageError`` where ``name`` is none of the ``allowed`` settings."""
+def known_setting(name: str, allowed: Iterable[str], *, takers: str = "there are") -> None:
+    """``UsageError`` where ``name`` is none of the ``allowed`` settings, which ``takers`` have (:func:`takers_of`)."""
     known = sorted(allowed)
     if name not in known:
-        message = f"there is no setting {name!r}; {suggestion(as_called(name, known), known)}"
+        message = f"there is no setting {name!r}; {suggestion(as_called(name, known), known, noun=takers)}"
         raise UsageError(message)
+
+
+def takers_of(optimizers: Sequence[str], *, stated: bool = True) -> str:
+    """Whose settings a list has that follows; ``stated`` says whether whoever gave them named optimizers.
+
+    >>> takers_of(["sgd"]), takers_of(["adamw", "sgd"], stated=False)
+    ('sgd takes', 'adamw and sgd, which race as no optimizer is named, take')
+    """
+    one = len(optimizers) == 1
+    why = "" if stated else f", which {'races' if one else 'race'} as no optimizer is named,"
+    return f"{listing(list(optimizers))}{why} {'takes' if one else 'take'}"
 
 
 def as_called(name: object, known: Sequence[str]) -> str:

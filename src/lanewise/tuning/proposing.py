@@ -14,7 +14,7 @@ from lanewise.optim.schedules import SCHEDULES
 from lanewise.search.sampling import Sampling, unit_points
 from lanewise.tuning.averaging import check_averaging
 from lanewise.tuning.drop_ins import check_settings_of
-from lanewise.tuning.names import LOOP, UNSTATED, known_rule, known_setting
+from lanewise.tuning.names import LOOP, UNSTATED, known_rule, known_setting, takers_of
 from lanewise.tuning.space import Dimension, Only, dimension, for_optimizer, holding
 
 OPTIMIZERS = ("adamw", "nesterov", "adam", "sgd")
@@ -95,10 +95,11 @@ def fields_of(space: Mapping[str, Any], count: int | None, *, batch_size: int, g
     # Where an optimizer is not known, nobody knows which settings are its.
     offered = {hyper.name for rule in (rules if len(rules) == len(names) else RULES.values()) for hyper in rule.hypers}
     offered |= set(LOOP)
+    takers = takers_of(names, stated="optimizer" in space) if len(rules) == len(names) > 0 else "there are"
     for name, given in own.items():
-        mistakes.of(known_setting, name, offered)
+        mistakes.of(known_setting, name, offered, takers=takers)
         for other in given.conditions if isinstance(given, Only) else ():
-            mistakes.of(known_setting, other, {"optimizer", *offered})
+            mistakes.of(known_setting, other, {"optimizer", *offered}, takers=takers)
     known = {name: value for name, value in own.items() if name in offered}
     fields = [mistakes.of(Field, rule.name, known, batch_size, grid=grid) for rule in rules]
     mistakes.tell()
@@ -216,6 +217,7 @@ def candidate_from(place: int, given: Mapping[str, Any], model: str, batch_size:
         message = f"a candidate is a dict such as {{'optimizer': 'adamw', 'lr': 1e-3}}, got {given!r}"
         raise UsageError(message)
     settings: dict[str, Any] = dict(given)
+    takers = takers_of([settings.get("optimizer", OPTIMIZERS[0])], stated="optimizer" in settings)
     optimizer = settings.pop("optimizer", OPTIMIZERS[0])
     known_rule(optimizer)
     mistakes = Mistakes()
@@ -223,7 +225,7 @@ def candidate_from(place: int, given: Mapping[str, Any], model: str, batch_size:
         settings |= mistakes.of(_betas, settings.pop("betas")) or {}
     hypers = {hyper.name: hyper.default for hyper in RULES[optimizer].hypers}
     for name, value in settings.items():
-        mistakes.of(known_setting, name, {*hypers, *LOOP})
+        mistakes.of(known_setting, name, {*hypers, *LOOP}, takers=takers)
         if name not in hypers or value != hypers[name]:
             mistakes.of(_usable, name, value)
     mistakes.tell()

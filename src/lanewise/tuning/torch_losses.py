@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lanewise.training.modules.subject import FUNCTIONS
 
 NAMES: Final = {
+    nn.BCELoss: "BCELoss",
     nn.BCEWithLogitsLoss: "bce_with_logits",
     nn.CrossEntropyLoss: "cross_entropy",
     nn.HuberLoss: "huber",
@@ -18,9 +20,16 @@ NAMES: Final = {
 }
 
 
+BINARY: Final = (nn.BCELoss, nn.BCEWithLogitsLoss)
+"""Losses of two classes, whose targets are floating numbers from 0 to 1."""
+
+KNOWN: Final = (*FUNCTIONS, (F.binary_cross_entropy, nn.BCELoss))
+"""Functions of torch, each with the class of the same loss."""
+
+
 def kind_of(loss: Callable[..., Any]) -> type[nn.Module] | None:
     """The class of one of torch's own losses that are known here; None for any other."""
-    known = type(loss) if isinstance(loss, nn.Module) else next((own for one, own in FUNCTIONS if one is loss), None)
+    known = type(loss) if isinstance(loss, nn.Module) else next((own for one, own in KNOWN if one is loss), None)
     return known if known in NAMES else None
 
 
@@ -57,9 +66,9 @@ def _not_paired(kind: type[nn.Module], outputs: Tensor, targets: Tensor) -> str:
     takes = f"the loss {NAMES[kind]} compares each output with a target of its own"
     whole = not targets.is_floating_point()
     if outputs.shape == targets.shape:
-        return f"{takes}, as floating numbers; give them as y.float()" if whole and kind is nn.BCEWithLogitsLoss else ""
+        return f"{takes}, as floating numbers; give them as y.float()" if whole and kind in BINARY else ""
     those = f"the outputs are {_form(outputs)}, and the targets {_form(targets)}, {_numbers(targets)}"
-    as_float = " and as floating numbers, y.float()" if whole and kind is nn.BCEWithLogitsLoss else ""
+    as_float = " and as floating numbers, y.float()" if whole and kind in BINARY else ""
     if outputs.numel() == targets.numel():
         return f"{takes}, but {those}; give them in the shape of the outputs{as_float}"
     if whole and outputs.dim() == targets.dim() + 1:

@@ -124,7 +124,7 @@ def test_a_rival_that_only_the_screen_saw_has_no_error(make, decided):
     found = decided(make.result([make.confirmed(mine)], traces), "a")["Which model?"]
     assert found.standard_errors is None
     assert found.difference == pytest.approx(0.3)  # at the second look, the last that both reached
-    assert found.verdict == "screen only: ahead on one fold after 20% of the training"
+    assert found.verdict == "screen only: better on one fold after 20% of the training"
 
 
 def test_a_confirmed_rival_is_preferred_to_a_better_screened_one(make, decided):

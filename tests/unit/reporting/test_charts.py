@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.reporting.charts import calibration, fit, heat, race, scatter, sensitivity, svg
-from lanewise.reporting.charts.frame import Axis
+from lanewise.reporting.charts.frame import Axis, beside
 from lanewise.reporting.charts.scale import Scale
 from lanewise.reporting.charts.whisker import bar, ruler, whisker
 
@@ -189,16 +190,84 @@ def test_several_lanes_of_the_winner_stand_out_by_their_mean():
     assert chart.count('"lane winner"') == 1
 
 
-def test_a_ring_marks_where_the_winner_was_judged_though_its_line_goes_on():
+SCALES: dict = {"metric": "rmse", "metric_label": "RMSE", "minimise": True}
+
+
+def judged_race(**more):
     winner = [{**lane("winner", x=(0.0, 0.5, 1.0), valid=(4.0, 1.0 + n, 3.0)), "candidate": "w"} for n in (0.0, 1.0)]
     default = [{**lane("default", x=(0.0, 1.0), valid=(4.0, 2.0)), "candidate": "d"} for _ in range(2)]
     lanes = race.lanes_of([*winner, *default])
-    scales = {"metric": "rmse", "metric_label": "RMSE", "minimise": True}
-    chart = parsed(race.race(lanes, **scales, stops={"w": 0.25, "d": 1.0}))
+    curves = [
+        {"candidate": "w", "x": [0.0, 0.5, 1.0], "valid": [4.0, 1.4, 3.0]},
+        {"candidate": "d", "x": [0.0, 1.0], "valid": [4.0, 2.0]},
+    ]
+    wholes = race.wholes_of(curves, lanes)
+    verdicts = {
+        "w": race.Verdict(stop=0.5, score=1.4, words="1.40"),
+        "d": race.Verdict(stop=1.0, score=2.0, words="2.00"),
+    }
+    return parsed(race.race(lanes, **SCALES, wholes=wholes, verdicts=verdicts, **more))
+
+
+def test_a_ring_marks_where_the_winner_was_judged_and_its_strong_line_ends_there():
+    chart = judged_race()
     rings = {one.get("class"): one for one in chart.findall(".//circle")}
-    assert rings["ring winner"].get("cx") == "25%"
+    assert rings["ring winner"].get("cx") == "50%"
     assert rings["ring default"].get("cx") == "100%"
-    assert "ring" not in race.race(lanes, **scales)
+    strong = [one.get("d", "") for one in chart.findall(".//path") if one.get("class") == "lane winner"]
+    assert len(strong) == 1
+    start, *steps = re.findall(r"-?\d+", strong[0].replace("M", " ").replace("l", " "))[::2]
+    assert int(start) + sum(map(int, steps)) == 500
+    beyond = [one.get("data-words", "") for one in chart.findall(".//path") if one.get("class") == "lane winner faint"]
+    assert any("beyond where it was stopped" in words for words in beyond)
+
+
+def test_a_candidate_that_was_best_at_its_first_look_has_a_ring_and_no_strong_line():
+    lanes = race.lanes_of([{**lane("winner", x=(0.1, 1.0), valid=(1.0, 2.0)), "candidate": "w"}])
+    wholes = race.wholes_of([{"candidate": "w", "x": [0.1, 1.0], "valid": [1.0, 2.0]}], lanes)
+    verdicts = {"w": race.Verdict(stop=0.1, score=1.0, words="1.0")}
+    chart = parsed(race.race(lanes, **SCALES, wholes=wholes, verdicts=verdicts))
+    assert {one.get("class") for one in chart.findall(".//path")} == {"lane winner faint"}
+    assert [one.get("class") for one in chart.findall(".//circle")] == ["ring winner"]
+
+
+def test_a_name_beside_the_race_stands_at_the_score_of_the_leaderboard():
+    chart = judged_race()
+    height = float(next(one for one in chart.findall(".//text") if one.get("class") == "name winner").get("y", ""))
+    ring = next(one for one in chart.findall(".//circle") if one.get("class") == "ring winner")
+    assert height == pytest.approx(race.HEIGHT * float(ring.get("cy", "").rstrip("%")) / 100, abs=0.1)
+    scores = {one.get("class"): one.text for one in chart.findall(".//text") if "score" in one.get("class", "")}
+    assert scores == {"score winner": "1.40", "score default": "2.00"}
+    levels = [one for one in chart.findall(".//line") if "level" in one.get("class", "")]
+    assert [(one.get("class"), one.get("x1"), one.get("x2")) for one in levels] == [("level winner", "50%", "100%")]
+
+
+def test_an_ensemble_is_a_level_of_its_own_and_not_the_mean_of_its_members():
+    members = [
+        {**lane("member", x=(0.0, 1.0), valid=(4.0, end)), "candidate": id} for id, end in (("a", 2.0), ("b", 3.0))
+    ]
+    lanes = race.lanes_of(members)
+    wholes = race.wholes_of(
+        [{"candidate": one["candidate"], "x": one["x"], "valid": one["valid"]} for one in members], lanes
+    )
+    verdicts = {
+        "a": race.Verdict(stop=1.0, score=2.0, words="2.0"),
+        "b": race.Verdict(stop=1.0, score=3.0, words="3.0"),
+    }
+    mixed = race.Verdict(stop=1.0, score=1.5, words="1.5")
+    chart = parsed(race.race(lanes, **SCALES, wholes=wholes, verdicts=verdicts, ensemble=mixed))
+    (level,) = [one for one in chart.findall(".//line") if "level" in one.get("class", "")]
+    assert (level.get("class"), level.get("x1")) == ("level member", "0%")
+    assert [one.text for one in chart.findall(".//text") if one.get("class") == "score member"] == ["1.5"]
+
+
+def test_names_that_have_a_score_below_them_are_pushed_farther_apart():
+    drawn = beside([(0.5, "A", "a"), (0.5, "B", "b")], height=100, below={"a": "1", "b": "2"})
+    words = parsed(f"<g>{drawn}</g>")
+    heights = [float(one.get("y", "")) for one in words.findall("text")]
+    assert sorted(heights) == heights
+    assert min(later - one for one, later in pairwise(heights)) >= 16
+    assert heights[-1] <= 100
 
 
 def test_a_lane_of_next_to_no_loss_does_not_take_most_of_a_log_axis():
@@ -248,3 +317,18 @@ def test_axes_of_a_calibration_end_where_the_bins_do(bins, ticks):
 def test_a_class_is_named_as_it_is_and_not_as_a_number():
     chart = parsed(heat.heat([[3.0, 1.0], [0.0, 2.0]], ["-1", "1"]))
     assert {one.text for one in chart.iter("text")} == {"-1", "1"}
+
+
+def test_errors_that_fall_far_get_a_log_axis_and_a_gap_of_next_to_nothing_does_not_fill_the_chart():
+    deep = fit.fit(train=[(0.1, 0.5), (1.0, 0.01)], valid=[(0.1, 0.6), (1.0, 0.1)], **SCALES)
+    assert "RMSE, log scale" in deep
+    flat = parsed(fit.fit(train=[(0.1, 52.9), (1.0, 52.9)], valid=[(0.1, 53.1), (1.0, 53.1)], **SCALES))
+    heights = {
+        one.get("class"): float(re.split("[lL]", one.get("d", "").split()[1])[0]) for one in flat.findall(".//path")
+    }
+    assert heights["lane training"] - heights["lane winner"] < 60  # of 1,000
+
+
+def test_the_axis_of_a_share_stays_linear():
+    chart = fit.fit(train=[(0.1, 0.2), (1.0, 0.9)], valid=[(0.1, 0.1), (1.0, 0.8)], **{**SCALES, "minimise": False})
+    assert "log scale" not in chart

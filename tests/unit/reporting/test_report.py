@@ -290,13 +290,13 @@ def test_choices_that_one_fold_saw_are_not_said_to_be_decided(samples):
     seen = {"question": "Which loss?", "chosen": "a", "over": "b", "difference": 0.1, "standard_errors": None}
     document["race"]["decisions"] = [
         {**seen, "standard_errors": 3.0, "verdict": "clear"},
-        {**seen, "verdict": "screen only: ahead on one fold after 33% of the training"},
+        {**seen, "verdict": "screen only: better on one fold after 33% of the training"},
         {**seen, "difference": None, "verdict": "the other diverged"},
     ]
     html = render(document)
     assert "1 of 3 choices was decided by the evidence" in html
     assert "1 was seen on one fold of the screen only" in html
-    assert '<span class="value">ahead on one fold</span>' in html
+    assert '<span class="value">better on one fold</span>' in html
     assert '<span class="value">diverged</span>' in html
 
 
@@ -525,13 +525,15 @@ def test_the_race_says_where_the_winner_and_the_default_were_judged(samples):
     document["race"]["curves"] = [
         {**curve, "status": status, "candidate": id, "fold": fold} for status, id in ids.items() for fold in (0, 1)
     ]
-    document["race"]["leaderboard"] = [{"id": ids["winner"], "stop": 0.1}, {"id": "d", "stop": 0.5}]
-    assert "stopped and judged there: winner at 10% and default at 50%" in render(document)
-    document["race"]["leaderboard"] = []
-    document["diagnosis"]["stop"] = 0.1  # as runs made before have it
-    assert "stopped and judged there: winner at 10%</span>" in render(document)
-    document["diagnosis"]["stop"] = 1.0
-    assert "stopped and judged there" not in render(document)
+    board = [{"id": ids["winner"], "stop": 0.1, "score": 0.21}, {"id": "d", "stop": 0.5, "score": 0.31}]
+    document["race"] |= {"leaderboard": board, "judged": []}
+    assert "judged there" not in render(document)  # of lanes alone nobody knows how all together would score
+    whole = {"x": [0.1, 0.5, 1.0], "valid": [0.21, 0.31, 0.4]}
+    document["race"]["judged"] = [{**whole, "candidate": id} for id in ids.values()]
+    html = render(document)
+    assert "judged there: winner at 10% and default at 50%" in html
+    assert re.search(r'class="score winner">0\.21\d*<', html)
+    assert "as the leaderboard scores it" in html
 
 
 def test_one_of_many_columns_that_clears_zero_does_not_surely_matter(samples):

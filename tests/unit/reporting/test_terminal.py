@@ -251,7 +251,13 @@ def test_columns_that_were_set_aside_are_named_with_the_reason(samples):
 
 @pytest.mark.parametrize(
     ("steps", "words"),
-    [(1.996, "1.996 SE, likely"), (2.004, "2 SE, clear"), (1.02, "1.02 SE, likely"), (1.0, "1 SE, tie")],
+    [
+        (1.996, "1.996 SE, likely"),
+        (2.004, "2 SE, clear"),
+        (1.02, "1.02 SE, likely"),
+        (1.0, "1 SE, tie"),
+        (-0.34, "0.34 SE worse, tie"),
+    ],
 )
 def test_a_figure_and_its_word_never_disagree_by_rounding(samples, steps, words):
     document = samples.binary()
@@ -262,7 +268,7 @@ def test_a_figure_and_its_word_never_disagree_by_rounding(samples, steps, words)
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
-        ("screen only: behind on one fold after 11% of the training", "behind on one fold"),
+        ("screen only: worse on one fold after 11% of the training", "worse on one fold"),
         ("no difference", "no difference"),
         ("not enough rows to tell (the two also differ in width)", "not enough rows to tell"),
     ],

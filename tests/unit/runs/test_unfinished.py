@@ -108,8 +108,13 @@ def test_a_tune_shows_the_same_by_its_own_metric(stopped: Run) -> None:
     assert found["metric"] == {"name": "hits", "direction": "max"}
     assert [card["id"] for card in found["candidates"]] == ["mlp-001", "mlp-000"]
     assert found["left"] is None
-    assert "\n2 of 4 candidates seen; best so far: mlp 64x2, adamw, lr 0.01, " in unfinished_table(found, width=80)
-    found["left"] = 4
+    assert (
+        "\n2 of 4 candidates looked at in what is saved; best so far: mlp 64x2, adamw, lr 0.01, "
+        in unfinished_table(found, width=80)
+    )
+    found["planned"] = 2
+    assert "\nAll 2 candidates were looked at; best so far: mlp" in unfinished_table(found, width=80)
+    found |= {"planned": 4, "left": 4}
     assert "\n4 candidates, none dropped; best so far: mlp" in unfinished_table(found, width=80)
     assert "more is better" in unfinished_table(found, width=80)
 
@@ -149,7 +154,7 @@ def test_a_terminal_of_80_columns_shows_them_and_the_way_on(stopped: Run) -> Non
     rows = [line.split() for line in text.splitlines()]
     assert ["0.400", "30", "rounds", "(30%)", "2", "of", "2", "lightgbm", "(the", "default)"] in rows
     assert rows.index(["confirmation:"]) < rows.index(["screen:"])
-    assert "1 planned candidate was not looked at yet." in text
+    assert "Of 1 planned candidate no look is saved yet." in text
     assert text.endswith(f"  go on  lanewise resume {stopped.id}\n")
 
 
@@ -169,7 +174,9 @@ def test_where_no_lane_has_a_score_yet_no_best_is_named(stopped: Run) -> None:
     RunJournal(stopped.checkpoints).save("screen-1.0000-1", {}, state(200, mlp_000_f0=[(0.1, None)]))
     found = unfinished(stopped)
     assert found is not None
-    assert "\n1 of 4 candidates seen; none has a score yet.\n" in unfinished_table(found, width=80)
+    assert "\n1 of 4 candidates looked at in what is saved; none has a score yet.\n" in unfinished_table(
+        found, width=80
+    )
 
 
 def test_what_a_file_holds_cannot_steer_the_terminal(stopped: Run) -> None:

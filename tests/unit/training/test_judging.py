@@ -60,6 +60,21 @@ def test_margins_are_calibrated_on_the_other_folds(small: ModuleType, loss: str)
     assert found.curve[-1] < 0.7 * plain.curve[-1]
 
 
+def test_the_curve_of_a_whole_candidate_is_the_score_of_its_mean_predictions_on_the_rows_that_judge(
+    small: ModuleType,
+) -> None:
+    candidate, groups = groups_of(small, "softmax")
+    y, rows = small.numbers()[1], np.sort(np.concatenate([small.data().folds[f].valid.numpy()[5:] for f in (0, 1)]))
+    found = judge(small).confirmed(candidate, groups, GRID, seconds=1.0, judging=rows)
+    assert found is not None
+    expected = judge(small).metric.score(y[rows], found.predictions[rows])
+    assert found.judged[GRID.index(found.stop)] == pytest.approx(expected)
+    assert len(found.judged) == len(GRID)
+    plain = judge(small).confirmed(candidate, groups, GRID, seconds=1.0)
+    assert plain is not None
+    assert plain.judged == ()
+
+
 def test_labels_of_a_fold_do_not_calibrate_it(small: ModuleType) -> None:
     candidate, groups = groups_of(small, "hinge")
     y, rows = small.numbers()[1], small.data().folds[0].valid.numpy()

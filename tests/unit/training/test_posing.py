@@ -1,6 +1,6 @@
 """The question that a table sets, and what is noticed about it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -74,3 +74,17 @@ def test_so_few_rows_that_no_score_says_much_are_warned_of(rows: int, warned: bo
             f"only {rows} rows, {len(posed.test)} of them for the test: every score has a wide interval, so take the "
             "result as a first look"
         )
+
+
+def test_rows_in_the_order_of_a_date_are_noticed_unless_something_else_divides_them() -> None:
+    days = [datetime(2024, 1, 1) + timedelta(days=day) for day in range(80)]
+    draw = np.random.default_rng(0)
+    table = read({"day": days, "shop": [f"s{row % 9}" for row in range(80)], "y": draw.normal(size=80)})
+
+    def codes(**more) -> set[str]:
+        return {one.code for one in pose(table, Request(target="y", **more)).findings}
+
+    assert "in_time_order" in codes()
+    assert "in_time_order" not in codes(time="day") | codes(group="shop") | codes(drop=("day",))
+    tested = {one.code for one in pose(table, Request(target="y"), test=table).findings}
+    assert "in_time_order" not in tested

@@ -176,7 +176,11 @@ LOSSES = [
     (lambda out, y: (out[:, :1] - y).abs(), r"a tensor \(16, 16\) for .*; it must be a scalar or have one loss"),
     (lambda out, y: out.detach().mean(), r"does not depend on the weights"),
     (lambda out, y: out.mean() * float("inf"), r"is not finite before any training"),
-    (nn.BCELoss(), r"the loss failed on outputs \(16, 2\) and targets \(16,\) int64: ValueError"),
+    (nn.BCELoss(), r"the loss BCELoss compares each output .* as classes are; take the loss cross_entropy for classes"),
+    (
+        lambda out, y: nn.functional.nll_loss(out, y.float()),
+        r"the loss failed on outputs \(16, 2\) and targets \(16,\) int64: RuntimeError",
+    ),
 ]
 
 

@@ -289,6 +289,14 @@ MODEL_MISTAKES = [
     ),
     ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
     (
+        {"candidates": 4, "space": {"momentun": [0.9]}},
+        r"and adamw, nesterov, adam and sgd, which race as no optimizer is named, take optimizer, .*momentum",
+    ),
+    (
+        {"candidates": [{"momentun": 0.9}]},
+        r"and adamw, which races as no optimizer is named, takes optimizer, ",
+    ),
+    (
         {"candidates": 2, "space": {"optimizer": {"sgd"}, "learning_rate": [0.1]}},
         r"no setting 'learning_rate'; did you mean lr\?",
     ),

@@ -62,6 +62,11 @@ MISTAKES = [
     ),
     ({"optimizer": "zzz"}, "there is no optimizer 'zzz' to tune with; there are sgd, momentum, .*, soap$"),
     ({"learning_rate": (0.1, 0.2)}, r"there is no setting 'learning_rate'; did you mean lr\?"),
+    (
+        {"momentun": [0.9]},
+        r"did you mean momentum .*\? Adamw, nesterov, adam and sgd, which race as no optimizer is named, take average_",
+    ),
+    ({"optimizer": "sgd", "betaz": [0.9]}, r"there is no setting 'betaz'; .*sgd takes average_every, "),
     ({"lr": (0.2, 0.1)}, r"space\['lr'\] must be a range \(low, high\) above zero"),
     ({"lr": (0, 0.1)}, "above zero"),
     ({"lr": []}, "is an empty list"),

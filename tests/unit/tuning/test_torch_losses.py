@@ -42,6 +42,10 @@ MISFITS = {
         *(F.binary_cross_entropy_with_logits, outputs(1), TWO),
         "give them in the shape of the outputs and as floating numbers, y.float()",
     ),
+    "flat answers beside probabilities": (
+        *(nn.BCELoss(), outputs(1), TWO),
+        "the loss BCELoss .*; give them in the shape of the outputs and as floating numbers, y.float()",
+    ),
     "flat truths beside a column": (
         *(F.binary_cross_entropy_with_logits, outputs(1), TWO.bool()),
         "(4,) bool, whole numbers from 0 to 1; give them in the shape of the outputs and as floating numbers",
@@ -59,6 +63,21 @@ def test_a_loss_that_does_not_fit_says_what_it_takes_and_what_fits(loss, out: Te
         _loss_of(loss, out, y)
     assert "Error" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_of_the_user_s_own_that_fails_is_told_all_that_the_targets_lack_at_once() -> None:
+    def own(out: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(out, y)
+
+    with pytest.raises(UsageError, match=r"; .* give targets like the outputs: y\.float\(\)\.reshape\(-1, 1\)$"):
+        _loss_of(own, outputs(1), TWO)
+    with pytest.raises(UsageError, match=r"targets \(4,\) int64: RuntimeError: .*like the outputs: y\.float\(\)$"):
+        _loss_of(own, outputs(), TWO)
+    with pytest.raises(UsageError, match=r"targets \(4,\) float32: ValueError: .*: y\.reshape\(-1, 1\)$"):
+        _loss_of(own, outputs(1), TWO.float())
+    with pytest.raises(UsageError) as caught:
+        _loss_of(own, outputs(3), TWO)
+    assert "like the outputs" not in str(caught.value)
 
 
 FITS = {

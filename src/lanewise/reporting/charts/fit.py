@@ -14,6 +14,8 @@ from lanewise.reporting.words import percent as share
 
 HEIGHT = 260
 _GRID = 80
+_LOG_FROM = 4.0  # ratio of worst to best from which a logarithmic axis shows more
+_LEAST_SPAN = 0.1  # of the larger end
 Points = list[tuple[float, float]]
 
 
@@ -29,13 +31,17 @@ def fit(
     x = Scale(low=0.0, high=1.0)
     values = [value for points in (train, valid) for _, value in points]
     keep = (train[-1][1], valid[-1][1])
-    y = scale_of(without_outliers(values, keep=keep, worse_is_high=minimise), pad=0.06)
+    y = _score_scale(without_outliers(values, keep=keep, worse_is_high=minimise), keep, minimise=minimise)
     there, back = _placed(train, x, y), _placed(valid, x, y)
     gap = [(at, *sorted((one, other))) for (at, one), (_, other) in zip(there, back, strict=False)]
     return plot(
         label=f"Mean training and validation {metric_label} of the winner, ending at {keep[0]:.4g} and {keep[1]:.4g}.",
         x=Axis(scale=x, label="Fraction of the full training length", written=share),
-        y=Axis(scale=y, label=capitalized(metric_label), written=axis_words(metric)),
+        y=Axis(
+            scale=y,
+            label=f"{capitalized(metric_label)}{', log scale' if y.log else ''}",
+            written=axis_words(metric),
+        ),
         curves=[
             band([(at, low, high) for at, low, high in gap], class_="band"),
             curve(there, class_="lane training"),
@@ -48,6 +54,18 @@ def fit(
         height=HEIGHT,
         right=88,
     )
+
+
+def _score_scale(values: Sequence[float], ends: tuple[float, float], *, minimise: bool) -> Scale:
+    """A log scale where errors fall by so much that a linear one would press their ends together.
+
+    A linear one spans a share of the scores at the least: a gap of next to nothing is to look like that.
+    """
+    if minimise and min(values) > 0 and max(values) > _LOG_FROM * min(values):
+        return scale_of(values, log=True, pad=0.04)
+    room = _LEAST_SPAN * max(map(abs, ends)) - (max(values) - min(values))
+    around = [min(values) - room / 2, max(values) + room / 2] if room > 0 else []
+    return scale_of(values, pad=0.06, whole=around)
 
 
 def _stopped(stop: float | None, x: Scale) -> list[Markup]:

@@ -1,6 +1,6 @@
 """The frame that all plots share: horizontal hairlines, ticks outside, the axis named at its end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -63,14 +63,27 @@ def plot(
     return element("div", drawing, class_="frame", style=f"padding:{top}px {right}px {bottom}px {left}px")
 
 
-def beside(labels: Sequence[tuple[float, str, str]], *, height: int, gap: int = 16) -> Markup:
-    """Names right of a plot at the ends of their curves, pushed apart; each is (fraction from below, words, class)."""
+def beside(
+    labels: Sequence[tuple[float, str, str]], *, height: int, gap: int = 16, below: Mapping[str, str] | None = None
+) -> Markup:
+    """Names right of a plot at the ends of their curves, pushed apart; each is (fraction from below, words, class).
+
+    ``below`` are words that stand under the name of a class.
+    """
+    notes = below or {}
     placed: list[tuple[float, str, str]] = []
+    free = float("-inf")
     for at, words, class_ in sorted(labels, reverse=True):
-        wanted = (1 - min(1.0, max(0.0, at))) * height
-        placed.append((max(wanted, placed[-1][0] + gap) if placed else wanted, words, class_))
-    overflow = max(0.0, placed[-1][0] - height) if placed else 0.0
-    return join(
-        text(words, x="100%", dx=10, y=round(y - overflow, 1), dy=".32em", class_=f"name {class_}")
-        for y, words, class_ in placed
-    )
+        wanted = max((1 - min(1.0, max(0.0, at))) * height, free)
+        placed.append((wanted, words, class_))
+        free = wanted + gap + (gap if class_ in notes else 0)
+    overflow = max(0.0, free - gap - height) if placed else 0.0
+    found = []
+    for wanted, words, class_ in placed:
+        y = round(wanted - overflow, 1)
+        found.append(text(words, x="100%", dx=10, y=y, dy=".32em", class_=f"name {class_}"))
+        if class_ in notes:
+            found.append(
+                text(notes[class_], x="100%", dx=10, y=round(y + gap, 1), dy=".32em", class_=f"score {class_}")
+            )
+    return join(found)

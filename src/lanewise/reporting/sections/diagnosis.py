@@ -27,7 +27,10 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     curves = [one for one in items(part(document, "race"), "curves") if one.get("status") == "winner"]
     # Both curves are of the same lanes, and those of the screen end before the others, or have no training scores.
     curves = [one for one in curves if one.get("phase") != "screen"] or curves
-    train, valid = mean_curves([one for one in curves if any(finite(x) is not None for x in items(one, "train"))])
+    winner = {one.get("candidate") for one in curves}
+    whole = [one for one in items(part(document, "race"), "judged") if one.get("candidate") in winner]
+    curves = whole or [one for one in curves if any(finite(x) is not None for x in items(one, "train"))]
+    train, valid = mean_curves(curves)
     if not found and not (train and valid):
         return None
     chart = None
@@ -44,6 +47,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "words": found.get("words"),
         "advice": [str(line) for line in items(found, "advice")],
         "chart": chart,
+        "shown": "validation as on the leaderboard" if whole else "mean of its lanes",
         "ends": _ends(measure.name, ends, gap) if chart is not None or not found.get("words") else [],
         "where": _where(found, chart),
         "corrected": bool(found) and chart is not None and len(items(part(document, "race"), "leaderboard")) > 1,

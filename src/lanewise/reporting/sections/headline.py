@@ -114,9 +114,10 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
     if not found:
         return None
     scale = scale_of([shown[end] for _, _, shown in found for end in ("value", "low", "high")], pad=0.08)
+    default = part(document, "default")
     details = {
         "winner": part(document, "winner").get("label"),
-        "default": part(document, "default").get("label"),
+        "default": default.get("label"),
         "dummy": "one answer for every row",
     }
     rows = [
@@ -124,6 +125,7 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
             "tone": key,
             "name": name,
             "detail": details[key],
+            "note": str(default.get("why") or "") if key == "default" else "",
             "shown": shown,
             "chart": whisker(
                 scale=scale,

@@ -80,6 +80,8 @@ def _row(one: Mapping[str, Any], measure: Measure, scale: Scale, looked: int) ->
     digits = decimals(None if low is None or high is None else (high - low) / 2, fallback=one["value"])
     words = rounded(one["value"], digits)
     between = f"{rounded(low, digits)} to {rounded(high, digits)}" if low is not None and high is not None else ""
+    if one["value"] == low == high == 0:  # as of a column that the model does not read
+        words, between = "0", "no change"
     tone = "unsure" if small else "winner"
     ends = {end: shown[end] for end in ("value", "low", "high")}
     return {

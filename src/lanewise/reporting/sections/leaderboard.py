@@ -10,10 +10,8 @@ from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.whisker import ruler, whisker
 from lanewise.reporting.reading import Measure, ensemble_won, items, measure_of, part, settings_of
-from lanewise.reporting.sections.race import STATUS_WORDS
+from lanewise.reporting.sections.race import SHOWN, STATUS_WORDS
 from lanewise.reporting.words import axis_words, count, difference, duration, finite
-
-SHOWN = 12
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:

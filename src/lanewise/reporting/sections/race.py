@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lanewise.reporting.charts.race import Lane, lanes_of, means_of, race
-from lanewise.reporting.reading import items, measure_of, part
+from lanewise.reporting.charts.race import Lane, Verdict, lanes_of, means_of, race, wholes_of
+from lanewise.reporting.reading import Measure, ensemble_won, items, measure_of, part
 from lanewise.reporting.words import count, duration, finite, listing, percent
 
 STATUS_WORDS = {
@@ -13,9 +13,15 @@ STATUS_WORDS = {
     "member": "in the ensemble",
     "default": "default",
     "confirmed": "trained in full",
-    "pruned": "dropped early",
+    "pruned": "dropped on the way",
     "diverged": "diverged",
 }
+
+JUDGED_WORDS = {"member": "the ensemble's members"}
+"""How those are called that were judged, where it is not by their status."""
+
+SHOWN = 12
+"""Candidates that the leaderboard shows at once; their scores are written with the digits that suit most of them."""
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -28,17 +34,25 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     if not (lanes or phases or events):
         return None
     tally = Counter(lane.status for lane in lanes)
-    chart = None
-    stops = _stops(document)
+    wholes = wholes_of([one for one in items(found, "judged") if isinstance(one, Mapping)], lanes)
+    strong, chart = wholes or means_of(lanes), None
+    verdicts, ensemble = _verdicts(document, measure) if wholes else ({}, None)
     if any(len(lane.points) > 1 for lane in lanes):
-        chart = race(lanes, metric=measure.name, metric_label=measure.label, minimise=measure.minimise, stops=stops)
+        chart = race(
+            lanes,
+            metric=measure.name,
+            metric_label=measure.label,
+            minimise=measure.minimise,
+            wholes=wholes,
+            verdicts=verdicts,
+            ensemble=ensemble,
+        )
     return {
         "heading": _heading(len(lanes), tally),
         "chart": chart,
-        "note": "Strong lines are means over the lanes of a candidate. " * bool(means_of(lanes))
-        + "Dots mark where a lane was dropped." * bool(tally["pruned"]),
+        "note": _note(strong, wholes=bool(wholes), dropped=bool(tally["pruned"])),
         "legend": [(status, words, tally[status]) for status, words in STATUS_WORDS.items() if tally[status]],
-        "judged": _judged(lanes, stops) if "ring" in (chart or "") else "",
+        "judged": _judged(strong, verdicts),
         "optimizers": _optimizers([lane.optimizer for lane in lanes]),
         "phases": phases,
         "events": events,
@@ -49,23 +63,45 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _stops(document: Mapping[str, Any]) -> dict[str, float]:
-    """Where candidates were stopped, by id; nothing where all of them were judged at the end of their lines."""
-    known = {str(one.get("id")): finite(one.get("stop")) for one in items(part(document, "race"), "leaderboard")}
-    winner = part(document, "winner").get("id")  # of a run whose leaderboard does not tell
-    known.setdefault(str(winner), None)
-    if known[str(winner)] is None:
-        known[str(winner)] = finite(part(document, "diagnosis").get("stop"))
-    stops = {id: stop for id, stop in known.items() if stop is not None and 0 < stop <= 1}
-    return stops if any(stop < 1 for stop in stops.values()) else {}
+def _note(strong: Sequence[Lane], *, wholes: bool, dropped: bool) -> str:
+    """What lines and dots of the chart are."""
+    lines = []
+    if wholes:
+        lines.append(
+            "A strong line is a whole candidate, as the leaderboard scores it: the mean prediction of its seeds, on "
+            "all rows that judge. Thin lines are single lanes."
+        )
+    elif strong:
+        lines.append("Strong lines are means over the lanes of a candidate.")
+    if dropped:
+        lines.append("Dots mark where a lane was dropped.")
+    return " ".join(lines)
 
 
-def _judged(lanes: Sequence[Lane], stops: Mapping[str, float]) -> str:
-    """Where the strong lines were stopped and judged, in words."""
+def _verdicts(document: Mapping[str, Any], measure: Measure) -> tuple[dict[str, Verdict], Verdict | None]:
+    """Where candidates were judged and by which score, by id, as the leaderboard has it; the ensemble if it won."""
+    board = items(part(document, "race"), "leaderboard")
+    digits = measure.digits(board[:SHOWN], key="score")
+    found = {}
+    for one in board:
+        stop, shown = (
+            finite(one.get("stop")),
+            measure.estimate(one.get("score"), one.get("low"), one.get("high"), digits=digits),
+        )
+        if stop is not None and shown["value"] is not None and 0 < stop <= 1:
+            found[str(one.get("id"))] = Verdict(stop=stop, score=shown["value"], words=shown["words"])
+    mixed = measure.estimate(part(document, "ensemble").get("score"), digits=digits)
+    if not ensemble_won(document) or mixed["value"] is None:
+        return found, None
+    return found, Verdict(stop=1.0, score=mixed["value"], words=mixed["words"])
+
+
+def _judged(strong: Sequence[Lane], verdicts: Mapping[str, Verdict]) -> str:
+    """Where those that stand out were judged, in words: ``winner at 40%``."""
     found = {
-        f"{STATUS_WORDS[mean.status]} at {percent(stops[mean.candidate], 0)}"
-        for mean in means_of(lanes)
-        if mean.candidate in stops
+        f"{JUDGED_WORDS.get(line.status, line.status)} at {percent(verdicts[line.candidate].stop, 0)}"
+        for line in strong
+        if line.candidate in verdicts
     }
     return listing(sorted(found, key=lambda words: not words.startswith("winner")))
 
@@ -76,7 +112,7 @@ def _heading(lanes: int, tally: Counter[str]) -> str:
     started = f"{count(lanes, 'lane')} started"
     if not (tally["pruned"] or tally["diverged"]):
         return f"{started}, and all were trained in full" if lanes > 1 else "One lane, trained in full"
-    parts = [f"{tally['pruned']:,} dropped early"] if tally["pruned"] else []
+    parts = [f"{tally['pruned']:,} dropped on the way"] if tally["pruned"] else []
     parts += [f"{tally['diverged']:,} diverged"] if tally["diverged"] else []
     return f"{started}; {' and '.join(parts)}"
 

@@ -45,7 +45,7 @@
     lanes.forEach((lane) => lane.classList.toggle("off", !shown(lane)));
     const box = boxes.find((one) => one.dataset.status === "pruned");
     if (drops && box) drops.classList.toggle("off", !box.checked || Boolean(pick && pick.value));
-    figure.querySelectorAll("text.name").forEach((label) => {
+    figure.querySelectorAll("text.name, text.score, .plot .ring, .level").forEach((label) => {
       const mine = lanes.filter((lane) => ["winner", "member", "default"].some((s) => lane.classList.contains(s) && label.classList.contains(s)));
       label.classList.toggle("off", !mine.some(shown));
     });
