@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -23,12 +25,11 @@ collect_ignore = [
     "averaging_scenarios.py",
     "data_scenarios.py",
     "tune_scenarios.py",
+    "warm_torchrun.py",
 ]
 
 DRIVER = Path(__file__).parent / "rank_driver.py"
 WITHIN = 400.0
-
-Drive = Callable[[Mapping[str, Mapping[str, Any]], Path], dict[str, list[dict[str, Any]]]]
 
 
 def write_table(folder: Path) -> None:
@@ -51,40 +52,100 @@ def small_table() -> str:
     return "\n".join(["a,b,c,d,e,f,y", *rows]) + "\n"
 
 
-@pytest.fixture(scope="session")
-def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
-    """Runs named tasks on ranks, in a folder; what each rank of each task said. One driver serves all tests."""
-    said = tmp_path_factory.mktemp("driver") / "stderr"
-    with said.open("w") as stderr:
-        driver = subprocess.Popen(
-            [sys.executable, str(DRIVER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+class Job:
+    """A launcher that is a fork of the driver; it is used as ``subprocess.Popen`` is."""
 
-    def run(tasks: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, list[dict[str, Any]]]:
-        assert driver.stdin is not None
-        assert driver.stdout is not None
+    def __init__(self, driver: "Driver", process: int, out: Path, err: Path) -> None:
+        self.pid, self.returncode = process, cast("int | None", None)
+        self._driver, self._out, self._err = driver, out, err
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._driver.ask({"ended": self.pid})
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """What it and its ranks said, at its end."""
+        until = time.monotonic() + timeout
+        while self.poll() is None:
+            assert time.monotonic() < until, self._err.read_text()
+            time.sleep(0.05)
+        return self._out.read_text(), self._err.read_text()
+
+
+class Driver:
+    """One process that has loaded everything, whose forks are ranks, or the launchers of ranks."""
+
+    def __init__(self, said: Path) -> None:
+        self._said = said
+        with said.open("w") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, str(DRIVER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+
+    def __call__(self, tasks: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, list[dict[str, Any]]]:
+        """Runs named tasks on ranks, in a folder; what each rank of each task said."""
         if any(task.get("source") == "table" for task in tasks.values()):
             write_table(folder / "table")  # here, for the driver must have no threads
         (folder / "small.csv").write_text(small_table())
-        late = threading.Timer(WITHIN, driver.kill)
+        found = self.ask({"folder": str(folder), "tasks": list(tasks.values())})
+        return dict(zip(tasks, found, strict=True))
+
+    def torchrun(
+        self,
+        *arguments: str,
+        folder: Path,
+        variables: Mapping[str, str],
+        namespace: str = "",
+        loads: Sequence[str] = (),
+    ) -> Job:
+        """Begin ``torchrun`` in a folder, on the host that a network namespace stands for.
+
+        What its ranks need anyway is what it ``loads``, once for all.
+        """
+        number = len(list(folder.glob("launcher-*")))
+        out, err = (folder / f"launcher-{number}-{name}" for name in ("out", "err"))
+        for file in (out, err):
+            file.touch()
+        request = {"arguments": arguments, "folder": str(folder), "variables": dict(variables), "namespace": namespace}
+        request |= {"loads": list(loads), "out": str(out), "err": str(err)}
+        return Job(self, self.ask({"torchrun": request}), out, err)
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        late = threading.Timer(WITHIN, self._process.kill)
         late.start()
         try:
-            print(json.dumps({"folder": str(folder), "tasks": list(tasks.values())}), file=driver.stdin, flush=True)
-            answer = driver.stdout.readline()
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            answer = self._process.stdout.readline()
         finally:
             late.cancel()
-        assert answer, said.read_text()
-        return dict(zip(tasks, json.loads(answer), strict=True))
+        assert answer, self._said.read_text()
+        return json.loads(answer)
 
-    with driver:
-        yield run
-        assert driver.stdin is not None
-        driver.stdin.close()
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="session")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """Runs tasks on ranks, and launchers. One driver serves all tests."""
+    driver = Driver(tmp_path_factory.mktemp("driver") / "stderr")
+    yield driver
+    driver.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ exists, so that every rank is a fresh process as torchrun would start it.
     echo '{"folder": ..., "tasks": [{"scenario": "race", "size": 2, ...}, ...]}' | python rank_driver.py
 
 For each line a line is printed, a list: for each task the ranks' ``code``, ``seconds`` from the launch to the end,
-``out`` and ``stderr``.
+``out`` and ``stderr``. A line may also begin a ``torchrun`` in a fork, which is answered by its process, or ask
+which exit code one has ``ended`` with.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist  # noqa: TID251 so that every child has it
 import tune_scenarios
+import warm_torchrun
 from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
 from train_driver import on_four
@@ -52,7 +54,7 @@ from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.row_store import RowStore
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 # What a fit loads when it gets there, so that it is loaded once and not by every rank.
 for name in ("optuna", "pydantic.json_schema", "scipy.optimize", "scipy.stats"):
@@ -264,9 +266,16 @@ def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
 def main() -> None:
     torch.set_num_threads(1)
     for line in sys.stdin:
-        asked = json.loads(line)
-        tasks = [{"folder": asked["folder"], **task} for task in asked["tasks"]]
-        print(json.dumps([launch(task, number) for number, task in enumerate(tasks)]), flush=True)
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+def answer(asked: Mapping[str, Any]) -> Any:
+    if "torchrun" in asked:
+        return warm_torchrun.begin(asked["torchrun"])
+    if "ended" in asked:
+        return warm_torchrun.ended(asked["ended"])
+    tasks = [{"folder": asked["folder"], **task} for task in asked["tasks"]]
+    return [launch(task, number) for number, task in enumerate(tasks)]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ ROUNDED = {
     "payload": "bfloat16",
     "target": "y",
 }
-FAMILIES = {**USUAL, "models": "linear,lightgbm", "candidates": 2, "target": "y"}
+FAMILIES = {**USUAL, "budget": "20steps", "models": "linear,lightgbm", "candidates": 2, "target": "y"}
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and stops ranks by signals"),

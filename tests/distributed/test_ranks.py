@@ -14,7 +14,8 @@ MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
 RACES = [{}, {"racing": True}]
 USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
 SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
-STREAMED = {**USUAL, "models": "lightgbm,mlp,linear,tree", "candidates": 2, "target": "y", "stream": "always"}
+STREAMED = {**USUAL, "budget": "20steps", "models": "lightgbm,mlp,linear,tree", "candidates": 2}
+STREAMED |= {"target": "y", "stream": "always"}
 LOADS = ["lanewise.one_model", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.tensor.parallel"]
 SILENCE = 3.0
 GONE_WITHIN = 10.0
@@ -58,11 +59,11 @@ def unserved() -> dict[str, str]:
 
 TASKS: dict[str, dict[str, Any]] = {
     **{f"races on {size}": {"scenario": "race", "size": size, "races": RACES} for size in (1, 2, 4)},
-    "races on 2 hosts": {"scenario": "race", "size": 2, "races": RACES, "environment": unserved()},
+    "races on 2 hosts": {"scenario": "race", "size": 2, "races": RACES[:1], "environment": unserved()},
     "all families, one process": fit("families-1", 1, given={**STREAMED, "workers": 2}),
     "all families": fit("families-2", 2, given=STREAMED),
     "one process": fit("reference", 1, given={**SETTINGS, "workers": 2}),
-    "by the clock": fit("timed", 2, given={**SETTINGS, "budget": "1s"}),
+    "by the clock": fit("timed", 2, given={**SETTINGS, "models": "linear", "budget": "1s"}),
     "by its plan": fit("timed", 1, repeat=True),
     # One run, harmed again and again, at another number of ranks each time.
     "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 2)),
@@ -118,9 +119,9 @@ def outcome(found: list[dict[str, Any]]) -> Any:
 def test_race_over_two_and_four_ranks_gives_the_bits_of_one(ended: Any) -> None:
     (alone,) = ended["races on 1"]
     assert len(set(alone["out"])) == len(RACES)
-    for what in ("2", "4", "2 hosts"):
-        ranks = ended[f"races on {what}"]
-        assert [rank["out"] for rank in ranks] == [alone["out"]] * len(ranks), [rank["stderr"] for rank in ranks]
+    for what, races in (("2", RACES), ("4", RACES), ("2 hosts", RACES[:1])):
+        ranks, known = ended[f"races on {what}"], alone["out"][: len(races)]
+        assert [rank["out"] for rank in ranks] == [known] * len(ranks), [rank["stderr"] for rank in ranks]
 
 
 def test_fit_over_two_ranks_is_that_of_one_process_with_two_workers(ended: Any) -> None:

@@ -1,6 +1,9 @@
 """The command line under torchrun itself: it goes on by itself after a kill, stops as one, and leaves nobody behind.
 
 Over two hosts too, where this process may make them: each in a network namespace, with a link that can be cut.
+
+One launch is the command that users type. The others are of the same ``torch.distributed.run`` in forks of a process
+that has loaded everything, whose ranks are forks as well: see ``warm_torchrun.py``.
 """
 
 import json
@@ -24,7 +27,7 @@ import pytest
 import lanewise
 from lanewise.runs.store import RunStore
 
-SETTINGS = {"target": "y", "budget": "200steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1}
+SETTINGS = {"target": "y", "budget": "80steps", "models": "linear,mlp", "candidates": 3, "folds": 2, "seeds": 1}
 FIT = ["fit", "table.csv", *(f"--{name}={value}" for name, value in SETTINGS.items()), "--json"]
 MODEL = """
 import torch
@@ -55,52 +58,53 @@ def variables(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def ended(*commands: "subprocess.Popen[str]") -> Iterator[None]:
+def ended(*jobs: Any) -> Iterator[None]:
     """End what a failed test leaves behind."""
     try:
         yield
     finally:
-        for command in commands:
-            if command.poll() is None:
-                command.terminate()
-                command.communicate(timeout=60)
+        for job in jobs:
+            if job.poll() is None:
+                job.send_signal(signal.SIGTERM)
+                job.communicate(timeout=60)
 
 
 def torchrun(
+    drive: Any,
     home: Path,
     *arguments: str,
     launcher: tuple[str, ...] = ("--standalone",),
-    within: Sequence[str] = (),
+    namespace: str = "",
     **environment: str,
-) -> "subprocess.Popen[str]":
-    home.parent.joinpath("table.csv").write_text(TABLE)
-    command = [*within, sys.executable, "-m", "torch.distributed.run"]
+) -> Any:
+    """A launcher of ranks which note themselves in a folder beside ``home``."""
+    (home.parent / "table.csv").write_text(TABLE)
+    noted = home.parent / "ranks"
+    noted.mkdir(exist_ok=True)
     if "--nproc-per-node" not in launcher:
-        command += ["--nproc-per-node", "2"]
-    return subprocess.Popen(
-        [*command, *launcher, "-m", "lanewise", *arguments],
-        env={**variables(home), **environment},
-        cwd=home.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+        launcher += ("--nproc-per-node", "2")
+    own = {**variables(home), "RANKS": str(noted), **environment}
+    return drive.torchrun(
+        *launcher, "-m", "lanewise", *arguments, folder=home.parent, variables=own, namespace=namespace
     )
 
 
 def ranks(home: Path) -> dict[int, int]:
     """The process ids of the ranks of a run in ``home``, by rank."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (entry / "environ").read_bytes().split(b"\0")
-            line = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        named = dict(one.partition(b"=")[::2] for one in text)
-        if named.get(b"LANEWISE_HOME") == str(home).encode() and b"RANK" in named and b"lanewise" in line:
-            found[int(named[b"RANK"])] = int(entry.name)
-    return found
+    noted = [entry.name.split("-") for entry in (home.parent / "ranks").iterdir()]
+    return {int(rank): int(process) for rank, process in noted if runs_still(process)}
+
+
+def runs_still(process: str) -> bool:
+    try:
+        return stat(int(process))[0] != "Z"
+    except OSError:
+        return False
+
+
+def stat(process: int) -> list[str]:
+    """What the kernel says of a process after its name: its state, its parent, and more."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 def wait_for(home: Path, pattern: str) -> None:
@@ -130,13 +134,31 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return lanewise.fit(str(folder / "table.csv"), workers=2, **SETTINGS).document
 
 
+def test_the_command_that_users_type_gives_the_bits_of_one_process(tmp_path: Path, alone: dict[str, Any]) -> None:
+    (tmp_path / "table.csv").write_text(TABLE)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*launcher, "-m", "lanewise", *FIT, "--workers", "1"],
+        env=variables(tmp_path / "home"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=2 * WITHIN,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["hardware"]["ranks"] == 2
+    assert found["model_sha256"] == alone["model_sha256"]
+
+
 def test_killed_rank_is_started_again_and_a_stopped_tune_stops_as_one_and_goes_on_in_one_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, file = tmp_path / "home", tmp_path / "mine.py"
     file.write_text(MODEL)
     given = (f"{file}:make_model", "--data", f"{file}:data", "--budget", "900steps", "--candidates", "8")
-    job = torchrun(home, "tune", *given, "--workers", "1", launcher=("--standalone", "--max-restarts", "1"))
+    job = torchrun(drive, home, "tune", *given, "--workers", "1", launcher=("--standalone", "--max-restarts", "1"))
     with ended(job):
         wait_until(lambda: bool(saved(home)))
         first = ranks(home)
@@ -161,14 +183,14 @@ def test_killed_rank_is_started_again_and_a_stopped_tune_stops_as_one_and_goes_o
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A host as torchrun sees it: its address, its interface, and what a command is run within to be on it."""
+    """A host as torchrun sees it: its address, its interface, and its network namespace."""
 
     address: str
     interface: str
-    within: tuple[str, ...] = ()
+    namespace: str = ""
 
     def cut(self, *, off: bool) -> None:
-        subprocess.run([*self.within, "ip", "link", "set", self.interface, "down" if off else "up"], check=True)
+        ip("-n", self.namespace, "link", "set", self.interface, "down" if off else "up")
 
 
 def ip(*arguments: str) -> None:
@@ -188,7 +210,7 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
         ip("link", "add", cable[0], "netns", names[0], "type", "veth", "peer", "name", cable[1], "netns", names[1])
         hosts = []
         for place, name in enumerate(names):
-            own = Host(address=f"10.213.77.{place + 1}", interface=cable[place], within=("ip", "netns", "exec", name))
+            own = Host(address=f"10.213.77.{place + 1}", interface=cable[place], namespace=name)
             ip("-n", name, "address", "add", f"{own.address}/24", "dev", own.interface)
             ip("-n", name, "link", "set", "lo", "up")
             ip("-n", name, "link", "set", own.interface, "up")
@@ -210,18 +232,19 @@ def without_hosts() -> str:
         return f"network namespaces cannot be made here: {getattr(error, 'stderr', '') or error}"
 
 
-def pair(home: Path, hosts: Sequence[Host], port: int, **environment: str) -> list["subprocess.Popen[str]"]:
+def pair(drive: Any, home: Path, hosts: Sequence[Host], port: int, **environment: str) -> list[Any]:
     """A launcher with one rank on each host, which meet at the address of the first."""
     launcher = ("--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "pair")
     launcher += ("--rdzv-endpoint", f"{hosts[0].address}:{port}")
     return [
         torchrun(
+            drive,
             home,
             *FIT,
             "--workers",
             "1",
             launcher=(*launcher, "--local-addr", host.address, "--rdzv-conf", f"is_host={int(not number)}"),
-            within=host.within,
+            namespace=host.namespace,
             GLOO_SOCKET_IFNAME=host.interface,
             LANEWISE_JOB="pair",
             **environment,
@@ -230,7 +253,7 @@ def pair(home: Path, hosts: Sequence[Host], port: int, **environment: str) -> li
     ]
 
 
-def told_once(jobs: "Sequence[subprocess.Popen[str]]") -> Any:
+def told_once(jobs: Sequence[Any]) -> Any:
     """The document that rank 0 of launchers prints, whichever of them has it."""
     said = [job.communicate(timeout=WITHIN) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], [err for _, err in said]
@@ -251,10 +274,12 @@ def listening(process: int) -> set[str]:
 
 
 @pytest.mark.skipif(bool(without_hosts()), reason=without_hosts())
-def test_two_hosts_whose_link_is_cut_end_and_go_on_once_it_is_healed(tmp_path: Path, alone: dict[str, Any]) -> None:
+def test_two_hosts_whose_link_is_cut_end_and_go_on_once_it_is_healed(
+    drive: Any, tmp_path: Path, alone: dict[str, Any]
+) -> None:
     home = tmp_path / "home"
     with two_hosts() as hosts:
-        jobs = pair(home, hosts, 29_400, LANEWISE_RANK_TIMEOUT="3")
+        jobs = pair(drive, home, hosts, 29_400, LANEWISE_RANK_TIMEOUT="3")
         with ended(*jobs):
             wait_for(home, "runs/*/checkpoints/screen*/step*")
             there = ranks(home)
@@ -272,7 +297,7 @@ def test_two_hosts_whose_link_is_cut_end_and_go_on_once_it_is_healed(tmp_path: P
         assert "lanewise: rank 1 gave no sign of life for 3 s" in said[0]
         assert "lanewise: rank 1 reaches the others no more (no answer for 3 s)" in said[1]
         hosts[1].cut(off=False)
-        again = pair(home, hosts, 29_401)
+        again = pair(drive, home, hosts, 29_401)
         with ended(*again):
             found = told_once(again)
     assert found["hardware"]["resumed"]
@@ -282,24 +307,26 @@ def test_two_hosts_whose_link_is_cut_end_and_go_on_once_it_is_healed(tmp_path: P
 
 
 @pytest.mark.skipif(not without_hosts(), reason="two hosts in network namespaces show more")
-def test_two_launchers_meet_over_the_network_of_this_host(tmp_path: Path, alone: dict[str, Any]) -> None:
+def test_two_launchers_meet_over_the_network_of_this_host(drive: Any, tmp_path: Path, alone: dict[str, Any]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    jobs = pair(tmp_path / "home", [Host(address="127.0.0.1", interface="lo")] * 2, port)
+    jobs = pair(drive, tmp_path / "home", [Host(address="127.0.0.1", interface="lo")] * 2, port)
     with ended(*jobs):
         found = told_once(jobs)
     assert found["model_sha256"] == alone["model_sha256"]
     assert found["hardware"]["ranks"] == 2
 
 
-def test_a_host_that_is_lost_is_done_without_and_one_that_joins_is_used(tmp_path: Path, alone: dict[str, Any]) -> None:
+def test_a_host_that_is_lost_is_done_without_and_one_that_joins_is_used(
+    drive: Any, tmp_path: Path, alone: dict[str, Any]
+) -> None:
     home = tmp_path / "home"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     here = Host(address="127.0.0.1", interface="lo")
-    first, lost = (elastic(home, here, port, serves=serves) for serves in (True, False))
+    first, lost = (elastic(drive, home, here, port, serves=serves) for serves in (True, False))
     with ended(first, lost):
         wait_until(lambda: set(ranks(home)) == {0, 1})
         wait_for(home, "runs/*/checkpoints/screen*/step*")
@@ -311,7 +338,7 @@ def test_a_host_that_is_lost_is_done_without_and_one_that_joins_is_used(tmp_path
         alone_now = holder(home)
         assert ranks(home) == {0: alone_now}
         os.kill(alone_now, signal.SIGSTOP)  # else it might be done before the other one is there
-        joining = elastic(home, here, port, serves=False)
+        joining = elastic(drive, home, here, port, serves=False)
         with ended(joining):
             wait_until(lambda: told_to_end(alone_now))
             os.kill(alone_now, signal.SIGCONT)
@@ -323,14 +350,14 @@ def test_a_host_that_is_lost_is_done_without_and_one_that_joins_is_used(tmp_path
     assert not ranks(home)
 
 
-def elastic(home: Path, host: Host, port: int, *, serves: bool) -> "subprocess.Popen[str]":
+def elastic(drive: Any, home: Path, host: Host, port: int, *, serves: bool) -> Any:
     """A launcher on one of at most two hosts, which go on with as many as there are."""
     launcher = ("--nnodes", "1:2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "elastic")
     launcher += ("--rdzv-endpoint", f"{host.address}:{port}", "--local-addr", host.address, "--max-restarts", "2")
     patience = "last_call_timeout=4,keep_alive_interval=1,keep_alive_max_attempt=6"
     launcher += ("--rdzv-conf", f"is_host={int(serves)},{patience}")
     own = {"GLOO_SOCKET_IFNAME": host.interface, "LANEWISE_JOB": "elastic", "LANEWISE_RANK_TIMEOUT": "3"}
-    return torchrun(home, *FIT, "--workers", "2", launcher=launcher, **own)
+    return torchrun(drive, home, *FIT, "--workers", "2", launcher=launcher, **own)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -356,4 +383,4 @@ def told_to_end(process: int) -> bool:
 
 
 def parent(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(stat(process)[1])

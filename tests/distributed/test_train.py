@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -26,28 +25,18 @@ LOADS = ["lanewise.one_model", "torch._dynamo", "torch.distributed.checkpoint", 
 LOADS += ["torch.distributed.pipelining", "torch.distributed.tensor.parallel"]
 
 
-def launch(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Two ranks as a user starts them."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    own = {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    return subprocess.run(
-        [*command, str(DRIVER), str(folder)],
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """What two ranks found, by rank, the folder they wrote into, and how their launch ended."""
+def two(tmp_path_factory, drive):
+    """What two ranks of torchrun found, by rank, the folder they wrote into, and what their launch said."""
     folder = tmp_path_factory.mktemp("ranks")
-    ended = launch(folder)
+    own = {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    launcher = ("--standalone", "--nproc-per-node", "2")
+    given = {"folder": folder, "variables": {**os.environ, **own}, "loads": LOADS}
+    job = drive.torchrun(*launcher, str(DRIVER), str(folder), **given)
+    _, said = job.communicate(timeout=120)
     files = [folder / f"2-{rank}.json" for rank in (0, 1)]
-    assert all(file.exists() for file in files), ended.stderr[-3000:]
-    return [json.loads(file.read_text()) for file in files], folder, ended
+    assert all(file.exists() for file in files), said[-3000:]
+    return [json.loads(file.read_text()) for file in files], folder, said
 
 
 def kept_once(run, known, **settings):
@@ -198,12 +187,12 @@ def test_what_ranks_cannot_do_is_said_on_all(two, name, words):
 
 
 def test_an_error_that_nobody_catches_is_one_line_of_rank_0_and_exit_code_2(two):
-    _, folder, ended = two
-    lines = [line for line in ended.stderr.splitlines() if line.startswith("lanewise: ")]
+    _, folder, said = two
+    lines = [line for line in said.splitlines() if line.startswith("lanewise: ")]
     assert len(lines) == 1
     assert "SOAP needs each weight whole" in lines[0]
-    assert "exitcode  : 2" in ended.stderr
-    assert 'Traceback (most recent call last):\n  File "' + str(DRIVER) not in ended.stderr
+    assert "exitcode  : 2" in said
+    assert 'Traceback (most recent call last):\n  File "' + str(DRIVER) not in said
     assert not list(folder.glob("lanewise-ranks-*"))
 
 

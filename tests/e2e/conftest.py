@@ -156,9 +156,23 @@ def quick() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def finished(cli: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The document of one finished run of two classes that many tests share; its store is ``finished_home``."""
+    """The document of one finished run of two classes that many tests share, its ``home``, and its ``progress``."""
     place = tmp_path_factory.mktemp("finished")
     (place / "good.csv").write_text(table())
-    ended = cli("fit", "good.csv", "--target", "y", *QUICK, "--json", "--quiet", folder=place, home=place / "home")
+    ended = cli("fit", "good.csv", "--target", "y", *QUICK, "--json", folder=place, home=place / "home")
     assert ended.code == 0, ended.err
-    return {**ended.document, "home": place / "home", "table": place / "good.csv"}
+    return {**ended.document, "home": place / "home", "table": place / "good.csv", "progress": ended.err}
+
+
+HOSTILE = "y\x1b[2Jes\u202e"
+"""A label that clears a terminal, and turns the direction of what follows."""
+
+
+@pytest.fixture(scope="session")
+def hostile(cli: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """How a fit of a table ended that has such a ``label``; its ``home``, and its ``table``."""
+    place = tmp_path_factory.mktemp("hostile")
+    (place / "hostile.csv").write_text(table().replace("yes", HOSTILE), encoding="utf-8")
+    ended = cli("fit", "hostile.csv", "--target", "y", *QUICK, folder=place, home=place / "home")
+    assert ended.code == 0, ended.err
+    return {"ended": ended, "home": place / "home", "table": place / "hostile.csv", "label": HOSTILE}

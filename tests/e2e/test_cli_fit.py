@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def columns(text: str) -> dict[str, list[str]]:
 
 
 def test_the_document_has_its_keys_and_show_prints_the_same(cli, folder, finished):
-    document = {key: value for key, value in finished.items() if key not in ("home", "table")}
+    document = {key: value for key, value in finished.items() if key not in ("home", "table", "progress")}
     for key in KEYS:
         assert key in document, key
     for card in (document["winner"], document["default"]):
@@ -39,23 +40,21 @@ def test_the_document_has_its_keys_and_show_prints_the_same(cli, folder, finishe
         assert shown.document == document
 
 
-def test_the_same_seed_and_steps_give_the_same_model(cli, folder, quick, finished):
-    (folder / "again.csv").write_bytes(finished["table"].read_bytes())
-    arguments = ["fit", "again.csv", "--target", "y", *quick, "--json", "--quiet"]
-    again = cli(*arguments, folder=folder)
+def test_the_same_seed_and_steps_give_the_same_model_from_a_file_and_from_stdin(cli, folder, quick, finished):
+    arguments = ["fit", "-", "--target", "y", *quick, "--json", "--quiet"]
+    again = cli(*arguments, folder=folder, stdin=finished["table"].read_bytes())
     assert again.document["model_sha256"] == finished["model_sha256"]
     assert again.document["test"] == finished["test"]
-    other = cli(*arguments, "--seed", "1", folder=folder)
+    other = cli(*arguments, "--seed", "1", folder=folder, stdin=finished["table"].read_bytes())
     assert other.document["model_sha256"] != finished["model_sha256"]
     assert other.document["seed"] == 1
 
 
-def test_json_is_alone_on_stdout_and_progress_on_stderr(cli, folder, quick):
-    ended = cli("fit", "good.csv", "--target", "y", *quick, "--json", folder=folder)
-    assert ended.document["target"] == "y"
-    assert "binary target 'y', 45 training and 15 test rows" in ended.err
-    assert "confirm" in ended.err
-    assert "\x1b" not in ended.err
+def test_json_is_alone_on_stdout_and_progress_on_stderr(finished):
+    assert finished["target"] == "y"  # all of stdout was read as one document
+    assert "binary target 'y', 45 training and 15 test rows" in finished["progress"]
+    assert "confirm" in finished["progress"]
+    assert "\x1b" not in finished["progress"]
 
 
 def test_the_summary_names_the_winner_and_the_next_commands(cli, folder, quick):
@@ -158,12 +157,6 @@ def test_unusual_rows_are_warned_about_on_stderr(cli, folder, finished):
     assert last == "info: columns that the model does not use are left out: 'w', 'more', 'most'"
 
 
-def test_fit_reads_stdin_and_knows_the_same_model(cli, folder, quick, finished):
-    content = finished["table"].read_bytes()
-    ended = cli("fit", "-", "--target", "y", *quick, "--json", "--quiet", folder=folder, stdin=content)
-    assert ended.document["model_sha256"] == finished["model_sha256"]
-
-
 def test_examples_know_their_targets(cli, folder, quick):
     listed = cli("example", folder=folder)
     names = [line.split()[0] for line in listed.out.splitlines()]
@@ -194,17 +187,14 @@ def test_unicode_names_and_labels_come_through(cli, folder, quick):
     assert predicted.out.splitlines()[0] == "prediction,probability_jà✓,probability_no"
 
 
-def test_labels_with_terminal_escapes_do_not_reach_the_terminal(cli, folder, quick):
-    text = (folder / "good.csv").read_text().replace("yes", "y\x1b[2Jes\u202e")
-    (folder / "hostile.csv").write_text(text, encoding="utf-8")
-    home = folder / "h"
-    outputs = [cli("fit", "hostile.csv", "--target", "y", *quick, folder=folder, home=home)]
-    outputs += [cli(*command, folder=folder, home=home) for command in (["show"], ["show", "--json"], ["runs"])]
+def test_labels_with_terminal_escapes_do_not_reach_the_terminal(cli, folder, hostile):
+    outputs = [hostile["ended"]]
+    outputs += [cli(*line, folder=folder, home=hostile["home"]) for line in (["show"], ["show", "--json"], ["runs"])]
     for ended in outputs:
         assert ended.code == 0, ended.err
         assert "\x1b" not in ended.out + ended.err
         assert "\u202e" not in ended.out + ended.err
-    assert outputs[2].document["classes"] == ["no", "y\x1b[2Jes\u202e"]
+    assert outputs[2].document["classes"] == ["no", hostile["label"]]
 
 
 # -- settings -------------------------------------------------------------------------------------------------------
@@ -229,18 +219,17 @@ seed = 7
 def test_options_beat_variables_beat_the_file_beats_defaults(cli, folder):
     (folder / "lanewise.toml").write_text(FILE)
     run = ["fit", "good.csv", "--json"]
-    from_file = cli(*run, folder=folder)
-    assert from_file.document["seed"] == 7
-    assert "also set: " in from_file.err
-    assert "seed from lanewise.toml" in from_file.err
-    assert "3 folds" in from_file.err
-    from_variables = cli(*run, folder=folder, LANEWISE_SEED="8", LANEWISE_FOLDS="2", LANEWISE_WORKERS="")
+    from_variables = cli(*run, folder=folder, LANEWISE_SEED="8", LANEWISE_WORKERS="")
     assert from_variables.document["seed"] == 8
+    assert "also set: " in from_variables.err
+    assert "folds from lanewise.toml" in from_variables.err
     assert "seed from LANEWISE_SEED" in from_variables.err
-    assert "2 folds" in from_variables.err
-    from_options = cli(*run, "--seed", "9", folder=folder, LANEWISE_SEED="8")
+    assert "3 folds" in from_variables.err
+    from_options = cli(*run, "--seed", "9", folder=folder, LANEWISE_SEED="8", LANEWISE_FOLDS="2")
     assert from_options.document["seed"] == 9
     assert "LANEWISE_SEED" not in from_options.err
+    assert "folds from LANEWISE_FOLDS" in from_options.err
+    assert "2 folds" in from_options.err
 
 
 def test_config_replaces_the_file_of_the_folder_and_may_state_everything(cli, folder):
@@ -268,9 +257,9 @@ def test_a_variable_that_is_off_is_named(cli, folder):
 # -- the list of runs -----------------------------------------------------------------------------------------------
 
 
-def test_runs_lists_what_became_of_each(cli, folder, quick, finished):
+def test_runs_lists_what_became_of_each(cli, folder, finished):
     home = folder / "home"
-    assert cli("fit", "good.csv", "--target", "y", *quick, "--quiet", folder=folder, home=home).code == 0
+    shutil.copytree(finished["home"], home)
     with RunStore(home) as store:
         lost = store.create(command="fit", config={"source": "good.csv", "settings": {"target": "q\x1b[2J"}})
         store.fail(lost.id, "no column 'q\x1b[2J' in good.csv")

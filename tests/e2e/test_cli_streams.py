@@ -89,11 +89,11 @@ def test_columns_sets_the_width(cli, folder, finished):
     assert len(wide.splitlines()) < len(narrow.splitlines())
 
 
-def on_terminal(cli, folder: Path, *arguments: str, **variables: str) -> str:
+def on_terminal(cli, folder: Path, *arguments: str, home: Path | None = None, **variables: str) -> str:
     """What a command writes to a terminal, escapes included."""
     ours, theirs = pty.openpty()
     streams = dict.fromkeys(("stdin", "out", "err"), os.ttyname(theirs))
-    process = cli.begin(*arguments, folder=folder, streams=streams, **variables)
+    process = cli.begin(*arguments, folder=folder, streams=streams, home=home, **variables)
     seen = b""
     while Path(f"/proc/{process}").exists():  # the other end stays open here, so there is no end to read up to
         seen += read(ours, 0.1)
@@ -123,13 +123,11 @@ def test_a_terminal_gets_a_live_line_and_a_ci_log_gets_lines(cli, folder, quick)
 
 
 @in_a_fork
-def test_predictions_do_not_steer_a_terminal_and_go_elsewhere_as_they_are(cli, folder, quick):
-    hostile = "y\x1b[2Jes\u202e"
-    (folder / "hostile.csv").write_text((folder / "good.csv").read_text().replace("yes", hostile), encoding="utf-8")
-    assert cli("fit", "hostile.csv", "--target", "y", *quick, "--quiet", folder=folder).code == 0
-    piped = cli("predict", "last", "hostile.csv", folder=folder)
-    assert hostile in piped.out
-    shown = on_terminal(cli, folder, "predict", "last", "hostile.csv", TERM="xterm")
+def test_predictions_do_not_steer_a_terminal_and_go_elsewhere_as_they_are(cli, folder, hostile):
+    arguments = ("predict", "last", str(hostile["table"]))
+    piped = cli(*arguments, folder=folder, home=hostile["home"])
+    assert hostile["label"] in piped.out
+    shown = on_terminal(cli, folder, *arguments, home=hostile["home"], TERM="xterm")
     visible = piped.out.replace("\x1b", r"\x1b").replace("\u202e", r"\u202e")
     assert shown.replace("\r\n", "\n") == visible + piped.err
 

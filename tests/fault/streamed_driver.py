@@ -32,7 +32,7 @@ from lanewise.training import race
 SETTINGS = {
     "target": "y",
     "models": "lightgbm,mlp",
-    "budget": "30steps",
+    "budget": "15steps",
     "candidates": 1,
     "folds": 2,
     "seeds": 1,

@@ -24,6 +24,7 @@ import polars as pl
 
 from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.placing_groups import place_groups
 from lanewise.data.roles import is_ordered
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError
@@ -308,44 +309,12 @@ def _assign(strata: np.ndarray, units: np.ndarray | None, shares: np.ndarray, rn
     sizes = np.bincount(unit_of)
     loads = np.zeros((len(shares), strata.max() + 1))
     part_of_unit = np.full(len(sizes), -1)
-    _place_groups(part_of_unit, loads, unit_of=unit_of, strata=strata, sizes=sizes, shares=shares, rng=rng)
+    place_groups(part_of_unit, loads, unit_of=unit_of, strata=strata, sizes=sizes, shares=shares, rng=rng)
     stratum_of_unit = np.empty(len(sizes), dtype=np.int64)
     stratum_of_unit[unit_of] = strata
     _deal_rows(part_of_unit, loads, singles=np.flatnonzero(sizes == 1), strata=stratum_of_unit, shares=shares, rng=rng)
     _fill_empty(part_of_unit, sizes, parts=len(shares))
     return part_of_unit[unit_of]
-
-
-def _place_groups(
-    part_of_unit: np.ndarray,
-    loads: np.ndarray,
-    *,
-    unit_of: np.ndarray,
-    strata: np.ndarray,
-    sizes: np.ndarray,
-    shares: np.ndarray,
-    rng: np.random.Generator,
-) -> None:
-    """Place the units of two rows or more, the largest first, where the squared lack of their strata shrinks most."""
-    totals = np.bincount(strata).astype(np.float64)
-    rows = np.flatnonzero(sizes[unit_of] > 1)
-    cells, counts = np.unique(unit_of[rows] * len(totals) + strata[rows], return_counts=True)
-    owners, kinds = np.divmod(cells, len(totals))
-    bounds = np.append(np.flatnonzero(np.diff(owners, prepend=-1)), len(owners))
-    shuffled = rng.permutation(len(bounds) - 1)
-    by_size = shuffled[np.argsort(-sizes[owners[bounds[shuffled]]], kind="stable")]
-    filled = np.zeros(len(shares))
-    for place in by_size:
-        mine = slice(bounds[place], bounds[place + 1])
-        kind, added = kinds[mine], counts[mine]
-        size = added.sum()
-        lack = shares[:, None] * totals[kind] - loads[:, kind]
-        change = ((added**2 - 2 * added * lack) / totals[kind] ** 2).sum(axis=1)
-        change += (size**2 - 2 * size * (shares * len(strata) - filled)) / len(strata) ** 2
-        chosen = np.argmin(change / shares)
-        part_of_unit[owners[bounds[place]]] = chosen
-        loads[chosen, kind] += added
-        filled[chosen] += size
 
 
 def _deal_rows(

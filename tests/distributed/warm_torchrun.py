@@ -1,0 +1,128 @@
+"""``torchrun`` itself, in a fork of a process that has loaded torch and lanewise; its ranks are forks of that fork.
+
+The agent, the rendezvous, the restarts and the signals are those of ``torch.distributed.run``. Only where it would
+execute a new interpreter for a rank, it forks one that runs the same script or module with the same variables.
+"""
+
+import atexit
+import ctypes
+import gc
+import importlib
+import multiprocessing.util
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from torch.distributed import run  # noqa: TID251 what torchrun is
+from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler  # noqa: TID251 as above
+
+CLONE_NEWNET = 0x40000000
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""What the agent handles, and a new interpreter does not."""
+
+
+class Forked:
+    """A rank as the agent sees it: what it uses of ``subprocess.Popen``."""
+
+    def __init__(self, args: Sequence[str], env: Mapping[str, str], stdout: Any, stderr: Any) -> None:
+        assert stdout is stderr is None  # ranks write where the agent does
+        self.args = args
+        self.returncode: int | None = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            as_new(env, lambda: interpreted(args))
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = ended(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        until = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(0.01)
+        assert self.returncode is not None
+        return self.returncode
+
+
+def ended(process: int) -> int | None:
+    """The exit code of a child, or None while it runs."""
+    there, status = os.waitpid(process, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if there else None
+
+
+def begin(asked: Mapping[str, Any]) -> int:
+    """Fork a launcher with ``arguments`` in a ``folder``, with ``variables``, in a network ``namespace`` or none."""
+    for name in asked["loads"]:
+        importlib.import_module(name)
+    process = os.fork()
+    if process:
+        return process
+    for number, name in enumerate(("/dev/null", asked["out"], asked["err"])):
+        opened = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.chdir(asked["folder"])
+    if asked["namespace"]:
+        with Path("/run/netns", asked["namespace"]).open() as there:
+            if ctypes.CDLL(None, use_errno=True).setns(there.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), asked["namespace"])
+    subprocess_handler.SubprocessHandler._popen = lambda own, args, env: Forked(args, env, own._stdout, own._stderr)
+    sys.argv = ["torchrun", *asked["arguments"]]
+    as_new(asked["variables"], run.main)
+
+
+def interpreted(arguments: Sequence[str]) -> None:
+    """What a new interpreter does with its arguments: ``python -u -m MODULE ...`` or ``python -u SCRIPT ...``."""
+    _, _, *given = arguments
+    named = given[0] == "-m"
+    sys.argv = given[named:]
+    if named:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, str(Path(sys.argv[0]).parent))
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def as_new(variables: Mapping[str, str], act: Callable[[], object]) -> NoReturn:
+    """Act as the main program of this process, which was forked, and end it as an interpreter ends."""
+    os.setsid()
+    gc.freeze()  # what the parent has made is not to be cleaned up here
+    atexit._clear()
+    atexit.register(multiprocessing.util._exit_function)
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.environ.clear()
+    os.environ.update(variables)
+    tempfile.tempdir = None
+    warnings.simplefilter("ignore")
+    if {"RANK", "RANKS"} <= variables.keys():  # a test looks for it
+        Path(variables["RANKS"], f"{variables['RANK']}-{os.getpid()}").touch()
+    code = 0
+    try:
+        act()
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
