@@ -24,7 +24,7 @@ from lanewise.training.planning.plan import Lengths
 from lanewise.training.stack import Stack
 
 STEPS = 20
-LANES = [*((rule, 0) for rule in RATES), ("momentum", 1), ("adam", 1), ("adamw", 1)]
+LANES = [*((rule, 0) for rule in RATES), ("momentum", 1), ("adam", 1)]
 LEAVING = ("momentum-0", "adam-1")
 RECURRENT = ("lstm", "gru")
 """What vmap has no rule for."""
