@@ -1,6 +1,8 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and in which order tests are collected and run."""
 
 import gc
+import os
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import pytest
@@ -53,12 +55,34 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""``gw0``, ``gw1`` and so on in the processes of pytest-xdist, of which each collects all tests."""
+
+
+class Backwards(pytest.Dir):
+    """A folder whose last file is collected first."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        return reversed(list(super().collect()))
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Every second process begins at the other end: pytest compiles a file once, and a process finds what another has.
+
+    That is two fifths of collecting on a fresh machine; side by side they would compile each file at the same time.
+    """
+    return Backwards.from_parent(parent, path=path) if WORKER[-1:] in tuple("13579") else None
+
+
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
 
-@pytest.hookimpl(trylast=True)  # after they were shuffled
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
     """Long files come first: under ``--dist loadfile`` a process that begins one last would work on alone."""
+    if WORKER:  # in one order, before they are shuffled
+        items.sort(key=lambda item: item.nodeid)
+    yield
     here = Path(__file__).parent
     turns = {here / name: turn for turn, name in enumerate(LONGEST)}
     items.sort(key=lambda item: turns.get(item.path, len(turns)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +10,6 @@ from torch import nn
 
 from lanewise import optim
 from lanewise.optim import schedules
-
-accelerate = pytest.importorskip("accelerate", reason="the interop packages are not installed")
 
 STEPS = 15
 MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -20,13 +19,19 @@ MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+def accelerated(**settings: Any) -> Any:
+    """The import takes a second, which a process that only collects these tests need not pay."""
+    accelerate = pytest.importorskip("accelerate", reason="the interop packages are not installed")
+    return accelerate.Accelerator(cpu=True, **settings)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_it_trains_as_the_plain_loop_does(name: str, network, plain_loop, assert_same_weights, batches) -> None:
     plain = network()
     optimizer = MAKERS[name](plain.parameters())
     expected = plain_loop(plain, optimizer, schedules.LinearSchedule(optimizer, total_steps=STEPS, warmup=3))
 
-    accelerator = accelerate.Accelerator(cpu=True)
+    accelerator = accelerated()
     model = network()
     own = MAKERS[name](model.parameters())
     model, own, schedule = accelerator.prepare(model, own, schedules.LinearSchedule(own, total_steps=STEPS, warmup=3))
@@ -41,7 +46,7 @@ def test_it_trains_as_the_plain_loop_does(name: str, network, plain_loop, assert
 
 
 def test_accumulation_is_that_of_accelerate(network, batches) -> None:
-    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
+    accelerator = accelerated(gradient_accumulation_steps=2)
     # In float64: two steps of Adam magnify the rounding of float32, which depends on where in memory a tensor lies.
     model, plain = network().double(), network().double()
     wrapped, own = accelerator.prepare(model, optim.AdamW(model.parameters(), lr=0.05))
@@ -61,7 +66,7 @@ def test_sam_takes_a_closure_that_calls_accelerate(network, plain_loop, assert_s
     plain = network()
     expected = plain_loop(plain, optim.SAM(plain.parameters(), lr=0.05, base=optim.SGD))
 
-    accelerator = accelerate.Accelerator(cpu=True)
+    accelerator = accelerated()
     model = network()
     model, own = accelerator.prepare(model, optim.SAM(model.parameters(), lr=0.05, base=optim.SGD))
     for _ in range(3):
@@ -83,7 +88,7 @@ def test_schedule_free_changes_sides_through_the_wrapper(network, plain_loop, as
     plain_loop(plain, optimizer)
     optimizer.eval()
 
-    accelerator = accelerate.Accelerator(cpu=True)
+    accelerator = accelerated()
     model = network()
     model, own = accelerator.prepare(model, optim.ScheduleFreeAdamW(model.parameters(), lr=0.05))
     own.train()

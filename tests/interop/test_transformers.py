@@ -13,9 +13,6 @@ from torch import nn
 from lanewise import optim
 from lanewise.optim import schedules
 
-transformers = pytest.importorskip("transformers", reason="the interop packages are not installed")
-pytest.importorskip("accelerate", reason="the interop packages are not installed")
-
 STEPS, ROWS = 6, 12
 MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": partial(optim.AdamW, lr=0.01, weight_decay=0.1),
@@ -24,8 +21,15 @@ MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def transformers() -> Any:
+    """Its import takes seconds, which a process that only collects these tests need not pay."""
+    pytest.importorskip("accelerate", reason="the interop packages are not installed")
+    return pytest.importorskip("transformers", reason="the interop packages are not installed")
+
+
 @pytest.fixture
-def model() -> nn.Module:
+def model(transformers: Any) -> nn.Module:
     torch.manual_seed(0)
     config = transformers.GPT2Config(
         vocab_size=17,
@@ -51,7 +55,7 @@ def rows() -> list[dict[str, torch.Tensor]]:
     return [{"input_ids": row, "labels": own} for row, own in zip(tokens, labels, strict=True)]
 
 
-def arguments(folder: Path, **settings: Any) -> Any:
+def arguments(transformers: Any, folder: Path, **settings: Any) -> Any:
     return transformers.TrainingArguments(
         output_dir=str(folder),
         max_steps=STEPS,
@@ -90,28 +94,34 @@ def assert_close(model: nn.Module, other: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_it_trains_as_the_plain_loop_does(name: str, model, rows, tmp_path: Path) -> None:
+def test_it_trains_as_the_plain_loop_does(name: str, transformers, model, rows, tmp_path: Path) -> None:
     other = copy.deepcopy(model)
     expected = MAKERS[name](other.parameters())
     plain(other, rows, expected, schedules.LinearSchedule(expected, total_steps=STEPS, warmup=2))
     optimizer = MAKERS[name](model.parameters())
     scheduler = schedules.LinearSchedule(optimizer, total_steps=STEPS, warmup=2)
     before = copy.deepcopy(model)
-    trainer = transformers.Trainer(model, arguments(tmp_path), train_dataset=rows, optimizers=(optimizer, scheduler))
+    trainer = transformers.Trainer(
+        model, arguments(transformers, tmp_path), train_dataset=rows, optimizers=(optimizer, scheduler)
+    )
     result = trainer.train()
     assert result.global_step == STEPS
     assert_close(model, other)
     assert not torch.allclose(model.lm_head.weight, before.lm_head.weight, atol=1e-4)
 
 
-def test_schedule_free_is_switched_by_the_trainer_and_once_more_before_saving(model, rows, tmp_path: Path) -> None:
+def test_schedule_free_is_switched_by_the_trainer_and_once_more_before_saving(
+    transformers, model, rows, tmp_path: Path
+) -> None:
     other = copy.deepcopy(model)
     expected = optim.ScheduleFreeAdamW(other.parameters(), lr=0.01)
     plain(other, rows, expected)
     expected.eval()
     optimizer = optim.ScheduleFreeAdamW(model.parameters(), lr=0.01)
     scheduler = schedules.ConstantSchedule(optimizer)
-    trainer = transformers.Trainer(model, arguments(tmp_path), train_dataset=rows, optimizers=(optimizer, scheduler))
+    trainer = transformers.Trainer(
+        model, arguments(transformers, tmp_path), train_dataset=rows, optimizers=(optimizer, scheduler)
+    )
     trainer.train()
     trainer.optimizer.eval()
     trainer.save_model(str(tmp_path / "saved"))
@@ -119,22 +129,23 @@ def test_schedule_free_is_switched_by_the_trainer_and_once_more_before_saving(mo
     assert_close(saved, other)
 
 
-class SAMTrainer(transformers.Trainer):
-    """The few more lines of SAM: the Trainer calls ``step()`` without a closure."""
+def test_sam_takes_its_second_gradient_in_training_step(transformers, model, rows, tmp_path: Path) -> None:
+    class SAMTrainer(transformers.Trainer):
+        """The few more lines of SAM: the Trainer calls ``step()`` without a closure."""
 
-    def training_step(self, model: nn.Module, inputs: Any, *rest: Any) -> torch.Tensor:
-        loss = super().training_step(model, inputs, *rest)
-        with self.optimizer.optimizer.perturbed():
-            super().training_step(model, inputs, *rest)
-        return loss
+        def training_step(self, model: nn.Module, inputs: Any, *rest: Any) -> torch.Tensor:
+            loss = super().training_step(model, inputs, *rest)
+            with self.optimizer.optimizer.perturbed():
+                super().training_step(model, inputs, *rest)
+            return loss
 
-
-def test_sam_takes_its_second_gradient_in_training_step(model, rows, tmp_path: Path) -> None:
     other = copy.deepcopy(model)
     plain(other, rows, optim.SAM(other.parameters(), lr=0.1, base=optim.SGD, rho=0.5))
     optimizer = optim.SAM(model.parameters(), lr=0.1, base=optim.SGD, rho=0.5)
     scheduler = schedules.ConstantSchedule(optimizer)
-    trainer = SAMTrainer(model, arguments(tmp_path), train_dataset=rows, optimizers=(optimizer, scheduler))
+    trainer = SAMTrainer(
+        model, arguments(transformers, tmp_path), train_dataset=rows, optimizers=(optimizer, scheduler)
+    )
     trainer.train()
     assert_close(model, other)
     unlike = copy.deepcopy(other)

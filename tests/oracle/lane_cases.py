@@ -83,8 +83,8 @@ BEYOND_TORCH: Mapping[str, Mapping[str, Value]] = {
         "beta2": 0.99,
         "beta3": 0.999,
         "alpha": 3.0,
-        "alpha_warmup": 20,
-        "beta3_warmup": 30,
+        "alpha_warmup": 8,
+        "beta3_warmup": 16,
         "eps": 1e-6,
     },
     "prodigy": {"lr": 0.9, "beta1": 0.8, "beta2": 0.99, "first": 0.01, "eps": 1e-6},
@@ -311,7 +311,7 @@ def assert_same(one: Lane, row: Weights, alone: Weights, start: Weights, *, tole
     )
 
 
-def check_every_regularizer(model: str, rule: str, refused: Sequence[str] = ()) -> None:
+def check_every_regularizer(model: str, rule: str, refused: Sequence[str] = (), length: int = LENGTH) -> None:
     """Lanes of a rule with every regularizer, in a stack that two others leave halfway, equal plain loops.
 
     Before the two leave as well, they themselves included.
@@ -331,7 +331,7 @@ def check_every_regularizer(model: str, rule: str, refused: Sequence[str] = ()) 
         if name not in nothing
     ]
     leaving = [lane(f"leaves{seed}", model, rule, fold=1, seed=seed) for seed in (0, 1)]
-    race = Race(lanes=[leaving[0], *lanes, leaving[1]], data=race_data())
+    race = Race(lanes=[leaving[0], *lanes, leaving[1]], data=race_data(), length=length)
     stack = race.stack()
     start = rows_of(stack)
     stack.advance(0.5)

@@ -9,6 +9,8 @@ from lane_cases import LENGTH, RULES, STRUCTURE, Race, lane, race_data, rows_of
 from lanewise.lanes.roster import Lane
 
 MODELS = tuple(STRUCTURE)
+SHORT = 20
+"""Steps where every lane is trained alone as well."""
 
 
 def company(model: str) -> list[Lane]:
@@ -49,7 +51,7 @@ def test_lanes_are_unmoved_by_those_that_left_before(model: str) -> None:
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_any_order_of_leaving(data: st.DataObject) -> None:
-    race = Race(lanes=data.draw(st.permutations(company("mlp")))[:6], data=race_data(), length=20)
+    race = Race(lanes=data.draw(st.permutations(company("mlp")))[:6], data=race_data(), length=SHORT)
     stack = race.stack()
     start = rows_of(stack)
     for step in sorted(data.draw(st.sets(st.integers(0, 19), max_size=3))):
@@ -64,9 +66,9 @@ def test_any_order_of_leaving(data: st.DataObject) -> None:
 def test_order_of_the_lanes_does_not_matter(model: str) -> None:
     lanes = company(model)
     shuffled = [lanes[at] for at in torch.randperm(len(lanes), generator=torch.Generator().manual_seed(2)).tolist()]
-    start, rows = Race(lanes=lanes, data=race_data()).trained()
+    start, rows = Race(lanes=lanes, data=race_data(), length=SHORT).trained()
     for order in (shuffled, lanes[::-1]):
-        race = Race(lanes=order, data=race_data())
+        race = Race(lanes=order, data=race_data(), length=SHORT)
         other_start, other_rows = race.trained()
         for name in rows:
             assert all(torch.equal(start[name][key], other_start[name][key]) for key in start[name])

@@ -77,9 +77,9 @@ def test_adaptive_clipping(model: str, limit: float, rule: str) -> None:
         for at, own in enumerate(settings)
         if model == "mlp" or "layer_norm" not in own
     ]
-    Race(lanes=lanes[:2], data=race_data()).check()
+    Race(lanes=lanes[:2], data=race_data(), length=SHORT).check()
     if lanes[2:]:
-        Race(lanes=lanes[2:], data=race_data()).check()
+        Race(lanes=lanes[2:], data=race_data(), length=SHORT).check()
 
 
 @pytest.mark.parametrize("model", STRUCTURE)
@@ -106,7 +106,7 @@ def test_the_other_schedules() -> None:
         for schedule in sorted(set(FORMULAS) - {"constant", "linear", "cosine"})
         for rule, warmup in (("momentum", 0.0), ("adamw", 0.1))
     ]
-    Race(lanes=lanes, data=race_data()).check()
+    Race(lanes=lanes, data=race_data(), length=SHORT).check()
 
 
 @pytest.mark.parametrize("case", TASKS, ids=lambda case: "-".join(map(str, (*case["task"], *list(case.values())[1:]))))
@@ -144,7 +144,7 @@ def test_everything_mixed_in_one_stack(model: str) -> None:
     for at, row in enumerate(row for row in pairwise_design(FACTORS) if row["model"] == model):
         settings = {"schedule": row["schedule"], "warmup": row["warmup"], **REGULARIZERS[row["regularizer"]]}
         lanes.append(lane(f"c{at}", model, row["rule"], settings, fold=row["fold"], seed=row["seed"]))
-    Race(lanes=lanes, data=race_data()).check()
+    Race(lanes=lanes, data=race_data(), length=SHORT).check()
 
 
 @pytest.mark.parametrize("batch", [1, 5, BATCH, 39])

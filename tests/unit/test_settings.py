@@ -220,7 +220,7 @@ def test_names_that_are_settled_elsewhere_are_checked_with_the_rest():
 @given(st.dictionaries(st.sampled_from(sorted(FitSettings.model_fields)), st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text()),
     st.dictionaries(st.text(), st.floats()))))  # fmt: skip
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_any_values_are_settings_or_a_config_error(values):
     try:
         found = checked(values)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, TextIO
 
@@ -78,9 +79,8 @@ def write_csv(name: str, stream: TextIO) -> None:
 
 def _load(name: str) -> tuple[list[str], np.ndarray, list[str] | np.ndarray]:
     """Feature names, their values ``[N, D]`` and the target ``[N]`` as words or numbers."""
-    from sklearn import datasets
-
-    # The type that scikit-learn declares for its tables depends on an option; the annotation says so.
+    # The type of its tables depends on an option, and to work that out takes a type checker ten seconds.
+    datasets: Any = import_module("sklearn.datasets")
     loaders: dict[str, Callable[[], Any]] = {
         "breast-cancer": datasets.load_breast_cancer,
         "diabetes": partial(datasets.load_diabetes, scaled=False),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -147,7 +147,8 @@ def inverse_document_frequencies(
     """
     from scipy.sparse import csr_array
 
-    present = csr_array((np.ones(tokens.nnz), tokens.indices, tokens.indptr), shape=tokens.shape)
+    # SciPy states no types, and a type checker would work out for seconds what its products are.
+    present: Any = cast("Any", csr_array)((np.ones(tokens.nnz), tokens.indices, tokens.indptr), shape=tokens.shape)
     more, holding = (0, 0.0) if beside is None else beside
     rows = weights.sum(axis=1, keepdims=True) + more
     frequency = np.asarray((present.T @ weights.T).T) + holding

@@ -28,6 +28,7 @@ FORGETTING = 0.9  # the scale of a variable falls by this factor a step at most
 PROBE = 0.1  # part of the step at which the curvature along it is measured
 BEND = 0.75  # largest second-order correction, relative to half of the step
 CREEP, CREEP_STEPS = 1e-3, 50  # relative decrease over so many steps below which a row ends as flat
+HEAVY, HEAVY_CREEP = 1.0, 0.1  # the same decrease where the damping is so large that the model hardly has a say
 VANISHED = 1e-20  # of the value at the start: what a gradient that points do not feel may be taken for none at
 FAILURES = 40  # refused steps in a row, each shorter, before a row counts as stalled
 
@@ -266,7 +267,8 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
         value, since = state.milestone[rows].unbind(1)
         count = state.iterations[rows].to(value.dtype)
         due = count - since >= CREEP_STEPS
-        slow = due & (state.values[rows] > (1 - CREEP) * value) & (state.status[rows] == CODE[Status.RUNNING])
+        least = torch.where(state.damping[rows] >= HEAVY, HEAVY_CREEP, CREEP)
+        slow = due & (state.values[rows] > (1 - least) * value) & (state.status[rows] == CODE[Status.RUNNING])
         state.status[rows[slow]] = CODE[Status.FLAT]
         fresh = torch.stack((state.values[rows], count), dim=1)
         state.milestone[rows] = torch.where((due | value.isinf())[:, None], fresh, state.milestone[rows])

@@ -114,7 +114,7 @@ def test_what_64_bits_cannot_hold_is_lost_and_never_rounded(cells: list[str | No
     assert ("x" in convert_plain_columns(series.to_frame())) is not any(lost)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(values=VALUES)
 @pytest.mark.parametrize(("decimal", "thousands"), [(".", ","), (",", "."), (".", "'"), (",", " ")])
 def test_written_with_marks_and_read_back(values: list[Decimal], decimal: str, thousands: str) -> None:

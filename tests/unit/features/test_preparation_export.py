@@ -62,7 +62,7 @@ def test_exported_program_is_bitwise_the_module(dtype: torch.dtype) -> None:
         assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize("columns", [list(KINDS), ["light", "many"], ["few"]], ids="-".join)
+@pytest.mark.parametrize("columns", [list(KINDS), ["few"]], ids="-".join)
 def test_onnx_agrees(columns: list[str]) -> None:
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     preparation, example, every, shapes = prepared(columns)

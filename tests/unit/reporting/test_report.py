@@ -58,8 +58,9 @@ class Page(HTMLParser):
         return [attrs["id"] for _, attrs in self.elements if "id" in attrs]
 
 
-@pytest.fixture(params=SAMPLES)
+@pytest.fixture(scope="module", params=SAMPLES)
 def page(request, samples) -> Page:
+    """Each sample is rendered and read once; not to be changed."""
     return Page(render(samples.SAMPLES[request.param]()))
 
 

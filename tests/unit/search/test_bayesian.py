@@ -1,5 +1,4 @@
 import numpy as np
-import optuna
 import pytest
 
 from lanewise.errors import UsageError
@@ -67,6 +66,8 @@ def test_points_that_cannot_be_used_are_replaced_until_there_are_no_more() -> No
 
 
 def test_nothing_of_optuna_is_changed(capfd) -> None:
+    import optuna
+
     before = optuna.logging.get_verbosity()
     propose({"sgd": [RATE]}, [], 2, seed=0)
     assert optuna.logging.get_verbosity() == before

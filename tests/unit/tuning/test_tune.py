@@ -241,7 +241,7 @@ def test_ctrl_c_ends_a_race_that_is_kept_nowhere() -> None:
             valid=0.25,
             loss=nn.MSELoss(),
             candidates=[{"lr": 0.01}, {"lr": 0.02}],
-            budget="20000steps",
+            budget="4000steps",
             watch=watch,
             workers=1,
         )

@@ -49,7 +49,7 @@ def race(**others: Any) -> lanewise.TuneResult:
         "valid": (X[160:], Y[160:]),
         "loss": lambda outputs, targets: nn.functional.cross_entropy(outputs * factor, targets),
         "candidates": [{"optimizer": "sgd", "lr": 1e30}, *({"lr": 0.003 * (k + 1)} for k in range(9))],
-        "budget": "40steps",
+        "budget": "20steps",
         "seeds": 2,
         "workers": 2,
     }
@@ -84,7 +84,7 @@ def at_home() -> Any:
     return raced_at_home()
 
 
-TWICE: dict[str, Any] = {"policy": "racing", "seeds": 1}
+TWICE: dict[str, Any] = {"policy": "racing", "seeds": 1, "budget": "40steps"}
 """Everybody is looked at twice, and most leave at the first look."""
 
 

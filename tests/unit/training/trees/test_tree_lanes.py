@@ -1,5 +1,6 @@
 """Lanes of trees inside the worker: rungs, bits, degenerate tables."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from lanewise.training.trees.kinds import open_lane
 from lanewise.training.trees.lanes import TreeLane
 
 ROWS, TRAIN = 240, 180
+FEWER: dict[str, Any] = {"forest": {"trees": 30}}
 
 
 def table(
@@ -140,16 +142,20 @@ def test_seeds_matter_where_rows_are_drawn() -> None:
     assert trained(fold, drawn, seed=1).saved(None).text != trained(fold, drawn, seed=2).saved(None).text
 
 
+@cache
+def explained_as_it_is(kind: Any) -> float:
+    return explained(trained(fold_of(table("regression"), "regression"), tree_spec(kind, FEWER.get(kind, {}))))
+
+
 @pytest.mark.parametrize("kind", ["lightgbm", "forest", "tree"])
-@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-12, 0.0), (1e20, 0.0), (1.0, 1e9), (1e-3, -1e7)])
+@pytest.mark.parametrize(("scale", "shift"), [(1e-12, 0.0), (1e20, 0.0), (1.0, 1e9), (1e-3, -1e7)])
 def test_the_target_may_have_any_unit(kind: Any, scale: float, shift: float) -> None:
     """LightGBM keeps targets in single precision and scikit-learn stops at tiny impurities."""
     data = table("regression")
     moved = TreeData(numbers=data.numbers, codes=data.codes, target=data.target * scale + shift)
-    spec = tree_spec(kind, {})
-    original, lane = trained(fold_of(data, "regression"), spec), trained(fold_of(moved, "regression"), spec)
-    assert explained(lane) == pytest.approx(explained(original), abs=0.02)
-    assert explained(lane) > 0.8
+    share = explained(trained(fold_of(moved, "regression"), tree_spec(kind, FEWER.get(kind, {}))))
+    assert share == pytest.approx(explained_as_it_is(kind), abs=0.02)
+    assert share > 0.8
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])
@@ -177,7 +183,7 @@ def test_small_tables_are_learned(kind: Any, rows: int, accuracy: float) -> None
     data = table("multiclass")
     target = np.digitize(np.nan_to_num(data.numbers[:, 1]), [-0.4, 0.4]).astype(float)
     clear = TreeData(numbers=data.numbers, codes=data.codes, target=target)
-    lane = trained(fold_of(clear, "multiclass", train=rows), tree_spec(kind, {}))
+    lane = trained(fold_of(clear, "multiclass", train=rows), tree_spec(kind, FEWER.get(kind, {})))
     assert np.mean(lane.train_predictions().argmax(axis=1) == target[:rows]) >= accuracy
 
 
@@ -186,7 +192,7 @@ def test_nothing_to_learn_gives_the_mean(kind: Any) -> None:
     data = table("regression")
     for numbers in (np.zeros_like(data.numbers), np.full_like(data.numbers, np.nan)):
         blank = TreeData(numbers=numbers, codes=np.full_like(data.codes, -1), target=data.target)
-        lane = trained(fold_of(blank, "regression"), tree_spec(kind, {}))
+        lane = trained(fold_of(blank, "regression"), tree_spec(kind, FEWER.get(kind, {})))
         np.testing.assert_allclose(lane.train_predictions(), data.target[:TRAIN].mean(), rtol=1e-6)
         assert load_trees(lane.saved(None)).predict(numbers, blank.codes).shape == (ROWS,)
 

@@ -9,9 +9,9 @@ from lanewise.training.workers import cores as module
 
 
 @pytest.mark.parametrize(
-    ("running", "lately", "idle"), [(1, 0.0, 4), (1, 1.0, 4), (1, 4.0, 2), (3, 2.0, 2), (9, 0.1, 0), (9, 30.0, 0)]
+    ("running", "lately", "idle"), [(1, 0.0, 4), (1, 4.0, 4), (3, 2.0, 2), (3, 0.2, 4), (9, 1.0, 3), (9, 30.0, 0)]
 )
-def test_cores_are_idle_by_what_runs_now_and_ran_lately(
+def test_cores_are_idle_where_nothing_runs_now_or_little_ran_lately(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, running: int, lately: float, idle: int
 ) -> None:
     load = tmp_path / "loadavg"
