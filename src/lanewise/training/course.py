@@ -106,7 +106,7 @@ class Seen(Course):
     ``noise`` that stretch from its first to its last decile, ``best`` the lowest median of a stretch, ``sizes`` the
     norms of the weights at the start. For ``bad`` steps in a row, a stretch at a time, a lane has been
 
-    - lost: it had learned, ``start - best >= noise``, and ``median > start``; or
+    - lost: it had learned, ``start - best > noise``, and ``median > start`` and ``first decile > best``; or
     - exploded: no batch had a loss as low as the first, and the weights are ten times as large as they were.
 
     Both are the same for ``a loss + b`` with any a > 0 and b, up to rounding, so they hold for losses of any scale,
@@ -118,30 +118,37 @@ class Seen(Course):
         """At the start of a training of ``length`` steps, with the rows ``values [L, P]``."""
         unknown = torch.full((len(values),), torch.nan, dtype=torch.float64, device=values.device)
         self.first, self.start, self.best, self.noise = (unknown.clone() for _ in range(4))
-        self.sizes = norms(values)
+        sizes = norms(values)
+        self.sizes = torch.where(sizes > 0, sizes, torch.inf)  # what starts at zero has no size of its own
         self.bad = torch.zeros(len(values), dtype=torch.int64, device=values.device)
         self.doubtful = torch.zeros(len(values), dtype=torch.bool, device=values.device)
         self._recent: list[Tensor] = []
+        self._begins = self._gaps = True
+        self._overwritten = values.device.type == "cuda"
         self._stays = max(STAYS, round(STAYS_SHARE * length))
 
     def observe(self, losses: Tensor, taken: int, skipped: Tensor | None) -> None:
-        known = losses if skipped is None else torch.where(skipped, torch.nan, losses)
-        known = known.to(torch.float64, copy=True)  # a recorded step writes the next losses over them
+        if skipped is not None:
+            losses, self._gaps = torch.where(skipped, torch.nan, losses), True
+        elif self._overwritten:
+            losses = losses.clone()  # a recorded step writes the next ones over them
         if taken == 1:
-            self.first = known
+            self.first = losses.double()
         else:
-            self._recent.append(known)
+            self._recent.append(losses)
 
     def judge(self, values: Tensor, taken: int) -> dict[int, str]:
-        losses = self._losses(CHECK_EVERY)
-        self._recent = []
-        least, low, middle, high = _quantiles(losses, 0, 1, 5, 9)
-        begins = self.start.isnan()
-        self.start = torch.where(begins, torch.maximum(self.first, middle), self.start)
-        self.noise = torch.where(begins, high - low, self.noise)
+        least, low, middle, high = self._quantiles(CHECK_EVERY, 0, 1, 5, 9)
+        self._recent, self._gaps = [], False
+        if self._begins:
+            fresh = self.start.isnan()
+            self.start = torch.where(fresh, torch.maximum(self.first, middle), self.start)
+            noise = torch.maximum(high - low, ROUNDING * self.start.abs())
+            self.noise = torch.where(fresh, noise, self.noise)
+            self._begins = bool(self.start.isnan().any())
         self.best = torch.fmin(self.best, middle)
         exploded = self._exploded(least, values)
-        lost = self._lost(middle)
+        lost = self._lost(low, middle)
         self.doubtful = lost | exploded
         self.bad = torch.where(self.doubtful, self.bad + CHECK_EVERY, 0)
         found = {}
@@ -157,30 +164,35 @@ class Seen(Course):
         return found
 
     def sound(self, values: Tensor) -> Tensor:
-        if not self._recent:
+        if len(self._recent) * 2 < LATEST:
             return ~self.doubtful
-        losses = self._losses(LATEST)
-        enough = losses.isfinite().sum(0) * 2 >= LATEST
-        least, middle = _quantiles(losses, 0, 5)
-        seen = self._lost(middle) | self._exploded(least, values)
-        return ~torch.where(enough, seen, self.doubtful)
+        least, low, middle = self._quantiles(LATEST, 0, 1, 5)
+        seen = self._lost(low, middle) | self._exploded(least, values)
+        return ~torch.where(middle.isnan(), self.doubtful, seen)
 
-    def _losses(self, count: int) -> Tensor:
-        return torch.stack(self._recent[-count:])
+    def _quantiles(self, count: int, *tenths: int) -> Tensor:
+        """Lower quantiles ``[Q, L]`` of those of the last losses that are known; NaN where less than half are."""
+        losses = torch.stack(self._recent[-count:]).double()
+        ordered = losses.sort(0).values  # NaN comes last
+        if not self._gaps:
+            return ordered[[(len(ordered) - 1) * tenth // 10 for tenth in tenths]]
+        known = (~losses.isnan()).sum(0)
+        places = (known - 1).clamp_min(0) * known.new_tensor(tenths)[:, None] // 10
+        return torch.where(known * 2 >= len(losses), ordered.gather(0, places), torch.nan)
 
-    def _lost(self, losses: Tensor) -> Tensor:
-        """Which of the ``losses [L]`` say that all is lost that had been learned, if that was more than noise."""
-        learned = self.start - self.best
-        rounding = ROUNDING * torch.maximum(self.start.abs(), self.best.abs())
-        return (learned >= self.noise) & (learned > rounding) & (losses > self.start)
+    def _lost(self, low: Tensor, middle: Tensor) -> Tensor:
+        """Whose losses, of which these are quantiles ``[L]``, say that all is lost that was learned beyond noise."""
+        return (self.start - self.best > self.noise) & (middle > self.start) & (low > self.best)
 
     def _exploded(self, least: Tensor, values: Tensor) -> Tensor:
-        return (least > self.first) & (self.sizes > 0) & (norms(values) >= GROWN * self.sizes)
+        return (least > self.first) & (norms(values) >= GROWN * self.sizes)
 
     def forget(self, row: int, *, since: int) -> None:
         if since < CHECK_EVERY:  # so does what it began with, apart from the first batch
             self.start[row] = self.best[row] = self.noise[row] = torch.nan
-        self.bad[row], self.doubtful[row] = 0, False
+            self._begins = True
+        self.bad[row], self.doubtful[row], self._gaps = 0, False, True
+        self._recent = [losses.clone() for losses in self._recent]
         for losses in self._recent:
             losses[row] = torch.nan
 
@@ -192,15 +204,9 @@ class Seen(Course):
         for name in NAMES:
             setattr(self, name, tensors[name].clone())
         self._recent = [own.clone() for own in tensors["recent"]]
+        self._begins = self._gaps = True  # as far as is known
 
 
 def norms(values: Tensor) -> Tensor:
     """The Euclidean norms ``[L]`` of the rows ``values [L, P]``."""
     return torch.linalg.vector_norm(values, dim=1, dtype=torch.float64)
-
-
-def _quantiles(losses: Tensor, *tenths: int) -> Tensor:
-    """Lower quantiles ``[Q, L]`` of those of ``losses [n, L]`` that are known; NaN where less than half are."""
-    ordered, known = losses.sort(0).values, (~losses.isnan()).sum(0)  # NaN comes last
-    places = (known - 1).clamp_min(0) * known.new_tensor(tenths)[:, None] // 10
-    return torch.where(known * 2 >= len(losses), ordered.gather(0, places), torch.nan)

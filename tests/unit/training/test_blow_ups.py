@@ -12,7 +12,7 @@ from lanewise.training.guard import RATE_FACTOR
 from lanewise.training.stack import Stack
 
 LENGTH = 400
-JUMPS = Event(fraction=0.4, restored=0.4, rate_factor=1500.0, cause="took over from well")
+JUMPS = Event(fraction=0.5, restored=0.5, rate_factor=1500.0, cause="took over from well")
 LOOKS = (1 / 9, 1 / 3, 1.0)
 
 
@@ -52,8 +52,8 @@ def test_it_is_set_back_to_where_it_did_well_and_no_neighbour_notices(small: Mod
     assert nothing == {}
     assert repairs.keys() == {SICK}
     first = repairs[SICK][0]
-    assert first.cause.startswith("spiked by step 225 and lost what it had learned (a loss of ")
-    assert (first.fraction, first.rate_factor) == (225 / LENGTH, RATE_FACTOR)
+    assert first.cause.startswith("spiked by step 275 and lost what it had learned (a loss of ")
+    assert (first.fraction, first.rate_factor) == (275 / LENGTH, RATE_FACTOR)
     assert first.restored == JUMPS.fraction  # the last place before the jump
     for name in rows.keys() - {SICK}:
         assert small.same(rows[name], calm[name])
@@ -80,7 +80,7 @@ def test_the_candidate_that_it_became_repeats_it(small: ModuleType, answers: boo
 
 
 def test_it_is_given_up_after_as_many_repairs_as_others(small: ModuleType) -> None:
-    wild = replace(JUMPS, rate_factor=1e9)
+    wild = replace(JUMPS, fraction=0.25, restored=0.25, rate_factor=1e9)
     own = company(small, events=(wild,))
     team = stack(small, own)
     team.advance(1.0)
@@ -91,7 +91,7 @@ def test_it_is_given_up_after_as_many_repairs_as_others(small: ModuleType) -> No
     assert SICK not in small.evidence_of(team)
 
 
-@pytest.mark.parametrize("cut", [26, 159, 165, 210, 225, 226, 301])
+@pytest.mark.parametrize("cut", [26, 199, 205, 250, 275, 276, 351])
 def test_a_restart_on_the_way_changes_no_bit(small: ModuleType, cut: int) -> None:
     rows, repairs, _ = trained(small, company(small))
     first = stack(small, company(small))
@@ -107,7 +107,7 @@ def test_a_restart_on_the_way_changes_no_bit(small: ModuleType, cut: int) -> Non
 def test_it_is_set_back_when_others_have_left(small: ModuleType) -> None:
     rows, repairs, _ = trained(small, company(small))
     team = stack(small, company(small))
-    team.advance(0.5)
+    team.advance(0.6)
     team.keep([SICK, "well.f0.s0"])
     team.advance(1.0)
     steps = [(event.fraction, event.restored) for event in team.repairs()[SICK]]
@@ -118,9 +118,9 @@ def test_it_is_set_back_when_others_have_left(small: ModuleType) -> None:
 
 def test_a_place_where_it_already_did_badly_is_not_kept(small: ModuleType) -> None:
     team = stack(small, company(small))
-    team.go_on(200, look=False)  # snapshots were due after 180 and 200 steps, the rate jumped after 160
+    team.go_on(260, look=False)  # snapshots were due after 220, 240 and 260 steps, the rate jumped after 200
     row = next(row for row, lane in enumerate(team.lanes) if lane.id == SICK)
-    assert team.guard.taken == [160 if own == row else 200 for own in range(len(team.lanes))]
+    assert team.guard.taken == [200 if own == row else 260 for own in range(len(team.lanes))]
 
 
 def test_losses_of_rows_that_lie_together_are_not_judged(small: ModuleType) -> None:

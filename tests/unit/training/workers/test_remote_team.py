@@ -117,7 +117,7 @@ def test_a_lane_that_blows_up_is_set_back_there_as_here(
     lengths = Lengths(rows_seen=400 * small.BATCH, iterations=20)
     builder = replace(seated(small, replaceable), lengths=lengths)
     data = replace(builder.data, answers=True)
-    jumps = Event(fraction=0.4, restored=0.4, rate_factor=1500.0, cause="took over from well")
+    jumps = Event(fraction=0.5, restored=0.5, rate_factor=1500.0, cause="took over from well")
     usual = {"model": "linear", "optimizer": "sgd", "lr": 0.03, "schedule": "constant", "warmup": 0.0}
     own = [small.candidate("jumps", **usual, events=(jumps,)), small.candidate("well", **usual)]
     teams = [builder.team(small.lanes(own), data), builder.placed(small.lanes(own), data)]
