@@ -96,7 +96,8 @@ class FoldData:
 class TrainingData:
     """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
 
-    With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`).
+    With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`). With
+    ``answers`` a lane that blows up though its numbers are finite is set back: it goes on as another candidate.
     Rows that lie in files of the user's are shuffled among ``window`` of them at a time; None: among all; those that
     lie in random windows already, which begin at ``edges [W + 1]``, window by window. Of a table that is streamed from
     disk ``windows`` hold the training rows that mini-batches are taken from; None: all are here.
@@ -108,6 +109,7 @@ class TrainingData:
     rows: int
     weight: Tensor | None = None
     shows: bool = False
+    answers: bool = False
     window: int | None = None
     edges: Tensor | None = None
     windows: Windows | None = None
@@ -116,6 +118,12 @@ class TrainingData:
     def near(self) -> "TrainingData":
         """The same with only those training rows that are at hand: for methods that read all of them at each step."""
         return self if self.windows is None else replace(self, windows=None)
+
+    @property
+    def in_windows(self) -> bool:
+        """Whether batches are of rows that lie together, so that the losses of one stretch say little of the next."""
+        shuffled_apart = self.window is not None and self.rows > self.window
+        return self.windows is not None or self.edges is not None or shuffled_apart
 
     def training_rows(self, fold: int) -> int:
         """How many rows mini-batches of a fold are taken from."""

@@ -42,11 +42,17 @@ class Guard:
     retired: dict[int, str] = field(default_factory=dict)
 
     def remember(
-        self, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor, *, fixed: Collection[int] = ()
+        self,
+        buffer: LaneBuffer,
+        optimizer: LaneOptimizer,
+        average: Tensor,
+        *,
+        fixed: Collection[int] = (),
+        sound: Tensor | None = None,
     ) -> None:
         """Keep the state of all lanes as the place to rewind to.
 
-        A lane that is not finite keeps its old place, and so do the rows ``fixed``.
+        A lane that is not finite or not ``sound [L]`` keeps its old place, and so do the rows ``fixed``.
         """
         fresh = {"values": buffer.rows, "average": average, **optimizer.state(shared=True)}
         if not self.snapshot:
@@ -54,6 +60,8 @@ class Guard:
             self.taken = [optimizer.taken] * len(buffer)
             return
         renewed = _finite_rows(*fresh.values())
+        if sound is not None:
+            renewed &= sound
         renewed[[*fixed, *self.retired]] = False
         rows = renewed.nonzero().flatten()
         for name, tensor in fresh.items():
@@ -72,30 +80,33 @@ class Guard:
         average: Tensor,
         *,
         excused: Collection[int] = (),
-    ) -> None:
-        """Rewind every lane whose summed ``losses [L]``, weights or optimizer state stopped being finite.
+    ) -> list[int]:
+        """Answer every lane whose summed ``losses [L]``, weights or optimizer state stopped being finite; which rows.
 
         A second moment that overflowed leaves finite weights that never move again. The rows ``excused``
         are left as they are.
         """
         well = _finite_rows(losses, buffer.rows, *optimizer.state(shared=True).values())
-        for row in (~well).nonzero().flatten().tolist():
-            if row in excused or row in self.retired:
-                continue
-            losses[row] = 0.0
-            if self.counts.get(row, 0) >= REPAIRS:
-                self._put_back(row, buffer, optimizer, average)
-                optimizer.slow(row, 0.0)
-                self.retired[row] = f"diverged by step {optimizer.taken}, at the third rate that was tried"
-                continue
-            event = Event(
-                fraction=optimizer.taken / optimizer.length,
-                restored=self.taken[row] / optimizer.length,
-                rate_factor=RATE_FACTOR,
-                cause=f"diverged by step {optimizer.taken}",
-            )
-            self.repairs.setdefault(row, []).append(event)
-            self.rewind(row, buffer, optimizer, average, factor=RATE_FACTOR)
+        ill = [row for row in (~well).nonzero().flatten().tolist() if row not in excused and row not in self.retired]
+        for row in ill:
+            self.answer(row, f"diverged by step {optimizer.taken}", buffer, optimizer, average)
+        return ill
+
+    def answer(self, row: int, cause: str, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor) -> None:
+        """Rewind a lane to go on at a lower rate, for the ``cause``; retire one that had its repairs."""
+        if self.counts.get(row, 0) >= REPAIRS:
+            self._put_back(row, buffer, optimizer, average)
+            optimizer.slow(row, 0.0)
+            self.retired[row] = f"{cause}, at the third rate that was tried"
+            return
+        event = Event(
+            fraction=optimizer.taken / optimizer.length,
+            restored=self.taken[row] / optimizer.length,
+            rate_factor=RATE_FACTOR,
+            cause=cause,
+        )
+        self.repairs.setdefault(row, []).append(event)
+        self.rewind(row, buffer, optimizer, average, factor=RATE_FACTOR)
 
     def rewind(self, row: int, buffer: LaneBuffer, optimizer: LaneOptimizer, average: Tensor, *, factor: float) -> None:
         """Put one lane back to its snapshot; ``factor`` multiplies all its later rates."""

@@ -19,6 +19,7 @@ from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
 from lanewise.training.batches import Batches
 from lanewise.training.copying import Held, under
+from lanewise.training.course import Course, NoCourse, Seen
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
@@ -94,6 +95,8 @@ class Stack(Team):
         self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length, scaled=self.subject.scaled)
         self.average = values.clone()
         self.guard, self.vitals = Guard(), Vitals()
+        seen = data.answers and not data.in_windows
+        self.course: Course = Seen(self.buffer.values, length=length) if seen else NoCourse()
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
         self._loss_steps = 0
         self._every = max(1, length // 100)
@@ -148,6 +151,7 @@ class Stack(Team):
             self._loss_sum += (losses := self._step(at))
             if self.subject.watched:
                 self.vitals.observe(losses, at + 1)
+            self.course.observe(losses, at + 1, self.optimizer.skipped)
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
@@ -200,16 +204,34 @@ class Stack(Team):
                 if event.changes:
                     self._read_settings()
                 continue
-            self._loss_sum[row] = 0.0
             self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
+            self._begin_anew([row])
         if look or taken % CHECK_EVERY == 0:
             excused = self._replay.excused(taken)
-            self.guard.check(self._loss_sum, self.buffer, self.optimizer, self.average, excused=excused)
+            own = self.buffer, self.optimizer, self.average
+            self._begin_anew(self.guard.check(self._loss_sum, *own, excused=excused))
+            blown = self.course.judge(self.buffer.values, taken) if taken % CHECK_EVERY == 0 else {}
+            for row in sorted(blown.keys() - excused - self.guard.retired.keys() - self._compared):
+                self.guard.answer(row, blown[row], *own)
+                self._begin_anew([row])
             if look and self.subject.watched:
                 means = self._loss_sum / max(self._loss_steps, 1)
                 self.vitals.look(self.buffer, self.guard, means, taken=taken, length=self.length, excused=excused)
         if taken % self._snapshot_every == 0:
-            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=self._replay.fixed(taken))
+            fixed = self._replay.fixed(taken)
+            sound = self.course.sound(self.buffer.values)
+            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=fixed, sound=sound)
+
+    def _begin_anew(self, rows: Sequence[int]) -> None:
+        """What is known of the losses of lanes that were set back is no longer true."""
+        for row in rows:
+            self._loss_sum[row] = 0.0
+            self.course.forget(row, since=self.guard.taken[row])
+
+    @property
+    def _compared(self) -> set[int]:
+        """Rows of the default, with which all are compared: it stays what it is, as long as its numbers are finite."""
+        return {row for row, lane in enumerate(self.lanes) if lane.candidate.is_default}
 
     def _read_settings(self) -> None:
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
@@ -267,6 +289,7 @@ class Stack(Team):
         tensors = {"values": self.buffer.rows[row].clone(), "average": self.average[row].clone()}
         tensors |= {f"optimizer/{name}": tensor[row].clone() for name, tensor in self.optimizer.state().items()}
         tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
+        tensors |= {f"course/{name}": tensor for name, tensor in self.course.held(row).items()}
         return Held(tensors=tensors, rest=known)
 
     def take_over(self, lane: str, new: Lane, held: Held, *, factor: float) -> None:
@@ -285,6 +308,7 @@ class Stack(Team):
         self.optimizer.restore(state)
         self.guard.take_over(row, under(held.tensors, "snapshot/"), held.rest)
         self.guard.change_rate(row, self.optimizer, factor=factor)
+        self.course.take_over(row, under(held.tensors, "course/"))
         self.vitals.take_over(row, self.buffer.values[row])
         self._group()
 
@@ -373,6 +397,7 @@ class Stack(Team):
         tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
         known, vitals = self.vitals.state()
         tensors |= {f"vitals/{name}": tensor for name, tensor in known.items()}
+        tensors |= {f"course/{name}": tensor for name, tensor in self.course.state().items()}
         rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard, "vitals": vitals}
         return tensors, rest
 
@@ -389,6 +414,7 @@ class Stack(Team):
         self.optimizer.restore(under(tensors, "optimizer/"))
         self.guard.restore(under(tensors, "snapshot/"), rest["guard"])
         self.vitals.restore(under(tensors, "vitals/"), rest["vitals"])
+        self.course.restore(under(tensors, "course/"))
 
     def keep(self, lanes: Collection[str]) -> None:
         rows = [row for row, lane in enumerate(self.lanes) if lane.id in lanes]
@@ -406,4 +432,5 @@ class Stack(Team):
         self._loss_sum = self._loss_sum[index]
         self.guard.keep(rows)
         self.vitals.keep(rows)
+        self.course.keep(rows)
         self._group()

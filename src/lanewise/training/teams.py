@@ -172,12 +172,17 @@ class TeamBuilder:
         return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
 
     def _read(self, lanes: Sequence[Lane], phase: str) -> TrainingData:
-        """The data as these lanes read it: they all select alike. Those to be confirmed show training rows too."""
+        """The data as these lanes read it: they all select alike. Those to be confirmed show training rows too.
+
+        Only in a screen can a lane go on as another candidate.
+        """
         data, candidate = self.data, lanes[0].candidate
         if selects(candidate):
             assert self.selections is not None, "lanes that select columns need selections"
             data = self.selections.narrowed(candidate, frozenset(lane.fold for lane in lanes))
-        return replace(data, shows=True) if phase == "confirm" else data
+        if phase == "confirm":
+            return replace(data, shows=True)
+        return replace(data, answers=True) if phase == "screen" else data
 
     def team(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
         """One stack, or one team of a solver, of all ``lanes`` over ``data``; they must agree in their :meth:`key`."""

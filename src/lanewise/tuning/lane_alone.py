@@ -82,6 +82,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     batch = batch_of(own.candidate)
     placed = everywhere(by_ways(posed.teams, planned.ways), autocast=autocast_of(plan, posed.teams))
     teams = posed.grow(placed, [own.candidate]).of(own.candidate)
+    teams = teams.reading(record["phase"])
     metric = posed.question.judge.metric
     judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 

@@ -179,7 +179,7 @@ def events_of(traces: Sequence[Trace], lengths: Lengths, metric: Metric) -> list
             if (candidate.id, notice.kind) not in told_of:
                 told_of.add((candidate.id, notice.kind))
                 step = round(notice.fraction * steps)
-                found.append(_event(place, candidate, step, f"went on, but its {notice.cause}"))
+                found.append(_event(place, candidate, step, f"went on, but its {notice.cause.removeprefix('the ')}"))
         if trace.lost:
             reached = trace.fractions[-1] if trace.fractions else 0.0
             found.append(_event(place, candidate, round(reached * steps), f"was given up: {trace.lost}"))

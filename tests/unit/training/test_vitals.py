@@ -137,6 +137,7 @@ def test_a_batch_with_a_wild_row_is_a_spike() -> None:
     step = round(said[0] * 48)
     assert any(words.startswith("the winner's loss spikes") for words in found.warnings)
     assert said[1].startswith(f"the loss spikes: that of the batch of step {step} was ")
+    assert any("sgd at 1e-05 went on, but its loss spikes: that of" in event for event in found.events)
     plain = tune(Network, candidates=HEALTHY, budget="48steps", batch_size=4, **DATA)
     assert notices(plain) == {}
 

@@ -129,12 +129,11 @@ class ModuleTeams:
     def form(self, lanes: Sequence[Lane], phase: str) -> list[Team]:
         parts = self.parts(lanes, phase)
         if self.seats is not None and self.seats.alone(len(parts)):
-            return [self._remote(own, self.seats, stays=True) for own, _ in parts]
+            return [self._remote(own, self._read(phase), self.seats, stays=True) for own, _ in parts]
         return [make() for _, make in parts]
 
     def parts(self, lanes: Sequence[Lane], phase: str) -> list[tuple[Sequence[Lane], Callable[[], Team]]]:
         """The lanes of every team of :meth:`form`, and what makes the team: for who does not need all of them."""
-        del phase
         groups: dict[tuple[Form, int, int], list[Lane]] = {}
         for lane in lanes:
             kind = form_of(lane.candidate, self.arguments), batch_of(lane.candidate), workers_of(lane.candidate)
@@ -147,18 +146,26 @@ class ModuleTeams:
         # The most promising first, as who asks for the teams has put them: so a good model is there early.
         places = {lane.id: place for place, lane in enumerate(lanes)}
         chunks.sort(key=lambda chunk: min(places[lane.id] for lane in chunk))
-        return [(chunk, partial(self._placed, chunk)) for chunk in chunks]
+        return [(chunk, partial(self._placed, chunk, self._read(phase))) for chunk in chunks]
 
     def traits(self, candidate: Candidate) -> Traits:
         apart = workers_of(candidate) > 1
         kind = None if apart else (form_of(candidate, self.arguments), batch_of(candidate))
         return Traits(movable=True, divides=True, kind=kind)
 
-    def _placed(self, lanes: Sequence[Lane]) -> Team:
-        """:meth:`at_home`, in a worker process where there are seats."""
-        return self.at_home(lanes, self.data) if self.seats is None else self._remote(lanes, self.seats)
+    def _read(self, phase: str) -> TrainingData:
+        """The data as the lanes of a phase read it: only in a screen can a lane go on as another candidate."""
+        return replace(self.data, answers=phase == "screen")
 
-    def _remote(self, lanes: Sequence[Lane], pool: TeamPool, *, stays: bool = False) -> Team:
+    def reading(self, phase: str) -> "ModuleTeams":
+        """The same over the data as the lanes of a phase read it."""
+        return replace(self, data=self._read(phase))
+
+    def _placed(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
+        """:meth:`at_home`, in a worker process where there are seats."""
+        return self.at_home(lanes, data) if self.seats is None else self._remote(lanes, data, self.seats)
+
+    def _remote(self, lanes: Sequence[Lane], data: TrainingData, pool: TeamPool, *, stays: bool = False) -> Team:
         recipe = Recipe(
             lengths=self.lengths,
             length=self.lengths.steps(batch_of(lanes[0].candidate)),
@@ -166,14 +173,14 @@ class ModuleTeams:
             compute=None,
         )
         return RemoteTeam(
-            lanes, self.data, recipe, build=self.at_home, stop=self.stop, pool=pool, shared=None, stays=stays,
+            lanes, data, recipe, build=self.at_home, stop=self.stop, pool=pool, shared=None, stays=stays,
             tell=self.notes.append,
         )  # fmt: skip
 
     def at_home(self, lanes: Sequence[Lane], data: TrainingData) -> Team:
-        """The team of ``lanes`` of one batch size in this process; ``data`` are ``self.data``."""
-        del data
+        """The team of ``lanes`` of one batch size in this process; ``data`` are ``self.data``, as they read it."""
         own, batch = self.of(lanes[0].candidate), batch_of(lanes[0].candidate)
+        own = own.reading("screen") if data.answers else own
         return own.team(lanes, own.ways[batch], length=self.lengths.steps(batch), notes=self.notes)
 
     def _chunks(self, lanes: Sequence[Lane], width: int) -> list[list[Lane]]:
@@ -212,7 +219,7 @@ class ModuleTeams:
         """One stack of ``lanes``, run that way."""
         return Stack(
             lanes,
-            self.data,
+            self.data if axis is None else replace(self.data, answers=False),  # those apart are not set back
             length=length,
             batch_size=batch_of(lanes[0].candidate),
             dtype=self.blueprint.dtype,

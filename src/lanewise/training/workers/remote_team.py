@@ -258,6 +258,7 @@ class RemoteTeam(Team):
             "dtype": self._recipe.dtype,
             "compute": self._recipe.compute,
             "shows": self._data.shows,
+            "answers": self._data.answers,
             "kept": columns_kept(self._data, arrays),
             "state": state,
         }

@@ -99,7 +99,8 @@ class Worker:
         build = self._build or self._builder(self._data, header).team
         candidates = {item["id"]: candidate_of(item) for item in header["candidates"]}
         lanes = [Lane(candidate=candidates[name], fold=fold, seed=seed) for name, fold, seed in header["lanes"]]
-        data = replace(narrowed(self._data, header["kept"], arrays), shows=header["shows"])
+        said = {name: header[name] for name in ("shows", "answers")}
+        data = replace(narrowed(self._data, header["kept"], arrays), **said)
         team = build(lanes, data)
         team.keep(header["left"])
         if header["state"] is not None:

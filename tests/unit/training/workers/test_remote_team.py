@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from lanewise.errors import Interrupted, TrainingError
+from lanewise.lanes.candidate import Event
 from lanewise.training.data import Kept
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.teams import Seats, TeamBuilder
 from lanewise.training.workers import remote_team
 from lanewise.training.workers.forked_child import ForkedChild, can_fork
@@ -107,6 +109,34 @@ def test_lanes_that_read_some_columns_and_show_training_rows(small: ModuleType, 
     assert found[1][1].columns == found[0][1].columns == ("a", "c")
     for name, tensor in found[0][1].tensors.items():
         assert torch.equal(found[1][1].tensors[name], tensor)
+
+
+def test_a_lane_that_blows_up_is_set_back_there_as_here(
+    small: ModuleType, replaceable: TeamPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_team, "SLICE_SECONDS", 0.01)
+    lengths = Lengths(rows_seen=400 * small.BATCH, iterations=20)
+    builder = replace(seated(small, replaceable), lengths=lengths)
+    data = replace(builder.data, answers=True)
+    jumps = Event(fraction=0.5, restored=0.5, rate_factor=1500.0, cause="took over from well")
+    usual = {"model": "linear", "optimizer": "sgd", "lr": 0.03, "schedule": "constant", "warmup": 0.0}
+    own = [small.candidate("jumps", **usual, events=(jumps,)), small.candidate("well", **usual)]
+    teams = [builder.team(small.lanes(own), data), builder.placed(small.lanes(own), data)]
+    found = []
+    for team in teams:
+        repairs = []
+        for fraction in (0.5, 1.0):
+            team.advance(fraction)
+            if isinstance(team, RemoteTeam) and fraction == 0.5:
+                team.state()
+                assert team._process is not None
+                os.kill(team._process.pid, signal.SIGKILL)  # it goes on from the state, in another
+            bits = small.evidence_of(team)
+            repairs.append(team.repairs())
+        found.append((bits, repairs))
+        team.settle()
+    assert found[0] == found[1]
+    assert any(event.cause.startswith("spiked") for event in found[0][1][1]["jumps.f0.s0"])
 
 
 def test_race_with_dead_workers_gives_the_same_bits(
