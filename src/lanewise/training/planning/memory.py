@@ -33,6 +33,9 @@ TABLE_COPIES = 3
 """The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
 
 
+LATER_BYTES = 100 * 2**20
+"""What this process takes of a race yet to begin beside its workers: stacks, evidence, the intervals of scores."""
+
 FOREST_COPIES = 4
 """A refitted forest: in the worker that grew it, as text there and here, and read from that."""
 
@@ -75,6 +78,23 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
         seated = max((_team_bytes(candidate, builder) for candidate in confirmed), default=0)
         workers += builder.workers * (TEAM_WORKER_BYTES + _data_bytes(data) + seated)
     return resident_bytes() + stacks + evidence + refit + workers
+
+
+def workers_with_room(
+    wanted: int, *, free: float, cells: int, trees: bool, stacks: bool, processes: int = 1, later: int = LATER_BYTES
+) -> int:
+    """So many of the ``wanted`` workers as have room in the ``free`` bytes of this host; one at the least.
+
+    Each is a process for ``trees`` and one for ``stacks``, if there are any, and holds a table of ``cells`` cells for
+    the trees. So many ``processes`` of the host share what is free, and need ``later`` bytes of their own.
+
+    >>> workers_with_room(4, free=1e9, cells=0, trees=True, stacks=False)
+    4
+    >>> workers_with_room(4, free=5e8, cells=0, trees=True, stacks=False)
+    2
+    """
+    each = (WORKER_BYTES + 8 * TABLE_COPIES * cells) * trees + TEAM_WORKER_BYTES * stacks
+    return max(1, min(wanted, int((free / processes - later) // each))) if each else wanted
 
 
 def _most_confirmed(plan: Plan) -> list[Candidate]:
