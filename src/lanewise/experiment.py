@@ -179,7 +179,7 @@ def fit(
         # A run that goes on, on another machine perhaps, does as it did.
         config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
-        if not isinstance(source, str) or source == "-":  # the table that is kept has types, and no text any more
+        if source == "-" and dataset.conventions:  # what is kept of it has types, and is no text any more
             config["conventions"] = {name: asdict(own) for name, own in dataset.conventions.items()}
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         with unrecorded():

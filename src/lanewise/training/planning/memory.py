@@ -33,7 +33,7 @@ TABLE_COPIES = 3
 """The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
 
 
-LATER_BYTES = 100 * 2**20
+LATER_BYTES = 250 * 2**20
 """What this process takes of a race yet to begin beside its workers: stacks, evidence, the intervals of scores."""
 
 FOREST_COPIES = 4
@@ -88,9 +88,9 @@ def workers_with_room(
     Each is a process for ``trees`` and one for ``stacks``, if there are any, and holds a table of ``cells`` cells for
     the trees. So many ``processes`` of the host share what is free, and need ``later`` bytes of their own.
 
-    >>> workers_with_room(4, free=1e9, cells=0, trees=True, stacks=False)
+    >>> workers_with_room(4, free=2e9, cells=0, trees=True, stacks=False)
     4
-    >>> workers_with_room(4, free=5e8, cells=0, trees=True, stacks=False)
+    >>> workers_with_room(4, free=7e8, cells=0, trees=True, stacks=False)
     2
     """
     each = (WORKER_BYTES + 8 * TABLE_COPIES * cells) * trees + TEAM_WORKER_BYTES * stacks
