@@ -45,6 +45,7 @@ from lanewise.storage.strict_json import dump_json, parse_json
 from lanewise.training.device import device_of
 from lanewise.training.problem import Problem
 from lanewise.training.stopping import Stop
+from lanewise.wanted_workers import prepare_workers
 
 KEPT_DATA = "data.parquet"
 """A table that was not read from a file, kept in the run's folder to resume from."""
@@ -167,6 +168,7 @@ def fit(
     command = command or _call(source, settings if own is None else {**settings, "policy": own})
     with joined() as ranks, opened(ranks) as store:
         check_ranks(ranks, source, wanted, begins=True)
+        prepare_workers(wanted)
         config: dict[str, Any] = {"source": lasting(source), "settings": wanted.model_dump(mode="json")}
         config["settings"]["test"] = lasting(wanted.test)
         if own is not None:
@@ -282,6 +284,7 @@ def _begun(run: Run, *, tell: Callable[[str], object]) -> tuple[Problem, FitSett
     """What a run was asked, of the table that it began with; raises ``UserError`` where that is gone or has changed."""
     settings = run.config["settings"]
     wanted = checked(settings, known=known_names(settings))
+    prepare_workers(wanted)
     kept = run.folder / KEPT_DATA
     source = kept if kept.exists() else run.config["source"]
     if source in (None, "-"):
@@ -380,7 +383,7 @@ def _stages(
     ranks: Ranks,
     resumed: bool,
 ) -> Fit:
-    before = usage()
+    before = usage(prepared=False)
     trained = train(
         problem,
         settings,

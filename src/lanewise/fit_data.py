@@ -17,7 +17,7 @@ from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
 from lanewise.planned import prepared_cells
 from lanewise.settings import FitSettings, Stream
-from lanewise.training.planning.memory import WORKER_BYTES
+from lanewise.training.planning.memory import one_worker_bytes
 from lanewise.training.posing import Request, pose
 from lanewise.training.problem import Problem
 
@@ -53,7 +53,10 @@ def dataset_of(
     # A limit that was stated is kept; the usual one is there to protect the memory, which streaming does as well.
     stated = files is not None and options.max_bytes is not None and files.cell_bytes > options.max_bytes
     processes = ranks.place.local_size
-    held: Any = {"processes": processes, "beside": WORKER_BYTES}  # one worker at the least; more where there is room
+    held: Any = {
+        "processes": processes,
+        "beside": one_worker_bytes(),
+    }  # one worker at the least; more where there is room
     large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit, **held)
     large = any(ranks.gather(b"large" if large else b""))
     if known is not None:

@@ -28,9 +28,7 @@ from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
-
-WORTH_TREES_SECONDS = 6.0
-"""What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
+from lanewise.wanted_workers import WORTH_TREES_SECONDS, trees_are_worth
 
 
 def budget_of(problem: Problem, settings: FitSettings) -> tuple[float, int | None]:
@@ -54,7 +52,7 @@ def trees_wait(problem: Problem, settings: FitSettings, *, spent: float) -> bool
     """Whether too little is left of a budget in seconds to start workers for trees beside the families without them."""
     seconds, steps = budget_of(problem, settings)
     others = {"mlp", "linear"} & set(settings.models)
-    return steps is None and bool(others) and seconds - spent < WORTH_TREES_SECONDS
+    return steps is None and bool(others) and not trees_are_worth(seconds - spent)
 
 
 def plan_of(

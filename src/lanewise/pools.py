@@ -19,9 +19,7 @@ from lanewise.training.row_store import RowStore
 from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.team_pool import TeamPool
-
-WORTH_PROCESSES_SECONDS, WORTH_PROCESSES_STEPS = 16.0, 500
-"""What is left of a budget from which stacks train in processes of their own: each takes two seconds to load torch."""
+from lanewise.wanted_workers import SINGLE_TREES, WORTH_TEAMS_STEPS, teams_are_worth
 
 
 def workers_for(problem: Problem, settings: FitSettings, ranks: Ranks, *, tell: Callable[[str], object]) -> int:
@@ -65,7 +63,7 @@ def tree_pool(
         workers=workers,
         threads_per_worker=1,
         folder=folder,
-        single_trees=not {"forest", "tree"}.isdisjoint(settings.models),
+        single_trees=not SINGLE_TREES.isdisjoint(settings.models),
         waiting=trees_wait(problem, settings, spent=spent),
         stored=stored_for_trees(problem, stored) if "lightgbm" in settings.models else None,
     ) as pool:
@@ -98,7 +96,7 @@ def team_pool(
 def _has_teams(problem: Problem, settings: FitSettings, workers: int, *, spent: float = 0.0, pace: float = 1.0) -> bool:
     """Whether `team_pool` makes processes."""
     seconds, steps = budget_of(problem, settings)
-    long = pace * (seconds - spent) >= WORTH_PROCESSES_SECONDS if steps is None else steps >= WORTH_PROCESSES_STEPS
+    long = teams_are_worth(pace * (seconds - spent)) if steps is None else steps >= WORTH_TEAMS_STEPS
     streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
     return not streamed and workers >= 2 and long and bool({"mlp", "linear"} & set(settings.models))
 

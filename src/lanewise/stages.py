@@ -35,7 +35,6 @@ from lanewise.training.device import device_here
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.planning.afterwards import costs_afterwards
 from lanewise.training.planning.making import usual_length
-from lanewise.training.planning.measuring import cores
 from lanewise.training.planning.pace import pace_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare
@@ -54,7 +53,9 @@ from lanewise.training.selecting import Selections
 from lanewise.training.stopping import Stop
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
+from lanewise.training.workers.cores import cores
 from lanewise.training.workers.team_pool import TeamPool
+from lanewise.wanted_workers import settle_workers
 
 LEVEL = 0.9
 """Share of new rows that a prediction interval is to hold."""
@@ -188,7 +189,7 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     workers = workers_for(problem, settings, job.ranks, tell=job.watcher.announce) if crew.axis is None else 1
     times.end("prepare")
-    pace = pace_of(min(workers, cores())) if budget_of(problem, settings)[1] is None else 1.0
+    pace = _pace(job, workers)
     with (
         tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace) as teams,
@@ -217,6 +218,15 @@ def _trained(job: _Job) -> Trained:
         solo_costs=solo,
         crew=crew,
     )
+
+
+def _pace(job: _Job, workers: int) -> float:
+    """The pace of this machine, once the processes that were prepared for workers no longer keep it busy themselves."""
+    seconds, steps = budget_of(job.problem, job.settings)
+    if steps is not None:
+        return 1.0
+    settle_workers(job.settings, left=seconds - job.times.elapsed())
+    return pace_of(min(workers, cores()))
 
 
 def _builder(

@@ -127,14 +127,15 @@ def stage(home: Path) -> str:
 
 
 def workers(home: Path) -> list[str]:
-    """Command lines of tree workers that still serve a run of ``home``."""
+    """Command lines of workers that still serve a run of ``home``, and of what they were forked from."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            serves = f"LANEWISE_HOME={home}\0".encode() in entry.with_name("environ").read_bytes()
         except OSError:
             continue
-        if "lanewise.training.trees.worker" in line and f"{home}/" in line:
+        if "lanewise.training.workers.nursery" in line and serves:
             found.append(line)
     return found
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +207,17 @@ def test_a_table_that_cannot_be_read_is_reported(mortal: TreePool) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def told(folder: Path) -> list[int]:
+    """Processes that were told of a folder when they, or what they were forked from, began."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"TOLD={folder}\0".encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals of POSIX, and reads /proc")
 @pytest.mark.parametrize(
     ("how", "mode"),
     [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGKILL, ""), (signal.SIGKILL, "fork")],
@@ -218,11 +229,13 @@ def test_a_parent_that_ends_leaves_no_process_and_no_folder(tmp_path: Path, how:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env={**os.environ, "TOLD": str(tmp_path)},
     ) as parent:
         assert parent.stdout is not None
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(workers) == 2
         assert not any(gone(pid) for pid in workers)
+        assert len(told(tmp_path)) >= 4, "the parent, what its workers were forked from, and these"
         assert len(list(tmp_path.iterdir())) == 1
         holder = int(parent.stdout.readline()) if mode == "fork" else None
         parent.send_signal(how)
@@ -230,6 +243,7 @@ def test_a_parent_that_ends_leaves_no_process_and_no_folder(tmp_path: Path, how:
     try:
         assert wait_until(lambda: all(gone(pid) for pid in workers))
         assert wait_until(lambda: not list(tmp_path.iterdir()))
+        assert wait_until(lambda: set(told(tmp_path)) <= {holder})
     finally:
         if holder is not None:
             kill(holder)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lanewise import pools
+from lanewise import pools, wanted_workers
 from lanewise.lanes.candidate import Candidate
 from lanewise.planned import planned_words, without_trees
 from lanewise.training.planning.plan import Lengths, Plan
@@ -71,11 +71,22 @@ class Pool:
         pass
 
 
-@pytest.mark.parametrize(("spent", "pace", "started"), [(2.0, 1.0, True), (10.0, 1.0, False), (2.0, 0.5, False)])
+@pytest.mark.parametrize(
+    ("spent", "pace", "prepared", "started"),
+    [
+        (2.0, 1.0, False, True),
+        (10.0, 1.0, False, False),
+        (2.0, 0.5, False, False),
+        (10.0, 1.0, True, True),
+        (18.0, 1.0, True, False),
+        (10.0, 0.2, True, False),
+    ],
+)
 def test_processes_for_stacks_start_where_the_machine_leaves_time_for_it(
-    monkeypatch: pytest.MonkeyPatch, spent: float, pace: float, *, started: bool
+    monkeypatch: pytest.MonkeyPatch, spent: float, pace: float, *, prepared: bool, started: bool
 ) -> None:
     monkeypatch.setattr(pools, "TeamPool", Pool)
+    monkeypatch.setattr(wanted_workers, "is_prepared", lambda kind: prepared)
     problem: Any = SimpleNamespace(dataset=SimpleNamespace(rest=None))
     settings: Any = SimpleNamespace(budget="20s", models=("linear",))
     with pools.team_pool(problem, settings, 2, None, spent=spent, pace=pace) as pool:

@@ -197,8 +197,10 @@ def fit(
     mistakes.tell()
     assert given is not None, "what could not be gathered was told"
     from lanewise.cli.screen import Screen
+    from lanewise.wanted_workers import prepare_workers
 
     with unrecorded():  # loading takes seconds
+        prepare_workers(given.wanted, loads=True)
         from lanewise.experiment import fit as run_fit
 
     command = shlex.join(["lanewise", *sys.argv[1:], *given.more])

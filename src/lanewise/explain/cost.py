@@ -7,9 +7,11 @@ that it uses, which several plain loops side by side would too.
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from lanewise.training.workers.nurseries import NURSERIES
 
 WATTS_PER_BUSY_CORE = 10.0
 """Assumed draw of a fully busy core with its share of the package: desktop and server processors under load draw
@@ -21,7 +23,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What this process and its children have used so far.
+    """What this process and those below it have used so far.
 
     ``seconds`` of the monotonic clock, ``cpu_seconds`` of processor time; ``peak_bytes`` of memory, None
     where the system does not say. ``joules [packages]`` are the counters of the processor packages with the
@@ -54,20 +56,22 @@ class Solo:
     seconds_per_step: float
 
 
-def usage() -> Usage:
+def usage(*, prepared: bool = True) -> Usage:
     """What has been used up to now; take one before the work and one after it.
 
-    Processor time is that of this process and of all children, ended or alive. The memory is the peak of this
-    process plus the largest child's that has ended or, if more, the peaks of those alive: an upper bound, for
+    The one before is not ``prepared``: what processes have used that no worker was forked from yet was for that work.
+
+    Processor time is that of this process, of its children and of theirs, ended or alive. The memory is the peak of
+    this process plus that of the largest that has ended or, if more, the peaks of those alive: an upper bound, for
     not all peak at once.
     """
     own, ended, peak, peak_ended = _rusage()
-    alive, peaks = _living_children()
+    alive, peaks = _living_descendants(without=() if prepared else NURSERIES.unused())
     joules, wraps = _package_joules()
     return Usage(
         seconds=time.monotonic(),
         cpu_seconds=own + ended + alive,
-        peak_bytes=None if peak is None else peak + max(peak_ended or 0, peaks),
+        peak_bytes=None if peak is None else peak + max(peak_ended or 0, NURSERIES.peak_bytes, peaks),
         joules=joules,
         wraps=wraps,
     )
@@ -133,22 +137,44 @@ def _rusage() -> tuple[float, float, int | None, int | None]:
     )
 
 
-def _living_children() -> tuple[float, int]:
-    """Processor seconds of the children that are alive (Linux only), and the sum of their peaks in bytes."""
-    seconds, peaks, mine = 0.0, 0, str(os.getpid())
+def _living_descendants(without: Collection[int] = ()) -> tuple[float, int]:
+    """Processor seconds of living processes below this one (Linux only), and the sum of their peaks in bytes.
+
+    The seconds of processes that these have waited for are among theirs.
+    """
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
     for stat in PROC.glob("[0-9]*/stat"):
         try:
             # The name, in brackets, may hold spaces and brackets itself.
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            if fields[1] != mine:
-                continue
-            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-            status = stat.with_name("status").read_text(encoding="utf-8", errors="replace")
+            parents[int(stat.parent.name)] = int(fields[1])
+            used[int(stat.parent.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
         except (OSError, IndexError, ValueError):  # it ended meanwhile
             continue
-        kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-        peaks += 1024 * int(kilobytes[0]) if kilobytes else 0
-    return seconds, peaks
+    own = os.getpid()
+    below = [process for process in used if process not in without and _is_below(process, own, parents)]
+    return sum(used[one] for one in below), sum(_peak_of(one, forked=parents[one] != own) for one in below)
+
+
+def _is_below(process: int, ancestor: int, parents: Mapping[int, int]) -> bool:
+    while process in parents and parents[process] != ancestor:
+        process = parents[process]
+    return process in parents
+
+
+def _peak_of(process: int, *, forked: bool) -> int:
+    """Peak memory in bytes; of one that was ``forked`` from a child of ours without what it still shares with that."""
+    peak = _kilobytes(process, "status", "VmHWM:")
+    return 1024 * (peak - min(peak, _kilobytes(process, "smaps_rollup", "Shared_Dirty:") if forked else 0))
+
+
+def _kilobytes(process: int, file: str, name: str) -> int:
+    try:
+        lines = (PROC / str(process) / file).read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+    except (OSError, IndexError, ValueError, StopIteration):  # it ended meanwhile, or the system does not say
+        return 0
 
 
 def _package_joules() -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -11,7 +11,7 @@ from lanewise.runs.run import Run
 from lanewise.storage.durable import remove_leftovers, remove_tree
 from lanewise.storage.filesystem import explained, is_full
 from lanewise.training.stopping import Stop, stop_on_signals
-from lanewise.training.workers.loop import FOLDER_PREFIX
+from lanewise.training.workers.folder import FOLDER_PREFIX
 
 T = TypeVar("T")
 

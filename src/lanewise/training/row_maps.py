@@ -30,7 +30,7 @@ from lanewise.training.problem import Problem, target_in_units, target_units
 from lanewise.training.row_store import RowForm, RowStore
 from lanewise.training.row_windows import FoldReading, Windows
 from lanewise.training.streamed_rest import TrainingRest, weights_of
-from lanewise.training.workers.loop import FOLDER_PREFIX
+from lanewise.training.workers.folder import FOLDER_PREFIX
 
 BLOCK_ROWS = 65_536
 

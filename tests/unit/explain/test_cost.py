@@ -36,6 +36,41 @@ def test_a_child_that_is_alive_is_counted_once():
     assert 0 <= ended - alive < 0.3
 
 
+GRANDCHILD = f"""
+import os
+block = bytearray(60_000_000)
+block[::4096] = b"x" * len(block[::4096])
+for kind in ("ended", "alive"):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        {BUSY.replace(chr(10), chr(10) + " " * 8)}
+        os.write(write, b"x")
+        if kind == "alive":
+            input()
+        os._exit(0)
+    os.read(read, 1)
+    if kind == "ended":
+        os.wait()
+print("done", flush=True)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="living processes are read from /proc")
+def test_what_a_child_has_forked_is_counted_once_with_the_memory_that_they_share():
+    before = usage()
+    child = subprocess.Popen([sys.executable, "-c", GRANDCHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    peak = cost._living_descendants()[1]
+    alive = spent(before, usage()).cpu_seconds
+    child.communicate(b"\n")
+    ended = spent(before, usage()).cpu_seconds
+    assert alive >= 0.56  # the kernel counts in ticks of 10 ms
+    assert 0 <= ended - alive < 0.3
+    assert 60_000_000 < peak < 110_000_000
+
+
 def test_memory_is_at_least_what_was_touched():
     block = bytearray(50_000_000)
     block[::4096] = b"x" * len(block[::4096])

@@ -2,20 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from lanewise.lanes.candidate import Candidate
-from lanewise.training.planning.fitting import (
-    ENOUGH_FOLDS,
-    FORESEEN,
-    NEXT_TO_NOTHING,
-    ONE_EACH,
-    Measured,
-    Setting,
-    affordable_families,
-    fitted,
-    shortest_seconds,
-)
+from lanewise.training.planning.families import affordable_families, shortest_seconds
+from lanewise.training.planning.fitting import FORESEEN, NEXT_TO_NOTHING, ONE_EACH, Setting, fitted
+from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import Plan
 
 RACING_SHARE = 0.65
@@ -40,7 +31,7 @@ def needed_seconds(*, pools: Mapping[str, list[Candidate]], measured: Measured, 
     More seconds may make another family the default, and the default of boosted trees is never short: so what a race
     takes is looked at again with as many seconds as it takes, until it has them. Each family is the default once.
     """
-    fewer = replace(setting, folds=max(min(ENOUGH_FOLDS, setting.folds), setting.fewest_folds))
+    fewer = [setting, *setting.fewer_folds()][-1]
     longest = max(shortest_seconds(model, pools, measured) for model in pools)
     needed = 2.0 * longest * fewer.folds  # one candidate may take half
     while True:

@@ -17,8 +17,10 @@ from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.planning.costs import Costs, costs_alone, measured_costs, measured_looks
-from lanewise.training.planning.fitting import FEWEST_FOLDS, Measured, Setting, best_fitted, least_of, with_default
+from lanewise.training.planning.families import with_default
+from lanewise.training.planning.fitting import FEWEST_FOLDS, Setting, best_fitted
 from lanewise.training.planning.left_out import advised_budget, missing, needed_seconds
+from lanewise.training.planning.measured import Measured, least_of
 from lanewise.training.planning.memory import predicted_bytes
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.precision import best_precision, told
@@ -31,7 +33,7 @@ from lanewise.training.selecting import FEATURES, affordable, selects
 from lanewise.training.team import Evidence
 from lanewise.training.teams import DTYPES, TeamBuilder
 
-MEASURING_SHARE, MEASURING_PART = 0.2, 0.4
+MEASURING_SHARE, MEASURING_PART = 0.12, 0.4
 """What measuring may take at most: of the budget, and of the part of it that is still there."""
 
 LEAST_LEFT = 0.01
@@ -158,6 +160,7 @@ def _in_time(
     measuring = partial(_measured, problem, builder=builder, crowded=crowded, ranking=ranking, pace=pace)
     measured = measuring(pools, allowance=allowance)
     setting = Setting(
+        rows=len(problem.train),
         parts=folds,
         folds=folds,
         fewest_folds=folds if wishes.all_folds else min(folds, FEWEST_FOLDS),

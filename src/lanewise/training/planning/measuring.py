@@ -14,6 +14,7 @@ import torch
 
 from lanewise.training.device import CPU
 from lanewise.training.planning.plan import chunk_width
+from lanewise.training.workers.cores import cores
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -148,11 +149,6 @@ def _finished(device: torch.device, work: Callable[[], object]) -> None:
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fastest(work: Callable[[], object]) -> float:

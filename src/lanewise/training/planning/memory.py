@@ -90,11 +90,19 @@ def workers_with_room(
 
     >>> workers_with_room(4, free=2e9, cells=0, trees=True, stacks=False)
     4
-    >>> workers_with_room(4, free=7e8, cells=0, trees=True, stacks=False)
-    2
     """
-    each = (WORKER_BYTES + 8 * TABLE_COPIES * cells) * trees + TEAM_WORKER_BYTES * stacks
-    return max(1, min(wanted, int((free / processes - later) // each))) if each else wanted
+
+    def needed(workers: int) -> int:
+        own = (WORKER_BYTES + 8 * TABLE_COPIES * cells) * trees
+        return workers * (own + TEAM_WORKER_BYTES * stacks)
+
+    room = max(free / processes - later, 0)
+    return next((workers for workers in range(wanted, 1, -1) if needed(workers) <= room), 1)
+
+
+def one_worker_bytes() -> int:
+    """What one worker for trees takes before it holds any row: so much any fit with trees needs beside its table."""
+    return WORKER_BYTES
 
 
 def _most_confirmed(plan: Plan) -> list[Candidate]:

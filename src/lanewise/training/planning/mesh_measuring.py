@@ -20,7 +20,7 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import UsageError
 from lanewise.training.planning import mesh_steps
-from lanewise.training.planning.measuring import cores
+from lanewise.training.workers.cores import cores
 
 KIB, MIB = 2**10, 2**20
 FITTED = (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB)

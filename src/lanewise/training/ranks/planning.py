@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from lanewise.distributed.fitting import divisors
 from lanewise.distributed.ranks import Ranks
-from lanewise.training.planning.measuring import cores
 from lanewise.training.planning.plan import Plan
+from lanewise.training.workers.cores import cores
 
 T = TypeVar("T")
 

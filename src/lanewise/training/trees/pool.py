@@ -33,8 +33,9 @@ from lanewise.task import Task
 from lanewise.training.data import Kept
 from lanewise.training.trees.data import MASKS, TreeData
 from lanewise.training.trees.stored import StoredPart, StoredTable
+from lanewise.training.workers.folder import FOLDER_PREFIX
 from lanewise.training.workers.frames import Arrays, Header
-from lanewise.training.workers.loop import FOLDER_PREFIX
+from lanewise.training.workers.kinds import tree_worker
 from lanewise.training.workers.process import WorkerDiedError, WorkerProcess
 
 
@@ -107,15 +108,14 @@ class TreePool:
             "single_trees": single_trees,
             "stored": None if stored is None else stored.to_json(),
         }
+        kind = tree_worker(threads=threads_per_worker, single_trees=single_trees)
         self.folder = _write(data, folder)
         self._processes = [
             WorkerProcess(
                 index,
                 self.folder,
                 start,
-                module="lanewise.training.trees.worker",
-                what="the trees' worker",
-                environment={"OMP_NUM_THREADS": str(threads_per_worker)},
+                kind=kind,
                 files=() if stored is None else stored.descriptors,
             )
             for index in range(workers)

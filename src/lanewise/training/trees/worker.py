@@ -27,7 +27,9 @@ A request that fails is answered with ``error``, one line (``worker_loop``).
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -39,7 +41,11 @@ from lanewise.training.trees.kinds import open_lane
 from lanewise.training.trees.lanes import TreeLane
 from lanewise.training.trees.stored import StoredPart, StoredTable
 from lanewise.training.workers.frames import Arrays, Header
+from lanewise.training.workers.kinds import LIGHTGBM, SINGLE_TREES
 from lanewise.training.workers.loop import Answer, serve
+
+IDLE_THREADS = ()
+"""None is begun by what is loaded here."""
 
 
 class Worker:
@@ -71,7 +77,7 @@ class Worker:
         self._data = TreeData.read(self._folder)
         self._stored = None if header["stored"] is None else StoredTable.from_json(header["stored"])
         if header["single_trees"]:  # what is measured later is not this import
-            load_alone("sklearn.tree", OFFERED)
+            load(SINGLE_TREES)
         return {"ready": True}, {}
 
     def _open(self, header: Header, arrays: Arrays) -> Answer:
@@ -121,10 +127,18 @@ class Worker:
         return self._lanes[header["lane"]][0]
 
 
-def main(folder: Path) -> None:
+def load(part: str) -> None:
+    """Load what some workers need beside this module; nothing, where it is there."""
+    if part == LIGHTGBM:
+        load_lightgbm()
+    if part == SINGLE_TREES:
+        load_alone("sklearn.tree", OFFERED)
+
+
+def main(folder: Path) -> NoReturn:
     """Answer requests until the parent is gone."""
     # The import is best done while the parent is busy elsewhere.
-    serve(Worker(folder).answer, folder, prepare=load_lightgbm)
+    serve(Worker(folder).answer, folder, prepare=partial(load, LIGHTGBM))
 
 
 if __name__ == "__main__":

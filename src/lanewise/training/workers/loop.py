@@ -1,7 +1,6 @@
 """What every worker process does: answer one request at a time, and end when its parent does."""
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -11,10 +10,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, NoReturn
 
+from lanewise.training.workers.folder import remove_left
 from lanewise.training.workers.frames import Arrays, FrameError, Header, read_frame, write_frame
-
-FOLDER_PREFIX = "lanewise-workers-"
-"""How the private folders of worker processes begin; one that was left behind may be removed."""
 
 Answer = tuple[dict[str, Any], Arrays]
 
@@ -77,6 +74,5 @@ def _listen(stream: BinaryIO, requests: "SimpleQueue[tuple[Header, Arrays]]", fo
 
 def _leave(folder: Path) -> NoReturn:
     """End now. A parent that was killed could not remove the folder, so we do."""
-    if folder.name.startswith(FOLDER_PREFIX):
-        shutil.rmtree(folder, ignore_errors=True)
+    remove_left(folder)
     os._exit(0)

@@ -1,17 +1,18 @@
 """One worker process as its parent sees it: started, asked, found dead, started again."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Protocol, final
 
 from lanewise.errors import TrainingError
 from lanewise.training.workers.frames import Arrays, FrameError, Header, read_frame, write_frame
+from lanewise.training.workers.kinds import WorkerKind
+from lanewise.training.workers.nurseries import CAN_FORK, environment_of, fork_worker
 
 LETS_GO_SECONDS = 0.5
 """How long the end of a worker waits for a thread to let go of it, once the process is gone."""
@@ -41,11 +42,11 @@ class Child(Protocol):
 class WorkerProcess:
     """A worker process, whose first request is ``greeting``.
 
-    ``launch`` starts it; None: ``python -m MODULE FOLDER``.
+    ``launch`` starts it; None: as ``python -m MODULE FOLDER``, where that can be by a fork of a process that has loaded
+    what its ``kind`` needs.
 
     Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
-    running one was told to keep. ``environment`` is added to that of this process; ``what`` names it in errors, in
-    the singular. Open ``files`` of this process are those of the worker too, by the same numbers.
+    running one was told to keep. Open ``files`` of this process are those of the worker too, by the same numbers.
     """
 
     def __init__(
@@ -54,9 +55,7 @@ class WorkerProcess:
         folder: Path,
         greeting: Header,
         *,
-        module: str,
-        what: str,
-        environment: Mapping[str, str] | None = None,
+        kind: WorkerKind,
         launch: Callable[[], Child] | None = None,
         files: Sequence[int] = (),
     ) -> None:
@@ -66,9 +65,7 @@ class WorkerProcess:
         self.known: set[str] = set()
         self._folder = folder
         self._greeting = greeting
-        self._module = module
-        self._what = what
-        self._environment, self._files = dict(environment or {}), tuple(files)
+        self._kind, self._what, self._files = kind, kind.what, tuple(files)
         self._greeted = False
         self._launch = launch or self._started
         self._process: Child | None = None
@@ -98,13 +95,15 @@ class WorkerProcess:
 
     def _started(self) -> Child:
         with self._log.open("wb") as log:
+            if CAN_FORK:
+                return fork_worker(self._kind, self._folder, log=log, files=self._files)
             return subprocess.Popen(
                 # -P: a file called numpy.py in the user's folder must not be imported.
-                [sys.executable, "-P", "-m", self._module, str(self._folder)],
+                [sys.executable, "-P", "-m", self._kind.module, str(self._folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONWARNINGS": "ignore", **self._environment},
+                env=environment_of(self._kind),
                 pass_fds=self._files,
             )
 
@@ -187,7 +186,7 @@ class WorkerProcess:
 
     @property
     def _log(self) -> Path:
-        return self._folder / f"{self._module.rpartition('.')[2]}-{self.index}.log"
+        return self._folder / f"{self._kind.module.rpartition('.')[2]}-{self.index}.log"
 
 
 def _close(stream: IO[bytes] | None) -> None:

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -13,14 +14,10 @@ from typing import Protocol, final
 from lanewise.errors import TrainingError
 from lanewise.lanes.roster import Lane
 from lanewise.training.data import TrainingData
-from lanewise.training.workers import freed_memory
-from lanewise.training.workers.loop import FOLDER_PREFIX
-from lanewise.training.workers.process import Child, WorkerProcess
+from lanewise.training.workers.folder import FOLDER_PREFIX
+from lanewise.training.workers.kinds import TEAM_WORKER
+from lanewise.training.workers.process import Child, WorkerDiedError, WorkerProcess
 from lanewise.training.workers.shared_data import read_data, write_data
-
-MODULE = "lanewise.training.workers.team_worker"
-
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", **freed_memory.ENVIRONMENT}
 
 
 class Seated(Protocol):
@@ -57,9 +54,7 @@ class TeamPool:
                 index,
                 self.folder,
                 greeting,
-                module=MODULE,
-                what="the lanes' worker",
-                environment=ENVIRONMENT,
+                kind=TEAM_WORKER,
                 launch=None if launch is None else partial(launch, self.folder),
             )
             for index in range(workers)
@@ -92,9 +87,12 @@ class TeamPool:
         return not before and teams <= self.workers
 
     def ready(self) -> None:
-        """Wait until every worker has started; raises ``TrainingError`` where one can not."""
+        """Wait until all have started, for who measures; one that died is started when needed.
+
+        Raises ``TrainingError`` where one says that it can not.
+        """
         for process in self._processes:
-            with process.lock:
+            with process.lock, suppress(WorkerDiedError):
                 process.ensure_started()
 
     def share(self, data: TrainingData) -> tuple[TrainingData, str]:

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -39,6 +40,9 @@ from lanewise.training.workers.loop import Answer, serve
 from lanewise.training.workers.shared_data import narrowed, read_data
 
 STATE = "state/"
+
+IDLE_THREADS = ("jemalloc_bg_thd", "polars-")
+"""Of polars, which reads tables: modules above load it, and no worker calls it."""
 
 
 class _SliceIsOver(Exception):  # not an error: it ends a slice between two steps
@@ -176,5 +180,15 @@ def arrays_of(tensors: dict[str, Tensor]) -> Arrays:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
+def load(part: str) -> None:
+    """Load a part of what this module needs; there is none that it has not loaded itself."""
+    del part
+
+
+def main(folder: Path) -> NoReturn:
+    """Answer requests until the parent is gone."""
+    serve(Worker(folder).answer, folder)
+
+
 if __name__ == "__main__":
-    serve(Worker(Path(sys.argv[1])).answer, Path(sys.argv[1]))
+    main(Path(sys.argv[1]))

@@ -7,8 +7,9 @@ import pytest
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.halving import Halving
-from lanewise.training.planning import fitting
-from lanewise.training.planning.fitting import Measured, Setting
+from lanewise.training.planning import families, fitting
+from lanewise.training.planning.fitting import Setting
+from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS
 from lanewise.training.planning.shortening import SHORTEST_FOREST, shortened
@@ -26,6 +27,7 @@ POOLS = {model: [candidate(model, number) for number in range(12)] for model in 
 
 
 SETTING = Setting(
+    rows=4_000,
     parts=3,
     folds=3,
     fewest_folds=2,
@@ -46,7 +48,7 @@ def measured(look: float = 0.0) -> Measured:
 
 def fitted(*, available: float, look: float = 0.0) -> Plan:
     found = measured(look)
-    pools = fitting.affordable_families(POOLS, found, available / SETTING.folds)
+    pools = families.affordable_families(POOLS, found, available / SETTING.folds)
     return fitting.fitted(available, pools=pools, measured=found, setting=SETTING)
 
 
@@ -128,7 +130,7 @@ def test_as_few_families_go_as_can_be_and_those_worth_the_least_time() -> None:
     models = [{one.model for one in best_fitted(available).candidates} for available in (100.0, 40.0, 20.0, 6.0, 0.1)]
     assert [len(own) for own in models] == sorted((len(own) for own in models), reverse=True)
     assert len(models[-1]) == 1
-    assert fitting._choices(["lightgbm", "mlp", "tree"])[:3] == [
+    assert families.sets_of(["lightgbm", "mlp", "tree"])[:3] == [
         ("lightgbm", "mlp", "tree"),
         ("lightgbm", "mlp"),
         ("lightgbm", "tree"),
@@ -161,7 +163,7 @@ def test_what_a_race_takes_never_grows_as_the_budget_shrinks(models: tuple[str, 
 
 def test_a_race_without_a_screen_has_those_only_whom_it_can_confirm() -> None:
     """Four candidates are too few for a screen: a plan that confirms one of them must not race all four."""
-    pools = fitting.with_default({"linear": POOLS["linear"]})
+    pools = families.with_default({"linear": POOLS["linear"]})
     plan = fitting.fitted(1.0, pools=pools, measured=measured(), setting=SETTING)
     assert not plan.rungs
     assert len(plan.candidates) == plan.confirm["linear"] < 4
@@ -186,6 +188,48 @@ def test_five_folds_come_before_fewer_families_and_fewer_families_before_three()
     assert alone.folds == 3
 
 
+def shortest(plan: Plan) -> float:
+    return min(fitting._shares(plan, SETTING))
+
+
+@pytest.mark.parametrize("available", [300.0, 200.0, 60.0])
+def test_of_many_rows_three_folds_come_before_short_trainings_and_fewer_families(available: float) -> None:
+    """Three folds of 16,000 rows hold out more than five of 4,000, and tell candidates apart as well."""
+    setting = replace(SETTING, parts=5, folds=5)
+    few, many = (
+        fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=replace(setting, rows=rows))
+        for rows in (4_000, 16_000)
+    )
+    assert (few.folds, many.folds) == (5, 3)
+    models = [{one.model for one in plan.candidates} for plan in (few, many)]
+    assert models[0] < models[1] or shortest(few) < shortest(many)
+    stated = replace(setting, rows=16_000, fewest_folds=5)
+    assert fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=stated) == few
+
+
+def test_a_few_candidates_without_a_screen_come_before_many_of_whom_all_hardly_train() -> None:
+    setting = replace(SETTING, parts=5, folds=5)
+    many, few = (
+        fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=setting)
+        for available in (180.0, 110.0)
+    )
+    assert many.rungs  # networks hardly train, but boosted trees do
+    assert shortest(many) < fitting.QUARTER <= many.lengths.rounds_share
+    assert not few.rungs
+    assert shortest(few) >= fitting.QUARTER
+    assert len(few.candidates) == sum(few.confirm.values())
+
+
+def test_who_needs_no_screen_trains_for_as_long_as_it_can() -> None:
+    """The one network that there is room for costs a fifth of the others, which do not race."""
+    costs = {one.id: 4.0 if one.id == "mlp-0" else 20.0 for one in POOLS["mlp"]}
+    found = Measured(costs={"mlp": costs}, looks=dict.fromkeys(costs, 0.0))
+    pools = families.with_default({"mlp": POOLS["mlp"]})
+    plan = fitting.fitted(10.0, pools=pools, measured=found, setting=SETTING, fewest=None)
+    assert [one.id for one in plan.candidates] == ["mlp-0"]
+    assert plan.lengths.rows_seen == pytest.approx(0.75 * SETTING.lengths.rows_seen)
+
+
 def test_a_boosted_default_alone_is_cut_to_what_there_is_room_for() -> None:
     """Its 100 rounds take ten seconds a fold; where nothing else can be the default, it grows fewer."""
     pools = {"lightgbm": POOLS["lightgbm"]}
@@ -206,7 +250,7 @@ def test_fewer_trees_are_no_reason_for_fewer_rounds() -> None:
     pools = {"lightgbm": POOLS["lightgbm"], "forest": [forest]}
     costs = {**measured().costs, "forest": {forest.id: 40.0}}
     found = Measured(costs=costs, looks={**measured().looks, forest.id: 0.0})
-    marked = fitting.affordable_families(pools, found, 1_000.0)
+    marked = families.affordable_families(pools, found, 1_000.0)
     for available, rounds in ((400.0, 1.0), (150.0, 0.5)):
         lengths = fitting.fitted(available, pools=marked, measured=found, setting=SETTING).lengths
         assert SHORTEST_FOREST <= lengths.trees_share < 1.0
@@ -215,7 +259,7 @@ def test_fewer_trees_are_no_reason_for_fewer_rounds() -> None:
 
 
 def test_forests_are_the_first_to_go() -> None:
-    sets = fitting._choices(["lightgbm", "mlp", "linear", "forest", "tree"])
+    sets = families.sets_of(["lightgbm", "mlp", "linear", "forest", "tree"])
     assert sets[1] == ("lightgbm", "mlp", "linear", "tree")
     assert sets[0] == tuple(MODELS)
 

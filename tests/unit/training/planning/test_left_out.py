@@ -7,6 +7,7 @@ from lanewise.search.halving import Halving
 from lanewise.training.planning import fitting
 from lanewise.training.planning.left_out import RACING_SHARE, advised_budget, missing, needed_seconds
 from lanewise.training.planning.making import _doubtful
+from lanewise.training.planning.measured import Measured, least_of
 from lanewise.training.planning.plan import Lengths
 
 COSTS = {"lightgbm": 10.0, "mlp": 20.0, "linear": 1.0, "tree": 0.5}
@@ -23,6 +24,7 @@ POOLS = {
     for model in COSTS
 }
 SETTING = fitting.Setting(
+    rows=4_000,
     parts=3,
     folds=3,
     fewest_folds=2,
@@ -34,8 +36,8 @@ SETTING = fitting.Setting(
 )
 
 
-def measured(look: float = 0.0) -> fitting.Measured:
-    return fitting.Measured(
+def measured(look: float = 0.0) -> Measured:
+    return Measured(
         costs={model: {one.id: COSTS[model] for one in pool} for model, pool in POOLS.items()},
         looks={one.id: look for pool in POOLS.values() for one in pool},
     )
@@ -70,13 +72,13 @@ def test_nobody_is_left_out_of_a_plan_of_all() -> None:
 
 def test_of_two_measurements_the_least_counts() -> None:
     first = replace(measured(0.5), once={"tree": 2.0, "mlp": 1.0}, looks_alone={"tree-0": 0.4, "mlp-0": 0.3})
-    again = fitting.Measured(
+    again = Measured(
         costs={"tree": {one.id: 0.1 for one in POOLS["tree"]}, "linear": {one.id: 9.0 for one in POOLS["linear"]}},
         looks={"tree-0": 0.1, "linear-0": 7.0},
         once={"tree": 0.5, "linear": 3.0},
         looks_alone={"tree-0": 0.2},
     )
-    found = fitting.least_of(first, again)
+    found = least_of(first, again)
     assert found.costs["tree"]["tree-0"] == 0.1
     assert (found.costs["linear"], found.costs["mlp"]) == (first.costs["linear"], first.costs["mlp"])
     assert (found.looks["tree-0"], found.looks["tree-1"], found.looks["linear-0"]) == (0.1, 0.5, 0.5)

@@ -11,8 +11,8 @@ from lanewise.composing.stage import Stage
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.base import Width
 from lanewise.training.planning import tree_rows as module
-from lanewise.training.planning.fitting import Measured
 from lanewise.training.planning.making import _boosting
+from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.tree_rows import TreeRows, row_bytes, tree_rows, with_tree_rows
 from lanewise.training.problem import Problem

@@ -24,6 +24,7 @@ from lanewise.training.row_store import RowForm, RowStore
 from lanewise.training.trees.data import TreeData
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.trees.stored import StoredPart
+from lanewise.training.workers.nurseries import CAN_FORK
 
 ROWS = np.arange(400)
 TRAIN, VALID = ROWS[:300], ROWS[300:]
@@ -46,6 +47,14 @@ def pool() -> Iterator[TreePool]:
 
 def open_lane(pool: TreePool, name: str, spec: TreeSpec = SPEC, **changes: Any) -> None:
     pool.open(name, spec, **({"train_rows": TRAIN, "valid_rows": VALID, "seed": 0} | changes))
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux")
+def test_workers_are_forked_from_one_process_that_has_loaded_the_libraries(pool: TreePool) -> None:
+    pool.ready()
+    commands = {Path(f"/proc/{process}/cmdline").read_bytes() for process in pool.process_ids()}
+    assert len(commands) == 1
+    assert b"\0lanewise.training.workers.nursery\0" in commands.pop()
 
 
 def test_a_lane_from_rung_to_export(pool: TreePool) -> None:

@@ -20,6 +20,7 @@ from lanewise.training.teams import Seats, TeamBuilder
 from lanewise.training.workers import remote_team
 from lanewise.training.workers.forked_child import ForkedChild, can_fork
 from lanewise.training.workers.loop import serve
+from lanewise.training.workers.nurseries import CAN_FORK
 from lanewise.training.workers.remote_team import RemoteTeam
 from lanewise.training.workers.shared_data import read_data, write_data
 from lanewise.training.workers.team_pool import TeamPool
@@ -169,6 +170,23 @@ def test_worker_that_dies_again_and_again_ends_the_race_in_one_line(
     team.advance(1.0)  # the pool is sound again
     assert team.evidence()
     team.settle()
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux")
+def test_workers_are_forked_from_one_process_that_has_loaded_torch(pool: TeamPool) -> None:
+    pool.ready()
+    commands = {Path(f"/proc/{process}/cmdline").read_bytes() for process in pool.process_ids()}
+    assert len(commands) == 1
+    assert b"\0lanewise.training.workers.nursery\0" in commands.pop()
+
+
+def test_worker_that_dies_at_its_start_is_started_when_it_is_needed(tmp_path: Path) -> None:
+    with TeamPool(workers=1, folder=tmp_path) as pool:
+        before = pool.process_ids()
+        os.kill(before[0], signal.SIGKILL)
+        pool.ready()
+        pool.ready()
+        assert pool.process_ids() != before
 
 
 def test_pool_leaves_nothing_behind(tmp_path: Path) -> None:

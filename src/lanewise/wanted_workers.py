@@ -1,0 +1,80 @@
+"""The worker processes that a fit will want, told from its settings alone: they load while it reads its table.
+
+It loads nothing of weight: a command calls it before it loads torch itself.
+"""
+
+from lanewise.distributed.place import place_of
+from lanewise.settings import FitSettings
+from lanewise.stated_budget import parse_budget
+from lanewise.training.workers.cores import cores
+from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
+from lanewise.training.workers.nurseries import is_prepared, prepare, settle
+
+WORTH_TREES_SECONDS = 6.0
+"""What is left of a budget from which trees race beside other families: their workers take two seconds to start."""
+
+WORTH_TEAMS_SECONDS, WORTH_TEAMS_STEPS = 16.0, 500
+"""What is left of a budget from which stacks train in processes of their own: three seconds are for loading torch."""
+
+WORTH_FORKS_SECONDS = 3.0
+"""The same where it is loaded already, and processes are only forked."""
+
+PATIENCE = 1 / 8
+"""Share of what is left of a budget that a fit may wait for torch to be loaded beside it."""
+
+GONE_SECONDS = 4.0
+"""What may be gone of a budget before it is known what is left: loading torch, and the table."""
+
+TREES, SINGLE_TREES, STACKS = {"lightgbm", "forest", "tree"}, {"forest", "tree"}, {"mlp", "linear"}
+
+
+def prepare_workers(settings: FitSettings, *, loads: bool = False) -> None:
+    """Have what a fit's workers will be forked from load, on the cores that this process leaves until they start.
+
+    ``loads``: it has torch to load itself until then, so that theirs takes no time.
+    """
+    left = cores() // place_of().local_size - 1
+    if left > 0:
+        prepare(wanted(settings, loads=loads), at_once=left)
+
+
+def settle_workers(settings: FitSettings, *, left: float) -> None:
+    """Wait until the processes that were prepared load no more, for they make the machine busy.
+
+    Those that a race can do without are given up where that takes too much of the seconds ``left``.
+    """
+    others = not STACKS.isdisjoint(settings.models)
+    settle(tree_worker(threads=1, single_trees=False), within=max(left - WORTH_TREES_SECONDS, 0.0) if others else None)
+    settle(TEAM_WORKER, within=PATIENCE * max(left, 0.0))
+
+
+def trees_are_worth(left: float) -> bool:
+    """Whether trees race beside other families in the seconds that are ``left``."""
+    prepared = is_prepared(tree_worker(threads=1, single_trees=False))
+    return left >= (WORTH_FORKS_SECONDS if prepared else WORTH_TREES_SECONDS)
+
+
+def teams_are_worth(left: float) -> bool:
+    """Whether stacks train in processes of their own in the seconds that are ``left``, at the pace of the machine."""
+    return left >= (WORTH_FORKS_SECONDS if is_prepared(TEAM_WORKER) else WORTH_TEAMS_SECONDS)
+
+
+def wanted(settings: FitSettings, *, loads: bool) -> list[WorkerKind]:
+    """The kinds of workers that a fit will start as far as its settings say, those first that it cannot do without.
+
+    >>> [kind.what for kind in wanted(FitSettings(target="y", models="mlp,tree", budget="20s"), loads=True)]
+    ["the trees' worker", "the lanes' worker"]
+    >>> [kind.what for kind in wanted(FitSettings(target="y", models="mlp,tree", budget="5s"), loads=True)]
+    []
+    """
+    seconds, steps = parse_budget(settings.budget) if settings.budget else (None, None)
+    left = None if seconds is None else seconds - GONE_SECONDS
+    models = set(settings.models)
+    kinds: list[WorkerKind] = []
+    long = left is None or left >= (2 * WORTH_FORKS_SECONDS if loads else WORTH_TEAMS_SECONDS)
+    alone = settings.workers == 1 or settings.mesh is not None or settings.stream == "always"
+    if models & TREES and (left is None or left >= WORTH_TREES_SECONDS or not models & STACKS):
+        kinds.append(tree_worker(threads=1, single_trees=bool(models & SINGLE_TREES)))
+    if models & STACKS and not alone and (long if steps is None else steps >= WORTH_TEAMS_STEPS):
+        kinds.append(TEAM_WORKER)
+    return kinds
