@@ -6,7 +6,7 @@ evaluation -> document, report and model. Each stage takes and returns a small f
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.agreement import check_ranks, known_names
+from lanewise.data.conventions import Convention
 from lanewise.data.examples import known_example
 from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.deploy.files import read_rows
@@ -180,6 +181,8 @@ def fit(
         # A run that goes on, on another machine perhaps, does as it did.
         config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
+        if source == "-" and dataset.conventions:  # what is kept of it has types, and is no text any more
+            config["conventions"] = {name: asdict(own) for name, own in dataset.conventions.items()}
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         with unrecorded():
             problem = problem_of(dataset, wanted)
@@ -292,6 +295,9 @@ def _begun(run: Run, *, tell: Callable[[str], object]) -> tuple[Problem, FitSett
     if fingerprint(dataset) != run.config["rows"]:
         message = f"{source} has changed since run {run.id} began; restore it, or start a new run"
         raise DataError(message)
+    written = run.config.get("conventions", {})
+    if kept.exists() and written:
+        dataset = replace(dataset, conventions={name: Convention(**fields) for name, fields in written.items()})
     return problem_of(dataset, wanted), wanted
 
 

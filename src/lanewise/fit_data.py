@@ -17,6 +17,7 @@ from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import DataError, UsageError
 from lanewise.planned import prepared_cells
 from lanewise.settings import FitSettings, Stream
+from lanewise.training.planning.memory import one_worker_bytes
 from lanewise.training.posing import Request, pose
 from lanewise.training.problem import Problem
 
@@ -52,14 +53,18 @@ def dataset_of(
     # A limit that was stated is kept; the usual one is there to protect the memory, which streaming does as well.
     stated = files is not None and options.max_bytes is not None and files.cell_bytes > options.max_bytes
     processes = ranks.place.local_size
-    large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit, processes=processes)
+    held: Any = {
+        "processes": processes,
+        "beside": one_worker_bytes(),
+    }  # one worker at the least; more where there is room
+    large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit, **held)
     large = any(ranks.gather(b"large" if large else b""))
     if known is not None:
         return example(known)
     if files is not None and (stream == "always" or large):
         if stream != "always":
             _refuse_bomb(files)
-        return read_streamed(files, missing=options.missing, asked=stream == "always", tell=tell, processes=processes)
+        return read_streamed(files, missing=options.missing, asked=stream == "always", tell=tell, **held)
     if stream == "always":
         given = path if path is not None else "what was given"
         message = f"only Parquet and Arrow files can be streamed from disk, which {given} is not; leave stream out"
@@ -91,7 +96,8 @@ def problem_of(dataset: Dataset, settings: FitSettings) -> Problem:
     check_streamed(dataset, settings)
     test = None
     if settings.test:
-        test = read(settings.test, options=replace(read_options(settings), beside=tuple(dataset.kinds)))
+        options = replace(read_options(settings), beside=tuple(dataset.kinds), conventions=dataset.conventions)
+        test = read(settings.test, options=options)
     problem = pose(dataset, _request(settings), test=test, more=lambda task: target_mistakes(task, settings))
     check_agreement(problem, settings)
     return problem

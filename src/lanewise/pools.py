@@ -1,19 +1,43 @@
 """The worker processes of a fit, where there is enough to train to be worth their start."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lanewise.data.memory import free_bytes
+from lanewise.data.streaming import size_words
+from lanewise.data.wording import counted
+from lanewise.distributed.ranks import Ranks
 from lanewise.models.trees import TREE_KINDS
 from lanewise.planned import budget_of, trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.data import TrainingData
+from lanewise.training.planning.memory import workers_with_room
 from lanewise.training.problem import Problem, stored_for_trees, tree_data
+from lanewise.training.ranks.planning import workers_here
 from lanewise.training.row_store import RowStore
 from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.team_pool import TeamPool
 from lanewise.wanted_workers import SINGLE_TREES, WORTH_TEAMS_STEPS, teams_are_worth
+
+
+def workers_for(problem: Problem, settings: FitSettings, ranks: Ranks, *, tell: Callable[[str], object]) -> int:
+    """The workers of each rank: as stated or as suit the cores, but no more than memory has room for."""
+    wanted = workers_here(settings.workers, ranks)
+    free = free_bytes()
+    room = workers_with_room(
+        wanted,
+        free=free,
+        cells=len(problem.train) * len(problem.layout.columns),
+        trees=bool(TREE_KINDS.keys() & set(settings.models)),
+        stacks=_has_teams(problem, settings, wanted),
+        processes=ranks.place.local_size,
+    )
+    room = min(int(own) for own in ranks.gather(str(room).encode()))
+    if room < wanted:
+        tell(f"{counted(room, 'worker')} at a time, not {wanted}: only {size_words(free)} of memory are free")
+    return room
 
 
 @contextmanager
@@ -61,15 +85,20 @@ def team_pool(
     They change no bit: a team trains the same in this process and in another. ``spent`` are seconds of the budget that
     are gone; a machine of which a run has the share ``pace`` needs as many times longer to start them.
     """
-    seconds, steps = budget_of(problem, settings)
-    long = teams_are_worth(pace * (seconds - spent)) if steps is None else steps >= WORTH_TEAMS_STEPS
-    streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
-    if streamed or workers < 2 or not long or not {"mlp", "linear"} & set(settings.models):
+    if not _has_teams(problem, settings, workers, spent=spent, pace=pace):
         yield None
         return
     with TeamPool(workers=workers, folder=folder) as pool:
         pool.ready()  # so that what the plan measures is not their start
         yield pool
+
+
+def _has_teams(problem: Problem, settings: FitSettings, workers: int, *, spent: float = 0.0, pace: float = 1.0) -> bool:
+    """Whether `team_pool` makes processes."""
+    seconds, steps = budget_of(problem, settings)
+    long = teams_are_worth(pace * (seconds - spent)) if steps is None else steps >= WORTH_TEAMS_STEPS
+    streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
+    return not streamed and workers >= 2 and long and bool({"mlp", "linear"} & set(settings.models))
 
 
 def seated(data: TrainingData, pool: TeamPool | None) -> tuple[TrainingData, Seats | None]:

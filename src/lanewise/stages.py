@@ -24,7 +24,7 @@ from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
 from lanewise.planned import amending_of, budget_of, plan_of, planned_words, usual_budget
-from lanewise.pools import seated, team_pool, tree_pool
+from lanewise.pools import seated, team_pool, tree_pool, workers_for
 from lanewise.runs.run import Run
 from lanewise.search.policy import Policy
 from lanewise.search.registry import POLICIES, policy_name, policy_of
@@ -43,7 +43,7 @@ from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.ranks.crew import Crew, crew_of, lone
-from lanewise.training.ranks.planning import shared_plan, why_lanes, workers_here
+from lanewise.training.ranks.planning import shared_plan, why_lanes
 from lanewise.training.ranks.sharing import measured_sharing
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
@@ -184,10 +184,10 @@ class _Job:
 def _trained(job: _Job) -> Trained:
     """The stages themselves, each on what those before it have left."""
     problem, settings, times, crew = job.problem, job.settings, job.times, job.crew
-    workers = workers_here(settings.workers, job.ranks) if crew.axis is None else 1
     times.end("read")
     stored = store_rows(problem, job.folder, ranks=job.ranks)
     data, _ = _prepared(job, stored, refit=False)
+    workers = workers_for(problem, settings, job.ranks, tell=job.watcher.announce) if crew.axis is None else 1
     times.end("prepare")
     pace = _pace(job, workers)
     with (

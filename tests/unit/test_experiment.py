@@ -1,6 +1,7 @@
 """What a fit keeps when something after the training goes wrong."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,13 @@ from click.testing import CliRunner
 from lanewise import again, experiment
 from lanewise.cli.main import cli
 from lanewise.data import streaming
+from lanewise.data.conventions import Convention
 from lanewise.deploy.files import read_rows
 from lanewise.errors import Interrupted, UsageError
+from lanewise.fit_data import dataset_of
 from lanewise.reporting import report
+from lanewise.runs.store import RunStore
+from lanewise.settings import checked
 
 
 def test_a_report_that_cannot_be_drawn_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,3 +127,24 @@ def test_a_run_that_is_gone_on_with_counts_from_the_start_of_its_process(monkeyp
     ended = CliRunner().invoke(cli, ["resume", "abcd", "--quiet"], obj=12.5)
     assert isinstance(ended.exception, UsageError)
     assert told == ["abcd", 12.5]
+
+
+def test_a_run_from_standard_input_that_goes_on_knows_how_its_text_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path / "home"))
+    path = tmp_path / "t.csv"
+    path.write_text("a;y\n" + "".join(f"{n},{n % 7}5;{n % 2}\n" for n in range(60)))
+    table = dataset_of(str(path))
+    settings = checked({"target": "y", "budget": "20steps"})
+    config = {
+        "source": "-",
+        "settings": settings.model_dump(mode="json"),
+        "rows": experiment.fingerprint(table),
+        "conventions": {name: asdict(own) for name, own in table.conventions.items()},
+    }
+    with RunStore.open() as store:
+        run = store.create(command="lanewise fit -", config=config)
+    table.frame.write_parquet(run.folder / experiment.KEPT_DATA)
+    problem, _ = experiment._begun(run, tell=str)
+    assert problem.contract.conventions == {"a": Convention(decimal=",")}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lanewise.data.dataset import Dataset
     from lanewise.data.findings import Finding
     from lanewise.data.rows_in_batches import RowsInBatches
+    from lanewise.data.text_in_batches import TextInBatches
     from lanewise.deploy.predictor import Predictor
     from lanewise.runs.run import Run
 
@@ -83,7 +84,9 @@ def predict(
             click.echo(f"info: {clean(finding.message)}", err=True)
 
 
-def _print_predictions(predictor: "Predictor", rows: "Dataset | RowsInBatches") -> "tuple[Finding, ...]":
+def _print_predictions(
+    predictor: "Predictor", rows: "Dataset | RowsInBatches | TextInBatches"
+) -> "tuple[Finding, ...]":
     """CSV on stdout: labels as they are, but on a terminal without what could steer it."""
     from lanewise.deploy.files import write_predictions
 

@@ -159,6 +159,11 @@ def _refuse(run: "Run", what: str) -> NoReturn:
 
     hint = f": {run.error}" if run.error else ""
     state = f"is {run.status}"
+    if run.status == "interrupted" and not run.folder.is_dir():
+        from lanewise.runs.remaining import how_again
+
+        message = f"run {run.id} is interrupted and has no {what}: its folder {run.folder} is gone; {how_again(run)}"
+        raise UsageError(message)
     if run.status == "interrupted":
         hint = f"; go on with: {program()} resume {run.id}"
         state = state if run.plan.is_file() else "was stopped before its race was planned, so that nothing is trained,"

@@ -5,7 +5,7 @@ import polars as pl
 from lanewise.data.findings import Finding, Severity
 from lanewise.data.wording import counted
 
-_SHOWN = 3
+SHOWN = 3
 _LONGEST = 40
 
 
@@ -43,8 +43,19 @@ def marked_cells(cells: pl.Series, mask: pl.Series, *, after: str = "") -> str:
     "1 cell: 'old' in row 2"
     """
     rows = mask.fill_null(value=False).arg_true()
-    shown = ", ".join(f"{_short(cells[row])} in row {row + 1}" for row in rows.head(_SHOWN).to_list())
-    return f"{counted(rows.len(), 'cell')}{after}: {shown}"
+    return cells_in_words(rows.len(), first_marked(cells, mask), after=after)
+
+
+def first_marked(cells: pl.Series, mask: pl.Series, *, before: int = 0) -> list[tuple[str, int]]:
+    """The first of the marked cells, as they are shown, with their rows; ``before`` rows come before these cells."""
+    rows = mask.fill_null(value=False).arg_true()
+    return [(_short(cells[row]), before + row + 1) for row in rows.head(SHOWN).to_list()]
+
+
+def cells_in_words(count: int, first: list[tuple[str, int]], *, after: str = "") -> str:
+    """So many cells, of which the first ones are shown with their rows."""
+    shown = ", ".join(f"{cell} in row {row}" for cell, row in first[:SHOWN])
+    return f"{counted(count, 'cell')}{after}: {shown}"
 
 
 def _short(cell: str) -> str:

@@ -6,16 +6,18 @@ its categories (the 1,000 most frequent; text keeps none).
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
 from lanewise.data.column_facts import ColumnFacts, facts_of, levels_kept
+from lanewise.data.conventions import UNREADABLE, Convention
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.typed_columns import NESTED
 from lanewise.data.wording import counted, first_of, named
 from lanewise.errors import FEW, DataError, StoreError, closest
 from lanewise.task import Task, TaskKind
@@ -41,8 +43,8 @@ class ColumnContract:
     """One feature column as training saw it.
 
     ``low`` and ``high`` bound a number, or a date in microseconds since 1970; they are ``None`` for other kinds and for
-    columns without a value. ``levels`` are a category's levels in sorted order, ``more_levels`` counts those beyond the
-    1,000 most frequent ones.
+    columns without a value. ``convention`` says how its numbers or dates were written, where they were text. ``levels``
+    are a category's levels in sorted order, ``more_levels`` counts those beyond the 1,000 most frequent ones.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -52,6 +54,7 @@ class ColumnContract:
     missing_rate: float
     low: float | None = None
     high: float | None = None
+    convention: Convention | None = None
     levels: tuple[str, ...] = ()
     more_levels: int = 0
 
@@ -100,7 +103,10 @@ class DataContract:
         if beyond is not None:
             facts = {name: own.plus(beyond[name]) for name, own in facts.items()}
         most = levels_kept(MAXIMUM_LEVELS, facts.values())
-        columns = tuple(_column_contract(name, dataset.kinds[name], facts[name], most) for name in features)
+        columns = tuple(
+            _column_contract(name, dataset.kinds[name], facts[name], most, dataset.conventions.get(name))
+            for name in features
+        )
         return cls(
             target=task.target,
             kind=task.kind,
@@ -111,6 +117,11 @@ class DataContract:
             delimiter=delimiter,
             encoding=encoding,
         )
+
+    @property
+    def conventions(self) -> dict[str, Convention]:
+        """How the columns that were text wrote their numbers and dates."""
+        return {column.name: column.convention for column in self.columns if column.convention is not None}
 
     def to_json(self) -> str:
         """The contract as JSON text, which ``from_json`` reads back."""
@@ -146,29 +157,24 @@ class DataContract:
         names = [column.name for column in self.columns]
         there = set(dataset.frame.columns)  # asked of the frame once: it lists all of them every time
         absent = [name for name in names if name not in there]
+        nested = {found.column: found.message for found in dataset.findings if found.code == NESTED}
+        if unusable := [nested[name] for name in absent if name in nested]:
+            message = f"{dataset.source} has columns of another kind than in training: {first_of(unusable)}"
+            raise DataError(message)
         if absent:
             meant = _meant(absent, there.difference(names))
             message = f"{dataset.source} lacks {named(absent)}{meant}; the model needs {len(names)} columns"
             if len(absent) == len(names) > 1 and not meant:
                 message += f". Is its header missing? Its columns are {named(dataset.frame.columns)}"
             raise DataError(message)
-        empty = {
-            name
-            for name, count in zip(dataset.frame.columns, dataset.frame.null_count().row(0), strict=True)
-            if count == dataset.rows
-        }
+        missing = dict(zip(dataset.frame.columns, dataset.frame.null_count().row(0), strict=True))
+        empty = {name for name, count in missing.items() if count == dataset.rows}
         wrong = [
             f"{column.name!r} must be {column.kind} and is {dataset.kinds[column.name]}"
             for column in self.columns
             if column.name not in empty and not _alike(dataset.kinds[column.name], column.kind)
         ]
-        wrong += [
-            f"{name!r} must be {kind}, which none of its {count:,} cells is"
-            for name, kind, count in _unreadable(dataset, self.columns)
-        ]
-        if wrong:
-            message = f"{dataset.source} has columns of another kind than in training: {first_of(wrong)}"
-            raise DataError(message)
+        check_readable(dataset.source, self.columns, dataset.findings, missing, dataset.rows, beside=wrong)
         frame = dataset.frame.select(names).with_columns(
             pl.col(column.name).cast(_DTYPES[column.kind], strict=False)
             for column in self.columns
@@ -204,14 +210,26 @@ def _meant(absent: list[str], others: set[str]) -> str:
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    """What a dataclass holds; ``asdict`` would copy every level of every column."""
-    return {field.name: getattr(part, field.name) for field in fields(part)}
+    """What a dataclass holds, but for a convention that there is not; ``asdict`` would copy every level of a column."""
+    content = {field.name: getattr(part, field.name) for field in fields(part)}
+    if content.get("convention", part) is None:  # so contracts were written before there were any
+        del content["convention"]
+    return content
 
 
-def _column_contract(name: str, kind: ColumnKind, facts: ColumnFacts, most: int) -> ColumnContract:
+def _column_contract(
+    name: str, kind: ColumnKind, facts: ColumnFacts, most: int, convention: Convention | None
+) -> ColumnContract:
     missing_rate = facts.missing / max(facts.rows, 1)
     if kind in ("number", "date"):
-        return ColumnContract(name=name, kind=kind, missing_rate=missing_rate, low=facts.low, high=facts.high)
+        return ColumnContract(
+            name=name,
+            kind=kind,
+            missing_rate=missing_rate,
+            low=facts.low,
+            high=facts.high,
+            convention=convention,
+        )
     if kind == "text":
         return ColumnContract(name=name, kind=kind, missing_rate=missing_rate)
     levels = facts.levels["level"].head(most).sort().to_list()
@@ -255,19 +273,25 @@ class Differences:
             outside=outside,
             unseen=len(unseen),
             levels=unseen.unique().alias("level"),
-        )
+        )._bounded()
 
-    def plus(self, other: "Differences", *, most: int = MOST_UNSEEN) -> "Differences":
+    def plus(self, other: "Differences", *, most: int | None = None) -> "Differences":
         """Those of both; of more than ``most`` unseen levels the first by name are kept."""
-        levels = pl.concat([self.levels, other.levels.cast(self.levels.dtype)]).unique()
         return Differences(
             rows=self.rows + other.rows,
             missing=self.missing + other.missing,
             outside=self.outside + other.outside,
             unseen=self.unseen + other.unseen,
-            levels=levels if len(levels) <= most else _alone(levels.sort().head(most)),
-            forgotten=self.forgotten or other.forgotten or len(levels) > most,
-        )
+            levels=pl.concat([self.levels, other.levels.cast(self.levels.dtype)]).unique(),
+            forgotten=self.forgotten or other.forgotten,
+        )._bounded(most)
+
+    def _bounded(self, most: int | None = None) -> "Differences":
+        """The same with no more than ``most`` levels: so it says the same of cells at once and in batches."""
+        most = MOST_UNSEEN if most is None else most
+        if len(self.levels) <= most:
+            return self
+        return replace(self, levels=_alone(self.levels.sort().head(most)), forgotten=True)
 
     def findings(self, column: ColumnContract) -> list[Finding]:
         """The warnings about them."""
@@ -308,13 +332,29 @@ def _alike(given: ColumnKind, wanted: ColumnKind) -> bool:
     return given == wanted or (given in words and wanted in words)
 
 
-def _unreadable(dataset: Dataset, columns: tuple[ColumnContract, ...]) -> Iterator[tuple[str, ColumnKind, int]]:
-    """Columns of which no cell could be read as their kind, if that is no chance, with their kinds and those cells."""
-    odd = {found.column: found.count or 0 for found in dataset.findings if found.code == "unreadable_cells"}
+def check_readable(
+    source: str,
+    columns: Sequence[ColumnContract],
+    findings: Iterable[Finding],
+    missing: Mapping[str, int],
+    rows: int,
+    *,
+    beside: Sequence[str] = (),
+) -> None:
+    """``DataError`` for columns of which no cell of ``rows`` could be read as their kind, if that is no chance.
+
+    ``findings`` count the cells that could not be read, ``missing`` those without a value; ``beside`` are columns that
+    are wrong for another reason.
+    """
+    odd = {found.column: found.count or 0 for found in findings if found.code == UNREADABLE}
+    wrong = [*beside]
     for column in columns:
         count = odd.get(column.name, 0)
-        if count >= FEWEST_UNREADABLE and dataset.frame[column.name].null_count() == dataset.rows:
-            yield column.name, column.kind, count
+        if count >= FEWEST_UNREADABLE and missing[column.name] == rows:
+            wrong.append(f"{column.name!r} must be {column.kind}, which none of its {count:,} cells is")
+    if wrong:
+        message = f"{source} has columns of another kind than in training: {first_of(wrong)}"
+        raise DataError(message)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

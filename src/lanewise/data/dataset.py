@@ -1,11 +1,12 @@
 """A table whose columns are typed, and what was noticed on the way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+from lanewise.data.conventions import Convention
 from lanewise.data.findings import Finding
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Dataset:
     date ``Datetime("us")`` without time zone. A missing cell is null, never NaN and never a
     marker. ``kinds`` names the kind of every column of the frame, in order. ``source`` says
     where the rows came from, in words fit for a message. Of a table that is streamed from disk ``frame`` is a
-    sample, and ``rest`` are its other rows.
+    sample, and ``rest`` are its other rows. ``conventions`` say how columns of text wrote numbers and dates.
     """
 
     frame: pl.DataFrame
@@ -31,6 +32,7 @@ class Dataset:
     source: str
     findings: tuple[Finding, ...] = ()
     rest: "Rest | None" = None
+    conventions: Mapping[str, Convention] = field(default_factory=dict[str, Convention])
 
     @property
     def rows(self) -> int:

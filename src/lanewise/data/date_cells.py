@@ -6,6 +6,7 @@ day, AM or PM, and an offset to UTC may follow. A year of two digits lies in 196
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -29,6 +30,15 @@ _NAMED = (
     rf"^(?P<a>[0-9]{{1,2}})[ -](?P<b>{MONTH_NAME})\.?[ -](?P<year>[0-9]{{4}}|[0-9]{{2}}){_TIME}",
     rf"^(?P<b>{MONTH_NAME})\.? (?P<a>[0-9]{{1,2}}),? (?P<year>[0-9]{{4}}){_TIME}",
 )
+DateForm = Literal[
+    "Y-m-d", "Y/m/d", "Y.m.d", "d-m-Y", "d/m/Y", "d.m.Y", "d month Y", "month d Y", "m-d-Y", "m/d/Y", "m.d.Y"
+]
+"""What comes first in a date, and the mark between; the last three are the others of their patterns, month first."""
+
+_PATTERNS = (*_FORMS, *_NAMED)
+_DAY_FIRST: tuple[DateForm, ...] = get_args(DateForm)[: len(_PATTERNS)]
+_SWAPPED: dict[DateForm, DateForm] = {"d-m-Y": "m-d-Y", "d/m/Y": "m/d/Y", "d.m.Y": "m.d.Y"}
+_MONTH_FIRST: dict[DateForm, DateForm] = {other: form for form, other in _SWAPPED.items()}
 _PROBE = 1000
 _PROBE_SHARE = 0.5
 _NEAR = 0.99
@@ -39,11 +49,12 @@ class DateFit:
     """The readings of a column whose cells all have one form; a cell that is no date is null.
 
     ``day_first`` is the reading ``day/month/year``, ``month_first`` the other; for dates that begin
-    with the year, or name the month, only ``day_first`` is there.
+    with the year, or name the month, only ``day_first`` is there. ``form`` is that of ``day_first``.
     """
 
     cells: pl.Series
     day_first: pl.Series
+    form: DateForm
     month_first: pl.Series | None = None
     short_years: bool = False
     zoned: bool = False
@@ -69,27 +80,78 @@ def fit_dates(cells: pl.Series, *, all_cells: bool = True) -> DateFit | None:
     probe = cells.drop_nulls().head(_PROBE)
     if probe.is_empty():
         return None
-    forms = (*_FORMS, *_NAMED)
-    shares = [share_matching(probe, form) for form in forms]
-    best = max(range(len(forms)), key=shares.__getitem__)
+    shares = [share_matching(probe, pattern) for pattern in _PATTERNS]
+    best = max(range(len(_PATTERNS)), key=shares.__getitem__)
     if shares[best] < (_PROBE_SHARE if all_cells else 1e-9):
         return None
-    form = forms[best]
-    if all_cells and share_matching(cells, form) < _NEAR:
+    if all_cells and share_matching(cells, _PATTERNS[best]) < _NEAR:
         return None
-    parts = cells.str.extract_groups(form).struct.unnest()
-    if form in _NAMED:
+    return fit_form(cells, _DAY_FIRST[best])
+
+
+def fit_form(cells: pl.Series, form: DateForm) -> DateFit | None:
+    """The readings of the cells by the pattern of a form; None if some of those that fit have an offset to UTC only."""
+    place = _DAY_FIRST.index(_MONTH_FIRST.get(form, form))
+    pattern = _PATTERNS[place]
+    parts = cells.str.extract_groups(pattern).struct.unnest()
+    if pattern in _NAMED:
         numbers = {name[:3]: str(place + 1) for place, name in enumerate(_MONTHS)}
         months = pl.col("b").str.slice(0, 3).str.to_lowercase().replace_strict(numbers, default=None)
         parts = parts.with_columns(months.alias("b"))
     zones = parts["zone"].null_count() < parts.height
-    if zones and parts["zone"].null_count() != cells.null_count():
+    if zones and parts["zone"].null_count() != parts["year"].null_count():
         return None
-    certain = best < 3 or form in _NAMED  # which of the two is the month
     day_first = _assemble(parts, day="a", month="b")
-    month_first = None if certain else _assemble(parts, day="b", month="a")
+    month_first = _assemble(parts, day="b", month="a") if _DAY_FIRST[place] in _SWAPPED else None
     short = bool((parts["year"].str.len_chars() == 2).any())
-    return DateFit(cells=cells, day_first=day_first, month_first=month_first, short_years=short, zoned=zones)
+    return DateFit(
+        cells=cells,
+        day_first=day_first,
+        form=_DAY_FIRST[place],
+        month_first=month_first,
+        short_years=short,
+        zoned=zones,
+    )
+
+
+def forms_of(cells: pl.Series) -> list[DateForm]:
+    """The forms of dates, month and day in either order, that the cells are together; none if a cell has none of them.
+
+    >>> forms_of(pl.Series(["2024-01-31", "31.1.2024", None])), forms_of(pl.Series(["2024-01-31", "soon"]))
+    (['Y-m-d', 'd.m.Y'], [])
+    """
+    found, rest = list[DateForm](), cells.drop_nulls()
+    for form, pattern in zip(_DAY_FIRST, _PATTERNS, strict=True):
+        fits = rest.str.contains(pattern)
+        if fits.any():
+            found.append(form)
+            rest = rest.filter(~fits)
+    return [] if len(rest) else found
+
+
+def swapped(form: DateForm) -> DateForm | None:
+    """The form with day and month in the other order, where both are numbers before the year.
+
+    >>> swapped("d/m/Y"), swapped("m/d/Y"), swapped("Y-m-d")
+    ('m/d/Y', 'd/m/Y', None)
+    """
+    return (_SWAPPED | _MONTH_FIRST).get(form)
+
+
+def day_comes_first(form: DateForm, *, otherwise: bool | None) -> bool | None:
+    """Whether the day comes before the month in a form of numbers that end with the year.
+
+    >>> day_comes_first("d/m/Y", otherwise=None), day_comes_first("Y-m-d", otherwise=None)
+    (True, None)
+    """
+    return otherwise if swapped(form) is None else form in _SWAPPED
+
+
+def in_form(fit: DateFit, form: DateForm) -> pl.Series:
+    """The reading of a fit by that form."""
+    chosen = fit.day_first if form == fit.form else fit.month_first
+    assert chosen is not None, "the form is one of the fit's pattern"
+    return chosen
 
 
 def _assemble(parts: pl.DataFrame, *, day: str, month: str) -> pl.Series:

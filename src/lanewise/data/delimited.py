@@ -8,6 +8,7 @@ beyond the last column, and absent fields of last columns that are empty in ever
 
 import re
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from lanewise.data.headers import column_names, looks_like_header
 from lanewise.data.loose_records import LooseRecords
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.records import LF, ScannedRecords
-from lanewise.data.sniffing import SINGLE_QUOTES, Records, find_records, skip_preface
+from lanewise.data.sniffing import SINGLE_QUOTES, Preface, Records, find_records, skip_preface
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
@@ -28,7 +29,7 @@ _SAMPLE_RECORDS, _LEAST_RECORDS, _SAMPLE_CELLS = 400, 25, 500_000
 """Records that the header is told by: so many, and of wide tables fewer, for each cell is looked at by itself."""
 
 _MAX_TITLES = 20
-_SHOWN = 3
+SHOWN_RAGGED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class TextTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Layout:
+class Layout:
     """Which records are rows, and the header (None if there is none) of ``width`` names."""
 
     header: list[str] | None
@@ -70,27 +71,44 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
         message = "cells stand apart by blanks alone; however many there are, they count as one delimiter"
         findings.append(Finding(code="aligned_columns", message=message))
     _check_records(records, name, options)
-    layout = _lay_out(records, options)
+    layout = lay_out(records, options)
     frame, ragged_findings = _rows(records, layout, name, keep_empty=options.keep_empty)
-    frame, header_findings = _named(frame, layout)
+    frame, named_findings = _named(frame, layout)
     if frame.height == 0 or frame.width == 0:
         message = f"{name} has a header but no rows: give a file with data"
         raise DataError(message)
-    comments = preface.comments
-    if comments:
-        message = f"{counted(comments, 'comment line')} before the table skipped"
-        findings.append(Finding(code="comment_lines", count=comments, message=message))
-    if preface.marked:
-        message = "the column names stood behind a comment mark (#); the mark was dropped"
-        findings.append(Finding(code="marked_header", count=1, message=message))
-    findings += [*layout.findings, *ragged_findings, *header_findings]
+    findings += [*preface_findings(preface), *layout.findings, *ragged_findings, *named_findings, *_lone_returns(text)]
     if isinstance(records, ScannedRecords) and dialect.quote == "'":
         columns = _quoted(records, layout)
         findings = [replace(one, columns=columns) if one.code == SINGLE_QUOTES else one for one in findings]
     return TextTable(frame=frame, delimiter=dialect.delimiter, findings=tuple(findings))
 
 
-def _quoted(records: ScannedRecords, layout: _Layout) -> tuple[str, ...]:
+def _lone_returns(text: bytes) -> list[Finding]:
+    """That lines of a text without quotes seem to end in two ways, of which one does not cut them."""
+    if b"\r" not in text or b"\n" not in text or b'"' in text:
+        return []
+    count = len(re.findall(rb"\r(?![\r\n]|\Z)", text))
+    message = (
+        f"{counted(count, 'carriage return')} inside rows: where lines end in LF, one does not end a line; "
+        "write the file with line ends of one kind"
+    )
+    return [Finding(code="lone_returns", severity="warning", count=count, message=message)] if count else []
+
+
+def preface_findings(preface: Preface) -> list[Finding]:
+    """What stood before the table."""
+    findings = []
+    if preface.comments:
+        message = f"{counted(preface.comments, 'comment line')} before the table skipped"
+        findings.append(Finding(code="comment_lines", count=preface.comments, message=message))
+    if preface.marked:
+        message = "the column names stood behind a comment mark (#); the mark was dropped"
+        findings.append(Finding(code="marked_header", count=1, message=message))
+    return findings
+
+
+def _quoted(records: ScannedRecords, layout: Layout) -> tuple[str, ...]:
     """The columns of which cells stand in quotes, as far as the first rows tell."""
     rows = np.flatnonzero(layout.rows & (records.fields == layout.width))[:_SAMPLE_RECORDS]
     each = [records.quoted(int(row)) for row in rows[: max(1, _SAMPLE_CELLS // layout.width)]]
@@ -130,15 +148,15 @@ def _refuse_line(name: str, line: int, length: int, options: ReadOptions) -> Non
     raise DataError(message)
 
 
-def _lay_out(records: Records, options: ReadOptions) -> _Layout:
+def lay_out(records: Records, options: ReadOptions) -> Layout:
+    """The layout of records by their first ones, and by how many fields most of them have."""
     present = np.flatnonzero(~records.blank)
     rows = ~records.blank
     if present.size == 0:
-        return _Layout(header=None, width=1, rows=rows)
+        return Layout(header=None, width=1, rows=rows)
     findings: list[Finding] = []
     usual = int(np.bincount(records.fields[present]).argmax())
-    looked = max(_LEAST_RECORDS, min(_SAMPLE_RECORDS, _SAMPLE_CELLS // max(usual, 1)))
-    sample = [records.cells(int(record)) for record in present[:looked]]
+    sample = [records.cells(int(record)) for record in present[: looked_at(usual)]]
     titles = _count_titles(sample, usual)
     if titles:
         rows[present[:titles]] = False
@@ -150,7 +168,7 @@ def _lay_out(records: Records, options: ReadOptions) -> _Layout:
             message = "no header was found; columns are called by their place: column_1, column_2, ..."
             findings.append(Finding(code="no_header", message=message))
         rows |= _empty_rows(records, options, after=int(present[0]))
-        return _Layout(header=None, width=usual, rows=rows, findings=tuple(findings))
+        return Layout(header=None, width=usual, rows=rows, findings=tuple(findings))
     rows[present[0]] = False
     rows |= _empty_rows(records, options, after=int(present[0]))
     body = records.fields[present[1:]]
@@ -158,7 +176,12 @@ def _lay_out(records: Records, options: ReadOptions) -> _Layout:
     names, finding = _fit_header(sample[0], usual, sample[1:])
     if finding is not None:
         findings.append(finding)
-    return _Layout(header=names, width=len(names), rows=rows, findings=tuple(findings))
+    return Layout(header=names, width=len(names), rows=rows, findings=tuple(findings))
+
+
+def looked_at(usual: int) -> int:
+    """How many records tell the header of a table of so many columns."""
+    return max(_LEAST_RECORDS, min(_SAMPLE_RECORDS, _SAMPLE_CELLS // max(usual, 1)))
 
 
 def _empty_rows(records: Records, options: ReadOptions, *, after: int) -> NDArray[np.bool_]:
@@ -202,51 +225,75 @@ def _fit_header(header: list[str], usual: int, sample: list[list[str]]) -> tuple
     return header, None
 
 
-def _rows(records: Records, layout: _Layout, name: str, *, keep_empty: bool) -> tuple[pl.DataFrame, list[Finding]]:
+def _rows(records: Records, layout: Layout, name: str, *, keep_empty: bool) -> tuple[pl.DataFrame, list[Finding]]:
     """Rows of the layout's width; the others mended where there is no doubt, else set aside."""
     complete = layout.rows & (records.fields == layout.width)
     frame = records.frame(complete, layout.width)
     others = np.flatnonzero(layout.rows & ~complete)
     blank = int((records.blank & ~layout.rows).sum())
     if others.size:
-        needed = layout.width - _empty_last_columns(frame)
+        needed = layout.width - empty_last_columns(frame) if frame.height else layout.width
         mended: dict[int, list[str]] = {}
         ragged: list[int] = []
         comments = 0
         for record in others.tolist():
             cells = records.cells(record)
-            if not any(cell.strip() for cell in cells):
-                if keep_empty and len(cells) > 1:
-                    mended[record] = [""] * layout.width
-                else:
-                    blank += 1
-            elif (len(cells) < layout.width and frame.height and 1 < len(cells) >= needed) or (
-                len(cells) > layout.width and not any(cell.strip() for cell in cells[layout.width :])
-            ):
-                mended[record] = (cells + [""] * layout.width)[: layout.width]
-            elif cells[0].startswith("#"):
+            made = mend(cells, layout.width, needed=needed, keep_empty=keep_empty)
+            if made == "blank":
+                blank += 1
+            elif made == "comment":
                 comments += 1
-            else:
+            elif made == "ragged":
                 ragged.append(record)
-        findings = _set_aside(records, ragged, layout, name, kept=frame.height + len(mended))
-        if comments:
-            message = f"{counted(comments, 'comment line')} inside the table skipped"
-            findings.append(Finding(code="comment_lines", count=comments, message=message))
-        frame = _merge(frame, np.flatnonzero(complete), mended)
+            else:
+                mended[record] = made
+        places = [(records.line(record), int(records.fields[record])) for record in ragged[:SHOWN_RAGGED]]
+        findings = set_aside(name, places, len(ragged), width=layout.width, kept=frame.height + len(mended))
+        findings += comment_findings(comments)
+        frame = merged(frame, np.flatnonzero(complete), mended)
     else:
         findings = []
-    filled = frame.filter(_filled_rows(frame))
+    filled = frame.filter(filled_rows(frame))
     empty = frame.height - filled.height
-    if empty and keep_empty:
-        message = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value in any column"
-        findings.append(Finding(code="empty_rows", severity="warning", count=empty, message=message))
-    blank += 0 if keep_empty else empty
-    if blank:
-        findings.append(Finding(code="blank_lines", count=blank, message=f"{counted(blank, 'blank row')} skipped"))
+    findings += empty_findings(empty if keep_empty else 0)
+    findings += blank_findings(blank + (0 if keep_empty else empty))
     return (frame if keep_empty else filled), findings
 
 
-def _filled_rows(frame: pl.DataFrame) -> pl.Series:
+def mend(
+    cells: list[str], width: int, *, needed: int, keep_empty: bool
+) -> list[str] | Literal["blank", "comment", "ragged"]:
+    """A record of another number of cells than ``width`` as a row, where there is no doubt, or what else it is.
+
+    The columns from the ``needed`` first ones on are empty in every complete row.
+    """
+    if not any(cell.strip() for cell in cells):
+        return [""] * width if keep_empty and len(cells) > 1 else "blank"
+    if (1 < len(cells) < width and len(cells) >= needed) or (
+        len(cells) > width and not any(cell.strip() for cell in cells[width:])
+    ):
+        return (cells + [""] * width)[:width]
+    return "comment" if cells[0].startswith("#") else "ragged"
+
+
+def comment_findings(count: int) -> list[Finding]:
+    """That so many comment lines stand among the rows."""
+    message = f"{counted(count, 'comment line')} inside the table skipped"
+    return [Finding(code="comment_lines", count=count, message=message)] if count else []
+
+
+def empty_findings(count: int) -> list[Finding]:
+    """That so many rows of empty cells are kept."""
+    message = f"{counted(count, 'row')} {'has' if count == 1 else 'have'} no value in any column"
+    return [Finding(code="empty_rows", severity="warning", count=count, message=message)] if count else []
+
+
+def blank_findings(count: int) -> list[Finding]:
+    """That so many rows without a cell are no rows."""
+    return [Finding(code="blank_lines", count=count, message=f"{counted(count, 'blank row')} skipped")] if count else []
+
+
+def filled_rows(frame: pl.DataFrame) -> pl.Series:
     """Which rows have a cell that is not blank; the first columns mostly tell it of all rows."""
     filled = pl.repeat(value=False, n=frame.height, eager=True)
     for column in frame.get_columns():
@@ -256,7 +303,8 @@ def _filled_rows(frame: pl.DataFrame) -> pl.Series:
     return filled
 
 
-def _empty_last_columns(frame: pl.DataFrame) -> int:
+def empty_last_columns(frame: pl.DataFrame) -> int:
+    """How many of the last columns have no cell that is filled."""
     empty = 0
     for column in reversed(frame.get_columns()):
         if column.str.strip_chars().ne("").any():
@@ -265,24 +313,27 @@ def _empty_last_columns(frame: pl.DataFrame) -> int:
     return empty
 
 
-def _set_aside(records: Records, ragged: list[int], layout: _Layout, name: str, *, kept: int) -> list[Finding]:
-    if not ragged:
+def set_aside(name: str, places: list[tuple[int, int]], count: int, *, width: int, kept: int) -> list[Finding]:
+    """That ``count`` rows beside those ``kept`` are ragged, the first at ``places``: their lines and fields.
+
+    Raises ``DataError`` if they are too many.
+    """
+    if not count:
         return []
-    total = kept + len(ragged)
-    first = records.line(ragged[0])
-    expected = counted(layout.width, "field")
-    if len(ragged) > _MAX_RAGGED_SHARE * total:
+    total, expected = kept + count, counted(width, "field")
+    if count > _MAX_RAGGED_SHARE * total:
         message = (
-            f"{name} has {len(ragged):,} of {total:,} rows without the expected {expected}, first line {first} "
-            f"with {records.fields[ragged[0]]}: mend them, or name the file's delimiter (delimiter)"
+            f"{name} has {count:,} of {total:,} rows without the expected {expected}, first line {places[0][0]} "
+            f"with {places[0][1]}: mend them, or name the file's delimiter (delimiter)"
         )
         raise DataError(message)
-    shown = ", ".join(f"line {records.line(record)} has {records.fields[record]}" for record in ragged[:_SHOWN])
-    message = f"{counted(len(ragged), 'row')} of {total:,} set aside for want of {expected}: {shown}"
-    return [Finding(code="ragged_rows", severity="warning", count=len(ragged), message=message)]
+    shown = ", ".join(f"line {line} has {fields}" for line, fields in places[:SHOWN_RAGGED])
+    message = f"{counted(count, 'row')} of {total:,} set aside for want of {expected}: {shown}"
+    return [Finding(code="ragged_rows", severity="warning", count=count, message=message)]
 
 
-def _merge(frame: pl.DataFrame, places: NDArray[np.int64], mended: dict[int, list[str]]) -> pl.DataFrame:
+def merged(frame: pl.DataFrame, places: NDArray[np.int64], mended: dict[int, list[str]]) -> pl.DataFrame:
+    """Complete rows, of the records ``places``, with the mended ones among them."""
     if not mended:
         return frame
     extra = LooseRecords.of_rows(list(mended.values()), frame.width).with_columns(place=pl.Series(list(mended)))
@@ -290,19 +341,34 @@ def _merge(frame: pl.DataFrame, places: NDArray[np.int64], mended: dict[int, lis
     return both.sort("place").drop("place")
 
 
-def _named(frame: pl.DataFrame, layout: _Layout) -> tuple[pl.DataFrame, list[Finding]]:
+def _named(frame: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, list[Finding]]:
     """Give columns their names, and drop empty columns that have none."""
-    header = layout.header or [""] * layout.width
-    names, findings = column_names(header)
-    if layout.header is None:
-        findings = []
+    names, unnamed = names_of(layout)
     frame.columns = names
-    unnamed = [name for name, given in zip(names, header, strict=True) if not given.strip()]
-    filled = frame.select((pl.col(unnamed).str.strip_chars() != "").any()).row(0) if unnamed else ()
-    empty = [name for name, some in zip(unnamed, filled, strict=True) if not some]
-    if empty:
-        message = f"{counted(len(empty), 'empty column')} without a name dropped"
-        findings = [finding for finding in findings if finding.code != "blank_header" or len(unnamed) > len(empty)]
-        findings.append(Finding(code="empty_columns", count=len(empty), message=message))
-        frame = frame.drop(empty)
-    return frame, findings
+    empty = empty_of(frame, unnamed)
+    return frame.drop(empty), header_findings(layout, empty)
+
+
+def names_of(layout: Layout) -> tuple[list[str], list[str]]:
+    """The names of all columns, and of those that got one by their place."""
+    header = layout.header or [""] * layout.width
+    names, _ = column_names(header)
+    return names, [name for name, given in zip(names, header, strict=True) if not given.strip()]
+
+
+def empty_of(frame: pl.DataFrame, names: list[str]) -> list[str]:
+    """Which of the columns have no cell that is filled."""
+    filled = frame.select((pl.col(names).str.strip_chars() != "").any()).row(0) if names else ()
+    return [name for name, some in zip(names, filled, strict=True) if not some]
+
+
+def header_findings(layout: Layout, empty: list[str]) -> list[Finding]:
+    """What was made of the header, and that the columns ``empty``, which have no name, were dropped."""
+    header = layout.header or [""] * layout.width
+    findings = column_names(header)[1] if layout.header is not None else []
+    if not empty:
+        return findings
+    unnamed = sum(not given.strip() for given in header)
+    message = f"{counted(len(empty), 'empty column')} without a name dropped"
+    findings = [finding for finding in findings if finding.code != "blank_header" or unnamed > len(empty)]
+    return [*findings, Finding(code="empty_columns", count=len(empty), message=message)]

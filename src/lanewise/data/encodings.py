@@ -59,6 +59,14 @@ def decode(content: bytes, *, name: str, encoding: str | None = None) -> tuple[b
     return utf8, findings
 
 
+def codec_of(content: bytes, encoding: str | None) -> str | None:
+    """The codec of a text that begins so, where its beginning tells it: stated, marked, or UTF-8; else None."""
+    if encoding is not None:
+        return encoding
+    marked = next((codec for mark, codec in _BOMS if content.startswith(mark)), None)
+    return marked or (None if b"\0" in content else "utf-8")
+
+
 def _check_wide(content: bytes, encoding: str, name: str) -> None:
     """Line ends and signs between cells have a NUL byte in UTF-16 and UTF-32: without any there is no such table."""
     if content and b"\0" not in content and codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):

@@ -17,6 +17,7 @@ from lanewise.data.sources import Payload, beginning
 from lanewise.data.svmlight import is_svmlight
 from lanewise.data.table_files import is_pattern, paths_of, table_files
 from lanewise.data.target import resolve_task
+from lanewise.data.typed_columns import is_unusable, unusable_column
 from lanewise.errors import DataError
 from lanewise.metrics import resolve_metric
 from lanewise.task import TaskKind
@@ -54,7 +55,9 @@ def first_look(
     payload, whole = beginning(source, most=HEAD_BYTES)
     if payload is None or is_columnar(payload) or target is None:
         if payload is not None and target is not None and (files := table_files(source)) is not None:
-            header = Dataset(frame=pl.DataFrame(schema=files.schema), kinds={}, source=files.name)
+            bare = {name: dtype for name, dtype in files.schema.items() if not is_unusable(dtype)}
+            aside = [unusable_column(name, dtype) for name, dtype in files.schema.items() if name not in bare]
+            header = Dataset(frame=pl.DataFrame(schema=bare), kinds={}, source=files.name, findings=tuple(aside))
             check_names(header, target=target, drop=drop, keep=(), roles=roles or {})
         return
     if not whole and names_known(payload, options, {target, *drop, *(roles or {}).values()} - {None}):

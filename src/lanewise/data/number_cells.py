@@ -25,7 +25,8 @@ MINUS = "\u2212"
 """The minus sign of typographers, as word processors and web pages have it."""
 LEADING_ZERO = r"^[+-]?0[0-9]"
 _GROUPED_POINT = r"^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})?|0)$"
-_SIGNED = (
+_SIGNS = "[$€£¥₹%]"
+LIKE_NUMBERS = (
     r"^([+-]?)(?:([$€£¥₹])\s*)?([+-]?[0-9.,][0-9.,' \u00a0\u202f\u2009\u2019]*(?:[eE][+-]?[0-9]+)?)\s*([$€£¥₹%])?$"
 )
 
@@ -113,7 +114,7 @@ def fit_numbers(cells: pl.Series) -> NumberFit:
     share = share_matching(cells, PLAIN.pattern)
     if share == 1.0:
         return NumberFit(cells=cells, grammars=(PLAIN,))
-    ascii_minus = cells.str.replace(f"^{MINUS}", "-")
+    ascii_minus = with_plain_minus(cells)
     signed = bool((ascii_minus != cells).any())
     texts, unit = _without_unit(ascii_minus)
     probe = texts.drop_nulls().head(_PROBE)
@@ -136,17 +137,30 @@ def fit_numbers(cells: pl.Series) -> NumberFit:
 def _without_unit(cells: pl.Series) -> tuple[pl.Series, str]:
     """Cells without the one currency or percent sign that they share, and blanks of all kinds as a space."""
     present = cells.drop_nulls()
-    signs = "[$€£¥₹%]"
-    with_sign = present.str.contains(signs)
+    with_sign = present.str.contains(_SIGNS)
     unit = ""
     if with_sign.any():
-        found = present.filter(with_sign).str.extract(f"({signs})").unique().to_list()
+        found = present.filter(with_sign).str.extract(f"({_SIGNS})").unique().to_list()
         whole_column = bool(with_sign.all()) or found != ["%"]
         if len(found) == 1 and found[0] is not None and whole_column:
             unit = found[0]
-            cells = cells.str.replace(_SIGNED, "${1}${3}").str.strip_chars()
-    cells = cells.str.replace_all("[\u00a0\u202f\u2009]", " ").str.replace_all("\u2019", "'", literal=True)
-    return cells, unit
+            cells = without_sign(cells)
+    return with_plain_blanks(cells), unit
+
+
+def without_sign(cells: pl.Series) -> pl.Series:
+    """Cells of numbers without the currency or percent sign at one end, if there is one."""
+    return cells.str.replace(LIKE_NUMBERS, "${1}${3}").str.strip_chars()
+
+
+def with_plain_blanks(cells: pl.Series) -> pl.Series:
+    """Cells with a space for blanks of all kinds, and a straight apostrophe for a bent one."""
+    return cells.str.replace_all("[\u00a0\u202f\u2009]", " ").str.replace_all("\u2019", "'", literal=True)
+
+
+def with_plain_minus(cells: pl.Series) -> pl.Series:
+    """Cells with a hyphen for the minus sign of typographers."""
+    return cells.str.replace(f"^{MINUS}", "-")
 
 
 def choose(fit: NumberFit, decimal: Decimal | None) -> tuple[Grammar, bool]:

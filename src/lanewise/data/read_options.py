@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lanewise.data.conventions import Convention
 from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
 from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
@@ -20,10 +21,11 @@ class ReadOptions:
     """How to read a table; ``None`` (or empty) means: find out.
 
     ``missing`` adds markers to the recognised ones; they hold in every column. ``kinds`` fixes the kind of columns by
-    name, ``beside`` names the columns of the table that this one goes with: svmlight text leaves out what is zero,
-    and so perhaps whole columns. ``keep_empty`` keeps a row of nothing but empty cells (``,,,``), which is no row
-    otherwise; a line without any character never is one. ``max_bytes`` bounds the bytes of
-    the unpacked table (default: an eighth of the memory of this machine or container).
+    name, ``conventions`` say how columns of numbers and dates were written where they were read before, ``beside``
+    names the columns of the table that this one goes with: svmlight text leaves out what is zero, and so perhaps whole
+    columns. ``keep_empty`` keeps a row of nothing but empty cells (``,,,``), which is no row otherwise; a line without
+    any character never is one. ``max_bytes`` bounds the bytes of the unpacked table (default: an eighth of the memory
+    of this machine or container).
 
     Raises ``UsageError`` for a value that can't be used.
 
@@ -37,6 +39,7 @@ class ReadOptions:
     missing: tuple[str, ...] = ()
     header: bool | None = None
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict[str, ColumnKind])
+    conventions: Mapping[str, Convention] = field(default_factory=dict[str, Convention])
     beside: tuple[str, ...] = ()
     keep_empty: bool = False
     max_bytes: int | None = None

@@ -88,13 +88,18 @@ def _read(source: object, options: ReadOptions) -> Dataset:
             usual_decimal="." if raw.delimiter == "," else None,
             doubt_points=raw.delimiter == ";",
             kinds=options.kinds,
+            conventions=options.conventions,
         )
         if not options.kinds:  # of a table that is read like another one these are known
             cells = {name: column.cells for name, column in columns.items()}
             aside = missing_marks(raw.frame, cells)
     else:
         columns, aside = type_typed_columns(
-            raw.frame, missing=options.missing, kinds=options.kinds, without_dates=raw.without_dates
+            raw.frame,
+            missing=options.missing,
+            kinds=options.kinds,
+            conventions=options.conventions,
+            without_dates=raw.without_dates,
         )
         if not columns:
             message = f"{raw.source} has no column that can be used: {aside[0].message}"
@@ -104,6 +109,7 @@ def _read(source: object, options: ReadOptions) -> Dataset:
         kinds={name: column.kind for name, column in columns.items()},
         source=raw.source,
         findings=(*raw.findings, *aside, *(finding for column in columns.values() for finding in column.findings)),
+        conventions={name: column.convention for name, column in columns.items() if column.convention is not None},
     )
 
 

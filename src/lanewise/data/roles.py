@@ -8,8 +8,9 @@ import polars as pl
 from lanewise.data.dataset import Dataset
 from lanewise.data.headers import REPEATED, twins_of
 from lanewise.data.target import name_hint, target_column
+from lanewise.data.typed_columns import NESTED
 from lanewise.data.wording import counted
-from lanewise.errors import UsageError, all_of, closest, suggestion
+from lanewise.errors import DataError, UsageError, all_of, closest, suggestion
 from lanewise.stated_conflicts import roles_twice
 from lanewise.text_form import as_names
 
@@ -25,6 +26,7 @@ def check_names(
     given = [("drop", name) for name in drop] + [("keep", name) for name in keep]
     given += [(role, name) for role, name in roles.items() if name is not None]
     columns = dataset.frame.schema
+    given = _without_nested(dataset, [("target", target), *given])[1:]
     absent = [(role, name) for role, name in (("target", target), *given) if name not in columns]
     if absent == [("target", target)]:
         target_column(dataset, target)
@@ -35,6 +37,22 @@ def check_names(
     if twice:
         raise all_of(UsageError, twice, heading=f"{len(twice)} columns have two roles")
     _check_twins(dataset, target, drop)
+
+
+def _without_nested(dataset: Dataset, given: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The roles of columns but for those that are dropped and were set aside already.
+
+    Raises ``DataError`` for other roles of columns that no kind can hold.
+    """
+    nested = {one.column: one for one in dataset.findings if one.code == NESTED}
+    wrong = [
+        f"{role} names {name!r}, and {nested[name].message}"
+        for role, name in given
+        if name in nested and role != "drop"
+    ]
+    if wrong:
+        raise all_of(DataError, wrong, heading=f"{len(wrong)} columns of {dataset.source} cannot be used")
+    return [(role, name) for role, name in given if name not in nested]
 
 
 def _check_twins(dataset: Dataset, target: str, drop: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ the findings. A column whose cells have to be turned into another kind, which ta
 table one that is read whole.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -21,7 +21,15 @@ from lanewise.data.memory import free_bytes
 from lanewise.data.missing import MARKERS, strip_cells, word_markers
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.table_files import BATCH_CELLS, MOST_PACKED, TableFiles, is_pattern, table_files
-from lanewise.data.typed_columns import INFINITE, infinite_cells, type_typed_columns
+from lanewise.data.text_parts import NeedsWhole
+from lanewise.data.typed_columns import (
+    AS_WORDS,
+    INFINITE,
+    infinite_cells,
+    is_unusable,
+    type_typed_columns,
+    unusable_column,
+)
 from lanewise.data.unpacked_size import arrow_size, parquet_size
 
 COPIES = 3
@@ -29,13 +37,6 @@ COPIES = 3
 
 MOST_WORDS = 1_000
 """Different words of a column that are kept to tell its markers of missing cells, for which 26 * 26 + 1 suffice."""
-
-_OF_ALL_CELLS = ("numbers_as_words", "dates_as_words")
-"""Findings that hold of a column if they hold in every batch with a cell."""
-
-
-class NeedsWhole(Exception):
-    """A column turned out to be told only by all of its cells at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,16 +64,27 @@ class RowsInBatches:
         """
         kinds: dict[str, ColumnKind] = {column.name: column.kind for column in self.contract.columns}
         names = tuple(kinds)
-        parts: list[pl.DataFrame] = []
+        yield from in_blocks(self._typed(names), rows, kinds, self.files.name)
+
+    def _typed(self, names: tuple[str, ...]) -> Iterator[pl.DataFrame]:
         for _, frame in self.files.batches(names, rows=batch_rows(self.files)):
             typed = type_typed_columns(frame, missing=self.missing, markers=self.markers)[0]
-            parts.append(pl.DataFrame([typed[name].cells.alias(name) for name in names]))
-            while sum(part.height for part in parts) >= rows:
-                held = pl.concat(parts)
-                yield Dataset(frame=held.head(rows), kinds=kinds, source=self.files.name)
-                parts = [held.slice(rows)] if held.height > rows else []
-        if parts:
-            yield Dataset(frame=pl.concat(parts), kinds=kinds, source=self.files.name)
+            yield pl.DataFrame([typed[name].cells.alias(name) for name in names])
+
+
+def in_blocks(
+    frames: Iterable[pl.DataFrame], rows: int, kinds: Mapping[str, ColumnKind], source: str
+) -> Iterator[Dataset]:
+    """The rows of tables one after another, ``rows`` at a time."""
+    parts: list[pl.DataFrame] = []
+    for frame in frames:
+        parts.append(frame)
+        while sum(part.height for part in parts) >= rows:
+            held = pl.concat(parts)
+            yield Dataset(frame=held.head(rows), kinds=kinds, source=source)
+            parts = [held.slice(rows)] if held.height > rows else []
+    if parts:
+        yield Dataset(frame=pl.concat(parts), kinds=kinds, source=source)
 
 
 def rows_in_batches(source: object, contract: DataContract, *, options: ReadOptions) -> RowsInBatches | None:
@@ -140,24 +152,23 @@ def _is_told_by_rows(dtype: pl.DataType, kind: ColumnKind) -> bool:
 
 @dataclass(kw_only=True)
 class _Column:
-    """What the batches so far told of a column; ``found`` counts batches and cells of each finding of reading."""
+    """What the batches so far told of a column; ``found`` counts the cells of each finding of reading."""
 
     words: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String))
-    found: dict[str, tuple[Finding, int, int]] = field(default_factory=dict[str, tuple[Finding, int, int]])
-    filled: int = 0
+    found: dict[str, tuple[Finding, int]] = field(default_factory=dict[str, tuple[Finding, int]])
     differences: Differences | None = None
 
     def findings(self, name: str) -> Iterator[Finding]:
-        for code, (finding, batches, cells) in self.found.items():
-            if code == INFINITE:
-                yield infinite_cells(name, cells)
-            elif code not in _OF_ALL_CELLS or batches == self.filled:
-                yield finding
+        for code, (finding, cells) in self.found.items():
+            yield infinite_cells(name, cells) if code == INFINITE else finding
 
 
 def _looked_through(files: TableFiles, contract: DataContract, missing: tuple[str, ...]) -> RowsInBatches:
-    bare = {name: dtype for name, dtype in files.schema.items() if not dtype.is_nested() and dtype != pl.Binary}
-    header = Dataset(frame=pl.DataFrame(schema=bare), kinds=dict.fromkeys(bare, "category"), source=files.name)
+    bare = {name: dtype for name, dtype in files.schema.items() if not is_unusable(dtype)}
+    aside = tuple(unusable_column(name, dtype) for name, dtype in files.schema.items() if name not in bare)
+    header = Dataset(
+        frame=pl.DataFrame(schema=bare), kinds=dict.fromkeys(bare, "category"), source=files.name, findings=aside
+    )
     extra = contract.check(header)  # raises where columns are absent
     wanted = {column.name: column for column in contract.columns}
     names = tuple(name for name in files.schema if name in wanted)
@@ -167,18 +178,19 @@ def _looked_through(files: TableFiles, contract: DataContract, missing: tuple[st
     if of_words:
         for _, frame in files.batches(of_words, rows=batch_rows(files)):
             for name in of_words:
-                columns[name].words = _more_words(columns[name].words, strip_cells(frame[name], missing))
+                columns[name].words = more_words(columns[name].words, strip_cells(frame[name], missing))
         markers = {name: word_markers(columns[name].words) for name in of_words}
     for _, frame in files.batches(names, rows=batch_rows(files)):
         typed = type_typed_columns(frame, missing=missing, markers=markers)[0]
-        for name, found in typed.items():
+        for name, found in typed.items():  # each as its type says: no batch decides anything for the others
             own, kind = columns[name], wanted[name].kind
             if (found.kind == "number") != (kind == "number"):  # whole numbers beyond 64 bits
                 raise NeedsWhole
-            own.filled += found.cells.null_count() < len(found.cells)
             for finding in found.findings:
-                _, batches, cells = own.found.get(finding.code, (finding, 0, 0))
-                own.found[finding.code] = (finding, batches + 1, cells + (finding.count or 0))
+                if finding.code in AS_WORDS:  # which the contract knows
+                    continue
+                _, cells = own.found.get(finding.code, (finding, 0))
+                own.found[finding.code] = (finding, cells + (finding.count or 0))
             differences = Differences.of(wanted[name], found.cells)
             own.differences = differences if own.differences is None else own.differences.plus(differences)
     read = [finding for name in names for finding in columns[name].findings(name)]
@@ -192,7 +204,7 @@ def _looked_through(files: TableFiles, contract: DataContract, missing: tuple[st
     return RowsInBatches(files=files, contract=contract, missing=missing, markers=markers, findings=findings)
 
 
-def _more_words(words: pl.Series, cells: pl.Series) -> pl.Series:
+def more_words(words: pl.Series, cells: pl.Series) -> pl.Series:
     """The different words that are no markers, so many of them as tell which markers hold."""
     if len(words) >= MOST_WORDS:
         return words

@@ -16,7 +16,9 @@ from lanewise.data.loose_records import LooseRecords, split_records
 from lanewise.data.records import CR, LF, NO_DELIMITER, Dialect, ScannedRecords, field_counts, scan
 from lanewise.data.wording import counted
 
+_SEPARATOR = re.compile(rb'("?)sep=([^\r\n])\1[ ,;]*(?=[\r\n]|\Z)')
 DELIMITERS = (",", "\t", ";", "|")
+_ENTITY = re.compile(rb"&(?:[A-Za-z]{2,8}|#[0-9]{1,6});")  # of HTML, whose semicolon separates nothing
 _SAMPLE_BYTES = 2**18
 _STEADY = 0.8  # share of records with the usual number of fields that needs no further evidence
 _HEADER_DIFFERS = 0.7
@@ -55,8 +57,8 @@ def skip_preface(text: bytes) -> Preface:
         end = text.find(line_end, at)
         end = len(text) if end < 0 else end
         content = text[at : min(end, at + 2**16)].strip()
-        if (named := re.fullmatch(rb"sep=(.)", content)) and line == 1:
-            delimiter = named[1].decode("latin-1")
+        if line == 1 and (named := _SEPARATOR.match(text)):
+            delimiter = named[2].decode("latin-1")
         elif content.startswith(b"#"):
             last_comment = (at, line)
             comments += 1
@@ -176,6 +178,7 @@ def find_delimiter(sample: bytes, *, whole: bool = True) -> str:
     line_end = LF if b"\n" in sample else CR
     if not whole and (last := sample.rfind(bytes([line_end]))) > 0:
         sample = sample[: last + 1]
+    sample = _ENTITY.sub(b"&", sample)
     best, best_score, best_fields = NO_DELIMITER, 0.0, 1
     for delimiter in DELIMITERS:
         if delimiter.encode() not in sample:

@@ -7,10 +7,11 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from lanewise.errors import DataError, closest
 
@@ -93,6 +94,46 @@ def beginning(source: str | Path, *, most: int) -> tuple[Payload | None, bool]:
     if content.startswith((_GZIP, _ZSTD)):
         return None, False
     return _payload(content[:most], source, name), len(content) <= most
+
+
+def unpacked_chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file a part at a time, unpacked if gzip or zstd.
+
+    Raises ``DataError`` where it is damaged or cannot be read.
+    """
+    with path.open("rb") as stream:
+        magic = stream.read(4)
+        stream.seek(0)
+        packed, kind, damages = _opened(stream, magic)
+        try:
+            with packed:
+                while chunk := packed.read(_CHUNK):
+                    yield chunk
+        except damages as error:
+            message = f"{_shown(path)} is a damaged {kind} file ({error}): copy it again"
+            raise DataError(message) from None
+
+
+def _opened(stream: BinaryIO, magic: bytes) -> tuple[BinaryIO, str, tuple[type[Exception], ...]]:
+    """The unpacked bytes of a stream that begins so, its format, and the errors of a damaged one."""
+    if magic.startswith(_GZIP):
+        return cast("BinaryIO", gzip.GzipFile(fileobj=stream)), "gzip", (EOFError, zlib.error, gzip.BadGzipFile)
+    if magic.startswith(_ZSTD):
+        from backports import zstd
+
+        return cast("BinaryIO", zstd.ZstdFile(stream)), "zstd", (EOFError, zstd.ZstdError)
+    return stream, "plain", ()
+
+
+def long_beginning(path: Path, *, most: int, least: int) -> bytes | None:
+    """The first ``most`` bytes of a file, unpacked, if it has more than ``least``; raises as `unpacked_chunks`."""
+    held, total = bytearray(), 0
+    for chunk in unpacked_chunks(path):
+        held += chunk[: max(0, most - len(held))]
+        total += len(chunk)
+        if total > least and len(held) == most:
+            break
+    return bytes(held) if total > least else None
 
 
 def missing_file(name: str) -> DataError:

@@ -21,7 +21,7 @@ from lanewise.data.findings import Finding
 from lanewise.data.memory import free_bytes
 from lanewise.data.missing import blank_out, strip_cells, word_markers
 from lanewise.data.table_files import TableFiles
-from lanewise.data.typed_columns import type_typed_columns
+from lanewise.data.typed_columns import is_unusable, type_typed_columns
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
@@ -80,17 +80,17 @@ class Rest:
         return Dataset(frame=_typed(frame, self.missing, self.markers), kinds=kinds, source=self.files.name)
 
 
-def needed_bytes(files: TableFiles) -> int:
-    """Memory that a fit of the whole table takes, about."""
-    return COPIES * files.cell_bytes + OVERHEAD
+def needed_bytes(files: TableFiles, *, beside: int = 0) -> int:
+    """Memory that a fit of the whole table takes, about, with ``beside`` bytes for processes that work for it."""
+    return COPIES * files.cell_bytes + OVERHEAD + beside
 
 
-def is_too_large(files: TableFiles, *, most_bytes: int, processes: int = 1) -> bool:
+def is_too_large(files: TableFiles, *, most_bytes: int, processes: int = 1, beside: int = 0) -> bool:
     """Whether the table had better be streamed: its cells take over ``most_bytes``, or a fit more than is free.
 
-    So many ``processes`` of this host are to hold it.
+    So many ``processes`` of this host are to hold it, each with ``beside`` bytes as `needed_bytes` has it.
     """
-    return files.cell_bytes > most_bytes or processes * needed_bytes(files) > free_bytes()
+    return files.cell_bytes > most_bytes or processes * needed_bytes(files, beside=beside) > free_bytes()
 
 
 def read_streamed(
@@ -100,19 +100,19 @@ def read_streamed(
     asked: bool = False,
     tell: Callable[[str], object] = str,
     processes: int = 1,
+    beside: int = 0,
 ) -> Dataset:
     """The sample of a table as a ``Dataset`` whose ``rest`` is streamed; ``asked`` says that it need not have been.
 
     ``missing`` are more marks of missing cells. ``tell`` hears why before the table is read, which may take long (a
-    finding says it of a small one); each of ``processes`` of this host would have held it.
+    finding says it of a small one); each of ``processes`` of this host would have held it, and ``beside`` bytes.
 
     Raises ``DataError`` where a file is damaged or no column can be used.
     """
     wanted = _sample_numbers(files)
     if not asked or len(wanted) < files.rows:
-        tell(_why(files, asked=asked, processes=processes))
-    schema = pl.DataFrame(schema=files.schema)
-    kept = [name for name in files.schema if not _unusable(schema[name])]
+        tell(_why(files, asked=asked, processes=processes, beside=beside))
+    kept = [name for name, dtype in files.schema.items() if not is_unusable(dtype)]
     looked = _Look(kept=kept, missing=missing)
     parts = []
     for first, frame in files.batches():
@@ -182,11 +182,6 @@ def _settled(facts: ColumnFacts, markers: tuple[str, ...] | None) -> ColumnFacts
     return facts if markers is None else facts.without(markers)
 
 
-def _unusable(column: pl.Series) -> bool:
-    """Whether no kind can hold the cells, as ``type_typed_columns`` says with a finding."""
-    return column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object)
-
-
 def _kind(column: pl.Series) -> ColumnKind:
     """The kind of raw cells by their type; words are told apart from text later."""
     if column.dtype.is_numeric() or column.dtype == pl.Duration:
@@ -240,8 +235,8 @@ def _members(chosen: np.ndarray, first: int, count: int) -> np.ndarray:
     return inside
 
 
-def _why(files: TableFiles, *, asked: bool, processes: int) -> str:
-    needed, free = processes * needed_bytes(files), free_bytes()
+def _why(files: TableFiles, *, asked: bool, processes: int, beside: int) -> str:
+    needed, free = processes * needed_bytes(files, beside=beside), free_bytes()
     if asked and needed <= free:
         return f"{files.name}: rows are streamed from disk, as asked"
     over = f", and {size_words(free)} are free" if needed > free else ", more than may be read into it"

@@ -1,16 +1,17 @@
-"""Tables kept as many files: Parquet and Arrow files of one schema, in a folder or matched by a pattern.
+"""Tables kept as many files: Parquet and Arrow files of the same columns, in a folder or matched by a pattern.
 
 The rows of a table follow the files in the order of their names, so a row has the same number however it is read.
 """
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from lanewise.data.columnar_files import check_end, guarded, unsaid_panics
+from lanewise.data.common_types import bound_of, common_schema
 from lanewise.data.findings import Finding
 from lanewise.data.headers import cleaned_names
 from lanewise.data.wording import counted
@@ -78,12 +79,17 @@ class TableFiles:
                 lazy = lazy.select(columns)
             for start in range(0, height, most):
                 part = lazy.slice(start, most)
-                frame = guarded(str(path), lambda part=part: part.collect())
+                frame = guarded(str(path), lambda part=part: self._widened(part.collect()))
                 if frame.height != min(most, height - start) or _stamp(path) != stamp:
                     message = f"{path} changed while it was read; start again when it is complete"
                     raise DataError(message)
                 yield first + start, frame
             first += height
+
+    def _widened(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Rows of one file in the types of the table."""
+        narrow = {name: self.schema[name] for name, dtype in frame.schema.items() if dtype != self.schema[name]}
+        return frame.with_columns(pl.col(name).cast(dtype) for name, dtype in narrow.items()) if narrow else frame
 
 
 def table_files(source: str | Path) -> TableFiles | None:
@@ -190,7 +196,7 @@ def _scan(path: Path, kind: str) -> tuple[pl.LazyFrame, list[Finding]]:
 
 
 def _described(name: str, paths: list[Path]) -> TableFiles:
-    kinds, heights, findings, schema = [], [], list[Finding](), None
+    kinds, heights, findings, schemas = [], [], list[Finding](), list[pl.Schema]()
     stamps = tuple(_stamp(path) for path in paths)
     for path in paths:
         kind = _format(path)
@@ -201,12 +207,11 @@ def _described(name: str, paths: list[Path]) -> TableFiles:
             lazy, mended = _scan(path, kind)
             own = guarded(str(path), lazy.collect_schema)
             heights.append(int(guarded(str(path), lambda lazy=lazy: lazy.select(pl.len()).collect()).item()))
-        if schema is not None and own != schema:
-            message = f"{path} has {_difference(own, schema)} {paths[0]}: files of one table need the same columns"
-            raise DataError(message)
-        schema, findings = own, findings or mended
+        findings = findings or mended
+        schemas.append(own)
         kinds.append(kind)
-    assert schema is not None
+    schema, widened = common_schema(paths, schemas)
+    _check_whole_numbers(schema, paths, kinds, schemas)
     if not sum(heights) or not len(schema):
         message = f"{name} is empty: it has {sum(heights)} rows and {len(schema)} columns"
         raise DataError(message)
@@ -217,19 +222,26 @@ def _described(name: str, paths: list[Path]) -> TableFiles:
         heights=tuple(heights),
         stamps=stamps,
         schema=schema,
-        findings=tuple(findings),
+        findings=(*findings, *widened),
     )
 
 
-def _difference(own: pl.Schema, first: pl.Schema) -> str:
-    """How a file's columns differ from those of the first one."""
-    lacking = [column for column in first if column not in own]
-    if lacking:
-        return f"no column {lacking[0]!r}, unlike"
-    extra = [column for column in own if column not in first]
-    if extra:
-        return f"a column {extra[0]!r} that is not in"
-    other = next((column for column in first if own[column] != first[column]), None)
-    if other is not None:
-        return f"{other!r} as {own[other]}, which is {first[other]} in"
-    return "its columns in another order than"
+def _check_whole_numbers(
+    schema: pl.Schema, paths: Sequence[Path], kinds: Sequence[str], own: Sequence[pl.Schema]
+) -> None:
+    """``DataError`` where a file has whole numbers that the wider type of the table cannot hold."""
+    for path, kind, types in zip(paths, kinds, own, strict=True):
+        bounds = {name: bound for name, dtype in types.items() if (bound := bound_of(dtype, schema[name])) is not None}
+        if not bounds:
+            continue
+        lazy, _ = _scan(path, kind)
+        ends = [lazy.select(pl.col(list(bounds)).max()), lazy.select(pl.col(list(bounds)).min())]
+        (most,), (least,) = (guarded(str(path), lambda end=end: end.collect()).rows(named=True) for end in ends)
+        for name, bound in bounds.items():
+            largest = max(abs(most[name] or 0), abs(least[name] or 0))
+            if largest > bound:
+                message = (
+                    f"{path} has whole numbers in {name!r}, as large as {largest:,}, that {schema[name]}, which "
+                    "other files ask for, cannot hold exactly: write all files with one type"
+                )
+                raise DataError(message)

@@ -5,11 +5,12 @@ type for them, are dates where they begin with the year. What no kind can hold (
 bytes, Python objects) is set aside with a finding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
 from lanewise.data.cell_findings import column_finding
+from lanewise.data.conventions import Convention
 from lanewise.data.dataset import ColumnKind
 from lanewise.data.date_cells import fit_dates
 from lanewise.data.findings import Finding
@@ -21,6 +22,11 @@ from lanewise.data.word_cells import kinds_of_words
 from lanewise.data.wording import counted
 
 INFINITE = "infinite_values"
+AS_WORDS = ("numbers_as_words", "dates_as_words")
+"""Codes of the findings about columns of words that could be of another kind."""
+
+NESTED = "nested_column"
+"""Code of the finding about a column that no kind can hold."""
 
 
 def type_typed_columns(
@@ -28,28 +34,49 @@ def type_typed_columns(
     *,
     missing: Sequence[str] = (),
     kinds: Mapping[str, ColumnKind] | None = None,
+    conventions: Mapping[str, Convention] | None = None,
     markers: Mapping[str, Sequence[str]] | None = None,
     without_dates: bool = False,
 ) -> tuple[dict[str, TypedColumn], list[Finding]]:
     """Kinds and values of typed columns, and findings about columns that were set aside.
 
-    ``markers`` say by column which words stand for a missing cell; the other columns of words tell it by their cells.
+    ``conventions`` say how words that have to be numbers or dates were written before, ``markers`` by column which
+    words stand for a missing cell; the other columns of words tell it by their cells.
     ``without_dates`` says that the format has no type for dates, so that they are words there.
     """
     typed: dict[str, TypedColumn] = {}
     aside: list[Finding] = []
-    of_words = _words(frame.select(name for name, dtype in frame.schema.items() if _are_words(dtype)), missing, markers)
+    words = frame.select(name for name, dtype in frame.schema.items() if _are_words(dtype))
+    of_words = _words(words, missing, markers, named=(kinds or {}))
     for column in frame.get_columns():
-        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
-            what = f"of type {column.dtype} is not one value a cell and was set aside"
-            aside.append(column_finding("nested_column", column.name, what, severity="warning"))
+        if is_unusable(column.dtype):
+            aside.append(unusable_column(column.name, column.dtype))
             continue
         kind = (kinds or {}).get(column.name)
         found = of_words.get(column.name) or _type_column(column, missing)
         if without_dates and kind in (None, "date") and column.dtype == pl.String:
             found = _dated(found)
-        typed[column.name] = found if kind in (None, found.kind) else _turn_into(found, kind)
+        own = (conventions or {}).get(column.name)
+        typed[column.name] = found if kind in (None, found.kind) else _turn_into(found, kind, own)
     return typed, aside
+
+
+def is_unusable(dtype: pl.DataType) -> bool:
+    """Whether no kind can hold the cells of a type."""
+    return dtype.is_nested() or dtype in (pl.Binary, pl.Object)
+
+
+def unusable_column(name: str, dtype: pl.DataType) -> Finding:
+    """That a column of such a type is set aside."""
+    why = "is nested, several values a cell," if dtype.is_nested() else "is not one value a cell"
+    what = f"of type {_short(dtype)} {why} and was set aside; make columns of single values of it to use it"
+    return column_finding(NESTED, name, what, severity="warning")
+
+
+def _short(dtype: pl.DataType) -> str:
+    """A type by its name and, for lists, that of its values; the fields of a struct may be hundreds."""
+    inner = f"({_short(pl.Series(dtype=dtype.inner).dtype)})" if isinstance(dtype, pl.List) else ""
+    return f"{dtype.base_type()}{inner}"
 
 
 def _are_words(dtype: pl.DataType) -> bool:
@@ -110,9 +137,16 @@ def _durations(column: pl.Series) -> TypedColumn:
 
 
 def _words(
-    frame: pl.DataFrame, missing: Sequence[str], markers: Mapping[str, Sequence[str]] | None
+    frame: pl.DataFrame,
+    missing: Sequence[str],
+    markers: Mapping[str, Sequence[str]] | None,
+    *,
+    named: Collection[str],
 ) -> dict[str, TypedColumn]:
-    """Columns of words, all at once: a table may have tens of thousands."""
+    """Columns of words, all at once: a table may have tens of thousands.
+
+    Of those whose kind was ``named`` it is no news that they are words.
+    """
     if not frame.width:
         return {}
     bare = strip_frame(frame.cast(pl.String), missing)
@@ -121,7 +155,11 @@ def _words(
         *without_word_markers_frame(bare.drop(list(known))).get_columns(),
         *(blank_out(bare[name], own) for name, own in known.items()),
     )
-    kinds, plain = kinds_of_words(words), holding_words(words)
+    kinds, plain = (
+        kinds_of_words(words),
+        holding_words(words.select(name for name in words.columns if name not in named)),
+    )
+    plain = {*plain, *named}
     return {
         name: TypedColumn(
             cells=words[name], kind=kinds[name], findings=() if name in plain else _written_as_words(words[name])
@@ -153,12 +191,12 @@ def _dated(column: TypedColumn) -> TypedColumn:
     return _year_first(column.cells) or column
 
 
-def _turn_into(column: TypedColumn, kind: ColumnKind | None) -> TypedColumn:
+def _turn_into(column: TypedColumn, kind: ColumnKind | None, convention: Convention | None) -> TypedColumn:
     """A typed column as another kind, through its text."""
     if kind is None:
         return column
     if column.cells.dtype == pl.String:
-        turned = read_as(column.cells, kind)
+        turned = read_as(column.cells, kind, convention=convention)
     elif column.kind == "number":
         turned = read_as(_number_texts(column.cells), kind)
     else:

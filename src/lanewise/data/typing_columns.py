@@ -4,7 +4,6 @@ A column is a number or a date only if every cell that is not missing is one. Wh
 open (``1,234``; ``03/04/2024``) is settled by the file's other columns, and reported if nothing settles it.
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,20 +12,28 @@ from typing import cast
 import polars as pl
 
 from lanewise.data.cell_findings import cells_finding, column_finding
+from lanewise.data.conventions import (
+    UNREADABLE,
+    Convention,
+    DateReading,
+    DatesSeen,
+    NumberReading,
+    NumbersSeen,
+    convention_of,
+)
 from lanewise.data.dataset import ColumnKind
-from lanewise.data.date_cells import DateFit, fit_dates
+from lanewise.data.date_cells import DateFit, day_comes_first, fit_dates, swapped
 from lanewise.data.findings import Finding
 from lanewise.data.missing import (
     MARKERS,
     blank_out,
     blank_out_frame,
-    share_matching,
     strip_frame,
     without_word_markers,
     without_word_markers_frame,
 )
+from lanewise.data.near_misses import near_misses
 from lanewise.data.number_cells import (
-    LEADING_ZERO,
     MINUS,
     PLAIN,
     Decimal,
@@ -40,25 +47,20 @@ from lanewise.data.number_cells import (
 from lanewise.data.plain_words import shares_of_words
 from lanewise.data.word_cells import kind_of_words, kinds_of_words
 
-NON_NUMBERS = "non_number_cells"
-"""Code of the finding about the cells for which a column is no number."""
-
 _THREADS = 4
 _MOSTLY = 0.5
-_NEARLY_ALL = 0.99
-_MOST_CODES = 20  # different numbers beside a word: more of them are no levels
 _MEASURED: tuple[ColumnKind | None, ...] = ("number", "date")
 _ENDLESS = r"^(?i:[+-]?inf(?:inity|inite)?)$"
-_ALMOST_NUMBER = r"^[+-]?(?:\d[\d_]*|0[xXoObB][0-9a-fA-F]+|[iI]nf(?:inity|inite)?|INF|\d*\.?\d+[eE][+-]?\d+)$"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TypedColumn:
-    """A column in the storage of its kind (see ``Dataset``), and findings about it."""
+    """A column in the storage of its kind (see ``Dataset``), findings about it, and how its cells are written."""
 
     cells: pl.Series
     kind: ColumnKind
     findings: tuple[Finding, ...] = ()
+    convention: Convention | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +82,16 @@ def type_text_columns(
     usual_decimal: Decimal | None = None,
     doubt_points: bool = False,
     kinds: Mapping[str, ColumnKind] | None = None,
+    conventions: Mapping[str, Convention] | None = None,
 ) -> dict[str, TypedColumn]:
     """Kinds and values of columns of text; those that ``kinds`` names are read as it says.
 
-    A cell that can't be of the named kind becomes missing and is counted in a finding. ``decimal`` is
-    the decimal mark where a column leaves it open; failing that and proof in other columns, ``usual_decimal``.
+    A cell that can't be of the named kind becomes missing and is counted in a finding. ``conventions`` say how columns
+    were written before. ``decimal`` is the decimal mark where a column leaves it open; failing that and proof in other
+    columns, ``usual_decimal``.
     ``doubt_points``: points that may all mark thousands are warned of, as in a file of a place of decimal commas.
     """
-    wanted = kinds or {}
+    wanted, known = kinds or {}, conventions or {}
     cells = strip_frame(frame, missing)
     bare = blank_out_frame(cells, MARKERS)
     plain = convert_plain_columns(bare)
@@ -96,19 +100,24 @@ def type_text_columns(
         rest = [name for name in frame.columns if name not in plain and name not in words]
         readings = dict(zip(rest, pool.map(lambda name: _read_column(cells[name], bare[name]), rest), strict=True))
         proved = _decimal_of_file([reading.numbers for reading in readings.values()], bare.select(list(plain)))
-        mark = cast("Decimal | None", decimal) or proved or usual_decimal
+        shown = cast("Decimal | None", decimal) or proved
+        mark = shown or usual_decimal
         day_first = _day_first_of_file([reading.dates for reading in readings.values()])
 
         def settle(name: str) -> TypedColumn:
             if name in wanted:
-                return read_as(cells[name], wanted[name], decimal=mark, day_first=day_first)
+                own = None if decimal and wanted[name] == "number" else known.get(name)
+                return read_as(cells[name], wanted[name], decimal=mark, day_first=day_first, convention=own)
             reading = readings[name] if name in readings else _read_column(cells[name], bare[name])
-            return _settle(reading, mark, day_first=day_first)
+            if (own := known.get(name)) is None:
+                return _settle(reading, mark, day_first=day_first, shown=shown)
+            order = day_first if own.dates is None else day_comes_first(own.dates, otherwise=day_first)
+            return _settle(reading, own.decimal or mark, day_first=order, shown=own.decimal or shown)
 
         done = words | {
-            name: TypedColumn(cells=numbers, kind="number")
+            name: TypedColumn(cells=numbers, kind="number", convention=_plainly_written(numbers, shown))
             for name, numbers in plain.items()
-            if wanted.get(name, "number") == "number" and (mark != "," or not numbers.dtype.is_float())
+            if wanted.get(name, "number") == "number" and _is_settled(numbers, mark, known.get(name))
         }
         rest = [name for name in frame.columns if name not in done]
         done.update(zip(rest, pool.map(settle, rest), strict=True))
@@ -116,6 +125,16 @@ def type_text_columns(
         for name, finding in _open_points(bare.select(name for name in plain if name not in wanted)).items():
             done[name] = replace(done[name], findings=(*done[name].findings, finding))
     return {name: _without_named(done[name], missing) for name in frame.columns}
+
+
+def _is_settled(numbers: pl.Series, mark: Decimal | None, convention: Convention | None) -> bool:
+    """Whether plain numbers are what they seem to be: points may mark thousands where commas are decimal marks."""
+    whole = not numbers.dtype.is_float()
+    return (whole or mark != ",") if convention is None else convention.takes_plain(whole=whole)
+
+
+def _plainly_written(numbers: pl.Series, shown: Decimal | None) -> Convention:
+    return Convention(decimal="." if numbers.dtype.is_float() else shown)
 
 
 def _without_named(column: TypedColumn, missing: Sequence[str]) -> TypedColumn:
@@ -181,15 +200,18 @@ def _day_first_of_file(fits: Sequence[DateFit | None]) -> bool | None:
     return day_first if day_first != month_first else None
 
 
-def _settle(reading: _Reading, decimal: Decimal | None, *, day_first: bool | None) -> TypedColumn:
+def _settle(
+    reading: _Reading, decimal: Decimal | None, *, day_first: bool | None, shown: Decimal | None
+) -> TypedColumn:
+    """The column that a reading is; ``shown`` is the decimal mark that the file shows, ``decimal`` the likely one."""
     if reading.numbers is not None and reading.numbers.grammars:
-        return _as_numbers(reading, reading.numbers, decimal)
+        return _as_numbers(reading, reading.numbers, decimal, shown)
     if reading.dates is not None and (dated := as_dates(reading.dates, day_first=day_first)) is not None:
         return dated
-    return _as_words(reading, _near_misses(reading))
+    return _as_words(reading, near_misses(reading.bare, reading.numbers, reading.dates))
 
 
-def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> TypedColumn:
+def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None, shown: Decimal | None) -> TypedColumn:
     cells, name = reading.cells, reading.cells.name
     grammar, in_doubt = choose(fit, decimal)
     numbers, lost = convert(fit.cells, grammar)
@@ -222,7 +244,8 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None) -> T
         signed = cells.str.contains(fit.unit, literal=True)
         what = f"is read without the sign {fit.unit} of"
         findings.append(cells_finding("unit_sign", cells, signed, what))
-    return TypedColumn(cells=numbers.alias(name), kind="number", findings=tuple(findings))
+    convention = convention_of(fit, grammar, shown)
+    return TypedColumn(cells=numbers.alias(name), kind="number", findings=tuple(findings), convention=convention)
 
 
 def as_dates(fit: DateFit, *, day_first: bool | None) -> TypedColumn | None:
@@ -245,7 +268,10 @@ def as_dates(fit: DateFit, *, day_first: bool | None) -> TypedColumn | None:
         findings.append(column_finding("short_years", name, "has years of two digits, read as 1969 to 2068"))
     if fit.zoned:
         findings.append(column_finding("time_zone", name, "has offsets to UTC; times were turned into UTC"))
-    return TypedColumn(cells=chosen.alias(name), kind="date", findings=tuple(findings))
+    form = fit.form if chosen is fit.day_first else swapped(fit.form)
+    return TypedColumn(
+        cells=chosen.alias(name), kind="date", findings=tuple(findings), convention=Convention(dates=form)
+    )
 
 
 def _as_words(reading: _Reading, findings: Sequence[Finding] = ()) -> TypedColumn:
@@ -253,53 +279,23 @@ def _as_words(reading: _Reading, findings: Sequence[Finding] = ()) -> TypedColum
     return TypedColumn(cells=words, kind=kind_of_words(words), findings=tuple(findings))
 
 
-def _near_misses(reading: _Reading) -> list[Finding]:
-    """What kept a column of words from being numbers or dates, if most of its cells are."""
-    bare = reading.bare
-    if reading.numbers is None:
-        return []
-    if reading.dates is not None:
-        readings = [found for found in (reading.dates.day_first, reading.dates.month_first) if found is not None]
-        best = max(readings, key=_present)
-        if _present(best) >= _MOSTLY * _present(bare):
-            odd = best.is_null() & bare.is_not_null()
-            severity = "warning" if _present(best) >= _NEARLY_ALL * _present(bare) else "info"
-            what = "was kept as words, because no date can be read from"
-            return [cells_finding("non_date_cells", bare, odd, what, severity=severity)]
-    zeros = bare.str.contains(LEADING_ZERO)
-    if zeros.any() and share_matching(bare, r"^[+-]?[0-9]+(?:\.[0-9]*)?$") == 1.0:
-        return [cells_finding("leading_zeros", bare, zeros, "was kept as words, because of leading zeros in")]
-    numbers = reading.numbers
-    odd = numbers.cells.is_not_null() & ~numbers.cells.str.contains(numbers.nearest.pattern)
-    is_special = share_matching(bare.filter(odd), _ALMOST_NUMBER) == 1.0
-    if numbers.share < _MOSTLY and not is_special:
-        return []
-    mark = _mark_of_missing(bare, odd)
-    severity = "warning" if is_special or numbers.share >= _NEARLY_ALL or mark is not None else "info"
-    what = "was kept as words, because no plain number can be read from"
-    finding = cells_finding(NON_NUMBERS, bare, odd, what, severity=severity)
-    if mark is None:
-        return [finding]
-    them = "it" if finding.count == 1 else "them"
-    advice = f"; mend {them} or declare {them} missing (--missing={shlex.quote(mark)})"
-    return [replace(finding, message=finding.message + advice)]
-
-
-def _mark_of_missing(bare: pl.Series, odd: pl.Series) -> str | None:
-    """The one word that stands among more different numbers than a code has; None where there is none such."""
-    marks = bare.filter(odd)
-    if marks.n_unique() != 1 or bare.filter(~odd).n_unique() <= _MOST_CODES:
-        return None
-    return None if "," in marks[0] else marks[0]
-
-
 def read_as(
-    cells: pl.Series, kind: ColumnKind, *, decimal: Decimal | None = None, day_first: bool | None = None
+    cells: pl.Series,
+    kind: ColumnKind,
+    *,
+    decimal: Decimal | None = None,
+    day_first: bool | None = None,
+    convention: Convention | None = None,
 ) -> TypedColumn:
-    """Text cells as a given kind; those that can't be of that kind become missing, and are counted."""
+    """Text cells as a given kind, read by their ``convention`` if one is known.
+
+    Those that can't be of that kind become missing, and are counted.
+    """
     if kind in ("category", "text"):
         return TypedColumn(cells=without_word_markers(cells), kind=kind)
     bare = blank_out(cells, MARKERS)
+    if convention is not None and (kind == "date") == (convention.dates is not None):
+        return _read_by(convention, bare, decimal, day_first=day_first)
     if kind == "number":
         typed = _numbers_where_possible(bare, decimal)
     else:
@@ -308,8 +304,23 @@ def read_as(
     findings: tuple[Finding, ...] = ()
     if odd.any():
         what = f"can't be read as {kind} and counts as missing in"
-        findings = (cells_finding("unreadable_cells", bare, odd, what, severity="warning"),)
+        findings = (cells_finding(UNREADABLE, bare, odd, what, severity="warning"),)
     return TypedColumn(cells=typed.alias(cells.name), kind=kind, findings=findings)
+
+
+def _read_by(
+    convention: Convention, bare: pl.Series, decimal: Decimal | None, *, day_first: bool | None
+) -> TypedColumn:
+    """Cells as those of training were written; of those written otherwise it is told what was made of them."""
+    if convention.dates is None:
+        reading = NumberReading.of(convention, NumbersSeen.of(bare, convention), decimal)
+        typed, told = reading.numbers(bare)
+    else:
+        seen = DatesSeen.of(bare, convention.dates)
+        typed, told = DateReading.of(convention.dates, seen, day_first=day_first).dates(bare)
+    findings = tuple(cells_finding(one.code, bare, one.cells, one.what, severity="warning") for one in told)
+    kind = "number" if convention.dates is None else "date"
+    return TypedColumn(cells=typed.alias(bare.name), kind=kind, findings=findings, convention=convention)
 
 
 def _numbers_where_possible(bare: pl.Series, decimal: Decimal | None) -> pl.Series:

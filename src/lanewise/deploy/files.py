@@ -11,10 +11,10 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read_like
+from lanewise.data.row_by_row import checked_rows
 from lanewise.data.rows_in_batches import RowsInBatches, rows_in_batches
-from lanewise.data.wording import counted
+from lanewise.data.text_in_batches import TextInBatches, text_in_batches
 from lanewise.deploy.predictor import Prediction, Predictor, count_overflows, overflow_findings
-from lanewise.errors import DataError
 from lanewise.storage.durable import write_atomically
 
 
@@ -39,8 +39,8 @@ def predict_file(predictor: Predictor, source: object, out: Path, *, options: Re
     ``low`` and ``high`` for numbers; numbers are written so that they read back exactly. Row i of the file belongs
     to row i of the table. A row of nothing but empty cells keeps its place and is predicted with every cell missing; a
     line without any character is no row, as for pandas and R; findings count both. Predictions are made and written in
-    blocks. So are rows of Parquet and Arrow files read that are too many for the memory; other tables are read whole,
-    within the reader's bound on memory.
+    blocks. So are rows read: of Parquet and Arrow files that are too many for the memory, and of long delimited texts;
+    other tables are read whole, within the reader's bound on memory.
 
     Raises ``DataError`` where a column is absent, or where rows have too few or too many fields: their predictions
     would be missing and all later lines would belong to other rows.
@@ -53,15 +53,16 @@ def predict_file(predictor: Predictor, source: object, out: Path, *, options: Re
 
 def rows_to_predict(
     predictor: Predictor, source: object, *, options: ReadOptions | None = None
-) -> tuple[Dataset | RowsInBatches, tuple[Finding, ...]]:
+) -> tuple[Dataset | RowsInBatches | TextInBatches, tuple[Finding, ...]]:
     """The rows of ``source``, in memory or to be read in batches, and what is unusual about them.
 
     Raises ``DataError`` as `predict_file`.
     """
     contract = predictor.contract
-    batches = rows_in_batches(source, contract, options=options_of(contract, options))
-    if batches is not None:
-        return batches, batches.findings
+    for read in (rows_in_batches, text_in_batches):
+        batches = read(source, contract, options=options_of(contract, options))
+        if batches is not None:
+            return batches, batches.findings
     dataset = read_rows(contract, source, options=options)
     return dataset, predictor.check(dataset)
 
@@ -70,20 +71,7 @@ def read_rows(contract: DataContract, source: object, *, options: ReadOptions | 
     """The rows of ``source`` as a model of that contract reads them; ``DataError`` where any was set aside."""
     options = replace(options_of(contract, options), keep_empty=True)
     dataset = read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
-    for finding in dataset.findings:
-        if finding.code == "ragged_rows":
-            message = f"{dataset.source} cannot be predicted row by row: {finding.message}; mend these rows"
-            raise DataError(message)
-    blank = sum(finding.count or 0 for finding in dataset.findings if finding.code == "blank_lines")
-    if not blank:
-        return dataset
-    message = (
-        f"{counted(blank, 'blank line')} of {dataset.source} {'has' if blank == 1 else 'have'} no prediction: "
-        f"the predictions are those of the other {dataset.rows:,} rows, in order"
-    )
-    kept = tuple(finding for finding in dataset.findings if finding.code != "blank_lines")
-    skipped = Finding(code="blank_lines", severity="warning", count=blank, message=message)
-    return Dataset(frame=dataset.frame, kinds=dataset.kinds, source=dataset.source, findings=(*kept, skipped))
+    return replace(dataset, findings=checked_rows(dataset.findings, source=dataset.source, rows=dataset.rows))
 
 
 def options_of(contract: DataContract, options: ReadOptions | None = None) -> ReadOptions:
@@ -92,12 +80,15 @@ def options_of(contract: DataContract, options: ReadOptions | None = None) -> Re
     return replace(
         options,
         missing=(*options.missing, *contract.missing),
+        conventions=contract.conventions | dict(options.conventions),
         delimiter=options.delimiter or contract.delimiter,
         encoding=options.encoding or contract.encoding,
     )
 
 
-def write_predictions(predictor: Predictor, rows: Dataset | RowsInBatches, file: Output) -> tuple[Finding, ...]:
+def write_predictions(
+    predictor: Predictor, rows: Dataset | RowsInBatches | TextInBatches, file: Output
+) -> tuple[Finding, ...]:
     """Write predictions as CSV to an open binary file, block by block; findings about the predictions themselves."""
     overflows = 0
     blocks = [rows] if isinstance(rows, Dataset) else rows.blocks(predictor.block_rows)

@@ -45,7 +45,10 @@ def joined_below(
         message = f"the test set {test.source} has no row with a value of {task.target!r}"
         raise DataError(message)
     kinds: dict[str, ColumnKind] = {name: dataset.kinds[name] for name in columns}
-    return Dataset(frame=frame, kinds=kinds, source=dataset.source, rest=dataset.rest), held
+    return (
+        Dataset(frame=frame, kinds=kinds, source=dataset.source, rest=dataset.rest, conventions=dataset.conventions),
+        held,
+    )
 
 
 def _or_drop(columns: Sequence[str], needed: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """New rows are held against what training saw; a stored contract is read back strictly."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.data.contract import DataContract
+from lanewise.data.conventions import Convention
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.reading import read_like
 from lanewise.errors import DataError, StoreError
@@ -170,6 +172,24 @@ def test_levels_are_capped_and_the_rest_is_counted() -> None:
 
 def test_contract_reads_back_from_its_own_text() -> None:
     assert DataContract.from_json(contract().to_json()) == contract()
+
+
+def test_contract_keeps_how_columns_were_written_and_one_without_is_read_as_before() -> None:
+    conventions = {"age": Convention(decimal=",", thousands=".", unit="€"), "day": Convention(dates="d/m/Y")}
+    of = DataContract.of(replace(table(), conventions=conventions), task=TASK, features=FEATURES, rows=np.arange(4))
+    assert of.conventions == conventions
+    assert DataContract.from_json(of.to_json()) == of
+    plain = contract().to_json()
+    assert "convention" not in plain
+    assert DataContract.from_json(plain).conventions == {}
+    with pytest.raises(StoreError, match="decimal"):
+        DataContract.from_json(of.to_json().replace('"decimal": ","', '"decimal": "|"'))
+
+
+def test_a_column_that_is_nested_in_new_rows_is_said_to_be() -> None:
+    frame = table().frame.with_columns(pl.Series("age", [[1.0], [2.0], [3.0], None]))
+    with pytest.raises(DataError, match=r"kind than in training: column 'age' of type List\(Float64\) is nested"):
+        contract().conform(read_like(frame, {name: KINDS[name] for name in FEATURES}))
 
 
 @settings(deadline=None, max_examples=50)

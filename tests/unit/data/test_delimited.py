@@ -176,3 +176,11 @@ def test_rows_in_one_stretch_of_the_text_are_those_with_others_between(end: byte
     together = parse(b"a,b\n" + rows + end, name="table", options=ReadOptions()).frame
     apart = parse(b"a,b\n" + rows.replace(b"2", b"\n2") + end, name="table", options=ReadOptions()).frame
     assert together.rows() == apart.rows() == [("1", "x"), ("2", "y"), ("3", "z")]
+
+
+def test_line_ends_of_two_kinds_are_told() -> None:
+    mixed = table("a,b,c\n" + "1,2,3\n" * 30 + "1,2,3\r4,5\n")
+    assert codes(mixed) == {"ragged_rows": 1, "lone_returns": 1}
+    assert "1 carriage return inside rows" in mixed.findings[-1].message
+    for text in ("a,b\r\n1,2\r\n", "a,b\r1,2\r", 'a,b\n"1\r2",2\n', "a,b\r\r\n1,2\r\r\n", "a,b\n1,2\r"):
+        assert codes(table(text)) == {}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lanewise.data.first_look import HEAD_BYTES, first_look
@@ -22,6 +23,14 @@ def test_without_a_target_the_content_is_left_to_who_knows_how_it_is_read(tmp_pa
     path.write_text(",,\n,,\n")
     first_look(str(path), options=ReadOptions())
     with pytest.raises(DataError):
+        first_look(str(path), options=ReadOptions(), target="y")
+
+
+def test_a_nested_target_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": [1, 2], "y": [[1], [2]]}).write_parquet(path)
+    first_look(str(path), options=ReadOptions(), target="a", drop=("y",))
+    with pytest.raises(DataError, match=r"target names 'y', and column 'y' of type List\(Int64\) is nested"):
         first_look(str(path), options=ReadOptions(), target="y")
 
 

@@ -7,8 +7,10 @@ import pytest
 from lanewise.data.dataset import Dataset
 from lanewise.data.delimited import parse
 from lanewise.data.read_options import ReadOptions
+from lanewise.data.reading import read
 from lanewise.data.roles import check_names, role_mistakes
-from lanewise.errors import UsageError
+from lanewise.data.typed_columns import NESTED
+from lanewise.errors import DataError, UsageError
 
 FRAME = pl.DataFrame({"y": [1, 2, 3], "w": [1.0, -1.0, None], "g": ["a", None, "b"], "t": [3, None, 1]})
 TABLE = Dataset(frame=FRAME, kinds={"y": "number", "w": "number", "g": "category", "t": "number"}, source="a table")
@@ -22,6 +24,20 @@ def test_all_columns_with_two_roles_are_told_at_once() -> None:
         "2 columns have two roles:",
         "  drop names 'y', which target names too; a column can be one of the two",
         "  group names 'g', which weight names too; a column can be one of the two",
+    ]
+
+
+def test_a_nested_column_has_no_role_and_may_be_dropped() -> None:
+    table = read({"y": [0, 1], "list": [[1, 2], [3]], "struct": [{"a": 1}, {"a": 2}]})
+    assert [finding.column for finding in table.findings if finding.code == NESTED] == ["list", "struct"]
+    check_names(table, target="y", drop=("list",), keep=(), roles={})
+    with pytest.raises(DataError, match=r"target names 'list', and column 'list' of type List\(Int64\) is nested"):
+        check_names(table, target="list", drop=(), keep=(), roles={})
+    with pytest.raises(DataError) as error:
+        check_names(table, target="list", drop=(), keep=(), roles={"group": "struct"})
+    assert [line.split(",")[0] for line in str(error.value).splitlines()[1:]] == [
+        "  target names 'list'",
+        "  group names 'struct'",
     ]
 
 

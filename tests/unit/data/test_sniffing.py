@@ -92,6 +92,19 @@ def test_comment_with_the_table_s_width_above_a_header_is_a_comment() -> None:
     assert not preface.marked
 
 
+@pytest.mark.parametrize(
+    ("line", "delimiter"), [(b"sep=;", ";"), (b'"sep=;"', ";"), (b"sep=\t", "\t"), (b"sep=;;;", ";")]
+)
+def test_the_line_that_names_the_delimiter_is_known_however_it_was_saved(line: bytes, delimiter: str) -> None:
+    preface = skip_preface(line + b"\r\na;b\r\n1;2\r\n")
+    assert (preface.delimiter, preface.text) == (delimiter, b"a;b\r\n1;2\r\n")
+
+
 def test_excel_names_its_delimiter() -> None:
     preface = skip_preface(b"sep=;\na;b\n1;2\n")
     assert (preface.delimiter, preface.text) == (";", b"a;b\n1;2\n")
+
+
+def test_the_semicolon_of_an_entity_of_html_separates_nothing() -> None:
+    lines = [b"text,y", *(b"x &amp; y%d &#39;z&#39;,%d.5" % (n, n) for n in range(20))]
+    assert find_delimiter(b"\n".join(lines)) == ","

@@ -67,7 +67,8 @@ def test_a_file_of_another_format_is_no_such_table(tmp_path):
     [
         (ROWS.select("a"), r"part-1 has no column 'b', unlike .*part-0"),
         (ROWS.with_columns(c=1), r"part-1 has a column 'c' that is not in .*part-0"),
-        (ROWS.cast({"a": pl.Int32}), r"part-1 has 'a' as Int32, which is Int64 in .*part-0"),
+        (ROWS.cast({"a": pl.String}), r"part-1 has 'a' as String, which is Int64 in .*part-0"),
+        (ROWS.cast({"a": pl.Boolean}), r"part-1 has 'a' as Boolean, which is Int64 in .*part-0"),
         (ROWS.select("b", "a"), r"part-1 has its columns in another order than .*part-0"),
     ],
 )
@@ -75,6 +76,43 @@ def test_files_of_different_columns_are_refused(tmp_path, second, words):
     ROWS.write_parquet(tmp_path / "part-0")
     second.write_parquet(tmp_path / "part-1")
     with pytest.raises(DataError, match=words):
+        table_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("types", "common"),
+    [
+        ((pl.Int16, pl.Int64), pl.Int64),
+        ((pl.Int64, pl.Int8, pl.UInt16), pl.Int64),
+        ((pl.UInt8, pl.Int8), pl.Int16),
+        ((pl.UInt64, pl.Int8), pl.Int64),
+        ((pl.Int32, pl.Float32), pl.Float64),
+        ((pl.Float64, pl.Int64), pl.Float64),
+        ((pl.Null, pl.Int16), pl.Int16),
+    ],
+)
+def test_numbers_of_different_types_are_widened(tmp_path, types, common):
+    for place, dtype in enumerate(types):
+        cells = [None, None] if dtype == pl.Null else [place, 100 + place]
+        pl.DataFrame({"a": pl.Series(cells, dtype=dtype), "b": ["x", "y"]}).write_parquet(tmp_path / f"{place}.parquet")
+    files = table_files(tmp_path)
+    assert files is not None
+    assert files.schema["a"] == common
+    assert {frame.schema["a"] for _, frame in files.batches()} == {common}
+    assert [finding.code for finding in files.findings] == ["widened_column"]
+    whole = read(tmp_path)
+    assert whole.kinds["a"] == "number"
+    assert whole.frame["a"].drop_nulls().to_list()[-2:] == [len(types) - 1, 99 + len(types)]
+    streamed = dataset_of(str(tmp_path), stream="always").frame
+    assert streamed["a"].cast(pl.Float64).equals(whole.frame["a"].cast(pl.Float64))
+
+
+@pytest.mark.parametrize(("number", "dtype"), [(2**53 + 1, pl.Int64), (-(2**53) - 1, pl.Int64), (2**63, pl.UInt64)])
+def test_whole_numbers_that_the_wider_type_would_round_are_refused(tmp_path, number, dtype):
+    other = pl.Int8 if dtype == pl.UInt64 else pl.Float64
+    pl.DataFrame({"a": pl.Series([1, number], dtype=dtype)}).write_parquet(tmp_path / "0.parquet")
+    pl.DataFrame({"a": pl.Series([1], dtype=other)}).write_parquet(tmp_path / "1.parquet")
+    with pytest.raises(DataError, match=rf"0.parquet has whole numbers in 'a', as large as {abs(number):,}, that"):
         table_files(tmp_path)
 
 

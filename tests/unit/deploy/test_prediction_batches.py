@@ -89,7 +89,29 @@ def test_lines_and_findings_are_those_of_the_table_in_memory(
     assert told >= {"infinite_values", "time_zone", "out_of_range", "unseen_levels", "missing_more", "extra_columns"}
 
 
-def test_words_that_look_like_numbers_are_told_only_of_all_cells(
+def test_lines_and_findings_do_not_depend_on_the_size_of_batches(
+    trained: ModuleType, tmp_path: Path, no_memory: pytest.MonkeyPatch
+) -> None:
+    """Cells that are numbers by another mark in each half, dates in another form, and more levels than are kept."""
+    no_memory.setattr(module, "free_bytes", lambda: 0)
+    half = ROWS // 2
+    many = pl.Series([f"{n},5" for n in range(half)] + [f"{n}.5" for n in range(half, ROWS)])
+    text = pl.Series(
+        [f"2024-01-{1 + n % 28:02}" for n in range(half)] + [f"{1 + n % 28}.3.2024" for n in range(half, ROWS)]
+    )
+    frame = _strange(0).with_columns(many=many, text=text)
+    source = _write(frame, tmp_path / "table", ".parquet", 2)
+    no_memory.setattr("lanewise.data.contract.MOST_UNSEEN", 100)
+    found = []
+    for rows in (1, 7, ROWS):
+        no_memory.setattr(module, "batch_rows", lambda files, rows=rows: rows)
+        found.append(_predicted(trained.predictor("binary", "linear"), source, ReadOptions()))
+    no_memory.setattr(module, "free_bytes", lambda: 2**60)
+    whole = _predicted(trained.predictor("binary", "linear"), source, ReadOptions())
+    assert found == [(module.RowsInBatches, *whole[1:])] * 3
+
+
+def test_words_that_look_like_numbers_are_what_the_contract_says(
     trained: ModuleType, tmp_path: Path, no_memory: pytest.MonkeyPatch
 ) -> None:
     no_memory.setattr(module, "free_bytes", lambda: 0)
@@ -97,9 +119,11 @@ def test_words_that_look_like_numbers_are_told_only_of_all_cells(
     for last in ("9", "x"):
         frame = _strange(0).with_columns(many=pl.Series([*map(str, range(10, ROWS + 9)), last]))
         source = _write(frame, tmp_path / last, ".parquet", 1)
-        findings = files.rows_to_predict(trained.predictor("binary", "linear"), source)[1]
-        found.append([finding.column for finding in findings if finding.code == "numbers_as_words"])
-    assert found == [["many"], []]
+        for free in (0, 2**60):
+            no_memory.setattr(module, "free_bytes", lambda free=free: free)
+            findings = files.rows_to_predict(trained.predictor("binary", "linear"), source)[1]
+            found += [finding for finding in findings if finding.code in ("numbers_as_words", "dates_as_words")]
+    assert found == []
 
 
 def test_what_is_told_by_all_cells_is_read_whole(

@@ -169,6 +169,16 @@ def test_a_run_that_was_killed_before_its_plan_says_so(tmp_path: Path, monkeypat
         CliRunner().invoke(show, ["last"], catch_exceptions=False)
 
 
+def test_a_stopped_run_whose_folder_was_removed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with RunStore.open() as store:
+        run = store.create(command="lanewise fit t.csv", config={"settings": {}})
+        store.interrupt(run.id)
+    shutil.rmtree(run.folder)
+    with pytest.raises(UsageError, match=rf"its folder .*{run.id} is gone; start it anew with: lanewise fit t.csv"):
+        CliRunner().invoke(show, ["last"], catch_exceptions=False)
+
+
 def test_where_no_lane_has_a_score_yet_no_best_is_named(stopped: Run) -> None:
     shutil.rmtree(stopped.checkpoints)
     RunJournal(stopped.checkpoints).save("screen-1.0000-1", {}, state(200, mlp_000_f0=[(0.1, None)]))

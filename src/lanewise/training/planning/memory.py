@@ -34,6 +34,9 @@ TABLE_COPIES = 3
 """The raw table in a worker: mapped, binned, and binned again by the boosters that are alive."""
 
 
+LATER_BYTES = 250 * 2**20
+"""What this process takes of a race yet to begin beside its workers: stacks, evidence, the intervals of scores."""
+
 FOREST_COPIES = 4
 """A refitted forest: in the worker that grew it, as text there and here, and read from that."""
 
@@ -83,6 +86,31 @@ def predicted_bytes(plan: Plan, builder: TeamBuilder) -> int:
 def _started_bytes(workers: int, loaded: int, own: int) -> int:
     """What so many workers take before they hold any row: what was loaded is there once where they were forked."""
     return loaded + workers * own if CAN_FORK else workers * (loaded + own)
+
+
+def workers_with_room(
+    wanted: int, *, free: float, cells: int, trees: bool, stacks: bool, processes: int = 1, later: int = LATER_BYTES
+) -> int:
+    """So many of the ``wanted`` workers as have room in the ``free`` bytes of this host; one at the least.
+
+    Each is a process for ``trees`` and one for ``stacks``, if there are any, and holds a table of ``cells`` cells for
+    the trees. So many ``processes`` of the host share what is free, and need ``later`` bytes of their own.
+
+    >>> workers_with_room(4, free=2e9, cells=0, trees=True, stacks=False)
+    4
+    """
+
+    def needed(workers: int) -> int:
+        of_trees = _started_bytes(workers, TREES_LOADED_BYTES, TREE_WORKER_BYTES) + workers * 8 * TABLE_COPIES * cells
+        return of_trees * trees + _started_bytes(workers, STACKS_LOADED_BYTES, TEAM_WORKER_BYTES) * stacks
+
+    room = max(free / processes - later, 0)
+    return next((workers for workers in range(wanted, 1, -1) if needed(workers) <= room), 1)
+
+
+def one_worker_bytes() -> int:
+    """What one worker for trees takes before it holds any row: so much any fit with trees needs beside its table."""
+    return _started_bytes(1, TREES_LOADED_BYTES, TREE_WORKER_BYTES)
 
 
 def _most_confirmed(plan: Plan) -> list[Candidate]:

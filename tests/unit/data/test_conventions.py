@@ -1,0 +1,179 @@
+"""New cells are read as those of training were written; what was written otherwise is told, and never guessed apart."""
+
+from datetime import datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lanewise.data.conventions import (
+    Convention,
+    DateReading,
+    DatesSeen,
+    NumberReading,
+    NumbersSeen,
+)
+from lanewise.data.dataset import ColumnKind
+from lanewise.data.reading import ReadOptions, read, read_like
+
+POINT, COMMA, GERMAN = Convention(decimal="."), Convention(decimal=","), Convention(decimal=",", thousands=".")
+EURO, PERCENT, WHOLE = Convention(decimal=".", unit="€"), Convention(decimal=".", unit="%"), Convention()
+
+
+def numbers(cells: list[str | None], convention: Convention) -> tuple[list[float | None], list[tuple[str, int]]]:
+    series = pl.Series("a", cells, dtype=pl.String)
+    found, told = NumberReading.of(convention, NumbersSeen.of(series, convention)).numbers(series)
+    return found.to_list(), [(one.code, int(one.cells.sum())) for one in told]
+
+
+@pytest.mark.parametrize(
+    ("cells", "convention", "expected"),
+    [
+        (["50,89", "7", None], COMMA, [50.89, 7, None]),
+        (["1,234"], COMMA, [1.234]),
+        (["1.234"], GERMAN, [1234]),
+        (["1.234,5", "007,5", "-0,5"], GERMAN, [1234.5, 7.5, -0.5]),
+        (["1.5", "\u22122", "5."], POINT, [1.5, -2, 5]),
+        (["1.5 €", "€ 2", "3"], EURO, [1.5, 2, 3]),
+        (["12 %", "1.5%"], PERCENT, [12, 1.5]),
+        (["12", "1e3", "1e999"], POINT, [12, 1000, None]),
+    ],
+)
+def test_cells_written_as_in_training_are_read_so(cells, convention, expected):
+    found, told = numbers(cells, convention)
+    assert found == expected
+    assert told in ([], [("unreadable_cells", 1)])
+
+
+@pytest.mark.parametrize(
+    ("cells", "convention", "expected"),
+    [
+        (["50,89", "50.89"], COMMA, [50.89, None]),
+        (["50.89", "50,89"], POINT, [50.89, None]),
+        (["1.234,5", "1.5"], GERMAN, [1234.5, None]),
+        (["12 %", "13"], PERCENT, [12, None]),
+        (["12", "13 %"], POINT, [12, None]),
+        (["12 €", "13 $"], EURO, [12, None]),
+        (["1,5", "old"], COMMA, [1.5, None]),
+    ],
+)
+def test_cells_that_contradict_those_beside_them_count_as_missing(cells, convention, expected):
+    assert numbers(cells, convention) == (expected, [("unreadable_cells", 1)])
+
+
+@pytest.mark.parametrize(
+    ("cells", "convention", "expected", "count"),
+    [
+        (["50.89", "7", "1.234"], COMMA, [50.89, 7, 1.234], 2),
+        (["50.89", "1,234"], COMMA, [50.89, 1234], 2),
+        (["50,89", "7"], POINT, [50.89, 7], 1),
+        (["1,234", "5.5"], POINT, [1234, 5.5], 1),
+        (["1.234"], COMMA, [1234], 1),
+        (["12", "13"], PERCENT, [12, 13], 2),
+        (["12 %", "13 %"], POINT, [12, 13], 2),
+        (["12 $", "13 $"], EURO, [12, 13], 2),
+    ],
+)
+def test_a_column_that_is_written_otherwise_throughout_is_read_so_and_told(cells, convention, expected, count):
+    assert numbers(cells, convention) == (expected, [("written_otherwise", count)])
+
+
+def test_marks_that_training_never_showed_are_no_news():
+    assert numbers(["1.5", "2"], WHOLE) == ([1.5, 2], [])
+    assert numbers(["1,5", "2"], WHOLE) == ([1.5, 2], [])
+
+
+def test_dates_are_read_in_the_order_of_training():
+    def dates(cells, form):
+        series = pl.Series("a", cells, dtype=pl.String)
+        found, told = DateReading.of(form, DatesSeen.of(series, form)).dates(series)
+        return found.to_list(), [(one.code, int(one.cells.sum())) for one in told]
+
+    march, april = datetime(2024, 4, 3), datetime(2024, 3, 4)
+    assert dates(["03/04/2024", None], "d/m/Y") == ([march, None], [])
+    assert dates(["03/04/2024"], "m/d/Y") == ([april], [])
+    assert dates(["03/04/2024", "25/12/2024"], "m/d/Y") == (
+        [march, datetime(2024, 12, 25)],
+        [("written_otherwise", 2)],
+    )
+    assert dates(["12/25/2024", "25/12/2024"], "m/d/Y") == (
+        [datetime(2024, 12, 25), None],
+        [("unreadable_cells", 1)],
+    )
+    assert dates(["2024-04-03", "soon"], "d/m/Y") == (
+        [march, None],
+        [("written_otherwise", 1), ("unreadable_cells", 1)],
+    )
+    assert dates(["2024-04-03", "03/04/2024"], "d/m/Y") == ([None, march], [("unreadable_cells", 1)])
+
+
+CELLS = st.sampled_from(
+    [
+        "1",
+        "12",
+        "1,5",
+        "1.5",
+        "1.234",
+        "1,234",
+        "1.234,5",
+        "1,234.5",
+        "1 234",
+        "5 €",
+        "5 %",
+        "$5",
+        "x",
+        "-3",
+        "1e5",
+        None,
+    ]
+)
+CONVENTIONS = st.sampled_from([POINT, COMMA, GERMAN, EURO, PERCENT, WHOLE, Convention(decimal=".", thousands=",")])
+
+
+@given(st.lists(CELLS, min_size=1, max_size=8), CONVENTIONS, st.integers(0, 8))
+def test_a_column_is_read_alike_in_one_part_and_in_two(cells, convention, cut):
+    series = pl.Series("a", cells, dtype=pl.String)
+    parts = [part for part in (series[:cut], series[cut:]) if len(part)]
+    seen = NumbersSeen.of(parts[0], convention)
+    for part in parts[1:]:
+        seen = seen.plus(NumbersSeen.of(part, convention))
+    whole = NumberReading.of(convention, NumbersSeen.of(series, convention))
+    assert NumberReading.of(convention, seen) == whole
+    read = pl.concat([whole.numbers(part)[0] for part in parts])
+    assert read.equals(whole.numbers(series)[0], null_equal=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a;b\n50,89;x\n7,5;y\n", Convention(decimal=",")),
+        ("a;b\n1.050,89;x\n7,5;y\n", GERMAN),
+        ("a,b\n50.89,x\n7,y\n", POINT),
+        ("a,b\n50,x\n7,y\n", WHOLE),
+        ("a;b\n50;1,5\n7;2\n", COMMA),
+        ("a;b\n50 %;x\n7 %;y\n", Convention(unit="%")),
+        ("a;b\n1,50 €;x\n7;y\n", Convention(decimal=",", unit="€")),
+        ("a,b\n25/12/2024,x\n03/04/2024,y\n", Convention(dates="d/m/Y")),
+        ("a,b\n12/25/2024,x\n03/04/2024,y\n", Convention(dates="m/d/Y")),
+        ("a,b\n2024-12-25,x\n2024-04-03,y\n", Convention(dates="Y-m-d")),
+        ("a,b\nred,x\nblue,y\n", None),
+    ],
+)
+def test_reading_finds_how_a_column_is_written(tmp_path, text, expected):
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8")
+    assert read(path).conventions.get("a") == expected
+
+
+def test_a_short_file_is_read_as_the_long_one_before_it(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a;b;c\n1,234;03/04/2024;5\n")
+    known = {"a": COMMA, "b": Convention(dates="m/d/Y")}
+    kinds: dict[str, ColumnKind] = {"a": "number", "b": "date", "c": "number"}
+    found = read_like(path, kinds, options=ReadOptions(conventions=known))
+    assert found.frame.row(0) == (1.234, datetime(2024, 3, 4), 5)
+    assert found.findings == ()
+    assert read_like(path, kinds).frame["a"].to_list() == [1234]
+    stated = ReadOptions(conventions=known, decimal=".")
+    assert read_like(path, kinds, options=stated).frame["a"].to_list() == [1234]
