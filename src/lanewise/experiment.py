@@ -181,7 +181,8 @@ def fit(
         # A run that goes on, on another machine perhaps, does as it did.
         config["settings"]["stream"] = "never" if dataset.rest is None else "always"
         config["rows"] = fingerprint(dataset)
-        if source == "-" and dataset.conventions:  # what is kept of it has types, and is no text any more
+        # What is kept of it has types, and is no text any more.
+        if isinstance(source, str) and source == "-" and dataset.conventions:
             config["conventions"] = {name: asdict(own) for name, own in dataset.conventions.items()}
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         with unrecorded():
