@@ -55,6 +55,11 @@ def test_they_are_prepared_on_the_cores_that_are_left(
     assert found == expected
 
 
+def test_where_no_worker_will_be_wanted_nobody_looks_for_idle_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted_workers, "idle_cores", lambda: pytest.fail("it takes 20 ms"))
+    wanted_workers.prepare_workers(FitSettings(target="y", budget="1s"))
+
+
 @pytest.mark.parametrize(
     ("models", "left", "expected"),
     [("tree,linear", 16.0, (10.0, 2.0)), ("tree,linear", 4.0, (0.0, 0.5)), ("tree", 4.0, (None, 0.5))],
