@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from lanewise import experiment, wanted_workers
+from lanewise.models.registry import STACKED
+from lanewise.models.trees import TREE_KINDS
 from lanewise.planned import trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
@@ -34,6 +36,12 @@ BOOSTERS, TREES = tree_worker(threads=1, single_trees=False), tree_worker(thread
 )
 def test_settings_tell_which_workers_a_fit_will_start(settings: dict[str, Any], expected: list[WorkerKind]) -> None:
     assert wanted_workers.wanted(FitSettings(target="y", **settings), loads=False) == expected
+
+
+def test_every_family_has_its_kind_of_worker() -> None:
+    assert TREE_KINDS.keys() == wanted_workers.TREES  # written twice, as the table of families loads torch
+    assert set(STACKED) == wanted_workers.STACKS
+    assert wanted_workers.TREES - {"lightgbm"} == wanted_workers.SINGLE_TREES
 
 
 def test_stacks_need_less_of_a_budget_where_torch_is_loaded_beside_them() -> None:

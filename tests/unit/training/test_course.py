@@ -206,6 +206,15 @@ def test_updates_that_are_left_out_say_nothing() -> None:
     assert step == 275
 
 
+def test_a_lane_whose_first_update_was_left_out_is_judged_by_the_others() -> None:
+    course = Seen(STILL, length=400)
+    for step, loss in enumerate(spiked(1000.0), start=1):
+        course.observe(torch.tensor([loss]), step, torch.tensor([step == 1]))
+        if step % CHECK_EVERY == 0 and course.judge(STILL, step):
+            break
+    assert step == 275
+
+
 def test_a_place_that_is_worse_than_the_start_is_not_gone_back_to() -> None:
     losses = spiked(6.0)
     course = Seen(STILL, length=400)

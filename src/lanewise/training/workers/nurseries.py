@@ -33,8 +33,8 @@ READ_ON_LOADING = (
 )
 """How the variables begin that libraries may read while they load; all others a worker is given when it is forked."""
 
-SET_ON_LOADING = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
-"""Those of them that scikit-learn sets itself where it is loaded, in this process or in a worker."""
+SET_ON_LOADING = ("CUDA_MODULE_LOADING", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+"""Those of them that torch and scikit-learn set themselves when they load or reach a GPU, here or in a worker."""
 
 COLLECTS_SECONDS = 10.0
 """How long a nursery may take to end a worker; one that takes longer is ended itself, and its workers with it."""

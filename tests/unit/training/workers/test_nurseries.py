@@ -174,7 +174,7 @@ def test_workers_of_a_kind_are_forked_from_one_process_that_has_loaded_for_them(
     assert second("LOADED") == [first("os.getppid()"), "lights"]
     assert {first("os.getpid()"), second("os.getpid()")} == {first.worker.pid, second.worker.pid}
     # Other libraries than those of the workers set this, once they are loaded here.
-    third = start(KMP_INIT_AT_FORK="FALSE", _RJEM_MALLOC_CONF="x")
+    third = start(KMP_INIT_AT_FORK="FALSE", CUDA_MODULE_LOADING="LAZY", _RJEM_MALLOC_CONF="x")
     assert third("os.getppid(), os.environ['KMP_INIT_AT_FORK']") == [first("os.getppid()"), "FALSE"]
     other = start(OMP_NUM_THREADS="3")
     assert other("os.getppid()") != first("os.getppid()")
