@@ -33,9 +33,10 @@ def prepare_workers(settings: FitSettings, *, loads: bool = False) -> None:
 
     ``loads``: it has torch to load itself until then, so that theirs takes no time.
     """
-    left = idle_cores() // place_of().local_size - 1
+    kinds = wanted(settings, loads=loads)
+    left = idle_cores() // place_of().local_size - 1 if kinds else 0
     if left > 0:
-        prepare(wanted(settings, loads=loads), at_once=left)
+        prepare(kinds, at_once=left)
 
 
 def settle_workers(settings: FitSettings, *, left: float) -> None:

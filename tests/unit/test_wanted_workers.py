@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from lanewise import experiment, wanted_workers
+from lanewise.models.registry import STACKED
+from lanewise.models.trees import TREE_KINDS
 from lanewise.planned import trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
@@ -36,6 +38,12 @@ def test_settings_tell_which_workers_a_fit_will_start(settings: dict[str, Any], 
     assert wanted_workers.wanted(FitSettings(target="y", **settings), loads=False) == expected
 
 
+def test_every_family_has_its_kind_of_worker() -> None:
+    assert TREE_KINDS.keys() == wanted_workers.TREES  # written twice, as the table of families loads torch
+    assert set(STACKED) == wanted_workers.STACKS
+    assert wanted_workers.TREES - {"lightgbm"} == wanted_workers.SINGLE_TREES
+
+
 def test_stacks_need_less_of_a_budget_where_torch_is_loaded_beside_them() -> None:
     for budget, expected in (("9s", []), ("10s", [TREES, TEAM_WORKER])):
         assert wanted_workers.wanted(FitSettings(target="y", budget=budget), loads=True) == expected
@@ -53,6 +61,11 @@ def test_they_are_prepared_on_the_cores_that_are_left(
     monkeypatch.setattr(wanted_workers, "prepare", lambda kinds, at_once: found.append((len(kinds), at_once)))
     wanted_workers.prepare_workers(FitSettings(target="y"))
     assert found == expected
+
+
+def test_where_no_worker_will_be_wanted_nobody_looks_for_idle_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted_workers, "idle_cores", lambda: pytest.fail("it takes 20 ms"))
+    wanted_workers.prepare_workers(FitSettings(target="y", budget="1s"))
 
 
 @pytest.mark.parametrize(

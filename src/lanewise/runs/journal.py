@@ -13,13 +13,17 @@ from lanewise.storage.durable import make_folders, remove_tree
 from lanewise.storage.filesystem import explained
 from lanewise.training.journal import Journal
 
+FORMAT = 1
+"""What states hold; raised whenever teams could not go on from older ones. Those without a number came before the
+courses of losses that a screen is watched by."""
+
 
 @final
 class RunJournal(Journal):
     """Keeps the state of a run's teams under ``folder``; teams may save from several threads.
 
-    ``passed_over`` is told of every damaged checkpoint: the key, and what is wrong with it. The one before
-    is used, or the team starts again; either way it ends in the same bits.
+    ``passed_over`` is told of every checkpoint that is damaged or of another format: the key, and what is wrong with
+    it. The one before is used, or the team starts again; either way it ends in the same bits.
     """
 
     def __init__(self, folder: Path, *, passed_over: Callable[[str, str], None] | None = None) -> None:
@@ -41,7 +45,7 @@ class RunJournal(Journal):
     def save(self, key: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         checkpoints = self._checkpoints(key)
         self._steps[key] += 1
-        checkpoints.save(self._steps[key], tensors, dict(state))
+        checkpoints.save(self._steps[key], tensors, {**state, "format": FORMAT})
 
     def load(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         folder = self._folder / key
@@ -60,7 +64,11 @@ class RunJournal(Journal):
             return None
         for why in found.skipped:
             self._passed_over(key, why)
-        return dict(found.tensors), dict(found.state)
+        state = dict(found.state)
+        if state.pop("format", None) != FORMAT:
+            self._passed_over(key, f"{folder} was written by another version of Lanewise: its lanes are trained again")
+            return None
+        return dict(found.tensors), state
 
     def clear(self) -> None:
         """Remove everything: the run is done and its result is saved."""

@@ -141,8 +141,9 @@ class Seen(Course):
         least, low, middle, high = self._quantiles(CHECK_EVERY, 0, 1, 5, 9)
         self._recent, self._gaps = [], False
         if self._begins:
-            fresh = self.start.isnan()
-            self.start = torch.where(fresh, torch.maximum(self.first, middle), self.start)
+            fresh = self.start.isnan() & ~middle.isnan()
+            # The first update is left out of many lanes whose loss is scaled.
+            self.start = torch.where(fresh, torch.fmax(self.first, middle), self.start)
             noise = torch.maximum(high - low, ROUNDING * self.start.abs())
             self.noise = torch.where(fresh, noise, self.noise)
             self._begins = bool(self.start.isnan().any())

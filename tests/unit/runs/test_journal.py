@@ -7,6 +7,7 @@ import torch
 
 from lanewise.errors import StoreError
 from lanewise.runs.journal import RunJournal
+from lanewise.storage.checkpoints import Checkpoints
 
 
 def saved(folder: Path, count: int) -> None:
@@ -53,6 +54,18 @@ def test_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path: Path) -
     journal.save("screen-0.1111-0", {}, {"number": 9})
     _, state = RunJournal(tmp_path).load("screen-0.1111-0") or pytest.fail("nothing was kept")
     assert state == {"number": 9}
+
+
+def test_team_of_another_version_starts_again_and_that_is_told(tmp_path: Path) -> None:
+    Checkpoints(tmp_path / "screen-0.1111-0").save(7, {"values": torch.zeros(3)}, {"number": 0})
+    told: list[tuple[str, str]] = []
+    journal = RunJournal(tmp_path, passed_over=lambda key, why: told.append((key, why)))
+    assert journal.load("screen-0.1111-0") is None
+    ((key, why),) = told
+    assert key == "screen-0.1111-0"
+    assert why.endswith("screen-0.1111-0 was written by another version of Lanewise: its lanes are trained again")
+    journal.save("screen-0.1111-0", {}, {"number": 1})
+    assert RunJournal(tmp_path).load("screen-0.1111-0") == ({}, {"number": 1})
 
 
 def test_team_without_a_good_checkpoint_starts_again(tmp_path: Path) -> None:

@@ -196,11 +196,20 @@ def test_who_was_set_back_to_the_start_begins_anew() -> None:
 
 
 def test_updates_that_are_left_out_say_nothing() -> None:
-    course = Seen(STILL, length=400)
+    course, step = Seen(STILL, length=400), 0
     losses = spiked(1000.0)
     for step, loss in enumerate(losses, start=1):
         skipped = torch.tensor([step % 3 == 0])  # whose loss counts as zero
         course.observe(torch.tensor([0.0 if skipped else loss]), step, skipped)
+        if step % CHECK_EVERY == 0 and course.judge(STILL, step):
+            break
+    assert step == 275
+
+
+def test_a_lane_whose_first_update_was_left_out_is_judged_by_the_others() -> None:
+    course, step = Seen(STILL, length=400), 0
+    for step, loss in enumerate(spiked(1000.0), start=1):
+        course.observe(torch.tensor([loss]), step, torch.tensor([step == 1]))
         if step % CHECK_EVERY == 0 and course.judge(STILL, step):
             break
     assert step == 275

@@ -33,8 +33,8 @@ READ_ON_LOADING = (
 )
 """How the variables begin that libraries may read while they load; all others a worker is given when it is forked."""
 
-SET_ON_LOADING = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
-"""Those of them that scikit-learn sets itself where it is loaded, in this process or in a worker."""
+SET_ON_LOADING = ("CUDA_MODULE_LOADING", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+"""Those of them that torch and scikit-learn set themselves when they load or reach a GPU, here or in a worker."""
 
 COLLECTS_SECONDS = 10.0
 """How long a nursery may take to end a worker; one that takes longer is ended itself, and its workers with it."""
@@ -88,22 +88,26 @@ class Nursery:
     def load(self, parts: Sequence[str], turns: Sequence[int] = ()) -> None:
         """Have it load its module and parts of that, once all of ``turns`` but the last, which it holds, are over."""
         with self._hearing:
+            self._hear(0.0)  # what nobody waited for would fill the socket in the end, and then it could not answer
             self.ask({"loads": list(parts)}, turns)
             self._unanswered += 1
 
     def loaded(self, within: float | None = None) -> bool:
         """Wait until it has loaded what it was asked for, or has ended, at most ``within`` seconds: whether it did."""
+        with self._hearing:
+            return self._hear(within)
+
+    def _hear(self, within: float | None) -> bool:
         end = None if within is None else time.monotonic() + within
         waiting = select.poll()
         waiting.register(self._requests, select.POLLIN)
-        with self._hearing:
-            while self._unanswered:
-                if not waiting.poll(None if end is None else 1000.0 * max(0.0, end - time.monotonic())):
-                    return False
-                said = b""
-                with suppress(ConnectionError):
-                    said = self._requests.recv(_MESSAGE_LIMIT)
-                self._unanswered = self._unanswered - 1 if said else 0
+        while self._unanswered:
+            if not waiting.poll(None if end is None else 1000.0 * max(0.0, end - time.monotonic())):
+                return False
+            said = b""
+            with suppress(ConnectionError):
+                said = self._requests.recv(_MESSAGE_LIMIT)
+            self._unanswered = self._unanswered - 1 if said else 0
         return True
 
     def disown(self) -> None:

@@ -280,6 +280,7 @@ def main() -> NoReturn:
     """Serve the parent that has started this process."""
     for number in (signal.SIGINT, signal.SIGTERM):  # to a whole group: the parent's business; it ends us
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where a parent ignores it nobody could be waited for
     module, parent, requests = sys.argv[1:]
     _Nursery(module, int(parent), socket.socket(fileno=int(requests))).serve()
 

@@ -174,7 +174,7 @@ def test_workers_of_a_kind_are_forked_from_one_process_that_has_loaded_for_them(
     assert second("LOADED") == [first("os.getppid()"), "lights"]
     assert {first("os.getpid()"), second("os.getpid()")} == {first.worker.pid, second.worker.pid}
     # Other libraries than those of the workers set this, once they are loaded here.
-    third = start(KMP_INIT_AT_FORK="FALSE", _RJEM_MALLOC_CONF="x")
+    third = start(KMP_INIT_AT_FORK="FALSE", CUDA_MODULE_LOADING="LAZY", _RJEM_MALLOC_CONF="x")
     assert third("os.getppid(), os.environ['KMP_INIT_AT_FORK']") == [first("os.getppid()"), "FALSE"]
     other = start(OMP_NUM_THREADS="3")
     assert other("os.getppid()") != first("os.getppid()")
@@ -234,6 +234,17 @@ def test_what_loads_for_too_long_is_given_up(tmp_path: Path) -> None:
     assert gone(process)
 
 
+def test_a_nursery_that_is_prepared_again_and_again_still_answers(start: Start, tmp_path: Path) -> None:
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    kind = WorkerKind(module="asked", what="", environment={"PYTHONPATH": path})
+    for _ in range(400):  # as fits do whose budget is in steps: none waits for the answer, and a socket holds some 280
+        prepare([kind], at_once=1)
+    asked = start()
+    wait_until(lambda: asked.worker.poll() is None and asked.worker._pid is not None)
+    settle(kind, within=PATIENCE)
+    assert NURSERIES.of(kind.module, environment_of(kind))._unanswered == 0
+
+
 def _opened(gate: Path) -> int:
     """The end of a pipe to write to, once somebody reads it."""
     found = list[int]()
@@ -267,6 +278,18 @@ def test_how_a_worker_ends_is_told(start: Start) -> None:
     asked.worker.stdin.flush()
     assert asked.worker.wait(PATIENCE) == 1
     assert asked.said.splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_workers_of_a_program_that_ignores_the_end_of_its_children_are_collected(start: Start) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # which processes that it starts inherit
+    try:
+        first, second = start(), start()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    os.kill(first.worker.pid, signal.SIGKILL)
+    assert first.worker.wait(PATIENCE) == -9
+    assert second("1 + 1") == 2
+    assert second.worker.poll() is None
 
 
 def test_module_that_cannot_be_loaded_is_told_by_every_worker(start: Start) -> None:
