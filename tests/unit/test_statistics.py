@@ -1,7 +1,8 @@
 """Intervals, paired errors and the bias correction, against plain loops and against known truth."""
 
 import math
-from functools import cache
+import tracemalloc
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from lanewise.statistics import (
     sample_of,
     units_of,
 )
+from lanewise.statistics.studentized import studentized_bounds
 
 
 def contenders_of(predictions):
@@ -65,6 +67,19 @@ def test_blocks_of_draws_and_candidates_change_nothing(monkeypatch):
     monkeypatch.setattr("lanewise.statistics.resampling.BLOCK_COLUMNS", 7)
     for name, expected in zip(names, whole, strict=True):
         np.testing.assert_allclose(resampled_scores(METRICS[name], sample, counts), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("resample", [resampled_scores, partial(studentized_bounds, level=0.9)])
+def test_draws_of_many_groups_do_not_stand_as_long_numbers_at_once(resample):
+    rng = np.random.default_rng(2)
+    y, predictions = rng.normal(size=20_000), rng.normal(size=(1, 20_000))
+    sample, counts = sample_of(y, predictions, None, None, seed=0), bootstrap_counts(20_000, 400, seed=3)
+    tracemalloc.start()
+    try:
+        resample(METRICS["rmse"], sample, counts)
+        assert tracemalloc.get_traced_memory()[1] < 8 * counts.size / 3
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_draw_takes_as_many_units_as_there_are_and_depends_on_its_seed_only():

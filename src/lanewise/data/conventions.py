@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from lanewise.data.date_cells import DateForm, fit_dates, fit_form, in_form, swapped
+from lanewise.data.date_cells import DateFit, DateForm, fit_dates, fit_form, in_form, swapped
 from lanewise.data.number_cells import (
     LIKE_NUMBERS,
+    PLAIN,
     Decimal,
     Grammar,
     NumberFit,
@@ -140,13 +141,15 @@ class NumbersSeen:
 class NumberReading:
     """How the cells of a column are read: as in training, and the others by ``grammar`` with the sign ``unit``.
 
-    None: the others are no numbers. ``whole`` says that all cells are read by that grammar.
+    None: the others are no numbers. ``whole`` says that all cells are read by that grammar, ``guessed`` that their
+    marks may have the other meaning, which training, of whole numbers, did not tell.
     """
 
     convention: Convention
     grammar: Grammar | None = None
     unit: str = ""
     whole: bool = False
+    guessed: bool = False
 
     @classmethod
     def of(cls, convention: Convention, seen: NumbersSeen, decimal: Decimal | None = None) -> "NumberReading":
@@ -155,11 +158,15 @@ class NumberReading:
         if likely.is_empty():
             return cls(convention=convention)
         fit = fit_numbers(likely.str.replace(_ZEROS, "${1}${2}"))
-        grammar = choose(fit, convention.decimal or decimal)[0] if fit.grammars else fit.nearest
+        grammar, in_doubt = choose(fit, convention.decimal or decimal) if fit.grammars else (fit.nearest, False)
         if not _is_allowed(fit.unit, convention.unit, beside=seen.some):
             return cls(convention=convention)
+        if not fit.cells.str.contains(_MARK).any():
+            grammar = convention.own  # only the sign is another
         if convention.decimal in (None, grammar.decimal) or not fit.cells.str.contains(_POINT_OR_COMMA).any():
-            return cls(convention=convention, grammar=grammar, unit=fit.unit)
+            open_ = in_doubt or (decimal is None and grammar == PLAIN and fit.could_be_grouped())
+            guessed = convention.decimal is None and open_
+            return cls(convention=convention, grammar=grammar, unit=fit.unit, guessed=guessed)
         marks = seen.grouped - {grammar.decimal}  # of thousands, if all cells are to be read so
         if seen.decisive or len(marks | set(grammar.thousands)) > 1:
             return cls(convention=convention)
@@ -182,9 +189,7 @@ class NumberReading:
 
     def _told(self, cells: pl.Series, by_other: pl.Series, unreadable: pl.Series) -> list[Told]:
         convention, told = self.convention, list[Told]()
-        if by_other.any() and self.grammar is not None and self._contradicts():
-            before = "only whole numbers" if convention.decimal is None else _in_words(convention.own, convention.unit)
-            what = f"is written with {_in_words(self.grammar, self.unit)}, and in training with {before}, in"
+        if by_other.any() and (what := self._unlike()):
             told.append(Told(code=WRITTEN_OTHERWISE, what=what, cells=by_other))
         if unreadable.any():
             known = (
@@ -196,9 +201,22 @@ class NumberReading:
             told.append(Told(code=UNREADABLE, what=what, cells=unreadable))
         return told
 
-    def _contradicts(self) -> bool:
-        return self.unit != self.convention.unit or (
-            self.convention.decimal is not None and self.grammar != self.convention.own
+    def _unlike(self) -> str:
+        """How the other cells are unlike those of training, in words; none where nothing of training contradicts."""
+        own, grammar = self.convention, self.grammar
+        if grammar is None:
+            return ""
+        if self.guessed:
+            return f"is read with {_in_words(grammar, self.unit)}, by a guess, as training had only whole numbers, in"
+        if own.decimal is not None and grammar != own.own:
+            before = _in_words(own.own, own.unit)
+            return f"is written with {_in_words(grammar, self.unit)}, and in training with {before}, in"
+        if self.unit == own.unit:
+            return ""
+        if not self.unit:
+            return f"is written without the sign {own.unit}, and in training with it, in"
+        return (
+            f"is written with the sign {self.unit}, and in training {f'with {own.unit}' if own.unit else 'without'}, in"
         )
 
 
@@ -250,19 +268,30 @@ def _each_once(cells: pl.Series) -> pl.Series:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DatesSeen:
-    """What cells tell of the form of their dates: as `NumbersSeen` does of numbers."""
+    """What cells tell of the form of their dates: as `NumbersSeen` does of numbers.
+
+    ``offsets`` says whether dates have an offset to UTC; where some have one and others none, none can be read.
+    """
 
     some: bool
     decisive: bool
     others: pl.Series
+    offsets: frozenset[bool]
 
     @classmethod
     def of(cls, cells: pl.Series, form: DateForm) -> "DatesSeen":
         """The facts of cells: stripped, missing ones null."""
-        own, other = _in_both_orders(cells, form)
+        fit = fit_form(cells, form)
+        own, other = _in_both_orders(cells, form, fit)
         fits = own.is_not_null()
         decisive = fits if other is None else fits & other.is_null()
-        return cls(some=bool(fits.any()), decisive=bool(decisive.any()), others=_each_once(cells.filter(~fits)))
+        some = bool(fits.any())
+        return cls(
+            some=some,
+            decisive=bool(decisive.any()),
+            others=_each_once(cells.filter(~fits)),
+            offsets=frozenset((True, False) if fit is None else (fit.zoned,) if some else ()),
+        )
 
     def plus(self, more: "DatesSeen") -> "DatesSeen":
         """The facts of the cells of both."""
@@ -270,6 +299,7 @@ class DatesSeen:
             some=self.some or more.some,
             decisive=self.decisive or more.decisive,
             others=pl.concat([self.others, more.others]).unique(),
+            offsets=self.offsets | more.offsets,
         )
 
 
@@ -301,10 +331,10 @@ class DateReading:
 
     def dates(self, cells: pl.Series) -> tuple[pl.Series, list[Told]]:
         """The dates of cells, null where they are none, and what is told of those written otherwise."""
-        dates, _ = _in_both_orders(cells, self.form)
+        dates, _ = _in_both_orders(cells, self.form, fit_form(cells, self.form))
         fits, told = dates.is_not_null(), list[Told]()
         if self.other is not None and (self.whole or not fits.all()):
-            others, _ = _in_both_orders(cells, self.other)
+            others, _ = _in_both_orders(cells, self.other, fit_form(cells, self.other))
             taken = others.is_not_null() if self.whole else others.is_not_null() & ~fits
             dates = dates.zip_with(~taken, others)
             what = f"has dates written {self.other}, and in training {self.form}, in"
@@ -316,9 +346,8 @@ class DateReading:
         return dates, told
 
 
-def _in_both_orders(cells: pl.Series, form: DateForm) -> tuple[pl.Series, pl.Series | None]:
-    """The dates of cells in a form, and with day and month in the other order where that is one."""
-    fit = fit_form(cells, form)
+def _in_both_orders(cells: pl.Series, form: DateForm, fit: DateFit | None) -> tuple[pl.Series, pl.Series | None]:
+    """The dates of cells in a form that they ``fit``, and with day and month in the other order where that is one."""
     other = swapped(form)
     if fit is None:
         nothing = pl.Series(cells.name, [None], dtype=pl.Datetime("us")).new_from_index(0, len(cells))

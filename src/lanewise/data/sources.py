@@ -126,14 +126,20 @@ def _opened(stream: BinaryIO, magic: bytes) -> tuple[BinaryIO, str, tuple[type[E
 
 
 def long_beginning(path: Path, *, most: int, least: int) -> bytes | None:
-    """The first ``most`` bytes of a file, unpacked, if it has more than ``least``; raises as `unpacked_chunks`."""
+    """The first ``most`` bytes of a file, unpacked, if it has more than ``least``.
+
+    Raises ``DataError`` as `unpacked_chunks`, and for a format that is no table.
+    """
     held, total = bytearray(), 0
     for chunk in unpacked_chunks(path):
         held += chunk[: max(0, most - len(held))]
         total += len(chunk)
         if total > least and len(held) == most:
             break
-    return bytes(held) if total > least else None
+    if total <= least:
+        return None
+    _refuse_foreign(bytes(held), _shown(path))
+    return bytes(held)
 
 
 def missing_file(name: str) -> DataError:

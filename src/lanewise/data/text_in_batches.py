@@ -44,7 +44,7 @@ from lanewise.data.number_cells import without_named
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.row_by_row import checked_rows
 from lanewise.data.rows_in_batches import in_blocks, more_words
-from lanewise.data.text_parts import NeedsWhole, Part, TextParts, text_parts
+from lanewise.data.text_parts import NeedsWhole, Part, TextParts, changed, text_parts
 
 LONG_BYTES = 32 * 2**20
 """A text of more bytes is read in parts; what a shorter one takes, any machine has."""
@@ -71,7 +71,10 @@ class TextInBatches:
         Raises ``DataError`` where the file has changed.
         """
         kinds: dict[str, ColumnKind] = {column.name: column.kind for column in self.contract.columns}
-        yield from in_blocks(self._typed(), rows, kinds, self.parts.name)
+        try:
+            yield from in_blocks(self._typed(), rows, kinds, self.parts.name)
+        except (NeedsWhole, OSError):  # the first passes saw another text
+            raise changed(self.parts.path) from None
 
     def _typed(self) -> Iterator[pl.DataFrame]:
         for part in self.parts.parts(needed=self.needed):
@@ -149,7 +152,7 @@ class _Column:
             self.reading, open_ = by_point, by_point != by_comma
         elif isinstance(self.seen, DatesSeen) and convention is not None and convention.dates is not None:
             by_day, by_month = (DateReading.of(convention.dates, self.seen, day_first=first) for first in (True, False))
-            self.reading, open_ = by_day, by_day != by_month
+            self.reading, open_ = by_day, by_day != by_month or len(self.seen.offsets) > 1
         else:
             self.markers, open_ = word_markers(self.words), False
         if open_:
@@ -201,7 +204,7 @@ class _Rows:
     blank: int = 0
     comments: int = 0
     empty: int = 0
-    needed: int = 0
+    needed: int | None = None
     unnamed: list[str] = field(default_factory=list[str])
     short: dict[int, tuple[int, list[tuple[int, int]]]] = field(
         default_factory=dict[int, tuple[int, list[tuple[int, int]]]]
@@ -217,7 +220,8 @@ class _Rows:
         self.blank += part.blank
         self.comments += part.comments
         self.empty += part.frame.height - int(filled_rows(part.frame).sum())
-        self.needed = max(self.needed, part.needed)
+        if part.needed is not None:
+            self.needed = max(self.needed or 0, part.needed)
         self.unnamed = empty_of(part.frame, self.unnamed)
         for fields in {fields for _, fields in part.short}:
             own = [place for place in part.short if place[1] == fields]
@@ -235,11 +239,15 @@ class _Rows:
         if int(self.fields.argmax()) != usual or (self.single and not self.double):
             raise NeedsWhole
 
+    def least(self, width: int) -> int:
+        """The cells that a row has at the least, in a table of ``width`` columns."""
+        return width if self.needed is None else self.needed
+
     def findings(self, source: str, width: int) -> list[Finding]:
         """What is told of rows; ``DataError`` where too many are ragged."""
         count, places = self.ragged
         for fields, (own, first) in self.short.items():
-            if fields < self.needed:
+            if fields < self.least(width):
                 count, places = count + own, sorted([*places, *first])[:SHOWN_RAGGED]
         kept = self.rows + self.ragged[0] - count
         found = set_aside(source, places, count, width=width, kept=kept)
@@ -280,7 +288,8 @@ def _looked_through(parts: TextParts, contract: DataContract) -> TextInBatches:
     for column in columns.values():
         column.settle()
     before = 0
-    for part in parts.parts(needed=rows.needed):
+    needed = rows.least(parts.layout.width)
+    for part in parts.parts(needed=needed):
         for name, place in places.items():
             columns[name].look(part.frame[place], before)
         before += part.frame.height
@@ -295,7 +304,7 @@ def _looked_through(parts: TextParts, contract: DataContract) -> TextInBatches:
         contract=contract,
         columns=columns,
         places={name: places[name] for name in wanted},
-        needed=rows.needed,
+        needed=needed,
         rows=before,
         findings=findings,
     )

@@ -44,7 +44,7 @@ class Part:
 
     ``short`` are line and fields of the rows with too few fields, ``ragged`` of those that are no rows; ``fields``
     counts the records, blank ones left out, by their number of fields. Of the complete rows only the first ``needed``
-    columns have a cell that is filled. ``single`` says whether single quotes are proper
+    columns have a cell that is filled; None where no row is complete. ``single`` says whether single quotes are proper
     ones of cells, None where there are none; ``double`` whether there are double ones.
     """
 
@@ -54,7 +54,7 @@ class Part:
     short: list[tuple[int, int]]
     ragged: list[tuple[int, int]]
     fields: NDArray[np.int64]
-    needed: int
+    needed: int | None
     double: bool
     single: bool | None
 
@@ -90,9 +90,7 @@ class TextParts:
             total += len(text)
             if total > self.most_bytes:
                 raise NeedsWhole
-            if stamp_of(self.path) != self.stamp:
-                message = f"{self.path} changed while it was read; start again when it is complete"
-                raise DataError(message)
+            self._check_stamp()
             if b'"' not in text and _LONE_RETURN.search(text):  # told where the text is read whole
                 raise NeedsWhole
             cut, first_line = (self.preface.text, self.preface.first_line) if place == 0 else (text, line)
@@ -104,6 +102,15 @@ class TextParts:
                 raise NeedsWhole
             rows = self.layout.rows if place == 0 else ~records.blank | (records.fields > 1)
             yield self._part(records, rows, cut, needed)
+        self._check_stamp()  # cut off between two parts, or empty by now, it would seem to end here
+
+    def _check_stamp(self) -> None:
+        try:
+            found = stamp_of(self.path)
+        except OSError:
+            found = None
+        if found != self.stamp:
+            raise changed(self.path)
 
     def _part(self, records: ScannedRecords, rows: NDArray[np.bool_], text: bytes, needed: int) -> Part:
         width = self.layout.width
@@ -138,7 +145,7 @@ class TextParts:
             short=short,
             ragged=ragged,
             fields=np.bincount(records.fields[~records.blank]),
-            needed=width - empty_last_columns(frame) if frame.height else 0,
+            needed=width - empty_last_columns(frame) if frame.height else None,
             double=b'"' in text,
             single=single,
         )
@@ -150,6 +157,8 @@ def text_parts(path: Path, options: ReadOptions, *, least: int) -> TextParts | N
     Raises `NeedsWhole` where its beginning does not tell how to read it.
     """
     stamp = stamp_of(path)
+    if options.max_bytes is not None and stamp[0] > options.max_bytes:
+        raise NeedsWhole  # which refuses it
     head = long_beginning(path, most=PART_BYTES, least=least)
     if head is None:
         return None
@@ -197,6 +206,11 @@ def _is_other(path: Path, head: bytes, options: ReadOptions) -> bool:
     return bool(guessed) or lines or (options.delimiter is None and is_svmlight(text, suffix))
 
 
+def changed(path: Path) -> DataError:
+    """The error for a file that is not the one that was looked at first."""
+    return DataError(f"{path} changed while it was read; start again when it is complete")
+
+
 def stamp_of(path: Path) -> tuple[int, int]:
     """Size and time of the last change of a file."""
     found = path.stat()
@@ -229,7 +243,7 @@ def _texts(path: Path, codec: str) -> Iterator[bytes]:
             if "\0" in text:
                 raise NeedsWhole
             yield text.encode()
-        decoder.decode(b"", final=True)
+        yield decoder.decode(b"", final=True).encode()
     except UnicodeError:
         raise NeedsWhole from None
 

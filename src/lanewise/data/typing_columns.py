@@ -117,7 +117,8 @@ def type_text_columns(
         done = words | {
             name: TypedColumn(cells=numbers, kind="number", convention=_plainly_written(numbers, shown))
             for name, numbers in plain.items()
-            if wanted.get(name, "number") == "number" and _is_settled(numbers, mark, known.get(name))
+            if wanted.get(name, "number") == "number"
+            and _is_settled(numbers, mark, None if decimal else known.get(name))
         }
         rest = [name for name in frame.columns if name not in done]
         done.update(zip(rest, pool.map(settle, rest), strict=True))

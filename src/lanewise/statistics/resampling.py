@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 MOST_UNITS = 50_000
 """More rows than this are drawn in random groups: same variance in expectation, bounded work."""
 BLOCK_CELLS = 8_000_000
+WIDENED = 8
+"""Cells that a count is taken for where it becomes a number of 64 bits: so a block of them takes 8 MB, not 64."""
 BLOCK_COLUMNS = 256
 ORDERED_WORK = 1_000_000_000
 FEWEST_DRAWS = 100
@@ -218,7 +220,7 @@ def _mean_scores(measure: Measure, sample: Sample, counts: NDArray, scores: Arra
             width = columns[0].shape[1]
             stop += 1
         stacked = np.concatenate(columns, axis=1)
-        for block in blocks(len(counts), sample.units.count):
+        for block in blocks(len(counts), WIDENED * sample.units.count):
             drawn = counts[block].astype(np.float64)
             means = drawn @ stacked / (drawn @ weight_totals)[:, None]
             scores[block, start:stop] = measure.finish(means.reshape(len(drawn), stop - start, width))

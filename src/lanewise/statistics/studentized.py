@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.statistics.resampling import Array, Measure, Sample, blocks
+from lanewise.statistics.resampling import WIDENED, Array, Measure, Sample, blocks
 
 LEAST_ERROR = 0.2
 """A draw's standard error counts as at least this part of the sample's: a draw of near equal rows says little."""
@@ -50,7 +50,8 @@ def studentized_bounds(metric: Measure, sample: Sample, counts: NDArray, level: 
 def _drawn(counts: NDArray, gap: Array, weight: Array) -> tuple[Array, Array]:
     """``m* - m`` and ``s*`` of each draw, ``[R]`` each, from the units' gaps and weights ``[U]``."""
     products = np.stack([gap, weight, gap**2, gap * weight, weight**2], axis=1)
-    sums = np.concatenate([counts[block].astype(np.float64) @ products for block in blocks(len(counts), len(gap))])
+    parts = blocks(len(counts), WIDENED * len(gap))
+    sums = np.concatenate([counts[block].astype(np.float64) @ products for block in parts])
     of_gap, of_weight, square, cross, of_square = sums.T
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = of_gap / of_weight

@@ -84,6 +84,38 @@ def test_marks_that_training_never_showed_are_no_news():
     assert numbers(["1,5", "2"], WHOLE) == ([1.5, 2], [])
 
 
+@pytest.mark.parametrize(
+    ("cells", "convention", "expected", "words"),
+    [
+        (["1.500", "2"], WHOLE, [1.5, 2], "is read with '.' as decimal mark, by a guess, as training had only whole"),
+        (["1,500"], WHOLE, [1500], "is read with '.' as decimal mark and ',' as thousands mark, by a guess, as"),
+        (["12", "13"], PERCENT, [12, 13], "is written without the sign %, and in training with it, in"),
+        (["12", "13"], Convention(decimal=",", unit="%"), [12, 13], "is written without the sign %, and in"),
+        (["1,5", "13"], Convention(decimal=",", unit="%"), [1.5, 13], "is written without the sign %, and in"),
+        (["12"], Convention(unit="%"), [12], "is written without the sign %, and in training with it, in"),
+        (["12 %", "13 %"], COMMA, [12, 13], "is written with the sign %, and in training without, in"),
+        (["12 $"], EURO, [12], "is written with the sign $, and in training with €, in"),
+        (
+            ["12,5"],
+            PERCENT,
+            [12.5],
+            "is written with ',' as decimal mark, and in training with '.' as decimal mark and the sign %, in",
+        ),
+    ],
+)
+def test_it_is_said_in_what_cells_are_written_otherwise(cells, convention, expected, words):
+    series = pl.Series("a", cells, dtype=pl.String)
+    found, told = NumberReading.of(convention, NumbersSeen.of(series, convention)).numbers(series)
+    assert found.to_list() == expected
+    assert [one.what[: len(words)] for one in told] == [words]
+
+
+def test_the_mark_of_the_file_is_no_guess():
+    series = pl.Series("a", ["1,500"])
+    found, told = NumberReading.of(WHOLE, NumbersSeen.of(series, WHOLE), ",").numbers(series)
+    assert (found.to_list(), told) == ([1.5], [])
+
+
 def test_dates_are_read_in_the_order_of_training():
     def dates(cells, form):
         series = pl.Series("a", cells, dtype=pl.String)
@@ -176,4 +208,7 @@ def test_a_short_file_is_read_as_the_long_one_before_it(tmp_path):
     assert found.findings == ()
     assert read_like(path, kinds).frame["a"].to_list() == [1234]
     stated = ReadOptions(conventions=known, decimal=".")
+    assert read_like(path, kinds, options=stated).frame["a"].to_list() == [1234]
+    path.write_text("a;b;c\n1.234;03/04/2024;5\n")
+    stated = ReadOptions(conventions=known | {"a": POINT}, decimal=",")
     assert read_like(path, kinds, options=stated).frame["a"].to_list() == [1234]

@@ -171,7 +171,9 @@ def test_rows_whose_last_columns_are_empty_throughout_are_filled_up(
     assert {"empty_columns", "extra_columns"} <= {finding.code for finding in found}
 
 
-@pytest.mark.parametrize("kind", ["one bad byte", "stray quote", "single quotes", "no convention", "a limit", "json"])
+@pytest.mark.parametrize(
+    "kind", ["one bad byte", "stray quote", "single quotes", "no convention", "a limit", "json", "mixed offsets"]
+)
 def test_what_parts_do_not_tell_is_read_whole(
     trained: ModuleType, tmp_path: Path, short_parts: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -186,6 +188,12 @@ def test_what_parts_do_not_tell_is_read_whole(
         content = re.sub(rb"level \d+", rb"'\g<0>'", content)
     elif kind == "no convention":
         predictor = trained.predictor("binary", "linear")
+    elif kind == "mixed offsets":  # each part may hold those of one kind only
+        when = pl.Series(["2024-02-03T10:00"] * 200 + ["2024-02-03T10:00Z"] * 200)
+        path.write_text("\n".join(_lines(trained, when=when)), encoding="utf-8")
+        with pytest.raises(DataError, match="'when' must be date, which none of its 400 cells is"):
+            files.rows_to_predict(predictor, path)
+        return
     elif kind == "json":
         content = (
             trained.table("binary", rows=50).frame.with_columns(pl.col("when").cast(pl.String)).write_ndjson().encode()
@@ -213,6 +221,36 @@ def test_absent_and_unreadable_columns_and_changed_files_are_told(
     path.write_text("\n".join(_lines(trained)[:9]), encoding="utf-8")
     with pytest.raises(DataError, match="changed while it was read"):
         files.write_predictions(predictor, rows, BytesIO())
+
+
+@pytest.mark.parametrize("change", ["empty", "gone", "damaged"])
+def test_a_file_that_is_another_one_in_the_last_pass_is_told(
+    trained: ModuleType, tmp_path: Path, short_parts: pytest.MonkeyPatch, change: str
+) -> None:
+    predictor, path = _predictor(trained), tmp_path / "rows.csv"
+    path.write_text("\n".join(_lines(trained)), encoding="utf-8")
+    rows, _ = files.rows_to_predict(predictor, path)
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if change == "empty" else b"\xff" * 5000)
+    with pytest.raises(DataError, match="changed while it was read"):
+        files.write_predictions(predictor, rows, BytesIO())
+
+
+def test_rows_that_are_all_shorter_than_the_header_and_web_pages_are_refused_as_in_memory(
+    trained: ModuleType, tmp_path: Path, short_parts: pytest.MonkeyPatch
+) -> None:
+    predictor, path = _predictor(trained), tmp_path / "rows.csv"
+    header, *rows = _lines(trained)
+    for lines, words in (([header + ",more", *rows], "mend them"), (["<html>", header, *rows], "is a web page")):
+        path.write_text("\n".join(lines), encoding="utf-8")
+        said = []
+        for whole in (True, False):
+            with pytest.raises(DataError, match=words) as refused:
+                _predicted(predictor, path, short_parts, whole=whole)
+            said.append(str(refused.value))
+        assert said[0] == said[1]
 
 
 def test_no_part_is_longer_than_it_has_to_be(
