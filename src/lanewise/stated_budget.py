@@ -50,9 +50,12 @@ def parse_budget(text: object) -> tuple[float | None, int | None]:
         return None, int(float(match[1]))
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds > LONGEST_DAYS * 86400:
-        message = f"budget must be at most {LONGEST_DAYS} days ({LONGEST_DAYS * 24}h), got {text!r}"
-        raise UsageError(message)
+        raise _too_long(text)
     return seconds, None
+
+
+def _too_long(given: object) -> UsageError:
+    return UsageError(f"budget must be at most {LONGEST_DAYS} days ({LONGEST_DAYS * 24}h), got {given!r}")
 
 
 def _no_budget(given: object) -> UsageError:
@@ -62,6 +65,10 @@ def _no_budget(given: object) -> UsageError:
     hint = ""
     spelt = _as_here(text)
     if spelt:
+        try:
+            parse_budget(spelt)
+        except UsageError:  # what it stands for is no budget either
+            return _too_long(given)
         hint = f"; did you mean {spelt}?"
     elif re.fullmatch(r"\d+(\.\d+)?", text) and len(text) < 20:
         steps = f" or {text}steps" if text.isdecimal() else ""
@@ -82,4 +89,5 @@ def _as_here(text: str) -> str:
     for spelling, unit in _SPELT:
         plain = spelling.sub(unit, plain)
     known = _DURATION.fullmatch(plain) or _COMPOUND.fullmatch(plain)
-    return plain if plain != text and known and re.search("[1-9]", plain) else ""
+    positive = re.search("[1-9]", plain) and not plain.startswith("-")
+    return plain if plain != text and known and positive else ""

@@ -28,7 +28,6 @@ SAID = {
     "short_years": "years of two digits are read as 1969 to 2068",
     "duration_seconds": "spans of time were turned into seconds",
     "sentinel_value": "an extreme value that repeats may stand for a missing one (--missing says so)",
-    "nearly_number": "set aside, and nearly a number",
 }
 """By code, what several columns have in common."""
 

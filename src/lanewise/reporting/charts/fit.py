@@ -1,4 +1,4 @@
-"""Training against validation of the winner, averaged over its lanes: the gap between the two is shaded."""
+"""Training against validation of the winner, as a whole or averaged over its lanes: the gap in between is shaded."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def fit(
     there, back = _placed(train, x, y), _placed(valid, x, y)
     gap = [(at, *sorted((one, other))) for (at, one), (_, other) in zip(there, back, strict=False)]
     return plot(
-        label=f"Mean training and validation {metric_label} of the winner, ending at {keep[0]:.4g} and {keep[1]:.4g}.",
+        label=f"Training and validation {metric_label} of the winner, ending at {keep[0]:.4g} and {keep[1]:.4g}.",
         x=Axis(scale=x, label="Fraction of the full training length", written=share),
         y=Axis(
             scale=y,

@@ -212,9 +212,8 @@ def _metric_scale(
     settled = [y for x, y in points if x >= _STEEP] or [y for _, y in points]
     values = without_outliers(settled, keep=ends, worse_is_high=minimise)
     log = minimise and min(values) > 0 and max(values) / min(values) > _LOG_FROM
-    if (
-        log and strong
-    ):  # a fold without a single doubtful row has a loss of next to nothing, and would take most decades
+    if log and strong:
+        # A fold without a single doubtful row has a loss of next to nothing, and would take most decades.
         least = min(ends) / _BELOW
         values = [value for value in values if value >= least]
     return scale_of(values, log=log, pad=0.04)

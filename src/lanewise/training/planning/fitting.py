@@ -25,7 +25,8 @@ ENOUGH_FOLDS, FEWER_FOLDS, FEWEST_FOLDS = 5, 3, 2
 """Folds that a race is content with where more leave no room for a family, and, then, where they leave none at all."""
 
 ENOUGH_HELD_OUT = 6_000
-"""Rows held out that tell candidates apart: a table that has so many in fewer folds is content with those sooner."""
+"""Rows held out, or groups of them, that tell candidates apart: a table that has so many in fewer folds is content with
+those sooner."""
 
 HALF, QUARTER = 0.5, 0.25
 """Shares of the usual length: where a family trains for less than the first, fewer folds serve better, if enough rows
@@ -58,11 +59,12 @@ DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
 class Setting:
     """What a plan is made for: ``seeds``, of which some are left out unless they were ``stated``, workers.
 
-    The training ``rows`` were split into ``parts``, of which the first ``folds`` are held out, at least
-    ``fewest_folds``. No training is shorter than the share ``shortest`` of its usual length.
+    The training rows, which have so many ``units`` (rows, or groups that stay together), were split into ``parts``, of
+    which the first ``folds`` are held out, at least ``fewest_folds``. No training is shorter than the share
+    ``shortest`` of its usual length.
     """
 
-    rows: int
+    units: int
     parts: int
     folds: int
     fewest_folds: int
@@ -83,8 +85,8 @@ class Setting:
         return replace(self, folds=max(min(folds, self.folds), self.fewest_folds))
 
     def fewer_folds(self) -> list["Setting"]:
-        """The same with fewer and fewer folds, of which a race of several families is still content with each."""
-        few = self.rows * FEWER_FOLDS // self.parts >= ENOUGH_HELD_OUT
+        """The same with fewer and fewer folds, with each of which a race is content before it leaves a family out."""
+        few = self.units * FEWER_FOLDS // self.parts >= ENOUGH_HELD_OUT
         found = [self.at_most(folds) for folds in (ENOUGH_FOLDS, *([FEWER_FOLDS] if few else []))]
         return [at for at, more in zip(found, [self, *found], strict=False) if at.folds < more.folds]
 
@@ -103,11 +105,12 @@ def best_fitted(
 ) -> Plan:
     """The plan that uses the most of ``available`` processor seconds without overrunning it, of all families that fit.
 
-    Families are left out only where no plan with them is within, however short and on however few folds: as few
-    families as can be, and of those that are worth the least time. Of one set of families it is the plan of the most
-    folds that trains each for half of its usual length at least, else that of the longest trainings. A plan that is
-    made for exactly what is available leaves time over, or needs more: it counts whole candidates and whole trainings,
-    family by family. Where nothing is within, it is the ``least`` plan of all, as a plan says.
+    Families are left out only where no plan with them is within, however short, on however few folds and without a
+    screen: as few families as can be, and of those that are worth the least time. Of one set of families it is the plan
+    of the most folds that trains each for half of its usual length at least, else the one whose shortest training is
+    the longest. One without a screen counts only where with one every family would train for less than a quarter.
+    A plan that is made for exactly what is available leaves time over, or needs more: it counts whole candidates and
+    whole trainings, family by family. Where nothing is within, it is the ``least`` plan of all, as a plan says.
     """
     tried = list[Plan]()
     for ways in _attempts(available, pools=pools, measured=measured, setting=setting):

@@ -160,7 +160,7 @@ def _in_time(
     measuring = partial(_measured, problem, builder=builder, crowded=crowded, ranking=ranking, pace=pace)
     measured = measuring(pools, allowance=allowance)
     setting = Setting(
-        rows=len(problem.train),
+        units=_units(problem),
         parts=folds,
         folds=folds,
         fewest_folds=folds if wishes.all_folds else min(folds, FEWEST_FOLDS),
@@ -371,6 +371,11 @@ def _relative_cost(candidate: Candidate) -> float:
     width = candidate.number("width", 128) ** 2 * candidate.number("depth", 2) / 32768
     ranking = 1.1 if selects(candidate) else 1.0
     return ranking * ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
+
+
+def _units(problem: Problem) -> int:
+    """Training rows, or the groups that stay on one side: of rows that are alike, many tell no more than one."""
+    return len(problem.train if problem.clusters is None else np.unique(problem.clusters[problem.train]))
 
 
 def _seeds(problem: Problem, wishes: Wishes) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ POOLS = {model: [candidate(model, number) for number in range(12)] for model in 
 
 
 SETTING = Setting(
-    rows=4_000,
+    units=4_000,
     parts=3,
     folds=3,
     fewest_folds=2,
@@ -197,13 +197,13 @@ def test_of_many_rows_three_folds_come_before_short_trainings_and_fewer_families
     """Three folds of 16,000 rows hold out more than five of 4,000, and tell candidates apart as well."""
     setting = replace(SETTING, parts=5, folds=5)
     few, many = (
-        fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=replace(setting, rows=rows))
-        for rows in (4_000, 16_000)
+        fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=replace(setting, units=units))
+        for units in (4_000, 16_000)
     )
     assert (few.folds, many.folds) == (5, 3)
     models = [{one.model for one in plan.candidates} for plan in (few, many)]
     assert models[0] < models[1] or shortest(few) < shortest(many)
-    stated = replace(setting, rows=16_000, fewest_folds=5)
+    stated = replace(setting, units=16_000, fewest_folds=5)
     assert fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=stated) == few
 
 

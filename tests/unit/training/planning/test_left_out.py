@@ -24,7 +24,7 @@ POOLS = {
     for model in COSTS
 }
 SETTING = fitting.Setting(
-    rows=4_000,
+    units=4_000,
     parts=3,
     folds=3,
     fewest_folds=2,
