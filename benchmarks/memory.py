@@ -83,7 +83,7 @@ def in_megabytes(amount: float | None) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", default="30s", help="budget of every fit (default 30s)")
-    parser.add_argument("--models", default="lightgbm,mlp,linear,tree", help="families that race (default: all)")
+    parser.add_argument("--models", default="lightgbm,mlp,linear,forest,tree", help="families that race (default: all)")
     parser.add_argument("--only", choices=TABLES, help="one table only")
     given = parser.parse_args()
     if not Path("/proc/self/smaps_rollup").exists():

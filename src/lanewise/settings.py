@@ -119,6 +119,7 @@ class FitSettings(BaseModel):
         "lightgbm",
         "mlp",
         "linear",
+        "forest",
         "tree",
     )
     optimizers: tuple[str, ...] = ()

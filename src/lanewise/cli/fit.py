@@ -112,7 +112,7 @@ output = section("Output")
     "--models",
     metavar="NAMES",
     help="Families that race, separated by commas: lightgbm, mlp, linear, forest, tree.",
-    usual="lightgbm,mlp,linear,tree",
+    usual="lightgbm,mlp,linear,forest,tree",
 )
 @race(
     "--optimizers",
