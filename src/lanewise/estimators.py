@@ -123,7 +123,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
     Args:
         budget: time as ``"30s"`` or ``"10min"``, or steps as ``"2000steps"``, with which a fit is repeatable; one to
             five minutes, by the size of the table, if None.
-        models: families to race, of ``lightgbm``, ``mlp``, ``linear``, ``forest`` and ``tree``; all of them unless stated.
+        models: families to race, of ``lightgbm``, ``mlp``, ``linear``, ``forest`` and ``tree``; all unless stated.
         optimizers: optimizers to race; all that suit a family if empty.
         losses: losses of linear models and networks, that of the default first: ``logistic`` (of three classes and more
             ``softmax``), ``hinge``, ``squared_hinge``; those that suit if empty.
