@@ -113,11 +113,12 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
         by = metric_label(metric.name)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
     default = f"The default{' here' if outcome.stand_in else ''}, {winner}, stays"
-    if outcome.is_default and outcome.cut_short:
-        return f"{default}: {outcome.cut_short}."
-    if outcome.alone:
+    why = outcome.cut_short if outcome.is_default else ""
+    if outcome.alone:  # it stays where nobody challenged it
         better = f" predicts {target} better than a guess" if known else " was trained"
-        return f"{who}{better}; no other candidate ran to compare it with."
+        return f"{who}{better}; no other candidate ran to compare it with{': ' if why else ''}{why}."
+    if why:
+        return f"{default}: {why}."
     if outcome.is_default:
         return f"{default}: nothing that ran predicts {target} reliably better."
     return f"{who} predicts {target} best."

@@ -85,6 +85,9 @@ def test_a_default_that_alone_was_confirmed_is_said_to_be_alone():
     words = "a budget of 2s left room to confirm it alone; try 60s"
     found = summary(outcome(is_default=True, winner="lightgbm, lr 0.1", cut_short=words), RMSE)
     assert found[0] == f"The default, lightgbm, lr 0.1, stays: {words}."
+    unrivalled = summary(outcome(is_default=True, winner="linear, lbfgs", alone=True, cut_short=words), RMSE)
+    assert unrivalled[0].startswith("Linear, lbfgs ")
+    assert unrivalled[0].endswith(f"no other candidate ran to compare it with: {words}.")
 
 
 def test_a_guess_far_below_the_interval_is_not_rounded_away():
