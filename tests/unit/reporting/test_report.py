@@ -265,9 +265,9 @@ def test_no_single_candidate_stands_clear_where_an_ensemble_won(samples):
         row["status"] = "member" if row["rank"] < 3 else row["status"]
     html = render(document)
     assert "stands clear" not in html
-    assert "is the best on its own" in html
+    assert "The ensemble won; without it, " in html
     assert html.count('<span class="tag member">in the ensemble</span>') == 2
-    assert "Against best single" in html
+    assert "Against single choice" in html
     (default,) = (row for row in document["race"]["leaderboard"] if row["id"] == document["default"]["id"])
     tags = html.count(tag := '<span class="tag default">default</span>')
     default["status"] = "member"

@@ -35,8 +35,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     ]
     return {
         "heading": _heading(found, labels[found.index(best)], mixed=mixed),
-        "rival": "best single" if mixed else "winner",
-        "best": "best single candidate" if mixed else "winner",
+        "rival": "single choice" if mixed else "winner",
+        "best": "single one that would have won" if mixed else "winner",
         "judged": document.get("judged") or "Cross-validated",
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:],
@@ -63,7 +63,7 @@ def _heading(found: list[Mapping[str, Any]], best: str, *, mixed: bool) -> str:
     if len(found) == 1:
         return "One candidate"
     if mixed:  # the evidence is about single candidates, none of which won
-        return f"The ensemble won; {shorten(best, 48)} is the best on its own"
+        return f"The ensemble won; without it, {shorten(best, 48)} would have"
     if not ties:
         return f"The winner stands clear of {count(len(found) - 1, 'other')}"
     verb = "does" if ties == 1 else "do"
