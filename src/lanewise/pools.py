@@ -18,6 +18,7 @@ from lanewise.training.ranks.planning import workers_here
 from lanewise.training.row_store import RowStore
 from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
+from lanewise.training.workers.process import nobody
 from lanewise.training.workers.team_pool import TeamPool
 from lanewise.wanted_workers import SINGLE_TREES, WORTH_TEAMS_STEPS, teams_are_worth
 
@@ -49,10 +50,11 @@ def tree_pool(
     *,
     spent: float,
     stored: RowStore | None = None,
+    tell: Callable[[str], object] = nobody,
 ) -> Iterator[TreePool | None]:
     """Worker processes for trees, if trees take part; ``spent`` seconds of the budget are gone.
 
-    ``stored`` are the training rows of a table that is streamed.
+    ``stored`` are the training rows of a table that is streamed. ``tell`` hears of one that died.
     """
     if not TREE_KINDS.keys() & set(settings.models):
         yield None
@@ -66,6 +68,7 @@ def tree_pool(
         single_trees=not SINGLE_TREES.isdisjoint(settings.models),
         waiting=trees_wait(problem, settings, spent=spent),
         stored=stored_for_trees(problem, stored) if "lightgbm" in settings.models else None,
+        tell=tell,
     ) as pool:
         yield pool
 
@@ -79,6 +82,7 @@ def team_pool(
     *,
     spent: float = 0.0,
     pace: float = 1.0,
+    tell: Callable[[str], object] = nobody,
 ) -> Iterator[TeamPool | None]:
     """Worker processes for stacks and solvers, where there is enough to train to be worth their start.
 
@@ -88,7 +92,7 @@ def team_pool(
     if not _has_teams(problem, settings, workers, spent=spent, pace=pace):
         yield None
         return
-    with TeamPool(workers=workers, folder=folder) as pool:
+    with TeamPool(workers=workers, folder=folder, tell=tell) as pool:
         pool.ready()  # so that what the plan measures is not their start
         yield pool
 

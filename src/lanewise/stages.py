@@ -189,10 +189,10 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     workers = workers_for(problem, settings, job.ranks, tell=job.watcher.announce) if crew.axis is None else 1
     times.end("prepare")
-    pace = _pace(job, workers)
+    pace, tell = _pace(job, workers), job.watcher.announce
     with (
-        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored) as trees,
-        team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace) as teams,
+        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored, tell=tell) as trees,
+        team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace, tell=tell) as teams,
     ):
         race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers), pace=pace)
         result, cost = _raced(job, race, planned=planned)

@@ -62,11 +62,15 @@ def make_data() -> TreeData:
     return TreeData(numbers=numbers, codes=np.zeros((600, 0), dtype=int), target=numbers[:, 0] + rng.normal(size=600))
 
 
+TOLD: list[str] = []
+"""What the survivor has told."""
+
+
 @pytest.fixture(scope="module")
 def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreePool]:
     """A pool that outlives what the tests do to its workers."""
     folder = tmp_path_factory.mktemp("survivor")
-    with TreePool(make_data(), TASK, workers=2, threads_per_worker=1, folder=folder) as pool:
+    with TreePool(make_data(), TASK, workers=2, threads_per_worker=1, folder=folder, tell=TOLD.append) as pool:
         yield pool
     assert not list(folder.iterdir())
 
@@ -123,11 +127,13 @@ def test_a_killed_worker_is_replaced_and_its_lanes_trained_again_to_the_same_bit
         expected[name] = at_rung, pool.digest(name), pool.train_predictions(name)
     before = pool.process_ids()
     victim = pool.worker_of("a")
+    TOLD.clear()
     kill(before[victim])
     for name in "abcd":  # lanes that are read, not trained on, come back as well
         assert pool.digest(name) == expected[name][1]
         np.testing.assert_array_equal(pool.train_predictions(name), expected[name][2])
         np.testing.assert_array_equal(pool.predict(name, VALID), expected[name][0])
+    assert TOLD == ["the trees' worker was ended by SIGKILL; what it trained is trained again, to the same bits"]
     after = pool.process_ids()
     assert after[victim] != before[victim]
     assert after[1 - victim] == before[1 - victim]

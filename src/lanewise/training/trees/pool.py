@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +36,7 @@ from lanewise.training.trees.stored import StoredPart, StoredTable
 from lanewise.training.workers.folder import FOLDER_PREFIX
 from lanewise.training.workers.frames import Arrays, Header
 from lanewise.training.workers.kinds import tree_worker
-from lanewise.training.workers.process import WorkerDiedError, WorkerProcess
+from lanewise.training.workers.process import WorkerDiedError, WorkerProcess, again, nobody
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +70,8 @@ class TreePool:
     """Worker processes that hold the lanes of trees of one race.
 
     ``folder``: where the private folder for the table is made (the system's place for temporary
-    files if None); it is removed at the end. ``waiting``: no worker starts before it is needed.
+    files if None); it is removed at the end. ``waiting``: no worker starts before it is needed; ``tell`` hears of one
+    that died.
     ``single_trees``: the workers load scikit-learn at their start, not when the first tree of it grows. Calls from
     several threads run side by side as far as their lanes sit in different workers. Results do not depend on the number
     of workers. Of a streamed table ``data`` is the sample, and ``stored`` are all training rows.
@@ -90,13 +91,14 @@ class TreePool:
         single_trees: bool = False,
         waiting: bool = False,
         stored: StoredTable | None = None,
+        tell: Callable[[str], object] = nobody,
     ) -> None:
         for name, value in (("workers", workers), ("threads_per_worker", threads_per_worker)):
             if value < 1:
                 message = f"{name} must be at least 1, got {value}"
                 raise UsageError(message)
         _check_target(data, task)
-        self._data, self._task, self._waiting, self.stored = data, task, waiting, stored
+        self._data, self._task, self._waiting, self.stored, self._tell = data, task, waiting, stored, tell
         self._lock = threading.Lock()
         self._lanes: dict[str, _Lane] = {}
         self._folds: dict[str, _Fold] = {}
@@ -287,6 +289,7 @@ class TreePool:
                             "ran out, which is the usual cause, train fewer lanes at once or use fewer rows"
                         )
                         raise TrainingError(message) from error
+                    self._tell(again("the trees' worker", error))
         raise AssertionError
 
     def _ask_once(self, lane: _Lane, header: Header, arrays: Arrays | None) -> tuple[Header, Arrays]:

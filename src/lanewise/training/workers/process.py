@@ -24,6 +24,20 @@ class WorkerDiedError(Exception):
     """The process ended before it answered; the message says how."""
 
 
+def nobody(text: str) -> None:
+    """Who hears what is told where nobody asks for it."""
+    del text
+
+
+def again(what: str, died: WorkerDiedError) -> str:
+    """That a worker, called ``what``, is replaced.
+
+    >>> again("the trees' worker", WorkerDiedError("by SIGKILL"))
+    "the trees' worker was ended by SIGKILL; what it trained is trained again, to the same bits"
+    """
+    return f"{what} was ended {died}; what it trained is trained again, to the same bits"
+
+
 class Child(Protocol):
     """A process that was started, as ``subprocess.Popen`` shows it."""
 

@@ -16,7 +16,7 @@ from lanewise.training.fitted import Fitted
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.workers.frames import Arrays, Header
-from lanewise.training.workers.process import WorkerDiedError, WorkerProcess
+from lanewise.training.workers.process import WorkerDiedError, WorkerProcess, again, nobody
 from lanewise.training.workers.shared_data import columns_kept
 from lanewise.training.workers.team_pool import TeamPool
 
@@ -24,11 +24,6 @@ SLICE_SECONDS = 0.5
 """How long a worker trains before it is asked again, so that a request to stop is heard; it decides no bit."""
 
 FOREVER = float(2**31)
-
-
-def _nobody(note: str) -> None:
-    """Who hears the sentences of a worker where nobody asks for them."""
-    del note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +56,7 @@ class RemoteTeam(Team):
         pool: TeamPool,
         shared: str | None,
         stays: bool = False,
-        tell: Callable[[str], None] = _nobody,
+        tell: Callable[[str], None] = nobody,
     ) -> None:
         """``data`` are those that the workers know as ``shared`` (None: from their start), as these lanes read them.
 
@@ -234,6 +229,7 @@ class RemoteTeam(Team):
                         "if memory ran out, which is the usual cause, train fewer lanes at once or use fewer rows"
                     )
                     raise TrainingError(message) from error
+                self._pool.tell(again("the lanes' worker", error))
             except BaseException:
                 self._leave()
                 raise

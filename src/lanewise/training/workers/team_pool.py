@@ -16,7 +16,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.training.data import TrainingData
 from lanewise.training.workers.folder import FOLDER_PREFIX
 from lanewise.training.workers.kinds import TEAM_WORKER
-from lanewise.training.workers.process import Child, WorkerDiedError, WorkerProcess
+from lanewise.training.workers.process import Child, WorkerDiedError, WorkerProcess, nobody
 from lanewise.training.workers.shared_data import read_data, write_data
 
 
@@ -35,12 +35,18 @@ class TeamPool:
 
     A team is a function of its lanes, the data and its state, so any worker may go on with it. Raises
     ``TrainingError`` where the folder cannot be made or the data not be written. ``launch`` starts a process, which is
-    given the folder; None: one of :mod:`lanewise.training.workers.team_worker`.
+    given the folder; None: one of :mod:`lanewise.training.workers.team_worker`. ``tell`` hears of one that died.
     """
 
     def __init__(
-        self, *, workers: int, folder: Path | None = None, launch: Callable[[Path], Child] | None = None
+        self,
+        *,
+        workers: int,
+        folder: Path | None = None,
+        launch: Callable[[Path], Child] | None = None,
+        tell: Callable[[str], object] = nobody,
     ) -> None:
+        self.tell = tell
         self._shared = 0
         self.workers = workers
         try:

@@ -145,6 +145,8 @@ def test_race_with_dead_workers_gives_the_same_bits(
     plan = small.plan(small.company(lr=1e4))
     expected = small.shown(small.race(plan).run())
     due = [("look", 1), ("advance", 9), ("look", 6), ("state", 3)]
+    told: list[str] = []
+    monkeypatch.setattr(replaceable, "tell", told.append)
     asked: Counter[str] = Counter()
     ask = RemoteTeam._ask
 
@@ -160,6 +162,7 @@ def test_race_with_dead_workers_gives_the_same_bits(
     journal = small.MemoryJournal()
     found = small.race(plan, build=seated(small, replaceable), journal=journal, threads=1).run()
     assert not due, "not every death was died"
+    assert told == ["the lanes' worker was ended by SIGKILL; what it trained is trained again, to the same bits"] * 4
     assert small.shown(found) == expected
 
 
