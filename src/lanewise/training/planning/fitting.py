@@ -108,30 +108,42 @@ def best_fitted(
     Families are left out only where no plan with them is within, however short, on however few folds and without a
     screen: as few families as can be, and of those that are worth the least time. Of one set of families it is the plan
     of the most folds that trains each for half of its usual length at least, else the one whose shortest training is
-    the longest. One without a screen counts only where with one every family would train for less than a quarter.
+    the longest. One without a screen counts only where with one every family would train for less than a quarter, and
+    forests only where they leave room for a screen, or there were none without them either.
     A plan that is made for exactly what is available leaves time over, or needs more: it counts whole candidates and
     whole trainings, family by family. Where nothing is within, it is the ``least`` plan of all, as a plan says.
     """
     tried = list[Plan]()
+    with_forests: Plan | None = None
     for ways in _attempts(available, pools=pools, measured=measured, setting=setting):
-        found = list[Plan]()
-        for own, costs, fewest, at in ways:
-            plans = [
-                fitted(available * share, pools=own, measured=costs, setting=at, fewest=fewest) for share in FILLINGS
-            ]
-            within = [plan for plan in plans if plan.predicted_seconds <= FORESEEN * available / plan.workers]
-            if not within:
-                tried.append(min(plans, key=lambda plan: plan.predicted_seconds))
-                continue
-            best = max(within, key=lambda plan: plan.predicted_seconds)
-            if not best.rungs and any(plan.rungs and max(_shares(plan, setting)) >= QUARTER for plan in found):
-                continue
-            found.append(best)
-            if min(_shares(best, setting)) >= HALF:
-                return best
-        if found:
-            return max(found, key=lambda plan: sorted(_shares(plan, setting)))
-    return replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
+        best = _best_of(ways, available, setting, tried)
+        if with_forests is not None:
+            return best if best is not None and best.rungs else with_forests
+        if best is None:
+            continue
+        families = {one.model for one in best.candidates}
+        if best.rungs or len(families) == 1 or "forest" not in families:
+            return best
+        with_forests = best  # the next set is the same without them
+    return with_forests or replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
+
+
+def _best_of(ways: "Sequence[_Way]", available: float, setting: Setting, tried: list[Plan]) -> Plan | None:
+    """The plan of one set of families that :func:`best_fitted` takes; ``tried`` gets the least of those beyond it."""
+    found = list[Plan]()
+    for own, costs, fewest, at in ways:
+        plans = [fitted(available * share, pools=own, measured=costs, setting=at, fewest=fewest) for share in FILLINGS]
+        within = [plan for plan in plans if plan.predicted_seconds <= FORESEEN * available / plan.workers]
+        if not within:
+            tried.append(min(plans, key=lambda plan: plan.predicted_seconds))
+            continue
+        best = max(within, key=lambda plan: plan.predicted_seconds)
+        if not best.rungs and any(plan.rungs and max(_shares(plan, setting)) >= QUARTER for plan in found):
+            continue
+        found.append(best)
+        if min(_shares(best, setting)) >= HALF:
+            return best
+    return max(found, key=lambda plan: sorted(_shares(plan, setting)), default=None)
 
 
 def _shares(plan: Plan, setting: Setting) -> list[float]:

@@ -264,6 +264,17 @@ def test_forests_are_the_first_to_go() -> None:
     assert sets[0] == tuple(MODELS)
 
 
+def test_forests_race_where_they_leave_room_for_a_screen() -> None:
+    forests = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings={"trees": 300}) for n in range(4)]
+    pools = {**POOLS, "forest": forests}
+    costs = {**measured().costs, "forest": {one.id: 8.0 for one in forests}}
+    found = Measured(costs=costs, looks={**measured().looks, **{one.id: 0.0 for one in forests}})
+    plans = [fitting.best_fitted(room, pools=pools, measured=found, setting=SETTING) for room in (600.0, 100.0, 80.0)]
+    raced = ["forest" in {one.model for one in plan.candidates} for plan in plans]
+    assert raced == [True, False, True]
+    assert [bool(plan.rungs) for plan in plans] == [True, True, False]
+
+
 def test_forests_of_few_trees_do_not_race() -> None:
     pool = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings={"trees": 300}) for n in range(4)]
     costs = {one.id: 4.0 for one in pool}
