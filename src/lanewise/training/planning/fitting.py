@@ -35,6 +35,9 @@ are held out in them; where every family trains for less than the second, so do 
 SCREEN_SHARE, CONFIRM_SHARE = 0.35, 0.55
 """Of a family's time; what is left is for the refit."""
 
+DEAR = frozenset({"mlp", "forest"})
+"""Families of which a single candidate may take the time of a search among the others."""
+
 NEXT_TO_NOTHING = 1e-6
 """A multiple for which a plan is the shortest that its families can have."""
 
@@ -108,24 +111,29 @@ def best_fitted(
     Families are left out only where no plan with them is within, however short, on however few folds and without a
     screen: as few families as can be, and of those that are worth the least time. Of one set of families it is the plan
     of the most folds that trains each for half of its usual length at least, else the one whose shortest training is
-    the longest. One without a screen counts only where with one every family would train for less than a quarter, and
-    forests only where they leave room for a screen, or there were none without them either.
-    A plan that is made for exactly what is available leaves time over, or needs more: it counts whole candidates and
-    whole trainings, family by family. Where nothing is within, it is the ``least`` plan of all, as a plan says.
+    the longest. One without a screen counts only where with one every family would train for less than a quarter.
+    Dear families go before the screen: forests where there is one without them, networks too where boosted trees are
+    left and all then train for half of their usual length. A plan that is made for exactly what is available leaves
+    time over, or needs more: it counts whole candidates and whole trainings, family by family. Where nothing is within,
+    it is the ``least`` plan of all, as a plan says.
     """
     tried = list[Plan]()
-    with_forests: Plan | None = None
+    wide: Plan | None = None
     for ways in _attempts(available, pools=pools, measured=measured, setting=setting):
+        families = {model for own, *_ in ways for model in own}
+        gone = set() if wide is None else {one.model for one in wide.candidates} - families
+        if not families or not gone <= DEAR:
+            continue
         best = _best_of(ways, available, setting, tried)
-        if with_forests is not None:
-            return best if best is not None and best.rungs else with_forests
         if best is None:
             continue
-        families = {one.model for one in best.candidates}
-        if best.rungs or len(families) == 1 or "forest" not in families:
+        if wide is None and (best.rungs or not families & DEAR or len(families) == 1):
             return best
-        with_forests = best  # the next set is the same without them
-    return with_forests or replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
+        search = "lightgbm" in families and min(_shares(best, setting)) >= HALF
+        if wide is not None and best.rungs and (gone == {"forest"} or search):
+            return best
+        wide = wide or best
+    return wide or replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
 
 
 def _best_of(ways: "Sequence[_Way]", available: float, setting: Setting, tried: list[Plan]) -> Plan | None:

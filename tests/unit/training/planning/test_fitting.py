@@ -275,6 +275,18 @@ def test_forests_race_where_they_leave_room_for_a_screen() -> None:
     assert [bool(plan.rungs) for plan in plans] == [True, True, False]
 
 
+def test_networks_go_where_boosted_trees_are_searched_in_their_place() -> None:
+    """One short network of five lanes costs what forty boosters take that train in full."""
+    costs = {model: dict.fromkeys(own, 0.3 if model == "lightgbm" else 8.0) for model, own in measured().costs.items()}
+    costs |= {model: dict.fromkeys(measured().costs[model], 0.1) for model in ("linear", "tree")}
+    found = replace(measured(), costs=costs)
+    short, long = (fitting.best_fitted(room, pools=POOLS, measured=found, setting=SETTING) for room in (9.0, 60.0))
+    assert {one.model for one in short.candidates} == {"lightgbm", "linear", "tree"}
+    assert {one.model for one in long.candidates} == set(COSTS)
+    assert short.rungs
+    assert min(fitting._shares(short, SETTING)) >= fitting.HALF
+
+
 def test_forests_of_few_trees_do_not_race() -> None:
     pool = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings={"trees": 300}) for n in range(4)]
     costs = {one.id: 4.0 for one in pool}
