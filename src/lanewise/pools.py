@@ -20,7 +20,7 @@ from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.process import nobody
 from lanewise.training.workers.team_pool import TeamPool
-from lanewise.wanted_workers import SINGLE_TREES, WORTH_TEAMS_STEPS, teams_are_worth
+from lanewise.wanted_workers import SINGLE_TREES, STACKS, WORTH_TEAMS_STEPS, teams_are_worth
 
 
 def workers_for(problem: Problem, settings: FitSettings, ranks: Ranks, *, tell: Callable[[str], object]) -> int:
@@ -102,7 +102,7 @@ def _has_teams(problem: Problem, settings: FitSettings, workers: int, *, spent: 
     seconds, steps = budget_of(problem, settings)
     long = teams_are_worth(pace * (seconds - spent)) if steps is None else steps >= WORTH_TEAMS_STEPS
     streamed = problem.dataset.rest is not None  # rows that are mapped already, in this process
-    return not streamed and workers >= 2 and long and bool({"mlp", "linear"} & set(settings.models))
+    return not streamed and workers >= 2 and long and not STACKS.isdisjoint(settings.models)
 
 
 def seated(data: TrainingData, pool: TeamPool | None) -> tuple[TrainingData, Seats | None]:

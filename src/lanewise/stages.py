@@ -55,7 +55,7 @@ from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.team_pool import TeamPool
-from lanewise.wanted_workers import settle_workers
+from lanewise.wanted_workers import WORTH_TREES_SECONDS, settle_workers
 
 LEVEL = 0.9
 """Share of new rows that a prediction interval is to hold."""
@@ -225,7 +225,8 @@ def _pace(job: _Job, workers: int) -> float:
     seconds, steps = budget_of(job.problem, job.settings)
     if steps is not None:
         return 1.0
-    if workers > 1:
+    left = seconds - job.times.elapsed()
+    if workers > 1 and left >= WORTH_TREES_SECONDS:  # with less no columns are ranked
         load_rankings()  # while they load
     settle_workers(job.settings, left=seconds - job.times.elapsed())
     return pace_of(min(workers, cores()))

@@ -77,7 +77,7 @@ def test_what_a_race_can_do_without_is_waited_for_as_the_budget_allows(
 ) -> None:
     waited: list[tuple[str, float | None]] = []
     monkeypatch.setattr(wanted_workers, "settle", lambda kind, within: waited.append((kind.module, within)))
-    wanted_workers.settle_workers(FitSettings(target="y", models=models), left=left)  # pyright: ignore[reportArgumentType]
+    wanted_workers.settle_workers(FitSettings(target="y", models=models), left=left)  # pyright: ignore[reportArgumentType]  # words are split
     assert waited == [(TREES.module, expected[0]), (TEAM_WORKER.module, expected[1])]
 
 

@@ -110,14 +110,14 @@ class TreePool:
             "single_trees": single_trees,
             "stored": None if stored is None else stored.to_json(),
         }
-        kind = tree_worker(threads=threads_per_worker, single_trees=single_trees)
+        self._kind = tree_worker(threads=threads_per_worker, single_trees=single_trees)
         self.folder = _write(data, folder)
         self._processes = [
             WorkerProcess(
                 index,
                 self.folder,
                 start,
-                kind=kind,
+                kind=self._kind,
                 files=() if stored is None else stored.descriptors,
             )
             for index in range(workers)
@@ -289,7 +289,7 @@ class TreePool:
                             "ran out, which is the usual cause, train fewer lanes at once or use fewer rows"
                         )
                         raise TrainingError(message) from error
-                    self._tell(again("the trees' worker", error))
+                    self._tell(again(self._kind.what, error))
         raise AssertionError
 
     def _ask_once(self, lane: _Lane, header: Header, arrays: Arrays | None) -> tuple[Header, Arrays]:

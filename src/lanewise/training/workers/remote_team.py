@@ -16,6 +16,7 @@ from lanewise.training.fitted import Fitted
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.workers.frames import Arrays, Header
+from lanewise.training.workers.kinds import TEAM_WORKER
 from lanewise.training.workers.process import WorkerDiedError, WorkerProcess, again, nobody
 from lanewise.training.workers.shared_data import columns_kept
 from lanewise.training.workers.team_pool import TeamPool
@@ -229,7 +230,7 @@ class RemoteTeam(Team):
                         "if memory ran out, which is the usual cause, train fewer lanes at once or use fewer rows"
                     )
                     raise TrainingError(message) from error
-                self._pool.tell(again("the lanes' worker", error))
+                self._pool.tell(again(TEAM_WORKER.what, error))
             except BaseException:
                 self._leave()
                 raise
