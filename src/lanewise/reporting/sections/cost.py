@@ -100,6 +100,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("Device", str(found.get("device") or "")),
         ("Ranks", str(found.get("ranks") or "")),
+        ("Mesh", str(found.get("mesh_why") or found.get("mesh") or "")),
         ("Payload", _payload(found)),
         ("Threads", str(found.get("threads") or "")),
         ("Precision", str(found.get("precision") or "")),
