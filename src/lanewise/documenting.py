@@ -16,6 +16,7 @@ from lanewise.stage_times import StageTimes
 from lanewise.stages import Trained
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
+from lanewise.training.ranks.choosing import mesh_words
 
 
 def documented(
@@ -48,9 +49,11 @@ def documented(
     document["seconds"] = document["hardware"]["seconds"] = times.elapsed()
     document["hardware"]["seconds_by_stage"] = times.seconds
     document["hardware"]["resumed"] = resumed
-    if trained.crew.axis is not None:
+    if trained.crew.axis is not None or (trained.plan.mesh and trained.crew.ranks.size > 1):
         document["hardware"]["mesh"] = str(trained.crew.mesh)
         document["hardware"] |= trained.crew.exchanged
+    if why := mesh_words(trained.plan, trained.crew):
+        document["hardware"]["mesh_why"] = why
     document["warnings"] += filter(None, [_overrun(document, trained.plan)])
     return reported(finite_or_null(document), run.report)
 

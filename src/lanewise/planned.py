@@ -9,6 +9,7 @@ import torch
 
 from lanewise.composing import families_left_out
 from lanewise.data.wording import counted
+from lanewise.distributed.mesh import AUTO
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import UsageError
 from lanewise.models.registry import STACKED
@@ -26,6 +27,8 @@ from lanewise.training.planning.left_out import advised_budget, no_room, untrain
 from lanewise.training.planning.making import Budget, Wishes, make_plan
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
+from lanewise.training.ranks.choosing import number_bytes, with_mesh
+from lanewise.training.ranks.raced_tables import raced_tables
 from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
 from lanewise.wanted_workers import WORTH_TREES_SECONDS, trees_are_worth
@@ -145,6 +148,31 @@ def amending_of(
 
     raced = seconds - plan.reserved_seconds
     return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep)
+
+
+def arranged(
+    plan: Plan,
+    builder: TeamBuilder,
+    problem: Problem,
+    settings: FitSettings,
+    policy: Policy,
+    *,
+    file: Path | None,
+    ranks: Ranks,
+) -> Plan:
+    """The plan with the mesh of its race, where that is to be chosen and was not yet; then ``file`` has it too.
+
+    ``builder`` makes the teams of the plan. All ranks call this alike.
+    """
+    if settings.mesh != AUTO or plan.mesh:
+        return plan
+    seconds, steps = budget_of(problem, settings)
+    size = number_bytes(settings.payload, builder.dtype.itemsize)
+    raced = raced_tables(plan, builder, policy, number_bytes=size, seconds=None if steps else seconds)
+    plan = with_mesh(plan, raced, ranks)
+    if file is not None and ranks.leads:
+        write_atomically(file, dump_json(plan.to_json()))
+    return plan
 
 
 def planned_words(plan: Plan, settings: FitSettings) -> str:

@@ -23,7 +23,7 @@ from lanewise.explain import Cost, counts_living_children, gathered, spent, tota
 from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import resolve_metric
-from lanewise.planned import amending_of, budget_of, plan_of, planned_words, usual_budget
+from lanewise.planned import amending_of, arranged, budget_of, plan_of, planned_words, usual_budget
 from lanewise.pools import seated, team_pool, tree_pool, workers_for
 from lanewise.runs.run import Run
 from lanewise.search.policy import Policy
@@ -42,6 +42,7 @@ from lanewise.training.products import one_thread_each
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
+from lanewise.training.ranks.choosing import mesh_words
 from lanewise.training.ranks.crew import Crew, crew_of, lone
 from lanewise.training.ranks.planning import shared_plan, why_lanes
 from lanewise.training.ranks.sharing import measured_sharing
@@ -183,18 +184,18 @@ class _Job:
 
 def _trained(job: _Job) -> Trained:
     """The stages themselves, each on what those before it have left."""
-    problem, settings, times, crew = job.problem, job.settings, job.times, job.crew
+    problem, settings, times = job.problem, job.settings, job.times
     times.end("read")
     stored = store_rows(problem, job.folder, ranks=job.ranks)
     data, _ = _prepared(job, stored, refit=False)
-    workers = workers_for(problem, settings, job.ranks, tell=job.watcher.announce) if crew.axis is None else 1
+    workers = workers_for(problem, settings, job.ranks, tell=job.watcher.announce) if job.crew.axis is None else 1
     times.end("prepare")
     pace, tell = _pace(job, workers), job.watcher.announce
     with (
         tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored, tell=tell) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace, tell=tell) as teams,
     ):
-        race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers), pace=pace)
+        job, race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers), pace=pace)
         result, cost = _raced(job, race, planned=planned)
         with job.stop.polled():
             solo = _alone(job, race, builder, result, cost)
@@ -202,7 +203,7 @@ def _trained(job: _Job) -> Trained:
         choice = choose(problem, race.plan, result, settings)
         times.end("choose")
         whole, preparation = _prepared(job, stored, refit=True)
-        last = replace(race, builder=spread(_placed(job, builder, whole, teams), crew))
+        last = replace(race, builder=spread(_placed(job, builder, whole, teams), job.crew))
         with job.stop.polled():
             refitted = refit(last, _to_refit(result, choice), needed=choice.weights)
         times.end("refit")
@@ -216,7 +217,7 @@ def _trained(job: _Job) -> Trained:
         cutoff=cutoff,
         race_cost=cost,
         solo_costs=solo,
-        crew=crew,
+        crew=job.crew,
     )
 
 
@@ -252,13 +253,17 @@ def _builder(
     return placed
 
 
-def _planned_race(job: _Job, builder: TeamBuilder, *, pace: float) -> tuple[Race, TeamBuilder, bool]:
-    """The race by its plan, the builder of its teams, and whether the plan was there already."""
+def _planned_race(job: _Job, builder: TeamBuilder, *, pace: float) -> tuple[_Job, Race, TeamBuilder, bool]:
+    """The job on its mesh, the race by its plan, the builder of its teams, and whether the plan was there already."""
     problem, settings, times, ranks = job.problem, job.settings, job.times, job.ranks
     making = partial(
         plan_of, problem=problem, builder=builder, settings=settings, policy=job.policy, times=times, pace=pace
     )
     plan, planned = shared_plan(ranks, job.plan_file, making)
+    by_plan = partial(_by_plan, builder)
+    plan = arranged(plan, by_plan(plan), problem, settings, job.policy, file=job.plan_file, ranks=ranks)
+    if plan.mesh:
+        job = replace(job, crew=crew_of(ranks, plan.mesh, payload=settings.payload, resumed=True))
     times.end("plan")
     job.watcher.announce(planned_words(plan, settings))
     if ranks.size > 1 and settings.mesh is None:
@@ -266,15 +271,11 @@ def _planned_race(job: _Job, builder: TeamBuilder, *, pace: float) -> tuple[Race
         by_the_clock = budget_of(problem, settings)[1] is None  # only then are the costs of the plan seconds
         shares = measured_sharing(plan, builder, ranks) if by_the_clock and not gpus else None
         job.watcher.announce(why_lanes(plan, ranks.size, shares=shares, gpus=gpus))
-    builder = replace(
-        builder,
-        workers=plan.workers,
-        lengths=plan.lengths,
-        compute=DTYPES[plan.precision],
-        widths=plan.widths,
-        tree_windows=plan.tree_windows,
-        axis=job.crew.axis,
-    )
+    elif why := mesh_words(plan, job.crew):
+        job.watcher.announce(why)
+    builder = replace(by_plan(plan), ranks=job.crew.size, axis=job.crew.axis)
+    if builder.axis is not None:
+        builder = replace(builder, seats=None)  # the ranks train in step, in processes of their own
     race = Race(
         plan=plan,
         builder=spread(builder, job.crew),
@@ -294,7 +295,19 @@ def _planned_race(job: _Job, builder: TeamBuilder, *, pace: float) -> tuple[Race
             confirming={candidate.id: plan.confirming(candidate.id) for candidate in plan.candidates},
         ),
     )
-    return race, builder, planned
+    return job, race, builder, planned
+
+
+def _by_plan(builder: TeamBuilder, plan: Plan) -> TeamBuilder:
+    """The builder of the teams that a plan speaks of."""
+    return replace(
+        builder,
+        workers=plan.workers,
+        lengths=plan.lengths,
+        compute=DTYPES[plan.precision],
+        widths=plan.widths,
+        tree_windows=plan.tree_windows,
+    )
 
 
 def _raced(job: _Job, race: Race, *, planned: bool) -> tuple[RaceResult, Cost | None]:
@@ -325,7 +338,7 @@ def _prepared(job: _Job, stored: RowStore | None, *, refit: bool) -> tuple[Train
 
 def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool | None) -> TeamBuilder:
     """The builder of teams over ``data``, which it brings to where they train: shared memory, or the device."""
-    mapped, seats = seated(data, teams)
+    mapped, seats = seated(data, teams if job.crew.axis is None else None)
     device = device_here(job.settings.device, job.ranks.place)
     return replace(
         builder,

@@ -3,6 +3,7 @@
 It loads nothing of weight: a command calls it before it loads torch itself.
 """
 
+from lanewise.distributed.mesh import AUTO
 from lanewise.distributed.place import place_of
 from lanewise.settings import FitSettings
 from lanewise.stated_budget import parse_budget
@@ -73,7 +74,7 @@ def wanted(settings: FitSettings, *, loads: bool) -> list[WorkerKind]:
     models = set(settings.models)
     kinds: list[WorkerKind] = []
     long = left is None or left >= (2 * WORTH_FORKS_SECONDS if loads else WORTH_TEAMS_SECONDS)
-    alone = settings.workers == 1 or settings.mesh is not None or settings.stream == "always"
+    alone = settings.workers == 1 or settings.mesh not in (None, AUTO) or settings.stream == "always"
     if models & TREES and (left is None or left >= WORTH_TREES_SECONDS or not models & STACKS):
         kinds.append(tree_worker(threads=1, single_trees=bool(models & SINGLE_TREES)))
     if models & STACKS and not alone and (long if steps is None else steps >= WORTH_TEAMS_STEPS):

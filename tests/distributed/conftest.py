@@ -25,6 +25,7 @@ collect_ignore = [
     "averaging_scenarios.py",
     "data_scenarios.py",
     "tune_scenarios.py",
+    "mesh_scenarios.py",
     "warm_torchrun.py",
 ]
 

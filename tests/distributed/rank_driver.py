@@ -26,6 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+import mesh_scenarios
 import torch
 import torch.distributed as dist  # noqa: TID251 so that every child has it
 import tune_scenarios
@@ -167,6 +168,12 @@ def tune(task: Mapping[str, Any]) -> Any:
     return tune_scenarios.tune(task)
 
 
+def auto(task: Mapping[str, Any]) -> Any:
+    """A fit or a tune whose mesh is chosen by what the task says that steps take."""
+    mesh_scenarios.measured(task)
+    return {"fit": fit, "tune": tune}[task["of"]](task)
+
+
 SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "race": race,
     "fit": fit,
@@ -176,6 +183,7 @@ SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "averaging": averaging,
     "averaged checkpoints": resumed,
     "tune": tune,
+    "auto": auto,
     "train": on_four,
 }
 

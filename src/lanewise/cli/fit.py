@@ -152,7 +152,8 @@ output = section("Output")
 @race(
     "--mesh",
     metavar="AXES",
-    help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch.",
+    help="Under torchrun: lane=2,data=2 gives lanes to 2 groups of ranks, which share the rows of each batch; auto "
+    "measures for a few seconds whether ranks gain by that.",
     usual="all ranks along lane",
 )
 @race(

@@ -18,6 +18,9 @@ the faster links. Tensor waits for the network several times in every layer; sha
 the computation of another; pipeline sends activations at the ends of stages only; data exchanges gradients once a
 step; lane exchanges evidence once a rung."""
 
+AUTO = "auto"
+"""What stands where a mesh may be stated, for one that is chosen by what is measured."""
+
 OPEN = -1
 """The degree of the axis that is filled from the number of processes."""
 

@@ -24,9 +24,6 @@ from lanewise.one_model.proposed import ROOM, STATE, Proposed, needed_bytes
 from lanewise.training.model_training import Course
 from lanewise.training.planning.mesh_measuring import measured_hardware
 
-AUTO = "auto"
-"""The mesh that is not stated but measured."""
-
 AXES = ("data", "pipeline", "shard", "tensor")
 ROUNDS = 3
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lanewise.distributed.apart import Apart
 from lanewise.distributed.joining import joined_for_good, lost_a_rank
-from lanewise.distributed.mesh import Mesh
+from lanewise.distributed.mesh import AUTO, Mesh
 from lanewise.distributed.outer import Outer
 from lanewise.distributed.place import Place
 from lanewise.distributed.ranks import Ranks
@@ -22,7 +22,7 @@ from lanewise.one_model.agreed import optimizer_told, rows_told
 from lanewise.one_model.averaging import averaging_of, exchange_of, told_of
 from lanewise.one_model.course import built, check_batch, course_of, whole_number
 from lanewise.one_model.keeping import Keeping
-from lanewise.one_model.measured import AUTO, Splitting, measured_mesh
+from lanewise.one_model.measured import Splitting, measured_mesh
 from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over, treats_all_alike, works_on_parts
 from lanewise.one_model.portions import groups_of, portion_of
 from lanewise.one_model.proposed import Proposed, proposed_mesh

@@ -296,11 +296,14 @@ class Hardware(TypedDict, total=False):
     ``seconds_by_stage`` says how they were spent, by the name of the stage (read, plan, screen, ...).
     ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
     ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
-    ``ranks`` are the processes that torchrun started, where there were several; what was used is that of all.
+    ``ranks`` are the processes that torchrun started, where there were several; what was used is that of all. They were
+    arranged as ``mesh`` says, and ``mesh_why`` says why, where it was not stated.
     """
 
     device: str
     ranks: int
+    mesh: str
+    mesh_why: str
     threads: int
     precision: str
     chunks: list[Chunk]

@@ -196,7 +196,7 @@ class TeamBuilder:
             lanes,
             data,
             length=self.length(candidate),
-            batch_size=data.rows if full else self._batch(candidate),
+            batch_size=data.rows if full else self.batch(candidate),
             dtype=self.dtype,
             compute=self.compute if candidate.model == "mlp" else None,
             stop=self.stop,
@@ -208,10 +208,11 @@ class TeamBuilder:
         """Steps or iterations of a full training."""
         if trains_at_hand(candidate):
             return self.lengths.iterations
-        return self.lengths.steps(self._batch(candidate))
+        return self.lengths.steps(self.batch(candidate))
 
     @staticmethod
-    def _batch(candidate: Candidate) -> int:
+    def batch(candidate: Candidate) -> int:
+        """Rows of a step of the candidate."""
         return int(candidate.number("batch_size", 128))
 
     def _whole(self, lanes: Sequence[Lane], phase: str) -> StoredPart | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 from torch import nn
 
 from lanewise.distributed.joining import joined
+from lanewise.distributed.mesh import AUTO
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import Mistakes, UsageError, UserError
 from lanewise.explain import usage
@@ -156,7 +157,7 @@ def _posed(settings: Mapping[str, Any], ranks: Ranks | None = None, *, resumed: 
     if resumed:
         size = 1 if ranks is None else ranks.size
         given["mesh"] = fitting(given.get("mesh"), size)
-        if mesh_of(given["mesh"], size).data == 1:
+        if mesh_of(given["mesh"], size).data == 1 and (given["mesh"] != AUTO or size == 1):
             given.pop("payload", None)  # nobody is left to exchange gradients with
     own = _referred(given, ranks)
     source, table = given.pop("data"), {name: given.pop(name, None) for name in TABLE}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lanewise._version import __version__
+from lanewise.distributed.mesh import AUTO
 from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
@@ -39,7 +40,7 @@ from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.document import document_of
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.learned import hopeless
-from lanewise.tuning.over_ranks import notes_of, ranks_of
+from lanewise.tuning.over_ranks import arranged, notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
@@ -136,10 +137,13 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     teams = replace(everywhere(posed.teams, stop=keeping.stop), ranks=crew.size)
     making = partial(_planned, posed, teams)
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
+    teams = everywhere(by_ways(teams, planned.ways), autocast=autocast_of(planned.plan, teams))
+    if posed.mesh == AUTO:
+        planned = arranged(planned, teams, posed.wanted, posed.payload, file=keeping.plan_file, ranks=ranks)
+        crew = crew_of(ranks, planned.plan.mesh, payload=posed.payload, resumed=True)
     plan = planned.plan
     posed.times.end("plan")
-    teams = everywhere(by_ways(teams, planned.ways), axis=crew.axis, autocast=autocast_of(plan, teams))
-    teams = replace(teams, lengths=plan.lengths, workers=plan.workers)
+    teams = replace(everywhere(teams, axis=crew.axis), lengths=plan.lengths, workers=plan.workers, ranks=crew.size)
     out = planned.shared_out
     teams = replace(teams, processes=not posed.alone and in_processes(teams, plan) if out is None else out)
     watch = watch if ranks.leads else None

@@ -373,6 +373,16 @@ def test_the_cost_says_what_gradients_travelled_as(samples):
     assert said in " ".join(summary(document, width=100, color=False).split())
 
 
+def test_the_cost_says_how_ranks_were_arranged_and_why(samples):
+    document = samples.binary()
+    why = "mesh data=2, as measured: the confirmation has 1 lane; with lane=2 the race is predicted to take 1.96 times"
+    document["hardware"] = {"seconds": 12.0, "ranks": 2, "mesh": "data=2", "mesh_why": why}
+    found = render(document)
+    assert re.search(r"<dt>Mesh</dt><dd>[^/]*data=2<", found)
+    assert '<p class="note">Mesh data=2, as measured: the confirmation has 1 lane; with lane=2' in found
+    assert "<dt>Mesh" not in render(samples.binary())
+
+
 def test_lanes_of_the_race_are_counted_apart_from_the_last_trainings(samples):
     document = samples.binary()
     raced = len(document["race"]["curves"])

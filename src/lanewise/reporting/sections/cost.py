@@ -34,6 +34,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "more": MORE,
         "stages": _stages(document),
         "facts": _facts(found),
+        "mesh": capitalized(str(found.get("mesh_why") or "")),
         "chunks": [_chunk(one) for one in items(found, "chunks") if one],
     }
 
@@ -100,6 +101,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("Device", str(found.get("device") or "")),
         ("Ranks", str(found.get("ranks") or "")),
+        ("Mesh", str(found.get("mesh") or "")),
         ("Payload", _payload(found)),
         ("Threads", str(found.get("threads") or "")),
         ("Precision", str(found.get("precision") or "")),

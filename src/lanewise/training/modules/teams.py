@@ -122,6 +122,12 @@ class ModuleTeams:
             return max(1, min(chunk_width(parameters), ACTIVATIONS_ON_CPU // each))
         return max(1, min(gpu_width(parameters), ACTIVATIONS // each))
 
+    @property
+    def undivided(self) -> str:
+        """Why ranks cannot share the batches of all lanes; empty where they can."""
+        parts = (self, *self.others.values())
+        return next(filter(None, (part._subject(way).undivided for part in parts for way in part.ways.values())), "")
+
     def of(self, candidate: Candidate) -> "ModuleTeams":
         """The teams over the module that the candidate trains."""
         return self.others.get(form_of(candidate, self.arguments), self)

@@ -59,6 +59,7 @@ class Plan:
     ``available_seconds`` is what was left of a budget in seconds for race and refit, ``reserved_seconds`` what was kept
     for what follows. ``left_out`` are the model families that such a budget had no room for, and
     ``advised_seconds`` is one that has room for all.
+    ``mesh`` says how ranks share the work where it was chosen by what was measured, and ``mesh_why`` why so.
     ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
 
@@ -91,6 +92,8 @@ class Plan:
     left_out: tuple[str, ...] = ()
     advised_seconds: float = 0.0
     words: tuple[str, ...] = ()
+    mesh: str = ""
+    mesh_why: str = ""
 
     def confirming(self, id: str) -> float:
         """Processor seconds of one lane of that candidate in the confirmation, its looks included."""

@@ -28,6 +28,15 @@ def assigned(costs: Sequence[float], homes: Sequence[int | None], movable: Seque
     return moved if max(_loads(costs, moved, size)) < WORTH_A_MOVE * max(_loads(costs, stay, size)) else stay
 
 
+def busiest(costs: Sequence[float], size: int) -> float:
+    """The work of the busiest of ``size`` ranks, were teams of such ``costs`` new to all of them.
+
+    >>> busiest([5.0, 4.0, 3.0, 3.0], 2)
+    8.0
+    """
+    return max(_loads(costs, assigned(costs, [None] * len(costs), [True] * len(costs), size), size))
+
+
 def _placed(costs: Sequence[float], homes: Sequence[int | None], size: int) -> list[int]:
     loads = [0.0] * size
     found: list[int] = [-1] * len(costs)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from lanewise.distributed.data_axis import DataAxis
-from lanewise.distributed.mesh import AXES, OPEN, Mesh
+from lanewise.distributed.mesh import AUTO, AXES, OPEN, Mesh
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
 from lanewise.settings import Payload
@@ -55,14 +55,14 @@ class Crew:
 
 
 def mesh_of(text: str | None, size: int) -> Mesh:
-    """The mesh of ``size`` ranks that ``text`` asks for; all along lane where it is None.
+    """The mesh of ``size`` ranks that ``text`` asks for; all along lane where it is None, or yet to be chosen.
 
     Raises ``UsageError`` where it does not fit, or names an axis that a race is not split along.
 
     >>> mesh_of("lane=-1,data=2", 6).lane, mesh_of(None, 4).lane
     (3, 4)
     """
-    mesh = (Mesh(lane=OPEN) if text is None else Mesh.parse(text)).resolve(size)
+    mesh = (Mesh(lane=OPEN) if text is None or text == AUTO else Mesh.parse(text)).resolve(size)
     for axis in AXES:
         if axis not in SPLIT and mesh.degrees[axis] > 1:
             message = f"a race is split along {' and '.join(SPLIT)}, got mesh {mesh}; leave {axis} out"
@@ -71,11 +71,20 @@ def mesh_of(text: str | None, size: int) -> Mesh:
 
 
 def check_workers(mesh: str | None, size: int, workers: int | None) -> None:
-    """``UsageError`` where each of ``size`` ranks is to have several workers, and they share batches."""
-    if mesh_of(mesh, size).data > 1 and (workers or 1) > 1:
+    """``UsageError`` where each of ``size`` ranks is to have several workers, and they share batches or may come to."""
+    found = mesh_of(mesh, size)
+    if (workers or 1) == 1 or size == 1:
+        return
+    if found.data > 1:
         message = (
             f"workers must be 1 where ranks share batches, for each trains one stack at a time, got {workers}; "
             "start more ranks instead"
+        )
+        raise UsageError(message)
+    if mesh == AUTO:
+        message = (
+            f"mesh auto chooses whether ranks share batches, which they do with one worker each, got {workers}; leave "
+            "workers out, or mesh"
         )
         raise UsageError(message)
 
@@ -92,7 +101,7 @@ def check_payload(payload: Payload, mesh: str | None, size: int) -> None:
         message = f"payload must be {' or '.join(get_args(Payload))}, got {payload!r}"
         raise UsageError(message)
     found = mesh_of(mesh, size)
-    if payload != "full" and found.data == 1:
+    if payload != "full" and found.data == 1 and not (mesh == AUTO and size > 1):
         where = f"in mesh {found} no ranks share batches" if size > 1 else "there is one process"
         message = (
             f"payload {payload} is for gradients that ranks add up, and {where}; give a mesh with the axis data, such "
@@ -102,7 +111,7 @@ def check_payload(payload: Payload, mesh: str | None, size: int) -> None:
 
 
 def check_device(device: str, mesh: str | None, size: int) -> None:
-    """``UsageError`` where ranks that share batches are to train elsewhere than on processors.
+    """``UsageError`` where ranks that share batches, or may come to, are to train elsewhere than on processors.
 
     >>> check_device("cuda", "lane=4", 4)
     >>> check_device("cuda", "lane=2,data=2", 4)
@@ -111,7 +120,15 @@ def check_device(device: str, mesh: str | None, size: int) -> None:
     lane=2,data=2; leave data out of the mesh, so that each rank trains lanes of its own on its GPU, or use device cpu
     """
     found = mesh_of(mesh, size)
-    if found.data > 1 and device.startswith("cuda"):
+    if not device.startswith("cuda") or size == 1:
+        return
+    if mesh == AUTO:
+        message = (
+            "mesh auto chooses whether ranks share batches, which they do on processors only, got device "
+            f"{device}; leave mesh out, so that each rank trains lanes of its own on its GPU, or use device cpu"
+        )
+        raise UsageError(message)
+    if found.data > 1:
         message = (
             f"ranks that share batches train on processors only, got device {device} in mesh {found}; leave data out "
             "of the mesh, so that each rank trains lanes of its own on its GPU, or use device cpu"

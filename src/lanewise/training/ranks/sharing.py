@@ -40,8 +40,12 @@ def sharing_words(seconds: float, size: float, link: Link, degree: int) -> str:
     """
     together = seconds / degree + link.all_reduce(size, degree)
     pays = "pays" if together < seconds else "does not pay"
+    return f"which {pays} by what was measured: {step_words(seconds, together, link, degree)}"
+
+
+def step_words(alone: float, together: float, link: Link, degree: int) -> str:
+    """Seconds of a step of the dearest lane ``alone``, and with its batch on ``degree`` ranks that ``link`` joins."""
     return (
-        f"which {pays} by what was measured: a step of the dearest lane takes {1e3 * seconds:.2f} ms alone and "
-        f"{1e3 * together:.2f} ms shared by {degree} ranks (alpha {1e6 * link.alpha:.0f} us, beta "
-        f"{link.beta / 1e9:.2f} GB/s)"
+        f"a step of the dearest lane takes {1e3 * alone:.2f} ms alone and {1e3 * together:.2f} ms shared by {degree} "
+        f"ranks (alpha {1e6 * link.alpha:.0f} us, beta {link.beta / 1e9:.2f} GB/s)"
     )
