@@ -1,9 +1,14 @@
 """Fixtures that every test may use, and in which order tests are collected and run."""
 
 import gc
+import json
 import os
-from collections.abc import Generator, Iterable
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -92,6 +97,80 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
     here = Path(__file__).parent
     turns = {here / name: turn for turn, name in enumerate(LONGEST)}
     items.sort(key=lambda item: turns.get(item.path, len(turns)))
+
+
+collect_ignore = ["warm_server.py"]
+
+
+class Warm:
+    """A script that runs in a fork of the process of ``warm_server.py``, as a new interpreter would run it."""
+
+    def __init__(self, server: str, request: Mapping[str, Any]) -> None:
+        self._connection = socket.socket(socket.AF_UNIX)
+        try:
+            self._connection.connect(b"\0" + server.encode())
+        except ConnectionRefusedError:
+            self._connection.close()
+            raise
+        self.stdin, self.stdout = (self._connection.makefile(mode, encoding="utf-8") for mode in ("w", "r"))
+        self.tell(request)
+        self.pid = int(self.stdout.readline() or 0)
+
+    def tell(self, what: Any) -> None:
+        """Write a line of JSON to its standard input."""
+        print(json.dumps(what), file=self.stdin, flush=True)
+
+    def rest(self) -> str:
+        """Let its standard input end; what it writes until it has ended itself."""
+        self._connection.shutdown(socket.SHUT_WR)
+        try:
+            return self.stdout.read()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        for one in (self.stdin, self.stdout, self._connection):
+            one.close()
+
+
+class WarmServer:
+    """The process of ``warm_server.py``, which all test processes share."""
+
+    def __init__(self, folder: Path) -> None:
+        import fcntl  # not on Windows, where nothing can be forked
+
+        self._name, self._said = f"lanewise-tests-{folder}", folder / "warm-server"
+        with (folder / "warm-lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                self._kept = Warm(self._name, {})
+            except ConnectionRefusedError:
+                self._begin()
+                self._kept = Warm(self._name, {})
+        assert self._kept.pid, self._said.read_text()
+
+    def _begin(self) -> None:
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", str(Path(__file__).with_name("warm_server.py"))]
+        with self._said.open("w") as said:
+            own = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": said}
+            subprocess.run([*command, self._name], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, **own)
+
+    def __call__(self, script: Path, *arguments: str, said: Path, environment: Mapping[str, str] = os.environ) -> Warm:
+        """Begin a script, which says what goes wrong in a file beside which it runs."""
+        own = {"arguments": arguments, "folder": str(said.parent), "environment": dict(environment)}
+        return Warm(self._name, {"script": str(script), "stderr": str(said), **own})
+
+    def close(self) -> None:
+        self._kept.close()
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmServer]:
+    """Runs scripts in forks of a process that has loaded what they need; only on Linux, where threads survive none."""
+    base = tmp_path_factory.getbasetemp()
+    server = WarmServer(base.parent if WORKER else base)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -82,19 +80,11 @@ class Job:
 
 
 class Driver:
-    """One process that has loaded everything, whose forks are ranks, or the launchers of ranks."""
+    """A process that has loaded everything, whose forks are ranks, or the launchers of ranks."""
 
-    def __init__(self, said: Path) -> None:
+    def __init__(self, warm: Any, said: Path) -> None:
         self._said = said
-        with said.open("w") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, str(DRIVER)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
+        self._process = warm(DRIVER, said=said, environment={**os.environ, "OMP_NUM_THREADS": "1"})
 
     def __call__(self, tasks: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, list[dict[str, Any]]]:
         """Runs named tasks on ranks, in a folder; what each rank of each task said."""
@@ -110,27 +100,21 @@ class Driver:
         folder: Path,
         variables: Mapping[str, str],
         namespace: str = "",
-        loads: Sequence[str] = (),
     ) -> Job:
-        """Begin ``torchrun`` in a folder, on the host that a network namespace stands for.
-
-        What its ranks need anyway is what it ``loads``, once for all.
-        """
+        """Begin ``torchrun`` in a folder, on the host that a network namespace stands for."""
         number = len(list(folder.glob("launcher-*")))
         out, err = (folder / f"launcher-{number}-{name}" for name in ("out", "err"))
         for file in (out, err):
             file.touch()
         request = {"arguments": arguments, "folder": str(folder), "variables": dict(variables), "namespace": namespace}
-        request |= {"loads": list(loads), "out": str(out), "err": str(err)}
+        request |= {"out": str(out), "err": str(err)}
         return Job(self, self.ask({"torchrun": request}), out, err)
 
     def ask(self, request: Mapping[str, Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        late = threading.Timer(WITHIN, self._process.kill)
+        late = threading.Timer(WITHIN, lambda: os.kill(self._process.pid, signal.SIGKILL))
         late.start()
         try:
-            print(json.dumps(request), file=self._process.stdin, flush=True)
+            self._process.tell(request)
             answer = self._process.stdout.readline()
         finally:
             late.cancel()
@@ -138,20 +122,20 @@ class Driver:
         return json.loads(answer)
 
     def close(self) -> None:
-        self._process.communicate()
+        self._process.rest()
 
 
 @pytest.fixture(scope="session")
-def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+def drive(warm: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """Runs tasks on ranks, and launchers. One driver serves all tests."""
-    driver = Driver(tmp_path_factory.mktemp("driver") / "stderr")
+    driver = Driver(warm, tmp_path_factory.mktemp("driver") / "stderr")
     yield driver
     driver.close()
 
 
 @pytest.fixture(scope="session")
-def lanes_round_alone() -> None:
-    """Skip where lanes round by who is in their stack, which ranks cut otherwise than one process (decision 24)."""
+def rounds_by_company() -> bool:
+    """Whether lanes round by who is in their stack on this processor (decision 24)."""
     X = torch.randn(240, 5, generator=torch.Generator().manual_seed(0))
     y = (X[:, 0] > X[:, 1]).long()
     curves = []
@@ -169,5 +153,11 @@ def lanes_round_alone() -> None:
         )
         (first,) = (own for own in found.document["race"]["curves"] if own["lane"] == 0)
         curves.append((first["valid"], first["train"]))
-    if any(own != curves[0] for own in curves):
+    return any(own != curves[0] for own in curves)
+
+
+@pytest.fixture(scope="session")
+def lanes_round_alone(rounds_by_company: bool) -> None:
+    """Skip where lanes round by who is in their stack, which ranks cut otherwise than one process."""
+    if rounds_by_company:
         pytest.skip("on this processor a lane rounds by who is in its stack, and ranks cut stacks otherwise")

@@ -33,6 +33,9 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "sharpness": {"sam_rho": 0.05},
 }
 
+LENGTH = 20
+"""Steps of a stack that is held against plain loops: more than an epoch."""
+
 
 def lanes_of(model: str, *, names: Sequence[str]) -> list[Lane]:
     """A lane of each rule and setting, in one fold or the other: any two of the three meet in some lane."""
@@ -74,9 +77,11 @@ def stacks(task: Mapping[str, Any]) -> Any:
         kinds = {"mlp": lanes_of("mlp", names=("dropout", "clipped"))}
     with joined() as ranks:
         axis = crew_of(ranks, f"data={ranks.size}").axis
-        found: dict[str, Any] = {name: held(cases.Race(lanes=own, data=data), axis) for name, own in kinds.items()}
+        found: dict[str, Any] = {
+            name: held(cases.Race(lanes=own, data=data, length=LENGTH), axis) for name, own in kinds.items()
+        }
         if task["only"]:  # more ranks than rows
-            found["few rows"] = held(cases.Race(lanes=kinds["mlp"], data=data, batch=2), axis)
+            found["few rows"] = held(cases.Race(lanes=kinds["mlp"], data=data, length=LENGTH, batch=2), axis)
         else:
             found |= {"guarded": guarded(data, axis), "modules": modules(axis), "refused": refused(axis)}
             found |= {"bytes": moved(data, axis), "payload": rounded(data, axis)}

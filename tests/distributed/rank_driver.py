@@ -1,7 +1,7 @@
 """Runs scenarios on several ranks, each a forked child, and prints what came out as JSON.
 
-A script of its own: it loads torch once, so that every launch costs only what it does, and it forks before any thread
-exists, so that every rank is a fresh process as torchrun would start it.
+A script for ``warm_server.py``, which has loaded all that it needs. It forks before any thread exists, so that every
+rank is a fresh process as torchrun would start it.
 
     echo '{"folder": ..., "tasks": [{"scenario": "race", "size": 2, ...}, ...]}' | python rank_driver.py
 
@@ -11,7 +11,6 @@ which exit code one has ``ended`` with.
 """
 
 import hashlib
-import importlib
 import importlib.util
 import itertools
 import json
@@ -22,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -44,26 +44,17 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import LanewiseError
 from lanewise.lanes import windows
-from lanewise.models.loaded_alone import load_lightgbm
-from lanewise.reporting import page
 from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
 from lanewise.training import race as race_module
 from lanewise.training.journal import Journal
-from lanewise.training.planning import mesh_measuring, mesh_steps
+from lanewise.training.planning import fitting, mesh_measuring, mesh_steps
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.row_store import RowStore
 
 PATIENCE = 180.0
-
-# What a fit loads when it gets there, so that it is loaded once and not by every rank.
-for name in ("optuna", "pydantic.json_schema", "scipy.optimize", "scipy.stats"):
-    importlib.import_module(name)
-load_lightgbm()
-environment = page._environment()
-for name in environment.list_templates(extensions=["html"]):
-    environment.get_template(name)
 
 
 def small_race() -> ModuleType:
@@ -78,6 +69,8 @@ def small_race() -> ModuleType:
 
 
 small = small_race()
+LENGTHS = Lengths(rows_seen=24 * small.BATCH, iterations=8)
+"""How long the lanes of small races train that are the same on all ranks."""
 
 
 def digest(what: Any) -> str:
@@ -91,8 +84,9 @@ def raced(ranks: Ranks, *, racing: bool = False, apart: bool = False, journal: J
     """A small race over the ranks; ``apart`` lets rank 1 decide by another policy, as if it rounded differently."""
     racing = racing or (apart and ranks.rank == 1)
     company = small.company(lr=1e4)
-    plan = small.plan(company)
-    builder, crew = small.builder(), crew_of(ranks)
+    plan, builder, crew = small.plan(company), small.builder(), crew_of(ranks)
+    if not apart:
+        plan, builder = replace(plan, lengths=LENGTHS), replace(builder, lengths=LENGTHS)
     race = small.race(
         plan, build=spread(builder, crew), policy=Racing() if racing else None, journal=journal, save_every=5.0
     )
@@ -115,7 +109,7 @@ def race(task: Mapping[str, Any]) -> Any:
 def fit(task: Mapping[str, Any]) -> Any:
     """The document of a fit, or of the one that it goes on with."""
     os.environ["LANEWISE_HOME"] = str(Path(task["folder"]) / task.get("home", "home"))
-    race_module.SAVE_EVERY_SECONDS = 0.05
+    fitting.FEWEST_SEEN = 1_000  # else a budget of seconds buys more than it says
     harm(task)
     place = os.environ.get("RANK", "0")
     settings = {**task["settings"], **task.get("settings_of", {}).get(place, {})}
@@ -163,7 +157,6 @@ def mesh(task: Mapping[str, Any]) -> Any:
 
 def tune(task: Mapping[str, Any]) -> Any:
     """The documents of tuning races, or of those that they go on with."""
-    race_module.SAVE_EVERY_SECONDS = 0.01
     harm(task)
     return tune_scenarios.tune(task)
 
@@ -196,6 +189,7 @@ def harm(task: Mapping[str, Any]) -> None:
     planned = task.get("harm")
     if planned is None or os.environ.get("RANK") != str(planned["rank"]):
         return
+    race_module.SAVE_EVERY_SECONDS = 0.0  # after every step, so that it meets the race at the same one on any machine
     saves = itertools.count(1)
     save = RunJournal.save
 
@@ -240,8 +234,6 @@ def child(task: Mapping[str, Any], rank: int, number: int) -> NoReturn:
 def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
     """What became of each rank; those that are ``deaf`` are killed when all others have ended."""
     folder = Path(task["folder"])
-    for name in task.get("loads", ()):
-        importlib.import_module(name)  # once, instead of in every child
     if "copies" in task:
         shutil.copytree(folder / task["copies"], folder / task["home"])
     started = time.monotonic()

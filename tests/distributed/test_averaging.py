@@ -12,12 +12,9 @@ pytestmark = [
 ]
 
 
-LOADS = ["lanewise.one_model", "torch._dynamo", "torch.distributed.checkpoint"]
-
-
 def resumed(checkpoints: str, size: int = 2, *, every: int = 3, **more: Any) -> dict[str, Any]:
     task = {"scenario": "averaged checkpoints", "size": size, "checkpoints": checkpoints, "every": every}
-    return {**task, "loads": LOADS, **more}
+    return {**task, **more}
 
 
 def harm(rank: int, number: int, at: int) -> dict[str, int]:
@@ -25,8 +22,8 @@ def harm(rank: int, number: int, at: int) -> dict[str, int]:
 
 
 TASKS: dict[str, dict[str, Any]] = {
-    "two": {"scenario": "averaging", "size": 2, "loads": LOADS, "cases": ["average", "diloco", "of torch"]},
-    "three": {"scenario": "averaging", "size": 3, "loads": LOADS, "cases": ["diloco"], "only": True},
+    "two": {"scenario": "averaging", "size": 2, "cases": ["average", "diloco", "of torch"]},
+    "three": {"scenario": "averaging", "size": 3, "cases": ["diloco"], "only": True},
     "whole": resumed("whole", every=100),
     # checkpoints after 3 and 6 steps, averaged after 4
     "killed": resumed("killed", harm=harm(1, signal.SIGKILL, 8)),

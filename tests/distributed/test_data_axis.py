@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-LOADS = ["torch._dynamo"]  # the plain loop trains with an optimizer of torch, which needs it
-USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
+USUAL = {"budget": "16steps", "folds": 2, "seeds": 1, "workers": 1}
 SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
 ROUNDED = {
     **USUAL,
@@ -19,7 +18,7 @@ ROUNDED = {
     "payload": "bfloat16",
     "target": "y",
 }
-FAMILIES = {**USUAL, "budget": "20steps", "models": "linear,lightgbm", "candidates": 2, "target": "y"}
+FAMILIES = {**USUAL, "models": "linear,lightgbm", "candidates": 2, "target": "y"}
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and stops ranks by signals"),
@@ -41,14 +40,14 @@ def harm(rank: int, number: int, after: int) -> dict[str, int]:
 
 TASKS: dict[str, dict[str, Any]] = {
     "guarded": {"scenario": "guards", "size": 1},
-    "stacks on 2": {"scenario": "stacks", "size": 2, "only": False, "loads": LOADS},
-    "stacks on 3": {"scenario": "stacks", "size": 3, "only": True, "loads": LOADS},
+    "stacks on 2": {"scenario": "stacks", "size": 2, "only": False},
+    "stacks on 3": {"scenario": "stacks", "size": 3, "only": True},
     "one process": fit("alone", 1, None, given={**SETTINGS, "stream": "always"}),
     "data": fit("data", 2, "data=2", poor=["1"]),
     "lane and data": fit("both", 4, "lane=2,data=2", given=FAMILIES),
     "families alone": fit("families", 1, None, given=FAMILIES),
-    "killed": fit("harmed", 2, "data=2", poor=["0"], harm=harm(0, signal.SIGKILL, 2)),
-    "stopped": fit("harmed", 2, "data=2", resume=True, harm=harm(0, signal.SIGTERM, 2)),
+    "killed": fit("harmed", 2, "data=2", poor=["0"], harm=harm(0, signal.SIGKILL, 6)),
+    "stopped": fit("harmed", 2, "data=2", resume=True, harm=harm(0, signal.SIGTERM, 6)),
     "on one": fit("other", 1, None, resume=True, copies="harmed"),
     "gone on with": fit("harmed", 2, "data=2", resume=True),
     "rounded": fit("rounded", 2, "data=2", given=ROUNDED),

@@ -12,11 +12,10 @@ from lanewise.distributed.mesh import AXES
 
 MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
 RACES = [{}, {"racing": True}]
-USUAL = {"budget": "40steps", "folds": 2, "seeds": 1, "workers": 1}
+USUAL = {"budget": "16steps", "folds": 2, "seeds": 1, "workers": 1}
 SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
-STREAMED = {**USUAL, "budget": "20steps", "models": "lightgbm,mlp,linear,tree", "candidates": 2}
+STREAMED = {**USUAL, "models": "lightgbm,mlp,linear", "candidates": 2}
 STREAMED |= {"target": "y", "stream": "always"}
-LOADS = ["lanewise.one_model", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.tensor.parallel"]
 SILENCE = 3.0
 GONE_WITHIN = 10.0
 
@@ -63,13 +62,13 @@ TASKS: dict[str, dict[str, Any]] = {
     "all families, one process": fit("families-1", 1, given={**STREAMED, "workers": 2}),
     "all families": fit("families-2", 2, given=STREAMED),
     "one process": fit("reference", 1, given={**SETTINGS, "workers": 2}),
-    "by the clock": fit("timed", 2, given={**SETTINGS, "models": "linear", "budget": "1s"}),
+    "by the clock": fit("timed", 2, given={**SETTINGS, "models": "linear", "budget": "0.3s"}),
     "by its plan": fit("timed", 1, repeat=True),
     # One run, harmed again and again, at another number of ranks each time.
-    "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 2)),
-    "rank 0 killed": fit("harmed", 4, resume=True, harm=harm(0, signal.SIGKILL, 2)),
-    "rank 1 stopped": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGTERM, 2)),
-    "rank 1 stuck": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGSTOP, 2), deaf=[1]),
+    "rank 1 killed": fit("harmed", 2, harm=harm(1, signal.SIGKILL, 6)),
+    "rank 0 killed": fit("harmed", 4, resume=True, harm=harm(0, signal.SIGKILL, 6)),
+    "rank 1 stopped": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGTERM, 6)),
+    "rank 1 stuck": fit("harmed", 2, resume=True, harm=harm(1, signal.SIGSTOP, 6), deaf=[1]),
     "gone on with": fit("harmed", 2, resume=True),
     "other settings": fit("refused", 2, settings_of={"1": {"seed": 1}}),
     "no such column": fit("refused", 2, given={**SETTINGS, "target": "nothing"}),
@@ -77,7 +76,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "standard input": fit("refused", 2, source="-", given={**SETTINGS, "target": "y"}),
     "a GPU": fit("refused", 2, given={**SETTINGS, "device": "cuda"}),
     "decided otherwise": {"scenario": "race", "size": 2, "races": [{"apart": True}]},
-    "meshes": mesh(2, loads=LOADS, work="parameters=1e6,batch=256,lanes=64,rows=1e5"),
+    "meshes": mesh(2, work="parameters=1e6,batch=256,lanes=64,rows=1e5"),
     "too many for it": mesh(2, mesh="lane=3"),
     "two axes open": mesh(2, mesh="lane=-1,data=-1"),
     "no such axis": mesh(2, mesh="rows=2"),

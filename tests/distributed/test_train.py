@@ -21,9 +21,6 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-LOADS = ["lanewise.one_model", "torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp"]
-LOADS += ["torch.distributed.pipelining", "torch.distributed.tensor.parallel"]
-
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, drive):
@@ -31,7 +28,7 @@ def two(tmp_path_factory, drive):
     folder = tmp_path_factory.mktemp("ranks")
     own = {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     launcher = ("--standalone", "--nproc-per-node", "2")
-    given = {"folder": folder, "variables": {**os.environ, **own}, "loads": LOADS}
+    given = {"folder": folder, "variables": {**os.environ, **own}}
     job = drive.torchrun(*launcher, str(DRIVER), str(folder), **given)
     _, said = job.communicate(timeout=120)
     files = [folder / f"2-{rank}.json" for rank in (0, 1)]
@@ -213,7 +210,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path, dri
     check(driver.kept(alone), run=driver.words_read, **driver.READ["tensor kept"])
     alone = driver.trained(**driver.PIPED["pipeline kept"], checkpoint=tmp_path / "stage")
     check(driver.kept(alone), **driver.PIPED["pipeline kept"])
-    four = drive({"four": {"scenario": "train", "size": 4, "loads": LOADS}}, tmp_path)["four"]
+    four = drive({"four": {"scenario": "train", "size": 4}}, tmp_path)["four"]
     for rank in four:
         assert rank["code"] == 0, rank["stderr"][-3000:]
         assert "Warning" not in rank["stderr"]

@@ -25,15 +25,15 @@ def tune(size: int, *kinds: str, **settings: Any) -> dict[str, Any]:
 
 
 def harmed(size: int, rank: int, number: int) -> dict[str, Any]:
-    """The race of a name, by four workers in all, of which a signal reaches some rank at its third checkpoint."""
+    """The race of a name, by four workers in all, of which a signal reaches some rank at its eighth checkpoint."""
     environment = {"LANEWISE_RANK_TIMEOUT": SILENCE}
     task = {**tune(size, "bayesian", workers=4 // size), "home": "harmed", "environment": environment}
-    return {**task, "harm": {"rank": rank, "signal": number, "after": 3}}
+    return {**task, "harm": {"rank": rank, "signal": number, "after": 8}}
 
 
 def stopped(kind: str) -> dict[str, Any]:
-    """The race of a name on two ranks, which end at their first checkpoint."""
-    return {**tune(2, kind, workers=2), "home": kind, "harm": {"rank": 0, "signal": signal.SIGTERM, "after": 1}}
+    """The race of a name on two ranks, which end at the twelfth checkpoint of one."""
+    return {**tune(2, kind, workers=2), "home": kind, "harm": {"rank": 0, "signal": signal.SIGTERM, "after": 12}}
 
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -58,9 +58,19 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 
+WHERE_STACKS_ROUND_OTHERWISE = {
+    "on 1": tune(1, "folds", "population", workers=4),
+    "on 4": tune(4, "bayesian", workers=1),
+}
+"""Without the races that are to be those of one process."""
+
+
 @pytest.fixture(scope="module")
-def ended(drive: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    return drive(TASKS, tmp_path_factory.mktemp("tune"))
+def ended(
+    drive: Any, rounds_by_company: bool, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[dict[str, Any]]]:
+    tasks = {**TASKS, **(WHERE_STACKS_ROUND_OTHERWISE if rounds_by_company else {})}
+    return drive(tasks, tmp_path_factory.mktemp("tune"))
 
 
 def outs(found: list[dict[str, Any]]) -> list[Any]:

@@ -62,7 +62,7 @@ def tune(task: Mapping[str, Any]) -> Any:
     for kind in task["kinds"]:
         usual = {
             "make_model": network, "train": rows(240, 0), "valid": rows(120, 1), "loss": nn.CrossEntropyLoss(),
-            "budget": "40steps", "home": home, "name": kind if home else None,
+            "budget": "20steps", "home": home, "name": kind if home else None,
         }  # fmt: skip
         own = {**usual, **KINDS[kind], **task.get("settings", {}), **task.get("settings_of", {}).get(place, {})}
         written = rows_written()

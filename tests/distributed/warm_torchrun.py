@@ -7,7 +7,6 @@ execute a new interpreter for a rank, it forks one that runs the same script or 
 import atexit
 import ctypes
 import gc
-import importlib
 import multiprocessing.util
 import os
 import runpy
@@ -66,8 +65,6 @@ def ended(process: int) -> int | None:
 
 def begin(asked: Mapping[str, Any]) -> int:
     """Fork a launcher with ``arguments`` in a ``folder``, with ``variables``, in a network ``namespace`` or none."""
-    for name in asked["loads"]:
-        importlib.import_module(name)
     process = os.fork()
     if process:
         return process

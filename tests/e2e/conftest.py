@@ -5,7 +5,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,6 @@ from typing import Any
 import pytest
 
 SERVER = Path(__file__).with_name("warm_cli.py")
-WARM = ("lightgbm", "scipy.stats", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection",
-        "lanewise.again", "lanewise.deploy.onnx_export", "lanewise.experiment", "lanewise.reporting.comparison",
-        "lanewise.reporting.terminal", "lanewise.solvers.comparing", "lanewise.solvers.minimizing",
-        "lanewise.tuning")  # fmt: skip
-"""What commands import when they need it."""
 QUICK = ("--models", "linear", "--budget", "40steps", "--candidates", "2", "--folds", "2")
 SCRUBBED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "CI", "PYTEST_CURRENT_TEST")
 
@@ -44,10 +39,10 @@ def environment(**more: str) -> dict[str, str]:
 class CommandLine:
     """Runs ``lanewise`` in a folder, with the runs in ``home``."""
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
+    def __init__(self, scratch: Path, warm: Callable[[], Any]) -> None:
+        self._scratch, self._warm = scratch, warm
         self.home = scratch / "runs of the tests"
-        self._server: subprocess.Popen[str] | None = None
+        self._server: Any = None
 
     def __call__(
         self, *arguments: str, folder: Path, stdin: bytes = b"", home: Path | None = None, **variables: str
@@ -72,26 +67,15 @@ class CommandLine:
     ) -> int:
         """Start a fork of the warm process on files for its ``stdin``, ``out`` and ``err``; its id, and its group's."""
         if self._server is None:
-            self._server = subprocess.Popen(
-                [sys.executable, "-W", "ignore::DeprecationWarning", str(SERVER), *WARM],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=environment(),
-            )
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
+            self._server = self._warm()(SERVER, said=self._scratch / "server", environment=environment())
         files = {key: str(path) for key, path in streams.items()}
         variables = {"LANEWISE_HOME": str(home or self.home)} | variables
         request = {"arguments": arguments, "folder": str(folder), "environment": variables, **files}
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
+        self._server.tell(request)
         return int(self._server.stdout.readline())
 
     def end(self) -> int:
         """The exit code of what was begun last, once it has ended; it must be asked for before the next begins."""
-        assert self._server is not None
-        assert self._server.stdout is not None
         return int(self._server.stdout.readline())
 
     def cold(
@@ -118,12 +102,12 @@ class CommandLine:
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.communicate()
+            self._server.rest()
 
 
 @pytest.fixture(scope="session")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    line = CommandLine(tmp_path_factory.mktemp("cli"))
+def cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    line = CommandLine(tmp_path_factory.mktemp("cli"), lambda: request.getfixturevalue("warm"))
     yield line
     line.close()
 

@@ -1,15 +1,9 @@
-"""Runs command lines, each in a fork of one process that has the heavy imports done already.
-
-    python warm_cli.py MODULE...
-
-The command line itself imports them only where a command needs them: they are named one by one. The templates of
-reports are compiled already, too.
+"""Runs command lines, each in a fork of this process, for which ``warm_server.py`` has done the heavy imports.
 
 A child is a process of its own with its own streams, session and exit code; only the seconds of importing torch are
 shared. A request is a line of JSON; it is answered by the id of the child and, at its end, by its exit code.
 """
 
-import importlib
 import json
 import os
 import signal
@@ -18,7 +12,6 @@ import tempfile
 from typing import Any
 
 from lanewise.cli import main
-from lanewise.reporting import page
 
 # A fit takes one thread where no workers are stated: for steps this small a second one takes the interpreter's lock
 # from the first, and other tests have the other core.
@@ -82,9 +75,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
-    environment = page._environment()
-    for template in environment.list_templates(extensions=["html"]):
-        environment.get_template(template)
     serve()

@@ -3,18 +3,16 @@
 import json
 import os
 import random
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-collect_ignore = ["resume_driver.py", "streamed_driver.py", "tuned_module.py"]
+collect_ignore = ["resume_driver.py", "streamed_driver.py", "tree_parent.py", "tuned_module.py"]
 
+DRIVER = Path(__file__).with_name("resume_driver.py")
 SERVER = Path(__file__).parents[1] / "e2e" / "warm_cli.py"
-WARM = ("lanewise.again", "lanewise.experiment", "lanewise.tuning.from_files", "rich.console")
-
 
 DRAW = random.Random(0)
 ROWS = [[DRAW.gauss(0.0, 1.0) for _ in range(4)] for _ in range(150)]
@@ -26,20 +24,14 @@ TABLE = "a,b,c,d,y\n" + "".join(
 class Forked:
     """Runs ``lanewise`` one command at a time, each in a fork of a process that has loaded torch."""
 
-    def __init__(self) -> None:
-        self._server = subprocess.Popen(
-            [sys.executable, "-W", "ignore::DeprecationWarning", str(SERVER), *WARM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, warm: Any, said: Path) -> None:
+        self._server = warm(SERVER, said=said)
 
     def begin(self, *arguments: str, said: Path, **variables: str) -> int:
         """Start a command in a session of its own, which says what it says to a file; its process."""
-        assert self._server.stdin is not None
         streams = {"stdin": os.devnull, "out": os.devnull, "err": str(said)}
         request = {"arguments": arguments, "folder": str(said.parent), "environment": variables, **streams}
-        print(json.dumps(request), file=self._server.stdin, flush=True)
+        self._server.tell(request)
         return int(self._answer())
 
     def end(self) -> int:
@@ -47,11 +39,10 @@ class Forked:
         return int(self._answer())
 
     def _answer(self) -> str:
-        assert self._server.stdout is not None
         return self._server.stdout.readline()
 
     def close(self) -> None:
-        self._server.communicate()
+        self._server.rest()
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +54,21 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def forked() -> Iterator[Forked]:
+def resume_driver(warm: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[str, Any]]]:
+    """What ``resume_driver.py`` finds of tasks; see there."""
+    folder = tmp_path_factory.mktemp("resume")
+
+    def found(*tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
+        answer = warm(DRIVER, json.dumps(tasks), said=folder / "said").rest()
+        assert answer, (folder / "said").read_text()
+        return json.loads(answer)
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def forked(warm: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
     """Commands in forks; only on Linux, where a process with threads may be forked."""
-    made = Forked()
+    made = Forked(warm, tmp_path_factory.mktemp("forked") / "server")
     yield made
     made.close()

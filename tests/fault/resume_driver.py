@@ -1,7 +1,7 @@
 """Runs fits or tunes in forked children, kills them with SIGKILL, resumes them, and prints what came out as JSON.
 
-A script of its own: it loads torch once, so that every attempt costs only what it does, and it forks
-before any thread exists, so that every child is a fresh process as ``lanewise fit`` would be.
+A script for ``warm_server.py``, which has loaded all that it needs. It forks before any thread exists, so that every
+child is a fresh process as ``lanewise fit`` would be.
 
 Settings with a ``model`` are those of a tune.
 
@@ -14,7 +14,6 @@ With ``"planned": true`` all of them go on from one run that was killed when its
 """
 
 import fnmatch
-import importlib
 import json
 import os
 import random
@@ -28,22 +27,13 @@ from typing import Any
 import lanewise.training.race
 from lanewise.again import resume
 from lanewise.experiment import fit
-from lanewise.models.loaded_alone import load_lightgbm
-from lanewise.reporting import page
 from lanewise.runs.store import RunStore
 from lanewise.storage.lock import FileLock
+from lanewise.training.planning import fitting
 from lanewise.tuning.from_files import tune_files
 
 SAVE_EVERY_SECONDS = 0.05
 PATIENCE = 300.0
-
-# What a fit loads when it gets there, so that it is loaded once and not by every child.
-for name in ("pydantic.json_schema", "scipy.optimize", "scipy.special"):
-    importlib.import_module(name)
-load_lightgbm()
-environment = page._environment()
-for name in environment.list_templates(extensions=["html"]):
-    environment.get_template(name)
 
 
 def child(home: Path, source: str, settings: dict[str, Any]) -> int:
@@ -204,6 +194,7 @@ def outcomes(task: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     lanewise.training.race.SAVE_EVERY_SECONDS = SAVE_EVERY_SECONDS
+    fitting.FEWEST_SEEN = 5_000  # else a budget of seconds buys more than it says
     print(json.dumps([outcomes(task) for task in json.loads(sys.argv[1])]))
 
 

@@ -1,8 +1,6 @@
 """A fit that is killed with SIGKILL, anywhere and several times, ends in the same bits as one that is not."""
 
-import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,14 +11,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-DRIVER = Path(__file__).with_name("resume_driver.py")
 RANDOM_KILLS = int(os.environ.get("LANEWISE_KILLS", "0"))
 # The trees take part, by workers that need no scikit-learn, which each attempt would load anew.
 FAMILIES = "lightgbm,mlp,linear"
 SETTINGS = {
     "target": "y",
     "models": FAMILIES,
-    "budget": "150steps",
+    "budget": "100steps",
     "candidates": 3,
     "folds": 2,
     "seeds": 1,
@@ -43,14 +40,6 @@ EVERYWHERE = [
 ]
 
 
-def drive(*tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the driver found of each task; see there."""
-    command = [sys.executable, str(DRIVER), json.dumps(tasks)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
-
-
 def in_steps(folder: Path, table: Path, chains: Sequence[Any]) -> dict[str, Any]:
     return {"folder": str(folder), "source": str(table), "settings": SETTINGS, "chains": chains}
 
@@ -68,17 +57,17 @@ def in_time(folder: Path) -> dict[str, Any]:
         }
     )
     table.write_csv(folder / "table.csv")
-    settings = {**SETTINGS, "budget": "2s", "candidates": 2, "workers": 1}
-    kills = [{"random": 1}, {"seen": "checkpoints/*/step-*", "after": 0.3}]
+    settings = {**SETTINGS, "budget": "0.6s", "candidates": 2, "workers": 1}
+    kills = [{"random": 1}, {"seen": "checkpoints/*/step-*", "after": 0.1}]
     task = {"folder": str(folder / "runs"), "source": str(folder / "table.csv"), "settings": settings}
     return {**task, "chains": [kills], "planned": True}
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory, table: Path) -> list[dict[str, Any]]:
+def killed(resume_driver: Any, tmp_path_factory: pytest.TempPathFactory, table: Path) -> list[dict[str, Any]]:
     """What came of fits by steps and by the clock."""
     folders = [tmp_path_factory.mktemp(name) for name in ("steps", "time")]
-    return drive(in_steps(folders[0], table, [EVERYWHERE]), in_time(folders[1]))
+    return resume_driver(in_steps(folders[0], table, [EVERYWHERE]), in_time(folders[1]))
 
 
 def lasting(document: Any) -> Any:
@@ -114,9 +103,9 @@ def test_budget_in_time_is_planned_once(killed: Sequence[Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(RANDOM_KILLS == 0, reason="LANEWISE_KILLS says how many random moments to kill at, 4 to a run")
-def test_killed_at_random_moments(tmp_path: Path, table: Path) -> None:
+def test_killed_at_random_moments(resume_driver: Any, tmp_path: Path, table: Path) -> None:
     chains = [[{"random": 4 * run + kill} for kill in range(4)] for run in range((RANDOM_KILLS + 3) // 4)]
-    (found,) = drive(in_steps(tmp_path, table, chains))
+    (found,) = resume_driver(in_steps(tmp_path, table, chains))
     stages = Counter(stage for ended in found["chains"] for stage in ended["killed"])
     print(f"{stages.total()} kills: {dict(stages)}")
     assert_lost_nothing(found)

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,35 +25,7 @@ TASK = Task(target="y", kind="regression", metric="rmse")
 SPEC = TreeSpec(rounds=30, bagging_fraction=0.7)
 LONG = TreeSpec(rounds=100_000, num_leaves=60, min_child_samples=1)
 
-PARENT = """
-import os
-import signal
-import sys
-from pathlib import Path
-import numpy as np
-from lanewise.models.trees import TreeSpec
-from lanewise.task import Task
-from lanewise.training.trees.data import TreeData
-from lanewise.training.trees.pool import TreePool
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-rng = np.random.default_rng(0)
-numbers = rng.normal(size=(2000, 20))
-data = TreeData(numbers=numbers, codes=np.zeros((2000, 0), dtype=int), target=numbers[:, 0])
-task = Task(target="y", kind="regression", metric="rmse")
-with TreePool(data, task, workers=2, threads_per_worker=1, folder=Path(sys.argv[1])) as pool:
-    for name in "ab":
-        pool.open(name, TreeSpec(rounds=100_000), train_rows=np.arange(2000), valid_rows=np.arange(9), seed=0)
-        pool.advance(name, 1)
-    print(*pool.process_ids(), flush=True)
-    if "fork" in sys.argv:
-        child = os.fork()
-        if child == 0:
-            os.close(1)
-            signal.pause()
-        print(child, flush=True)
-    pool.advance("a", 100_000)
-"""
+PARENT = Path(__file__).with_name("tree_parent.py")
 
 
 def make_data() -> TreeData:
@@ -228,28 +200,27 @@ def told(folder: Path) -> list[int]:
     ("how", "mode"),
     [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGKILL, ""), (signal.SIGKILL, "fork")],
 )
-def test_a_parent_that_ends_leaves_no_process_and_no_folder(tmp_path: Path, how: signal.Signals, mode: str) -> None:
+def test_a_parent_that_ends_leaves_no_process_and_no_folder(
+    warm: Any, tmp_path: Path, how: signal.Signals, mode: str
+) -> None:
     """Also where a process forked from the parent outlives it and holds the workers' pipes open."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path), mode],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "TOLD": str(tmp_path)},
-    ) as parent:
-        assert parent.stdout is not None
-        workers = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(workers) == 2
-        assert not any(gone(pid) for pid in workers)
-        assert len(told(tmp_path)) >= 4, "the parent, what its workers were forked from, and these"
-        assert len(list(tmp_path.iterdir())) == 1
-        holder = int(parent.stdout.readline()) if mode == "fork" else None
-        parent.send_signal(how)
-        parent.wait(20.0)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    environment = {**os.environ, "TOLD": str(folder)}
+    parent = warm(PARENT, str(folder), mode, said=tmp_path / "said", environment=environment)
+    workers = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(workers) == 2, (tmp_path / "said").read_text()
+    assert not any(gone(pid) for pid in workers)
+    assert len(told(folder)) >= 3, "what the workers were forked from, and these"
+    assert len(list(folder.iterdir())) == 1
+    holder = int(parent.stdout.readline()) if mode == "fork" else None
+    os.kill(parent.pid, how)
+    parent.close()
     try:
+        assert wait_until(lambda: gone(parent.pid))
         assert wait_until(lambda: all(gone(pid) for pid in workers))
-        assert wait_until(lambda: not list(tmp_path.iterdir()))
-        assert wait_until(lambda: set(told(tmp_path)) <= {holder})
+        assert wait_until(lambda: not list(folder.iterdir()))
+        assert wait_until(lambda: not told(folder))
     finally:
         if holder is not None:
             kill(holder)

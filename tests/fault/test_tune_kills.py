@@ -1,8 +1,6 @@
 """A tune that is killed with SIGKILL, anywhere and several times, ends in the same bits as one that is not."""
 
-import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,7 +18,7 @@ SETTINGS = {
     "data": f"{FILE}:data",
     "loss": None,
     "candidates": f"{FILE}:candidates",
-    "budget": "300steps",
+    "budget": "150steps",
     "seeds": 1,
     "workers": 2,
 }
@@ -28,14 +26,8 @@ SETTINGS = {
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 
 
-def drive(folder: Path, **task: Any) -> dict[str, Any]:
-    """What the driver found; see there for the task."""
-    task = {"folder": str(folder), "source": "", "settings": SETTINGS, **task}
-    command = [sys.executable, str(HERE / "resume_driver.py"), json.dumps([task])]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
-    assert ran.returncode == 0, ran.stderr
-    (found,) = json.loads(ran.stdout)
-    return found
+def asked(folder: Path, **task: Any) -> dict[str, Any]:
+    return {"folder": str(folder), "source": "", "settings": SETTINGS, **task}
 
 
 def assert_lost_nothing(found: dict[str, Any]) -> None:
@@ -48,7 +40,7 @@ def assert_lost_nothing(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_every_phase_and_while_writing(tmp_path: Path) -> None:
+def test_killed_in_every_phase_and_while_writing(resume_driver: Any, tmp_path: Path) -> None:
     kills = [
         {"seen": "plan.json", "after": 0.0},
         {"seen": "checkpoints/screen-*/.step-*.part", "after": 0.0},
@@ -56,16 +48,16 @@ def test_killed_in_every_phase_and_while_writing(tmp_path: Path) -> None:
         {"seen": "checkpoints/confirm-*/step-*", "after": 0.02},
         {"seen": "model*", "after": 0.0},
     ]
-    found = drive(tmp_path, chains=[kills])
+    (found,) = resume_driver(asked(tmp_path, chains=[kills]))
     assert_lost_nothing(found)
     assert {"planned", "screen", "confirm"} <= set(found["chains"][0]["killed"])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(RANDOM_KILLS == 0, reason="LANEWISE_KILLS says how many random moments to kill at, 4 to a run")
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(resume_driver: Any, tmp_path: Path) -> None:
     chains = [[{"random": 4 * run + kill} for kill in range(4)] for run in range((RANDOM_KILLS + 3) // 4)]
-    found = drive(tmp_path, chains=chains)
+    (found,) = resume_driver(asked(tmp_path, chains=chains))
     stages = Counter(stage for ended in found["chains"] for stage in ended["killed"])
     print(f"{stages.total()} kills: {dict(stages)}")
     assert_lost_nothing(found)

@@ -1,0 +1,143 @@
+"""Runs scripts, each in a fork of one process that has loaded what they need: fresh processes without their imports.
+
+    python warm_server.py NAME
+
+It listens at NAME, an abstract socket, and goes into the background. Whoever connects sends a line of JSON, and is
+answered by the id of a process. That is the server's own where the line asks for nothing: it stays until such
+connections and its forks have ended. A line with a ``script`` is answered by the fork that runs it, as the main
+program, whose standard input and output are the connection.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import multiprocessing.util
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+LOADED = (
+    "torch.distributed.checkpoint", "torch.distributed.fsdp", "torch.distributed.pipelining",
+    "torch.distributed.run", "torch.distributed.tensor.parallel", "torch._dynamo",
+    "lanewise.again", "lanewise.cli", "lanewise.deploy.onnx_export", "lanewise.experiment", "lanewise.one_model",
+    "lanewise.reporting.comparison", "lanewise.reporting.terminal", "lanewise.solvers.comparing",
+    "lanewise.solvers.minimizing", "lanewise.training.planning.mesh_measuring", "lanewise.training.ranks.spreading",
+    "lanewise.training.trees.pool", "lanewise.tuning.from_files",
+    "optuna", "pydantic.json_schema", "rich.console", "scipy.optimize", "scipy.special", "scipy.stats",
+    "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection",
+)  # fmt: skip
+"""What the scripts, and the commands that they run, import when they need it."""
+LOOKS_SECONDS = 0.25
+"""How often it looks whether forks have ended."""
+
+
+def load() -> None:
+    for name in LOADED:
+        importlib.import_module(name)
+    from lanewise.models.loaded_alone import load_lightgbm
+    from lanewise.reporting import page
+
+    load_lightgbm()
+    environment = page._environment()
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
+    gc.collect()
+    gc.freeze()  # it is there to stay: what no search for garbage looks at is not copied by one
+
+
+def serve(listener: socket.socket) -> None:
+    """Answer until nobody is left of those who asked."""
+    kept: list[socket.socket] = []
+    forks: set[int] = set()
+    while True:
+        for ready in select.select([listener, *kept], [], [], LOOKS_SECONDS)[0]:
+            if ready is not listener:  # at its end: nothing more is sent
+                kept.remove(ready)
+                ready.close()
+                continue
+            connection, _ = listener.accept()
+            asked = json.loads(line_of(connection))
+            if not asked:
+                kept.append(connection)
+                connection.sendall(b"%d\n" % os.getpid())
+                continue
+            process = os.fork()
+            if not process:
+                begin(asked, connection)
+            forks.add(process)
+            connection.close()
+        forks -= {process for process in forks if os.waitpid(process, os.WNOHANG)[0]}
+        if not kept and not forks:
+            return
+
+
+def line_of(connection: socket.socket) -> bytes:
+    """What is sent up to the end of a line; whoever sends waits for the answer then."""
+    line = b""
+    while not line.endswith(b"\n"):
+        more = connection.recv(1 << 20)
+        if not more:
+            return b"{}"
+        line += more
+    return line
+
+
+def begin(asked: Mapping[str, Any], connection: socket.socket) -> NoReturn:
+    """Run a script as the main program of this process, which was forked, and end it as an interpreter ends."""
+    os.setsid()
+    error = os.open(asked["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number, opened in enumerate((connection.fileno(), connection.fileno(), error)):
+        os.dup2(opened, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    tempfile.tempdir = None  # the environment may say another
+    atexit._clear()
+    atexit.register(multiprocessing.util._exit_function)
+    script = asked["script"]
+    sys.argv = [script, *asked["arguments"]]
+    sys.path[0] = str(Path(script).parent)
+    print(os.getpid(), flush=True)
+    code = 0
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(b"\0" + sys.argv[1].encode())
+    listener.listen()
+    if os.fork():
+        return  # whoever began it need not wait for it
+    os.setsid()
+    load()
+    serve(listener)
+
+
+if __name__ == "__main__":
+    main()
