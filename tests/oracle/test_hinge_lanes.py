@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from lanewise.training.data import TrainingData
 from lanewise.training.stack import Stack
 
-STEPS = 1500
+STEPS = 750
 RATES = {"gd": 0.3, "adam": 0.02}
 RELATIVE = 1e-3  # of the least value: a step that is not zero leaves subgradients no nearer
 

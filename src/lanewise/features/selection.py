@@ -18,7 +18,7 @@ MOST_FEATURES_OF_A_COLUMN = 64
 _PATH_LENGTH = 50
 _PATH_END = 1e-3
 _TOGETHER = 500_000
-"""Cells of a table, times steps of the path, that one call may look at: it cannot be stopped."""
+"""Cells of a table, times steps of the path or columns to shuffle, that one call may look at: it cannot be stopped."""
 _ENCODING_PARTS = 5
 _ENCODING_PRIOR_ROWS = 10.0
 _FEWEST_ROWS = 10
@@ -128,16 +128,22 @@ def permutation_mask(
     places = {column.name: place for place, column in enumerate(layout.columns)}
     owner = np.array([places[name] for name in (*layout.feature_columns, *layout.embedded_names)], dtype=np.int64)
     importance = np.zeros(len(layout.columns))
-    truths, shuffled = np.tile(truth, repeats), np.tile(held_inputs, (repeats, 1))
-    for place, mine in enumerate(_by_owner(owner, len(layout.columns))):
-        if not read[mine].any():
-            continue  # nothing that the model reads: no shuffling would change a prediction
+    truths, rows = np.tile(truth, repeats), np.tile(held_inputs, (repeats, 1))
+    # Of a column that the model does not read no shuffling would change a prediction.
+    columns = [(place, mine) for place, mine in enumerate(_by_owner(owner, len(importance))) if read[mine].any()]
+    # On few rows a call of LightGBM takes longer than its trees, so it gets several columns at once.
+    together = max(1, _TOGETHER // rows.size)
+    for start in range(0, len(columns), together):
         check(0.0)
-        draw = np.random.default_rng([seed, 1, place])
-        order = np.concatenate([draw.permutation(len(held)) for _ in range(repeats)])
-        shuffled[:, mine] = held_inputs[np.ix_(order, mine)]
-        importance[place] = _loss(predict(shuffled), truths, task) - base
-        shuffled[:, mine] = np.tile(held_inputs[:, mine], (repeats, 1))
+        part = columns[start : start + together]
+        shuffled = np.tile(rows, (len(part), 1, 1))
+        for table, (place, mine) in zip(shuffled, part, strict=True):
+            draw = np.random.default_rng([seed, 1, place])
+            order = np.concatenate([draw.permutation(len(held)) for _ in range(repeats)])
+            table[:, mine] = held_inputs[np.ix_(order, mine)]
+        predicted = np.split(predict(shuffled.reshape(-1, rows.shape[1])), len(part))
+        for (place, _), own in zip(part, predicted, strict=True):
+            importance[place] = _loss(own, truths, task) - base
     ranking = np.lexsort((np.arange(len(importance)), -importance))
     return _keep(layout, ranking, importance, keep_fraction)
 
@@ -246,14 +252,15 @@ def _entry_on_path(
     shares = np.geomspace(1, _PATH_END, _PATH_LENGTH)
     single = response.shape[1] == 1
     features, response = np.asfortranarray(features), np.asfortranarray(response[:, 0] if single else response)
-    given: dict[str, Any] = {}
+    # All is in the order and of the type that the solver takes, and scikit-learn checks it for as long as it solves.
+    given: dict[str, Any] = {"check_input": False, "precompute": False}
     if single and len(features) > features.shape[1]:
-        given = {"precompute": features.T @ features, "Xy": features.T @ response}
+        given |= {"precompute": features.T @ features, "Xy": features.T @ response}
     entry, sizes, weights = np.zeros(features.shape[1]), np.zeros(features.shape[1]), None
     with warnings.catch_warnings():
         # The end of the path may be cut short: only the order of entry is read.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # On a small table scikit-learn checks its arguments for longer than a step takes, so it gets many at once.
+        # On a small table a call takes longer than a step, so it gets many at once.
         together = max(1, _TOGETHER // features.size)
         for start in range(0, len(shares), together):  # each call begins where the one before it has ended
             check(0.0)

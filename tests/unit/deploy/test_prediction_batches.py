@@ -52,7 +52,8 @@ def _strange(seed: int) -> pl.DataFrame:
 def _write(frame: pl.DataFrame, folder: Path, suffix: str, parts: int) -> Path:
     folder.mkdir()
     for part in range(parts):
-        rows = frame.slice(part * ROWS // parts, (part + 1) * ROWS // parts - part * ROWS // parts)
+        start, end = part * frame.height // parts, (part + 1) * frame.height // parts
+        rows = frame[start:end]
         FORMS[suffix](rows, folder / f"{part}{suffix}")
     return folder if parts > 1 else folder / f"0{suffix}"
 
@@ -94,21 +95,22 @@ def test_lines_and_findings_do_not_depend_on_the_size_of_batches(
 ) -> None:
     """Cells that are numbers by another mark in each half, dates in another form, and more levels than are kept."""
     no_memory.setattr(module, "free_bytes", lambda: 0)
-    half = ROWS // 2
-    many = pl.Series([f"{n},5" for n in range(half)] + [f"{n}.5" for n in range(half, ROWS)])
+    frame = _strange(0)[::5]
+    whole, half = frame.height, frame.height // 2
+    many = pl.Series([f"{n},5" for n in range(half)] + [f"{n}.5" for n in range(half, whole)])
     text = pl.Series(
-        [f"2024-01-{1 + n % 28:02}" for n in range(half)] + [f"{1 + n % 28}.3.2024" for n in range(half, ROWS)]
+        [f"2024-01-{1 + n % 28:02}" for n in range(half)] + [f"{1 + n % 28}.3.2024" for n in range(half, whole)]
     )
-    frame = _strange(0).with_columns(many=many, text=text)
+    frame = frame.with_columns(many=many, text=text)
     source = _write(frame, tmp_path / "table", ".parquet", 2)
-    no_memory.setattr("lanewise.data.contract.MOST_UNSEEN", 100)
+    no_memory.setattr("lanewise.data.contract.MOST_UNSEEN", 20)
     found = []
-    for rows in (1, 7, ROWS):
+    for rows in (1, 7, whole):
         no_memory.setattr(module, "batch_rows", lambda files, rows=rows: rows)
         found.append(_predicted(trained.predictor("binary", "linear"), source, ReadOptions()))
     no_memory.setattr(module, "free_bytes", lambda: 2**60)
-    whole = _predicted(trained.predictor("binary", "linear"), source, ReadOptions())
-    assert found == [(module.RowsInBatches, *whole[1:])] * 3
+    at_once = _predicted(trained.predictor("binary", "linear"), source, ReadOptions())
+    assert found == [(module.RowsInBatches, *at_once[1:])] * 3
 
 
 def test_words_that_look_like_numbers_are_what_the_contract_says(

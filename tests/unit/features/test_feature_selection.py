@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import lightgbm
 import numpy as np
 import polars as pl
 import pytest
@@ -179,6 +180,51 @@ def test_the_path_of_a_small_table_is_asked_for_in_few_calls_and_is_the_same(
     monkeypatch.setattr(selection, "_TOGETHER", 1)
     assert_same(select(l1_path_mask, case, kind), together)
     assert calls == [1] * 50
+
+
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
+def test_columns_are_shuffled_together_on_few_rows_to_the_same_importance(
+    case: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    calls = []
+    usual = lightgbm.Booster.predict
+
+    def counted(self: lightgbm.Booster, rows: np.ndarray) -> Any:
+        calls.append(len(rows))
+        return usual(self, rows)
+
+    monkeypatch.setattr(lightgbm.Booster, "predict", counted)
+    rows = TRAIN[:160]
+    together = select(permutation_mask, case, kind, rows=rows)
+    assert len(calls) == 2
+    columns = calls[1] // (3 * calls[0])
+    assert columns > 2
+    calls.clear()
+    monkeypatch.setattr(selection, "_TOGETHER", 1)
+    assert_same(select(permutation_mask, case, kind, rows=rows), together)
+    assert calls == [40, *[120] * columns]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [("regression", TRAIN), ("binary", TRAIN[:20]), ("multiclass", TRAIN)],
+    ids=["tall", "wide", "many"],
+)
+def test_the_path_is_the_same_where_scikit_learn_checks_what_it_is_given(
+    case: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, kind: str, rows: np.ndarray
+) -> None:
+    checked = []
+    usual = linear_model.enet_path
+
+    def careful(*arrays: Any, check_input: bool, precompute: Any, **given: Any) -> Any:
+        checked.append(not check_input)
+        return usual(*arrays, precompute="auto" if precompute is False else precompute, **given)
+
+    quick = select(l1_path_mask, case, kind, rows=rows)
+    monkeypatch.setattr(linear_model, "enet_path", careful)
+    assert_same(select(l1_path_mask, case, kind, rows=rows), quick)
+    assert all(checked)
+    assert checked
 
 
 def test_a_wide_table_is_tried_in_part_before_all_of_it_is_binned(case: SimpleNamespace, monkeypatch) -> None:

@@ -14,6 +14,7 @@ from lanewise.training.stack import Stack
 LENGTH = 400
 JUMPS = Event(fraction=0.5, restored=0.5, rate_factor=1500.0, cause="took over from well")
 LOOKS = (1 / 9, 1 / 3, 1.0)
+Trained = tuple[dict[str, Any], dict[str, Any], dict[str, bytes]]
 
 
 def company(small: ModuleType, *, events: tuple[Event, ...] = (JUMPS,), **others: Any) -> list[Any]:
@@ -31,7 +32,7 @@ def stack(small: ModuleType, own: list[Any], *, answers: bool = True) -> Stack:
     return Stack(own, replace(small.data(), answers=answers), length=LENGTH, batch_size=small.BATCH)
 
 
-def trained(small: ModuleType, own: list[Any], **how: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, bytes]]:
+def trained(small: ModuleType, own: list[Any], **how: Any) -> Trained:
     """Weights and repairs of all lanes, and the evidence at the end."""
     team, repairs = stack(small, own, **how), dict[str, Any]()
     evidence = dict[str, bytes]()
@@ -46,8 +47,14 @@ def trained(small: ModuleType, own: list[Any], **how: Any) -> tuple[dict[str, An
 SICK = "jumps.f0.s0"
 
 
-def test_it_is_set_back_to_where_it_did_well_and_no_neighbour_notices(small: ModuleType) -> None:
-    rows, repairs, evidence = trained(small, company(small))
+@pytest.fixture(scope="module")
+def jumped(small: ModuleType) -> Trained:
+    """What becomes of the company; nothing changes it."""
+    return trained(small, company(small))
+
+
+def test_it_is_set_back_to_where_it_did_well_and_no_neighbour_notices(small: ModuleType, jumped: Trained) -> None:
+    rows, repairs, evidence = jumped
     calm, nothing, expected = trained(small, company(small, events=()))
     assert nothing == {}
     assert repairs.keys() == {SICK}
@@ -71,8 +78,8 @@ def test_the_default_stays_what_it_is(small: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_the_candidate_that_it_became_repeats_it(small: ModuleType, answers: bool) -> None:
-    rows, repairs, _ = trained(small, company(small))
+def test_the_candidate_that_it_became_repeats_it(small: ModuleType, jumped: Trained, answers: bool) -> None:
+    rows, repairs, _ = jumped
     events = (JUMPS, *repairs[SICK])
     again, others, _ = trained(small, company(small, events=events), answers=answers)
     assert others == {}
@@ -92,8 +99,8 @@ def test_it_is_given_up_after_as_many_repairs_as_others(small: ModuleType) -> No
 
 
 @pytest.mark.parametrize("cut", [26, 199, 205, 250, 275, 276, 351])
-def test_a_restart_on_the_way_changes_no_bit(small: ModuleType, cut: int) -> None:
-    rows, repairs, _ = trained(small, company(small))
+def test_a_restart_on_the_way_changes_no_bit(small: ModuleType, jumped: Trained, cut: int) -> None:
+    rows, repairs, _ = jumped
     first = stack(small, company(small))
     first.go_on(cut, look=False)
     tensors, rest = first.state()
@@ -104,8 +111,8 @@ def test_a_restart_on_the_way_changes_no_bit(small: ModuleType, cut: int) -> Non
     assert all(small.same(rows[name], own) for name, own in small.rows_of(second).items())
 
 
-def test_it_is_set_back_when_others_have_left(small: ModuleType) -> None:
-    rows, repairs, _ = trained(small, company(small))
+def test_it_is_set_back_when_others_have_left(small: ModuleType, jumped: Trained) -> None:
+    rows, repairs, _ = jumped
     team = stack(small, company(small))
     team.advance(0.6)
     team.keep([SICK, "well.f0.s0"])

