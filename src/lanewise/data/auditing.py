@@ -25,7 +25,7 @@ from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
-from lanewise.data.near_misses import NON_NUMBERS
+from lanewise.data.near_misses import NOT_NUMBERS
 from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fractional_and_plain
 from lanewise.data.roles import check_names, role_mistakes
@@ -95,7 +95,7 @@ def audit(
         set_aside[name] = f"it names the query of a row; --group {name} keeps the rows of a query together"
         message = f"{name!r} is set aside: {set_aside[name]}"
         findings.append(Finding(code=QUERY_IDS, severity="warning", column=name, message=message))
-    warned = {found.column for found in dataset.findings if found.code == NON_NUMBERS and found.severity == "warning"}
+    warned = {found.column for found in dataset.findings if found.code in NOT_NUMBERS and found.severity == "warning"}
     once = cache(used.unique)
     missing, levels = used.null_count().row(0), used.select(pl.all().n_unique()).row(0)  # of all columns at once
     counts_of = dict(zip(used.columns, zip(missing, levels, strict=True), strict=True))

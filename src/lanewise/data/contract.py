@@ -214,6 +214,8 @@ def _fields(part: Any) -> dict[str, Any]:
     content = {field.name: getattr(part, field.name) for field in fields(part)}
     if content.get("convention", part) is None:  # so contracts were written before there were any
         del content["convention"]
+    if content.get("minus", part) == "":  # nor where minus signs stand
+        del content["minus"]
     return content
 
 

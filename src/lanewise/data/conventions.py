@@ -14,18 +14,8 @@ from typing import Any, ClassVar, Literal
 import polars as pl
 
 from lanewise.data.date_cells import DateFit, DateForm, fit_dates, fit_form, in_form, swapped
-from lanewise.data.number_cells import (
-    LIKE_NUMBERS,
-    PLAIN,
-    Decimal,
-    Grammar,
-    NumberFit,
-    choose,
-    fit_numbers,
-    with_plain_blanks,
-    with_plain_minus,
-    without_sign,
-)
+from lanewise.data.number_cells import PLAIN, Decimal, Grammar, NumberFit, choose, fit_numbers, with_plain_blanks
+from lanewise.data.number_signs import LIKE_NUMBERS, Minus, Sign, with_minus_before, with_plain_minus, without_sign
 
 _MARK = r"[.,' ]"
 _POINT_OR_COMMA = "[.,]"
@@ -42,14 +32,12 @@ UNREADABLE = "unreadable_cells"
 MOST_OTHERS = 10_000
 """Different cells of a column, unlike those of training, that are kept while rows are read in batches."""
 
-Sign = Literal["", "$", "€", "£", "¥", "₹", "%"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Convention:
     """The marks of a column of numbers, or the form of a column of dates; None and empty where nothing shows them.
 
-    ``unit`` is the currency or percent sign that was read over.
+    ``unit`` is the currency or percent sign that was read over, ``minus`` where minus signs stood if not in front.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "extra": "forbid"}
@@ -57,6 +45,7 @@ class Convention:
     decimal: Decimal | None = None
     thousands: Literal["", ",", ".", "'", " "] = ""
     unit: Sign = ""
+    minus: Minus = ""
     dates: DateForm | None = None
 
     @property
@@ -72,8 +61,10 @@ class Convention:
 def convention_of(fit: NumberFit, grammar: Grammar, decimal: Decimal | None) -> Convention:
     """The convention of cells that were read by a grammar; ``decimal`` is the mark of their file, if known."""
     shows = grammar.thousands in (",", ".") or fit.cells.str.contains(grammar.decimal, literal=True).any()
-    own: Any = {"thousands": grammar.thousands, "unit": fit.unit}  # of the few that there are
-    return Convention(decimal=grammar.decimal if shows else decimal, **own)
+    thousands: Any = grammar.thousands  # of the few that there are
+    return Convention(
+        decimal=grammar.decimal if shows else decimal, thousands=thousands, unit=fit.unit, minus=fit.minus
+    )
 
 
 def _in_words(grammar: Grammar, unit: str) -> str:
@@ -113,6 +104,7 @@ class NumbersSeen:
     @classmethod
     def of(cls, cells: pl.Series, convention: Convention) -> "NumbersSeen":
         """The facts of cells: stripped, missing ones null."""
+        cells = with_minus_before(cells, convention.minus)
         texts, fits = _as_in_training(cells, convention)
         own = texts.filter(fits)
         for some in (own.head(_PROBE), own):  # the first ones mostly tell
@@ -175,6 +167,7 @@ class NumberReading:
 
     def numbers(self, cells: pl.Series) -> tuple[pl.Series, list[Told]]:
         """The numbers of cells, null where they are none, and what is told of those written otherwise."""
+        cells = with_minus_before(cells, self.convention.minus)
         texts, fits = _as_in_training(cells, self.convention)
         numbers = _converted(texts.set(~fits, None), self.convention.own)
         by_other = pl.Series([False]).new_from_index(0, len(cells))

@@ -9,6 +9,7 @@ import re
 import numpy as np
 
 from lanewise.data.findings import Finding
+from lanewise.data.foreign_scripts import likely_encodings
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
@@ -120,10 +121,20 @@ def _decode_bytewise(content: bytes) -> tuple[bytes, list[Finding]]:
     if good > bad:
         return damaged, [_repaired("utf-8", bad)]
     text, used = _latin(content)
-    message = (
-        f"the text is not UTF-8 and was read as {used}; if letters look wrong, name its encoding (--encoding latin-1)"
-    )
-    return text.encode(), [Finding(code="guessed_encoding", message=message)]
+    return text.encode(), [_guessed(content, used)]
+
+
+def _guessed(content: bytes, used: str) -> Finding:
+    """That a text was ``used`` as Western; a warning where its bytes look like another script."""
+    read = f"the text is not UTF-8 and was read as {used}"
+    likely = likely_encodings(content)
+    if not likely:
+        other = "cp850" if used == "latin-1" else "latin-1"
+        message = f"{read}; if letters look wrong, name its encoding (--encoding {other})"
+        return Finding(code="guessed_encoding", message=message)
+    ways = " or ".join(f"--encoding {name} ({word!r})" for name, word in likely)
+    message = f"{read}, but looks like no Western text: name its encoding, which may be {ways}"
+    return Finding(code="guessed_encoding", severity="warning", message=message)
 
 
 def _latin(content: bytes) -> tuple[str, str]:

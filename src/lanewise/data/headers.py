@@ -6,10 +6,11 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from lanewise.data.findings import Finding
+from lanewise.data.number_signs import SIGN
 from lanewise.data.wording import counted
 from lanewise.plain_text import clean
 
-_NUMBER = re.compile(r"[-+]?[$€£]?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*%?", re.ASCII)
+_NUMBER = re.compile(rf"[-+]?{SIGN}?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*{SIGN}?", re.ASCII)
 _NUMBERLIKE = re.compile(r"[-+]?[\d][\d\s.,:/eETZ+-]*%?", re.ASCII)
 _END = "\x1f"
 _DIGIT = re.compile(r"\d")

@@ -10,9 +10,14 @@ from lanewise.data.date_cells import DateFit, forms_of
 from lanewise.data.findings import Finding
 from lanewise.data.missing import share_matching
 from lanewise.data.number_cells import LEADING_ZERO, NumberFit
+from lanewise.data.numbers_with_units import WITH_UNITS, numbers_with_units
+from lanewise.data.two_decimal_marks import TWO_MARKS, two_decimal_marks
 
 NON_NUMBERS = "non_number_cells"
 """Code of the finding about the cells for which a column is no number."""
+
+NOT_NUMBERS = frozenset({NON_NUMBERS, TWO_MARKS, WITH_UNITS})
+"""Codes of the findings about what keeps a column from being numbers."""
 
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.99
@@ -27,7 +32,7 @@ def near_misses(bare: pl.Series, numbers: NumberFit | None, dates: DateFit | Non
     """
     if numbers is None:
         return []
-    if (found := _near_dates(bare, dates)) is not None:
+    if (found := _near_dates(bare, dates) or _of_two_marks(bare, numbers)) is not None:
         return [found]
     zeros = bare.str.contains(LEADING_ZERO)
     if zeros.any() and share_matching(bare, r"^[+-]?[0-9]+(?:\.[0-9]*)?$") == 1.0:
@@ -35,7 +40,7 @@ def near_misses(bare: pl.Series, numbers: NumberFit | None, dates: DateFit | Non
     odd = numbers.cells.is_not_null() & ~numbers.cells.str.contains(numbers.nearest.pattern)
     is_special = share_matching(bare.filter(odd), _ALMOST_NUMBER) == 1.0
     if numbers.share < _MOSTLY and not is_special:
-        return []
+        return numbers_with_units(bare.to_frame())
     mark = _mark_of_missing(bare, odd)
     severity = "warning" if is_special or numbers.share >= _NEARLY_ALL or mark is not None else "info"
     what = "was kept as words, because no plain number can be read from"
@@ -53,6 +58,13 @@ def _mark_of_missing(bare: pl.Series, odd: pl.Series) -> str | None:
     if marks.n_unique() != 1 or bare.filter(~odd).n_unique() <= _MOST_CODES:
         return None
     return None if "," in marks[0] else marks[0]
+
+
+def _of_two_marks(bare: pl.Series, numbers: NumberFit) -> Finding | None:
+    mixed = two_decimal_marks(bare, numbers)
+    if mixed is None:
+        return None
+    return column_finding(TWO_MARKS, bare.name, f"was kept as words, because it {mixed}", severity="warning")
 
 
 def _near_dates(bare: pl.Series, dates: DateFit | None) -> Finding | None:

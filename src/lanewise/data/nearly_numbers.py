@@ -1,4 +1,4 @@
-"""Columns of words that would be numbers but for a few cells: which cells those are, and what to do about them."""
+"""Columns of words that would be numbers but for a few cells, two decimal marks or a unit, and what to do about it."""
 
 import re
 
@@ -6,6 +6,8 @@ import polars as pl
 
 from lanewise.data.cell_findings import marked_cells
 from lanewise.data.number_cells import LEADING_ZERO, convert, fit_numbers
+from lanewise.data.numbers_with_units import unit_of
+from lanewise.data.two_decimal_marks import two_decimal_marks
 
 _FEW = 0.1
 _MOST_MARKS = 3
@@ -13,9 +15,10 @@ _PLAIN_MARK = re.compile(r"[\w.+-]+")
 
 
 def number_but_for(words: pl.Series) -> str | None:
-    """What keeps a column of words from being numbers, if that is one cell in ten or fewer; goes on after its name.
+    """What keeps a column of words from being numbers; goes on after its name.
 
-    Cells with leading zeros alone do not count: such words are codes.
+    That is one cell in ten or fewer, or that numbers have two decimal marks, or units. Cells with leading zeros alone
+    do not count: such words are codes.
 
     >>> number_but_for(pl.Series(["units", "1.5", "2.25", None, "3"]))
     "is a number but for 1 cell: 'units' in row 1; mend it or declare it missing (--missing=units)"
@@ -24,6 +27,10 @@ def number_but_for(words: pl.Series) -> str | None:
     if words.dtype != pl.String or words.null_count() == words.len():
         return None
     fit = fit_numbers(words)
+    if (mixed := two_decimal_marks(words, fit, least=1 - _FEW)) is not None:
+        return mixed
+    if (unit := unit_of(words)) is not None:
+        return unit.what
     grammar = fit.grammars[0] if fit.grammars else fit.nearest
     fits = fit.cells.str.contains(grammar.pattern).fill_null(value=False)
     _, lost = convert(fit.cells.set(~fits, None), grammar)

@@ -2,7 +2,8 @@
 
 A number is ASCII: an optional sign, digits without leading zeros, an optional decimal mark with digits, an
 optional exponent. ``007``, ``1_0``, ``0x1F``, ``inf`` and digits of other scripts are none. A column may
-share one thousands mark (in groups of three) and one currency or percent sign; U+2212 is a minus sign too.
+share one thousands mark (in groups of three, or as in India ``12,34,567``) and one currency or percent sign; U+2212 is
+a minus sign too, and so are brackets and a hyphen behind where that is beyond doubt.
 """
 
 import re
@@ -13,6 +14,15 @@ from typing import Literal
 import polars as pl
 
 from lanewise.data.missing import share_matching
+from lanewise.data.number_signs import (
+    SIGN,
+    Minus,
+    Sign,
+    minus_of,
+    with_minus_before,
+    with_plain_minus,
+    without_sign,
+)
 from lanewise.data.text_columns import Look, changed, in_all_cells, in_some_cell
 
 Decimal = Literal[".", ","]
@@ -21,14 +31,8 @@ _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _WHOLE = r"^[+-]?[0-9]+$"
 _PROBE = 2000
 _PROBE_SHARE = 0.3
-MINUS = "\u2212"
-"""The minus sign of typographers, as word processors and web pages have it."""
 LEADING_ZERO = r"^[+-]?0[0-9]"
 _GROUPED_POINT = r"^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})?|0)$"
-_SIGNS = "[$€£¥₹%]"
-LIKE_NUMBERS = (
-    r"^([+-]?)(?:([$€£¥₹])\s*)?([+-]?[0-9.,][0-9.,' \u00a0\u202f\u2009\u2019]*(?:[eE][+-]?[0-9]+)?)\s*([$€£¥₹%])?$"
-)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Grammar:
         mark = "\\" + self.decimal
         whole = "(?:0|[1-9][0-9]*)"
         if self.thousands:
-            whole = rf"(?:0|[1-9][0-9]{{0,2}}(?:\{self.thousands}[0-9]{{3}})+|[1-9][0-9]*)"
+            indian = "|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}" if self.thousands == "," else ""
+            whole = rf"(?:0|[1-9][0-9]{{0,2}}(?:\{self.thousands}[0-9]{{3}})+{indian}|[1-9][0-9]*)"
         if self.thousands == " ":
             whole = whole.replace("\\ ", "[ ]")
         after = "*" if self.decimal == "." else "+"  # "5." is a number of computers, "5," is the end of a clause
@@ -82,14 +87,16 @@ _OTHERS = (
 class NumberFit:
     """Grammars that read every cell; if there are none, the one that reads the largest ``share``.
 
-    ``cells`` are the cells without currency or percent sign (``unit``, empty if none was there).
+    ``cells`` are the cells without currency or percent sign (``unit``, empty if none was there), with their minus signs
+    in front, wherever they stood (``minus``).
     """
 
     cells: pl.Series
     grammars: tuple[Grammar, ...]
     nearest: Grammar = PLAIN
     share: float = 1.0
-    unit: str = ""
+    unit: Sign = ""
+    minus: Minus = ""
 
     @property
     def needs_decimal_comma(self) -> bool:
@@ -114,9 +121,10 @@ def fit_numbers(cells: pl.Series) -> NumberFit:
     share = share_matching(cells, PLAIN.pattern)
     if share == 1.0:
         return NumberFit(cells=cells, grammars=(PLAIN,))
-    ascii_minus = with_plain_minus(cells)
-    signed = bool((ascii_minus != cells).any())
-    texts, unit = _without_unit(ascii_minus)
+    minus = minus_of(cells)
+    in_front = with_minus_before(with_plain_minus(cells), minus)
+    signed = bool((in_front != cells).any())
+    texts, unit = _without_unit(in_front)
     probe = texts.drop_nulls().head(_PROBE)
     hopeful = [grammar for grammar in _OTHERS if share_matching(probe, grammar.pattern) >= _PROBE_SHARE]
     if unit or signed:
@@ -130,17 +138,17 @@ def fit_numbers(cells: pl.Series) -> NumberFit:
             nearest, share = grammar, reached
     if fitting:
         simplest = fitting[:1] if fitting[0] == PLAIN else fitting
-        return NumberFit(cells=texts, grammars=tuple(simplest), unit=unit)
-    return NumberFit(cells=texts, grammars=(), nearest=nearest, share=share, unit=unit)
+        return NumberFit(cells=texts, grammars=tuple(simplest), unit=unit, minus=minus)
+    return NumberFit(cells=texts, grammars=(), nearest=nearest, share=share, unit=unit, minus=minus)
 
 
-def _without_unit(cells: pl.Series) -> tuple[pl.Series, str]:
+def _without_unit(cells: pl.Series) -> tuple[pl.Series, Sign]:
     """Cells without the one currency or percent sign that they share, and blanks of all kinds as a space."""
     present = cells.drop_nulls()
-    with_sign = present.str.contains(_SIGNS)
-    unit = ""
+    with_sign = present.str.contains(SIGN)
+    unit: Sign = ""
     if with_sign.any():
-        found = present.filter(with_sign).str.extract(f"({_SIGNS})").unique().to_list()
+        found = present.filter(with_sign).str.extract(f"({SIGN})").unique().to_list()
         whole_column = bool(with_sign.all()) or found != ["%"]
         if len(found) == 1 and found[0] is not None and whole_column:
             unit = found[0]
@@ -148,19 +156,9 @@ def _without_unit(cells: pl.Series) -> tuple[pl.Series, str]:
     return with_plain_blanks(cells), unit
 
 
-def without_sign(cells: pl.Series) -> pl.Series:
-    """Cells of numbers without the currency or percent sign at one end, if there is one."""
-    return cells.str.replace(LIKE_NUMBERS, "${1}${3}").str.strip_chars()
-
-
 def with_plain_blanks(cells: pl.Series) -> pl.Series:
     """Cells with a space for blanks of all kinds, and a straight apostrophe for a bent one."""
     return cells.str.replace_all("[\u00a0\u202f\u2009]", " ").str.replace_all("\u2019", "'", literal=True)
-
-
-def with_plain_minus(cells: pl.Series) -> pl.Series:
-    """Cells with a hyphen for the minus sign of typographers."""
-    return cells.str.replace(f"^{MINUS}", "-")
 
 
 def choose(fit: NumberFit, decimal: Decimal | None) -> tuple[Grammar, bool]:

@@ -7,12 +7,14 @@ grammars and forms themselves then look only at columns that have such cells.
 import polars as pl
 
 from lanewise.data.date_cells import MONTH_NAME
+from lanewise.data.number_signs import SIGN
 from lanewise.data.text_columns import shares_of_cells
 
 _PROBE = 100
 _MAY_BE_MORE = (
     r"^(?:"
-    r"[+\u2212-]?(?:[$€£¥₹]\s*)?[+-]?[\d.,][\d.,_'\u2019 \u00a0\u202f\u2009]*(?:[eE][+-]?\d+)?\s*[$€£¥₹%]?"  # 1 234,5 €
+    rf"(?:{SIGN}\s*)?[(+\u2212-]?(?:{SIGN}\s*)?[+-]?[\d.,][\d.,_'\u2019 \u00a0\u202f\u2009]*"  # -1 234,5 €, ($12.50)
+    rf"(?:[eE][+-]?\d+)?-?(?:\s*{SIGN})?\)?\s*(?:{SIGN})?"
     r"|[+-]?(?i:inf(?:inity|inite)?)"
     r"|[+-]?0[xXoObB][0-9a-fA-F]+"
     r"|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ](?s:.*))?"  # 2024-01-31T08:15

@@ -17,6 +17,7 @@ from lanewise.data.findings import Finding
 from lanewise.data.nearly_numbers import number_but_for
 from lanewise.data.sniffing import SINGLE_QUOTES
 from lanewise.data.task_guessing import announcement, guess_kind
+from lanewise.data.two_decimal_marks import two_decimal_marks
 from lanewise.data.wording import counted, named
 from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
@@ -77,6 +78,9 @@ def resolve_task(
         raise UsageError(message)
     column = target_column(dataset, target)
     _check_target(column, dataset.kinds[target])
+    if kind is None and (mixed := two_decimal_marks(column)) is not None:
+        message = f"target {target!r} {mixed}"
+        raise DataError(message)
     guess = guess_kind(column, dataset.kinds[target])
     chosen = kind or guess.kind
     classes: tuple[str, ...] = ()

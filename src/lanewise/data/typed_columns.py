@@ -16,6 +16,7 @@ from lanewise.data.date_cells import fit_dates
 from lanewise.data.findings import Finding
 from lanewise.data.missing import blank_out, strip_cells, strip_frame, without_word_markers_frame
 from lanewise.data.number_cells import fit_numbers, without_named
+from lanewise.data.numbers_with_units import numbers_with_units
 from lanewise.data.plain_words import holding_words
 from lanewise.data.typing_columns import TypedColumn, as_dates, read_as
 from lanewise.data.word_cells import kinds_of_words
@@ -155,14 +156,19 @@ def _words(
         *without_word_markers_frame(bare.drop(list(known))).get_columns(),
         *(blank_out(bare[name], own) for name, own in known.items()),
     )
-    kinds, plain = (
-        kinds_of_words(words),
-        holding_words(words.select(name for name in words.columns if name not in named)),
-    )
+    open_ = words.select(name for name in words.columns if name not in named)
+    kinds, plain = kinds_of_words(words), holding_words(open_)
     plain = {*plain, *named}
+    units = {
+        found.column: found
+        for found in numbers_with_units(words.select(name for name in words.columns if name not in named))
+    }
+    told = {name: () if name in plain else _written_as_words(words[name]) for name in frame.columns}
     return {
         name: TypedColumn(
-            cells=words[name], kind=kinds[name], findings=() if name in plain else _written_as_words(words[name])
+            cells=words[name],
+            kind=kinds[name],
+            findings=(*told[name], *((units[name],) if name in units and not told[name] else ())),
         )
         for name in frame.columns
     }

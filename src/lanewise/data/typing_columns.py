@@ -34,7 +34,6 @@ from lanewise.data.missing import (
 )
 from lanewise.data.near_misses import near_misses
 from lanewise.data.number_cells import (
-    MINUS,
     PLAIN,
     Decimal,
     NumberFit,
@@ -44,6 +43,8 @@ from lanewise.data.number_cells import (
     fit_numbers,
     without_named,
 )
+from lanewise.data.number_signs import MINUS, has_minus
+from lanewise.data.numbers_with_units import numbers_with_units
 from lanewise.data.plain_words import shares_of_words
 from lanewise.data.word_cells import kind_of_words, kinds_of_words
 
@@ -146,12 +147,18 @@ def _without_named(column: TypedColumn, missing: Sequence[str]) -> TypedColumn:
 
 
 def _beyond_doubt(cells: pl.DataFrame, bare: pl.DataFrame, wanted: Mapping[str, ColumnKind]) -> dict[str, TypedColumn]:
-    """Columns of words in most cells, and empty ones, all at once: as they come out one by one, with no finding."""
+    """Columns of words in most cells, and empty ones, all at once: as they come out one by one."""
     shares = shares_of_words(bare)
     found = [name for name, share in shares.items() if share > _MOSTLY or bare[name].null_count() == bare.height]
     words = without_word_markers_frame(cells.select(name for name in found if wanted.get(name) not in _MEASURED))
     kinds = kinds_of_words(words) | dict(wanted)
-    return {name: TypedColumn(cells=words[name], kind=kinds[name]) for name in words.columns}
+    units = {
+        found.column: found for found in numbers_with_units(words.select(n for n in words.columns if n not in wanted))
+    }
+    return {
+        name: TypedColumn(cells=words[name], kind=kinds[name], findings=(units[name],) if name in units else ())
+        for name in words.columns
+    }
 
 
 def _read_column(cells: pl.Series, bare: pl.Series) -> _Reading:
@@ -241,6 +248,10 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None, show
     minus = cells.str.starts_with(MINUS).fill_null(value=False)
     if minus.any():
         findings.append(cells_finding("minus_sign", cells, minus, f"is read with {MINUS} (U+2212) as minus sign in"))
+    if fit.minus:
+        stands = "its minus sign stands behind" if fit.minus == "after" else "it stands in brackets"
+        what = f"is read as negative, as {stands}, in"
+        findings.append(cells_finding("minus_sign", cells, has_minus(cells, fit.minus), what))
     if fit.unit:
         signed = cells.str.contains(fit.unit, literal=True)
         what = f"is read without the sign {fit.unit} of"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lanewise.data.contract import DataContract
 from lanewise.data.conventions import Convention
 from lanewise.data.dataset import ColumnKind, Dataset
-from lanewise.data.reading import read_like
+from lanewise.data.reading import ReadOptions, read, read_like
 from lanewise.errors import DataError, StoreError
 from lanewise.task import Task
 
@@ -240,3 +240,18 @@ def test_text_that_is_no_contract_is_refused(text: str, message: str) -> None:
 def test_declared_marks_of_missing_cells_are_kept() -> None:
     own = DataContract.of(table(), task=TASK, features=FEATURES, rows=np.arange(4), missing=("-200",))
     assert DataContract.from_json(own.to_json()).missing == ("-200",)
+
+
+def test_signs_and_minus_signs_are_carried_to_new_rows(tmp_path) -> None:
+    rows = [f"{n},5{'-' if n % 3 else ''} EUR;{n % 4}" for n in range(1, 60)]
+    (tmp_path / "a.csv").write_text("\n".join(["price;y", *rows]))
+    given = read(tmp_path / "a.csv")
+    task = Task(target="y", kind="regression", metric="rmse")
+    contract = DataContract.of(given, task=task, features=("price",), rows=np.arange(given.rows))
+    again = DataContract.from_json(contract.to_json())
+    assert again == contract
+    assert again.conventions["price"] == Convention(decimal=",", unit="EUR", minus="after")
+    (tmp_path / "b.csv").write_text("price;y\n5,5- EUR;1\n100-;2\n7;1\n")
+    options = ReadOptions(conventions=again.conventions)
+    new = read_like(tmp_path / "b.csv", {"price": "number"}, options=options)
+    assert new.frame["price"].to_list() == [-5.5, -100.0, 7.0]

@@ -38,6 +38,11 @@ def numbers(cells: list[str | None], convention: Convention) -> tuple[list[float
         (["1.5 €", "€ 2", "3"], EURO, [1.5, 2, 3]),
         (["12 %", "1.5%"], PERCENT, [12, 1.5]),
         (["12", "1e3", "1e999"], POINT, [12, 1000, None]),
+        (["1.234,5 EUR", "EUR 7"], Convention(decimal=",", thousands=".", unit="EUR"), [1234.5, 7]),
+        (["12,34,567", "1,234.5"], Convention(decimal=".", thousands=","), [1234567, 1234.5]),
+        (["100-", "7.5", "-2"], Convention(decimal=".", minus="after"), [-100, 7.5, -2]),
+        (["(€3)", "€7.5"], Convention(decimal=".", unit="€", minus="brackets"), [-3, 7.5]),
+        (["1.5", "12.50-"], POINT, [1.5, None]),
     ],
 )
 def test_cells_written_as_in_training_are_read_so(cells, convention, expected):

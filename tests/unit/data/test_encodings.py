@@ -100,3 +100,44 @@ def test_tables_of_dos_and_of_old_macs_are_text(encoding: str) -> None:
     decoded, findings = decode(text.encode(encoding), name="t")
     assert decoded.count(b"\n") == text.count("\n")
     assert findings[0].code == "guessed_encoding"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("shift_jis", "東京 大阪 名古屋 札幌 カナダ"),
+        ("euc_jp", "東京 大阪 名古屋 札幌 カナダ"),
+        ("gbk", "北京 上海 广州 深圳 成都"),
+        ("big5", "臺北 高雄 臺中 臺南 新竹"),
+        ("euc_kr", "서울 부산 대구 인천"),
+        ("cp1251", "Москва Казань Омск Пермь"),
+        ("koi8_r", "Москва Казань Омск Пермь"),
+        ("cp1253", "Αθήνα Πάτρα Βόλος"),
+    ],
+)
+def test_text_of_another_script_is_warned_of_with_the_encoding_to_name(encoding: str, words: str) -> None:
+    lines = "".join(f"{word},{n}\n" for n in range(20) for word in words.split())
+    _, (found,) = decode(f"city,n\n{lines}".encode(encoding), name="t")
+    assert (found.code, found.severity) == ("guessed_encoding", "warning")
+    first = words.split(maxsplit=1)[0]
+    assert (
+        f"looks like no Western text: name its encoding, which may be --encoding {encoding} ('{first}')"
+        in found.message
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("cp1252", "München Größe Füße Straße Öl"),
+        ("latin-1", "Orléans créée Nîmes Besançon"),
+        ("cp1250", "Łódź Kraków Wrocław Gdańsk"),
+        ("mac_roman", "Orléans créée Nîmes Besançon"),
+        ("cp850", "München Größe Füße Straße"),
+        ("cp1252", "“Zürich” 12 €"),
+    ],
+)
+def test_western_text_is_not_called_another_script(encoding: str, words: str) -> None:
+    lines = "".join(f"{word},{n}\n" for n in range(20) for word in words.split())
+    _, (found,) = decode(f"city,n\n{lines}".encode(encoding), name="t")
+    assert (found.code, found.severity) == ("guessed_encoding", "info")

@@ -71,3 +71,8 @@ def test_columns_of_such_names_are_read_by_themselves(tmp_path: Path) -> None:
     expected = pl.DataFrame(dict(zip(["*_", "ab", "^a.*$_", "c"], columns.values(), strict=True)))
     for source in (tmp_path / "t.csv", tmp_path / "t.parquet", columns):
         assert read(source).frame.equals(expected)
+
+
+def test_cells_with_a_code_of_a_currency_are_numbers_below_a_header() -> None:
+    assert looks_like_header(["price"], [["12,50 EUR"], ["7,00 EUR"], ["12,50 EUR"], ["3 EUR"]])
+    assert not looks_like_header(["12,50 EUR"], [["7,00 EUR"], ["3 EUR"], ["4 EUR"]])

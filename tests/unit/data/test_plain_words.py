@@ -15,6 +15,7 @@ from lanewise.data.typing_columns import type_text_columns
 
 NUMBERS = ["0", "12", "-3.5", "+.5", "5.", "1,5", "1,234", "1.234,5", "1 234", "1'234.5", "1\u2019234", "12 345,6"]
 NUMBERS += ["1e5", "-2.5E-3", "1e999", "9" * 25, "12\u00a0345", "$ 5", "5 €", "+$1,234.5", "7%", "7 %", "£0.5e3"]
+NUMBERS += ["12,50 EUR", "-USD 3", "R$ 1.234,5", "12,34,567.5", "12.5-", "1,5- EUR", "(1,092.0)", "$(3.5)", "(3.5 €)"]
 LIKE_NUMBERS = [
     "007",
     "1_0",
@@ -50,6 +51,8 @@ WORDS = [
     "NA",
     "-",
     "None",
+    "12.5 kg",
+    "5 EURO",
 ]
 CELLS = st.one_of(*map(st.sampled_from, (NUMBERS, LIKE_NUMBERS, DATES, WORDS)), st.text("1.,-/ :e$%aT'", max_size=8))
 COLUMN = st.one_of(
