@@ -13,6 +13,7 @@ from lanewise.explain.looks import Look, fair_look
 from lanewise.figures import gap
 from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
+from lanewise.statistics import student_quantile
 from lanewise.training.race import Trace
 
 Array = NDArray[np.float64]
@@ -104,13 +105,11 @@ def _cut(losses: Array, worst: float | None) -> Array:
 
 
 def _effect(test: Tested, p: float, metric: Metric) -> Effect:
-    from scipy.special import stdtrit
-
     factor = test.factor
     counts = np.bincount(factor.group)
     means = np.bincount(factor.group, weights=test.losses) / counts
     pooled = float(((test.losses - means[factor.group]) ** 2).sum()) / test.freedom
-    halves = stdtrit(test.freedom, 0.975) * np.sqrt(pooled / counts)
+    halves = student_quantile(test.freedom, 0.975) * np.sqrt(pooled / counts)
     values = []
     for label, mean, half in zip(factor.labels, means.tolist(), halves.tolist(), strict=True):
         low, high = sorted((metric.sign * (mean - half), metric.sign * (mean + half)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.explain.factors import OPTIMIZER, Factor
-from lanewise.statistics import keyed_generator
+from lanewise.statistics import fisher_tail, keyed_generator
 
 PERMUTATIONS = 1999
 SIGNIFICANT = 0.05
@@ -106,8 +106,6 @@ def _beside(factor: Factor, factors: Sequence[Factor], block: Places) -> Iterato
 
 def _adjusted_p(losses: Array, factor: Factor, beside: Array) -> float:
     """F test of the factor's groups in an additive model with ``beside [n, Q]``; 0 where it leaves too few rows."""
-    from scipy.special import fdtrc
-
     without, rank = _left(losses, beside)
     with_it, full = _left(losses, np.hstack([beside, _indicators(factor.group)]))
     if full == rank:
@@ -116,7 +114,7 @@ def _adjusted_p(losses: Array, factor: Factor, beside: Array) -> float:
         return 0.0
     noise = with_it / (len(losses) - full)
     ratio = (without - with_it) / (full - rank) / noise if noise > 0 else np.inf
-    return float(fdtrc(full - rank, len(losses) - full, max(ratio, 0.0)))
+    return fisher_tail(full - rank, len(losses) - full, max(ratio, 0.0))
 
 
 def _left(losses: Array, design: Array) -> tuple[float, int]:

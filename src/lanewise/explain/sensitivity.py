@@ -8,6 +8,7 @@ import numpy as np
 
 from lanewise.explain.looks import Look, fair_look
 from lanewise.metrics import Metric
+from lanewise.statistics import student_quantile
 from lanewise.training.race import Trace
 
 RATES = ("lr", "learning_rate")
@@ -59,10 +60,8 @@ def sensitivity(traces: Sequence[Trace], metric: Metric) -> tuple[Sensitivity, .
 
 def _points(look: Look, metric: Metric) -> tuple[SensitivityPoint, ...]:
     """A point per rate, that of its best candidate."""
-    from scipy.special import stdtrit
-
     best: dict[float, SensitivityPoint] = {}
-    reach = float(stdtrit(look.lanes - 1, 0.975)) if look.lanes > 1 else math.nan
+    reach = student_quantile(look.lanes - 1, 0.975) if look.lanes > 1 else math.nan
     for candidate, loss, error in zip(look.candidates, look.losses.tolist(), look.errors.tolist(), strict=True):
         rate = next(float(candidate.settings[name]) for name in RATES if name in candidate.settings)
         low, high = sorted((metric.sign * (loss - reach * error), metric.sign * (loss + reach * error)))

@@ -1,8 +1,9 @@
 """Lanes of a network that is a chain of torch's own layers: batched products instead of a vectorized call.
 
 Under ``torch.func.vmap`` every operation is dispatched twice and every gradient is made first and copied into the lane
-buffer afterwards. A chain of linear layers, activations, dropout and layer norms runs as the networks of
-:mod:`lanewise.models.mlp` do: its products are batched over lanes, and their gradients are written in place.
+buffer afterwards. A chain of linear layers, activations, dropout and layer norms, an embedding before them, runs as
+the networks of :mod:`lanewise.models.mlp` do: its products are batched over lanes, and their gradients are written in
+place.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from lanewise.lanes.buffer import BufferLayout
 from lanewise.models.base import Inputs, Noise, Weights
 from lanewise.models.held_draws import Cursor, held_draws
-from lanewise.models.layers import stacked_layer_norm, stacked_linear
+from lanewise.models.layers import stacked_layer_norm, stacked_linear, stacked_lookup
 from lanewise.models.same_operations import altered
 
 ELEMENTWISE: Final = (
@@ -53,7 +54,8 @@ class Chain:
         """The chain that ``module`` is; None where it has any layer that is not known here.
 
         Known are ``nn.Sequential``, ``Linear``, ``LayerNorm`` over the last dim, ``Dropout``, ``Flatten``, ``Identity``
-        and activations element by element, these very classes without hooks, each weight used once and trained.
+        and activations element by element, and as the first layer ``Embedding``: these very classes without hooks, each
+        weight used once and trained.
 
         >>> from lanewise.models.blueprint import Blueprint
         >>> make = lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -74,7 +76,10 @@ class Chain:
             if type(part) is nn.ReLU and follows:
                 continue  # the product before rectifies
             rectifies = place + 1 < len(parts) and type(parts[place + 1][1]) is nn.ReLU
-            layer = _layer(name, part, rectifies=rectifies)
+            if type(part) is nn.Embedding and place == 0:  # later its codes would have a lane axis of their own
+                layer = _lookup(name, part)
+            else:
+                layer = _layer(name, part, rectifies=rectifies)
             if layer is None:
                 return None
             layers.append(layer)
@@ -83,7 +88,7 @@ class Chain:
     def __call__(self, weights: Weights, inputs: Inputs, *, layer: str, noise: Noise | None) -> Tensor:
         """Outputs ``[L, B, ...]``. The draws of a group come from a generator of its own, keyed for ``layer``."""
         hidden = inputs.per_lane(inputs.dense)
-        draw = _Draws(inputs, noise, layer) if noise is not None else None
+        draw = _Draws(weights, inputs, noise, layer) if noise is not None else None
         for step in self._layers:
             hidden = step(hidden, weights, inputs, draw)
         return hidden
@@ -92,12 +97,15 @@ class Chain:
 class _Draws:
     """Dropout of the layers in their order, as torch's generator gives it to a module that runs alone."""
 
-    def __init__(self, inputs: Inputs, noise: Noise, layer: str) -> None:
+    def __init__(self, weights: Weights, inputs: Inputs, noise: Noise, layer: str) -> None:
         self._held = held_draws()
         self._cursors: list[Cursor] = []
         self._generators: list[torch.Generator] = []
         self._layer, self._groups = layer, len(inputs.sizes)
-        self._dtype, self._device, self._noise = inputs.dense.dtype, inputs.dense.device, noise
+        dense = inputs.dense
+        # Codes are looked up before anything is dropped out.
+        self._dtype = dense.dtype if dense.is_floating_point() else next(iter(weights.values())).value.dtype
+        self._device, self._noise = dense.device, noise
 
     def __call__(self, shape: Sequence[int], p: float) -> Tensor:
         if not self._generators:  # at the first draw: most chains have none
@@ -159,6 +167,15 @@ def _linear(prefix: str, *, biased: bool, rectifies: bool) -> Layer:
         return out if hidden.dim() == 3 else out.unflatten(1, hidden.shape[1:-1])
 
     return run
+
+
+def _lookup(name: str, part: nn.Embedding) -> Layer | None:
+    if altered(part) or part.max_norm is not None or part.scale_grad_by_freq or part.sparse:
+        return None
+    weight, padding = f"{name}.weight" if name else "weight", -1 if part.padding_idx is None else part.padding_idx
+    return lambda hidden, weights, inputs, draw: stacked_lookup(
+        inputs.dense, weights[weight], inputs.sizes, padding=padding
+    )
 
 
 def _layer_norm(prefix: str, part: nn.LayerNorm) -> Layer | None:

@@ -129,6 +129,39 @@ def stacked_embedding(codes: Tensor, table: Weight, sizes: tuple[int, ...]) -> T
     return torch.cat([block.index_select(1, picked) for block, picked in zip(blocks, codes, strict=True)])
 
 
+def stacked_lookup(codes: Tensor, table: Weight, sizes: tuple[int, ...], *, padding: int = -1) -> Tensor:
+    """Rows of ``table [L, V, E]`` picked by ``codes [G, B, ...]``, shared within each group: ``[L, B, ..., E]``.
+
+    As ``torch.nn.Embedding``, in the order of whose gradient the rows that pick the same entry are added up; the entry
+    ``padding`` gets none. The gradient goes straight to its place in the gradient buffer, and cannot be differentiated.
+    """
+    return _StackedLookup.apply(codes, table.value, sizes, padding)  # pyright: ignore[reportReturnType]  # apply is untyped
+
+
+class _StackedLookup(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *operands) -> Tensor:
+        codes, table, sizes, padding = operands
+        ctx.table, ctx.sizes, ctx.padding = table, sizes, padding
+        ctx.save_for_backward(codes)
+        blocks = zip(table.split(sizes), codes, strict=True)
+        found = [block.index_select(1, own.flatten()).unflatten(1, own.shape) for block, own in blocks]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[None, ...]:
+        (codes,) = ctx.saved_tensors
+        entries, width = ctx.table.shape[1:]
+        for own, grad, out in zip(codes, grads[0].split(ctx.sizes), ctx.table.grad.split(ctx.sizes), strict=True):
+            # Lanes side by side: one table, the entries of which are as wide as all lanes together.
+            joined = grad.flatten(1, -2).transpose(0, 1).reshape(-1, len(grad) * width)
+            found = torch.ops.aten.embedding_dense_backward(
+                joined, own.flatten(), entries, ctx.padding, scale_grad_by_freq=False
+            )
+            out.copy_(found.view(entries, len(grad), width).transpose(0, 1))
+        return None, None, None, None
+
+
 def stacked_layer_norm(inputs: Tensor, scale: Weight, shift: Weight, eps: float = 1e-5) -> Tensor:
     """Layer norm over the last dim of ``inputs [L, B, H]`` with per-lane ``scale`` and ``shift [L, H]``.
 

@@ -16,6 +16,7 @@ from lanewise.statistics.resampling import (
     sample_of,
     units_of,
 )
+from lanewise.statistics.tails import fisher_tail, student_quantile
 
 __all__ = [
     "CorrectedScore",
@@ -30,6 +31,7 @@ __all__ = [
     "bootstrap_counts",
     "bootstrap_interval",
     "expanded_normal",
+    "fisher_tail",
     "fold_difference",
     "keyed_generator",
     "paired_difference",
@@ -38,5 +40,6 @@ __all__ = [
     "resampled_scores",
     "sample_of",
     "share_draws",
+    "student_quantile",
     "units_of",
 ]

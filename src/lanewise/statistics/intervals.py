@@ -19,6 +19,7 @@ from lanewise.statistics.resampling import (
     sample_of,
 )
 from lanewise.statistics.studentized import is_mean_loss, studentized_bounds
+from lanewise.statistics.tails import student_quantile
 
 JACKKNIFE_GROUPS = 200
 
@@ -139,9 +140,7 @@ def expanded_normal(level: float, units: int) -> float:
     >>> round(expanded_normal(0.95, 20), 3), round(expanded_normal(0.95, 50_000), 3)
     (2.147, 1.96)
     """
-    from scipy.special import stdtrit
-
-    return float(stdtrit(units - 1, (1 + level) / 2) * np.sqrt(units / (units - 1)))
+    return student_quantile(units - 1, (1 + level) / 2) * (units / (units - 1)) ** 0.5
 
 
 def _quantiles(draws: Array, level: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from lanewise.errors import DataError
 from lanewise.statistics.resampling import Array, units_of
+from lanewise.statistics.tails import student_quantile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,5 @@ def paired_errors(scores: Array) -> Array:
 
 
 def _interval(mean: float, error: float, freedom: int, level: float) -> Difference:
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(freedom, (1 + level) / 2)) * error
+    half = student_quantile(freedom, (1 + level) / 2) * error
     return Difference(mean=mean, standard_error=error, low=mean - half, high=mean + half, level=level)

@@ -10,6 +10,7 @@ from torch import Tensor
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
+from lanewise.solvers.lbfgs import LBFGS
 from lanewise.statistics import paired_difference
 from lanewise.training.data import FoldData
 from lanewise.training.modules.subject import FUNCTIONS, UserLoss, each_element, per_row
@@ -24,7 +25,7 @@ SAMPLE, FEWEST = 1024, 64
 ELEMENTS = 2**20
 """Outputs of these rows together: where the fewest rows have more nobody is compared, for time and memory."""
 
-SEARCH = {"maxiter": 50, "maxfun": 100, "ftol": 1e-7, "gtol": 0.0}
+SEARCH = LBFGS(max_iterations=50, max_evaluations=100, value_tolerance=1e-7, tolerance=0.0)
 """Ends by what a step gains, relative to the loss at the start: a gradient has the units of the targets."""
 
 LEAST = 1e-4
@@ -68,7 +69,8 @@ def _untrained(winner: Candidate, teams: ModuleTeams, fold: int, seed: int) -> t
     """Outputs ``[n, ...]`` of the module for the validation rows of a fold before any step, and scores ``[n]``."""
     plain = {"lr": 0.0, "schedule": "constant", "batch_size": batch_of(winner)}
     lane = Lane(candidate=replace(winner, optimizer="sgd", settings=plain, events=()), fold=fold, seed=seed)
-    stack = replace(teams, axis=None).stack([lane], ALONE, length=1)
+    way = replace(ALONE, loss_looped=teams.ways[batch_of(winner)].loss_looped)
+    stack = replace(teams, axis=None).stack([lane], way, length=1)
     (raw,) = stack.outputs(lambda own: teams.data.folds[own].valid)
     return raw, stack.subject.judged(fold, raw)[:, 0]
 
@@ -82,26 +84,26 @@ def _bounded(teams: ModuleTeams) -> bool:
 
 def _same_for_all(raw: Tensor, data: FoldData, loss: Callable[[Tensor, Tensor], Tensor], judge: Judge) -> np.ndarray:
     """Scores ``[n]`` of the validation rows for outputs ``[1, ...]`` that fit a sample of the training rows best."""
-    from scipy.optimize import minimize
-
     form = raw.shape[1:]
     some = data.train[:: -(-len(data.train) // min(SAMPLE, ELEMENTS // form.numel()))]
     targets = data.targets(some)
 
-    def value(point: np.ndarray) -> tuple[float, np.ndarray]:
-        answer = torch.tensor(point, dtype=raw.dtype, device=raw.device).view(form).requires_grad_()
+    def value(points: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        answer = points[0].to(raw).view(form).requires_grad_()
         mean = loss(answer.expand(len(some), *form), targets).mean()
         (gradient,) = torch.autograd.grad(mean, [answer])
-        return float(mean.detach()) / size, gradient.flatten().double().cpu().numpy() / size
+        return mean.detach().double().cpu()[None] / size, gradient.flatten().double().cpu()[None] / size
 
-    start = np.zeros(form.numel())
+    start = torch.zeros(1, form.numel(), dtype=torch.float64)
     if targets.is_floating_point() and targets.shape[1:] == form:
-        start = targets.double().mean(0).flatten().cpu().numpy()
+        start = targets.double().mean(0).flatten().cpu()[None]
     size = 1.0  # for the first value, which is that of all others
-    size = value(start)[0] or 1.0
-    # SciPy loads in a third of a second; the first optimizer of torch.optim loads a compiler, which takes seconds.
-    found = minimize(value, start, jac=True, method="L-BFGS-B", options=SEARCH)
-    answer = torch.tensor(found.x, dtype=raw.dtype, device=raw.device).view(form)
+    size = float(value(start, start)[0]) or 1.0
+    # SciPy's, or the first optimizer of torch.optim, would take a third of a second, or seconds, to load.
+    state = SEARCH.init(start, value)
+    while not SEARCH.progress(state).finished:
+        SEARCH.step(state, value)
+    answer = SEARCH.progress(state).points[0].to(raw).view(form)
     outputs, wanted = answer.expand(raw.shape), data.targets(data.valid)
     with torch.no_grad():
         score = judge.score or UserLoss(loss, looped=True, each=each_element(loss)).rows

@@ -16,6 +16,10 @@ def rows(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+def codes(*shape: int) -> Tensor:
+    return torch.randint(0, 5, shape, generator=torch.Generator().manual_seed(0))
+
+
 CHAINS = {
     "linear": (lambda: nn.Linear(4, 2), (5, 4)),
     "relu": (lambda: nn.Sequential(nn.Linear(4, 9), nn.ReLU(inplace=True), nn.Linear(9, 2, bias=False)), (5, 4)),
@@ -36,6 +40,12 @@ CHAINS = {
         (5, 4),
     ),
     "images": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.LeakyReLU(0.2)), (5, 1, 3, 4)),
+    "codes": (
+        lambda: nn.Sequential(nn.Embedding(7, 3), nn.Dropout(0.3), nn.Flatten(), nn.Linear(12, 5)),
+        (5, 4),
+    ),
+    "padded codes": (lambda: nn.Sequential(nn.Embedding(7, 3, padding_idx=2), nn.Linear(3, 2)), (5, 2, 4)),
+    "one code": (lambda: nn.Embedding(7, 3), (5,)),
     "sets": (lambda: nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.LayerNorm(6), nn.Linear(6, 2)), (5, 3, 4)),
 }
 
@@ -83,6 +93,9 @@ OTHERS = {
     "changes its input": lambda: nn.Sequential(nn.Linear(4, 3), nn.ELU(inplace=True)),
     "parametrized": lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))),
     "unknown layer": lambda: nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1)),
+    "codes looked up later": lambda: nn.Sequential(nn.Identity(), nn.Embedding(7, 3)),
+    "embedding of bounded norm": lambda: nn.Sequential(nn.Embedding(7, 3, max_norm=1.0)),
+    "embedding scaled by frequency": lambda: nn.Sequential(nn.Embedding(7, 3, scale_grad_by_freq=True)),
     "weight of an activation": lambda: nn.Sequential(nn.Linear(4, 4), nn.PReLU()),
 }
 
@@ -90,7 +103,8 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_no_chain_is_left_to_vmap(name: str) -> None:
     make = OTHERS[name]
-    inputs = rows(5, 3, 4) if name == "two last dims" else rows(5, 4)
+    coded = "embedding" in name or "codes" in name
+    inputs = codes(5, 4) if coded else rows(5, 3, 4) if name == "two last dims" else rows(5, 4)
     blueprint = Blueprint.of(lambda: make().double(), inputs)
     assert Chain.of(blueprint.module(), blueprint.layout) is None
 
@@ -113,7 +127,7 @@ def outputs_and_gradients(
 @pytest.mark.parametrize("name", CHAINS)
 def test_lanes_of_a_chain_equal_the_module_called_alone(name: str, sizes: tuple[int, ...], training: bool) -> None:
     make, shape = CHAINS[name]
-    batch = rows(len(sizes), *shape)
+    batch = (codes if "code" in name else rows)(len(sizes), *shape)
     blueprint = Blueprint.of(lambda: make().double(), batch[0])
     assert Chain.of(blueprint.module(), blueprint.layout) is not None
     found = outputs_and_gradients(blueprint, batch, sizes, looped=False, training=training)

@@ -25,3 +25,10 @@ def test_gradients_do_not_load_the_algebra_that_torch_compiles_with() -> None:
     found = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True, timeout=300)
     lines = [line for line in found.stdout.splitlines() if line.startswith("loaded:")]
     assert lines == ["loaded: False"] * 2, found.stderr
+
+
+def test_a_race_loads_no_scipy() -> None:
+    """Its special functions and its optimizers take 0.7 seconds, most of what is told of such a race."""
+    work = f"import lanewise, sys\n{RACE}\nprint('loaded:', sorted(name for name in sys.modules if name == 'scipy'))\n"
+    found = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True, timeout=300)
+    assert found.stdout.splitlines()[-1] == "loaded: []", found.stderr
