@@ -10,16 +10,10 @@ from lanewise.distributed.place import Place
 from lanewise.distributed.ranks import Lone
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.base import Width
-from lanewise.search.halving import Halving
-from lanewise.task import Task
-from lanewise.training.data import TrainingData
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.ranks import choosing
 from lanewise.training.ranks.choosing import Raced, Steps, Timed, mesh_words, number_bytes, soonest, with_mesh
 from lanewise.training.ranks.crew import Crew, mesh_of
-from lanewise.training.ranks.raced_tables import raced_tables
-from lanewise.training.teams import TeamBuilder
 
 LINK = Link(alpha=1e-4, beta=1e9)
 NET = {"width": 8, "depth": 1, "activation": "relu", "layer_norm": False, "loss": "squared", "batch_size": 64}
@@ -153,16 +147,6 @@ def test_who_goes_on_elsewhere_is_told_that_the_mesh_was_another() -> None:
     assert mesh_words(own, spread).endswith("goes on in 3 ranks, which are all along lane")
     assert mesh_words(own, Crew(ranks=Lone(), mesh=mesh_of(None, 1))).endswith("goes on in one process")
     assert not mesh_words(plan(NETWORKS[0]), spread)
-
-
-def test_networks_of_a_table_are_timed_with_the_rows_that_they_are_asked_for() -> None:
-    task = Task(target="y", kind="regression", metric="rmse")
-    data = TrainingData(task=task, width=Width(dense=4, levels=(), outputs=1), folds={}, rows=100)
-    builder = TeamBuilder(data=data, lengths=Lengths(rows_seen=6_400), workers=2, stop=lambda: False)
-    solved = Candidate(id="solved", model="linear", optimizer="lbfgs", settings={})
-    own = raced_tables(plan(NETWORKS[0], solved, TREE), builder, Halving(), number_bytes=2.0, seconds=None)
-    assert own.shared == {"net0": Steps(weights=4 * 8 + 8 + 8 + 1, batch=64)}
-    assert own.again(10) == 5
 
 
 def test_rounded_gradients_travel_in_two_bytes() -> None:
