@@ -23,6 +23,12 @@ def mlp_with_dropout() -> nn.Module:
     ).double()
 
 
+def mlp_over_tokens() -> nn.Module:
+    return nn.Sequential(
+        nn.Embedding(TOKENS, 4), nn.Dropout(0.2), nn.Flatten(), nn.Linear(4 * TIME, 9), nn.ReLU(), nn.Linear(9, CLASSES)
+    ).double()
+
+
 def lenet() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1),
@@ -214,6 +220,7 @@ ARCHITECTURES: Mapping[str, tuple[Callable[[], nn.Module], str, Loss]] = {
     "deep_sets": (deep_sets, "sets", ENTROPY),
     "graph_convolution": (graph_convolution, "graphs", ENTROPY),
     "autoencoder": (autoencoder, "themselves", nn.MSELoss()),
+    "mlp_over_tokens": (mlp_over_tokens, "tokens", ENTROPY),
 }
 """What builds the module, which rows it reads, and its loss."""
 

@@ -1,7 +1,7 @@
 """A lane of anybody's module is what an ordinary loop with ``torch.optim`` makes of it alone.
 
 The truth is ``plain_modules.train_alone``, which knows nothing of lanes; rows and the keys of draws are injected.
-Twelve architectures with six optimizers, in float64: after 20 steps no weight and no running statistic may differ by
+Thirteen architectures with six optimizers, in float64: after 20 steps no weight and no running statistic may differ by
 more than 1e-10 of the largest of its row (or of 1), whether the lanes are vectorized or called one after another, when
 lanes leave after 10 steps and one beside them overflows, and when there is only one lane.
 """
