@@ -1,6 +1,7 @@
 """Fixtures that every test may use, and in which order tests are collected and run."""
 
 import gc
+import hashlib
 import json
 import os
 import socket
@@ -139,7 +140,9 @@ class WarmServer:
     def __init__(self, folder: Path) -> None:
         import fcntl  # not on Windows, where nothing can be forked
 
-        self._name, self._said = f"lanewise-tests-{folder}", folder / "warm-server"
+        # A hash, for the name of a socket is short and a folder's may be long.
+        self._name = f"lanewise-tests-{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
+        self._said = folder / "warm-server"
         with (folder / "warm-lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:

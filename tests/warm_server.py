@@ -23,6 +23,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,7 +70,8 @@ def serve(listener: socket.socket) -> None:
             asked = json.loads(line_of(connection))
             if not asked:
                 kept.append(connection)
-                connection.sendall(b"%d\n" % os.getpid())
+                with suppress(BrokenPipeError):  # it may have been killed meanwhile
+                    connection.sendall(b"%d\n" % os.getpid())
                 continue
             process = os.fork()
             if not process:
