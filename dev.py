@@ -90,7 +90,9 @@ def test(python: Path) -> int:
 def run_beside(types: "subprocess.Popen[bytes]", command: list[str]) -> int:
     """The exit code of a check; 0 where it was ended because the types have turned out to be wrong."""
     # Two test processes share the cores; threads inside each product would only wait for each other.
-    running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    # What pytest compiles of the tests is for both of them, also where the environment asks for no bytecode.
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})
     while running.poll() is None:
         if types.poll():
             running.terminate()
