@@ -64,6 +64,7 @@ gc.disable()
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+    gc.set_threshold(10_000, 10, 50)  # a fit makes hundreds of objects a step, hardly any of them in a circle
     gc.enable()
 
 

@@ -4,6 +4,7 @@ import logging
 import random
 import shutil
 from pathlib import Path
+from unittest import TestCase
 
 import numpy as np
 import pytest
@@ -71,10 +72,7 @@ def test_file_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("truncate", "rounds"), [(False, FLIPS), (True, TRUNCATIONS)])
-def test_damaged_checkpoint_is_answered_with_the_previous(
-    tmp_path: Path, truncate: bool, rounds: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.WARNING)
+def test_damaged_checkpoint_is_answered_with_the_previous(tmp_path: Path, truncate: bool, rounds: int) -> None:
     checkpoints = Checkpoints(tmp_path)
     weights = {step: np.random.default_rng(step).normal(size=20) for step in (10, 20)}
     for step, value in weights.items():
@@ -85,14 +83,14 @@ def test_damaged_checkpoint_is_answered_with_the_previous(
         rng = random.Random(seed)
         file = rng.choice(files)
         file.write_bytes(damaged(whole[file], rng, truncate=truncate))
-        caplog.clear()
-        latest = Checkpoints(tmp_path).latest()
+        with TestCase().assertLogs(level=logging.WARNING) as told:
+            latest = Checkpoints(tmp_path).latest()
         assert latest is not None
         assert (latest.step, latest.state) == (10, {"step": 10})
         assert latest.tensors["w"].numpy().tobytes() == weights[10].tobytes()
         assert len(latest.skipped) == 1
         assert file.name in latest.skipped[0]
-        assert "checkpoint of step 20 passed over" in caplog.text
+        assert "checkpoint of step 20 passed over" in told.output[0]
         file.write_bytes(whole[file])
     latest = Checkpoints(tmp_path).latest()
     assert latest is not None

@@ -313,7 +313,7 @@ def judged_where_chosen(*contenders: Any, y: Any, metric: Any, seed: int, **more
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
 def test_noise_is_no_better_than_a_guess(kind: str) -> None:
-    found = races(lambda rng: mixed_table(kind, rng), 3, ensemble="auto")
+    found = races(lambda rng: mixed_table(kind, rng), 2, ensemble="auto")
     assert suspicions(found, headlines=True) == set()
 
 
@@ -366,7 +366,7 @@ def test_columns_chosen_on_the_rows_that_judge_are_seen(monkeypatch: pytest.Monk
 
 
 def test_repeated_rows_stay_on_one_side() -> None:
-    found = races(repeated_table, 3)
+    found = races(repeated_table, 2)
     assert suspicions(found) == set()
     for one in found:
         assert one.problem.clusters is not None

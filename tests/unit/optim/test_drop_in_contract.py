@@ -6,6 +6,7 @@ import io
 import pickle  # noqa: TID251  # torch's own optimizers can be pickled, and so must ours be
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
@@ -35,10 +36,15 @@ def make(name: str, params: Any, **settings: Any) -> Optimizer:
     return getattr(ours, name)(params, **{"lr": 0.05, **settings})
 
 
-def network(dtype: torch.dtype = torch.float32) -> nn.Sequential:
+@cache
+def drawn() -> nn.Sequential:
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1)).to(dtype)
+        torch.manual_seed(0)  # formats the stack for every kind of device that is not there
+        return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+
+
+def network(dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    return copy.deepcopy(drawn()).to(dtype)
 
 
 def learn(model: nn.Module, optimizer: Optimizer, steps: int, first: int = 0) -> None:

@@ -1,5 +1,6 @@
 import logging
 from pathlib import Path
+from unittest import TestCase
 
 import numpy as np
 import pytest
@@ -78,18 +79,18 @@ def test_earlier_step_than_a_good_one_is_refused(tmp_path: Path) -> None:
     assert latest_of(tmp_path).step == 10
 
 
-def test_damaged_ones_do_not_push_out_good_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_ones_do_not_push_out_good_ones(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step in (10, 20, 30):
         checkpoints.save(step, {"w": torch.tensor(step)})
     damage(tmp_path, 20)
     damage(tmp_path, 30)
     resumed = Checkpoints(tmp_path, keep=3)
-    with caplog.at_level(logging.WARNING):
+    with TestCase().assertLogs(level=logging.WARNING) as told:
         latest = resumed.latest()
     assert latest is not None
     assert (latest.step, latest.tensors["w"].item()) == (10, 10)
-    assert len(latest.skipped) == len(caplog.records) == 2
+    assert len(latest.skipped) == len(told.records) == 2
     assert "step-000000000030" in latest.skipped[0]
     resumed.save(12, {"w": torch.tensor(12)})
     assert resumed.steps() == (10, 12)
