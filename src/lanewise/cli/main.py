@@ -179,6 +179,8 @@ def _usage(error: click.ClickException) -> str:
     else:
         text = clean(error.format_message()).rstrip(".")
     text = text[:1].lower() + text[1:]
+    if isinstance(error, click.MissingParameter) and context is not None:
+        text += f": {context.command_path} {' '.join(context.command.collect_usage_pieces(context))}"
     if extra := EXTRA.match(text):
         text += _named(extra[1], context)
     if context is None:

@@ -1,5 +1,6 @@
 """Commands about runs that there are."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,13 +28,21 @@ def runs(*, as_json: bool, limit: int) -> None:
     from lanewise.runs.store import RunStore
 
     with RunStore.open(to_read=True) as store:
-        found, there = store.outlines(limit=limit), store.count()
+        found, there, folder = store.outlines(limit=limit), store.count(), store.folder
     if as_json:
         print_document({"schema_version": 1, "total": there, "runs": [_entry(run) for run in found]})
         return
     click.echo(runs_table([_row(run) for run in found], width=columns(most=200, piped=160)), nl=False)
-    if there > len(found):
-        click.echo(f"the newest {len(found)} of {there:,} runs; all: {program()} runs --limit {there}", err=True)
+    more = (
+        f"; the newest {len(found)} of {there:,}; all: {program()} runs --limit {there}" if there > len(found) else ""
+    )
+    click.echo(f"runs in {clean(_from_here(folder))}{more}", err=True)
+
+
+def _from_here(folder: Path) -> str:
+    """The folder by its way from the working directory, where it is in or above it and that is shorter."""
+    shown, here = str(folder), os.path.relpath(folder)
+    return here if len(here) < len(shown) else shown
 
 
 def _document(run: "Run") -> Mapping[str, Any]:
@@ -47,10 +56,10 @@ def _document(run: "Run") -> Mapping[str, Any]:
 
 
 def _row(run: "Run") -> dict[str, Any]:
-    """A run as the table shows it: with its result, or else with what became of it."""
+    """A run as the table shows it: with its result, or else, in brackets, with what became of it."""
     document = _document(run)
     fate = f"{run.status}: {run.error}" if run.error else run.status
-    target, winner = document.get("target") or run.target, document.get("winner") or {"label": fate}
+    target, winner = document.get("target") or run.target, document.get("winner") or {"label": f"({fate})"}
     own = {"run": run.id, "created": run.created, "kind": run.kind, "data": run.data}
     return {**document, **own, "target": target, "winner": winner}
 

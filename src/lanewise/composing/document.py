@@ -240,7 +240,7 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], moved: tuple[str, .
         over_default=ahead,
         ties=() if choice.is_ensemble else _ties(stage),
         effects=moved,
-        threshold=stage.cutoff.words if stage.cutoff else "",
+        threshold=stage.cutoff.headline if stage.cutoff else "",
         widths=interval_words(stage.predictor.interval),
         sample=sample_words(stage),
         reads=reads_words(stage),

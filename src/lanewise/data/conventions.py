@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from lanewise.data.date_cells import DateFit, DateForm, fit_dates, fit_form, in_form, swapped
+from lanewise.data.date_cells import DateForm, fit_dates, fit_form, in_form, swapped, with_offset
 from lanewise.data.number_cells import PLAIN, Decimal, Grammar, NumberFit, choose, fit_numbers, with_plain_blanks
 from lanewise.data.number_signs import LIKE_NUMBERS, Minus, Sign, with_minus_before, with_plain_minus, without_sign
 
@@ -263,27 +263,29 @@ def _each_once(cells: pl.Series) -> pl.Series:
 class DatesSeen:
     """What cells tell of the form of their dates: as `NumbersSeen` does of numbers.
 
-    ``offsets`` says whether dates have an offset to UTC; where some have one and others none, none can be read.
+    ``offsets`` counts the dates with an offset to UTC and those without: where there are both, the more are read.
     """
 
     some: bool
     decisive: bool
     others: pl.Series
-    offsets: frozenset[bool]
+    offsets: tuple[int, int]
 
     @classmethod
     def of(cls, cells: pl.Series, form: DateForm) -> "DatesSeen":
         """The facts of cells: stripped, missing ones null."""
-        fit = fit_form(cells, form)
-        own, other = _in_both_orders(cells, form, fit)
-        fits = own.is_not_null()
-        decisive = fits if other is None else fits & other.is_null()
-        some = bool(fits.any())
+        sorts = (None,) if fit_form(cells, form) is not None else (True, False)
+        fits, decisive = pl.Series([False]).new_from_index(0, len(cells)), False
+        for zoned in sorts:
+            own, other = _in_both_orders(cells, form, zoned=zoned)
+            fits |= own.is_not_null()
+            decisive |= bool((own.is_not_null() & (True if other is None else other.is_null())).any())
+        with_one, without = with_offset(cells, form)
         return cls(
-            some=some,
-            decisive=bool(decisive.any()),
+            some=bool(fits.any()),
+            decisive=decisive,
             others=_each_once(cells.filter(~fits)),
-            offsets=frozenset((True, False) if fit is None else (fit.zoned,) if some else ()),
+            offsets=(int((with_one & fits).sum()), int((without & fits).sum())),
         )
 
     def plus(self, more: "DatesSeen") -> "DatesSeen":
@@ -292,56 +294,69 @@ class DatesSeen:
             some=self.some or more.some,
             decisive=self.decisive or more.decisive,
             others=pl.concat([self.others, more.others]).unique(),
-            offsets=self.offsets | more.offsets,
+            offsets=(self.offsets[0] + more.offsets[0], self.offsets[1] + more.offsets[1]),
         )
+
+    @property
+    def zoned(self) -> bool | None:
+        """Whether dates with an offset to UTC are read, or those without; None where there is one sort alone."""
+        with_one, without = self.offsets
+        return with_one > without if with_one and without else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DateReading:
     """How the cells of a column are read: in the ``form`` of training, the others in ``other`` if that is a form.
 
-    ``whole`` says that all cells are read in the other form.
+    ``whole`` says that all cells are read in the other form. Where dates with an offset to UTC stand among others
+    without, ``zoned`` says which of them are read.
     """
 
     form: DateForm
     other: DateForm | None = None
     whole: bool = False
+    zoned: bool | None = None
 
     @classmethod
     def of(cls, form: DateForm, seen: DatesSeen, *, day_first: bool | None = None) -> "DateReading":
         """The reading of a column; ``day_first`` is the order of its file where training knew none."""
-        fit = fit_dates(seen.others.sort(), all_cells=False)
+        fit, zoned = fit_dates(seen.others.sort(), all_cells=False), seen.zoned
         if fit is None:
-            return cls(form=form)
+            return cls(form=form, zoned=zoned)
         month = swapped(fit.form)
         other = fit.form
         if fit.month_first is not None and month is not None:
             days, months = fit.day_first.count(), fit.month_first.count()
             other = month if months > days or (months == days and day_first is False) else other
         if other == swapped(form):
-            return cls(form=form) if seen.decisive else cls(form=form, other=other, whole=True)
-        return cls(form=form) if seen.some else cls(form=form, other=other)
+            whole = not seen.decisive
+            return cls(form=form, other=other if whole else None, whole=whole, zoned=zoned)
+        return cls(form=form, zoned=zoned) if seen.some else cls(form=form, other=other)
 
     def dates(self, cells: pl.Series) -> tuple[pl.Series, list[Told]]:
         """The dates of cells, null where they are none, and what is told of those written otherwise."""
-        dates, _ = _in_both_orders(cells, self.form, fit_form(cells, self.form))
+        dates, _ = _in_both_orders(cells, self.form, zoned=self.zoned)
         fits, told = dates.is_not_null(), list[Told]()
         if self.other is not None and (self.whole or not fits.all()):
-            others, _ = _in_both_orders(cells, self.other, fit_form(cells, self.other))
+            others, _ = _in_both_orders(cells, self.other, zoned=self.zoned)
             taken = others.is_not_null() if self.whole else others.is_not_null() & ~fits
             dates = dates.zip_with(~taken, others)
             what = f"has dates written {self.other}, and in training {self.form}, in"
             told += [Told(code=WRITTEN_OTHERWISE, what=what, cells=taken)] if taken.any() else []
         unreadable = dates.is_null() & cells.is_not_null()
         if unreadable.any():
-            what = f"can't be read as date written {self.form}, as in training, and counts as missing in"
+            sort = "" if self.zoned is None else f" {'with' if self.zoned else 'without'} an offset to UTC, as most,"
+            what = f"can't be read as date written {self.form}, as in training,{sort} and counts as missing in"
             told.append(Told(code=UNREADABLE, what=what, cells=unreadable))
         return dates, told
 
 
-def _in_both_orders(cells: pl.Series, form: DateForm, fit: DateFit | None) -> tuple[pl.Series, pl.Series | None]:
-    """The dates of cells in a form that they ``fit``, and with day and month in the other order where that is one."""
-    other = swapped(form)
+def _in_both_orders(
+    cells: pl.Series, form: DateForm, *, zoned: bool | None = None
+) -> tuple[pl.Series, pl.Series | None]:
+    """The dates of cells in a form, and with day and month in the other order where that is one; ``zoned`` ones only,
+    or those without an offset, where it is stated."""
+    fit, other = fit_form(cells, form, zoned=zoned), swapped(form)
     if fit is None:
         nothing = pl.Series(cells.name, [None], dtype=pl.Datetime("us")).new_from_index(0, len(cells))
         return nothing, nothing if other else None

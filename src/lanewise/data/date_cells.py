@@ -86,11 +86,24 @@ def fit_dates(cells: pl.Series, *, all_cells: bool = True) -> DateFit | None:
         return None
     if all_cells and share_matching(cells, _PATTERNS[best]) < _NEAR:
         return None
-    return fit_form(cells, _DAY_FIRST[best])
+    fit = fit_form(cells, _DAY_FIRST[best])
+    return fit if fit is not None or all_cells else _of_most(cells, _DAY_FIRST[best])
 
 
-def fit_form(cells: pl.Series, form: DateForm) -> DateFit | None:
-    """The readings of the cells by the pattern of a form; None if some of those that fit have an offset to UTC only."""
+def _of_most(cells: pl.Series, form: DateForm) -> DateFit | None:
+    """The readings of dates with an offset to UTC, or of those without, whichever are more."""
+    without, with_offset = (fit_form(cells, form, zoned=zoned) for zoned in (False, True))
+    assert without is not None, "dates of one sort have a reading"
+    assert with_offset is not None, "dates of one sort have a reading"
+    return with_offset if with_offset.day_first.count() > without.day_first.count() else without
+
+
+def fit_form(cells: pl.Series, form: DateForm, *, zoned: bool | None = None) -> DateFit | None:
+    """The readings of the cells by the pattern of a form.
+
+    Dates with an offset to UTC are read alone if ``zoned``, those without if it is false; None: the one sort that there
+    is, and no fit where there are both.
+    """
     place = _DAY_FIRST.index(_MONTH_FIRST.get(form, form))
     pattern = _PATTERNS[place]
     parts = cells.str.extract_groups(pattern).struct.unnest()
@@ -98,6 +111,9 @@ def fit_form(cells: pl.Series, form: DateForm) -> DateFit | None:
         numbers = {name[:3]: str(place + 1) for place, name in enumerate(_MONTHS)}
         months = pl.col("b").str.slice(0, 3).str.to_lowercase().replace_strict(numbers, default=None)
         parts = parts.with_columns(months.alias("b"))
+    if zoned is not None:
+        fits = pl.col("zone").is_not_null() if zoned else pl.col("zone").is_null()
+        parts = parts.select(pl.when(fits).then(pl.all()).otherwise(None).name.keep())
     zones = parts["zone"].null_count() < parts.height
     if zones and parts["zone"].null_count() != parts["year"].null_count():
         return None
@@ -112,6 +128,19 @@ def fit_form(cells: pl.Series, form: DateForm) -> DateFit | None:
         short_years=short,
         zoned=zones,
     )
+
+
+def with_offset(cells: pl.Series, form: DateForm) -> tuple[pl.Series, pl.Series]:
+    """Which of the cells are dates of a form with an offset to UTC, and which are such without.
+
+    >>> cells = pl.Series(["2024-01-31 08:15Z", "2024-01-31 08:15", "soon"])
+    >>> [own.to_list() for own in with_offset(cells, "Y-m-d")]
+    [[True, False, False], [False, True, False]]
+    """
+    place = _DAY_FIRST.index(_MONTH_FIRST.get(form, form))
+    parts = cells.str.extract_groups(_PATTERNS[place]).struct.unnest()
+    fits, zone = parts["year"].is_not_null(), parts["zone"].is_not_null()
+    return fits & zone, fits & ~zone
 
 
 def forms_of(cells: pl.Series) -> list[DateForm]:

@@ -61,7 +61,12 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
     _check_lines(text, name, options)
     preface = skip_preface(text)
     if not preface.text.strip():
-        message = f"{name} has no table: it holds only blank lines and comments"
+        message = f"{name} has no table: it holds only blank lines"
+        if preface.comments:
+            message = (
+                f"{name} has no table: every line begins with '#', which marks comments before a table; take the marks "
+                "away, or put a line with the names of the columns, without '#', first"
+            )
         raise DataError(message)
     delimiter = options.delimiter or preface.delimiter
     aligned = None if delimiter else tabs_for_blanks(preface.text, (*options.kinds, *options.beside))

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import polars as pl
 
-from lanewise.data.cell_findings import cells_finding, column_finding
-from lanewise.data.date_cells import DateFit, forms_of
+from lanewise.data.cell_findings import cells_finding, column_finding, count_true, first_marked
+from lanewise.data.date_cells import DateFit, DateForm, forms_of, with_offset
 from lanewise.data.findings import Finding
 from lanewise.data.missing import share_matching
 from lanewise.data.number_cells import LEADING_ZERO, NumberFit
 from lanewise.data.numbers_with_units import WITH_UNITS, numbers_with_units
 from lanewise.data.two_decimal_marks import TWO_MARKS, two_decimal_marks
+from lanewise.data.wording import counted
 
 NON_NUMBERS = "non_number_cells"
 """Code of the finding about the cells for which a column is no number."""
@@ -79,4 +80,17 @@ def _near_dates(bare: pl.Series, dates: DateFit | None) -> Finding | None:
     elif len(forms := forms_of(bare)) > 1:
         what = f"holds dates written in {len(forms)} forms ({', '.join(forms)}) and was kept as words; write all in one"
         return column_finding("mixed_dates", bare.name, what, severity="warning")
+    elif forms:
+        return _of_both_sorts(bare, forms[0])
     return None
+
+
+def _of_both_sorts(bare: pl.Series, form: DateForm) -> Finding | None:
+    """That some dates have an offset to UTC and others none."""
+    sorts = with_offset(bare, form)
+    if not all(own.any() for own in sorts):
+        return None
+    shown = [(counted(count_true(own), "cell"), *first_marked(bare, own)[0]) for own in sorts]
+    with_one, without = (f"{cells} ({cell} in row {row})" for cells, cell, row in shown)
+    what = f"holds dates with an offset to UTC in {with_one} and without in {without}, and was kept as words"
+    return column_finding("mixed_dates", bare.name, f"{what}; write all alike", severity="warning")

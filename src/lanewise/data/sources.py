@@ -159,7 +159,9 @@ def _nearby(path: Path) -> str:
             beside = list(islice((one.name for one in entries if one.is_file()), MOST_BESIDE))
     except OSError:
         beside = []
-    if near := closest(path.name, beside, most=1):
+    # Names are alike without their endings too: any two tables of a folder end alike.
+    alike = closest(path.stem, (Path(name).stem for name in beside))
+    if near := [name for name in closest(path.name, beside) if Path(name).stem in alike]:
         return str(path.with_name(near[0]))
     called = path.stem.lower().replace("_", "-")
     return f"example:{called}" if called in EXAMPLES and not path.parent.name else ""

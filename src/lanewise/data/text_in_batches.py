@@ -152,7 +152,7 @@ class _Column:
             self.reading, open_ = by_point, by_point != by_comma
         elif isinstance(self.seen, DatesSeen) and convention is not None and convention.dates is not None:
             by_day, by_month = (DateReading.of(convention.dates, self.seen, day_first=first) for first in (True, False))
-            self.reading, open_ = by_day, by_day != by_month or len(self.seen.offsets) > 1
+            self.reading, open_ = by_day, by_day != by_month
         else:
             self.markers, open_ = word_markers(self.words), False
         if open_:

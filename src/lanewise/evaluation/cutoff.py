@@ -44,6 +44,15 @@ class Cutoff:
     words: str
     curve: tuple[CutoffPoint, ...]
 
+    @property
+    def headline(self) -> str:
+        """Its words, where they belong among the first of a result: the usual threshold needs none there.
+
+        >>> [Cutoff(value=value, metric="f1", words="Why.", curve=()).headline for value in (0.5, 0.3)]
+        ['', 'Why.']
+        """
+        return self.words if self.value != USUAL else ""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rows:

@@ -217,3 +217,28 @@ def test_a_short_file_is_read_as_the_long_one_before_it(tmp_path):
     path.write_text("a;b;c\n1.234;03/04/2024;5\n")
     stated = ReadOptions(conventions=known | {"a": POINT}, decimal=",")
     assert read_like(path, kinds, options=stated).frame["a"].to_list() == [1234]
+
+
+def test_dates_with_an_offset_among_others_without_are_missing_and_told() -> None:
+    cells = pl.Series("day", ["2024-03-05 10:00", "2024-03-06 11:00", "2024-03-07 12:00+02:00", None])
+    halves = [DatesSeen.of(half, "Y-m-d") for half in (cells[:2], cells[2:])]
+    for seen in (DatesSeen.of(cells, "Y-m-d"), halves[0].plus(halves[1]), halves[1].plus(halves[0])):
+        reading = DateReading.of("Y-m-d", seen)
+        found, told = reading.dates(cells)
+        assert found.to_list() == [datetime(2024, 3, 5, 10), datetime(2024, 3, 6, 11), None, None]
+        assert [(one.code, int(one.cells.sum())) for one in told] == [("unreadable_cells", 1)]
+        assert "without an offset to UTC, as most," in told[0].what
+        assert reading.dates(cells[2:])[0].to_list() == [None, None]
+
+
+def test_dates_without_an_offset_among_others_with_one_are_missing() -> None:
+    cells = pl.Series("day", ["2024-03-05 10:00Z", "2024-03-06 11:00+01:00", "2024-03-07 12:00"])
+    found, _ = DateReading.of("Y-m-d", DatesSeen.of(cells, "Y-m-d")).dates(cells)
+    assert found.to_list() == [datetime(2024, 3, 5, 10), datetime(2024, 3, 6, 10), None]
+
+
+def test_one_offset_leaves_the_other_dates_of_a_column_readable_without_a_convention(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("day,n\n2024-03-05 10:00,1\n2024-03-06 11:00,2\n2024-03-07 12:00Z,3\n")
+    table = read_like(tmp_path / "a.csv", {"day": "date", "n": "number"})
+    assert table.frame["day"].null_count() == 1
+    assert [one.code for one in table.findings] == ["unreadable_cells"]

@@ -121,6 +121,13 @@ def test_empty_columns_without_name_are_dropped_and_named_ones_kept() -> None:
     assert codes(found) == {"empty_columns": 2}
 
 
+def test_a_table_behind_comment_marks_is_refused_with_what_to_do() -> None:
+    told = refusal("#a,b\n#1,2\n\n#3,4\n")
+    assert "every line begins with '#'" in told
+    assert "take the marks away, or put a line with the names of the columns, without '#', first" in told
+    assert table("a,b\n#1,2\n#3,4\n").frame["a"].to_list() == ["#1", "#3"]
+
+
 @pytest.mark.parametrize("text", ["\n \n", "# only\n# comments\n"])
 def test_nothing_but_blanks_or_comments(text: str) -> None:
     assert "has no table" in refusal(text)

@@ -20,3 +20,14 @@ def test_dates_of_several_forms_are_told(tmp_path, cells, words):
     found = [one.message for one in read(path).findings if one.code == "mixed_dates"]
     told = f"column 'day' holds dates written in {words} and was kept as words; write all in one"
     assert found == ([told] if words else [])
+
+
+def test_dates_with_and_without_an_offset_are_told(tmp_path):
+    path = tmp_path / "a.csv"
+    days = [f"2024-01-{n:02d} 10:00:00{'+02:00' if n == 3 else ''}" for n in range(1, 29)]
+    path.write_text("\n".join(["day,y", *(f"{day},{n}" for n, day in enumerate(days))]))
+    found = [one.message for one in read(path).findings if one.code == "mixed_dates"]
+    assert found == [
+        "column 'day' holds dates with an offset to UTC in 1 cell ('2024-01-03 10:00:00+02:00' in row 3) and without "
+        "in 27 cells ('2024-01-01 10:00:00' in row 1), and was kept as words; write all alike"
+    ]

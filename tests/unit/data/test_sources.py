@@ -119,3 +119,11 @@ def test_other_formats_are_named(tmp_path: Path, content: bytes, words: str) -> 
 def test_an_address_is_told_from_a_missing_file() -> None:
     with pytest.raises(DataError, match=r"http://example.com/x.csv is an address: fetch it to a file first"):
         load("http://example.com/x.csv", max_bytes=100)
+
+
+def test_a_file_is_not_meant_for_its_ending_alone(tmp_path: Path) -> None:
+    for name in ("mixed.csv", "koi8.csv", "sales.csv"):
+        (tmp_path / name).write_text("a\n1\n")
+    assert refusal(tmp_path / "nofile.csv") == f"no file {tmp_path / 'nofile.csv'}: check the path"
+    assert refusal(tmp_path / "sale.csv").endswith(f"did you mean {tmp_path / 'sales.csv'}?")
+    assert refusal(tmp_path / "sales.txt").endswith(f"did you mean {tmp_path / 'sales.csv'}?")

@@ -171,9 +171,17 @@ def test_rows_whose_last_columns_are_empty_throughout_are_filled_up(
     assert {"empty_columns", "extra_columns"} <= {finding.code for finding in found}
 
 
-@pytest.mark.parametrize(
-    "kind", ["one bad byte", "stray quote", "single quotes", "no convention", "a limit", "json", "mixed offsets"]
-)
+def test_offsets_to_utc_that_only_some_parts_have_are_missing_cells_in_parts_too(
+    trained: ModuleType, tmp_path: Path, short_parts: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    when = pl.Series(["2024-02-03T10:00"] * 300 + ["2024-02-03T10:00Z"] * 100)
+    path.write_text("\n".join(_lines(trained, when=when)), encoding="utf-8")
+    found = _alike(_predictor(trained), path, short_parts)
+    assert [finding.count for finding in found if finding.code == "unreadable_cells"] == [100]
+
+
+@pytest.mark.parametrize("kind", ["one bad byte", "stray quote", "single quotes", "no convention", "a limit", "json"])
 def test_what_parts_do_not_tell_is_read_whole(
     trained: ModuleType, tmp_path: Path, short_parts: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -188,12 +196,6 @@ def test_what_parts_do_not_tell_is_read_whole(
         content = re.sub(rb"level \d+", rb"'\g<0>'", content)
     elif kind == "no convention":
         predictor = trained.predictor("binary", "linear")
-    elif kind == "mixed offsets":  # each part may hold those of one kind only
-        when = pl.Series(["2024-02-03T10:00"] * 200 + ["2024-02-03T10:00Z"] * 200)
-        path.write_text("\n".join(_lines(trained, when=when)), encoding="utf-8")
-        with pytest.raises(DataError, match="'when' must be date, which none of its 400 cells is"):
-            files.rows_to_predict(predictor, path)
-        return
     elif kind == "json":
         content = (
             trained.table("binary", rows=50).frame.with_columns(pl.col("when").cast(pl.String)).write_ndjson().encode()

@@ -87,3 +87,11 @@ def test_rows_that_no_fold_held_out_do_not_matter():
     longer = np.concatenate([p, np.full(300, np.nan)])
     target = np.concatenate([y, np.ones(300, dtype=int)])
     assert threshold_of(target, longer, F1, seed=0) == threshold_of(y, p, F1, seed=0)
+
+
+def test_only_a_threshold_that_moved_is_told_among_the_first_words():
+    half = threshold_of([0, 0, 1, 1] * 10, [0.1, 0.2, 0.8, 0.9] * 10, METRICS["accuracy"], seed=0)
+    low = threshold_of([0, 0, 1, 1] * 50, [0.1, 0.15, 0.3, 0.35] * 50, METRICS["accuracy"], seed=0)
+    assert (half.value, half.headline) == (0.5, "")
+    assert low.value != 0.5
+    assert low.headline == low.words
