@@ -98,7 +98,7 @@ def test(python: Path) -> int:
 def run_beside(types: "subprocess.Popen[bytes]", command: list[str]) -> int:
     """The exit code of a check; 0 where it was ended because the types have turned out to be wrong."""
     # Two test processes share the cores; threads inside each product would only wait for each other.
-    # Hundreds of processes import the same files: the first leaves its bytecode, also where the environment asks for none.
+    # Hundreds of processes import the same files: the first leaves its bytecode, whatever the environment asks for.
     settings = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})
     while running.poll() is None:

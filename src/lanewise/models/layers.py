@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.lanes.buffer import Weight
-from lanewise.models.few_entries import FewEntries
 
 JOINT_OUTPUTS = 16
 """Most outputs per lane for which lanes that share their inputs are multiplied as one matrix.
@@ -45,16 +44,11 @@ class _StackedLinear(torch.autograd.Function):
     def forward(ctx, *operands) -> Tensor:
         inputs, weight, bias, compute, relu = operands
         inputs = inputs.to(compute.dtype)
-        shared = inputs.stride(0) == 0 and len(inputs) > 1
-        few = FewEntries.of(inputs[0], compute[..., 0].numel()) if shared and not ctx.needs_input_grad[0] else None
-        joint = shared and compute.shape[1] <= JOINT_OUTPUTS
-        if few is not None:
-            outputs = few.times(compute, bias)
-        else:
-            outputs = _joint_forward(inputs[0], compute, bias) if joint else _batched_forward(inputs, compute, bias)
+        joint = inputs.stride(0) == 0 and len(inputs) > 1 and compute.shape[1] <= JOINT_OUTPUTS
+        outputs = _joint_forward(inputs[0], compute, bias) if joint else _batched_forward(inputs, compute, bias)
         if relu:
             outputs.relu_()
-        ctx.weight, ctx.bias, ctx.relu, ctx.joint, ctx.few = weight, bias, relu, joint, few
+        ctx.weight, ctx.bias, ctx.relu, ctx.joint = weight, bias, relu, joint
         ctx.save_for_backward(inputs, compute, outputs if relu else None)
         return outputs
 
@@ -66,9 +60,7 @@ class _StackedLinear(torch.autograd.Function):
             grad = _through_relu(grad, outputs)
         if ctx.bias is not None:
             torch.sum(grad, 1, dtype=ctx.bias.dtype, out=ctx.bias.grad)
-        if ctx.few is not None:
-            ctx.few.gradient(grad, ctx.weight.grad)
-        elif ctx.joint:
+        if ctx.joint:
             if grad.shape[1] >= LONG:
                 flat = grad.transpose(1, 2).reshape(-1, grad.shape[1])
             else:
