@@ -230,11 +230,11 @@ def _prospects(job: _Job, workers: int) -> tuple[float, bool]:
     seconds, steps = budget_of(job.problem, settings)
     if steps is not None:
         return 1.0, True
-    left = seconds - times.elapsed()
-    if workers > 1 and left >= WORTH_TREES_SECONDS and pace_of(1) * left >= WORTH_TREES_SECONDS:
+    left, threads = seconds - times.elapsed(), min(workers, cores())
+    if workers > 1 and left >= WORTH_TREES_SECONDS and pace_of(threads) * left >= WORTH_TREES_SECONDS:
         load_rankings()  # while they load; with less left no columns are ranked
     may = settle_workers(settings, left=seconds - times.elapsed())
-    pace = pace_of(min(workers, cores()))
+    pace = pace_of(threads)
     if races_without_trees(settings) and not TREES.isdisjoint(settings.models):
         may = may and load_trees(settings, left=seconds - times.elapsed(), pace=pace)
     return pace, may
