@@ -31,7 +31,7 @@ from lanewise.training.ranks.choosing import number_bytes, with_mesh
 from lanewise.training.ranks.raced_tables import raced_tables
 from lanewise.training.room import most_cells
 from lanewise.training.teams import TeamBuilder
-from lanewise.wanted_workers import WORTH_TREES_SECONDS, trees_are_worth
+from lanewise.wanted_workers import WORTH_TREES_SECONDS
 
 HARDLY_ANY_SECONDS = 0.05
 """Below this nothing is left of a budget: it would be told as 0.0 s."""
@@ -54,13 +54,6 @@ def prepared_cells(settings: FitSettings) -> int:
     return most_cells(parse_budget(settings.budget)[0] if settings.budget else None)
 
 
-def trees_wait(problem: Problem, settings: FitSettings, *, spent: float) -> bool:
-    """Whether too little is left of a budget in seconds to start workers for trees beside the families without them."""
-    seconds, steps = budget_of(problem, settings)
-    others = {"mlp", "linear"} & set(settings.models)
-    return steps is None and bool(others) and not trees_are_worth(seconds - spent)
-
-
 def plan_of(
     file: Path | None,
     *,
@@ -70,10 +63,11 @@ def plan_of(
     policy: Policy,
     times: StageTimes,
     pace: float,
+    trees: bool,
 ) -> Plan:
     """The plan: read if ``file`` holds one, else made, and written there before anything is trained.
 
-    ``pace`` is that of :func:`lanewise.training.planning.pace.pace_of`.
+    ``pace`` is that of :func:`lanewise.training.planning.pace.pace_of`. One that is made has ``trees`` or not.
     """
     if file is not None and file.exists():
         plan = Plan.from_json(load_json(file))
@@ -83,7 +77,6 @@ def plan_of(
         return plan
     seconds, steps = budget_of(problem, settings)
     spent = times.elapsed()
-    trees = not trees_wait(problem, settings, spent=spent)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -117,17 +110,17 @@ def plan_of(
     finally:
         torch.set_num_threads(threads)
     if not trees:
-        plan = without_trees(plan, settings, left=seconds - spent, seconds=seconds)
+        plan = without_trees(plan, settings, left=seconds - spent, seconds=seconds, pace=pace)
     if file is not None:
         write_atomically(file, dump_json(plan.to_json()))
     return plan
 
 
-def without_trees(plan: Plan, settings: FitSettings, *, left: float, seconds: float) -> Plan:
+def without_trees(plan: Plan, settings: FitSettings, *, left: float, seconds: float, pace: float) -> Plan:
     """The plan, which says that of ``seconds`` too few were ``left`` for trees; what they take nobody has measured."""
     trees = tuple(model for model in settings.models if model in TREE_KINDS)
-    # From the first half on their workers start; the second is for a race with them.
-    enough = advised_budget(seconds, needed=2 * WORTH_TREES_SECONDS, left=left)
+    # From the first half on their workers start, at that ``pace``; the second is for a race with them.
+    enough = advised_budget(seconds, needed=2 * WORTH_TREES_SECONDS / pace, left=left)
     return replace(plan, left_out=(*plan.left_out, *trees), advised_seconds=max(plan.advised_seconds, enough))
 
 

@@ -9,7 +9,7 @@ from lanewise.data.streaming import size_words
 from lanewise.data.wording import counted
 from lanewise.distributed.ranks import Ranks
 from lanewise.models.trees import TREE_KINDS
-from lanewise.planned import budget_of, trees_wait
+from lanewise.planned import budget_of
 from lanewise.settings import FitSettings
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.memory import workers_with_room
@@ -48,11 +48,11 @@ def tree_pool(
     workers: int,
     folder: Path | None,
     *,
-    spent: float,
+    waiting: bool,
     stored: RowStore | None = None,
     tell: Callable[[str], object] = nobody,
 ) -> Iterator[TreePool | None]:
-    """Worker processes for trees, if trees take part; ``spent`` seconds of the budget are gone.
+    """Worker processes for trees, if trees take part; those that are ``waiting`` do not start before a lane needs them.
 
     ``stored`` are the training rows of a table that is streamed. ``tell`` hears of one that died.
     """
@@ -66,7 +66,7 @@ def tree_pool(
         threads_per_worker=1,
         folder=folder,
         single_trees=not SINGLE_TREES.isdisjoint(settings.models),
-        waiting=trees_wait(problem, settings, spent=spent),
+        waiting=waiting,
         stored=stored_for_trees(problem, stored) if "lightgbm" in settings.models else None,
         tell=tell,
     ) as pool:

@@ -56,7 +56,7 @@ from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.team_pool import TeamPool
-from lanewise.wanted_workers import WORTH_TREES_SECONDS, settle_workers
+from lanewise.wanted_workers import TREES, WORTH_TREES_SECONDS, load_trees, races_without_trees, settle_workers
 
 LEVEL = 0.9
 """Share of new rows that a prediction interval is to hold."""
@@ -190,12 +190,13 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     workers = workers_for(problem, settings, job.ranks, tell=job.watcher.announce) if job.crew.axis is None else 1
     times.end("prepare")
-    pace, tell = _pace(job, workers), job.watcher.announce
+    (pace, with_trees), tell = _prospects(job, workers), job.watcher.announce
     with (
-        tree_pool(problem, settings, workers, job.folder, spent=times.elapsed(), stored=stored, tell=tell) as trees,
+        tree_pool(problem, settings, workers, job.folder, waiting=not with_trees, stored=stored, tell=tell) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace, tell=tell) as teams,
     ):
-        job, race, builder, planned = _planned_race(job, _builder(job, data, trees, teams, workers), pace=pace)
+        builder = _builder(job, data, trees, teams, workers)
+        job, race, builder, planned = _planned_race(job, builder, pace=pace, with_trees=with_trees)
         result, cost = _raced(job, race, planned=planned)
         with job.stop.polled():
             solo = _alone(job, race, builder, result, cost)
@@ -221,16 +222,23 @@ def _trained(job: _Job) -> Trained:
     )
 
 
-def _pace(job: _Job, workers: int) -> float:
-    """The pace of this machine, once the processes that were prepared for workers no longer keep it busy themselves."""
-    seconds, steps = budget_of(job.problem, job.settings)
+def _prospects(job: _Job, workers: int) -> tuple[float, bool]:
+    """The pace of this machine, once what was prepared for workers keeps it busy no more; and whether trees may race.
+
+    What loads for too long is given up for good: the plan does not count on it, so nothing else loads it.
+    """
+    settings, times = job.settings, job.times
+    seconds, steps = budget_of(job.problem, settings)
     if steps is not None:
-        return 1.0
-    left = seconds - job.times.elapsed()
-    if workers > 1 and left >= WORTH_TREES_SECONDS:  # with less no columns are ranked
-        load_rankings()  # while they load
-    settle_workers(job.settings, left=seconds - job.times.elapsed())
-    return pace_of(min(workers, cores()))
+        return 1.0, True
+    left, threads = seconds - times.elapsed(), min(workers, cores())
+    if workers > 1 and left >= WORTH_TREES_SECONDS and pace_of(threads) * left >= WORTH_TREES_SECONDS:
+        load_rankings()  # while they load; with less left no columns are ranked
+    may = settle_workers(settings, left=seconds - times.elapsed())
+    pace = pace_of(threads)
+    if races_without_trees(settings) and not TREES.isdisjoint(settings.models):
+        may = may and load_trees(settings, left=seconds - times.elapsed(), pace=pace)
+    return pace, may
 
 
 def _builder(
@@ -253,11 +261,23 @@ def _builder(
     return placed
 
 
-def _planned_race(job: _Job, builder: TeamBuilder, *, pace: float) -> tuple[_Job, Race, TeamBuilder, bool]:
-    """The job on its mesh, the race by its plan, the builder of its teams, and whether the plan was there already."""
+def _planned_race(
+    job: _Job, builder: TeamBuilder, *, pace: float, with_trees: bool
+) -> tuple[_Job, Race, TeamBuilder, bool]:
+    """The job on its mesh, the race by its plan, the builder of its teams, and whether the plan was there already.
+
+    ``with_trees`` says whether a plan that is made may have trees.
+    """
     problem, settings, times, ranks = job.problem, job.settings, job.times, job.ranks
     making = partial(
-        plan_of, problem=problem, builder=builder, settings=settings, policy=job.policy, times=times, pace=pace
+        plan_of,
+        problem=problem,
+        builder=builder,
+        settings=settings,
+        policy=job.policy,
+        times=times,
+        pace=pace,
+        trees=with_trees,
     )
     plan, planned = shared_plan(ranks, job.plan_file, making)
     by_plan = partial(_by_plan, builder)

@@ -23,6 +23,9 @@ WORTH_FORKS_SECONDS = 3.0
 PATIENCE = 1 / 8
 """Share of what is left of a budget that a fit may wait for torch to be loaded beside it."""
 
+TREES_PATIENCE = 1 / 3
+"""The same for the libraries of trees: what `WORTH_TREES_SECONDS` leaves for them on a machine that is free."""
+
 GONE_SECONDS = 4.0
 """What may be gone of a budget before it is known what is left: loading torch, and the table."""
 
@@ -40,20 +43,35 @@ def prepare_workers(settings: FitSettings, *, loads: bool = False) -> None:
         prepare(kinds, at_once=left)
 
 
-def settle_workers(settings: FitSettings, *, left: float) -> None:
+def settle_workers(settings: FitSettings, *, left: float) -> bool:
     """Wait until the processes that were prepared load no more, for they make the machine busy.
 
-    Those that a race can do without are given up where that takes too much of the seconds ``left``.
+    Those that a race can do without are given up where that takes too much of the seconds ``left``: whether it may
+    still have trees.
     """
-    others = not STACKS.isdisjoint(settings.models)
-    settle(tree_worker(threads=1, single_trees=False), within=max(left - WORTH_TREES_SECONDS, 0.0) if others else None)
+    patience = TREES_PATIENCE * max(left, 0.0) if races_without_trees(settings) else None
+    there = settle(tree_worker(threads=1, single_trees=False), within=patience)
     settle(TEAM_WORKER, within=PATIENCE * max(left, 0.0))
+    return there
 
 
-def trees_are_worth(left: float) -> bool:
-    """Whether trees race beside other families in the seconds that are ``left``."""
-    prepared = is_prepared(tree_worker(threads=1, single_trees=False))
-    return left >= (WORTH_FORKS_SECONDS if prepared else WORTH_TREES_SECONDS)
+def load_trees(settings: FitSettings, *, left: float, pace: float) -> bool:
+    """Load the libraries of trees, unless they are there, if that is worth it in the seconds that are ``left``.
+
+    Whether trees race beside other families: not where loading takes over its share after all. A machine of which a run
+    has the share ``pace`` needs as many times longer.
+    """
+    if is_prepared(tree_worker(threads=1, single_trees=False)):
+        return left >= WORTH_FORKS_SECONDS
+    if pace * left < WORTH_TREES_SECONDS:
+        return False
+    prepare([tree_worker(threads=1, single_trees=not SINGLE_TREES.isdisjoint(settings.models))], at_once=1)
+    return settle(tree_worker(threads=1, single_trees=False), within=TREES_PATIENCE * left)
+
+
+def races_without_trees(settings: FitSettings) -> bool:
+    """Whether trees are not all that was asked for."""
+    return not STACKS.isdisjoint(settings.models)
 
 
 def teams_are_worth(left: float) -> bool:
@@ -76,7 +94,7 @@ def wanted(settings: FitSettings, *, loads: bool) -> list[WorkerKind]:
     long = left is None or left >= (2 * WORTH_FORKS_SECONDS if loads else WORTH_TEAMS_SECONDS)
     alone = settings.workers == 1 or settings.mesh not in (None, AUTO) or settings.stream == "always"
     if models & TREES and (left is None or left >= WORTH_TREES_SECONDS or not models & STACKS):
-        kinds.append(tree_worker(threads=1, single_trees=bool(models & SINGLE_TREES)))
+        kinds.append(tree_worker(threads=1, single_trees=not SINGLE_TREES.isdisjoint(models)))
     if models & STACKS and not alone and (long if steps is None else steps >= WORTH_TEAMS_STEPS):
         kinds.append(TEAM_WORKER)
     return kinds

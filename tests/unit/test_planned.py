@@ -38,7 +38,7 @@ def test_one_budget_is_advised_for_all_trees_that_did_not_start_among_them() -> 
     settings: Any = SimpleNamespace(models=("linear", "mlp", "lightgbm", "tree"), optimizers=())
     for advised, expected in ((0.0, 20), (45.0, 45)):
         short = plan(left_out=("mlp",), advised_seconds=advised)
-        words = planned_words(without_trees(short, settings, left=0.4, seconds=1.0), settings)
+        words = planned_words(without_trees(short, settings, left=0.4, seconds=1.0, pace=1.0), settings)
         room = f"a budget of about {expected}s would have room for all at the speed measured now"
         assert words.endswith(f"without mlp, lightgbm, tree: {room}")
 

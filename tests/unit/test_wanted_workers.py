@@ -10,7 +10,6 @@ import pytest
 from lanewise import experiment, wanted_workers
 from lanewise.models.registry import STACKED
 from lanewise.models.trees import TREE_KINDS
-from lanewise.planned import trees_wait
 from lanewise.settings import FitSettings
 from lanewise.training.workers.kinds import TEAM_WORKER, WorkerKind, tree_worker
 
@@ -70,25 +69,51 @@ def test_where_no_worker_will_be_wanted_nobody_looks_for_idle_cores(monkeypatch:
 
 @pytest.mark.parametrize(
     ("models", "left", "expected"),
-    [("tree,linear", 16.0, (10.0, 2.0)), ("tree,linear", 4.0, (0.0, 0.5)), ("tree", 4.0, (None, 0.5))],
+    [("tree,linear", 18.0, (6.0, 2.25)), ("tree,linear", -4.0, (0.0, 0.0)), ("tree", 4.0, (None, 0.5))],
 )
 def test_what_a_race_can_do_without_is_waited_for_as_the_budget_allows(
     monkeypatch: pytest.MonkeyPatch, models: str, left: float, expected: tuple[float | None, ...]
 ) -> None:
     waited: list[tuple[str, float | None]] = []
-    monkeypatch.setattr(wanted_workers, "settle", lambda kind, within: waited.append((kind.module, within)))
-    wanted_workers.settle_workers(FitSettings(target="y", models=models), left=left)  # pyright: ignore[reportArgumentType]  # words are split
+
+    def settle(kind: WorkerKind, within: float | None) -> bool:
+        waited.append((kind.module, within))
+        return kind == TEAM_WORKER
+
+    monkeypatch.setattr(wanted_workers, "settle", settle)
+    assert not wanted_workers.settle_workers(FitSettings(target="y", models=models), left=left)  # pyright: ignore[reportArgumentType]  # words are split
     assert waited == [(TREES.module, expected[0]), (TEAM_WORKER.module, expected[1])]
 
 
-@pytest.mark.parametrize(("prepared", "left", "worth"), [(False, 5.9, False), (False, 6.0, True), (True, 3.0, True)])
-def test_trees_race_in_less_time_where_their_libraries_are_loaded(
-    monkeypatch: pytest.MonkeyPatch, left: float, *, prepared: bool, worth: bool
+@pytest.mark.parametrize(
+    ("prepared", "left", "pace", "worth"),
+    [
+        (False, 5.9, 1.0, False),
+        (False, 6.0, 1.0, True),
+        (False, 30.0, 0.15, False),
+        (False, 41.0, 0.15, True),
+        (True, 3.0, 0.15, True),
+        (True, 2.9, 1.0, False),
+    ],
+)
+def test_trees_race_where_their_libraries_are_loaded_or_soon_will_be(
+    monkeypatch: pytest.MonkeyPatch, left: float, pace: float, *, prepared: bool, worth: bool
 ) -> None:
+    """A machine that others keep busy loads them for as many times longer."""
+    loads: list[Any] = []
     monkeypatch.setattr(wanted_workers, "is_prepared", lambda kind: prepared)
-    problem: Any = SimpleNamespace()
-    settings: Any = SimpleNamespace(budget="20s", models=("tree", "linear"))
-    assert trees_wait(problem, settings, spent=20.0 - left) != worth
+    monkeypatch.setattr(wanted_workers, "prepare", lambda kinds, at_once: loads.extend(kinds))
+    monkeypatch.setattr(wanted_workers, "settle", lambda kind, within: within <= left / 3)
+    settings = FitSettings(target="y", models="tree,linear")  # pyright: ignore[reportArgumentType]  # words are split
+    assert wanted_workers.load_trees(settings, left=left, pace=pace) == worth
+    assert loads == ([TREES] if worth and not prepared else [])
+
+
+def test_libraries_that_load_for_too_long_after_all_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted_workers, "is_prepared", lambda kind: False)
+    monkeypatch.setattr(wanted_workers, "prepare", lambda kinds, at_once: None)
+    monkeypatch.setattr(wanted_workers, "settle", lambda kind, within: False)
+    assert not wanted_workers.load_trees(FitSettings(target="y"), left=60.0, pace=1.0)
 
 
 def test_a_fit_prepares_before_it_reads_its_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

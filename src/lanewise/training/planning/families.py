@@ -25,14 +25,14 @@ def sets_of(families: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def affordable_families(
-    pools: Mapping[str, list[Candidate]], measured: Measured, available: float
+    pools: Mapping[str, list[Candidate]], measured: Measured, available: float, *, boosted: bool = True
 ) -> dict[str, list[Candidate]]:
     """The families of which one candidate at least can be confirmed at the shortest length, the default marked.
 
     ``available`` are processor seconds per fold, of which one candidate may take half. The default is of the first
     family, in the documented order, of which it fits; a boosted default is no shorter than it is, so it may take all of
-    them. Where it does not fit, shorter ones of its family race as others. The cheapest family stays, whatever the
-    budget.
+    them. Where it does not fit, or is not to be ``boosted``, shorter ones of its family race as others. The cheapest
+    family stays, whatever the budget.
     """
 
     shortest = {model: shortest_seconds(model, pools, measured) for model in pools}
@@ -45,7 +45,8 @@ def affordable_families(
         return whole + measured.once.get(model, 0.0) < available
 
     kept = [model for model in pools if 2.0 * shortest[model] < available] or [min(pools, key=shortest.__getitem__)]
-    default = next((model for model in MODELS if model in kept and fits_as_default(model)), None)
+    among = [model for model in MODELS if model in kept and (boosted or model != "lightgbm")]
+    default = next((model for model in among if fits_as_default(model)), None)
     return with_default({model: pools[model] for model in kept}, default)
 
 

@@ -1,11 +1,9 @@
 """Fits a race into the processor seconds that there are, by what its lanes were measured to cost."""
 
-import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-
-import numpy as np
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
@@ -39,10 +37,11 @@ DEAR = frozenset({"mlp", "forest"})
 """Families of which a single candidate may take the time of a search among the others."""
 
 NEXT_TO_NOTHING = 1e-6
-"""A multiple for which a plan is the shortest that its families can have."""
+"""Processor seconds for which a plan is the shortest that its families can have."""
 
-FILLINGS = (NEXT_TO_NOTHING, 0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
-"""Multiples of the available time for which a plan is tried."""
+STEP, TRIED = 1.2, (0.25, 3.0)
+"""Plans are tried for powers of the first as processor seconds, within these multiples of what is available: where more
+is available those that were within it still are."""
 
 FORESEEN = 0.88
 """Share of the available time that a plan may fill: what it does not foresee mostly takes longer, and what is left over
@@ -103,55 +102,97 @@ class _Entry:
     length: float = 1.0
 
 
+Known = dict[tuple[object, ...], Plan]
+"""Plans that were made for the same pools, costs and setting, whatever was available."""
+
+
 def best_fitted(
-    available: float, *, pools: Mapping[str, list[Candidate]], measured: Measured, setting: Setting
+    available: float,
+    *,
+    pools: Mapping[str, list[Candidate]],
+    measured: Measured,
+    setting: Setting,
+    known: Known | None = None,
 ) -> Plan:
     """The plan that uses the most of ``available`` processor seconds without overrunning it, of all families that fit.
 
     Families are left out only where no plan with them is within, however short, on however few folds and without a
-    screen: as few families as can be, and of those that are worth the least time. Of one set of families it is the plan
-    of the most folds that trains each for half of its usual length at least, else the one whose shortest training is
-    the longest. One without a screen counts only where with one every family would train for less than a quarter.
-    Dear families go before the screen: forests where there is one without them, networks too where boosted trees are
-    left and all then train for half of their usual length. A plan that is made for exactly what is available leaves
-    time over, or needs more: it counts whole candidates and whole trainings, family by family. Where nothing is within,
-    it is the ``least`` plan of all, as a plan says.
+    screen: as few of those that are not dear as can be, and of those that are worth the least time. Of the plans with
+    the same of these it is the one of the most :func:`merit`: dear families go before the screen, and before the
+    boosted default at its own length. So what a race has does not shrink as the budget grows.
+
+    Of one set of families it is the plan of the most folds that trains each for half of its usual length at least, else
+    the one whose shortest training is the longest. One without a screen counts only where with one every family would
+    train for less than a quarter. A plan that is made for exactly what is available leaves time over, or needs more: it
+    counts whole candidates and whole trainings, family by family. Where nothing is within, it is the ``least`` plan of
+    all, as a plan says. What is ``known`` is not made again.
     """
-    tried = list[Plan]()
-    wide: Plan | None = None
-    for ways in _attempts(available, pools=pools, measured=measured, setting=setting):
-        families = {model for own, *_ in ways for model in own}
-        gone = set() if wide is None else {one.model for one in wide.candidates} - families
-        if not families or not gone <= DEAR:
-            continue
-        best = _best_of(ways, available, setting, tried)
-        if best is None:
-            continue
-        if wide is None and (best.rungs or not families & DEAR or len(families) == 1):
+    tried, known = list[Plan](), {} if known is None else known
+    for cheap in [*sets_of(model for model in pools if model not in DEAR), ()]:
+        best: Plan | None = None
+        for dear in [*sets_of(model for model in pools if model in DEAR), ()]:
+            own = {model: pools[model] for model in pools if model in {*cheap, *dear}}
+            ways = _ways(available, pools=own, measured=measured, setting=setting) if own else ()
+            found = next(filter(None, (_best_of(same, available, setting, tried, known) for same in ways)), None)
+            if found is not None and (best is None or merit(found, pools, setting) > merit(best, pools, setting)):
+                best = found
+                if _is_screened(found, own, setting) and _has_own_default(found, pools) >= ("lightgbm" in own):
+                    break  # those with fewer have nothing that it has not
+        if best is not None:
             return best
-        search = "lightgbm" in families and min(_shares(best, setting)) >= HALF
-        if wide is not None and best.rungs and (gone == {"forest"} or search):
-            return best
-        wide = wide or best
-    return wide or replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
+    return replace(min(tried, key=lambda plan: plan.predicted_seconds), least=True)
 
 
-def _best_of(ways: "Sequence[_Way]", available: float, setting: Setting, tried: list[Plan]) -> Plan | None:
+def merit(plan: Plan, pools: Mapping[str, list[Candidate]], setting: Setting) -> tuple[float, ...]:
+    """What a race among ``pools`` has, in the order in which it is kept: what comes last goes first.
+
+    How many families it has that are not dear, and what they are worth; how much of its own length a boosted default
+    has; networks, or a search of boosted trees in their place, for half of their usual length at least; a screen;
+    networks; forests.
+    """
+    families = {one.model for one in plan.candidates}
+    cheap = families - DEAR
+    screened = _is_screened(plan, pools, setting)
+    searched = screened and "lightgbm" in families and min(_shares(plan, setting)) >= HALF
+    dear = ("mlp" in families or searched, screened, "mlp" in families, "forest" in families)
+    return (len(cheap), sum(FAMILY_SHARES[model] for model in cheap), _has_own_default(plan, pools), *dear)
+
+
+def _has_own_default(plan: Plan, pools: Mapping[str, list[Candidate]]) -> float:
+    """How much of its own length the default has, if it is a booster; 0 for any other."""
+    default = next(one for one in plan.candidates if one.is_default)
+    if default.model != "lightgbm":
+        return 0.0
+    name, whole = length_of(default), pools["lightgbm"][0]
+    return 1.0 if name is None else default.number(name) / whole.number(name)
+
+
+_Way = tuple[dict[str, list[Candidate]], Measured, Mapping[str, int] | None, Setting]
+"""Candidates and their costs, the fewest of a family that are screened (None: no screen), folds."""
+
+
+def _best_of(ways: Sequence[_Way], available: float, setting: Setting, tried: list[Plan], known: Known) -> Plan | None:
     """The plan of one set of families that :func:`best_fitted` takes; ``tried`` gets the least of those beyond it."""
     found = list[Plan]()
-    for own, costs, fewest, at in ways:
-        plans = [fitted(available * share, pools=own, measured=costs, setting=at, fewest=fewest) for share in FILLINGS]
-        within = [plan for plan in plans if plan.predicted_seconds <= FORESEEN * available / plan.workers]
-        if not within:
-            tried.append(min(plans, key=lambda plan: plan.predicted_seconds))
-            continue
-        best = max(within, key=lambda plan: plan.predicted_seconds)
-        if not best.rungs and any(plan.rungs and max(_shares(plan, setting)) >= QUARTER for plan in found):
+    for way in ways:
+        best = _within(available, way, setting, tried, known)
+        if best is None:
             continue
         found.append(best)
-        if min(_shares(best, setting)) >= HALF:
+        if _is_screened(best, way[0], setting) and min(_shares(best, setting)) >= HALF:
             return best
-    return max(found, key=lambda plan: sorted(_shares(plan, setting)), default=None)
+    screened = [plan for plan in found if _is_screened(plan, ways[0][0], setting)]
+    long = [plan for plan in found if min(_shares(plan, setting)) >= HALF]
+    if long and not screened:
+        return long[0]
+    return max(screened or found, key=lambda plan: sorted(_shares(plan, setting)), default=None)
+
+
+def _is_screened(plan: Plan, pools: Mapping[str, list[Candidate]], setting: Setting) -> bool:
+    """Whether there is a screen of those that train for a quarter of their usual length, or none is needed."""
+    if plan.rungs:
+        return max(_shares(plan, setting)) >= QUARTER
+    return len(plan.candidates) == sum(len(pools[model]) for model in plan.confirm)
 
 
 def _shares(plan: Plan, setting: Setting) -> list[float]:
@@ -165,32 +206,61 @@ def _shares(plan: Plan, setting: Setting) -> list[float]:
     ] or [1.0]
 
 
-_Way = tuple[dict[str, list[Candidate]], Measured, Mapping[str, int] | None, Setting]
-"""Candidates and their costs, the fewest of a family that are screened (None: no screen), folds."""
+def _within(available: float, way: _Way, setting: Setting, tried: list[Plan], known: Known) -> Plan | None:
+    """The longest plan of a way that is within what is available; none, where its shortest is not."""
+    pools, measured, fewest, at = way
+    default = next(one for pool in pools.values() for one in pool if one.is_default)
+    name = length_of(default)
+    named = (*pools, default.id, name and default.number(name), fewest and tuple(fewest.items()), at.folds, at.shortest)
+
+    def plan(seconds: float) -> Plan:
+        key = (*named, seconds)
+        if key not in known:
+            known[key] = fitted(seconds, pools=pools, measured=measured, setting=at, fewest=fewest)
+        return known[key]
+
+    room = FORESEEN * available / at.workers
+    shortest = plan(NEXT_TO_NOTHING)
+    if shortest.predicted_seconds > room:
+        tried.append(shortest)
+        return None
+    first, last = (math.floor(math.log(share * available, STEP)) for share in TRIED)
+    longer = [plan(STEP**power) for power in range(first, last + 1)]
+    return max(
+        [shortest, *(one for one in longer if one.predicted_seconds <= room)],
+        key=lambda one: (
+            _is_screened(one, pools, setting),
+            min(_shares(one, setting)) >= HALF,
+            one.predicted_seconds,
+        ),
+    )
 
 
-def _attempts(
+def _ways(
     available: float, *, pools: Mapping[str, list[Candidate]], measured: Measured, setting: Setting
 ) -> Iterator[list[_Way]]:
-    """Ways to race a set of families, each with less in it than the one before; sets that are worth more come first."""
+    """Ways to race all families of ``pools``, those first that have the boosted default at its own length.
 
+    Of a family alone there are more: on as few folds as can be, with a default that is cut, at the shortest.
+    """
     fewer = setting.fewer_folds()
-    ways = [(FEWEST, setting), (ONE_EACH, setting), *((ONE_EACH, at) for at in fewer)]
-    ways += [(None, at) for at in (setting, *fewer)]
-    for own in sets_of(affordable_families(pools, measured, available / [setting, *fewer][-1].folds)):
-        marked = [
-            (affordable_families({model: pools[model] for model in own}, measured, available / at.folds), fewest, at)
-            for fewest, at in ways
-        ]
-        yield [(kept, measured, fewest, at) for kept, fewest, at in marked if len(kept) == len(own)]
-    for pool in pools.values():
-        yield [(*_cut(1.0, pool, measured), ONE_EACH, setting.at_most(FEWER_FOLDS))]
-    for share, pool in itertools.product(DEFAULT_SHARES, pools.values()):
-        if share == 1.0 or length_of(pool[0]) is not None:
-            yield [(*_cut(share, pool, measured), ONE_EACH, setting.at_most(FEWEST_FOLDS))]
+    among = [(FEWEST, setting), (ONE_EACH, setting), *((ONE_EACH, at) for at in fewer)]
+    among += [(None, at) for at in (setting, *fewer)]
+    for boosted in (True, False) if len(pools) > 1 and "lightgbm" in pools else (len(pools) == 1,):
+        ways = list[_Way]()
+        for fewest, at in among:
+            kept = affordable_families(pools, measured, available / at.folds, boosted=boosted)
+            if len(kept) == len(pools) and (not boosted or len(pools) == 1 or kept["lightgbm"][0].is_default):
+                ways.append((kept, measured, fewest, at))
+        yield ways
+    if len(pools) > 1:
+        return
+    (pool,) = pools.values()
+    yield [(*_cut(1.0, pool, measured), ONE_EACH, setting.at_most(FEWER_FOLDS))]
+    for share in DEFAULT_SHARES if length_of(pool[0]) is not None else (1.0,):
+        yield [(*_cut(share, pool, measured), ONE_EACH, setting.at_most(FEWEST_FOLDS))]
     shortest = min(SHORTEST, max(LEAST_LENGTH, FEWEST_SEEN / setting.lengths.rows_seen))
-    for pool in pools.values():
-        yield [(*_cut(1.0, pool, measured), ONE_EACH, replace(setting.at_most(FEWEST_FOLDS), shortest=shortest))]
+    yield [(*_cut(1.0, pool, measured), ONE_EACH, replace(setting.at_most(FEWEST_FOLDS), shortest=shortest))]
 
 
 def _cut(share: float, pool: list[Candidate], measured: Measured) -> tuple[dict[str, list[Candidate]], Measured]:
@@ -227,7 +297,7 @@ def fitted(
     once = sum(measured.once.get(model, 0.0) for model in pools) * (sharing * setting.folds + setting.workers + 1)
     training = max(available - once, 0.5 * available)
     shares = {model: training * FAMILY_SHARES[model] / total for model in pools}
-    looked = {model: float(np.mean([looks[one.id] for one in pool])) for model, pool in pools.items()}
+    looked = {model: _mean([looks[one.id] for one in pool]) for model, pool in pools.items()}
     lanes = {model: _lane(pool, costs[model], looked[model]) for model, pool in pools.items()}
     seeds = _seeds(setting, {model: 2 * lanes[model] / shares[model] for model in pools})
     runs = setting.folds * len(seeds)
@@ -312,7 +382,8 @@ def _entry(
     share = CONFIRM_SHARE if screens else SCREEN_SHARE + CONFIRM_SHARE
     # Those few share no stack with candidates like them any more.
     lonely = measured.confirming(pool, lanes=runs, workers=setting.workers)
-    confirm = int(np.clip(share * seconds / (_lane(pool, lonely, looked) * runs), 1, MOST_CONFIRMED[pool[0].model]))
+    most = MOST_CONFIRMED[pool[0].model]
+    confirm = int(min(max(share * seconds / (_lane(pool, lonely, looked) * runs), 1), most))
     # Of those who come through a screen nobody knows which; without one they are the first.
     known = pool if screens else pool[:confirm]
     each = share * seconds / (runs if screens else runs * confirm)
@@ -321,19 +392,23 @@ def _entry(
     if not screens:
         return _Entry(candidates=known, confirm=confirm, length=length)
     screened, seen = setting.screened
-    trained = np.mean([costs[one.id] * shortened(one, rows=length, rounds=length, trees=length) for one in pool])
-    wide = int(SCREEN_SHARE * seconds / (float(trained) * screened + looked * seen))
+    trained = _mean([costs[one.id] * shortened(one, rows=length, rounds=length, trees=length) for one in pool])
+    wide = int(SCREEN_SHARE * seconds / (trained * screened + looked * seen))
     return _Entry(
-        candidates=pool[: int(np.clip(wide, min(fewest or 1, len(pool)), len(pool)))], confirm=confirm, length=length
+        candidates=pool[: min(max(wide, min(fewest or 1, len(pool))), len(pool))], confirm=confirm, length=length
     )
 
 
 def _lane(pool: Sequence[Candidate], costs: Mapping[str, float], looked: float) -> float:
     """Processor seconds of a lane at full length, looks included, in the mean over ``pool``."""
-    return float(np.mean([costs[one.id] for one in pool])) + len(GRID) * looked
+    return _mean([costs[one.id] for one in pool]) + len(GRID) * looked
 
 
 def _affordable_length(pool: Sequence[Candidate], costs: Mapping[str, float], available: float) -> float:
     """The share of a full training that ``available`` seconds allow those of ``pool`` that can be shortened."""
     shorter = [costs[one.id] for one in pool if shortened(one, rows=0.5, rounds=0.5, trees=0.5) < 1]
-    return float(np.clip(available / np.mean(shorter), 0.0, 1.0)) if shorter else 1.0
+    return min(max(available / _mean(shorter), 0.0), 1.0) if shorter else 1.0
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)  # of few numbers, many times

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.training.planning.families import affordable_families, shortest_seconds
-from lanewise.training.planning.fitting import FORESEEN, NEXT_TO_NOTHING, ONE_EACH, Setting, fitted
+from lanewise.training.planning.fitting import FORESEEN, NEXT_TO_NOTHING, Known, Setting, best_fitted, fitted
 from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import Plan
 
@@ -14,6 +14,12 @@ RACING_SHARE = 0.65
 
 STEP = 5
 """Seconds of which a budget that is advised is a multiple."""
+
+FINER = 1.25
+"""Factor between budgets of which it is looked at who races."""
+
+MARGIN = 1.3
+"""Factor up to which a budget may be exceeded, beside one more step, so that all still race."""
 
 HARDLY_MORE = 1.01
 """Factor by which what is needed is exceeded, so that rounding does not leave a family out after all."""
@@ -26,7 +32,25 @@ def missing(plan: Plan, pools: Mapping[str, Sequence[Candidate]]) -> list[str]:
 
 
 def needed_seconds(*, pools: Mapping[str, list[Candidate]], measured: Measured, setting: Setting) -> float:
-    """Wall seconds from which all families of ``pools`` race together, at their shortest.
+    """Wall seconds from which all families of ``pools`` race together in the plan that is then made.
+
+    They still do with somewhat more: what a budget is rounded up to must not leave one out again, as a screen in place
+    of dear families does.
+    """
+    known: Known = {}
+    seconds = first = _least_seconds(pools=pools, measured=measured, setting=setting)
+    while True:
+        available = setting.workers * seconds
+        plan = best_fitted(available, pools=pools, measured=measured, setting=setting, known=known)
+        if missing(plan, pools):
+            first = FINER * seconds
+        elif seconds >= MARGIN * first + STEP:
+            return first
+        seconds *= FINER
+
+
+def _least_seconds(*, pools: Mapping[str, list[Candidate]], measured: Measured, setting: Setting) -> float:
+    """Wall seconds with less of which no plan has all families, however short it is.
 
     More seconds may make another family the default, and the default of boosted trees is never short: so what a race
     takes is looked at again with as many seconds as it takes, until it has them. Each family is the default once.
@@ -36,8 +60,8 @@ def needed_seconds(*, pools: Mapping[str, list[Candidate]], measured: Measured, 
     needed = 2.0 * longest * fewer.folds  # one candidate may take half
     while True:
         available = HARDLY_MORE * needed
-        marked = affordable_families(pools, measured, available / fewer.folds)
-        least = fitted(NEXT_TO_NOTHING, pools=marked, measured=measured, setting=fewer, fewest=ONE_EACH)
+        marked = affordable_families(pools, measured, available / fewer.folds, boosted=False)
+        least = fitted(NEXT_TO_NOTHING, pools=marked, measured=measured, setting=fewer, fewest=None)
         needed = least.predicted_seconds * setting.workers / FORESEEN
         if needed <= available:
             return available / setting.workers

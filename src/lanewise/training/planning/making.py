@@ -145,7 +145,8 @@ def _in_time(
 ) -> Plan:
     """The plan for what ``clock`` leaves: what candidates cost is measured first."""
     allowance, folds = clock.allowance(), len(problem.folds)
-    pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, clock.left() * builder.workers / folds)
+    working = pace * clock.left() * builder.workers
+    pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, working / folds)
     # Where the teams will train when their crowding is measured, in this process for all else.
     seated, builder = builder, replace(builder, seats=None)
     precision = best_precision(pools.get("mlp", []), builder, allowance, until=UNTIL["precision"])

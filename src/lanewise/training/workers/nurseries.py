@@ -5,6 +5,7 @@ There is one for each module and all that libraries read from the environment wh
 first worker is, or before, by :func:`prepare`; and again where it has ended.
 """
 
+import errno
 import json
 import os
 import select
@@ -38,6 +39,9 @@ SET_ON_LOADING = ("CUDA_MODULE_LOADING", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FO
 
 COLLECTS_SECONDS = 10.0
 """How long a nursery may take to end a worker; one that takes longer is ended itself, and its workers with it."""
+
+TAKES_SECONDS = 0.01
+"""How long a request waits for files of others that are on their way, before it is sent again."""
 
 _MESSAGE_LIMIT = 1 << 12
 
@@ -79,11 +83,20 @@ class Nursery:
         return self.process.poll() is None
 
     def ask(self, request: Mapping[str, Any], files: Sequence[int] = ()) -> None:
-        """Send a request; raises ``GoneError`` where nobody will read it."""
-        try:
-            socket.send_fds(self._requests, [json.dumps(request).encode()], files)
-        except ConnectionError as error:
-            raise GoneError from error
+        """Send a request; raises ``GoneError`` where nobody will read it.
+
+        No more open files may be on their way than a process may have open: the nursery takes in those before first.
+        """
+        while True:
+            try:
+                socket.send_fds(self._requests, [json.dumps(request).encode()], files)
+                return
+            except ConnectionError as error:
+                raise GoneError from error
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:
+                    raise
+                time.sleep(TAKES_SECONDS)
 
     def load(self, parts: Sequence[str], turns: Sequence[int] = ()) -> None:
         """Have it load its module and parts of that, once all of ``turns`` but the last, which it holds, are over."""
@@ -204,12 +217,17 @@ def is_prepared(kind: WorkerKind) -> bool:
     return NURSERIES.living(kind.module, environment_of(kind)) is not None
 
 
-def settle(kind: WorkerKind, *, within: float | None = None) -> None:
-    """Wait until what workers will be forked from has loaded, if it was prepared; give it up after some seconds."""
+def settle(kind: WorkerKind, *, within: float | None = None) -> bool:
+    """Wait until what workers will be forked from has loaded, if it was prepared; give it up after some seconds.
+
+    False where it was given up.
+    """
     nursery = NURSERIES.living(kind.module, environment_of(kind))
-    if nursery is not None and not nursery.loaded(within) and not nursery.used:
-        NURSERIES.forget(nursery)
-        nursery.end()
+    if nursery is None or nursery.loaded(within) or nursery.used:
+        return True
+    NURSERIES.forget(nursery)
+    nursery.end()
+    return False
 
 
 def fork_worker(kind: WorkerKind, folder: Path, *, log: IO[bytes], files: Sequence[int] = ()) -> "ForkedWorker":

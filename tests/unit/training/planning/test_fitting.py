@@ -142,12 +142,16 @@ ROOMS = [0.02 * 1.25**power for power in range(0, 45, 2)]
 
 
 @pytest.mark.parametrize("models", [("linear",), ("mlp",), ("tree",), ("lightgbm",), tuple(COSTS)])
-def test_what_a_race_takes_never_grows_as_the_budget_shrinks(models: tuple[str, ...]) -> None:
+def test_what_a_race_takes_never_grows_as_the_budget_shrinks(
+    monkeypatch: pytest.MonkeyPatch, models: tuple[str, ...]
+) -> None:
     """Either the plan is within what there is, or it is the least of all, which is the same however little there is."""
+    monkeypatch.setattr(fitting, "STEP", 1.6)  # it holds for any, and finer ones take longer to try
     pools = {model: POOLS[model] for model in models}
+    known: fitting.Known = {}
     least: set[float] = set()
     for available in ROOMS:
-        plan = fitting.best_fitted(available, pools=pools, measured=measured(0.01), setting=SETTING)
+        plan = fitting.best_fitted(available, pools=pools, measured=measured(0.01), setting=SETTING, known=known)
         confirmed = len(plan.candidates) if not plan.rungs else sum(plan.confirm.values()) + 1
         lanes = sum(plan.confirming(one.id) for one in plan.candidates[:confirmed]) * plan.folds
         if plan.least:
@@ -159,6 +163,48 @@ def test_what_a_race_takes_never_grows_as_the_budget_shrinks(models: tuple[str, 
             if not plan.rungs:
                 assert lanes <= available  # all of them are confirmed, and the refit is to come
     assert len(least) == 1
+
+
+TABLES = {
+    "of few rows": {"lightgbm": 0.3, "mlp": 8.0, "linear": 0.2, "forest": 1.2, "tree": 0.02},
+    "of many classes": {"lightgbm": 10.0, "mlp": 5.0, "linear": 1.0, "forest": 4.0, "tree": 0.3},
+    "of many columns": {"lightgbm": 2.0, "mlp": 1.0, "linear": 6.0, "forest": 1.0, "tree": 0.5},
+    "without solvers": {"lightgbm": 4.0, "mlp": 2.0},
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_what_a_race_has_never_shrinks_as_the_budget_grows(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    """Families, the length of the boosted default, the screen: none goes but for one that is worth more."""
+    monkeypatch.setattr(fitting, "STEP", 1.6)  # it holds for any, and finer ones take longer to try
+    costs, setting = TABLES[table], replace(SETTING, parts=10, folds=10)
+    trees = {"trees": 300}
+    forests = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings=trees) for n in range(8)]
+    pools = {model: forests if model == "forest" else POOLS[model] for model in costs}
+    lanes = {model: {one.id: costs[model] for one in pool} for model, pool in pools.items()}
+    found = Measured(costs=lanes, looks={one.id: 0.002 for pool in pools.values() for one in pool})
+    known: fitting.Known = {}
+    rooms = [0.5 * 1.25**power for power in range(34)]
+    plans = [fitting.best_fitted(room, pools=pools, measured=found, setting=setting, known=known) for room in rooms]
+    had = [() if plan.least else fitting.merit(plan, pools, setting) for plan in plans]
+    assert had == sorted(had)
+    assert {one.model for one in plans[-1].candidates} == set(costs)
+
+
+def test_a_default_that_is_cut_stays_where_another_family_alone_would_take_its_place() -> None:
+    """Boosted trees on two folds, short; then longer: not a network on three folds between them."""
+    pools = {model: POOLS[model] for model in ("lightgbm", "mlp")}
+    costs = {"lightgbm": 4.0, "mlp": 6.0}
+    lanes = {model: {one.id: costs[model] for one in pool} for model, pool in pools.items()}
+    found = Measured(costs=lanes, looks={one.id: 0.0 for pool in pools.values() for one in pool})
+    rooms, known = [0.5 * 1.2**power for power in range(25)], dict[Any, Plan]()
+    plans = [fitting.best_fitted(room, pools=pools, measured=found, setting=SETTING, known=known) for room in rooms]
+    defaults = [one for plan in plans if not plan.least for one in plan.candidates if one.is_default]
+    boosted = [one.model == "lightgbm" for one in defaults]
+    assert boosted == sorted(boosted)  # and before, there was no room for any
+    rounds = [one.number("rounds") for one in defaults if one.model == "lightgbm"]
+    assert rounds == sorted(rounds)
+    assert rounds[0] < 100 == rounds[-1]
 
 
 def test_a_race_without_a_screen_has_those_only_whom_it_can_confirm() -> None:
@@ -181,7 +227,7 @@ def test_five_folds_come_before_fewer_families_and_fewer_families_before_three()
     plan = fitting.best_fitted(140.0, pools=POOLS, measured=measured(), setting=setting)
     assert {one.model for one in plan.candidates} == set(COSTS)
     assert (plan.folds, plan.parts) == (5, 10)
-    hurried = fitting.best_fitted(60.0, pools=POOLS, measured=measured(), setting=setting)
+    hurried = fitting.best_fitted(30.0, pools=POOLS, measured=measured(), setting=setting)
     assert {one.model for one in hurried.candidates} < set(COSTS)
     assert hurried.folds >= 5
     alone = fitting.best_fitted(1.0, pools={"linear": POOLS["linear"]}, measured=measured(), setting=setting)
@@ -192,7 +238,7 @@ def shortest(plan: Plan) -> float:
     return min(fitting._shares(plan, SETTING))
 
 
-@pytest.mark.parametrize("available", [300.0, 200.0, 60.0])
+@pytest.mark.parametrize("available", [250.0, 200.0, 60.0])
 def test_of_many_rows_three_folds_come_before_short_trainings_and_fewer_families(available: float) -> None:
     """Three folds of 16,000 rows hold out more than five of 4,000, and tell candidates apart as well."""
     setting = replace(SETTING, parts=5, folds=5)
@@ -280,7 +326,7 @@ def test_networks_go_where_boosted_trees_are_searched_in_their_place() -> None:
     costs = {model: dict.fromkeys(own, 0.3 if model == "lightgbm" else 8.0) for model, own in measured().costs.items()}
     costs |= {model: dict.fromkeys(measured().costs[model], 0.1) for model in ("linear", "tree")}
     found = replace(measured(), costs=costs)
-    short, long = (fitting.best_fitted(room, pools=POOLS, measured=found, setting=SETTING) for room in (9.0, 60.0))
+    short, long = (fitting.best_fitted(room, pools=POOLS, measured=found, setting=SETTING) for room in (8.0, 60.0))
     assert {one.model for one in short.candidates} == {"lightgbm", "linear", "tree"}
     assert {one.model for one in long.candidates} == set(COSTS)
     assert short.rungs
@@ -291,7 +337,11 @@ def test_forests_of_few_trees_do_not_race() -> None:
     pool = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings={"trees": 300}) for n in range(4)]
     costs = {one.id: 4.0 for one in pool}
     found = Measured(costs={"forest": costs}, looks=dict.fromkeys(costs, 0.0))
-    plans = [fitting.best_fitted(room, pools={"forest": pool}, measured=found, setting=SETTING) for room in ROOMS]
+    rooms, known = ROOMS[::2], dict[Any, Plan]()
+    plans = [
+        fitting.best_fitted(room, pools={"forest": pool}, measured=found, setting=SETTING, known=known)
+        for room in rooms
+    ]
     shares = [plan.lengths.trees_share for plan in plans]
     assert (min(shares), max(shares)) == (SHORTEST_FOREST, 1.0)
     assert {plan.candidates[0].number("trees") for plan in plans} == {300, 180, 90, 60}

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.halving import Halving
 from lanewise.training.planning import fitting
@@ -36,6 +38,9 @@ SETTING = fitting.Setting(
 )
 
 
+KNOWN: fitting.Known = {}
+
+
 def measured(look: float = 0.0) -> Measured:
     return Measured(
         costs={model: {one.id: COSTS[model] for one in pool} for model, pool in POOLS.items()},
@@ -48,14 +53,26 @@ def needed(setting: fitting.Setting = SETTING) -> float:
 
 
 def raced(seconds: float) -> set[str]:
-    plan = fitting.best_fitted(seconds * SETTING.workers, pools=POOLS, measured=measured(), setting=SETTING)
+    available = seconds * SETTING.workers
+    plan = fitting.best_fitted(available, pools=POOLS, measured=measured(), setting=SETTING, known=KNOWN)
     return {one.model for one in plan.candidates}
 
 
-def test_with_what_is_needed_all_race_and_with_clearly_less_one_is_left_out() -> None:
-    assert raced(needed()) == set(POOLS)
-    assert raced(0.9 * needed()) < set(POOLS)
+def test_with_what_is_needed_or_somewhat_more_all_race_and_with_clearly_less_one_is_left_out() -> None:
+    """Networks would go before a screen with less than half of what other families take again."""
+    for factor in (1.0, 1.1, 1.2, 1.3):
+        assert raced(factor * needed()) == set(POOLS)
+    assert raced(0.7 * needed()) < set(POOLS)
     assert needed(replace(SETTING, workers=1)) > needed()
+
+
+@pytest.mark.parametrize(("budget", "left"), [(10.0, 1.0), (15.0, 4.0), (20.0, 9.0)])
+def test_with_the_budget_that_is_advised_nobody_is_left_out(budget: float, left: float) -> None:
+    """Whatever of the seconds that it has more is left for a race: what the advice reckons with, or all of them."""
+    assert raced(left) < set(POOLS)
+    more = advised_budget(budget, needed=needed(), left=left) - budget
+    for share in (RACING_SHARE, 0.8, 1.0):
+        assert raced(left + share * more) == set(POOLS)
 
 
 def test_what_is_needed_does_not_depend_on_how_little_was_left() -> None:

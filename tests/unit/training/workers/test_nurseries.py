@@ -1,5 +1,6 @@
 """Workers that are forked: like new processes to themselves and to their parent, whatever happens to whom."""
 
+import errno
 import json
 import os
 import signal
@@ -125,6 +126,21 @@ def start(tmp_path: Path) -> Iterator[Start]:
         NURSERIES.forget(asked.worker._nursery)
 
 
+def test_a_request_waits_where_too_many_open_files_are_on_their_way(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, refused = socket.send_fds, [errno.ETOOMANYREFS] * 2
+
+    def send(*arguments: Any) -> int:
+        if refused:
+            raise OSError(refused.pop(), "too many references")
+        return sent(*arguments)
+
+    monkeypatch.setattr(socket, "send_fds", send)
+    assert start()("1 + 1") == 2
+    assert not refused
+
+
 def gone(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -226,10 +242,10 @@ def test_what_loads_for_too_long_is_given_up(tmp_path: Path) -> None:
     os.mkfifo(gate)
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     kind = WorkerKind(module="asked", what="", environment={"PYTHONPATH": path, "OMP_WAITS": str(gate)})
-    settle(kind)
+    assert settle(kind)  # nothing was prepared
     prepare([kind], at_once=1)
     process = NURSERIES.of(kind.module, environment_of(kind)).process.pid
-    settle(kind, within=0.0)
+    assert not settle(kind, within=0.0)
     assert not is_prepared(kind)
     assert gone(process)
 
