@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ import pytest
 
 SERVER = Path(__file__).with_name("warm_cli.py")
 QUICK = ("--models", "linear", "--budget", "40steps", "--candidates", "2", "--folds", "2")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 SCRUBBED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "CI", "PYTEST_CURRENT_TEST")
 
 
@@ -110,6 +112,25 @@ def cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     line = CommandLine(tmp_path_factory.mktemp("cli"), lambda: request.getfixturevalue("warm"))
     yield line
     line.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Callable[..., Any]]:
+    """Opens contexts of Debian's chromium, patient on a busy machine; skips where it or playwright is absent."""
+    api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+        def context(**settings: Any) -> Any:
+            opened = running.new_context(**settings)
+            opened.set_default_timeout(180_000)
+            return opened
+
+        yield context
+        running.close()
 
 
 def table(rows: int = 60, *, header: str = "a,b,w,y") -> str:

@@ -1,6 +1,5 @@
 """The page of ``lanewise compare`` in a real browser: silent, without requests, moving only where that is welcome."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,22 +9,8 @@ import pytest
 from lanewise.reporting.comparison import page
 from lanewise.solvers.comparing import compare
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 METHODS = ("gd", "bfgs", "genetic")
 STILL = {"reduced_motion": "reduce"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium; skips with a reason where it or playwright is absent."""
-    api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed (apt-get install chromium)")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +32,7 @@ def visit(browser, files) -> Iterator[Any]:
     open_ones = []
 
     def opened(name: str = "map", **settings: Any) -> Any:
-        context = browser.new_context(**settings)
+        context = browser(**settings)
         tab = context.new_page()
         noise: list[str] = []
         tab.on("console", lambda message: noise.append(message.text))

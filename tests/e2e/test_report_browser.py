@@ -1,8 +1,6 @@
 """The report in a real browser: silent, without requests, and never wider than the screen."""
 
 import importlib.util
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +9,6 @@ import pytest
 from lanewise.reporting.report import render
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium; skips with a reason where it or playwright is absent."""
-    api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed (apt-get install chromium)")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +27,7 @@ class Visit:
     """A page that is open, with everything that it said, asked for, or failed at."""
 
     def __init__(self, browser: Any, file: Path, **settings: Any) -> None:
-        self.context = browser.new_context(**settings)
+        self.context = browser(**settings)
         self.page = self.context.new_page()
         self.said: list[str] = []
         self.asked: list[str] = []
