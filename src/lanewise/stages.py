@@ -56,7 +56,14 @@ from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.team_pool import TeamPool
-from lanewise.wanted_workers import TREES, WORTH_TREES_SECONDS, load_trees, races_without_trees, settle_workers
+from lanewise.wanted_workers import (
+    TREES,
+    WORTH_TREES_SECONDS,
+    load_trees,
+    races_without_trees,
+    settle_stacks,
+    settle_workers,
+)
 
 LEVEL = 0.9
 """Share of new rows that a prediction interval is to hold."""
@@ -192,7 +199,7 @@ def _trained(job: _Job) -> Trained:
     times.end("prepare")
     (pace, with_trees), tell = _prospects(job, workers), job.watcher.announce
     with (
-        tree_pool(problem, settings, workers, job.folder, waiting=not with_trees, stored=stored, tell=tell) as trees,
+        tree_pool(problem, settings, workers, job.folder, at_once=with_trees, stored=stored, tell=tell) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace, tell=tell) as teams,
     ):
         builder = _builder(job, data, trees, teams, workers)
@@ -225,20 +232,24 @@ def _trained(job: _Job) -> Trained:
 def _prospects(job: _Job, workers: int) -> tuple[float, bool]:
     """The pace of this machine, once what was prepared for workers keeps it busy no more; and whether trees may race.
 
-    What loads for too long is given up for good: the plan does not count on it, so nothing else loads it.
+    What loads for too long is given up for good: the plan does not count on it, so nothing else loads it. One that is
+    there already may have trees, so nothing of theirs is given up; their workers start when a lane needs them.
     """
     settings, times = job.settings, job.times
     seconds, steps = budget_of(job.problem, settings)
     if steps is not None:
         return 1.0, True
     left, threads = seconds - times.elapsed(), min(workers, cores())
+    if job.plan_file is not None and job.plan_file.exists():
+        settle_stacks(left=left)
+        return pace_of(threads), False
     if workers > 1 and left >= WORTH_TREES_SECONDS and pace_of(threads) * left >= WORTH_TREES_SECONDS:
         load_rankings()  # while they load; with less left no columns are ranked
-    may = settle_workers(settings, left=seconds - times.elapsed())
+    there = settle_workers(settings, left=seconds - times.elapsed())
     pace = pace_of(threads)
-    if races_without_trees(settings) and not TREES.isdisjoint(settings.models):
-        may = may and load_trees(settings, left=seconds - times.elapsed(), pace=pace)
-    return pace, may
+    if TREES.isdisjoint(settings.models) or not races_without_trees(settings):
+        return pace, True
+    return pace, there and load_trees(settings, left=seconds - times.elapsed(), pace=pace)
 
 
 def _builder(
