@@ -9,6 +9,8 @@ from lanewise.errors import UsageError, all_of
 from lanewise.losses import LOSSES_OF
 from lanewise.metrics import resolve_metric, unknown_metrics
 from lanewise.optim.registry import RULES
+from lanewise.search.policy import Policy
+from lanewise.search.registry import POLICIES, policy_name
 from lanewise.settings import FitSettings, either, metrics_stated, threshold_value
 from lanewise.stated_names import SOLVER
 from lanewise.task import Task
@@ -28,6 +30,22 @@ def check_agreement(problem: Problem, settings: FitSettings) -> None:
     mistakes = [*target_mistakes(problem.task, settings), *_folds(problem, settings)]
     if mistakes:
         raise all_of(UsageError, mistakes, heading=f"{len(mistakes)} settings do not fit the table")
+
+
+def check_policy_suits(policy: Policy, problem: Problem) -> None:
+    """``UsageError`` where a policy does what a race over a table cannot, or needs what its metric has not."""
+    if policy.copies:
+        message = (
+            f"policy {policy_name(policy)} copies lanes, which only lanewise.tune does; choose "
+            f"{', '.join(name for name, own in POLICIES.items() if not own.copies)}, or one of yours without copies"
+        )
+        raise UsageError(message)
+    if policy.reads_losses and problem.metric.pointwise is None:
+        message = (
+            f"policy {policy_name(policy)} compares the losses of single rows, and {problem.metric.name} has none; "
+            "choose another policy or metric"
+        )
+        raise UsageError(message)
 
 
 def known_names(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -48,11 +48,11 @@ def tree_pool(
     workers: int,
     folder: Path | None,
     *,
-    waiting: bool,
+    at_once: bool,
     stored: RowStore | None = None,
     tell: Callable[[str], object] = nobody,
 ) -> Iterator[TreePool | None]:
-    """Worker processes for trees, if trees take part; those that are ``waiting`` do not start before a lane needs them.
+    """Worker processes for trees, if trees take part; they start ``at_once``, or when a lane needs them.
 
     ``stored`` are the training rows of a table that is streamed. ``tell`` hears of one that died.
     """
@@ -66,7 +66,7 @@ def tree_pool(
         threads_per_worker=1,
         folder=folder,
         single_trees=not SINGLE_TREES.isdisjoint(settings.models),
-        waiting=waiting,
+        waiting=not at_once,
         stored=stored_for_trees(problem, stored) if "lightgbm" in settings.models else None,
         tell=tell,
     ) as pool:

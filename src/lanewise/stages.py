@@ -9,26 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from lanewise.agreement import check_agreement
+from lanewise.agreement import check_agreement, check_policy_suits
+from lanewise.assembling import assembled
 from lanewise.choosing import choose, judged_rows
 from lanewise.composing import Choice, Stage, Unrecorded
 from lanewise.data.wording import counted
-from lanewise.deploy.predictor import Interval, Member, Predictor, with_floor
+from lanewise.deploy.predictor import Predictor
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import UsageError
-from lanewise.evaluation import Cutoff, interval_half_width, local_half_widths, threshold_of
+from lanewise.evaluation import Cutoff
 from lanewise.explain import Cost, counts_living_children, gathered, spent, total, usage
 from lanewise.features.preparation import Preparation
 from lanewise.metric_labels import metric_label
-from lanewise.metrics import resolve_metric
 from lanewise.planned import amending_of, arranged, budget_of, plan_of, planned_words, usual_budget
 from lanewise.pools import seated, team_pool, tree_pool, workers_for
 from lanewise.runs.run import Run
 from lanewise.search.policy import Policy
-from lanewise.search.registry import POLICIES, policy_name, policy_of
-from lanewise.settings import FitSettings, threshold_value
+from lanewise.search.registry import policy_of
+from lanewise.settings import FitSettings
 from lanewise.stage_times import StageTimes
 from lanewise.training.data import Moving, TrainingData
 from lanewise.training.device import device_here
@@ -56,10 +53,14 @@ from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.team_pool import TeamPool
-from lanewise.wanted_workers import TREES, WORTH_TREES_SECONDS, load_trees, races_without_trees, settle_workers
-
-LEVEL = 0.9
-"""Share of new rows that a prediction interval is to hold."""
+from lanewise.wanted_workers import (
+    TREES,
+    WORTH_TREES_SECONDS,
+    load_trees,
+    races_without_trees,
+    settle_stacks,
+    settle_workers,
+)
 
 
 class Watcher(Protocol):
@@ -145,7 +146,7 @@ def train(
     """
     check_agreement(problem, settings)
     policy = policy or policy_of(settings.policy)
-    _check_policy(policy, problem)
+    check_policy_suits(policy, problem)
     watcher.announce(_opening(problem, settings))
     ranks = ranks or Lone()
     crew = crew_of(ranks, settings.mesh, payload=settings.payload, resumed=resumed)
@@ -192,7 +193,7 @@ def _trained(job: _Job) -> Trained:
     times.end("prepare")
     (pace, with_trees), tell = _prospects(job, workers), job.watcher.announce
     with (
-        tree_pool(problem, settings, workers, job.folder, waiting=not with_trees, stored=stored, tell=tell) as trees,
+        tree_pool(problem, settings, workers, job.folder, at_once=with_trees, stored=stored, tell=tell) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace, tell=tell) as teams,
     ):
         builder = _builder(job, data, trees, teams, workers)
@@ -208,7 +209,7 @@ def _trained(job: _Job) -> Trained:
         with job.stop.polled():
             refitted = refit(last, _to_refit(result, choice), needed=choice.weights)
         times.end("refit")
-    predictor, cutoff = _predictor(problem, preparation, choice, refitted, settings)
+    predictor, cutoff = assembled(problem, preparation, choice, refitted, settings)
     return Trained(
         plan=race.plan,
         result=result,
@@ -225,20 +226,24 @@ def _trained(job: _Job) -> Trained:
 def _prospects(job: _Job, workers: int) -> tuple[float, bool]:
     """The pace of this machine, once what was prepared for workers keeps it busy no more; and whether trees may race.
 
-    What loads for too long is given up for good: the plan does not count on it, so nothing else loads it.
+    What loads for too long is given up for good: the plan does not count on it, so nothing else loads it. One that is
+    there already may have trees, so nothing of theirs is given up; their workers start when a lane needs them.
     """
     settings, times = job.settings, job.times
     seconds, steps = budget_of(job.problem, settings)
     if steps is not None:
         return 1.0, True
     left, threads = seconds - times.elapsed(), min(workers, cores())
+    if job.plan_file is not None and job.plan_file.exists():
+        settle_stacks(left=left)
+        return pace_of(threads), False
     if workers > 1 and left >= WORTH_TREES_SECONDS and pace_of(threads) * left >= WORTH_TREES_SECONDS:
         load_rankings()  # while they load; with less left no columns are ranked
-    may = settle_workers(settings, left=seconds - times.elapsed())
+    there = settle_workers(settings, left=seconds - times.elapsed())
     pace = pace_of(threads)
-    if races_without_trees(settings) and not TREES.isdisjoint(settings.models):
-        may = may and load_trees(settings, left=seconds - times.elapsed(), pace=pace)
-    return pace, may
+    if TREES.isdisjoint(settings.models) or not races_without_trees(settings):
+        return pace, True
+    return pace, there and load_trees(settings, left=seconds - times.elapsed(), pace=pace)
 
 
 def _builder(
@@ -369,81 +374,9 @@ def _placed(job: _Job, builder: TeamBuilder, data: TrainingData, teams: TeamPool
     )
 
 
-def _check_policy(policy: Policy, problem: Problem) -> None:
-    if policy.copies:
-        message = (
-            f"policy {policy_name(policy)} copies lanes, which only lanewise.tune does; choose "
-            f"{', '.join(name for name, own in POLICIES.items() if not own.copies)}, or one of yours without copies"
-        )
-        raise UsageError(message)
-    if policy.reads_losses and problem.metric.pointwise is None:
-        message = (
-            f"policy {policy_name(policy)} compares the losses of single rows, and {problem.metric.name} has none; "
-            "choose another policy or metric"
-        )
-        raise UsageError(message)
-
-
 def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
     """The members of the model, and the default to compare with on the test rows."""
     return [item for item in result.confirmed if item.candidate.id in choice.weights or item.candidate.is_default]
-
-
-def _predictor(
-    problem: Problem, preparation: Preparation, choice: Choice, refitted: Mapping[str, Refitted], settings: FitSettings
-) -> tuple[Predictor, Cutoff | None]:
-    members = tuple(
-        Member(fitted=fitted, weight=weight / len(refitted[name].members))
-        for name, weight in choice.weights.items()
-        for fitted in refitted[name].members
-    )
-    out_of_fold = mixed(choice)
-    cutoff, interval = None, None
-    if problem.task.kind == "binary":
-        cutoff = _cutoff(problem, choice.rows, out_of_fold, settings)
-    elif not problem.task.is_classification:
-        interval = _interval(problem, choice.rows, out_of_fold)
-    predictor = Predictor(
-        task=problem.task,
-        contract=problem.contract,
-        preparation=preparation,
-        members=members,
-        threshold=cutoff.value if cutoff else 0.5,
-        interval=interval,
-    )
-    return predictor, cutoff
-
-
-def mixed(choice: Choice) -> np.ndarray:
-    """Out-of-fold predictions of the chosen model, in the form of the metrics."""
-    by_id = {contender.id: contender.prediction for contender in choice.contenders}
-    return np.sum([weight * by_id[name] for name, weight in choice.weights.items()], axis=0)
-
-
-def _interval(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray) -> Interval | None:
-    """One width, or where that is found wrong one that follows the prediction; None where the rows are too few."""
-    y = problem.y[rows]
-    half = interval_half_width(y, out_of_fold, level=LEVEL)
-    if not np.isfinite(half):
-        return None
-    clusters = None if problem.clusters is None else problem.clusters[rows]
-    local = local_half_widths(y, out_of_fold, LEVEL, half=half, clusters=clusters)
-    edges, half_widths = ((), ()) if local is None else (local.edges, local.half_widths)
-    interval = Interval(level=LEVEL, half_width=half, edges=edges, half_widths=half_widths)
-    counts = problem.task.kind == "count"  # of which everybody knows
-    return interval if counts else with_floor(interval, y, out_of_fold.reshape(len(y), -1)[:, 0])
-
-
-def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, settings: FitSettings) -> Cutoff:
-    """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric, else that of the race."""
-    y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
-    asked = settings.threshold or problem.metric.name
-    value = threshold_value(asked)
-    if value is None:
-        metric = resolve_metric(asked, problem.task.kind)
-        clusters = None if problem.clusters is None else problem.clusters[rows]
-        return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
-    return Cutoff(value=value, metric="", words=f"The threshold was stated: {value:g}.", curve=())
 
 
 def _opening(problem: Problem, settings: FitSettings) -> str:

@@ -51,8 +51,13 @@ def settle_workers(settings: FitSettings, *, left: float) -> bool:
     """
     patience = TREES_PATIENCE * max(left, 0.0) if races_without_trees(settings) else None
     there = settle(tree_worker(threads=1, single_trees=False), within=patience)
-    settle(TEAM_WORKER, within=PATIENCE * max(left, 0.0))
+    settle_stacks(left=left)
     return there
+
+
+def settle_stacks(*, left: float) -> None:
+    """The same for those of stacks alone, which a race can always do without."""
+    settle(TEAM_WORKER, within=PATIENCE * max(left, 0.0))
 
 
 def load_trees(settings: FitSettings, *, left: float, pace: float) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import fdtrc, stdtrit
 
 from lanewise.errors import UsageError
-from lanewise.statistics import fisher_tail, student_quantile
+from lanewise.statistics import fisher_tail, student_quantile, tails
 
 LEVELS = (0.501, 0.6, 0.75, 0.9, 0.975, 0.995, 0.9999)
 
@@ -15,6 +15,19 @@ LEVELS = (0.501, 0.6, 0.75, 0.9, 0.975, 0.995, 0.9999)
 def test_quantiles_of_student_are_those_of_scipy(freedom: int) -> None:
     for p in LEVELS:
         assert student_quantile(freedom, p) == pytest.approx(float(stdtrit(freedom, p)), rel=1e-11)
+
+
+@pytest.mark.parametrize("p", [0.75, 0.975, 0.9999])
+def test_a_quantile_of_student_takes_few_steps_whatever_the_last_digit_does(
+    monkeypatch: pytest.MonkeyPatch, p: float
+) -> None:
+    steps: list[float] = []
+    share = tails._within
+    monkeypatch.setattr(tails, "_within", lambda freedom, t: steps.append(t) or share(freedom, t))
+    for freedom in range(2, 300):
+        steps.clear()
+        student_quantile(freedom, p)
+        assert len(steps) <= 8
 
 
 def test_the_median_of_student_is_zero() -> None:

@@ -40,13 +40,15 @@ def student_quantile(freedom: int, p: float) -> float:
     if freedom >= MANY or p == 0.5:
         return t
     log_height = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi * freedom) / 2
+    rising = False
     for _ in range(100):
         height = math.exp(log_height - (freedom + 1) / 2 * math.log1p(t * t / freedom))
         # Below zero it would run away; halved, it comes back.
         moved = max(t - (_within(freedom, t) - (2 * p - 1)) / 2 / height, t / 2)
-        if abs(moved - t) <= CLOSE * t:
+        # A concave function is met from below, rising; what falls again is rounding, and would go on for ever.
+        if abs(moved - t) <= CLOSE * t or (rising and moved < t):
             break
-        t = moved
+        rising, t = moved > t, moved
     return t
 
 

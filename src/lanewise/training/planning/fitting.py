@@ -3,28 +3,22 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.models.trees import LENGTHS
-from lanewise.search.policy import Policy, rungs_of
+from lanewise.search.policy import rungs_of
 from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.families import FAMILY_SHARES, affordable_families, sets_of, with_default
 from lanewise.training.planning.measured import Measured
-from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Lengths, Plan
-from lanewise.training.planning.predicting import MANY, predicted, screen_cost
+from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Plan
+from lanewise.training.planning.predicting import MANY, predicted
+from lanewise.training.planning.setting import FEWER_FOLDS, FEWEST_FOLDS, Setting
 from lanewise.training.planning.shortening import LEAST_LENGTH, SHORTEST, length_of, shortened, shortest_of
 
 FEWEST = {"lightgbm": 3, "mlp": 4, "linear": 4, "forest": 2, "tree": 2}
 ONE_EACH = dict.fromkeys(FEWEST, 1)
-
-ENOUGH_FOLDS, FEWER_FOLDS, FEWEST_FOLDS = 5, 3, 2
-"""Folds that a race is content with where more leave no room for a family, and, then, where they leave none at all."""
-
-ENOUGH_HELD_OUT = 6_000
-"""Rows held out, or groups of them, that tell candidates apart: a table that has so many in fewer folds is content with
-those sooner."""
 
 HALF, QUARTER = 0.5, 0.25
 """Shares of the usual length: where a family trains for less than the first, fewer folds serve better, if enough rows
@@ -55,42 +49,6 @@ FEWEST_SEEN = 20_000
 
 DEFAULT_SHARES = (1.0, 0.6, 0.3, SHORTEST)
 """Shares of its rounds or trees that a default has where no family has room for its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What a plan is made for: ``seeds``, of which some are left out unless they were ``stated``, workers.
-
-    The training rows, which have so many ``units`` (rows, or groups that stay together), were split into ``parts``, of
-    which the first ``folds`` are held out, at least ``fewest_folds``. No training is shorter than the share
-    ``shortest`` of its usual length.
-    """
-
-    units: int
-    parts: int
-    folds: int
-    fewest_folds: int
-    seeds: tuple[int, ...]
-    stated: bool
-    policy: Policy
-    lengths: Lengths
-    workers: int
-    shortest: float = SHORTEST
-
-    @cached_property
-    def screened(self) -> tuple[float, float]:
-        """What a screen under the policy spends per candidate: full-length trainings, and looks."""
-        return screen_cost(self.policy)
-
-    def at_most(self, folds: int) -> "Setting":
-        """The same with no more ``folds`` than those, if the user has not asked for more."""
-        return replace(self, folds=max(min(folds, self.folds), self.fewest_folds))
-
-    def fewer_folds(self) -> list["Setting"]:
-        """The same with fewer and fewer folds, with each of which a race is content before it leaves a family out."""
-        few = self.units * FEWER_FOLDS // self.parts >= ENOUGH_HELD_OUT
-        found = [self.at_most(folds) for folds in (ENOUGH_FOLDS, *([FEWER_FOLDS] if few else []))]
-        return [at for at, more in zip(found, [self, *found], strict=False) if at.folds < more.folds]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.training.planning.families import affordable_families, shortest_seconds
-from lanewise.training.planning.fitting import FORESEEN, NEXT_TO_NOTHING, Known, Setting, best_fitted, fitted
+from lanewise.training.planning.fitting import FORESEEN, NEXT_TO_NOTHING, Known, best_fitted, fitted
 from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import Plan
+from lanewise.training.planning.setting import Setting
 
 RACING_SHARE = 0.65
 """About what a race and its refit have of each second more of a budget; the rest is for measuring and the report."""

@@ -18,7 +18,7 @@ from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.choices import ANY, Choices
 from lanewise.training.planning.costs import Costs, costs_alone, measured_costs, measured_looks
 from lanewise.training.planning.families import with_default
-from lanewise.training.planning.fitting import FEWEST_FOLDS, Setting, best_fitted
+from lanewise.training.planning.fitting import best_fitted
 from lanewise.training.planning.left_out import advised_budget, missing, needed_seconds
 from lanewise.training.planning.measured import Measured, least_of
 from lanewise.training.planning.memory import predicted_bytes
@@ -26,6 +26,7 @@ from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.planning.precision import best_precision, told
 from lanewise.training.planning.proposals import MODELS, Field, propose, usual_batch
 from lanewise.training.planning.reserve import explaining_seconds, reserved_seconds
+from lanewise.training.planning.setting import FEWEST_FOLDS, Setting
 from lanewise.training.planning.tree_rows import TIME_SHARE, tree_rows, with_tree_rows
 from lanewise.training.planning.trials import best_widths, crowding
 from lanewise.training.problem import Problem, has_extreme_target

@@ -131,7 +131,8 @@ def mesh_words(plan: Plan, crew: Crew) -> str:
     if not plan.mesh or str(crew.mesh) == plan.mesh:
         return plan.mesh_why
     there = f"{crew.ranks.size} ranks, which are all along lane" if crew.ranks.size > 1 else "one process"
-    return f"the race was planned for mesh {plan.mesh}, and goes on in {there}"
+    planned = "one process" if plan.mesh == str(Mesh()) else f"mesh {plan.mesh}"
+    return f"the race was planned for {planned}, and goes on in {there}"
 
 
 def soonest(plan: Plan, raced: Raced, timed: Timed, link: Link, place: Place) -> Plan:

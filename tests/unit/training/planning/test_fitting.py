@@ -8,10 +8,10 @@ import pytest
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.halving import Halving
 from lanewise.training.planning import families, fitting
-from lanewise.training.planning.fitting import Setting
 from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.planning.proposals import MODELS
+from lanewise.training.planning.setting import Setting
 from lanewise.training.planning.shortening import SHORTEST_FOREST, shortened
 
 COSTS = {"lightgbm": 10.0, "mlp": 20.0, "linear": 1.0, "tree": 0.5}
@@ -77,7 +77,7 @@ def test_looks_leave_room_for_less_and_are_predicted() -> None:
     assert len(looked.candidates) < len(without.candidates)
     assert looked.confirming("tree-0") == looked.costs["tree-0"] + 0.5 * len(GRID)
     unseen = replace(looked, look_costs=dict.fromkeys(looked.costs, 0.0))
-    free = fitting.predicted(unseen, fitting.screen_cost(Halving()))
+    free = fitting.predicted(unseen, SETTING.screened)
     confirmed = 1 + sum(looked.confirm.values())  # and the default
     assert looked.predicted_seconds - free > confirmed * 3 * 0.5 * len(GRID) / 2
 
@@ -99,7 +99,7 @@ def test_lanes_that_share_no_stack_when_they_are_confirmed_are_charged_for_it() 
 
 def test_no_number_of_workers_makes_the_default_shorter() -> None:
     plan = replace(fitted(available=150.0), workers=64)
-    assert fitting.predicted(plan, fitting.screen_cost(Halving())) > plan.costs["lightgbm-0"]
+    assert fitting.predicted(plan, SETTING.screened) > plan.costs["lightgbm-0"]
 
 
 def test_a_family_whose_default_does_not_fit_races_with_shorter_ones() -> None:

@@ -11,6 +11,7 @@ from lanewise.training.planning.left_out import RACING_SHARE, advised_budget, mi
 from lanewise.training.planning.making import _doubtful
 from lanewise.training.planning.measured import Measured, least_of
 from lanewise.training.planning.plan import Lengths
+from lanewise.training.planning.setting import Setting
 
 COSTS = {"lightgbm": 10.0, "mlp": 20.0, "linear": 1.0, "tree": 0.5}
 POOLS = {
@@ -25,7 +26,7 @@ POOLS = {
     ]
     for model in COSTS
 }
-SETTING = fitting.Setting(
+SETTING = Setting(
     units=4_000,
     parts=3,
     folds=3,
@@ -48,7 +49,7 @@ def measured(look: float = 0.0) -> Measured:
     )
 
 
-def needed(setting: fitting.Setting = SETTING) -> float:
+def needed(setting: Setting = SETTING) -> float:
     return needed_seconds(pools=POOLS, measured=measured(), setting=setting)
 
 

@@ -146,6 +146,8 @@ def test_who_goes_on_elsewhere_is_told_that_the_mesh_was_another() -> None:
     spread = Crew(ranks=three, mesh=mesh_of(None, 3))
     assert mesh_words(own, spread).endswith("goes on in 3 ranks, which are all along lane")
     assert mesh_words(own, Crew(ranks=Lone(), mesh=mesh_of(None, 1))).endswith("goes on in one process")
+    begun_alone = replace(own, mesh=with_mesh(own, raced(own), Lone()).mesh)
+    assert mesh_words(begun_alone, spread).startswith("the race was planned for one process, and goes on in 3 ranks")
     assert not mesh_words(plan(NETWORKS[0]), spread)
 
 
