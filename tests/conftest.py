@@ -109,14 +109,14 @@ class Warm:
 
     def __init__(self, server: str, request: Mapping[str, Any]) -> None:
         self._connection = socket.socket(socket.AF_UNIX)
+        self.stdin, self.stdout = (self._connection.makefile(mode, encoding="utf-8") for mode in ("w", "r"))
         try:
             self._connection.connect(b"\0" + server.encode())
-        except ConnectionRefusedError:
+            self.tell(request)
+            self.pid = int(self.stdout.readline() or 0)
+        except ConnectionError:  # there is none, or it ends just now
             self._connection.close()
             raise
-        self.stdin, self.stdout = (self._connection.makefile(mode, encoding="utf-8") for mode in ("w", "r"))
-        self.tell(request)
-        self.pid = int(self.stdout.readline() or 0)
 
     def tell(self, what: Any) -> None:
         """Write a line of JSON to its standard input."""
@@ -148,7 +148,7 @@ class WarmServer:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 self._kept = Warm(self._name, {})
-            except ConnectionRefusedError:
+            except ConnectionError:
                 self._begin()
                 self._kept = Warm(self._name, {})
         assert self._kept.pid, self._said.read_text()

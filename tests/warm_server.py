@@ -3,9 +3,9 @@
     python warm_server.py NAME
 
 It listens at NAME, an abstract socket, and goes into the background. Whoever connects sends a line of JSON, and is
-answered by the id of a process. That is the server's own where the line asks for nothing: it stays until such
-connections and its forks have ended. A line with a ``script`` is answered by the fork that runs it, as the main
-program, whose standard input and output are the connection.
+answered by the id of a process. That is the server's own where the line asks for nothing: it listens until such
+connections have ended, and stays until its forks have. A line with a ``script`` is answered by the fork that runs it,
+as the main program, whose standard input and output are the connection.
 """
 
 import atexit
@@ -18,6 +18,7 @@ import runpy
 import select
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -57,7 +58,7 @@ def load() -> None:
 
 
 def serve(listener: socket.socket) -> None:
-    """Answer until nobody is left of those who asked."""
+    """Answer those of this user until none of them is left who keeps it, and end after the forks."""
     kept: list[socket.socket] = []
     forks: set[int] = set()
     while True:
@@ -67,6 +68,9 @@ def serve(listener: socket.socket) -> None:
                 ready.close()
                 continue
             connection, _ = listener.accept()
+            if user_of(connection) != os.getuid():  # an abstract socket is open to all users of a machine
+                connection.close()
+                continue
             asked = json.loads(line_of(connection))
             if not asked:
                 kept.append(connection)
@@ -79,8 +83,19 @@ def serve(listener: socket.socket) -> None:
             forks.add(process)
             connection.close()
         forks -= {process for process in forks if os.waitpid(process, os.WNOHANG)[0]}
-        if not kept and not forks:
-            return
+        if not kept:
+            break
+    listener.close()  # tests that begin now are not to meet what was loaded for others
+    for process in forks:
+        os.waitpid(process, 0)
+
+
+def user_of(connection: socket.socket) -> int:
+    """Whose process is at the other end."""
+    _, user, _ = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return user
 
 
 def line_of(connection: socket.socket) -> bytes:

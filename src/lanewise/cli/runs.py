@@ -41,8 +41,11 @@ def runs(*, as_json: bool, limit: int) -> None:
 
 def _from_here(folder: Path) -> str:
     """The folder by its way from the working directory, where it is in or above it and that is shorter."""
-    shown, here = str(folder), os.path.relpath(folder)
-    return here if len(here) < len(shown) else shown
+    shown = str(folder)
+    try:
+        return min(shown, os.path.relpath(folder), key=len)
+    except ValueError:  # on another drive of Windows
+        return shown
 
 
 def _document(run: "Run") -> Mapping[str, Any]:

@@ -149,7 +149,7 @@ class NumberReading:
         likely = seen.others.filter(with_plain_minus(seen.others).str.contains(LIKE_NUMBERS)).sort()
         if likely.is_empty():
             return cls(convention=convention)
-        fit = fit_numbers(likely.str.replace(_ZEROS, "${1}${2}"))
+        fit = fit_numbers(likely.str.replace(_ZEROS, "${1}${2}"), amounts=True)
         grammar, in_doubt = choose(fit, convention.decimal or decimal) if fit.grammars else (fit.nearest, False)
         if not _is_allowed(fit.unit, convention.unit, beside=seen.some):
             return cls(convention=convention)
@@ -280,12 +280,12 @@ class DatesSeen:
             own, other = _in_both_orders(cells, form, zoned=zoned)
             fits |= own.is_not_null()
             decisive |= bool((own.is_not_null() & (True if other is None else other.is_null())).any())
-        with_one, without = with_offset(cells, form)
+        with_one, without = with_offset(cells, form)  # day and month in either order
         return cls(
             some=bool(fits.any()),
             decisive=decisive,
             others=_each_once(cells.filter(~fits)),
-            offsets=(int((with_one & fits).sum()), int((without & fits).sum())),
+            offsets=(int(with_one.sum()), int(without.sum())),
         )
 
     def plus(self, more: "DatesSeen") -> "DatesSeen":
@@ -300,8 +300,11 @@ class DatesSeen:
     @property
     def zoned(self) -> bool | None:
         """Whether dates with an offset to UTC are read, or those without; None where there is one sort alone."""
-        with_one, without = self.offsets
-        return with_one > without if with_one and without else None
+        return _sort_of_most(*self.offsets)
+
+
+def _sort_of_most(with_one: int, without: int) -> bool | None:
+    return with_one > without if with_one and without else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,7 +334,10 @@ class DateReading:
         if other == swapped(form):
             whole = not seen.decisive
             return cls(form=form, other=other if whole else None, whole=whole, zoned=zoned)
-        return cls(form=form, zoned=zoned) if seen.some else cls(form=form, other=other)
+        if seen.some:
+            return cls(form=form, zoned=zoned)
+        sorts = (int(own.sum()) for own in with_offset(seen.others, other))
+        return cls(form=form, other=other, zoned=_sort_of_most(*sorts))
 
     def dates(self, cells: pl.Series) -> tuple[pl.Series, list[Told]]:
         """The dates of cells, null where they are none, and what is told of those written otherwise."""

@@ -7,9 +7,9 @@ from functools import partial
 
 _SAMPLE = 2**16
 _FEWEST_BYTES = 8
-_RUN = re.compile(rb"[\x80-\xff]{3,}")
+_RUN = re.compile(rb"(?<![A-Za-z\x80-\xff])[\x80-\xff]{3,}(?![A-Za-z\x80-\xff])")
 _FOREIGN_SHARE = 0.5
-"""Share of the bytes beyond ASCII in rows of three or more: of Western letters hardly any two stand side by side."""
+"""Share of the bytes beyond ASCII in words of such alone: of Western letters hardly any two stand side by side."""
 
 _MOSTLY = 0.9
 _MOST_NAMED = 3
@@ -55,7 +55,8 @@ def likely_encodings(content: bytes) -> list[tuple[str, str]]:
     if high < _FEWEST_BYTES:
         return []
     scores = {name: score for name in _ASIAN if (score := _asian_share(sample, name)) >= _MOSTLY}
-    if sum(map(len, _RUN.findall(sample))) >= _FOREIGN_SHARE * high:
+    words = (run for run in _RUN.findall(sample) if len(set(run)) > 1)  # "€€€" is no word
+    if sum(map(len, words)) >= _FOREIGN_SHARE * high:
         scores |= {name: share for name in _ONE_BYTE if (share := _one_byte_share(sample, name)) >= _MOSTLY}
     else:  # only there the second byte of a sign may be one of ASCII
         scores = {name: score for name, score in scores.items() if name in ("shift_jis", "big5", "gbk")}

@@ -6,11 +6,12 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from lanewise.data.findings import Finding
-from lanewise.data.number_signs import SIGN
+from lanewise.data.number_signs import CODE, SIGN
 from lanewise.data.wording import counted
 from lanewise.plain_text import clean
 
 _NUMBER = re.compile(rf"[-+]?{SIGN}?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*{SIGN}?", re.ASCII)
+_CODE = re.compile(CODE)
 _NUMBERLIKE = re.compile(r"[-+]?[\d][\d\s.,:/eETZ+-]*%?", re.ASCII)
 _END = "\x1f"
 _DIGIT = re.compile(r"\d")
@@ -37,7 +38,7 @@ def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bo
     of their kind. Without votes a first record of short distinct words is a header.
     """
     if not rest:
-        return all(not _is_numberlike(cell.strip()) for cell in first)
+        return all(not _is_number_among(cell.strip(), ()) for cell in first)
     rest = [[cell.strip() for cell in row] for row in rest]
     others_count = all(map(_is_counting, rest[:_ENOUGH_CELLS]))
     counts_up = _is_counting([cell.strip() for cell in first]) and not others_count
@@ -48,7 +49,7 @@ def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bo
     if votes:
         return votes > 0
     names = [cell.strip() for cell in first if cell.strip()]
-    words = [name for name in names if not _is_numberlike(name)]
+    words = [name for name in names if not _is_number_among(name, ())]
     return bool(words) and (counts_up or len(words) == len(names)) and all(map(_is_short, words))
 
 
@@ -56,7 +57,7 @@ def _vote(cell: str, others: list[str], *, counts_up: bool) -> int:
     if not cell or not others:
         return 0
     numbers = _count_numberlike(others)
-    if _is_numberlike(cell):
+    if _is_number_among(cell, others):
         if numbers:
             return 0 if counts_up else -1
         return 1 if not counts_up and len(set(others)) <= _FEW_LEVELS else 0
@@ -81,6 +82,12 @@ def _is_short(name: str) -> bool:
 
 def _is_numberlike(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None or _NUMBERLIKE.fullmatch(cell) is not None
+
+
+def _is_number_among(cell: str, others: Sequence[str]) -> bool:
+    """Whether a cell is like a number; with the code of a currency that the others lack it is a name (``EUR2019``)."""
+    code = _CODE.search(cell)
+    return _is_numberlike(cell) and (code is None or any(code[0] in other for other in others))
 
 
 def _count_numberlike(cells: list[str]) -> int:

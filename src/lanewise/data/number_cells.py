@@ -15,10 +15,10 @@ import polars as pl
 
 from lanewise.data.missing import share_matching
 from lanewise.data.number_signs import (
-    SIGN,
     Minus,
     Sign,
     minus_of,
+    sign_of,
     with_minus_before,
     with_plain_minus,
     without_sign,
@@ -116,15 +116,19 @@ class NumberFit:
         return bool(texts.str.contains(r"\.").any()) and bool(texts.str.contains(_GROUPED_POINT).all())
 
 
-def fit_numbers(cells: pl.Series) -> NumberFit:
-    """How the cells (stripped, missing ones null) can be read as numbers."""
+def fit_numbers(cells: pl.Series, *, amounts: bool = False) -> NumberFit:
+    """How the cells (stripped, missing ones null) can be read as numbers.
+
+    ``amounts``: it is known that they are numbers, so that letters before one are no part of a name (``PEN 3``).
+    """
     share = share_matching(cells, PLAIN.pattern)
     if share == 1.0:
         return NumberFit(cells=cells, grammars=(PLAIN,))
     minus = minus_of(cells)
     in_front = with_minus_before(with_plain_minus(cells), minus)
     signed = bool((in_front != cells).any())
-    texts, unit = _without_unit(in_front)
+    unit = sign_of(in_front, amounts=amounts)
+    texts = with_plain_blanks(without_sign(in_front) if unit else in_front)
     probe = texts.drop_nulls().head(_PROBE)
     hopeful = [grammar for grammar in _OTHERS if share_matching(probe, grammar.pattern) >= _PROBE_SHARE]
     if unit or signed:
@@ -140,20 +144,6 @@ def fit_numbers(cells: pl.Series) -> NumberFit:
         simplest = fitting[:1] if fitting[0] == PLAIN else fitting
         return NumberFit(cells=texts, grammars=tuple(simplest), unit=unit, minus=minus)
     return NumberFit(cells=texts, grammars=(), nearest=nearest, share=share, unit=unit, minus=minus)
-
-
-def _without_unit(cells: pl.Series) -> tuple[pl.Series, Sign]:
-    """Cells without the one currency or percent sign that they share, and blanks of all kinds as a space."""
-    present = cells.drop_nulls()
-    with_sign = present.str.contains(SIGN)
-    unit: Sign = ""
-    if with_sign.any():
-        found = present.filter(with_sign).str.extract(f"({SIGN})").unique().to_list()
-        whole_column = bool(with_sign.all()) or found != ["%"]
-        if len(found) == 1 and found[0] is not None and whole_column:
-            unit = found[0]
-            cells = without_sign(cells)
-    return with_plain_blanks(cells), unit
 
 
 def with_plain_blanks(cells: pl.Series) -> pl.Series:

@@ -159,10 +159,7 @@ def _words(
     open_ = words.select(name for name in words.columns if name not in named)
     kinds, plain = kinds_of_words(words), holding_words(open_)
     plain = {*plain, *named}
-    units = {
-        found.column: found
-        for found in numbers_with_units(words.select(name for name in words.columns if name not in named))
-    }
+    units = {found.column: found for found in numbers_with_units(open_)}
     told = {name: () if name in plain else _written_as_words(words[name]) for name in frame.columns}
     return {
         name: TypedColumn(

@@ -337,7 +337,7 @@ def _read_by(
 
 def _numbers_where_possible(bare: pl.Series, decimal: Decimal | None) -> pl.Series:
     without_zeros = bare.str.replace(r"^([+-]?)0+([0-9])", "${1}${2}")
-    fit = fit_numbers(without_zeros)
+    fit = fit_numbers(without_zeros, amounts=True)
     grammar = choose(fit, decimal)[0] if fit.grammars else fit.nearest
     fitting = fit.cells.str.contains(grammar.pattern).fill_null(value=False)
     readable = fit.cells.set(~fitting, None)

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from lanewise.cli.main import cli
+from lanewise.cli.runs import _from_here
 from lanewise.runs.store import RunStore
 
 
@@ -24,3 +25,12 @@ def test_the_store_is_named_and_a_state_stands_in_brackets(tmp_path: Path, monke
     below.mkdir()
     monkeypatch.chdir(below)
     assert CliRunner().invoke(cli, ["runs"]).stderr == "runs in ../.lanewise\n"
+
+
+def test_a_store_on_another_drive_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_drive(path: object) -> str:
+        message = "path is on mount 'C:', start on mount 'D:'"
+        raise ValueError(message)
+
+    monkeypatch.setattr("os.path.relpath", other_drive)
+    assert _from_here(tmp_path) == str(tmp_path)

@@ -52,7 +52,7 @@ def test_a_wide_table_is_asked_for_its_names_a_fixed_number_of_times(monkeypatch
     """Every time a frame lists all names: once per column made thousands of columns cost seconds."""
     frame = pl.DataFrame({f"c{n}": [1.0, 2.0] for n in range(60)})
     wide = Dataset(frame=frame, kinds=dict.fromkeys(frame.columns, "number"), source="a table")
-    known = DataContract.of(wide, task=TASK, features=frame.columns, rows=np.arange(2))
+    known = DataContract.of(wide, task=TASK, features=tuple(frame.columns), rows=np.arange(2))
     asked: list[int] = []
     names = frame.columns
     monkeypatch.setattr(pl.DataFrame, "columns", property(lambda _: asked.append(1) or names))

@@ -60,6 +60,7 @@ def test_cells_written_as_in_training_are_read_so(cells, convention, expected):
         (["12 %", "13"], PERCENT, [12, None]),
         (["12", "13 %"], POINT, [12, None]),
         (["12 €", "13 $"], EURO, [12, None]),
+        (["12 €", "€13 CAD"], EURO, [12, None]),
         (["1,5", "old"], COMMA, [1.5, None]),
     ],
 )
@@ -77,6 +78,7 @@ def test_cells_that_contradict_those_beside_them_count_as_missing(cells, convent
         (["1.234"], COMMA, [1234], 1),
         (["12", "13"], PERCENT, [12, 13], 2),
         (["12 %", "13 %"], POINT, [12, 13], 2),
+        (["EUR 12", "EUR 13"], POINT, [12, 13], 2),
         (["12 $", "13 $"], EURO, [12, 13], 2),
     ],
 )
@@ -235,6 +237,25 @@ def test_dates_without_an_offset_among_others_with_one_are_missing() -> None:
     cells = pl.Series("day", ["2024-03-05 10:00Z", "2024-03-06 11:00+01:00", "2024-03-07 12:00"])
     found, _ = DateReading.of("Y-m-d", DatesSeen.of(cells, "Y-m-d")).dates(cells)
     assert found.to_list() == [datetime(2024, 3, 5, 10), datetime(2024, 3, 6, 10), None]
+
+
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        (["2024-03-05 10:00", "2024-03-06 11:00", "2024-03-07 12:00Z"], 2),  # in another form than in training
+        (["12/31/2024 10:00", "12/30/2024 11:00", "12/29/2024 12:00Z"], 2),  # and in the other order
+        (["05/03/2024 10:00", "06/03/2024 11:00", "99/99/2024 12:00Z"], 2),  # and one that is no date
+    ],
+)
+def test_offsets_of_cells_unlike_those_of_training_are_read_in_parts_as_in_one(cells, read):
+    whole = pl.Series("day", cells)
+    seen = DatesSeen.of(whole, "d/m/Y")
+    for cell in cells:
+        seen = seen.plus(DatesSeen.of(pl.Series([cell]), "d/m/Y"))
+    at_once, _ = DateReading.of("d/m/Y", DatesSeen.of(whole, "d/m/Y")).dates(whole)
+    reading = DateReading.of("d/m/Y", seen)
+    assert at_once.is_not_null().sum() == read
+    assert [reading.dates(pl.Series([cell]))[0][0] for cell in cells] == at_once.to_list()
 
 
 def test_one_offset_leaves_the_other_dates_of_a_column_readable_without_a_convention(tmp_path) -> None:

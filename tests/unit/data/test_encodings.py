@@ -135,6 +135,9 @@ def test_text_of_another_script_is_warned_of_with_the_encoding_to_name(encoding:
         ("mac_roman", "Orléans créée Nîmes Besançon"),
         ("cp850", "München Größe Füße Straße"),
         ("cp1252", "“Zürich” 12 €"),
+        ("cp1252", "€€€ €€€€ €€"),
+        ("cp1252", "“Yes”—“No”"),
+        ("cp1252", "°°° Jõõpre jäääär"),
     ],
 )
 def test_western_text_is_not_called_another_script(encoding: str, words: str) -> None:

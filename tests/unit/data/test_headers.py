@@ -73,6 +73,12 @@ def test_columns_of_such_names_are_read_by_themselves(tmp_path: Path) -> None:
         assert read(source).frame.equals(expected)
 
 
+@pytest.mark.parametrize("names", [["EUR2019", "EUR2020"], ["PEN1", "PEN2"], ["2019 EUR", "2020 EUR"]])
+def test_names_with_a_code_of_a_currency_are_a_header_above_plain_numbers(names: list[str]) -> None:
+    assert looks_like_header(names, [["1.5", "2"], ["3", "4"]])
+    assert looks_like_header(names, [])
+
+
 def test_cells_with_a_code_of_a_currency_are_numbers_below_a_header() -> None:
     assert looks_like_header(["price"], [["12,50 EUR"], ["7,00 EUR"], ["12,50 EUR"], ["3 EUR"]])
     assert not looks_like_header(["12,50 EUR"], [["7,00 EUR"], ["3 EUR"], ["4 EUR"]])

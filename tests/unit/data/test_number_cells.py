@@ -98,10 +98,27 @@ def test_marks_and_signs(cells: list[str], values: list[float]) -> None:
         ["5 kg", "6 kg"],
         ["$", "$5"],
         ["5\u2212", "7"],
+        ["$12.50 CAD", "$3.00 USD"],
+        ["$12.50 CAD", "$3.00"],
+        ["EUR5", "EUR6"],
+        ["PEN 1", "PEN 2", "7.5"],
+        ["1,200.-", "950.50"],
+        ["12.50-", "950.-", "7"],
+        ["12.50-", "\u22127.25", "7"],
     ],
 )
 def test_mixed_signs_and_marks_are_not_numbers(cells: list[str]) -> None:
     assert fit_numbers(pl.Series(cells)).grammars == ()
+
+
+def test_letters_before_a_number_are_no_part_of_a_name_where_the_cells_are_known_to_be_numbers() -> None:
+    assert fit_numbers(pl.Series(["EUR 5", "6"]), amounts=True).unit == "EUR"
+    assert fit_numbers(pl.Series(["EUR 5.5", "EUR 6"])).unit == "EUR"
+
+
+def test_a_sign_within_a_word_is_none() -> None:
+    assert fit_numbers(pl.Series(["Ukraine", "5", "6"])).unit == ""
+    assert fit_numbers(pl.Series(["krank", "5 EUR", "6 EUR"])).unit == "EUR"
 
 
 def test_open_marks_follow_the_file() -> None:
