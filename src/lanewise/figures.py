@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
-from lanewise.metric_labels import EXACT, SHARES, UNIT, short_of_the_end
+from lanewise.metric_labels import EXACT, LOWER, SHARES, UNIT, short_of_the_end
 from lanewise.rounding import decimals, fixed, telling
 
 SCALED = SHARES | UNIT | {"log_loss", "brier", "ece"}
@@ -134,10 +134,15 @@ def gap(metric: str, value: float, error: float | None = None) -> str:
 def between(metric: str, low: float, high: float, *, kept: int | None = None) -> str:
     """The bounds of an interval, with so many decimals or those that it justifies.
 
-    >>> between("log_loss", 0.29811, 0.32702)
-    '0.298 to 0.327'
+    An error that may be next to 0 has no digit more for that.
+
+    >>> between("log_loss", 0.29811, 0.32702), between("log_loss", 0.000003, 0.002)
+    ('0.298 to 0.327', '0.0000 to 0.0020')
     """
     kept = places(metric, low, high / 2 - low / 2) if kept is None else kept
+    half_a_step = 0.5 * 10.0**-kept / (100 if metric in SHARES else 1)
+    if metric in LOWER and 0 < low < half_a_step <= high and not short_of_the_end(metric, low, kept):
+        low = 0.0
     return f"{_bound(metric, low, kept)} to {_bound(metric, high, kept)}"
 
 

@@ -3,7 +3,8 @@
 ``fit`` puts a run around them; the scikit-learn estimators use them as they are.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -88,7 +89,7 @@ class Trained:
     """What the stages have made of a problem; ``predictor`` is the model, the rest says how it came about.
 
     ``race_cost`` is what the race used, None where another process may have run the beginning of it; ``solo_costs`` are
-    processor seconds of a lane of each candidate, trained alone.
+    processor seconds of a lane of each candidate, trained alone; ``replaced`` what was told of workers that died.
     """
 
     plan: Plan
@@ -100,6 +101,7 @@ class Trained:
     race_cost: Cost | None = None
     solo_costs: Mapping[str, float] = field(default_factory=dict)
     crew: Crew = field(default_factory=lone)
+    replaced: Sequence[str] = ()
 
     def stage(self, run: Run | Unrecorded, problem: Problem, settings: FitSettings, **more: Any) -> Stage:
         """What the document of ``run`` is composed of; ``more`` are the fields of `Stage` that training knows not."""
@@ -115,6 +117,7 @@ class Trained:
             cutoff=self.cutoff,
             race_cost=self.race_cost,
             solo_costs=self.solo_costs,
+            replaced=self.replaced,
             **more,
         )
 
@@ -191,7 +194,12 @@ def _trained(job: _Job) -> Trained:
     data, _ = _prepared(job, stored, refit=False)
     workers = workers_for(problem, settings, job.ranks, tell=job.watcher.announce) if job.crew.axis is None else 1
     times.end("prepare")
-    (pace, with_trees), tell = _prospects(job, workers), job.watcher.announce
+    (pace, with_trees), replaced = _prospects(job, workers), list[str]()
+
+    def tell(text: str) -> None:
+        replaced.append(text)
+        job.watcher.announce(text)
+
     with (
         tree_pool(problem, settings, workers, job.folder, at_once=with_trees, stored=stored, tell=tell) as trees,
         team_pool(problem, settings, workers, job.folder, spent=times.elapsed(), pace=pace, tell=tell) as teams,
@@ -220,7 +228,13 @@ def _trained(job: _Job) -> Trained:
         race_cost=cost,
         solo_costs=solo,
         crew=job.crew,
+        replaced=_of_all(job.ranks, replaced),
     )
+
+
+def _of_all(ranks: Ranks, told: list[str]) -> list[str]:
+    """What was told on any of the ranks, which call this alike."""
+    return [text for own in ranks.gather(json.dumps(told).encode()) for text in json.loads(own)]
 
 
 def _prospects(job: _Job, workers: int) -> tuple[float, bool]:

@@ -35,3 +35,12 @@ def test_small_errors_keep_their_first_digit():
 @pytest.mark.parametrize("half", [None, 0.00004])
 def test_a_calibration_error_far_below_the_others_of_its_row_has_their_digits(half):
     assert written("ece", 0.000083, places_in_column("ece", 0.000083, half, 3)) == "<0.001"
+
+
+@pytest.mark.parametrize(("low", "high"), [(3e-6, 0.002), (0.0004, 0.2), (0.3, 5000.0)])
+def test_the_lower_end_of_an_error_next_to_0_has_the_digits_of_its_interval(low, high):
+    assert between("rmse", low, high) == between("rmse", 0.0, high)
+
+
+def test_an_interval_that_is_all_next_to_0_keeps_its_first_digits():
+    assert between("rmse", 0.00002, 0.00004, kept=3) == "0.00002 to 0.00004"

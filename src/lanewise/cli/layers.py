@@ -188,7 +188,15 @@ def _from_file(config: Path | None) -> tuple[dict[str, Any], str]:
     if config is not None:
         return read_toml(config), str(config)
     for name in ("lanewise.toml", "pyproject.toml"):
-        if Path(name).is_file():
+        try:
+            there = Path(name).is_file()
+        except PermissionError as error:
+            message = (
+                f"the working folder may not be searched for {name}; start lanewise in one that you may search, or "
+                "name a file of settings with --config"
+            )
+            raise ConfigError(message) from error
+        if there:
             found = read_toml(Path(name))
             if found:
                 return found, name

@@ -59,7 +59,7 @@ def _mesh(text: str, work: str | None, *, as_json: bool) -> None:
     from lanewise.distributed.stated_work import StatedWork
 
     place = place_of()
-    mesh = Mesh.parse(text).resolve(place.size if place.size > 1 else RANKS) if text else None
+    mesh = Mesh.parse(text, instead=()).resolve(place.size if place.size > 1 else RANKS) if text else None
     stated = None if work is None else StatedWork.parse(work)
     if place.size == 1:
         from lanewise.distributed.local import run_ranks

@@ -20,6 +20,8 @@ AFRESH = "confirm: those that are left train in full from the start; scores begi
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
 WORSE = "best is who leads now, at the latest look: it can get worse with more training and more folds"
 """Said where the best score first is worse than it was a moment ago."""
+LEAST_OWN = 0.005
+"""Share of a phase that must be done before its pace tells how long the rest takes."""
 ROOMY = 110
 """Columns of a terminal from which on there is room for a bar beside the name of the candidate that leads."""
 
@@ -105,14 +107,14 @@ class Screen:
         self._last = 0.0
         self._phase = ""
         self._began = (0.0, 0.0, 0.0)
-        """The clock, the lanes trained and how much was done when the phase was first heard of."""
+        """The clock, the lanes trained and how much this process had done when the phase was first heard of."""
         self._best = float("nan")
         self._told = False
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn
             from rich.table import Column
 
             console = Console(stderr=True, no_color=not wants_color(sys.stderr))
@@ -120,8 +122,7 @@ class Screen:
                 TextColumn("{task.description}"),
                 *([BarColumn(bar_width=24)] if console.width >= ROOMY else []),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TimeRemainingColumn(compact=True),
-                TextColumn("left {task.fields[speed]}"),
+                TextColumn("{task.fields[left]} {task.fields[speed]}"),
                 # What is too long for the terminal is cut here, not in the figures before it.
                 TextColumn("{task.fields[leader]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
                 console=console,
@@ -158,18 +159,17 @@ class Screen:
             self.announce(AFRESH)
         now = time.monotonic()
         if phase != self._phase:
-            self._began = (now, pulse.trained, pulse.done)
-        speed = self._speed(now, pulse.trained)
+            self._began = (now, pulse.trained, pulse.done - pulse.kept)
+        speed, left = self._speed(now, pulse.trained), self._left(now, pulse)
         shown = self._live is not None or phase != self._phase or now - self._last > PLAIN_EVERY_SECONDS
         if shown:
             self._note_if_worse(pulse)
         if self._live is not None:
             if phase != self._phase:
-                self._task = self._live.add_task(what, total=1.0, leader="", speed="")
-            self._live.update(self._task, completed=pulse.done, description=what, leader=leader, speed=speed)
+                self._task = self._live.add_task(what, total=1.0, leader="", speed="", left="")
+            self._live.update(self._task, completed=pulse.done, description=what, leader=leader, speed=speed, left=left)
         elif shown:
             self._last = now
-            left = self._left(now, pulse.done)
             click.echo("  ".join(filter(None, (what, f"{pulse.done:4.0%}", left, speed, leader))), err=True)
         self._phase = phase
 
@@ -186,12 +186,16 @@ class Screen:
         speed = 60 * (trained - before) / (now - began) if trained > before and now > began else 0.0
         return f"{speed:,.0f} lanes/min" if speed >= 10 else f"{speed:.2g} lanes/min" if speed else ""
 
-    def _left(self, now: float, done: float) -> str:
-        """What the phase still takes, if it goes on as it went so far; nothing where it has only begun or is over."""
+    def _left(self, now: float, pulse: Any) -> str:
+        """What the phase still takes, if it goes on as it went so far; nothing where it has only begun or is over.
+
+        What a run that is resumed had done before says nothing of the pace.
+        """
         began, _, before = self._began
-        if now <= began or not before < done < 1:
+        own = pulse.done - pulse.kept - before
+        if now <= began or own < LEAST_OWN or pulse.done >= 1:
             return ""
-        minutes, seconds = divmod(round((now - began) * (1 - done) / (done - before)), 60)
+        minutes, seconds = divmod(round((now - began) * (1 - pulse.done) / own), 60)
         return f"{minutes:02d}:{seconds:02d} left"
 
 

@@ -54,6 +54,7 @@ from lanewise.training.planning.proposals import DEFAULT_ROUNDS
 from lanewise.training.problem import Problem
 from lanewise.training.products import one_thread_each
 from lanewise.training.trace import looks
+from lanewise.training.workers.process import counted_again
 
 TRAIN_SAMPLE = 4000
 """Training rows that the training score of an ensemble is taken on; a single winner has those of its looks."""
@@ -120,7 +121,7 @@ def compose(stage: Stage) -> dict[str, Any]:
 
 
 def _warnings(stage: Stage) -> list[str]:
-    """What to keep in mind, first what makes every score here untrue, last the families that were not tried."""
+    """What to keep in mind, first what makes every score here untrue, last which workers died: that changed nothing."""
     found = [finding for finding in stage.problem.findings if finding.severity == "warning"]
     words = [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
     missing = [model for model in families_left_out(stage.plan, stage.settings) if model in stage.plan.left_out]
@@ -137,7 +138,7 @@ def _warnings(stage: Stage) -> list[str]:
     rounds = int(stage.default.number("rounds", DEFAULT_ROUNDS))
     if rounds < DEFAULT_ROUNDS:
         words.append(f"the budget left room for {rounds} rounds of the default, which has {DEFAULT_ROUNDS}")
-    return words
+    return [*words, *counted_again(stage.replaced)]
 
 
 def _winner(stage: Stage) -> dict[str, Any]:

@@ -229,6 +229,8 @@ def ensemble_section(stage: Stage) -> dict[str, Any] | None:
         "difference": trial.ahead.mean,
         "standard_error": trial.ahead.standard_error,
         "taken": choice.is_ensemble,
+        "words": "score is on rows that chose none of its members, uncorrected; cross_validation is of the model that "
+        "is handed over, corrected for having picked it",
     }
 
 

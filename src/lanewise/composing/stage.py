@@ -1,6 +1,6 @@
 """Everything that a fit has when its model is saved: what the run document is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +60,8 @@ class Stage:
     """Everything that a fit has when its model is saved.
 
     ``before`` is what the process had used when the fit began, ``race_cost`` what the race used, ``solo_costs`` what
-    a lane of each candidate costs alone, ``elsewhere`` what other ranks used for all of it.
+    a lane of each candidate costs alone, ``elsewhere`` what other ranks used for all of it, ``replaced`` what was told
+    of worker processes that died.
     """
 
     run: Run | Unrecorded
@@ -78,6 +79,7 @@ class Stage:
     race_cost: Cost | None = None
     solo_costs: Mapping[str, float] = field(default_factory=dict)
     elsewhere: tuple[Cost, ...] = ()
+    replaced: Sequence[str] = ()
 
     @property
     def default(self) -> Candidate:

@@ -3,7 +3,7 @@
 It is arithmetic only and loads nothing; :mod:`lanewise.distributed.groups` makes process groups of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -74,18 +74,19 @@ class Mesh:
             raise UsageError(message)
 
     @classmethod
-    def parse(cls, text: str) -> "Mesh":
+    def parse(cls, text: str, *, instead: Sequence[str] = (AUTO,)) -> "Mesh":
         """The mesh that ``text`` describes: ``axis=degree``, separated by commas.
 
-        Raises ``UsageError`` for an axis that does not exist or comes twice, and for what is no number.
+        Raises ``UsageError`` for an axis that does not exist or comes twice, and for what is no number; of a word alone
+        it says what might stand ``instead`` of axes.
 
         >>> Mesh.parse("lane=2,data=-1")
         Mesh(lane=2, data=-1, pipeline=1, shard=1, tensor=1)
         """
         degrees: dict[str, int] = {}
         for part in filter(None, (one.strip() for one in text.split(","))):
-            axis, _, number = (one.strip() for one in part.partition("="))
-            known(axis)
+            axis, sign, number = (one.strip() for one in part.partition("="))
+            known(axis, instead=() if sign else instead)
             if axis in degrees:
                 message = f"{axis} is given twice in mesh {text!r}; give each axis once"
                 raise UsageError(message)
@@ -233,10 +234,11 @@ def _multiples(size: int, given: int) -> str:
     return f"{below} or {above}" if below else str(above)
 
 
-def known(*axes: str) -> tuple[str, ...]:
-    """``axes`` as they are; raises ``UsageError`` for one that does not exist."""
+def known(*axes: str, instead: Sequence[str] = ()) -> tuple[str, ...]:
+    """``axes`` as they are; raises ``UsageError`` for one that does not exist, with what may stand ``instead``."""
     for axis in axes:
         if axis not in AXES:
-            message = f"a mesh has no axis {axis!r}: {suggestion(axis, AXES)}; write it as lane=2,data=-1"
+            written = " or ".join([*instead, "lane=2,data=-1"])
+            message = f"a mesh has no axis {axis!r}: {suggestion(axis, (*AXES, *instead))}; write it as {written}"
             raise UsageError(message)
     return axes

@@ -114,7 +114,7 @@ def _why(best: Proposal, tried: list[Proposal], work: Workload, hardware: Hardwa
     simple = sorted(others, key=lambda one: one.cost.seconds)
     small = [one for one in simple if not one.cost.lanes_at_once]
     if simple and not small:
-        words.append(f"{simple[0].mesh} would take {_times(simple[0].cost.seconds / best.cost.seconds)} as long")
+        words.append(f"{simple[0].mesh} would take {as_long(simple[0].cost.seconds / best.cost.seconds)}")
     elif small:
         least = min(small, key=lambda one: one.cost.memory)
         words.append(
@@ -135,8 +135,15 @@ def _reasons(mesh: Mesh, work: Workload) -> str:
     return ", ".join(said[axis] for axis in mesh.active)
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:,.0f} times"
+def as_long(ratio: float, decimals: int = 1) -> str:
+    """How long something takes beside something else; without a number where that would be 1.
+
+    >>> as_long(1.96), as_long(17.2), as_long(1.04), as_long(1.04, 2)
+    ('2.0 times as long', '17 times as long', 'as long', '1.04 times as long')
+    """
+    if abs(round(ratio, decimals) - 1.0) < 10.0 ** -(decimals + 1):
+        return "as long"
+    return f"{ratio:,.{decimals if ratio < 10 else 0}f} times as long"
 
 
 def _gigabytes(size: float) -> str:

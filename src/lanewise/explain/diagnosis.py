@@ -122,7 +122,8 @@ def diagnose(
     verdict, words = _read(shape, stopped=stop < 1)
     known = [value for value in (fit.valid, fit.train) if np.isfinite(value)]
     kept = places_beside(metric.name, known, 1.96 * fit.error)  # as the tables have it
-    scores = f"{metric_label(metric.name)} is {written(metric.name, fit.valid, kept)} in cross-validation"
+    where = "in cross-validation" if candidate is not None else "on rows that chose none of its members"
+    scores = f"{metric_label(metric.name)} is {written(metric.name, fit.valid, kept)} {where}"
     if np.isfinite(train):
         scores += f" and {written(metric.name, fit.train, kept)} on training rows"
     if shape.turned and stop < 1:

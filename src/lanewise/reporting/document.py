@@ -223,13 +223,17 @@ class EnsembleMember(TypedDict):
 
 
 class Ensemble(TypedDict):
-    """The ensemble that was tried; ``difference`` is by how much it beats the best single candidate."""
+    """The ensemble that was tried; ``difference`` is by how much it beats the best single candidate.
+
+    ``words`` say how ``score`` was taken, and how that differs from ``cross_validation`` of the whole document.
+    """
 
     members: list[EnsembleMember]
     score: Number
     difference: Number
     standard_error: Number
     taken: bool
+    words: str
 
 
 class Diagnosis(TypedDict):

@@ -10,7 +10,7 @@ from lanewise.storage.strict_json import dump_json, parse_json
 MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "repeats", "warnings"})
 """Parts of a run document, at any depth, that two runs of one plan need not share.
 
-Warnings repeat findings, which are compared, and say whether a budget was overrun.
+Warnings repeat findings, which are compared, and say whether a budget was overrun and which workers died.
 """
 
 MOST_NAMED = 5

@@ -15,6 +15,9 @@ from lanewise.training.workers.folder import FOLDER_PREFIX
 
 T = TypeVar("T")
 
+PHASES = {"confirm": "confirmation", "refit": "training on all rows"}
+"""What phases are called, where it is not by the name that their checkpoints have."""
+
 
 def execute(
     store: Store,
@@ -28,14 +31,20 @@ def execute(
     """Do the work of ``run``, whose lock the caller holds, and record its end: ``document`` describes the result.
 
     A ``timed`` document says under ``seconds`` what the run took, and the store then says the same. ``tell`` says at
-    once that a request to stop was heard.
+    once that a request to stop was heard, and where checkpoints of before cannot be used.
 
     Raises what the work raises, a full disk with the command that goes on; ``Interrupted`` with that command where
     somebody stopped it.
     """
 
+    named: set[str] = set()
+
     def passed_over(key: str, why: str) -> None:
         store.record_event(run.id, "checkpoint_passed_over", {"team": key, "why": why})
+        phase = key.partition("-")[0].rstrip("0123456789.")
+        if phase not in named and tell is not None:  # a screen may have dozens, all for one reason
+            named.add(phase)
+            tell(f"checkpoints of the {PHASES.get(phase, phase)} are passed over, the first of them as {why}")
 
     with stop_on_signals(tell) as stop:
         try:

@@ -263,9 +263,14 @@ def _suffix() -> str:
 
 
 def _find(start: Path) -> Path | None:
-    """Return the nearest store folder at or above ``start``."""
+    """Return the nearest store folder at or above ``start``; ``UnavailableError`` where that may not be searched."""
     for folder in (start / FOLDER_NAME, *(above / FOLDER_NAME for above in start.parents)):
-        if folder.is_dir():
+        try:
+            there = folder.is_dir()
+        except PermissionError as error:
+            msg = f"{folder.parent} may not be searched for runs; set {HOME_VARIABLE} to a folder that you may write to"
+            raise UnavailableError(msg) from error
+        if there:
             _refuse_foreign(folder)
             return folder
     return None

@@ -12,8 +12,9 @@ from lanewise.training.trace import Trace
 class Pulse:
     """A sign of life for whoever watches: how far the race is and who leads.
 
-    ``trained`` counts the lanes of the phase that were trained so far, each by the part of its full length. ``sign`` is
-    1 where a smaller ``score`` is better and -1 where a larger one is.
+    ``done`` is the share of the phase, ``kept`` what of it a process before this one has done. ``trained`` counts the
+    lanes of the phase that this one has trained so far, each by the part of its full length. ``sign`` is 1 where a
+    smaller ``score`` is better and -1 where a larger one is.
     """
 
     phase: str
@@ -25,10 +26,11 @@ class Pulse:
     spread: float = float("nan")
     trained: float = 0.0
     sign: float = 1.0
+    kept: float = 0.0
 
 
-def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float) -> Pulse:
-    """The sign of life of a phase of which ``traces`` were seen, ``done`` as far as that."""
+def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float, kept: float = 0.0) -> Pulse:
+    """The sign of life of a phase of which ``traces`` were seen, ``done`` as far as that, of it ``kept`` of before."""
     alive = [trace for trace in traces if trace.fate == "running"]
     leader, score, spread = leader_of(alive, sign)
     return Pulse(
@@ -39,8 +41,9 @@ def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float) -
         leader=leader,
         score=score,
         spread=spread,
-        trained=sum(trace.fractions[-1] for trace in traces if trace.fractions),
+        trained=sum(trace.fractions[-1] - trace.kept for trace in traces if trace.fractions),
         sign=sign,
+        kept=kept,
     )
 
 

@@ -103,7 +103,7 @@ class Race:
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._unsteady: set[str] = set()
-        self._done = 0.0
+        self._done = self._kept = 0.0
         share = self.spreading.share(self.plan.workers)
         self._threads = SideBySide(share + getattr(self.builder, "waiting", 0))
 
@@ -268,7 +268,7 @@ class Race:
             for seed in self.plan.seeds
         ]
         with self._lock:
-            self._done = 0.0
+            self._done = self._kept = 0.0
         teams = self.builder.form(lanes, "confirm")
         found = self._stretch("confirm", teams, self.plan.grid, share=1.0)
         self._lose("confirm", teams, [])
@@ -339,7 +339,7 @@ class Race:
         def seen(look: Look) -> None:
             self._record(phase, look)
             self._note(phase, lanes, look.repairs)
-            self._tell(phase, len(lanes) * unit)
+            self._tell(phase, len(lanes) * unit, fresh=look.fresh)
 
         found = stretch.run(seen)
         with self._lock:
@@ -352,6 +352,7 @@ class Race:
             with self._lock:
                 trace = self._trace(phase, item.lane)
                 trace.notices += item.notices
+                trace.kept += (1.0 - look.fresh) * (item.fraction - max(trace.fractions, default=0.0))
                 trace.fractions.append(item.fraction)
                 trace.scores.append(item.score)
                 trace.train_losses.append(item.train_loss)
@@ -397,11 +398,12 @@ class Race:
         said = f" ({'; '.join(reasons[:2])})" if reasons else ""
         return f"every candidate failed on some fold{said}; lower the learning rates or check the data for huge values"
 
-    def _tell(self, phase: str, done: float) -> None:
+    def _tell(self, phase: str, done: float, *, fresh: float) -> None:
         with self._lock:
             self._done += done
+            self._kept += (1.0 - fresh) * done
             own = [trace for trace in self._traces.values() if trace.phase == phase]
-            self.watch(pulse_of(own, phase=phase, done=self._done, sign=self.metric.sign))
+            self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, sign=self.metric.sign))
 
 
 def _better(known: float | None, score: float) -> float:

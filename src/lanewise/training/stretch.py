@@ -20,10 +20,14 @@ SAVE_SHARE = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What one look at a team has shown: evidence of the lanes that are alive, and repairs since the last."""
+    """What one look at a team has shown: evidence of the lanes that are alive, and repairs since the last.
+
+    ``fresh`` is the share of the way from the look before that was trained now, and not by a process before this one.
+    """
 
     evidence: Sequence[Evidence]
     repairs: Mapping[str, Sequence[Event]]
+    fresh: float = 1.0
 
 
 @final
@@ -35,7 +39,8 @@ class Stretch:
     ``halted`` is asked between steps; when it turns true the team saves and raises Interrupted. ``abandoned``
     forbids to save: somebody else may own the journal by now. When it is saved decides what a kill costs,
     never what comes out. ``score`` of predictions for validation rows, by ``metric`` (its ``direction`` is min or max),
-    is kept beside them, and ``train_score`` in the place of those for training rows.
+    is kept beside them, and ``train_score`` in the place of those for training rows. One that is ``told`` was trained
+    by another rank meanwhile, and its journal has all of it.
     """
 
     team: Team
@@ -52,9 +57,11 @@ class Stretch:
     evidence: list[Evidence] = field(default_factory=list)
     looks: list[dict[str, tuple[Event, ...]]] = field(default_factory=list)
     seconds: float = 0.0
+    told: bool = False
 
     def __post_init__(self) -> None:
         self._lanes = {lane.id: lane for lane in self.team.lanes}
+        self._first = self.team.fraction
         self._since = self._saved = time.monotonic()
         self._cost = 0.0
 
@@ -68,8 +75,10 @@ class Stretch:
     def _run(self, seen: Callable[[Look], None]) -> list[Evidence]:
         self._resume()
         for fraction, repairs in zip(self.fractions, self.looks, strict=False):
-            seen(Look(evidence=[item for item in self.evidence if item.fraction == fraction], repairs=repairs))
+            kept = [item for item in self.evidence if item.fraction == fraction]
+            seen(Look(evidence=kept, repairs=repairs, fresh=float(self.told)))
         self._since = self._saved = time.monotonic()
+        share = self._share_ahead()
         for fraction in self.fractions[len(self.looks) :]:
             try:
                 self.team.advance(fraction, self._between)
@@ -80,10 +89,19 @@ class Stretch:
             repairs = self.team.repairs()
             self.evidence += fresh
             self.looks.append(repairs)
-            seen(Look(evidence=fresh, repairs=repairs))
+            seen(Look(evidence=fresh, repairs=repairs, fresh=share))
+            share = 1.0
             if fraction == self.fractions[-1]:
                 self._end()
         return self.evidence
+
+    def _share_ahead(self) -> float:
+        """The share of the way to the next look that is still to be trained: all of it, unless that was resumed."""
+        place = len(self.looks)
+        if self.told or place == len(self.fractions):
+            return 1.0
+        before, until = self.fractions[place - 1] if place else self._first, self.fractions[place]
+        return min(1.0, max(0.0, until - self.team.fraction) / (until - before)) if until > before else 1.0
 
     def _as_seen(self, item: Evidence, fraction: float) -> Evidence:
         """With the fraction as planned, and in memory as a resumed race has it."""

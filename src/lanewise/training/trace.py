@@ -19,7 +19,8 @@ class Trace:
     whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
     candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
     ``lost`` says why a lane failed, ``notices`` what was noticed of it and nothing was done about.
-    ``seconds`` went by while it was trained and looked at: its share of those of the stacks that it was in.
+    ``seconds`` went by while it was trained and looked at: its share of those of the stacks that it was in. ``kept`` is
+    what a process before this one had trained of its full length.
     """
 
     lane: Lane
@@ -33,6 +34,7 @@ class Trace:
     lost: str = ""
     notices: list[Notice] = field(default_factory=list)
     seconds: float = 0.0
+    kept: float = 0.0
 
 
 def seconds_of(traces: Iterable[Trace]) -> dict[str, float]:

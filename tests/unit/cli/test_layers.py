@@ -1,5 +1,7 @@
 """Options, then the environment, then a file, then the defaults."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -150,3 +152,19 @@ def test_settings_are_checked_where_no_table_is_named_either():
         UserError, match=r"several things are off:\n  name a table to learn from: .*\n  --policy must be"
     ):
         CliRunner().invoke(cli, ["fit", "--policy", "x"], catch_exceptions=False)
+
+
+def test_a_working_folder_that_may_not_be_searched_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "own.toml").write_text("seed = 4\n")
+    looked = Path.is_file
+
+    def closed(path):  # root may search all there is
+        if path.name == "lanewise.toml":
+            raise PermissionError(13, "Permission denied", str(path))
+        return looked(path)
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    with pytest.raises(ConfigError, match=r"may not be searched for lanewise\.toml; start lanewise in one .* --config"):
+        given()
+    found = gather(source="t.csv", report=None, options={"target": "y"}, config=tmp_path / "own.toml")
+    assert found.settings["seed"] == 4

@@ -71,3 +71,14 @@ def test_the_time_left_is_what_the_rest_of_the_phase_takes_at_its_pace(capsys, m
     assert "20%  01:20 left" in second
     assert "10%  01:30 left" in fourth
     assert "left" not in first + third + last
+
+
+def test_what_was_done_before_a_resume_says_nothing_of_the_pace(capsys, monkeypatch) -> None:
+    clock = iter([0.0, 0.1, 10.1])
+    monkeypatch.setattr("lanewise.cli.screen.time.monotonic", lambda: next(clock))
+    with Screen(quiet=False) as screen:
+        for done, kept in ((0.1, 0.1), (0.6, 0.6), (0.7, 0.6)):
+            screen.pulse(Pulse(phase="screen", done=done, kept=kept, lanes=9, candidates=3))
+    first, *between, last = capsys.readouterr().err.splitlines()
+    assert "left" not in first + "".join(between)
+    assert "70%  00:30 left" in last

@@ -72,6 +72,7 @@ def test_axes_of_degree_one_resolve():
     [
         ("rows=2", "a mesh has no axis 'rows': .*there are lane, data, pipeline, shard, tensor; write it as lane=2"),
         ("dta=2", "did you mean data"),
+        ("aut", "did you mean auto.* There are lane, .*, tensor, auto; write it as auto or lane=2,data=-1"),
         ("lane=-1,data=-1", "one axis of a mesh can be left open, got -1 for lane and data; give a number to all but"),
         ("lane=0", "lane of a mesh must be a whole number from 1, or -1 to be filled, got 0"),
         ("lane=-2", "got -2"),
@@ -83,6 +84,11 @@ def test_axes_of_degree_one_resolve():
 def test_what_is_no_mesh_is_refused(text, words):
     with pytest.raises(UsageError, match=words):
         Mesh.parse(text)
+
+
+def test_a_word_is_not_named_where_it_may_not_stand():
+    with pytest.raises(UsageError, match="'aut': there are lane, data, pipeline, shard, tensor; write it as lane=2"):
+        Mesh.parse("aut", instead=())
 
 
 @pytest.mark.parametrize("degree", [True, 2.0, "2", None])

@@ -154,3 +154,11 @@ def test_a_best_score_at_the_first_look_asks_for_less_training(read):
     )
     assert "learning rate" not in read(0.35, 0.4, curve=turned, stop=0.1).advice[-1]
     assert "first look" not in " ".join(read(0.35, 0.4, curve=turned, stop=0.2, lr=0.01).advice)
+
+
+def test_the_score_of_an_ensemble_is_not_called_that_of_the_cross_validation():
+    fit = Fit(train=0.28, valid=0.32, guess=1.0, curve=(), fractions=(), error=0.01)
+    assert (
+        "RMSE is 0.320 on rows that chose none of its members and 0.280 on training rows"
+        in diagnose(fit, RMSE, None).words
+    )

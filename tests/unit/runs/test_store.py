@@ -211,6 +211,26 @@ def test_open_walks_up_and_creates(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert store.list() == ()
 
 
+def test_a_folder_that_may_not_be_searched_for_runs_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LANEWISE_HOME", raising=False)
+    looked = Path.is_dir
+
+    def closed(path: Path) -> bool:  # root may search all there is
+        if path.name == ".lanewise":
+            raise PermissionError(13, "Permission denied", str(path))
+        return looked(path)
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    with pytest.raises(UnavailableError, match="may not be searched for runs; set LANEWISE_HOME to a folder") as found:
+        RunStore.open(tmp_path)
+    assert found.value.exit_code == 2
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path / "elsewhere"))
+    with RunStore.open(tmp_path) as store:
+        assert store.folder == tmp_path / "elsewhere"
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act as two users")
 def test_store_of_another_user_must_be_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LANEWISE_HOME", raising=False)

@@ -413,8 +413,12 @@ def test_stopped_race_has_saved_every_team_that_ran(small: ModuleType, uncut: tu
     with pytest.raises(Interrupted):
         race.run()
     assert journal.saves >= 1
-    resumed = small.race(plan, journal=journal).run()
+    pulses: list[Any] = []
+    resumed = small.race(plan, journal=journal, watch=pulses.append).run()
     assert small.shown(resumed) == expected
+    assert max(pulse.kept for pulse in pulses if pulse.phase == "screen") > 0
+    assert all(pulse.kept <= pulse.done for pulse in pulses)
+    assert any(pulse.kept < pulse.done for pulse in pulses)
 
 
 def test_slow_saves_are_fewer(small: ModuleType) -> None:

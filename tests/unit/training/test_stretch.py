@@ -1,5 +1,6 @@
 """A stretch that is stopped at any place saves what it has, and goes on from there."""
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -44,3 +45,22 @@ def test_a_look_that_is_stopped_leaves_a_state_to_go_on_from(small: ModuleType, 
     assert [(item.lane.id, item.fraction, item.valid.tobytes(), item.train_loss) for item in found] == [
         (item.lane.id, item.fraction, item.valid.tobytes(), item.train_loss) for item in truth
     ]
+
+
+def test_only_what_is_trained_now_counts_as_fresh(small: ModuleType) -> None:
+    own = small.lanes([small.candidate("adam")])
+    journal, stacks, shown = small.MemoryJournal(), [], []
+    between = small.LENGTH * 4 // 5
+
+    def stop() -> bool:
+        return bool(stacks) and stacks[0].optimizer.taken == between
+
+    stacks.append(small.stack(own, stop=stop))
+    with pytest.raises(Interrupted):
+        stretch(stacks[0], journal).run(lambda look: shown.append(look.fresh))
+    assert shown == [1.0]
+    stretch(small.stack(own), journal).run(lambda look: shown.append(look.fresh))
+    assert shown[1:] == [0.0, pytest.approx(0.4)]
+    told = replace(stretch(small.stack(own), journal), told=True)
+    told.run(lambda look: shown.append(look.fresh))
+    assert shown[3:] == [1.0, 1.0], "another rank has trained it meanwhile"

@@ -48,7 +48,7 @@ def seated(teams: ModuleTeams) -> Iterator[ModuleTeams]:
     def launch(folder: Path) -> ForkedChild:
         return ForkedChild(partial(_serve, teams, folder))
 
-    with TeamPool(workers=teams.workers_here, launch=launch) as pool:
+    with TeamPool(workers=teams.workers_here, launch=launch, tell=teams.notes.append) as pool:
         yield replace(teams, seats=pool)
 
 

@@ -11,7 +11,7 @@ from lanewise.distributed.cost import Hardware, Workload, predict
 from lanewise.distributed.link import Link
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.place import Place
-from lanewise.distributed.proposing import meshes
+from lanewise.distributed.proposing import as_long, meshes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
@@ -177,11 +177,11 @@ def soonest(plan: Plan, raced: Raced, timed: Timed, link: Link, place: Place) ->
     few = "" if idle is None else f"the {idle.phase} has {idle.lanes} lane{'s' if idle.lanes > 1 else ''}; "
     words = step_words(step(timed.candidate, 1), step(timed.candidate, best.data), link, best.data)
     if took[best] <= CLEARLY * took[along]:
-        ratio = f"with {along} the race is predicted to take {took[along] / took[best]:.2f} times as long"
+        ratio = f"with {along} the race is predicted to take {as_long(took[along] / took[best], 2)}"
         return replace(
             plan, mesh=str(best), mesh_why=f"mesh {best}, as measured: {few}{ratio}; {words}", workers=best.lane
         )
-    ratio = f"with {best} the race is predicted to take {took[best] / took[along]:.2f} times as long"
+    ratio = f"with {best} the race is predicted to take {as_long(took[best] / took[along], 2)}"
     clear = ", which is no clear gain" if took[best] < took[along] else ""
     return replace(plan, mesh=str(along), mesh_why=f"mesh {along}, as measured: {few}{ratio}{clear}; {words}")
 

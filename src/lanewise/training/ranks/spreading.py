@@ -148,7 +148,7 @@ class Spreading:
                 if place not in found:
                     teams[place].hear(told)
                     journal = Told(tensors, told["state"])
-                    again = replace(stretches[place], journal=journal, evidence=[], looks=[], seconds=0.0)
+                    again = replace(stretches[place], journal=journal, evidence=[], looks=[], seconds=0.0, told=True)
                     found[place] = work(again)
         return [found[place] for place in range(len(stretches))]
 

@@ -119,6 +119,7 @@ class TreePool:
                 start,
                 kind=self._kind,
                 files=() if stored is None else stored.descriptors,
+                tell=tell,
             )
             for index in range(workers)
         ]

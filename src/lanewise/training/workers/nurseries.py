@@ -154,10 +154,11 @@ class Nurseries:
         """The nursery for a module, started if there is none that lives."""
         key = self._key(module, environment)
         with self._lock:
-            found = self._known.get(key)
-            if found is None or not found.alive:
-                found = self._known[key] = Nursery(module, environment)
-            return found
+            # Asking whether they live collects those that have left, of whatever kind: else they stay as zombies.
+            self._known = {other: one for other, one in self._known.items() if one.alive}
+            if key not in self._known:
+                self._known[key] = Nursery(module, environment)
+            return self._known[key]
 
     @staticmethod
     def _key(module: str, environment: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -244,6 +245,15 @@ def fork_worker(kind: WorkerKind, folder: Path, *, log: IO[bytes], files: Sequen
             NURSERIES.forget(nursery)
 
 
+def _working_folder() -> int:
+    """The folder that this process works in, open; the root where it may not be searched: no worker reads from it."""
+    flags = os.O_PATH | os.O_DIRECTORY
+    try:
+        return os.open(".", flags)
+    except PermissionError:
+        return os.open("/", flags)
+
+
 @final
 class ForkedWorker:
     """A worker that is forked in a nursery, with the face of ``subprocess.Popen``."""
@@ -277,7 +287,7 @@ class ForkedWorker:
             answers, answered = os.pipe()
             theirs.callback(os.close, answered)
             self.stdout: IO[bytes] | None = ours.enter_context(os.fdopen(answers, "rb"))
-            here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+            here = _working_folder()
             theirs.callback(os.close, here)
             nursery.used = True
             nursery.ask(request, [life.fileno(), here, asked, answered, log.fileno(), *files])

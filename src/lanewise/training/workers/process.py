@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Protocol, final
@@ -38,6 +39,15 @@ def again(what: str, died: WorkerDiedError) -> str:
     return f"{what} was ended {died}; what it trained is trained again, to the same bits"
 
 
+def counted_again(told: Sequence[str]) -> list[str]:
+    """What was told of workers that were replaced, each sentence once.
+
+    >>> counted_again(["a worker was ended", "a worker was ended", "another was ended"])
+    ['2 times a worker was ended', 'another was ended']
+    """
+    return [f"{times} times {text}" if times > 1 else text for text, times in Counter(told).items()]
+
+
 class Child(Protocol):
     """A process that was started, as ``subprocess.Popen`` shows it."""
 
@@ -57,7 +67,7 @@ class WorkerProcess:
     """A worker process, whose first request is ``greeting``.
 
     ``launch`` starts it; None: as ``python -m MODULE FOLDER``, where that can be by a fork of a process that has loaded
-    what its ``kind`` needs.
+    what its ``kind`` needs. ``tell`` hears of one that is found dead before it is asked.
 
     Whoever calls ``ask`` holds ``lock``. ``starts`` counts how often it was started, ``known`` names what the
     running one was told to keep. Open ``files`` of this process are those of the worker too, by the same numbers.
@@ -72,6 +82,7 @@ class WorkerProcess:
         kind: WorkerKind,
         launch: Callable[[], Child] | None = None,
         files: Sequence[int] = (),
+        tell: Callable[[str], object] = nobody,
     ) -> None:
         self.index = index
         self.lock = threading.Lock()
@@ -82,6 +93,7 @@ class WorkerProcess:
         self._kind, self._what, self._files = kind, kind.what, tuple(files)
         self._greeted = False
         self._launch = launch or self._started
+        self._tell = tell
         self._process: Child | None = None
         # Starting and stopping exclude each other, so that none is started after the end.
         self._life = threading.Lock()
@@ -124,7 +136,9 @@ class WorkerProcess:
     def ensure_started(self) -> None:
         """A running process that has answered the greeting."""
         if not self.alive:
-            self._discard()
+            served, how = self._greeted, self._discard()
+            if served:  # one that died while it was asked was told by whoever had asked
+                self._tell(again(self._what, WorkerDiedError(how)))
             self.start()
         if not self._greeted:
             answer, _ = self.ask(self._greeting)
@@ -174,6 +188,7 @@ class WorkerProcess:
 
     def _discard(self) -> str:
         """Make sure that the process is gone; how it ended, in words."""
+        self._greeted = False
         if self._process is None:
             return "it never ran"
         self._process.kill()  # does nothing to one that has ended by itself

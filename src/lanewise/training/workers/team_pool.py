@@ -62,6 +62,7 @@ class TeamPool:
                 greeting,
                 kind=TEAM_WORKER,
                 launch=None if launch is None else partial(launch, self.folder),
+                tell=tell,
             )
             for index in range(workers)
         ]

@@ -184,6 +184,29 @@ def test_worker_has_its_files_its_directory_and_its_environment(
     assert len(opened) == 3 + 2 + 2, "the streams, the files, the pipe that tells of its end, and the folder it lists"
 
 
+def test_worker_is_forked_where_the_working_folder_may_not_be_searched(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def closed(path: Any, *arguments: Any, **more: Any) -> int:  # root may search all there is
+        if path == ".":
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", closed)
+    assert start()("os.getcwd()") == "/"
+
+
+def test_a_nursery_that_has_left_is_collected_when_the_next_one_is_started(start: Start) -> None:
+    left = start().worker._nursery
+    os.kill(left.process.pid, signal.SIGKILL)
+    wait_until(lambda: gone(left.process.pid))
+    assert Path(f"/proc/{left.process.pid}").exists(), "a zombie"
+    start(OMP_NUM_THREADS="3")
+    assert not Path(f"/proc/{left.process.pid}").exists()
+
+
 def test_workers_of_a_kind_are_forked_from_one_process_that_has_loaded_for_them(start: Start) -> None:
     first, second = start(), start("lights", "wrong")
     assert first("LOADED") == [first("os.getppid()")]

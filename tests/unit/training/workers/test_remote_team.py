@@ -230,6 +230,19 @@ def test_worker_that_dies_at_its_start_is_started_when_it_is_needed(tmp_path: Pa
         assert pool.process_ids() != before
 
 
+def test_worker_that_dies_while_nobody_asks_it_is_told_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    with TeamPool(workers=1, folder=tmp_path, tell=told.append) as pool:
+        pool.ready()
+        (process,) = pool._processes
+        os.kill(process.pid, signal.SIGKILL)
+        assert process._process is not None
+        process._process.wait()
+        pool.ready()
+        pool.ready()
+    assert told == ["the lanes' worker was ended by SIGKILL; what it trained is trained again, to the same bits"]
+
+
 def test_pool_leaves_nothing_behind(tmp_path: Path) -> None:
     with TeamPool(workers=1, folder=tmp_path) as pool:
         (worker,) = pool.process_ids()
