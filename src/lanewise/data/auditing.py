@@ -338,9 +338,10 @@ def _sentinels(values: pl.Series) -> list[Finding]:
         odd = extreme == 0 and levels[0] < 0 <= levels[1] and count >= 0.01 * len(values)
         if whole and count >= max(FEWEST_SENTINELS, 0.002 * len(values)) and (odd or gap >= 0.5 * spread):
             others = (levels[1], levels[-1]) if extreme == 0 else (levels[0], levels[-2])
+            mark = repr(float(levels[extreme])).removesuffix(".0")  # all its digits: 9999999 is no 1e+07
             message = (
-                f"{values.name!r} is {levels[extreme]:g} in {count} rows and otherwise {others[0]:g} to {others[1]:g}; "
-                f"if that stands for a missing value, say so (--missing={levels[extreme]:g})"
+                f"{values.name!r} is {mark} in {count} rows and otherwise {others[0]:g} to {others[1]:g}; "
+                f"if that stands for a missing value, say so (--missing={mark})"
             )
             findings.append(Finding(code="sentinel_value", message=message, column=values.name, count=count))
     return findings

@@ -4,6 +4,7 @@ A column is a number or a date only if every cell that is not missing is one. Wh
 open (``1,234``; ``03/04/2024``) is settled by the file's other columns, and reported if nothing settles it.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ from lanewise.data.number_signs import MINUS, has_minus
 from lanewise.data.numbers_with_units import numbers_with_units
 from lanewise.data.plain_words import shares_of_words
 from lanewise.data.word_cells import kind_of_words, kinds_of_words
+from lanewise.text_form import as_names
 
 _THREADS = 4
 _MOSTLY = 0.5
@@ -231,13 +233,14 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None, show
         findings.append(cells_finding("infinite_values", cells, beyond, what, severity="warning"))
     if lost.any():
         what = "is kept as words, not numbers, only because 64 bits cannot hold exactly"
-        advice = f"; correct it, or declare it missing (--missing={cells.filter(lost)[0]})"
+        mark = shlex.quote(as_names([cells.filter(lost)[0]]))  # a thousands mark may be the comma between marks
+        advice = f"; correct it, or declare it missing (--missing={mark})"
         finding = cells_finding("beyond_64_bit", cells, lost, what, severity="warning")
         return _as_words(reading, [replace(finding, message=finding.message + advice)])
     if reading.endless is not None:
         what = "is infinite, which counts as missing, in"
         findings.append(cells_finding("infinite_values", cells, reading.endless, what, severity="warning"))
-    if grammar.decimal == ",":
+    if grammar.decimal == "," and fit.cells.str.contains(",", literal=True).any():  # points may all mark thousands
         findings.append(column_finding("decimal_comma", name, "is written with decimal commas"))
     if grammar.thousands:
         marked = fit.cells.str.contains(grammar.thousands, literal=True)

@@ -374,6 +374,14 @@ def test_a_mark_of_missing_cells_in_the_target_is_warned_of() -> None:
     assert "--missing=-200" in finding.message
 
 
+@pytest.mark.parametrize("mark", [-9_999_999, 12_345_678_901])
+def test_a_mark_of_missing_cells_is_told_with_all_its_digits(mark: int) -> None:
+    marked = [float(mark)] * 12 + [row / 7 for row in range(ROWS - 12)]
+    (finding,) = [f for f in audit(table(gas=marked), target="y").findings if f.code == "sentinel_value"]
+    assert f"'gas' is {mark} in 12 rows" in finding.message
+    assert finding.message.endswith(f"(--missing={mark})")
+
+
 def test_a_negative_mark_is_seen_beside_numbers_of_a_wide_range() -> None:
     spread = [-200.0] * 12 + [2.0 + 30 * row for row in range(ROWS - 12)]
     assert ("sentinel_value", "gas") in codes(audit(table(gas=spread), target="y").findings)

@@ -1,5 +1,6 @@
 """Kinds of columns of text, decided on all rows; nothing is coerced in silence."""
 
+import shlex
 from pathlib import Path
 
 import polars as pl
@@ -7,6 +8,7 @@ import pytest
 
 from lanewise.data.reading import read
 from lanewise.data.typing_columns import TypedColumn, type_text_columns
+from lanewise.text_form import names_of
 
 
 def typed(*cells: str | None, **options) -> TypedColumn:
@@ -98,6 +100,20 @@ def test_numbers_beyond_64_bits_stay_words(cell: str) -> None:
     told = column.findings[0].message
     assert "is kept as words, not numbers, only because 64 bits cannot hold exactly 1 cell" in told
     assert told.endswith(f"in row 2; correct it, or declare it missing (--missing={cell})")
+
+
+def test_a_number_beyond_64_bits_is_declared_missing_by_the_words_that_are_advised() -> None:
+    cell = "12,345,678,901,234,567,890"
+    told = typed("1,234", cell).findings[0].message
+    (option,) = shlex.split(told[told.index("--missing=") : -1])
+    assert names_of(option.removeprefix("--missing=")) == (cell,)
+
+
+def test_points_that_all_mark_thousands_are_no_decimal_commas() -> None:
+    column = typed("1.234.567", "2.345.678")
+    assert column.cells.to_list() == [1234567, 2345678]
+    assert codes(column) == [("thousands_mark", "info", 2)]
+    assert [code for code, *_ in codes(typed("1.234.567,5", "2"))] == ["decimal_comma", "thousands_mark"]
 
 
 def test_leading_zeros_stay_words() -> None:
