@@ -385,6 +385,8 @@ def _stages(
     resumed: bool,
 ) -> Fit:
     before = usage(prepared=False)
+    if "start" in times.seconds:  # the process began with the run: loading and reading were for it too
+        before = replace(before, seconds=times.started, cpu_seconds=0.0)
     trained = train(
         problem,
         settings,

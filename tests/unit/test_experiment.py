@@ -1,6 +1,7 @@
 """What a fit keeps when something after the training goes wrong."""
 
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from lanewise import again, experiment
 from lanewise.cli.main import cli
+from lanewise.cli.started import process_started
 from lanewise.data import streaming
 from lanewise.data.conventions import Convention
 from lanewise.deploy.files import read_rows
@@ -36,6 +38,17 @@ def test_a_report_that_cannot_be_drawn_costs_no_model(tmp_path: Path, monkeypatc
     ended = CliRunner().invoke(cli, ["report", found.run])
     assert ended.exit_code == 0, ended.output
     assert found.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_processor_time_of_a_command_begins_with_its_process_as_its_seconds_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANEWISE_HOME", str(tmp_path))
+    used = time.process_time()
+    quick = {"budget": "20steps", "models": "linear", "candidates": 2, "folds": 2, "seeds": 1}
+    hardware = experiment.fit("example:iris", started=process_started(), **quick).document["hardware"]
+    assert hardware["cpu_seconds"] > used
+    assert hardware["seconds_by_stage"]["start"] > 0
 
 
 def test_a_fit_that_is_stopped_while_it_reads_says_that_nothing_was_kept(

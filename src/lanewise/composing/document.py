@@ -48,6 +48,7 @@ from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
 from lanewise.settings import FitSettings
 from lanewise.stated_budget import parse_budget
+from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.left_out import no_room
 from lanewise.training.planning.proposals import DEFAULT_ROUNDS
@@ -74,7 +75,8 @@ def compose(stage: Stage) -> dict[str, Any]:
     moved = effects_of(stage, guess)
     effects, upshot = effect_section(moved)
     ends = edge_section(stage, moved)
-    diagnosis = _diagnosis(stage, guess, estimates)
+    lead = over_guess(stage)
+    diagnosis = _diagnosis(stage, guess, estimates, lead)
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "run": stage.run.id,
@@ -94,7 +96,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "warnings": _warnings(stage),
         "winner": _winner(stage),
         "default": _default(stage),
-        "summary": _summary(stage, estimates, (*([upshot] if upshot else []), *(end["words"] for end in ends))),
+        "summary": _summary(stage, estimates, lead, (*([upshot] if upshot else []), *(end["words"] for end in ends))),
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
         "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
@@ -211,7 +213,9 @@ def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
     }
 
 
-def _summary(stage: Stage, estimates: dict[str, Evaluation], moved: tuple[str, ...]) -> list[str]:
+def _summary(
+    stage: Stage, estimates: dict[str, Evaluation], lead: Difference | None, moved: tuple[str, ...]
+) -> list[str]:
     """The result in plain sentences; choices and warnings have sections of their own."""
     problem, choice = stage.problem, stage.choice
     name = problem.metric.name
@@ -221,7 +225,6 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], moved: tuple[str, .
         ahead = None if choice.ensemble is None else choice.ensemble.over_default
     winner, default = winner_and_default(stage)
     default_won = stage.winner.is_default and not choice.is_ensemble
-    ahead_of_guess = over_guess(stage)
     outcome = Outcome(
         target=problem.task.target,
         winner=winner,
@@ -231,8 +234,8 @@ def _summary(stage: Stage, estimates: dict[str, Evaluation], moved: tuple[str, .
         weighed=_weighed_by(stage.settings),
         trained=sum(finding.count or 0 for finding in problem.findings if finding.code == "trained_on_test"),
         guess=scores.get("dummy"),
-        over_guess=ahead_of_guess,
-        some_beat=some_beat_guess(stage, ahead_of_guess),
+        over_guess=lead,
+        some_beat=some_beat_guess(stage, lead),
         ranks=_ranks(estimates, name),
         alone=len(stage.plan.candidates) == 1 and len(stage.result.confirmed) == 1,
         default=default,
@@ -292,7 +295,9 @@ def _some(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return Dataset(frame=dataset.frame[rows], kinds=dataset.kinds, source=dataset.source)
 
 
-def _diagnosis(stage: Stage, guess: float, estimates: Mapping[str, Evaluation]) -> Diagnosis | None:
+def _diagnosis(
+    stage: Stage, guess: float, estimates: Mapping[str, Evaluation], lead: Difference | None
+) -> Diagnosis | None:
     problem, choice = stage.problem, stage.choice
     item = next(one for one in stage.result.confirmed if one.candidate.id == choice.selection.winner)
     found = choice.corrected
@@ -308,6 +313,7 @@ def _diagnosis(stage: Stage, guess: float, estimates: Mapping[str, Evaluation]) 
         error=(found.high - found.low) / 3.92,
         test=test[problem.metric.name].value if test else math.nan,
         r2=test["r2"].value if "r2" in test else math.nan,
+        ahead=lead is not None and lead.low > 0,
     )
     if mixed is not None:
         return diagnose(fit, problem.metric, None)

@@ -76,7 +76,10 @@ def _check_size(name: str, rows: int, columns: int, *, max_bytes: int, max_colum
     if rows == 0 or columns == 0:
         message = f"{name} is empty: it has {rows} rows and {columns} columns"
     elif columns > max_columns:
-        message = f"{name} has {columns:,} columns, more than the allowed {max_columns:,} (max_columns)"
+        message = (
+            f"{name} has {columns:,} columns, more than the allowed {max_columns:,}: leave some out of the file; "
+            "Python takes more by ReadOptions(max_columns=...)"
+        )
     elif rows * columns * _BYTES_PER_CELL > max_bytes:
         message = (
             f"{name} unpacks to {rows:,} rows of {columns:,} columns, more than the allowed {max_bytes:,} bytes: "

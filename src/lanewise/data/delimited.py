@@ -140,7 +140,8 @@ def _check_records(records: Records, name: str, options: ReadOptions) -> None:
     if records.fields[widest] > options.max_columns:
         message = (
             f"{name} has {records.fields[widest]:,} fields in line {records.line(widest)}, "
-            f"more than the allowed {options.max_columns:,} columns (max_columns)"
+            f"more than the allowed {options.max_columns:,} columns: check its line ends and quote marks; "
+            "Python takes more by ReadOptions(max_columns=...)"
         )
         raise DataError(message)
 

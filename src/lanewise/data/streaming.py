@@ -248,10 +248,12 @@ def _why(files: TableFiles, *, asked: bool, processes: int, beside: int) -> str:
 def size_words(amount: float) -> str:
     """An amount of bytes.
 
-    >>> size_words(2.5e9), size_words(3e6)
-    ('2.5 GB', '3 MB')
+    >>> size_words(2.5e9), size_words(3e6), size_words(2.5e5)
+    ('2.5 GB', '3 MB', '250 kB')
     """
-    return f"{amount / 1e9:,.1f} GB" if amount >= 1e8 else f"{amount / 1e6:,.0f} MB"
+    if amount >= 1e8:
+        return f"{amount / 1e9:,.1f} GB"
+    return f"{amount / 1e6:,.0f} MB" if amount >= 1e6 else f"{amount / 1e3:,.0f} kB"
 
 
 def _streamed_finding(rest: Rest) -> list[Finding]:

@@ -49,6 +49,10 @@ class Decision:
     among: str = ""
 
 
+NOT_THAN_DEFAULT = "the ensemble scored better, but hardly than the default, which it must beat too"
+"""Why one model was kept though an ensemble beats it: on rows that chose neither the default was as good."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EnsembleTrial:
     """The ensemble of ``members`` candidates that was tried; ``ahead`` of the single winner, positive if better.
@@ -280,7 +284,12 @@ def _ensemble(trial: EnsembleTrial) -> Decision:
     question = "An ensemble or one model?"
     if trial.taken:
         return _weighed(question, names, trial.ahead)
-    return _weighed(question, (names[1], names[0]), trial.ahead, sign=-1.0, tie="a tie: the single model was kept")
+    kept = _weighed(question, (names[1], names[0]), trial.ahead, sign=-1.0, tie="a tie: the single model was kept")
+    over_default = trial.over_default
+    beats_default = over_default is None or over_default.mean > over_default.standard_error
+    if trial.ahead.mean > trial.ahead.standard_error and not beats_default:
+        return replace(kept, verdict=NOT_THAN_DEFAULT)
+    return kept
 
 
 def _weighed(

@@ -45,9 +45,9 @@ PENALTIES = {
 class Fit:
     """The winner's scores: on rows it trained on, on rows it did not, and that of a guess (NaN where unknown).
 
-    ``test`` is the final model's score on the test rows, where ``guess`` was scored too, and ``r2`` its R squared
-    there. ``curve`` is the validation score at the shares ``fractions`` of the full length. ``error`` is the standard
-    error of ``valid``, 0 where unknown.
+    ``test`` is the final model's score on the test rows, where ``guess`` was scored too, ``r2`` its R squared there,
+    and ``ahead`` whether it beats the guess there by more than chance. ``curve`` is the validation score at the shares
+    ``fractions`` of the full length. ``error`` is the standard error of ``valid``, 0 where unknown.
     """
 
     train: float
@@ -58,6 +58,7 @@ class Fit:
     error: float = 0.0
     test: float = math.nan
     r2: float = math.nan
+    ahead: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +92,10 @@ def diagnose(
     With losses g of a guess, t on training rows and v on new rows, the model learned ``g - t``, of which
     ``(v - t) / (g - t)`` is lost on new rows. *Overfit*: more than 0.3 is lost and v - t is more than two
     standard errors; or the validation curve turned, lost a tenth of ``g - v`` before its end, and nothing
-    stopped it. *Underfit*: v is within two standard errors of the guess and so is t; or less than 0.1 is lost
-    and the last tenth of the training still brought 2% of ``g - v``. Else *good*, and the words say how much is lost
-    where that is more than 0.1. A training score far better than the validation score is usual for boosted trees and no
-    fault as long as little is lost. These shares are rules of thumb.
+    stopped it. *Underfit*: v is within two standard errors of the guess and so is t, and the test rows do not show that
+    the model beats it; or less than 0.1 is lost and the last tenth of the training still brought 2% of ``g - v``. Else
+    *good*, and the words say how much is lost where that is more than 0.1. A training score far better than the
+    validation score is usual for boosted trees and no fault as long as little is lost. These shares are rules of thumb.
 
     A final model that does not beat the guess on the test rows, or whose R squared there is below 0 (where RMSE or
     R squared decides), is read as if v did not beat it. An error over 100 times larger on training rows than on new
@@ -116,7 +117,9 @@ def diagnose(
     noise = 2 * fit.error if np.isfinite(fit.error) else 0.0
     shape = _Shape.of(train, valid, guess, curve, noise)
     if test >= guess or (fit.r2 < 0 and metric.name in SQUARED_METRICS):
-        shape = replace(shape, beats_guess=False)
+        shape = replace(shape, beats_guess=False, nearer=False)
+    elif fit.ahead and shape.nearer:  # a paired lead tells more than two scores with errors of their own
+        shape = replace(shape, beats_guess=True)
     if metric.sign > 0 and train > FAR_APART * valid > 0:
         shape = replace(shape, comparable=False)
     verdict, words = _read(shape, stopped=stop < 1)
@@ -145,13 +148,17 @@ def diagnose(
 
 @dataclass(frozen=True, kw_only=True)
 class _Shape:
-    """What the scores say: all in losses; the shares are NaN where they cannot be told."""
+    """What the scores say: all in losses; the shares are NaN where they cannot be told.
+
+    ``beats_guess`` is by more than chance, ``nearer`` by any amount.
+    """
 
     lost: float
     knows_rows: bool
     beats_guess: bool
     turned: bool
     learning: bool
+    nearer: bool
     comparable: bool = True
 
     @classmethod
@@ -168,6 +175,7 @@ class _Shape:
             beats_guess=bool(not np.isfinite(reach) or reach > noise),
             turned=len(known) > 1 and bool(known[-1] - known.min() > max(TURNED * scale, spread)),
             learning=len(known) > 1 and bool(known[-2] - known[-1] > STILL_LEARNING * scale > 0),
+            nearer=bool(reach > 0),
         )
 
     @property
@@ -180,10 +188,11 @@ def _read(shape: _Shape, *, stopped: bool) -> tuple[Verdict, str]:
     if not shape.comparable:
         return "underfit", f"It errs over {FAR_APART:.0f} times more on training rows: a few extreme rows decide there."
     if not shape.beats_guess:
+        how = "was not shown to do better" if shape.nearer else "does no better"
         return (
             ("overfit", "It learned its training rows and nothing that holds for new ones.")
             if shape.knows_rows
-            else ("underfit", "It does no better than a guess: these columns may not say much about the target.")
+            else ("underfit", f"It {how} than a guess: these columns may not say much about the target.")
         )
     if shape.knows_rows and shape.lost > LARGE_GAP:
         return "overfit", f"{shape.lost:.0%} of what it learned holds for its training rows only."

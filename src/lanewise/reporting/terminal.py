@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from lanewise.certainty import certainty
+from lanewise.certainty import TIE, certainty
 from lanewise.metric_labels import metric_label
 from lanewise.plain_text import clean, shorten
 from lanewise.reporting.notes import notes_of
@@ -326,7 +326,9 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         among = group
         steps = finite(one.get("standard_errors"))
         tie = steps is None or certainty(steps) == "tie"
-        words = evidence(one) if steps is None else f"{evidence(one)}, {certainty(steps)}"
+        words = evidence(one)
+        if steps is not None:  # what is clearly worse was chosen for another reason
+            words += f": {one.get('verdict')}" if steps < -TIE else f", {certainty(steps)}"
         table.add_row(
             "",  # an empty column indents what is wrapped too
             _styled(_asked(one), "dim"),

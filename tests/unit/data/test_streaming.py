@@ -113,4 +113,4 @@ def test_a_table_is_too_large_where_the_free_memory_does_not_hold_it(tmp_path, m
     assert is_too_large(files, most_bytes=10**6)
     told = list[str]()
     read_streamed(files, tell=told.append)
-    assert "the table needs about 0.2 GB of memory, and 0 MB are free: rows are streamed from disk" in told[0]
+    assert "the table needs about 0.2 GB of memory, and 100 kB are free: rows are streamed from disk" in told[0]

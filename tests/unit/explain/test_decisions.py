@@ -186,6 +186,16 @@ def test_the_ensemble(make, decided, ahead, taken, words):
     assert (one.chosen == "an ensemble of 4") == taken
 
 
+@pytest.mark.parametrize(
+    ("over_default", "words"), [(0.05, "hardly than the default"), (0.3, "the other scored better")]
+)
+def test_it_is_said_why_an_ensemble_that_beats_the_winner_was_not_taken(make, decided, over_default, words):
+    ahead, lead = (Difference(mean=mean, standard_error=0.1, low=0.0, high=0.0) for mean in (0.3, over_default))
+    trial = EnsembleTrial(members=4, ahead=ahead, taken=False, over_default=lead)
+    found = decided(make.result([make.confirmed(make.candidate("a"))]), "a", ensemble=trial)
+    assert words in found["An ensemble or one model?"].verdict
+
+
 def test_where_an_ensemble_is_taken_it_is_what_the_default_is_compared_with(make, decided):
     small, large = (Difference(mean=mean, standard_error=0.1, low=0.0, high=0.0) for mean in (0.15, 0.5))
     result = make.result([make.confirmed(make.candidate("a")), make.confirmed(make.candidate("d", is_default=True))])

@@ -120,6 +120,18 @@ def test_what_fails_on_the_test_rows_is_not_good(read, on_test):
     assert read(0.3, 0.32, on_test={"test": 0.35, "r2": 0.8}).verdict == "good"
 
 
+def test_what_the_test_rows_show_to_beat_a_guess_is_not_said_to_do_no_better(read):
+    """Few rows judge in cross-validation: the error there is as large as the lead."""
+    shown = read(0.50, 0.53, 0.67, error=0.085, on_test={"test": 0.52, "ahead": True})
+    assert shown.verdict == "good"
+    assert "than a guess" not in shown.words
+    unknown = read(0.50, 0.53, 0.67, error=0.085, on_test={"test": 0.52})
+    assert unknown.verdict == "underfit"
+    assert "It was not shown to do better than a guess" in unknown.words
+    worse = read(0.99, 1.0, error=0.01, on_test={"test": 0.9, "ahead": True})
+    assert "It does no better than a guess" in worse.words
+
+
 def test_errors_that_are_orders_of_magnitude_apart_are_not_good(read):
     found = read(2e6, 0.9, 3e6)
     assert found.verdict == "underfit"

@@ -13,6 +13,7 @@ from lanewise.explain.words import summary as told
 from lanewise.metrics import METRICS
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import render
+from lanewise.reporting.sections import decisions
 from lanewise.reporting.terminal import columns_of, runs_table, summary, tuned_summary
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
@@ -263,6 +264,13 @@ def test_a_figure_and_its_word_never_disagree_by_rounding(samples, steps, words)
     document = samples.binary()
     document["race"]["decisions"][0]["standard_errors"] = steps
     assert words in summary(document, width=140, color=False)
+
+
+def test_what_was_chosen_though_it_is_clearly_worse_is_no_tie(samples):
+    document = samples.binary()
+    document["race"]["decisions"][0] |= {"standard_errors": -3.1, "verdict": "the other scored better"}
+    assert "3.1 SE worse: the other scored better" in summary(document, width=160, color=False)
+    assert decisions.build(document)["trace"]["rows"][0]["tie"] is False
 
 
 @pytest.mark.parametrize(

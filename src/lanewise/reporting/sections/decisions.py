@@ -73,7 +73,7 @@ def _sorted(decisions: list[Mapping[str, Any]]) -> tuple[list[Any], list[Any], l
     steps = [(one, finite(one.get("standard_errors"))) for one in decisions]
     return (
         [one for one, step in steps if step is not None and step > TIE],
-        [one for one, step in steps if step is not None and step <= TIE],
+        [one for one, step in steps if step is not None and -TIE <= step <= TIE],
         [one for one, step in steps if step is None],
     )
 
@@ -102,7 +102,7 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
     among = ""
     for place, (one, step) in enumerate(zip(decisions, steps, strict=True)):
         again = "; the same comparison as above" if _repeats(one, decisions[:place]) else ""
-        tie = step is None or step <= TIE
+        tie = step is None or -TIE <= step <= TIE
         group = str(one.get("among") or "")
         rows.append(
             {
