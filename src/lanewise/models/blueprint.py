@@ -21,6 +21,10 @@ MakeModel = Callable[[], nn.Module]
 PROBE_SEEDS = (0, 1)
 """Two seeds: what differs between their modules although it is not trained belongs to a lane, too."""
 
+PROBES = 16
+"""Passes, each with draws of its own, in which a weight is looked for: a layer that is left out by chance in half of
+them is missed in one of 65,000."""
+
 
 class StructuredOutputsError(UsageError):
     """The module returns something else than one tensor: it can be trained by whole passes only."""
@@ -33,7 +37,8 @@ class Blueprint:
     ``layout`` has a parameter for each that is trained, named as in ``named_parameters`` (tied weights once), and
     statistics for buffers that training changes and for untrained tensors that depend on the seed. All other tensors
     are those of ``template``. ``draws`` says whether a training pass draws random numbers; ``footprint`` how many
-    elements the largest activation of a row has. With ``whole`` the module is given batches of whatever form, and
+    elements the largest activation of a row has. ``unreached`` names weights that require a gradient and got none: they
+    stay as they are. With ``whole`` the module is given batches of whatever form, and
     returns numbers of its own choice rather than a row of outputs for each row of inputs. ``casts`` is the dtype of a
     ``torch.autocast`` of the module's own, float16 before bfloat16; None: it was not seen to use any.
     """
@@ -46,6 +51,7 @@ class Blueprint:
     footprint: int
     whole: bool = False
     casts: torch.dtype | None = None
+    unreached: tuple[str, ...] = ()
     starts: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -56,19 +62,30 @@ class Blueprint:
         *,
         whole: int = 0,
         factors: Callable[[nn.Module], Mapping[str, Factors]] | None = None,
+        others: Callable[[int], Tree] | None = None,
     ) -> "Blueprint":
         """The blueprint of what ``make()`` returns, found by one pass over a batch ``inputs [B, ...]``.
 
         ``whole`` is the number of rows of a batch of another form, of which the module returns what it likes.
-        ``factors`` gives those of each parameter by name, where there are groups of them.
+        ``factors`` gives those of each parameter by name, where there are groups of them. A weight that the pass does
+        not reach is looked for in :data:`PROBES` passes, over the batches ``others(1)``, ``others(2)``, ...; None: the
+        same one.
 
         Raises ``UsageError``: no module, no trainable weights, weights of several dtypes or not on the CPU, outputs
         that are not one tensor ``[B, ...]``.
         """
         template = _made(make, PROBE_SEEDS[0])
         dtype = _dtype_of(template)
-        inputs = mapped(lambda leaf: _as_weights(leaf, dtype), inputs)
-        probe = _probe(template, inputs, whole=whole)
+
+        def batch(number: int) -> Tree:
+            found = inputs if number == 0 or others is None else others(number)
+            return mapped(lambda leaf: _as_weights(leaf, dtype), found)
+
+        other = _made(make, PROBE_SEEDS[1])
+        tensors = _tensors(template)
+        seeded = {name for name, tensor in tensors.items() if not _equal(tensor, _tensors(other).get(name))}
+        # A module may keep what it computed, which cannot be copied: so the template is never called.
+        probe = _probe(other, batch, whole=whole)
         trained = [name for name, weight in template.named_parameters() if name in probe.reached]
         if not trained:
             message = (
@@ -76,12 +93,7 @@ class Blueprint:
                 "check what make_model freezes or detaches"
             )
             raise UsageError(message)
-        tensors, other = _tensors(template), _tensors(_made(make, PROBE_SEEDS[1]))
-        beside = [
-            name
-            for name, tensor in tensors.items()
-            if name not in trained and (name in probe.changed or not _equal(tensor, other.get(name)))
-        ]
+        beside = [name for name in tensors if name not in trained and (name in probe.changed or name in seeded)]
         own = {} if factors is None else factors(template)
         layout = BufferLayout.of(
             [
@@ -99,11 +111,14 @@ class Blueprint:
             footprint=probe.footprint,
             whole=bool(whole),
             casts=probe.casts,
+            unreached=tuple(
+                name for name, weight in template.named_parameters() if weight.requires_grad and name not in trained
+            ),
         )
 
     def module(self) -> nn.Module:
         """A module to call with other weights, for one stack: threads must not share it."""
-        return copy.deepcopy(self.template)
+        return _copied(self.template)
 
     def anew(self) -> nn.Module:
         """A module of the user's own making, to be handed over."""
@@ -185,9 +200,22 @@ def _as_weights(leaf: object, dtype: torch.dtype) -> object:
     return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
 
-def _probe(module: nn.Module, inputs: Tree, *, whole: int) -> _Probe:
-    """One training pass; the module is left as it was."""
-    before = {name: tensor.detach().clone() for name, tensor in _tensors(module).items()}
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:  # whatever an attribute of the module raises
+        message = (
+            f"the module that make_model builds cannot be copied: {type(error).__name__}: {first_sentence(error)}; "
+            "leave tensors that were computed out of its attributes (torch.nn.utils.weight_norm keeps one, that of "
+            "torch.nn.utils.parametrizations does not)"
+        )
+        raise UsageError(message) from error
+
+
+def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _Probe:
+    """Training passes of a module that nobody needs afterwards: one, or more for weights that it did not reach."""
+    given = _tensors(module)
+    values = {name: tensor.detach().clone() for name, tensor in given.items()}
     sizes: list[int] = []
     casts: set[torch.dtype | None] = set()
 
@@ -195,35 +223,51 @@ def _probe(module: nn.Module, inputs: Tree, *, whole: int) -> _Probe:
         sizes.append(_size(out))
         casts.add(low_precision(out))
 
-    hooks = [part.register_forward_hook(seen) for part in module.modules()]
+    for part in module.modules():
+        part.register_forward_hook(seen)
     module.train()
-    try:
-        with own_generator(generator(0, "probe").initial_seed()) as draw:
+    weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+    reached, draws, rows = set[str](), False, 1
+    for number in range(PROBES):
+        inputs = batch(number)
+        with own_generator(generator(0, "probe", *[number] * (number > 0)).initial_seed()) as draw:
             state = draw.get_state()
             outputs = _called(module, inputs)
-            draws = not torch.equal(state, draw.get_state())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    rows = whole or len(inputs)
-    outputs = outputs if whole and isinstance(outputs, Tensor) else check_outputs(outputs, rows)
-    weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
-    grads: Sequence[Tensor | None] = ()
-    if weights and outputs.requires_grad:
-        grads = _gradients(outputs, list(weights.values()))
-    reached = frozenset(name for name, grad in zip(weights, grads, strict=bool(grads)) if grad is not None)
+            draws |= not torch.equal(state, draw.get_state())
+        if number == 0:
+            rows = whole or len(inputs)
+        outputs = outputs if whole and isinstance(outputs, Tensor) else check_outputs(outputs, whole or len(inputs))
+        _check_kept(given, values, _tensors(module))
+        missing = [name for name in weights if name not in reached]
+        if missing and outputs.requires_grad:
+            grads = _gradients(outputs, [weights[name] for name in missing])
+            reached |= {name for name, grad in zip(missing, grads, strict=True) if grad is not None}
+        if len(reached) == len(weights) or not reached:
+            break
     now = _tensors(module)
-    changed = frozenset(name for name, tensor in before.items() if not _equal(tensor, now.get(name)))
-    with torch.no_grad():
-        for name in changed:
-            now[name].copy_(before[name])
     return _Probe(
-        reached=reached,
-        changed=changed,
+        reached=frozenset(reached),
+        changed=frozenset(name for name, tensor in values.items() if not _equal(tensor, now.get(name))),
         draws=draws,
         footprint=max([64, *sizes]) // max(rows, 1) + 1,
         casts=next((dtype for dtype in LOW if dtype in casts), None),
     )
+
+
+def _check_kept(given: Mapping[str, Tensor], values: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
+    """Raise ``UsageError`` where a pass put other numbers in the place of a buffer ``given``, rather than in it.
+
+    Lanes call the module with tensors of their own and would lose them. A cache that is made anew is no matter.
+    """
+    for name, value in values.items():
+        own = now.get(name)
+        if own is None or own is given[name] or own.shape != value.shape or torch.equal(own, value):
+            continue
+        message = (
+            f"a training pass gives the module a new tensor as {name}, which a lane would lose; change it where it "
+            f"lies: with torch.no_grad(): self.{name.rpartition('.')[2]}.copy_(...)"
+        )
+        raise UsageError(message)
 
 
 def _gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor | None]:

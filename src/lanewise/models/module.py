@@ -1,16 +1,16 @@
 """Any ``torch.nn.Module`` as lanes: one call of the module under ``torch.func.vmap``, or lane by lane."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lanewise.errors import UsageError
 from lanewise.lanes.hyper import Hyper
+from lanewise.models.attention_kernels import attention_kernels
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.models.batch import Tree, channels_last
 from lanewise.models.blueprint import Blueprint, check_outputs
@@ -120,7 +120,7 @@ class StackedModule(StackedModel):
             if self._bound is not None:
                 self._module = self.blueprint.module().to(self._device).train()
             self._bound = Bound(self._module, weights, self.layout)
-        with self._bound.training() as module, self._drawing(key):
+        with self._bound.training() as module, attention_kernels(plain=False), self._drawing(key):
             return self._checked(module(batch), batch).unsqueeze(0)
 
     def _batch(self, shared: Tensor, key: int) -> Tree:
@@ -151,7 +151,7 @@ class StackedModule(StackedModel):
         if self.looped or lanes == 1:
             outputs = self._one_by_one(weights, changed, batch, key)
         else:
-            with _plain_attention(), self._drawing(key), self._casting(weights):
+            with attention_kernels(plain=True), self._drawing(key), self._casting(weights):
                 outputs = vmap(self._call, in_dims=(0, 0, None), randomness="same")(weights, changed, batch)
         if training:
             with torch.no_grad():
@@ -164,7 +164,7 @@ class StackedModule(StackedModel):
         found = []
         for lane in range(len(next(iter(pieces.values())))):
             own = {name: parts[lane] for name, parts in pieces.items()}
-            with self._drawing(key):
+            with attention_kernels(plain=False), self._drawing(key):
                 found.append(self._call(own, {name: tensor[lane] for name, tensor in kept.items()}, batch))
         return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
 
@@ -182,7 +182,7 @@ class StackedModule(StackedModel):
         self._module.eval()
         tensors = {**weights, **{name: weights[name].to(dtype, copy=True) for name, dtype in self._dtypes.items()}}
         asked = self._module.children() if self.blueprint.whole else [self._module]  # not what the loss rectifies
-        with torch.no_grad(), _plain_attention(), within(asked) as counts:
+        with torch.no_grad(), attention_kernels(plain=True), within(asked) as counts:
 
             def look(own: Tensors, batch: Tree) -> tuple[Tensor, ...]:
                 with self._drawing(IN_EVALUATION), Rectified(self._module, counts) as seen:
@@ -210,15 +210,3 @@ def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:
     """All names under which the module has each tensor: more than one where weights are tied."""
     everywhere = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
     return {own: [name for name, other in everywhere if other is tensor] for own, tensor in tensors.items()}
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attention in steps that vmap can do: neither its fused kernels nor that of a whole layer in evaluation."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lanewise.errors import LanewiseError, UsageError, as_given
 from lanewise.lanes.candidate import Candidate
-from lanewise.models.blueprint import Blueprint, StructuredOutputsError, first_sentence
+from lanewise.models.batch import Tree
+from lanewise.models.blueprint import PROBES, Blueprint, StructuredOutputsError, first_sentence
 from lanewise.models.groups import Factors, Groups, factors_of, words_of
 from lanewise.models.module import StackedModule
 from lanewise.training.device import CPU
@@ -24,6 +25,9 @@ from lanewise.tuning.rows import Rows
 
 Ways = Mapping[Form, Mapping[int, Way]]
 """How lanes are run, by the settings of their module and by batch size."""
+
+NAMED = 4
+"""Weights that a sentence names."""
 
 Grow = Callable[[ModuleTeams, Sequence[Candidate]], ModuleTeams]
 """Makes teams that can form lanes of more candidates."""
@@ -103,18 +107,41 @@ def _read(
     """The module as it is found on the first ``count`` rows, and what is worth saying of it."""
     make = partial(make_model, **settings) if settings else make_model
     rows, judge, batch = question.rows, question.judge, question.rows.first(count)
+    later = partial(_later, rows, len(rows.parting.parts[0][0][:count]))
     if rows.pair is not None and question.loss is not None:
         try:
-            blueprint = Blueprint.of(make, batch[0], factors=question.factors)
+            inputs = partial(_inputs_of, later)
+            blueprint = Blueprint.of(make, batch[0], factors=question.factors, others=inputs)
         except StructuredOutputsError:
             pass  # the loss may know what to make of them
         else:
-            return blueprint, check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
+            said = check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
+            return blueprint, (*said, *_left_out(blueprint))
     objective = question.objective
     whole = partial(_whole, make_model, objective, **settings)
-    blueprint = Blueprint.of(whole, batch, whole=rows_of(batch), factors=question.factors)
+    blueprint = Blueprint.of(whole, batch, whole=rows_of(batch), factors=question.factors, others=later)
     fitted = floats_as(blueprint.dtype, batch)
-    return blueprint, check_whole_batch(blueprint, objective, fitted, judged_by_loss=judge.score is None)
+    said = check_whole_batch(blueprint, objective, fitted, judged_by_loss=judge.score is None)
+    return blueprint, (*said, *_left_out(blueprint))
+
+
+def _later(rows: Rows, count: int, number: int) -> Tree:
+    """A batch of as many rows as the first, so many batches later; at the end of the rows it goes on at their start."""
+    train = rows.parting.parts[0][0]
+    return rows.batch(train[(number * count + torch.arange(count)) % len(train)], number)
+
+
+def _inputs_of(later: Callable[[int], Tree], number: int) -> Tree:
+    return later(number)[0]
+
+
+def _left_out(blueprint: Blueprint) -> tuple[str, ...]:
+    """That there are weights which no pass has used, so that they are not trained."""
+    names = [name.removeprefix("model.") if blueprint.whole else name for name in blueprint.unreached]
+    if not names:
+        return ()
+    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return (f"not trained, because no gradient reached them in {PROBES} batches: {shown}",)
 
 
 def _whole(make_model: Callable[..., nn.Module], objective: Objective, **settings: Any) -> nn.Module:
@@ -186,6 +213,8 @@ def _way(
 def _remedy(error: Exception, teams: ModuleTeams) -> str:
     if teams.autocast is not None and "dtype" in str(error):
         return "under torch.autocast tensors have several dtypes: cast where they meet, or leave precision out"
+    if "sparse" in str(error):
+        return "gradients must be dense: build embeddings without sparse=True"
     if "inplace" in str(error) or "in-place" in str(error):
         return "it must change neither weights nor inputs in place, but work on copies of them"
     return "equal shapes of inputs must give equal shapes of outputs, in every call"

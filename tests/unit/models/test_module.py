@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lanewise.errors import UsageError
 from lanewise.models.base import Inputs
 from lanewise.models.blueprint import Blueprint
 from lanewise.models.keyed_draws import keyed_draws
@@ -44,6 +45,113 @@ def test_what_is_trained_and_what_is_kept_beside() -> None:
     assert beside == {"frozen.weight", "frozen.bias", "unused.weight", "unused.bias", "seen"}
     assert not blueprint.draws
     assert torch.equal(blueprint.template.get_buffer("seen"), torch.zeros(4)), "the probe left its traces"
+
+
+class LeavingOut(nn.Module):
+    """Leaves each layer out by chance in training, as stochastic depth does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(6))
+        self.head, self.unused = nn.Linear(4, 2), nn.Linear(2, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        for layer in self.layers:
+            if not self.training or float(torch.rand(())) < 0.5:
+                rows = rows + layer(rows)
+        return self.head(rows)
+
+
+def test_layers_that_the_first_pass_leaves_out_by_chance_are_trained() -> None:
+    blueprint = Blueprint.of(LeavingOut, ROWS)
+    trained = {own.name for own in blueprint.layout.parameters}
+    assert trained == {name for name, _ in LeavingOut().named_parameters()} - {"unused.weight", "unused.bias"}
+    assert blueprint.unreached == ("unused.weight", "unused.bias")
+
+
+class Routing(nn.Module):
+    """The second layer is for batches of positive numbers only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.usual, self.positive = nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return (self.positive if float(rows.min()) > 0 else self.usual)(rows)
+
+
+def test_weights_are_looked_for_over_several_batches() -> None:
+    asked: list[int] = []
+
+    def later(number: int) -> Tensor:
+        asked.append(number)
+        return ROWS.abs() + 1 if number == 3 else ROWS
+
+    blueprint = Blueprint.of(Routing, ROWS, others=later)
+    assert asked == [1, 2, 3]
+    assert blueprint.unreached == ()
+    assert Blueprint.of(Routing, ROWS).unreached == ("positive.weight", "positive.bias")
+
+
+class Remembering(nn.Module):
+    """Keeps its last activation for whoever wants to look at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        self.last = self.inner(rows)
+        return self.last
+
+
+def test_what_a_module_keeps_of_a_pass_does_not_hinder_copies_of_it() -> None:
+    assert not hasattr(Blueprint.of(Remembering, ROWS).module(), "last")
+
+
+class Computed(nn.Module):
+    """Has a tensor among its attributes that is no leaf of autograd."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 2)
+        self.twice = 2 * self.inner.weight
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return F.linear(rows, self.twice) + self.inner(rows)
+
+
+class Rebinding(nn.Module):
+    """Puts another tensor in the place of its buffer; the other one is a cache, made anew for each size of batch."""
+
+    def __init__(self, *, sums: bool = True) -> None:
+        super().__init__()
+        self.inner, self.sums = nn.Linear(4, 2), sums
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("ones", torch.ones(1, 1))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        self.ones = torch.ones(len(rows), 1)
+        if self.sums:
+            self.mean = self.get_buffer("mean") + rows.detach().mean(0)
+        return self.inner(rows - self.get_buffer("mean")) * self.ones
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Computed, "cannot be copied: RuntimeError: Only Tensors created explicitly"),
+        (Rebinding, r"a new tensor as mean, which a lane would lose; .* self\.mean\.copy_"),
+    ],
+)
+def test_modules_that_lanes_cannot_call(make, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        Blueprint.of(make, ROWS).module()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_buffer_that_is_a_cache_is_no_matter() -> None:
+    Blueprint.of(lambda: Rebinding(sums=False), ROWS)
 
 
 @pytest.mark.parametrize("looped", [False, True])

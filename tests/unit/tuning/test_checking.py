@@ -117,7 +117,7 @@ with_nan[7, 1] = float("nan")
 MODELS = [
     (
         Wavering,
-        r"the module returned \(16, 2\) for a batch of 16 rows, and \(4,\) for each row before; .* in every call",
+        r"the module returned \(16, 4\) for a batch of 16 rows, and \(2,\) for each row before; .* in every call",
     ),
     (Widening, r"the module returned \(16, 4\) for a batch of 16 rows, and \(2,\) for each row before; equal shapes"),
     (Clamping, r"not trained for two steps .* inplace; it must change neither weights nor inputs in place"),
@@ -148,6 +148,39 @@ def test_a_module_that_cannot_be_trained(make, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         attempt(make)
     assert "\n" not in str(caught.value)
+
+
+def test_gradients_that_are_sparse_are_refused_with_the_reason() -> None:
+    codes = torch.arange(50)[:, None] % 7
+
+    def sparse() -> nn.Module:
+        return nn.Sequential(nn.Embedding(7, 2, sparse=True), nn.Flatten())
+
+    with pytest.raises(UsageError, match=r"gradients must be dense: build embeddings without sparse=True$"):
+        attempt(sparse, train=(codes[:40], Y[:40]), valid=(codes[40:], Y[40:]))
+
+
+class Idle(nn.Module):
+    """Has weights that it never uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.idle = nn.Linear(3, 2), nn.ModuleList(nn.Linear(1, 1) for _ in range(3))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.inner(rows)
+
+
+@pytest.mark.parametrize("by_step", [False, True])
+def test_weights_that_are_not_trained_are_named(by_step: bool) -> None:
+    given: dict[str, Any] = {"train": (X, Y), "valid": (X, Y), "candidates": [{"lr": 0.1}], "budget": "20steps"}
+    if by_step:
+        given |= {"step": lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")}
+    else:
+        given |= {"loss": nn.CrossEntropyLoss()}
+    words = tune(Idle, **given, workers=1).plan.words
+    names = "idle.0.weight, idle.0.bias, idle.1.weight, idle.1.bias and 2 more"
+    assert f"not trained, because no gradient reached them in 16 batches: {names}" in words
 
 
 def test_what_vmap_refuses_is_trained_one_by_one_and_says_why_in_a_sentence() -> None:
