@@ -13,6 +13,7 @@ from lanewise.distributed.cost import Hardware, Workload, predict
 from lanewise.distributed.link import Link
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.proposing import propose
+from lanewise.distributed.stated_work import RACE, propose_for_one_model
 from lanewise.errors import UsageError
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
@@ -115,7 +116,11 @@ def table(job: Job) -> list[str]:
     ]  # fmt: skip
     for size in GPUS:
         try:
-            found = propose(job.work, job.hardware, size)
+            # Of the meshes that a race, and lanewise.train, can be run on.
+            if job.work.lanes > 1:
+                found = propose(job.work, job.hardware, size, axes=RACE)
+            else:
+                found = propose_for_one_model(job.work, job.hardware, size)
         except UsageError as error:
             lines.append(f"| {size:,} | {str(error).partition(', even')[0]} | | | | | | | |")
             continue

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +16,7 @@ from lanewise._version import __version__
 from lanewise.cli.options import Commands, Homes, no_option
 from lanewise.cli.started import process_started
 from lanewise.cli.wording import in_words_of_the_shell
-from lanewise.distributed.place import leads, place_of
+from lanewise.distributed.place import HEARD_SECONDS, leads, place_of
 from lanewise.errors import CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
 from lanewise.plain_text import clean
 
@@ -111,21 +112,32 @@ def _run() -> int:
             os._exit(130)
         return 130
     except click.ClickException as error:
-        _tell(f"lanewise: {_usage(error)}")
+        _fail(f"lanewise: {_usage(error)}")
         return 2
     except Exception as error:
         if os.environ.get("LANEWISE_DEBUG"):
             raise
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
             error = _unwritten(error)
-        _tell(f"lanewise: {_cleaned(error)}", apart=isinstance(error, UnreachableError | CutOffError))
+        _fail(f"lanewise: {_cleaned(error)}", apart=isinstance(error, UnreachableError | CutOffError))
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
 
-def _tell(line: str, *, apart: bool = False) -> None:
-    """One line on stderr; of several ranks, which fail alike, only the first says it, or one of each host."""
-    if leads() or (apart and place_of().local_rank == 0):
+def _fail(line: str, *, apart: bool = False) -> None:
+    """Say why this process ends; a rank that does not speak stays until the one that does can have spoken."""
+    if not _tell(line, apart=apart):
+        time.sleep(HEARD_SECONDS)
+
+
+def _tell(line: str, *, apart: bool = False) -> bool:
+    """One line on stderr; of several ranks, which fail alike, only the first says it, or one of each host.
+
+    Whether this one did.
+    """
+    speaks = leads() or (apart and place_of().local_rank == 0)
+    if speaks:
         click.echo(line, err=True)
+    return speaks
 
 
 def _command() -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from lanewise.distributed.groups import check_backend
 from lanewise.distributed.mesh import Mesh
-from lanewise.distributed.place import Place, launcher, place_of
+from lanewise.distributed.place import HEARD_SECONDS, Place, launcher, place_of
 from lanewise.distributed.ranks import Lone, Ranks, never
 from lanewise.distributed.reaching import reach
 from lanewise.errors import CutOffError, LanewiseError, TrainingError, UnreachableError, UsageError
@@ -33,9 +33,6 @@ MEETING_SECONDS = 60.0
 
 SERVED_SECONDS = 4.0
 """How long to look for a launcher that listens before it starts any process."""
-
-HEARD_SECONDS = 1.0
-"""How long a rank that has failed stays: a launcher ends the others as soon as one has left, and one of them speaks."""
 
 STORE_SECONDS = 10.0
 """How long to look for a file through which ranks meet before it counts as removed."""

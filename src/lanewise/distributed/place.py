@@ -11,6 +11,10 @@ JOB_VARIABLE = "LANEWISE_JOB"
 TIMEOUT_VARIABLE = "LANEWISE_RANK_TIMEOUT"
 USUAL_TIMEOUT = 600.0
 
+HEARD_SECONDS = 3.0
+"""How long a rank that has failed stays: a launcher ends the others as soon as one has left, and one of them, which may
+have been started later, speaks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:

@@ -53,7 +53,10 @@ def propose(
     candidates = (mesh for mesh in meshes(size, axes) if suits(mesh))
     tried = [one for mesh in candidates for one in _on(mesh, work, hardware, microbatches)]
     if not tried:
-        message = f"no mesh over {size} ranks splits this work along {', '.join(axes)}; change the number of ranks"
+        message = (
+            f"no mesh over {size} ranks splits this work along {', '.join(axes)}; change the number of ranks, or the "
+            "rows of a batch"
+        )
         raise UsageError(message)
     fitting = [one for one in tried if one.cost.lanes_at_once]
     if not fitting:

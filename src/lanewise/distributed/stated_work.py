@@ -5,13 +5,14 @@ from math import isqrt
 from typing import final
 
 from lanewise.distributed.cost import Hardware, Workload
+from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.proposing import Proposal, propose
 from lanewise.errors import UsageError, suggestion
 
 NAMES = ("parameters", "batch", "lanes", "rows", "layers", "width")
 NEEDED = ("parameters", "batch")
 
-RACE = (("lane", "data"),)
+RACE = ("lane", "data")
 MODEL = (("data", "shard", "tensor"), ("data", "pipeline", "shard"))
 """The axes that a race is split along, and one model: along tensor or pipeline, not both."""
 
@@ -89,16 +90,30 @@ class StatedWork:
 
         Raises ``UsageError`` where no mesh splits it, or fits the memory of a rank.
         """
-        found: list[Proposal] = []
-        refused: list[UsageError] = []
-        for axes in RACE if self.lanes > 1 else MODEL:
-            try:
-                found.append(propose(self.workload, hardware, size, axes=axes))
-            except UsageError as error:
-                refused.append(error)
-        if not found:
-            raise refused[0]
-        return min(found, key=lambda one: one.cost.seconds)
+        if self.lanes > 1:
+            return propose(self.workload, hardware, size, axes=RACE)
+        return propose_for_one_model(self.workload, hardware, size)
+
+
+def propose_for_one_model(work: Workload, hardware: Hardware, size: int) -> Proposal:
+    """The mesh over ``size`` ranks, of those on which ``lanewise.train`` trains a model: they split its batch evenly.
+
+    Raises ``UsageError`` where no mesh splits the work, or fits the memory of a rank.
+    """
+    found: list[Proposal] = []
+    refused: list[UsageError] = []
+    for axes in MODEL:
+        try:
+            found.append(propose(work, hardware, size, axes=axes, suits=lambda mesh: _splits_evenly(work, mesh)))
+        except UsageError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return min(found, key=lambda one: one.cost.seconds)
+
+
+def _splits_evenly(work: Workload, mesh: Mesh) -> bool:
+    return work.batch // work.unit % (mesh.data * mesh.shard) == 0
 
 
 def _whole(name: str, text: str) -> int:

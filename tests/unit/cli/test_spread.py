@@ -1,10 +1,29 @@
 """Commands that one process does, where torchrun has started several."""
 
 import sys
+import time
 
 import pytest
 
 from lanewise.cli.main import main
+from lanewise.distributed.place import HEARD_SECONDS
+
+
+@pytest.mark.parametrize("given", [["runs"], ["fit", "--budgt", "20s"]])
+def test_a_rank_that_does_not_speak_stays_until_the_one_that_does_has_spoken(
+    given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A launcher ends all ranks as soon as one has left, and rank 0 may have been started last.
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(sys, "argv", ["lanewise", *given])
+    for rank in (0, 1):
+        for name, value in {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}.items():
+            monkeypatch.setenv(name, str(value))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert waits == [HEARD_SECONDS] * rank
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -13,6 +32,7 @@ def test_what_only_one_process_can_do_is_refused_once(
 ) -> None:
     for name, value in {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(sys.modules[main.__module__], "HEARD_SECONDS", 0.0)
     monkeypatch.setattr(sys, "argv", ["lanewise", "runs"])
     with pytest.raises(SystemExit) as ended:
         main()

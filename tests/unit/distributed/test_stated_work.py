@@ -29,6 +29,20 @@ def test_a_model_that_fits_no_rank_is_split_along_tensor_or_pipeline_but_not_bot
         work.propose(MACHINE, 1)
 
 
+@pytest.mark.parametrize(("batch", "ranks"), [(255, 2), (2047, 4), (3, 4)])
+def test_one_model_is_offered_no_mesh_that_its_batch_does_not_split_over(batch: int, ranks: int) -> None:
+    mesh = StatedWork(parameters=10**6, batch=batch).propose(MACHINE, ranks).mesh
+    assert batch % (mesh.data * mesh.shard) == 0
+    odd = StatedWork(parameters=10**6, batch=batch, width=7)
+    with pytest.raises(UsageError, match="change the number of ranks, or the rows of a batch"):
+        odd.propose(MACHINE, ranks)
+
+
+def test_lanes_may_share_batches_in_uneven_parts() -> None:
+    mesh = StatedWork(parameters=10**6, batch=2047, lanes=2).propose(replace(MACHINE, flops=1e9), 4).mesh
+    assert mesh.data > 1
+
+
 def test_layers_are_square_where_no_width_is_stated() -> None:
     work = StatedWork(parameters=3 * 64 * 64, batch=8, layers=3).workload
     assert (work.width, work.activation_bytes) == (64, 512.0)
