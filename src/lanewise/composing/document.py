@@ -93,7 +93,8 @@ def compose(stage: Stage) -> dict[str, Any]:
         "candidates": len(stage.plan.candidates),
         "lanes": len(stage.result.traces) + sum(len(item.members) for item in stage.refitted.values()),
         "model_sha256": stage.sha256,
-        "warnings": _warnings(stage),
+        # Last which workers died: that changed nothing.
+        "warnings": [*_warnings(stage), *counted_again(stage.replaced)],
         "winner": _winner(stage),
         "default": _default(stage),
         "summary": _summary(stage, estimates, lead, (*([upshot] if upshot else []), *(end["words"] for end in ends))),
@@ -123,7 +124,7 @@ def compose(stage: Stage) -> dict[str, Any]:
 
 
 def _warnings(stage: Stage) -> list[str]:
-    """What to keep in mind, first what makes every score here untrue, last which workers died: that changed nothing."""
+    """What to keep in mind, first what makes every score here untrue, last the families that were not tried."""
     found = [finding for finding in stage.problem.findings if finding.severity == "warning"]
     words = [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
     missing = [model for model in families_left_out(stage.plan, stage.settings) if model in stage.plan.left_out]
@@ -140,7 +141,7 @@ def _warnings(stage: Stage) -> list[str]:
     rounds = int(stage.default.number("rounds", DEFAULT_ROUNDS))
     if rounds < DEFAULT_ROUNDS:
         words.append(f"the budget left room for {rounds} rounds of the default, which has {DEFAULT_ROUNDS}")
-    return [*words, *counted_again(stage.replaced)]
+    return words
 
 
 def _winner(stage: Stage) -> dict[str, Any]:
