@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 import torch
 from plain_loop import PlainData, Randomness, Rewind, train_alone
@@ -311,11 +312,18 @@ def assert_same(one: Lane, row: Weights, alone: Weights, start: Weights, *, tole
     )
 
 
-def check_every_regularizer(model: str, rule: str, refused: Sequence[str] = (), length: int = LENGTH) -> None:
+def check_every_regularizer(
+    model: str,
+    rule: str,
+    refused: Sequence[str] = (),
+    length: int = LENGTH,
+    usual: Mapping[str, Value] = MappingProxyType({}),
+) -> None:
     """Lanes of a rule with every regularizer, in a stack that two others leave halfway, equal plain loops.
 
     Before the two leave as well, they themselves included.
-    ``refused`` names settings that the rule does not take. A regularizer that is nothing here is left out.
+    ``refused`` names settings that the rule does not take, ``usual`` those of its own where ``RULES`` has none.
+    A regularizer that is nothing here is left out.
     """
     nothing = {*refused, *(() if "dropout" in STRUCTURE[model] else ("dropout",))}
     lanes = [
@@ -323,14 +331,14 @@ def check_every_regularizer(model: str, rule: str, refused: Sequence[str] = (), 
             name,
             model,
             rule,
-            {key: value for key, value in settings.items() if key not in refused},
+            {**usual, **{key: value for key, value in settings.items() if key not in refused}},
             fold=1 + at % 2,
             seed=at // 4,
         )
         for at, (name, settings) in enumerate(REGULARIZERS.items())
         if name not in nothing
     ]
-    leaving = [lane(f"leaves{seed}", model, rule, fold=1, seed=seed) for seed in (0, 1)]
+    leaving = [lane(f"leaves{seed}", model, rule, usual, fold=1, seed=seed) for seed in (0, 1)]
     race = Race(lanes=[leaving[0], *lanes, leaving[1]], data=race_data(), length=length)
     stack = race.stack()
     start = rows_of(stack)

@@ -87,6 +87,47 @@ def rate_factor(schedule: str, warmup: float, step: int, length: int) -> float:
     return FORMULAS[schedule]((step - climb) / left, step - climb, left)
 
 
+def _rmsprop(*, centred: bool, heavy: bool) -> Callable[..., torch.optim.Optimizer]:
+    return lambda groups, own: torch.optim.RMSprop(
+        groups, alpha=own["alpha"], eps=own["eps"], centered=centred, momentum=own["momentum"] if heavy else 0.0
+    )
+
+
+def _of_moments(kind: Callable[..., torch.optim.Optimizer], *more: str, **fixed: bool) -> Callable[..., Any]:
+    """An optimizer with two betas; ``more`` of its settings are called there as here."""
+    return lambda groups, own: kind(
+        groups, betas=(own["beta1"], own["beta2"]), eps=own["eps"], **{name: own[name] for name in more}, **fixed
+    )
+
+
+OTHERS_OF_TORCH: Mapping[str, Callable[[list[dict[str, Any]], dict[str, float]], torch.optim.Optimizer]] = {
+    "dampened_momentum": lambda groups, own: torch.optim.SGD(
+        groups, momentum=own["momentum"], dampening=own["dampening"]
+    ),
+    "rmsprop_momentum": _rmsprop(centred=False, heavy=True),
+    "centred_rmsprop": _rmsprop(centred=True, heavy=False),
+    "centred_rmsprop_momentum": _rmsprop(centred=True, heavy=True),
+    "adagrad": lambda groups, own: torch.optim.Adagrad(
+        groups,
+        lr_decay=own["lr_decay"],
+        initial_accumulator_value=own["initial_accumulator_value"],
+        eps=own["eps"],
+    ),
+    "adadelta": lambda groups, own: torch.optim.Adadelta(groups, rho=own["rho"], eps=own["eps"]),
+    "amsgrad": _of_moments(torch.optim.Adam, amsgrad=True),
+    "amsgradw": _of_moments(torch.optim.AdamW, amsgrad=True),
+    "adamax": _of_moments(torch.optim.Adamax),
+    "nadam": _of_moments(torch.optim.NAdam, "momentum_decay"),
+    "nadamw": _of_moments(torch.optim.NAdam, "momentum_decay", decoupled_weight_decay=True),
+    "radam": _of_moments(torch.optim.RAdam),
+    "radamw": _of_moments(torch.optim.RAdam, decoupled_weight_decay=True),
+}
+"""The rest of torch's optimizers by the rule that each is the truth of; the loop sets their rate before each step.
+
+Of ASGD torch takes the rate of the step before, so that a schedule comes a step late; Rprop knows no weight decay.
+"""
+
+
 def optimizer_of(rule: str, net: PlainNet, settings: Settings, noise: Noise) -> torch.optim.Optimizer:
     """The optimizer with that name, torch's if it has one; weight decay acts on the penalised weights only."""
 
@@ -102,6 +143,9 @@ def optimizer_of(rule: str, net: PlainNet, settings: Settings, noise: Noise) -> 
     if rule in PLAIN:
         numbers = {name: float(value) for name, value in settings.items() if not isinstance(value, str)}
         return PLAIN[rule](groups, numbers, noise)
+    if rule in OTHERS_OF_TORCH:
+        numbers = {name: float(value) for name, value in settings.items() if not isinstance(value, str)}
+        return OTHERS_OF_TORCH[rule](groups, numbers)
     if rule in ("gd", "sgd"):
         return torch.optim.SGD(groups, lr=rate)
     if rule in ("momentum", "nesterov"):

@@ -250,6 +250,7 @@ def _summary(
         sample=sample_words(stage),
         reads=reads_words(stage),
         cut_short=_cut_short(stage),
+        as_asked=choice.is_ensemble and choice.ensemble is not None and not choice.ensemble.worthwhile,
     )
     return summary(outcome, problem.metric)
 

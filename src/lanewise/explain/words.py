@@ -51,7 +51,7 @@ class Outcome:
     not the documented one), ``effects``, ``threshold`` and ``widths`` (of the prediction interval) are sentences. None
     and empty where there is nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short``
     that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
-    rows.
+    rows; ``as_asked`` that the winner is an ensemble which the evidence alone would not have taken.
     """
 
     target: str
@@ -78,6 +78,7 @@ class Outcome:
     reads: str = ""
     cut_short: str = ""
     sample: str = ""
+    as_asked: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -121,7 +122,8 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
         return f"{default}: {why}."
     if outcome.is_default:
         return f"{default}: nothing that ran predicts {target} reliably better."
-    return f"{who} predicts {target} best."
+    asked = ", as asked for; by the evidence one model would have been kept"
+    return f"{who} predicts {target}{asked if outcome.as_asked else ' best'}."
 
 
 def _sentence_start(label: str) -> str:

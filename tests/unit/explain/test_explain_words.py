@@ -39,6 +39,13 @@ def decision(question="Which model?", errors: float | None = 3.2, verdict="clear
     )
 
 
+def test_an_ensemble_that_was_asked_for_is_not_called_best():
+    found = summary(outcome(winner="ensemble of 3 candidates", as_asked=True), RMSE)
+    assert found[0] == (
+        "An ensemble of 3 candidates predicts price, as asked for; by the evidence one model would have been kept."
+    )
+
+
 def test_the_whole_story():
     found = summary(
         outcome(
