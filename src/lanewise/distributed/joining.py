@@ -22,7 +22,7 @@ from lanewise.distributed.groups import check_backend
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.place import HEARD_SECONDS, Place, launcher, place_of
 from lanewise.distributed.ranks import Lone, Ranks, never
-from lanewise.distributed.reaching import reach
+from lanewise.distributed.reaching import ANSWERED_SECONDS, answered, reach
 from lanewise.errors import CutOffError, LanewiseError, TrainingError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -310,20 +310,29 @@ def _store_over_hosts(place: Place) -> Any:
     if served or not place.leads:  # else this process is the one that is to listen there
         patience = SERVED_SECONDS if served else MEETING_SECONDS
         reach(os.environ["MASTER_ADDR"], port, rank=place.rank, patience=patience)
-    master = place.rank == 0 and not served
-    store = dist.TCPStore(
-        host_name=os.environ["MASTER_ADDR"],
-        port=port,
-        world_size=place.size,
-        is_master=master,
-        timeout=timedelta(seconds=MEETING_SECONDS),
-        wait_for_workers=False,
-        master_listen_fd=_bound(os.environ["MASTER_ADDR"], port) if master else None,
-    )
+    if place.rank == 0 and not served:
+        store = _tcp_store(place, port, seconds=MEETING_SECONDS, listens=True)
+    else:
+        make = partial(_tcp_store, place, port, seconds=ANSWERED_SECONDS / 2, listens=False)
+        store = answered(make, os.environ["MASTER_ADDR"], port, rank=place.rank, patience=ANSWERED_SECONDS)
+        store.set_timeout(timedelta(seconds=MEETING_SECONDS))
     # What a launcher serves outlives its ranks; restarts are counted by each launcher for itself, and one that joined
     # later has counted fewer, so that ranks with a store of their own must not go by it.
     start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if served else "0"
     return dist.PrefixStore(f"lanewise-{start}", store)
+
+
+def _tcp_store(place: Place, port: int, *, seconds: float, listens: bool) -> Any:
+    dist: Any = importlib.import_module("torch.distributed")
+    return dist.TCPStore(
+        host_name=os.environ["MASTER_ADDR"],
+        port=port,
+        world_size=place.size,
+        is_master=listens,
+        timeout=timedelta(seconds=seconds),
+        wait_for_workers=False,
+        master_listen_fd=_bound(os.environ["MASTER_ADDR"], port) if listens else None,
+    )
 
 
 def _bound(host: str, port: int) -> int | None:

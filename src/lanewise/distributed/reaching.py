@@ -1,7 +1,10 @@
 """Whether the address where ranks of several hosts meet can be reached: asked first, for a sentence and not a trace."""
 
 import socket
+import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from lanewise.errors import UnreachableError
 
@@ -9,6 +12,9 @@ SECONDS = 4.0
 """How long to try an address that does not answer, or a name that nobody knows."""
 
 PAUSE = 0.2
+
+ANSWERED_SECONDS = 8.0
+"""How long what listens there may take for a first answer: a launcher takes milliseconds."""
 
 
 def reach(host: str, port: int, *, rank: int, patience: float) -> None:
@@ -36,3 +42,31 @@ def reach(host: str, port: int, *, rank: int, patience: float) -> None:
             )
             raise UnreachableError(message) from None
         time.sleep(PAUSE)
+
+
+def answered(make: Callable[[], Any], host: str, port: int, *, rank: int, patience: float) -> Any:
+    """What ``make`` has made of what listens at ``port`` of ``host``.
+
+    It runs in a thread: of a listener that says nothing torch waits for ever, whatever its timeout.
+
+    Raises ``UnreachableError`` where it fails, or takes more than ``patience`` seconds.
+    """
+    found: list[Any] = []
+    why: list[str] = []
+
+    def run() -> None:
+        try:
+            found.append(make())
+        except RuntimeError as error:
+            why.append(" ".join(str(error).split())[:100])
+
+    thread = threading.Thread(target=run, name="meeting", daemon=True)
+    thread.start()
+    thread.join(patience)
+    if found:
+        return found[0]
+    message = (
+        f"rank {rank} reached {host} port {port}, and what listens there is no place where ranks meet "
+        f"({why[0] if why else f'no answer for {patience:.0f} s'}); give torchrun a port that nothing else uses"
+    )
+    raise UnreachableError(message)
