@@ -26,6 +26,10 @@ PROBES = 16
 them is missed in one of 65,000."""
 
 
+UNCALLABLE = (torch.jit.ScriptModule, nn.DataParallel)
+"""What ``torch.func.functional_call`` refuses."""
+
+
 class StructuredOutputsError(UsageError):
     """The module returns something else than one tensor: it can be trained by whole passes only."""
 
@@ -166,6 +170,13 @@ def _made(make: MakeModel, seed: int) -> nn.Module:
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype:
+    for name, part in module.named_modules():
+        if isinstance(part, UNCALLABLE):
+            message = (
+                f"{name or 'the module that make_model builds'} is a {type(part).__name__}, which cannot be called "
+                "with the weights of lanes; give the module that it was made of"
+            )
+            raise UsageError(message)
     weights = dict(module.named_parameters())
     for name, weight in weights.items():
         if is_lazy(weight):
@@ -213,7 +224,7 @@ def _copied(module: nn.Module) -> nn.Module:
 
 
 def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _Probe:
-    """Training passes of a module that nobody needs afterwards: one, or more for weights that it did not reach."""
+    """Training passes, one or more for weights that it did not reach; buffers and hooks are left as they were."""
     given = _tensors(module)
     values = {name: tensor.detach().clone() for name, tensor in given.items()}
     sizes: list[int] = []
@@ -223,31 +234,38 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
         sizes.append(_size(out))
         casts.add(low_precision(out))
 
-    for part in module.modules():
-        part.register_forward_hook(seen)
+    hooks = [part.register_forward_hook(seen) for part in module.modules()]
     module.train()
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     reached, draws, rows = set[str](), False, 1
-    for number in range(PROBES):
-        inputs = batch(number)
-        with own_generator(generator(0, "probe", *[number] * (number > 0)).initial_seed()) as draw:
-            state = draw.get_state()
-            outputs = _called(module, inputs)
-            draws |= not torch.equal(state, draw.get_state())
-        if number == 0:
-            rows = whole or len(inputs)
-        outputs = outputs if whole and isinstance(outputs, Tensor) else check_outputs(outputs, whole or len(inputs))
-        _check_kept(given, values, _tensors(module))
-        missing = [name for name in weights if name not in reached]
-        if missing and outputs.requires_grad:
-            grads = _gradients(outputs, [weights[name] for name in missing])
-            reached |= {name for name, grad in zip(missing, grads, strict=True) if grad is not None}
-        if len(reached) == len(weights) or not reached:
-            break
-    now = _tensors(module)
+    try:
+        for number in range(PROBES):
+            inputs = batch(number)
+            with own_generator(generator(0, "probe", *[number] * (number > 0)).initial_seed()) as draw:
+                state = draw.get_state()
+                outputs = _called(module, inputs)
+                draws |= not torch.equal(state, draw.get_state())
+            if number == 0:
+                rows = whole or len(inputs)
+            if not whole or not isinstance(outputs, Tensor):
+                outputs = check_outputs(outputs, rows)
+            _check_kept(given, values, _tensors(module))
+            missing = [name for name in weights if name not in reached]
+            if missing and outputs.requires_grad:
+                grads = _gradients(outputs, [weights[name] for name in missing])
+                reached |= {name for name, grad in zip(missing, grads, strict=True) if grad is not None}
+            if len(reached) == len(weights) or not reached:
+                break
+    finally:
+        for hook in hooks:
+            hook.remove()
+    changed = frozenset(name for name, tensor in values.items() if not _equal(tensor, given[name]))
+    with torch.no_grad():  # make_model may give the same module each time
+        for name in changed:
+            given[name].copy_(values[name])
     return _Probe(
         reached=frozenset(reached),
-        changed=frozenset(name for name, tensor in values.items() if not _equal(tensor, now.get(name))),
+        changed=changed,
         draws=draws,
         footprint=max([64, *sizes]) // max(rows, 1) + 1,
         casts=next((dtype for dtype in LOW if dtype in casts), None),

@@ -109,6 +109,14 @@ def test_what_a_module_keeps_of_a_pass_does_not_hinder_copies_of_it() -> None:
     assert not hasattr(Blueprint.of(Remembering, ROWS).module(), "last")
 
 
+def test_a_module_that_is_the_same_each_time_is_left_as_it_was() -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    Blueprint.of(lambda: module, ROWS)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert not any(part._forward_hooks for part in module.modules())
+
+
 class Computed(nn.Module):
     """Has a tensor among its attributes that is no leaf of autograd."""
 

@@ -137,6 +137,14 @@ MODELS = [
         r"make_model failed: TypeError: .*; it is called without arguments",
     ),
     (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).double()), r"one floating dtype, got float32, float64"),
+    (
+        lambda: nn.DataParallel(linear()),
+        r"is a DataParallel, which cannot be called .*; give the module that it was made",
+    ),
+    (
+        lambda: nn.Sequential(nn.DataParallel(linear())),
+        r"^0 is a DataParallel, which cannot be called with the weights",
+    ),
     (nn.Identity, r"has no weights, so there is nothing to train"),
     (lambda: nn.LazyLinear(2), r"weight is of a lazy layer, whose shape the first batch decides; give its size"),
     (nn.Linear(3, 2), r"make_model must be a function that builds the module anew, got Linear"),
