@@ -39,6 +39,7 @@ LONGEST = (
     "e2e/test_cli_streams.py",
     "e2e/test_cli_fit.py",
     "e2e/test_compare_browser.py",
+    "oracle/test_other_rules_of_torch.py",
     "oracle/test_more_garbow_hillstrom.py",
     "oracle/test_rules_beyond_torch.py",
     "oracle/test_modules_equal_solo.py",

@@ -21,6 +21,7 @@ import pytest
 
 from lanewise import choosing, stages
 from lanewise.composing import Choice, Stage, Unrecorded, as_scored, document
+from lanewise.composing.against_guess import over_guess
 from lanewise.data.reading import read
 from lanewise.data.splits import Fold
 from lanewise.evaluation import dummy_prediction
@@ -72,7 +73,8 @@ class Raced:
             sha256="",
             seconds=0.0,
         )
-        return document._summary(stage, document._evaluations(stage), ())[0]  # not what else it takes seconds to tell
+        found = document._evaluations(stage)
+        return document._summary(stage, found, over_guess(stage), ())[0]  # not what else it takes seconds to tell
 
     @cached_property
     def out_of_fold(self) -> np.ndarray:
