@@ -59,7 +59,7 @@ def checks(python: Path) -> list[list[str]]:
         [str(tool / "ruff"), "check", "."],
         [str(tool / "ruff"), "format", "--check", "."],
         [str(tool / "lint-imports")],
-        [str(python), "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"],
+        [str(python), "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"],
     ]
 
 
@@ -97,8 +97,7 @@ def test(python: Path) -> int:
 
 def run_beside(types: "subprocess.Popen[bytes]", command: list[str]) -> int:
     """The exit code of a check; 0 where it was ended because the types have turned out to be wrong."""
-    # Three test processes share two cores, for tests also wait: for a browser, a timeout, a process that they kill.
-    # Threads inside each product would only wait for each other.
+    # Two test processes share the cores; threads inside each product would only wait for each other.
     # Hundreds of processes import the same files: the first leaves its bytecode, whatever the environment asks for.
     settings = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})
