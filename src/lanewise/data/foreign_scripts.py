@@ -14,13 +14,8 @@ _FOREIGN_SHARE = 0.5
 _MOSTLY = 0.9
 _MOST_NAMED = 3
 _SHOWN = 12
-_ASIAN = (
-    "euc_kr",
-    "euc_jp",
-    "shift_jis",
-    "gbk",
-    "big5",
-)  # of equally likely ones, those of the fewest usual signs first
+# Of equally likely ones, those of the fewest usual signs first.
+_ASIAN = ("euc_kr", "euc_jp", "shift_jis", "gbk", "big5")
 _TOGETHER = 0.8
 """Share of the signs of East Asia that stand beside another one."""
 

@@ -25,6 +25,16 @@ from lanewise.errors import DataError
 ROWS = 400
 
 
+def _refused_alike(predictor: Any, path: Path, short_parts: pytest.MonkeyPatch, words: str) -> None:
+    """In one piece and in parts the same sentence refuses it."""
+    said = []
+    for whole in (True, False):
+        with pytest.raises(DataError, match=words) as refused:
+            _predicted(predictor, path, short_parts, whole=whole)
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+
+
 @pytest.fixture
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Parts of some ten rows each, of any text."""
@@ -152,12 +162,7 @@ def test_ragged_rows_are_refused_as_in_memory(
     header, *rows = _lines(trained)
     for odd, share in ((["a,b", "c,d", "e,f,g", "h"], "cannot be predicted row by row"), (["a,b"] * 40, "mend them")):
         path.write_text("\n".join([header, *rows[:100], *odd[:2], *rows[100:], *odd[2:]]), encoding="utf-8")
-        said = []
-        for whole in (True, False):
-            with pytest.raises(DataError, match=share) as refused:
-                _predicted(predictor, path, short_parts, whole=whole)
-            said.append(str(refused.value))
-        assert said[0] == said[1]
+        _refused_alike(predictor, path, short_parts, share)
 
 
 def test_rows_whose_last_columns_are_empty_throughout_are_filled_up(
@@ -247,12 +252,7 @@ def test_rows_that_are_all_shorter_than_the_header_and_web_pages_are_refused_as_
     header, *rows = _lines(trained)
     for lines, words in (([header + ",more", *rows], "mend them"), (["<html>", header, *rows], "is a web page")):
         path.write_text("\n".join(lines), encoding="utf-8")
-        said = []
-        for whole in (True, False):
-            with pytest.raises(DataError, match=words) as refused:
-                _predicted(predictor, path, short_parts, whole=whole)
-            said.append(str(refused.value))
-        assert said[0] == said[1]
+        _refused_alike(predictor, path, short_parts, words)
 
 
 def test_no_part_is_longer_than_it_has_to_be(

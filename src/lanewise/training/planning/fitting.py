@@ -33,7 +33,7 @@ DEAR = frozenset({"mlp", "forest"})
 NEXT_TO_NOTHING = 1e-6
 """Processor seconds for which a plan is the shortest that its families can have."""
 
-STEP, TRIED = 1.2, (0.25, 3.0)
+RATIO, TRIED = 1.2, (0.25, 3.0)
 """Plans are tried for powers of the first as processor seconds, within these multiples of what is available: where more
 is available those that were within it still are."""
 
@@ -182,8 +182,8 @@ def _within(available: float, way: _Way, setting: Setting, tried: list[Plan], kn
     if shortest.predicted_seconds > room:
         tried.append(shortest)
         return None
-    first, last = (math.floor(math.log(share * available, STEP)) for share in TRIED)
-    longer = [plan(STEP**power) for power in range(first, last + 1)]
+    first, last = (math.floor(math.log(share * available, RATIO)) for share in TRIED)
+    longer = [plan(RATIO**power) for power in range(first, last + 1)]
     return max(
         [shortest, *(one for one in longer if one.predicted_seconds <= room)],
         key=lambda one: (

@@ -33,7 +33,6 @@ model knows nothing, and along lane the bits are those of one process."""
 MOST_SECONDS, MOST_SHARE = 3.0, 0.05
 """For how long steps are timed at the most; and the share of a budget in seconds."""
 
-
 TIMED_STEPS = 1_000
 """The length of trainings of which a few steps are timed."""
 

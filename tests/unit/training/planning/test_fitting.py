@@ -146,7 +146,7 @@ def test_what_a_race_takes_never_grows_as_the_budget_shrinks(
     monkeypatch: pytest.MonkeyPatch, models: tuple[str, ...]
 ) -> None:
     """Either the plan is within what there is, or it is the least of all, which is the same however little there is."""
-    monkeypatch.setattr(fitting, "STEP", 1.6)  # it holds for any, and finer ones take longer to try
+    monkeypatch.setattr(fitting, "RATIO", 1.6)  # it holds for any, and finer ones take longer to try
     pools = {model: POOLS[model] for model in models}
     known: fitting.Known = {}
     least: set[float] = set()
@@ -176,7 +176,7 @@ TABLES = {
 @pytest.mark.parametrize("table", TABLES)
 def test_what_a_race_has_never_shrinks_as_the_budget_grows(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     """Families, the length of the boosted default, the screen: none goes but for one that is worth more."""
-    monkeypatch.setattr(fitting, "STEP", 1.6)  # it holds for any, and finer ones take longer to try
+    monkeypatch.setattr(fitting, "RATIO", 1.6)  # it holds for any, and finer ones take longer to try
     costs, setting = TABLES[table], replace(SETTING, parts=10, folds=10)
     trees = {"trees": 300}
     forests = [Candidate(id=f"forest-{n}", model="forest", optimizer="", settings=trees) for n in range(8)]
