@@ -105,7 +105,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
     items.sort(key=lambda item: turns.get(item.path, len(turns)))
 
 
-collect_ignore = ["warm_server.py"]
+collect_ignore = ["main_program.py", "warm_server.py"]
 
 
 class Warm:

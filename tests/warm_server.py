@@ -8,25 +8,21 @@ connections have ended, and stays until its forks have. A line with a ``script``
 as the main program, whose standard input and output are the connection.
 """
 
-import atexit
 import gc
 import importlib
 import json
-import multiprocessing.util
 import os
 import runpy
 import select
-import signal
 import socket
 import struct
 import sys
-import tempfile
-import threading
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
+
+from main_program import run_as_main
 
 LOADED = (
     "torch.distributed.checkpoint", "torch.distributed.fsdp", "torch.distributed.pipelining",
@@ -110,8 +106,7 @@ def line_of(connection: socket.socket) -> bytes:
 
 
 def begin(asked: Mapping[str, Any], connection: socket.socket) -> NoReturn:
-    """Run a script as the main program of this process, which was forked, and end it as an interpreter ends."""
-    os.setsid()
+    """Run a script as the main program of this process, which was forked."""
     error = os.open(asked["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number, opened in enumerate((connection.fileno(), connection.fileno(), error)):
         os.dup2(opened, number)
@@ -119,30 +114,12 @@ def begin(asked: Mapping[str, Any], connection: socket.socket) -> NoReturn:
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["folder"])
-    os.environ.clear()
-    os.environ.update(asked["environment"])
-    tempfile.tempdir = None  # the environment may say another
-    atexit._clear()
-    atexit.register(multiprocessing.util._exit_function)
     script = asked["script"]
     sys.argv = [script, *asked["arguments"]]
     sys.path[0] = str(Path(script).parent)
     print(os.getpid(), flush=True)
-    code = 0
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else int(left.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    run_as_main(asked["environment"], lambda: runpy.run_path(script, run_name="__main__"))
 
 
 def main() -> None:

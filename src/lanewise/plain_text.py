@@ -62,3 +62,18 @@ def shorten(text: object, limit: int = 40) -> str:
         return kept
     head = limit // 2
     return f"{kept[:head]}{ELLIPSIS}{kept[len(kept) - (limit - head - 1) :]}"
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: wide signs take two, combining ones none.
+
+    >>> columns_of("abc"), columns_of("日本"), columns_of("e\\u0301")
+    (3, 4, 1)
+    """
+    return sum(_sign_columns(sign) for sign in text)
+
+
+def _sign_columns(sign: str) -> int:
+    if unicodedata.combining(sign) or unicodedata.category(sign) == "Cf":
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1

@@ -4,17 +4,13 @@ The agent, the rendezvous, the restarts and the signals are those of ``torch.dis
 execute a new interpreter for a rank, it forks one that runs the same script or module with the same variables.
 """
 
-import atexit
 import ctypes
 import gc
-import multiprocessing.util
 import os
 import runpy
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +19,9 @@ from typing import Any, NoReturn
 
 from torch.distributed import run  # noqa: TID251 what torchrun is
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler  # noqa: TID251 as above
+
+sys.path.append(str(Path(__file__).parents[1]))  # where it lies, if the server has not loaded it
+from main_program import run_as_main
 
 CLONE_NEWNET = 0x40000000
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -96,30 +95,11 @@ def interpreted(arguments: Sequence[str]) -> None:
 
 def as_new(variables: Mapping[str, str], act: Callable[[], object]) -> NoReturn:
     """Act as the main program of this process, which was forked, and end it as an interpreter ends."""
-    os.setsid()
     gc.freeze()  # what the parent has made is not to be cleaned up here
-    atexit._clear()
-    atexit.register(multiprocessing.util._exit_function)
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.environ.clear()
-    os.environ.update(variables)
-    tempfile.tempdir = None
     warnings.simplefilter("ignore")
     if {"RANK", "RANKS"} <= variables.keys():  # a test looks for it
         Path(variables["RANKS"], f"{variables['RANK']}-{os.getpid()}").touch()
-    code = 0
-    try:
-        act()
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else int(left.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    run_as_main(variables, act)

@@ -127,6 +127,18 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(file), f"{name_of(page)} links to #{anchor}, no heading of {name_of(file)}"
 
 
+def test_every_page_is_listed() -> None:
+    """A page of ``docs`` is linked from the index there, or from that of its folder."""
+    indexes = [page for page in PAGES if page.name == "index.md"]
+    listed = {
+        (page.parent / link["target"].partition("#")[0]).resolve()
+        for page in indexes
+        for link in LINK.finditer(page.read_text(encoding="utf-8"))
+    }
+    own = {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {ROOT / "docs" / "index.md"}
+    assert not (missing := sorted(name_of(page) for page in own - listed)), f"no index has {missing}"
+
+
 def test_every_option_is_documented() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for name, command in cli.commands.items():

@@ -91,12 +91,12 @@ def test_the_index_lists_them(facts: ModuleType) -> None:
 
 
 def test_what_is_said_of_all_rules_holds_for_all() -> None:
-    """The words above the table of the index, and the table of methods in the page on Python."""
+    """The words above the table of the index, and the table of methods in the page on functions."""
     assert set(RULES) <= set(METHODS)
     assert "sam" not in {*RULES, *METHODS}
     assert "All but `sam` are rules of a race and methods of `minimize`" in _page("index")
-    python = (PAGES.parent / "python.md").read_text(encoding="utf-8")
-    table = python.split("| `method` | for | takes |")[1].split("\n\n")[0]
+    functions = (PAGES.parent / "minimize.md").read_text(encoding="utf-8")
+    table = functions.split("| `method` | for | takes |")[1].split("\n\n")[0]
     assert f"[{len(RULES)} rules](methods/index.md#optimizers)" in table
     named = set(re.findall(r"`([a-z-]+)`", table))
     assert set(METHODS) - set(RULES) <= named <= {*METHODS, "auto", "sam", "penalty", "options"}

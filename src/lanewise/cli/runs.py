@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--limit", metavar="N", default=20, show_default=True, type=Whole(1), help="How many, the newest first.")
 def runs(*, as_json: bool, limit: int) -> None:
     """List the runs of this project."""
-    from lanewise.reporting.terminal import runs_table
+    from lanewise.reporting.runs_table import runs_table
     from lanewise.runs.store import RunStore
 
     with RunStore.open(to_read=True) as store:

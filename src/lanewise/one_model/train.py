@@ -93,7 +93,7 @@ def train(
         mesh: how the ranks share the model, ``"data=2,shard=4"`` or a :class:`~lanewise.distributed.mesh.Mesh`; None:
             each has all of it and reads its part of every batch, or, where it would not fit a rank's memory with its
             gradients and state, a shard. ``"auto"`` measures links and model for some seconds and takes the mesh that
-            is predicted to take a step soonest. The result's ``mesh_why`` says which and why. See ``docs/scaling.md``.
+            is predicted to take a step soonest. ``mesh_why`` of the result says why. See ``docs/one-model.md``.
         blocks: with ``shard``, names of the submodules that are gathered one at a time; None: the children of every
             ``ModuleList`` and ``Sequential``.
         tensor_plan: with ``tensor``, how layers are split, by patterns of their names:

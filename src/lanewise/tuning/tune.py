@@ -118,7 +118,7 @@ def tune(
         full_length: steps of the training that the race is about, at the default's batch size. The result warns where
             the race is shorter by half, and says how late its order still moved.
         mesh: under torchrun, how its ranks share the work: ``"lane=2,data=2"``; None: each trains lanes of its own;
-            ``"auto"``: what ends the race sooner by what is measured. See ``docs/scaling.md``.
+            ``"auto"``: what ends the race sooner by what is measured. See ``docs/ranks.md``.
         payload: what gradients travel as between ranks that share batches: as they are, or ``"bfloat16"``, half as
             many bytes; ``document["hardware"]["payload_error"]`` says what that does to them.
         precision: of the products in training: ``"float32"`` as the weights are, ``"bfloat16"`` or, on a GPU,

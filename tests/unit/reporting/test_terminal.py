@@ -1,8 +1,6 @@
 """The summary at the end of a run and the list of runs, as text."""
 
 import re
-import subprocess
-import sys
 import unicodedata
 
 import pytest
@@ -13,8 +11,9 @@ from lanewise.explain.words import summary as told
 from lanewise.metrics import METRICS
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import render
+from lanewise.reporting.runs_table import runs_table
 from lanewise.reporting.sections import decisions
-from lanewise.reporting.terminal import columns_of, runs_table, summary, tuned_summary
+from lanewise.reporting.terminal import summary, tuned_summary
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
 
@@ -77,66 +76,6 @@ def test_nothing_in_a_document_steers_the_terminal(samples):
 def test_a_hostile_run_name_cannot_add_a_command(samples):
     document = {**samples.binary(), "run": "x; rm -rf ~"}
     assert "lanewise predict 'x; rm -rf ~' new.csv" in summary(document, width=80, color=False)
-
-
-def test_the_runs_table_is_aligned_and_fits(samples):
-    rows = [samples.binary(), samples.regression(), samples.minimal(), samples.hostile()]
-    lines = runs_table(rows, width=140).splitlines()
-    assert len(lines) == 5
-    assert lines[0].split() == ["run", "made", "kind", "data", "target", "score", "winner"]
-    place = lines[0].index("score")
-    assert lines[1][place:].startswith("log loss 0.287")
-    assert lines[2][place:].startswith("R² 0.831")
-    assert all(columns_of(line) <= 140 for line in lines[:4])
-    assert all(columns_of(line) <= 100 for line in runs_table(rows[:3], width=100).splitlines())
-
-
-def test_the_times_of_runs_make_room_for_their_winners(samples):
-    row = {**samples.binary(), "kind": "fit", "winner": {"label": "linear, lbfgs, 25% of the columns"}}
-    assert "made" in runs_table([row], width=130)
-    narrow = runs_table([row], width=100)
-    assert "made" not in narrow
-    assert "linear, lbfgs, 25% of the columns" in narrow
-
-
-def test_a_narrow_table_of_runs_cuts_names_before_winners(samples):
-    tuned = {
-        **{
-            "run": "20261128-0149-xsz5",
-            "kind": "tune",
-            "data": "a_long_name_of_a_file.py:data",
-            "target": "make_model",
-        },
-        **{
-            "metric": {"name": "loss"},
-            "validation": {"loss": {"value": 0.5}},
-            "winner": {"label": "make_model, sgd, lr 1"},
-        },
-    }
-    fitted = {
-        **samples.binary(),
-        "kind": "fit",
-        "data": "a_file.csv",
-        "winner": {"label": "linear, lbfgs, l2 0.001, dropped"},
-    }
-    lines = runs_table([fitted, tuned], width=80).splitlines()
-    assert all(columns_of(line) <= 80 for line in lines)
-    assert [line[lines[0].index("kind") :].split()[0] for line in lines] == ["kind", "fit", "tune"]
-    assert lines[2].endswith("  sgd, lr 1"), "what is tuned is the target, and not said again"
-    assert len(lines[1]) - lines[0].index("winner") >= 16
-
-
-def test_no_runs_are_said_in_words():
-    assert runs_table([]) == "No runs yet.\n"
-
-
-def test_light_commands_stay_light():
-    code = (
-        "import sys, lanewise.reporting.terminal as t; t.runs_table([{'run': 'a'}]);"
-        "print([m for m in ('torch', 'numpy', 'sklearn', 'rich', 'jinja2', 'polars') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def of_ensemble(samples):

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from lanewise.cli.runs import show
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
-from lanewise.reporting.terminal import columns_of
+from lanewise.plain_text import columns_of
 from lanewise.reporting.unfinished import unfinished_table
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run
