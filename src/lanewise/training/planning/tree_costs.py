@@ -113,20 +113,23 @@ def _drop(teams: Sequence[Team]) -> None:
 def rounds(
     team: Team, length: int, allowance: Allowance, *, until: float, most_seconds: float = TRIAL_SECONDS
 ) -> tuple[float, float]:
-    """Seconds of the first round, with all that comes before it, and of each that follows.
+    """Seconds of the first round, with all that comes before it, and of each in the latter half of those that follow.
 
-    More and more of them are grown at once, as in a race: one by one, each would carry a request to its worker.
+    More and more of them are grown at once, as in a race: one by one, each would carry a request to its worker, and the
+    first ones carry what a process that was just forked touches for the first time.
     """
     started = time.perf_counter()
     team.advance(1 / length)
     first = time.perf_counter() - started
-    done, more, spent = 1, min(1, length - 1), 0.0
+    seen, more = [(1, 0.0)], min(1, length - 1)
     while more:
-        began = spent
+        done, began = seen[-1]
         team.advance((done + more) / length)
         spent = time.perf_counter() - started - first
-        done += more
+        seen.append((done + more, spent))
         if spent > most_seconds or 2 * (spent - began) > allowance.left(until):
             break
-        more = min(2 * more, length - done)
-    return first, spent / max(done - 1, 1)
+        more = min(2 * more, length - done - more)
+    done, spent = seen[-1]
+    before, began = [mark for mark in seen if 2 * mark[0] <= done + 1][-1]
+    return first, (spent - began) / max(done - before, 1)

@@ -82,3 +82,18 @@ def test_of_rounds_that_are_long_the_first_tells_all(monkeypatch: pytest.MonkeyP
 
 def test_without_time_none_but_the_first_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(monkeypatch, unit=2e-5, seconds=0.0)[1] == ["lightgbm-0"]
+
+
+def test_what_a_new_process_touches_first_is_not_charged_to_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    team: Any = Growing(POOL[0], now, 1e-4)
+    grow = team.advance
+
+    def cold(fraction: float) -> None:
+        now[0] += 0.05 if team.done in range(1, 5) else 0.0
+        grow(fraction)
+
+    team.advance = cold
+    _, each = tree_costs.rounds(team, 100, Allowance(clock=lambda: now[0]), until=1.0, most_seconds=1.0)
+    assert each == pytest.approx(2e-3)
