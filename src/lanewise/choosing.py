@@ -9,8 +9,8 @@ from lanewise.data.target_tails import extreme_rows
 from lanewise.selection import Contender, compare_ensemble, corrected_score, select
 from lanewise.settings import FitSettings
 from lanewise.statistics import keyed_generator
-from lanewise.training.planning.amending import original_of
 from lanewise.training.planning.plan import Plan
+from lanewise.training.planning.usual_cost import usual_cost
 from lanewise.training.problem import Problem
 from lanewise.training.race import Result as RaceResult
 
@@ -28,7 +28,7 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         Contender(
             id=item.candidate.id,
             prediction=as_scored(problem, item.predictions[rows]),
-            cost=plan.costs[original_of(item.candidate.id)],
+            cost=usual_cost(item.candidate),  # what was measured is not the same twice
             is_default=item.candidate.is_default,
         )
         for item in result.confirmed

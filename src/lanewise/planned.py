@@ -1,7 +1,7 @@
 """The plan of a fit: what its budget is, how the plan comes about or is read, and what amends it."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from lanewise.stage_times import StageTimes
 from lanewise.stated_budget import parse_budget
 from lanewise.storage.durable import load_json, write_atomically
 from lanewise.storage.strict_json import dump_json
-from lanewise.training.planning.amending import Amending
+from lanewise.training.planning.amending import Amending, Confirmation
 from lanewise.training.planning.choices import Choices
 from lanewise.training.planning.left_out import advised_budget, no_room, untrained
 from lanewise.training.planning.making import Budget, Wishes, make_plan
@@ -136,8 +136,9 @@ def amending_of(
         if file is not None and ranks.leads:
             write_atomically(file, dump_json(plan.to_json()))
 
-    def agreed(confirmed: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(json.loads(ranks.broadcast(json.dumps(confirmed).encode())))
+    def agreed(own: Confirmation) -> Confirmation:
+        told = json.loads(ranks.broadcast(json.dumps(asdict(own)).encode()))
+        return Confirmation(confirmed=tuple(told["confirmed"]), folds=told["folds"], seeds=tuple(told["seeds"]))
 
     raced = seconds - plan.reserved_seconds
     return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep)

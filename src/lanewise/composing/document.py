@@ -11,6 +11,7 @@ from lanewise._version import __version__
 from lanewise.composing.against_guess import groups_on_test, guess_on_test, over_guess, some_beat_guess
 from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
+from lanewise.composing.passed_over import passed_over
 from lanewise.composing.race_section import (
     card,
     choices,
@@ -250,6 +251,7 @@ def _summary(
         sample=sample_words(stage),
         reads=reads_words(stage),
         cut_short=_cut_short(stage),
+        scored_best=passed_over(stage),
         as_asked=choice.is_ensemble and choice.ensemble is not None and not choice.ensemble.worthwhile,
     )
     return summary(outcome, problem.metric)

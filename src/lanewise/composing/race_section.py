@@ -77,7 +77,8 @@ def choices(stage: Stage) -> tuple[Decision, ...]:
         seed=stage.settings.seed,
         weight=problem.weight,
         clusters=problem.clusters,
-        costs=stage.plan.costs,
+        costs={contender.id: contender.cost for contender in stage.choice.contenders},
+        cheaper="simpler",
         ensemble=trial,
     )
 

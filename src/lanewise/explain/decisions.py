@@ -85,6 +85,7 @@ def decisions(
     weight: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     costs: Mapping[str, float] | None = None,
+    cheaper: str = "cheaper",
     ensemble: EnsembleTrial | None = None,
 ) -> tuple[Decision, ...]:
     """Every choice that the race has evidence for, the largest first: against the default, model, optimizer, settings.
@@ -100,13 +101,14 @@ def decisions(
         seed: key of the bootstrap draws; with that of the selection, its errors come out again.
         weight: ``[N]`` or None.
         clusters: ``[N]`` labels of rows that are drawn together, or None.
-        costs: by id; the cheaper of a tie is named as such.
+        costs: by id, those that decided ties.
+        cheaper: what that of a tie is called that costs less.
         ensemble: what came of trying one.
     """
     judge = judge_of(result.confirmed, y=y, metric=metric, seed=seed, weight=weight, clusters=clusters)
     chosen = next(item for item in result.confirmed if item.candidate.id == winner)
     mixed = ensemble if ensemble is not None and ensemble.taken else None
-    search = _Search(result=result, chosen=chosen, judge=judge, costs=costs or {}, taken=mixed is None)
+    search = _Search(result=result, chosen=chosen, judge=judge, costs=costs or {}, cheaper=cheaper, taken=mixed is None)
     first = search.against_default() if mixed is None else _ensemble_against_default(result, mixed)
     alone = [*search.broad(), *search.fine()]
     if mixed is not None:  # first what is handed over, then what is best without it
@@ -118,12 +120,20 @@ class _Search:
     """Finds for each question the best rival of the winner, confirmed if there is one, else screened."""
 
     def __init__(
-        self, *, result: Result, chosen: Confirmed, judge: Judge, costs: Mapping[str, float], taken: bool
+        self,
+        *,
+        result: Result,
+        chosen: Confirmed,
+        judge: Judge,
+        costs: Mapping[str, float],
+        cheaper: str,
+        taken: bool,
     ) -> None:
         self.chosen = chosen
         self.taken = taken  # it is what is handed over; else an ensemble is
         self.judge = judge
         self.costs = costs
+        self.cheaper = cheaper
         losses = [(judge.loss(item), item) for item in result.confirmed if item is not chosen]
         ranked = sorted((pair for pair in losses if np.isfinite(pair[0])), key=lambda pair: pair[0])
         self.rivals = [item for _, item in ranked]
@@ -243,7 +253,7 @@ class _Search:
             return "a tie: the default was kept"
         mine, other = self.costs.get(self.winner.id), self.costs.get(rival.id)
         if mine is not None and other is not None and mine < other:
-            return "a tie: the cheaper was taken"
+            return f"a tie: the {self.cheaper} was taken"
         return "a tie: the better score was taken" if lead.ahead > 0 else "a tie"
 
 

@@ -51,7 +51,8 @@ class Outcome:
     not the documented one), ``effects``, ``threshold`` and ``widths`` (of the prediction interval) are sentences. None
     and empty where there is nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short``
     that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
-    rows; ``as_asked`` that the winner is an ensemble which the evidence alone would not have taken.
+    rows; ``as_asked`` that the winner is an ensemble which the evidence alone would not have taken. ``scored_best`` is
+    the label of one that scored better than the winner, which ties with it and is simpler.
     """
 
     target: str
@@ -79,6 +80,7 @@ class Outcome:
     cut_short: str = ""
     sample: str = ""
     as_asked: bool = False
+    scored_best: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -122,8 +124,20 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
         return f"{default}: {why}."
     if outcome.is_default:
         return f"{default}: nothing that ran predicts {target} reliably better."
-    asked = ", as asked for; by the evidence one model would have been kept"
-    return f"{who} predicts {target}{asked if outcome.as_asked else ' best'}."
+    return _won(outcome, who)
+
+
+def _won(outcome: Outcome, who: str) -> str:
+    """That ``who`` predicts best, or as well as who does, for a tie may go to another than the best score."""
+    words = f"{who} predicts {outcome.target}"
+    if outcome.as_asked:
+        return f"{words}, as asked for; by the evidence one model would have been kept."
+    if not outcome.scored_best:
+        return f"{words} best."
+    return (
+        f"{words} as well as any, as far as the evidence tells: {outcome.scored_best} scored better by no more than "
+        "one paired standard error, and of those that tie the simplest is taken."
+    )
 
 
 def _sentence_start(label: str) -> str:

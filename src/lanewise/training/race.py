@@ -18,7 +18,7 @@ from lanewise.training.entering import NobodyElse, Proposer, tried
 from lanewise.training.genes import settings_from
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
-from lanewise.training.planning.amending import Amending, slowness_of
+from lanewise.training.planning.amending import Amending, amended_words, slowness_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse, pulse_of
 from lanewise.training.ranks.spreading import Spreading, alone
@@ -236,15 +236,13 @@ class Race:
         With time left over it may be some of the ``last`` too, whom only the last rung has dropped: they were trained
         as long as the others.
         """
-        usual = self._best_of_families(ordered)
+        usual, thought = self._best_of_families(ordered), self.plan
         if self.amend is not None and ordered and not self.plan.confirmed:
             self.plan = self.amend(self.plan, ordered, last, slowness_of(self.plan, self._traces.values()))
         if not self.plan.confirmed:
             return usual, []
         amended = [candidate for candidate in (*ordered, *last) if candidate.id in self.plan.confirmed]
-        if {one.id for one in amended} == {one.id for one in usual}:
-            return amended, []
-        return amended, [f"with the time left {len(amended)} are confirmed, where the plan had thought of {len(usual)}"]
+        return amended, amended_words(thought, self.plan, usual, amended)
 
     def _best_of_families(self, ordered: Sequence[Candidate]) -> list[Candidate]:
         """The best of each family, as many as the plan confirms, and the default."""

@@ -42,6 +42,8 @@ def test_nothing_planted_is_a_tie_and_the_cheaper_is_named(make, decided):
         other = "c" if winner == "a" else "a"
         found = decided(make.result(pair), winner, costs={winner: 1.0, other: 2.0})["Which model?"]
         assert found.verdict == "a tie: the cheaper was taken"
+        named = decided(make.result(pair), winner, costs={winner: 1.0, other: 2.0}, cheaper="simpler")["Which model?"]
+        assert named.verdict == "a tie: the simpler was taken"
         assert abs(found.standard_errors) <= 1
         leads[winner] = found.difference
     assert leads["a"] == pytest.approx(-leads["c"])

@@ -46,6 +46,14 @@ def test_an_ensemble_that_was_asked_for_is_not_called_best():
     )
 
 
+def test_who_won_a_tie_without_the_best_score_is_not_called_best():
+    found = summary(outcome(scored_best="linear, lbfgs"), RMSE)
+    assert found[0] == (
+        "MLP 128x2, adamw, lr 0.003 predicts price as well as any, as far as the evidence tells: linear, lbfgs scored "
+        "better by no more than one paired standard error, and of those that tie the simplest is taken."
+    )
+
+
 def test_the_whole_story():
     found = summary(
         outcome(

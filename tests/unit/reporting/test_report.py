@@ -158,6 +158,11 @@ def test_a_section_goes_with_its_data(samples, name):
     assert shown == ["top", *(other for other, _, _ in SECTIONS if other != name)]
 
 
+@pytest.mark.parametrize(("kind", "words"), [("fit", "then to the simpler."), ("tune", "then to the cheaper.")])
+def test_who_wins_a_tie_is_said_as_it_is_decided(samples, kind, words):
+    assert words in render(samples.binary() | {"kind": kind})
+
+
 @pytest.mark.parametrize("empty", [None, [], {}, ""])
 def test_null_and_empty_count_as_absent(samples, empty):
     document = samples.binary()

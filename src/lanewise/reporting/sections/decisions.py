@@ -35,6 +35,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "heading": _heading(decisions, effects),
         "rest": _rest(decisions),
+        "cheaper": "cheaper" if document.get("kind") == "tune" else "simpler",  # steps are counted there
         "trace": trace,
         "effects": effects,
         "ensemble": ensemble,

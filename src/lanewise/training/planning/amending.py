@@ -1,4 +1,4 @@
-"""Who is confirmed after a screen, decided once more with the time that is then left.
+"""Who is confirmed after a screen, and on how many folds and seeds, decided once more with the time that is then left.
 
 A plan is made before anything is trained: it cannot know who survives, and a wide network costs twenty times what a
 narrow one does. So the process that made a plan for a budget in seconds amends it once, between screen and
@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lanewise.data.wording import counted
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.training.planning.plan import Plan
@@ -25,6 +26,20 @@ SLOWEST, FASTEST = 4.0, 0.5
 """Bounds of what a screen tells of costs: short trainings carry what is paid once, and the machine's moods."""
 
 
+ROOM = 0.85
+"""Share of the time that is left that more folds and seeds may fill: what is left of a race is known now, but for the
+machine's moods."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """Ids of those that are confirmed, on the first ``folds``, with ``seeds``."""
+
+    confirmed: tuple[str, ...]
+    folds: int
+    seeds: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Amending:
     """Amends a plan when ``left()`` wall seconds are left for confirmation and refit; ``keep`` stores the result.
@@ -33,7 +48,7 @@ class Amending:
     """
 
     left: Callable[[], float]
-    agreed: Callable[[tuple[str, ...]], tuple[str, ...]]
+    agreed: Callable[[Confirmation], Confirmation]
     keep: Callable[[Plan], None]
 
     def __call__(
@@ -44,10 +59,37 @@ class Amending:
         ``last`` are those whom only its last rung has dropped, in their order. ``slowness`` is what the lanes of each
         family took, as a multiple of what the plan had thought.
         """
-        own = confirmable(plan, ordered, last, slowness=slowness, seconds=self.left())
-        amended = replace(plan, confirmed=self.agreed(own))
+        own = self.agreed(confirmation(plan, ordered, last, slowness=slowness, seconds=self.left()))
+        amended = replace(plan, confirmed=own.confirmed, folds=own.folds, seeds=own.seeds)
         self.keep(amended)
         return amended
+
+
+def confirmation(
+    plan: Plan,
+    ordered: Sequence[Candidate],
+    last: Sequence[Candidate] = (),
+    *,
+    slowness: Mapping[str, float],
+    seconds: float,
+) -> Confirmation:
+    """Who is confirmed in ``seconds`` of wall time as :func:`confirmable` says, on more folds and seeds if they fit.
+
+    Folds that the plan had no room for come before candidates that it had not thought of, and seeds after them.
+    """
+    known = {one.id: one for one in (*ordered, *last)}
+
+    def fits(more: Plan, ids: Sequence[str]) -> bool:
+        costs = {id: _seconds_of_lane(more, known[id], slowness) for id in ids}
+        return wall_seconds(more, [known[id] for id in ids], costs) <= ROOM * seconds
+
+    thought = confirmable(plan, ordered, slowness=slowness, seconds=seconds, most=plan.confirm)
+    folds = range(plan.parts, plan.folds, -1)
+    plan = next((more for more in (replace(plan, folds=count) for count in folds) if fits(more, thought)), plan)
+    ids = confirmable(plan, ordered, last, slowness=slowness, seconds=seconds)
+    seeds = (plan.wished_seeds[:count] for count in range(len(plan.wished_seeds), len(plan.seeds), -1))
+    plan = next((more for more in (replace(plan, seeds=own) for own in seeds) if fits(more, ids)), plan)
+    return Confirmation(confirmed=ids, folds=plan.folds, seeds=plan.seeds)
 
 
 def confirmable(
@@ -57,18 +99,19 @@ def confirmable(
     *,
     slowness: Mapping[str, float],
     seconds: float,
+    most: Mapping[str, int] = MOST_CONFIRMED,
 ) -> tuple[str, ...]:
     """Ids of those that can be confirmed and refitted in ``seconds`` of wall time, by what the screen showed.
 
     The default and the best candidate go whatever they cost. After them the best of every family that fits, then the
-    next best ones, as many as the plan thought of, and with time left over as many as are worth it. With what is left
-    then it is the same with the ``last``.
+    next best ones, as many as the plan thought of, and with time left over the ``most`` that are worth it. With what is
+    left then it is the same with the ``last``.
     """
     everyone = (*ordered, *last)
     costs = {one.id: _seconds_of_lane(plan, one, slowness) for one in everyone}
     taken = [one for one in ordered if one.is_default or one is ordered[0]]
     families = dict.fromkeys((one.model for one in everyone), 1)
-    for among, wanted in itertools.product((ordered, last), (families, plan.confirm, MOST_CONFIRMED)):
+    for among, wanted in itertools.product((ordered, last), (families, plan.confirm, most)):
         for one in among:
             own = sum(other.model == one.model and not other.is_default for other in taken)
             if one in taken or own >= wanted.get(one.model, 0):
@@ -76,6 +119,17 @@ def confirmable(
             if wall_seconds(plan, [*taken, one], costs) <= seconds:
                 taken.append(one)
     return tuple(one.id for one in everyone if one in taken)
+
+
+def amended_words(thought: Plan, plan: Plan, usual: Sequence[Candidate], confirmed: Sequence[Candidate]) -> list[str]:
+    """What an amended plan does otherwise than it had ``thought``, when it would have confirmed the ``usual``."""
+    words = list[str]()
+    if {one.id for one in confirmed} != {one.id for one in usual}:
+        words.append(f"with the time left {len(confirmed)} are confirmed, where the plan had thought of {len(usual)}")
+    times, before = (f"{counted(one.folds, 'fold')} with {counted(len(one.seeds), 'seed')}" for one in (plan, thought))
+    if times != before:
+        words.append(f"with the time left each is confirmed on {times}, where the plan had thought of {before}")
+    return words
 
 
 def slowness_of(plan: Plan, traces: Iterable[Trace]) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """What lanes cost on this machine: one of each kind is tried, the others are reckoned from it."""
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,15 +17,12 @@ from lanewise.training.data import TrainingData
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED
 from lanewise.training.planning.pace import pace_of
-from lanewise.training.planning.trials import TRIAL_STEPS, at_once, first_team, timed, trial
-from lanewise.training.selecting import columns_read, reads_all
+from lanewise.training.planning.tree_costs import measured_trees
+from lanewise.training.planning.trials import TRIAL_STEPS, first_team, timed, trial
+from lanewise.training.selecting import reads_all
 from lanewise.training.stack import Stack
 from lanewise.training.team import Evidence, Team
 from lanewise.training.teams import TeamBuilder, trains_at_hand
-from lanewise.training.trees.team import race_spec
-
-TRIAL_SECONDS = 0.1
-"""How long rounds or trees are grown to see what each takes, of as many as there are room for."""
 
 TRIAL_ITERATIONS = 3
 
@@ -117,7 +114,9 @@ def measured_costs(
     if model in STACKED:
         found = _measured_stacks(pool, builder, allowance, until=until, pace=pace)
         return replace(found, lanes={id: crowded * cost for id, cost in found.lanes.items()})
-    return _measured_trees(pool, builder, allowance, judged, until=until)
+    look = partial(_look, data=builder.data, judged=judged)
+    known = measured_trees(pool, builder, allowance, look=look, until=until)
+    return Costs(lanes=known.lanes, once=known.once, look=known.look)
 
 
 def _measured_stacks(
@@ -299,50 +298,3 @@ def _look(team: Team, data: TrainingData, judged: Judged, clock: Callable[[], fl
             judged(data, item)
         seconds.append(clock() - started)
     return min(seconds)
-
-
-def _measured_trees(
-    pool: Sequence[Candidate], builder: TeamBuilder, allowance: Allowance, judged: Judged, *, until: float
-) -> Costs:
-    data, first = builder.data, pool[0]
-    rows, columns = len(data.folds[0].train), data.width.dense
-    outputs = data.width.outputs
-
-    def work(candidate: Candidate) -> float:
-        spec = race_spec(Lane(candidate=candidate, fold=0, seed=0))
-        return spec.expected_cost(rows=rows, columns=columns_read(candidate, columns), outputs=outputs)
-
-    # One on each worker: alone it would have the memory and the caches for itself.
-    lanes = [Lane(candidate=first, fold=0, seed=seed) for seed in range(builder.workers_here)]
-    teams = builder.form(lanes, "trial")
-    length = race_spec(lanes[0]).full_length
-    measured = at_once(teams, lambda team: _rounds(team, length, allowance, until=until))
-    each = statistics.fmean(round for _, round in measured)
-    begun = min(first for first, _ in measured)  # charged for every fold: one that had to wait must not decide that
-    look = _look(teams[0], data, judged)
-    for team in teams:
-        team.keep(())
-    if length == 1:
-        return Costs(lanes={candidate.id: begun * work(candidate) / work(first) for candidate in pool}, look=look)
-    once = max(begun - each, 0.0)  # sorting the cells of a fold into bins, which all lanes of a worker share
-    return Costs(lanes={one.id: each * length * work(one) / work(first) for one in pool}, once=once, look=look)
-
-
-def _rounds(team: Team, length: int, allowance: Allowance, *, until: float) -> tuple[float, float]:
-    """Seconds of the first round, with all that comes before it, and of each that follows.
-
-    More and more of them are grown at once, as in a race: one by one, each would carry a request to its worker.
-    """
-    started = time.perf_counter()
-    team.advance(1 / length)
-    first = time.perf_counter() - started
-    done, more, spent = 1, min(1, length - 1), 0.0
-    while more:
-        began = spent
-        team.advance((done + more) / length)
-        spent = time.perf_counter() - started - first
-        done += more
-        if spent > TRIAL_SECONDS or 2 * (spent - began) > allowance.left(until):
-            break
-        more = min(2 * more, length - done)
-    return first, spent / max(done - 1, 1)

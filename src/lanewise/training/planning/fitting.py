@@ -279,6 +279,7 @@ def fitted(
         parts=setting.parts,
         folds=setting.folds,
         seeds=seeds,
+        wished_seeds=setting.seeds,
         lengths=replace(
             setting.lengths,
             rows_seen=max(FEWEST_SEEN, round(setting.lengths.rows_seen * shrink["rows"])),

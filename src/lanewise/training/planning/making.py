@@ -29,6 +29,7 @@ from lanewise.training.planning.reserve import explaining_seconds, reserved_seco
 from lanewise.training.planning.setting import FEWEST_FOLDS, Setting
 from lanewise.training.planning.tree_rows import TIME_SHARE, tree_rows, with_tree_rows
 from lanewise.training.planning.trials import best_widths, crowding
+from lanewise.training.planning.usual_cost import usual_cost
 from lanewise.training.problem import Problem, has_extreme_target
 from lanewise.training.selecting import FEATURES, affordable, selects
 from lanewise.training.team import Evidence
@@ -363,16 +364,8 @@ def _by_steps(
         ),
         workers=builder.workers,
         # Not seconds here, but their order: what a lane of each family usually costs relative to others.
-        costs={candidate.id: _relative_cost(candidate) for candidate in chosen},
+        costs={candidate.id: usual_cost(candidate) for candidate in chosen},
     )
-
-
-def _relative_cost(candidate: Candidate) -> float:
-    ranks = {"tree": 0.1, "linear": 0.2, "forest": 0.5, "mlp": 1.0, "lightgbm": 1.0}
-    size = candidate.number("rounds", 100) / 100 * candidate.number("num_leaves", 31) / 31
-    width = candidate.number("width", 128) ** 2 * candidate.number("depth", 2) / 32768
-    ranking = 1.1 if selects(candidate) else 1.0
-    return ranking * ranks[candidate.model] * (size if candidate.model == "lightgbm" else width)
 
 
 def _units(problem: Problem) -> int:

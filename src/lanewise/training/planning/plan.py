@@ -53,6 +53,7 @@ class Plan:
     screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
     is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
     The training rows were split into ``parts``, of which the first ``folds`` are held out one after another; 0: all.
+    ``wished_seeds`` begin with ``seeds``: those that a confirmation has where there is time for them.
     Boosters that are confirmed, and those of the refit, train on the first ``tree_windows`` of a streamed table,
     ``tree_rows`` in the refit, and take ``tree_ratio`` times as long as on its sample, which the screen is on; 0: on
     that too. ``least`` tells that a budget in seconds has no room for any plan, and that this is the shortest of all.
@@ -83,6 +84,7 @@ class Plan:
     predicted_bytes: int = field(default=0, compare=False)
     explaining_seconds: float | None = None
     parts: int = 0
+    wished_seeds: tuple[int, ...] = ()
     tree_windows: int = 0
     tree_rows: int = 0
     tree_ratio: float = 1.0
@@ -108,7 +110,7 @@ class Plan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Plan":
         candidates = tuple(candidate_of(item) for item in data["candidates"])
-        names = ("rungs", "seeds", "grid", "words", "confirmed", "left_out")
+        names = ("rungs", "seeds", "wished_seeds", "grid", "words", "confirmed", "left_out")
         tuples = {name: tuple(data.get(name, ())) for name in names}
         return cls(**{**data, **tuples, "candidates": candidates, "lengths": Lengths(**data["lengths"])})
 
@@ -120,7 +122,7 @@ def candidate_of(data: Mapping[str, Any]) -> Candidate:
     return Candidate(**{**data, "settings": settings, "events": events})
 
 
-def lonely_cost(single: float, *, lanes: int, workers: int) -> float:
+def lonely_cost(single: float, *, lanes: float, workers: int) -> float:
     """How many times what a lane costs in company it does where ``lanes`` of one candidate are split among ``workers``.
 
     A step of a stack takes a part that is paid once and one for each lane: ``single`` is their sum for one lane.

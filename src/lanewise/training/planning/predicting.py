@@ -5,7 +5,7 @@ import numpy as np
 from lanewise.models.registry import STACKED
 from lanewise.search.policy import Policy, remaining_of, rungs_of
 from lanewise.training.planning.amending import lanes_of
-from lanewise.training.planning.plan import Plan
+from lanewise.training.planning.plan import Plan, lonely_cost
 
 MANY = 729
 """Candidates for which the cost of a screen is reckoned per candidate: a power of 3, so that thirds are whole."""
@@ -41,11 +41,15 @@ def predicted(plan: Plan, per_candidate: tuple[float, float]) -> float:
         if not len(own) or not own.sum():
             continue
         look = float(np.mean([plan.look_costs[id] for id in family]))
+        single = float(np.mean([plan.single.get(id, 1.0) for id in family]))
         # Those that survive are the longer trained and the larger ones: each counts by what it costs.
         survivor = float((own**2).sum() / own.sum())
         if plan.rungs:
-            screen += float(own.sum()) * plan.rungs[0] + survivor * len(own) * (screened - plan.rungs[0])
-            screen += look * len(own) * seen
+            later = len(own) * (screened - plan.rungs[0])
+            # The few that are left after the first rung share no stack with many any more.
+            going = max(later / max(1.0 - plan.rungs[0], 1e-9), 1.0)
+            few = lonely_cost(single, lanes=going, workers=plan.workers)
+            screen += float(own.sum()) * plan.rungs[0] + few * survivor * later + look * len(own) * seen
         lonely = float(np.mean([plan.confirming(id) for id in family])) / float(own.mean() + len(plan.grid) * look)
         lane = (survivor + len(plan.grid) * look) * (lonely if plan.rungs or count == 1 else 1.0)
         confirm += lane * min(count, len(own)) * runs

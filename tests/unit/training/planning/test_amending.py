@@ -7,7 +7,16 @@ import pytest
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.training.planning.amending import Amending, confirmable, slowness_of, wall_seconds
+from lanewise.training.planning.amending import (
+    ROOM,
+    Amending,
+    Confirmation,
+    amended_words,
+    confirmable,
+    confirmation,
+    slowness_of,
+    wall_seconds,
+)
 from lanewise.training.planning.plan import Lengths, Plan
 from lanewise.training.trace import Trace
 
@@ -112,7 +121,55 @@ def test_looks_are_part_of_what_a_lane_takes() -> None:
 
 def test_the_amended_plan_is_kept_and_survives_a_file() -> None:
     kept: list[Plan] = []
-    found = Amending(left=lambda: 20.0, agreed=lambda ids: ids[:2], keep=kept.append)(PLAN, ordered(*ALL), [], {})
+
+    def agreed(own: Confirmation) -> Confirmation:
+        return replace(own, confirmed=own.confirmed[:2])
+
+    found = Amending(left=lambda: 20.0, agreed=agreed, keep=kept.append)(PLAN, ordered(*ALL), [], {})
     assert kept == [found]
     assert found.confirmed == confirmable(PLAN, ordered(*ALL), slowness={}, seconds=20.0)[:2]
     assert Plan.from_json(found.to_json()) == found
+
+
+FEWER = replace(PLAN, folds=2, parts=10, seeds=(4,), wished_seeds=(4, 5, 6))
+
+
+def test_folds_and_seeds_that_the_plan_had_no_room_for_come_back_where_the_screen_leaves_time() -> None:
+    short = confirmation(FEWER, ordered(*ALL), slowness={}, seconds=1.0)
+    assert (short.folds, short.seeds) == (2, (4,))
+    long = confirmation(FEWER, ordered(*ALL), slowness={}, seconds=1000.0)
+    assert (long.folds, long.seeds, set(long.confirmed)) == (10, (4, 5, 6), set(ALL))
+
+
+def test_folds_come_before_candidates_and_those_before_seeds() -> None:
+    thought = confirmable(FEWER, ordered(*ALL), slowness={}, seconds=1000.0, most=FEWER.confirm)
+    whole = wall_seconds(replace(FEWER, folds=10), [one for one in ordered(*ALL) if one.id in thought], COSTS)
+    found = confirmation(FEWER, ordered(*ALL), slowness={}, seconds=whole / ROOM + 0.01)
+    assert found.folds == 10
+    assert set(thought) <= set(found.confirmed)
+    assert found.seeds == (4,)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 400.0])
+def test_more_folds_and_seeds_leave_some_of_the_time(seconds: float) -> None:
+    found = confirmation(FEWER, ordered(*ALL), slowness={"mlp": 1.7}, seconds=seconds)
+    more = replace(FEWER, folds=found.folds, seeds=found.seeds)
+    if more != FEWER:
+        costs = {id: cost * (1.7 if id.startswith("mlp") else 1.0) for id, cost in COSTS.items()}
+        took = wall_seconds(more, [one for one in ordered(*ALL) if one.id in found.confirmed], costs)
+        assert took <= seconds
+
+
+def test_a_plan_that_wished_for_no_more_is_left_as_it_is() -> None:
+    found = confirmation(PLAN, ordered(*ALL), slowness={}, seconds=1000.0)
+    assert (found.folds, found.seeds) == (PLAN.folds, PLAN.seeds)
+
+
+def test_what_the_time_left_has_changed_is_said() -> None:
+    usual, more = ordered("lightgbm-0"), ordered("lightgbm-0", "mlp-1")
+    assert amended_words(FEWER, FEWER, usual, usual) == []
+    assert amended_words(FEWER, replace(FEWER, folds=10, seeds=(4, 5)), usual, more) == [
+        "with the time left 2 are confirmed, where the plan had thought of 1",
+        "with the time left each is confirmed on 10 folds with 2 seeds, where the plan had thought of 2 folds with 1 "
+        "seed",
+    ]

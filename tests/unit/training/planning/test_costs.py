@@ -10,7 +10,7 @@ import pytest
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.base import Width
-from lanewise.training.planning import costs
+from lanewise.training.planning import costs, tree_costs
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.trials import timed
 
@@ -119,11 +119,11 @@ def test_small_trees_are_timed_many_at_once_as_a_race_grows_them(monkeypatch: py
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     team: Any = Growing(now)
-    first, each = costs._rounds(team, 100, Allowance(10.0, clock=lambda: now[0]), until=1.0)
+    first, each = tree_costs.rounds(team, 100, Allowance(10.0, clock=lambda: now[0]), until=1.0)
     assert first == pytest.approx(0.023)
     assert 1e-3 <= each < 1.2e-3
     short: Any = Growing(now)
-    assert costs._rounds(short, 100, Allowance(0.0, clock=lambda: now[0]), until=1.0)[1] == pytest.approx(3e-3)
+    assert tree_costs.rounds(short, 100, Allowance(0.0, clock=lambda: now[0]), until=1.0)[1] == pytest.approx(3e-3)
     assert (short.done, short.requests) == (2, 2)
 
 
