@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from lanewise.data.aligned_text import tabs_for_blanks
 from lanewise.data.findings import Finding
 from lanewise.data.headers import column_names, looks_like_header
-from lanewise.data.loose_records import LooseRecords
 from lanewise.data.read_options import ReadOptions
-from lanewise.data.records import LF, ScannedRecords
-from lanewise.data.sniffing import SINGLE_QUOTES, Preface, Records, find_records, skip_preface
+from lanewise.data.records import LF, ScannedRecords, frame_of_rows
+from lanewise.data.sniffing import SINGLE_QUOTES, Preface, find_records, skip_preface
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
@@ -83,7 +82,7 @@ def parse(text: bytes, *, name: str, options: ReadOptions) -> TextTable:
         message = f"{name} has a header but no rows: give a file with data"
         raise DataError(message)
     findings += [*preface_findings(preface), *layout.findings, *ragged_findings, *named_findings, *_lone_returns(text)]
-    if isinstance(records, ScannedRecords) and dialect.quote == "'":
+    if dialect.quote == "'":
         columns = _quoted(records, layout)
         findings = [replace(one, columns=columns) if one.code == SINGLE_QUOTES else one for one in findings]
     return TextTable(frame=frame, delimiter=dialect.delimiter, findings=tuple(findings))
@@ -132,7 +131,7 @@ def _check_lines(text: bytes, name: str, options: ReadOptions) -> None:
         _refuse_line(name, longest + 1, int(lengths[longest]), options)
 
 
-def _check_records(records: Records, name: str, options: ReadOptions) -> None:
+def _check_records(records: ScannedRecords, name: str, options: ReadOptions) -> None:
     length, record = records.longest()
     if length > options.max_line_bytes:
         _refuse_line(name, records.line(record), length, options)
@@ -154,7 +153,7 @@ def _refuse_line(name: str, line: int, length: int, options: ReadOptions) -> Non
     raise DataError(message)
 
 
-def lay_out(records: Records, options: ReadOptions) -> Layout:
+def lay_out(records: ScannedRecords, options: ReadOptions) -> Layout:
     """The layout of records by their first ones, and by how many fields most of them have."""
     present = np.flatnonzero(~records.blank)
     rows = ~records.blank
@@ -190,7 +189,7 @@ def looked_at(usual: int) -> int:
     return max(_LEAST_RECORDS, min(_SAMPLE_RECORDS, _SAMPLE_CELLS // max(usual, 1)))
 
 
-def _empty_rows(records: Records, options: ReadOptions, *, after: int) -> NDArray[np.bool_]:
+def _empty_rows(records: ScannedRecords, options: ReadOptions, *, after: int) -> NDArray[np.bool_]:
     """Records of delimiters alone that are to be kept as rows; none before the table begins."""
     keep = records.blank & (records.fields > 1)
     keep[: after + 1] = False
@@ -231,7 +230,9 @@ def _fit_header(header: list[str], usual: int, sample: list[list[str]]) -> tuple
     return header, None
 
 
-def _rows(records: Records, layout: Layout, name: str, *, keep_empty: bool) -> tuple[pl.DataFrame, list[Finding]]:
+def _rows(
+    records: ScannedRecords, layout: Layout, name: str, *, keep_empty: bool
+) -> tuple[pl.DataFrame, list[Finding]]:
     """Rows of the layout's width; the others mended where there is no doubt, else set aside."""
     complete = layout.rows & (records.fields == layout.width)
     frame = records.frame(complete, layout.width)
@@ -342,7 +343,7 @@ def merged(frame: pl.DataFrame, places: NDArray[np.int64], mended: dict[int, lis
     """Complete rows, of the records ``places``, with the mended ones among them."""
     if not mended:
         return frame
-    extra = LooseRecords.of_rows(list(mended.values()), frame.width).with_columns(place=pl.Series(list(mended)))
+    extra = frame_of_rows(list(mended.values()), frame.width).with_columns(place=pl.Series(list(mended)))
     both = pl.concat([frame.with_columns(place=pl.Series(places, dtype=pl.Int64)), extra])
     return both.sort("place").drop("place")
 

@@ -2,7 +2,7 @@
 
 The text is scanned as an array of bytes. A byte is inside quotes if an odd number of quote marks
 precede it; that is exact as long as every quote mark opens a field, closes one, or is doubled inside
-one, which is checked for every mark. A text that breaks this rule is read by ``loose_records``.
+one, which is checked for every mark. A text that breaks this rule is mended by ``stray_quotes`` first.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-
-from lanewise.data.loose_records import LooseRecords, split_records
 
 LF, CR = 10, 13
 _SPARE_BYTES = (0x1E, 0x1D, 0x1C, 0x01, 0x02, 0x03)
@@ -31,11 +29,14 @@ class ScannedRecords:
     """Records of a text whose quotes are all proper; cut by array operations and parsed by polars.
 
     ``fields [N]`` is the number of fields of each record, header included; ``blank [N]`` says which
-    records have only empty ones.
+    records have only empty ones. ``stand_in`` is the character of the text that stands for the quote mark in cells.
     """
 
-    def __init__(self, text: bytes, dialect: Dialect, scan: "_Scan", *, first_line: int) -> None:
+    def __init__(
+        self, text: bytes, dialect: Dialect, scan: "_Scan", *, first_line: int, stand_in: str | None = None
+    ) -> None:
         self._text = text
+        self._stand_in = stand_in
         self._dialect = dialect
         self._scan = scan
         self._first_line = first_line
@@ -50,20 +51,26 @@ class ScannedRecords:
 
     def cells(self, record: int) -> list[str]:
         """Fields of one record."""
-        start, end = int(self._scan.starts[record]), int(self._scan.ends[record])
-        records = split_records(self._text[start:end].decode(), self._dialect.delimiter, self._dialect.quote, limit=1)
-        return records[0].cells if records else [""]
+        mark = self._dialect.quote or '"'
+        cells = [piece.decode() for piece in self._pieces(record)]
+        if self._scan.inside is not None:
+            cells = [cell[1:-1].replace(mark * 2, mark) if cell.startswith(mark) else cell for cell in cells]
+        return cells if self._stand_in is None else [cell.replace(self._stand_in, mark) for cell in cells]
 
     def quoted(self, record: int) -> list[bool]:
         """Which fields of one record stand in quotes."""
-        at, found = int(self._scan.starts[record]), list[bool]()
         mark = (self._dialect.quote or "").encode()
-        for cell in self.cells(record):
-            inside = bool(mark) and self._text.startswith(mark, at)
-            own = cell.encode()
-            at += (len(own) + own.count(mark) + 2 if inside else len(own)) + 1
-            found.append(inside)
-        return found
+        return [bool(mark) and piece.startswith(mark) for piece in self._pieces(record)]
+
+    def _pieces(self, record: int) -> list[bytes]:
+        """The fields of one record as they are written."""
+        start, end = int(self._scan.starts[record]), int(self._scan.ends[record])
+        text, delimiter = self._text[start:end], self._dialect.delimiter.encode()
+        if self._scan.inside is None or (self._dialect.quote or "").encode() not in text:
+            return text.split(delimiter)
+        is_delimiter = np.frombuffer(text, dtype=np.uint8) == delimiter[0]
+        cuts = np.flatnonzero(is_delimiter & ~self._scan.inside[start:end]).tolist()
+        return [text[begin:stop] for begin, stop in zip([0, *(cut + 1 for cut in cuts)], [*cuts, None], strict=True)]
 
     def longest(self) -> tuple[int, int]:
         """Bytes of the longest record, and which it is."""
@@ -85,9 +92,11 @@ class ScannedRecords:
                 quote_char=self._dialect.quote if self._scan.inside is not None else None,
             )
         if frame.height != int(keep.sum()) or frame.width != width:
-            frame = LooseRecords.of_rows([self.cells(int(row)) for row in np.flatnonzero(keep)], width)
-        elif stand_in is not None:
-            frame = frame.with_columns(pl.all().str.replace_all(chr(stand_in), "\n", literal=True))
+            return frame_of_rows([self.cells(int(row)) for row in np.flatnonzero(keep)], width)
+        stand_ins = {} if stand_in is None else {chr(stand_in): "\n"}
+        stand_ins |= {} if self._stand_in is None else {self._stand_in: self._dialect.quote or '"'}
+        for character, meant in stand_ins.items():
+            frame = frame.with_columns(pl.all().str.replace_all(character, meant, literal=True))
         return frame
 
     def _canonical(self, keep: NDArray[np.bool_]) -> tuple[bytes, int | None]:
@@ -115,6 +124,14 @@ class ScannedRecords:
         return pad[np.cumsum(change[:-1], dtype=np.int8) > 0].tobytes(), stand_in
 
 
+def frame_of_rows(rows: list[list[str]], width: int) -> pl.DataFrame:
+    """Rows of exactly ``width`` cells as columns of text ``c0``, ``c1``, ..."""
+    columns = list(zip(*rows, strict=True)) or [()] * width
+    return pl.DataFrame(
+        [pl.Series(f"c{column}", cells, dtype=pl.String) for column, cells in enumerate(columns)],
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Scan:
     starts: NDArray[np.int64]
@@ -124,8 +141,8 @@ class _Scan:
     has_carriage_returns: bool
 
 
-def scan(text: bytes, dialect: Dialect, *, first_line: int = 1) -> ScannedRecords | None:
-    """The records of a text, or None if some quote mark is not a proper one."""
+def scan(text: bytes, dialect: Dialect, *, first_line: int = 1, stand_in: str | None = None) -> ScannedRecords | None:
+    """The records of a text, or None if some quote mark is not a proper one; ``stand_in`` means one that is none."""
     source = np.frombuffer(text, dtype=np.uint8)
     quote = ord(dialect.quote) if dialect.quote else None
     inside: NDArray[np.bool_] | None = None
@@ -135,7 +152,7 @@ def scan(text: bytes, dialect: Dialect, *, first_line: int = 1) -> ScannedRecord
             return None
         inside = np.cumsum(marks, dtype=np.uint8) % 2 == 1
     found = _cut(source, dialect, inside)
-    return ScannedRecords(text, dialect, found, first_line=first_line)
+    return ScannedRecords(text, dialect, found, first_line=first_line, stand_in=stand_in)
 
 
 def field_counts(sample: bytes, delimiter: str, quote: str | None, line_end: int) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lanewise.data.findings import Finding
-from lanewise.data.loose_records import LooseRecords, split_records
 from lanewise.data.records import CR, LF, NO_DELIMITER, Dialect, ScannedRecords, field_counts, scan
+from lanewise.data.stray_quotes import ORDINARY, scan_loosely, with_stand_ins
 from lanewise.data.wording import counted
 
 _SEPARATOR = re.compile(rb'("?)sep=([^\r\n])\1[ ,;]*(?=[\r\n]|\Z)')
@@ -25,8 +25,6 @@ _HEADER_DIFFERS = 0.7
 _PROPER_SHARE = 0.8
 SINGLE_QUOTES = "single_quotes"
 """Code of the finding that cells stand in single quotes."""
-
-Records = ScannedRecords | LooseRecords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +82,19 @@ def _is_header_of(header: bytes, body: bytes) -> bool:
     delimiter = find_delimiter(body)
     if delimiter == NO_DELIMITER or not body.strip():
         return False
-    names = split_records(header.decode(), delimiter, '"', limit=1)
-    first = split_records(body.decode(errors="ignore"), delimiter, '"', limit=1)
-    if not names or not first or len(names[0].cells) != len(first[0].cells):
+    lines = [scan_loosely(part, delimiter) for part in (header, body.decode(errors="ignore").encode())]
+    if any(records.fields.size == 0 for records in lines):
         return False
-    pairs = zip(names[0].cells, first[0].cells, strict=True)
+    names, first = (records.cells(0) for records in lines)
+    if len(names) != len(first):
+        return False
+    pairs = zip(names, first, strict=True)
     return any(re.search(r"\d", cell) and not re.search(r"[^\W\d]", cell) for _, cell in pairs)
 
 
-def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tuple[Records, Dialect, list[Finding]]:
+def find_records(
+    text: bytes, delimiter: str | None, *, first_line: int
+) -> tuple[ScannedRecords, Dialect, list[Finding]]:
     """The records of a text in the dialect that fits best.
 
     Quotes are tried as proper double ones (in a text without them as single ones that keep to their line),
@@ -119,7 +121,7 @@ def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tupl
     records, quote = _loose_or_unquoted(text, plain, first_line)
     meaning = "as ordinary characters" if quote is None else "as quotes only around whole cells"
     dialect = Dialect(delimiter=used, quote=quote, line_end=line_end)
-    unclosed = _unclosed(records, text, dialect, first_line)
+    unclosed = _unclosed(text, dialect, first_line)
     if not unclosed:
         message = f"quote marks do not pair up as quotes around cells; they were read {meaning}"
         return records, dialect, [Finding(code="stray_quotes", message=message)]
@@ -128,13 +130,17 @@ def find_records(text: bytes, delimiter: str | None, *, first_line: int) -> tupl
     return records, dialect, [Finding(code="stray_quotes", severity="warning", count=len(unclosed), message=message)]
 
 
-def _unclosed(records: Records, text: bytes, dialect: Dialect, first_line: int) -> list[int]:
+def _unclosed(text: bytes, dialect: Dialect, first_line: int) -> list[int]:
     """Lines of the cells that begin with a quote mark and have no other one."""
-    if isinstance(records, LooseRecords):
-        return records.lines_where(lambda cell: cell.startswith('"') and cell.count('"') == 1)
-    mark = re.escape(dialect.delimiter.encode())
-    alone = re.compile(rb"(?:^|(?<=[\r\n" + mark + rb']))"[^"\r\n' + mark + rb"]*(?=[\r\n" + mark + rb"]|\Z)")
-    end, lines, at, line = bytes([dialect.line_end]), [], 0, first_line
+    quote = b'"'
+    if dialect.quote is not None:
+        text, quote = with_stand_ins(_in_lines(text, dialect), dialect.delimiter), ORDINARY
+    end, edge = b"\n" if b"\n" in text else b"\r", rb"\r\n" + re.escape(dialect.delimiter.encode())
+    # The mark before what stands before it: a search for one byte is quick.
+    alone = re.compile(
+        quote + rb"(?<![^" + edge + rb"]" + quote + rb")[^" + quote + edge + rb"]*(?=[" + edge + rb"]|\Z)"
+    )
+    lines, at, line = list[int](), 0, first_line
     for found in alone.finditer(text):
         line += text.count(end, at, found.start())
         at = found.start()
@@ -142,28 +148,36 @@ def _unclosed(records: Records, text: bytes, dialect: Dialect, first_line: int) 
     return lines
 
 
+def _in_lines(text: bytes, dialect: Dialect) -> bytes:
+    """The text with lines that end in LF."""
+    return text if dialect.line_end == LF else text.replace(b"\r", b"\n")
+
+
 def _quote_variants(text: bytes, delimiter: str) -> Iterator[tuple[bytes, str]]:
     mark = re.escape(delimiter.encode())
-    unblanked = re.sub(rb"(" + mark + rb'|\n) +(?=")', rb"\1", text)
-    yield unblanked, "blanks before them"
-    escape = rb'(?<!\\)\\"(?!\s*(?:' + mark + rb"|\r?\n|\Z))"
-    yield re.sub(escape, b'""', text), "backslash escapes"
-    yield re.sub(escape, b'""', unblanked), "blanks before them and backslash escapes"
+    blanked, escaped = b' "' in text, b'\\"' in text
+    unblanked = re.sub(rb"(" + mark + rb'|\n) +(?=")', rb"\1", text) if blanked else text
+    if blanked:
+        yield unblanked, "blanks before them"
+    if escaped:
+        escape = rb'(?<!\\)\\"(?!\s*(?:' + mark + rb"|\r?\n|\Z))"
+        yield re.sub(escape, b'""', text), "backslash escapes"
+        if blanked:
+            yield re.sub(escape, b'""', unblanked), "blanks before them and backslash escapes"
 
 
-def _loose_or_unquoted(text: bytes, dialect: Dialect, first_line: int) -> tuple[Records, str | None]:
+def _loose_or_unquoted(text: bytes, dialect: Dialect, first_line: int) -> tuple[ScannedRecords, str | None]:
     unquoted = scan(
         text,
         Dialect(delimiter=dialect.delimiter, quote=None, line_end=dialect.line_end),
         first_line=first_line,
     )
     assert unquoted is not None, "without quotes every text has records"
-    lines = text if dialect.line_end == LF else text.replace(b"\r", b"\n")
-    loose = LooseRecords(split_records(lines.decode(), dialect.delimiter, '"', first_line=first_line))
+    loose = scan_loosely(_in_lines(text, dialect), dialect.delimiter, first_line=first_line)
     odd_loose, odd_unquoted = _unusual(loose.fields), _unusual(unquoted.fields)
     if odd_loose == odd_unquoted:
-        mark = re.escape(dialect.delimiter.encode())
-        paired = re.findall(rb"(?:^|(?<=[\r\n]|" + mark + rb'))"[^"\r\n]*"(?=' + mark + rb"|[\r\n]|\Z)", text)
+        edge = rb"\r\n" + re.escape(dialect.delimiter.encode())
+        paired = re.findall(rb'"(?<![^' + edge + rb']")[^"\r\n]*"(?=[' + edge + rb"]|\Z)", text)
         proper = 2 * len(paired) / text.count(b'"')
         return (loose, '"') if proper >= _PROPER_SHARE else (unquoted, None)
     return (loose, '"') if odd_loose < odd_unquoted else (unquoted, None)

@@ -173,7 +173,7 @@ def text_parts(path: Path, options: ReadOptions, *, least: int) -> TextParts | N
     if not delimiter and tabs_for_blanks(preface.text, (*options.kinds, *options.beside)) is not None:
         raise NeedsWhole
     records, dialect, findings = find_records(preface.text, delimiter, first_line=preface.first_line)
-    if findings or not isinstance(records, ScannedRecords):
+    if findings:
         raise NeedsWhole
     present = records.fields[~records.blank]
     if not len(present) or len(present) < looked_at(int(np.bincount(present).argmax())):

@@ -1,9 +1,8 @@
-"""Cutting by array operations: the same records as the loose reader, or a refusal to cut."""
+"""Cutting by array operations: records, fields and lines, or a refusal to cut."""
 
 import numpy as np
 import pytest
 
-from lanewise.data.loose_records import split_records
 from lanewise.data.records import CR, LF, Dialect, ScannedRecords, scan
 
 
@@ -47,24 +46,3 @@ def test_every_spare_byte_in_use_still_reads_right() -> None:
 
 def test_longest() -> None:
     assert scanned("a,b\nccc,d\n").longest() == (5, 1)
-
-
-def test_loose_reader_takes_linear_time_on_marks_that_nothing_closes() -> None:
-    records = split_records('"a,1\n' * 100_000, ",", '"')
-    assert len(records) == 100_000
-    assert records[-1].cells == ['"a', "1"]
-
-
-@pytest.mark.parametrize(
-    ("text", "rows"),
-    [
-        ('"a",b\r\n', [["a", "b"]]),
-        ('a,"b"\r\nc,d\r', [["a", "b"], ["c", "d"]]),
-        ('a,"b"\r', [["a", "b"]]),
-        ('a,\n,"x ""y"""\n', [["a", ""], ["", 'x "y"']]),
-        ('"a" b,"c"\n', [['"a" b', "c"]]),
-        ('"a\nb', [['"a'], ["b"]]),
-    ],
-)
-def test_loose_cells(text: str, rows: list[list[str]]) -> None:
-    assert [record.cells for record in split_records(text, ",", '"')] == rows
