@@ -1,6 +1,8 @@
 """The report in a real browser: silent, without requests, and never wider than the screen."""
 
 import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -46,47 +48,74 @@ class Visit:
     def background(self) -> str:
         return self.page.evaluate("getComputedStyle(document.body).backgroundColor")
 
+    def look(self, width: int, height: int, **media: str) -> None:
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(**{"media": "screen", "color_scheme": "light", **media})
 
-@pytest.fixture
-def written(documents, tmp_path):
+    def unfold(self, *, wanted: bool) -> None:
+        each = "document.querySelectorAll('details').forEach((one) => { one.open = wanted; })"
+        self.page.evaluate(f"(wanted) => {each}", wanted)
+
+
+@pytest.fixture(scope="module")
+def written(documents, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reports")
+
     def write(name: str) -> Path:
-        file = tmp_path / f"{name}.html"
-        file.write_text(render(documents[name]()), encoding="utf-8")
+        file = folder / f"{name}.html"
+        if not file.exists():
+            file.write_text(render(documents[name]()), encoding="utf-8")
         return file
 
     return write
 
 
-@pytest.mark.parametrize(
-    ("name", "width", "scheme"),
-    [(name, *((360, "light"), (1280, "dark"))[place % 2]) for place, name in enumerate(SAMPLES)],
-)
-def test_silent_offline_and_within_the_screen(browser, written, name, width, scheme):
-    """Half of them are opened narrow and light, half wide and dark; each is changed to every pair afterwards."""
-    file = written(name)
-    with Visit(browser, file, viewport={"width": width, "height": 800}, color_scheme=scheme) as visit:
-        visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        for wide in (width, 1640 - width):
-            visit.page.set_viewport_size({"width": wide, "height": 800})
-            for look in ("light", "dark"):
-                visit.page.emulate_media(color_scheme=look)
-                assert visit.page.evaluate("document.documentElement.scrollWidth") <= wide
-                assert visit.page.evaluate(
-                    "[...document.querySelectorAll('svg')].every((one) => one.clientHeight >= 0)"
-                )
-        assert visit.said == []
-        assert visit.asked == [file.as_uri()]
+OPENED = {name: ((360, "light"), (1280, "dark"))[place % 2] for place, name in enumerate(SAMPLES)}
+"""Half of the pages are opened narrow and light, half wide and dark."""
+
+
+@pytest.fixture(scope="module")
+def shown(browser, written) -> Iterator[Callable[[str], Visit]]:
+    """Pages that are opened once for all tests of how they look, each of which says how it looks at them."""
+    visits: dict[str, Visit] = {}
+    with ExitStack() as stack:
+
+        def show(name: str) -> Visit:
+            if name not in visits:
+                width, scheme = OPENED[name]
+                page = Visit(browser, written(name), viewport={"width": width, "height": 800}, color_scheme=scheme)
+                visits[name] = stack.enter_context(page)
+            visits[name].unfold(wanted=False)
+            return visits[name]
+
+        yield show
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_silent_offline_and_within_the_screen(shown, written, name):
+    """As they were opened, and changed to every other pair of width and scheme."""
+    visit = shown(name)
+    visit.unfold(wanted=True)
+    width, _ = OPENED[name]
+    for wide in (width, 1640 - width):
+        for look in ("light", "dark"):
+            visit.look(wide, 800, color_scheme=look)
+            assert visit.page.evaluate("document.documentElement.scrollWidth") <= wide
+            assert visit.page.evaluate("[...document.querySelectorAll('svg')].every((one) => one.clientHeight >= 0)")
+    assert visit.said == []
+    assert visit.asked == [written(name).as_uri()]
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(browser, written):
-    file = written("binary")
-    with Visit(browser, file, color_scheme="dark") as dark, Visit(browser, file, color_scheme="light") as light:
-        night, day = dark.background(), light.background()
+    with Visit(browser, written("binary"), color_scheme="light") as visit:
+        day = visit.background()
+        visit.page.emulate_media(color_scheme="dark")
+        night = visit.background()
         assert night != day
-        dark.page.click("#theme")
-        assert dark.background() == day
-        dark.page.click("#theme")
-        assert dark.background() == night
+        visit.page.click("#theme")
+        assert visit.background() == day
+        visit.page.click("#theme")
+        assert visit.background() == night
 
 
 def test_lanes_can_be_hidden_and_are_named_under_the_pointer(browser, written):
@@ -156,19 +185,20 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_the_page(browser, written, scheme):
-    with Visit(browser, written("binary"), color_scheme=scheme) as visit:
-        assert visit.page.evaluate(CONTRAST) == {}
+def test_every_text_stands_out_from_the_page(shown, scheme):
+    visit = shown("binary")
+    visit.look(1280, 720, color_scheme=scheme)
+    assert visit.page.evaluate(CONTRAST) == {}
 
 
 @pytest.mark.parametrize("name", ["binary", "multiclass", "regression"])
-def test_no_cell_of_the_leaderboard_runs_over_on_paper(browser, written, name):
+def test_no_cell_of_the_leaderboard_runs_over_on_paper(shown, name):
     """A4 with the usual margins is 718 px wide."""
-    with Visit(browser, written(name), viewport={"width": 718, "height": 1000}) as visit:
-        visit.page.emulate_media(media="print")
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 718
-        cells = "[...document.querySelectorAll('.board td.figure')]"
-        assert visit.page.evaluate(f"{cells}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
+    visit = shown(name)
+    visit.look(718, 1000, media="print")
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 718
+    cells = "[...document.querySelectorAll('.board td.figure')]"
+    assert visit.page.evaluate(f"{cells}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
 
 
 PLACES = """() => [...document.querySelectorAll("main > section:not(.head)")].map(section => {
@@ -180,10 +210,11 @@ PLACES = """() => [...document.querySelectorAll("main > section:not(.head)")].ma
 
 
 @pytest.mark.parametrize("name", ["binary", "crowded", "hostile"])
-def test_on_a_wide_screen_words_stand_beside_what_is_shown(browser, written, name):
-    with Visit(browser, written(name), viewport={"width": 1920, "height": 1080}) as visit:
-        assert all(0 < apart < 100 and abs(below) < 80 for apart, below in visit.page.evaluate(PLACES))
-        assert visit.page.evaluate("document.documentElement.scrollWidth") == 1920
-        visit.page.set_viewport_size({"width": 1280, "height": 800})
-        assert all(below > 0 for _, below in visit.page.evaluate(PLACES))
-        assert visit.said == []
+def test_on_a_wide_screen_words_stand_beside_what_is_shown(shown, name):
+    visit = shown(name)
+    visit.look(1920, 1080)
+    assert all(0 < apart < 100 and abs(below) < 80 for apart, below in visit.page.evaluate(PLACES))
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == 1920
+    visit.look(1280, 800)
+    assert all(below > 0 for _, below in visit.page.evaluate(PLACES))
+    assert visit.said == []

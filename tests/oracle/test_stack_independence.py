@@ -10,7 +10,7 @@ from lanewise.lanes.roster import Lane
 
 MODELS = tuple(STRUCTURE)
 SHORT = 20
-"""Steps where every lane is trained alone as well."""
+"""Steps where every lane is trained alone as well, and where neighbours diverge within a few."""
 
 
 def company(model: str) -> list[Lane]:
@@ -90,7 +90,7 @@ def test_neighbours_that_diverge_change_no_bit(model: str) -> None:
             lane(f"neighbour-{rule}", model, rule, fold=1, seed=1, loss="squared", lr=rate, weight_decay=0.5)
             for rule in RULES
         ]
-        rows[name] = Race(lanes=[*others[:6], *sick, *others[6:]], data=data).trained()[1]
+        rows[name] = Race(lanes=[*others[:6], *sick, *others[6:]], data=data, length=SHORT).trained()[1]
     well, ill = rows["well"], rows["ill"]
     for one in sick:
         assert not all(torch.equal(well[one.id][key], ill[one.id][key]) for key in well[one.id]), one.id

@@ -1,6 +1,6 @@
 """Reading against an independent parser (``csv`` and ``Decimal``), and against damage.
 
-``FUZZ_EXAMPLES`` in the environment sets the number of examples (default 60).
+``FUZZ_EXAMPLES`` in the environment sets the number of examples (default 30).
 """
 
 import csv
@@ -20,7 +20,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.reading import ReadOptions, read
 from lanewise.errors import DataError
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 pytestmark = pytest.mark.slow
 MISSING = {"", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "NaN", "nan", "?", "-"}
 DOUBTFUL = {"NA", "None", "-"}

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.data.conventions import (
@@ -170,6 +170,7 @@ CELLS = st.sampled_from(
 CONVENTIONS = st.sampled_from([POINT, COMMA, GERMAN, EURO, PERCENT, WHOLE, Convention(decimal=".", thousands=",")])
 
 
+@settings(max_examples=40)
 @given(st.lists(CELLS, min_size=1, max_size=8), CONVENTIONS, st.integers(0, 8))
 def test_a_column_is_read_alike_in_one_part_and_in_two(cells, convention, cut):
     series = pl.Series("a", cells, dtype=pl.String)

@@ -80,7 +80,7 @@ def told(columns: dict) -> list:
     return [(name, one.kind, one.cells.to_list(), one.findings) for name, one in columns.items()]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=st.lists(COLUMN, min_size=2, max_size=5), number=st.booleans())
 def test_columns_come_out_as_where_every_grammar_looks_at_all(columns: list, number: bool, monkeypatch) -> None:
     frame = pl.DataFrame({f"x{place}": pl.Series(cells, dtype=pl.String) for place, cells in enumerate(columns)})

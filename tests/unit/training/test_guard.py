@@ -40,7 +40,7 @@ def undisturbed(small: ModuleType) -> tuple[Any, ...]:
     return small.rows_of(stack), repairs, evidence
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e38])
 def test_injected_number_is_repaired_and_no_neighbour_notices(
     small: ModuleType, undisturbed: tuple[Any, ...], value: float, seed: int

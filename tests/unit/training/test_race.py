@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -94,6 +94,24 @@ class BestTwo(Policy):
         order = ranked(standing.scores)
         keep = [*order[:2], *(place for place in order[2:] if standing.protected[place])]
         return Decision(keep=tuple(keep), words="two")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncut:
+    """A plan, what comes of it, bit for bit, and how often that was saved."""
+
+    plan: Plan
+    found: Any
+    shown: list[Any]
+    saves: int
+
+
+@pytest.fixture(scope="module")
+def uncut(small: ModuleType) -> Uncut:
+    """A race of many rules on two threads, one of which diverges."""
+    plan, whole = small.plan(small.company(lr=1e4)), small.MemoryJournal()
+    found = small.race(plan, journal=whole).run()
+    return Uncut(plan=plan, found=found, shown=small.shown(found), saves=whole.saves)
 
 
 def fates(found: Any, phase: str) -> dict[str, str]:
@@ -244,10 +262,9 @@ def test_timing_decides_nothing(small: ModuleType) -> None:
     assert all(run(seed, threads) == expected for seed, threads in ((1, 1), (2, 2), (3, 5)))
 
 
-def test_same_plan_on_one_or_two_threads_gives_the_same_bits(small: ModuleType) -> None:
-    plan = small.plan(small.company(lr=1e4))
-    found = [small.race(plan, threads=threads).run() for threads in (1, 2)]
-    assert small.shown(found[0]) == small.shown(found[1])
+def test_same_plan_on_one_or_two_threads_gives_the_same_bits(small: ModuleType, uncut: Uncut) -> None:
+    assert uncut.plan.workers == 2
+    assert small.shown(small.race(uncut.plan, threads=1).run()) == uncut.shown
 
 
 def test_plan_survives_json(small: ModuleType) -> None:
@@ -260,27 +277,17 @@ def test_plan_survives_json(small: ModuleType) -> None:
     ]
 
 
-@pytest.fixture(scope="module")
-def uncut(small: ModuleType) -> tuple[Plan, list[Any], int]:
-    """A plan, what comes of it, and how often that was saved."""
-    plan, whole = small.plan(small.company(lr=0.05)), small.MemoryJournal()
-    expected = small.shown(small.race(plan, journal=whole).run())
-    return plan, expected, whole.saves
-
-
-def test_race_that_ends_after_any_save_goes_on_to_the_same_bits(
-    small: ModuleType, uncut: tuple[Plan, list[Any], int]
-) -> None:
-    plan, expected, saves = uncut
-    assert saves > 100  # mid-team, mostly
-    for last in (2, saves - 1):  # before anything is kept; after a third, two thirds and nearly all
-        kept: dict[str, Any] = {}
-        for part in (last // 3, last // 3, last // 3):  # three kills in one race
-            journal = small.MemoryJournal(kept, last=part)
-            with pytest.raises(small.CutOffError):
-                small.race(plan, journal=journal).run()
-            kept = journal.kept
-        assert small.shown(small.race(plan, journal=small.MemoryJournal(kept)).run()) == expected
+def test_race_that_ends_after_any_save_goes_on_to_the_same_bits(small: ModuleType, uncut: Uncut) -> None:
+    assert uncut.saves > 100  # mid-team, mostly
+    third = (uncut.saves - 1) // 3
+    kept: dict[str, Any] = {}
+    # Five kills in one race: before anything is kept and after the first, then after each third of all.
+    for part in (0, 1, third - 1, third, third):
+        journal = small.MemoryJournal(kept, last=part)
+        with pytest.raises(small.CutOffError):
+            small.race(uncut.plan, journal=journal).run()
+        kept = journal.kept
+    assert small.shown(small.race(uncut.plan, journal=small.MemoryJournal(kept)).run()) == uncut.shown
 
 
 class Listens(Policy):
@@ -384,7 +391,7 @@ def test_candidate_that_diverges_when_it_is_confirmed_is_retired(small: ModuleTy
     assert [one.candidate.id for one in found.confirmed] == ["adam"]
 
 
-def test_failure_of_one_team_stops_and_saves_the_others(small: ModuleType, uncut: tuple[Plan, list[Any], int]) -> None:
+def test_failure_of_one_team_stops_and_saves_the_others(small: ModuleType, uncut: Uncut) -> None:
     class FullDisk(small.MemoryJournal):
         def save(self, key: str, tensors: Any, state: Any) -> None:
             if key.endswith("-0") and self.saves > 5:
@@ -392,16 +399,14 @@ def test_failure_of_one_team_stops_and_saves_the_others(small: ModuleType, uncut
                 raise StoreError(message)
             super().save(key, tensors, state)
 
-    plan, expected, _ = uncut
     journal = FullDisk()
     with pytest.raises(StoreError, match="the disk is full"):
-        small.race(plan, journal=journal).run()
-    resumed = small.race(plan, journal=small.MemoryJournal(journal.kept)).run()
-    assert small.shown(resumed) == expected
+        small.race(uncut.plan, journal=journal).run()
+    resumed = small.race(uncut.plan, journal=small.MemoryJournal(journal.kept)).run()
+    assert small.shown(resumed) == uncut.shown
 
 
-def test_stopped_race_has_saved_every_team_that_ran(small: ModuleType, uncut: tuple[Plan, list[Any], int]) -> None:
-    plan, expected, _ = uncut
+def test_stopped_race_has_saved_every_team_that_ran(small: ModuleType, uncut: Uncut) -> None:
     asked: list[int] = []
 
     def stop() -> bool:
@@ -409,13 +414,13 @@ def test_stopped_race_has_saved_every_team_that_ran(small: ModuleType, uncut: tu
         return len(asked) > 70
 
     journal = small.MemoryJournal()
-    race = small.race(plan, journal=journal, build=small.builder(stop=stop), save_every=1e9)
+    race = small.race(uncut.plan, journal=journal, build=small.builder(stop=stop), save_every=1e9)
     with pytest.raises(Interrupted):
         race.run()
     assert journal.saves >= 1
     pulses: list[Any] = []
-    resumed = small.race(plan, journal=journal, watch=pulses.append).run()
-    assert small.shown(resumed) == expected
+    resumed = small.race(uncut.plan, journal=journal, watch=pulses.append).run()
+    assert small.shown(resumed) == uncut.shown
     assert max(pulse.kept for pulse in pulses if pulse.phase == "screen") > 0
     assert all(pulse.kept <= pulse.done for pulse in pulses)
     assert any(pulse.kept < pulse.done for pulse in pulses)
@@ -435,9 +440,8 @@ def test_slow_saves_are_fewer(small: ModuleType) -> None:
     assert journal.saves <= 2 * len(journal.kept)
 
 
-def test_training_scores_are_taken_at_every_look_of_the_confirmation(small: ModuleType) -> None:
-    planned = small.plan(small.company())
-    found = small.race(planned).run()
+def test_training_scores_are_taken_at_every_look_of_the_confirmation(uncut: Uncut) -> None:
+    found = uncut.found
     for trace in found.traces:
         assert len(trace.train_scores) == len(trace.scores)
         assert np.isfinite(trace.train_scores).all() == (trace.phase == "confirm")
