@@ -1,9 +1,6 @@
 """A disk that fills up during a fit: one line, exit 3, and once there is space the run goes on to its end."""
 
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,20 +24,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 4 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root on Linux can mount a small tmpfs")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a tmpfs cannot be mounted here (it needs CAP_SYS_ADMIN)")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
+@pytest.mark.parametrize("small_disk", [4], indirect=True)
 def test_full_disk_is_one_line_and_resume_finishes_though_a_checkpoint_is_damaged(
     small_disk: Path, tmp_path: Path, forked: Any, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

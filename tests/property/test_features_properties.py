@@ -15,7 +15,8 @@ from lanewise.features.encoding import Encoded
 from lanewise.features.fold_statistics import weighted_quantiles
 from lanewise.features.hashing import count_buckets
 from lanewise.features.layout import Layout, LayoutSettings
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
+from lanewise.features.preparation_settings import PreparationSettings
 from lanewise.features.prepared import prepare_rows
 
 KINDS: dict[str, ColumnKind] = {"n": "number", "m": "number", "c": "category", "d": "date", "t": "text"}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Self
 
 import numpy as np
@@ -10,67 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.errors import StoreError, UsageError
-from lanewise.features.column_blocks import CELLS_AT_ONCE
-from lanewise.features.columns import OTHER_CODE
 from lanewise.features.encoding import Encoded
-from lanewise.features.fold_statistics import (
-    LARGEST_USABLE,
-    Imputation,
-    NumberStatistics,
-    fold_weights,
-    inverse_document_frequencies,
-    levels_present,
-    number_statistics,
-)
+from lanewise.features.fold_arrays import level_arrays, number_arrays, text_array, widest
+from lanewise.features.fold_statistics import fold_weights
 from lanewise.features.layout import Layout
-from lanewise.features.streamed_statistics import Moments, StreamedStatistics
+from lanewise.features.preparation_settings import PreparationSettings
+from lanewise.features.streamed_statistics import StreamedStatistics
 
 FORMAT = 1
-_FEWEST_KNOTS = 2
 
 LARGEST_BENT, SMALLEST_BENT = 1e150, 1e-150
 """Where a number is cut before it is squared, and the least that is divided by: squares of both are finite."""
-
-UNBENT = 1e9
-"""A bound by which sine and cosine do not bend in float64."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparationSettings:
-    """How numbers are scaled and completed, and how loud texts are.
-
-    ``impute`` takes the place of missing cells. Numbers are clipped to ``limit`` standard deviations on either side,
-    heavy-tailed ones to ``tail_limit``; the rank of those goes through ``knots`` knots. With ``robust`` the median and
-    the interquartile range take the place of mean and deviation, and numbers bend smoothly towards ``soft_limit``
-    instead. A text is a vector of length ``text_gain``.
-
-    Chosen on validation rows, by a linear model and a small network each. Of a heavy-tailed column, the value beside
-    its rank against the rank alone or the value alone: linear model Adult .314, .325, .319, spambase .195, .194, .264
-    (log loss), concrete .424, .441, .613, California housing .566, .566, .587 (RMSE in standard deviations of the
-    target). Limits of 5, 10 and 100 differ on spambase alone (.193, .195, .205), and 5 bends straight lines. Text
-    gains of 1, 3 and 4: SMS spam .097, .058, .055, SST-2 .565, .574, .596, Banking77 1.71, .839, .758.
-    """
-
-    impute: Imputation = "median"
-    knots: int = 129
-    limit: float = 100.0
-    tail_limit: float = 10.0
-    text_gain: float = 3.0
-    robust: bool = False
-    soft_limit: float = 3.0
-
-    def __post_init__(self) -> None:
-        if self.impute not in ("median", "mean"):
-            message = f"impute must be median or mean, got {self.impute!r}"
-            raise UsageError(message)
-        if self.knots < _FEWEST_KNOTS:
-            message = f"knots must be 2 or more, got {self.knots}"
-            raise UsageError(message)
-        for name in ("limit", "tail_limit", "text_gain", "soft_limit"):
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                message = f"{name} must be a positive number, got {value}"
-                raise UsageError(message)
 
 
 class Preparation(nn.Module):
@@ -151,13 +101,9 @@ class Preparation(nn.Module):
             message = "rows that are streamed have no weights; leave the weights out"
             raise UsageError(message)
         weights = fold_weights(folds, encoded.rows, weight)
-        arrays = _number_arrays(layout, encoded, weights, settings, streamed)
-        arrays |= _level_arrays(layout, encoded, weights, streamed)
-        tokens = encoded.tokens
-        beside = None if streamed is None else (_rows(streamed), np.stack([own.holding for own in streamed]))
-        arrays["idf"] = (
-            np.zeros((len(folds), 0)) if tokens is None else inverse_document_frequencies(tokens, weights, beside)
-        )
+        arrays = number_arrays(layout, encoded, weights, settings, streamed)
+        arrays |= level_arrays(layout, encoded, weights, streamed)
+        arrays["idf"] = text_array(encoded, weights, streamed)
         return cls(layout, settings, {k: torch.from_numpy(np.ascontiguousarray(a)) for k, a in arrays.items()})
 
     @property
@@ -309,94 +255,7 @@ def _shapes(layout: Layout, settings: PreparationSettings, folds: int) -> dict[s
         "knots": knots,
         "scores": knots,
         "slopes": knots,
-        "level_codes": (folds, len(layout.categories), _widest(layout)),
+        "level_codes": (folds, len(layout.categories), widest(layout)),
         "one_hot_active": (folds, len(layout.one_hots)),
         "idf": (folds, layout.tokens_width),
-    }
-
-
-def _widest(layout: Layout) -> int:
-    return max((column.codes for column in layout.categories), default=0)
-
-
-def _number_arrays(
-    layout: Layout,
-    encoded: Encoded,
-    weights: np.ndarray,
-    settings: PreparationSettings,
-    streamed: Sequence[StreamedStatistics] | None,
-) -> dict[str, np.ndarray]:
-    unscaled = [place for place, number in enumerate(layout.numbers) if number.tail == "cycle"]
-    found = number_statistics(
-        encoded.numbers,
-        weights,
-        unscaled=unscaled,
-        ranked=layout.ranked,
-        imputation=settings.impute,
-        knots=settings.knots,
-        robust=settings.robust,
-    )
-    if streamed is not None:
-        found = _beside(found, encoded.numbers, weights, streamed, unscaled=unscaled, settings=settings)
-    limits = np.array([settings.tail_limit if number.tail == "heavy" else settings.limit for number in layout.numbers])
-    if settings.robust:
-        limits = np.where([number.tail == "cycle" for number in layout.numbers], UNBENT, settings.soft_limit)
-    widths = np.diff(found.knots, axis=-1, append=found.knots[..., -1:])
-    rises = np.diff(found.scores, axis=-1, append=found.scores[..., -1:])
-    return {
-        "centre": found.centre,
-        "divisor": np.where(found.scale > 0, found.scale, 1.0),
-        "bound": np.where(found.scale > 0, limits, 0.0),
-        "impute": found.impute,
-        "knots": found.knots,
-        "scores": found.scores,
-        # Knots too close to divide by count as one step.
-        "slopes": np.divide(rises, widths, out=np.zeros_like(rises), where=widths > np.finfo(np.float64).tiny),
-    }
-
-
-def _beside(
-    found: NumberStatistics,
-    numbers: np.ndarray,
-    weights: np.ndarray,
-    streamed: Sequence[StreamedStatistics],
-    *,
-    unscaled: Sequence[int],
-    settings: PreparationSettings,
-) -> NumberStatistics:
-    """Means and deviations of the folds' rows together with their streamed ones; robust ones are the folds' alone."""
-    if settings.robust:
-        return found
-    usable = np.abs(numbers) <= LARGEST_USABLE
-    centre, scale = found.centre.copy(), found.scale.copy()
-    for fold, (weight, more) in enumerate(zip(weights, streamed, strict=True)):
-        count = weight @ usable
-        both = Moments(count=count, mean=found.centre[fold], squares=count * found.scale[fold] ** 2).plus(more.moments)
-        centre[fold], scale[fold] = both.mean, both.deviation
-    centre[:, unscaled], scale[:, unscaled] = found.centre[:, unscaled], found.scale[:, unscaled]
-    impute = centre if settings.impute == "mean" else found.impute
-    return replace(found, centre=centre, scale=scale, impute=impute)
-
-
-def _rows(streamed: Sequence[StreamedStatistics]) -> np.ndarray:
-    """How many rows each fold has beside those in memory: ``[G, 1]``."""
-    return np.array([[own.rows] for own in streamed])
-
-
-def _level_arrays(
-    layout: Layout, encoded: Encoded, weights: np.ndarray, streamed: Sequence[StreamedStatistics] | None
-) -> dict[str, np.ndarray]:
-    folds, widest = len(weights), _widest(layout)
-    present = np.zeros((folds, len(layout.categories), widest), dtype=bool)
-    at_once = max(1, CELLS_AT_ONCE // max(1, encoded.rows))
-    for start in range(0, len(layout.categories), at_once):
-        codes = encoded.codes[:, start : start + at_once]
-        for fold, weight in enumerate(weights):
-            present[fold, start : start + at_once] = levels_present(codes[weight > 0], widest)
-    if streamed is not None:
-        present |= np.stack([own.present for own in streamed])
-    active = [present[:, feature.category, feature.code] for feature in layout.one_hots]
-    return {
-        "level_codes": np.where(present, np.arange(widest), OTHER_CODE),
-        "one_hot_active": np.stack(active, axis=1) if active else np.zeros((folds, 0), dtype=bool),
     }

@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 from lanewise.distributed.portion import Portion
 from lanewise.errors import UsageError, suggestion
 from lanewise.optim import SAM
-from lanewise.optim.drop_in import DropIn, EvaluatingDropIn
+from lanewise.optim.drop_in import DropIn
+from lanewise.optim.evaluating_drop_in import EvaluatingDropIn
 from lanewise.tuning.drop_ins import DROP_INS
 
 ELEMENTWISE = (

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,18 @@ TRIED = 8
 Read = Callable[[Tensor, int], Tree]
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class Wished:
+    """How the user would have a model shared, as the arguments of ``train`` say it."""
+
+    mesh: str | Mesh | None
+    blocks: Sequence[str] | None
+    tensor_plan: Mapping[str, str] | None
+    split: Sequence[str] | None
+    averaging: Averaging | None
+
+
 def groups_of(mesh: str | Mesh, device: torch.device) -> Groups:
     """Process groups of the mesh that was given; raises ``UsageError`` for axes along which a model is not split."""
     wanted = Mesh.parse(mesh) if isinstance(mesh, str) else mesh
@@ -48,20 +61,18 @@ def portion_of(
     ranks: Ranks,
     *,
     read: Read,
-    blocks: Sequence[str] | None,
-    tensor_plan: Mapping[str, str] | None,
-    split: Sequence[str] | None,
-    averaging: Averaging | None,
+    wished: Wished,
 ) -> Portion:
     """What this rank holds of ``module``, which is changed in place; ``read(rows, key)`` makes a batch to try it with.
 
     Raises ``UsageError`` where ranks have different models, and where the model cannot be split as it is told to.
     """
+    averaging = wished.averaging
     if averaging is not None:
         check_apart(averaging, groups.mesh)
     if not groups.mesh.active:
         return Whole(module)
-    told = {"tensor_plan": tensor_plan, "split": split, "blocks": blocks}
+    told = {"tensor_plan": wished.tensor_plan, "split": wished.split, "blocks": wished.blocks}
     ranks.agree({"mesh": str(groups.mesh), "model": _digest(module), **told})
     made_alike(module)
     if averaging is not None:
@@ -70,11 +81,11 @@ def portion_of(
     rows = course.batch_size // (mesh.data * mesh.shard * course.accumulate)
     if mesh.pipeline > 1:
         inputs, targets = inputs_and_targets(read(torch.arange(rows), course.seed))
-        return _staged(module, groups, course, inputs, targets, split=split, blocks=blocks)
+        return _staged(module, groups, course, inputs, targets, split=wished.split, blocks=wished.blocks)
     if mesh.tensor > 1:
         inputs, _ = inputs_and_targets(read(torch.arange(min(rows, TRIED)), course.seed))
-        _split_tensors(module, groups, tensor_plan, inputs)
-    return Spread(module, groups, blocks=blocks)
+        _split_tensors(module, groups, wished.tensor_plan, inputs)
+    return Spread(module, groups, blocks=wished.blocks)
 
 
 def _staged(

@@ -24,12 +24,12 @@ from lanewise.one_model.course import built, check_batch, course_of, whole_numbe
 from lanewise.one_model.keeping import Keeping
 from lanewise.one_model.measured import Splitting, measured_mesh
 from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over, treats_all_alike, works_on_parts
-from lanewise.one_model.portions import groups_of, portion_of
+from lanewise.one_model.portions import Read, Wished, groups_of, portion_of
 from lanewise.one_model.proposed import Proposed, proposed_mesh
 from lanewise.one_model.result import TrainResult
-from lanewise.optim.drop_in import EvaluatingDropIn
+from lanewise.optim.evaluating_drop_in import EvaluatingDropIn
 from lanewise.training.device import device_here
-from lanewise.training.model_training import ModelTraining
+from lanewise.training.model_training import Course, ModelTraining
 from lanewise.training.objective import floats_as
 from lanewise.training.stopping import Stop, stop_on_signals
 from lanewise.tuning.reading import source_of
@@ -153,28 +153,11 @@ def train(
         ranks.agree({**told, **stated, "the data": rows_told(source)})
         names = {own: name for name, own in module.named_parameters()}
         read = _reader(source, names, where)
-        if mesh is not None and mesh != AUTO:
-            taken = Proposed(mesh=mesh)
-        elif mesh is None or averaging is not None:  # ranks that are averaged have all of it, and nothing to choose
-            taken = proposed_mesh(module, where, ranks, whole=averaging is not None)
-        else:
-            parts = works_on_parts(optimizer, lr)
-            known = Splitting(module=module, course=course, tensor_plan=tensor_plan, split=split, parts=parts)
-            taken = measured_mesh(known, where, ranks, read=read, loss=mean)
+        wished = Wished(mesh=mesh, blocks=blocks, tensor_plan=tensor_plan, split=split, averaging=averaging)
+        taken = _taken_mesh(wished, module, course, where, ranks, read=read, loss=mean, optimizer=optimizer, lr=lr)
         groups = groups_of(taken.mesh, where)
         check_batch(course, groups.mesh.data * groups.mesh.shard)
-        module = module.to(where)
-        portion = portion_of(
-            module,
-            groups,
-            course,
-            ranks,
-            read=read,
-            blocks=blocks,
-            tensor_plan=tensor_plan,
-            split=split,
-            averaging=averaging,
-        )
+        portion = portion_of(module.to(where), groups, course, ranks, read=read, wished=wished)
         made = optimizer_over(portion, optimizer, lr, names)
         if averaging is not None:
             check_averaged(made)
@@ -186,19 +169,50 @@ def train(
         keeping = Keeping(training, None if checkpoint is None else Path(checkpoint), checkpoint_every, told, ranks)
         with stop_on_signals() as stop:
             began = _run(training, keeping, stop, ranks)
-        if isinstance(made, EvaluatingDropIn):
-            made.eval()
-        portion.module.eval()
-        return TrainResult(
-            model=portion.module,
-            losses=tuple(training.losses),
-            seconds=time.monotonic() - started,
-            checkpoint=keeping.last,
-            mesh=str(groups.mesh) if groups.mesh.active else "",
-            mesh_why=taken.why,
-            exchange=exchange_of(portion, began, training.taken),
-            gather=portion.gathered,
-        )
+        return _result(training, keeping, began=began, started=started, mesh=groups.mesh, why=taken.why)
+
+
+def _taken_mesh(
+    wished: Wished,
+    module: nn.Module,
+    course: Course,
+    device: torch.device,
+    ranks: Ranks,
+    *,
+    read: Read,
+    loss: Callable[[Any, Any], Tensor],
+    optimizer: Given,
+    lr: float | None,
+) -> Proposed:
+    """The mesh that was stated, else the one that is proposed or, with ``"auto"``, measured."""
+    mesh, averaged = wished.mesh, wished.averaging is not None
+    if mesh is not None and mesh != AUTO:
+        return Proposed(mesh=mesh)
+    if mesh is None or averaged:  # ranks that are averaged have all of it, and nothing to choose
+        return proposed_mesh(module, device, ranks, whole=averaged)
+    parts = works_on_parts(optimizer, lr)
+    known = Splitting(module=module, course=course, tensor_plan=wished.tensor_plan, split=wished.split, parts=parts)
+    return measured_mesh(known, device, ranks, read=read, loss=loss)
+
+
+def _result(
+    training: ModelTraining, keeping: Keeping, *, began: int, started: float, mesh: Mesh, why: str
+) -> TrainResult:
+    """What was trained, its weights those to be judged by."""
+    portion = training.portion
+    if isinstance(training.optimizer, EvaluatingDropIn):
+        training.optimizer.eval()
+    portion.module.eval()
+    return TrainResult(
+        model=portion.module,
+        losses=tuple(training.losses),
+        seconds=time.monotonic() - started,
+        checkpoint=keeping.last,
+        mesh=str(mesh) if mesh.active else "",
+        mesh_why=why,
+        exchange=exchange_of(portion, began, training.taken),
+        gather=portion.gathered,
+    )
 
 
 def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) -> int:
@@ -243,9 +257,7 @@ def _own_device(device: str | torch.device, place: Place) -> torch.device:
     return where
 
 
-def _reader(
-    source: Source, parameters: Mapping[nn.Parameter, str], device: torch.device
-) -> Callable[[Tensor, int], Tree]:
+def _reader(source: Source, parameters: Mapping[nn.Parameter, str], device: torch.device) -> Read:
     """Batches of row numbers as the model takes them: floats in its dtype, on its device."""
     dtype = next((own.dtype for own in parameters if own.is_floating_point()), torch.float32)
     if source.table is not None and not source.mapped and device.type == "cpu":

@@ -8,7 +8,7 @@ from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.adam import BETA2, EPSILON
-from lanewise.optim.drop_in import EvaluatingDropIn
+from lanewise.optim.evaluating_drop_in import EvaluatingDropIn
 from lanewise.optim.leaves import Leaves, Scalar, bias_correction, larger, quotient, square_root
 from lanewise.optim.rule import DECOUPLED_DECAY, HyperValues, Number, Rule, Slot, State
 

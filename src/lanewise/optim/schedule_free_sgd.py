@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from lanewise.lanes.hyper import Hyper
-from lanewise.optim.drop_in import EvaluatingDropIn
+from lanewise.optim.evaluating_drop_in import EvaluatingDropIn
 from lanewise.optim.leaves import Leaves, Scalar, larger, quotient
 from lanewise.optim.rule import DECAY, HyperValues, Number, Rule, Slot, State
 

@@ -16,7 +16,8 @@ from lanewise.data.target_tails import robust_units
 from lanewise.features.columns import FIRST_LEVEL_CODE
 from lanewise.features.encoding import Encoded
 from lanewise.features.layout import Layout
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
+from lanewise.features.preparation_settings import PreparationSettings
 from lanewise.features.prepared import prepare_rows
 from lanewise.features.streamed_statistics import Moments
 from lanewise.metrics import Metric

@@ -15,7 +15,8 @@ from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import UsageError
 from lanewise.features import selection
 from lanewise.features.layout import Layout, LayoutSettings
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
+from lanewise.features.preparation_settings import PreparationSettings
 from lanewise.features.prepared import prepare_rows
 from lanewise.features.selection import FeatureMask, SlowRanking, l1_path_mask, mask_columns, permutation_mask
 from lanewise.task import Task

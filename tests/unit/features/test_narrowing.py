@@ -8,7 +8,8 @@ from lanewise.data.dataset import Dataset
 from lanewise.features.columns import CategoryColumn, Column, NumberColumn, TextColumn
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.features.narrowing import FEWEST_BUCKETS, MOST_EMBEDDED, narrowed
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
+from lanewise.features.preparation_settings import PreparationSettings
 from lanewise.features.prepared import prepare_rows
 
 

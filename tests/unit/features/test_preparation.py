@@ -16,7 +16,8 @@ from lanewise.features.columns import NumberColumn
 from lanewise.features.encoding import Encoded
 from lanewise.features.fold_statistics import robust_centre_and_scale
 from lanewise.features.layout import Layout, LayoutSettings
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
+from lanewise.features.preparation_settings import PreparationSettings
 from lanewise.features.prepared import predicted_bytes, prepare_rows, raw_rows
 
 ROWS = 120

@@ -9,7 +9,8 @@ import torch
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.features.layout import Layout, LayoutSettings
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
+from lanewise.features.preparation_settings import PreparationSettings
 from lanewise.features.prepared import raw_rows
 
 ROWS = 150

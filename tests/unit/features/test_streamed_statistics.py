@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 from lanewise.errors import UsageError
 from lanewise.features.fold_statistics import fold_weights, number_statistics
 from lanewise.features.layout import Layout, LayoutSettings
-from lanewise.features.preparation import Preparation, PreparationSettings
+from lanewise.features.preparation import Preparation
+from lanewise.features.preparation_settings import PreparationSettings
 from lanewise.features.streamed_statistics import Moments, StreamedStatistics
 
 numbers = arrays.arrays(

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 import lanewise.optim as ours
-from lanewise.optim.drop_in import EvaluatingDropIn
+from lanewise.optim.evaluating_drop_in import EvaluatingDropIn
 
 peers: Any = SimpleNamespace()
 """``optax``, ``contrib`` and ``jax``, whose import takes seconds that who only collects these tests need not pay."""

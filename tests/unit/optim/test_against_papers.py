@@ -18,7 +18,7 @@ from lanewise.lanes.buffer import BufferLayout, LaneBuffer, Parameter
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.optim.blocks import lane_block, state_elements
-from lanewise.optim.drop_in import EvaluatingDropIn
+from lanewise.optim.evaluating_drop_in import EvaluatingDropIn
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import RULES
 
