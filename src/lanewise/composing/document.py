@@ -147,7 +147,7 @@ def _warnings(stage: Stage) -> list[str]:
 
 def _winner(stage: Stage) -> dict[str, Any]:
     if not stage.choice.is_ensemble:
-        return card(stage.winner, winner_and_default(stage)[0])
+        return card(stage.winner, stage.plan.lengths, winner_and_default(stage)[0])
     members = {name: round(weight, 4) for name, weight in stage.choice.weights.items()}
     return {
         "id": "ensemble",
@@ -161,7 +161,7 @@ def _winner(stage: Stage) -> dict[str, Any]:
 def _default(stage: Stage) -> dict[str, Any]:
     usual = standing_in(stage)
     known = {} if usual is None else {"stands_in_for": usual.family, "why": usual.why}
-    return {**card(stage.default, winner_and_default(stage)[1]), **known}
+    return {**card(stage.default, stage.plan.lengths, winner_and_default(stage)[1]), **known}
 
 
 def winner_and_default(stage: Stage) -> tuple[str, str]:

@@ -13,8 +13,10 @@ from lanewise.explain.decisions import Decision
 from lanewise.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.statistics import bootstrap_interval
+from lanewise.training.planning.plan import Lengths
 from lanewise.training.planning.proposals import searched
 from lanewise.training.race import Confirmed, Result, Trace
+from lanewise.training.trees.team import raced_settings
 
 NEAR = 1.25
 """Factor within which a rate counts as lying at the end of the range that a race searches."""
@@ -22,14 +24,14 @@ CURVE_POINTS = 24
 """Points of a loss curve that the document keeps: a race has hundreds of curves."""
 
 
-def card(candidate: Candidate, label: str = "") -> dict[str, Any]:
-    """What names a candidate, by ``label`` if it is told from another there, and trains it again."""
+def card(candidate: Candidate, lengths: Lengths, label: str = "") -> dict[str, Any]:
+    """What names a candidate, by ``label`` if it is told from another there, and trains it again for these lengths."""
     return {
         "id": candidate.id,
         "label": label or candidate.label,
         "model": candidate.model,
         "optimizer": candidate.optimizer,
-        "hyperparameters": dict(candidate.settings),
+        "hyperparameters": raced_settings(candidate, lengths),
     }
 
 
@@ -157,7 +159,7 @@ def _leaderboard(stage: Stage) -> list[dict[str, Any]]:
         rows.append(
             {
                 "rank": standing.rank,
-                **card(item.candidate),
+                **card(item.candidate, stage.plan.lengths),
                 "score": standing.score,
                 "low": interval.low,
                 "high": interval.high,

@@ -10,6 +10,7 @@ from lanewise.composing.standing_in import default_words, standing_in
 from lanewise.explain.words import Outcome, summary
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import METRICS
+from lanewise.training.planning.plan import Lengths
 
 
 def stage(*models: str, default: str, left_out: tuple[str, ...] = ()) -> Any:
@@ -17,7 +18,9 @@ def stage(*models: str, default: str, left_out: tuple[str, ...] = ()) -> Any:
         Candidate(id=f"{model}-000", model=model, optimizer="", settings={"rounds": 100}, is_default=model == default)
         for model in models
     )
-    plan = SimpleNamespace(candidates=candidates, left_out=left_out, advised_seconds=25.0, folds=3)
+    plan = SimpleNamespace(
+        candidates=candidates, left_out=left_out, advised_seconds=25.0, folds=3, lengths=Lengths(rows_seen=1000)
+    )
     own = next(candidate for candidate in candidates if candidate.is_default)
     return SimpleNamespace(
         plan=plan,

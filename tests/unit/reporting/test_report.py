@@ -214,6 +214,15 @@ def test_a_guess_is_not_best_at_what_it_has_without_knowing_anything(samples, me
     assert label in html
 
 
+def test_of_mistakes_that_are_as_frequent_none_is_called_the_most_frequent(samples):
+    document = samples.binary()
+    document["classes"] = ["a", "b"]
+    document["confusion"] = {"classes": ["a", "b"], "matrix": [[90, 3], [3, 20]]}
+    html = render(document)
+    assert "no mistake is more frequent than all others" in html
+    assert "most often" not in html.split('id="results"')[1].split("</h2>")[0]
+
+
 def test_a_class_of_minus_one_keeps_its_name(samples):
     document = samples.binary()
     document["classes"] = ["1", "-1"]
@@ -548,6 +557,9 @@ def test_the_race_says_where_the_winner_and_the_default_were_judged(samples):
     document["race"]["judged"] = [{**whole, "candidate": id} for id in ids.values()]
     html = render(document)
     assert "judged there: winner at 10% and default at 50%" in html
+    members = [{**curve, "status": "member"} for curve in document["race"]["curves"]]
+    ensemble = render({**document, "race": {**document["race"], "curves": members}})
+    assert "judged there: the ensemble&#39;s members at 10% to 50%" in ensemble
     assert re.search(r'class="score winner">0\.21\d*<', html)
     assert "as the leaderboard scores it" in html
 

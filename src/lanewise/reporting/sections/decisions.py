@@ -51,7 +51,7 @@ def _heading(decisions: list[Mapping[str, Any]], effects: list[dict[str, Any]]) 
     if len(clear) == len(apart):
         return "The evidence decided every choice" if len(clear) > 1 else "The evidence decided the choice"
     if not clear:
-        return "Too close to call: the simpler choice was kept" if close else "No choice was judged on enough folds"
+        return "Too close to call" if close else "No choice was judged on enough folds"
     verb = "was" if len(clear) == 1 else "were"
     noun = "choice" if len(apart) == len(decisions) else "comparison"
     return f"{len(clear)} of {count(len(apart), noun)} {verb} decided by the evidence"

@@ -9,7 +9,7 @@ from lanewise.metric_labels import LOWER
 from lanewise.reporting.charts.fit import fit, mean_curves
 from lanewise.reporting.reading import Measure, items, measure_of, part
 from lanewise.reporting.sections.headline import UNSOUND
-from lanewise.reporting.words import difference, finite, percent, score
+from lanewise.reporting.words import difference, finite, number, percent, score
 
 ENDS = ("training", "validation")
 HEADINGS = {"good": "What it learned holds for new rows", **UNSOUND}
@@ -66,7 +66,9 @@ def _heading(found: Mapping[str, Any], measure: Measure, ends: tuple[float | Non
     train, valid = ends
     times = valid / train if measure.name in LOWER and train and valid and train > 0 else 1.0
     words = PARTLY if (finite(found.get("lost")) or 0.0) > SMALL_LOSS else HEADINGS["good"]
-    return f"{words}, though its error there is {times:.1f} times that on training rows" if times >= TOLD else words
+    return (
+        f"{words}, though its error there is {number(times, 2)} times that on training rows" if times >= TOLD else words
+    )
 
 
 def _stop(found: Mapping[str, Any]) -> float | None:

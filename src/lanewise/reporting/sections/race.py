@@ -98,12 +98,18 @@ def _verdicts(document: Mapping[str, Any], measure: Measure) -> tuple[dict[str, 
 
 def _judged(strong: Sequence[Lane], verdicts: Mapping[str, Verdict]) -> str:
     """Where those that stand out were judged, in words: ``winner at 40%``."""
-    found = {
-        f"{JUDGED_WORDS.get(line.status, line.status)} at {percent(verdicts[line.candidate].stop, 0)}"
-        for line in strong
-        if line.candidate in verdicts
-    }
+    stops: dict[str, list[float]] = {}
+    for line in strong:
+        if line.candidate in verdicts:
+            who = JUDGED_WORDS.get(line.status, line.status)
+            stops.setdefault(who, []).append(verdicts[line.candidate].stop)
+    found = [f"{who} at {_between(own)}" for who, own in stops.items()]
     return listing(sorted(found, key=lambda words: not words.startswith("winner")))
+
+
+def _between(shares: Sequence[float]) -> str:
+    first, last = (percent(share, 0) for share in (min(shares), max(shares)))
+    return first if first == last else f"{first} to {last}"
 
 
 def _heading(lanes: int, tally: Counter[str]) -> str:

@@ -45,8 +45,10 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _heading(confusion: dict[str, Any] | None, typical: str) -> str:
     if confusion and confusion["pairs"]:
-        worst = confusion["pairs"][0]
+        worst, *others = confusion["pairs"]
         share = percent(confusion["right"])
+        if others and others[0]["count"] == worst["count"]:
+            return f"{share} right; no mistake is more frequent than all others"
         actual, said = (shorten(worst[key], 30) for key in ("actual", "said"))
         return f"{share} right; most often {quoted(actual)} is taken for {quoted(said)}"
     if confusion:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from lanewise.data.wording import counted
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
-from lanewise.training.planning.plan import Plan
+from lanewise.training.planning.plan import Plan, lonely_cost
 from lanewise.training.trace import Trace
 
 MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "forest": 3, "tree": 1}
@@ -133,16 +133,28 @@ def amended_words(thought: Plan, plan: Plan, usual: Sequence[Candidate], confirm
 
 
 def slowness_of(plan: Plan, traces: Iterable[Trace]) -> dict[str, float]:
-    """What the lanes of each family took in the screen, as a multiple of what the plan had thought."""
-    thought: dict[str, float] = {}
-    took: dict[str, float] = {}
+    """What the lanes of each family took in the screen, as a multiple of what the plan had thought.
+
+    The few that go on from its first rung share no stack with many: that is no slowness, and a confirmation counts what
+    lanes in small stacks take for itself.
+    """
+    families: dict[str, list[Trace]] = {}
     for trace in traces:
-        candidate = trace.lane.candidate
-        id, share = original_of(candidate.id), trace.fractions[-1] if trace.fractions else 0.0
-        cost = share * plan.costs[id] + len(trace.fractions) * plan.look_costs.get(id, 0.0)
-        thought[candidate.model] = thought.get(candidate.model, 0.0) + cost
-        took[candidate.model] = took.get(candidate.model, 0.0) + trace.seconds
-    return {model: took[model] / thought[model] for model in thought if thought[model] > 0}
+        families.setdefault(trace.lane.candidate.model, []).append(trace)
+    first = plan.rungs[0]
+    found: dict[str, float] = {}
+    for model, own in families.items():
+        reached = [trace.fractions[-1] if trace.fractions else 0.0 for trace in own]
+        going = sum(max(share - first, 0.0) for share in reached) / max(1.0 - first, 1e-9)
+        thought = 0.0
+        for trace, share in zip(own, reached, strict=True):
+            id = original_of(trace.lane.candidate.id)
+            few = lonely_cost(plan.single.get(id, 1.0), lanes=going, workers=plan.workers)
+            trained = min(share, first) + few * max(share - first, 0.0)
+            thought += trained * plan.costs[id] + len(trace.fractions) * plan.look_costs.get(id, 0.0)
+        if thought > 0:
+            found[model] = sum(trace.seconds for trace in own) / thought
+    return found
 
 
 def wall_seconds(plan: Plan, candidates: Sequence[Candidate], costs: Mapping[str, float]) -> float:

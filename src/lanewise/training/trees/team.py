@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import Interrupted, TrainingError
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Candidate, Event, Value
 from lanewise.lanes.roster import Lane
 from lanewise.models.trees import LENGTHS, TREE_KINDS, TreeKind, TreeSpec, tree_spec
 from lanewise.training.data import TrainingData
@@ -26,13 +26,24 @@ SLICE_SECONDS = 1.0
 """How long a worker is asked to boost at once, so that a request to stop is heard; it decides no tree."""
 
 
+def raced_settings(candidate: Candidate, lengths: Lengths) -> dict[str, Value]:
+    """The settings of a candidate with the rounds or trees that a full training has where the plan shortens it.
+
+    >>> boosted = Candidate(id="a", model="lightgbm", optimizer="boosting", settings={"rounds": 300})
+    >>> raced_settings(boosted, Lengths(rows_seen=1000, rounds_share=0.5))
+    {'rounds': 150}
+    """
+    settings = dict(candidate.settings)
+    name = LENGTHS.get(candidate.model)
+    if name in settings and not candidate.is_default:
+        settings[name] = max(FEWEST_ROUNDS, round(float(settings[name]) * lengths.share(name)))
+    return settings
+
+
 def race_spec(lane: Lane, lengths: Lengths | None = None) -> TreeSpec:
     """The spec of a tree lane, its rounds or trees shortened to what the plan allots."""
     candidate = lane.candidate
-    settings = dict(candidate.settings)
-    name = LENGTHS.get(candidate.model)
-    if lengths is not None and name in settings and not candidate.is_default:
-        settings[name] = max(FEWEST_ROUNDS, round(float(settings[name]) * lengths.share(name)))
+    settings = dict(candidate.settings) if lengths is None else raced_settings(candidate, lengths)
     return tree_spec(TREE_KINDS[candidate.model], settings)
 
 

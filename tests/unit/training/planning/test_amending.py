@@ -109,6 +109,18 @@ def test_slowness_counts_what_was_trained() -> None:
     assert slowness_of(PLAN, traces) == pytest.approx({"mlp": 12.5 / (8 + 1 / 3)})
 
 
+def test_few_lanes_in_a_stack_are_not_taken_for_slowness() -> None:
+    """A lane alone takes three times as long, as the plan knows; the one that went on took just that."""
+    lonely = replace(PLAN, single={"mlp-0": 3.0, "mlp-1": 3.0}, costs={**COSTS, "mlp-0": 1.0})
+    traces = [
+        Trace(lane=Lane(candidate=one, fold=0, seed=0), phase="screen", fractions=fractions, seconds=seconds)
+        for one, fractions, seconds in zip(
+            ordered("mlp-0", "mlp-1"), ([1 / 9, 1 / 3, 1.0], [1 / 9]), (1 / 9 + 3 * 8 / 9, 1 / 9), strict=True
+        )
+    ]
+    assert slowness_of(lonely, traces) == pytest.approx({"mlp": 1.0})
+
+
 def test_looks_are_part_of_what_a_lane_takes() -> None:
     looked = replace(PLAN, look_costs={"mlp-1": 0.3})
     lane = Lane(candidate=ordered("mlp-1")[0], fold=0, seed=0)
