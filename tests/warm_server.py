@@ -27,11 +27,14 @@ from main_program import run_as_main
 LOADED = (
     "torch.distributed.checkpoint", "torch.distributed.fsdp", "torch.distributed.pipelining",
     "torch.distributed.run", "torch.distributed.tensor.parallel", "torch._dynamo",
-    "lanewise.again", "lanewise.cli", "lanewise.deploy.onnx_export", "lanewise.experiment", "lanewise.one_model",
-    "lanewise.reporting.comparison", "lanewise.reporting.terminal", "lanewise.solvers.comparing",
-    "lanewise.solvers.minimizing", "lanewise.training.planning.mesh_measuring", "lanewise.training.ranks.spreading",
-    "lanewise.training.trees.pool", "lanewise.tuning.from_files",
-    "optuna", "pydantic.json_schema", "rich.console", "scipy.optimize", "scipy.special", "scipy.stats",
+    "click.shell_completion", "importlib.resources.readers", "tomllib",
+    "lanewise.again", "lanewise.cli.fit", "lanewise.cli.models", "lanewise.cli.runs", "lanewise.cli.solve",
+    "lanewise.cli.tune", "lanewise.data.first_look", "lanewise.deploy.onnx_export", "lanewise.distributed.board",
+    "lanewise.experiment", "lanewise.one_model", "lanewise.reporting.comparison", "lanewise.reporting.terminal",
+    "lanewise.solvers.comparing", "lanewise.solvers.minimizing", "lanewise.training.planning.mesh_measuring",
+    "lanewise.training.ranks.spreading", "lanewise.training.trees.pool", "lanewise.tuning.from_files",
+    "optuna", "pydantic.json_schema", "rich.console", "safetensors.torch",
+    "scipy.optimize", "scipy.special", "scipy.stats",
     "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection",
 )  # fmt: skip
 """What the scripts, and the commands that they run, import when they need it."""
@@ -42,10 +45,14 @@ LOOKS_SECONDS = 0.25
 def load() -> None:
     for name in LOADED:
         importlib.import_module(name)
+    from lanewise.data.contract import contract_reader
+    from lanewise.deploy.records import record_reader
     from lanewise.models.loaded_alone import load_lightgbm
     from lanewise.reporting import page
 
     load_lightgbm()
+    contract_reader()
+    record_reader()
     environment = page._environment()
     for name in environment.list_templates(extensions=["html"]):
         environment.get_template(name)

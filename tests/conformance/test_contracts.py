@@ -59,7 +59,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "lbfgs": LBFGS,
     "levenberg-marquardt": LevenbergMarquardt,
     "proximal gradient": lambda: ProximalGradient(penalty=SquaredL2(0.0), tolerance=1e-7),
-    "gradient descent": lambda: RuleSteps(rule=RULES["gd"], hyper={"lr": 0.02}, max_evaluations=100_000),
+    "gradient descent": lambda: RuleSteps(rule=RULES["gd"], hyper={"lr": 0.05}, max_evaluations=100_000),
     "augmented lagrangian": lambda: AugmentedLagrangian(descent=Descent(direction=BFGS())),
 }
 

@@ -259,7 +259,7 @@ def launch(task: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
             for hanging in left:
                 os.kill(hanging, signal.SIGKILL)
         else:
-            time.sleep(0.005)
+            time.sleep(0.02)
     return [found[rank] for rank in range(task["size"])]
 
 

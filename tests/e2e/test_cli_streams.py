@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pip
 in_a_fork = pytest.mark.skipif(sys.platform != "linux", reason="a process with threads is forked only on Linux")
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "1000steps", "--candidates", "2", "--folds", "2",
+LONG = ("--models", "linear", "--optimizers", "adam", "--budget", "600steps", "--candidates", "2", "--folds", "2",
         "--seeds", "1", "--workers", "1", "--json")  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def interrupt(cli, folder: Path, number: int, *arguments: str) -> tuple[int, str
     process = cli.begin(*arguments, folder=folder, streams=streams, home=folder / "home")
     while "confirm" not in streams["err"].read_text(errors="replace") and Path(f"/proc/{process}").exists():
         time.sleep(0.02)
-    time.sleep(0.3)
+    time.sleep(0.1)
     with suppress(ProcessLookupError):  # it ended before it trained
         os.killpg(process, number)  # a terminal sends Ctrl-C to every process of the group
     code = cli.end()

@@ -8,7 +8,7 @@ import dataclasses
 
 import pytest
 import torch
-from lane_cases import RULES, Race, assert_same, lane, race_data, rows_of, truth
+from lane_cases import Race, assert_same, lane, race_data, rows_of, truth
 from plain_loop import Rewind
 
 from lanewise.lanes.roster import Lane
@@ -17,7 +17,8 @@ from lanewise.training.stack import Stack
 
 LENGTH, AT, AGAIN = 50, 20, 40
 FACTOR, FURTHER = 0.8, 1.25
-NAMES = (*RULES, "schedule_free_adamw", "prodigy", "soap")
+NAMES = ("sgd", "momentum", "rmsprop", "adamw", "schedule_free_adamw", "prodigy", "soap")
+"""Rules of which each keeps another state."""
 Rows = dict[str, dict[str, torch.Tensor]]
 
 

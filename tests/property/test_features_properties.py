@@ -58,7 +58,7 @@ def mixed(encoded: Encoded, other: Encoded, keep: np.ndarray) -> Encoded:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.data(), st.integers(2, 12), st.booleans(), st.sampled_from(["median", "mean"]), st.booleans())
 def test_held_out_rows_do_not_change_the_statistics_of_a_fold(data, count, heavy, impute, weighted) -> None:
     many = st.lists(ROWS, min_size=count, max_size=count)
@@ -77,7 +77,7 @@ def test_held_out_rows_do_not_change_the_statistics_of_a_fold(data, count, heavy
         assert torch.equal(tensor, after[name]), name
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(ROWS, min_size=1, max_size=10), st.lists(ROWS, min_size=1, max_size=10), st.booleans(), st.booleans())
 def test_what_leaves_is_finite_and_bounded(seen, new, heavy, double) -> None:
     layout = with_tails(layout_of(table(seen)), heavy=heavy)
@@ -142,7 +142,7 @@ def test_weighted_quantiles_are_monotone_within_range_and_free_of_units(pairs, u
     np.testing.assert_allclose(weighted_quantiles(values, weights * unit, probabilities), found, rtol=1e-9, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.none() | st.text(max_size=20), max_size=8))
 def test_hashed_counts_of_a_text_do_not_depend_on_the_others(texts) -> None:
     together = count_buckets(pl.Series(texts, dtype=pl.String), buckets=16, character_ngrams=(1, 3)).toarray()

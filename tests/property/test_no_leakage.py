@@ -12,7 +12,7 @@ What is checked is known exactly where nothing can be learnt, and is taken over 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ import pytest
 from lanewise import choosing, stages
 from lanewise.composing import Choice, Stage, Unrecorded, as_scored, document
 from lanewise.composing.against_guess import over_guess
+from lanewise.data.dataset import Dataset
 from lanewise.data.reading import read
 from lanewise.data.splits import Fold
 from lanewise.evaluation import dummy_prediction
@@ -45,7 +46,7 @@ SURE = 3.0
 FALSE_CLAIMS = 1
 """Of a handful of races that may claim by chance: a 95% interval errs to one side once in forty."""
 
-Table = Callable[[np.random.Generator], pl.DataFrame]
+Table = Callable[[np.random.Generator], pl.DataFrame | Dataset]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,8 +113,9 @@ def races(
     """Races on ``count`` tables, each drawn with a seed of its own."""
     found = []
     for seed in range(count):
-        frame = table(np.random.default_rng([seed, 7]))
-        problem = pose(read(frame), Request(target="y", folds=4, seed=seed, **request))
+        drawn = table(np.random.default_rng([seed, 7]))
+        dataset = read(drawn) if isinstance(drawn, pl.DataFrame) else drawn
+        problem = pose(dataset, Request(target="y", folds=4, seed=seed, **request))
         settings = settings_of(seed, models=models, candidates=candidates, ensemble=ensemble)
         trained = stages.train(
             problem, settings, watcher=stages.Silent(), stop=Stop(), times=StageTimes(time.monotonic())
@@ -249,10 +251,11 @@ def wandering_table(rng: np.random.Generator) -> pl.DataFrame:
     return frame[rng.permutation(rows).tolist()]
 
 
-def many_columns(rng: np.random.Generator, rows: int = 180) -> pl.DataFrame:
-    """300 columns for 180 rows: some of them look like the target on any rows."""
+def many_columns(rng: np.random.Generator, rows: int = 180) -> Dataset:
+    """300 columns for 180 rows: some of them look like the target on any rows. To find out what they are takes long."""
     columns: dict[str, Any] = {f"number{place}": rng.normal(size=rows) for place in range(300)}
-    return pl.DataFrame({**columns, "y": target_of("binary", rows, rng)})
+    frame = pl.DataFrame({**columns, "y": target_of("binary", rows, rng)})
+    return Dataset(frame=frame, kinds={**dict.fromkeys(columns, "number"), "y": "category"}, source="a table")
 
 
 # -- plants -------------------------------------------------------------------------------------------
@@ -412,17 +415,15 @@ def test_the_future_is_seen_where_days_are_shuffled() -> None:
     assert foresight(races(wandering_table, 4)) > SURE
 
 
-def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) -> tuple[Problem, Choice]:
-    """The choice between predictions that are all drawn at random; of ``screened`` ones, the best on the first fold."""
+@cache
+def confirmed_among_noise(seed: int, contenders: int, screened: int) -> tuple[Problem, tuple[Confirmed, ...]]:
+    """Predictions that are all drawn at random; of ``screened`` ones, the best on the first fold."""
     rng = np.random.default_rng([seed, 11])
     table = pl.DataFrame({"number": rng.normal(size=300), "y": target_of("binary", 300, rng)})  # nobody reads it
     problem = pose(read(table), Request(target="y", metric="roc_auc", folds=4, seed=seed))
-    candidates = [
-        Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={})
-        for place in range(max(contenders, screened))
-    ]
     confirmed = []
-    for candidate in candidates:
+    for place in range(max(contenders, screened)):
+        candidate = Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={})
         chance = rng.uniform(size=len(problem.y))
         predictions = np.column_stack([1 - chance, chance])
         confirmed.append(Confirmed(candidate=candidate, predictions=predictions, stop=1.0, curve=(0.5,), seconds=1.0))
@@ -430,6 +431,16 @@ def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) ->
         rows = problem.folds[0].valid
         scores = [problem.metric.score(problem.y[rows], item.predictions[rows]) for item in confirmed]
         confirmed = [confirmed[place] for place in np.argsort(scores)[::-1][:contenders]]
+    return problem, tuple(confirmed)
+
+
+def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) -> tuple[Problem, Choice]:
+    """The choice between them."""
+    problem, confirmed = confirmed_among_noise(seed, contenders, screened)
+    candidates = [
+        Candidate(id=f"c{place}", model="linear", optimizer="adam", settings={})
+        for place in range(max(contenders, screened))
+    ]
     plan = Plan(
         candidates=tuple(candidates),
         rungs=(1.0,) if screened else (),
@@ -440,7 +451,7 @@ def choice_among_noise(seed: int, contenders: int = 40, *, screened: int = 0) ->
         workers=1,
         costs={candidate.id: 1.0 for candidate in candidates},
     )
-    result = RaceResult(confirmed=tuple(confirmed), traces=(), rungs=(), seconds={})
+    result = RaceResult(confirmed=confirmed, traces=(), rungs=(), seconds={})
     return problem, choosing.choose(problem, plan, result, settings_of(seed))
 
 

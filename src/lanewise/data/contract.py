@@ -8,7 +8,8 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,9 @@ from lanewise.data.typed_columns import NESTED
 from lanewise.data.wording import counted, first_of, named
 from lanewise.errors import FEW, DataError, StoreError, closest
 from lanewise.task import Task, TaskKind
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MAXIMUM_LEVELS = 1000
 FEWEST_UNREADABLE = 10
@@ -133,11 +137,11 @@ class DataContract:
 
         Raises ``StoreError`` for anything else: unknown, double or missing fields, wrong types, NaN.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         try:
             json.loads(text, object_pairs_hook=_without_doubles)
-            return TypeAdapter(cls).validate_json(text)
+            return contract_reader().validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
@@ -199,6 +203,14 @@ class DataContract:
             message = f"columns that the model does not use are left out: {named(extra)}"
             findings.append(Finding(code="extra_columns", message=message, count=len(extra)))
         return tuple(findings)
+
+
+@cache
+def contract_reader() -> "TypeAdapter[DataContract]":
+    """What reads contracts: to make it takes longer than to read many."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(DataContract)
 
 
 def _meant(absent: list[str], others: set[str]) -> str:

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lanewise.errors import StoreError
 from lanewise.storage.strict_json import dump_json
 from lanewise.task import TaskKind
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA_VERSION = 1
 _STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
@@ -124,12 +128,20 @@ class PredictorRecord:
     words: str
 
 
+@cache
+def record_reader() -> "TypeAdapter[PredictorRecord]":
+    """What reads records: to make it takes longer than to read many."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(PredictorRecord)
+
+
 def predictor_record(manifest: Mapping[str, Any], *, source: str) -> PredictorRecord:
     """The record that a manifest holds; ``source`` names it in messages.
 
     Raises ``StoreError`` for an unknown or missing field, a wrong type, or a newer version.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     version = manifest.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -139,7 +151,7 @@ def predictor_record(manifest: Mapping[str, Any], *, source: str) -> PredictorRe
         )
         raise StoreError(message)
     try:
-        return TypeAdapter(PredictorRecord).validate_json(dump_json(manifest))
+        return record_reader().validate_json(dump_json(manifest))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

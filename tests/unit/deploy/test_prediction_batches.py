@@ -95,7 +95,7 @@ def test_lines_and_findings_do_not_depend_on_the_size_of_batches(
 ) -> None:
     """Cells that are numbers by another mark in each half, dates in another form, and more levels than are kept."""
     no_memory.setattr(module, "free_bytes", lambda: 0)
-    frame = _strange(0)[::5]
+    frame = _strange(0)[::9]
     whole, half = frame.height, frame.height // 2
     many = pl.Series([f"{n},5" for n in range(half)] + [f"{n}.5" for n in range(half, whole)])
     text = pl.Series(

@@ -71,6 +71,15 @@ def test_a_model_without_columns_and_calibration_reads_as_before(trained: Module
             load_predictor(tmp_path / "number")
 
 
+def test_what_reads_a_model_is_made_for_the_first_one(
+    trained: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_predictor(tmp_path / "model", trained.predictor("binary", "linear"))
+    load_predictor(tmp_path / "model")
+    monkeypatch.setattr("pydantic.TypeAdapter", lambda of: pytest.fail(f"{of.__name__} is read by a reader made anew"))
+    load_predictor(tmp_path / "model")
+
+
 def test_lightgbm_is_loaded_alone_where_a_process_says_so_and_a_model_needs_it(
     trained: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,11 +132,11 @@ def test_a_run_that_is_done_is_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_budget_in_time_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Interrupted):
-        tune(tmp_path, name="mine", budget="4s", candidates=RATES[:2], watch=Killing(2))
+        tune(tmp_path, name="mine", budget="2s", candidates=RATES[:2], watch=Killing(2))
     (plan,) = tmp_path.glob("runs/*/plan.json")
     before = plan.read_bytes()
     monkeypatch.setattr(time, "perf_counter", lambda: pytest.fail("the clock was read"))
-    tune(tmp_path, name="mine", budget="4s", candidates=RATES[:2])
+    tune(tmp_path, name="mine", budget="2s", candidates=RATES[:2])
     assert plan.read_bytes() == before
 
 
