@@ -203,7 +203,7 @@ class StackedModule(StackedModel):
         return CastProducts() if asked else nullcontext()
 
     def _drawing(self, key: int):
-        return keyed_draws(key) if self.blueprint.draws else nullcontext()
+        return keyed_draws(key, others=self.blueprint.draws_elsewhere) if self.blueprint.draws else nullcontext()
 
 
 def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:

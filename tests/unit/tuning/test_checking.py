@@ -39,13 +39,17 @@ class Wavering(nn.Module):
         return out if self.calls % 2 else torch.cat([out, out], 1)
 
 
-class Widening(Wavering):
-    """Returns twice as many columns from the fourth call on, with which the loss still goes on."""
+class Widening(nn.Module):
+    """Returns twice as many columns as soon as its weights have moved, with which the loss still goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+        self.start = float(self.inner.weight.detach().sum())
 
     def forward(self, rows: Tensor) -> Tensor:
-        self.calls += 1
         out = self.inner(rows)
-        return out if self.calls < 4 else torch.cat([out, out], 1)
+        return out if abs(float(self.inner.weight.detach().sum()) - self.start) < 1e-6 else torch.cat([out, out], 1)
 
 
 class Returning(nn.Module):
