@@ -213,6 +213,12 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
                 "call the module on a batch once before it returns it"
             )
             raise UsageError(message)
+        if weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None):
+            message = (
+                f"{name} has a hook on its gradient, which lanes would not call, for their weights are others; change "
+                "gradients within forward, or say by groups= how fast it trains"
+            )
+            raise UsageError(message)
         if weight.device.type != "cpu":
             message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
             raise UsageError(message)
@@ -222,7 +228,10 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
     found = {weight.dtype for weight in weights.values()}
     if len(found) != 1 or not next(iter(found)).is_floating_point:
         listed = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found))
-        message = f"the weights of a module must have one floating dtype, got {listed}; convert it with .float()"
+        remedy = "convert it with .float()"
+        if any(dtype.is_complex for dtype in found):
+            remedy = "keep a complex weight as its real and imaginary part, and join them by torch.view_as_complex"
+        message = f"the weights of a module must have one floating dtype, got {listed}; {remedy}"
         raise UsageError(message)
     return found.pop()
 

@@ -99,6 +99,7 @@ def pose(
         parts[form] = _teams(blueprint, question, workers=workers, device=device)
         grouping = words_of({own.name: Factors(rate=own.rate, decay=own.decay) for own in blueprint.layout.parameters})
         words |= dict.fromkeys((*said, *filter(None, [grouping])))
+    words |= dict.fromkeys(_untrained(question.loss))
     (_, first), *others = parts.items()
     return replace(first, arguments=arguments, others=dict(others)), tuple(words)
 
@@ -142,6 +143,16 @@ def _later(rows: Rows, count: int, number: int) -> Tree:
 
 def _inputs_of(later: Callable[[int], Tree], number: int) -> Tree:
     return later(number)[0]
+
+
+def _untrained(loss: object) -> tuple[str, ...]:
+    """That the loss has weights of its own, which nobody trains."""
+    own = loss.named_parameters() if isinstance(loss, nn.Module) else ()
+    names = [name for name, weight in own if weight.requires_grad]
+    if not names:
+        return ()
+    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return (f"weights of the loss stay as they are: {shown}; to have them trained, make them part of the module",)
 
 
 def _left_out(blueprint: Blueprint) -> tuple[str, ...]:

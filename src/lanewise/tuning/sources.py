@@ -112,6 +112,10 @@ def as_tensors(name: str, tree: Tree) -> Tree:
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc":
             message = f"{place} of {name} is an array of {leaf.dtype}; give numbers"
             raise UsageError(message)
+        if isinstance(leaf, Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
+            what = "nested" if leaf.is_nested else "sparse"
+            message = f"{place} of {name} is a {what} tensor, of which no rows can be drawn; give a dense one"
+            raise UsageError(message)
         if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
             message = (
                 f"{place} of {name} is on {leaf.device}, and tune trains elsewhere: "
