@@ -56,7 +56,7 @@ class StackedModule(StackedModel):
         self._read = read
         self.layout = blueprint.layout
         self.footprint = blueprint.footprint
-        self._module = blueprint.module()
+        self._module = blueprint.module().train()  # as built it may be in another mode than train() leaves it in
         tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         self._dtypes = {own.name: tensors[own.name].dtype for own in self.layout.statistics}
         self._names = _names_of_each(self._module, tensors)
