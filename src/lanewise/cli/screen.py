@@ -18,7 +18,7 @@ from lanewise.plain_text import clean
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
-WORSE = "best is who leads now, at the latest look: it can get worse with more training and more folds"
+WORSE = "leading is who does best at the latest look: its score can get worse with more training and more folds"
 """Said where the best score first is worse than it was a moment ago."""
 LEAST_OWN = 0.005
 """Share of a phase that must be done before its pace tells how long the rest takes."""
@@ -203,4 +203,4 @@ def _leader(pulse: Any) -> str:
     if not pulse.leader:
         return ""
     spread = f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
-    return f"best {pulse.score:.4g}{spread}  {clean(pulse.leader)}"
+    return f"leading {pulse.score:.4g}{spread}  {clean(pulse.leader)}"

@@ -12,9 +12,11 @@ from lanewise.errors import LanewiseError, UsageError
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.draws import generator
 from lanewise.models.batch import Tree, form_of, mapped
+from lanewise.models.between_passes import Between, between_passes, of_torch, structure
 from lanewise.models.casting import LOW, low_precision
+from lanewise.models.compiled import WORDS, uncompiled
 from lanewise.models.groups import Factors
-from lanewise.models.keyed_draws import own_generator
+from lanewise.models.keyed_draws import other_states, own_generator
 
 MakeModel = Callable[[], nn.Module]
 
@@ -40,7 +42,9 @@ class Blueprint:
 
     ``layout`` has a parameter for each that is trained, named as in ``named_parameters`` (tied weights once), and
     statistics for buffers that training changes and for untrained tensors that depend on the seed. All other tensors
-    are those of ``template``. ``draws`` says whether a training pass draws random numbers; ``footprint`` how many
+    are those of ``template``. ``draws`` says whether a pass draws random numbers, ``draws_elsewhere`` whether from the
+    default generators of NumPy or Python; ``unkeyed`` says in sentences what is drawn where no key reaches, ``notes``
+    what else is worth saying. ``footprint`` is how many
     elements the largest activation of a row has. ``unreached`` names weights that require a gradient and got none: they
     stay as they are. With ``whole`` the module is given batches of whatever form, and
     returns numbers of its own choice rather than a row of outputs for each row of inputs. ``casts`` is the dtype of a
@@ -56,6 +60,9 @@ class Blueprint:
     whole: bool = False
     casts: torch.dtype | None = None
     unreached: tuple[str, ...] = ()
+    draws_elsewhere: bool = False
+    unkeyed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     starts: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -67,18 +74,19 @@ class Blueprint:
         whole: int = 0,
         factors: Callable[[nn.Module], Mapping[str, Factors]] | None = None,
         others: Callable[[int], Tree] | None = None,
+        known: dict[tuple[object, ...], Between] | None = None,
     ) -> "Blueprint":
         """The blueprint of what ``make()`` returns, found by one pass over a batch ``inputs [B, ...]``.
 
         ``whole`` is the number of rows of a batch of another form, of which the module returns what it likes.
         ``factors`` gives those of each parameter by name, where there are groups of them. A weight that the pass does
         not reach is looked for in :data:`PROBES` passes, over the batches ``others(1)``, ``others(2)``, ...; None: the
-        same one.
+        same one. ``known`` has what was found between passes of modules of the same :func:`structure`, and is given it.
 
         Raises ``UsageError``: no module, no trainable weights, weights of several dtypes or not on the CPU, outputs
-        that are not one tensor ``[B, ...]``.
+        that are not one tensor ``[B, ...]``, passes that depend on those before by more than buffers.
         """
-        template = _made(make, PROBE_SEEDS[0])
+        template, compiled = _made_so(make, PROBE_SEEDS[0])
         dtype = _dtype_of(template)
 
         def batch(number: int) -> Tree:
@@ -97,6 +105,10 @@ class Blueprint:
                 "check what make_model freezes or detaches"
             )
             raise UsageError(message)
+        known, kind = {} if known is None else known, structure(template)
+        if kind not in known:
+            known[kind] = between_passes(lambda: _copied(template), lambda module: _called(module, batch(0)))
+        between = known[kind]
         beside = [name for name in tensors if name not in trained and (name in probe.changed or name in seeded)]
         own = {} if factors is None else factors(template)
         layout = BufferLayout.of(
@@ -111,7 +123,10 @@ class Blueprint:
             template=template,
             layout=layout,
             dtype=dtype,
-            draws=probe.draws,
+            draws=probe.draws or probe.draws_elsewhere or between.evaluates,
+            draws_elsewhere=probe.draws_elsewhere,
+            unkeyed=between.unkeyed,
+            notes=(*between.counted, *([WORDS] if compiled else [])),
             footprint=probe.footprint,
             whole=bool(whole),
             casts=probe.casts,
@@ -131,7 +146,7 @@ class Blueprint:
     def start(self, seed: int) -> Tensor:
         """The row ``[P + S]`` of the module that ``torch.manual_seed(seed); make()`` gives."""
         if seed not in self.starts:
-            tensors = _tensors(_made(self.make, seed))
+            tensors, given = _tensors(_made(self.make, seed)), _tensors(self.template)
             wanted = (*self.layout.parameters, *self.layout.statistics)
             for own in wanted:
                 shape = tuple(tensors[own.name].shape) if own.name in tensors else None
@@ -139,6 +154,12 @@ class Blueprint:
                     message = (
                         f"make_model gave {own.name} the shape {own.shape} at first and {shape} with seed {seed}; "
                         "it must build the same shapes each time"
+                    )
+                    raise UsageError(message)
+                if seed == PROBE_SEEDS[0] and not _equal(tensors[own.name], given[own.name]):
+                    message = (
+                        f"make_model gave {own.name} other numbers when it was called again with seed {seed}, so lanes "
+                        "would not start alike; draw weights from torch's default generator, or seed the other in it"
                     )
                     raise UsageError(message)
             self.starts[seed] = torch.cat([tensors[own.name].detach().to(self.dtype).flatten() for own in wanted])
@@ -150,12 +171,18 @@ class _Probe:
     reached: frozenset[str]
     changed: frozenset[str]
     draws: bool
+    draws_elsewhere: bool
     footprint: int
     casts: torch.dtype | None
 
 
 def _made(make: MakeModel, seed: int) -> nn.Module:
-    with own_generator(seed):
+    return _made_so(make, seed)[0]
+
+
+def _made_so(make: MakeModel, seed: int) -> tuple[nn.Module, bool]:
+    """The module that was made with a seed, and whether it was compiled, as it is no more."""
+    with own_generator(seed, others=True):
         try:
             module = make()
         except Exception as error:
@@ -166,14 +193,15 @@ def _made(make: MakeModel, seed: int) -> nn.Module:
     if not isinstance(module, nn.Module):
         message = f"make_model must return a torch.nn.Module, got {type(module).__name__}"
         raise UsageError(message)
-    return module
+    return uncompiled(module)
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype:
     for name, part in module.named_modules():
         if isinstance(part, UNCALLABLE):
+            what = "made by torch.jit" if isinstance(part, torch.jit.ScriptModule) else f"a {type(part).__name__}"
             message = (
-                f"{name or 'the module that make_model builds'} is a {type(part).__name__}, which cannot be called "
+                f"{name or 'the module that make_model builds'} is {what}, which cannot be called "
                 "with the weights of lanes; give the module that it was made of"
             )
             raise UsageError(message)
@@ -185,6 +213,12 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
                 "call the module on a batch once before it returns it"
             )
             raise UsageError(message)
+        if weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None):
+            message = (
+                f"{name} has a hook on its gradient, which lanes would not call, for their weights are others; change "
+                "gradients within forward, or say by groups= how fast it trains"
+            )
+            raise UsageError(message)
         if weight.device.type != "cpu":
             message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
             raise UsageError(message)
@@ -194,7 +228,10 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
     found = {weight.dtype for weight in weights.values()}
     if len(found) != 1 or not next(iter(found)).is_floating_point:
         listed = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found))
-        message = f"the weights of a module must have one floating dtype, got {listed}; convert it with .float()"
+        remedy = "convert it with .float()"
+        if any(dtype.is_complex for dtype in found):
+            remedy = "keep a complex weight as its real and imaginary part, and join them by torch.view_as_complex"
+        message = f"the weights of a module must have one floating dtype, got {listed}; {remedy}"
         raise UsageError(message)
     return found.pop()
 
@@ -237,14 +274,17 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
     hooks = [part.register_forward_hook(seen) for part in module.modules()]
     module.train()
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
-    reached, draws, rows = set[str](), False, 1
+    elsewhere = not of_torch(module)
+    reached, draws, draws_elsewhere, rows = set[str](), False, False, 1
     try:
         for number in range(PROBES):
             inputs = batch(number)
-            with own_generator(generator(0, "probe", *[number] * (number > 0)).initial_seed()) as draw:
-                state = draw.get_state()
+            key = generator(0, "probe", *[number] * (number > 0)).initial_seed()
+            with own_generator(key, others=elsewhere) as draw:
+                state, others = draw.get_state(), other_states() if elsewhere else ()
                 outputs = _called(module, inputs)
                 draws |= not torch.equal(state, draw.get_state())
+                draws_elsewhere |= elsewhere and others != other_states()
             if number == 0:
                 rows = whole or len(inputs)
             if not whole or not isinstance(outputs, Tensor):
@@ -267,6 +307,7 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
         reached=frozenset(reached),
         changed=changed,
         draws=draws,
+        draws_elsewhere=draws_elsewhere,
         footprint=max([64, *sizes]) // max(rows, 1) + 1,
         casts=next((dtype for dtype in LOW if dtype in casts), None),
     )

@@ -10,7 +10,7 @@ from torch.func import functional_call, vmap
 
 from lanewise.errors import UsageError
 from lanewise.lanes.hyper import Hyper
-from lanewise.models.attention_kernels import attention_kernels
+from lanewise.models.attention_kernels import attends, attention_kernels
 from lanewise.models.base import Inputs, Noise, StackedModel, Weights
 from lanewise.models.batch import Tree, channels_last
 from lanewise.models.blueprint import Blueprint, check_outputs
@@ -56,11 +56,12 @@ class StackedModule(StackedModel):
         self._read = read
         self.layout = blueprint.layout
         self.footprint = blueprint.footprint
-        self._module = blueprint.module()
+        self._module = blueprint.module().train()  # as built it may be in another mode than train() leaves it in
         tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         self._dtypes = {own.name: tensors[own.name].dtype for own in self.layout.statistics}
         self._names = _names_of_each(self._module, tensors)
         self._chain = None if looped else Chain.of(self._module, self.layout)
+        self._attends = attends(self._module)
         self._bound: Bound | None = None
         self._forms: dict[tuple[bool, torch.Size], torch.Size] = {}
         self._device: torch.device | None = None
@@ -120,7 +121,7 @@ class StackedModule(StackedModel):
             if self._bound is not None:
                 self._module = self.blueprint.module().to(self._device).train()
             self._bound = Bound(self._module, weights, self.layout)
-        with self._bound.training() as module, attention_kernels(plain=False), self._drawing(key):
+        with self._bound.training() as module, self._attending(plain=False), self._drawing(key):
             return self._checked(module(batch), batch).unsqueeze(0)
 
     def _batch(self, shared: Tensor, key: int) -> Tree:
@@ -151,7 +152,7 @@ class StackedModule(StackedModel):
         if self.looped or lanes == 1:
             outputs = self._one_by_one(weights, changed, batch, key)
         else:
-            with attention_kernels(plain=True), self._drawing(key), self._casting(weights):
+            with self._attending(plain=True), self._drawing(key), self._casting(weights):
                 outputs = vmap(self._call, in_dims=(0, 0, None), randomness="same")(weights, changed, batch)
         if training:
             with torch.no_grad():
@@ -164,7 +165,7 @@ class StackedModule(StackedModel):
         found = []
         for lane in range(len(next(iter(pieces.values())))):
             own = {name: parts[lane] for name, parts in pieces.items()}
-            with attention_kernels(plain=False), self._drawing(key):
+            with self._attending(plain=False), self._drawing(key):
                 found.append(self._call(own, {name: tensor[lane] for name, tensor in kept.items()}, batch))
         return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
 
@@ -182,7 +183,7 @@ class StackedModule(StackedModel):
         self._module.eval()
         tensors = {**weights, **{name: weights[name].to(dtype, copy=True) for name, dtype in self._dtypes.items()}}
         asked = self._module.children() if self.blueprint.whole else [self._module]  # not what the loss rectifies
-        with torch.no_grad(), attention_kernels(plain=True), within(asked) as counts:
+        with torch.no_grad(), self._attending(plain=True), within(asked) as counts:
 
             def look(own: Tensors, batch: Tree) -> tuple[Tensor, ...]:
                 with self._drawing(IN_EVALUATION), Rectified(self._module, counts) as seen:
@@ -202,8 +203,12 @@ class StackedModule(StackedModel):
         asked = self.blueprint.casts is not None or torch.is_autocast_enabled(kind)
         return CastProducts() if asked else nullcontext()
 
+    def _attending(self, *, plain: bool):
+        """The kernels of attention, for which other threads may have to be waited for, where there may be any."""
+        return attention_kernels(plain=plain) if self._attends else nullcontext()
+
     def _drawing(self, key: int):
-        return keyed_draws(key) if self.blueprint.draws else nullcontext()
+        return keyed_draws(key, others=self.blueprint.draws_elsewhere) if self.blueprint.draws else nullcontext()
 
 
 def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:

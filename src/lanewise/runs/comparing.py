@@ -7,10 +7,13 @@ from lanewise.runs.ranked import Store
 from lanewise.runs.run import Run
 from lanewise.storage.strict_json import dump_json, parse_json
 
-MEASURED: Final = frozenset({"seconds", "created", "run", "source", "command", "hardware", "repeats", "warnings"})
+MEASURED: Final = frozenset(
+    {"seconds", "created", "run", "source", "command", "hardware", "repeats", "warnings", "unkeyed"}
+)
 """Parts of a run document, at any depth, that two runs of one plan need not share.
 
-Warnings repeat findings, which are compared, and say whether a budget was overrun and which workers died.
+Warnings repeat findings, which are compared, and say whether a budget was overrun and which workers died; what draws
+where no key reaches is found by passes that draw so.
 """
 
 MOST_NAMED = 5
@@ -48,7 +51,9 @@ def compared(store: Store, run: Run, document: Mapping[str, Any]) -> Mapping[str
     other = store.get(original).document
     # As it is read back: a tuple and a list are one there.
     differing = list(differences(other, parse_json(dump_json(document), source="the document")))
-    return {**document, "repeats": {"run": original, "same": not differing, "differences": differing[:MOST_NAMED]}}
+    found = {"run": original, "same": not differing, "differences": differing[:MOST_NAMED]}
+    unkeyed = (other or {}).get("unkeyed", ())
+    return {**document, "repeats": {**found, **({"unkeyed": unkeyed[0]} if unkeyed else {})}}
 
 
 def verdict(repeats: Mapping[str, Any], *, lanes: int, sha256: str) -> str:
@@ -57,11 +62,14 @@ def verdict(repeats: Mapping[str, Any], *, lanes: int, sha256: str) -> str:
     >>> verdict({"run": "20261126-2200-abcd", "same": True, "differences": []}, lanes=9, sha256="0f" * 32)
     'the same as run 20261126-2200-abcd: every decision, the scores of 9 lanes, and the weights (SHA-256 0f0f0f0f0f0f)'
     """
+    unkeyed = repeats.get("unkeyed")
     if repeats["same"]:
+        promised = f", which was not to be promised: {unkeyed}" if unkeyed else ""
         return (
             f"the same as run {repeats['run']}: every decision, the scores of {lanes} lanes, and the weights "
-            f"(SHA-256 {sha256[:12]})"
+            f"(SHA-256 {sha256[:12]}){promised}"
         )
     named = ", ".join(repeats["differences"])
     said = f"{named} differ{'s' if len(repeats['differences']) == 1 else ''}"
-    return f"not the same as run {repeats['run']}: {said}; another machine or other versions round otherwise"
+    why = unkeyed or "another machine or other versions round otherwise"
+    return f"not the same as run {repeats['run']}: {said}; {why}"

@@ -391,10 +391,7 @@ class Race:
                 trace.fate = "diverged" if phase == "screen" and trace.events else fate
 
     def _why_nobody(self) -> str:
-        """Why every candidate failed, in one line with what to do."""
-        reasons = list(dict.fromkeys(trace.lost for trace in self._traces.values() if trace.lost))
-        said = f" ({'; '.join(reasons[:2])})" if reasons else ""
-        return f"every candidate failed on some fold{said}; lower the learning rates or check the data for huge values"
+        return why_nobody(self._told(), folds=self.plan.folds)
 
     def _tell(self, phase: str, done: float, *, fresh: float) -> None:
         with self._lock:
@@ -402,6 +399,30 @@ class Race:
             self._kept += (1.0 - fresh) * done
             own = [trace for trace in self._traces.values() if trace.phase == phase]
             self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, sign=self.metric.sign))
+
+
+def why_nobody(traces: Sequence[Trace], *, folds: int) -> str:
+    """Why every candidate failed, in one line: how many of them on which of so many folds, the first cause, what to do.
+
+    ``traces`` are those of the confirmation, if it was reached, or of the screen. A lane that had to be set back fails
+    a confirmation though its numbers are finite.
+    """
+    confirmed = [trace for trace in traces if trace.phase == "confirm"]
+    own = confirmed or list(traces)
+    failed = [trace for trace in own if trace.lost or trace.events]
+    on: dict[int, set[str]] = {}
+    for trace in failed:
+        on.setdefault(trace.lane.fold, set()).add(trace.lane.candidate.id)
+    tried = len({trace.lane.candidate.id for trace in own})
+    where = "" if confirmed else " in the screen"
+    if confirmed and folds > 1 and on:
+        counts = ", ".join(f"{len(on[fold])} of {tried} on fold {fold + 1} of {folds}" for fold in sorted(on))
+        where = f" on some fold: {counts}"
+    first = failed[0] if failed else None
+    cause = "predictions were not finite at the look that was chosen"
+    if first is not None:
+        cause = f"{first.lane.candidate.label}: {first.lost or first.events[0].cause}"
+    return f"every candidate failed{where} (first {cause}); lower the learning rates or check the data for huge values"
 
 
 def _better(known: float | None, score: float) -> float:

@@ -12,7 +12,7 @@ from lanewise.errors import UsageError
 from lanewise.metrics import Metric
 from lanewise.models.batch import Tree, form_of
 from lanewise.models.blueprint import Blueprint, first_line
-from lanewise.models.keyed_draws import keyed_draws
+from lanewise.models.keyed_draws import keyed_draws, other_states
 from lanewise.training.modules.subject import BatchLoss, UserLoss, per_row
 from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss, mean_of_rows, scored
 from lanewise.tuning.torch_losses import is_vain, misfit
@@ -98,7 +98,7 @@ def check_first_batch(
     """
     X, y = pair
     module = blueprint.module().train()
-    with keyed_draws(0):
+    with keyed_draws(0, others=blueprint.draws_elsewhere):
         outputs = module(X)
     with warnings.catch_warnings(record=True, action="always") as said:
         value = _loss_of(loss, outputs, y)
@@ -113,16 +113,36 @@ def check_first_batch(
     return words
 
 
+def is_pure(blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss) -> bool:
+    """Whether a loss gives the same for the same outputs and targets, and draws nothing: that is known of torch's own.
+
+    True as well where it cannot be called, which others tell.
+    """
+    if getattr(loss, "__module__", type(loss).__module__).startswith("torch."):
+        return True
+    with torch.no_grad(), keyed_draws(0, others=True):
+        outputs = blueprint.module().train()(pair[0])
+        first = (torch.default_generator.get_state().tolist(), other_states())
+        try:
+            one, other = loss(outputs, pair[1]), loss(outputs, pair[1])
+        except Exception:
+            return True
+        drawn = first != (torch.default_generator.get_state().tolist(), other_states())
+    return not drawn and (
+        not isinstance(one, Tensor) or torch.allclose(one, other, rtol=1e-6, atol=0.0, equal_nan=True)
+    )
+
+
 def check_whole_batch(
     blueprint: Blueprint, objective: Objective, batch: Tree, *, judged_by_loss: bool
 ) -> tuple[str, ...]:
     """As :func:`check_first_batch` for whole passes; returns what the plan has to say of it."""
     whole = blueprint.module()
     assert isinstance(whole, WholePass)
-    with keyed_draws(0):
+    with keyed_draws(0, others=blueprint.draws_elsewhere):
         _check_trains(whole.train()(batch))
     whole.eval()
-    with keyed_draws(0), torch.no_grad():
+    with keyed_draws(0, others=blueprint.draws_elsewhere), torch.no_grad():
         if not judged_by_loss:
             _check_scores(whole(batch))
         if isinstance(objective, StepObjective):
@@ -130,7 +150,7 @@ def check_whole_batch(
                 return ()
             value = checked_loss(objective.loss(whole.model, batch), batch)
             return _judged_by_rows(value, objective.losses(whole.model, batch))
-    with keyed_draws(0):
+    with keyed_draws(0, others=blueprint.draws_elsewhere):
         value = checked_loss(objective.loss(whole.model, batch), batch)
         weights = [own for own in whole.parameters() if own.requires_grad]
         return _compared(value, objective.losses(whole.model, batch), weights, judges=judged_by_loss)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lanewise.errors import LanewiseError, UsageError, as_given
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.batch import Tree
+from lanewise.models.between_passes import Between, structure
 from lanewise.models.blueprint import PROBES, Blueprint, StructuredOutputsError, first_sentence
 from lanewise.models.groups import Factors, Groups, factors_of, words_of
 from lanewise.models.module import StackedModule
@@ -19,7 +20,7 @@ from lanewise.training.device import CPU
 from lanewise.training.modules.teams import Faster, Form, ModuleTeams, Way, batch_of, choose_way, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
 from lanewise.training.planning.plan import Lengths
-from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch
+from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch, is_pure
 from lanewise.tuning.faster_ways import fastest
 from lanewise.tuning.rows import Rows
 
@@ -92,37 +93,46 @@ def pose(
     for candidate in candidates:
         firsts.setdefault(form_of(candidate, arguments), batch_of(candidate))
     parts, words = dict[Form, ModuleTeams](), dict[str, None]()
+    known = dict[tuple[object, ...], Between]()
     for form, count in firsts.items():
-        blueprint, said = _read(make_model, dict(form), question, count)
+        blueprint, said = _read(make_model, dict(form), question, count, known)
         parts[form] = _teams(blueprint, question, workers=workers, device=device)
         grouping = words_of({own.name: Factors(rate=own.rate, decay=own.decay) for own in blueprint.layout.parameters})
         words |= dict.fromkeys((*said, *filter(None, [grouping])))
+    words |= dict.fromkeys(_untrained(question.loss))
     (_, first), *others = parts.items()
     return replace(first, arguments=arguments, others=dict(others)), tuple(words)
 
 
 def _read(
-    make_model: Callable[..., nn.Module], settings: Mapping[str, Any], question: Question, count: int
+    make_model: Callable[..., nn.Module],
+    settings: Mapping[str, Any],
+    question: Question,
+    count: int,
+    known: dict[tuple[object, ...], Between],
 ) -> tuple[Blueprint, tuple[str, ...]]:
-    """The module as it is found on the first ``count`` rows, and what is worth saying of it."""
+    """The module as it is found on the first ``count`` rows, and what is worth saying of it; ``known``: of others."""
     make = partial(make_model, **settings) if settings else make_model
     rows, judge, batch = question.rows, question.judge, question.rows.first(count)
     later = partial(_later, rows, len(rows.parting.parts[0][0][:count]))
     if rows.pair is not None and question.loss is not None:
         try:
             inputs = partial(_inputs_of, later)
-            blueprint = Blueprint.of(make, batch[0], factors=question.factors, others=inputs)
+            blueprint = Blueprint.of(make, batch[0], factors=question.factors, others=inputs, known=known)
+            if not is_pure(blueprint, floats_as(blueprint.dtype, batch), question.loss):
+                message = "the loss draws random numbers or keeps something: whole passes see to both"
+                raise StructuredOutputsError(message)
         except StructuredOutputsError:
             pass  # the loss may know what to make of them
         else:
             said = check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
-            return blueprint, (*said, *_left_out(blueprint))
+            return blueprint, (*said, *blueprint.notes, *_left_out(blueprint))
     objective = question.objective
     whole = partial(_whole, make_model, objective, **settings)
-    blueprint = Blueprint.of(whole, batch, whole=rows_of(batch), factors=question.factors, others=later)
+    blueprint = Blueprint.of(whole, batch, whole=rows_of(batch), factors=question.factors, others=later, known=known)
     fitted = floats_as(blueprint.dtype, batch)
     said = check_whole_batch(blueprint, objective, fitted, judged_by_loss=judge.score is None)
-    return blueprint, (*said, *_left_out(blueprint))
+    return blueprint, (*said, *blueprint.notes, *_left_out(blueprint))
 
 
 def _later(rows: Rows, count: int, number: int) -> Tree:
@@ -133,6 +143,16 @@ def _later(rows: Rows, count: int, number: int) -> Tree:
 
 def _inputs_of(later: Callable[[int], Tree], number: int) -> Tree:
     return later(number)[0]
+
+
+def _untrained(loss: object) -> tuple[str, ...]:
+    """That the loss has weights of its own, which nobody trains."""
+    own = loss.named_parameters() if isinstance(loss, nn.Module) else ()
+    names = [name for name, weight in own if weight.requires_grad]
+    if not names:
+        return ()
+    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return (f"weights of the loss stay as they are: {shown}; to have them trained, make them part of the module",)
 
 
 def _left_out(blueprint: Blueprint) -> tuple[str, ...]:
@@ -221,7 +241,7 @@ def _remedy(error: Exception, teams: ModuleTeams) -> str:
 
 
 def _kind(teams: ModuleTeams, batch: int) -> tuple[Any, ...]:
-    return batch, teams.usual_width(batch), _structure(teams.blueprint.template)
+    return batch, teams.usual_width(batch), structure(teams.blueprint.template)
 
 
 def grown(
@@ -236,11 +256,11 @@ def grown(
 
     Raises as :func:`pose` where the module cannot be built or used so.
     """
-    parts = {home: teams, **teams.others}
+    parts, known = {home: teams, **teams.others}, dict[tuple[object, ...], Between]()
     for candidate in candidates:
         form = form_of(candidate, teams.arguments)
         if form not in parts:
-            blueprint, _ = _read(make_model, dict(form), question, batch_of(candidate))
+            blueprint, _ = _read(make_model, dict(form), question, batch_of(candidate), known)
             made = _teams(blueprint, question, workers=teams.workers, device=teams.device)
             parts[form] = replace(made, stop=teams.stop, axis=teams.axis, autocast=teams.autocast)
     tried = {_kind(part, batch): way for part in parts.values() for batch, way in part.ways.items()}
@@ -263,14 +283,6 @@ def by_ways(teams: ModuleTeams, ways: Ways) -> ModuleTeams:
     first = next(form for form in ways if form not in teams.others)
     others = {form: replace(own, ways=ways[form]) for form, own in teams.others.items()}
     return replace(teams, ways=ways[first], others=others)
-
-
-def _structure(module: nn.Module) -> tuple[Any, ...]:
-    """The classes of all parts of a module, with their switches: what decides whether vmap can call it."""
-    return tuple(
-        (type(part), *((name, own) for name, own in sorted(vars(part).items()) if isinstance(own, str | bool)))
-        for part in module.modules()
-    )
 
 
 def _shared(way: Way, teams: ModuleTeams, rows: Rows, batch: int) -> Way:

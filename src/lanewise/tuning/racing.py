@@ -16,6 +16,7 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.lanes.candidate import Candidate
+from lanewise.models.compiled import eagerly
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.search.registry import policy_name
@@ -25,7 +26,7 @@ from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import in_processes, seated
-from lanewise.training.modules.teams import ModuleTeams, batch_of, everywhere, form_of
+from lanewise.training.modules.teams import ModuleTeams, all_of, batch_of, everywhere, form_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse
 from lanewise.training.race import Race, Result
@@ -129,6 +130,7 @@ class Posed:
         ranks.agree({**self.settings, "workers": self.wanted.workers, "mesh": self.mesh, **given, **found, **versions})
 
 
+@eagerly()
 def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) -> TuneResult:
     """Plan, unless there is a plan, and race by it."""
     ranks = keeping.ranks
@@ -317,7 +319,12 @@ def _document(
     question, plan, verdict, teams = posed.question, ended.plan, ended.verdict, ended.teams
     rows, judge, won = question.rows, question.judge, verdict.winner
     shared_facts = {"plan": plan, "result": ended.result, "selection": verdict.selection, "metric": judge.metric}
-    notes = (*notes_of(teams, crew.ranks), *hopeless(won, verdict.seen, teams.of(won), judge, seed=plan.seeds[0]))
+    unkeyed = dict.fromkeys([*rows.unkeyed, *(words for part in all_of(teams) for words in part.blueprint.unkeyed)])
+    notes = (
+        *unkeyed,
+        *notes_of(teams, crew.ranks),
+        *hopeless(won, verdict.seen, teams.of(won), judge, seed=plan.seeds[0]),
+    )
     valid = rows.judged.numpy()
     document = document_of(
         **shared_facts,
@@ -340,6 +347,7 @@ def _document(
         moved=verdict.moved,
         ends=verdict.ends,
     )
+    document |= {"unkeyed": list(unkeyed)} if unkeyed else {}
     gpus = teams.device.type == "cuda"
     document["hardware"] |= {"device": device_name(teams.device), **ranks_of(crew, plan, posed.mesh, gpus=gpus)}
     return document

@@ -22,7 +22,7 @@ from lanewise.data.memory import free_bytes
 from lanewise.errors import DataError, UsageError
 from lanewise.models.batch import PAIR, Tree, form_of, joined, leaves
 from lanewise.models.blueprint import first_line
-from lanewise.models.keyed_draws import own_generator
+from lanewise.models.keyed_draws import other_states, own_generator
 from lanewise.tuning.sources import Load, Source, as_tensors, check_finite, length_of, loaded, places
 from lanewise.tuning.table_rows import TableRows
 
@@ -100,13 +100,17 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
     def load(numbers: Sequence[int]) -> Tree:
         return collate([dataset[number] for number in numbers])
 
-    first = _drawn(name, load, 0)
-    fixed, keyed = _equal(first, _drawn(name, load, 1)), _equal(first, _drawn(name, load, 0))
-    size, free = _bytes_of(first) * rows, MEMORY_SHARE * free_bytes()
+    (first, elsewhere), (other, _), (again, _) = (_drawn(name, load, key) for key in (0, 1, 0))
+    fixed, keyed = _equal(first, other), _equal(first, again)
+    size, free, unkeyed = _bytes_of(first) * rows, MEMORY_SHARE * free_bytes(), ()
     if not fixed:
         why = "which draw anew each time, keyed by seed and step"
         if not keyed:
-            why = "which draw anew each time, and not from torch's generator: the race cannot be repeated exactly"
+            why = "which draw anew each time"
+            unkeyed = (
+                f"the rows of {name} are drawn anew each time, and not from the default generator of torch, NumPy or "
+                "Python: the race cannot be repeated exactly; draw from one of these",
+            )
     elif not exact:
         why = "as its collate function makes them"
     elif size > free:
@@ -114,16 +118,19 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
     else:
         table = _all_rows(name, load, rows)
         return Source(name=name, rows=rows, table=table, words=(f"{name}: {rows:,} rows were read into memory",))
-    return Source(name=name, rows=rows, load=load, words=(f"{name}: batches are loaded as they are needed, {why}",))
+    words = (f"{name}: batches are loaded as they are needed, {why}",)
+    return Source(name=name, rows=rows, load=load, words=words, unkeyed=unkeyed, draws_elsewhere=elsewhere)
 
 
-def _drawn(name: str, load: Load, key: int) -> Tree:
-    with own_generator(key):
-        return loaded(name, load, [0])
+def _drawn(name: str, load: Load, key: int) -> tuple[Tree, bool]:
+    """The first row by ``key``, and whether it draws from the default generators of NumPy or Python."""
+    with own_generator(key, others=True):
+        before = other_states()
+        return loaded(name, load, [0]), before != other_states()
 
 
 def _all_rows(name: str, load: Load, rows: int) -> Tree:
-    with own_generator(0):
+    with own_generator(0, others=True):
         return loaded(name, load, range(rows))
 
 
@@ -151,7 +158,8 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
 
 def _of_batches(name: str, given: Iterable[Any]) -> Source:
     """The batches of an iterable, read once and kept: rows that any order and any batch size can be made of."""
-    with own_generator(0):  # a loader draws from the generator of the process, even where it does not shuffle
+    # A loader draws from the generator of the process, even where it does not shuffle.
+    with own_generator(0, others=True):
         batches = _kept(name, given)
     if not batches:
         message = f"{name} gave no batch; a generator gives its batches only once: make a new one, or give a list"

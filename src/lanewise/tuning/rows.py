@@ -94,6 +94,11 @@ class Rows:
         return window_rows(sum(leaf.numel() * leaf.element_size() for _, leaf in leaves(row)))
 
     @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """That rows are drawn where no key reaches."""
+        return (*self.train.unkeyed, *(self.valid.unkeyed if self.valid else ()))
+
+    @property
     def words(self) -> tuple[str, ...]:
         """What the plan says of how the rows were given and parted."""
         given = [*self.train.words, *(self.valid.words if self.valid else ())]

@@ -26,8 +26,10 @@ Load = Callable[[Sequence[int]], Tree]
 class Source:
     """``rows`` rows, either a ``table`` (one batch of all of them) or loaded by ``load``.
 
-    ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it. A table that is
-    ``mapped`` lies in files and not in memory; where it lies in random windows, they begin at ``edges [W + 1]``.
+    ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it, ``unkeyed`` that
+    rows are drawn where no key reaches, ``draws_elsewhere`` whether the default generators of NumPy or Python draw.
+    A table that is ``mapped`` lies in files and not in memory; where it lies in random windows, they begin at
+    ``edges [W + 1]``.
     """
 
     name: str
@@ -36,18 +38,23 @@ class Source:
     load: Load | None = None
     batch_size: int | None = None
     words: tuple[str, ...] = ()
+    unkeyed: tuple[str, ...] = ()
+    draws_elsewhere: bool = False
     mapped: bool = False
     edges: Tensor | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def batch(self, rows: Tensor, key: int = 0) -> Tree:
-        """The batch of ``rows [B]``; what loading draws from torch's generator depends on ``key`` only.
+        """The batch of ``rows [B]``; what loading draws from the default generators depends on ``key`` only.
 
         Raises ``DataError``: a row cannot be loaded.
         """
         if self.load is None:
             return take(self.table, rows)
-        with self.lock, own_generator(key):  # a file that a data set reads from has one position
+        with (
+            self.lock,
+            own_generator(key, others=self.draws_elsewhere),
+        ):  # a file that a data set reads from has one position
             return loaded(self.name, self.load, rows.tolist())
 
 
@@ -104,6 +111,10 @@ def as_tensors(name: str, tree: Tree) -> Tree:
             raise UsageError(message)
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc":
             message = f"{place} of {name} is an array of {leaf.dtype}; give numbers"
+            raise UsageError(message)
+        if isinstance(leaf, Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
+            what = "nested" if leaf.is_nested else "sparse"
+            message = f"{place} of {name} is a {what} tensor, of which no rows can be drawn; give a dense one"
             raise UsageError(message)
         if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
             message = (

@@ -14,6 +14,7 @@ from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import Interrupted, UsageError
 from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
+from lanewise.models.compiled import eagerly
 from lanewise.models.groups import Groups
 from lanewise.search.bayesian import Search
 from lanewise.search.policy import Policy
@@ -214,6 +215,7 @@ def _raced(posed: Posed, watch: Callable[[Pulse], None] | None, ranks: Ranks) ->
             raise KeyboardInterrupt from None
 
 
+@eagerly()
 def asked(
     make_model: Callable[..., nn.Module],
     *,

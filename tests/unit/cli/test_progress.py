@@ -19,8 +19,8 @@ def test_the_scores_of_a_confirmation_that_follows_a_screen_are_said_to_begin_an
     lines = lines_of(capsys, "screen", "confirm", "refit")
     assert [line.split()[0] for line in lines] == ["screen", "confirm:", "confirm", "refit"]
     assert lines[1] == AFRESH
-    assert "best 0.25" in lines[2]
-    assert "best" not in lines[3]
+    assert "leading 0.25" in lines[2]
+    assert "leading" not in lines[3]
     assert all("1 lane " in line for line in (lines[0], *lines[2:]))
     assert max(map(len, lines)) <= 80
 

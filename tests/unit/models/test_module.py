@@ -8,11 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
+from lanewise.lanes.buffer import LaneBuffer
 from lanewise.models.base import Inputs
 from lanewise.models.blueprint import Blueprint
 from lanewise.models.keyed_draws import keyed_draws
 from lanewise.models.module import StackedModule
 from lanewise.testing.models import check_stacked_model
+from lanewise.training.step import KeyedNoise
 
 ROWS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 
@@ -259,3 +261,32 @@ def test_dropout_keeps_the_mean_and_its_rate() -> None:
         assert torch.equal(F.dropout(torch.ones(3), 1.0), torch.zeros(3))
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
     assert float((dropped == 0).double().mean()) == pytest.approx(0.25, abs=0.02)
+
+
+class Settled(nn.Module):
+    """Keeps its normalization in evaluation whatever it is told, as one that was trained before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.inner = nn.BatchNorm1d(4), nn.Linear(4, 2)
+
+    def train(self, mode: bool = True) -> "Settled":  # as torch has it
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.inner(self.norm(rows))
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("looped", [True, False])
+def test_a_part_that_the_module_keeps_in_evaluation_is_so_from_the_first_pass_on(lanes: int, looped: bool) -> None:
+    model = StackedModule(Blueprint.of(Settled, ROWS), looped=looped)
+    buffer = LaneBuffer(model.layout, model.init([0] * lanes))
+    inputs = Inputs(dense=ROWS[None], codes=torch.zeros(1, 6, 0, dtype=torch.int64), sizes=(lanes,))
+    outputs = model.forward(buffer.weights, inputs, noise=KeyedNoise([0], 0))
+    torch.manual_seed(0)
+    alone = Settled().train()
+    assert torch.allclose(outputs, alone(ROWS).expand(lanes, -1, -1), atol=1e-6)
+    assert not model._module.get_submodule("norm").training

@@ -239,12 +239,23 @@ def test_predictions_that_are_not_finite_at_the_chosen_look_retire_a_candidate(s
 def test_nobody_left_is_one_line_with_a_reason(small: ModuleType, rungs: tuple[float, ...]) -> None:
     candidates = [small.candidate("one", is_default=True), small.candidate("two")]
     race = small.race(small.plan(candidates, rungs=rungs), build=scripted(small, lambda lane, fraction, truth: None))
-    with pytest.raises(
-        TrainingError, match=r"every candidate failed on some fold \(it was written so\); lower"
-    ) as error:
+    where = " in the screen" if rungs else r" on some fold: 2 of 2 on fold 1 of 2, 2 of 2 on fold 2 of 2"
+    words = rf"^every candidate failed{where} \(first mlp[^;]+: it was written so\); lower"
+    with pytest.raises(TrainingError, match=words) as error:
         race.run()
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 3
+
+
+def test_nobody_left_says_how_many_failed_on_which_fold(small: ModuleType) -> None:
+    def script(lane: Lane, fraction: float, truth: np.ndarray) -> np.ndarray | None:
+        failed = lane.fold == 1 or (lane.candidate.id == "two")
+        return None if failed else certainty(truth, 0.5)
+
+    candidates = [small.candidate("one", is_default=True), small.candidate("two")]
+    race = small.race(small.plan(candidates, rungs=()), build=scripted(small, script))
+    with pytest.raises(TrainingError, match="on some fold: 1 of 2 on fold 1 of 2, 2 of 2 on fold 2 of 2"):
+        race.run()
 
 
 def test_timing_decides_nothing(small: ModuleType) -> None:

@@ -39,13 +39,17 @@ class Wavering(nn.Module):
         return out if self.calls % 2 else torch.cat([out, out], 1)
 
 
-class Widening(Wavering):
-    """Returns twice as many columns from the fourth call on, with which the loss still goes on."""
+class Widening(nn.Module):
+    """Returns twice as many columns as soon as its weights have moved, with which the loss still goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+        self.start = float(self.inner.weight.detach().sum())
 
     def forward(self, rows: Tensor) -> Tensor:
-        self.calls += 1
         out = self.inner(rows)
-        return out if self.calls < 4 else torch.cat([out, out], 1)
+        return out if abs(float(self.inner.weight.detach().sum()) - self.start) < 1e-6 else torch.cat([out, out], 1)
 
 
 class Returning(nn.Module):
@@ -189,6 +193,53 @@ def test_weights_that_are_not_trained_are_named(by_step: bool) -> None:
     words = tune(Idle, **given, workers=1).plan.words
     names = "idle.0.weight, idle.0.bias, idle.1.weight, idle.1.bias and 2 more"
     assert f"not trained, because no gradient reached them in 16 batches: {names}" in words
+
+
+class Weighing(nn.Module):
+    """A loss with a weight of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heat = nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs * self.heat, targets)
+
+
+def test_weights_of_the_loss_are_said_not_to_be_trained() -> None:
+    given: dict[str, Any] = {"train": (X, Y), "valid": (X, Y), "candidates": [{"lr": 0.1}], "budget": "20steps"}
+    words = tune(lambda: nn.Linear(3, 2), **given, loss=Weighing(), workers=1).plan.words
+    assert "weights of the loss stay as they are: heat; to have them trained, make them part of the module" in words
+
+
+def hooked(*, after: bool) -> nn.Module:
+    made = nn.Linear(3, 2)
+    if after:
+        made.bias.register_post_accumulate_grad_hook(lambda weight: None)
+    else:
+        made.bias.register_hook(lambda grad: 2 * grad)
+    return made
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_hooks_on_gradients_of_weights_are_refused_by_name(after: bool) -> None:
+    with pytest.raises(UsageError, match=r"^bias has a hook on its gradient, which lanes would not call"):
+        attempt(lambda: hooked(after=after))
+
+
+def test_complex_weights_are_refused_with_what_to_do() -> None:
+    with pytest.raises(UsageError, match=r"got complex64; keep a complex weight as its real and imaginary part"):
+        attempt(lambda: nn.Linear(3, 2, dtype=torch.complex64))
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype:UserWarning")
+@pytest.mark.parametrize("kind", ["sparse", "nested"])
+def test_rows_that_are_not_dense_are_refused(kind: str) -> None:
+    rows = X.to_sparse() if kind == "sparse" else torch.nested.nested_tensor(list(X))
+    with pytest.raises(
+        UsageError, match=f"^X of train is a {kind} tensor, of which no rows can be drawn; give a dense"
+    ):
+        attempt(lambda: nn.Linear(3, 2), train=(rows, Y))
 
 
 def test_what_vmap_refuses_is_trained_one_by_one_and_says_why_in_a_sentence() -> None:

@@ -157,9 +157,20 @@ def test_what_a_data_set_draws_is_keyed() -> None:
     assert any("keyed by seed and step" in word for word in source.words)
 
 
-def test_draws_from_elsewhere_are_told() -> None:
+def test_draws_of_python_are_keyed_as_those_of_torch() -> None:
     source = source_of("train", Rows(lambda at: (X[at] + random.random(), int(Y[at]))))
-    assert any("cannot be repeated exactly" in word for word in source.words)
+    before = random.getstate()
+    one, again, other = (source.batch(SOME, key)[0] for key in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert random.getstate() == before
+    assert not source.unkeyed
+
+
+def test_draws_from_elsewhere_are_told() -> None:
+    draw = random.Random(4)
+    source = source_of("train", Rows(lambda at: (X[at] + draw.random(), int(Y[at]))))
+    assert any("cannot be repeated exactly" in word for word in source.unkeyed)
 
 
 def failing(at: int) -> Any:

@@ -254,6 +254,11 @@ def everywhere(teams: ModuleTeams, **changes: Any) -> ModuleTeams:
     return replace(teams, **changes, others=others)
 
 
+def all_of(teams: ModuleTeams) -> tuple[ModuleTeams, ...]:
+    """The teams over each module that there is."""
+    return (teams, *teams.others.values())
+
+
 def batch_of(candidate: Candidate) -> int:
     return int(candidate.number("batch_size", 32))
 
