@@ -12,9 +12,9 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from lanewise.solvers.descent import STATUSES, Descent, DescentState
+from lanewise.solvers.descent import Descent, DescentState
 from lanewise.solvers.endless import falls_on
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.solver import CODE, STATUSES, Objective, Progress, Solver, Status
 
 GROWTH = 10.0  # factor of the penalty where the violation did not fall enough
 FALL = 0.25  # what counts as enough: the violation, relative to the one before

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from lanewise.errors import UsageError
 from lanewise.optim.leaves import choose
+from lanewise.solvers.bounds import within
 from lanewise.solvers.curvature import dot
 from lanewise.solvers.direction import Direction, Memory, Place
 from lanewise.solvers.line_search import Bracket, LineSearch, Trial
 from lanewise.solvers.rows import Rows, Scalar, alike, finite, lesser, negate, table
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status, progress_of
 
-STATUSES = tuple(Status)
 PATIENCE = 100  # evaluations without a lower value or a smaller gradient before a row counts as stalled
 NEAR = 1e-4  # a coordinate this near to a bound, relative to its scale, is moved onto it at once
 
@@ -174,20 +174,11 @@ class Descent(Solver[DescentState]):
 
     def progress(self, state: DescentState) -> Progress:
         """Where every row stands now; the tensors are those of the state, not copies."""
-        return Progress(
-            points=state.points,
-            values=state.values,
-            gradient_norms=state.norms,
-            iterations=state.iterations,
-            evaluations=state.evaluations,
-            status=[STATUSES[code] for code in state.status.tolist()],
-        )
+        return progress_of(state)
 
     def clip(self, points: Tensor) -> Tensor:
         """The nearest points ``[R, P]`` within the bounds."""
-        if self.low is not None:
-            points = torch.maximum(points, self.low.to(points))
-        return points if self.high is None else torch.minimum(points, self.high.to(points))
+        return within(points, self.low, self.high)
 
     def _norms(self, points: Tensor, gradients: Tensor) -> Tensor:
         return (points - self.clip(points - gradients)).abs().amax(1) if self._bounded else gradients.abs().amax(1)

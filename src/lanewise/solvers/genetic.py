@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lanewise.errors import UsageError
-from lanewise.solvers.descent import STATUSES, running
+from lanewise.solvers.descent import running
 from lanewise.solvers.ranking import FEASIBLE, ValueObjective, better, order
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.solver import CODE, STATUSES, Objective, Progress, Solver, Status
 
 GAIN = 1e-9  # relative decrease of the best value below which nothing has been gained
 KINDS = 8  # kinds of draws that one child needs for every variable or once

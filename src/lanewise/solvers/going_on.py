@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lanewise.solvers.bfgs import BFGS
+from lanewise.solvers.bounds import within
 from lanewise.solvers.descent import Descent
 from lanewise.solvers.exact_penalty import descend
 from lanewise.solvers.gradient_sampling import GradientSampling
@@ -141,10 +142,7 @@ def _in_own_sizes(outcome: Outcome, setup: Setup, rows: list[int], left: int) ->
 
 
 def _norm(setup: Setup, point: Tensor, gradient: Tensor) -> Tensor:
-    moved = point - gradient
-    moved = moved if setup.low is None else torch.maximum(moved, setup.low)
-    moved = moved if setup.high is None else torch.minimum(moved, setup.high)
-    return (point - moved).abs().amax()
+    return (point - within(point - gradient, setup.low, setup.high)).abs().amax()
 
 
 def _over_kinks(outcome: Outcome, setup: Setup, rows: list[int], left: int) -> str:

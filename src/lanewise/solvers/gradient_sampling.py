@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lanewise.solvers.bounds import within
 from lanewise.solvers.multipliers import bound_normals
 
 WIDEST, SHRINK = 1e-3, 0.1  # the first radius of a sample, relative to max(1, |x|), and its factor from then on
@@ -111,8 +112,7 @@ class GradientSampling:
         return points[known], gradients[known]
 
     def _clip(self, points: Tensor) -> Tensor:
-        points = points if self.low is None else torch.maximum(points, self.low)
-        return points if self.high is None else torch.minimum(points, self.high)
+        return within(points, self.low, self.high)
 
 
 def shortest_average(vectors: Tensor, cone: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,9 +19,8 @@ from lanewise.solvers import orthant
 from lanewise.solvers.curvature import CurvatureMemory, Metric, dot, relink
 from lanewise.solvers.line_search import Bracket, LineSearch, Trial
 from lanewise.solvers.rows import Rows, Scalar, alike, finite, lesser, negate, table
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status, progress_of
 
-STATUSES = tuple(Status)
 PATIENCE = 100  # evaluations without a lower value or a smaller gradient before a row counts as stalled
 
 
@@ -190,14 +189,7 @@ class LBFGS(Solver[LBFGSState]):
 
     def progress(self, state: LBFGSState) -> Progress:
         """Where every row stands now; the tensors are those of the state, not copies."""
-        return Progress(
-            points=state.points,
-            values=state.values,
-            gradient_norms=state.norms,
-            iterations=state.iterations,
-            evaluations=state.evaluations,
-            status=[STATUSES[code] for code in state.status.tolist()],
-        )
+        return progress_of(state)
 
     def keep(self, state: LBFGSState, rows: Tensor) -> LBFGSState:
         """A state of its ``rows`` (numbers ``[K]`` or mask ``[L]``) only, each with its old problem number."""

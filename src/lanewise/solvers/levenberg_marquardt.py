@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import UsageError
+from lanewise.solvers.bounds import within
 from lanewise.solvers.curvature import dot
-from lanewise.solvers.descent import STATUSES, running
+from lanewise.solvers.descent import running
 from lanewise.solvers.direction import ResidualObjective, finite_rows
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status, progress_of
 
 FIRST_DAMPING = 1e-3
 ANGLE = 1e-12  # cosine between residuals and every column of the Jacobian that counts as a right angle
@@ -156,20 +157,11 @@ class LevenbergMarquardt(Solver[LevenbergMarquardtState]):
 
     def progress(self, state: LevenbergMarquardtState) -> Progress:
         """Where every row stands now; the tensors are those of the state, not copies."""
-        return Progress(
-            points=state.points,
-            values=state.values,
-            gradient_norms=state.norms,
-            iterations=state.iterations,
-            evaluations=state.evaluations,
-            status=[STATUSES[code] for code in state.status.tolist()],
-        )
+        return progress_of(state)
 
     def clip(self, points: Tensor) -> Tensor:
         """The nearest points ``[R, P]`` within the bounds."""
-        if self.low is not None:
-            points = torch.maximum(points, self.low.to(points))
-        return points if self.high is None else torch.minimum(points, self.high.to(points))
+        return within(points, self.low, self.high)
 
     def _linearize(self, state: LevenbergMarquardtState, rows: Tensor, objective: Objective) -> None:
         """Residuals and Jacobian at the points of ``rows``, factored; judge the gradient."""

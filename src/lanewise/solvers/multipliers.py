@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.solvers.bounds import within
 from lanewise.solvers.functions import RowFunction
 from lanewise.solvers.outcome import Setup
 
@@ -60,10 +61,7 @@ def _of_row(
     mus = torch.zeros_like(values)
     mus[active] = weights[2 * count : 2 * count + len(active)]
     rest = gradient + lambdas @ equal - mus @ slopes
-    moved = point - rest
-    moved = moved if setup.low is None else torch.maximum(moved, setup.low)
-    moved = moved if setup.high is None else torch.minimum(moved, setup.high)
-    return lambdas, mus, (point - moved).abs().amax()
+    return lambdas, mus, (point - within(point - rest, setup.low, setup.high)).abs().amax()
 
 
 def bound_normals(point: Tensor, low: Tensor | None, high: Tensor | None, reach: float) -> Tensor:

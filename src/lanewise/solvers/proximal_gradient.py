@@ -13,8 +13,8 @@ from torch import Tensor
 from lanewise.errors import UsageError
 from lanewise.optim.proximal import Penalty
 from lanewise.solvers.curvature import dot
-from lanewise.solvers.descent import STATUSES, running
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.descent import running
+from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status, progress_of
 
 SHRINK, GROW = 0.5, 1.1  # of the step length, after a refusal and after an acceptance
 SHORTEST = 1e-18  # step length at which a row is given up
@@ -130,14 +130,7 @@ class ProximalGradient(Solver[ProximalGradientState]):
 
     def progress(self, state: ProximalGradientState) -> Progress:
         """Where every row stands now; the tensors are those of the state, not copies."""
-        return Progress(
-            points=state.points,
-            values=state.values,
-            gradient_norms=state.norms,
-            iterations=state.iterations,
-            evaluations=state.evaluations,
-            status=[STATUSES[code] for code in state.status.tolist()],
-        )
+        return progress_of(state)
 
     def _take(
         self,

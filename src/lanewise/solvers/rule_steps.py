@@ -9,8 +9,9 @@ from torch import Tensor
 from lanewise.lanes.draws import generator
 from lanewise.optim.leaves import RowLeaves, Scalar
 from lanewise.optim.rule import Rule, State
-from lanewise.solvers.descent import STATUSES, running
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.bounds import within
+from lanewise.solvers.descent import running
+from lanewise.solvers.solver import CODE, STATUSES, Objective, Progress, Solver, Status
 
 
 @dataclass(kw_only=True)
@@ -156,9 +157,7 @@ class RuleSteps(Solver[RuleState]):
         )
 
     def _clip(self, points: Tensor) -> Tensor:
-        if self.low is not None:
-            points = torch.maximum(points, self.low.to(points))
-        return points if self.high is None else torch.minimum(points, self.high.to(points))
+        return within(points, self.low, self.high)
 
     def _norms(self, points: Tensor, gradients: Tensor) -> Tensor:
         return (points - self._clip(points - gradients)).abs().amax(1)

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lanewise.errors import UsageError
-from lanewise.solvers.descent import STATUSES, running
+from lanewise.solvers.descent import running
 from lanewise.solvers.ranking import ValueObjective, better, order
-from lanewise.solvers.solver import CODE, Objective, Progress, Solver, Status
+from lanewise.solvers.solver import CODE, STATUSES, Objective, Progress, Solver, Status
 
 BLOCK = 256  # points of a row in one round
 

@@ -59,6 +59,9 @@ class Status(Enum):
     EXHAUSTED = "every combination of the variables has been tried: none has a lower value"
 
 
+STATUSES = tuple(Status)
+"""The status that a number stands for."""
+
 CODE = {status: code for code, status in enumerate(Status)}
 """The number that stands for a status in a tensor; a checkpoint holds it, so new ones come last."""
 
@@ -89,6 +92,28 @@ class Stoppable(Protocol):
     """A state with a status for each row, as a number of :data:`CODE`."""
 
     status: Tensor
+
+
+class Judged(Stoppable, Protocol):
+    """A state that has what :class:`Progress` tells, ``norms`` those of the gradients."""
+
+    points: Tensor
+    values: Tensor
+    norms: Tensor
+    iterations: Tensor
+    evaluations: Tensor
+
+
+def progress_of(state: Judged) -> Progress:
+    """Where every row of a state stands; the tensors are those of the state, not copies."""
+    return Progress(
+        points=state.points,
+        values=state.values,
+        gradient_norms=state.norms,
+        iterations=state.iterations,
+        evaluations=state.evaluations,
+        status=[STATUSES[code] for code in state.status.tolist()],
+    )
 
 
 class Solver(ABC, Generic[State]):
