@@ -34,7 +34,7 @@ LONGEST = (
     "fault/test_resume_signals.py",
     "e2e/test_cli_errors.py",
     "oracle/test_stacked_equals_solo.py",
-    "unit/test_estimators.py",
+    "unit/estimators/test_searching.py",
     "fault/test_resume_kills.py",
     "e2e/test_cli_streams.py",
     "e2e/test_cli_fit.py",

@@ -7,7 +7,7 @@ from lanewise.agreement import check_agreement
 from lanewise.data import column_facts
 from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
-from lanewise.estimator_data import pose_rows
+from lanewise.estimators.rows import pose_rows
 from lanewise.settings import checked
 from lanewise.training import room
 from lanewise.training.posing import Request, pose

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lanewise.cli.toml_settings import read_toml
 from lanewise.errors import ConfigError, UsageError
 from lanewise.metrics import METRICS, unknown_metrics
 from lanewise.settings import FitSettings, checked, parse_class_weights, threshold_value
 from lanewise.stated_budget import parse_budget
-from lanewise.toml_settings import read_toml
 
 
 @pytest.mark.parametrize(

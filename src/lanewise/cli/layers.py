@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lanewise.cli.paths import check_source
+from lanewise.cli.toml_settings import read_toml
 from lanewise.cli.wording import as_options
 from lanewise.errors import ConfigError, UsageError, UserError, all_of, closest
 from lanewise.settings import FitSettings, as_called, checked, metrics_stated
 from lanewise.stated_names import OPTIMIZERS
 from lanewise.task import TaskKind
 from lanewise.text_form import as_names, names_of
-from lanewise.toml_settings import read_toml
 
 PREFIX = "LANEWISE_"
 COLUMNS = "the columns are "

@@ -24,7 +24,7 @@ from lanewise.composing import Unrecorded, compose
 from lanewise.data.dataset import Dataset
 from lanewise.deploy.predictor import Predictor
 from lanewise.errors import DataError, Interrupted, UsageError
-from lanewise.estimator_data import (
+from lanewise.estimators.rows import (
     as_numbers,
     checked_table,
     checked_target,
@@ -34,7 +34,7 @@ from lanewise.estimator_data import (
     read_rows,
     task_of,
 )
-from lanewise.estimator_state import packed, unpacked
+from lanewise.estimators.state import packed, unpacked
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.search.policy import Policy

@@ -17,9 +17,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import lanewise.estimators
+import lanewise.estimators.searching
 from lanewise.errors import DataError, Interrupted, StoreError, UserError
-from lanewise.estimators import FAMILIES, LanewiseClassifier, LanewiseRegressor
+from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
+from lanewise.estimators.searching import FAMILIES
 
 QUICK: dict[str, Any] = {
     "models": ("linear",),
@@ -216,7 +217,7 @@ def test_ctrl_c_ends_a_search_over_parameters(monkeypatch):
     def interrupted(*args, **settings):
         raise Interrupted
 
-    monkeypatch.setattr(lanewise.estimators, "train", interrupted)
+    monkeypatch.setattr(lanewise.estimators.searching, "train", interrupted)
     X, y = load_iris(return_X_y=True)
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(LanewiseClassifier(**QUICK), {"seeds": [1, 2]}, cv=2).fit(X, y)
