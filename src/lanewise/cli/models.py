@@ -46,8 +46,8 @@ def predict(
     """Predict the rows of a table, as CSV in the same order.
 
     RUN is an id, its beginning or its last four letters, or 'last'; SOURCE a file like that of `lanewise fit`,
-    or '-'. The columns are prediction and, for classes, probability_<class>; for numbers low and high. Numbers have
-    decimal points, whatever the marks of the table.
+    '-' or an example such as example:iris. The columns are prediction and, for classes, probability_<class>; for
+    numbers low and high. Numbers have decimal points, whatever the marks of the table.
     """
     from lanewise.data.read_options import ReadOptions
     from lanewise.text_form import parse_bytes

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, final
 
 import click
 
-from lanewise.errors import Mistakes, UserError, closest, suggestion
+from lanewise.errors import FEW, Mistakes, UserError, closest, suggestion
 from lanewise.plain_text import clean
 from lanewise.text_form import names_of
 
@@ -113,8 +113,11 @@ def no_option(given: str, command: click.Command) -> str:
     # Without their dashes, which all names have in common.
     known = {name.lstrip("-"): name for one in command.params if isinstance(one, click.Option) for name in one.opts}
     near = [known[name] for name in closest(given.lstrip("-"), known)]
-    meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"there is no option {clean(given)}{meant}"
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    if not near and 0 < len(known) <= FEW:
+        longest = [max(one.opts, key=len) for one in command.params if isinstance(one, click.Option)]
+        hint = f"; {command.name} has {', '.join(longest)}"
+    return f"there is no option {clean(given)}{hint}"
 
 
 @final

@@ -12,23 +12,21 @@ import polars as pl
 
 from lanewise.data.findings import Finding
 from lanewise.data.headers import cleaned_names
-from lanewise.data.sources import Payload
+from lanewise.data.sources import COLUMNAR, Payload
 from lanewise.data.unpacked_size import arrow_size, parquet_size
 from lanewise.errors import DataError
 
 T = TypeVar("T")
 
 FORMATS = {".parquet": "Parquet", ".arrow": "Arrow", ".feather": "Arrow", ".ipc": "Arrow"}
-_PARQUET = b"PAR1"
-_ARROW_FILE = b"ARROW1"
-_ARROW_STREAM = b"\xff\xff\xff\xff"
+_PARQUET, _ARROW_FILE, _ARROW_STREAM = COLUMNAR
 _BYTES_PER_CELL = 8
 _TURNING = threading.Lock()
 
 
 def is_columnar(payload: Payload) -> bool:
     """Whether the bytes are Parquet or Arrow; raises ``DataError`` if only the name says so."""
-    if payload.content.startswith((_PARQUET, _ARROW_FILE, _ARROW_STREAM)):
+    if payload.content.startswith(COLUMNAR):
         return True
     if payload.suffix in FORMATS:
         message = (

@@ -19,7 +19,7 @@ from lanewise.data.conventions import UNREADABLE, Convention
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.typed_columns import NESTED
-from lanewise.data.wording import counted, first_of, named
+from lanewise.data.wording import counted, first_of, named, told_apart
 from lanewise.errors import FEW, DataError, StoreError, closest
 from lanewise.task import Task, TaskKind
 
@@ -262,12 +262,14 @@ class Differences:
 
     ``outside`` numbers and dates are out of range; ``unseen`` cells are of levels, each once in ``levels``, that
     training never saw; ``missing`` of ``rows`` cells are. ``forgotten`` says that there are more such levels than are
-    kept.
+    kept. ``lowest`` and ``highest`` are the ends of those outside.
     """
 
     rows: int
     missing: int
     outside: int = 0
+    lowest: float = math.inf
+    highest: float = -math.inf
     unseen: int = 0
     levels: pl.Series
     forgotten: bool = False
@@ -275,16 +277,20 @@ class Differences:
     @classmethod
     def of(cls, column: ColumnContract, values: pl.Series) -> "Differences":
         """The differences of the cells ``values`` of a column."""
-        outside, unseen = 0, pl.Series([], dtype=pl.String)
+        outside, ends, unseen = 0, (math.inf, -math.inf), pl.Series([], dtype=pl.String)
         if column.low is not None and column.high is not None:
             numbers = _as_numbers(values)
-            outside = int(((numbers < column.low) | (numbers > column.high)).sum())
+            beyond = numbers.filter((numbers < column.low) | (numbers > column.high))
+            outside = len(beyond)
+            ends = (beyond.to_numpy().min(), beyond.to_numpy().max()) if outside else ends
         if column.kind == "category" and not column.more_levels:
             unseen = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.levels)))
         return cls(
             rows=len(values),
             missing=values.null_count(),
             outside=outside,
+            lowest=float(ends[0]),
+            highest=float(ends[1]),
             unseen=len(unseen),
             levels=unseen.unique().alias("level"),
         )._bounded()
@@ -295,6 +301,8 @@ class Differences:
             rows=self.rows + other.rows,
             missing=self.missing + other.missing,
             outside=self.outside + other.outside,
+            lowest=min(self.lowest, other.lowest),
+            highest=max(self.highest, other.highest),
             unseen=self.unseen + other.unseen,
             levels=pl.concat([self.levels, other.levels.cast(self.levels.dtype)]).unique(),
             forgotten=self.forgotten or other.forgotten,
@@ -313,7 +321,10 @@ class Differences:
         if self.outside:
             message = f"{column.name!r} has {counted(self.outside, 'value')} outside the range of training"
             if column.kind == "number":
-                message += f" ({column.low:g} to {column.high:g})"
+                assert column.low is not None
+                assert column.high is not None
+                low, high, *_ = told_apart(column.low, column.high, self.lowest, self.highest)
+                message += f" ({low} to {high})"
             findings.append(_warning("out_of_range", message, column, self.outside))
         if self.unseen:
             names = named(self.levels.sort().to_list()) + (" at the least" if self.forgotten else "")

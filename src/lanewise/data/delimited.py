@@ -334,8 +334,9 @@ def set_aside(name: str, places: list[tuple[int, int]], count: int, *, width: in
             f"with {places[0][1]}: mend them, or name the file's delimiter (delimiter)"
         )
         raise DataError(message)
-    shown = ", ".join(f"line {line} has {fields}" for line, fields in places[:SHOWN_RAGGED])
-    message = f"{counted(count, 'row')} of {total:,} set aside for want of {expected}: {shown}"
+    shown = [f"line {line} has {fields}" for line, fields in places[:SHOWN_RAGGED]]
+    rest = [f"and {count - len(shown):,} more"] if count > len(shown) else []
+    message = f"{counted(count, 'row')} of {total:,} set aside for want of {expected}: {', '.join([*shown, *rest])}"
     return [Finding(code="ragged_rows", severity="warning", count=count, message=message)]
 
 

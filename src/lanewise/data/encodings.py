@@ -26,7 +26,7 @@ _FEW_BYTES = 64
 _MAX_CONTROL_SHARE = 0.02
 _REPLACEMENT = "\ufffd".encode()
 _CONTROLS = bytes(sorted(set(range(32)) - {9, 10, 11, 12, 13, 26, 27, 28, 29, 30, 31}))
-_BINARY = (
+BINARY = (
     "{name} is binary data, not a table (it holds {what}): give CSV, TSV, Parquet, Arrow, JSON lines or svmlight text"
 )
 _MAX_FOREIGN_SHARE = 0.3  # of a single line without an end; such text has no rows anyway
@@ -183,11 +183,11 @@ def _refuse_binary(utf8: bytes, name: str, *, guessed: bool) -> None:
         controls += max(0, len(re.findall(rb"\xc2[\x80-\x9f]", head)) - 1)
     if controls > max(0 if guessed else 1, _MAX_CONTROL_SHARE * len(head)):
         what = "NUL bytes" if b"\0" in head else "control characters"
-        raise DataError(_BINARY.format(name=name, what=what))
+        raise DataError(BINARY.format(name=name, what=what))
     if unbroken:
         letters = head.decode(errors="ignore")
         if sum(not letter.isascii() for letter in letters) > _MAX_FOREIGN_SHARE * len(letters):
-            raise DataError(_BINARY.format(name=name, what="hardly a letter and no line end"))
+            raise DataError(BINARY.format(name=name, what="hardly a letter and no line end"))
     nul = utf8.find(b"\0")
     if nul >= 0:
         line = utf8.count(b"\n", 0, nul) + 1

@@ -13,6 +13,9 @@ import polars as pl
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.errors import UsageError, suggestion
 
+PREFIX = "example:"
+"""Begins a source that is no file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleInfo:
@@ -48,7 +51,7 @@ def known_example(source: str) -> ExampleInfo:
 
     Raises ``UsageError`` where there is none.
     """
-    name = source.removeprefix("example:")
+    name = source.removeprefix(PREFIX)
     if name not in EXAMPLES:
         message = f"there is no example {name!r}; {suggestion(name, EXAMPLES)}"
         raise UsageError(message)

@@ -29,6 +29,8 @@ Decimal = Literal[".", ","]
 
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _WHOLE = r"^[+-]?[0-9]+$"
+_NO_FRACTION = r"\.0*$"
+_WHOLE_POINT = r"^[+-]?[0-9]+\.0*$"
 _PROBE = 2000
 _PROBE_SHARE = 0.3
 LEADING_ZERO = r"^[+-]?0[0-9]"
@@ -214,7 +216,11 @@ def _is_lost(texts: pl.Expr, value: pl.Expr, *, whole: bool) -> pl.Expr:
     if whole:
         return unreadable
     vanished = (value == 0) & texts.str.contains(r"^-?[0-9.]*[1-9]")
-    rounded = (value.abs() >= 2.0**53) & texts.str.contains(_WHOLE)
+    large = value.abs() >= 2.0**53
+    digits = texts.str.replace(_NO_FRACTION, "").cast(pl.Int128, strict=False)
+    # Written as a whole number, it would have been one in a column of whole numbers; else its digits are compared.
+    changed_digits = (digits != value.cast(pl.Int128, strict=False)).fill_null(value=True)
+    rounded = large & (texts.str.contains(_WHOLE) | (texts.str.contains(_WHOLE_POINT) & changed_digits))
     return (unreadable | value.is_infinite() | vanished | rounded).fill_null(value=False)
 
 

@@ -14,6 +14,7 @@ from lanewise.data.columnar_files import is_columnar, read_columnar
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.delimited import parse
 from lanewise.data.encodings import decode
+from lanewise.data.examples import PREFIX, example
 from lanewise.data.findings import Finding
 from lanewise.data.in_memory import from_columns, from_memory
 from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines, parse_json_lines
@@ -33,8 +34,8 @@ def read(source: object, *, options: ReadOptions | None = None) -> Dataset:
     """Read a table and find the kind of each column on all of its rows.
 
     ``source`` is a path, a folder of Parquet or Arrow files or a pattern for them (or the :class:`TableFiles` found
-    there), ``"-"`` for standard input, a polars or pandas table, a NumPy array ``[N, D]`` (columns ``x0``, ``x1``, ...)
-    or structured array, or a dict of columns.
+    there), ``"-"`` for standard input, ``"example:iris"`` for an example, a polars or pandas table, a NumPy array
+    ``[N, D]`` (columns ``x0``, ``x1``, ...) or structured array, or a dict of columns.
 
     Raises ``DataError`` if there is no usable table, ``UsageError`` if ``options.kinds`` names an unknown column.
 
@@ -116,6 +117,9 @@ def _read(source: object, options: ReadOptions) -> Dataset:
 def _read_raw(source: object, options: ReadOptions) -> _Raw:
     if isinstance(source, TableFiles):
         return _Raw(frame=_read_files(source, options), source=source.name, findings=list(source.findings))
+    if isinstance(source, str) and source.startswith(PREFIX):
+        table = example(source.removeprefix(PREFIX))
+        return _Raw(frame=table.frame, source=table.source, findings=[])
     if not isinstance(source, (str, Path)):
         frame, name, findings = from_memory(source)
         return _Raw(frame=frame, source=name, findings=findings)

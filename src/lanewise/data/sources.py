@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from lanewise.data.encodings import BINARY
 from lanewise.errors import DataError, closest
 
 STANDARD_INPUT = "-"
@@ -43,6 +44,10 @@ _FOREIGN = (
     (b"{\\rtf", "an RTF document, not a table"),
 )
 _TAR_MAGIC_AT = 257
+COLUMNAR = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
+"""What Parquet files, Arrow files and Arrow streams begin with."""
+
+_LOOKED_AT, _MOST_NULS = 2**16, 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +201,8 @@ def _bounded(read: Callable[[int], bytes], name: str, max_bytes: int) -> bytes:
         if total > max_bytes:
             message = f"{name} has more than the allowed {max_bytes:,} bytes: take a sample, or allow more (max_bytes)"
             raise DataError(message)
+        if total == len(chunk):
+            _refuse_binary(chunk, name)
     return b"".join(chunks)
 
 
@@ -222,6 +229,22 @@ def _unpack_zstd(packed: bytes, name: str, max_bytes: int) -> bytes:
     except (EOFError, zstd.ZstdError) as error:
         message = f"{name} is a damaged zstd file ({error}): copy it again"
         raise DataError(message) from None
+
+
+def _refuse_binary(begin: bytes, name: str) -> None:
+    """Refuse what is no table by its beginning: a device such as /dev/zero never ends.
+
+    A shorter file is left to the decoding, which can say in which line it is damaged.
+    """
+    known = (_GZIP, _ZSTD, *COLUMNAR)
+    if len(begin) < _CHUNK or begin.startswith(known):
+        return
+    _refuse_foreign(begin, name)
+    head = begin[:_LOOKED_AT]
+    # Every second byte of UTF-16 may be NUL, never both of a letter; of UTF-32 the first or the last always is.
+    alone = any(not any(head[start::4]) for start in (0, 3)) or any(0 not in head[start::2] for start in (0, 1))
+    if head.count(0) > _MOST_NULS * len(head) and not (alone and any(head)):
+        raise DataError(BINARY.format(name=name, what="NUL bytes"))
 
 
 def _refuse_foreign(content: bytes, name: str) -> None:

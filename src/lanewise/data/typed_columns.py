@@ -6,10 +6,12 @@ bytes, Python objects) is set aside with a finding.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 
 import polars as pl
 
 from lanewise.data.cell_findings import column_finding
+from lanewise.data.common_types import MOST_EXACT
 from lanewise.data.conventions import Convention
 from lanewise.data.dataset import ColumnKind
 from lanewise.data.date_cells import fit_dates
@@ -22,6 +24,7 @@ from lanewise.data.typing_columns import TypedColumn, as_dates, read_as
 from lanewise.data.word_cells import kinds_of_words
 from lanewise.data.wording import counted
 
+_SURE_DIGITS = 15  # which every number of 64 bits holds
 INFINITE = "infinite_values"
 AS_WORDS = ("numbers_as_words", "dates_as_words")
 """Codes of the findings about columns of words that could be of another kind."""
@@ -114,8 +117,27 @@ def _floats(column: pl.Series, missing: Sequence[str]) -> TypedColumn:
     findings: tuple[Finding, ...] = ()
     if endless.any():
         findings = (infinite_cells(column.name, numbers.filter(endless).len()),)
+    if isinstance(column.dtype, pl.Decimal):
+        findings = rounded_decimals(column, numbers)
     finite = without_named(numbers.fill_nan(None).set(endless, None), missing)
     return TypedColumn(cells=finite, kind="number", findings=findings)
+
+
+def rounded_decimals(column: pl.Series, numbers: pl.Series) -> tuple[Finding, ...]:
+    """That decimals have digits that their ``numbers`` of 64 bits do not hold; a warning where these are whole ones."""
+    digits = column.cast(pl.String).str.replace_all(r"^[-0.]+|\.|\.?0+$", "").str.len_chars()
+    long = (digits > _SURE_DIGITS).fill_null(value=False)
+    pairs = zip(column.filter(long), numbers.filter(long), strict=True)
+    lost = [(exact, number) for exact, number in pairs if Decimal(repr(number)) != exact]
+    if not lost:
+        return ()
+    exact, number = lost[0]
+    severity = "warning" if any(abs(number) >= MOST_EXACT for _, number in lost) else "info"
+    message = (
+        f"column {column.name!r} has {counted(len(lost), 'decimal')} with more digits than 64 bits hold, which "
+        f"{'was' if len(lost) == 1 else 'were'} rounded, as {exact} to {number!r}"
+    )
+    return (Finding(code="rounded_decimals", severity=severity, column=column.name, count=len(lost), message=message),)
 
 
 def infinite_cells(name: str, count: int) -> Finding:

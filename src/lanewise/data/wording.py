@@ -33,3 +33,17 @@ def first_of(told: Sequence[str]) -> str:
     """
     more = [f"and {len(told) - MOST_NAMED:,} more"] if len(told) > MOST_NAMED else []
     return "; ".join([*told[:MOST_NAMED], *more])
+
+
+def told_apart(*numbers: float) -> list[str]:
+    """Numbers in so many digits, six at the least, that no two different ones look the same.
+
+    >>> told_apart(0.5, 1234567, 1234567.25)
+    ['0.5', '1234567', '1234567.2']
+    """
+    shown = [f"{number:g}" for number in numbers]
+    for digits in range(6, 18):
+        shown = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(shown)) == len(set(numbers)):
+            break
+    return shown

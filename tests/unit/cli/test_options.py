@@ -10,7 +10,7 @@ import pytest
 
 from lanewise.cli import fit as module
 from lanewise.cli.main import cli
-from lanewise.cli.options import Homes
+from lanewise.cli.options import Homes, no_option
 from lanewise.losses import LOSSES
 from lanewise.metrics import METRICS, metric_names
 from lanewise.models.mlp import ACTIVATIONS
@@ -165,3 +165,18 @@ def test_commands_can_be_added_and_taken_away():
     assert (list(homes), homes["mine"], len(homes)) == (["runs", "mine"], mine, 2)
     del homes["mine"]
     assert "mine" not in homes
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("--delimter", "there is no option --delimter; did you mean --delimiter?"),
+        ("--formt", "there is no option --formt; predict has --output, --delimiter, --encoding, --max-bytes"),
+    ],
+)
+def test_where_no_option_is_near_those_of_a_small_command_are_named(given, told):
+    assert no_option(given, cli.commands["predict"]) == told
+
+
+def test_of_a_large_command_the_options_are_not_listed():
+    assert no_option("--qqqq", cli.commands["fit"]) == "there is no option --qqqq"

@@ -255,3 +255,10 @@ def test_signs_and_minus_signs_are_carried_to_new_rows(tmp_path) -> None:
     options = ReadOptions(conventions=again.conventions)
     new = read_like(tmp_path / "b.csv", {"price": "number"}, options=options)
     assert new.frame["price"].to_list() == [-5.5, -100.0, 7.0]
+
+
+def test_a_range_is_told_in_so_many_digits_that_a_value_beyond_it_differs() -> None:
+    seen = table(age=[1234566.0, 1234566.0, 1234567.0, 1234567.0])
+    known = DataContract.of(seen, task=TASK, features=FEATURES, rows=np.arange(4))
+    (found,) = known.check(table(age=[1234567.0, 1234567.25, 1234567.25, 1234566.0]))
+    assert found.message == "'age' has 2 values outside the range of training (1234566 to 1234567)"

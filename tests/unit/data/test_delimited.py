@@ -29,7 +29,12 @@ def test_few_ragged_rows_are_set_aside_with_their_lines() -> None:
     assert found.frame.height == 101
     assert found.frame.row(100) == ("3", "4")
     assert codes(found) == {"ragged_rows": 2}
-    assert "line 102 has 1, line 104 has 3" in found.findings[0].message
+    assert found.findings[0].message.endswith(": line 102 has 1, line 104 has 3")
+
+
+def test_ragged_rows_beyond_those_named_are_counted() -> None:
+    found = table("a,b\n" + "1,2\n" * 200 + "1,2,3\n" * 5)
+    assert found.findings[0].message.endswith(": line 202 has 3, line 203 has 3, line 204 has 3, and 2 more")
 
 
 def test_many_ragged_rows_refuse_the_file() -> None:

@@ -163,3 +163,13 @@ def test_words_that_are_dates_stay_words() -> None:
     dataset = read({"year first": days, "day first": [f"{day[8:]}/03/2024" for day in days]})
     assert set(dataset.kinds.values()) == {"category"}
     assert codes(dataset) == {"dates_as_words": "year first"}
+
+
+def test_decimals_that_lose_digits_are_told() -> None:
+    kept = [Decimal("0.1"), Decimal("1234567890.12345"), Decimal("0.1234567890123456"), None]
+    lost = {"fine": [Decimal("0.1234567890123456789")], "coarse": [Decimal("9007199254740993.5"), Decimal("-1.5")]}
+    frame = pl.DataFrame({name: cells + [None] * (4 - len(cells)) for name, cells in (lost | {"kept": kept}).items()})
+    fine, coarse = read(frame).findings
+    assert (fine.code, fine.column, fine.severity, fine.count) == ("rounded_decimals", "fine", "info", 1)
+    assert (coarse.column, coarse.severity, coarse.count) == ("coarse", "warning", 1)
+    assert "1 decimal with more digits than 64 bits hold, which was rounded, as " in coarse.message

@@ -240,3 +240,11 @@ def test_read_like_of_typed_tables() -> None:
         {"level": "category", "n": "number", "d": "date"},
     )
     assert dataset.frame.rows() == [("1", 3, datetime(2024, 1, 1)), ("2", None, None)]
+
+
+def test_an_example_is_read_like_a_file() -> None:
+    table = read("example:iris")
+    assert (table.source, table.rows, table.kinds["species"]) == ("the example iris", 150, "category")
+    assert read_like("example:iris", {"species": "category"}).frame.equals(table.frame)
+    with pytest.raises(UsageError, match="there is no example 'irsi'; did you mean iris"):
+        read("example:irsi")

@@ -127,3 +127,26 @@ def test_a_file_is_not_meant_for_its_ending_alone(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nofile.csv") == f"no file {tmp_path / 'nofile.csv'}: check the path"
     assert refusal(tmp_path / "sale.csv").endswith(f"did you mean {tmp_path / 'sales.csv'}?")
     assert refusal(tmp_path / "sales.txt").endswith(f"did you mean {tmp_path / 'sales.csv'}?")
+
+
+def endless(folder: Path, content: bytes) -> Path:
+    """A file of which all but the beginning is far more than may be read."""
+    path = written(folder, content, "endless")
+    os.truncate(path, 2**30)
+    return path
+
+
+@pytest.mark.parametrize("content", [b"", b"\x07\0\0\x01" * 2**12, bytes(range(255)) * 2**14])
+def test_binary_data_is_refused_before_all_of_it_is_read(tmp_path: Path, content: bytes) -> None:
+    assert "is binary data, not a table (it holds NUL bytes)" in refusal(endless(tmp_path, content), 2**26)
+
+
+def test_other_formats_are_refused_before_all_of_them_is_read(tmp_path: Path) -> None:
+    assert "SQLite" in refusal(endless(tmp_path, b"SQLite format 3\0"), 2**26)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-16", "utf-32"])
+@pytest.mark.parametrize("row", ["a,1\n", "\u4e2d\u6587,\u00e4\n"])
+def test_nul_bytes_of_wide_letters_are_text(tmp_path: Path, encoding: str, row: str) -> None:
+    content = (row * 2**20).encode(encoding)
+    assert load(written(tmp_path, content), max_bytes=2**26).content == content

@@ -92,7 +92,7 @@ def test_infinity_is_a_word_where_no_numbers_are(others: tuple[str, ...]) -> Non
     assert column.cells[0] == "inf"
 
 
-@pytest.mark.parametrize("cell", ["9" * 25, "9" * 400, "1e-999", "-" + "9" * 19])
+@pytest.mark.parametrize("cell", ["9" * 25, "9" * 400, "1e-999", "-" + "9" * 19, "9007199254740993.0"])
 def test_numbers_beyond_64_bits_stay_words(cell: str) -> None:
     column = typed("1", cell)
     assert (column.kind, column.cells.to_list()) == ("category", ["1", cell])
@@ -100,6 +100,12 @@ def test_numbers_beyond_64_bits_stay_words(cell: str) -> None:
     told = column.findings[0].message
     assert "is kept as words, not numbers, only because 64 bits cannot hold exactly 1 cell" in told
     assert told.endswith(f"in row 2; correct it, or declare it missing (--missing={cell})")
+
+
+@pytest.mark.parametrize("cell", ["9007199254740992.0", "-36028797018963968.", "9007199254740993.25", "1e300"])
+def test_large_numbers_that_lose_no_whole_digits_are_numbers(cell: str) -> None:
+    column = typed("1.5", cell)
+    assert (column.kind, column.cells.to_list(), column.findings) == ("number", [1.5, float(cell)], ())
 
 
 def test_a_number_beyond_64_bits_is_declared_missing_by_the_words_that_are_advised() -> None:
