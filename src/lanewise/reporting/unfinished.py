@@ -52,11 +52,11 @@ def _standing(document: Mapping[str, Any], cards: Sequence[Mapping[str, Any]]) -
     elif left:
         many = f"{left} left of {count(planned, 'candidate')}"
     elif 0 < confirming < len(cards):
-        many = f"{confirming} of {planned} candidates in the confirmation so far"
+        many = f"{confirming} of {count(planned, 'candidate')} in the confirmation so far"
     elif len(cards) == planned:
-        many = f"all {planned} candidates were looked at"
+        many = f"all {planned} candidates were looked at" if planned > 1 else "the one candidate was looked at"
     else:
-        many = f"{len(cards)} of {planned} candidates looked at in what is saved"
+        many = f"{len(cards)} of {count(planned, 'candidate')} looked at in what is saved"
     best = next((one for one in cards if one["score"] is not None), None)
     if best is None:
         return f"{capitalized(many)}; none has a score yet."

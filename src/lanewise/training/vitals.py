@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lanewise.data.wording import counted
 from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.candidate import Notice
 from lanewise.training.guard import Guard
@@ -86,7 +87,7 @@ class Vitals:
                 continue
             vanishing = ratio * length / steps < VANISHING
             if vanishing and not self.moved[row]:  # later the same means that it has converged, or that its rate fell
-                words = f"in {steps} steps they moved the weights by {ratio:.1g} of their size"
+                words = f"in {counted(steps, 'step')} they moved the weights by {ratio:.1g} of their size"
                 self.tell(row, "vanishing", f"updates vanish: {words}", taken / length)
             self.moved[row] = self.moved[row] or not vanishing
             if growth[row] >= EXPLODING and worse[row]:

@@ -164,6 +164,19 @@ def _left_out(blueprint: Blueprint) -> tuple[str, ...]:
     return (f"not trained, because no gradient reached them in {PROBES} batches: {shown}",)
 
 
+def over_full(candidates: Sequence[Candidate], rows: int) -> tuple[str, ...]:
+    """That batches are larger than what there is to train on: the stream of rows begins anew within them.
+
+    >>> over_full([Candidate(id="c0", model="module", optimizer="sgd", settings={"batch_size": 300})], 80)
+    ('batches of 300 rows are more than the 80 that train, so each step sees rows several times; 80 is a full batch',)
+    """
+    largest = max(map(batch_of, candidates), default=0)
+    if largest <= rows:
+        return ()
+    told = f"batches of {largest:,} rows are more than the {rows:,} that train"
+    return (f"{told}, so each step sees rows several times; {rows:,} is a full batch",)
+
+
 def _whole(make_model: Callable[..., nn.Module], objective: Objective, **settings: Any) -> nn.Module:
     model = make_model(**settings)
     return WholePass(model, objective) if isinstance(model, nn.Module) else model

@@ -44,7 +44,7 @@ from lanewise.tuning.learned import hopeless
 from lanewise.tuning.over_ranks import arranged, notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
-from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, ways_of, with_ways
+from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
@@ -323,6 +323,7 @@ def _document(
     notes = (
         *unkeyed,
         *notes_of(teams, crew.ranks),
+        *over_full(plan.candidates, len(rows.parting.parts[0][0])),
         *hopeless(won, verdict.seen, teams.of(won), judge, seed=plan.seeds[0]),
     )
     valid = rows.judged.numpy()

@@ -138,6 +138,12 @@ def test_halving_drops_the_slow_and_keeps_the_default() -> None:
     assert found.winner.number("lr") >= 0.05
 
 
+def test_batches_larger_than_what_there_is_to_train_on_are_told() -> None:
+    found = race(batch_size=500, candidates=2, budget="3steps")
+    assert found.warnings[0].startswith("batches of 500 rows are more than the 240 that train")
+    assert "240 is a full batch" in found.document["warnings"][0]
+
+
 def test_seeds_are_averaged() -> None:
     found = race(candidates=RATES[:2], seeds=(3, 4))
     assert {trace.lane.seed for trace in found.race.traces} == {3, 4}
