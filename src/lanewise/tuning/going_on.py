@@ -1,6 +1,7 @@
 """Whether a confirmation goes on with the lanes of the screen: where that changes no bit, decided before the race."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,6 @@ from lanewise.search.policy import Policy, remaining_of
 from lanewise.training.apart_team import workers_of
 from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import GRID
-from lanewise.training.stack import Stack
 from lanewise.training.workers.side_by_side import threads_per_product
 
 MOST_KEPT = 2**30
@@ -20,7 +20,7 @@ MOST_KEPT = 2**30
 WORTH_TRYING = 4000
 """Steps of lanes in a race from which it is tried whether lanes round alike; the trial takes some hundred."""
 
-TRIED_STEPS, TRIED_LENGTH = 3, 20
+TRIED_STEPS, TRIED_LENGTH = 2, 20
 """Steps of the trial, and of the training whose first they are."""
 
 COMPANIES = (1, 2, 3, 5)
@@ -78,31 +78,28 @@ def _kinds(teams: ModuleTeams, candidates: Sequence[Candidate]) -> list[list[Can
 
 
 def _rounds_alike(teams: ModuleTeams, candidates: Sequence[Candidate]) -> bool:
-    """Whether lanes of ``candidates`` have the same bits after a few steps in a full stack and in smaller ones.
+    """Whether a lane has the same bits after a few steps in every row of a full stack, and in smaller ones.
 
-    Lanes that are trained one by one have. A product of many matrices may depend on where in memory each begins.
+    Lanes that are trained one by one have. A product of many matrices may depend on where in memory each begins: so a
+    stack is filled with one candidate of each rule, and all of its rows must come out the same.
     """
     part, batch = teams.of(candidates[0]), batch_of(candidates[0])
     way = part.ways[batch]
     if way.looped:
         return True
-    most = min(way.width, -(-len(candidates) // teams.workers))
-    ordered = sorted(candidates[:most], key=lambda own: own.optimizer)
-    lanes = [Lane(candidate=own, fold=0, seed=0) for own in ordered]
-
-    def trained(own: Sequence[Lane]) -> Stack:
-        stack = part.stack(own, way, length=TRIED_LENGTH)
-        stack.advance(TRIED_STEPS / TRIED_LENGTH)
-        return stack
-
+    widest = max(2, min(way.width, -(-len(candidates) // teams.workers)))
+    slowest = {
+        own.optimizer: own for own in sorted(candidates, key=lambda own: own.number("lr"), reverse=True)
+    }.values()
     with threads_per_product(1):
-        full = trained(lanes)
-        rows = {lane.id: row for lane, row in zip(full.lanes, full.buffer.rows, strict=True)}
-        for place, count in enumerate(COMPANIES):
-            chosen = lanes[len(lanes) * place // len(COMPANIES) :][:count]
-            few = trained(chosen)
-            for lane, row in zip(few.lanes, few.buffer.rows, strict=True):
-                if not _same_bits(row, rows[lane.id]):
+        for own in slowest:
+            first: Tensor | None = None
+            for count in (widest, *COMPANIES):
+                lanes = [Lane(candidate=replace(own, id=f"{own.id}-{place}"), fold=0, seed=0) for place in range(count)]
+                stack = part.stack(lanes, way, length=TRIED_LENGTH)
+                stack.advance(TRIED_STEPS / TRIED_LENGTH)
+                first = stack.buffer.rows[0] if first is None else first
+                if not all(_same_bits(row, first) for row in stack.buffer.rows):
                     return False
     return True
 

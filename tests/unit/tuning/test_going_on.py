@@ -15,6 +15,7 @@ from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.training.planning.plan import GRID
 from lanewise.training.pulse import Pulse
+from lanewise.training.stack import Stack
 from lanewise.tuning import going_on, planning
 from lanewise.tuning.lane_alone import train_alone
 from lanewise.tuning.planned import Planned
@@ -148,14 +149,14 @@ def test_stacked_lanes_go_on_only_where_they_have_the_same_bits_in_any_company(m
     monkeypatch.setattr(going_on, "_same_bits", lambda one, other: True)
     assert kept(stacked, steps=400) == (0.1, 0.2, 0.3)
     assert kept(stacked, steps=None) == (0.1, 0.2, 0.3)
-    assert kept(stacked, steps=200) == ()  # too few steps to be worth the trial
+    assert kept(stacked, steps=100) == ()  # too few steps to be worth the trial
 
 
 def test_lanes_of_stacks_are_compared_by_what_training_makes_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     def rounded(self: Any, fraction: float, between: Any = None) -> None:
         self.buffer.values.mul_(1 + torch.finfo(torch.float32).eps * len(self.lanes))
 
-    monkeypatch.setattr(going_on.Stack, "advance", rounded)
+    monkeypatch.setattr(Stack, "advance", rounded)
     assert kept(stacked, steps=400) == ()
 
 
