@@ -97,7 +97,8 @@ class TrainingData:
     """Everything that gradient lanes read; ``weight [N]`` averages 1 over the rows, None means all 1.
 
     With ``shows`` lanes also tell what they make of a sample of their own training rows (`FoldData.shown`). With
-    ``answers`` a lane that blows up though its numbers are finite is set back: it goes on as another candidate.
+    ``answers`` a lane that blows up though its numbers are finite is set back: it goes on as another candidate. At
+    ``kept_looks`` of their length lanes are kept as they are then judged, for a confirmation that goes on from them.
     Rows that lie in files of the user's are shuffled among ``window`` of them at a time; None: among all; those that
     lie in random windows already, which begin at ``edges [W + 1]``, window by window. Of a table that is streamed from
     disk ``windows`` hold the training rows that mini-batches are taken from; None: all are here.
@@ -110,6 +111,7 @@ class TrainingData:
     weight: Tensor | None = None
     shows: bool = False
     answers: bool = False
+    kept_looks: tuple[float, ...] = ()
     window: int | None = None
     edges: Tensor | None = None
     windows: Windows | None = None

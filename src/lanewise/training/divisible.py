@@ -12,6 +12,7 @@ from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.training.copying import Copying, Held
 from lanewise.training.fitted import Fitted
+from lanewise.training.going_on import GoingOn
 from lanewise.training.team import Evidence, Team, nothing
 
 T = TypeVar("T")
@@ -104,6 +105,21 @@ class Divisible(Team):
         part = self._home(lane)
         part.lanes = tuple(new if own.id == lane else own for own in part.lanes)
         self.lanes = tuple(own for other in self._parts for own in other.lanes)
+
+    def passed(self, lanes: Collection[str]) -> dict[str, Held]:
+        teams = [part.team for part in self._parts if part.caught_up]
+        return _joined([team.passed(lanes) for team in teams if isinstance(team, GoingOn)])
+
+    def begin_with(self, held: Mapping[str, Held]) -> None:
+        (part,) = self._parts
+        try:
+            team = self._ready(part)
+            if isinstance(team, GoingOn):
+                team.begin_with(held)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            part.team = None  # it begins at the start, and is divided there if it must be
 
     def _home(self, lane: str) -> _Part:
         return next(part for part in self._parts if any(own.id == lane for own in part.lanes))

@@ -12,9 +12,9 @@ from lanewise.training.trace import Trace
 class Pulse:
     """A sign of life for whoever watches: how far the race is and who leads.
 
-    ``done`` is the share of the phase, ``kept`` what of it a process before this one has done. ``trained`` counts the
-    lanes of the phase that this one has trained so far, each by the part of its full length. ``sign`` is 1 where a
-    smaller ``score`` is better and -1 where a larger one is.
+    ``done`` is the share of the phase, ``kept`` what of it a process before this one or the screen has done.
+    ``trained`` counts the lanes of the phase that this one has trained so far, each by the part of its full length.
+    ``sign`` is 1 where a smaller ``score`` is better and -1 where a larger one is.
     """
 
     phase: str

@@ -13,9 +13,10 @@ from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
 from lanewise.search.policy import Decision, Policy, Standing, decision_of
-from lanewise.training.copying import copy_of, hand_over, kinds_of
+from lanewise.training.copying import Held, copy_of, hand_over, kinds_of
 from lanewise.training.entering import NobodyElse, Proposer, tried
 from lanewise.training.genes import settings_from
+from lanewise.training.going_on import go_on, passed
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.amending import Amending, amended_words, slowness_of
@@ -103,6 +104,7 @@ class Race:
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._unsteady: set[str] = set()
+        self._held: dict[str, Held] = {}
         self._done = self._kept = 0.0
         share = self.spreading.share(self.plan.workers)
         self._threads = SideBySide(share + getattr(self.builder, "waiting", 0))
@@ -157,10 +159,11 @@ class Race:
             for team in teams:
                 team.keep(left)
             teams = [team for team in teams if team.lanes]
-        for team in teams:
-            team.keep(())
         survivors, amended = self._survivors(*(self._ordered(lanes, promise) for lanes in (left, last)))
         words += amended
+        self._held = passed(teams, {lane.id for lane in self._screened(survivors)})
+        for team in teams:
+            team.keep(())
         going = {candidate.id for candidate in survivors}
         for lane in (*left.values(), *last.values()):
             goes = self._candidates[lane.candidate.id].id in going
@@ -268,6 +271,9 @@ class Race:
         with self._lock:
             self._done = self._kept = 0.0
         teams = self.builder.form(lanes, "confirm")
+        begun, self._held = go_on(teams, self._held), {}
+        for lane in lanes:
+            self._trace("confirm", lane).begun = begun.get(lane.id, 0.0)
         found = self._stretch("confirm", teams, self.plan.grid, share=1.0)
         self._lose("confirm", teams, [])
         self.ended(teams)

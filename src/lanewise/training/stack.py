@@ -23,7 +23,9 @@ from lanewise.training.course import Course, NoCourse, Seen
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
+from lanewise.training.going_on import KEPT, begun_with, rows_passed
 from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
+from lanewise.training.kept_looks import KeptLook, KeptLooks, looks_of, looks_state, of_rows
 from lanewise.training.loop import each_step
 from lanewise.training.recorded_step import RecordedStep
 from lanewise.training.replay import Replay
@@ -97,6 +99,10 @@ class Stack(Team):
         self.guard, self.vitals = Guard(), Vitals()
         seen = data.answers and not data.in_windows
         self.course: Course = Seen(self.buffer.values, length=length) if seen else NoCourse()
+        due = [round(fraction * length) for fraction in data.kept_looks]
+        watched, device = self.subject.watched, self.device
+        self._kept = KeptLooks(self.lanes, due, watched=watched, device=device) if due else None
+        self._recalled: list[KeptLook] = []  # looks that a screen kept and nobody has asked for yet
         self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
         self._loss_steps = 0
         self._every = max(1, length // 100)
@@ -146,12 +152,16 @@ class Stack(Team):
         if self.optimizer.taken == 0:
             self.guard.remember(self.buffer, self.optimizer, self.average)
             self.vitals.begin(self.buffer.values)
+            if self._kept is not None:
+                self._kept.vitals.begin(self.buffer.values)
         stop = self.stop if self.axis is None else self._asked_to_stop
         for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
             self._loss_sum += (losses := self._step(at))
             if self.subject.watched:
                 self.vitals.observe(losses, at + 1)
             self.course.observe(losses, at + 1, self.optimizer.skipped)
+            if self._kept is not None:
+                self._kept.observe(losses, at + 1)
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
                 self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
@@ -217,9 +227,13 @@ class Stack(Team):
             if look and self.subject.watched:
                 means = self._loss_sum / max(self._loss_steps, 1)
                 self.vitals.look(self.buffer, self.guard, means, taken=taken, length=self.length, excused=excused)
+        if self._kept is not None and self._kept.due(taken):
+            self._kept.look(self._judged(), self.buffer, self.guard, taken=taken, length=self.length)
         if taken % self._snapshot_every == 0:
             fixed = self._replay.fixed(taken)
             sound = self.course.sound(self.buffer.values)
+            if self._kept is not None and sound is not None:
+                self._kept.spoil((~sound).nonzero().flatten().tolist())
             self.guard.remember(self.buffer, self.optimizer, self.average, fixed=fixed, sound=sound)
 
     def _begin_anew(self, rows: Sequence[int]) -> None:
@@ -227,6 +241,8 @@ class Stack(Team):
         for row in rows:
             self._loss_sum[row] = 0.0
             self.course.forget(row, since=self.guard.taken[row])
+        if self._kept is not None:
+            self._kept.spoil(rows)
 
     @property
     def _compared(self) -> set[int]:
@@ -237,19 +253,21 @@ class Stack(Team):
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
         self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
 
-    def outputs(self, rows_of: Callable[[int], Tensor], *, stop: Callable[[], bool] = never) -> list[Tensor]:
+    def outputs(
+        self, rows_of: Callable[[int], Tensor], *, stop: Callable[[], bool] = never, judged: Tensor | None = None
+    ) -> list[Tensor]:
         """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names.
 
-        Before the end of its schedule a lane is judged by its averaged weights, for the weights of
-        the moment jump about; one whose rate never decays is so at the end too.
+        Lanes are ``judged [L, P + S]`` by that; None: as they are now. Before the end of its schedule a lane is judged
+        by its averaged weights, for the weights of the moment jump about; one whose rate never decays is so at the end
+        too.
 
         Raises ``Interrupted`` when ``stop``, asked before each block of rows, says so.
         """
         with turn(self.device), torch.no_grad():
-            return self._outputs(rows_of, stop)
+            return self._outputs(rows_of, stop, self._judged() if judged is None else judged)
 
-    def _outputs(self, rows_of: Callable[[int], Tensor], stop: Callable[[], bool]) -> list[Tensor]:
-        values = self._judged()
+    def _outputs(self, rows_of: Callable[[int], Tensor], stop: Callable[[], bool], values: Tensor) -> list[Tensor]:
         result: list[Tensor] = []
         start = 0
         for (fold, _), size in zip(self._batches.groups, self._batches.sizes, strict=True):
@@ -309,8 +327,20 @@ class Stack(Team):
         self.guard.take_over(row, under(held.tensors, "snapshot/"), held.rest)
         self.guard.change_rate(row, self.optimizer, factor=factor)
         self.course.take_over(row, under(held.tensors, "course/"))
+        if self._kept is not None:
+            self._kept.spoil([row])
         self.vitals.take_over(row, self.buffer.values[row])
         self._group()
+
+    def passed(self, lanes: Collection[str]) -> dict[str, Held]:
+        if self._kept is None:
+            return {}
+        rows = {lane.id: row for row, lane in enumerate(self.lanes) if lane.id in lanes and self._kept.same[row]}
+        return rows_passed(rows, *self.state())
+
+    def begin_with(self, held: Mapping[str, Held]) -> None:
+        self.guard.remember(self.buffer, self.optimizer, self.average)
+        self.restore(*begun_with([held[lane.id] for lane in self.lanes], *self.state()))
 
     def _row(self, lane: str) -> int:
         return next(row for row, own in enumerate(self.lanes) if own.id == lane)
@@ -344,20 +374,23 @@ class Stack(Team):
     def evidence(self) -> list[Evidence]:
         # Ranks of an axis leave together, at a step. Nothing is altered before all outputs are there.
         stop = self.stop if self.axis is None else never
-        outputs = self.outputs(lambda fold: self.data.folds[fold].valid, stop=stop)
-        shown = self._shown(stop)
+        look = self._recalled[0] if self._recalled else None
+        judged, at = (self._judged(), self.optimizer.taken) if look is None else (look.judged, look.taken)
+        outputs = self.outputs(lambda fold: self.data.folds[fold].valid, stop=stop, judged=judged)
+        shown = self._shown(stop, judged)
         if self.subject.watched:
-            silent = self.subject.silent(self.model, self._judged(), self.roster)
-            self.vitals.units(silent, self.fraction, unseen=self.subject.unseen)
-        means = self._mean_losses()
+            silent = self.subject.silent(self.model, judged, self.roster)
+            self.vitals.units(silent, at / self.length, unseen=self.subject.unseen)
+        means = self._mean_losses() if look is None else look.losses.tolist()
+        del self._recalled[:1]
         return [
             Evidence(
                 lane=lane,
-                fraction=self.fraction,
+                fraction=at / self.length,
                 valid=self._response(lane.fold, raw),
                 train_loss=mean,
                 train=self._response(lane.fold, shown[row]) if shown else None,
-                notices=self.vitals.news(row),
+                notices=(*(look.notices[row] if look else ()), *self.vitals.news(row)),
             )
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
             if row not in self.guard.retired
@@ -372,12 +405,12 @@ class Stack(Team):
             own._loss_steps = 0
         return means
 
-    def _shown(self, stop: Callable[[], bool]) -> list[Tensor]:
+    def _shown(self, stop: Callable[[], bool], judged: Tensor) -> list[Tensor]:
         """Outputs of every lane for the sample of its training rows; nothing where nobody asks."""
         parts = self.data.folds
         if not self.data.shows:
             return []
-        return self.outputs(lambda fold: parts[fold].train[parts[fold].shown], stop=stop)
+        return self.outputs(lambda fold: parts[fold].train[parts[fold].shown], stop=stop, judged=judged)
 
     def _response(self, fold: int, raw: Tensor) -> np.ndarray:
         return self.subject.judged(fold, raw)
@@ -398,8 +431,13 @@ class Stack(Team):
         known, vitals = self.vitals.state()
         tensors |= {f"vitals/{name}": tensor for name, tensor in known.items()}
         tensors |= {f"course/{name}": tensor for name, tensor in self.course.state().items()}
+        looked, looks = looks_state(self._recalled)
         rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard, "vitals": vitals}
-        return tensors, rest
+        rest["looks"] = looks
+        if self._kept is not None:
+            kept, rest["kept"] = self._kept.state()
+            tensors |= {f"{KEPT}{name}": tensor for name, tensor in kept.items()}
+        return tensors | looked, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
@@ -415,6 +453,11 @@ class Stack(Team):
         self.guard.restore(under(tensors, "snapshot/"), rest["guard"])
         self.vitals.restore(under(tensors, "vitals/"), rest["vitals"])
         self.course.restore(under(tensors, "course/"))
+        self._recalled = looks_of(tensors, rest.get("looks", ()))
+        if self._kept is not None and "kept" in rest:
+            self._kept.restore(under(tensors, KEPT), rest["kept"])
+        else:
+            self._kept = None  # saved by a version that kept nothing: who is confirmed is trained from the start
 
     def keep(self, lanes: Collection[str]) -> None:
         rows = [row for row, lane in enumerate(self.lanes) if lane.id in lanes]
@@ -433,4 +476,7 @@ class Stack(Team):
         self.guard.keep(rows)
         self.vitals.keep(rows)
         self.course.keep(rows)
+        self._recalled = [of_rows(look, rows) for look in self._recalled]
+        if self._kept is not None:
+            self._kept.keep(rows)
         self._group()

@@ -22,7 +22,8 @@ SAVE_SHARE = 0.05
 class Look:
     """What one look at a team has shown: evidence of the lanes that are alive, and repairs since the last.
 
-    ``fresh`` is the share of the way from the look before that was trained now, and not by a process before this one.
+    ``fresh`` is the share of the way from the look before that was trained now: not by a process before this one, and
+    not in the screen.
     """
 
     evidence: Sequence[Evidence]
@@ -78,8 +79,9 @@ class Stretch:
             kept = [item for item in self.evidence if item.fraction == fraction]
             seen(Look(evidence=kept, repairs=repairs, fresh=float(self.told)))
         self._since = self._saved = time.monotonic()
-        share = self._share_ahead()
+        start = self.team.fraction
         for fraction in self.fractions[len(self.looks) :]:
+            share = self._share_from(start)
             try:
                 self.team.advance(fraction, self._between)
                 fresh = [self._as_seen(item, fraction) for item in self.team.evidence()]
@@ -90,18 +92,17 @@ class Stretch:
             self.evidence += fresh
             self.looks.append(repairs)
             seen(Look(evidence=fresh, repairs=repairs, fresh=share))
-            share = 1.0
             if fraction == self.fractions[-1]:
                 self._end()
         return self.evidence
 
-    def _share_ahead(self) -> float:
-        """The share of the way to the next look that is still to be trained: all of it, unless that was resumed."""
+    def _share_from(self, start: float) -> float:
+        """The share of the way to the next look that is trained now, for who is at ``start``: mostly all of it."""
         place = len(self.looks)
-        if self.told or place == len(self.fractions):
-            return 1.0
         before, until = self.fractions[place - 1] if place else self._first, self.fractions[place]
-        return min(1.0, max(0.0, until - self.team.fraction) / (until - before)) if until > before else 1.0
+        if until < before:
+            return 0.0  # it went on from a screen that was farther
+        return min(1.0, max(0.0, until - start) / (until - before)) if until > before else 1.0
 
     def _as_seen(self, item: Evidence, fraction: float) -> Evidence:
         """With the fraction as planned, and in memory as a resumed race has it."""

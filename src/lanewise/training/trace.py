@@ -20,7 +20,8 @@ class Trace:
     candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
     ``lost`` says why a lane failed, ``notices`` what was noticed of it and nothing was done about.
     ``seconds`` went by while it was trained and looked at: its share of those of the stacks that it was in. ``kept`` is
-    what a process before this one had trained of its full length.
+    what a process before this one, or the screen, had trained of its full length; ``begun`` with how much of it the
+    lane began, which the screen had trained.
     """
 
     lane: Lane
@@ -35,6 +36,7 @@ class Trace:
     notices: list[Notice] = field(default_factory=list)
     seconds: float = 0.0
     kept: float = 0.0
+    begun: float = 0.0
 
 
 def seconds_of(traces: Iterable[Trace]) -> dict[str, float]:
@@ -54,12 +56,12 @@ def looks(traces: Iterable[Trace]) -> dict[str, int]:
 
 
 def trainings(traces: Iterable[Trace]) -> dict[str, float]:
-    """Full trainings that were run of each candidate, by id: the sum over its lanes of the share they reached.
+    """Full trainings that were run of each candidate, by id: the sum over its lanes of the share that was trained.
 
     Times the steps of a full training, this is what a loop that drops the same losers would run.
     """
     found: dict[str, float] = {}
     for trace in traces:
-        reached = max(trace.fractions, default=0.0)
-        found[trace.lane.candidate.id] = found.get(trace.lane.candidate.id, 0.0) + reached
+        trained = max(0.0, max(trace.fractions, default=0.0) - trace.begun)
+        found[trace.lane.candidate.id] = found.get(trace.lane.candidate.id, 0.0) + trained
     return found

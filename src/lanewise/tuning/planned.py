@@ -16,12 +16,14 @@ from lanewise.tuning.posing import Ways
 class Planned:
     """The plan, how lanes are run, and whether they are shared out among all workers however few they are.
 
-    ``shared_out`` is None in a plan of an earlier version.
+    ``shared_out`` is None in a plan of an earlier version. At ``kept_looks`` of their length the screen keeps its
+    lanes, for the confirmation to go on with them; none: that trains everybody from the start.
     """
 
     plan: Plan
     ways: Ways
     shared_out: bool | None
+    kept_looks: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         ways = [
@@ -29,7 +31,7 @@ class Planned:
             for form, own in self.ways.items()
             for batch, way in own.items()
         ]
-        return {"plan": self.plan.to_json(), "ways": ways, "shared_out": self.shared_out}
+        return {"plan": self.plan.to_json(), "ways": ways, "shared_out": self.shared_out, "kept_looks": self.kept_looks}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Planned":
@@ -37,7 +39,8 @@ class Planned:
         for kept in content["ways"]:
             form = tuple((name, value) for name, value in kept["form"])
             ways.setdefault(form, {})[kept["batch"]] = Way(**kept["way"])
-        return cls(plan=Plan.from_json(content["plan"]), ways=ways, shared_out=content.get("shared_out"))
+        known = {"shared_out": content.get("shared_out"), "kept_looks": tuple(content.get("kept_looks", ()))}
+        return cls(plan=Plan.from_json(content["plan"]), ways=ways, **known)
 
     def write(self, path: Path) -> None:
         write_atomically(path, dump_json(self.to_json()))

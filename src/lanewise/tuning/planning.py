@@ -16,6 +16,7 @@ from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
 from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.recorded_step import WORTH_RECORDING
 from lanewise.training.workers.side_by_side import threads_per_product
+from lanewise.tuning.going_on import kept_looks
 
 SHORTEST = 20
 """Steps below which a training says nothing."""
@@ -53,12 +54,25 @@ class Wanted:
     def entrants(self) -> int:
         return len(self.candidates) + self.proposed
 
+    def kept_looks(self, teams: ModuleTeams) -> tuple[float, ...]:
+        """At which fractions of their length the screen keeps its lanes, for a confirmation that goes on with them."""
+        return kept_looks(
+            _looks(self)[0],
+            policy=self.policy,
+            candidates=self.candidates,
+            entrants=self.entrants,
+            runs=self.folds * len(self.seeds),
+            steps=self.steps,
+            teams=teams,
+        )
 
-def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
+
+def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False) -> Plan:
     """The plan. With a budget in steps no clock is read; with one in seconds the speed of a step is measured now.
 
-    ``steps`` are those of the default; candidates of another batch size see as many rows. Raises ``UsageError`` where
-    the budget is too small.
+    ``steps`` are those of the default; candidates of another batch size see as many rows. Where the confirmation
+    ``goes_on`` with the lanes of the screen it has only the rest to train. Raises ``UsageError`` where the budget is
+    too small.
     """
     rungs, left = _looks(wanted)
     confirmed = left[-1] if left else wanted.entrants
@@ -75,6 +89,8 @@ def plan_race(wanted: Wanted, teams: ModuleTeams) -> Plan:
     else:
         assert wanted.seconds is not None
         stretches = _in_batches(_stretches(wanted.entrants, rungs, left, wanted.seeds), wanted)
+        if goes_on:
+            stretches[-1] = stretches[-1][0], 1.0 - rungs[-1]
         per_row, fixed = _measured(wanted, teams, _over_folds(stretches, wanted.folds))
         rows = int((ALLOTTED * wanted.seconds - fixed) / per_row)
         predicted = per_row * rows + fixed
@@ -118,9 +134,10 @@ def check_steps(steps: int) -> None:
 def _looks(wanted: Wanted) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """The rungs of the race and how many go on after each.
 
-    Who is left after the last is trained from the start again, with all seeds on all folds. So where few are left, a
-    rung saves nothing: what it costs to get to it would confirm those that it drops. Where the policy allows it, the
-    race has the fewest of its rungs, and so confirms the most, of all numbers of them that cost no more than all do.
+    Who is left after the last is trained from the start again, with all seeds on all folds; only a race of one fold and
+    seed goes on from there, and is looked at like the others all the same. So where few are left, a rung saves nothing:
+    what it costs to get to it would confirm those that it drops. Where the policy allows it, the race has the fewest of
+    its rungs, and so confirms the most, of all numbers of them that cost no more than all do.
     """
     rungs, left = rungs_of(wanted.policy, wanted.entrants), remaining_of(wanted.policy, wanted.entrants)
     if not wanted.policy.ends_early:

@@ -146,6 +146,8 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     plan = planned.plan
     posed.times.end("plan")
     teams = replace(everywhere(teams, axis=crew.axis), lengths=plan.lengths, workers=plan.workers, ranks=crew.size)
+    if crew.size == 1:
+        teams = everywhere(teams, kept_looks=planned.kept_looks)
     out = planned.shared_out
     teams = replace(teams, processes=not posed.alone and in_processes(teams, plan) if out is None else out)
     watch = watch if ranks.leads else None
@@ -160,11 +162,12 @@ def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
     wanted, question = posed.wanted, posed.question
     trying = partial(with_ways, question=question, candidates=wanted.candidates, seconds=wanted.seconds)
     teams, said = in_precision(posed.precision, teams, wanted.candidates, with_ways=trying)
-    plan = plan_race(wanted, teams)
+    kept = wanted.kept_looks(teams)
+    plan = plan_race(wanted, teams, goes_on=bool(kept))
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
     # Ranks are there to be used, however small the race; processes of one rank only where that pays.
     out = teams.ranks > 1 or (not posed.alone and in_processes(teams, plan))
-    planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out)
+    planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out, kept_looks=kept)
     if file is not None:
         planned.write(file)
     return planned

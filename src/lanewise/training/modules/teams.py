@@ -83,7 +83,7 @@ class ModuleTeams:
 
     ``notes`` are sentences for the user: where memory did not suffice for a stack as it was planned. ``workers`` are
     those of all ``ranks`` together; ranks share the batches of stacks along ``axis``. ``autocast`` is the dtype of the
-    products in training, None: that of the weights.
+    products in training, None: that of the weights. A screen keeps ``kept_looks``, so that a confirmation can go on.
     """
 
     blueprint: Blueprint
@@ -104,6 +104,7 @@ class ModuleTeams:
     ranks: int = 1
     axis: DataAxis | None = None
     autocast: torch.dtype | None = None
+    kept_looks: tuple[float, ...] = ()
 
     @property
     def rounds_to(self) -> torch.dtype:
@@ -161,7 +162,8 @@ class ModuleTeams:
 
     def _read(self, phase: str) -> TrainingData:
         """The data as the lanes of a phase read it: only in a screen can a lane go on as another candidate."""
-        return replace(self.data, answers=phase == "screen")
+        screen = phase == "screen"
+        return replace(self.data, answers=screen, kept_looks=self.kept_looks if screen else ())
 
     def reading(self, phase: str) -> "ModuleTeams":
         """The same over the data as the lanes of a phase read it."""
@@ -225,7 +227,8 @@ class ModuleTeams:
         """One stack of ``lanes``, run that way."""
         return Stack(
             lanes,
-            self.data if axis is None else replace(self.data, answers=False),  # those apart are not set back
+            # Those apart are not set back.
+            self.data if axis is None else replace(self.data, answers=False, kept_looks=()),
             length=length,
             batch_size=batch_of(lanes[0].candidate),
             dtype=self.blueprint.dtype,

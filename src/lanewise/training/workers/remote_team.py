@@ -11,8 +11,10 @@ from torch import Tensor
 from lanewise.errors import Interrupted, TrainingError
 from lanewise.lanes.candidate import Event, Notice
 from lanewise.lanes.roster import Lane, Roster
+from lanewise.training.copying import Held
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
+from lanewise.training.going_on import GoingOn
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.team import Evidence, Team, nothing
 from lanewise.training.workers.frames import Arrays, Header
@@ -103,7 +105,7 @@ class RemoteTeam(Team):
             answer, _ = self._ask({"op": "advance", "fraction": fraction, "seconds": SLICE_SECONDS})
             if answer["reached"]:
                 break
-        self._fraction = fraction
+        self._fraction = max(self._fraction, fraction)  # one that went on is farther than its first looks
         self._since.append({"op": "advance", "fraction": fraction, "seconds": FOREVER})
 
     def evidence(self) -> list[Evidence]:
@@ -182,6 +184,19 @@ class RemoteTeam(Team):
         if self._shown is None or self._shown[0] is not self._kept:
             self._shown = self._kept, self._local()
         return self._shown[1].export(lane)
+
+    def passed(self, lanes: Collection[str]) -> dict[str, Held]:
+        if not self._data.kept_looks or not any(lane.id in lanes for lane in self.lanes):
+            return {}
+        self.state()
+        local = self._local()
+        return local.passed(lanes) if isinstance(local, GoingOn) else {}
+
+    def begin_with(self, held: Mapping[str, Held]) -> None:
+        local = self._build(self._all, self._data)
+        if isinstance(local, GoingOn):
+            local.begin_with(held)
+            self._kept, self._fraction = local.state(), local.fraction
 
     def settle(self) -> None:
         if not self._stays:
