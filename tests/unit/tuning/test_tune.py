@@ -139,7 +139,7 @@ def test_halving_drops_the_slow_and_keeps_the_default() -> None:
 
 
 def test_batches_larger_than_what_there_is_to_train_on_are_told() -> None:
-    found = race(batch_size=500, candidates=2, budget="3steps")
+    found = race(batch_size=500, candidates=2, budget="20steps")
     assert found.warnings[0].startswith("batches of 500 rows are more than the 240 that train")
     assert "240 is a full batch" in found.document["warnings"][0]
 
