@@ -18,12 +18,12 @@ MOST_KEPT = 2**30
 """Bytes of weights that a screen keeps at the most, for the looks of a confirmation."""
 
 WORTH_TRYING = 4000
-"""Steps of lanes in a race from which it is tried whether lanes round alike; the trial takes some hundred."""
+"""Steps of lanes in a race from which it is tried whether lanes round alike; the trial takes some forty."""
 
-TRIED_STEPS, TRIED_LENGTH = 2, 20
-"""Steps of the trial, and of the training whose first they are."""
+TRIED_LENGTH = 20
+"""Steps of the training of which the trial takes the first."""
 
-COMPANIES = (1, 2, 3, 5)
+COMPANIES = (1, 3)
 """Numbers of lanes in stacks that are compared with a full one: a confirmation has few."""
 
 
@@ -78,7 +78,7 @@ def _kinds(teams: ModuleTeams, candidates: Sequence[Candidate]) -> list[list[Can
 
 
 def _rounds_alike(teams: ModuleTeams, candidates: Sequence[Candidate]) -> bool:
-    """Whether a lane has the same bits after a few steps in every row of a full stack, and in smaller ones.
+    """Whether a lane has the same bits after a step in every row of a full stack, and in smaller ones.
 
     Lanes that are trained one by one have. A product of many matrices may depend on where in memory each begins: so a
     stack is filled with one candidate of each rule, and all of its rows must come out the same.
@@ -97,9 +97,10 @@ def _rounds_alike(teams: ModuleTeams, candidates: Sequence[Candidate]) -> bool:
             for count in (widest, *COMPANIES):
                 lanes = [Lane(candidate=replace(own, id=f"{own.id}-{place}"), fold=0, seed=0) for place in range(count)]
                 stack = part.stack(lanes, way, length=TRIED_LENGTH)
-                stack.advance(TRIED_STEPS / TRIED_LENGTH)
-                first = stack.buffer.rows[0] if first is None else first
-                if not all(_same_bits(row, first) for row in stack.buffer.rows):
+                stack.advance(1 / TRIED_LENGTH)
+                rows = torch.cat([stack.buffer.rows, stack.buffer.gradients], 1)
+                first = rows[0] if first is None else first
+                if not all(_same_bits(row, first) for row in rows):
                     return False
     return True
 

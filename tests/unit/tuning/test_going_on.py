@@ -145,7 +145,7 @@ def test_stacked_lanes_go_on_only_where_they_have_the_same_bits_in_any_company(m
 
     monkeypatch.setattr(going_on, "_same_bits", same_bits)
     assert kept(stacked, steps=400) == ()
-    assert asked_of == [12 * 32 + 32 + 32 * 16 + 16] * 5
+    assert asked_of == [2 * (12 * 32 + 32 + 32 * 16 + 16)] * 5  # weights and gradients
     monkeypatch.setattr(going_on, "_same_bits", lambda one, other: True)
     assert kept(stacked, steps=400) == (0.1, 0.2, 0.3)
     assert kept(stacked, steps=None) == (0.1, 0.2, 0.3)
