@@ -364,7 +364,7 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         cost = total([spent(stage.before, usage()), *stage.elsewhere])
         hardware["cpu_seconds"] = cost.cpu_seconds
         hardware["peak_memory_bytes"] = cost.peak_memory_bytes
-        hardware["energy_wh"] = cost.energy_wh
+        hardware |= {"energy_wh": cost.energy_wh, "energy_words": cost.energy_words}
     if stage.elsewhere:
         hardware["ranks"] = 1 + len(stage.elsewhere)
     return hardware

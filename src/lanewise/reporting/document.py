@@ -300,6 +300,7 @@ class Hardware(TypedDict, total=False):
     ``seconds_by_stage`` says how they were spent, by the name of the stage (read, plan, screen, ...).
     ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
     ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
+    ``energy_words`` say how ``energy_wh`` was come by.
     ``ranks`` are the processes that torchrun started, where there were several; what was used is that of all. They were
     arranged as ``mesh`` says, and ``mesh_why`` says why, where it was not stated.
     """
@@ -319,6 +320,7 @@ class Hardware(TypedDict, total=False):
     peak_memory_bytes: Number
     predicted_memory_bytes: Number
     energy_wh: Number
+    energy_words: str
     race_cpu_seconds: Number
     one_at_a_time_seconds: Number
 

@@ -209,4 +209,5 @@ def hardware_of(plan: Plan, cost: Cost) -> dict[str, Any]:
         "cpu_seconds": cost.cpu_seconds,
         "peak_memory_bytes": cost.peak_memory_bytes,
         "energy_wh": cost.energy_wh,
+        "energy_words": cost.energy_words,
     }

@@ -379,6 +379,14 @@ def test_the_cost_says_where_the_time_went(samples):
     assert "The budget was 10\xa0s, and was overrun" in html, "a number and its unit stay on one line"
 
 
+def test_how_the_energy_is_known_is_told(samples):
+    document = samples.binary()
+    document["hardware"] = {"energy_wh": 0.0831, "energy_words": "measured by the processor's own counters"}
+    assert "0.083 Wh, measured by the processor&#39;s own counters" in render(document)
+    document["hardware"] = {"energy_wh": 0.0831}
+    assert "0.083 Wh, estimated" in render(document)
+
+
 def test_the_cost_says_what_gradients_travelled_as(samples):
     document = samples.binary()
     document["hardware"] = {"seconds": 12.0, "payload": "bfloat16", "payload_error": 0.00213}

@@ -97,7 +97,6 @@ def _stages(document: Mapping[str, Any]) -> dict[str, Any] | None:
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     peak, planned = finite(found.get("peak_memory_bytes")), finite(found.get("predicted_memory_bytes"))
     memory = size(peak) + (f" (planned {size(planned)})" if planned is not None else "") if peak is not None else ""
-    energy = finite(found.get("energy_wh"))
     facts = [
         ("Device", str(found.get("device") or "")),
         ("Ranks", str(found.get("ranks") or "")),
@@ -108,9 +107,15 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Wall time", duration(found["seconds"]) if finite(found.get("seconds")) is not None else ""),
         ("Processor time", duration(found["cpu_seconds"]) if finite(found.get("cpu_seconds")) is not None else ""),
         ("Peak memory", memory),
-        ("Energy, estimated", f"{number(energy, 2)} Wh" if energy is not None else ""),
+        ("Energy", _energy(found)),
     ]
     return [(name, words) for name, words in facts if words]
+
+
+def _energy(found: Mapping[str, Any]) -> str:
+    """How much was used, and how that is known; runs of earlier versions do not say how."""
+    energy = finite(found.get("energy_wh"))
+    return "" if energy is None else f"{number(energy, 2)} Wh, {found.get('energy_words') or 'estimated'}"
 
 
 def _payload(found: Mapping[str, Any]) -> str:
