@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import Parameter
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from lanewise.errors import UsageError
 from lanewise.models.keyed_draws import own_generator
@@ -111,10 +111,12 @@ def between_passes(fresh: Callable[[], nn.Module], run: Pass) -> Between:
     if generators:
         return Between(unkeyed=tuple(map(_unkeyed, generators)), evaluates=evaluates)
     if _same(alone, second):
+        later = _pictures(module)
+        # Not one that only the first pass has set: as the length of a table it would be wrong for any other.
         counts = {
             name: (before[name][1], after[name][1])
             for name in kept
-            if before.get(name, ("", 0))[0] == after[name][0] == "number"
+            if before.get(name, ("", 0))[0] == after[name][0] == "number" and later.get(name) != after[name]
         }
         return Between(counted=_counted(fresh, run, counts, alone), evaluates=evaluates)
     if _same(alone, _passed(fresh(), run, KEYS[1])):
@@ -135,7 +137,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def _passed(module: nn.Module, run: Pass, key: int) -> list[Tensor]:
     """What a training pass gives and leaves in the buffers."""
-    with own_generator(key, others=True), torch.no_grad():
+    with own_generator(key, others=True):  # with gradients: a forward may ask for some, as those of energies do
         outputs = run(module.train())
     given = [own.detach().clone() for own in tree_leaves(outputs) if isinstance(own, Tensor)]
     return given + [own.detach().clone() for own in module.buffers()]
@@ -260,10 +262,15 @@ def _culprits(
     for name in kept:
         module, (path, _, own) = fresh(), name.rpartition(".")
         with suppress(Exception):  # it is not named then
-            setattr(module.get_submodule(path), own, copy.deepcopy(vars(used.get_submodule(path))[own]))
+            setattr(module.get_submodule(path), own, _without_graph(vars(used.get_submodule(path))[own]))
             if not _same(_passed(module, run, KEYS[1]), alone):
                 found.append(name)
     return found
+
+
+def _without_graph(value: Any) -> Any:
+    """A copy, which tensors that were computed with gradients do not have as they are."""
+    return copy.deepcopy(tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value))
 
 
 def _counted(

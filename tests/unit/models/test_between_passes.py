@@ -107,6 +107,27 @@ def test_what_no_pass_reads_is_let_be() -> None:
     )
 
 
+def pull(self: Any, hidden: Tensor) -> Tensor:
+    at = hidden.requires_grad_()
+    (self.last,) = torch.autograd.grad(at.square().sum(), at, create_graph=True)
+    return self.last
+
+
+def test_a_pass_may_ask_for_gradients() -> None:
+    assert Blueprint.of(lambda: Holding(pull, last=None), ROWS).notes == ()
+
+
+def with_graph(self: Any, hidden: Tensor) -> Tensor:
+    del hidden
+    self.states.append(self.inner.weight.square().sum())
+    return sum(self.states)  # type: ignore[return-value]
+
+
+def test_what_was_computed_with_gradients_is_named_as_well() -> None:
+    with pytest.raises(UsageError, match=r"^self\.states is left by one training pass"):
+        checked(seeded(with_graph, states=list, other=lambda: 0))
+
+
 def cached(self: Any, hidden: Tensor) -> Tensor:
     if len(hidden) not in self.table:
         self.table[len(hidden)] = torch.arange(len(hidden))
@@ -115,6 +136,17 @@ def cached(self: Any, hidden: Tensor) -> Tensor:
 
 def test_a_cache_that_is_the_same_each_time_is_no_matter() -> None:
     assert checked(seeded(cached, table=dict)) == Between()
+
+
+def grown(self: Any, hidden: Tensor) -> Tensor:
+    if len(hidden) > self.longest:
+        self.longest, self.table = len(hidden), torch.arange(float(len(hidden))).cos()
+    return self.table[: len(hidden), None]
+
+
+def test_a_table_that_grows_with_its_length_beside_it_is_no_matter() -> None:
+    """As positional tables are kept; of another length than its own a table would be wrong."""
+    assert checked(seeded(grown, longest=lambda: 0, table=lambda: torch.zeros(0))) == Between()
 
 
 OWN = {
