@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import Parameter
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from lanewise.errors import UsageError
 from lanewise.models.keyed_draws import own_generator
@@ -25,8 +25,11 @@ Pass = Callable[[nn.Module], object]
 """Calls a module on the first batch."""
 
 KEYS: Final = (11, 12)
-AHEAD: Final = (10, 1_000, 100_000)
+AHEAD: Final = (2, 10, 1_000, 100_000)
 """After so many passes a count is tried once more that the first two were not seen to depend on."""
+
+MOVED: Final = 1.25
+"""What weights are multiplied by for the first pass."""
 
 ROUNDINGS: Final = 16
 """By how many roundings of the largest number two passes may differ that do the same."""
@@ -97,24 +100,30 @@ def between_passes(fresh: Callable[[], nn.Module], run: Pass) -> Between:
     if of_torch(module):
         return Between()
     before, values = _pictures(module), {name: own.detach().clone() for name, own in _tensors(module).items()}
+    with torch.no_grad():  # as training does: else an average of weights would be those weights
+        for own in module.parameters():
+            if own.requires_grad:
+                own.mul_(MOVED)
     _passed(module, run, KEYS[0])
     evaluates = _draws_in_evaluation(module, run)
-    after = _pictures(module)
-    changed = {name: own for name, own in after.items() if own != before.get(name) and not name.startswith(ROWS)}
-    generators = [name for name, (kind, _) in changed.items() if kind == "draws"]
-    kept = [name for name in changed if name not in generators]
     with torch.no_grad():
         for name, tensor in _tensors(module).items():
             if name in values and tensor.shape == values[name].shape:
                 tensor.copy_(values[name])
+    after = _pictures(module)
+    changed = {name: own for name, own in after.items() if own != before.get(name) and not name.startswith(ROWS)}
+    generators = [name for name, (kind, _) in changed.items() if kind == "draws"]
+    kept = [name for name in changed if name not in generators]
     second, alone = _passed(module, run, KEYS[1]), _passed(fresh(), run, KEYS[1])
     if generators:
         return Between(unkeyed=tuple(map(_unkeyed, generators)), evaluates=evaluates)
     if _same(alone, second):
+        later = _pictures(module)
+        # Not one that only the first pass has set: as the length of a table it would be wrong for any other.
         counts = {
             name: (before[name][1], after[name][1])
             for name in kept
-            if before.get(name, ("", 0))[0] == after[name][0] == "number"
+            if before.get(name, ("", 0))[0] == after[name][0] == "number" and later.get(name) != after[name]
         }
         return Between(counted=_counted(fresh, run, counts, alone), evaluates=evaluates)
     if _same(alone, _passed(fresh(), run, KEYS[1])):
@@ -135,7 +144,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def _passed(module: nn.Module, run: Pass, key: int) -> list[Tensor]:
     """What a training pass gives and leaves in the buffers."""
-    with own_generator(key, others=True), torch.no_grad():
+    with own_generator(key, others=True):  # with gradients: a forward may ask for some, as those of energies do
         outputs = run(module.train())
     given = [own.detach().clone() for own in tree_leaves(outputs) if isinstance(own, Tensor)]
     return given + [own.detach().clone() for own in module.buffers()]
@@ -222,7 +231,9 @@ def _attributes(value: object) -> list[tuple[str, object]]:
     own = dict(getattr(value, "__dict__", {}))
     if isinstance(value, nn.Module):
         own = {name: held for name, held in own.items() if name not in _OF_EVERY_MODULE} | dict(value.named_buffers())
-        own |= dict(value.named_children())
+        own |= dict(value.named_children()) | {
+            name: held.detach() for name, held in value.named_parameters(recurse=False)
+        }
     return [(f".{name}", held) for name, held in own.items()]
 
 
@@ -260,10 +271,15 @@ def _culprits(
     for name in kept:
         module, (path, _, own) = fresh(), name.rpartition(".")
         with suppress(Exception):  # it is not named then
-            setattr(module.get_submodule(path), own, copy.deepcopy(vars(used.get_submodule(path))[own]))
+            setattr(module.get_submodule(path), own, _without_graph(vars(used.get_submodule(path))[own]))
             if not _same(_passed(module, run, KEYS[1]), alone):
                 found.append(name)
     return found
+
+
+def _without_graph(value: Any) -> Any:
+    """A copy, which tensors that were computed with gradients do not have as they are."""
+    return copy.deepcopy(tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value))
 
 
 def _counted(
@@ -284,8 +300,8 @@ def _counted(
                     moved.append(name)
         try:
             same = not moved or _same(_passed(module, run, KEYS[1]), alone)
-        except Exception:  # whatever comes of a number that large
-            same = False
+        except Exception:  # whatever comes of a number that large, which may never be: a place in a ring begins anew
+            break
         if not same:
             raise UsageError(_refusal(moved))
     if not counts:

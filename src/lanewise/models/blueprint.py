@@ -254,8 +254,8 @@ def _copied(module: nn.Module) -> nn.Module:
     except Exception as error:  # whatever an attribute of the module raises
         message = (
             f"the module that make_model builds cannot be copied: {type(error).__name__}: {first_sentence(error)}; "
-            "leave tensors that were computed out of its attributes (torch.nn.utils.weight_norm keeps one, that of "
-            "torch.nn.utils.parametrizations does not)"
+            "leave locks, open files and tensors that were computed out of its attributes (torch.nn.utils.weight_norm "
+            "keeps such a tensor, that of torch.nn.utils.parametrizations does not)"
         )
         raise UsageError(message) from error
 

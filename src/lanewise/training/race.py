@@ -19,14 +19,14 @@ from lanewise.training.genes import settings_from
 from lanewise.training.going_on import go_on, passed
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
-from lanewise.training.planning.amending import Amending, amended_words, slowness_of
+from lanewise.training.planning.amending import Amending, amended_words, best_of_families, slowness_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse, pulse_of
 from lanewise.training.ranks.spreading import Spreading, alone
 from lanewise.training.standing import standing_of
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-from lanewise.training.trace import Fate, Trace, seconds_of
+from lanewise.training.trace import Fate, Trace, seconds_of, why_nobody
 from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]
@@ -117,7 +117,7 @@ class Race:
         confirmed = self._confirm(survivors)
         seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
         if not confirmed:
-            raise TrainingError(self._why_nobody())
+            raise TrainingError(why_nobody(self._told(), folds=self.plan.folds))
         return Result(confirmed=tuple(confirmed), traces=self._told(), rungs=tuple(words), seconds=seconds)
 
     def _told(self) -> tuple[Trace, ...]:
@@ -239,25 +239,13 @@ class Race:
         With time left over it may be some of the ``last`` too, whom only the last rung has dropped: they were trained
         as long as the others.
         """
-        usual, thought = self._best_of_families(ordered), self.plan
+        usual, thought = best_of_families(self.plan, ordered), self.plan
         if self.amend is not None and ordered and not self.plan.confirmed:
             self.plan = self.amend(self.plan, ordered, last, slowness_of(self.plan, self._traces.values()))
         if not self.plan.confirmed:
             return usual, []
         amended = [candidate for candidate in (*ordered, *last) if candidate.id in self.plan.confirmed]
         return amended, amended_words(thought, self.plan, usual, amended)
-
-    def _best_of_families(self, ordered: Sequence[Candidate]) -> list[Candidate]:
-        """The best of each family, as many as the plan confirms, and the default."""
-        taken: dict[str, int] = {}
-        result = []
-        for candidate in ordered:
-            if candidate.is_default:
-                result.append(candidate)
-            elif taken.get(candidate.model, 0) < self.plan.confirm.get(candidate.model, 0):
-                taken[candidate.model] = taken.get(candidate.model, 0) + 1
-                result.append(candidate)
-        return result
 
     # -- confirm ----------------------------------------------------------------------------------
 
@@ -396,39 +384,12 @@ class Race:
                 trace = self._trace(phase, lane)
                 trace.fate = "diverged" if phase == "screen" and trace.events else fate
 
-    def _why_nobody(self) -> str:
-        return why_nobody(self._told(), folds=self.plan.folds)
-
     def _tell(self, phase: str, done: float, *, fresh: float) -> None:
         with self._lock:
             self._done += done
             self._kept += (1.0 - fresh) * done
             own = [trace for trace in self._traces.values() if trace.phase == phase]
             self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, sign=self.metric.sign))
-
-
-def why_nobody(traces: Sequence[Trace], *, folds: int) -> str:
-    """Why every candidate failed, in one line: how many of them on which of so many folds, the first cause, what to do.
-
-    ``traces`` are those of the confirmation, if it was reached, or of the screen. A lane that had to be set back fails
-    a confirmation though its numbers are finite.
-    """
-    confirmed = [trace for trace in traces if trace.phase == "confirm"]
-    own = confirmed or list(traces)
-    failed = [trace for trace in own if trace.lost or trace.events]
-    on: dict[int, set[str]] = {}
-    for trace in failed:
-        on.setdefault(trace.lane.fold, set()).add(trace.lane.candidate.id)
-    tried = len({trace.lane.candidate.id for trace in own})
-    where = "" if confirmed else " in the screen"
-    if confirmed and folds > 1 and on:
-        counts = ", ".join(f"{len(on[fold])} of {tried} on fold {fold + 1} of {folds}" for fold in sorted(on))
-        where = f" on some fold: {counts}"
-    first = failed[0] if failed else None
-    cause = "predictions were not finite at the look that was chosen"
-    if first is not None:
-        cause = f"{first.lane.candidate.label}: {first.lost or first.events[0].cause}"
-    return f"every candidate failed{where} (first {cause}); lower the learning rates or check the data for huge values"
 
 
 def _better(known: float | None, score: float) -> float:

@@ -1,6 +1,6 @@
 """What was seen of one lane of a race."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -65,3 +65,27 @@ def trainings(traces: Iterable[Trace]) -> dict[str, float]:
         trained = max(0.0, max(trace.fractions, default=0.0) - trace.begun)
         found[trace.lane.candidate.id] = found.get(trace.lane.candidate.id, 0.0) + trained
     return found
+
+
+def why_nobody(traces: Sequence[Trace], *, folds: int) -> str:
+    """Why every candidate failed, in one line: how many of them on which of so many folds, the first cause, what to do.
+
+    ``traces`` are those of the confirmation, if it was reached, or of the screen. A lane that had to be set back fails
+    a confirmation though its numbers are finite.
+    """
+    confirmed = [trace for trace in traces if trace.phase == "confirm"]
+    own = confirmed or list(traces)
+    failed = [trace for trace in own if trace.lost or trace.events]
+    on: dict[int, set[str]] = {}
+    for trace in failed:
+        on.setdefault(trace.lane.fold, set()).add(trace.lane.candidate.id)
+    tried = len({trace.lane.candidate.id for trace in own})
+    where = "" if confirmed else " in the screen"
+    if confirmed and folds > 1 and on:
+        counts = ", ".join(f"{len(on[fold])} of {tried} on fold {fold + 1} of {folds}" for fold in sorted(on))
+        where = f" on some fold: {counts}"
+    first = failed[0] if failed else None
+    cause = "predictions were not finite at the look that was chosen"
+    if first is not None:
+        cause = f"{first.lane.candidate.label}: {first.lost or first.events[0].cause}"
+    return f"every candidate failed{where} (first {cause}); lower the learning rates or check the data for huge values"

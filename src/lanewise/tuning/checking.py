@@ -120,7 +120,7 @@ def is_pure(blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss) 
     """
     if getattr(loss, "__module__", type(loss).__module__).startswith("torch."):
         return True
-    with torch.no_grad(), keyed_draws(0, others=True):
+    with keyed_draws(0, others=True):
         outputs = blueprint.module().train()(pair[0])
         first = (torch.default_generator.get_state().tolist(), other_states())
         try:

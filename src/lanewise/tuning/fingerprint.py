@@ -64,10 +64,10 @@ def fingerprint(question: Question, teams: ModuleTeams, *, seed: int) -> dict[st
     starts = {"start": blueprint.start(seed)}
     starts |= {f"start {form}": own.blueprint.start(seed) for form, own in teams.others.items()}
     module, batch = blueprint.module().train(), floats_as(blueprint.dtype, first)
-    keyed = keyed_draws(0, others=blueprint.draws_elsewhere)
-    with torch.no_grad(), keyed, threads_per_product(1):
+    # With gradients, for which a forward may ask.
+    with keyed_draws(0, others=blueprint.draws_elsewhere), threads_per_product(1):
         outputs = module(batch) if blueprint.whole else teams.loss(module(batch[0]), batch[1])
-    value = float(outputs.double().mean())
+    value = float(outputs.detach().double().mean())
     return {"data": digest(tensors), "start": digest(starts), "loss": value if math.isfinite(value) else None}
 
 

@@ -10,7 +10,8 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Policy, remaining_of
 from lanewise.training.apart_team import workers_of
-from lanewise.training.modules.teams import Form, ModuleTeams, batch_of, form_of
+from lanewise.training.divisible import out_of_memory
+from lanewise.training.modules.teams import Form, ModuleTeams, Way, all_of, batch_of, form_of
 from lanewise.training.planning.plan import GRID
 from lanewise.training.workers.side_by_side import threads_per_product
 
@@ -18,12 +19,12 @@ MOST_KEPT = 2**30
 """Bytes of weights that a screen keeps at the most, for the looks of a confirmation."""
 
 WORTH_TRYING = 4000
-"""Steps of lanes in a race from which it is tried whether lanes round alike; the trial takes some forty."""
+"""Steps of lanes in a race from which it is tried whether lanes round alike; the trial takes some hundred."""
 
-TRIED_LENGTH = 20
-"""Steps of the training of which the trial takes the first."""
+TRIED_STEPS, TRIED_LENGTH = 2, 20
+"""Steps of the trial, and of the training whose first they are."""
 
-COMPANIES = (1, 3)
+COMPANIES = frozenset([1, 2, 3, 5])
 """Numbers of lanes in stacks that are compared with a full one: a confirmation has few."""
 
 
@@ -51,7 +52,7 @@ def kept_looks(
     found = tuple(fraction for fraction in GRID if fraction <= rungs[-1])
     if not found or _bytes_kept(found, rungs, policy, entrants, teams) > MOST_KEPT:
         return ()
-    stacked = [way for part in (teams, *teams.others.values()) for way in part.ways.values() if not way.looped]
+    stacked = [way for part in all_of(teams) for way in part.ways.values() if not way.looped]
     small = steps is not None and entrants * steps < WORTH_TRYING
     if stacked and (small or teams.device.type != "cpu"):
         return ()
@@ -64,7 +65,7 @@ def _bytes_kept(
     # Beside those that the policy keeps the default stays.
     alive = [entrants, *(min(entrants, left + 1) for left in remaining_of(policy, entrants))]
     rows = sum(alive[sum(rung < fraction for rung in rungs)] for fraction in found)
-    layouts = [part.blueprint.layout for part in (teams, *teams.others.values())]
+    layouts = [part.blueprint.layout for part in all_of(teams)]
     widest = max(own.width + sum(part.size for part in own.statistics) for own in layouts)
     return rows * widest * teams.blueprint.dtype.itemsize
 
@@ -78,30 +79,41 @@ def _kinds(teams: ModuleTeams, candidates: Sequence[Candidate]) -> list[list[Can
 
 
 def _rounds_alike(teams: ModuleTeams, candidates: Sequence[Candidate]) -> bool:
-    """Whether a lane has the same bits after a step in every row of a full stack, and in smaller ones.
+    """Whether a lane has the same bits after a few steps in every row of a full stack, and in smaller ones.
 
     Lanes that are trained one by one have. A product of many matrices may depend on where in memory each begins: so a
-    stack is filled with one candidate of each rule, and all of its rows must come out the same.
+    stack is filled with one candidate of each rule, and all of its rows must come out the same. Gradients are compared
+    beside weights: at a small rate these lose the last bits of a step. Where there is no room for the trial nobody
+    goes on.
     """
     part, batch = teams.of(candidates[0]), batch_of(candidates[0])
     way = part.ways[batch]
     if way.looped:
         return True
-    widest = max(2, min(way.width, -(-len(candidates) // teams.workers)))
+    # All of them are in one stack, or in one for each worker.
+    full = {max(2, min(way.width, -(-len(candidates) // among))) for among in (1, teams.workers)}
     slowest = {
         own.optimizer: own for own in sorted(candidates, key=lambda own: own.number("lr"), reverse=True)
     }.values()
-    with threads_per_product(1):
-        for own in slowest:
-            first: Tensor | None = None
-            for count in (widest, *COMPANIES):
-                lanes = [Lane(candidate=replace(own, id=f"{own.id}-{place}"), fold=0, seed=0) for place in range(count)]
-                stack = part.stack(lanes, way, length=TRIED_LENGTH)
-                stack.advance(1 / TRIED_LENGTH)
-                rows = torch.cat([stack.buffer.rows, stack.buffer.gradients], 1)
-                first = rows[0] if first is None else first
-                if not all(_same_bits(row, first) for row in rows):
-                    return False
+    try:
+        with threads_per_product(1):
+            return all(_alike_in_any(part, way, own, sorted(full | COMPANIES, reverse=True)) for own in slowest)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return False
+
+
+def _alike_in_any(part: ModuleTeams, way: Way, candidate: Candidate, counts: Sequence[int]) -> bool:
+    first: Tensor | None = None
+    for count in counts:
+        lanes = [Lane(candidate=replace(candidate, id=f"{candidate.id}-{n}"), fold=0, seed=0) for n in range(count)]
+        stack = part.stack(lanes, way, length=TRIED_LENGTH)
+        stack.advance(TRIED_STEPS / TRIED_LENGTH)
+        rows = torch.cat([stack.buffer.rows, stack.buffer.gradients], 1)
+        first = rows[0] if first is None else first
+        if not all(_same_bits(row, first) for row in rows):
+            return False
     return True
 
 

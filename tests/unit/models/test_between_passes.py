@@ -1,5 +1,6 @@
 """Passes of a module do not depend on each other but by its buffers; what else is drawn or kept is told."""
 
+import copy
 import random
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,18 @@ def inner(self: Any, hidden: Tensor) -> Tensor:
     return self.record["sum"]
 
 
+def teacher(self: Any, hidden: Tensor) -> Tensor:
+    with torch.no_grad():
+        self.teacher[0].weight.lerp_(self.inner.weight, 0.1)
+    return self.teacher[0](hidden)
+
+
+def ring(self: Any, hidden: Tensor) -> float:
+    self.norms[self.place] = float(hidden.norm())
+    self.place = (self.place + 1) % len(self.norms)
+    return float(self.place)
+
+
 GLOBAL: list[float] = []
 
 
@@ -74,12 +87,24 @@ def outside(self: Any, hidden: Tensor) -> float:
         (history, {"norms": []}, r"^self\.norms"),
         (thaw, {"steps": 0}, r"^self\.steps is left .* self\.steps\.copy_\(\.\.\.\)$"),
         (inner, {"record": {"sum": torch.zeros(4)}}, r"^self\.record"),
+        (ring, {"norms": [0.0] * 9, "place": 0}, r"^self\.norms\[0\] .*self\.place|^self\.place"),
+        (teacher, {"teacher": [nn.Linear(4, 4)]}, r"^self\.teacher\[0\]\.weight is left by one training pass"),
     ],
 )
 def test_what_one_pass_leaves_for_the_next_is_refused_by_name(does, held, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         Blueprint.of(lambda: Holding(does, **held), ROWS)
     assert "\n" not in str(caught.value)
+
+
+def test_an_average_of_weights_that_begins_as_they_do_is_seen() -> None:
+    class Averaging(Holding):
+        def __init__(self) -> None:
+            super().__init__(teacher)
+            self.teacher = [copy.deepcopy(self.inner)]  # in a list, so that its weights are not among the module's
+
+    with pytest.raises(UsageError, match=r"^self\.teacher\[0\]\.weight"):
+        Blueprint.of(Averaging, ROWS)
 
 
 def checked(make: Callable[[], nn.Module]) -> Between:
@@ -107,6 +132,39 @@ def test_what_no_pass_reads_is_let_be() -> None:
     )
 
 
+def pull(self: Any, hidden: Tensor) -> Tensor:
+    at = hidden.requires_grad_()
+    (self.last,) = torch.autograd.grad(at.square().sum(), at, create_graph=True)
+    return self.last
+
+
+def test_a_pass_may_ask_for_gradients() -> None:
+    assert Blueprint.of(lambda: Holding(pull, last=None), ROWS).notes == ()
+
+
+def with_graph(self: Any, hidden: Tensor) -> Tensor:
+    del hidden
+    self.states.append(self.inner.weight.square().sum())
+    return sum(self.states)  # type: ignore[return-value]
+
+
+def test_what_was_computed_with_gradients_is_named_as_well() -> None:
+    with pytest.raises(UsageError, match=r"^self\.states is left by one training pass"):
+        checked(seeded(with_graph, states=list, other=lambda: 0))
+
+
+def noted(self: Any, hidden: Tensor) -> float:
+    self.norms[self.place] = float(hidden.norm())
+    self.place = (self.place + 1) % len(self.norms)
+    return 0.0
+
+
+def test_a_place_in_a_ring_that_nobody_reads_is_let_be() -> None:
+    """Further on than the ring is long it would raise, which says nothing."""
+    found = checked(seeded(noted, norms=lambda: [0.0] * 9, place=lambda: 0))
+    assert found.counted[0].startswith("self.place")
+
+
 def cached(self: Any, hidden: Tensor) -> Tensor:
     if len(hidden) not in self.table:
         self.table[len(hidden)] = torch.arange(len(hidden))
@@ -115,6 +173,17 @@ def cached(self: Any, hidden: Tensor) -> Tensor:
 
 def test_a_cache_that_is_the_same_each_time_is_no_matter() -> None:
     assert checked(seeded(cached, table=dict)) == Between()
+
+
+def grown(self: Any, hidden: Tensor) -> Tensor:
+    if len(hidden) > self.longest:
+        self.longest, self.table = len(hidden), torch.arange(float(len(hidden))).cos()
+    return self.table[: len(hidden), None]
+
+
+def test_a_table_that_grows_with_its_length_beside_it_is_no_matter() -> None:
+    """As positional tables are kept; of another length than its own a table would be wrong."""
+    assert checked(seeded(grown, longest=lambda: 0, table=lambda: torch.zeros(0))) == Between()
 
 
 OWN = {

@@ -16,6 +16,7 @@ from lanewise.runs.store import RunStore
 from lanewise.training.planning.plan import GRID
 from lanewise.training.pulse import Pulse
 from lanewise.training.stack import Stack
+from lanewise.training.team import nothing
 from lanewise.tuning import going_on, planning
 from lanewise.tuning.lane_alone import train_alone
 from lanewise.tuning.planned import Planned
@@ -152,11 +153,42 @@ def test_stacked_lanes_go_on_only_where_they_have_the_same_bits_in_any_company(m
     assert kept(stacked, steps=100) == ()  # too few steps to be worth the trial
 
 
-def test_lanes_of_stacks_are_compared_by_what_training_makes_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rounded(self: Any, fraction: float, between: Any = None) -> None:
-        self.buffer.values.mul_(1 + torch.finfo(torch.float32).eps * len(self.lanes))
+@pytest.mark.parametrize("name", ["values", "gradients"])
+def test_lanes_of_stacks_are_compared_by_what_training_makes_of_them(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Of gradients that differ in their last bits a small rate leaves nothing to be seen in the weights."""
+    advance = Stack.advance
+
+    def rounded(self: Stack, fraction: float, between: Any = nothing) -> None:
+        advance(self, fraction, between)
+        getattr(self.buffer, name).mul_(1 + torch.finfo(torch.float32).eps * len(self.lanes))
 
     monkeypatch.setattr(Stack, "advance", rounded)
+    assert kept(stacked, steps=400) == ()
+
+
+def test_full_stacks_are_tried_as_one_process_and_as_several_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def counted(self: Stack, fraction: float, between: Any = nothing) -> None:
+        del fraction, between
+        sizes.append(len(self.lanes))
+
+    monkeypatch.setattr(Stack, "advance", counted)
+    kept(stacked, steps=400, workers=4)
+    assert [sizes[place : place + 6] for place in range(sizes.index(36), len(sizes), 6)] == [[36, 9, 5, 3, 2, 1]] * 3
+
+
+def test_nobody_goes_on_where_there_is_no_room_to_try_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    advance = Stack.advance
+
+    def refused(self: Stack, fraction: float, between: Any = nothing) -> None:
+        if len(self.lanes) > 2:  # two are tried to see whether they can be stacked
+            raise MemoryError
+        advance(self, fraction, between)
+
+    monkeypatch.setattr(Stack, "advance", refused)
     assert kept(stacked, steps=400) == ()
 
 

@@ -109,6 +109,30 @@ def test_the_same_call_goes_on_to_the_same_bits(
         assert [run.status for run in store.list()] == ["done"]
 
 
+class Pulled(nn.Module):
+    """A network that asks for gradients by its inputs, as those of forces do, while it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(5, 8), nn.Linear(8, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        at = rows.detach().requires_grad_()
+        found = self.outer(torch.tanh(self.inner(at)))
+        if not self.training:
+            return found
+        (pull,) = torch.autograd.grad(found.sum(), at, create_graph=True)
+        return found + pull.square().sum(1, keepdim=True)
+
+
+def test_a_module_that_asks_for_gradients_is_raced_and_stored(tmp_path: Path) -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs, targets)
+
+    found = tune(tmp_path, make_model=Pulled, loss=loss, candidates=RATES[:2], budget="20steps", workers=1)
+    assert found.run
+
+
 def test_folds_and_modules_of_several_forms_go_on_too(tmp_path: Path) -> None:
     def module(width: int = 4) -> nn.Module:
         return nn.Sequential(nn.Linear(5, width), nn.Tanh(), nn.Linear(width, 2))

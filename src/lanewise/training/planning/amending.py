@@ -121,6 +121,19 @@ def confirmable(
     return tuple(one.id for one in everyone if one in taken)
 
 
+def best_of_families(plan: Plan, ordered: Iterable[Candidate]) -> list[Candidate]:
+    """The best of each family, as many as the plan confirms, and the default."""
+    taken: dict[str, int] = {}
+    found = []
+    for candidate in ordered:
+        if candidate.is_default:
+            found.append(candidate)
+        elif taken.get(candidate.model, 0) < plan.confirm.get(candidate.model, 0):
+            taken[candidate.model] = taken.get(candidate.model, 0) + 1
+            found.append(candidate)
+    return found
+
+
 def amended_words(thought: Plan, plan: Plan, usual: Sequence[Candidate], confirmed: Sequence[Candidate]) -> list[str]:
     """What an amended plan does otherwise than it had ``thought``, when it would have confirmed the ``usual``."""
     words = list[str]()
