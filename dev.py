@@ -45,6 +45,7 @@ def settings_of_pip(python: Path) -> tuple[list[str], dict[str, str]]:
     own = {"trusted-host": "allow-insecure-host"}
     names = ("index-url", "extra-index-url", "find-links", "constraint", "trusted-host")
     options = [f"--{own.get(name, name)}={value}" for name in names for value in said.get(name, "").split()]
+    options += ["--no-index"] if said.get("no-index", "0").lower() in ("1", "true", "yes", "on") else []
     # As pip does: the best version of all indexes, not of the first that has any.
     return [*options, "--index-strategy=unsafe-best-match"], {"SSL_CERT_FILE": said["cert"]} if "cert" in said else {}
 
@@ -58,7 +59,8 @@ def add(python: Path, *packages: str) -> None:
         options, environment = settings_of_pip(python)
         command = [str(uv), "pip", "install", "--quiet", "--python", str(python), *options, *packages]
         subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **environment}, capture_output=True)
-    except (subprocess.CalledProcessError, OSError, ValueError):  # no uv for this platform, or settings it has not
+    except (subprocess.CalledProcessError, OSError, SyntaxError, ValueError):
+        # There is no uv for this platform, or pip has settings that it has not.
         # Bytecode takes pip as long as all the rest, and of two files in three it is never used.
         subprocess.run(pip(python, "install", "--quiet", "--no-compile", *packages), check=True, cwd=ROOT)
 

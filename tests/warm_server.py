@@ -114,6 +114,7 @@ def line_of(connection: socket.socket) -> bytes:
 
 def begin(asked: Mapping[str, Any], connection: socket.socket) -> NoReturn:
     """Run a script as the main program of this process, which was forked."""
+    os.setsid()  # at once: who knows the process may send a signal to its group
     error = os.open(asked["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number, opened in enumerate((connection.fileno(), connection.fileno(), error)):
         os.dup2(opened, number)
@@ -125,8 +126,12 @@ def begin(asked: Mapping[str, Any], connection: socket.socket) -> NoReturn:
     script = asked["script"]
     sys.argv = [script, *asked["arguments"]]
     sys.path[0] = str(Path(script).parent)
-    print(os.getpid(), flush=True)
-    run_as_main(asked["environment"], lambda: runpy.run_path(script, run_name="__main__"))
+
+    def run() -> None:
+        print(os.getpid(), flush=True)  # now signals find what they would in a new interpreter
+        runpy.run_path(script, run_name="__main__")
+
+    run_as_main(asked["environment"], run)
 
 
 def main() -> None:

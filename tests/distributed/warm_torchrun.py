@@ -98,6 +98,7 @@ def interpreted(arguments: Sequence[str]) -> None:
 
 def as_new(variables: Mapping[str, str], act: Callable[[], object]) -> NoReturn:
     """Act as the main program of this process, which was forked, and end it as an interpreter ends."""
+    os.setsid()  # at once: who knows the process may send a signal to its group
     gc.freeze()  # what the parent has made is not to be cleaned up here
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)

@@ -13,7 +13,7 @@ from lanewise.data.foreign_scripts import likely_encodings
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
-_BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -45,7 +45,7 @@ def decode(content: bytes, *, name: str, encoding: str | None = None) -> tuple[b
 
     Raises ``DataError`` for binary data, for NUL bytes in text, and for UTF-16 or UTF-32 given for other text.
     """
-    marked = next(((mark, codec) for mark, codec in _BOMS if content.startswith(mark)), None)
+    marked = next(((mark, codec) for mark, codec in BYTE_ORDER_MARKS if content.startswith(mark)), None)
     if encoding is not None:
         _check_wide(content, encoding, name)
         utf8, findings = _decode_as(content, encoding)
@@ -64,7 +64,7 @@ def codec_of(content: bytes, encoding: str | None) -> str | None:
     """The codec of a text that begins so, where its beginning tells it: stated, marked, or UTF-8; else None."""
     if encoding is not None:
         return encoding
-    marked = next((codec for mark, codec in _BOMS if content.startswith(mark)), None)
+    marked = next((codec for mark, codec in BYTE_ORDER_MARKS if content.startswith(mark)), None)
     return marked or (None if b"\0" in content else "utf-8")
 
 

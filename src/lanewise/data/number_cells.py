@@ -219,7 +219,8 @@ def _is_lost(texts: pl.Expr, value: pl.Expr, *, whole: bool) -> pl.Expr:
     large = value.abs() >= 2.0**53
     digits = texts.str.replace(_NO_FRACTION, "").cast(pl.Int128, strict=False)
     # Written as a whole number, it would have been one in a column of whole numbers; else its digits are compared.
-    changed_digits = (digits != value.cast(pl.Int128, strict=False)).fill_null(value=True)
+    # Nobody writes an identifier of more than 38 digits with a point; who prints floats by %f does.
+    changed_digits = (digits != value.cast(pl.Int128, strict=False)).fill_null(value=False)
     rounded = large & (texts.str.contains(_WHOLE) | (texts.str.contains(_WHOLE_POINT) & changed_digits))
     return (unreadable | value.is_infinite() | vanished | rounded).fill_null(value=False)
 

@@ -13,7 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from lanewise.data.encodings import BINARY
+import numpy as np
+
+from lanewise.data.encodings import BINARY, BYTE_ORDER_MARKS
 from lanewise.errors import DataError, closest
 
 STANDARD_INPUT = "-"
@@ -48,6 +50,7 @@ COLUMNAR = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 """What Parquet files, Arrow files and Arrow streams begin with."""
 
 _LOOKED_AT, _MOST_NULS = 2**16, 0.001
+_LINE_ENDS = (0x000A, 0x000D, 0x0A00, 0x0D00)  # of UTF-16, in either order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,15 +239,22 @@ def _refuse_binary(begin: bytes, name: str) -> None:
 
     A shorter file is left to the decoding, which can say in which line it is damaged.
     """
-    known = (_GZIP, _ZSTD, *COLUMNAR)
+    known = (_GZIP, _ZSTD, *COLUMNAR, *(mark for mark, _ in BYTE_ORDER_MARKS))
     if len(begin) < _CHUNK or begin.startswith(known):
         return
     _refuse_foreign(begin, name)
     head = begin[:_LOOKED_AT]
-    # Every second byte of UTF-16 may be NUL, never both of a letter; of UTF-32 the first or the last always is.
-    alone = any(not any(head[start::4]) for start in (0, 3)) or any(0 not in head[start::2] for start in (0, 1))
-    if head.count(0) > _MOST_NULS * len(head) and not (alone and any(head)):
+    if head.count(0) > _MOST_NULS * len(head) and not (any(head) and _is_wide(head)):
         raise DataError(BINARY.format(name=name, what="NUL bytes"))
+
+
+def _is_wide(head: bytes) -> bool:
+    """Whether bytes with many NULs may be UTF-16 or UTF-32, in either order."""
+    if any(not any(head[start::4]) for start in (0, 3)) or any(0 not in head[start::2] for start in (0, 1)):
+        return True
+    # The low bytes of letters such as U+4E00 are NUL too, but never both of a letter.
+    units = np.frombuffer(head, dtype=np.uint16)
+    return bool(units.all()) and bool(np.isin(units, _LINE_ENDS).any())
 
 
 def _refuse_foreign(content: bytes, name: str) -> None:

@@ -44,6 +44,6 @@ def told_apart(*numbers: float) -> list[str]:
     shown = [f"{number:g}" for number in numbers]
     for digits in range(6, 18):
         shown = [f"{number:.{digits}g}" for number in numbers]
-        if len(set(shown)) == len(set(numbers)):
+        if len(set(shown)) >= len(set(numbers)):  # 0 and -0 are one number
             break
     return shown

@@ -146,7 +146,7 @@ def test_other_formats_are_refused_before_all_of_them_is_read(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-16", "utf-32"])
-@pytest.mark.parametrize("row", ["a,1\n", "\u4e2d\u6587,\u00e4\n"])
+@pytest.mark.parametrize("row", ["a,1\n", "\u4e2d\u6587,\u00e4\n", "\u4e00\u4e8c\u4e09\u3000,12,3\n"])
 def test_nul_bytes_of_wide_letters_are_text(tmp_path: Path, encoding: str, row: str) -> None:
     content = (row * 2**20).encode(encoding)
     assert load(written(tmp_path, content), max_bytes=2**26).content == content

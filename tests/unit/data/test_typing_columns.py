@@ -102,7 +102,9 @@ def test_numbers_beyond_64_bits_stay_words(cell: str) -> None:
     assert told.endswith(f"in row 2; correct it, or declare it missing (--missing={cell})")
 
 
-@pytest.mark.parametrize("cell", ["9007199254740992.0", "-36028797018963968.", "9007199254740993.25", "1e300"])
+@pytest.mark.parametrize(
+    "cell", ["9007199254740992.0", "-36028797018963968.", "9007199254740993.25", "1e300", f"{3.4028234663852886e38:f}"]
+)
 def test_large_numbers_that_lose_no_whole_digits_are_numbers(cell: str) -> None:
     column = typed("1.5", cell)
     assert (column.kind, column.cells.to_list(), column.findings) == ("number", [1.5, float(cell)], ())

@@ -43,7 +43,7 @@ class Plan:
     ``rungs`` are fractions of each candidate's full length at which the screen compares; empty means
     that everybody is confirmed. ``confirm`` says how many of each family are confirmed.
     ``costs`` holds the predicted processor seconds of one full-length lane of every candidate, as
-    measured when the plan was made; ties are broken by them, so that nothing reads the clock again.
+    measured when the plan was made, or for a budget in steps the order of what they usually are.
     ``look_costs`` is what predicting the rows that a fold holds out, and judging that, takes at every look at a lane.
     ``single`` is how many times its cost a lane takes that has a stack for itself, which it shares when it is screened.
     ``solo_costs`` is processor seconds of a lane trained alone, one after another: what a plain loop would cost,
