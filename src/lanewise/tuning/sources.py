@@ -51,10 +51,8 @@ class Source:
         """
         if self.load is None:
             return take(self.table, rows)
-        with (
-            self.lock,
-            own_generator(key, others=self.draws_elsewhere),
-        ):  # a file that a data set reads from has one position
+        # A file that a data set reads from has one position.
+        with self.lock, own_generator(key, others=self.draws_elsewhere):
             return loaded(self.name, self.load, rows.tolist())
 
 
