@@ -124,16 +124,16 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
         return f"{default}: {why}."
     if outcome.is_default:
         return f"{default}: nothing that ran predicts {target} reliably better."
-    return _won(outcome, who)
+    return _won(outcome, who, metric)
 
 
-def _won(outcome: Outcome, who: str) -> str:
+def _won(outcome: Outcome, who: str, metric: Metric) -> str:
     """That ``who`` predicts best, or as well as who does, for a tie may go to another than the best score."""
     words = f"{who} predicts {outcome.target}"
     if outcome.as_asked:
         return f"{words}, as asked for; by the evidence one model would have been kept."
-    if not outcome.scored_best:
-        return f"{words} best."
+    if not outcome.scored_best:  # the next sentence says that the test rows do not bear it out
+        return f"{words} best{' in cross-validation' if _trails(outcome, metric) else ''}."
     return (
         f"{words} as well as any, as far as the evidence tells: {outcome.scored_best} scored better by no more than "
         "one paired standard error, and of those that tie the simplest is taken."
@@ -167,17 +167,31 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
     if test is None or not isfinite(test.value):
         return ""
     better = "lower is better" if metric.direction == "min" else "higher is better"
-    rivals = [outcome.guess, None if outcome.is_default else outcome.default_test]
-    guess, default = (one if one is not None and isfinite(one.value) else None for one in rivals)
-    values = [test.value, *(one.value for one in (guess, default) if one is not None)]
-    kept = places_beside(metric.name, values, test.half)
+    guess, default = _rivals(outcome)
+    kept = _places(outcome, test, metric)
     words = f"{_rows(outcome)} its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
     if guess is not None:
         words += f"; a guess has {_at(guess, metric, kept)}"
     if default is not None:
         words += f", the default {_at(default, metric, kept)}"
     note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
-    return f"{words} ({better}).{note if default is not None and _trails(test, default, metric, kept) else ''}"
+    return f"{words} ({better}).{note if _trails(outcome, metric) else ''}"
+
+
+def _rivals(outcome: Outcome) -> tuple[Score | None, Score | None]:
+    """The scores on the test rows of a guess and, unless it is the winner, of the default; None where there is none."""
+    guess, default = outcome.guess, None if outcome.is_default else outcome.default_test
+    return _finite(guess), _finite(default)
+
+
+def _finite(found: Score | None) -> Score | None:
+    return found if found is not None and isfinite(found.value) else None
+
+
+def _places(outcome: Outcome, test: Score, metric: Metric) -> int:
+    """Digits of the score on the test rows and of those beside it."""
+    values = [test.value, *(one.value for one in _rivals(outcome) if one is not None)]
+    return places_beside(metric.name, values, test.half)
 
 
 def _ranking(outcome: Outcome, metric: Metric) -> str:
@@ -202,11 +216,15 @@ def _rows(outcome: Outcome) -> str:
     return f"On {outcome.rows:,} test rows, {many} of which trained it too{weighed},"
 
 
-def _trails(test: Score, default: Score, metric: Metric, kept: int) -> bool:
+def _trails(outcome: Outcome, metric: Metric) -> bool:
     """Whether the default did better on the test rows, by as much as the digits show."""
-    if _at(default, metric, kept) == _at(test, metric, kept):
+    test, (_, default) = _finite(outcome.test), _rivals(outcome)
+    if test is None or default is None:
         return False
-    return metric.sign * default.value < metric.sign * test.value
+    kept = _places(outcome, test, metric)
+    return _at(default, metric, kept) != _at(test, metric, kept) and (
+        metric.sign * default.value < metric.sign * test.value
+    )
 
 
 def _estimate(found: Score, metric: Metric, kept: int) -> str:

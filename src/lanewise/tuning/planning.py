@@ -22,7 +22,10 @@ SHORTEST = 20
 """Steps below which a training says nothing."""
 
 ALLOTTED = 0.7
-"""Share of a budget in seconds that is planned with."""
+"""Share of what is left of a budget in seconds that is planned with."""
+
+NAMED_SECONDS = 0.1
+"""Seconds that were used before the plan from which on a refusal speaks of them."""
 
 KEPT = 0.75
 """Share of its speed that a process is trusted to keep beside others: they share caches, memory and the clock."""
@@ -67,8 +70,10 @@ class Wanted:
         )
 
 
-def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False) -> Plan:
+def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used: float = 0.0) -> Plan:
     """The plan. With a budget in steps no clock is read; with one in seconds the speed of a step is measured now.
+
+    Of a budget in seconds so many are ``used`` already, by loading the program and trying the module.
 
     ``steps`` are those of the default; candidates of another batch size see as many rows. Where the confirmation
     ``goes_on`` with the lanes of the screen it has only the rest to train. Raises ``UsageError`` where the budget is
@@ -92,12 +97,13 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False) -> P
         if goes_on:
             stretches[-1] = stretches[-1][0], 1.0 - rungs[-1]
         per_row, fixed = _measured(wanted, teams, _over_folds(stretches, wanted.folds))
-        rows = int((ALLOTTED * wanted.seconds - fixed) / per_row)
+        rows = max(0, int((ALLOTTED * (wanted.seconds - used) - fixed) / per_row))
         predicted = per_row * rows + fixed
         if rows < SHORTEST * batch:
-            needed = (per_row * SHORTEST * batch + fixed) / ALLOTTED
+            needed = used + (per_row * SHORTEST * batch + fixed) / ALLOTTED
+            spent = f", of which {used:.1f} s are used already," if used >= NAMED_SECONDS else ""
             message = (
-                f"a budget of {wanted.seconds:g} s allows {max(rows // batch, 0)} steps for each of "
+                f"a budget of {wanted.seconds:g} s{spent} allows {rows // batch} steps for each of "
                 f"{wanted.entrants} candidates, and {SHORTEST} are the least that says anything; give at least "
                 f"{math.ceil(needed)}s, or fewer candidates"
             )

@@ -1,5 +1,6 @@
 """A question that can be raced, and its race: plan, run, selection, result."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -163,7 +164,7 @@ def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
     trying = partial(with_ways, question=question, candidates=wanted.candidates, seconds=wanted.seconds)
     teams, said = in_precision(posed.precision, teams, wanted.candidates, with_ways=trying)
     kept = wanted.kept_looks(teams)
-    plan = plan_race(wanted, teams, goes_on=bool(kept))
+    plan = plan_race(wanted, teams, goes_on=bool(kept), used=time.monotonic() - posed.before.seconds)
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
     # Ranks are there to be used, however small the race; processes of one rank only where that pays.
     out = teams.ranks > 1 or (not posed.alone and in_processes(teams, plan))

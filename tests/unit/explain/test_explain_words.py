@@ -180,9 +180,11 @@ def test_the_default_that_stays():
 def test_a_default_that_did_better_on_the_test_rows_is_admitted():
     found = summary(outcome(test=Score(value=5.0, low=4.0, high=6.0), default_test=Score(value=4.0)), RMSE)
     assert "the default 4.0 (lower is better). Here the default did better: the choice was made before" in found[1]
+    assert found[0].endswith(" predicts price best in cross-validation.")
     for default in (5.0001, 6.0):
         found = summary(outcome(test=Score(value=5.0, low=4.0, high=6.0), default_test=Score(value=default)), RMSE)
         assert "did better" not in found[1]
+        assert found[0].endswith(" predicts price best.")
 
 
 @pytest.mark.parametrize(

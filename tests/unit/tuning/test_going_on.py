@@ -10,7 +10,7 @@ from torch import nn
 
 import lanewise
 from lanewise.distributed.ranks import Lone
-from lanewise.errors import Interrupted
+from lanewise.errors import Interrupted, UsageError
 from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.training.planning.plan import GRID
@@ -200,6 +200,16 @@ def test_a_budget_in_seconds_buys_longer_trainings_where_lanes_go_on(monkeypatch
     rungs = plan_race(posed.wanted, teams).rungs
     assert rungs == pytest.approx((1 / 9, 1 / 3))
     assert long / short == pytest.approx((36 / 9 + 13 * 2 / 9 + 5) / (36 / 9 + 13 * 2 / 9 + 5 * 2 / 3), rel=1e-3)
+
+
+def test_what_was_used_before_the_plan_is_no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "timed", lambda *positional: (1e-3, 0.0))
+    posed = asked(convolving, **{**GIVEN, "budget": "20s"}, ranks=Lone())
+    teams = with_ways(posed.teams, question=posed.question, candidates=posed.wanted.candidates, seconds=None)
+    whole, half = (plan_race(posed.wanted, teams, used=used).lengths.rows_seen for used in (0.0, 10.0))
+    assert half == pytest.approx(whole / 2, rel=0.01)
+    with pytest.raises(UsageError, match=r"20 s, of which 19\.9 s are used already, allows \d+ steps"):
+        plan_race(posed.wanted, teams, used=19.9)
 
 
 def test_a_plan_keeps_at_which_looks(found: lanewise.TuneResult) -> None:
