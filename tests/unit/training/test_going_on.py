@@ -23,6 +23,7 @@ from lanewise.search.halving import Halving
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.divisible import Divisible
+from lanewise.training.modules import seats as module_seats
 from lanewise.training.modules.seats import seated
 from lanewise.training.modules.teams import ModuleTeams, Way, everywhere
 from lanewise.training.planning.plan import GRID, Lengths, Plan
@@ -236,7 +237,8 @@ def test_a_race_that_kept_nothing_yet_when_it_was_killed_begins_at_the_start(sma
     assert set(begun(found).values()) == {0.0}
 
 
-def test_lanes_in_processes_go_on_to_the_same_bits(small: ModuleType) -> None:
+def test_lanes_in_processes_go_on_to_the_same_bits(small: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_seats, "can_fork", lambda: True)  # also where a test has loaded JAX, which waits idle
     expected, _ = all_of(small, teams(workers=2, processes=True, kept=()))
     with seated(teams(workers=2, processes=True)) as formed:
         assert formed.seats is not None

@@ -401,7 +401,10 @@ def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
 
 SETTINGS = [
     ({"budget": "5steps"}, r"a budget of 5 steps says nothing; give at least 20steps"),
-    ({"budget": "1ms"}, r"a budget of 0.001 s(, of which .* s are used already,)? allows 0 steps for each of 1 candidates"),
+    (
+        {"budget": "1ms"},
+        r"a budget of 0.001 s(, of which .* s are used already,)? allows 0 steps for each of 1 candidates",
+    ),
     ({"budget": "soon"}, r"budget must be a time"),
     ({"policy": "guess"}, r"policy must be one of halving, hyperband, racing, population, genetic, never, or an"),
     ({"seeds": 0}, r"seeds must be a count of at least 1"),
