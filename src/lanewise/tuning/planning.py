@@ -24,6 +24,9 @@ SHORTEST = 20
 ALLOTTED = 0.7
 """Share of what is left of a budget in seconds that is planned with."""
 
+LEAST_LEFT = 0.25
+"""Share of a budget in seconds that is there for a race however much was used before: it overruns, and says so."""
+
 NAMED_SECONDS = 0.1
 """Seconds that were used before the plan from which on a refusal speaks of them."""
 
@@ -97,10 +100,11 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
         if goes_on:
             stretches[-1] = stretches[-1][0], 1.0 - rungs[-1]
         per_row, fixed = _measured(wanted, teams, _over_folds(stretches, wanted.folds))
-        rows = max(0, int((ALLOTTED * (wanted.seconds - used) - fixed) / per_row))
+        left_over = max(wanted.seconds - used, LEAST_LEFT * wanted.seconds)
+        rows = max(0, int((ALLOTTED * left_over - fixed) / per_row))
         predicted = per_row * rows + fixed
         if rows < SHORTEST * batch:
-            needed = used + (per_row * SHORTEST * batch + fixed) / ALLOTTED
+            needed = min(used, (1 - LEAST_LEFT) * wanted.seconds) + (per_row * SHORTEST * batch + fixed) / ALLOTTED
             spent = f", of which {used:.1f} s are used already," if used >= NAMED_SECONDS else ""
             message = (
                 f"a budget of {wanted.seconds:g} s{spent} allows {rows // batch} steps for each of "

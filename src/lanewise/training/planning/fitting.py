@@ -10,7 +10,7 @@ from lanewise.models.registry import STACKED
 from lanewise.models.trees import LENGTHS
 from lanewise.search.policy import rungs_of
 from lanewise.training.planning.amending import MOST_CONFIRMED
-from lanewise.training.planning.families import FAMILY_SHARES, affordable_families, sets_of, with_default
+from lanewise.training.planning.families import FAMILY_SHARES, affordable_families, sets_of, share_of, with_default
 from lanewise.training.planning.measured import Measured
 from lanewise.training.planning.plan import FEWEST_ROUNDS, GRID, Plan
 from lanewise.training.planning.predicting import MANY, predicted
@@ -113,7 +113,7 @@ def merit(plan: Plan, pools: Mapping[str, list[Candidate]], setting: Setting) ->
     screened = _is_screened(plan, pools, setting)
     searched = screened and "lightgbm" in families and min(_shares(plan, setting)) >= HALF
     dear = ("mlp" in families or searched, screened, "mlp" in families, "forest" in families)
-    return (len(cheap), sum(FAMILY_SHARES[model] for model in cheap), _has_own_default(plan, pools), *dear)
+    return (len(cheap), share_of(cheap), _has_own_default(plan, pools), *dear)
 
 
 def _has_own_default(plan: Plan, pools: Mapping[str, list[Candidate]]) -> float:
@@ -249,7 +249,7 @@ def fitted(
     them there is no screen.
     """
     costs, looks = measured.costs, measured.looks
-    total = sum(FAMILY_SHARES[model] for model in pools)
+    total = share_of(pools)
     # Two workers or so come to train on every fold, and all of them on that of the screen; one does for the refit.
     sharing = min(setting.workers, SHARING)
     once = sum(measured.once.get(model, 0.0) for model in pools) * (sharing * setting.folds + setting.workers + 1)
