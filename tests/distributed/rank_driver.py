@@ -35,7 +35,6 @@ from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
 from train_driver import on_four
 
-from lanewise import again, experiment
 from lanewise.data import streaming
 from lanewise.distributed import joining, reaching
 from lanewise.distributed.joining import joined
@@ -43,6 +42,7 @@ from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import LanewiseError
+from lanewise.fitting import experiment
 from lanewise.lanes import windows
 from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
@@ -117,9 +117,9 @@ def fit(task: Mapping[str, Any]) -> Any:
     if source in ("table", "small.csv"):
         source = str(Path(task["folder"]) / source)
     if task.get("repeat"):
-        found = again.repeat("last")
+        found = resuming.repeat("last")
     elif task.get("resume"):
-        found = again.resume("last")
+        found = resuming.resume("last")
     else:
         found = experiment.fit(source, **settings)
     return {"document": found.document, "known": found.predictor.task.target, "wrote": len(wrote)}

@@ -150,7 +150,7 @@ def test_every_option_is_documented() -> None:
 
 def test_every_setting_and_key_is_documented() -> None:
     from lanewise.reporting.document import RunDocument
-    from lanewise.settings import FitSettings
+    from lanewise.settings.fit import FitSettings
 
     command_line = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     python = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")

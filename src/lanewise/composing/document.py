@@ -44,11 +44,11 @@ from lanewise.explain import (
 from lanewise.explain.aspects import listed
 from lanewise.explain.cost import Solo
 from lanewise.explain.looks import diverged
-from lanewise.labels import counted_once, told_apart
+from lanewise.formatting.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
-from lanewise.settings import FitSettings
-from lanewise.stated_budget import parse_budget
+from lanewise.settings.budget import parse_budget
+from lanewise.settings.fit import FitSettings
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.left_out import no_room

@@ -8,7 +8,7 @@ from itertools import pairwise
 from lanewise.data.findings import Finding
 from lanewise.data.number_signs import CODE, SIGN
 from lanewise.data.wording import counted
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 
 _NUMBER = re.compile(rf"[-+]?{SIGN}?\s*(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*{SIGN}?", re.ASCII)
 _CODE = re.compile(CODE)

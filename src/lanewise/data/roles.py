@@ -11,8 +11,8 @@ from lanewise.data.target import name_hint, target_column
 from lanewise.data.typed_columns import NESTED
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError, all_of, closest, suggestion
-from lanewise.stated_conflicts import roles_twice
-from lanewise.text_form import as_names
+from lanewise.settings.conflicts import roles_twice
+from lanewise.settings.text_form import as_names
 
 
 def check_names(

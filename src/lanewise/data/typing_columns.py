@@ -48,7 +48,7 @@ from lanewise.data.number_signs import MINUS, has_minus
 from lanewise.data.numbers_with_units import numbers_with_units
 from lanewise.data.plain_words import shares_of_words
 from lanewise.data.word_cells import kind_of_words, kinds_of_words
-from lanewise.text_form import as_names
+from lanewise.settings.text_form import as_names
 
 _THREADS = 4
 _MOSTLY = 0.5

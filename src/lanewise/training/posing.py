@@ -22,7 +22,7 @@ from lanewise.data.target_tails import extreme_rows, target_tail_findings
 from lanewise.errors import DataError, UsageError, all_of
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.metrics import Metric, resolve_metric
-from lanewise.stated_names import Scaling
+from lanewise.settings.names import Scaling
 from lanewise.task import Task, TaskKind
 from lanewise.training.own_test_rows import joined_below
 from lanewise.training.problem import Problem

@@ -23,7 +23,7 @@ from lanewise.features.streamed_statistics import Moments
 from lanewise.metrics import Metric
 from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
-from lanewise.stated_names import Scaling
+from lanewise.settings.names import Scaling
 from lanewise.task import Task
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
 from lanewise.training.row_store import RowStore

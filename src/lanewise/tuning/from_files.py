@@ -19,7 +19,7 @@ from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
 from lanewise.runs.remaining import check_plan
 from lanewise.runs.run import Run
-from lanewise.stage_times import StageTimes
+from lanewise.runs.stage_times import StageTimes
 from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import fitting, mesh_of
 from lanewise.tuning.fingerprint import check_files, file_digests

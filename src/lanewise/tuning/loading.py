@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import Mistakes, UsageError, UserError
 from lanewise.models.blueprint import first_line
-from lanewise.text_form import names_of
+from lanewise.settings.text_form import names_of
 from lanewise.tuning.table_rows import check_columns, written_rows
 
 LOSSES: Final[Mapping[str, Callable[..., Tensor]]] = MappingProxyType(

@@ -10,7 +10,7 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import remaining_of
-from lanewise.settings import Payload
+from lanewise.settings.fit import Payload
 from lanewise.training.apart_team import workers_of
 from lanewise.training.modules.teams import ModuleTeams, batch_of
 from lanewise.training.planning.plan import Plan

@@ -20,9 +20,9 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
+from lanewise.runs.stage_times import StageTimes
 from lanewise.search.registry import policy_name
-from lanewise.settings import Payload
-from lanewise.stage_times import StageTimes
+from lanewise.settings.fit import Payload
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted

@@ -16,12 +16,12 @@ from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.models.groups import Groups
+from lanewise.runs.stage_times import StageTimes
 from lanewise.search.bayesian import Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import Payload
-from lanewise.stage_times import StageTimes
-from lanewise.stated_budget import parse_budget
+from lanewise.settings.budget import parse_budget
+from lanewise.settings.fit import Payload
 from lanewise.training.device import device_here
 from lanewise.training.modules.teams import form_of
 from lanewise.training.pulse import Pulse

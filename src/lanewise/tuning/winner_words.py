@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lanewise.labels import told_apart, with_labels
+from lanewise.formatting.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.selection import Selection

@@ -8,7 +8,7 @@ import pytest
 
 from lanewise.data.reading import read
 from lanewise.data.typing_columns import TypedColumn, type_text_columns
-from lanewise.text_form import names_of
+from lanewise.settings.text_form import names_of
 
 
 def typed(*cells: str | None, **options) -> TypedColumn:

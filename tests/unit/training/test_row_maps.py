@@ -10,17 +10,17 @@ import polars as pl
 import pytest
 import torch
 
-from lanewise.agreement import check_streamed
 from lanewise.data import streaming, table_files
 from lanewise.data.reading import ReadOptions, read
 from lanewise.data.streaming import read_streamed
 from lanewise.distributed.place import Place
 from lanewise.errors import DataError, UsageError
 from lanewise.features.prepared import prepare_rows
+from lanewise.fitting.agreement import check_streamed
 from lanewise.lanes import windows
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane, Roster
-from lanewise.settings import checked
+from lanewise.settings.fit import checked
 from lanewise.training import row_maps
 from lanewise.training.batches import Batches
 from lanewise.training.data import ALL_ROWS
