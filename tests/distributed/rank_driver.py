@@ -35,6 +35,7 @@ from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
 from train_driver import on_four
 
+from lanewise import resuming
 from lanewise.data import streaming
 from lanewise.distributed import joining, reaching
 from lanewise.distributed.joining import joined
@@ -52,7 +53,7 @@ from lanewise.training.planning import fitting, mesh_measuring, mesh_steps
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
-from lanewise.training.row_store import RowStore
+from lanewise.training.streamed.row_store import RowStore
 
 PATIENCE = 180.0
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lanewise import resuming
 from lanewise.errors import UsageError
 from lanewise.fitting import experiment
 from lanewise.fitting.stages import Silent

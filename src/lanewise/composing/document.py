@@ -55,7 +55,7 @@ from lanewise.training.planning.left_out import no_room
 from lanewise.training.planning.proposals import DEFAULT_ROUNDS
 from lanewise.training.problem import Problem
 from lanewise.training.products import one_thread_each
-from lanewise.training.trace import looks
+from lanewise.training.watching.trace import looks
 from lanewise.training.workers.process import counted_again
 
 TRAIN_SAMPLE = 4000

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
+from lanewise.data.cells.typed_columns import NESTED
 from lanewise.data.column_facts import ColumnFacts, facts_of, levels_kept
 from lanewise.data.conventions import UNREADABLE, Convention
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
-from lanewise.data.typed_columns import NESTED
 from lanewise.data.wording import counted, first_of, named, told_apart
 from lanewise.errors import FEW, DataError, StoreError, closest
 from lanewise.task import Task, TaskKind

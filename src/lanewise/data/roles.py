@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from lanewise.data.cells.typed_columns import NESTED
 from lanewise.data.dataset import Dataset
-from lanewise.data.headers import REPEATED, twins_of
 from lanewise.data.target import name_hint, target_column
-from lanewise.data.typed_columns import NESTED
+from lanewise.data.text.headers import REPEATED, twins_of
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError, all_of, closest, suggestion
 from lanewise.settings.conflicts import roles_twice

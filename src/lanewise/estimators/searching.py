@@ -44,8 +44,8 @@ from lanewise.settings.budget import parse_budget
 from lanewise.settings.fit import FitSettings, checked
 from lanewise.task import Task
 from lanewise.training.problem import Problem
-from lanewise.training.pulse import Pulse
 from lanewise.training.stopping import stop_on_signals
+from lanewise.training.watching.pulse import Pulse
 
 SHARED = (
     "budget", "models", "optimizers", "losses", "schedules", "widths", "depths", "activations", "scaling", "search",

@@ -16,7 +16,7 @@ from lanewise.training.data import TrainingData
 from lanewise.training.planning.memory import workers_with_room
 from lanewise.training.problem import Problem, stored_for_trees, tree_data
 from lanewise.training.ranks.planning import workers_here
-from lanewise.training.row_store import RowStore
+from lanewise.training.streamed.row_store import RowStore
 from lanewise.training.teams import Seats
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.workers.process import nobody

@@ -45,7 +45,6 @@ from lanewise.training.planning.pace import pace_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem, prepare
 from lanewise.training.products import one_thread_each
-from lanewise.training.pulse import Pulse
 from lanewise.training.race import Confirmed, Race
 from lanewise.training.race import Result as RaceResult
 from lanewise.training.ranks.choosing import mesh_words
@@ -54,12 +53,13 @@ from lanewise.training.ranks.planning import shared_plan, why_lanes
 from lanewise.training.ranks.sharing import measured_sharing
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.refit import Refitted, refit
-from lanewise.training.row_maps import prepare_streamed, store_rows
-from lanewise.training.row_store import RowStore
 from lanewise.training.selecting import Selections, load_rankings
 from lanewise.training.stopping import Stop
+from lanewise.training.streamed.row_maps import prepare_streamed, store_rows
+from lanewise.training.streamed.row_store import RowStore
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
+from lanewise.training.watching.pulse import Pulse
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.team_pool import TeamPool
 

@@ -19,20 +19,20 @@ from lanewise.optim.registry import rule
 from lanewise.optim.schedules import UNSETTLED
 from lanewise.training.batches import Batches
 from lanewise.training.copying import Held, under
-from lanewise.training.course import Course, NoCourse, Seen
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
 from lanewise.training.going_on import KEPT, begun_with, rows_passed
-from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
 from lanewise.training.kept_looks import KeptLook, KeptLooks, looks_of, looks_state, of_rows
 from lanewise.training.loop import each_step
 from lanewise.training.recorded_step import RecordedStep
-from lanewise.training.replay import Replay
 from lanewise.training.step import step
 from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
-from lanewise.training.vitals import Vitals
+from lanewise.training.watching.course import Course, NoCourse, Seen
+from lanewise.training.watching.guard import CHECK_EVERY, SNAPSHOTS, Guard
+from lanewise.training.watching.replay import Replay
+from lanewise.training.watching.vitals import Vitals
 
 PREDICTION_ELEMENTS = 4_000_000
 """Hidden activations that a prediction block may hold at once, so that it stays in cache and memory."""

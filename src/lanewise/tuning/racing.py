@@ -29,7 +29,6 @@ from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import in_processes, seated
 from lanewise.training.modules.teams import ModuleTeams, all_of, batch_of, everywhere, form_of
 from lanewise.training.planning.plan import Plan
-from lanewise.training.pulse import Pulse
 from lanewise.training.race import Race, Result
 from lanewise.training.ranks.crew import Crew, crew_of
 from lanewise.training.ranks.planning import shared
@@ -37,22 +36,23 @@ from lanewise.training.ranks.spread_proposer import SpreadProposer
 from lanewise.training.ranks.spreading import Spreading, gathered, spread
 from lanewise.training.refit import refit
 from lanewise.training.team import Former, Team
+from lanewise.training.watching.pulse import Pulse
+from lanewise.tuning.answer.document import document_of
+from lanewise.tuning.answer.learned import hopeless
+from lanewise.tuning.answer.over_ranks import arranged, notes_of, ranks_of
+from lanewise.tuning.answer.story import noticed, told
+from lanewise.tuning.answer.tradeoffs import tradeoffs
+from lanewise.tuning.answer.verdict import Verdict, judged
+from lanewise.tuning.answer.winner_words import exchanged, until
 from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
-from lanewise.tuning.document import document_of
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
-from lanewise.tuning.learned import hopeless
-from lanewise.tuning.over_ranks import arranged, notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
-from lanewise.tuning.story import noticed, told
-from lanewise.tuning.tradeoffs import tradeoffs
-from lanewise.tuning.verdict import Verdict, judged
-from lanewise.tuning.winner_words import exchanged, until
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from lanewise import resuming
 from lanewise.cli.main import cli
 from lanewise.cli.started import process_started
 from lanewise.data import streaming

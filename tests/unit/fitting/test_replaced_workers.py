@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lanewise.fitting import experiment, pools
-from lanewise.training.pulse import Pulse
 from lanewise.training.trees.pool import TreePool
+from lanewise.training.watching.pulse import Pulse
 
 WORDS = "the trees' worker was ended by SIGKILL; what it trained is trained again, to the same bits"
 
