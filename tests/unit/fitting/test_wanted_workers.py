@@ -134,7 +134,7 @@ def test_a_fit_prepares_before_it_reads_its_table(monkeypatch: pytest.MonkeyPatc
 def test_the_command_prepares_before_it_loads_torch(tmp_path: Any) -> None:
     (tmp_path / "table.csv").write_text("a,y\n" + "1,0\n2,1\n" * 20)
     code = (
-        "import sys\nfrom lanewise import wanted_workers\n"
+        "import sys\nfrom lanewise.fitting import wanted_workers\n"
         "def prepare(settings, loads):\n    print(settings.budget, 'torch' in sys.modules)\n    sys.exit(0)\n"
         "wanted_workers.prepare_workers = prepare\n"
         "from lanewise.cli import main\nmain()"

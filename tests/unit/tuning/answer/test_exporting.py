@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
-from lanewise.tuning import TuneResult, exporting, tune
+from lanewise.tuning import TuneResult, tune
+from lanewise.tuning.answer import exporting
 
 CANDIDATES = [
     {"optimizer": "sgd", "lr": 0.1},

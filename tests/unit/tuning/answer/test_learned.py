@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lanewise.tuning import TuneResult, learned, tune
+from lanewise.tuning import TuneResult, tune
+from lanewise.tuning.answer import learned
 from lanewise.tuning.checking import judge_of
 from lanewise.tuning.tune import asked
 

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import lanewise
 from lanewise.errors import UsageError
-from lanewise.tuning import BatchFinding, batch_finder, find_batch
+from lanewise.tuning import BatchFinding, find_batch
+from lanewise.tuning.finders import batch_finder
 from lanewise.tuning.finders.throughput import Throughput
 
 X = torch.randn(1024, 4, generator=torch.Generator().manual_seed(0))
