@@ -37,7 +37,8 @@ from lanewise.errors import (
 if TYPE_CHECKING:
     from lanewise.distributed.outer import Outer
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
-    from lanewise.fitting.experiment import Fit, fit, load
+    from lanewise.fitting.experiment import fit
+    from lanewise.fitting.finished import Fit, load
     from lanewise.one_model import TrainResult, train
     from lanewise.resuming import repeat, resume
     from lanewise.solvers.constraints import Equality, Inequality
@@ -91,7 +92,7 @@ __all__ = [
 _HOMES = {
     "BatchFinding": "lanewise.tuning",
     "Equality": "lanewise.solvers.constraints",
-    "Fit": "lanewise.fitting.experiment",
+    "Fit": "lanewise.fitting.finished",
     "Inequality": "lanewise.solvers.constraints",
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
@@ -104,7 +105,7 @@ _HOMES = {
     "find_batch": "lanewise.tuning",
     "find_rate": "lanewise.tuning",
     "fit": "lanewise.fitting.experiment",
-    "load": "lanewise.fitting.experiment",
+    "load": "lanewise.fitting.finished",
     "minimize": "lanewise.solvers.minimizing",
     "repeat": "lanewise.resuming",
     "resume": "lanewise.resuming",

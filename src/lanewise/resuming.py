@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from lanewise.distributed.joining import joined
 from lanewise.errors import UsageError
-from lanewise.fitting.stages import Silent, Watcher
+from lanewise.fitting.watcher import Silent, Watcher
 from lanewise.runs.ranked import RankedStore, opened
 from lanewise.runs.run import Run
 from lanewise.runs.stage_times import StageTimes
@@ -12,7 +12,7 @@ from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
 
 if TYPE_CHECKING:
-    from lanewise.fitting.experiment import Fit
+    from lanewise.fitting.finished import Fit
     from lanewise.tuning import TuneResult
     from lanewise.tuning.lane_alone import LaneAlone
 

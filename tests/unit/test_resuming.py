@@ -8,7 +8,7 @@ import pytest
 from lanewise import resuming
 from lanewise.errors import UsageError
 from lanewise.fitting import experiment
-from lanewise.fitting.stages import Silent
+from lanewise.fitting.watcher import Silent
 from lanewise.runs.store import RunStore
 from lanewise.search.halving import Halving
 from lanewise.tuning import from_files

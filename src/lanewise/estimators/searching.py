@@ -35,7 +35,8 @@ from lanewise.estimators.rows import (
 )
 from lanewise.estimators.state import packed, unpacked
 from lanewise.fitting.agreement import known_names
-from lanewise.fitting.stages import Silent, Trained, train
+from lanewise.fitting.stages import Trained, train
+from lanewise.fitting.watcher import Silent
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
 from lanewise.runs.stage_times import StageTimes

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lanewise.composing import Choice, Stage, Unrecorded
 from lanewise.data.wording import counted
@@ -30,6 +30,7 @@ from lanewise.fitting.wanted_workers import (
     settle_stacks,
     settle_workers,
 )
+from lanewise.fitting.watcher import Watcher
 from lanewise.formatting.metric_labels import metric_label
 from lanewise.runs.run import Run
 from lanewise.runs.stage_times import StageTimes
@@ -59,29 +60,8 @@ from lanewise.training.streamed.row_maps import prepare_streamed, store_rows
 from lanewise.training.streamed.row_store import RowStore
 from lanewise.training.teams import DTYPES, TeamBuilder
 from lanewise.training.trees.pool import TreePool
-from lanewise.training.watching.pulse import Pulse
 from lanewise.training.workers.cores import cores
 from lanewise.training.workers.team_pool import TeamPool
-
-
-class Watcher(Protocol):
-    """Who follows a fit: the command line shows progress, a program may do as it likes."""
-
-    def announce(self, text: str) -> None:
-        """A sentence worth reading now."""
-
-    def pulse(self, pulse: Pulse) -> None:
-        """A sign of life from the race; comes from any thread, but from one at a time."""
-
-
-class Silent:
-    """Follows nothing."""
-
-    def announce(self, text: str) -> None:
-        del text
-
-    def pulse(self, pulse: Pulse) -> None:
-        del pulse
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,6 +18,7 @@ from lanewise.data.conventions import Convention
 from lanewise.deploy.files import read_rows
 from lanewise.errors import Interrupted, UsageError
 from lanewise.fitting import experiment
+from lanewise.fitting.finished import load
 from lanewise.fitting.fit_data import dataset_of
 from lanewise.reporting import report
 from lanewise.runs.store import RunStore
@@ -35,7 +36,7 @@ def test_a_report_that_cannot_be_drawn_costs_no_model(tmp_path: Path, monkeypatc
         found = experiment.fit("example:iris", budget="20steps", models="linear", candidates=2, folds=3, seeds=1)
     assert any("the report could not be drawn (ZeroDivisionError" in warning for warning in found.document["warnings"])
     assert not found.report.exists()
-    assert experiment.load(found.run).document == found.document
+    assert load(found.run).document == found.document
     ended = CliRunner().invoke(cli, ["report", found.run])
     assert ended.exit_code == 0, ended.output
     assert found.report.read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -80,7 +81,7 @@ def test_a_fit_is_repeated_by_its_plan(tmp_path: Path, monkeypatch: pytest.Monke
     found = experiment.fit(table, target="y", budget="1s", models="linear", candidates=2, folds=2, seeds=1)
     ended = CliRunner().invoke(cli, ["repeat", found.run, "--quiet"])
     assert ended.exit_code == 0, ended.output
-    again = experiment.load("last")
+    again = load("last")
     assert again.run != found.run
     assert again.document["repeats"] == {"run": found.run, "same": True, "differences": []}
     assert again.document["model_sha256"] == found.document["model_sha256"]
@@ -100,7 +101,7 @@ def test_intervals_are_wider_where_errors_are_larger(tmp_path: Path, monkeypatch
     found = experiment.fit(table(1500, 1.0), **wishes, folds=3, seeds=1)
     assert any("prediction interval follows the prediction: from ±" in line for line in found.document["summary"])
     new = table(30_000, 1.0)
-    given = experiment.load(found.run).predictor.predict(read_rows(found.predictor.contract, {"a": new["a"]}))
+    given = load(found.run).predictor.predict(read_rows(found.predictor.contract, {"a": new["a"]}))
     within = (given.low <= new["y"]) & (new["y"] <= given.high)
     third = np.argsort(np.argsort(given.values)) // 10_000
     np.testing.assert_allclose(np.bincount(third, weights=within) / 10_000, 0.9, atol=0.04)

@@ -10,6 +10,7 @@ import pytest
 from lanewise.composing import Choice, as_scored
 from lanewise.data.reading import read
 from lanewise.fitting import stages
+from lanewise.fitting.watcher import Silent
 from lanewise.runs.stage_times import StageTimes
 from lanewise.settings.fit import FitSettings, checked
 from lanewise.training.planning.plan import Plan
@@ -38,7 +39,7 @@ def test_support_vector_machines_race_with_probabilities_that_mean_something(mon
     problem = pose(read(frame), Request(target="y", folds=3))
     wishes = {"target": "y", "models": "linear", "optimizers": "nesterov", "budget": "400steps", "seeds": 1}
     settings = checked({**wishes, "workers": 1, "candidates": 3, "ensemble": "never"})
-    trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
+    trained = stages.train(problem, settings, watcher=Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
     by_loss = {item.candidate.settings["loss"]: item for item in trained.result.confirmed}
     assert {"logistic", "hinge"} <= set(by_loss)
     assert by_loss["hinge"].calibration is not None

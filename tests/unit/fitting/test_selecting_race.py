@@ -10,6 +10,7 @@ import pytest
 from lanewise.composing import Stage, Unrecorded, compose
 from lanewise.data.reading import read
 from lanewise.fitting import stages
+from lanewise.fitting.watcher import Silent
 from lanewise.reporting.report import render
 from lanewise.runs.stage_times import StageTimes
 from lanewise.settings.fit import checked
@@ -42,7 +43,7 @@ def raced(problem: Problem, **more: Any) -> tuple[stages.Trained, Stage]:
             **more,
         }
     )
-    trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
+    trained = stages.train(problem, settings, watcher=Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
     stage = Stage(
         run=Unrecorded(created="", command="test"),
         settings=settings,

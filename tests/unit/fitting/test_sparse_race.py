@@ -13,6 +13,7 @@ from lanewise.data.reading import read
 from lanewise.deploy.onnx_export import onnx_model
 from lanewise.deploy.saving import load_predictor, save_predictor
 from lanewise.fitting import stages
+from lanewise.fitting.watcher import Silent
 from lanewise.runs.stage_times import StageTimes
 from lanewise.settings.fit import FitSettings, checked
 from lanewise.training.planning import proposals
@@ -48,7 +49,7 @@ def test_zeros_are_exact_in_the_model_and_told(tmp_path: Path) -> None:
     wishes = {"target": "y", "models": "linear", "optimizers": "adam", "losses": "logistic", "budget": "400steps"}
     settings = checked({**wishes, "seeds": 1, "workers": 1, "candidates": 4, "ensemble": "never", "policy": "never"})
     times = StageTimes(time.monotonic())
-    trained = stages.train(problem, settings, watcher=stages.Silent(), stop=Stop(), times=times)
+    trained = stages.train(problem, settings, watcher=Silent(), stop=Stop(), times=times)
     sha256 = save_predictor(tmp_path / "model", trained.predictor)
     (member,) = load_predictor(tmp_path / "model").members
     assert member.fitted.candidate.optimizer == "adam"

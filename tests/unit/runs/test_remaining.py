@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from lanewise.cli.main import cli
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.errors import LanewiseError, StoreError, UnavailableError, UsageError
-from lanewise.fitting.experiment import load
+from lanewise.fitting.finished import load
 from lanewise.resuming import repeat
 from lanewise.runs.remaining import check_plan, lost_model, reading_model
 from lanewise.runs.run import Run
