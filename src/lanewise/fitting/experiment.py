@@ -21,7 +21,7 @@ from lanewise.explain import gathered, spent, usage
 from lanewise.fitting.agreement import check_ranks, known_names
 from lanewise.fitting.documenting import documented
 from lanewise.fitting.finished import Fit
-from lanewise.fitting.fit_data import dataset_of, fingerprint, lasting, problem_of, told_apart
+from lanewise.fitting.fit_data import agreed_on, dataset_of, fingerprint, lasting, problem_of
 from lanewise.fitting.stages import train
 from lanewise.fitting.wanted_workers import prepare_workers
 from lanewise.fitting.watcher import Silent, Watcher
@@ -110,7 +110,7 @@ def fit(
         # Before a run is recorded: a mistyped column leaves no failed run that would then be the last one.
         with unrecorded():
             problem = problem_of(dataset, wanted)
-        ranks.agree(told_apart(config))
+        ranks.agree(agreed_on(config))
         before = store.begun()
         if before is not None:
             return go_on_with(store, before, policy=own, watcher=watcher, times=times)
@@ -152,7 +152,7 @@ def go_on_with(
         _check_policy(run, policy)
         problem, wanted = _begun(run, tell=watcher.announce if ranks.leads else str)
         check_ranks(ranks, None, wanted, begins=False)
-        ranks.agree(told_apart(run.config))
+        ranks.agree(agreed_on(run.config))
         run = store.resume(run.id, started=times.started)
         return _execute(
             store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks, resumed=True

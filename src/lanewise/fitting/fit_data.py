@@ -124,7 +124,7 @@ def _request(settings: FitSettings) -> Request:
     )
 
 
-def told_apart(config: Mapping[str, Any]) -> dict[str, Any]:
+def agreed_on(config: Mapping[str, Any]) -> dict[str, Any]:
     """What ranks must agree on: the settings one by one, the rows, the versions of what computes."""
     import polars
     import torch

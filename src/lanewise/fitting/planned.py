@@ -144,7 +144,7 @@ def amending_of(
     return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep)
 
 
-def arranged(
+def plan_with_mesh(
     plan: Plan,
     builder: TeamBuilder,
     problem: Problem,

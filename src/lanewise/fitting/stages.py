@@ -20,7 +20,7 @@ from lanewise.features.preparation import Preparation
 from lanewise.fitting.agreement import check_agreement, check_policy_suits
 from lanewise.fitting.assembling import assembled
 from lanewise.fitting.choosing import choose, judged_rows
-from lanewise.fitting.planned import amending_of, arranged, budget_of, plan_of, planned_words, usual_budget
+from lanewise.fitting.planned import amending_of, budget_of, plan_of, plan_with_mesh, planned_words, usual_budget
 from lanewise.fitting.pools import seated, team_pool, tree_pool, workers_for
 from lanewise.fitting.wanted_workers import (
     TREES,
@@ -280,7 +280,7 @@ def _planned_race(
     )
     plan, planned = shared_plan(ranks, job.plan_file, making)
     by_plan = partial(_by_plan, builder)
-    plan = arranged(plan, by_plan(plan), problem, settings, job.policy, file=job.plan_file, ranks=ranks)
+    plan = plan_with_mesh(plan, by_plan(plan), problem, settings, job.policy, file=job.plan_file, ranks=ranks)
     if plan.mesh:
         job = replace(job, crew=crew_of(ranks, plan.mesh, payload=settings.payload, resumed=True))
     times.end("plan")

@@ -39,7 +39,7 @@ from lanewise.training.team import Former, Team
 from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.answer.document import document_of
 from lanewise.tuning.answer.learned import hopeless
-from lanewise.tuning.answer.over_ranks import arranged, notes_of, ranks_of
+from lanewise.tuning.answer.over_ranks import notes_of, planned_with_mesh, ranks_of
 from lanewise.tuning.answer.story import noticed, told
 from lanewise.tuning.answer.tradeoffs import tradeoffs
 from lanewise.tuning.answer.verdict import Verdict, judged
@@ -142,7 +142,7 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
     teams = everywhere(by_ways(teams, planned.ways), autocast=autocast_of(planned.plan, teams))
     if posed.mesh == AUTO:
-        planned = arranged(planned, teams, posed.wanted, posed.payload, file=keeping.plan_file, ranks=ranks)
+        planned = planned_with_mesh(planned, teams, posed.wanted, posed.payload, file=keeping.plan_file, ranks=ranks)
         crew = crew_of(ranks, planned.plan.mesh, payload=posed.payload, resumed=True)
     plan = planned.plan
     posed.times.end("plan")

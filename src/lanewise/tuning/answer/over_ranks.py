@@ -38,7 +38,7 @@ def ranks_of(crew: Crew, plan: Plan, stated: str | None, *, gpus: bool) -> dict[
     return {"ranks": size, "mesh": str(crew.mesh), **said, **crew.exchanged}
 
 
-def arranged(
+def planned_with_mesh(
     planned: Planned, teams: ModuleTeams, wanted: Wanted, payload: Payload, *, file: Path | None, ranks: Ranks
 ) -> Planned:
     """What was planned, with the mesh of the race, which is chosen where it was not yet; then ``file`` has it too.
