@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,8 @@ class Blueprint:
     elements the largest activation of a row has. ``unreached`` names weights that require a gradient and got none: they
     stay as they are. With ``whole`` the module is given batches of whatever form, and
     returns numbers of its own choice rather than a row of outputs for each row of inputs. ``casts`` is the dtype of a
-    ``torch.autocast`` of the module's own, float16 before bfloat16; None: it was not seen to use any.
+    ``torch.autocast`` of the module's own, float16 before bfloat16; None: it was not seen to use any. ``recomputes``:
+    it calls parts of itself once more in the backward pass, as ``torch.utils.checkpoint`` does.
     """
 
     make: MakeModel
@@ -59,6 +61,7 @@ class Blueprint:
     footprint: int
     whole: bool = False
     casts: torch.dtype | None = None
+    recomputes: bool = False
     unreached: tuple[str, ...] = ()
     draws_elsewhere: bool = False
     unkeyed: tuple[str, ...] = ()
@@ -130,6 +133,7 @@ class Blueprint:
             footprint=probe.footprint,
             whole=bool(whole),
             casts=probe.casts,
+            recomputes=probe.recomputes,
             unreached=tuple(
                 name for name, weight in template.named_parameters() if weight.requires_grad and name not in trained
             ),
@@ -174,6 +178,7 @@ class _Probe:
     draws_elsewhere: bool
     footprint: int
     casts: torch.dtype | None
+    recomputes: bool
 
 
 def _made(make: MakeModel, seed: int) -> nn.Module:
@@ -249,13 +254,15 @@ def _as_weights(leaf: object, dtype: torch.dtype) -> object:
 
 
 def _copied(module: nn.Module) -> nn.Module:
+    # weight_norm and prune of torch.nn.utils compute weights before each pass; torch copies leaves only.
+    held = (own for part in module.modules() for own in vars(part).values() if isinstance(own, Tensor))
+    memo: dict[int, Any] = {id(own): own.detach().clone() for own in held if own.grad_fn is not None}
     try:
-        return copy.deepcopy(module)
+        return copy.deepcopy(module, memo)
     except Exception as error:  # whatever an attribute of the module raises
         message = (
             f"the module that make_model builds cannot be copied: {type(error).__name__}: {first_sentence(error)}; "
-            "leave locks, open files and tensors that were computed out of its attributes (torch.nn.utils.weight_norm "
-            "keeps such a tensor, that of torch.nn.utils.parametrizations does not)"
+            "leave locks, open files and tensors that were computed out of what its attributes hold"
         )
         raise UsageError(message) from error
 
@@ -275,7 +282,7 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
     module.train()
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     elsewhere = not of_torch(module)
-    reached, draws, draws_elsewhere, rows = set[str](), False, False, 1
+    reached, draws, draws_elsewhere, recomputes, rows = set[str](), False, False, False, 1
     try:
         for number in range(PROBES):
             inputs = batch(number)
@@ -292,7 +299,9 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
             _check_kept(given, values, _tensors(module))
             missing = [name for name in weights if name not in reached]
             if missing and outputs.requires_grad:
+                calls = len(sizes)
                 grads = _gradients(outputs, [weights[name] for name in missing])
+                recomputes |= len(sizes) > calls
                 reached |= {name for name, grad in zip(missing, grads, strict=True) if grad is not None}
             if len(reached) == len(weights) or not reached:
                 break
@@ -310,6 +319,7 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
         draws_elsewhere=draws_elsewhere,
         footprint=max([64, *sizes]) // max(rows, 1) + 1,
         casts=next((dtype for dtype in LOW if dtype in casts), None),
+        recomputes=recomputes,
     )
 
 
@@ -381,7 +391,7 @@ def check_outputs(outputs: object, rows: int) -> Tensor:
     if not outputs.dim() or len(outputs) != rows:
         message = (
             f"the module returned a tensor {tuple(outputs.shape)} for a batch of {rows} rows; "
-            "the first dim of its outputs must be the rows"
+            "the first dim of its outputs must be the rows; of others take the loss by step="
         )
         raise UsageError(message)
     return outputs

@@ -1,7 +1,8 @@
 """Any ``torch.nn.Module`` as lanes: one call of the module under ``torch.func.vmap``, or lane by lane."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import ClassVar, final
 
 import torch
@@ -17,7 +18,7 @@ from lanewise.models.blueprint import Blueprint, check_outputs
 from lanewise.models.bound import Bound
 from lanewise.models.casting import CastProducts
 from lanewise.models.chain import Chain
-from lanewise.models.keyed_draws import keyed_draws
+from lanewise.models.keyed_draws import generator_in_use, keyed_draws
 from lanewise.models.rectified import Rectified, within
 
 Tensors = Mapping[str, Tensor]
@@ -30,6 +31,14 @@ SEQUENCE_DIMS = 3
 
 IN_EVALUATION = 0
 """Key of what a module draws although it is not being trained."""
+
+
+@contextmanager
+def without_batching_rules() -> Iterator[None]:
+    """torch calls lane by lane what it cannot vectorize, and warns of it at each place: it is the plan's affair."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+        yield
 
 
 @final
@@ -208,7 +217,14 @@ class StackedModule(StackedModel):
         return attention_kernels(plain=plain) if self._attends else nullcontext()
 
     def _drawing(self, key: int):
-        return keyed_draws(key, others=self.blueprint.draws_elsewhere) if self.blueprint.draws else nullcontext()
+        own = self.blueprint
+        if not own.draws:
+            return nullcontext()
+        return keyed_draws(key, others=own.draws_elsewhere, recomputed=own.recomputes)
+
+    def backward(self):
+        recomputes = self.blueprint.recomputes and self.blueprint.draws
+        return generator_in_use() if recomputes else nullcontext()
 
 
 def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:
