@@ -1,9 +1,7 @@
 """Reads an ordinary module: what of it is trained, what changes beside that, and what stays as it is."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +14,7 @@ from lanewise.models.batch import Tree, form_of, mapped
 from lanewise.models.between_passes import Between, between_passes, of_torch, structure
 from lanewise.models.casting import LOW, low_precision
 from lanewise.models.compiled import WORDS, uncompiled
+from lanewise.models.copied import check_computed_anew, computed, copied
 from lanewise.models.groups import Factors
 from lanewise.models.keyed_draws import other_states, own_generator
 
@@ -110,7 +109,7 @@ class Blueprint:
             raise UsageError(message)
         known, kind = {} if known is None else known, structure(template)
         if kind not in known:
-            known[kind] = between_passes(lambda: _copied(template), lambda module: _called(module, batch(0)))
+            known[kind] = between_passes(lambda: copied(template), lambda module: _called(module, batch(0)))
         between = known[kind]
         beside = [name for name in tensors if name not in trained and (name in probe.changed or name in seeded)]
         own = {} if factors is None else factors(template)
@@ -141,7 +140,7 @@ class Blueprint:
 
     def module(self) -> nn.Module:
         """A module to call with other weights, for one stack: threads must not share it."""
-        return _copied(self.template)
+        return copied(self.template)
 
     def anew(self) -> nn.Module:
         """A module of the user's own making, to be handed over."""
@@ -253,23 +252,9 @@ def _as_weights(leaf: object, dtype: torch.dtype) -> object:
     return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
 
-def _copied(module: nn.Module) -> nn.Module:
-    # weight_norm and prune of torch.nn.utils compute weights before each pass; torch copies leaves only.
-    held = (own for part in module.modules() for own in vars(part).values() if isinstance(own, Tensor))
-    memo: dict[int, Any] = {id(own): own.detach().clone() for own in held if own.grad_fn is not None}
-    try:
-        return copy.deepcopy(module, memo)
-    except Exception as error:  # whatever an attribute of the module raises
-        message = (
-            f"the module that make_model builds cannot be copied: {type(error).__name__}: {first_sentence(error)}; "
-            "leave locks, open files and tensors that were computed out of what its attributes hold"
-        )
-        raise UsageError(message) from error
-
-
 def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _Probe:
     """Training passes, one or more for weights that it did not reach; buffers and hooks are left as they were."""
-    given = _tensors(module)
+    given, beside = _tensors(module), list(computed(module))
     values = {name: tensor.detach().clone() for name, tensor in given.items()}
     sizes: list[int] = []
     casts: set[torch.dtype | None] = set()
@@ -297,6 +282,7 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
             if not whole or not isinstance(outputs, Tensor):
                 outputs = check_outputs(outputs, rows)
             _check_kept(given, values, _tensors(module))
+            check_computed_anew(beside, module)
             missing = [name for name in weights if name not in reached]
             if missing and outputs.requires_grad:
                 calls = len(sizes)

@@ -18,6 +18,7 @@ from lanewise.models.blueprint import Blueprint, check_outputs
 from lanewise.models.bound import Bound
 from lanewise.models.casting import CastProducts
 from lanewise.models.chain import Chain
+from lanewise.models.complex_views import ComplexViews
 from lanewise.models.keyed_draws import generator_in_use, keyed_draws
 from lanewise.models.rectified import Rectified, within
 
@@ -71,6 +72,7 @@ class StackedModule(StackedModel):
         self._names = _names_of_each(self._module, tensors)
         self._chain = None if looped else Chain.of(self._module, self.layout)
         self._attends = attends(self._module)
+        self._joining = ComplexViews.of(self.layout)
         self._bound: Bound | None = None
         self._forms: dict[tuple[bool, torch.Size], torch.Size] = {}
         self._device: torch.device | None = None
@@ -218,9 +220,12 @@ class StackedModule(StackedModel):
 
     def _drawing(self, key: int):
         own = self.blueprint
-        if not own.draws:
-            return nullcontext()
-        return keyed_draws(key, others=own.draws_elsewhere, recomputed=own.recomputes)
+        draws = nullcontext()
+        if own.draws:
+            draws = keyed_draws(key, others=own.draws_elsewhere, recomputed=own.recomputes)
+        if self._joining is None or self._joining.idle:
+            return draws
+        return self._joining.within(draws)
 
     def backward(self):
         recomputes = self.blueprint.recomputes and self.blueprint.draws

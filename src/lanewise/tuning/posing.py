@@ -251,6 +251,8 @@ def _remedy(error: Exception, teams: ModuleTeams) -> str:
         return "; gradients must be dense: build embeddings without sparse=True"
     if "inplace" in str(error) or "in-place" in str(error):
         return "; it must change neither weights nor inputs in place, but work on copies of them"
+    if "does not require grad" in str(error):
+        return "; rows are judged without gradients: put torch.enable_grad() around what needs some in evaluation too"
     if any(word in str(error) for word in ("shape", "size", "dimension")):
         return "; equal shapes of inputs must give equal shapes of outputs, in every call"
     return ""
