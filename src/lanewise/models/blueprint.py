@@ -223,8 +223,9 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
                 "gradients within forward, or say by groups= how fast it trains"
             )
             raise UsageError(message)
-        if weight.device.type != "cpu":
-            message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
+    for name, tensor in _tensors(module).items():
+        if tensor.device.type != "cpu":
+            message = f"{name} is on {tensor.device}; make_model must build the module on the CPU"
             raise UsageError(message)
     if not weights:
         message = "the module that make_model builds has no weights, so there is nothing to train; give it a layer"

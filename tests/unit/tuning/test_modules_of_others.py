@@ -80,3 +80,49 @@ class Asking(nn.Module):
 def test_an_error_in_evaluation_is_told_without_a_remedy_for_something_else() -> None:
     with pytest.raises(UsageError, match=r"rows and judged: AttributeError: .* has no attribute `missing`$"):
         raced(Asking)
+
+
+class Sampling(nn.Module):
+    """A variational autoencoder: it draws in evaluation as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.back = nn.Linear(6, 4), nn.Linear(2, 6)
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, spread = self.into(rows).chunk(2, dim=1)
+        return self.back(mean + torch.randn_like(mean) * spread.exp()), mean, spread
+
+
+def bound(outputs: tuple[Tensor, Tensor, Tensor], rows: Tensor) -> Tensor:
+    back, mean, spread = outputs
+    return (back - rows).pow(2).sum(1).mean() + (mean.pow(2) + (2 * spread).exp() - 2 * spread).sum(1).mean() / 2
+
+
+def test_a_module_that_draws_in_evaluation_is_not_told_of_weights_of_classes() -> None:
+    found = lanewise.tune(
+        Sampling,
+        train=(X[:60], X[:60]),
+        valid=(X[60:], X[60:]),
+        loss=bound,
+        candidates=RATES,
+        budget="20steps",
+        workers=1,
+    )
+    assert any("what the module draws is drawn anew for each row" in own for own in found.plan.words)
+    assert not any("classes" in own for own in found.plan.words)
+
+
+class Elsewhere(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 2)
+        self.register_buffer("scale", torch.ones(2, device="meta"))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.layer(rows) * self.get_buffer("scale")
+
+
+def test_a_buffer_on_another_device_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="scale is on meta; make_model must build the module on the CPU"):
+        raced(Elsewhere)
